@@ -38,7 +38,7 @@ export const layers = {
   nn: ["torch", "formats", "base"],
   models: ["nn", "torch", "formats", "base"],
   toy: ["models", "torch", "text", "formats", "base"],
-  optim: ["nn", "torch", "base"],
+  optim: ["nn", "torch", "formats", "base"],
   data: ["text", "hub", "formats", "base"],
   methods: ["torch", "base"],
   forward: ["data", "models", "nn", "torch", "setup", "base"],

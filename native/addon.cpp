@@ -12,6 +12,7 @@
 #include <malloc.h>
 #endif
 
+#include "adamw-8bit.h"
 #include "arguments.h"
 #include "batch-invariance.h"
 #include "dropout.h"

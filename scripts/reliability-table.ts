@@ -35,6 +35,7 @@ export const PROMISES: readonly string[] = [
   "Slow, silent and vanished clients hold up nobody",
   "A chat template cannot hang or fill the process that renders it",
   "Few packages, none that runs scripts, all with known licences",
+  "What is held in fewer bits trains as float32 does",
 ];
 
 /** The last result of each file that is still there: those in `folder`, else those of docs/reliability.json. */

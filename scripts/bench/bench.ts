@@ -1,12 +1,13 @@
 /**
  * `npm run bench [-- --tables peers,techniques,scaling --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
- * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
+ * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
  * settings; what each technique buys; how time and memory grow. Everything by default. `npm run bench -- distributed`: see ranks.ts.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { RunConfig } from "../../src/config/run-config.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
 import { benchFolder, modelNamed, peersPython } from "./processes.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
@@ -32,6 +33,8 @@ interface Choice {
   rounds: number;
   /** `logits_kept_mib` of our runs; null for automatic. */
   keptMib: number | null;
+  /** Of our runs. */
+  optim: RunConfig["optim"];
   workload: string;
 }
 
@@ -49,6 +52,7 @@ function readChoice(): Choice {
       steps: { type: "string", default: "6" },
       rounds: { type: "string", default: "1" },
       "kept-mib": { type: "string" },
+      optim: { type: "string", default: "adamw_torch_fused" },
       workload: { type: "string", default: ownRows },
     },
   });
@@ -62,6 +66,7 @@ function readChoice(): Choice {
     steps: whole("steps", values.steps, 2),
     rounds: whole("rounds", values.rounds, 1),
     keptMib: values["kept-mib"] === undefined ? null : whole("kept-mib", values["kept-mib"], 0),
+    optim: listOf("optim", values.optim, ["adamw_torch_fused", "adamw_8bit"])[0] as RunConfig["optim"],
     workload: resolve(values.workload),
   };
 }
@@ -91,8 +96,8 @@ function prepare({ models, workload }: Choice): WorkloadRow[] {
 function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] {
   const python = peersPython();
   if (python === null) say("No peers: `npm run bench:peers` installs them. Our own trainer alone:");
-  const { peers, rounds, keptMib } = choice;
-  const variant = keptMib === null ? {} : { logits_kept_mib: keptMib };
+  const { peers, rounds, keptMib, optim } = choice;
+  const variant = { optim, ...(keptMib === null ? {} : { logits_kept_mib: keptMib }) };
   const base = { rows, peers, rounds, python, variant };
   return choice.threads.flatMap((threads) =>
     choice.models.flatMap((model) =>

@@ -118,6 +118,7 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
   return {
     ...{ model, adapter, parameters, objective, numerics },
     optimizer: new AdamW(parameters, {
+      optim: variant.optim ?? "adamw_torch_fused",
       adam_beta1: 0.9,
       adam_beta2: 0.999,
       adam_epsilon: 1e-8,

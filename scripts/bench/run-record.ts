@@ -1,4 +1,5 @@
 /** What one measured process reports, on either side, and the numbers that follow from it. */
+import type { RunConfig } from "../../src/config/run-config.ts";
 
 /** The one JSON line of a run. Times in seconds, memory in MB (2^20 bytes). */
 export interface RunRecord {
@@ -40,6 +41,7 @@ export interface Variant {
   gradient_checkpointing_blocks?: number;
   activation_offloading?: boolean;
   optimizer_in_backward?: boolean;
+  optim?: RunConfig["optim"];
   /** 0 for no clipping; default 1. */
   max_grad_norm?: number;
 }

@@ -44,6 +44,7 @@ const techniques: readonly Technique[] = [
     variant: { max_grad_norm: 0, optimizer_in_backward: true },
     against: unclipped,
   },
+  { name: "averages in 8 bits (optim: adamw_8bit)", variant: { optim: "adamw_8bit" } },
   { name: "LoRA, rank 64", variant: {}, mode: "lora" },
 ];
 

@@ -317,6 +317,12 @@ const CHECKS: readonly Check<RunConfig>[] = [
     "max_tokens_per_micro_batch cuts a step into micro-batches, whose gradients add up. Leave it out.",
   ),
   error(
+    "optim",
+    ({ optim, shard }) => optim === "adamw_8bit" && (shard === "node" || shard === "all"),
+    ({ shard }) =>
+      `adamw_8bit keeps averages in blocks of 256 weights of a tensor, and with shard: ${shard} ranks hold parts of tensors, cut elsewhere. Set shard: none, where each rank has all of the model, or optim: adamw_torch_fused.`,
+  ),
+  error(
     "activation_offloading",
     ({ activation_offloading, device }) => activation_offloading && device === "cpu",
     "the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",

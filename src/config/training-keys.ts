@@ -10,6 +10,11 @@ export const OPTIMISATION_KEYS = {
     doc: "Peak learning rate of AdamW.",
     source: "LoRA: SLIME paper; full tuning: TRL",
   },
+  optim: {
+    schema: { enum: ["adamw_torch_fused", "adamw_8bit"], default: "adamw_torch_fused" },
+    doc: "The optimiser: AdamW with its two averages in float32, or in 8 bits, in blocks of 256 as bitsandbytes stores them: 2.03 bytes a trained weight in place of 8. Tensors of fewer than 4,096 weights keep float32.",
+    source: "transformers",
+  },
   lr_scheduler_type: {
     schema: { enum: ["linear", "cosine", "constant"], default: "linear" },
     doc: "Course of the learning rate after warm-up: down to 0 in a line, in half a cosine, or level.",

@@ -31,7 +31,7 @@ export const TRL_ALIASES: Readonly<Record<string, string>> = {
   packing: "batches are always packed here; leave it out",
   completion_only_loss: "only answers count in the loss; leave it out",
   assistant_only_loss: "only answers count in the loss; see `train_on`",
-  optim: "the optimiser is AdamW; leave it out",
+  optim_args: "AdamW's settings are keys: write `adam_beta1`, `adam_beta2`, `adam_epsilon`",
   report_to: "metrics go to metrics.jsonl in the run directory; leave it out",
   load_in_4bit: "4-bit base weights are not offered",
   load_in_8bit: "8-bit base weights are not offered",

@@ -1,9 +1,21 @@
-/** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101) through torch's fused kernel, float32 states. */
+/** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): torch's fused kernel with float32 averages, or averages in 8 bits. */
+import { least8BitNumel, stateBlock } from "../formats/bits-and-bytes.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import {
+  kernelStep,
+  plainStep,
+  type State8,
+  type StateCodes,
+  type StepRates,
+  stateCodes,
+  type Updated8,
+} from "./adamw-8bit.ts";
 
 /** Hyperparameters of `torch.optim.AdamW`, under the names of a run's configuration. */
 export interface AdamWOptions {
+  /** transformers' names: averages in float32, or in 8 bits. Left out: float32. */
+  optim?: "adamw_torch_fused" | "adamw_8bit";
   adam_beta1: number;
   adam_beta2: number;
   adam_epsilon: number;
@@ -16,7 +28,7 @@ interface Group {
   decay: number;
 }
 
-interface State {
+interface State32 {
   /** Exponential averages of the gradient and its square, like the parameter. */
   average: Tensor;
   square: Tensor;
@@ -24,15 +36,27 @@ interface State {
   step: Tensor;
 }
 
+type State = State32 | State8;
+
+/** A parameter that is updated. */
+interface Updated<S extends State = State> {
+  parameter: Tensor;
+  grad: Tensor;
+  state: S;
+}
+
 /**
  * The optimiser over a fixed list of parameters. Matrices decay, vectors (norms, biases, DoRA magnitudes) do not.
  *
- * Numerics: equals `torch.optim.AdamW(fused=True)`.
+ * Numerics: equals `torch.optim.AdamW(fused=True)`; with `adamw_8bit` bitsandbytes' `AdamW8bit`, a tensor of fewer than 4,096
+ * numbers as the former. Differs: transformers keeps the averages of embeddings in float32, here they are in 8 bits too.
  */
 export class AdamW {
   readonly #groups: Group[];
   readonly #states: Map<string, State> = new Map();
   readonly #options: AdamWOptions;
+  /** By device. */
+  readonly #codes: Map<string, StateCodes> = new Map();
 
   constructor(trained: Iterable<NamedParameter>, options: AdamWOptions) {
     const parameters = [...trained];
@@ -42,7 +66,12 @@ export class AdamW {
       { parameters: parameters.filter((p) => !decays(p)), decay: 0 },
     ];
     this.#options = options;
-    for (const { name, tensor: parameter } of parameters) this.#states.set(name, freshState(parameter));
+    for (const { name, tensor: parameter } of parameters) {
+      const in8Bits = options.optim === "adamw_8bit" && parameter.numel >= least8BitNumel;
+      this.#states.set(name, in8Bits ? freshState8(parameter) : freshState32(parameter));
+      const { device } = parameter;
+      if (in8Bits && !this.#codes.has(device)) this.#codes.set(device, stateCodes(device));
+    }
   }
 
   /**
@@ -56,69 +85,101 @@ export class AdamW {
     const { only, skipped = null } = options;
     // before any change: a device whose memory runs out here has changed nothing
     const taken = skipped === null ? tensor([1], []) : noGrad(() => ops.sub(1, skipped));
+    const { adam_beta1, adam_beta2, adam_epsilon } = this.#options;
+    const betas = { beta1: adam_beta1, beta2: adam_beta2, eps: adam_epsilon };
     for (const group of this.#groups) {
-      const present = group.parameters.flatMap((p) => {
-        const grad = only === undefined || only.has(p.name) ? p.tensor.grad : null;
-        return grad === null ? [] : [{ parameter: p.tensor, grad, state: this.#state(p.name) }];
+      const present = group.parameters.flatMap(({ name, tensor: parameter }): Updated[] => {
+        const grad = only === undefined || only.has(name) ? parameter.grad : null;
+        return grad === null ? [] : [{ parameter, grad, state: this.#states.get(name) as State }];
       });
-      if (present.length > 0)
-        this.#stepGroup(present, { decay: group.decay, lr: learningRate, skipped, taken });
+      if (present.length === 0) continue;
+      const rates = { ...betas, lr: learningRate, weightDecay: group.decay };
+      noGrad(() => {
+        for (const { state } of present) ops.add_(state.step, taken);
+        stepFused(present.filter(has32Bits), rates, skipped);
+        this.#step8(present.filter(has8Bits), rates, skipped);
+      });
     }
   }
 
-  #stepGroup(
-    present: { parameter: Tensor; grad: Tensor; state: State }[],
-    { decay, lr, skipped, taken }: { decay: number; lr: number; skipped: Tensor | null; taken: Tensor },
-  ): void {
-    const states = present.map((p) => p.state);
-    noGrad(() => {
-      const steps = states.map((s) => s.step);
-      for (const step of steps) ops.add_(step, taken);
-      ops._fusedAdamw_(
-        present.map((p) => p.parameter),
-        present.map((p) => p.grad),
-        states.map((s) => s.average),
-        states.map((s) => s.square),
-        [],
-        steps,
-        {
-          lr,
-          beta1: this.#options.adam_beta1,
-          beta2: this.#options.adam_beta2,
-          weightDecay: decay,
-          eps: this.#options.adam_epsilon,
-          amsgrad: false,
-          maximize: false,
-          foundInf: skipped,
-        },
-      );
-    });
-  }
-
-  #state(name: string): State {
-    return this.#states.get(name) as State;
+  #step8(present: readonly Updated8[], rates: StepRates, skipped: Tensor | null): void {
+    for (const [device, codes] of this.#codes) {
+      const there = present.filter(({ parameter }) => parameter.device === device);
+      if (device !== "cpu") for (const updated of there) plainStep(updated, codes, rates, skipped);
+      else if (skipped === null || skipped.item() === 0) kernelStep(there, codes, rates);
+    }
   }
 
   /** Frees its state. */
   [Symbol.dispose](): void {
     for (const [, state] of this.stateTensors()) state.dispose();
+    for (const codes of this.#codes.values()) codes[Symbol.dispose]();
+    this.#codes.clear();
   }
 
-  /** Every tensor of the optimiser's state under the names of torch's state dict, for checkpoints. */
+  /** Every tensor of the optimiser's state under the names of torch's or bitsandbytes' state dict, for checkpoints. */
   *stateTensors(): Generator<[string, Tensor]> {
     for (const [name, state] of this.#states) {
-      yield [`${name}.exp_avg`, state.average];
-      yield [`${name}.exp_avg_sq`, state.square];
+      if ("average" in state) {
+        yield [`${name}.exp_avg`, state.average];
+        yield [`${name}.exp_avg_sq`, state.square];
+      } else {
+        yield [`${name}.state1`, state.state1];
+        yield [`${name}.absmax1`, state.absmax1];
+        yield [`${name}.state2`, state.state2];
+        yield [`${name}.absmax2`, state.absmax2];
+      }
       yield [`${name}.step`, state.step];
     }
   }
 }
 
-function freshState(parameter: Tensor): State {
+function has32Bits(updated: Updated): updated is Updated<State32> {
+  return "average" in updated.state;
+}
+
+function has8Bits(updated: Updated): updated is Updated<State8> {
+  return !has32Bits(updated);
+}
+
+function stepFused(present: readonly Updated<State32>[], rates: StepRates, foundInf: Tensor | null): void {
+  if (present.length === 0) return;
+  const states = present.map(({ state }) => state);
+  ops._fusedAdamw_(
+    present.map(({ parameter }) => parameter),
+    present.map(({ grad }) => grad),
+    states.map(({ average }) => average),
+    states.map(({ square }) => square),
+    [],
+    states.map(({ step }) => step),
+    { ...rates, amsgrad: false, maximize: false, foundInf },
+  );
+}
+
+function noSteps(parameter: Tensor): Tensor {
+  return ops.to(tensor([0], []), parameter.device, "float32");
+}
+
+function freshState32(parameter: Tensor): State32 {
   using making = scope();
   return {
     average: making.keep(ops.zerosLike(ops.detach(parameter))),
     square: making.keep(ops.zerosLike(ops.detach(parameter))),
-    step: making.keep(ops.to(tensor([0], []), parameter.device, "float32")),
+    step: making.keep(noSteps(parameter)),
+  };
+}
+
+function freshState8(parameter: Tensor): State8 {
+  using making = scope();
+  const { device, shape, numel } = parameter;
+  const zeros = (size: readonly number[], dtype: "uint8" | "float32") =>
+    making.keep(ops.zeros(size, { dtype, device }));
+  const blocks = [Math.ceil(numel / stateBlock)];
+  return {
+    state1: zeros(shape, "uint8"),
+    absmax1: zeros(blocks, "float32"),
+    state2: zeros(shape, "uint8"),
+    absmax2: zeros(blocks, "float32"),
+    step: making.keep(noSteps(parameter)),
   };
 }

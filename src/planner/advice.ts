@@ -68,6 +68,9 @@ function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
     ...(setup.gradient_checkpointing
       ? []
       : [{ change: "gradient_checkpointing: true", with: checkpointing, rows }]),
+    ...(setup.trained.isFull && setup.shards === null && setup.optim !== "adamw_8bit"
+      ? [{ change: "optim: adamw_8bit", with: { ...setup, optim: "adamw_8bit" as const }, rows }]
+      : []),
     { change: "rows of half the length (max_length)", with: setup, rows: short },
     ...(setup.trained.isFull ? [{ change: "use_peft: true (rank 16)", with: adapter, rows }] : []),
     ...(setup.trained.isFull && !setup.gradient_checkpointing

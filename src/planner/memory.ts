@@ -3,6 +3,7 @@
  * them is a sum of tensors that `src/forward/walk.ts` then holds.
  */
 
+import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import {
   backwardBytesPerToken,
@@ -14,7 +15,13 @@ import {
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
-import { blockParameters, countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
+import {
+  blockParameters,
+  countParameters,
+  heldBytes,
+  optimiserBytes,
+  type ParameterCounts,
+} from "./parameter-counts.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
@@ -43,6 +50,7 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged">
   activation_offloading: boolean;
   /** Each weight is updated, and its gradient freed, as soon as it is there. */
   optimizer_in_backward: boolean;
+  optim: RunConfig["optim"];
   share_prompt: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
@@ -114,7 +122,10 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
   const stored = model.dtype === "float32" ? 4 : 2;
   const { weights, optimiser } =
     shards === null
-      ? { weights: heldBytes(model, trained, counts, numerics), optimiser: 8 * counts.trained }
+      ? {
+          weights: heldBytes(model, trained, counts, numerics),
+          optimiser: optimiserBytes(model, trained, setup.optim),
+        }
       : shardBytes(setup, shards);
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to

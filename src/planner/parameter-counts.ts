@@ -1,5 +1,7 @@
 /** How many parameters a model has, part by part, from its config.json alone. */
 
+import type { RunConfig } from "../config/run-config.ts";
+import { averagesBytes } from "../formats/bits-and-bytes.ts";
 import { type BlockLinear, blockLinears, blockWeights } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
@@ -43,6 +45,43 @@ function blockNorms(config: ModelConfig): number {
 export function blockParameters(config: ModelConfig): number {
   const biases = blockLinears(config).reduce((sum, { outputs, hasBias }) => sum + (hasBias ? outputs : 0), 0);
   return blockWeights(config) + biases + blockNorms(config);
+}
+
+/** Numbers of each tensor that is trained. */
+export function trainedTensors(config: ModelConfig, trained: TrainedParts): number[] {
+  const table = config.vocabSize * config.hiddenSize;
+  if (trained.isFull) {
+    const linears = blockLinears(config).flatMap((linear) => [
+      linear.inputs * linear.outputs,
+      ...(linear.hasBias ? [linear.outputs] : []),
+    ]);
+    const block = [...linears, ...blockNormSizes(config)];
+    const blocks = Array.from({ length: config.numLayers }, () => block).flat();
+    return [table, ...(config.tieWordEmbeddings ? [] : [table]), ...blocks, config.hiddenSize];
+  }
+  const { adapted, savedLinears, trainsEmbedding, trainsHead, useDora } = trained;
+  return [
+    ...adapted.flatMap(({ linear, rank }) => [
+      rank * linear.inputs,
+      rank * linear.outputs,
+      ...(useDora ? [linear.outputs] : []),
+    ]),
+    ...savedLinears.map(({ linear }) => linear.inputs * linear.outputs),
+    ...(trainsEmbedding ? [table] : []),
+    ...(trainsHead ? [table] : []),
+  ];
+}
+
+/** Bytes of the optimiser's averages. */
+export function optimiserBytes(
+  config: ModelConfig,
+  trained: TrainedParts,
+  optim: RunConfig["optim"],
+): number {
+  return trainedTensors(config, trained).reduce(
+    (sum, numel) => sum + averagesBytes(numel, optim === "adamw_8bit"),
+    0,
+  );
 }
 
 /** Adapter parameters: A (r, in), B (out, r), and with DoRA a magnitude for each output. */

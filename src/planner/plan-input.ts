@@ -20,6 +20,7 @@ export type PlannedKeys = Pick<
   | "gradient_checkpointing_blocks"
   | "activation_offloading"
   | "optimizer_in_backward"
+  | "optim"
   | "logits_chunk_size"
   | "logits_kept_mib"
   | "share_prompt"

@@ -161,7 +161,8 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
   const rowFlops = flops.training + flops.recompute + (isLive ? flops.reference : 0);
   const rows = Math.max(1, own.length);
   return planRanks({
-    ...{ model, trained, keys, cluster, hasLiveReference: isLive, numerics: setup.numerics },
+    ...{ model, trained, cluster, hasLiveReference: isLive, numerics: setup.numerics },
+    keys: { ...keys, shard: shardFor(keys) },
     usable: usableBytes(device),
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {
@@ -172,6 +173,11 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
     rowTokens: streamTokens(mean, keys.share_prompt),
     runRows: (perStep) => runPairs(keys, workload, perStep),
   });
+}
+
+/** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
+function shardFor({ shard, optim }: PlannedKeys): PlannedKeys["shard"] {
+  return shard === "auto" && optim === "adamw_8bit" ? "none" : shard;
 }
 
 /** The plan of a run. */

@@ -1,7 +1,9 @@
 /** The models that an on-policy run has beside the one it trains: a second copy as the reference, a value model, a reward model. */
+import type { RunConfig } from "../config/run-config.ts";
+import { averagesBytes } from "../formats/bits-and-bytes.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
-import { countParameters, heldBytes, type ParameterCounts } from "./parameter-counts.ts";
+import { countParameters, heldBytes, optimiserBytes, type ParameterCounts } from "./parameter-counts.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Which there are. */
@@ -47,7 +49,12 @@ export interface SideBytes {
 /** Bytes of `side` beside a policy of `counts`. */
 export function sideBytes(
   { hasReference, hasValueModel, rewardModel }: SideModels,
-  policy: { model: ModelConfig; trained: TrainedParts; counts: ParameterCounts },
+  policy: {
+    model: ModelConfig;
+    trained: TrainedParts;
+    counts: ParameterCounts;
+    optim: RunConfig["optim"];
+  },
   numerics: PlannedNumerics,
 ): SideBytes {
   const { model, trained, counts } = policy;
@@ -55,7 +62,10 @@ export function sideBytes(
   return {
     reference: hasReference ? heldBytes(model, trained, counts, numerics) : 0,
     valueModel: hasValueModel
-      ? heldBytes(value.model, value.trained, value.counts, numerics) + 8 * value.counts.trained
+      ? heldBytes(value.model, value.trained, value.counts, numerics) +
+        // the row of weights for the value is no matrix of the model
+        optimiserBytes(value.model, value.trained, policy.optim) +
+        averagesBytes(model.hiddenSize, policy.optim === "adamw_8bit")
       : 0,
     rewardModel: rewardModel === null ? 0 : scoringParameters(rewardModel) * itemBytes(numerics),
   };

@@ -61,6 +61,8 @@ export function compileFlags(
   return [
     "-std=c++20",
     "-O2",
+    // a root is one instruction, for several numbers at once, where it need not set errno
+    "-fno-math-errno",
     "-fPIC",
     "-shared",
     "-fvisibility=hidden",

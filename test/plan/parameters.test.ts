@@ -7,7 +7,7 @@ import type { ModelConfig } from "../../src/formats/model-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { metaWeights } from "../../src/models/weights.ts";
-import { countParameters } from "../../src/planner/parameter-counts.ts";
+import { countParameters, trainedTensors } from "../../src/planner/parameter-counts.ts";
 import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
 import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";
@@ -86,7 +86,13 @@ for (const name of tinyNames) {
     const shape = parseModelConfig(tinyConfig(name), "config.json");
     const counts = countParameters(shape, adapterParts(shape, adapter));
     assert.equal(counts.total, total);
+    const parts = adapterParts(shape, adapter);
+    const sizes = (tensors: Iterable<{ tensor: { numel: number } }>) =>
+      [...tensors].map(({ tensor }) => tensor.numel).toSorted((a, b) => a - b);
+    const sorted = (numbers: number[]) => numbers.toSorted((a, b) => a - b);
     assert.equal(counts.trained, adapterParameters(model).numel);
+    assert.deepEqual(sorted(trainedTensors(shape, parts)), sizes(adapterParameters(model)));
+    assert.deepEqual(sorted(trainedTensors(shape, everything)), sizes(modelParameters(tinyModel(name))));
     assert.equal(counts.savedCopies, 2 * shape.vocabSize * shape.hiddenSize);
   });
 }

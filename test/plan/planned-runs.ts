@@ -62,7 +62,7 @@ const onPolicy = {
 /** Full and LoRA, kept and recomputed, deep and wide, all three families. */
 export const plannedRuns: readonly PlannedRun[] = [
   {
-    name: "full, big vocabulary, 4 layers of 256 (Qwen3)",
+    name: "full, averages in 8 bits, big vocabulary, 4 layers of 256 (Qwen3)",
     model: {
       ...qwen3,
       vocab_size: 120_000,
@@ -73,7 +73,10 @@ export const plannedRuns: readonly PlannedRun[] = [
       num_key_value_heads: 2,
       head_dim: 64,
     },
-    run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
+    run: {
+      ...{ objective: "slime", optim: "adamw_8bit", learning_rate: 1e-5 },
+      ...{ per_device_train_batch_size: 1, max_steps: 2 },
+    },
     rows: 2,
     longest: [300, 200],
     isInShort: true,

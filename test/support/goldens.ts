@@ -6,6 +6,7 @@ import { join } from "node:path";
 export function golden<T>(
   name:
     | "optim"
+    | "adamw-8bit"
     | "nn"
     | "lora"
     | "models"

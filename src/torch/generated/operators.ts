@@ -11,6 +11,8 @@ export const _foreachAdd_: (self: readonly Tensor[], other: readonly Tensor[], o
 export const _foreachMul_: (self: readonly Tensor[], other: Tensor) => void = bind("aten::_foreach_mul_.Tensor");
 /** `aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()` */
 export const _fusedAdamw_: (self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; amsgrad: boolean; maximize: boolean; gradScale?: Tensor | null; foundInf?: Tensor | null }) => void = bind("aten::_fused_adamw_");
+/** `aten::abs(Tensor self) -> Tensor` */
+export const abs: (self: Tensor) => Tensor = bind("aten::abs");
 /** `aten::add`: the overload that the arguments fit. */
 export const add: {
   /** `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor` */
@@ -36,14 +38,20 @@ export const any: (self: Tensor) => Tensor = bind("aten::any");
 export const arange: (start: Scalar, endAt: Scalar, step?: Scalar, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::arange.start_step");
 /** `aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor` */
 export const argmax: (self: Tensor, dim?: number | null, keepdim?: boolean) => Tensor = bind("aten::argmax");
+/** `aten::bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor` */
+export const bucketize: (self: Tensor, boundaries: Tensor, options?: { outInt32?: boolean; right?: boolean }) => Tensor = bind("aten::bucketize.Tensor");
 /** `aten::cat(Tensor[] tensors, int dim=0) -> Tensor` */
 export const cat: (tensors: readonly Tensor[], dim?: number) => Tensor = bind("aten::cat");
 /** `aten::clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor` */
 export const clamp: (self: Tensor, min?: Scalar | null, max?: Scalar | null) => Tensor = bind("aten::clamp");
 /** `aten::clamp_max_(Tensor(a!) self, Scalar max) -> Tensor(a!)` */
 export const clampMax_: (self: Tensor, max: Scalar) => Tensor = bind("aten::clamp_max_");
+/** `aten::clamp_min(Tensor self, Scalar min) -> Tensor` */
+export const clampMin: (self: Tensor, min: Scalar) => Tensor = bind("aten::clamp_min");
 /** `aten::clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor` */
 export const clone: (self: Tensor, options?: { memoryFormat?: number | null }) => Tensor = bind("aten::clone");
+/** `aten::constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor` */
+export const constantPadNd: (self: Tensor, pad: readonly number[], value?: Scalar) => Tensor = bind("aten::constant_pad_nd");
 /** `aten::contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)` */
 export const contiguous: (self: Tensor, options?: { memoryFormat?: number }) => Tensor = bind("aten::contiguous");
 /** `aten::copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)` */
@@ -83,6 +91,8 @@ export const eq: {
 export const exp: (self: Tensor) => Tensor = bind("aten::exp");
 /** `aten::exp_(Tensor(a!) self) -> Tensor(a!)` */
 export const exp_: (self: Tensor) => Tensor = bind("aten::exp_");
+/** `aten::expm1(Tensor self) -> Tensor` */
+export const expm1: (self: Tensor) => Tensor = bind("aten::expm1");
 /** `aten::from_file(str filename, bool? shared=None, int? size=0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
 export const fromFile: (filename: string, shared?: boolean | null, size?: number | null, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::from_file");
 /** `aten::full(SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
@@ -132,6 +142,8 @@ export const le: {
 export const linalgVectorNorm: (self: Tensor, ord?: Scalar, dim?: readonly number[] | null, keepdim?: boolean, options?: { dtype?: DType | null }) => Tensor = bind("aten::linalg_vector_norm");
 /** `aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor` */
 export const linear: (input: Tensor, weight: Tensor, bias?: Tensor | null) => Tensor = bind("aten::linear");
+/** `aten::linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor` */
+export const linspace: (start: Scalar, endAt: Scalar, steps: number, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::linspace");
 /** `aten::log(Tensor self) -> Tensor` */
 export const log: (self: Tensor) => Tensor = bind("aten::log");
 /** `aten::log_sigmoid(Tensor self) -> Tensor` */
@@ -286,6 +298,8 @@ export const zero_: (self: Tensor) => Tensor = bind("aten::zero_");
 export const zeros: (size: readonly number[], options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::zeros");
 /** `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor` */
 export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null; memoryFormat?: number | null }) => Tensor = bind("aten::zeros_like");
+/** `preftune::adamw_8bit_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] state1, Tensor(c!)[] absmax1, Tensor(d!)[] state2, Tensor(e!)[] absmax2, Tensor[] state_steps, Tensor code1, Tensor code2, *, float lr, float beta1, float beta2, float weight_decay, float eps) -> ()` */
+export const adamw8bit_: (self: readonly Tensor[], grads: readonly Tensor[], state1: readonly Tensor[], absmax1: readonly Tensor[], state2: readonly Tensor[], absmax2: readonly Tensor[], stateSteps: readonly Tensor[], code1: Tensor, code2: Tensor, options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number }) => void = bind("preftune::adamw_8bit_");
 /** `preftune::address_towards(str host, int port) -> str` */
 export const addressTowards: (host: string, port: number) => string = bind("preftune::address_towards");
 /** `preftune::beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int` */

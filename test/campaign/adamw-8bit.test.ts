@@ -1,0 +1,52 @@
+/** `optim: adamw_8bit` trains as float32 averages do: held-out loss after 200 steps, against the spread of float32's seeds. */
+import { test } from "node:test";
+import { amount, figure, isNightly } from "../support/campaign.ts";
+import { evaluationsOf, runFixture, runTraining, type Values } from "../support/runs.ts";
+import type { TinyModelOptions } from "../support/tiny-model.ts";
+
+// matrices of more than 4,096 weights, so that their averages are in 8 bits
+const models: Record<string, TinyModelOptions> = {
+  "Llama, 4 layers of 64": {
+    family: "llama_tied",
+    config: {
+      ...{ hidden_size: 64, intermediate_size: 192, num_hidden_layers: 4 },
+      ...{ num_attention_heads: 4, num_key_value_heads: 2, head_dim: 16 },
+    },
+  },
+  "Qwen3, 2 layers of 96, vocabulary 2,000": {
+    family: "qwen3",
+    config: {
+      ...{ hidden_size: 96, intermediate_size: 256, num_hidden_layers: 2, vocab_size: 2000 },
+      ...{ num_attention_heads: 4, num_key_value_heads: 2, head_dim: 32 },
+    },
+  },
+};
+const steps = amount(100, 200);
+const seeds = Array.from({ length: amount(2, 5) }, (_, i) => i + 1);
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+for (const [name, options] of Object.entries(models).slice(0, amount(1, 2))) {
+  test(`${name}: ${steps} steps in 8 bits end within the spread of float32's seeds`, async () => {
+    using fixture = runFixture({ rows: 64, held: 32, ...options });
+    const run: Values = {
+      ...{ ...fixture.values, objective: "slime", learning_rate: 3e-4, weight_decay: 0.01 },
+      ...{ per_device_train_batch_size: 4, max_steps: steps, save_strategy: "no", eval_on_start: false },
+      ...{ eval_strategy: "steps", eval_steps: steps },
+    };
+    const endOf = async (optim: string, seed: number): Promise<number> => {
+      const record = await runTraining({ ...run, optim, seed, output_dir: fixture.path(`${optim}-${seed}`) });
+      return Number(evaluationsOf(record).at(-1)?.["eval_loss"]);
+    };
+    const ends: Record<"float" | "eight", number[]> = { float: [], eight: [] };
+    for (const seed of seeds) {
+      ends.float.push(await endOf("adamw_torch_fused", seed));
+      ends.eight.push(await endOf("adamw_8bit", seed));
+    }
+    const spread = Math.max(...ends.float) - Math.min(...ends.float);
+    const apart = mean(ends.eight) - mean(ends.float);
+    const of = `${seeds.length} seeds, ${steps} steps${isNightly ? "" : " (short)"}`;
+    const reached = `${apart.toFixed(4)} of mean held-out loss ${mean(ends.float).toFixed(4)}, spread ${spread.toFixed(4)}`;
+    figure(26, `adamw_8bit, ${name}, ${of}`, reached, "within the spread", Math.abs(apart) <= spread);
+  });
+}
