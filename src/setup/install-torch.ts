@@ -51,6 +51,8 @@ export async function installTorch(): Promise<void> {
       "-m",
       "pip",
       "install",
+      // its Python is not run: that of thousands of files need not be compiled
+      "--no-compile",
       "--target",
       fresh,
       "--no-warn-script-location",
