@@ -10,6 +10,7 @@ import {
   closeSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -18,6 +19,7 @@ import {
   statfsSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -35,6 +37,10 @@ export interface FileIo {
   /** Of a directory with all that is in it; nothing happens where nothing is. */
   rmSync: (path: string) => void;
   symlinkSync: (target: string, path: string) => void;
+  /** Gives a file a second name, which must not exist. */
+  linkSync: (from: string, to: string) => void;
+  /** Says that a file was used now. */
+  utimesSync: (path: string, when: Date) => void;
 }
 
 /** The live table of system calls; see {@link FileIo}. */
@@ -48,6 +54,8 @@ export const io: FileIo = {
   mkdirSync: (path) => void mkdirSync(path),
   rmSync: (path) => rmSync(path, { recursive: true, force: true }),
   symlinkSync: (target, path) => symlinkSync(target, path),
+  linkSync: (from, to) => linkSync(from, to),
+  utimesSync: (path, when) => utimesSync(path, when, when),
 };
 
 /**

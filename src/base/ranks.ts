@@ -6,11 +6,16 @@ import { hostname } from "node:os";
 import { at } from "./at.ts";
 import { LostRankError, messageOf, PreftuneError, RankFailure } from "./errors.ts";
 
-/** This process among those of a run. */
-export interface Together {
+/** This process among those of a run, where what each gives may be waited for. */
+export interface Gathering {
   readonly rank: number;
   readonly size: number;
   /** What each rank gives, in order of the ranks: something small, as JSON has it. Every rank must call it. */
+  gather<T>(value: T): T[] | Promise<T[]>;
+}
+
+/** This process among those of a run. */
+export interface Together extends Gathering {
   gather<T>(value: T): T[];
 }
 
@@ -18,7 +23,9 @@ export interface Together {
 export const alone: Together = { rank: 0, size: 1, gather: (value) => [value] };
 
 /** What a rank did: a value, or why it could not. */
-type Outcome<T> = { value: T } | { failure: { message: string; exitCode: number; host: string } };
+type Outcome<T> =
+  | { value: T }
+  | { failure: { message: string; exitCode: number; host: string; rank: number } };
 
 /**
  * Does `work` on each rank and waits for all.
@@ -35,11 +42,11 @@ export function agreed<T>(ranks: Together, work: () => T): T[] {
     own = error;
     outcome = failed(ranks, error);
   }
-  return valuesOf(ranks, outcome, own);
+  return valuesOf(ranks.size === 1 ? [outcome] : ranks.gather(outcome), ranks, own);
 }
 
-/** {@link agreed} of work that takes its time. */
-export async function agreedAsync<T>(ranks: Together, work: () => Promise<T>): Promise<T[]> {
+/** {@link agreed} of work that takes its time; what it gave on the ranks whose outcomes `ranks` gathers. */
+export async function agreedAsync<T>(ranks: Gathering, work: () => Promise<T>): Promise<T[]> {
   let outcome: Outcome<T>;
   let own: unknown = null;
   try {
@@ -48,7 +55,7 @@ export async function agreedAsync<T>(ranks: Together, work: () => Promise<T>): P
     own = error;
     outcome = failed(ranks, error);
   }
-  return valuesOf(ranks, outcome, own);
+  return valuesOf(ranks.size === 1 ? [outcome] : await ranks.gather(outcome), ranks, own);
 }
 
 /** What `work` gives on this rank, once it is done on all. @throws {RankFailure} on every rank, if it failed on one */
@@ -67,19 +74,19 @@ export function onFirst<T>(ranks: Together, work: () => T): T {
 }
 
 /** @throws the error itself where nobody waits for this rank's outcome, or all have it already */
-function failed(ranks: Together, error: unknown): Outcome<never> {
+function failed(ranks: Gathering, error: unknown): Outcome<never> {
   if (ranks.size === 1 || error instanceof LostRankError || error instanceof RankFailure) throw error;
   const isKnown = error instanceof PreftuneError;
   // an error that is a bug comes with its stack, as it does in one process
   const message = isKnown ? error.message : (error instanceof Error && error.stack) || messageOf(error);
-  return { failure: { message, exitCode: isKnown ? error.exitCode : 1, host: hostname() } };
+  return { failure: { message, exitCode: isKnown ? error.exitCode : 1, host: hostname(), rank: ranks.rank } };
 }
 
-function valuesOf<T>(ranks: Together, outcome: Outcome<T>, own: unknown): T[] {
-  if (ranks.size === 1 && "value" in outcome) return [outcome.value];
-  return ranks.gather(outcome).map((each, rank) => {
+/** @param own - what this rank failed with */
+function valuesOf<T>(outcomes: readonly Outcome<T>[], ranks: Gathering, own: unknown): T[] {
+  return outcomes.map((each) => {
     if (!("failure" in each)) return each.value;
-    const { message, exitCode, host } = each.failure;
+    const { message, exitCode, host, rank } = each.failure;
     const options = rank === ranks.rank ? { cause: own } : {};
     throw new RankFailure(`rank ${rank} (host ${host}): ${message}`, { rank, exitCode, ...options });
   });

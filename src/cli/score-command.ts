@@ -5,6 +5,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadMethod, readOption } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
+import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
@@ -94,7 +95,7 @@ async function runOn(
   const phases = new Phases();
   const isFirst = group === null || group.rank === 0;
   const objective = await objectiveNamed(cli);
-  const scored = await withLocalModels({
+  const named = {
     ...environment,
     model: cli.model,
     adapter: cli.adapter ?? null,
@@ -109,7 +110,8 @@ async function runOn(
       plain_strings: cli.plainStrings,
     },
     onPhase: isFirst ? phases.listen : () => {},
-  });
+  };
+  const scored = await firstsFirst(group, () => withLocalModels(named));
   const wantsRewards = objective?.over === "scores";
   if (wantsRewards || (objective === null && isRewardModel(scored.model, scored.adapter))) {
     return runRewards(cli, { ...scored, group }, phases);

@@ -56,7 +56,7 @@ export async function* openSources(
 ): AsyncGenerator<SourcedRow> {
   const { counts, maxRows, onPassedOver } = options;
   const found: FoundFiles[] = [];
-  for (const source of sources) found.push(await findFiles(source));
+  for (const source of sources) found.push(source.found ?? (await findFiles(source)));
   const draws = await drawsOf(sources, found, options);
   const meter = meterOf(found, "read", options);
   let used = 0;

@@ -1,5 +1,6 @@
 /** The processes of a run as a group: they meet in a store, pass numbers to each other, and notice when one is lost. */
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
@@ -26,6 +27,11 @@ export interface GroupLimits {
 
 /** Bytes of a text that one collective carries, and of its length before it. */
 const [usualText, lengthBytes] = [4092, 4];
+
+/** Time after which the store is asked again. */
+const storePollMs = 50;
+/** Time in which the rank that a store is lost with is found. */
+const storePatienceMs = 10_000;
 
 /** A collective under way. Its tensors must not be touched until it was waited for. */
 export interface Pending {
@@ -68,6 +74,8 @@ interface Shared {
   record: Collective[] | null;
   hasGpus: boolean;
   usage: GroupUsage;
+  /** How often ranks have met by `gatherFrom`. */
+  givings: number;
 }
 
 /** What the collectives of this process have taken since it joined. */
@@ -152,6 +160,7 @@ export class RankGroup implements Disposable {
       record: null,
       hasGpus: false,
       usage: { waited: 0, sent: 0 },
+      givings: 0,
     };
     try {
       const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, timeout, beats);
@@ -283,6 +292,48 @@ export class RankGroup implements Disposable {
       slot.subarray(lengthBytes, lengthBytes + Math.min(room, lengths[r] ?? 0)),
     );
     return { texts, longest: Math.max(...lengths) };
+  }
+
+  /**
+   * What `givers` give, in their order, once all of them have. It is waited for in the store: no collective is pending, and while all
+   * ranks give signs of life it may take hours. All ranks of the run call it.
+   *
+   * @param value - of a rank that is a giver; small, as JSON has it
+   * @throws {LostRankError} if a rank is lost
+   */
+  async gatherFrom<T>(givers: readonly number[], value: T): Promise<T[]> {
+    const { store } = this.#shared;
+    const key = `${prefixOf(this.launch)}/given/${this.#shared.givings++}`;
+    if (givers.includes(this.rank)) {
+      await this.#inStore(() => ops.storeSet(store, `${key}/${this.rank}`, stringifyNumbers(value)));
+    }
+    const values: T[] = [];
+    for (const giver of givers) {
+      let text = "";
+      while (text === "") {
+        this.check();
+        text = await this.#inStore(() => ops.storeGet(store, `${key}/${giver}`));
+        if (text === "") await sleep(storePollMs);
+      }
+      values.push(parseNumbers(text) as T);
+    }
+    // nobody goes on, or ends, before all have read them
+    this.barrier();
+    return values;
+  }
+
+  /** What `act` gives; where the store fails, the beats are given time to find out which rank took it with it. */
+  async #inStore<T>(act: () => T): Promise<T> {
+    try {
+      return act();
+    } catch (error) {
+      const until = performance.now() + storePatienceMs;
+      while (performance.now() < until) {
+        this.check();
+        await sleep(storePollMs);
+      }
+      throw error;
+    }
   }
 
   /** Waits for all ranks. */

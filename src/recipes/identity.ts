@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
 import { TrainingError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
+import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { adapterWeightsName, isAdapter } from "../formats/adapter.ts";
@@ -23,8 +24,12 @@ import type { PreparedData } from "../train/prepare-data.ts";
 
 const dayMs = 86_400_000;
 
-/** The date templates write: fixed when the run begins, so that a run resumed on another day tokenises alike. */
-export function templateDate(run: Pick<OpenRun, "paths" | "saveSealed">): Date {
+/** The date templates write, the same on all ranks: fixed when the run begins, so that a run resumed on another day tokenises alike. */
+export function templateDate(group: Together | null, run: Pick<OpenRun, "paths" | "saveSealed">): Date {
+  return new Date(onFirst(group ?? alone, () => settledDate(run).toISOString()));
+}
+
+function settledDate(run: Pick<OpenRun, "paths" | "saveSealed">): Date {
   const path = join(run.paths.dir, "template-date.json");
   if (existsSync(path)) return new Date(readSealed(path)["date"] as string);
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);

@@ -12,12 +12,14 @@ import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../dis
 import { type GroupLimits, type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
 import type { Environment } from "../forward/environment.ts";
+import type { ChosenLayout } from "../planner/layout.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
 import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
 import type { WorkListener } from "../runs/train-events.ts";
 import { visibleGpu } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
+import type { EpochSteps } from "../train/step-source.ts";
 
 /** The ranks of a run; in one process `group` is null and the configuration as it was. */
 export interface Ranks {
@@ -175,6 +177,26 @@ export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprint
     "chat template": { value: digest(template), cure: weights },
     rows: { value: digest(data), cure: rows },
     "files of reward functions": { value: digest(reward_files), cure: rows },
+  });
+}
+
+/**
+ * Requires that all ranks take the same steps and hold the model in the same layout: what they pass each other follows from that.
+ *
+ * @throws {ConfigError} naming what differs, on all ranks
+ */
+export function agreeOnPlan(
+  group: RankGroup,
+  { shard, keep_gathered }: Pick<ChosenLayout, "shard" | "keep_gathered">,
+  source: Pick<EpochSteps, "totalSteps" | "digests">,
+): void {
+  const cure = "Start all ranks with the same release of Node and on processors of one kind, or report it.";
+  const { rows, division } = source.digests();
+  agree(group, {
+    layout: { value: `shard: ${shard}, keep_gathered: ${keep_gathered}`, cure },
+    "number of steps": { value: String(source.totalSteps), cure },
+    "rows of each step": { value: rows, cure },
+    "division of each step among ranks": { value: division, cure },
   });
 }
 

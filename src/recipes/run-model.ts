@@ -20,7 +20,8 @@ import { prepareSharded, type ShardedTraining } from "../train/prepare-sharded.t
 import { rankLayout } from "../train/rank-layout.ts";
 import { RankMeter } from "../train/rank-meter.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
-import type { PlanKeys } from "../train/step-source.ts";
+import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
+import { agreeOnPlan } from "./ranks.ts";
 import { rowCost, trainedPartsOf } from "./row-cost.ts";
 import { layoutOfRun, type RunLayout } from "./run-layout.ts";
 
@@ -34,18 +35,19 @@ export interface RunModel extends TrainedModel<HeadedModel> {
 export interface SharedWork {
   group: RankGroup;
   layout: RunLayout;
-  /** How rows go to ranks. */
-  steps: Pick<PlanKeys, "rank" | "ranks" | "cost">;
+  /** The steps, each divided among the ranks. */
+  source: EpochSteps;
 }
 
 /**
- * The layout of a run on several ranks, which is reported, and how its rows are divided; null where this process is the only one.
+ * The layout of a run on several ranks, which is reported, and its steps; null where this process is the only one.
  *
  * @param sampledOf - what a rank of so many samples at a time between two steps; null: it does not
+ * @throws {ConfigError} if ranks have made other plans
  */
 export function* sharedWork(
   group: RankGroup | null,
-  config: RunConfig,
+  config: RunConfig & Pick<PlanKeys, "scores">,
   environment: Environment,
   {
     data: { dataset, modelConfig: model },
@@ -67,7 +69,9 @@ export function* sharedWork(
   });
   yield { type: "note", text: layout.reason };
   if (layout.sampling !== null) yield { type: "note", text: `the collapse watch: ${layout.sampling.reason}` };
-  return { group, layout, steps: { rank: group.rank, ranks: group.size, cost } };
+  const source = new EpochSteps(examples, { ...config, rank: group.rank, ranks: group.size, cost });
+  agreeOnPlan(group, layout, source);
+  return { group, layout, source };
 }
 
 /**

@@ -2,7 +2,6 @@
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { RankGroup } from "../distributed/rank-group.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { type OpenRun, type RunPaths, runPaths } from "../runs/run-directory.ts";
@@ -45,13 +44,4 @@ export class FollowedRun implements RunHandle {
 
   /** Nothing: rank 0 has saved it. */
   saveSealed(): void {}
-}
-
-/** Does `work` on rank 0, which may write files, and then on the others, which find them. */
-export async function firstOnRank0<T>(group: RankGroup | null, work: () => T | Promise<T>): Promise<T> {
-  if (group === null) return await work();
-  if (group.rank > 0) group.barrier();
-  const result = await work();
-  if (group.rank === 0) group.barrier();
-  return result;
 }

@@ -5,7 +5,8 @@ import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import type { PreflightReport } from "../data/preflight.ts";
+import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { MicroBatch } from "../forward/batch.ts";
@@ -21,9 +22,10 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { type DataSelection, prepareData, rowsOf, taskOf } from "../train/prepare-data.ts";
+import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
 import { givenReference, liveReference, modelReference, referenceFrom } from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
+import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
@@ -73,16 +75,18 @@ export interface ScoreResult {
  * @throws {FormatError} if a weight or a log-prob is not finite
  */
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
-  const options = await withLocalModels(given);
+  const { group = null } = given;
+  const options = await firstsFirst(group, () => withLocalModels(given));
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
   const task = taskOf(options.objective?.over ?? "pairs", false);
-  const { dataset } = await prepareData(
+  const { dataset } = await prepareOnRanks(
+    group,
     rowsOf(data, { model_name_or_path: modelNameOrPath, task, ...selection }),
     onPhase,
   );
-  assertPreflight(dataset.report);
+  requireRows(group, dataset.report);
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
@@ -94,7 +98,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
     per_device_eval_batch_size: batchSize,
     share_prompt: true,
   });
-  const { group = null, perToken = false } = options;
+  const { perToken = false } = options;
   const rows = scoreRows({ model, numerics, batches, group, onPhase }, dataset.examples, perToken);
   const objective = options.objective ?? null;
   if (objective === null) return { rows, objective: null, preflight: dataset.report };

@@ -5,7 +5,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { assertPreflight } from "../data/preflight.ts";
+import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
 import { stopTogether, toldToAll } from "../distributed/together.ts";
@@ -24,8 +24,9 @@ import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
-import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
+import { type PreparedData, taskOf } from "../train/prepare-data.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
+import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
 import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
@@ -35,7 +36,7 @@ import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
 import { runModel, sharedWork } from "./run-model.ts";
-import { FollowedRun, firstOnRank0, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
+import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf, watchSize } from "./watch.ts";
 
@@ -139,16 +140,16 @@ async function* trainRun(
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
   await stopTogether(group, options.signal);
-  const { config, baseModel } = await firstOnRank0(group, () => localRun(run, resolved.config, onPhase));
+  const { config, baseModel } = await firstsFirst(group, () => localRun(run, resolved.config, onPhase));
   await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
 
   // the rows
   const task = taskOf(objective.over, isOnPolicy(resolved.config));
-  const now = await firstOnRank0(group, () => templateDate(run));
-  const data = await prepareData({ ...config, task, now }, onPhase);
+  const now = templateDate(group, run);
+  const data = await prepareOnRanks(group, { ...config, task, now }, onPhase);
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
-  assertPreflight(report);
+  requireRows(group, report);
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, online?.files);
   agreeOnInputs(group, fingerprints);
   for (const change of changesSince(run, config, fingerprints)) {
@@ -162,8 +163,9 @@ async function* trainRun(
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
   const sampledOf = (ranks: number) => watchSize(prompts, config, ranks);
-  const keys = scores ? { ...config, shard: "none" as const } : config;
-  const shared = yield* sharedWork(group, keys, environment, { data, sampledOf });
+  const keys = { ...config, scores };
+  const shard = scores ? "none" : config.shard;
+  const shared = yield* sharedWork(group, { ...keys, shard }, environment, { data, sampledOf });
   const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());
   const numerics = {
@@ -192,8 +194,7 @@ async function* trainRun(
 
   // where it begins: before the first step, or at a checkpoint
   const source =
-    online?.steps(training, environment, data, memory) ??
-    new EpochSteps(examples, { ...config, scores, ...shared?.steps });
+    online?.steps(training, environment, data, memory) ?? shared?.source ?? new EpochSteps(examples, keys);
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -36,5 +38,26 @@ test("the lock of a process that is gone is taken over, and given back after an 
     () => Promise.reject(new Error("no compiler")),
   );
   await assert.rejects(failing, /no compiler/);
+  assert.ok(!existsSync(lock));
+});
+
+test("processes follow each other, also behind one that is gone, and who comes later finds what the first has made", async () => {
+  const [lock, made] = [join(dir, "c.lock"), join(dir, "made")];
+  const program = `
+    import { appendFileSync, existsSync, readFileSync } from "node:fs";
+    import { setTimeout as sleep } from "node:timers/promises";
+    import { oneAtATime } from ${JSON.stringify(new URL("one-at-a-time.ts", import.meta.url).href)};
+    const [lock, made] = process.argv.slice(1);
+    await oneAtATime(lock, () => {}, async () => {
+      if (existsSync(made) && readFileSync(made, "utf8").endsWith("done\\n")) return;
+      appendFileSync(made, "begun\\n");
+      await sleep(300);
+      appendFileSync(made, "done\\n");
+    });`;
+  const flags = ["--conditions=preftune-source", "--input-type=module", "-e", program, lock, made];
+  writeFileSync(lock, JSON.stringify({ host: hostname(), pid: process.pid, started: "1" }));
+  const ends = [1, 2, 3].map(() => once(spawn(process.execPath, flags, { stdio: "inherit" }), "exit"));
+  for (const [status] of await Promise.all(ends)) assert.equal(status, 0);
+  assert.equal(readFileSync(made, "utf8"), "begun\ndone\n");
   assert.ok(!existsSync(lock));
 });

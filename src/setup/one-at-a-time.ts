@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createFileSync, errorCode, fileFailure, ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
-import { readFileBytes } from "../base/open-file.ts";
+import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { isRunning, startOf } from "../base/process-state.ts";
 
 /** Who holds the lock. */
@@ -14,6 +14,8 @@ interface Owner {
 
 /** A lock of another host, whose processes are not seen from here, is good for this long, in ms. */
 const longest = 3_600_000;
+/** And what keeps others from removing a lock, in ms. */
+const guardMs = 60_000;
 
 /**
  * What `body` gives, while no other process is in a body of the same lock. A lock whose owner is gone is taken over.
@@ -32,13 +34,31 @@ export async function oneAtATime<T>(
     if (owner !== null && waited === null)
       say(`waiting for process ${owner.pid} on ${owner.host}, which sets up (lock: ${lock})`);
     waited ??= owner;
-    if (owner !== null && (isGone(owner) || performance.now() > until)) ignoreErrors(() => io.rmSync(lock));
+    if (owner !== null && (isGone(owner) || performance.now() > until)) takeAway(lock, owner);
     await sleep(100);
   }
   try {
     return await body();
   } finally {
     ignoreErrors(() => io.rmSync(lock));
+  }
+}
+
+/**
+ * Removes the lock of `owner`, if it is still there. One process does so at a time: another that has read the same owner would remove
+ * the lock of whoever has taken it since.
+ */
+function takeAway(lock: string, owner: Owner): void {
+  const guard = `${lock}.removing`;
+  if (!taken(guard)) {
+    // it is there for no longer than the lines below take, unless they were interrupted
+    if (Date.now() - (statsOf(guard)?.mtimeMs ?? Date.now()) > guardMs) ignoreErrors(() => io.rmSync(guard));
+    return;
+  }
+  try {
+    if (JSON.stringify(ownerOf(lock)) === JSON.stringify(owner)) ignoreErrors(() => io.rmSync(lock));
+  } finally {
+    ignoreErrors(() => io.rmSync(guard));
   }
 }
 

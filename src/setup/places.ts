@@ -36,3 +36,9 @@ export function stateFolder(): string {
     ? join(homedir(), "Library", "Caches", "preftune")
     : join(homedir(), ".cache", "preftune");
 }
+
+/** The folder for tokenised rows: what PREFTUNE_ROW_CACHE says, else one in that of everything else. */
+export function rowFolder(): string {
+  const given = process.env["PREFTUNE_ROW_CACHE"];
+  return given === undefined || given === "" ? join(stateFolder(), "rows") : given;
+}

@@ -110,6 +110,11 @@ export class Tensor implements Disposable {
     return into === undefined || into.length === this.numel ? array : array.subarray(0, this.numel);
   }
 
+  /** Fills `into` with the raw bytes, in row-major order, from byte `from` on. @throws {TorchError} if the tensor ends before */
+  readBytes(into: Uint8Array, from: number): void {
+    guarded(() => native.read(this.handle, into, from));
+  }
+
   /**
    * The raw bytes in row-major order, in pieces of at most 4 MiB that share one array, also with tensors read later: each is
    * to be used before the next is asked for. Works for every element type.

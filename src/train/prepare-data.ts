@@ -6,13 +6,13 @@ import type { DatasetSpec } from "../config/datasets.ts";
 import { defaultsOf } from "../config/keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { checkColumnMap } from "../data/columns.ts";
-import { type Dataset, prepareDataset } from "../data/dataset.ts";
+import { type Dataset, type DatasetOptions, prepareDataset } from "../data/dataset.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Over } from "../methods/method.ts";
 import type { TemplateUse } from "../text/encode.ts";
-import { openText } from "../text/open-text.ts";
+import { type ModelText, openText } from "../text/open-text.ts";
 import { templatesInUse } from "../text/template-source.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
@@ -92,16 +92,35 @@ export async function prepareData(
   onPhase: PhaseListener = () => {},
 ): Promise<PreparedData> {
   onPhase("rows tokenised", 0, null);
-  await using text = await openText(selection.model_name_or_path, {
+  await using text = await textOf(selection);
+  const dataset = await prepareDataset(datasetOptions(selection, text, onPhase));
+  const { config: modelConfig, tokenizer, encoder, stopIds } = text;
+  return {
+    ...{ dataset, tokenizer, modelConfig, stopIds },
+    textFingerprint: encoder.fingerprint(),
+    templates: encoder.templates(),
+  };
+}
+
+/** What turns the rows of `selection` into tokens. Dispose of it when done. */
+export function textOf(selection: DataSelection): Promise<ModelText> {
+  return openText(selection.model_name_or_path, {
     chatTemplate: selection.chat_template,
     enableThinking: selection.enable_thinking,
     trainOn: selection.train_on,
     maskToolOutput: selection.mask_tool_output,
     ...(selection.now === undefined ? {} : { now: selection.now }),
   });
-  const { config: modelConfig, tokenizer, encoder, stopIds } = text;
+}
+
+/** Which rows are read, and how, by `selection`. */
+export function datasetOptions(
+  selection: DataSelection,
+  { config: modelConfig, tokenizer, encoder, stopIds }: ModelText,
+  onPhase: PhaseListener,
+): DatasetOptions {
   const sources = (specs: readonly DatasetSpec[]) => sourcesOf(specs, selection.columns);
-  const dataset = await prepareDataset({
+  return {
     sources: sources(selection.train_data),
     ...(selection.eval_data === null ? {} : { evalSources: sources(selection.eval_data) }),
     eval_fraction: selection.eval_fraction,
@@ -125,14 +144,6 @@ export async function prepareData(
     max_eval_rows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>
       onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, meter.note),
-  });
-  return {
-    dataset,
-    tokenizer,
-    modelConfig,
-    stopIds,
-    textFingerprint: encoder.fingerprint(),
-    templates: encoder.templates(),
   };
 }
 

@@ -1,4 +1,5 @@
 /** Where a run's steps come from: what each is made of, in which micro-batches. */
+import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type BatchOptions, planEpoch, type StepPlan } from "../data/batches.ts";
@@ -126,6 +127,18 @@ export class EpochSteps implements StepSource {
     const steps = this.#epoch(epoch);
     const done = rest + 1;
     return { plan: at(steps, rest), epoch: epoch + done / steps.length, endsEpoch: done === steps.length };
+  }
+
+  /** SHA-256 of the rows of each step of the first epoch, in their order, and of how each step is divided. */
+  digests(): { rows: string; division: string } {
+    const [rows, division] = [createHash("sha256"), createHash("sha256")];
+    for (let step = 0; step < this.totalSteps; step++) {
+      const { plan, endsEpoch } = this.planOf(step);
+      rows.update(JSON.stringify(plan.examples));
+      division.update(JSON.stringify(plan.byRank()));
+      if (endsEpoch) break;
+    }
+    return { rows: rows.digest("hex"), division: division.digest("hex") };
   }
 
   next(step: number): TrainingStep {

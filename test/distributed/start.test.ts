@@ -66,7 +66,7 @@ suite("ranks", { concurrency: 3 }, () => {
     }
   });
 
-  test("another configuration, weights or directory on a rank is the same error on all, which names it", async () => {
+  test("another configuration, plan, weights or directory on a rank is the same error on all, which names it", async () => {
     const other = join(dir, "elsewhere");
     mkdirSync(other);
     const both = { values };
@@ -80,6 +80,11 @@ suite("ranks", { concurrency: 3 }, () => {
         { values, model: "abc" },
         { values, model: "abd" },
         /weights and config\.json of the model: abc on ranks 0 and 2 \(host \S+\), abd on rank 1 .*\nCopy the same files/,
+      ],
+      [
+        { values, plan: { seed: 1, shard: "none" } },
+        { values, plan: { seed: 2, shard: "all" } },
+        /layout: shard: none, .* on ranks 0 and 2 \(host \S+\), shard: all, .* on rank 1 .*\n {2}rows of each step: .*\n {2}division of each step among ranks: .*\nStart all ranks with the same release/,
       ],
       [
         { values, directory: dir },

@@ -31,7 +31,17 @@ const reading: ReadonlySet<string> = new Set([
 const exceptions: Record<string, readonly string[]> = {
   // the table of calls itself
   "base/file-io.ts": [
-    ...["fsyncSync", "ftruncateSync", "mkdirSync", "renameSync", "rmSync", "symlinkSync", "writeSync"],
+    ...[
+      "fsyncSync",
+      "ftruncateSync",
+      "linkSync",
+      "mkdirSync",
+      "renameSync",
+      "rmSync",
+      "symlinkSync",
+      "utimesSync",
+      "writeSync",
+    ],
   ],
 };
 

@@ -1,9 +1,15 @@
 /** Runs the command line in a separate process. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
+import { scratch } from "./scratch.ts";
 
 const root = join(import.meta.dirname, "../..");
+
+/** Where ranks that a test file starts keep their rows. */
+const rowCache = join(scratch(), `preftune-rows-${process.pid}`);
+after(() => rmSync(rowCache, { recursive: true, force: true }));
 
 /** What kills each process that is still there. */
 const running = new Map<ChildProcess, () => boolean>();
@@ -75,7 +81,7 @@ export function startProcess(
 ): Running {
   const spawned = spawn(program, args, {
     cwd: root,
-    env: { ...process.env, NO_COLOR: "1", ...env },
+    env: { ...process.env, NO_COLOR: "1", PREFTUNE_ROW_CACHE: rowCache, ...env },
     detached: ownGroup,
   });
   const child = endWithFile(spawned, ownGroup);

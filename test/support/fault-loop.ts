@@ -34,6 +34,8 @@ export const codes: Readonly<Record<keyof FileIo, readonly Fault["code"][]>> = {
   mkdirSync: ["ENOSPC", "EDQUOT", "EROFS"],
   rmSync: ["EIO", "EROFS"],
   symlinkSync: ["ENOSPC", "EROFS"],
+  linkSync: ["ENOSPC", "EROFS"],
+  utimesSync: ["EROFS"],
 };
 
 /** What a loop came to. */

@@ -10,7 +10,7 @@ export interface Call {
 
 /** Which calls fail. */
 export interface Fault {
-  code: "ENOSPC" | "EIO" | "EDQUOT" | "EROFS" | "EMFILE";
+  code: "ENOSPC" | "EIO" | "EDQUOT" | "EROFS" | "EMFILE" | "EPERM";
   /** The 1-based number of the first call that fails, among those of `names`. */
   at: number;
   /** Calls that count; default all. */
@@ -40,6 +40,8 @@ export const changingCalls: readonly (keyof FileIo)[] = [
   "mkdirSync",
   "rmSync",
   "symlinkSync",
+  "linkSync",
+  "utimesSync",
 ];
 
 /** Arms a fault. */

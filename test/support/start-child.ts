@@ -9,13 +9,14 @@ import { settleEnvironment } from "../../src/forward/environment.ts";
 import {
   agreeOnEnvironment,
   agreeOnInputs,
+  agreeOnPlan,
   matmulOfRanks,
   openRanks,
   type Ranks,
 } from "../../src/recipes/ranks.ts";
 import type { Fingerprints } from "../../src/runs/run-directory.ts";
-
 import { watchStopSignals } from "../../src/torch/index.ts";
+import { EpochSteps } from "../../src/train/step-source.ts";
 
 /** What a rank does. */
 export interface StartPlan {
@@ -24,6 +25,8 @@ export interface StartPlan {
   directory?: string;
   /** What the model's fingerprint is. */
   model?: string;
+  /** Seed of the order of rows, and layout, of its plan. */
+  plan?: { seed: number; shard: "none" | "all" };
   /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
   /** Is in work for this many seconds that nothing interrupts. */
@@ -36,6 +39,7 @@ const {
   values,
   directory,
   model,
+  plan,
   fails,
   isBusyFor = 0,
   isHeardAfter = 0,
@@ -51,6 +55,15 @@ async function started({ group, machine, resolved }: Ranks): Promise<object> {
   agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, ...machine, dtype: "float32" }, matmul));
   if (model !== undefined)
     agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
+  if (plan !== undefined) {
+    const rows = Array.from({ length: 12 }, (_, line) => ({
+      origin: { file: "rows.jsonl", line },
+      promptIds: [1],
+      completions: [{ ids: [2] }, { ids: [3, 4] }],
+    }));
+    const keys = { ...resolved.config, seed: plan.seed, ranks: group.size };
+    agreeOnPlan(group, { shard: plan.shard, keep_gathered: false }, new EpochSteps(rows, keys));
+  }
   if (isHeardAfter > 0) {
     process.stdout.write("waits\n");
     await sleep(isHeardAfter);

@@ -1,0 +1,87 @@
+/**
+ * The rows of a run on several ranks: read, rendered and tokenised by the first rank of each host, into a file that all ranks of the
+ * host map, and that a later start with the same rows finds. In one process they stay where they are made: nothing is written.
+ */
+import { DataError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
+import { alone, onAll } from "../base/ranks.ts";
+import { prepareDataset } from "../data/dataset.ts";
+import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import { findFiles } from "../data/sources.ts";
+import { oncePerHost } from "../distributed/once-per-host.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import {
+  type DataSelection,
+  datasetOptions,
+  type PreparedData,
+  prepareData,
+  textOf,
+} from "./prepare-data.ts";
+import { hasRows, mapRows, rowsFingerprint, rowsPath, sourcesOf, writeRows } from "./row-cache.ts";
+
+/** What the first rank of a host tells the others of it. */
+type RowsOfHost = { path: string; fingerprint: string } | { faulty: PreflightReport };
+
+/**
+ * The rows that `selection` names, tokenised once on each host; all ranks call it. Of rows with errors there is the report alone: call
+ * `requireRows` with it.
+ *
+ * @throws {RankFailure} on every rank, if they cannot be read or written on one
+ */
+export async function prepareOnRanks(
+  group: RankGroup | null,
+  selection: DataSelection,
+  onPhase: PhaseListener = () => {},
+): Promise<PreparedData> {
+  if (group === null) return await prepareData(selection, onPhase);
+  const made = await oncePerHost(group, () => rowsOfHost(selection, onPhase));
+  return onAll(group, () => {
+    const modelConfig = readModelConfig(selection.model_name_or_path);
+    const tokenizer = loadTokenizer(selection.model_name_or_path);
+    if ("faulty" in made) {
+      const dataset = { examples: [], evalExamples: null, report: made.faulty, fingerprint: "" };
+      const none = { stopIds: new Set<number>(), textFingerprint: "", templates: [] };
+      return { dataset, tokenizer, modelConfig, ...none };
+    }
+    const { stopIds, ...rows } = mapRows({ ...made, vocabSize: modelConfig.vocabSize });
+    return { ...rows, stopIds: new Set(stopIds), tokenizer, modelConfig };
+  });
+}
+
+/** @throws {RankFailure} on every rank, if the rows of one have errors: what `assertPreflight` says. One process: that itself */
+export function requireRows(group: RankGroup | null, report: PreflightReport): void {
+  onAll(group ?? alone, () => assertPreflight(report));
+}
+
+/** Tokenises the rows into their file, unless it is there. */
+async function rowsOfHost(selection: DataSelection, onPhase: PhaseListener): Promise<RowsOfHost> {
+  onPhase("rows tokenised", 0, null);
+  await using text = await textOf(selection);
+  const options = datasetOptions(selection, text, onPhase);
+  for (const source of sourcesOf(options)) source.found = await findFiles(source);
+  const fingerprint = rowsFingerprint(selection, options);
+  const path = rowsPath(fingerprint);
+  const expected = { path, fingerprint, vocabSize: text.config.vocabSize };
+  if (hasRows(expected, (line) => onPhase(line, 1, 1))) {
+    onPhase(`rows as tokenised before: ${path}`, 1, 1);
+    return { path, fingerprint };
+  }
+  const dataset = await prepareDataset(options);
+  const { report } = dataset;
+  if (report.findings.some(({ severity }) => severity === "error")) return { faulty: report };
+  if (rowsFingerprint(selection, options) !== fingerprint) {
+    throw new DataError(
+      "Files of rows were changed while they were read: expected the same content before and after. Start again once they are written.",
+    );
+  }
+  const { encoder, stopIds } = text;
+  writeRows(path, fingerprint, {
+    dataset,
+    textFingerprint: encoder.fingerprint(),
+    templates: encoder.templates(),
+    stopIds: [...stopIds],
+  });
+  return { path, fingerprint };
+}
