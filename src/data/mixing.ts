@@ -22,6 +22,15 @@ export interface WeightedSource extends DataSource {
   weight?: number;
 }
 
+/** A source whose files were looked for before: the same are read, whatever there is by now. */
+export interface FoundSource extends WeightedSource {
+  found: FoundFiles;
+}
+
+function isFound(source: WeightedSource): source is FoundSource {
+  return "found" in source;
+}
+
 /** A row and the source it came from. */
 export interface SourcedRow {
   row: RawRow;
@@ -56,7 +65,7 @@ export async function* openSources(
 ): AsyncGenerator<SourcedRow> {
   const { counts, maxRows, onPassedOver } = options;
   const found: FoundFiles[] = [];
-  for (const source of sources) found.push(source.found ?? (await findFiles(source)));
+  for (const source of sources) found.push(isFound(source) ? source.found : await findFiles(source));
   const draws = await drawsOf(sources, found, options);
   const meter = meterOf(found, "read", options);
   let used = 0;

@@ -33,8 +33,6 @@ export interface DataSource {
    */
   path: string;
   hub?: HubOptions;
-  /** Its files, where they were looked for before. */
-  found?: FoundFiles;
 }
 
 const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<RawRow>>> = {

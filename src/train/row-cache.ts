@@ -21,7 +21,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { statsOf } from "../base/open-file.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
 import type { DatasetOptions } from "../data/dataset.ts";
-import type { WeightedSource } from "../data/mixing.ts";
+import type { FoundSource } from "../data/mixing.ts";
 import type { RowFile } from "../data/row-file.ts";
 import { type ExpectedRows, readRowFile } from "../data/row-file-read.ts";
 import { rowFileBytes } from "../data/row-file-write.ts";
@@ -40,26 +40,27 @@ export function rowsPath(fingerprint: string): string {
   return join(rowFolder(), `${fingerprint}.rows`);
 }
 
-/** SHA-256 of all that decides which tokens `options` give: files, keys, tokenizer, templates, code. Its sources have their files. */
-export function rowsFingerprint(selection: DataSelection, options: DatasetOptions): string {
+/** SHA-256 of all that decides which tokens `options` give: files, keys, tokenizer, templates, code. */
+export function rowsFingerprint(selection: DataSelection, options: FoundRows): string {
   const names = [...Object.keys(DATA_KEYS), "seed", "task", "keepUncut"] as (keyof DataSelection)[];
   const { encoder, facts, context } = options;
   const parts = {
     keys: Object.fromEntries(names.map((name) => [name, selection[name] ?? null])),
     text: encoder.fingerprint(),
     model: { ...facts, stopIds: [...facts.stopIds], context },
-    files: sourcesOf(options).map(({ found }) => [
-      found?.files.map(({ path, name }) => [name, sha256File(path)]),
-      found?.passedOver,
+    files: [...options.sources, ...(options.evalSources ?? [])].map(({ found }) => [
+      found.files.map(({ path, name }) => [name, sha256File(path)]),
+      found.passedOver,
     ]),
     code: [codeVersion(), codeDigest(["base", "data", "formats", "hub", "text", "train"]), process.version],
   };
   return sha256(stringifyNumbers(parts));
 }
 
-/** Sources of both kinds of rows. */
-export function sourcesOf({ sources, evalSources = [] }: DatasetOptions): WeightedSource[] {
-  return [...sources, ...evalSources];
+/** Rows of files that were found. */
+export interface FoundRows extends DatasetOptions {
+  sources: readonly FoundSource[];
+  evalSources?: readonly FoundSource[];
 }
 
 /**

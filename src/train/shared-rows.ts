@@ -5,7 +5,8 @@
 import { DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { alone, onAll } from "../base/ranks.ts";
-import { prepareDataset } from "../data/dataset.ts";
+import { type DatasetOptions, prepareDataset } from "../data/dataset.ts";
+import type { FoundSource, WeightedSource } from "../data/mixing.ts";
 import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import { findFiles } from "../data/sources.ts";
 import { oncePerHost } from "../distributed/once-per-host.ts";
@@ -19,7 +20,7 @@ import {
   prepareData,
   textOf,
 } from "./prepare-data.ts";
-import { hasRows, mapRows, rowsFingerprint, rowsPath, sourcesOf, writeRows } from "./row-cache.ts";
+import { type FoundRows, hasRows, mapRows, rowsFingerprint, rowsPath, writeRows } from "./row-cache.ts";
 
 /** What the first rank of a host tells the others of it. */
 type RowsOfHost = { path: string; fingerprint: string } | { faulty: PreflightReport };
@@ -55,12 +56,21 @@ export function requireRows(group: RankGroup | null, report: PreflightReport): v
   onAll(group ?? alone, () => assertPreflight(report));
 }
 
+async function withFiles({ sources, evalSources, ...options }: DatasetOptions): Promise<FoundRows> {
+  const foundOf = async (all: readonly WeightedSource[]): Promise<FoundSource[]> => {
+    const found: FoundSource[] = [];
+    for (const source of all) found.push({ ...source, found: await findFiles(source) });
+    return found;
+  };
+  const held = evalSources === undefined ? {} : { evalSources: await foundOf(evalSources) };
+  return { ...options, sources: await foundOf(sources), ...held };
+}
+
 /** Tokenises the rows into their file, unless it is there. */
 async function rowsOfHost(selection: DataSelection, onPhase: PhaseListener): Promise<RowsOfHost> {
   onPhase("rows tokenised", 0, null);
   await using text = await textOf(selection);
-  const options = datasetOptions(selection, text, onPhase);
-  for (const source of sourcesOf(options)) source.found = await findFiles(source);
+  const options = await withFiles(datasetOptions(selection, text, onPhase));
   const fingerprint = rowsFingerprint(selection, options);
   const path = rowsPath(fingerprint);
   const expected = { path, fingerprint, vocabSize: text.config.vocabSize };
