@@ -124,7 +124,7 @@ test("a file made to harm, whose digest is right, gives rows that are in order o
   const bytes = written(rowFile(2));
   let refused = 0;
   for (let place = 0; place < bytes.length - digestBytes; place++) {
-    for (const value of [0, 0xff, (bytes[place] ?? 0) ^ 1]) {
+    for (const value of [0xff, (bytes[place] ?? 0) ^ 1]) {
       try {
         const { dataset } = readRowFile(stored(changed(bytes, place, value)), expected);
         assertInOrder([...dataset.examples, ...(dataset.evalExamples ?? [])]);
