@@ -5,7 +5,8 @@ import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import type { PreflightReport } from "../data/preflight.ts";
+import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
@@ -17,7 +18,8 @@ import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { type DataSelection, prepareData, rowsOf } from "../train/prepare-data.ts";
+import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
+import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
@@ -55,14 +57,16 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
  * @throws {FormatError} if the model is no reward model, or a reward is not finite
  */
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
-  const options = await withLocalModels(given);
+  const { group = null } = given;
+  const options = await firstsFirst(group, () => withLocalModels(given));
   const { device, dtype } = settleEnvironment(options);
-  const { model: dir, data, batchSize = 8, selection, group = null, onPhase = () => {} } = options;
-  const { dataset } = await prepareData(
+  const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
+  const { dataset } = await prepareOnRanks(
+    group,
     rowsOf(data, { model_name_or_path: dir, task: "reward", ...selection }),
     onPhase,
   );
-  assertPreflight(dataset.report);
+  requireRows(group, dataset.report);
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);
