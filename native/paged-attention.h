@@ -54,8 +54,7 @@ struct Places {
 // out[g] += Σ weights[g * stride + j] values[j] over some places of a page
 template <int G, typename Stored>
 PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t width) {
-  for (int64_t e = 0; e < width; e += kLanes) {
-    const auto count = static_cast<size_t>(std::min(kLanes, width - e));
+  const auto add = PREFTUNE_EACH(int64_t e, size_t count) {
     Lanes sum[G];
     for (int g = 0; g < G; ++g) sum[g] = floatsAt<Lanes>(out + g * width + e, count);
     for (int64_t j = seen.first; j < seen.end; ++j) {
@@ -63,7 +62,10 @@ PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride
       for (int g = 0; g < G; ++g) sum[g] += value * weights[g * stride + j];
     }
     for (int g = 0; g < G; ++g) std::memcpy(out + g * width + e, &sum[g], count * sizeof(float));
-  }
+  };
+  int64_t e = 0;
+  for (; e + kLanes <= width; e += kLanes) add(e, kLanes);
+  if (e < width) add(e, static_cast<size_t>(width - e));
 }
 
 #define PREFTUNE_BY_STORED(Stored)                                                                                                       \

@@ -22,7 +22,7 @@ function answers(dir: string, on: string): number[][] {
   const model = loadModel(dir, { device: on, dtype: "float32" });
   using engine = new Engine({ model, tokenizer: null });
   const prompts = [pageTokens + 9, 5, pageTokens + 9];
-  const told = prompts.map((length, i) => {
+  const given = prompts.map((length, i) => {
     const promptIds = Array.from({ length }, (_, t) => (7 * t + 3) % 32);
     const ids: number[] = [];
     engine.submit(`${i}`, generateRequest({ promptIds, n: 2, temperature: 0, maxNewTokens: 30 }), (event) => {
@@ -35,7 +35,7 @@ function answers(dir: string, on: string): number[][] {
   const { cacheBytesUsed, cacheBytesKept } = engine.stats;
   assert.equal(cacheBytesUsed, 0);
   assert.equal(cacheBytesKept > 0, on === "cpu");
-  return told;
+  return given;
 }
 
 for (const name of ["qwen3", "gemma3"] as const) {
