@@ -55,7 +55,10 @@ export function mapSafetensors(file: SafetensorsFile): MappedFile {
 
 const bytesAtOnce = 64 * 2 ** 20;
 
-/** Copies the numbers `from` to before `to` of a tensor of a file, in row-major order, into `target`, (to − from) on any device and of any type. */
+/**
+ * Copies the numbers `from` to before `to` of a tensor of a file, in row-major order, into `target`, (to − from) on any device and of
+ * any type. Nothing else of the file is read.
+ */
 export function copyStoredRange(
   file: SafetensorsFile,
   entry: TensorEntry,
@@ -69,6 +72,7 @@ export function copyStoredRange(
     using map = mapSafetensors(file);
     const count = Math.min(step, to - first);
     const stored = ops.narrow(ops.reshape(map(entry), [numel]), 0, first, count);
+    ops.readAlone(stored);
     ops.copy_(ops.narrow(target, 0, first - from, count), stored);
   }
 }

@@ -1,16 +1,20 @@
-/** The planner's memory of a rank against the highest measured peak of a real run's ranks, on the CPU: one run in `npm test`. */
+/**
+ * Memory of ranks, on the CPU: the planner's against the highest measured peak of a real run's ranks; what loading reads of the files;
+ * what checkpoints and exports take besides. In `npm test` one run, and one rank that loads.
+ */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { at } from "../../src/base/at.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { plan } from "../../src/recipes/plan.ts";
 import { plannedRuns, writePlannedRun } from "../plan/planned-runs.ts";
 import { isNightly } from "../support/campaign.ts";
 import { startProgram } from "../support/command.ts";
-import { allEnded, freePort, placesOf } from "../support/rank-processes.ts";
+import { forgetPages, pagesOf, skipWithoutPages } from "../support/page-cache.ts";
+import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 
 const root = join(import.meta.dirname, "../..");
 const mebibyte = 2 ** 20;
@@ -33,11 +37,19 @@ async function peaksOfTraining(file: string, dir: string, ranks: number): Promis
 const cases = [
   { name: "2 ranks, freed", run: 0, ranks: 2, values: { shard: "all", keep_gathered: false } },
   { name: "2 ranks, each with all", run: 0, ranks: 2, values: { shard: "none" } },
+  {
+    name: "2 ranks, freed, untied head",
+    run: 0,
+    ranks: 2,
+    values: { shard: "all", keep_gathered: false },
+    untied: true,
+  },
   { name: "4 ranks, kept", run: 2, ranks: 4, values: { shard: "all", keep_gathered: true } },
 ] as const;
 
-for (const { name, run, ranks, values } of isNightly ? cases : cases.slice(0, 1)) {
-  const planned = at(plannedRuns, run);
+for (const { name, run, ranks, values, ...rest } of isNightly ? cases : cases.slice(0, 1)) {
+  const tied = at(plannedRuns, run);
+  const planned = "untied" in rest ? { ...tied, model: { ...tied.model, tie_word_embeddings: false } } : tied;
   test(`planned memory is within 10 % of the highest peak of its ranks: ${planned.name}, ${name}`, {
     skip,
   }, async (t) => {
@@ -54,3 +66,53 @@ for (const { name, run, ranks, values } of isNightly ? cases : cases.slice(0, 1)
     assert.ok(Math.abs(memory.total / Math.max(...peaks) - 1) < 0.1, figures);
   });
 }
+
+/** The model of a planned run, in a directory that is removed after the test. */
+function modelOf(t: TestContext, run: number): string {
+  const dir = mkdtempSync(join(tmpdir(), "preftune-plan-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  writePlannedRun(dir, at(plannedRuns, run));
+  return join(dir, "model");
+}
+
+test("a rank reads of the files what it holds, 10 % more at most", {
+  skip: skip || skipWithoutPages(),
+}, async (t) => {
+  const base = modelOf(t, 0);
+  const file = join(base, "model.safetensors");
+  for (const size of isNightly ? [2, 4] : [2]) {
+    for (let rank = isNightly ? 0 : 1; rank < size; rank++) {
+      forgetPages(file);
+      const child = join(root, "test/support/loading-rank-child.ts");
+      const { status, stdout, stderr } = await startProgram([child, base, `${rank}`, `${size}`]).ended;
+      assert.equal(status, 0, stderr);
+      const [read, share] = [pagesOf(file), Number(stdout)];
+      const what = `rank ${rank} of ${size} read ${(read / mebibyte).toFixed(1)} MiB, its share is ${(share / mebibyte).toFixed(1)}`;
+      t.diagnostic(what);
+      assert.ok(read > 0.9 * share && read <= 1.1 * share, what);
+    }
+  }
+});
+
+test("checkpoint and export take no more than a unit and 64 MiB, on no rank", {
+  skip: isNightly ? skip : "nightly only",
+}, async (t) => {
+  // 16 blocks: the whole model is more than the limit
+  const base = modelOf(t, 2);
+  const places = placesOf(2, await freePort());
+  const ranks = startRankPrograms("memory-rank-child.ts", places, [base, join(base, "to")]);
+  for (const [rank, { status, stdout, stderr }] of (await allEnded(ranks)).entries()) {
+    assert.equal(status, 0, stderr);
+    const { checkpoint, exported, unit, model } = JSON.parse(stdout);
+    const limit = unit + 64 * mebibyte;
+    assert.ok(limit < model);
+    for (const [what, { ofTorch, resident }] of Object.entries({ checkpoint, exported }) as [
+      string,
+      Record<"ofTorch" | "resident", number>,
+    ][]) {
+      const figures = `rank ${rank}, ${what}: ${[ofTorch, resident, unit, model].map((bytes) => (bytes / mebibyte).toFixed(1)).join(", ")} MiB`;
+      t.diagnostic(`${figures} of torch, of the process, of the largest unit, of the model in float32`);
+      assert.ok(Math.max(ofTorch, resident) <= limit, figures);
+    }
+  }
+});

@@ -1,6 +1,7 @@
 /**
  * Child program, `memory-rank-child.ts BASE TO`: writes a checkpoint and an export of the model in BASE as one rank of several, and
- * prints as JSON how much more memory torch had meanwhile than before, in bytes, and what the largest unit has in float32.
+ * prints as JSON how much more memory torch, and the process, had meanwhile than before, in bytes, and what the largest unit has in
+ * float32.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,6 +15,7 @@ import { exportModel } from "../../src/train/export.ts";
 import { prepareSharded } from "../../src/train/prepare-sharded.ts";
 import { ownSliceFile, writeOwnSlices } from "../../src/train/trained-slices.ts";
 import { fullTuning } from "./export-cases.ts";
+import { memory, resetPeak } from "./memory.ts";
 
 const [base = "", to = ""] = process.argv.slice(2);
 const launch = readLaunch();
@@ -27,8 +29,14 @@ const optimizer = new AdamW(trained.parameters, {
 });
 const ranks = { group, sharded, sharers: Array.from({ length: group.size }, (_, rank) => rank) };
 
-/** Most that torch has beside what it had before, at each write and each collective of this rank. */
-async function more(work: () => void | Promise<void>): Promise<number> {
+/** What work takes besides, in bytes: of torch at each write and each collective of this rank, and of the process at its highest. */
+interface More {
+  ofTorch: number;
+  resident: number;
+}
+
+async function more(work: () => void | Promise<void>): Promise<More> {
+  const resident = resetPeak();
   const before = hostBytes();
   let most = 0;
   const look = (): void => {
@@ -52,7 +60,7 @@ async function more(work: () => void | Promise<void>): Promise<number> {
   await work();
   Object.assign(io, { writeSync });
   Object.assign(group, { gather, broadcast });
-  return most;
+  return { ofTorch: most, resident: memory("VmHWM") - resident };
 }
 
 mkdirSync(join(to, String(group.rank)), { recursive: true });

@@ -346,6 +346,8 @@ export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::paged_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, int sequences, float scale, int window) -> Tensor` */
 export const pagedAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, sequences: number, scale: number, window: number) => Tensor = bind("preftune::paged_attention");
+/** `preftune::read_alone(Tensor bytes) -> ()` */
+export const readAlone: (bytes: Tensor) => void = bind("preftune::read_alone");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */
 export const rmsNorm: (x: Tensor, weight: Tensor, eps: number) => Tensor = bind("preftune::rms_norm");
 /** `preftune::rotate_heads(Tensor x, Tensor? weight, float eps, Tensor cos, Tensor sin) -> Tensor` */
