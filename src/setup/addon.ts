@@ -88,6 +88,8 @@ function requireCompiler(compiler: Compiler | null): Compiler {
 export interface NativeUnit {
   /** Of the file. */
   name: string;
+  /** In messages, "the addon" say. */
+  title: string;
   /** Paths of its sources. */
   files: readonly string[];
   /** Hash of them and of their headers. */
@@ -112,7 +114,7 @@ export function buildAddon(
   const files = nativeSources()
     .filter((name) => name.endsWith(".cpp") && !name.includes("/"))
     .map((name) => join(nativeFolder, name));
-  return buildUnit(torch, found, { name: "preftune", files, sources, extra });
+  return buildUnit(torch, found, { name: "preftune", title: "the addon", files, sources, extra });
 }
 
 /**
@@ -124,7 +126,7 @@ export function buildAddon(
 export async function buildUnit(
   torch: Torch,
   found: Compiler | null,
-  { name, files, sources, extra }: NativeUnit,
+  { name, title, files, sources, extra }: NativeUnit,
 ): Promise<string> {
   const compiler = requireCompiler(found);
   const flags = [...compileFlags(torch, nodeHeaderFolders(), compiler), ...extra];
@@ -137,7 +139,7 @@ export async function buildUnit(
     flags,
   });
   const target = join(stateFolder(), "addon", key, `${name}.node`);
-  if (!existsSync(target)) await compile({ torch, compiler, files, flags, target });
+  if (!existsSync(target)) await compile({ torch, compiler, title, files, flags, target });
   return target;
 }
 
@@ -160,20 +162,21 @@ export async function buildWithNccl(
 async function compile(job: {
   torch: Torch;
   compiler: Compiler;
+  title: string;
   files: readonly string[];
   flags: string[];
   target: string;
 }): Promise<void> {
-  const { torch, compiler, files, flags, target } = job;
+  const { torch, compiler, title, files, flags, target } = job;
   const fresh = `${target}.new-${process.pid}`;
   makeDirectory(dirname(target));
   const [first = "", ...rest] = [...compiler.prefix, ...files, ...flags, "-o", fresh];
-  const title = `compiling the addon for torch ${torch.version} with ${compiler.path}`;
-  const { status, output } = await runWithProgress(title, compiler.path, [first, ...rest]);
+  const what = `compiling ${title} for torch ${torch.version} with ${compiler.path}`;
+  const { status, output } = await runWithProgress(what, compiler.path, [first, ...rest]);
   if (status === 0) return putInPlace(fresh, target);
   io.rmSync(fresh);
   throw new TorchError(
-    `the addon does not compile against torch ${torch.version} (${torch.folder}) with ${compiler.version}:\n` +
+    `${title} does not compile against torch ${torch.version} (${torch.folder}) with ${compiler.version}:\n` +
       `${output.trimEnd()}\nA compiler that knows C++20 is needed: g++ 11 or clang++ 14, or newer. Set CXX to choose one.`,
   );
 }

@@ -56,6 +56,7 @@ export async function openRehearsal(): Promise<Rehearsal | string> {
   const { torch } = await setUp();
   const unit = {
     name: "rehearsal",
+    title: "the rehearsal device",
     files: [join(folder, "rehearsal.cpp")],
     // it is made with headers of the addon's too
     sources: sourcesHash(folder) + sourcesHash(),
