@@ -5,7 +5,7 @@
  */
 import type { Decoder, Residence } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
-import { backward, type DType, enableGrad, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { backward, type DType, enableGrad, noGrad, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
 import type { Head } from "./head.ts";
 import type { Numerics } from "./numerics.ts";
@@ -212,7 +212,7 @@ function walkBack(
     const { output, receives, part } = stage;
     residence?.enter(part, stages.at(-1)?.part);
     const input =
-      output === null ? leafOf(ops.to(stage.input, grad.device, stage.input.dtype), receives) : stage.input;
+      output === null ? leafOf(onDevice(stage.input, grad.device, stage.input.dtype), receives) : stage.input;
     backward([output ?? enableGrad(() => stage.run(input))], { gradients: [grad] });
     const next = input.grad;
     output?.dispose();

@@ -1,7 +1,7 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { KVCache, PageSpan } from "../nn/kv-cache.ts";
-import { batchInvariant, type DType, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { batchInvariant, type DType, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
 /** A model, the cache its keys and values go to, and the type of its activations. */
@@ -31,8 +31,8 @@ export function promptHidden(
   const end = span.length;
   const count = end - first;
   const stream = {
-    ids: onDevice(model, ids.slice(first, end)),
-    positions: onDevice(
+    ids: placed(model, ids.slice(first, end)),
+    positions: placed(
       model,
       Array.from({ length: count }, (_, i) => first + i),
     ),
@@ -80,11 +80,11 @@ export function followingLogprobs(
  */
 export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonly NextToken[]): Tensor {
   const stream = {
-    ids: onDevice(
+    ids: placed(
       model,
       tokens.map(({ id }) => id),
     ),
-    positions: onDevice(
+    positions: placed(
       model,
       tokens.map(({ span }) => span.length - 1),
     ),
@@ -99,6 +99,6 @@ function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
   return batchInvariant(() => ops.to(model.lm_head.forward(hidden), "float32"));
 }
 
-function onDevice(model: CausalLM, values: readonly number[]): Tensor {
-  return ops.to(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
+function placed(model: CausalLM, values: readonly number[]): Tensor {
+  return onDevice(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
 }

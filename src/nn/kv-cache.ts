@@ -5,7 +5,7 @@
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
-import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
 
 /** Tokens of a page: `kPage` in `native/paged-attention.h`. */
@@ -277,7 +277,7 @@ export class KVCache implements Disposable {
   }
 
   #indices(values: readonly number[]): Tensor {
-    return ops.to(tensor(values, [values.length], { dtype: "int64" }), this.#shape.device, "int64");
+    return onDevice(tensor(values, [values.length], { dtype: "int64" }), this.#shape.device, "int64");
   }
 }
 

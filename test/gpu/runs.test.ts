@@ -96,7 +96,11 @@ function answersOn(where: string, setup: GpuSetup): { ids: number[]; logprobs: n
       if (event.type === "token") answers[i]?.push(event);
     });
   }
-  while (engine.step()) console.log(where, JSON.stringify(rehearsal?.counts().waits), JSON.stringify(rehearsal?.counts().early));
+  rehearsal?.counts();
+  while (engine.step());
+  const waits = rehearsal?.counts().waits ?? [];
+  // each of the two models reads the numbers of each pass, and waits for nothing else
+  assert.ok(waits.length <= 2 * 12 + 2 && waits.every((wait) => wait === "copy to the host"), waits.join());
   const tokens = answers.flat();
   return { ids: tokens.map(({ id }) => id), logprobs: tokens.map(({ logprob }) => logprob ?? Number.NaN) };
 }

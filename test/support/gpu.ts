@@ -12,10 +12,10 @@ export interface TestGpu {
   rehearsal: Rehearsal | null;
 }
 
-/** A GPU, or what stands in for it. `PREFTUNE_GPU_TESTS` names another device. */
+/** A GPU, or what stands in for it. `PREFTUNE_GPU_TESTS` names another device; "rehearsal" asks for that one beside a GPU too. */
 export async function openGpu(): Promise<TestGpu> {
   const wanted = process.env["PREFTUNE_GPU_TESTS"] ?? devices().find((name) => name.startsWith("cuda"));
-  if (wanted !== undefined) return { device: wanted, skip: false, rehearsal: null };
+  if (wanted !== undefined && wanted !== "rehearsal") return { device: wanted, skip: false, rehearsal: null };
   const opened = await openRehearsal();
   return typeof opened === "string"
     ? { device: "cpu", skip: `no CUDA device that this torch can use, and ${opened}`, rehearsal: null }
