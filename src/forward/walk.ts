@@ -5,7 +5,16 @@
  */
 import type { Decoder, Residence } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
-import { backward, type DType, enableGrad, noGrad, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
+import {
+  backward,
+  type DType,
+  enableGrad,
+  noGrad,
+  onDevice,
+  ops,
+  scope,
+  type Tensor,
+} from "../torch/index.ts";
 import type { CompletionSlice, DeviceBatch } from "./batch.ts";
 import type { Head } from "./head.ts";
 import type { Numerics } from "./numerics.ts";

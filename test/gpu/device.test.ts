@@ -58,12 +58,18 @@ test("a stream that uses another's memory must come after it", { skip }, () => {
   const x = ops.ones([3], where);
   rehearsal.useStream(1);
   try {
-    assert.throws(() => ops.add(x, x), /aten::add on stream 1 reads memory that stream 0 may still be at work on/);
+    assert.throws(
+      () => ops.add(x, x),
+      /aten::add on stream 1 reads memory that stream 0 may still be at work on/,
+    );
     assert.throws(() => ops.mul_(x, 3), /aten::mul on stream 1 (reads|writes) memory that stream 0/);
     rehearsal.afterStream(0);
     const y = ops.add(x, x);
     rehearsal.useStream(0);
-    assert.throws(() => ops.mul_(x, 3), /aten::mul on stream 0 writes memory that stream 1 may still be at work on/);
+    assert.throws(
+      () => ops.mul_(x, 3),
+      /aten::mul on stream 0 writes memory that stream 1 may still be at work on/,
+    );
     assert.throws(() => y.toNumbers(), /copy to the host on stream 0 reads memory that stream 1/);
     rehearsal.afterStream(1);
     ops.mul_(x, 3);
@@ -75,7 +81,9 @@ test("a stream that uses another's memory must come after it", { skip }, () => {
   }
 });
 
-test("what is drawn follows from the seed and the order of calls, not from when work begins", { skip }, () => {
+test("what is drawn follows from the seed and the order of calls, not from when work begins", {
+  skip,
+}, () => {
   const draws = (fraction: number) => {
     using _ = scope();
     rehearsal.setLateness(3, fraction);
@@ -101,7 +109,8 @@ test("what goes wrong in a kernel is reported where it is waited for", { skip },
   const rows = ops.indexSelect(table, 0, ops.to(tensor([1, 9], [2], { dtype: "int64" }), device, "int64"));
   assert.throws(() => rows.toNumbers(), {
     name: TorchError.name,
-    message: /aten::index_select failed on the device, after the call that launched it had returned: index out of range/,
+    message:
+      /aten::index_select failed on the device, after the call that launched it had returned: index out of range/,
   });
   assert.equal(rehearsal.faults().length, 1);
   assert.deepEqual(table.toNumbers(), Array(8).fill(1));

@@ -73,6 +73,17 @@ function stepWith(
   return { result, calls };
 }
 
+/** The message of torch's error, null without one. */
+function refusalOf(body: () => unknown): string | null {
+  try {
+    body();
+    return null;
+  } catch (error) {
+    if (error instanceof TorchError) return error.message;
+    throw error;
+  }
+}
+
 const shapeOf = (call: Call) => native.shape(call.args[0] as Handle);
 
 test("a tensor left on the host: each copy to the device that a step leaves out is refused where it is used", {
@@ -110,7 +121,9 @@ test("a hidden copy: a number looked at in a block makes the step wait more than
   });
 });
 
-test("a missing wait: numbers read while their copy is still to come are not those of the step", { skip }, () => {
+test("a missing wait: numbers read while their copy is still to come are not those of the step", {
+  skip,
+}, () => {
   const to = native.findOperator("aten::to", "device") as number;
   const { read } = native;
   const tooEarly: typeof read = (handle, into, from) => {
@@ -144,7 +157,9 @@ function offloadOnStream(call: Call): unknown {
   return host;
 }
 
-test("an early free: activations offloaded on another stream are freed before it has read them", { skip }, () => {
+test("an early free: activations offloaded on another stream are freed before it has read them", {
+  skip,
+}, () => {
   afterAStep(offloading, (training) => {
     const { calls } = stepWith(training, -1, isOffload, offloadOnStream);
     assert.ok(calls >= 4, `${calls} copies`);
@@ -189,16 +204,21 @@ test("a wrong type: each cast of a matrix to bfloat16 that a step leaves out is 
     shapeOf(call).length > 1 &&
     native.dtype(call.args[0] as Handle) !== bfloat16;
   const left = ({ args }: Call) => args[0];
-  for (const [setup, least] of [[adapted, 20], [full, 40]] as const) {
+  // in full tuning what the head passes down, once a micro-batch, is cast again by the copy that takes it
+  for (const [setup, least, needless] of [
+    [adapted, 20, 0],
+    [full, 40, 2],
+  ] as const) {
     afterAStep(setup, (training) => {
       const { calls } = stepWith(training, -1, isCast, left);
       assert.ok(calls >= least, `${calls} casts`);
+      let missed = 0;
       for (let which = 0; which < calls; which += amount(3, 1)) {
-        assert.throws(() => stepWith(training, which, isCast, left), {
-          name: TorchError.name,
-          message: /same dtype|expected half precision/,
-        });
+        const refused = refusalOf(() => stepWith(training, which, isCast, left));
+        if (refused === null) missed += 1;
+        else assert.match(refused, /same dtype|expected half precision/);
       }
+      assert.ok(missed <= needless, `${missed} missed`);
     });
   }
   rehearsal.faults();
@@ -219,7 +239,9 @@ test("a wrong type: offsets of segments in int64 are refused, as by the kernel o
 
 test("memory of the device that the processor touches ends the process", { skip }, () => {
   const child = join(import.meta.dirname, "..", "support", "touch-child.ts");
-  const { signal, stdout, stderr } = spawnSync(process.execPath, [...process.execArgv, child], { encoding: "utf8" });
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [...process.execArgv, child], {
+    encoding: "utf8",
+  });
   assert.equal(signal, "SIGSEGV");
   assert.equal(stdout, "");
   assert.match(stderr, /the processor touched memory of the device outside of a kernel/);

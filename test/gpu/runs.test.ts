@@ -91,7 +91,12 @@ function answersOn(where: string, setup: GpuSetup): { ids: number[]; logprobs: n
   const answers: TokenChoice[][] = [[], []];
   const longPrompt = Array.from({ length: 40 }, (_, i) => (7 * i + 3) % 32);
   for (const [i, adapter] of [null, "other"].entries()) {
-    const request = { promptIds: i === 0 ? longPrompt : [5, 9], temperature: 0, logprobs: 0, maxNewTokens: 12 };
+    const request = {
+      promptIds: i === 0 ? longPrompt : [5, 9],
+      temperature: 0,
+      logprobs: 0,
+      maxNewTokens: 12,
+    };
     engine.submit(`${i}`, generateRequest({ ...request, adapter }), (event) => {
       if (event.type === "token") answers[i]?.push(event);
     });
@@ -113,6 +118,10 @@ for (const name of tinyNames) {
     assert.equal(want.ids.length, 24);
     assert.deepEqual(got.ids, want.ids);
     assertClose(got.logprobs, want.logprobs, { atol: 1e-4 });
-    assertClose(answersOn(device, { ...setup, dtype: "bfloat16" }).logprobs.slice(0, 1), want.logprobs.slice(0, 1), { atol: 0.1 });
+    assertClose(
+      answersOn(device, { ...setup, dtype: "bfloat16" }).logprobs.slice(0, 1),
+      want.logprobs.slice(0, 1),
+      { atol: 0.1 },
+    );
   });
 }
