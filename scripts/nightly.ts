@@ -73,7 +73,8 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const minutes = name.startsWith("under-load") ? longLimitMinutes : limitMinutes;
+  const isLong = ["under-load", "ranks-storm"].includes(name);
+  const minutes = isLong ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],
     cwd: root,

@@ -1,13 +1,9 @@
 /** The command line as the user gave it, for hints that can be pasted. */
 import { basename, relative } from "node:path";
+import { shellWord } from "../base/shell-word.ts";
 
 /** What the launcher (bin/preftune.mjs) says it was called as; a program started otherwise has no such word. */
 const variable = "PREFTUNE_CALLED_AS";
-
-/** A word as a shell takes it: as it is where that is safe, else in single quotes. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
 
 /** How `preftune` was called: "npx preftune", "preftune", or "node" with a path. */
 function calledAs(): string {
@@ -15,12 +11,12 @@ function calledAs(): string {
   if (name !== undefined && name !== "") return name;
   const [, script = ""] = process.argv;
   if (!/^main\.(ts|js)$/.test(basename(script))) return "preftune";
-  return `node ${quoted(relative(process.cwd(), script) || script)}`;
+  return `node ${shellWord(relative(process.cwd(), script) || script)}`;
 }
 
 /** `preftune WORDS` in the form the user called it, fit for a shell. */
 export function commandLine(argv: readonly string[]): string {
-  return [calledAs(), ...argv.map(quoted)].join(" ");
+  return [calledAs(), ...argv.map(shellWord)].join(" ");
 }
 
 /** The command at hand, again. */

@@ -1,7 +1,7 @@
 /** Commands that a launcher has started several times, each as a rank: one works so, the others say what to do instead. */
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { type Launch, readLaunch } from "../distributed/launch.ts";
+import { type Launch, readLaunch, startedBy } from "../distributed/launch.ts";
 
 /** The commands that several ranks do together. */
 const together = ["train", "score"];
@@ -32,11 +32,6 @@ export function launchOrNone(): Launch | null {
 function nameOf(command: Command): string {
   const { parent } = command;
   return parent === null || parent.parent === null ? command.name() : `${nameOf(parent)} ${command.name()}`;
-}
-
-/** What says so. */
-export function startedBy({ launcher }: Launch): string {
-  return launcher === "variables" ? "RANK and WORLD_SIZE are set" : `started by ${launcher}`;
 }
 
 function alone({ launcher }: Launch, name: string): string {

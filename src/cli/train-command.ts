@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { ConfigError, exitCodes } from "../base/errors.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
-import { type Launch, readLaunch } from "../distributed/launch.ts";
+import { type Launch, readLaunch, startedBy } from "../distributed/launch.ts";
 import { StoppedEarlyError } from "../distributed/stopped-early.ts";
 import type { TrainOptions } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -12,7 +12,6 @@ import { Phases } from "../terminal/phases.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
 import { heartbeats } from "./heartbeat.ts";
-import { startedBy } from "./launched-ranks.ts";
 import {
   positiveNumber,
   type StoppedOptions,

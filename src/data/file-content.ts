@@ -3,6 +3,7 @@ import { closeSync, readSync } from "node:fs";
 
 import { DataError, FileError } from "../base/errors.ts";
 import { openFile } from "../base/open-file.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { DataFile } from "./data-file.ts";
 
 type Content =
@@ -115,9 +116,9 @@ function remedy({ path }: DataFile, content: Content): string {
       return arrowRemedy(path, content);
     case "bzip2":
     case "xz":
-      return `Decompress it: ${content} -dc ${quoted(path)} > ${quoted(`${stem}.new.jsonl`)}`;
+      return `Decompress it: ${content} -dc ${shellWord(path)} > ${shellWord(`${stem}.new.jsonl`)}`;
     case "utf16":
-      return `Save it as UTF-8: iconv -f UTF-16 -t UTF-8 ${quoted(path)} > ${quoted(path.replace(/(\.[^./]*)$/, ".utf8$1"))}`;
+      return `Save it as UTF-8: iconv -f UTF-16 -t UTF-8 ${shellWord(path)} > ${shellWord(path.replace(/(\.[^./]*)$/, ".utf8$1"))}`;
     case "html":
       return "Download the file itself; on the hub its address has /resolve/ where that of its page has /blob/.";
     case "lfs":
@@ -136,11 +137,7 @@ function textRemedy(path: string, bare: string): string {
 }
 
 function renamed(from: string, to: string): string {
-  return `Rename it: mv ${quoted(from)} ${quoted(to)}`;
-}
-
-function quoted(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+  return `Rename it: mv ${shellWord(from)} ${shellWord(to)}`;
 }
 
 /** A literal of Python within a shell's double quotes. */
@@ -162,8 +159,8 @@ function arrowRemedy(path: string, content: "arrow stream" | "arrow file"): stri
 const otherEndings: readonly (readonly [RegExp, (path: string) => string])[] = [
   [/\.(arrow|feather)$/i, (path) => arrowRemedy(path, arrowKind(path))],
   [/\.parquet\.\w+$/i, () => "Parquet compresses itself: decompress the file."],
-  [/\.bz2$/i, (path) => `Decompress it: bzip2 -dk ${quoted(path)}`],
-  [/\.xz$/i, (path) => `Decompress it: xz -dk ${quoted(path)}`],
+  [/\.bz2$/i, (path) => `Decompress it: bzip2 -dk ${shellWord(path)}`],
+  [/\.xz$/i, (path) => `Decompress it: xz -dk ${shellWord(path)}`],
   [/\.(zip|tar|tgz|tar\.\w+|7z)$/i, () => "Unpack it, and give the directory or its files."],
   [/\.(xlsx?|ods)$/i, () => "Save the table as CSV in UTF-8."],
 ];

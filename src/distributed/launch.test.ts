@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
-import { readLaunch } from "./launch.ts";
+import { readJob, readLaunch } from "./launch.ts";
 
 const torchrun = {
   RANK: "5",
@@ -16,12 +16,24 @@ const torchrun = {
   TORCHELASTIC_RESTART_COUNT: "2",
 };
 
-test("torchrun: its agent serves the store, and counts restarts", () => {
+test("torchrun: its agent serves the store", () => {
   assert.deepEqual(readLaunch(torchrun), {
     launcher: "torchrun",
     ...{ rank: 5, size: 8, localRank: 1, localSize: 4, host: "host-a", port: 29_501 },
-    ...{ isStoreOurs: false, restarts: 2 },
+    ...{ isStoreOurs: false, round: 0 },
   });
+});
+
+test("a job is what a launcher starts again: one process or several, where it has a name of its own", () => {
+  assert.deepEqual(readJob({}), { id: null, restarts: 0 });
+  // "none" is what every torchrun has that was given no --rdzv-id
+  assert.deepEqual(readJob(torchrun), { id: null, restarts: 2 });
+  const alone = { RANK: "0", WORLD_SIZE: "1", TORCHELASTIC_RUN_ID: "a", TORCHELASTIC_RESTART_COUNT: "1" };
+  assert.deepEqual(readJob(alone), { id: "torchrun a", restarts: 1 });
+  assert.deepEqual(readJob({ ...srun, SLURM_RESTART_COUNT: "3" }), { id: "Slurm 4321", restarts: 3 });
+  // of the job, not of what is typed into its shell
+  const { SLURM_STEP_ID: _, ...shell } = { ...srun, SLURM_RESTART_COUNT: "3" };
+  assert.deepEqual(readJob(shell), { id: null, restarts: 0 });
 });
 
 test("RANK and WORLD_SIZE alone, as Kubeflow sets them: one process a pod, rank 0 serves the store", () => {

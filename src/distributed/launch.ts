@@ -18,7 +18,15 @@ export interface Launch {
   port: number;
   /** Whether the store is served by rank 0; else by the launcher. */
   isStoreOurs: boolean;
-  /** How often the launcher has started the run again; above 0 the run resumes. */
+  /** Which start of the run this is among those that use the store. Of torchrun known once the ranks meet: its agents count by themselves. */
+  round: number;
+}
+
+/** What a launcher starts again when it fails. */
+export interface Job {
+  /** The same for all starts, and no other job's; null where the launcher gives none. */
+  id: string | null;
+  /** How often it has started this process again; above 0 the run resumes. */
   restarts: number;
 }
 
@@ -78,6 +86,24 @@ export function readLaunch(variables: Variables = process.env): Launch | null {
   );
 }
 
+/** What says that a process is one of several. */
+export function startedBy({ launcher }: Launch): string {
+  return launcher === "variables" ? "RANK and WORLD_SIZE are set" : `started by ${launcher}`;
+}
+
+/** The job that this process, one of several or the only one, was started for. */
+export function readJob(variables: Variables = process.env): Job {
+  const run = given(variables, "TORCHELASTIC_RUN_ID");
+  if (run !== null) {
+    // "none" is what all have that were not given one
+    const id = run === "none" ? null : `torchrun ${run}`;
+    return { id, restarts: wholeOr(variables, "TORCHELASTIC_RESTART_COUNT", 0) };
+  }
+  if (!isStepOfSlurm(variables)) return { id: null, restarts: 0 };
+  const job = given(variables, "SLURM_JOB_ID");
+  return { id: job === null ? null : `Slurm ${job}`, restarts: wholeOr(variables, "SLURM_RESTART_COUNT", 0) };
+}
+
 function ofVariables(variables: Variables): Launch | null {
   const place = placeOf(variables, NAMES.usual);
   if (place === null) return null;
@@ -88,7 +114,7 @@ function ofVariables(variables: Variables): Launch | null {
     host: required(variables, "MASTER_ADDR", "the name or address of rank 0's host"),
     port: portOf(required(variables, "MASTER_PORT", "a free port of rank 0's host"), "MASTER_PORT"),
     isStoreOurs: given(variables, "TORCHELASTIC_USE_AGENT_STORE") !== "True",
-    restarts: wholeOr(variables, "TORCHELASTIC_RESTART_COUNT", 0),
+    round: 0,
   };
 }
 
@@ -111,7 +137,7 @@ function ofSlurm(variables: Variables): Launch | null {
     host: given(variables, "MASTER_ADDR") ?? firstHost(list ?? "127.0.0.1"),
     port: portOf(given(variables, "MASTER_PORT") ?? String(firstPort + (job % ports)), "MASTER_PORT"),
     isStoreOurs: true,
-    restarts: wholeOr(variables, "SLURM_RESTART_COUNT", 0),
+    round: readJob(variables).restarts,
   };
 }
 
@@ -126,7 +152,7 @@ function ofMpi(variables: Variables, names: Names): Launch | null {
     host: host ?? required(variables, "MASTER_ADDR", "the name or address of rank 0's host"),
     port: portOf(given(variables, "MASTER_PORT") ?? String(usualPort), "MASTER_PORT"),
     isStoreOurs: true,
-    restarts: 0,
+    round: 0,
   };
 }
 

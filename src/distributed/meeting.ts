@@ -1,10 +1,11 @@
 /** How ranks meet: in a store that one of them, or their launcher, serves; what each says there of itself, and of its failure. */
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
+import { ConfigError, LostRankError, messageOf, TorchError } from "../base/errors.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { ops } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
+import { answerRound, enterRound } from "./rounds.ts";
 import { StoppedEarlyError } from "./stopped-early.ts";
 
 /** Called with how many ranks have come, of how many. */
@@ -26,7 +27,7 @@ function addressKey(launch: Launch, rank: number): string {
  * This host's address, as the others reach it, once all ranks have said theirs. Seen from the store's own host that may be 127.0.0.1,
  * as its name resolves there: then it is the one from which this host reaches another.
  */
-export function ownAddress(store: number, launch: Launch): string {
+function ownAddress(store: number, launch: Launch): string {
   const { rank, size, port } = launch;
   const said = (r: number) => ops.storeGet(store, addressKey(launch, r));
   const isLocal = (address: string) => address.startsWith("127.") || address === "::1";
@@ -61,8 +62,8 @@ function noStore({ host, port }: Launch, serves: boolean, cause: unknown): Confi
 }
 
 /** Keys of the store begin so, differently for each start of the run. */
-export function prefixOf({ restarts }: Launch): string {
-  return `preftune/${restarts}`;
+export function prefixOf({ round }: Launch): string {
+  return `preftune/${round}`;
 }
 
 export function nameOf({ rank }: Launch): string {
@@ -94,24 +95,32 @@ function leaveWord(store: number, launch: Launch, error: unknown): void {
 
 /** Time in which a store is looked for, and ranks that fail are waited for, in ms. */
 const brief = 10_000;
+/** Time in which others read what is left for them, in ms. */
+const reading = 1000;
 
 /** Tells the other ranks, which wait for this one, that it fails before it has come, and why. */
-export async function tellOthers(launch: Launch, error: unknown): Promise<void> {
-  let store: number;
+export async function tellOthers(given: Launch, error: unknown): Promise<void> {
   try {
-    store = await openStore(launch, brief);
+    const store = await openStore(given, brief);
+    const launch = await enterRound(store, given, { timeout: brief });
+    leaveWord(store, launch, error);
+    ops.storeAdd(store, `${prefixOf(launch)}/here/count/${launch.rank}`, 1);
+    if (launch.rank === 0) await untilAllAreHere(store, launch);
   } catch {
-    return;
+    // a store that cannot be reached, or is gone: the others notice that themselves
   }
-  leaveWord(store, launch, error);
-  ops.storeAdd(store, `${prefixOf(launch)}/here/count/${launch.rank}`, 1);
-  if (!launch.isStoreOurs || launch.rank !== 0) return;
-  // the store goes with this process
+}
+
+/** On rank 0, whose process the store goes with, or the number of this start. */
+async function untilAllAreHere(store: number, launch: Launch): Promise<void> {
   const until = performance.now() + brief;
   const isHere = (rank: number) => ops.storeGet(store, `${prefixOf(launch)}/here/count/${rank}`) !== "";
   const all = Array.from({ length: launch.size }, (_, rank) => rank);
-  while (!all.every(isHere) && performance.now() < until) await sleep(50);
-  await sleep(500);
+  while (!all.every(isHere) && performance.now() < until) {
+    answerRound(store, launch);
+    await sleep(50);
+  }
+  await sleep(reading);
 }
 
 /** How a rank waits for the others. */
@@ -122,12 +131,56 @@ interface Meeting {
   signal: AbortSignal | undefined;
 }
 
+/** How the ranks have met. */
+interface Met {
+  /** With the number of this start. */
+  launch: Launch;
+  /** The ranks of each host. */
+  hosts: number[][];
+  /** This host's, as the others reach it. */
+  address: string;
+}
+
 /**
- * Says that this rank is here and waits for the others; the ranks of each host.
+ * Says that this rank is here and waits for the others.
  *
  * @throws {ConfigError} naming the ranks that have not come, or that are there twice
+ * @throws {LostRankError} with what another rank has failed with meanwhile, or if the store is gone
+ * @throws {StoppedEarlyError} if a rank is asked to stop meanwhile
  */
-export async function meet(
+export async function meet(store: number, given: Launch, meeting: Meeting): Promise<Met> {
+  try {
+    const launch = await enterRound(store, given, meeting);
+    try {
+      const hosts = await untilAllCome(store, launch, meeting);
+      return { launch, hosts, address: ownAddress(store, launch) };
+    } catch (error) {
+      // the store may go with this process: the others are to read why
+      if (launch.rank === 0) await leaveWordInTime(store, launch, error);
+      throw error;
+    }
+  } catch (error) {
+    throw error instanceof TorchError ? storeIsLost(given, error) : error;
+  }
+}
+
+async function leaveWordInTime(store: number, launch: Launch, error: unknown): Promise<void> {
+  leaveWord(store, launch, error);
+  await sleep(reading);
+}
+
+function storeIsLost({ host, port, isStoreOurs }: Launch, cause: unknown): LostRankError {
+  const whose = isStoreOurs
+    ? "rank 0, whose store the ranks meet in,"
+    : "the launcher's store, in which the ranks meet,";
+  const [why = ""] = messageOf(cause).split("\n");
+  const here = `(host ${hostname()}, pid ${process.pid})`;
+  return new LostRankError(`${whose} at ${host}:${port} cannot be reached from here ${here}: ${why}`, {
+    cause,
+  });
+}
+
+async function untilAllCome(
   store: number,
   launch: Launch,
   { self, timeout, onComing, signal }: Meeting,
@@ -147,6 +200,7 @@ export async function meet(
   ops.storeSet(store, `${key}/${rank}`, self);
   const until = performance.now() + timeout;
   for (;;) {
+    answerRound(store, launch);
     const missing = everyone.filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
     const word = ops.storeGet(store, `${prefixOf(launch)}/lost`);
     if (word !== "") throw lostRank(word);

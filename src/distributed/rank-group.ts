@@ -5,16 +5,7 @@ import { ConfigError, exitCodes, type LostRankError, messageOf } from "../base/e
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
-import {
-  type ComingListener,
-  lostRank,
-  meet,
-  nameOf,
-  openStore,
-  ownAddress,
-  prefixOf,
-  theRunEnds,
-} from "./meeting.ts";
+import { type ComingListener, lostRank, meet, nameOf, openStore, prefixOf, theRunEnds } from "./meeting.ts";
 import type { StoppedEarlyError } from "./stopped-early.ts";
 
 /** Limits of a group. */
@@ -127,16 +118,16 @@ export class RankGroup implements Disposable {
    * @throws {StoppedEarlyError} if one that waits for others is asked to stop
    */
   static async join(
-    launch: Launch,
+    given: Launch,
     limits: GroupLimits,
     { onComing = () => {}, signal, endsProcess = false }: JoinOptions = {},
   ): Promise<RankGroup> {
+    const timeout = 1000 * limits.rank_start_timeout;
+    const store = await openStore(given, timeout, signal);
+    const self = `host ${hostname()}, pid ${process.pid}`;
+    const { launch, hosts, address } = await meet(store, given, { self, timeout, onComing, signal });
     const { rank, size, host, port } = launch;
     const prefix = prefixOf(launch);
-    const timeout = 1000 * limits.rank_start_timeout;
-    const store = await openStore(launch, timeout, signal);
-    const self = `host ${hostname()}, pid ${process.pid}`;
-    const hosts = await meet(store, launch, { self, timeout, onComing, signal });
     const beats = ops.beatsBegin(
       host,
       port,
@@ -148,7 +139,6 @@ export class RankGroup implements Disposable {
       1000 * limits.rank_timeout,
     );
     if (endsProcess) ops.beatsEndProcess(beats, exitCodes.LostRankError, theRunEnds);
-    const address = ownAddress(store, launch);
     const shared = {
       launch,
       hosts,

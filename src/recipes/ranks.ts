@@ -7,7 +7,7 @@ import { defaultsOf, flatConfig } from "../config/keys.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { agree, type Fact } from "../distributed/agree.ts";
-import { readLaunch } from "../distributed/launch.ts";
+import { type Job, readJob, readLaunch, startedBy } from "../distributed/launch.ts";
 import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
 import { type GroupLimits, type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
@@ -26,6 +26,8 @@ export interface Ranks {
   group: RankGroup | null;
   /** Resumed where the launcher has started the run again. */
   resolved: ResolvedConfig;
+  /** What they were started for. */
+  job: Job;
   /** What this rank computes on, in place of what the configuration says of it. */
   machine: Partial<Pick<RunConfig, "device" | "threads">>;
 }
@@ -48,13 +50,25 @@ export async function openRanks(
   const { config } = resolved;
   const onComing = (come: number, size: number): void => onPhase("ranks", come, size);
   const opened = await open(config, configFacts(config), { ...options, onComing });
-  if (opened === null) return { group: null, resolved, machine: {} };
-  const { group, machine } = opened;
-  return await failingTogether(group, async () => ({
-    group,
-    machine,
-    resolved: { ...resolved, config: { ...config, ...again(group, config) } },
-  }));
+  const { group, machine } = opened ?? { group: null, machine: {} };
+  return await failingTogether(group, async () => {
+    const job = jobOf(group);
+    return {
+      group,
+      machine,
+      job,
+      resolved: { ...resolved, config: { ...config, ...again(group, job, config) } },
+    };
+  });
+}
+
+/** The job of all ranks: each agent of torchrun counts the restarts that it has seen. */
+function jobOf(group: RankGroup | null): Job {
+  const own = readJob();
+  if (group === null) return own;
+  const { isStoreOurs, round } = group.launch;
+  const rounds = isStoreOurs ? 0 : round - 1;
+  return { ...own, restarts: Math.max(rounds, ...group.gather(own.restarts)) };
 }
 
 /** Meets the other ranks, compares versions and `facts`, and settles what each computes on; null where this process is alone. */
@@ -67,7 +81,7 @@ async function open(
   if (launch === null) return null;
   if (process.platform !== "linux") {
     throw new ConfigError(
-      `${launch.launcher} has started ${launch.size} ranks, and several work on Linux only. Start one process here.`,
+      `this is one of ${launch.size} ranks (${startedBy(launch)}), and several work on Linux only. Start one process here.`,
     );
   }
   const { rank_start_timeout, rank_timeout } = given;
@@ -152,9 +166,10 @@ function machineOf(
 }
 
 /** A run that its launcher has started again resumes from its newest good checkpoint, as rank 0 sees it; one that never began begins. */
-function again(group: RankGroup, { output_dir }: RunConfig): Partial<RunConfig> {
+function again(group: RankGroup | null, { restarts }: Job, { output_dir }: RunConfig): Partial<RunConfig> {
+  if (restarts === 0) return {};
   const hasBegun = isRun(output_dir) || hasCheckpoints(runPaths(output_dir).checkpoints);
-  const resumes = group.launch.restarts > 0 && group.gather(hasBegun)[0] === true;
+  const resumes = group === null ? hasBegun : group.gather(hasBegun)[0] === true;
   return resumes ? { resume_from_checkpoint: "latest" } : {};
 }
 

@@ -66,13 +66,13 @@ export async function* train(
   given: ResolvedConfig,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, TrainSummary> {
-  const { group, resolved, machine } = await openRanks(given, options);
+  const { group, resolved, machine, job } = await openRanks(given, options);
   using _ = group;
   const noted = notedBy(group, options);
   try {
     if (group !== null) refuseOnRanks(resolved.config, group.size);
     if (group !== null && group.rank > 0) return await follow(group, resolved, { ...noted, machine });
-    return yield* lead(group, resolved, { ...noted, machine });
+    return yield* lead(group, resolved, { ...noted, machine, job });
   } catch (error) {
     throw toldToAll(group, error);
   }
@@ -82,10 +82,10 @@ export async function* train(
 async function* lead(
   group: RankGroup | null,
   given: ResolvedConfig,
-  { machine, ...options }: TrainOptions & Pick<Ranks, "machine">,
+  { machine, job, ...options }: TrainOptions & Pick<Ranks, "machine" | "job">,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const resumes = given.config.resume_from_checkpoint !== null;
-  const run = (resumes ? resumeRun : createRun)(given, group?.size ?? 1);
+  const run = (resumes ? resumeRun : createRun)(given, { ranks: group?.size ?? 1, job });
   const { resolved, checkpoint } = run;
   const recorder = new Recorder(run, resolved, writeReport);
   try {
@@ -166,6 +166,7 @@ async function* trainRun(
   const keys = { ...config, scores };
   const shard = scores ? "none" : config.shard;
   const shared = yield* sharedWork(group, { ...keys, shard }, environment, { data, sampledOf });
+  group?.note("loading the model");
   const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());
   const numerics = {

@@ -108,7 +108,7 @@ test("the rows of a step are settled at the first start, and kept on another num
   const own = { per_device_train_batch_size: 2, gradient_accumulation_steps: 2 };
   const resolved = configured(own);
   const dir = resolved.config.output_dir;
-  const run = createRun(resolved, 3);
+  const run = createRun(resolved, { ranks: 3, job: null });
   await writeCheckpoint(run.paths.checkpoints, 1, (to) => writeFileSync(join(to, "x"), "x"));
   run.release();
   assert.equal(openRun(dir).config.train_batch_size, 12);
@@ -117,16 +117,22 @@ test("the rows of a step are settled at the first start, and kept on another num
     [1, 6],
     [4, 2],
   ] as const) {
-    const resumed = resumeRun(configured({ ...own, resume_from_checkpoint: "latest" }, dir), ranks);
+    const resumed = resumeRun(configured({ ...own, resume_from_checkpoint: "latest" }, dir), {
+      ranks,
+      job: null,
+    });
     const { config } = resumed.resolved;
     assert.deepEqual([config.train_batch_size, config.gradient_accumulation_steps], [12, accumulation]);
     resumed.saveConfig(resumed.resolved);
     resumed.release();
   }
   const other = { per_device_train_batch_size: 2, train_batch_size: 16, resume_from_checkpoint: "latest" };
-  assert.throws(() => resumeRun(configured(other, dir), 2), /train_batch_size: 12, now 16/);
+  assert.throws(
+    () => resumeRun(configured(other, dir), { ranks: 2, job: null }),
+    /train_batch_size: 12, now 16/,
+  );
   const smaller = { per_device_train_batch_size: 1, train_batch_size: 12, resume_from_checkpoint: "latest" };
-  resumeRun(configured(smaller, dir), 2).release();
+  resumeRun(configured(smaller, dir), { ranks: 2, job: null }).release();
 });
 
 test("a run that took no step is started over, without what it left behind", () => {

@@ -33,7 +33,7 @@ import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 import { type MetricRow, readMetrics } from "./metrics.ts";
 import { readRestarts } from "./restart-log.ts";
 import { readRunJson, saveRunJson } from "./run-json.ts";
-import { RunLock } from "./run-lock.ts";
+import { RunLock, type StartedJob } from "./run-lock.ts";
 
 /** What may lie in a directory that still counts as empty. */
 const IGNORED_ENTRIES =
@@ -132,6 +132,17 @@ export interface RunEvent {
   [detail: string]: unknown;
 }
 
+/** Who trains a run. */
+export interface StartedBy {
+  /** Processes that do it together. */
+  ranks: number;
+  /** What they were started for; null: by hand. */
+  job: StartedJob | null;
+}
+
+/** One process that was started by hand. */
+export const oneProcess: StartedBy = { ranks: 1, job: null };
+
 /** A run that this process writes. */
 export class OpenRun {
   /** What it trains by: as it was given, with the rows of a step settled. */
@@ -145,10 +156,10 @@ export class OpenRun {
   #log: JsonLinesWriter | null = null;
 
   /** Takes the lock of the run in `config.output_dir`. Use {@link createRun} or {@link resumeRun}. */
-  constructor(resolved: ResolvedConfig) {
+  constructor(resolved: ResolvedConfig, job: StartedJob | null) {
     this.resolved = resolved;
     this.paths = runPaths(resolved.config.output_dir);
-    this.#lock = new RunLock(this.paths.lock);
+    this.#lock = new RunLock(this.paths.lock, job);
     if (this.#lock.note !== null) this.notes.push(this.#lock.note);
   }
 
@@ -192,11 +203,11 @@ export class OpenRun {
  * A new run in `config.output_dir`, which must be empty, not exist yet, or hold a run that took no step: one whose data or
  * model was not in order.
  *
- * @param ranks - that the run starts on
+ * @param by - who trains it: the rows of its steps follow from how many they are
  * @throws {ConfigError} when the directory holds another run or anything else
  * @throws {TrainingError} when another process is writing it
  */
-export function createRun(resolved: ResolvedConfig, ranks: number = 1): OpenRun {
+export function createRun(resolved: ResolvedConfig, by: StartedBy = oneProcess): OpenRun {
   const dir = resolved.config.output_dir;
   const startsOver = isRun(dir);
   if (startsOver) refuseStepsTaken(dir);
@@ -207,26 +218,26 @@ export function createRun(resolved: ResolvedConfig, ranks: number = 1): OpenRun 
         "Choose another output_dir; nothing was changed.",
     );
   }
-  return begin(resolved, ranks);
+  return begin(resolved, by);
 }
 
-function begin(resolved: ResolvedConfig, ranks: number): OpenRun {
+function begin(resolved: ResolvedConfig, { ranks, job }: StartedBy): OpenRun {
   const dir = resolved.config.output_dir;
   makeDirectory(dir);
-  return prepared(settleRows(resolved, ranks, null), (run) => {
+  return prepared(settleRows(resolved, ranks, null), job, (run) => {
     for (const name of PRE_STEP_FILES) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
     run.saveConfig(run.resolved);
   });
 }
 
 /** Begins the run of a directory that holds what a run writes before its first checkpoint, and has lost its run.json; null for any other. */
-export function beginAgain(resolved: ResolvedConfig, ranks: number): OpenRun | null {
+export function beginAgain(resolved: ResolvedConfig, by: StartedBy): OpenRun | null {
   const dir = resolved.config.output_dir;
   const names = entriesOf(dir);
   const isOurs = names.includes("log.jsonl") || names.every((name) => IGNORED_ENTRIES.test(name));
   const isKnown = (name: string): boolean =>
     IGNORED_ENTRIES.test(name) || PRE_STEP_FILES.includes(name) || ALONGSIDE.includes(name);
-  return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved, ranks) : null;
+  return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved, by) : null;
 }
 
 /** The directory of a new run holds one that has come to something. */
@@ -250,8 +261,12 @@ function refuseStepsTaken(dir: string): void {
 }
 
 /** Opens the run in `config.output_dir`, clears away what a kill left half done, and lets `prepare` do the rest under its lock. */
-export function prepared(resolved: ResolvedConfig, prepare: (run: OpenRun) => void): OpenRun {
-  const run = new OpenRun(resolved);
+export function prepared(
+  resolved: ResolvedConfig,
+  job: StartedJob | null,
+  prepare: (run: OpenRun) => void,
+): OpenRun {
+  const run = new OpenRun(resolved, job);
   try {
     for (const each of [run.paths.dir, run.paths.checkpoints, run.paths.reference]) removeLeftOvers(each);
     prepare(run);

@@ -83,3 +83,46 @@ test("a process that was killed while it took a lock over is no obstacle", () =>
   new RunLock(path).release();
   assert.ok(!existsSync(`${path}.taking`));
 });
+
+test("a lock of another host is taken over from an earlier start of the same job alone; else the message says what to do, and that works", () => {
+  const path = join(root, "o'clock.lock");
+  const held = { pid: 812, host: "host-a", started: "1" };
+  const first = { id: "Slurm 17", restarts: 0 };
+  for (const [job, own] of [
+    [first, null],
+    [first, first],
+    [first, { id: "Slurm 18", restarts: 1 }],
+    [
+      { id: "Slurm 17", restarts: 2 },
+      { id: "Slurm 17", restarts: 1 },
+    ],
+    [
+      { id: null, restarts: 0 },
+      { id: null, restarts: 1 },
+    ],
+    // of an earlier version
+    [undefined, { id: "Slurm 17", restarts: 1 }],
+  ] as const) {
+    writeFileSync(path, JSON.stringify({ ...held, job }));
+    let message = "";
+    assert.throws(
+      () => new RunLock(path, own),
+      (error: unknown) => {
+        message = (error as Error).message;
+        return error instanceof RunLockedError;
+      },
+    );
+    assert.match(
+      message,
+      /written by process 812 on host-a, which cannot be looked up from here\. If that process is gone/,
+    );
+    const remedy = /\((rm .*)\) and start again\.$/.exec(message)?.[1] ?? assert.fail(message);
+    assert.equal(spawnSync("sh", ["-c", remedy]).status, 0);
+    new RunLock(path, own).release();
+  }
+  writeFileSync(path, JSON.stringify({ ...held, job: first }));
+  const lock = new RunLock(path, { id: "Slurm 17", restarts: 1 });
+  assert.match(lock.note ?? "", /left locked by process 812 on host-a, which is gone/);
+  assert.deepEqual(JSON.parse(readFileSync(path, "utf8")).job, { id: "Slurm 17", restarts: 1 });
+  lock.release();
+});

@@ -7,6 +7,7 @@ import { TrainingError } from "../base/errors.ts";
 import { createFileSync, errorCode, fileFailure, ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { isRunning, startOf } from "../base/process-state.ts";
+import { shellWord } from "../base/shell-word.ts";
 
 /** Who holds a lock. */
 interface Holder {
@@ -16,6 +17,14 @@ interface Holder {
   thread: number | null;
   /** Start of the thread in clock ticks since boot, where the system tells; tells a reused number from the holder. */
   started: string | null;
+  /** What the launcher started it for, where there is one that says. */
+  job: StartedJob | null;
+}
+
+/** A start of a launcher's job: its name, the same for all starts and no other job's, and how many starts there were before. */
+export interface StartedJob {
+  id: string | null;
+  restarts: number;
 }
 
 /** A lock file this young may still be being written. */
@@ -31,13 +40,16 @@ export class RunLock {
   readonly note: string | null;
 
   /**
-   * Takes the lock at `path`. A lock of a process that is gone is taken over.
+   * Takes the lock at `path`. A lock of a process that is gone is taken over; on another host, one of an earlier start of the same
+   * job: its launcher has ended that start, and a rank that it could not reach ends by itself, as its others are gone, and writes
+   * nothing in between, since every write follows an agreement of all ranks.
    *
+   * @param job - what this process was started for; null: by hand
    * @throws {RunLockedError} when another process holds it
    */
-  constructor(path: string) {
+  constructor(path: string, job: StartedJob | null = null) {
     this.path = path;
-    this.note = create(path) ? null : takeOver(path);
+    this.note = create(path, job) ? null : takeOver(path, job);
   }
 
   /**
@@ -60,10 +72,10 @@ function isHeldHere(path: string): boolean {
   return holder !== null && holder.host === hostname() && isAlive(holder);
 }
 
-function create(path: string): boolean {
+function create(path: string, job: StartedJob | null): boolean {
   const { pid } = process;
   const thread = ownThread();
-  const holder: Holder = { pid, thread, host: hostname(), started: startOf(pid, thread ?? undefined) };
+  const holder: Holder = { pid, thread, host: hostname(), started: startOf(pid, thread ?? undefined), job };
   try {
     createFileSync(path, (fd) => writeAllSync(fd, Buffer.from(`${JSON.stringify(holder)}\n`)));
     return true;
@@ -74,23 +86,23 @@ function create(path: string): boolean {
 }
 
 /** Takes over the lock of a process that is gone. One process at a time does: the one whose file lies beside the lock. */
-function takeOver(path: string): string {
-  refuseHeld(path, readHolder(path));
+function takeOver(path: string, job: StartedJob | null): string {
+  refuseHeld(path, readHolder(path), job);
   const taking = `${path}.taking`;
   // of one that was killed in the few microseconds that it takes
   if (ageOf(taking) > WRITING_MS) ignoreErrors(() => io.rmSync(taking));
-  if (!create(taking)) throw new RunLockedError(starting(path));
+  if (!create(taking, job)) throw new RunLockedError(starting(path));
   try {
     // another may have taken it over until now
     const seen = readHolder(path);
-    refuseHeld(path, seen);
+    refuseHeld(path, seen, job);
     try {
       io.rmSync(path);
     } catch (cause) {
       throw fileFailure({ action: "take over", path, cause });
     }
-    if (!create(path)) throw new RunLockedError(starting(path));
-    const who = seen === null ? "an unknown process" : `process ${seen.pid}`;
+    if (!create(path, job)) throw new RunLockedError(starting(path));
+    const who = seen === null ? "an unknown process" : nameOf(seen);
     return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
   } finally {
     ignoreErrors(() => io.rmSync(taking));
@@ -100,15 +112,26 @@ function takeOver(path: string): string {
 const starting = (path: string): string =>
   `${path}: another process is starting this run. Wait for it, or choose another output_dir.`;
 
-function refuseHeld(path: string, holder: Holder | null): void {
+/** "process 12", on another host "process 12 on host-a". */
+function nameOf({ pid, host }: Holder): string {
+  return host === hostname() ? `process ${pid}` : `process ${pid} on ${host}`;
+}
+
+/** Whether the lock's process belongs to an earlier start of `job`, which its launcher has ended. */
+function isEarlierStart({ job: held }: Holder, job: StartedJob | null): boolean {
+  return held !== null && held.id !== null && held.id === job?.id && held.restarts < job.restarts;
+}
+
+function refuseHeld(path: string, holder: Holder | null, job: StartedJob | null): void {
   if (holder === null) {
     if (ageOf(path) > WRITING_MS) return;
     throw new RunLockedError(starting(path));
   }
   if (holder.host !== hostname()) {
+    if (isEarlierStart(holder, job)) return;
     throw new RunLockedError(
-      `${path}: the run is being written by process ${holder.pid} on ${holder.host}, which cannot be looked up from here. ` +
-        "If that process is gone, delete the file and start again.",
+      `${path}: the run is being written by ${nameOf(holder)}, which cannot be looked up from here. ` +
+        `If that process is gone, delete the file (rm ${shellWord(path)}) and start again.`,
     );
   }
   if (!isAlive(holder)) return;
@@ -120,9 +143,9 @@ function refuseHeld(path: string, holder: Holder | null): void {
 function readHolder(path: string): Holder | null {
   try {
     const holder = JSON.parse(readFileBytes(path).toString("utf8")) as Partial<Holder>;
-    const { pid, thread, host, started } = holder;
+    const { pid, thread, host, started, job } = holder;
     if (!Number.isInteger(pid) || typeof host !== "string") return null;
-    return { pid: pid as number, thread: thread ?? null, host, started: started ?? null };
+    return { pid: pid as number, thread: thread ?? null, host, started: started ?? null, job: job ?? null };
   } catch {
     return null;
   }

@@ -6,7 +6,15 @@ import { type ConfigChange, changedValues } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { settleRows } from "../config/settle-rows.ts";
 import { checkpointToResume, hasCheckpoints, recoverCheckpoints } from "./checkpoints.ts";
-import { beginAgain, isRun, type OpenRun, prepared, runPaths } from "./run-directory.ts";
+import {
+  beginAgain,
+  isRun,
+  type OpenRun,
+  oneProcess,
+  prepared,
+  runPaths,
+  type StartedBy,
+} from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
 
@@ -17,26 +25,26 @@ import { damagedRecords, recordsOf, restoreRecords } from "./run-records.ts";
  *
  * Nothing else is written: call {@link OpenRun.saveConfig} once data and model are known to be the run's own.
  *
- * @param ranks - that it is resumed on: its steps keep their rows
+ * @param by - who continues it: its steps keep their rows
  * @throws {ConfigError} when there is no run, or none of its checkpoints is intact
  * @throws {FormatError} when run.json is of another version, or damaged and there is no copy of it
  * @throws {TrainingError} when the configuration has changed in a way that would make it another run, naming the keys,
  *   or when another process is writing it
  */
-export function resumeRun(resolved: ResolvedConfig, ranks: number = 1): OpenRun {
+export function resumeRun(resolved: ResolvedConfig, by: StartedBy = oneProcess): OpenRun {
   const { output_dir: dir, resume_from_checkpoint: wanted } = resolved.config;
   const { checkpoints } = runPaths(dir);
   if (!isRun(dir) && !hasCheckpoints(checkpoints)) {
-    const run = beginAgain(resolved, ranks);
+    const run = beginAgain(resolved, by);
     if (run !== null) return run;
     throw new ConfigError(`output_dir ${dir} holds no run to resume. Start it without --resume.`);
   }
-  return prepared(resolved, (run) => {
+  return prepared(resolved, by.job, (run) => {
     recoverCheckpoints(checkpoints);
     const { checkpoint, rejected } = checkpointToResume(checkpoints, wanted ?? "latest");
     run.checkpoint = checkpoint;
     run.notes.push(...rejected.map(({ path, reason }) => `passed over ${path}: ${reason}`));
-    putBack(run, ranks);
+    putBack(run, by.ranks);
   });
 }
 

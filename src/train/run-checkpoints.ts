@@ -75,6 +75,7 @@ export class RunCheckpoints {
   async *save(state: TrainerState, recorder: Recorder | null): AsyncGenerator<TrainEvent> {
     const { step } = state;
     if (this.#savedAt === step) return;
+    this.#training.ranks?.group.note(`step ${step}, saving`);
     const { checkpointBytes = 0 } = this.#source;
     const ranks = this.#ranks;
     const ownFile = ownSliceFile(this.#training);

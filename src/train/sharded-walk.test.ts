@@ -33,7 +33,7 @@ const examples = [
 
 const alone = await RankGroup.join(
   {
-    ...{ launcher: "variables", rank: 0, size: 1, localRank: 0, localSize: 1, restarts: 0 },
+    ...{ launcher: "variables", rank: 0, size: 1, localRank: 0, localSize: 1, round: 0 },
     ...{ host: "127.0.0.1", port: await freePort(), isStoreOurs: true },
   },
   { rank_start_timeout: 60, rank_timeout: 60 },

@@ -86,29 +86,24 @@ suite("ranks", { concurrency: 3 }, () => {
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(
       ended.stderr,
-      new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*; last at `),
+      new RegExp(`preftune: rank 1 \\(host \\S+, pid ${pid}\\) is gone, .*last at step`),
     );
     assert.equal(linesOf(ended, "start").length, 2);
-    assert.match(ended.stdout, /resumed from .*checkpoint-[123]0/);
+    assert.match(ended.stdout, /resumed from .*checkpoint-10/);
     assert.deepEqual(metricsOf(fixture.path("restarted")), metricsOf(fixture.path("whole")));
   });
 
   test("torchrun: the others of a rank that is killed end with their own status, within seconds", {
     skip,
   }, async () => {
-    // longer than any machine takes to send the signal
-    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed", { max_steps: 2000 })]);
+    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed")]);
     const pid = await rankAtWork(torchrun);
     process.kill(pid, "SIGKILL");
     const { status, stderr } = await torchrun.ended;
     assert.equal(status, 1);
     assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
     assert.doesNotMatch(stderr, /exitcode +: -15/);
-    const kept = readdirSync(fixture.path("killed", "checkpoints"));
-    assert.ok(
-      kept.includes("checkpoint-10") && kept.every((name) => /^checkpoint-\d+0$/.test(name)),
-      `${kept}`,
-    );
+    assert.deepEqual(readdirSync(fixture.path("killed", "checkpoints")), ["checkpoint-10"]);
   });
 
   for (const who of ["one rank", "the agent"]) {
@@ -139,8 +134,8 @@ suite("ranks", { concurrency: 3 }, () => {
     });
   }
 
-  test("srun's and Kubeflow's variables", async () => {
-    const port = String(await freePort());
+  test("variables of srun, Kubeflow and mpirun", async () => {
+    const [port, mpiPort] = [String(await freePort()), String(await freePort())];
     const slurm = [0, 1].map((rank) => ({
       SLURM_JOB_ID: "17",
       SLURM_STEP_ID: "0",
@@ -153,7 +148,14 @@ suite("ranks", { concurrency: 3 }, () => {
     }));
     // of a pod: no local rank
     const kubeflow = placesOf(2, await freePort()).map(({ LOCAL_RANK, LOCAL_WORLD_SIZE, ...place }) => place);
-    for (const [name, places] of Object.entries({ slurm, kubeflow })) {
+    const mpirun = [0, 1].map((rank) => ({
+      OMPI_COMM_WORLD_RANK: String(rank),
+      OMPI_COMM_WORLD_SIZE: "2",
+      OMPI_COMM_WORLD_LOCAL_RANK: String(rank),
+      OMPI_COMM_WORLD_LOCAL_SIZE: "2",
+      MASTER_PORT: mpiPort,
+    }));
+    for (const [name, places] of Object.entries({ slurm, kubeflow, mpirun })) {
       const file = runFile(name, { max_steps: 3 });
       for (const { status, stderr } of await allEnded(startRanks(["train", file], places)))
         assert.equal(status, 0, stderr);

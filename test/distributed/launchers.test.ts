@@ -139,9 +139,17 @@ test("a rank whose configuration cannot be read tells the others, whether or not
   }
 });
 
-test("torchrun shows the whole message of the rank at fault", { skip: skipWithoutTorchrun() }, async () => {
-  const { status, stderr } = await startTorchrun(["--standalone", "--nproc-per-node", "2"], ["train", bad])
-    .ended;
+test("torchrun, by the variables of Kubeflow's version 2, shows the whole message of the rank at fault", {
+  skip: skipWithoutTorchrun(),
+}, async () => {
+  const kubeflow = {
+    PET_NNODES: "1",
+    PET_NPROC_PER_NODE: "2",
+    PET_NODE_RANK: "0",
+    PET_MASTER_ADDR: "127.0.0.1",
+    PET_MASTER_PORT: String(await freePort()),
+  };
+  const { status, stderr } = await startTorchrun([], ["train", bad], kubeflow).ended;
   assert.equal(status, 1);
   assert.match(stderr, /exitcode +: 2 /);
   assert.match(stderr, /traceback : .*bad\.yaml.*learning_rte.*learning_rate/s);

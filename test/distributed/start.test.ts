@@ -87,6 +87,11 @@ suite("ranks", { concurrency: 3 }, () => {
         /layout: shard: none, .* on ranks 0 and 2 \(host \S+\), shard: all, .* on rank 1 .*\n {2}rows of each step: .*\n {2}division of each step among ranks: .*\nStart all ranks with the same release/,
       ],
       [
+        { values, model: "abc", rows: "1" },
+        { values, model: "abc", rows: "2" },
+        /differ:\n {2}rows: \{"rows":"1"\} on ranks 0 and 2 \(host \S+\), \{"rows":"2"\} on rank 1 .*\nCopy the same files/,
+      ],
+      [
         { values, directory: dir },
         { values, directory: other },
         /output_dir .* is not one directory: rank 0 \(host \S+\) did not see what rank 1 \(host \S+\) wrote; .*\n.*file system that all hosts share/,

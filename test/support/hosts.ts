@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Running, startProcess } from "./command.ts";
@@ -33,6 +33,9 @@ interface Host {
 
 /** Several hosts on one network. */
 export class Hosts implements Disposable {
+  /** A folder that they share, a file system by itself; and its path outside of them. */
+  readonly disk: string;
+  readonly diskFromHere: string;
   readonly #switch: Host;
   readonly #hosts: Host[];
   readonly #folder: string;
@@ -41,12 +44,21 @@ export class Hosts implements Disposable {
     this.#switch = switched;
     this.#hosts = hosts;
     this.#folder = folder;
+    this.disk = join(folder, "disk");
+    this.diskFromHere = `/proc/${switched.pid}/root${this.disk}`;
   }
 
-  /** Hosts called `host0`, `host1`, ...: the own name resolves to 127.0.0.1 on each, as on Debian. */
-  static async start(count: number): Promise<Hosts> {
+  /**
+   * Hosts called `host0`, `host1`, ...: the own name resolves to 127.0.0.1 on each, as on Debian.
+   *
+   * @param diskBytes - size of the disk that they share
+   */
+  static async start(count: number, diskBytes: number = 2 ** 20): Promise<Hosts> {
     const folder = mkdtempSync(join(tmpdir(), "preftune-hosts-"));
-    const switched = await held(["-rnm"], "ip link add bridge type bridge && ip link set bridge up");
+    mkdirSync(join(folder, "disk"));
+    const mount = `mount -t tmpfs -o size=${diskBytes} tmpfs ${join(folder, "disk")}`;
+    const bridge = "ip link add bridge type bridge && ip link set bridge up";
+    const switched = await held(["-rnm"], `${mount} && ${bridge}`);
     const hosts: Host[] = [];
     const all = new Hosts(switched, hosts, folder);
     for (let i = 0; i < count; i++) {
@@ -73,10 +85,13 @@ export class Hosts implements Disposable {
 
   /** Starts a program of Node on a host. */
   start(host: number, args: readonly string[], variables: Record<string, string>): Running {
+    return this.startAny(host, [process.execPath, "--conditions=preftune-source", ...args], variables);
+  }
+
+  /** Starts any program on a host. */
+  startAny(host: number, command: readonly string[], variables: Record<string, string>): Running {
     const [program = "", ...before] = inside(this.#at(host), ["-U", "-n", "-u", "-m"]);
-    return startProcess(program, [...before, process.execPath, "--conditions=preftune-source", ...args], {
-      env: variables,
-    });
+    return startProcess(program, [...before, ...command], { env: variables });
   }
 
   /** What a command prints on a host. */
@@ -94,6 +109,16 @@ export class Hosts implements Disposable {
   /** Cuts a host's link, or brings it back. */
   link(host: number, state: "down" | "up"): void {
     run(inside(this.#switch, ["-U", "-n", "-m"]), [`ip link set port${host} ${state}`]);
+  }
+
+  /** Lets all that a host sends wait for so many ms; why that cannot be, where the system has no such queue. */
+  delay(host: number, ms: number): string | false {
+    const [program = "", ...before] = inside(this.#at(host), ["-U", "-n"]);
+    const command = `tc qdisc add dev eth0 root netem delay ${ms}ms`;
+    const { status, stderr, error } = spawnSync(program, [...before, "sh", "-c", command], {
+      encoding: "utf8",
+    });
+    return status === 0 ? false : `no delays by tc: ${(stderr ?? error?.message ?? "").trim()}`;
   }
 
   #at(host: number): Host {

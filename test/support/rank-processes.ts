@@ -53,15 +53,19 @@ export function allEnded(ranks: readonly Running[]): Promise<Ended[]> {
 /** For tests that start torchrun: false where there is one, else the reason to print. */
 export const skipWithoutTorchrun: () => string | false = skipWithoutPeers;
 
-/** Starts `preftune ARGS` by torchrun, on this host. */
-export function startTorchrun(options: readonly string[], args: readonly string[]): Running {
+/** Starts `preftune ARGS` by torchrun, on this host; its options can be variables, PET_*. */
+export function startTorchrun(
+  options: readonly string[],
+  args: readonly string[],
+  variables: Variables = {},
+): Running {
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
   return startProcess(
     peersPython() ?? "",
     ["-m", "torch.distributed.run", "--no-python", ...options]
       .concat([process.execPath, "--conditions=preftune-source"])
       .concat([main, ...args]),
-    { env: { NODE_OPTIONS: "--conditions=preftune-source" } },
+    { env: { NODE_OPTIONS: "--conditions=preftune-source", ...variables } },
   );
 }
 

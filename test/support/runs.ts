@@ -203,13 +203,17 @@ export function logOf(runDir: string): { event: string; [detail: string]: unknow
   return lines.map((line) => JSON.parse(line));
 }
 
+/** Compiled modules of child processes, kept between them as `npm test` keeps those of all: most of what starting one costs. */
+export const compiled: string = join(import.meta.dirname, "../../.preftune/compile-cache");
+
 /**
  * Starts a training in a separate process; it prints for each finished step a line: its number, the digest of the
  * generator's state after it, and its loss.
  */
 export function trainInChild(values: Values): ChildProcessByStdio<null, Readable, Readable> {
   const args = [join(import.meta.dirname, "train-child.ts"), JSON.stringify(values)];
-  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, NODE_COMPILE_CACHE: compiled };
+  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
 }
 
 /** How a child process ended. */

@@ -23,10 +23,11 @@ export interface StartPlan {
   values: Record<string, unknown>;
   /** Directory that is to be the same for all. */
   directory?: string;
-  /** What the model's fingerprint is. */
+  /** What the fingerprint of the model is, and that of its rows. */
   model?: string;
   /** Seed of the order of rows, and layout, of its plan. */
   plan?: { seed: number; shard: "none" | "all" };
+  rows?: string;
   /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
   /** Is in work for this many seconds that nothing interrupts. */
@@ -40,6 +41,7 @@ const {
   directory,
   model,
   plan,
+  rows: rowsDigest = "",
   fails,
   isBusyFor = 0,
   isHeardAfter = 0,
@@ -54,7 +56,7 @@ async function started({ group, machine, resolved }: Ranks): Promise<object> {
   const matmul = matmulOfRanks(group, null);
   agreeOnEnvironment(group, settleEnvironment({ ...resolved.config, ...machine, dtype: "float32" }, matmul));
   if (model !== undefined)
-    agreeOnInputs(group, { model, data: {}, tokenizer: "" } as unknown as Fingerprints);
+    agreeOnInputs(group, { model, data: { rows: rowsDigest }, tokenizer: "" } as unknown as Fingerprints);
   if (plan !== undefined) {
     const rows = Array.from({ length: 12 }, (_, line) => ({
       origin: { file: "rows.jsonl", line },
