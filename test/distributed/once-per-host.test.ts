@@ -137,9 +137,12 @@ suite("once per host", { concurrency: 3 }, () => {
       const ends = (await allEnded(ranks)).filter((_, rank) => rank !== gone);
       for (const { status, stdout, stderr } of ends) {
         assert.equal(status, 8, stdout);
+        // what killed rank 0 may have come before the others had read who it is
         assert.match(
           stdout + stderr,
-          new RegExp(`rank ${gone} \\(host \\S+, pid ${ranks[gone]?.child.pid}\\)(, whose store| is gone)`),
+          new RegExp(
+            `rank ${gone}( \\(host \\S+, pid ${ranks[gone]?.child.pid}\\))?(, whose store| is gone)`,
+          ),
         );
       }
     }
