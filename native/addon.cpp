@@ -13,6 +13,7 @@
 #endif
 
 #include "adamw-8bit.h"
+#include "adamw-bf16.h"
 #include "arguments.h"
 #include "batch-invariance.h"
 #include "dropout.h"

@@ -66,7 +66,11 @@ function readChoice(): Choice {
     steps: whole("steps", values.steps, 2),
     rounds: whole("rounds", values.rounds, 1),
     keptMib: values["kept-mib"] === undefined ? null : whole("kept-mib", values["kept-mib"], 0),
-    optim: listOf("optim", values.optim, ["adamw_torch_fused", "adamw_8bit"])[0] as RunConfig["optim"],
+    optim: listOf("optim", values.optim, [
+      "adamw_torch_fused",
+      "adamw_bf16",
+      "adamw_8bit",
+    ])[0] as RunConfig["optim"],
     workload: resolve(values.workload),
   };
 }

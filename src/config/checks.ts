@@ -318,9 +318,9 @@ const CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "optim",
-    ({ optim, shard }) => optim === "adamw_8bit" && (shard === "node" || shard === "all"),
-    ({ shard }) =>
-      `adamw_8bit keeps averages in blocks of 256 weights of a tensor, and with shard: ${shard} ranks hold parts of tensors, cut elsewhere. Set shard: none, where each rank has all of the model, or optim: adamw_torch_fused.`,
+    ({ optim, shard }) => optim !== "adamw_torch_fused" && (shard === "node" || shard === "all"),
+    ({ optim, shard }) =>
+      `${optim} rounds averages by their place in a tensor, and with shard: ${shard} ranks hold parts of tensors, cut elsewhere. Set shard: none, where each rank has all of the model, or optim: adamw_torch_fused.`,
   ),
   error(
     "activation_offloading",

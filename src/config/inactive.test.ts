@@ -29,6 +29,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "chat_template",
   "objective",
   "learning_rate",
+  "optim",
   "lr_scheduler_type",
   "weight_decay",
   "adam_beta1",

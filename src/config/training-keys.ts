@@ -11,9 +11,9 @@ export const OPTIMISATION_KEYS = {
     source: "LoRA: SLIME paper; full tuning: TRL",
   },
   optim: {
-    schema: { enum: ["adamw_torch_fused", "adamw_8bit"], default: "adamw_torch_fused" },
-    doc: "The optimiser: AdamW with its two averages in float32, or in 8 bits, in blocks of 256 as bitsandbytes stores them: 2.03 bytes a trained weight in place of 8. Tensors of fewer than 4,096 weights keep float32.",
-    source: "transformers",
+    schema: { enum: ["adamw_torch_fused", "adamw_bf16", "adamw_8bit"], default: "adamw_torch_fused" },
+    doc: "The optimiser: AdamW with its two averages in float32 (8 bytes a trained weight), in bfloat16 rounded at random (4), or in 8 bits, in blocks of 256 as bitsandbytes stores them (2.03). Tensors of fewer than 4,096 weights keep float32.",
+    source: "transformers; adamw_bf16 is preftune's",
   },
   lr_scheduler_type: {
     schema: { enum: ["linear", "cosine", "constant"], default: "linear" },

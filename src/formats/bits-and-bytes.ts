@@ -3,10 +3,11 @@
 /** Numbers of a block of 8-bit averages. */
 export const stateBlock = 256;
 
-/** Tensors of fewer numbers keep float32 averages: bitsandbytes' `min_8bit_size`. */
+/** Tensors of fewer numbers keep float32 averages, whatever is asked for: bitsandbytes' `min_8bit_size`. */
 export const least8BitNumel = 4096;
 
-/** Bytes of AdamW's two averages of a tensor. */
-export function averagesBytes(numel: number, in8Bits: boolean): number {
-  return in8Bits && numel >= least8BitNumel ? 2 * (numel + 4 * Math.ceil(numel / stateBlock)) : 8 * numel;
+/** Bytes of AdamW's two averages of a tensor in so many bits. */
+export function averagesBytes(numel: number, bits: 32 | 16 | 8): number {
+  if (bits === 32 || numel < least8BitNumel) return 8 * numel;
+  return bits === 16 ? 4 * numel : 2 * (numel + 4 * Math.ceil(numel / stateBlock));
 }

@@ -1,4 +1,4 @@
-/** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): torch's fused kernel with float32 averages, or averages in 8 bits. */
+/** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): averages in float32 (torch's fused kernel), bfloat16 or 8 bits. */
 import { least8BitNumel, stateBlock } from "../formats/bits-and-bytes.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
@@ -14,8 +14,8 @@ import {
 
 /** Hyperparameters of `torch.optim.AdamW`, under the names of a run's configuration. */
 export interface AdamWOptions {
-  /** transformers' names: averages in float32, or in 8 bits. Left out: float32. */
-  optim?: "adamw_torch_fused" | "adamw_8bit";
+  /** Averages in float32, in bfloat16 rounded at random, or in 8 bits. Left out: float32. */
+  optim?: "adamw_torch_fused" | "adamw_bf16" | "adamw_8bit";
   adam_beta1: number;
   adam_beta2: number;
   adam_epsilon: number;
@@ -28,15 +28,17 @@ interface Group {
   decay: number;
 }
 
-interface State32 {
-  /** Exponential averages of the gradient and its square, like the parameter. */
+interface WholeState {
+  /** Exponential averages of the gradient and its square, like the parameter: float32 or bfloat16. */
   average: Tensor;
   square: Tensor;
   /** () float32: steps taken. */
   step: Tensor;
+  /** Which of the parameters it is: it decides how bfloat16 is rounded. */
+  index: number;
 }
 
-type State = State32 | State8;
+type State = WholeState | State8;
 
 /** A parameter that is updated. */
 interface Updated<S extends State = State> {
@@ -67,8 +69,11 @@ export class AdamW {
     ];
     this.#options = options;
     for (const { name, tensor: parameter } of parameters) {
-      const in8Bits = options.optim === "adamw_8bit" && parameter.numel >= least8BitNumel;
-      this.#states.set(name, in8Bits ? freshState8(parameter) : freshState32(parameter));
+      const isLarge = parameter.numel >= least8BitNumel;
+      const in8Bits = options.optim === "adamw_8bit" && isLarge;
+      const dtype = options.optim === "adamw_bf16" && isLarge ? "bfloat16" : "float32";
+      const index = this.#states.size;
+      this.#states.set(name, in8Bits ? freshState8(parameter) : freshState(parameter, dtype, index));
       const { device } = parameter;
       if (in8Bits && !this.#codes.has(device)) this.#codes.set(device, stateCodes(device));
     }
@@ -96,7 +101,13 @@ export class AdamW {
       const rates = { ...betas, lr: learningRate, weightDecay: group.decay };
       noGrad(() => {
         for (const { state } of present) ops.add_(state.step, taken);
-        stepFused(present.filter(has32Bits), rates, skipped);
+        const whole = present.filter(isWhole);
+        stepFused(whole.filter(isSingle), rates, skipped);
+        stepBf16(
+          whole.filter((updated) => !isSingle(updated)),
+          rates,
+          skipped,
+        );
         this.#step8(present.filter(has8Bits), rates, skipped);
       });
     }
@@ -134,15 +145,34 @@ export class AdamW {
   }
 }
 
-function has32Bits(updated: Updated): updated is Updated<State32> {
+function isWhole(updated: Updated): updated is Updated<WholeState> {
   return "average" in updated.state;
 }
 
 function has8Bits(updated: Updated): updated is Updated<State8> {
-  return !has32Bits(updated);
+  return !isWhole(updated);
 }
 
-function stepFused(present: readonly Updated<State32>[], rates: StepRates, foundInf: Tensor | null): void {
+function isSingle({ state }: Updated<WholeState>): boolean {
+  return state.average.dtype === "float32";
+}
+
+/** The averages rounded to bfloat16 at random: in the mean they are those of float32. */
+function stepBf16(present: readonly Updated<WholeState>[], rates: StepRates, foundInf: Tensor | null): void {
+  if (present.length === 0) return;
+  const states = present.map(({ state }) => state);
+  ops.adamwBf16_(
+    present.map(({ parameter }) => parameter),
+    present.map(({ grad }) => grad),
+    states.map(({ average }) => average),
+    states.map(({ square }) => square),
+    states.map(({ step }) => step),
+    states.map(({ index }) => index),
+    { ...rates, foundInf },
+  );
+}
+
+function stepFused(present: readonly Updated<WholeState>[], rates: StepRates, foundInf: Tensor | null): void {
   if (present.length === 0) return;
   const states = present.map(({ state }) => state);
   ops._fusedAdamw_(
@@ -160,13 +190,10 @@ function noSteps(parameter: Tensor): Tensor {
   return ops.to(tensor([0], []), parameter.device, "float32");
 }
 
-function freshState32(parameter: Tensor): State32 {
+function freshState(parameter: Tensor, dtype: "float32" | "bfloat16", index: number): WholeState {
   using making = scope();
-  return {
-    average: making.keep(ops.zerosLike(ops.detach(parameter))),
-    square: making.keep(ops.zerosLike(ops.detach(parameter))),
-    step: making.keep(noSteps(parameter)),
-  };
+  const zeros = () => making.keep(ops.to(ops.zerosLike(ops.detach(parameter)), dtype));
+  return { average: zeros(), square: zeros(), step: making.keep(noSteps(parameter)), index };
 }
 
 function freshState8(parameter: Tensor): State8 {

@@ -72,6 +72,11 @@ export function trainedTensors(config: ModelConfig, trained: TrainedParts): numb
   ];
 }
 
+/** Bits of a number of AdamW's averages. */
+export const averageBits: Readonly<Record<RunConfig["optim"], 32 | 16 | 8>> = {
+  ...{ adamw_torch_fused: 32, adamw_bf16: 16, adamw_8bit: 8 },
+};
+
 /** Bytes of the optimiser's averages. */
 export function optimiserBytes(
   config: ModelConfig,
@@ -79,7 +84,7 @@ export function optimiserBytes(
   optim: RunConfig["optim"],
 ): number {
   return trainedTensors(config, trained).reduce(
-    (sum, numel) => sum + averagesBytes(numel, optim === "adamw_8bit"),
+    (sum, numel) => sum + averagesBytes(numel, averageBits[optim]),
     0,
   );
 }

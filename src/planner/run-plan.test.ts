@@ -100,6 +100,8 @@ test("weights of 8B: bfloat16 under an adapter, float32 with two float32 average
   // every tensor has at least 4,096 numbers, and whole blocks of 256: two bytes and two 256ths of float32
   const in8Bits = planRun(input({ run: { optim: "adamw_8bit" } }));
   assert.equal(in8Bits.memory.components.optimiser, (2 + 8 / 256) * 8_030_261_248);
+  const in16Bits = planRun(input({ run: { optim: "adamw_bf16" } }));
+  assert.equal(in16Bits.memory.components.optimiser, 4 * 8_030_261_248);
   assert.equal(full.memory.fits, false);
 });
 

@@ -177,7 +177,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
 
 /** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
 function shardFor({ shard, optim }: PlannedKeys): PlannedKeys["shard"] {
-  return shard === "auto" && optim === "adamw_8bit" ? "none" : shard;
+  return shard === "auto" && optim !== "adamw_torch_fused" ? "none" : shard;
 }
 
 /** The plan of a run. */

@@ -3,7 +3,13 @@ import type { RunConfig } from "../config/run-config.ts";
 import { averagesBytes } from "../formats/bits-and-bytes.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
-import { countParameters, heldBytes, optimiserBytes, type ParameterCounts } from "./parameter-counts.ts";
+import {
+  averageBits,
+  countParameters,
+  heldBytes,
+  optimiserBytes,
+  type ParameterCounts,
+} from "./parameter-counts.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Which there are. */
@@ -65,7 +71,7 @@ export function sideBytes(
       ? heldBytes(value.model, value.trained, value.counts, numerics) +
         // the row of weights for the value is no matrix of the model
         optimiserBytes(value.model, value.trained, policy.optim) +
-        averagesBytes(model.hiddenSize, policy.optim === "adamw_8bit")
+        averagesBytes(model.hiddenSize, averageBits[policy.optim])
       : 0,
     rewardModel: rewardModel === null ? 0 : scoringParameters(rewardModel) * itemBytes(numerics),
   };
