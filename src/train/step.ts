@@ -118,12 +118,18 @@ export function trainStep(
   };
 }
 
-/** What `body` gives; the gradients that it leaves are gone afterwards, those of a step that failed too. */
-function clearingGrads<T>({ parameters }: Training<Decoder>, body: () => T): T {
+/**
+ * What `body` gives; the gradients that it leaves are gone afterwards, those of a step that failed too: except with several ranks,
+ * where a collective may still use their memory and the failure ends the process.
+ */
+function clearingGrads<T>({ parameters, ranks = null }: Training<Decoder>, body: () => T): T {
+  let isDone = false;
   try {
-    return body();
+    const result = body();
+    isDone = true;
+    return result;
   } finally {
-    parameters.clearGrads();
+    if (isDone || ranks === null) parameters.clearGrads();
   }
 }
 
