@@ -1,10 +1,14 @@
 /** `preftune generate`: one prompt, a file of prompts, or a chat in the terminal. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { Stages, stagesText } from "../base/stages.ts";
 import { isGreedyAt } from "../base/temperature.ts";
+import { type Launch, startedBy } from "../distributed/launch.ts";
+import type { EnvironmentOptions } from "../forward/environment.ts";
+import type { GeneratingRanks } from "../recipes/generation-ranks.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/open-generation.ts";
 import { PhaseProgress, Phases } from "../terminal/phases.ts";
+import { launchOrNone } from "./launched-ranks.ts";
 import { finishFirst } from "./leave.ts";
 import {
   collect,
@@ -37,6 +41,7 @@ interface CliOptions extends MachineOptions {
   plain?: true;
   chatTemplate?: string;
   timings?: true;
+  shard?: GeneratingRanks["shard"];
 }
 
 /** Adds the command to `preftune`. */
@@ -84,6 +89,12 @@ export function addGenerateCommand(preftune: Command): void {
       "name, file or text of a chat template; default: the tokenizer's own",
     )
     .option("--timings", "with --prompt: where the time to the first token went, on standard error");
+  command.addOption(
+    new Option(
+      "--shard <who>",
+      "on several ranks: each has the whole model, or all share it in lockstep; default: the whole where it fits (auto)",
+    ).choices(["auto", "none", "all"]),
+  );
   withMachineOptions(command).action(run);
 }
 
@@ -97,15 +108,16 @@ async function run(cli: CliOptions): Promise<void> {
   const stages = new Stages();
   stages.end("program");
   checkMode(cli);
+  const launch = launchOrNone();
+  if (launch === null && cli.shard !== undefined) {
+    throw new ConfigError("--shard is for several ranks, and this is one process. Leave it out.");
+  }
+  if (launch !== null) return runOnRanks(cli, launch);
   const sampling = await samplingOf(cli);
   const phases = new Phases();
-  const options: GenerationOptions = {
+  const options = {
+    ...generationOf(cli, sampling),
     ...environmentOf(cli),
-    model: cli.model,
-    adapters: cli.adapter,
-    isPlain: cli.plain ?? false,
-    chatTemplate: cli.chatTemplate ?? null,
-    limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     onPhase: phases.listen,
     stages,
   };
@@ -120,6 +132,40 @@ async function run(cli: CliOptions): Promise<void> {
   } else {
     await generateFromPrompt(generation, sampling, { cli, stages });
   }
+}
+
+function generationOf(
+  cli: CliOptions,
+  { n }: SamplingSettings,
+): Omit<GenerationOptions, keyof EnvironmentOptions> {
+  return {
+    model: cli.model,
+    adapters: cli.adapter,
+    isPlain: cli.plain ?? false,
+    chatTemplate: cli.chatTemplate ?? null,
+    limits: { maxRunning: Math.max(cli.batchSize, n) },
+  };
+}
+
+/** The completions of a file of prompts, which several ranks divide. */
+async function runOnRanks(cli: CliOptions, launch: Launch): Promise<void> {
+  if (cli.prompts === undefined || cli.prompts === "-") {
+    const got = cli.chat ? "--chat" : cli.prompts === undefined ? "--prompt" : "--prompts -";
+    throw new ConfigError(
+      `preftune generate on ${launch.size} ranks (${startedBy(launch)}) takes --prompts FILE, got ${got}. Start it by itself for that.`,
+    );
+  }
+  const sampling = await samplingOf(cli);
+  const { openCommand } = await import("../recipes/ranks.ts");
+  const { failingTogether } = await import("../distributed/together.ts");
+  const cure = "Give all ranks the same options.";
+  const facts = { "options of generate": { value: JSON.stringify(cli), cure } };
+  const { group, options } = await openCommand(environmentOf(cli), facts);
+  using _ = group;
+  const ranks = group === null ? null : { group, shard: cli.shard ?? "auto" };
+  await failingTogether(group, () =>
+    generateFromFile(cli, { ...generationOf(cli, sampling), ...options }, sampling, ranks),
+  );
 }
 
 function checkMode(cli: CliOptions): void {
@@ -192,8 +238,10 @@ async function generateFromFile(
   { prompts, output, limit }: CliOptions,
   options: GenerationOptions,
   sampling: SamplingSettings,
+  ranks: GeneratingRanks | null = null,
 ): Promise<void> {
   const { generateFile } = await import("../recipes/generate.ts");
+  const isFirst = ranks === null || ranks.group.rank === 0;
   let progress: PhaseProgress | null = null;
   const { tokens, seconds, total } = await generateFile({
     ...options,
@@ -201,13 +249,19 @@ async function generateFromFile(
     output: output ?? "",
     limit: limit ?? null,
     sampling,
+    ranks,
+    onLayout: (reason) => {
+      if (isFirst) process.stdout.write(`${reason}\n`);
+    },
     onProgress: (now) => {
+      if (!isFirst) return;
       progress ??= new PhaseProgress("prompts answered", now.total);
       // the file is written next
       if (now.done === now.total) finishFirst();
       progress.update(now.done, `${rate(now.tokens, now.seconds)} tokens/s`);
     },
   });
+  if (!isFirst) return;
   (progress as PhaseProgress | null)?.done();
   const speed = tokens > 0 ? ` (${tokens} tokens, ${rate(tokens, seconds)} a second)` : "";
   process.stdout.write(`${total} prompts answered: ${output}${speed}\n`);

@@ -4,7 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { type Launch, readLaunch, startedBy } from "../distributed/launch.ts";
 
 /** The commands that several ranks do together. */
-const together = ["train", "score"];
+const together = ["train", "score", "generate"];
 
 /** From now on `preftune` refuses commands of one process where a launcher has started several. */
 export function refuseSeveralRanks(preftune: Command): void {

@@ -35,8 +35,11 @@ export interface EngineParts {
   limits?: Partial<EngineLimits>;
 }
 
+/** Answers computed at once where nothing is said. */
+export const defaultRunning = 64;
+
 const defaultLimits: EngineLimits = {
-  maxRunning: 64,
+  maxRunning: defaultRunning,
   maxCacheTokens: Number.POSITIVE_INFINITY,
   keepsPrefixes: true,
 };

@@ -11,6 +11,7 @@ import {
   completionAttentionBytes,
   itemBytes,
   keptBytesPerToken,
+  type PlannedNumerics,
   passingBytesPerToken,
 } from "./activations.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
@@ -37,6 +38,17 @@ const bareProcessBytes = 270 * mebibyte;
 
 /** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
 const gpuProcessBytes = 700 * mebibyte;
+
+/** Bytes of a process before it has a model. */
+export function processBytes({ onGpu }: PlannedNumerics): number {
+  return onGpu ? gpuProcessBytes : bareProcessBytes;
+}
+
+/** Bytes of the keys and values of what is sampled at a time. */
+export function cacheBytes(model: ModelConfig, numerics: PlannedNumerics, size: RolloutSize): number {
+  const item = itemBytes(numerics);
+  return 2 * model.numLayers * model.numKeyValueHeads * model.headDim * item * size.cachedTokens;
+}
 
 /** What memory depends on, besides the micro-batch. */
 export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged"> {
@@ -265,12 +277,11 @@ function valueMoments(setup: MemorySetup, sizes: Sizes): Moment[] {
 /** Before the steps of a rollout: no gradients, no activations, the cache of the completions and one pass's logits. */
 function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
   if (rollout === null) return [];
-  const { cachedTokens, completions } = rollout;
-  const item = itemBytes(numerics);
+  const { completions } = rollout;
   return [
     {
       ...{ name: "sampling a rollout", gradients: 0, activations: 0 },
-      cache: 2 * model.numLayers * model.numKeyValueHeads * model.headDim * item * cachedTokens,
+      cache: cacheBytes(model, numerics, rollout),
       head: 4 * model.vocabSize * completions,
       working: completions * passingBytesPerToken(model, numerics),
     },

@@ -10,7 +10,7 @@ import {
   optimiserBytes,
   type ParameterCounts,
 } from "./parameter-counts.ts";
-import type { TrainedParts } from "./trained-parts.ts";
+import { nothing, type TrainedParts } from "./trained-parts.ts";
 
 /** Which there are. */
 export interface SideModels {
@@ -78,9 +78,6 @@ export function sideBytes(
 }
 
 function scoringParameters(model: ModelConfig): number {
-  const { total, head } = countParameters(model, {
-    ...{ isFull: false, adapted: [], savedLinears: [], trainsEmbedding: false, trainsHead: false },
-    ...{ dropout: 0, useDora: false },
-  });
+  const { total, head } = countParameters(model, nothing);
   return total - head + model.hiddenSize;
 }

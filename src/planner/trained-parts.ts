@@ -42,6 +42,14 @@ export const everything: TrainedParts = {
   useDora: false,
 };
 
+/** A model that is used as it is. */
+export const nothing: TrainedParts = {
+  ...everything,
+  isFull: false,
+  trainsEmbedding: false,
+  trainsHead: false,
+};
+
 /**
  * What an adapter of this shape trains in a model.
  *

@@ -2,21 +2,28 @@
  * `preftune generate` over a file of prompts: completions of every prompt by every adapter. Finished lines are written at
  * once, so that an interrupted run resumes where it was.
  */
+import { existsSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, TorchError } from "../base/errors.ts";
 import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
+import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
+import { defaultRunning } from "../generate/engine.ts";
+import { type OpenEngine, openEngine } from "../generate/open-engine.ts";
+import type { RolloutSize } from "../planner/memory.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";
+import { type GeneratingRanks, openOnRanks } from "./generation-ranks.ts";
 import {
   type AdapterVariant,
   CompletionCollector,
   type FinishedCompletion,
   type Generation,
   type GenerationOptions,
-  openGeneration,
+  openPrompting,
   type SamplingSettings,
 } from "./open-generation.ts";
 
@@ -29,7 +36,11 @@ export interface GenerateFileOptions extends GenerationOptions {
   /** `.jsonl`: a line for each prompt and adapter, with all its completions. */
   output: string;
   sampling: SamplingSettings;
-  /** Called after every pass. */
+  /** The ranks that divide the prompts, each calling this; left out: this process is the only one. Rank 0 writes `output`. */
+  ranks?: GeneratingRanks | null;
+  /** Called with how ranks hold the model and why, before anything is generated. */
+  onLayout?: (reason: string) => void;
+  /** Called after every pass; of several ranks each counts its own. */
   onProgress?: (progress: GenerationProgress) => void;
 }
 
@@ -81,31 +92,74 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   if (!options.output.endsWith(".jsonl")) {
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
-  await using generation = await openGeneration(options);
-  const { encoder, maxPositions, variants } = generation;
-  const { isPlain = false, limit } = options;
+  await using prompting = await openPrompting(options);
+  const { encoder, maxPositions, variants } = prompting;
+  const { isPlain = false, limit, ranks = null, onLayout = () => {} } = options;
+  const together: Together = ranks?.group ?? alone;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
-  const partial = `${options.output}.partial`;
+  using opened = ranks === null ? null : openOnRanks(prompting.source, ranks, sizeOf(prompts, options));
+  if (opened !== null) onLayout(opened.reason);
+  using only = opened === null ? openEngine(prompting.source) : null;
+  const { engine } = opened ?? (only as OpenEngine);
   const settings = settingsHash(options, prompts);
-  const done = linesBegun(partial, settings);
   const tasks = prompts.flatMap((prompt, index) =>
     variants.map((variant): DialogueTask => ({ prompt, index, variant })),
   );
-  const open = tasks.filter(({ index, variant }) => !done.has(keyOf(index, variant.name)));
-  const begun = { done: tasks.length - open.length, total: tasks.length, tokens: 0, seconds: 0 };
-  const progress = await completeAll(generation, open, options, {
+  const isOwn = ({ index }: { index: number }) => index % together.size === together.rank;
+  const done = linesBegun(options.output, settings);
+  const own = tasks.filter(isOwn);
+  const open = own.filter(({ index, variant }) => !done.has(keyOf(index, variant.name)));
+  const begun = { done: own.length - open.length, total: own.length, tokens: 0, seconds: 0 };
+  const partial = partialOf(options.output, together.rank);
+  const progress = await completeAll({ ...prompting, engine }, open, options, {
     progress: begun,
     write: appendTo(partial, settings),
   });
-  const lines = linesBegun(partial, settings);
-  const ordered = tasks.map(({ index, variant }) => lines.get(keyOf(index, variant.name)) as PartialLine);
-  writeFileAtomic(
-    options.output,
-    ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`).join(""),
+  opened?.finish();
+  const finished = [...linesBegun(options.output, settings).values()].filter(isOwn);
+  const all = together.gather({ finished, tokens: progress.tokens });
+  const lines = new Map(
+    all.flatMap((one) => one.finished).map((line) => [keyOf(line.index, line.adapter), line]),
   );
-  remove(partial);
-  return progress;
+  onFirst(together, () => {
+    const ordered = tasks.map(({ index, variant }) => lines.get(keyOf(index, variant.name)) as PartialLine);
+    const texts = ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`);
+    writeFileAtomic(options.output, texts.join(""));
+  });
+  // where ranks have one directory rank 0 sees the files of all
+  if (together.rank === 0) for (const path of partialsOf(options.output)) remove(path);
+  together.gather(null);
+  if (existsSync(partial)) remove(partial);
+  const tokens = all.reduce((sum, one) => sum + one.tokens, 0);
+  return { ...progress, done: tasks.length, total: tasks.length, tokens };
+}
+
+/** What a rank samples at a time at most. */
+function sizeOf(prompts: readonly Prompt[], { sampling, limits }: GenerateFileOptions): RolloutSize {
+  const { n, maxNewTokens } = sampling;
+  const completions = Math.min(limits?.maxRunning ?? defaultRunning, n * prompts.length);
+  // each turn is asked after the completions of the ones before
+  const tokensOf = ({ ids, followUps }: Prompt) => ids.length + followUps.length * maxNewTokens;
+  const longest = prompts.map(tokensOf).toSorted((a, b) => b - a);
+  const prompt = longest.slice(0, Math.ceil(completions / n)).reduce((sum, tokens) => sum + tokens, 0);
+  return { completions, cachedTokens: prompt + completions * maxNewTokens, isAhead: false };
+}
+
+/** Where rank `rank` appends the lines of an unfinished run. */
+function partialOf(output: string, rank: number): string {
+  return rank === 0 ? `${output}.partial` : `${output}.partial-${rank}`;
+}
+
+/** The files of an unfinished run that are seen from here, of whichever ranks. */
+function partialsOf(output: string): string[] {
+  const dir = dirname(output);
+  const name = `${basename(output)}.partial`;
+  const isPartial = (file: string) => file === name || /^-\d+$/.test(file.slice(name.length));
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir)
+    .filter((file) => file.startsWith(name) && isPartial(file))
+    .map((file) => join(dir, file));
 }
 
 const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
@@ -126,9 +180,12 @@ function settingsHash(
 }
 
 /** The lines of an interrupted run, by prompt and adapter. */
-function linesBegun(path: string, settings: string): Map<string, PartialLine> {
+function linesBegun(output: string, settings: string): Map<string, PartialLine> {
   const lines = new Map<string, PartialLine>();
-  for (const { value } of readJsonLines(path)) {
+  const files = partialsOf(output).flatMap((path) =>
+    readJsonLines(path).map(({ value }) => ({ path, value })),
+  );
+  for (const { path, value } of files) {
     const line = value as PartialLine;
     if (line.settings !== settings) {
       throw new ConfigError(

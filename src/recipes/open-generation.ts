@@ -6,9 +6,10 @@ import { ConfigError, DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Stages } from "../base/stages.ts";
 import { warn } from "../base/warn.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Engine } from "../generate/engine.ts";
-import { openEngine } from "../generate/open-engine.ts";
+import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import type { RowEncoder } from "../text/encode.ts";
@@ -43,8 +44,13 @@ export interface AdapterVariant {
 export type SamplingSettings = Omit<GenerateRequest, "promptIds" | "adapter" | "stopIds" | "continuesPrompt">;
 
 /** A model ready to generate. Disposing of it frees it. */
-export interface Generation extends AsyncDisposable {
+export interface Generation extends Prompting {
   engine: Engine;
+}
+
+/** The text side of a model, and what its engine is opened from. */
+export interface Prompting extends AsyncDisposable {
+  source: EngineSource & { threads: number; config: ModelConfig };
   tokenizer: Tokenizer;
   encoder: RowEncoder;
   /** In the order given, at least one. */
@@ -69,8 +75,18 @@ const baseName = "base";
  * @throws {FileError} if something is neither there nor can be fetched
  */
 export async function openGeneration(options: GenerationOptions): Promise<Generation> {
+  await using opening = new AsyncDisposableStack();
+  const prompting = opening.use(await openPrompting(options));
+  const { engine } = opening.use(openEngine(prompting.source));
+  options.stages?.end("weights");
+  const open = opening.move();
+  return { ...prompting, engine, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+/** The same without the weights: finds or fetches the model and its adapters, and opens its tokenizer and chat template. */
+export async function openPrompting(options: GenerationOptions): Promise<Prompting> {
   const wanted = parseVariants(options.adapters);
-  const { device, dtype } = settleEnvironment(options);
+  const { device, dtype, threads } = settleEnvironment(options);
   options.stages?.end("libtorch");
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
   const { model } = await withLocalModels({ model: options.model, ...search });
@@ -86,8 +102,6 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
   const text = opening.use(await openText(model, { chatTemplate, enableThinking }));
   const { tokenizer, encoder, stopIds } = text;
   options.stages?.end("tokenizer and template");
-  const { engine } = opening.use(openEngine({ model, tokenizer, adapters, device, dtype, limits }));
-  options.stages?.end("weights");
   const encodeRow = async (row: SourceRow): Promise<number[]> => {
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
@@ -97,7 +111,7 @@ export async function openGeneration(options: GenerationOptions): Promise<Genera
   };
   const open = opening.move();
   return {
-    engine,
+    source: { model, tokenizer, adapters, device, dtype, limits, threads, config: text.config },
     tokenizer,
     encoder,
     variants: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),

@@ -1,0 +1,18 @@
+/** Memory of a process that generates: what decides whether each of several ranks has the whole model. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import { type PlannedNumerics, passingBytesPerToken } from "./activations.ts";
+import { cacheBytes, processBytes, type RolloutSize } from "./memory.ts";
+import { countParameters } from "./parameter-counts.ts";
+import { wholeBytes } from "./sharded-memory.ts";
+import { nothing } from "./trained-parts.ts";
+
+/** Bytes of a process that has the whole model and samples so much at a time. */
+export function generationBytes(model: ModelConfig, numerics: PlannedNumerics, size: RolloutSize): number {
+  // on the CPU the files are mapped
+  const stored = model.dtype === "float32" ? 4 : 2;
+  const mapped = numerics.onGpu ? 0 : countParameters(model, nothing).total * stored;
+  const logits = 4 * model.vocabSize * size.completions;
+  const working = size.completions * passingBytesPerToken(model, numerics);
+  const weights = wholeBytes({ model, trained: nothing, numerics });
+  return processBytes(numerics) + weights + mapped + cacheBytes(model, numerics, size) + logits + working;
+}

@@ -1,0 +1,84 @@
+/** Several ranks that generate: each with the whole model where it fits, else all in lockstep, block by block. */
+
+import { ConfigError } from "../base/errors.ts";
+import { formatBytes } from "../base/file-io.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import { Engine } from "../generate/engine.ts";
+import { type EngineSource, type OpenEngine, openEngine } from "../generate/open-engine.ts";
+import { usableBytes } from "../planner/devices.ts";
+import { generationBytes } from "../planner/generation-memory.ts";
+import type { RolloutSize } from "../planner/memory.ts";
+import { Lockstep } from "../sharding/lockstep.ts";
+import { loadSharded } from "../train/load-sharded.ts";
+import { deviceOfEnvironment } from "./plan-device.ts";
+
+/** The ranks, and how they are to hold the model: none, each all of it; all, each a part. */
+export interface GeneratingRanks {
+  group: RankGroup;
+  shard: Exclude<RunConfig["shard"], "node">;
+}
+
+/** An engine of one of several ranks. */
+export interface RankEngine extends OpenEngine {
+  /** How the ranks hold the model and why, a sentence. */
+  reason: string;
+  /** To be called when this rank has nothing more to generate: it may be needed for what others generate. */
+  finish(): void;
+}
+
+/** Opens the engine of this rank. All ranks call it. @throws {ConfigError} if they would share a model with several adapters */
+export function openOnRanks(
+  source: EngineSource & { threads: number; config: ModelConfig },
+  { group, shard }: GeneratingRanks,
+  size: RolloutSize,
+): RankEngine {
+  const localRanks = group.hosts.find((ranks) => ranks.includes(group.rank))?.length ?? 1;
+  const own = usableBytes(deviceOfEnvironment(source, localRanks));
+  const dtype = source.dtype === "bfloat16" ? "bfloat16" : "float32";
+  const numerics = { dtype, onGpu: source.device.startsWith("cuda") } as const;
+  const all = group.gather({ usable: own, bytes: generationBytes(source.config, numerics, size) });
+  const usable = Math.min(...all.map((one) => one.usable));
+  const bytes = Math.max(...all.map((one) => one.bytes));
+  const chosen = shard === "auto" ? (bytes <= usable ? "none" : "all") : shard;
+  const why =
+    shard === "auto" ? `whole it takes ${formatBytes(bytes)} of ${formatBytes(usable)} a rank` : "as asked";
+  if (chosen === "none") {
+    const { engine, [Symbol.dispose]: dispose } = openEngine(source);
+    return {
+      engine,
+      [Symbol.dispose]: dispose,
+      reason: `each rank has the whole model: ${why}.`,
+      finish: () => {},
+    };
+  }
+  return {
+    ...openedShared(source, group),
+    reason: `ranks share the model, and generate in lockstep: ${why}.`,
+  };
+}
+
+function openedShared(source: EngineSource, group: RankGroup): Omit<RankEngine, "reason"> {
+  const { model: dir, adapters, tokenizer, dtype, device, limits } = source;
+  const [adapter, ...others] = [...adapters];
+  if (others.length > 0) {
+    throw new ConfigError(
+      `--adapter: expected one where ranks share the model, got ${adapters.size}. Generate with one after another.`,
+    );
+  }
+  const opened = loadSharded(dir, { device, dtype, adapter: adapter?.[1] ?? null }, group);
+  const { model } = opened;
+  const passes = new Lockstep(opened.sharded);
+  const named = new Map(adapter === undefined ? [] : [[adapter[0], model] as const]);
+  const engine = new Engine({ model, adapters: named, tokenizer, dtype, ...(limits && { limits }) });
+  return {
+    engine,
+    finish: () => passes.finish(),
+    [Symbol.dispose]: () => {
+      engine[Symbol.dispose]();
+      passes[Symbol.dispose]();
+      opened[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** `preftune generate` on several ranks: the completions of one process, byte for byte, whether each has the model or all share it. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { start } from "../support/command.ts";
+import { allEnded, freePort, placesOf, startRanks } from "../support/rank-processes.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
+
+const fixture = runFixture({ family: "llama_untied", rows: 6, held: 0 });
+after(() => fixture[Symbol.dispose]());
+
+// on 2 ranks one has a prompt more, and completions of different lengths
+const prompts = writeRows(
+  fixture.path("prompts.jsonl"),
+  ["red", "a longer prompt of some words", "blue", "x", "one two three"].map((prompt) => ({ prompt })),
+);
+
+function common(adapters: readonly string[]): string[] {
+  return [
+    ...["generate", "--model", fixture.path("base"), ...adapters.flatMap((dir) => ["--adapter", dir])],
+    ...["--prompts", prompts, "--samples", "2", "--max-new-tokens", "12", "--seed", "7", "--stop", "e"],
+    ...["--device", "cpu", "--dtype", "float32", "--threads", "1"],
+  ];
+}
+
+/** Generates on two ranks, which must end well; gives what rank 0 prints and the output. */
+async function onRanks(args: readonly string[], name: string): Promise<{ said: string; output: string }> {
+  const output = fixture.path(`${name}.jsonl`);
+  const ends = await allEnded(startRanks([...args, "--output", output], placesOf(2, await freePort())));
+  for (const { status, stderr } of ends) assert.equal(status, 0, stderr);
+  assert.equal(ends[1]?.stdout, "");
+  return { said: ends[0]?.stdout ?? "", output: readFileSync(output, "utf8") };
+}
+
+test("two ranks, with an adapter: the file of one process", async () => {
+  const dir = fixture.path("run");
+  const lora = { use_peft: true, lora_r: 4, learning_rate: 0.05, max_steps: 2, save_strategy: "no" };
+  await runTraining({ ...fixture.values, ...lora, output_dir: dir });
+  const adapter = `${dir}/adapter`;
+  for (const adapters of [[adapter], ["base", adapter]]) {
+    const name = `${adapters.length} adapters`;
+    const alone = fixture.path(`alone ${name}.jsonl`);
+    const { status, stderr } = await start([...common(adapters), "--output", alone]).ended;
+    assert.equal(status, 0, stderr);
+    const expected = readFileSync(alone, "utf8");
+    assert.equal(expected.trim().split("\n").length, 5 * adapters.length);
+    const whole = await onRanks(common(adapters), `whole ${name}`);
+    assert.match(whole.said, /^each rank has the whole model: whole it takes .* a rank\.\n/);
+    assert.match(whole.said, new RegExp(`${5 * adapters.length} prompts answered`));
+    assert.equal(whole.output, expected);
+    if (adapters.length > 1) continue;
+    const shared = await onRanks([...common(adapters), "--shard", "all"], `shared ${name}`);
+    assert.match(shared.said, /^ranks share the model, and generate in lockstep: as asked\.\n/);
+    assert.equal(shared.output, expected);
+  }
+  assert.deepEqual(
+    readdirSync(fixture.dir).filter((file) => file.includes(".partial")),
+    [],
+  );
+});
+
+test("what ranks cannot do together is refused on each, with what to do", async () => {
+  const output = fixture.path("none.jsonl");
+  const cases: [string[], RegExp][] = [
+    [
+      ["generate", "--model", fixture.path("base"), "--prompt", "a"],
+      /generate on 2 ranks .* takes --prompts FILE, got --prompt\. Start it by itself/,
+    ],
+    [
+      [...common(["base", `other=${fixture.path("base")}`]), "--shard", "all", "--output", output],
+      /--adapter: expected one where ranks share the model|adapter_config/,
+    ],
+  ];
+  for (const [args, message] of cases) {
+    for (const { status, stderr } of await allEnded(startRanks(args, placesOf(2, await freePort())))) {
+      assert.notEqual(status, 0);
+      assert.match(stderr, message);
+    }
+  }
+  const { status, stderr } = await start([...common([]), "--shard", "all", "--output", output]).ended;
+  assert.equal(status, 2);
+  assert.match(stderr, /--shard is for several ranks, and this is one process/);
+  assert.equal(existsSync(output), false);
+});
