@@ -80,8 +80,7 @@ test("commands of one process are refused by name, with what to do, under each l
   ];
   const commands = leaves(program()).filter(([name]) => !["train", "score", "generate"].includes(name ?? ""));
   const names = commands.map(([name]) => name);
-  for (const name of ["merge", "serve", "study", "sweep", "evaluate"])
-    assert.ok(names.includes(name), name);
+  for (const name of ["merge", "serve", "study", "sweep", "evaluate"]) assert.ok(names.includes(name), name);
   for (const [variables, expected] of cases) {
     for (const words of commands) {
       const run = withVariables(variables, () => program().parseAsync(["node", "preftune", ...words]));
