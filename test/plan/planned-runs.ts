@@ -59,24 +59,23 @@ const onPolicy = {
   ...{ num_generations: 4, per_device_train_batch_size: 8, max_completion_length: 60 },
 };
 
+const bigVocabulary = {
+  ...qwen3,
+  vocab_size: 120_000,
+  hidden_size: 256,
+  intermediate_size: 768,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 64,
+};
+
 /** Full and LoRA, kept and recomputed, deep and wide, all three families. */
 export const plannedRuns: readonly PlannedRun[] = [
   {
-    name: "full, averages in 8 bits, big vocabulary, 4 layers of 256 (Qwen3)",
-    model: {
-      ...qwen3,
-      vocab_size: 120_000,
-      hidden_size: 256,
-      intermediate_size: 768,
-      num_hidden_layers: 4,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      head_dim: 64,
-    },
-    run: {
-      ...{ objective: "slime", optim: "adamw_8bit", learning_rate: 1e-5 },
-      ...{ per_device_train_batch_size: 1, max_steps: 2 },
-    },
+    name: "full, big vocabulary, 4 layers of 256 (Qwen3)",
+    model: bigVocabulary,
+    run: { objective: "slime", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
     rows: 2,
     longest: [300, 200],
     isInShort: true,
@@ -177,6 +176,16 @@ export const plannedRuns: readonly PlannedRun[] = [
     longest: [300, 60],
     isScored: true,
     isInShort: true,
+  },
+  {
+    name: "full, averages in 8 bits, 4 layers of 256 (Qwen3)",
+    model: bigVocabulary,
+    run: {
+      ...{ objective: "simpo", optim: "adamw_8bit", learning_rate: 1e-5 },
+      ...{ per_device_train_batch_size: 1, max_steps: 2 },
+    },
+    rows: 2,
+    longest: [300, 200],
   },
 ];
 
