@@ -6,7 +6,7 @@
  *
  * | Part | Holds |
  * | --- | --- |
- * | header | "preftune rows" and 3 zeros; 8 uint64: version, training rows, held-out rows + 1 (0: none were asked for), lists, tokens, bytes of masks, of details, of facts |
+ * | header | "preftune-rows" and 3 zeros; 8 uint64: version, training rows, held-out rows + 1 (0: none were asked for), lists, tokens, bytes of masks, of details, of facts |
  * | fingerprint | 32 bytes: SHA-256 of what decides the rows |
  * | rows | 4 float64 a row: line, number of its file, answers, bytes of its details |
  * | lists | 2 uint32 a list (of each row its prompt, then its answers): tokens, bytes of its mask, which are none or one a token |
@@ -40,7 +40,7 @@ export interface StoredBytes {
 }
 
 /** What a file begins with. */
-export const magic = "preftune rows\0\0\0";
+export const magic = "preftune-rows\0\0\0";
 export const version = 1;
 /** Those of the header: version and sizes. */
 export const headerNumbers = 8;

@@ -76,12 +76,13 @@ function create(path: string, job: StartedJob | null): boolean {
   const { pid } = process;
   const thread = ownThread();
   const holder: Holder = { pid, thread, host: hostname(), started: startOf(pid, thread ?? undefined), job };
+  const text = Buffer.from(`${JSON.stringify(holder)}\n`);
   try {
-    createFileSync(path, (fd) => writeAllSync(fd, Buffer.from(`${JSON.stringify(holder)}\n`)));
+    createFileSync(path, (fd) => writeAllSync(fd, text));
     return true;
   } catch (cause) {
     if (errorCode(cause) === "EEXIST") return false;
-    throw fileFailure({ action: "write", path, cause });
+    throw fileFailure({ action: "write", path, cause, bytes: text.length });
   }
 }
 
