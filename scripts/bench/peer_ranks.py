@@ -93,13 +93,13 @@ def main():
     net = parted(model, plan["way"], world)
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-5, fused=True, weight_decay=0.0)
     rows = [json.loads(line) for line in open(plan["workload"])]
-    record = dict(rank=rank, losses=[], cpuSeconds=[], bytes=[], peakMb=0, bareMb=bare)
+    record = dict(rank=rank, losses=[], cpuSeconds=[], seconds=[], bytes=[], peakMb=0, bareMb=bare)
     for step in range(plan["steps"]):
         first = step * plan["pairs"]
         mine = [rows[i % len(rows)] for i in range(first, first + plan["pairs"])][rank::world]
         if world > 1:
             dist.barrier()
-        bytes_before, cpu_before = loopback_bytes(), time.process_time()
+        bytes_before, cpu_before, began = loopback_bytes(), time.process_time(), time.perf_counter()
         total = 0.0
         size = plan["microBatch"]
         for start in range(0, len(mine), size):
@@ -114,6 +114,7 @@ def main():
             dist.barrier()
         record["losses"].append(total)
         record["cpuSeconds"].append(time.process_time() - cpu_before)
+        record["seconds"].append(time.perf_counter() - began)
         record["bytes"].append(loopback_bytes() - bytes_before)
     record["peakMb"] = peak_mb()
     print(json.dumps(record), flush=True)

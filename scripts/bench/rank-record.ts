@@ -23,6 +23,8 @@ export interface RankRecord {
   losses: number[];
   /** CPU seconds of each step, all threads. */
   cpuSeconds: number[];
+  /** Seconds of each step by the clock. */
+  seconds: number[];
   /** Bytes on the loopback interface in each step, of all ranks together. */
   bytes: number[];
   /** MB (2^20 bytes): highest, and with the libraries loaded and no model. */
@@ -38,6 +40,8 @@ export interface RankFigures {
   sentMib: number;
   /** CPU seconds of a pair, median over steps, all ranks together. */
   cpuSecondsAPair: number;
+  /** By the clock, of all ranks together, median over steps. */
+  pairsASecond: number;
   /** Highest of all ranks, MB. */
   peakMb: number;
   bareMb: number;
@@ -63,19 +67,33 @@ export function figuresOfRanks(
     ...{ name, ranks },
     sentMib: spreadOf(after(first?.bytes ?? [])).median / ranks / 2 ** 20,
     cpuSecondsAPair: spreadOf(steps).median / pairs,
+    pairsASecond: pairs / spreadOf(after(at(records, 0).seconds)).median,
     peakMb: Math.max(...records.map(({ peakMb }) => peakMb)),
     bareMb: Math.max(...records.map(({ bareMb }) => bareMb)),
     firstLoss: meansOfRanks ? mean : at(losses, 0),
   };
 }
 
+/** One way's figures over several rounds: medians, and the highest memory. */
+export function overRounds(rounds: readonly RankFigures[]): RankFigures {
+  const median = (of: (figures: RankFigures) => number) => spreadOf(rounds.map(of)).median;
+  return {
+    ...at(rounds, 0),
+    sentMib: median(({ sentMib }) => sentMib),
+    cpuSecondsAPair: median(({ cpuSecondsAPair }) => cpuSecondsAPair),
+    pairsASecond: median(({ pairsASecond }) => pairsASecond),
+    peakMb: Math.max(...rounds.map(({ peakMb }) => peakMb)),
+  };
+}
+
 /** The ways side by side. */
 export function rankTable(all: readonly RankFigures[]): string {
-  const rows = all.map(({ name, ranks, sentMib, cpuSecondsAPair, peakMb, bareMb }) => [
+  const rows = all.map(({ name, ranks, sentMib, cpuSecondsAPair, pairsASecond, peakMb, bareMb }) => [
     name,
     `${ranks}`,
     ranks === 1 ? "–" : sentMib.toFixed(1),
-    cpuSecondsAPair.toFixed(2),
+    cpuSecondsAPair.toFixed(3),
+    pairsASecond.toFixed(2),
     peakMb.toFixed(0),
     bareMb.toFixed(0),
   ]);
@@ -84,6 +102,7 @@ export function rankTable(all: readonly RankFigures[]): string {
     "ranks",
     "MiB a rank\nsends a step",
     "CPU s\na pair",
+    "pairs\na second",
     "peak MB\na rank",
     "of which\nlibraries",
   ];

@@ -101,17 +101,18 @@ async function run(plan: RankPlan): Promise<RankRecord> {
     launch === null ? null : await RankGroup.join(launch, { rank_start_timeout: 300, rank_timeout: 120 });
   const rank = group?.rank ?? 0;
   const training = trainingOf(plan, group);
-  const record: RankRecord = { rank, losses: [], cpuSeconds: [], bytes: [], peakMb: 0, bareMb };
+  const record: RankRecord = { rank, losses: [], cpuSeconds: [], seconds: [], bytes: [], peakMb: 0, bareMb };
   for (const byRank of stepsOf(plan, group?.size ?? 1)) {
     group?.barrier();
     const bytes = loopbackBytes();
-    const cpu = process.cpuUsage();
+    const [cpu, began] = [process.cpuUsage(), performance.now()];
     const how = { learningRate: 1e-5, seed: 1, log_entropy: false, all: byRank.flat() };
     const { loss } = trainStep(training, at(byRank, rank), how);
     group?.barrier();
     const { user, system } = process.cpuUsage(cpu);
     record.losses.push(loss);
     record.cpuSeconds.push((user + system) / 1e6);
+    record.seconds.push((performance.now() - began) / 1000);
     record.bytes.push(loopbackBytes() - bytes);
   }
   record.peakMb = peakMb();

@@ -8,12 +8,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { at } from "../../src/base/at.ts";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { benchFolder, modelNamed, peersPython } from "./processes.ts";
 import { machineText, say, whole } from "./program.ts";
 import {
   disagreeing,
   figuresOfRanks,
+  overRounds,
   type RankFigures,
   type RankPlan,
   type RankRecord,
@@ -51,6 +53,7 @@ export function compareRanks(args: readonly string[]): void {
       pairs: { type: "string", default: "4" },
       "micro-batch": { type: "string", default: "2" },
       steps: { type: "string", default: "4" },
+      rounds: { type: "string", default: "1" },
       workload: { type: "string" },
     },
   });
@@ -66,14 +69,17 @@ export function compareRanks(args: readonly string[]): void {
   const python = peersPython();
   if (python === null) say("No peers: `npm run bench:peers` installs them. Our own trainer alone:");
   say(`${machineText()}, bench, ${plan.pairs} pairs a step, one thread a rank`);
-  const all = ways
-    .filter(({ isPeer }) => !isPeer || python !== null)
-    .map((way) => measured(way, { ...plan, way: way.way }, { ranks: way.ranks(ranks), python }));
+  const present = ways.filter(({ isPeer }) => !isPeer || python !== null);
+  // in turn, so that what the machine does besides meets all alike
+  const rounds = Array.from({ length: whole("rounds", values.rounds, 1) }, () =>
+    present.map((way) => measured(way, { ...plan, way: way.way }, { ranks: way.ranks(ranks), python })),
+  );
+  const all = present.map((_, i) => overRounds(rounds.map((figures) => at(figures, i))));
   say(rankTable(all));
   const others = disagreeing(all);
   if (others.length > 0) say(`first losses differ from ours: ${others.join(", ")}`);
   const file = join(benchFolder, `ranks-${Date.now()}.json`);
-  writeFileSync(file, `${JSON.stringify({ machine: machineText(), plan, all }, null, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify({ machine: machineText(), plan, all, rounds }, null, 2)}\n`);
   say(`\nwritten: ${file}`);
 }
 
