@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { start } from "../support/command.ts";
 import { allEnded, freePort, placesOf, startRanks } from "../support/rank-processes.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
+import { until } from "../support/signalled.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
 const fixture = runFixture({ family: "llama_untied", rows: 6, held: 0 });
@@ -59,6 +60,49 @@ test("two ranks, with an adapter: the file of one process", async () => {
     [],
   );
 });
+
+test("what is left of ranks that were killed is continued from, by one process too", async () => {
+  const many = writeRows(
+    fixture.path("many.jsonl"),
+    Array.from({ length: 80 }, (_, i) => ({ prompt: `prompt ${i}` })),
+  );
+  const output = fixture.path("killed.jsonl");
+  const args = [
+    ...[
+      "generate",
+      "--model",
+      fixture.path("base"),
+      "--prompts",
+      many,
+      "--max-new-tokens",
+      "200",
+      "--seed",
+      "3",
+    ],
+    ...["--device", "cpu", "--dtype", "float32", "--threads", "1", "--output"],
+  ];
+  const partials = [`${output}.partial`, `${output}.partial-1`];
+  const begun = () =>
+    partials.map((path) => (existsSync(path) ? readFileSync(path, "utf8").trim().split("\n").length : 0));
+  const ranks = startRanks([...args, output], placesOf(2, await freePort()));
+  await until(() => !begun().includes(0) || existsSync(output), "lines of both ranks");
+  for (const { child } of ranks) child.kill("SIGKILL");
+  await allEnded(ranks);
+  const kept = begun().reduce((sum, lines) => sum + lines);
+  assert.ok(kept >= 2 && kept < 80, `${kept} of 80 lines were kept`);
+  const again = await start([...args, output]).ended;
+  assert.equal(again.status, 0, again.stderr);
+  const alone = await start([...args, fixture.path("unkilled.jsonl")]).ended;
+  assert.equal(alone.status, 0, alone.stderr);
+  assert.equal(readFileSync(output, "utf8"), readFileSync(fixture.path("unkilled.jsonl"), "utf8"));
+  assert.ok(tokensOf(again.stdout) < tokensOf(alone.stdout));
+  assert.deepEqual(partials.filter(existsSync), []);
+});
+
+/** How many tokens a command says that it has sampled. */
+function tokensOf(said: string): number {
+  return Number(/\((\d+) tokens/.exec(said)?.[1]);
+}
 
 test("what ranks cannot do together is refused on each, with what to do", async () => {
   const output = fixture.path("none.jsonl");
