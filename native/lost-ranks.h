@@ -41,7 +41,9 @@ struct BeatSettings {
 // When a process of this host was started; empty where there is none, or only what its parent has not collected.
 inline std::string processStart(int64_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  // a process that ends between opening and reading is an error of the read, which an iterator over the buffer would throw
+  std::string text;
+  std::getline(file, text, '\0');
   const size_t name = text.rfind(')');
   if (name == std::string::npos) return "";
   std::istringstream rest(text.substr(name + 1));

@@ -238,34 +238,61 @@ class UnitGradients {
 
   /** Room for the gradient of a tensor, of its shape. */
   room(segment: Segment): Tensor {
-    this.#open();
+    this.#open(true);
     using making = scope();
     const flat = ops.narrow(this.#own, 0, this.#layout.placeOf(segment), segment.numel);
     return making.keep(ops.view(flat, segment.shape));
   }
 
-  #open(): void {
+  /** Memory for a pass's gradients, zeros where they add up piece by piece. */
+  #open(isZeroed: boolean): void {
     if (this.#isOpen) return;
     // of the micro-batch before
     this.finish();
     this.#isOpen = true;
     ops.storageResize(this.#own, 4 * this.#own.numel);
-    noGrad(() => ops.zero_(this.#own));
+    if (isZeroed) noGrad(() => ops.zero_(this.#own));
   }
 
   /** @param gradOf - takes what autograd has for a tensor, null where it has nothing */
   begin(gradOf: (segment: Segment) => Tensor | null): void {
-    this.#open();
     using _ = scope();
-    noGrad(() => {
-      for (const segment of this.#layout.segments.filter(({ trained }) => trained)) {
-        const grad = gradOf(segment);
-        if (grad !== null) ops.add_(this.room(segment), grad);
-      }
-    });
+    if (this.#isOpen) this.#addUp(gradOf);
+    else this.#fill(gradOf);
     this.#isOpen = false;
     ops.storageResize(this.#arrived, 4 * this.#arrived.numel);
     this.#pending = this.#group.exchange(this.#arrived, this.#own, this.#counts, this.#name);
+  }
+
+  #addUp(gradOf: (segment: Segment) => Tensor | null): void {
+    for (const segment of this.#trained) {
+      const grad = gradOf(segment);
+      if (grad !== null) noGrad(() => ops.add_(this.room(segment), grad));
+    }
+  }
+
+  /** As on zeros, without writing them first. */
+  #fill(gradOf: (segment: Segment) => Tensor | null): void {
+    this.#open(false);
+    const zero = (from: number, to: number) => ops.zero_(ops.narrow(this.#own, 0, from, to - from));
+    noGrad(() => {
+      let end = 0;
+      for (const segment of this.#trained) {
+        const [grad, place] = [gradOf(segment), this.#layout.placeOf(segment)];
+        if (grad !== null) {
+          // what lies between tensors counts in the norm
+          zero(end, place);
+          ops.copy_(this.room(segment), grad);
+        } else zero(end, place + segment.numel);
+        end = place + segment.numel;
+      }
+      zero(end, this.#own.numel);
+    });
+  }
+
+  /** In order of their places. */
+  get #trained(): Segment[] {
+    return this.#layout.segments.filter(({ trained }) => trained);
   }
 
   finish(): void {
@@ -281,9 +308,11 @@ class UnitGradients {
       for (let rank = 1; rank < this.#layout.ranks; rank++) {
         ops.add_(total, ops.narrow(this.#arrived, 0, rank * numel, numel));
       }
-      if (!this.#hasSum) ops.storageResize(this.#sum, 4 * numel);
       if (this.#hasSum) ops.add_(this.#sum, total);
-      else ops.copy_(this.#sum, total);
+      else {
+        ops.storageResize(this.#sum, 4 * numel);
+        ops.copy_(this.#sum, total);
+      }
       this.#hasSum = true;
     });
     ops.storageResize(this.#arrived, 0);

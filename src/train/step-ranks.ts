@@ -40,8 +40,9 @@ export function finishGradients({ sharded, replicas }: StepRanks, parameters: Pa
   if (replicas !== null) addUp(replicas, parameters.grads());
 }
 
-/** Bytes that are added up by one collective. */
+/** Bytes of small tensors that are added up by one collective, and from which one is added up alone: it need not be copied. */
 const bucketBytes = 32 * 2 ** 20;
+const aloneBytes = 2 ** 20;
 
 /** Adds the gradients of all ranks up, small ones together. All ranks have the same tensors. */
 function addUp(group: RankGroup, grads: readonly Tensor[]): void {
@@ -63,8 +64,13 @@ function addUp(group: RankGroup, grads: readonly Tensor[]): void {
 function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
   const buckets: Tensor[][] = [];
   let filled = Number.POSITIVE_INFINITY;
+  const large: Tensor[][] = [];
   for (const grad of grads) {
     const bytes = 4 * grad.numel;
+    if (bytes >= aloneBytes) {
+      large.push([grad]);
+      continue;
+    }
     if (filled + bytes > bucketBytes) {
       buckets.push([]);
       filled = 0;
@@ -72,7 +78,7 @@ function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
     buckets.at(-1)?.push(grad);
     filled += bytes;
   }
-  return buckets;
+  return [...large, ...buckets];
 }
 
 /** A step's loss, gradient norm and metrics from those of all ranks, summed in their order: the same on each. */

@@ -35,9 +35,9 @@ export class Gate {
     return { LD_PRELOAD: this.#shim, GATE: this.#path, GATE_ON: on, GATE_AT: String(at) };
   }
 
-  /** Resolves once a process is held. */
+  /** Resolves once a process is held, or the gate is open. */
   async met(): Promise<void> {
-    while (!existsSync(`${this.#path}.met`)) await sleep(20);
+    while (!existsSync(`${this.#path}.met`) && existsSync(this.#path)) await sleep(20);
   }
 
   open(): void {
