@@ -1,6 +1,6 @@
 // preftune::adamw_8bit_: AdamW whose two averages are held in 8 bits, in blocks of 256 numbers with their largest absolute value
 // (Dettmers et al. 2022, arXiv:2110.02861). A block is made float32, updated and stored again while it is in the cache, so no float32
-// average exists besides. Tensors on the CPU; elsewhere src/optim/blockwise.ts does the same by torch's operators.
+// average exists besides. Tensors on the CPU; elsewhere src/optim/adamw-8bit.ts does the same by torch's operators.
 #pragma once
 
 #include <ATen/ATen.h>

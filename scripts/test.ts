@@ -93,6 +93,4 @@ async function main(): Promise<number> {
 // several processes at a time on few cores: torch must not start a thread per core in each of them
 process.env["OMP_NUM_THREADS"] ??= "1";
 process.env["MKL_NUM_THREADS"] ??= "1";
-// compiled modules are kept between the hundreds of processes: most of what starting one costs
-process.env["NODE_COMPILE_CACHE"] ??= join(root, ".preftune", "compile-cache");
 process.exitCode = await main();

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { exitCodes } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
+import { hasErrors } from "../data/preflight.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
@@ -54,7 +55,7 @@ async function check(file: string, argv: string[], options: CheckOptions): Promi
   );
   phases.done();
   process.stdout.write(`${options.json === true ? jsonOf(prepared, options) : textOf(prepared, options)}\n`);
-  if (prepared.dataset.report.findings.some((finding) => finding.severity === "error")) {
+  if (hasErrors(prepared.dataset.report)) {
     process.exitCode = exitCodes.DataError;
   }
 }

@@ -130,7 +130,7 @@ async function run(cli: CliOptions): Promise<void> {
     const { chat } = await import("./chat.ts");
     await chat(generation, sampling, cli.system ?? null);
   } else {
-    await generateFromPrompt(generation, sampling, { cli, stages });
+    await generateFromPrompt(generation, sampling, cli, stages);
   }
 }
 
@@ -253,11 +253,10 @@ async function generateFromFile(
     onLayout: (reason) => {
       if (isFirst) process.stdout.write(`${reason}\n`);
     },
+    onWriting: finishFirst,
     onProgress: (now) => {
       if (!isFirst) return;
       progress ??= new PhaseProgress("prompts answered", now.total);
-      // the file is written next
-      if (now.done === now.total) finishFirst();
       progress.update(now.done, `${rate(now.tokens, now.seconds)} tokens/s`);
     },
   });
@@ -274,7 +273,8 @@ function rate(tokens: number, seconds: number): string {
 async function generateFromPrompt(
   generation: Generation,
   sampling: SamplingSettings,
-  { cli, stages }: { cli: CliOptions; stages: Stages },
+  cli: CliOptions,
+  stages: Stages,
 ): Promise<void> {
   const { printCompletions } = await import("./chat.ts");
   const text = cli.prompt ?? "";

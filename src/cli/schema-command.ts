@@ -14,7 +14,8 @@ export function addSchemaCommand(preftune: Command): void {
     )
     .addHelpText(
       "after",
-      `\nThe first line of a YAML file in this folder, for editors with a YAML language server:\n  ${schemaLine(process.cwd())}`,
+      () =>
+        `\nThe first line of a YAML file in this folder, for editors with a YAML language server:\n  ${schemaLine(process.cwd())}`,
     )
     .action(() => void process.stdout.write(`${JSON.stringify(configSchema(), null, 1)}\n`));
 }

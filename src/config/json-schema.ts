@@ -5,14 +5,15 @@
 import type { ValueSchema } from "../base/value-schema.ts";
 import { type MethodName, methodNames } from "../methods/index.ts";
 import type { ConfigField } from "./key.ts";
-import { CONFIG_KEYS, defaultText, fieldOf, keysOf } from "./keys.ts";
-import { METHOD_FIELDS, ownField } from "./method-keys.ts";
+import { CONFIG_KEYS, defaultText, fieldOf } from "./keys.ts";
+import { isForeign, METHOD_FIELDS } from "./method-keys.ts";
 import type { ConfigKey } from "./run-config.ts";
 
 /** A schema as plain JSON. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-const isOfMethods = (key: ConfigKey): boolean => Object.hasOwn(METHOD_FIELDS, key);
+/** Whether what the key accepts depends on the objective. */
+const isOfMethod = (key: ConfigKey): boolean => key !== "objective" && Object.hasOwn(METHOD_FIELDS, key);
 
 /** The schema of a file with a run's configuration. */
 export function configSchema(): JsonSchema {
@@ -41,8 +42,7 @@ function described(key: ConfigKey): JsonSchema {
   const { doc, expected, schema } = field;
   const value = mustBeGiven(field) ? "It must be given." : `Default: ${defaultText(field)}.`;
   const description = `${doc}\nExpected: ${expected}. ${value}`;
-  const isCommon = key === "objective" || !isOfMethods(key);
-  return { description, ...(isCommon ? accepted(schema) : {}) };
+  return { description, ...(isOfMethod(key) ? {} : accepted(schema)) };
 }
 
 /** True for a file with this objective; the default one's need not say it. */
@@ -52,11 +52,11 @@ function hasObjective(name: MethodName, isDefault: boolean): JsonSchema {
 
 /** What the keys of methods accept with this objective; the keys of others are refused. */
 function ofMethod(name: MethodName): JsonSchema {
-  const own = new Set(keysOf(name));
-  const keys = CONFIG_KEYS.filter((key) => isOfMethods(key) && key !== "objective");
   const schemaOf = (key: ConfigKey): JsonSchema | false =>
-    own.has(key) ? accepted((ownField(name, key) ?? fieldOf(key)).schema) : false;
-  return { properties: Object.fromEntries(keys.map((key) => [key, schemaOf(key)])) };
+    isForeign(name, key) ? false : accepted(fieldOf(key, name).schema);
+  return {
+    properties: Object.fromEntries(CONFIG_KEYS.filter(isOfMethod).map((key) => [key, schemaOf(key)])),
+  };
 }
 
 /**

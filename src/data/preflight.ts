@@ -96,6 +96,11 @@ export function preflight(
   };
 }
 
+/** Whether rows are faulty: `assertPreflight` would throw. */
+export function hasErrors({ findings }: PreflightReport): boolean {
+  return findings.some(({ severity }) => severity === "error");
+}
+
 /**
  * Returns when `report` has no errors.
  *

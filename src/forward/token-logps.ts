@@ -249,8 +249,7 @@ function weighted(values: Tensor, { range, ...columns }: Columns): Tensor {
 /** (R, D): the row of each target that lies in the range, `before` for the others. */
 function rowsOfTargets(targets: Tensor, range: HeadRows, before: Tensor | null): Tensor {
   using finding = scope();
-  const place = ops.clamp(ops.sub(targets, range.start), 0, range.end - range.start - 1);
-  const found = ops.indexSelect(range.rows, 0, place);
+  const found = ops.indexSelect(range.rows, 0, placesIn(targets, range));
   if (before === null) return finding.keep(found);
   const merged = finding.keep(ops.where(ops.unsqueeze(isIn(targets, range), 1), found, before));
   before.dispose();
@@ -262,10 +261,14 @@ function rowSums(values: Tensor): Tensor {
 }
 
 /** (R): the logit of each target that lies in the part, `before` for the others. */
-function pick(logits: Tensor, targets: Tensor, { start, end }: Range, before: Tensor | null): Tensor {
-  const column = ops.clamp(ops.sub(targets, start), 0, end - start - 1);
-  const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(column, 1)), 1);
-  return before === null ? found : ops.where(isIn(targets, { start, end }), found, before);
+function pick(logits: Tensor, targets: Tensor, range: Range, before: Tensor | null): Tensor {
+  const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(placesIn(targets, range), 1)), 1);
+  return before === null ? found : ops.where(isIn(targets, range), found, before);
+}
+
+/** (R): the place of each target in the range; of one outside it, some place inside. */
+function placesIn(targets: Tensor, { start, end }: Range): Tensor {
+  return ops.clamp(ops.sub(targets, start), 0, end - start - 1);
 }
 
 /** (R) bool */
@@ -357,16 +360,10 @@ function backwardThroughLogits(
 }
 
 /** dL/dlogits of a part, (R, columns). */
-function gradOfLogits(head: Head, part: Part, { normaliser, g, ofEntropies }: RowGrads): Tensor {
-  const { start, end } = part;
-  const gradLogits = gradOfPart(part.exponentials ?? exponentialsOf(head, part), {
-    normaliser,
-    g,
-    ofEntropies,
-  });
-  const inside = ops.mul(g, ops.unsqueeze(isIn(head.targets, part), 1));
-  const column = ops.clamp(ops.sub(head.targets, start), 0, end - start - 1);
-  return ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(column, 1), inside);
+function gradOfLogits(head: Head, part: Part, grads: RowGrads): Tensor {
+  const gradLogits = gradOfPart(part.exponentials ?? exponentialsOf(head, part), grads);
+  const inside = ops.mul(grads.g, ops.unsqueeze(isIn(head.targets, part), 1));
+  return ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(placesIn(head.targets, part), 1), inside);
 }
 
 /** −(g + e (log p + H)) p of a part, in place of its exponentials: p = s e^d with log s = max − normaliser, log p = d + log s. */

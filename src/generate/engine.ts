@@ -21,7 +21,7 @@ import type {
   GenerationEngine,
   TokenChoice,
 } from "./request.ts";
-import { byModel, type EngineRequest, mostPagesOf, type Sample, samplesOf } from "./running.ts";
+import { type EngineRequest, mostPagesOf, type Sample, samplesOf } from "./running.ts";
 
 /** What an engine runs. Weights stay as they are while it lives: keys and values of earlier requests are used again. */
 export interface EngineParts {
@@ -70,9 +70,10 @@ export class Engine implements GenerationEngine, Disposable {
     this.#limits = { ...defaultLimits, ...limits };
     const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
     const shape = { layers, keyHeads, headDim, dtype: this.#dtype, device: model.device };
+    const prefixes = this.#limits.keepsPrefixes ? new PrefixCache() : null;
+    this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: prefixes });
     // elsewhere a prompt's numbers depend on how it is cut
-    this.#prefixes = this.#limits.keepsPrefixes && KVCache.isPaged(shape) ? new PrefixCache() : null;
-    this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: this.#prefixes });
+    this.#prefixes = this.#cache.takesParts ? prefixes : null;
   }
 
   get stats(): EngineStats {
@@ -127,7 +128,7 @@ export class Engine implements GenerationEngine, Disposable {
 
   step(): boolean {
     const begun = this.#openAnswers().filter(({ ids }) => ids.length > 0);
-    for (const [model, answers] of byModel(begun)) {
+    for (const [model, answers] of Map.groupBy(begun, ({ job }) => job.model)) {
       // events of one model's answers may have cancelled those of another
       this.#advance(
         model,
@@ -330,7 +331,7 @@ export class Engine implements GenerationEngine, Disposable {
 
   /** Frees an answer's cache; what is in it may be wanted again. */
   #leave({ job, span, ids }: Sample): void {
-    this.#keep(job, span, [...job.request.promptIds, ...ids]);
+    if (span.length > 0) this.#keep(job, span, [...job.request.promptIds, ...ids]);
   }
 
   #keep({ model }: EngineRequest, span: PageSpan, tokens: readonly number[]): void {

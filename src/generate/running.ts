@@ -56,17 +56,6 @@ export function samplesOf(job: EngineRequest, tokenizer: TokenDecoder | null): S
   );
 }
 
-/** Answers by the model that gives them. */
-export function byModel(answers: readonly Sample[]): Map<CausalLM, Sample[]> {
-  const groups = new Map<CausalLM, Sample[]>();
-  for (const answer of answers) {
-    const group = groups.get(answer.job.model);
-    if (group === undefined) groups.set(answer.job.model, [answer]);
-    else group.push(answer);
-  }
-  return groups;
-}
-
 /** Pages of the full ones of a prompt, and for each answer of what follows them: the newest token is in none. */
 export function mostPagesOf(prompt: number, n: number, maxNewTokens: number): number {
   const full = Math.floor(prompt / pageTokens);

@@ -57,7 +57,7 @@ const bytesAtOnce = 64 * 2 ** 20;
 
 /**
  * Copies the numbers `from` to before `to` of a tensor of a file, in row-major order, into `target`, (to − from) on any device and of
- * any type. Nothing else of the file is read.
+ * any type, contiguous. Nothing else of the file is read.
  */
 export function copyStoredRange(
   file: SafetensorsFile,
@@ -66,12 +66,14 @@ export function copyStoredRange(
   target: Tensor,
 ): void {
   const numel = entry.shape.reduce((product, size) => product * size, 1);
-  const step = Math.max(1, Math.floor((bytesAtOnce * numel) / Math.max(1, entry.end - entry.begin)));
+  const size = (entry.end - entry.begin) / Math.max(1, numel);
+  const step = Math.max(1, Math.floor(bytesAtOnce / Math.max(1, size)));
   for (let first = from; first < to; first += step) {
     using _ = scope();
     using map = mapSafetensors(file);
     const count = Math.min(step, to - first);
-    const stored = ops.narrow(ops.reshape(map(entry), [numel]), 0, first, count);
+    const begin = entry.begin + first * size;
+    const stored = map({ ...entry, shape: [count], begin, end: begin + count * size });
     ops.readAlone(stored);
     ops.copy_(ops.narrow(target, 0, first - from, count), stored);
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import { KVCache, type PageSpan, pagesFor, pageTokens } from "./kv-cache.ts";
+import { KVCache, type PageKeeper, type PageSpan, pagesFor, pageTokens } from "./kv-cache.ts";
 import { packedAttention, planAttention } from "./packed-attention.ts";
 
 interface Shape {
@@ -153,4 +153,33 @@ test("the operators refuse what would reach outside the cache", () => {
     assert.throws(() => decode([0]), /three entries for each of 1/);
     assert.equal(decode([1, 1, 3, 1]).size(0), 1);
   });
+});
+
+test("a begun page is not copied where the limit leaves no other: its tokens are computed again", () => {
+  const kept: number[] = [];
+  const keeper: PageKeeper = {
+    keep: (page) => kept.push(page) > 0,
+    take: (page) => void kept.splice(kept.indexOf(page), 1),
+    giveUp: () => kept.shift() ?? null,
+    get size() {
+      return kept.length;
+    },
+  };
+  const shape = { layers: 1, keyHeads: 1, headDim: 8, dtype: "float32", device: "cpu" } as const;
+  using cache = new KVCache(shape, { mostPages: 2, keeper });
+  const spans = [0, 1].map((): PageSpan => ({ pages: [], length: 0 }));
+  const [earlier, running] = spans as [PageSpan, PageSpan];
+  cache.extend(earlier, 10);
+  cache.extend(running, 3);
+  const [page = -1] = earlier.pages;
+  cache.release(earlier);
+  assert.deepEqual(kept, [page]);
+  const next: PageSpan = { pages: [], length: 0 };
+  cache.addCopy(next, page, 5);
+  assert.deepEqual(next, { pages: [], length: 0 });
+  assert.deepEqual([kept, cache.capacity], [[page], 2]);
+  cache.release(running);
+  cache.addCopy(next, page, 5);
+  assert.deepEqual([next.length, cache.capacity], [5, 2]);
+  cache.release(next);
 });

@@ -93,13 +93,9 @@ export class KVCache implements Disposable {
    * Whether the addon's operator attends: any number of a sequence's tokens at a time, with the same result to the bit however
    * they are cut. If not, a pass takes a whole sequence or one token of each.
    */
-  static isPaged({ device, dtype }: Pick<CacheShape, "device" | "dtype">): boolean {
-    return device === "cpu" && (dtype === "float32" || dtype === "bfloat16");
-  }
-
-  /** The same of this cache. */
   get takesParts(): boolean {
-    return KVCache.isPaged(this.#shape);
+    const { device, dtype } = this.#shape;
+    return device === "cpu" && (dtype === "float32" || dtype === "bfloat16");
   }
 
   /** Bytes of a page in all layers. */
@@ -143,12 +139,17 @@ export class KVCache implements Disposable {
     return { pages: [...pages], length };
   }
 
-  /** Adds to `span`, all of whose pages are full, the first `tokens` of a page that a keeper names. */
+  /**
+   * Adds to `span`, all of whose pages are full, the first `tokens` of a page that a keeper names; nothing where the limit leaves
+   * no other page: the tokens are then computed again.
+   */
   addCopy(span: PageSpan, page: number, tokens: number): void {
     // held meanwhile: a new page may cost a kept one
     const source = this.share([page], tokens);
-    span.pages.push(this.#copyOf(page));
-    span.length += tokens;
+    if (this.#free.length > 0 || this.capacity < this.#mostPages || (this.#keeper?.size ?? 0) > 0) {
+      span.pages.push(this.#copyOf(page));
+      span.length += tokens;
+    }
     this.release(source);
   }
 

@@ -2,6 +2,7 @@
  * What ranks pass in a step, in its order: the walk of `src/forward/walk.ts` over units, and what is added up after it. A step's bytes
  * are sums over it, and what real ranks begin is compared with it.
  */
+import { at } from "../base/at.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 import { allUnits, type PlannedPart, type PlannedUnit, type PlannedUnits } from "./units.ts";
@@ -103,11 +104,8 @@ function goForth(
   }
 }
 
-/** What is added up at the end of a step over the copies of a model: the gradients that rank `rank` of those that share one updates by. */
-export function addedGradients(units: PlannedUnits, rank: number): PlannedCollective {
-  const numbers = allUnits(units).reduce((sum, { layout }) => {
-    const shares = layout.trained.map((region) => layout.share(rank, region));
-    return sum + shares.reduce((own, { from, to }) => own + to - from, 0);
-  }, 0);
+/** What is added up at the end of a step over the copies of a model: the gradients that rank 0 of those that share one updates by. */
+export function addedGradients(units: PlannedUnits): PlannedCollective {
+  const numbers = allUnits(units).reduce((sum, { layout }) => sum + at(layout.trainedCounts(), 0), 0);
   return { operation: "allReduce", of: "gradients", bytes: 4 * numbers };
 }

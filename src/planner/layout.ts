@@ -62,7 +62,7 @@ export function collectivesOf(input: TrafficInput, layout: Layout, cluster: Clus
   const units = plannedUnits(input, sharers);
   return {
     pass: sharers === 1 ? [] : passCollectives(units, { ...input, keep_gathered: layout.keep_gathered }),
-    added: ranksOf(cluster) === sharers ? null : addedGradients(units, 0),
+    added: ranksOf(cluster) === sharers ? null : addedGradients(units),
   };
 }
 

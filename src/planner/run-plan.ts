@@ -176,8 +176,9 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
 }
 
 /** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
-function shardFor({ shard, optim }: PlannedKeys): PlannedKeys["shard"] {
-  return shard === "auto" && optim !== "adamw_torch_fused" ? "none" : shard;
+function shardFor({ shard, optim, method }: PlannedKeys): PlannedKeys["shard"] {
+  const isWhole = optim !== "adamw_torch_fused" || methodOf(method.objective).over === "scores";
+  return shard === "auto" && isWhole ? "none" : shard;
 }
 
 /** The plan of a run. */

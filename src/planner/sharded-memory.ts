@@ -70,22 +70,14 @@ export function shardedMoments(
   const { embedding, blocks, head } = units;
   const most = (parts: readonly PlannedPart[], of: (part: PlannedPart) => number) =>
     Math.max(...parts.map(of));
-  const all = (parts: readonly PlannedPart[], of: (part: PlannedPart) => number) =>
-    parts.reduce((sum, part) => sum + of(part), 0);
   const block = most(blocks, gatheredBytes);
-  const kept = all(blocks, gatheredBytes);
+  const kept = gatheredBytes(blocks.flat());
   // a head that is the embedding's table is there from the embedding on, and its gradient waits for the embedding's
   const isTied = head[0] === embedding;
   const table = isTied ? gatheredBytes(embedding) : 0;
   const tableGradient = isTied ? 4 * trainedNumbers(embedding) : 0;
   const passing = keep_gathered ? kept : 2 * block;
-  const sums =
-    (4 *
-      all(
-        allUnits(units).map((unit) => [unit]),
-        trainedNumbers,
-      )) /
-    ranks;
+  const sums = (4 * trainedNumbers(allUnits(units))) / ranks;
   const earlier = accumulates ? sums : 0;
   // what autograd has of a block, and what is on its way: a rank's own and what arrives
   const inBlock = most(blocks, trainedNumbers);
@@ -93,9 +85,9 @@ export function shardedMoments(
   const inFlight = Math.min(exchangesInFlight, model.numLayers) * 8 * inBlock;
   const range = isTied ? 0 : most(head, trainedNumbers);
   const ofRanges = (count: number) => 8 * Math.min(exchangesInFlight, count) * range;
-  const rangeSums = isTied || accumulates ? 0 : (4 * all(head, trainedNumbers)) / ranks;
+  const rangeSums = isTied || accumulates ? 0 : (4 * trainedNumbers(head.flat())) / ranks;
   const isKept = keep_gathered && range > 0;
-  const ranges = isKept ? all(head, gatheredBytes) : Math.min(2, head.length) * most(head, gatheredBytes);
+  const ranges = isKept ? gatheredBytes(head.flat()) : Math.min(2, head.length) * most(head, gatheredBytes);
   return {
     forward: { gathered: passing + table, gradients: earlier },
     head: {

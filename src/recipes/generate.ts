@@ -40,6 +40,8 @@ export interface GenerateFileOptions extends GenerationOptions {
   ranks?: GeneratingRanks | null;
   /** Called with how ranks hold the model and why, before anything is generated. */
   onLayout?: (reason: string) => void;
+  /** Called just before `output` is written, on the rank that does. */
+  onWriting?: () => void;
   /** Called after every pass; of several ranks each counts its own. */
   onProgress?: (progress: GenerationProgress) => void;
 }
@@ -94,7 +96,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   }
   await using prompting = await openPrompting(options);
   const { encoder, maxPositions, variants } = prompting;
-  const { isPlain = false, limit, ranks = null, onLayout = () => {} } = options;
+  const { isPlain = false, limit, ranks = null, onLayout = () => {}, onWriting = () => {} } = options;
   const together: Together = ranks?.group ?? alone;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
@@ -123,6 +125,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     all.flatMap((one) => one.finished).map((line) => [keyOf(line.index, line.adapter), line]),
   );
   onFirst(together, () => {
+    onWriting();
     const ordered = tasks.map(({ index, variant }) => lines.get(keyOf(index, variant.name)) as PartialLine);
     const texts = ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`);
     writeFileAtomic(options.output, texts.join(""));

@@ -11,6 +11,7 @@ import { usableBytes } from "../planner/devices.ts";
 import { generationBytes } from "../planner/generation-memory.ts";
 import type { RolloutSize } from "../planner/memory.ts";
 import { Lockstep } from "../sharding/lockstep.ts";
+import { isGpu } from "../torch/index.ts";
 import { loadSharded } from "../train/load-sharded.ts";
 import { deviceOfEnvironment } from "./plan-device.ts";
 
@@ -37,7 +38,7 @@ export function openOnRanks(
   const localRanks = group.hosts.find((ranks) => ranks.includes(group.rank))?.length ?? 1;
   const own = usableBytes(deviceOfEnvironment(source, localRanks));
   const dtype = source.dtype === "bfloat16" ? "bfloat16" : "float32";
-  const numerics = { dtype, onGpu: source.device.startsWith("cuda") } as const;
+  const numerics = { dtype, onGpu: isGpu(source.device) } as const;
   const all = group.gather({ usable: own, bytes: generationBytes(source.config, numerics, size) });
   const usable = Math.min(...all.map((one) => one.usable));
   const bytes = Math.max(...all.map((one) => one.bytes));
@@ -45,13 +46,7 @@ export function openOnRanks(
   const why =
     shard === "auto" ? `whole it takes ${formatBytes(bytes)} of ${formatBytes(usable)} a rank` : "as asked";
   if (chosen === "none") {
-    const { engine, [Symbol.dispose]: dispose } = openEngine(source);
-    return {
-      engine,
-      [Symbol.dispose]: dispose,
-      reason: `each rank has the whole model: ${why}.`,
-      finish: () => {},
-    };
+    return { ...openEngine(source), reason: `each rank has the whole model: ${why}.`, finish: () => {} };
   }
   return {
     ...openedShared(source, group),

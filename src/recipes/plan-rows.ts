@@ -8,6 +8,7 @@ import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
+import { hasErrors } from "../data/preflight.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
@@ -126,7 +127,7 @@ async function workloadOfData(
   const { examples, report } = dataset;
   if (isOnPolicy(config)) return workloadOfPrompts(config, examples);
   const lengths = examples.map(lengthsOf);
-  const isFaulty = report.findings.some(({ severity }) => severity === "error");
+  const isFaulty = hasErrors(report);
   const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
   return {
     source: isFaulty ? "from train_data, which has faults (preftune data check)" : "from train_data",

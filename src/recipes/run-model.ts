@@ -42,17 +42,14 @@ export interface SharedWork {
 /**
  * The layout of a run on several ranks, which is reported, and its steps; null where this process is the only one.
  *
- * @param sampledOf - what a rank of so many samples at a time between two steps; null: it does not
+ * @param sampled - what a rank samples at a time between two steps; null: it does not
  * @throws {ConfigError} if ranks have made other plans
  */
 export function* sharedWork(
   group: RankGroup | null,
   config: RunConfig & Pick<PlanKeys, "scores">,
   environment: Environment,
-  {
-    data: { dataset, modelConfig: model },
-    sampledOf,
-  }: { data: PreparedData; sampledOf: (ranks: number) => RolloutSize | null },
+  { data: { dataset, modelConfig: model }, sampled }: { data: PreparedData; sampled: RolloutSize | null },
 ): Generator<TrainEvent, SharedWork | null> {
   if (group === null) return null;
   const { examples } = dataset;
@@ -65,7 +62,7 @@ export function* sharedWork(
     environment,
     examples,
     cost,
-    sampled: sampledOf(group.size),
+    sampled,
   });
   yield { type: "note", text: layout.reason };
   if (layout.sampling !== null) yield { type: "note", text: `the collapse watch: ${layout.sampling.reason}` };

@@ -162,10 +162,9 @@ async function* trainRun(
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
   const scores = objective.over === "scores";
-  const sampledOf = (ranks: number) => watchSize(prompts, config, ranks);
   const keys = { ...config, scores };
-  const shard = scores ? "none" : config.shard;
-  const shared = yield* sharedWork(group, { ...keys, shard }, environment, { data, sampledOf });
+  const sampled = watchSize(prompts, config, group?.size ?? 1);
+  const shared = yield* sharedWork(group, keys, environment, { data, sampled });
   group?.note("loading the model");
   const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
   memory.defer(() => trained.dispose());

@@ -88,7 +88,7 @@ export function watchOf(
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
     look: async () => {
-      const own = ranks === null ? await look() : await sampledBeside(ranks.sharded, way, look);
+      const own = await sampledBeside(ranks?.sharded ?? null, way, look);
       const seen = share.gather(own).flat();
       // each prompt is of one rank
       return described(

@@ -14,7 +14,7 @@ interface Owner {
 
 /** A lock of another host, whose processes are not seen from here, is good for this long, in ms. */
 const longest = 3_600_000;
-/** And what keeps others from removing a lock, in ms. */
+/** And what keeps others from removing a lock, and a lock without its owner, in ms. */
 const guardMs = 60_000;
 
 /**
@@ -27,14 +27,13 @@ export async function oneAtATime<T>(
   say: (line: string) => void,
   body: () => Promise<T>,
 ): Promise<T> {
-  const until = performance.now() + longest;
   let waited: Owner | null = null;
   while (!taken(lock)) {
     const owner = ownerOf(lock);
     if (owner !== null && waited === null)
       say(`waiting for process ${owner.pid} on ${owner.host}, which sets up (lock: ${lock})`);
     waited ??= owner;
-    if (owner !== null && (isGone(owner) || performance.now() > until)) takeAway(lock, owner);
+    if (isLeft(lock)) takeAway(lock);
     await sleep(100);
   }
   try {
@@ -44,19 +43,31 @@ export async function oneAtATime<T>(
   }
 }
 
+/** Whether nobody holds the lock any more: its owner is gone, or it is too old for one that is not seen from here or was not written. */
+function isLeft(lock: string): boolean {
+  const owner = ownerOf(lock);
+  if (owner === null) return ageOf(lock) > guardMs;
+  return owner.host === hostname() ? isGone(owner) : ageOf(lock) > longest;
+}
+
+/** In ms; 0 where it is not there. */
+function ageOf(path: string): number {
+  return Date.now() - (statsOf(path)?.mtimeMs ?? Date.now());
+}
+
 /**
- * Removes the lock of `owner`, if it is still there. One process does so at a time: another that has read the same owner would remove
- * the lock of whoever has taken it since.
+ * Removes a lock that was left. One process does so at a time: another that has seen the same lock would remove that of whoever has
+ * taken it since.
  */
-function takeAway(lock: string, owner: Owner): void {
+function takeAway(lock: string): void {
   const guard = `${lock}.removing`;
   if (!taken(guard)) {
     // it is there for no longer than the lines below take, unless they were interrupted
-    if (Date.now() - (statsOf(guard)?.mtimeMs ?? Date.now()) > guardMs) ignoreErrors(() => io.rmSync(guard));
+    if (ageOf(guard) > guardMs) ignoreErrors(() => io.rmSync(guard));
     return;
   }
   try {
-    if (JSON.stringify(ownerOf(lock)) === JSON.stringify(owner)) ignoreErrors(() => io.rmSync(lock));
+    if (isLeft(lock)) ignoreErrors(() => io.rmSync(lock));
   } finally {
     ignoreErrors(() => io.rmSync(guard));
   }
@@ -83,6 +94,6 @@ function ownerOf(lock: string): Owner | null {
   }
 }
 
-function isGone({ host, pid, started }: Owner): boolean {
-  return host === hostname() && (!isRunning(pid) || startOf(pid) !== started);
+function isGone({ pid, started }: Owner): boolean {
+  return !isRunning(pid) || startOf(pid) !== started;
 }

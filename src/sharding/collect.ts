@@ -45,11 +45,10 @@ export class Collector implements Disposable {
     const homes = this.#sharded.homes.get(tensor.tensor.handle);
     if (homes === undefined) throw new Error(`${tensor.name} belongs to no unit of the model`);
     for (const { unit, segment } of homes) {
-      for (let from = 0; from < segment.numel; from += numbersAtOnce) {
+      const end = segment.first + segment.numel;
+      for (let from = segment.first; from < end; from += numbersAtOnce) {
         using _ = scope();
-        const to = Math.min(segment.numel, from + numbersAtOnce);
-        const { first } = segment;
-        const stretch = this.#assembled(unit, segment, { from: first + from, to: first + to });
+        const stretch = this.#assembled(unit, segment, { from, to: Math.min(end, from + numbersAtOnce) });
         yield () => stretch;
       }
     }

@@ -17,6 +17,8 @@ export class RangedMatrix {
   readonly ranges: readonly UnitRows[];
   /** (V, D): stands for all of it where tensors are listed; memory only while it is held. */
   readonly whole: Tensor;
+  /** All of its rows, while it is held. */
+  readonly all: HeadRows;
 
   /** @param name - of the head @param tensor - the matrix, (V, D) */
   constructor(
@@ -33,6 +35,7 @@ export class RangedMatrix {
     });
     this.whole = ops.empty(shape, { dtype, device });
     ops.storageResize(this.whole, 0);
+    this.all = { start: 0, end: config.vocabSize, rows: this.whole };
   }
 
   /** Has all of the matrix in memory until it is released. */

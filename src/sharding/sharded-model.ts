@@ -54,11 +54,9 @@ export class ShardedModel implements Residence {
   /** The embedding's table as a head's matrix. */
   readonly #table: HeadRows;
   readonly model: CausalLM;
-  readonly #isTied: boolean;
   readonly #keepsGathered: boolean;
-  /** Whether embedding, norm and head stay gathered until they are let go, and which units besides. */
-  #isHeld = false;
-  #held: ReadonlySet<ShardedUnit> = new Set();
+  /** The units that stay gathered, those of embedding and norm among them, while the head is held; null: nothing is. */
+  #held: ReadonlySet<ShardedUnit> | null = null;
   readonly #exchanging: ShardedUnit[] = [];
 
   /**
@@ -74,7 +72,6 @@ export class ShardedModel implements Residence {
     this.#keepsGathered = options.keep_gathered;
     const places = [...base, ...tensorPlaces(model)];
     const parts = partsOf(model, { places, trained, dtype: options.dtype });
-    this.#isTied = parts.length < model.model.layers.length + 3;
     const made = parts.map((part) => unitsOf(part, model, options));
     this.units = made.flatMap(({ units }) => units);
     const matrices = made.flatMap((one) => one.matrices);
@@ -86,6 +83,7 @@ export class ShardedModel implements Residence {
     this.#unitsOf = new Map<object, readonly ShardedUnit[]>([
       ...parts.map(({ module }, i) => [module, at(made, i).units] as const),
       ...matrices.flatMap(({ ranges }) => ranges.map((range) => [range, [range.unit]] as const)),
+      ...matrices.map(({ all }) => [all, []] as const),
       [this.#table, at(made, 0).units],
     ]);
     const named = trained.map(({ name, tensor }) => ({ name, tensor: known(views, tensor.handle) }));
@@ -98,7 +96,7 @@ export class ShardedModel implements Residence {
   rowsOf(weight: Tensor): readonly HeadRows[] {
     const matrix = this.#matrices.get(weight.handle);
     if (matrix === undefined) return [this.#table];
-    return this.#isHeld ? [{ start: 0, end: weight.size(0), rows: weight }] : matrix.ranges;
+    return this.#held === null ? matrix.ranges : [matrix.all];
   }
 
   enter(part: object, next?: object): void {
@@ -110,7 +108,7 @@ export class ShardedModel implements Residence {
     // a tied table is needed again by the head
     const isNeeded = this.#isTied && part === this.model.model.embed_tokens;
     if (isNeeded || (comesBack && (this.#keepsGathered || this.#turnsBackAt(part)))) return;
-    for (const unit of this.#of(part)) if (!this.#held.has(unit)) unit.free();
+    for (const unit of this.#of(part)) if (this.#held?.has(unit) !== true) unit.free();
   }
 
   complete(part: object): void {
@@ -146,12 +144,10 @@ export class ShardedModel implements Residence {
     const units = this.units.filter((unit) => !passing.has(unit));
     for (const unit of units) unit.gather();
     for (const matrix of matrices) matrix.hold();
-    this.#isHeld = true;
     this.#held = new Set(units);
     return {
       [Symbol.dispose]: () => {
-        this.#isHeld = false;
-        this.#held = new Set();
+        this.#held = null;
         for (const unit of this.units) unit.free();
         for (const matrix of matrices) matrix.release();
       },
@@ -170,6 +166,11 @@ export class ShardedModel implements Residence {
     throw new ShapeError(`expected a tensor of the model, got ${name}`);
   }
 
+  /** Whether the head is the embedding's table. */
+  get #isTied(): boolean {
+    return this.#matrices.size === 0;
+  }
+
   /** Whether the backward pass needs `part` before it needs another of its kind. */
   #turnsBackAt(part: object): boolean {
     const { layers, norm } = this.model.model;
@@ -181,7 +182,7 @@ export class ShardedModel implements Residence {
   #of(part: object): readonly ShardedUnit[] {
     const { lm_head } = this.model;
     if (part === lm_head) return this.#of(at(this.rowsOf(lm_head.weight), 0));
-    return this.#isHeld ? (this.#unitsOf.get(part) ?? []) : known(this.#unitsOf, part);
+    return known(this.#unitsOf, part);
   }
 }
 

@@ -26,7 +26,7 @@ import type { RowFile } from "../data/row-file.ts";
 import { type ExpectedRows, readRowFile } from "../data/row-file-read.ts";
 import { rowFileBytes } from "../data/row-file-write.ts";
 import { rowFolder } from "../setup/places.ts";
-import { ops } from "../torch/index.ts";
+import { ops, scope } from "../torch/index.ts";
 import type { DataSelection } from "./prepare-data.ts";
 
 const dayMs = 86_400_000;
@@ -40,18 +40,24 @@ export function rowsPath(fingerprint: string): string {
   return join(rowFolder(), `${fingerprint}.rows`);
 }
 
-/** SHA-256 of all that decides which tokens `options` give: files, keys, tokenizer, templates, code. */
-export function rowsFingerprint(selection: DataSelection, options: FoundRows): string {
+/** SHA-256 of the files of rows. */
+export function contentDigest({ sources, evalSources = [] }: FoundRows): string {
+  const contents = [...sources, ...evalSources].map(({ found }) => [
+    found.files.map(({ path, name }) => [name, sha256File(path)]),
+    found.passedOver,
+  ]);
+  return sha256(stringifyNumbers(contents));
+}
+
+/** SHA-256 of all that decides which tokens `options` give: `content` of the files, keys, tokenizer, templates, code. */
+export function rowsFingerprint(selection: DataSelection, options: FoundRows, content: string): string {
   const names = [...Object.keys(DATA_KEYS), "seed", "task", "keepUncut"] as (keyof DataSelection)[];
   const { encoder, facts, context } = options;
   const parts = {
     keys: Object.fromEntries(names.map((name) => [name, selection[name] ?? null])),
     text: encoder.fingerprint(),
     model: { ...facts, stopIds: [...facts.stopIds], context },
-    files: [...options.sources, ...(options.evalSources ?? [])].map(({ found }) => [
-      found.files.map(({ path, name }) => [name, sha256File(path)]),
-      found.passedOver,
-    ]),
+    content,
     code: [codeVersion(), codeDigest(["base", "data", "formats", "hub", "text", "train"]), process.version],
   };
   return sha256(stringifyNumbers(parts));
@@ -84,6 +90,8 @@ export function mapRows(expected: ExpectedRows): RowFile {
  * @param say - is given a line where it is removed
  */
 export function hasRows(expected: ExpectedRows, say: (line: string) => void): boolean {
+  // one map at a time: pages that this one reads would count twice
+  using _ = scope();
   const { path } = expected;
   if (!existsSync(path)) return false;
   try {
@@ -107,24 +115,20 @@ export function hasRows(expected: ExpectedRows, say: (line: string) => void): bo
  */
 export function writeRows(path: string, fingerprint: string, file: RowFile): void {
   const temp = siblingName(path, "tmp", uniqueTag());
-  let bytes = 0;
   try {
     makeDirectory(dirname(path));
     removeUnused(dirname(path));
     createFileSync(
       temp,
       (fd) => {
-        for (const piece of rowFileBytes(fingerprint, file)) {
-          bytes += piece.length;
-          writeAllSync(fd, piece);
-        }
+        for (const piece of rowFileBytes(fingerprint, file)) writeAllSync(fd, piece);
       },
       // what a power cut takes of it is noticed by its digest
       false,
     );
     putAt(path, temp);
   } catch (cause) {
-    const failure = fileFailure({ action: "write", path, cause, ...(bytes > 0 ? { bytes } : {}) });
+    const failure = fileFailure({ action: "write", path, cause });
     throw new FileError(`${failure.message} PREFTUNE_ROW_CACHE names another folder for tokenised rows.`, {
       cause,
     });

@@ -7,7 +7,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import { alone, onAll } from "../base/ranks.ts";
 import { type DatasetOptions, prepareDataset } from "../data/dataset.ts";
 import type { FoundSource, WeightedSource } from "../data/mixing.ts";
-import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import { assertPreflight, hasErrors, type PreflightReport } from "../data/preflight.ts";
 import { findFiles } from "../data/sources.ts";
 import { oncePerHost } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
@@ -20,7 +20,15 @@ import {
   prepareData,
   textOf,
 } from "./prepare-data.ts";
-import { type FoundRows, hasRows, mapRows, rowsFingerprint, rowsPath, writeRows } from "./row-cache.ts";
+import {
+  contentDigest,
+  type FoundRows,
+  hasRows,
+  mapRows,
+  rowsFingerprint,
+  rowsPath,
+  writeRows,
+} from "./row-cache.ts";
 
 /** What the first rank of a host tells the others of it. */
 type RowsOfHost = { path: string; fingerprint: string } | { faulty: PreflightReport };
@@ -71,7 +79,8 @@ async function rowsOfHost(selection: DataSelection, onPhase: PhaseListener): Pro
   onPhase("rows tokenised", 0, null);
   await using text = await textOf(selection);
   const options = await withFiles(datasetOptions(selection, text, onPhase));
-  const fingerprint = rowsFingerprint(selection, options);
+  const content = contentDigest(options);
+  const fingerprint = rowsFingerprint(selection, options, content);
   const path = rowsPath(fingerprint);
   const expected = { path, fingerprint, vocabSize: text.config.vocabSize };
   if (hasRows(expected, (line) => onPhase(line, 1, 1))) {
@@ -80,8 +89,8 @@ async function rowsOfHost(selection: DataSelection, onPhase: PhaseListener): Pro
   }
   const dataset = await prepareDataset(options);
   const { report } = dataset;
-  if (report.findings.some(({ severity }) => severity === "error")) return { faulty: report };
-  if (rowsFingerprint(selection, options) !== fingerprint) {
+  if (hasErrors(report)) return { faulty: report };
+  if (contentDigest(options) !== content) {
     throw new DataError(
       "Files of rows were changed while they were read: expected the same content before and after. Start again once they are written.",
     );

@@ -62,15 +62,11 @@ function addUp(group: RankGroup, grads: readonly Tensor[]): void {
 }
 
 function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
+  const isLarge = (grad: Tensor): boolean => 4 * grad.numel >= aloneBytes;
   const buckets: Tensor[][] = [];
   let filled = Number.POSITIVE_INFINITY;
-  const large: Tensor[][] = [];
-  for (const grad of grads) {
+  for (const grad of grads.filter((one) => !isLarge(one))) {
     const bytes = 4 * grad.numel;
-    if (bytes >= aloneBytes) {
-      large.push([grad]);
-      continue;
-    }
     if (filled + bytes > bucketBytes) {
       buckets.push([]);
       filled = 0;
@@ -78,7 +74,7 @@ function bucketsOf(grads: readonly Tensor[]): Tensor[][] {
     buckets.at(-1)?.push(grad);
     filled += bytes;
   }
-  return [...large, ...buckets];
+  return [...grads.filter(isLarge).map((grad) => [grad]), ...buckets];
 }
 
 /** A step's loss, gradient norm and metrics from those of all ranks, summed in their order: the same on each. */

@@ -72,9 +72,11 @@ function slicesOf({ parameters, optimizer, ranks = null }: Trained): TrainedSlic
         const shard = `${unit.name}.${kind}`;
         const tensor = shards.get(shard);
         if (tensor === undefined) throw new Error(`this rank has no shard ${shard}`);
+        const whole = complete.get(segment.name);
+        if (whole === undefined) throw new Error(`${segment.name} is not trained`);
         return {
           name: segment.name,
-          numel: complete.get(segment.name)?.numel ?? segment.numel,
+          numel: whole.numel,
           from,
           to,
           parts: partsOf(tensor, shard, place, to - from),

@@ -9,29 +9,17 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
-import { findCompiler } from "../../src/setup/compiler.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { textOf } from "../support/faulty-judgments.ts";
 import { Disk, type DiskState, fates, type Op, stateKey, writeState } from "../support/power-loss.ts";
+import { compileShim } from "../support/shim.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
 const dir = temporaryDirectory();
 after(() => dir[Symbol.dispose]());
 const shim = join(dir.path, "shim.so");
 
-/** Compiles the shim; gives why that cannot be. */
-function whyNoShim(): string | false {
-  if (process.platform !== "linux") return "the shim is for Linux";
-  const compiler = findCompiler();
-  if (compiler === null) return "there is no compiler for the shim";
-  const source = join(import.meta.dirname, "../support/fault-shim.c");
-  const flags = ["-x", "c", "-shared", "-fPIC", "-O1", source, "-o", shim, "-ldl"];
-  const { status, stderr } = spawnSync(compiler.path, [...compiler.prefix, ...flags], { encoding: "utf8" });
-  assert.equal(status, 0, stderr);
-  return false;
-}
-
-const skip = whyNoShim();
+const skip = compileShim("fault-shim.c", shim);
 
 /** Runs the child with the shim before it. */
 function shimmed(mode: "faults" | "log", env: Record<string, string>): string {

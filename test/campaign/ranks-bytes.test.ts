@@ -3,17 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isNightly } from "../support/campaign.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
-import { allEnded } from "../support/rank-processes.ts";
+import { allEnded, placesOn } from "../support/rank-processes.ts";
 import { runFixture, tensorsOf, type Values } from "../support/runs.ts";
 
 /** Bytes that rank 0 sends in each step but the first, of one micro-batch. */
 async function bytesOfSteps(size: number, values: Values): Promise<number[]> {
   using hosts = await Hosts.start(size);
-  const ranks = Array.from({ length: size }, (_, rank) =>
-    hosts.start(rank, ["test/support/bytes-rank-child.ts"], {
-      ...{ RANK: String(rank), WORLD_SIZE: String(size), LOCAL_RANK: "0", LOCAL_WORLD_SIZE: "1" },
-      ...{ MASTER_ADDR: hosts.address(0), MASTER_PORT: "29500", VALUES: JSON.stringify(values) },
-    }),
+  const each = Array.from({ length: size }, (_, rank) => rank);
+  const ranks = placesOn(each, 29500, hosts.address(0)).map((place, rank) =>
+    hosts.start(rank, ["test/support/bytes-rank-child.ts"], { ...place, VALUES: JSON.stringify(values) }),
   );
   const ends = await allEnded(ranks);
   for (const { status, stderr } of ends) assert.equal(status, 0, stderr);

@@ -11,8 +11,7 @@ import { isNightly } from "../support/campaign.ts";
 import type { Running } from "../support/command.ts";
 import { compileGate, Gate } from "../support/gate.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
-import { peersPython } from "../support/peers.ts";
-import { allEnded, childrenOf, skipWithoutTorchrun } from "../support/rank-processes.ts";
+import { allEnded, childrenOf, skipWithoutTorchrun, torchrunCommand } from "../support/rank-processes.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
 
@@ -43,9 +42,7 @@ function startAgent(hosts: Hosts, host: number, args: readonly string[], gate: G
   const soon = `--rdzv-conf=is_host=${host === 0},last_call_timeout=1`;
   const elastic = `--nnodes=1:4 --nproc-per-node=1 --max-restarts=3 --local-addr=${hosts.address(host)}`;
   const options = [...elastic.split(" "), ...rendezvous.split(" "), soon];
-  const main = join(import.meta.dirname, "../../src/cli/main.ts");
-  const command = [peersPython() ?? "", "-m", "torch.distributed.run", ...options, "--no-python"];
-  return hosts.startAny(host, [...command, process.execPath, "--conditions=preftune-source", main, ...args], {
+  return hosts.startAny(host, torchrunCommand(options, args), {
     ...gate.variables("/.checkpoint-20.", 1),
     LOGLEVEL: "INFO",
     // with a store of its own an agent of torch 2.13 never tells one that joins later where it is

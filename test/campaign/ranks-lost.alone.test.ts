@@ -12,7 +12,7 @@ import { isNightly } from "../support/campaign.ts";
 import type { Running } from "../support/command.ts";
 import { compileGate, Gate } from "../support/gate.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
-import { allEnded, freePort, placesOf, startRanks, type Variables } from "../support/rank-processes.ts";
+import { allEnded, freePort, placesOn, startRanks, type Variables } from "../support/rank-processes.ts";
 import { runFixture, type Values } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
 
@@ -79,9 +79,10 @@ async function startAll(hosts: Hosts | null, values: Values, variables: Variable
     rank_timeout: limit,
   };
   writeFileSync(file, JSON.stringify({ ...recipe, output_dir: join(folder, name), ...values }));
-  const places = placesOf(size, await freePort()).map((place, rank) => ({
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  const hostOf = hosts === null ? ranks.map(() => 0) : ranks;
+  const places = placesOn(hostOf, await freePort(), hosts?.address(0)).map((place, rank) => ({
     ...place,
-    ...(hosts === null ? {} : { MASTER_ADDR: hosts.address(0), LOCAL_RANK: "0", LOCAL_WORLD_SIZE: "1" }),
     ...(rank === 1 ? variables : {}),
   }));
   if (hosts === null) return startRanks(["train", file], places);

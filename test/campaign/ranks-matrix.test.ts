@@ -1,14 +1,15 @@
 /**
- * Training on several ranks gives the numbers of one. Every pair of values of the lists below is in some case, if not every
- * combination.
+ * Training on several ranks gives the numbers of one. Every value of the lists below is in some case, and many pairs of them, though not
+ * every pair.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { METRICS } from "../../src/config/metric-names.ts";
-import { isMeasurement, readMetrics } from "../../src/runs/metrics.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
 import { isNightly } from "../support/campaign.ts";
 import {
   distanceOf,
+  metricsApart,
   type RunFixture,
   runFixture,
   runTraining,
@@ -81,22 +82,6 @@ const short = [1, 3, 4, 7, 8, 11, 12, 14, 15];
 
 function exported(dir: string, { tuned }: Case): Map<string, Float32Array> {
   return tensorsOf(`${dir}/${tuned === "full" ? "model/model" : "adapter/adapter_model"}.safetensors`);
-}
-
-/** Largest difference of a number among the metrics of two runs, relative to it or to a hundredth. */
-function metricsApart(a: string, b: string): { name: string; by: number } {
-  const [some, others] = [a, b].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
-  assert.equal(some?.length, others?.length);
-  const worst = { name: "", by: 0 };
-  for (const [i, row] of (others ?? []).entries()) {
-    for (const [name, value] of Object.entries(row)) {
-      // of differences that are 0 but for rounding, as in DPO's first step, accuracy has none of the signs
-      if (isMeasurement(name) || name.endsWith("accuracies") || typeof value !== "number") continue;
-      const by = Math.abs(Number(some?.[i]?.[name]) - value) / Math.max(1e-2, Math.abs(value));
-      if (!(by <= worst.by)) Object.assign(worst, { name: `${name} at ${row.global_step}`, by });
-    }
-  }
-  return worst;
 }
 
 /** A run on ranks has the metrics of one process and those of ranks, all of numbers. */

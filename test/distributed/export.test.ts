@@ -1,9 +1,9 @@
 /** What ranks export that hold a part of the model each: the bytes that one process writes, and one error for all. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { at } from "../../src/base/at.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
@@ -13,7 +13,8 @@ import type { ParityResult } from "../../src/runs/train-events.ts";
 import { scope } from "../../src/torch/index.ts";
 import { type ExportCase, exportCase, makeDeepModel, makeExportCases } from "../support/export-cases.ts";
 import type { ExportPlan } from "../support/export-rank-child.ts";
-import { peersPython, skipWithoutPeers } from "../support/peers.ts";
+import { askPython, assertRead } from "../support/exports-in-python.ts";
+import { skipWithoutPeers } from "../support/peers.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
 import { logitsOf, temporaryDirectory } from "../support/tiny-models.ts";
 
@@ -119,34 +120,10 @@ test("what two ranks wrote loads in transformers and PEFT: the same logits, tied
     for (const { name, shape } of readSafetensorsHeader(file).tensors.values())
       assert.ok(shape.length > 0 && !shape.includes(0), `${file}: ${name} is empty`);
   }
-  const script = join(import.meta.dirname, "../parity/check_exports.py");
-  const run = spawnSync(peersPython() ?? "", [script], {
-    input: JSON.stringify({ check: asked, write: [] }),
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-    env: { ...process.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: "1" },
-  });
-  assert.equal(run.status, 0, `${run.error ?? ""}${run.stderr.slice(-4000)}`);
-  const { checked } = JSON.parse(run.stdout) as { checked: Checked[] };
+  const { checked } = askPython(asked, []);
   assert.equal(checked.length, asked.length);
-  for (const [i, { name, difference, spread, tied, missing, unexpected, warnings }] of checked.entries()) {
-    assert.deepEqual([name, missing, unexpected, warnings], [asked[i]?.name, [], [], []]);
-    assert.ok(spread > 0.05 && difference < 1e-4, `${name}: logits differ by ${difference}`);
-    assert.equal(tied, asked[i]?.tied, name);
-  }
+  for (const [i, got] of checked.entries()) assertRead(got, at(asked, i));
 });
-
-/** What transformers and PEFT say of an export. */
-interface Checked {
-  name: string;
-  /** Largest of a logit, and deviation of all. */
-  difference: number;
-  spread: number;
-  tied: boolean;
-  missing: string[];
-  unexpected: string[];
-  warnings: string[];
-}
 
 test("a disk that is full on the writer's side ends all with its sentence, and what was there stays", async () => {
   const to = join(dir.path, "full");

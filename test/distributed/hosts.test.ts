@@ -6,6 +6,7 @@ import type { Running } from "../support/command.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
 import type { RankPlan } from "../support/rank-child.ts";
 import { assertLost, endsOf, startPlans } from "../support/rank-ends.ts";
+import { placesOn } from "../support/rank-processes.ts";
 
 const reason = skipWithoutHosts();
 const child = "test/support/rank-child.ts";
@@ -13,11 +14,9 @@ const child = "test/support/rank-child.ts";
 /** A rank on each host, all with one plan, that meet on host 0; over loopback where there are no hosts. */
 async function startOn(hosts: Hosts | null, size: number, plan: RankPlan, meet: string): Promise<Running[]> {
   if (hosts === null) return await startPlans(Array(size).fill(plan));
-  return Array.from({ length: size }, (_, rank) =>
-    hosts.start(rank, [child], {
-      ...{ RANK: String(rank), WORLD_SIZE: String(size), LOCAL_RANK: "0", LOCAL_WORLD_SIZE: "1" },
-      ...{ MASTER_ADDR: meet, MASTER_PORT: "29500", PLAN: JSON.stringify(plan) },
-    }),
+  const each = Array.from({ length: size }, (_, rank) => rank);
+  return placesOn(each, 29500, meet).map((place, rank) =>
+    hosts.start(rank, [child], { ...place, PLAN: JSON.stringify(plan) }),
   );
 }
 

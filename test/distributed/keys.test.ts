@@ -1,9 +1,17 @@
 /** What a configuration asks for is done alike by two ranks and by one process: steps by tokens, mixed sources, references, the watch. */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
-import { isMeasurement, readMetrics } from "../../src/runs/metrics.ts";
+import { readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainSummary } from "../../src/runs/train-events.ts";
-import { distanceOf, logOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
+import {
+  distanceOf,
+  logOf,
+  metricsApart,
+  runFixture,
+  runTraining,
+  tensorsOf,
+  type Values,
+} from "../support/runs.ts";
 import { trainOnRanks } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ family: "llama_untied", rows: 11, held: 5 });
@@ -33,15 +41,8 @@ async function both(name: string, values: Values): Promise<{ ends: TrainSummary[
   const { summary } = await runTraining({ ...recipe, ...values, output_dir: alone });
   const [first] = await trainOnRanks(2, { ...recipe, ...values, shard: "all", output_dir: many });
   const end = JSON.parse(first?.stdout.trim().split("\n").at(-1) ?? "") as TrainSummary;
-  const [got = [], expected = []] = [many, alone].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
-  assert.equal(got.length, expected.length);
-  for (const [i, row] of expected.entries()) {
-    for (const [key, value] of Object.entries(row)) {
-      if (isMeasurement(key) || key.endsWith("accuracies") || typeof value !== "number") continue;
-      const far = Math.abs(Number(got[i]?.[key]) - value) / Math.max(1e-2, Math.abs(value));
-      assert.ok(far < 5e-5, `${key} at ${row.global_step}: ${got[i]?.[key]}, one process ${value}`);
-    }
-  }
+  const { name: metric, by } = metricsApart(many, alone);
+  assert.ok(by < 5e-5, `${metric} differs by ${by}`);
   return { ends: [summary, end], dirs };
 }
 

@@ -1,10 +1,12 @@
 /** `shard: node`: the ranks of a host share the model, gradients are added up across hosts. Hosts are network namespaces. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { at } from "../../src/base/at.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { Ended } from "../support/command.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
 import { plannedStep, stepOf } from "../support/planned-collectives.ts";
+import { placesOn } from "../support/rank-processes.ts";
 import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
 
 const skip = skipWithoutHosts();
@@ -31,20 +33,10 @@ async function trainOnHosts(
   child = "train-rank-child.ts",
 ): Promise<Ended[]> {
   using hosts = await Hosts.start(ranks.length);
-  const size = ranks.reduce((sum, count) => sum + count, 0);
-  const places = ranks.flatMap((count, host) =>
-    Array.from({ length: count }, (_, localRank) => ({ host, localRank, localSize: count })),
-  );
-  const started = places.map(({ host, localRank, localSize }, rank) =>
-    hosts.start(host, [`test/support/${child}`], {
-      RANK: String(rank),
-      WORLD_SIZE: String(size),
-      LOCAL_RANK: String(localRank),
-      LOCAL_WORLD_SIZE: String(localSize),
-      MASTER_ADDR: hosts.address(0),
-      MASTER_PORT: "29500",
-      VALUES: JSON.stringify(values),
-    }),
+  const hostOf = ranks.flatMap((count, host) => Array<number>(count).fill(host));
+  const places = placesOn(hostOf, 29500, hosts.address(0));
+  const started = places.map((place, rank) =>
+    hosts.start(at(hostOf, rank), [`test/support/${child}`], { ...place, VALUES: JSON.stringify(values) }),
   );
   return await Promise.all(started.map(({ ended }) => ended));
 }

@@ -3,7 +3,6 @@
  * process does all cases, since starting it takes longer than they do; without one the tests are skipped.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -16,9 +15,10 @@ import { writeAdapter, writeMergedModel } from "../../src/models/save.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
+import { askPython, assertRead, type CheckCase, type WriteCase } from "../support/exports-in-python.ts";
 import { families, fixturePath } from "../support/fixture-files.ts";
 import { fixtureAdapted } from "../support/fixtures.ts";
-import { peersPython, skipWithoutPeers } from "../support/peers.ts";
+import { skipWithoutPeers } from "../support/peers.ts";
 import {
   adaptPatterned,
   checkpointTensors,
@@ -30,36 +30,6 @@ import {
   tinyNames,
   writeCheckpoint,
 } from "../support/tiny-models.ts";
-
-interface CheckCase {
-  name: string;
-  model: string;
-  adapter: string | null;
-  ids: readonly number[];
-  logits: number[];
-  /** What the loaded model must say of its head; null: as it likes. */
-  tied: boolean | null;
-}
-
-interface Checked {
-  name: string;
-  difference: number;
-  spread: number;
-  tied: boolean;
-  missing: string[];
-  unexpected: string[];
-  warnings: string[];
-}
-
-interface WriteCase {
-  name: string;
-  seed: number;
-  model: string;
-  savedModel: string;
-  savedAdapter: string;
-  lora: Record<string, unknown>;
-  ids: readonly number[];
-}
 
 const ids = [1, 9, 30, 4, 4, 17, 22, 0, 11, 31, 5, 6, 7, 2, 28, 19, 13, 3];
 const skip = skipWithoutPeers();
@@ -175,23 +145,6 @@ function writeCases(): WriteCase[] {
   );
 }
 
-interface Answer {
-  checked: Checked[];
-  written: { name: string; logits: number[] }[];
-}
-
-function askPython(check: readonly CheckCase[], write: readonly WriteCase[]): Answer {
-  const script = join(import.meta.dirname, "check_exports.py");
-  const run = spawnSync(peersPython() ?? "", [script], {
-    input: JSON.stringify({ check, write }),
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-    env: { ...process.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: "1" },
-  });
-  assert.equal(run.status, 0, `${run.error ?? ""}${run.stderr.slice(-4000)}`);
-  return JSON.parse(run.stdout) as Answer;
-}
-
 test("models and adapters go to transformers and PEFT and come from them", { skip }, async (t) => {
   const { check, write } = withoutLeaks(() => ({
     check: [...tinyCases(), halfPrecisionCase(), multimodalCase(), ...fixtureCases()],
@@ -202,11 +155,7 @@ test("models and adapters go to transformers and PEFT and come from them", { ski
   for (const [i, got] of answer.checked.entries()) {
     const want = check[i] as CheckCase;
     await t.test(`there: ${want.name}`, () => {
-      assert.equal(got.name, want.name);
-      assert.deepEqual([got.missing, got.unexpected, got.warnings], [[], [], []]);
-      assert.ok(got.spread > 0.05, "the logits hardly differ from each other, the test would see little");
-      assert.ok(got.difference < 1e-4, `logits differ by ${got.difference}`);
-      assert.equal(got.tied, want.tied);
+      assertRead(got, want);
     });
   }
   for (const [i, { name, logits }] of answer.written.entries()) {

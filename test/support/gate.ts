@@ -1,21 +1,13 @@
 /** Holds a process where it opens a file (gate-shim.c), for tests of what others do meanwhile. */
-import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { findCompiler } from "../../src/setup/compiler.ts";
 import type { Variables } from "./rank-processes.ts";
+import { compileShim } from "./shim.ts";
 
 /** Compiles the shim into `folder`; why that cannot be, else false. */
 export function compileGate(folder: string): string | false {
-  if (process.platform !== "linux") return "the shim is for Linux";
-  const compiler = findCompiler();
-  if (compiler === null) return "there is no compiler for the shim";
-  const flags = ["-x", "c", "-shared", "-fPIC", "-O1", join(import.meta.dirname, "gate-shim.c")];
-  const command = [...compiler.prefix, ...flags, "-o", join(folder, "gate.so"), "-ldl"];
-  const { status, stderr } = spawnSync(compiler.path, command, { encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
-  return false;
+  return compileShim("gate-shim.c", join(folder, "gate.so"));
 }
 
 /** A closed gate. */

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { type Running, startProcess } from "./command.ts";
-import { freePort, placesOf, type Variables } from "./rank-processes.ts";
+import { freePort, placesOn, type Variables } from "./rank-processes.ts";
 
 /** Why a process can be given no host's name here; false where it can. */
 export function skipWithoutNames(): string | false {
@@ -23,7 +23,7 @@ export async function startOnNamed(
   variables: (host: number) => Variables,
 ): Promise<Running[]> {
   const hosts = ranks.flatMap((count, host) => Array<number>(count).fill(host));
-  const places = placesOf(hosts.length, await freePort());
+  const places = placesOn(hosts, await freePort());
   const script = 'hostname "$1" && shift && exec "$@"';
   const program = [
     process.execPath,
@@ -31,10 +31,8 @@ export async function startOnNamed(
     join(import.meta.dirname, args[0] ?? ""),
   ];
   return hosts.map((host, rank) => {
-    const localRank = rank - hosts.indexOf(host);
-    const local = { LOCAL_RANK: String(localRank), LOCAL_WORLD_SIZE: String(ranks[host]) };
     const name = ["-ru", "sh", "-c", script, "sh", `host${host}`];
-    const env = { ...places[rank], ...local, ...variables(host) };
+    const env = { ...places[rank], ...variables(host) };
     return startProcess("unshare", [...name, ...program, ...args.slice(1)], { env });
   });
 }

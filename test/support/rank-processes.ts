@@ -19,14 +19,21 @@ export async function freePort(): Promise<number> {
 /** Variables of a process. */
 export type Variables = Record<string, string>;
 
-/** The variables of `size` ranks on this host that meet at a port, as torchrun and Kubeflow set them. */
+/** The variables of `size` ranks on this host that meet at a port. */
 export function placesOf(size: number, port: number): Variables[] {
-  return Array.from({ length: size }, (_, rank) => ({
+  return placesOn(Array<number>(size).fill(0), port);
+}
+
+/** The variables of ranks, of which rank r is on host `hosts[r]`, that meet at a port of `address`, as torchrun and Kubeflow set them. */
+export function placesOn(hosts: readonly number[], port: number, address = "127.0.0.1"): Variables[] {
+  const ranksOn = (host: number, before: number): string =>
+    String(hosts.slice(0, before).filter((one) => one === host).length);
+  return hosts.map((host, rank) => ({
     RANK: String(rank),
-    LOCAL_RANK: String(rank),
-    WORLD_SIZE: String(size),
-    LOCAL_WORLD_SIZE: String(size),
-    MASTER_ADDR: "127.0.0.1",
+    LOCAL_RANK: ranksOn(host, rank),
+    WORLD_SIZE: String(hosts.length),
+    LOCAL_WORLD_SIZE: ranksOn(host, hosts.length),
+    MASTER_ADDR: address,
     MASTER_PORT: String(port),
   }));
 }
@@ -59,14 +66,15 @@ export function startTorchrun(
   args: readonly string[],
   variables: Variables = {},
 ): Running {
+  const [program, ...rest] = torchrunCommand(options, args);
+  return startProcess(program, rest, { env: { NODE_OPTIONS: "--conditions=preftune-source", ...variables } });
+}
+
+/** The command of `preftune ARGS` by torchrun. */
+export function torchrunCommand(options: readonly string[], args: readonly string[]): [string, ...string[]] {
+  const torchrun = ["-m", "torch.distributed.run", "--no-python", ...options];
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
-  return startProcess(
-    peersPython() ?? "",
-    ["-m", "torch.distributed.run", "--no-python", ...options]
-      .concat([process.execPath, "--conditions=preftune-source"])
-      .concat([main, ...args]),
-    { env: { NODE_OPTIONS: "--conditions=preftune-source", ...variables } },
-  );
+  return [peersPython() ?? "", ...torchrun, process.execPath, "--conditions=preftune-source", main, ...args];
 }
 
 /** The processes that process `pid` has started, in order of their RANK: the ranks of an agent of torchrun. */

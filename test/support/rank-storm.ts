@@ -7,12 +7,12 @@ import type { Random } from "../../src/base/random.ts";
 import { listCheckpoints, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import type { Ended, Running } from "./command.ts";
 import type { Hosts } from "./hosts.ts";
-import { allEnded, freePort, placesOf, startRanks, type Variables } from "./rank-processes.ts";
+import { allEnded, freePort, placesOn, startRanks, type Variables } from "./rank-processes.ts";
 
 export const faults = ["SIGKILL", "SIGSTOP", "exit", "SIGTERM", "cut link", "full disk"] as const;
-export type Fault = (typeof faults)[number];
+type Fault = (typeof faults)[number];
 export const moments = ["loading", "step", "evaluation", "saving", "export"] as const;
-export type Moment = (typeof moments)[number];
+type Moment = (typeof moments)[number];
 
 /** Hosts that ranks are started on. */
 export const hostCount = 4;
@@ -69,21 +69,15 @@ export async function startRound(
   yaml: string,
   { job, restarts }: { job: string; restarts: number },
 ): Promise<Start> {
-  const { size, places } = round;
+  const { places } = round;
   const started = {
     TORCHELASTIC_RUN_ID: job,
     TORCHELASTIC_RESTART_COUNT: String(restarts),
     NODE_OPTIONS: exitsOnSignal,
   };
-  const isOneHost = new Set(places).size === 1;
-  const [lead = 0] = places;
-  const variables = placesOf(size, await freePort()).map(
-    (place): Variables => ({
-      ...place,
-      ...started,
-      ...(hosts === null ? {} : { MASTER_ADDR: hosts.address(lead) }),
-      ...(isOneHost ? {} : { LOCAL_RANK: "0", LOCAL_WORLD_SIZE: "1" }),
-    }),
+  const address = hosts?.address(places[0] ?? 0);
+  const variables = placesOn(places, await freePort(), address).map(
+    (place): Variables => ({ ...place, ...started }),
   );
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
   const ranks =
@@ -104,7 +98,7 @@ export interface Outcome {
 
 /** Waits for the moment of the round, does its fault, and checks how all ranks end. */
 export async function disturb(start: Start, random: Random): Promise<Outcome> {
-  const { round, ranks, hosts } = start;
+  const { round, ranks } = start;
   const all = allEnded(ranks);
   await Promise.race([momentOf(round.moment, ranks[0] as Running, random), all]);
   const { child } = ranks[round.victim] as Running;
@@ -121,7 +115,7 @@ export async function disturb(start: Start, random: Random): Promise<Outcome> {
     child.kill("SIGKILL");
     return judge(start, await within(all, `rank ${round.victim} itself`));
   } finally {
-    undo(hosts);
+    undo();
   }
 }
 
@@ -162,7 +156,7 @@ async function rows({ child, saw }: Running, count: number): Promise<void> {
 }
 
 /** Does the fault; gives what undoes it. */
-function act({ round, ranks, hosts }: Start, fault: Fault): (hosts: Hosts | null) => void {
+function act({ round, ranks, hosts }: Start, fault: Fault): () => void {
   const { child } = ranks[round.victim] as Running;
   const host = round.places[round.victim] ?? 0;
   if (fault === "cut link") {

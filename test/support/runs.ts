@@ -118,6 +118,23 @@ export function metricsOf(runDir: string): string[] {
   );
 }
 
+/** Largest difference of a number among the metrics of two runs, relative to it or to a hundredth; NaN where one is not a number. */
+export function metricsApart(a: string, b: string): { name: string; by: number } {
+  const [some, others] = [a, b].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
+  assert.equal(some?.length, others?.length);
+  const worst = { name: "", by: 0 };
+  for (const [i, row] of (others ?? []).entries()) {
+    for (const [name, value] of Object.entries(row)) {
+      // of differences that are 0 but for rounding, as in DPO's first step, accuracy has none of the signs
+      if (isMeasurement(name) || name.endsWith("accuracies") || typeof value !== "number") continue;
+      const by = Math.abs(Number(some?.[i]?.[name]) - value) / Math.max(1e-2, Math.abs(value));
+      if (!(by <= worst.by)) Object.assign(worst, { name: `${name} at ${row.global_step}`, by });
+      if (Number.isNaN(by)) return worst;
+    }
+  }
+  return worst;
+}
+
 /** The path of a run's checkpoint. */
 export function checkpointOf(runDir: string, step: number): string {
   return join(runDir, "checkpoints", `checkpoint-${step}`);
@@ -203,17 +220,13 @@ export function logOf(runDir: string): { event: string; [detail: string]: unknow
   return lines.map((line) => JSON.parse(line));
 }
 
-/** Compiled modules of child processes, kept between them as `npm test` keeps those of all: most of what starting one costs. */
-export const compiled: string = join(import.meta.dirname, "../../.preftune/compile-cache");
-
 /**
  * Starts a training in a separate process; it prints for each finished step a line: its number, the digest of the
  * generator's state after it, and its loss.
  */
 export function trainInChild(values: Values): ChildProcessByStdio<null, Readable, Readable> {
   const args = [join(import.meta.dirname, "train-child.ts"), JSON.stringify(values)];
-  const env = { ...process.env, NODE_COMPILE_CACHE: compiled };
-  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env });
+  return spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** How a child process ended. */

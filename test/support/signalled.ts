@@ -7,7 +7,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { latestCheckpoint, listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { endWithFile } from "./command.ts";
-import { compiled, logOf, type RunFixture } from "./runs.ts";
+import { logOf, type RunFixture } from "./runs.ts";
 
 const root = join(import.meta.dirname, "../..");
 /** Long enough for any machine: no test waits so long unless it fails. */
@@ -81,7 +81,7 @@ export class Training {
     this.dir = fixture.path(name);
     this.#file = fixture.path(`${name}.ended`);
     const words = [...way.command, "train", yaml, "--output_dir", this.dir, ...more];
-    const env = { ...plainEnvironment(), NODE_COMPILE_CACHE: compiled };
+    const env = plainEnvironment();
     const child = way.onTerminal ? this.#onTerminal(words, env) : this.#onPipes(words, env);
     this.#child = endWithFile(child, !way.onTerminal);
     for (const stream of [this.#child.stdout, this.#child.stderr])
