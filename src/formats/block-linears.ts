@@ -1,8 +1,5 @@
 /** The linears of a decoder block, the same in every family: models are built of these shapes and plans count by them. */
-import type { ModelConfig } from "./model-config.ts";
-
-/** Name of a block's linear, the last part of its path. */
-export type LinearName = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+import type { LinearName, ModelConfig } from "./model-config.ts";
 
 /** A linear of every block. */
 export interface BlockLinear {
@@ -16,14 +13,14 @@ export interface BlockLinear {
 
 /** The seven linears of a block by name, in the order of a checkpoint. */
 export function linearsByName(config: ModelConfig): Record<LinearName, BlockLinear> {
-  const { hiddenSize: width, intermediateSize: inner, attentionBias, mlpBias } = config;
+  const { hiddenSize: width, intermediateSize: inner, design } = config;
   const queries = config.numHeads * config.headDim;
   const keys = config.numKeyValueHeads * config.headDim;
   const attention = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
-    return { name, path: `self_attn.${name}`, inputs, outputs, hasBias: attentionBias };
+    return { name, path: `self_attn.${name}`, inputs, outputs, hasBias: design.biases.includes(name) };
   };
   const mlp = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
-    return { name, path: `mlp.${name}`, inputs, outputs, hasBias: mlpBias };
+    return { name, path: `mlp.${name}`, inputs, outputs, hasBias: design.biases.includes(name) };
   };
   return {
     q_proj: attention("q_proj", width, queries),

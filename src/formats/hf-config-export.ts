@@ -1,9 +1,9 @@
 /** Writes `config.json` for an exported text model, in a layout that transformers 4 and 5 both read. */
 
 import { FormatError } from "../base/errors.ts";
-import { familyRules, textTypeByModelType } from "./hf-families.ts";
-import { exportRope, exportRopeParameters } from "./hf-rope.ts";
-import type { LayerKind, ModelConfig, WeightDtype } from "./model-config.ts";
+import type { Family } from "./families/family.ts";
+import { families } from "./families/index.ts";
+import type { ModelConfig, WeightDtype } from "./model-config.ts";
 
 /** What may differ from the configuration that was read. */
 export interface ExportConfigOptions {
@@ -33,26 +33,27 @@ const staleKeys: readonly string[] = [
 /** One output, which transformers' pipelines are to leave as it is: they would squeeze it into 0 to 1 otherwise. */
 const rewardFields = { id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 }, problem_type: "regression" };
 
-const layerTypeNames: Readonly<Record<LayerKind, string>> = {
-  full: "full_attention",
-  sliding: "sliding_attention",
-};
-
 /**
  * Content of `config.json` for the text model, every default written out, keys sorted.
  *
- * A multimodal Gemma 3 becomes `Gemma3ForCausalLM` with `model_type` "gemma3_text".
+ * Of a multimodal model it is the text model's.
+ *
+ * @param known - as `parseModelConfig` takes it
  */
-export function exportConfig(config: ModelConfig, options: ExportConfigOptions): Record<string, unknown> {
-  const textType = textTypeByModelType[config.modelType];
-  if (textType === undefined) throw new FormatError(`Cannot export a model of type "${config.modelType}".`);
-  const rules = familyRules(textType);
+export function exportConfig(
+  config: ModelConfig,
+  options: ExportConfigOptions,
+  known: readonly Family[] = families,
+): Record<string, unknown> {
+  const family = known.find(({ name }) => name === config.family);
+  if (family === undefined) throw new FormatError(`Cannot export a model of type "${config.modelType}".`);
+  const { architecture, rewardArchitecture, modelType } = family.names;
   const kept = Object.entries(config.raw).filter(([key]) => !staleKeys.includes(key));
   const [onlyEos] = config.eosTokenIds;
   const fields: Record<string, unknown> = {
     ...Object.fromEntries(kept),
-    architectures: [config.isRewardModel ? rules.rewardArchitecture : rules.architecture],
-    model_type: rules.modelType,
+    architectures: [config.isRewardModel ? rewardArchitecture : architecture],
+    model_type: modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
@@ -62,8 +63,7 @@ export function exportConfig(config: ModelConfig, options: ExportConfigOptions):
     head_dim: config.headDim,
     rms_norm_eps: config.rmsNormEps,
     max_position_embeddings: config.maxPositions,
-    attention_bias: config.attentionBias,
-    [rules.activationKey]: rules.activation,
+    [family.activationKey]: family.activation,
     tie_word_embeddings: options.tieWordEmbeddings,
     bos_token_id: config.bosTokenId,
     eos_token_id: config.eosTokenIds.length > 1 ? config.eosTokenIds : (onlyEos ?? null),
@@ -71,8 +71,7 @@ export function exportConfig(config: ModelConfig, options: ExportConfigOptions):
     // Before 4.56 transformers knew only this spelling; later ones read both.
     torch_dtype: options.dtype,
     ...(config.isRewardModel ? rewardFields : {}),
-    ...familyFields(config),
-    ...ropeFields(config),
+    ...family.write(config),
   };
   return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -83,38 +82,6 @@ export function exportConfig(config: ModelConfig, options: ExportConfigOptions):
  */
 export function configJsonText(fields: Readonly<Record<string, unknown>>): string {
   const floats =
-    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor)": \d+)(,?)$/gm;
+    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor|beta_fast|beta_slow|attention_factor)": \d+)(,?)$/gm;
   return `${JSON.stringify(fields, null, 2).replace(floats, "$1.0$2")}\n`;
-}
-
-function familyFields(config: ModelConfig): Record<string, unknown> {
-  const layerTypes = config.layerKinds.map((kind) => layerTypeNames[kind]);
-  switch (config.family) {
-    case "llama":
-      return { mlp_bias: config.mlpBias };
-    case "qwen3":
-      return { layer_types: layerTypes, sliding_window: null, use_sliding_window: false };
-    case "gemma3": {
-      const { query_pre_attn_scalar: scalar, sliding_window: window } = config.raw;
-      return {
-        layer_types: layerTypes,
-        // Taken from the file, since computing it back from the scale would round.
-        query_pre_attn_scalar: scalar ?? 256,
-        sliding_window: config.slidingWindow ?? window ?? 4096,
-      };
-    }
-  }
-}
-
-function ropeFields(config: ModelConfig): Record<string, unknown> {
-  const { full, sliding } = config.rope;
-  if (sliding === null) return exportRope(full);
-  if (sliding.scaling.kind === "none") return { ...exportRope(full), rope_local_base_freq: sliding.theta };
-  // The layout of transformers 4 has no place for a scaling of sliding layers.
-  return {
-    rope_parameters: {
-      full_attention: exportRopeParameters(full),
-      sliding_attention: exportRopeParameters(sliding),
-    },
-  };
 }

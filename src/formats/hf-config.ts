@@ -1,8 +1,8 @@
 /**
- * Reads Hugging Face's `config.json` of Llama, Qwen3 and Gemma 3, as transformers 4 and transformers 5 write it.
+ * Reads Hugging Face's `config.json` of the families in `families`, as transformers 4 and transformers 5 write it.
  *
- * What a file leaves out takes the default of transformers' configuration class; what this program cannot compute
- * exactly is refused, never ignored. `hf-config-export.ts` writes the file back.
+ * What a file leaves out takes the default of transformers' configuration class; what this program cannot compute exactly, or
+ * does not know, is refused, never ignored. `hf-config-export.ts` writes the file back.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -10,17 +10,12 @@ import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { didYouMean } from "../base/suggest.ts";
+import type { Family, FamilySizes } from "./families/family.ts";
+import { classesOf, families, type NamedClass, titlesOf } from "./families/index.ts";
+import { harmlessKeys } from "./harmless-keys.ts";
 import { checkpointDtype, refuseQuantised } from "./hf-dtype.ts";
-import {
-  type FamilyRules,
-  familyRules,
-  modelTypeByArchitecture,
-  modelTypeByRewardArchitecture,
-  textTypeByModelType,
-} from "./hf-families.ts";
-import { parseGemmaRope, parseRope } from "./hf-rope.ts";
 import { isRecord, JsonFields } from "./json-fields.ts";
-import type { LayerKind, ModelConfig } from "./model-config.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 /** Sizes beyond these are damage or attack: each is well above any published model. */
 const limits = {
@@ -54,67 +49,77 @@ export function readModelConfig(dir: string): ModelConfig {
  *
  * @param json - the parsed file
  * @param file - its name, for messages
+ * @param known - families to read it as; default: all that are there
  * @throws {FormatError} naming file and field
  */
-export function parseModelConfig(json: unknown, file: string): ModelConfig {
+export function parseModelConfig(
+  json: unknown,
+  file: string,
+  known: readonly Family[] = families,
+): ModelConfig {
   if (!isRecord(json)) throw new FormatError(`${file}: expected a JSON object with a model's configuration.`);
   const top = new JsonFields(json, file);
-  const modelType = findModelType(top, file);
+  const { family, isMultimodal } = findClass(top, file, known);
   refuseQuantised(top);
-  const textType = textTypeByModelType[modelType];
-  if (textType === undefined) return top.refuse("model_type", "a supported model");
-  const isMultimodalText = textType !== modelType;
-  const text = isMultimodalText ? top.object("text_config") : top;
+  const text = isMultimodal ? top.object("text_config") : top;
   if (text === null) return top.refuse("text_config", "the text model's configuration");
   refuseQuantised(text);
-  const rules = familyRules(textType);
-  refuseUnsupported(text, rules);
-  const isRewardModel = Object.hasOwn(modelTypeByRewardArchitecture, top.strings("architectures")?.[0] ?? "");
+  refuseOtherValues(text, family);
+  const architecture = top.strings("architectures")?.[0] ?? "";
+  const isRewardModel = classesOf(known).some((one) => one.rewardArchitecture === architecture);
   if (isRewardModel) refuseSeveralLabels(top);
-  return {
-    family: rules.family,
-    modelType: rules.modelType,
-    ...parseSizes(text, rules, file),
+  const sizes = parseSizes(text, family);
+  const config: ModelConfig = {
+    family: family.name,
+    modelType: family.names.modelType,
+    ...sizes,
+    ...family.read(text, sizes),
     tieWordEmbeddings: (text.has("tie_word_embeddings") ? text : top).boolean(
       "tie_word_embeddings",
-      rules.defaults.tie_word_embeddings,
+      family.defaults.tie_word_embeddings,
     ),
-    ...parseTokens(top, text, rules),
+    ...parseTokens(top, text, family),
     dtype: checkpointDtype(top, text),
     isRewardModel,
-    isMultimodalText,
+    isMultimodalText: isMultimodal,
     raw: { ...text.values },
   };
+  text.refuseUnknown([...harmlessKeys, ...family.ignored], `a ${family.title} model`);
+  return config;
 }
 
-function findModelType(top: JsonFields, file: string): string {
+/** The class that the file names by `model_type`, `architectures`, or both. */
+function findClass(top: JsonFields, file: string, known: readonly Family[]): NamedClass {
+  const classes = classesOf(known);
+  const types = classes.map((one) => one.modelType);
   const architecture = top.strings("architectures")?.[0] ?? null;
   const modelType = top.string("model_type");
   if (modelType === null && architecture === null) {
-    return top.refuse("model_type", `one of ${Object.keys(textTypeByModelType).join(", ")}`);
+    return top.refuse("model_type", `one of ${types.join(", ")}`);
   }
-  if (modelType !== null && !Object.hasOwn(textTypeByModelType, modelType)) {
-    const known = Object.keys(textTypeByModelType);
+  const byType = classes.find((one) => one.modelType === modelType);
+  if (modelType !== null && byType === undefined) {
     throw new FormatError(
-      `${file}: model_type: expected a supported model (${known.join(", ")}), got "${modelType}".` +
-        `${didYouMean(modelType, known)} Use a Llama, Qwen3 or Gemma 3 checkpoint.`,
+      `${file}: model_type: expected a supported model (${types.join(", ")}), got "${modelType}".` +
+        `${didYouMean(modelType, types)} Use a ${titlesOf(known)} checkpoint.`,
     );
   }
-  const typeByArchitecture = { ...modelTypeByArchitecture, ...modelTypeByRewardArchitecture };
-  if (architecture !== null && !Object.hasOwn(typeByArchitecture, architecture)) {
-    const known = Object.keys(modelTypeByArchitecture);
+  const isOf = ({ architecture: own, rewardArchitecture }: NamedClass) =>
+    architecture !== null && (architecture === own || architecture === rewardArchitecture);
+  const byArchitecture = classes.find(isOf);
+  if (architecture !== null && byArchitecture === undefined) {
+    const names = classes.map((one) => one.architecture);
     throw new FormatError(
-      `${file}: architectures: expected a causal language model (${known.join(", ")}), got "${architecture}".` +
-        `${didYouMean(architecture, known)} Use a Llama, Qwen3 or Gemma 3 checkpoint with a language-model head.`,
+      `${file}: architectures: expected a causal language model (${names.join(", ")}), got "${architecture}".` +
+        `${didYouMean(architecture, names)} Use a ${titlesOf(known)} checkpoint with a language-model head.`,
     );
   }
-  const implied = architecture === null ? null : (typeByArchitecture[architecture] ?? null);
-  if (modelType !== null && implied !== null && implied !== modelType) {
+  if (byType !== undefined && byArchitecture !== undefined && byType.modelType !== byArchitecture.modelType) {
     throw new FormatError(
       `${file}: model_type "${modelType}" and architecture "${architecture}" contradict each other. Fix the file.`,
     );
   }
-  return modelType ?? implied ?? "";
+  return (byType ?? byArchitecture) as NamedClass;
 }
 
 /** A reward model is a classifier with one label. */
@@ -130,75 +135,44 @@ function refuseSeveralLabels(top: JsonFields): void {
   );
 }
 
-/** Options that change the computation in ways `src/models` does not have. */
-function refuseUnsupported(text: JsonFields, rules: FamilyRules): void {
-  const { activationKey, activation } = rules;
-  const remedy = "This variant of the model is not supported.";
+const unsupported = "This variant of the model is not supported.";
+
+/** Options that change the computation in ways that the family does not have here. */
+function refuseOtherValues(text: JsonFields, { activationKey, activation, only }: Family): void {
   const actual = text.string(activationKey) ?? activation;
-  if (actual !== activation) text.refuse(activationKey, `"${activation}"`, remedy);
-  if (rules.family === "gemma3") {
-    for (const key of ["attn_logit_softcapping", "final_logit_softcapping"]) {
-      if (text.has(key)) text.refuse(key, "null (Gemma 3 has no soft-capping)", remedy);
-    }
-    if (text.boolean("use_bidirectional_attention", false)) {
-      text.refuse("use_bidirectional_attention", "false", remedy);
-    }
-  }
-  if (rules.family === "qwen3" && text.boolean("use_sliding_window", false)) {
-    text.refuse("use_sliding_window", "false (sliding-window Qwen3 is unsupported)", remedy);
+  if (actual !== activation) text.refuse(activationKey, `"${activation}"`, unsupported);
+  // transformers drops attention weights in training; nothing here does
+  for (const [key, values] of Object.entries({ attention_dropout: [0], ...only })) {
+    const value = text.has(key) ? text.values[key] : undefined;
+    if (value === undefined || values.some((allowed) => allowed === value)) continue;
+    text.refuse(key, values.map((allowed) => JSON.stringify(allowed)).join(" or "), unsupported);
   }
 }
 
-type Sizes = Omit<
-  ModelConfig,
-  | "family"
-  | "modelType"
-  | "tieWordEmbeddings"
-  | "bosTokenId"
-  | "eosTokenIds"
-  | "padTokenId"
-  | "dtype"
-  | "isRewardModel"
-  | "isMultimodalText"
-  | "raw"
->;
+type Sizes = FamilySizes & Pick<ModelConfig, "vocabSize" | "intermediateSize" | "rmsNormEps">;
 
-function parseSizes(text: JsonFields, rules: FamilyRules, file: string): Sizes {
-  const { defaults } = rules;
+function parseSizes(text: JsonFields, { defaults }: Family): Sizes {
   const hiddenSize = text.positiveInt("hidden_size", defaults.hidden_size, limits.width);
-  const numLayers = text.positiveInt("num_hidden_layers", defaults.num_hidden_layers, limits.layers);
-  const heads = parseHeads(text, rules, hiddenSize);
-  const layerKinds = parseLayerKinds(text, rules, numLayers);
-  const isGemma = rules.family === "gemma3";
-  const slides = layerKinds.includes("sliding");
-  const scalar = isGemma ? text.positiveNumber("query_pre_attn_scalar", 256) : heads.headDim;
   return {
     vocabSize: text.positiveInt("vocab_size", defaults.vocab_size, limits.vocab),
     hiddenSize,
     intermediateSize: text.positiveInt("intermediate_size", defaults.intermediate_size, limits.width),
-    numLayers,
-    ...heads,
-    rmsNormEps: text.positiveNumber("rms_norm_eps", 1e-6),
+    numLayers: text.positiveInt("num_hidden_layers", defaults.num_hidden_layers, limits.layers),
+    ...parseHeads(text, defaults, hiddenSize),
+    rmsNormEps: text.positiveNumber("rms_norm_eps", defaults.rms_norm_eps),
     maxPositions: text.positiveInt(
       "max_position_embeddings",
       defaults.max_position_embeddings,
       limits.positions,
     ),
-    attentionBias: text.boolean("attention_bias", false),
-    mlpBias: rules.family === "llama" && text.boolean("mlp_bias", false),
-    rope: isGemma ? parseGemmaRope(text, file) : { full: parseRope(text, file, 10_000), sliding: null },
-    layerKinds,
-    slidingWindow: slides ? text.positiveInt("sliding_window", 4096, limits.positions) : null,
-    attentionScale: scalar ** -0.5,
   };
 }
 
 function parseHeads(
   text: JsonFields,
-  rules: FamilyRules,
+  defaults: Family["defaults"],
   hiddenSize: number,
 ): Pick<ModelConfig, "numHeads" | "numKeyValueHeads" | "headDim"> {
-  const { defaults } = rules;
   const numHeads = text.positiveInt("num_attention_heads", defaults.num_attention_heads, limits.heads);
   // An explicit null means "as many as heads" to transformers; an absent field means the class default.
   const { num_key_value_heads: given } = text.values;
@@ -215,40 +189,17 @@ function parseHeads(
   return { numHeads, numKeyValueHeads, headDim };
 }
 
-const layerTypes: Readonly<Record<string, LayerKind>> = {
-  full_attention: "full",
-  sliding_attention: "sliding",
-};
-
-function parseLayerKinds(text: JsonFields, rules: FamilyRules, numLayers: number): LayerKind[] {
-  const names = rules.family === "llama" ? null : text.strings("layer_types");
-  if (names !== null) {
-    const kinds = names.flatMap((name) => (Object.hasOwn(layerTypes, name) ? (layerTypes[name] ?? []) : []));
-    if (kinds.length !== numLayers || names.length !== numLayers) {
-      text.refuse("layer_types", `${numLayers} entries of ${Object.keys(layerTypes).join(" or ")}`);
-    }
-    if (rules.family === "qwen3" && kinds.includes("sliding")) {
-      text.refuse("layer_types", "full_attention throughout (sliding-window Qwen3 is unsupported)");
-    }
-    return kinds;
-  }
-  if (rules.family !== "gemma3") return Array(numLayers).fill("full");
-  const key = text.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
-  const period = text.positiveInt(key, 6, limits.layers);
-  return Array.from({ length: numLayers }, (_, i) => ((i + 1) % period === 0 ? "full" : "sliding"));
-}
-
 function parseTokens(
   top: JsonFields,
   text: JsonFields,
-  rules: FamilyRules,
+  { tokens }: Family,
 ): Pick<ModelConfig, "bosTokenId" | "eosTokenIds" | "padTokenId"> {
   // A multimodal file has the ids of the whole model at its top.
   const read = (key: string, fallback: readonly number[]): number[] =>
     (top.has(key) ? top : text).tokenIds(key, fallback);
   return {
-    bosTokenId: read("bos_token_id", rules.tokens.bos)[0] ?? null,
-    eosTokenIds: read("eos_token_id", rules.tokens.eos),
-    padTokenId: read("pad_token_id", rules.tokens.pad)[0] ?? null,
+    bosTokenId: read("bos_token_id", tokens.bos)[0] ?? null,
+    eosTokenIds: read("eos_token_id", tokens.eos),
+    padTokenId: read("pad_token_id", tokens.pad)[0] ?? null,
   };
 }

@@ -1,50 +1,63 @@
 /** Reads and writes the rotary-embedding fields of `config.json`, in the layouts of transformers 4 and 5. */
 import { didYouMean } from "../base/suggest.ts";
-import { JsonFields } from "./json-fields.ts";
-import type { RopeConfig, RopeScaling } from "./model-config.ts";
+import type { JsonFields } from "./json-fields.ts";
+import type { ModelConfig, RopeConfig, RopeScaling } from "./model-config.ts";
 
-const ropeKinds = ["default", "linear", "llama3"] as const;
+/** The kinds of position scaling that can be computed, by `rope_type`. */
+export type RopeKind = "default" | "linear" | "llama3" | "yarn";
 
-/**
- * The rotary table of a model whose layers all share one (Llama, Qwen3).
- *
- * @param defaultTheta - base when the file names none
- * @throws {FormatError} for a scaling that is not default, linear or llama3
- */
-export function parseRope(fields: JsonFields, file: string, defaultTheta: number): RopeConfig {
-  refusePartialRotary(fields);
-  // transformers 5 also lets the old `rope_scaling` win over `rope_parameters` where a file has both.
-  const key = fields.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-  const rope = fields.object(key) ?? new JsonFields({}, file, key);
-  const theta = fields.positiveNumber("rope_theta", defaultTheta);
-  return { theta: rope.positiveNumber("rope_theta", theta), scaling: parseScaling(rope, fields) };
+/** What a family allows of a rotary table. */
+export interface RopeRules {
+  /** Base when the file names none. */
+  theta: number;
+  kinds: readonly RopeKind[];
 }
 
 /**
- * The rotary tables of Gemma 3's full and sliding layers.
+ * The rotary table of a model whose layers all share one.
+ *
+ * @throws {FormatError} for a scaling that the family does not have
+ */
+export function parseRope(fields: JsonFields, rules: RopeRules): RopeConfig {
+  refusePartialRotary(fields);
+  // transformers 5 also lets the old `rope_scaling` win over `rope_parameters` where a file has both
+  const [hasOld] = [fields.has("rope_scaling"), fields.has("rope_parameters")];
+  const rope = fields.objectOrEmpty(hasOld ? "rope_scaling" : "rope_parameters");
+  return parseTable(rope, fields, { ...rules, theta: fields.positiveNumber("rope_theta", rules.theta) });
+}
+
+/** Rotary tables of full and of sliding layers, in one file. */
+export interface RopesRules {
+  full: RopeRules;
+  sliding: RopeRules;
+  /** The key with the base of sliding layers in transformers 4. */
+  slidingThetaKey: string;
+}
+
+/**
+ * The rotary tables of full and sliding layers.
  *
  * In transformers 4 `rope_scaling` belongs to the full layers alone; transformers 5 has an entry per layer type.
  * @throws {FormatError} as {@link parseRope}, and for `rope_parameters` without an entry per layer type
  */
-export function parseGemmaRope(fields: JsonFields, file: string): { full: RopeConfig; sliding: RopeConfig } {
+export function parseRopes(
+  fields: JsonFields,
+  { full, sliding, slidingThetaKey }: RopesRules,
+): { full: RopeConfig; sliding: RopeConfig } {
   refusePartialRotary(fields);
   const parameters = fields.object("rope_parameters");
   const kinds = Object.keys(parameters?.values ?? {});
   if (kinds.some((kind) => kind !== "full_attention" && kind !== "sliding_attention")) {
     fields.refuse("rope_parameters", 'an entry for each of "full_attention" and "sliding_attention"');
   }
-  const full = {
-    ...parameters?.object("full_attention")?.values,
-    ...fields.object("rope_scaling")?.values,
-  };
-  const sliding = parameters?.object("sliding_attention")?.values ?? {};
-  const read = (values: Readonly<Record<string, unknown>>, name: string, theta: number): RopeConfig => {
-    const rope = new JsonFields(values, file, fields.where(`rope_parameters.${name}`));
-    return { theta: rope.positiveNumber("rope_theta", theta), scaling: parseScaling(rope, fields) };
+  const entry = (name: string, rules: RopeRules, thetaKey: string, more: JsonFields | null): RopeConfig => {
+    const values = { ...parameters?.object(name)?.values, ...more?.values };
+    const rope = fields.derived(values, `rope_parameters.${name}`);
+    return parseTable(rope, fields, { ...rules, theta: fields.positiveNumber(thetaKey, rules.theta) });
   };
   return {
-    full: read(full, "full_attention", fields.positiveNumber("rope_theta", 1_000_000)),
-    sliding: read(sliding, "sliding_attention", fields.positiveNumber("rope_local_base_freq", 10_000)),
+    full: entry("full_attention", full, "rope_theta", fields.object("rope_scaling")),
+    sliding: entry("sliding_attention", sliding, slidingThetaKey, null),
   };
 }
 
@@ -54,25 +67,42 @@ function refusePartialRotary(fields: JsonFields): void {
   }
 }
 
-function parseScaling(rope: JsonFields, model: JsonFields): RopeScaling {
+function parseTable(rope: JsonFields, model: JsonFields, { theta, kinds }: RopeRules): RopeConfig {
+  const read = { theta: rope.positiveNumber("rope_theta", theta), scaling: parseScaling(rope, model, kinds) };
+  rope.refuseUnknown(["original_max_position_embeddings"], "this kind of position scaling");
+  return read;
+}
+
+function parseScaling(rope: JsonFields, model: JsonFields, kinds: readonly RopeKind[]): RopeScaling {
   refusePartialRotary(rope);
-  // "type" is what files from before transformers 4.45 say.
-  const key = rope.has("rope_type") ? "rope_type" : "type";
+  // "type" is what files from before transformers 4.45 say
+  const old = rope.string("type");
+  const key = rope.has("rope_type") || old === null ? "rope_type" : "type";
   const kind = rope.string(key) ?? "default";
-  switch (kind) {
+  const known = kinds.find((one) => one === kind);
+  if (known === undefined) {
+    return rope.refuse(
+      key,
+      `one of ${kinds.join(", ")}`,
+      `This kind of position scaling is not supported for this family.${didYouMean(kind, kinds)}`,
+    );
+  }
+  switch (known) {
     case "default":
       return { kind: "none" };
     case "linear":
       return { kind: "linear", factor: requiredNumber(rope, "factor") };
     case "llama3":
       return parseLlama3(rope, model);
-    default:
-      return rope.refuse(
-        key,
-        `one of ${ropeKinds.join(", ")}`,
-        `This kind of position scaling is not supported.${didYouMean(kind, ropeKinds)}`,
-      );
+    case "yarn":
+      return parseYarn(rope, model);
   }
+}
+
+/** Length before stretching: transformers 5 falls back on the model's own; 4 refuses the file. */
+function originalPositions(rope: JsonFields, model: JsonFields): number {
+  const key = "original_max_position_embeddings";
+  return rope.has(key) ? requiredNumber(rope, key) : requiredNumber(model, "max_position_embeddings");
 }
 
 function parseLlama3(rope: JsonFields, model: JsonFields): RopeScaling {
@@ -81,18 +111,31 @@ function parseLlama3(rope: JsonFields, model: JsonFields): RopeScaling {
   if (highFreqFactor <= lowFreqFactor) {
     rope.refuse("high_freq_factor", `a number above low_freq_factor (${lowFreqFactor})`);
   }
-  const originalKey = "original_max_position_embeddings";
-  // transformers 5 falls back on the model's own length; 4 refuses the file.
-  const original = rope.has(originalKey) ? rope : model;
   return {
     kind: "llama3",
     factor: requiredNumber(rope, "factor"),
     lowFreqFactor,
     highFreqFactor,
-    originalMaxPositions: requiredNumber(
-      original,
-      original === rope ? originalKey : "max_position_embeddings",
-    ),
+    originalMaxPositions: originalPositions(rope, model),
+  };
+}
+
+function parseYarn(rope: JsonFields, model: JsonFields): RopeScaling {
+  const factor = requiredNumber(rope, "factor");
+  if (!rope.boolean("truncate", true)) {
+    rope.refuse(
+      "truncate",
+      "true",
+      "transformers ignores false in some of its layouts, so the two would differ.",
+    );
+  }
+  return {
+    kind: "yarn",
+    factor,
+    betaFast: rope.positiveNumber("beta_fast", 32),
+    betaSlow: rope.positiveNumber("beta_slow", 1),
+    originalMaxPositions: originalPositions(rope, model),
+    attentionFactor: rope.positiveNumber("attention_factor", factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1),
   };
 }
 
@@ -108,8 +151,24 @@ export function exportRope(rope: RopeConfig): {
   return { rope_theta: rope.theta, rope_scaling: exportScaling(rope.scaling) };
 }
 
+/** The fields of two rotary tables; `slidingThetaKey` is transformers 4's for the base of sliding layers. */
+export function exportRopes(
+  { full, sliding }: ModelConfig["rope"],
+  slidingThetaKey: string,
+): Record<string, unknown> {
+  if (sliding === null) return exportRope(full);
+  if (sliding.scaling.kind === "none") return { ...exportRope(full), [slidingThetaKey]: sliding.theta };
+  // the layout of transformers 4 has no place for a scaling of sliding layers
+  return {
+    rope_parameters: {
+      full_attention: exportRopeParameters(full),
+      sliding_attention: exportRopeParameters(sliding),
+    },
+  };
+}
+
 /** A rotary table in the layout of transformers 5. */
-export function exportRopeParameters(rope: RopeConfig): Record<string, unknown> {
+function exportRopeParameters(rope: RopeConfig): Record<string, unknown> {
   return { rope_theta: rope.theta, rope_type: "default", ...exportScaling(rope.scaling) };
 }
 
@@ -126,6 +185,15 @@ function exportScaling(scaling: RopeScaling): Record<string, unknown> | null {
         low_freq_factor: scaling.lowFreqFactor,
         original_max_position_embeddings: scaling.originalMaxPositions,
         rope_type: "llama3",
+      };
+    case "yarn":
+      return {
+        attention_factor: scaling.attentionFactor,
+        beta_fast: scaling.betaFast,
+        beta_slow: scaling.betaSlow,
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+        rope_type: "yarn",
       };
   }
 }

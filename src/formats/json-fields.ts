@@ -1,5 +1,6 @@
 /** Reads typed fields of a JSON object with errors that name file, field, expectation and value. */
 import { FormatError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
 
 /** Whether a JSON value is an object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
@@ -21,6 +22,7 @@ export class JsonFields {
   readonly values: Readonly<Record<string, unknown>>;
   readonly #file: string;
   readonly #path: string;
+  readonly #asked: Set<string> = new Set();
 
   /**
    * @param values - the object
@@ -91,6 +93,29 @@ export class JsonFields {
       : this.refuse(key, "an object");
   }
 
+  /** An object within this one, or one without fields when there is none. */
+  objectOrEmpty(key: string): JsonFields {
+    return this.object(key) ?? new JsonFields({}, this.#file, this.where(key));
+  }
+
+  /** Fields of `values` in the place of this object's field `key`, for messages. */
+  derived(values: Readonly<Record<string, unknown>>, key: string): JsonFields {
+    return new JsonFields(values, this.#file, this.where(key));
+  }
+
+  /** Refuses a field that nobody asked for so far, has a value, and is not `harmless`: it might change what is computed. */
+  refuseUnknown(harmless: Iterable<string>, what: string): void {
+    const known = new Set([...this.#asked, ...harmless]);
+    const unknown = Object.keys(this.values).find((key) => !known.has(key) && this.values[key] !== null);
+    if (unknown === undefined) return;
+    this.refuse(
+      unknown,
+      `a key of ${what}`,
+      `It is not known here, and might change what the model computes.${didYouMean(unknown, known)} ` +
+        "Take it out if it means nothing to this model.",
+    );
+  }
+
   /** The field's full name, such as "text_config.head_dim". */
   where(key: string): string {
     return this.#path === "" ? key : `${this.#path}.${key}`;
@@ -104,6 +129,7 @@ export class JsonFields {
   }
 
   #get(key: string): unknown {
+    this.#asked.add(key);
     const value = Object.hasOwn(this.values, key) ? this.values[key] : undefined;
     return value === null ? undefined : value;
   }

@@ -1,7 +1,7 @@
 /** The one shape in which the rest of preftune sees a Hugging Face `config.json`. Read by `hf-config.ts`. */
 
-/** Model families with a file in `src/models`. */
-export type ModelFamily = "llama" | "qwen3" | "gemma3";
+/** Name of a block's linear, the last part of its path. */
+export type LinearName = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
 
 /** Floating types of checkpoint weights. */
 export type WeightDtype = "float32" | "float16" | "bfloat16";
@@ -16,6 +16,15 @@ export type RopeScaling =
       lowFreqFactor: number;
       highFreqFactor: number;
       originalMaxPositions: number;
+    }
+  | {
+      kind: "yarn";
+      factor: number;
+      betaFast: number;
+      betaSlow: number;
+      originalMaxPositions: number;
+      /** On cosines and sines. */
+      attentionFactor: number;
     };
 
 /** Base and scaling of one rotary table. */
@@ -27,9 +36,30 @@ export interface RopeConfig {
 /** What attention a layer has: over all earlier tokens, or over a window of them. */
 export type LayerKind = "full" | "sliding";
 
+/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
+export type Activation = "silu" | "gelu_tanh";
+
+/** The choices, beside sizes, in which decoders differ. Models are built of it, and plans count by it. */
+export interface DecoderDesign {
+  /** Where norms stand around a part f of a block: h + f(norm(h)), h + norm(f(h)), or h + norm(f(norm(h))). */
+  norms: "before" | "after" | "around";
+  /** Added to the stored weight of a norm. */
+  normOffset: 0 | 1;
+  /** What of q and k is normalised before the rotation: nothing, each head, or all heads together. */
+  queryKeyNorms: "none" | "head" | "projection";
+  activation: Activation;
+  /** The linears that have a bias. */
+  biases: readonly LinearName[];
+  /** Factor on embeddings, 1 for none. */
+  embedScale: number;
+  /** Whether `max_position_embeddings` counts what linear scaling stretches. */
+  countsStretch: boolean;
+}
+
 /** A model's shape and constants, checked; hub (transformers 4) and transformers 5 layouts give the same value. */
 export interface ModelConfig {
-  family: ModelFamily;
+  /** Name of its family: a file of `families`. */
+  family: string;
   /** `model_type` of the text model as written in the file, e.g. "gemma3_text". */
   modelType: string;
   vocabSize: number;
@@ -42,9 +72,8 @@ export interface ModelConfig {
   rmsNormEps: number;
   maxPositions: number;
   tieWordEmbeddings: boolean;
-  attentionBias: boolean;
-  mlpBias: boolean;
-  /** Rotary table of full-attention layers, and of sliding ones where they differ (Gemma 3), else null. */
+  design: DecoderDesign;
+  /** Rotary table of full-attention layers, and of sliding ones where they differ, else null. */
   rope: { full: RopeConfig; sliding: RopeConfig | null };
   /** One entry per layer. */
   layerKinds: LayerKind[];
@@ -68,10 +97,11 @@ export interface ModelConfig {
 /**
  * Tokens of the longest sequence that the model was made for, stretched by position scaling.
  *
- * `max_position_embeddings` already counts llama3's scaling and Gemma's; beside linear scaling the other families'
- * files name the length before it (as vLLM reads them).
+ * `max_position_embeddings` already counts llama3's scaling; beside linear scaling most families' files name the length before it
+ * (as vLLM reads them). YaRN stretches its original length.
  */
-export function contextLength({ family, maxPositions, rope }: ModelConfig): number {
+export function contextLength({ design, maxPositions, rope }: ModelConfig): number {
   const { scaling } = rope.full;
-  return scaling.kind === "linear" && family !== "gemma3" ? maxPositions * scaling.factor : maxPositions;
+  if (scaling.kind === "yarn") return Math.max(maxPositions, scaling.factor * scaling.originalMaxPositions);
+  return scaling.kind === "linear" && !design.countsStretch ? maxPositions * scaling.factor : maxPositions;
 }

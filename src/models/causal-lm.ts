@@ -1,18 +1,17 @@
 /**
  * What the trainer walks: embedding, blocks and final norm of a decoder, and the head of a language model, each called separately.
- * The families differ in their blocks and a few constants; their files build one of these.
+ * Which blocks and constants these are, a model's config says (`DecoderDesign`).
  */
 import type { RowRange } from "../formats/head-ranges.ts";
 import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
-import { Embedding } from "../nn/linear.ts";
+import type { Embedding } from "../nn/linear.ts";
 import type { DenseProjection } from "../nn/module.ts";
 import { planAttention, type Segment } from "../nn/packed-attention.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
-import { inverseFrequencies, rotaryAngles } from "../nn/rotary.ts";
+import { type RotaryTable, rotaryAngles, rotaryTable } from "../nn/rotary.ts";
 import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
-import type { WeightSource } from "./weights.ts";
 
 /** One transformer block. */
 export interface Block {
@@ -61,17 +60,10 @@ export interface HeadRows extends RowRange {
   rows: Tensor;
 }
 
-/** Constants in which families differ outside their blocks. */
-export interface FamilyTraits {
-  /** Factor on embeddings (Gemma: √D), 1 for none. */
-  embedScale: number;
-}
-
 /** What a decoder is made of, whatever head it has. */
 export interface DecoderParts {
   config: ModelConfig;
   trunk: Trunk;
-  traits: FamilyTraits;
 }
 
 /** A decoder up to its final norm. A head on it makes it a language model or a reward model. */
@@ -80,18 +72,16 @@ export abstract class Decoder {
   readonly model: Trunk;
   /** Null where all tensors are in place at all times. */
   residence: Residence | null = null;
-  readonly #traits: FamilyTraits;
-  readonly #frequencies: Record<LayerKind, Float32Array<ArrayBuffer>>;
+  readonly #rotary: Record<LayerKind, RotaryTable>;
 
-  constructor({ config, trunk, traits }: DecoderParts) {
+  constructor({ config, trunk }: DecoderParts) {
     this.config = config;
     this.model = trunk;
-    this.#traits = traits;
     const { full, sliding } = config.rope;
-    const slow = inverseFrequencies(full, config.headDim);
-    this.#frequencies = {
-      full: slow,
-      sliding: sliding === null ? slow : inverseFrequencies(sliding, config.headDim),
+    const ofFull = rotaryTable(full, config.headDim);
+    this.#rotary = {
+      full: ofFull,
+      sliding: sliding === null ? ofFull : rotaryTable(sliding, config.headDim),
     };
   }
 
@@ -116,16 +106,17 @@ export abstract class Decoder {
   }
 
   #scaled(h: Tensor): Tensor {
-    if (this.#traits.embedScale === 1) return h;
+    const { embedScale } = this.config.design;
+    if (embedScale === 1) return h;
     // transformers keeps the factor in the activations' type: at bfloat16 the rounding shows
-    const factor = onDevice(tensor([this.#traits.embedScale]), h.device, h.dtype);
+    const factor = onDevice(tensor([embedScale]), h.device, h.dtype);
     return ops.mul(h, factor);
   }
 
   /** Angles and attention plans for a stream, shared by all layers of a kind. */
   context(stream: Omit<TokenStream, "ids">, dtype: DType): BatchContext {
     const make = (kind: LayerKind): AttentionContext => ({
-      angles: rotaryAngles(this.#frequencies[kind], stream.positions, dtype),
+      angles: rotaryAngles(this.#rotary[kind], stream.positions, dtype),
       plan: planAttention(stream.segments, {
         dtype,
         device: stream.positions.device,
@@ -134,8 +125,10 @@ export abstract class Decoder {
         window: kind === "sliding" ? this.config.slidingWindow : null,
       }),
     });
-    const full = make("full");
-    return { full, sliding: this.config.layerKinds.includes("sliding") ? make("sliding") : full };
+    const { layerKinds } = this.config;
+    if (!layerKinds.includes("sliding")) return bothKinds(make("full"));
+    if (!layerKinds.includes("full")) return bothKinds(make("sliding"));
+    return { full: make("full"), sliding: make("sliding") };
   }
 
   /**
@@ -177,20 +170,11 @@ export class CausalLM extends Decoder {
   }
 }
 
-function withCache({ full, sliding }: BatchContext, cached: CachedAttention): BatchContext {
-  return { full: { ...full, cached }, sliding: { ...sliding, cached } };
+/** Of a model whose layers are all of one kind. */
+function bothKinds(context: AttentionContext): BatchContext {
+  return { full: context, sliding: context };
 }
 
-/** Builds the parts that all families have around their blocks. */
-export function assemble(
-  config: ModelConfig,
-  weights: WeightSource,
-  parts: { block: (index: number) => Block; norm: RMSNorm; traits: FamilyTraits },
-): DecoderParts {
-  const embedding = new Embedding(
-    weights("model.embed_tokens.weight", [config.vocabSize, config.hiddenSize]),
-  );
-  const layers = Array.from({ length: config.numLayers }, (_, i) => parts.block(i));
-  const trunk: Trunk = { isModuleGroup: true, embed_tokens: embedding, layers, norm: parts.norm };
-  return { config, trunk, traits: parts.traits };
+function withCache({ full, sliding }: BatchContext, cached: CachedAttention): BatchContext {
+  return { full: { ...full, cached }, sliding: { ...sliding, cached } };
 }

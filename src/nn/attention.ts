@@ -1,4 +1,4 @@
-/** The self-attention layer of all three families: grouped key/value heads, rotary positions, optional q and k norms. */
+/** The self-attention layer of all families: grouped key/value heads, rotary positions, optional q and k norms. */
 import { ops, type Tensor } from "../torch/index.ts";
 import type { CachedAttention } from "./kv-cache.ts";
 import type { Projection } from "./module.ts";

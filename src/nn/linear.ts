@@ -1,4 +1,5 @@
 /** Dense layers and the embedding table. Weights may be kept in another type than the activations' (float32 masters). */
+import type { Activation } from "../formats/model-config.ts";
 import { type DType, inType, ops, type Tensor } from "../torch/index.ts";
 import type { DenseProjection } from "./module.ts";
 
@@ -6,9 +7,6 @@ import type { DenseProjection } from "./module.ts";
 export function cast(weight: Tensor, like: Tensor): Tensor {
   return inType(weight, like.dtype);
 }
-
-/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
-export type Activation = "silu" | "gelu_tanh";
 
 /** y = x Wᵀ + b. */
 export class Linear implements DenseProjection {

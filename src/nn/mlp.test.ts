@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
+import type { Activation } from "../formats/model-config.ts";
 import { backward, ops, type Tensor, tensor } from "../torch/index.ts";
-import type { Activation } from "./linear.ts";
 import { Embedding, Linear } from "./linear.ts";
 import { Mlp } from "./mlp.ts";
 

@@ -1,6 +1,7 @@
 /** The gated feed-forward layer: SwiGLU (Llama, Qwen) or GeGLU (Gemma); Shazeer 2020, arXiv:2002.05202. */
+import type { Activation } from "../formats/model-config.ts";
 import { ops, type Tensor } from "../torch/index.ts";
-import { type Activation, Linear } from "./linear.ts";
+import { Linear } from "./linear.ts";
 import type { Projection } from "./module.ts";
 
 /** down(act(gate(x)) · up(x)). */

@@ -7,7 +7,7 @@ import { parseRope } from "../formats/hf-rope.ts";
 import { JsonFields } from "../formats/json-fields.ts";
 import type { RopeConfig } from "../formats/model-config.ts";
 import { ops, tensor } from "../torch/index.ts";
-import { inverseFrequencies, rotaryAngles, rotate } from "./rotary.ts";
+import { inverseFrequencies, rotaryAngles, rotaryTable, rotate } from "./rotary.ts";
 
 interface Case {
   headDim: number;
@@ -21,7 +21,8 @@ interface Case {
 const { rotary } = golden<{ rotary: Case[] }>("nn");
 
 function configOf(rope: Record<string, unknown>): RopeConfig {
-  return parseRope(new JsonFields({ rope_parameters: rope }, "golden"), "golden", 1);
+  const fields = new JsonFields({ rope_parameters: rope }, "golden");
+  return parseRope(fields, { theta: 1, kinds: ["default", "linear", "llama3"] });
 }
 
 for (const run of rotary) {
@@ -40,7 +41,7 @@ for (const run of rotary) {
   test(`${name}: rotation`, () => {
     withoutLeaks(() => {
       const angles = rotaryAngles(
-        inverseFrequencies(configOf(rope), headDim),
+        rotaryTable(configOf(rope), headDim),
         tensor(positions, [positions.length], { dtype: "int64" }),
         "float32",
       );
@@ -59,10 +60,14 @@ for (const run of rotary) {
 test("position 0 turns nothing; a quarter turn swaps the halves", () => {
   withoutLeaks(() => {
     const x = tensor([1, 2, 3, 4], [1, 1, 4]);
-    const still = rotaryAngles(Float32Array.of(1, 0.5), tensor([0], [1], { dtype: "int64" }), "float32");
+    const still = rotaryAngles(
+      { inverse: Float32Array.of(1, 0.5), factor: 1 },
+      tensor([0], [1], { dtype: "int64" }),
+      "float32",
+    );
     assert.deepEqual(rotate(x, still).toNumbers(), [1, 2, 3, 4]);
     const quarter = rotaryAngles(
-      Float32Array.of(Math.PI / 2, 0),
+      { inverse: Float32Array.of(Math.PI / 2, 0), factor: 1 },
       tensor([1], [1], { dtype: "int64" }),
       "float32",
     );
@@ -72,12 +77,12 @@ test("position 0 turns nothing; a quarter turn swaps the halves", () => {
 
 test("scores depend on the distance of two positions alone", () => {
   withoutLeaks(() => {
-    const frequencies = inverseFrequencies({ theta: 100, scaling: { kind: "none" } }, 4);
+    const table = rotaryTable({ theta: 100, scaling: { kind: "none" } }, 4);
     const q = tensor([0.3, -1, 2, 0.5], [1, 1, 4]);
     const k = tensor([1, 0.2, -0.7, 1.5], [1, 1, 4]);
     const score = (i: number, j: number) => {
       const at = (position: number) =>
-        rotaryAngles(frequencies, tensor([position], [1], { dtype: "int64" }), "float32");
+        rotaryAngles(table, tensor([position], [1], { dtype: "int64" }), "float32");
       return ops.sum(ops.mul(rotate(q, at(i)), rotate(k, at(j)))).item();
     };
     assertClose(score(9, 4), score(5, 0), { atol: 1e-5 });

@@ -1,16 +1,33 @@
-/** Rotary position embeddings (Su et al. 2021, arXiv:2104.09864) with linear and Llama 3 frequency scaling. */
+/** Rotary position embeddings (Su et al. 2021, arXiv:2104.09864) with the scalings of frequencies that published models have. */
 import type { RopeConfig } from "../formats/model-config.ts";
 import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { RMSNorm } from "./rms-norm.ts";
 
-/** Cosines and sines of T positions, each (T, 1, E). */
+/** Cosines and sines of T positions, each (T, 1, W), W the numbers of a head that turn, the first of them. */
 export interface RotaryAngles {
   cos: Tensor;
   sin: Tensor;
 }
 
+/** Frequencies of a head's pairs. */
+export interface RotaryTable {
+  /** (W/2) float32: radians a position. */
+  inverse: Float32Array<ArrayBuffer>;
+  /** On cosines and sines. */
+  factor: number;
+}
+
+/** The table of a model's heads of `headDim`. */
+export function rotaryTable(rope: RopeConfig, headDim: number): RotaryTable {
+  const { scaling } = rope;
+  return {
+    inverse: inverseFrequencies(rope, headDim),
+    factor: scaling.kind === "yarn" ? scaling.attentionFactor : 1,
+  };
+}
+
 /**
- * Inverse frequencies of the E/2 rotated pairs, float32.
+ * Inverse frequencies of the W/2 rotated pairs, float32.
  *
  * Numerics: powers are rounded to float32 where transformers rounds them; the two agree to the last float32 digit or two.
  */
@@ -19,15 +36,16 @@ export function inverseFrequencies(config: RopeConfig, headDim: number): Float32
   for (let i = 0; i < out.length; i++) {
     const exponent = Math.fround((2 * i) / headDim);
     const frequency = Math.fround(1 / Math.fround(config.theta ** exponent));
-    out[i] = scaled(frequency, config);
+    out[i] =
+      config.scaling.kind === "yarn" ? stretched(frequency, i, config, headDim) : scaled(frequency, config);
   }
   return out;
 }
 
 /** Llama 3 keeps high frequencies, divides low ones by `factor`, and blends between (Llama 3.1 release, transformers). */
 function scaled(frequency: number, { scaling }: RopeConfig): number {
-  if (scaling.kind === "none") return frequency;
   if (scaling.kind === "linear") return frequency / scaling.factor;
+  if (scaling.kind !== "llama3") return frequency;
   const wavelength = (2 * Math.PI) / frequency;
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling;
   if (wavelength < originalMaxPositions / highFreqFactor) return frequency;
@@ -37,20 +55,36 @@ function scaled(frequency: number, { scaling }: RopeConfig): number {
 }
 
 /**
+ * YaRN (Peng et al. 2023, arXiv:2309.00071) keeps the pairs that turn often within the original length, divides those that turn
+ * less than once by `factor`, and blends between by the pair's place.
+ */
+function stretched(frequency: number, pair: number, { theta, scaling }: RopeConfig, width: number): number {
+  if (scaling.kind !== "yarn") return frequency;
+  const { factor, betaFast, betaSlow, originalMaxPositions } = scaling;
+  /** The pair that turns so often within the original length. */
+  const pairOf = (turns: number) =>
+    (width * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const low = Math.max(Math.floor(pairOf(betaFast)), 0);
+  const high = Math.min(Math.ceil(pairOf(betaSlow)), width - 1);
+  const divided = Math.min(1, Math.max(0, (pair - low) / (high === low ? 0.001 : high - low)));
+  return Math.fround(frequency / factor) * divided + frequency * (1 - divided);
+}
+
+/**
  * Angles for the given positions, computed in float32 and rounded to `dtype`.
  *
- * @param frequencies - (E/2) float32
  * @param positions - (T) int64, on the device of the result
  */
 export function rotaryAngles(
-  frequencies: Float32Array<ArrayBuffer>,
+  { inverse, factor }: RotaryTable,
   positions: Tensor,
   dtype: DType,
 ): RotaryAngles {
-  const inverse = onDevice(tensor(frequencies), positions.device, "float32");
-  const half = ops.outer(ops.to(positions, "float32"), inverse);
+  const frequencies = onDevice(tensor(inverse), positions.device, "float32");
+  const half = ops.outer(ops.to(positions, "float32"), frequencies);
   const angle = ops.unsqueeze(ops.cat([half, half], 1), 1);
-  return { cos: ops.to(ops.cos(angle), dtype), sin: ops.to(ops.sin(angle), dtype) };
+  const typed = (values: Tensor) => ops.to(factor === 1 ? values : ops.mul(values, factor), dtype);
+  return { cos: typed(ops.cos(angle)), sin: typed(ops.sin(angle)) };
 }
 
 /**

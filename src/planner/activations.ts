@@ -6,8 +6,8 @@
  * the code and torch's documentation, not measured.
  */
 
-import { type BlockLinear, blockLinears, type LinearName } from "../formats/block-linears.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { type BlockLinear, blockLinears } from "../formats/block-linears.ts";
+import type { LinearName, ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
@@ -105,8 +105,8 @@ export function blockTensors(
     width: when ? width : 0,
     bytes,
   });
-  const hasHeadNorms = config.family !== "llama";
-  const isSandwich = config.family === "gemma3";
+  const hasHeadNorms = config.design.queryKeyNorms !== "none";
+  const isSandwich = config.design.norms === "around";
   const inputOf = (...names: LinearName[]) => keepsInput(training, names);
   return [
     kept("first norm's output", stream, inputOf("q_proj", "k_proj", "v_proj")),
@@ -130,8 +130,8 @@ export function blockTensors(
 /** What torch's norms keep besides their input: the addon's keep nothing. */
 function normTensors(config: ModelConfig, training: LayerTraining, numerics: PlannedNumerics): TokenTensor[] {
   if (hasOwnKernels(numerics)) return [];
-  const heads = config.family === "llama" ? 0 : config.numHeads + config.numKeyValueHeads;
-  const ofStream = config.family === "gemma3" ? 4 : 2;
+  const heads = config.design.queryKeyNorms === "none" ? 0 : config.numHeads + config.numKeyValueHeads;
+  const ofStream = config.design.norms === "around" ? 4 : 2;
   const scales = { name: "norms' scales", width: ofStream + heads, bytes: 4 };
   if (numerics.onGpu) return [scales];
   // on the CPU torch computes them from simpler operators, in float32
@@ -205,7 +205,7 @@ export function completionAttentionBytes(
 /** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
 export function passingBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
   const { stream, queries, keys } = widthsOf(config);
-  const rotated = config.family === "llama" ? queries + keys : 0;
+  const rotated = config.design.queryKeyNorms === "none" ? queries + keys : 0;
   return itemBytes(numerics) * (2 * stream + rotated + attending(config, numerics));
 }
 

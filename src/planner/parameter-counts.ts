@@ -30,10 +30,10 @@ function linearParameters({ inputs, outputs, hasBias }: BlockLinear): number {
   return inputs * outputs + (hasBias ? outputs : 0);
 }
 
-/** Widths of a block's norms: those of the stream, and of q and k per head where the family has them. */
-export function blockNormSizes({ family, hiddenSize, headDim }: ModelConfig): number[] {
-  const ofStream = family === "gemma3" ? 4 : 2;
-  const ofHeads = family === "llama" ? 0 : 2;
+/** Widths of a block's norms: those of the stream, and of q and k per head where the design has them. */
+export function blockNormSizes({ design, hiddenSize, headDim }: ModelConfig): number[] {
+  const ofStream = design.norms === "around" ? 4 : 2;
+  const ofHeads = design.queryKeyNorms === "none" ? 0 : 2;
   return [...new Array<number>(ofStream).fill(hiddenSize), ...new Array<number>(ofHeads).fill(headDim)];
 }
 

@@ -19,7 +19,7 @@ const questions: Record<string, RegExp> = {
   "Where are gradients accumulated?": /export (async )?function\*? trainStep/,
   "Where is the prompt masked out of the loss?": /mask/,
   "How do I add a method?": /pure function from log-prob|# Adding a method/,
-  "How do I add a model family?": /builders: Record<ModelFamily/,
+  "How do I add a model family?": /A family is one file in/,
   "How do I add a metric?": /interface MetricInfo/,
 };
 

@@ -22,7 +22,7 @@ import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
-import { patternedWeights } from "../support/patterned.ts";
+import { neutralNorm, patternedWeights } from "../support/patterned.ts";
 import { peersPython, skipWithoutPeers } from "../support/peers.ts";
 import {
   adaptPatterned,
@@ -110,7 +110,7 @@ function scoresOf(model: RewardModel): number[] {
 
 function tinyRewardModel(name: TinyName): RewardModel {
   const config = parseModelConfig(tinyConfig(name), `${name}/config.json`);
-  const weights = patternedWeights(config.family === "gemma3" ? 0 : 1);
+  const weights = patternedWeights(neutralNorm(config));
   return buildRewardModel({ ...config, isRewardModel: true, padTokenId: pad }, weights);
 }
 

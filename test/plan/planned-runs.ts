@@ -10,6 +10,7 @@ import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import { manualSeed, scope } from "../../src/torch/index.ts";
 import { chatMl } from "../../src/toy/toy-tokenizer.ts";
+import { neutralNorm } from "../support/patterned.ts";
 import { toyFiles } from "../support/toy-tokenizer.ts";
 
 /** A run to plan and to measure. */
@@ -227,11 +228,7 @@ function writeModel(dir: string, values: Record<string, unknown>): void {
   using _ = scope();
   const config = parseModelConfig(values, "config.json");
   manualSeed(0);
-  writeMergedModel(
-    dir,
-    buildModel(config, randomWeights(0.02, config.family === "gemma3" ? 0 : 1)),
-    "float32",
-  );
+  writeMergedModel(dir, buildModel(config, randomWeights(0.02, neutralNorm(config))), "float32");
   writeFileSync(join(dir, "config.json"), JSON.stringify(values));
   const files = toyFiles({ chatTemplate: chatMl });
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));

@@ -3,11 +3,22 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Example } from "../../src/data/example.ts";
 
-/** Families with fixtures. */
+/** Fixtures with numbers of SLIME's authors and of reward models beside the others. */
 export const families = ["llama_tied", "llama_untied", "qwen3", "gemma3_text"] as const;
 
+/** Every family, at least once. */
+export const everyFamily = [
+  "llama_tied",
+  "llama_untied",
+  "qwen3",
+  "gemma3_text",
+  "qwen2_untied",
+  "qwen2_tied",
+  "mistral",
+] as const;
+
 /** One of them. */
-export type FixtureFamily = (typeof families)[number];
+export type FixtureFamily = (typeof everyFamily)[number];
 
 const root: string = resolve(import.meta.dirname, "../fixtures");
 
@@ -40,7 +51,8 @@ export interface Goldens {
   logps: { chosen: number[][]; rejected: number[][] };
   greedy: number[][];
   losses: Record<string, GoldenLoss>;
-  slime_authors: Record<"config" | "script", Omit<GoldenLoss, "hyper"> & { compute_loss: number }>;
+  /** In the fixtures of `families`. */
+  slime_authors?: Record<"config" | "script", Omit<GoldenLoss, "hyper"> & { compute_loss: number }>;
   adapter: { input_ids: number[]; columns: number; on: GoldenLogits; off: GoldenLogits; slime: GoldenLoss };
 }
 

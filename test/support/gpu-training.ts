@@ -12,7 +12,7 @@ import { type DType, ops } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type StepResult, type Training, trainStep } from "../../src/train/step.ts";
 import { microBatch } from "./fixtures.ts";
-import { patternedWeights } from "./patterned.ts";
+import { neutralNorm, patternedWeights } from "./patterned.ts";
 import type { Counts } from "./rehearsal.ts";
 import {
   adaptPatterned,
@@ -55,7 +55,7 @@ function gpuBatches(): MicroBatch[] {
 /** The model on the device `where`. */
 export function modelOn(where: string, { name, trains, dtype, config: changes }: GpuSetup): CausalLM {
   const config = parseModelConfig({ ...tinyConfig(name), ...changes }, `${name}/config.json`);
-  const weights = patternedWeights(config.family === "gemma3" ? 0 : 1);
+  const weights = patternedWeights(neutralNorm(config));
   const held = trains === "full" ? "float32" : dtype;
   return buildModel(config, (path, shape) => ops.to(weights(path, shape), where, held));
 }

@@ -1,4 +1,5 @@
 /** Weights that follow from a tensor's name alone: the same numbers as `pattern` in `scripts/write-goldens.py`. */
+import type { ModelConfig } from "../../src/formats/model-config.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
 import { tensor } from "../../src/torch/index.ts";
 
@@ -30,4 +31,9 @@ export function patternedWeights(neutralNorm: 0 | 1): WeightSource {
       shape,
     );
   };
+}
+
+/** What a norm's stored weight is when it does nothing. */
+export function neutralNorm({ design }: ModelConfig): 0 | 1 {
+  return design.normOffset === 1 ? 0 : 1;
 }

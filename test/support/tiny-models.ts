@@ -13,7 +13,7 @@ import type { Segment } from "../../src/nn/packed-attention.ts";
 import { type DType, noGrad, ops, scope, tensor } from "../../src/torch/index.ts";
 import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";
 import { golden } from "./goldens.ts";
-import { pattern, patternedWeights } from "./patterned.ts";
+import { neutralNorm, pattern, patternedWeights } from "./patterned.ts";
 
 /** The tiny models by name. */
 export const tinyNames = ["llama_tied", "llama_untied", "qwen3", "gemma3"] as const;
@@ -36,7 +36,7 @@ export function tinyConfig(name: TinyName): ConfigJson {
 /** A tiny model, with some configuration values changed. */
 export function tinyModel(name: TinyName, changes: ConfigJson = {}): CausalLM {
   const config = parseModelConfig({ ...tinyConfig(name), ...changes }, `${name}/config.json`);
-  return buildModel(config, patternedWeights(config.family === "gemma3" ? 0 : 1));
+  return buildModel(config, patternedWeights(neutralNorm(config)));
 }
 
 /** An adapter's settings: rank 4, alpha 8 on the query, value and down projections, with some values changed. */

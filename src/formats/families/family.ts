@@ -1,0 +1,136 @@
+/** What a family of models is: one description, which everything else is made by. A family is a file of this folder. */
+import type { JsonFields } from "../json-fields.ts";
+import type { DecoderDesign, LayerKind, ModelConfig } from "../model-config.ts";
+
+/** What `config.json` may leave out, in its own spelling. */
+export interface FamilyDefaults {
+  vocab_size: number;
+  hidden_size: number;
+  intermediate_size: number;
+  num_hidden_layers: number;
+  num_attention_heads: number;
+  /** null: as many as attention heads. */
+  num_key_value_heads: number | null;
+  /** null: hidden size / attention heads. */
+  head_dim: number | null;
+  max_position_embeddings: number;
+  rms_norm_eps: number;
+  tie_word_embeddings: boolean;
+}
+
+/** The words by which a file names a class of transformers. */
+export interface ClassNames {
+  modelType: string;
+  /** `architectures` entry of the language model, and of the reward model (a classifier); null: there is no such class. */
+  architecture: string;
+  rewardArchitecture: string | null;
+}
+
+/** Sizes that a family's other values may depend on. */
+export type FamilySizes = Pick<
+  ModelConfig,
+  "hiddenSize" | "numLayers" | "numHeads" | "numKeyValueHeads" | "headDim" | "maxPositions"
+>;
+
+/** What a family makes of the keys that others do not have. */
+export interface FamilyReading
+  extends Pick<ModelConfig, "rope" | "layerKinds" | "slidingWindow" | "attentionScale"> {
+  design: DecoderDesign;
+}
+
+/** A family of models. */
+export interface Family {
+  /** Its file's name. */
+  name: string;
+  /** As people write it. */
+  title: string;
+  names: ClassNames;
+  /** A multimodal model whose `text_config` is of this family; null: there is none. */
+  multimodal: ClassNames | null;
+  activationKey: "hidden_act" | "hidden_activation";
+  activation: string;
+  /** Of its configuration class in transformers. */
+  defaults: FamilyDefaults;
+  tokens: { bos: number[]; eos: number[]; pad: number[] };
+  /** Keys that its files have and that mean nothing here. */
+  ignored: readonly string[];
+  /** Keys of which only these values can be computed; an absent key is one of them. */
+  only: Readonly<Record<string, readonly (string | number | boolean | null)[]>>;
+  /** @throws {FormatError} for what the family cannot have */
+  read(fields: JsonFields, sizes: FamilySizes): FamilyReading;
+  /** Keys of `config.json` beside those that all families have. */
+  write(config: ModelConfig): Record<string, unknown>;
+}
+
+/** A pre-norm decoder with SwiGLU, separate projections and nothing special: what most families differ from in a line or two. */
+export const plainDesign: DecoderDesign = {
+  norms: "before",
+  normOffset: 0,
+  queryKeyNorms: "none",
+  activation: "silu",
+  biases: [],
+  embedScale: 1,
+  countsStretch: false,
+};
+
+/** Layers that all attend to everything before them. */
+export function fullLayers({ numLayers, headDim }: FamilySizes): Omit<FamilyReading, "design" | "rope"> {
+  return { layerKinds: Array(numLayers).fill("full"), slidingWindow: null, attentionScale: headDim ** -0.5 };
+}
+
+const layerTypes: Readonly<Record<string, LayerKind>> = {
+  full_attention: "full",
+  sliding_attention: "sliding",
+};
+
+/** The kinds in `layer_types`; null where the file has none. */
+export function readLayerTypes(fields: JsonFields, numLayers: number): LayerKind[] | null {
+  const names = fields.strings("layer_types");
+  if (names === null) return null;
+  const kinds = names.flatMap((name) => (Object.hasOwn(layerTypes, name) ? (layerTypes[name] ?? []) : []));
+  if (kinds.length !== numLayers || names.length !== numLayers) {
+    fields.refuse("layer_types", `${numLayers} entries of ${Object.keys(layerTypes).join(" or ")}`);
+  }
+  return kinds;
+}
+
+/** Refuses `layer_types` that slide. */
+export function requireFullLayers(fields: JsonFields, numLayers: number, title: string): void {
+  if (readLayerTypes(fields, numLayers)?.includes("sliding") !== true) return;
+  fields.refuse(
+    "layer_types",
+    `full_attention throughout (sliding-window ${title} is unsupported)`,
+    "This variant of the model is not supported.",
+  );
+}
+
+/** `layer_types` as files have it. */
+export function layerTypeNames({ layerKinds }: ModelConfig): string[] {
+  return layerKinds.map((kind) => `${kind}_attention`);
+}
+
+/** Tokens that sliding layers see; null where none slides. */
+export function readWindow(
+  fields: JsonFields,
+  layerKinds: readonly LayerKind[],
+  fallback: number,
+): number | null {
+  return layerKinds.includes("sliding") ? fields.positiveInt("sliding_window", fallback, 2 ** 31) : null;
+}
+
+/** The window of a family in which all layers slide or none: null is none, and an absent key means `absent`. */
+export function oneWindow(fields: JsonFields, absent: number | null): number | null {
+  const { sliding_window: given = absent } = fields.values;
+  return given === null ? null : fields.positiveInt("sliding_window", absent ?? 1, 2 ** 31);
+}
+
+/** Layers that all slide, where there is a window; else all full. */
+export function windowedLayers(
+  sizes: FamilySizes,
+  slidingWindow: number | null,
+): Omit<FamilyReading, "design" | "rope"> {
+  const layers = fullLayers(sizes);
+  return slidingWindow === null
+    ? layers
+    : { ...layers, layerKinds: layers.layerKinds.map(() => "sliding"), slidingWindow };
+}

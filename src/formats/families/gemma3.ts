@@ -1,0 +1,86 @@
+/**
+ * Gemma 3, text: sliding and full layers with their own rotary bases, norms before and after each sub-layer, norm
+ * weights stored as w − 1, GeGLU, embeddings scaled by √D (Gemma Team 2025, arXiv:2503.19786).
+ */
+import { exportRopes, parseRopes } from "../hf-rope.ts";
+import { type Family, layerTypeNames, plainDesign, readLayerTypes, readWindow } from "./family.ts";
+
+export const gemma3: Family = {
+  name: "gemma3",
+  title: "Gemma 3",
+  names: {
+    modelType: "gemma3_text",
+    architecture: "Gemma3ForCausalLM",
+    rewardArchitecture: "Gemma3TextForSequenceClassification",
+  },
+  multimodal: {
+    modelType: "gemma3",
+    architecture: "Gemma3ForConditionalGeneration",
+    rewardArchitecture: "Gemma3ForSequenceClassification",
+  },
+  activationKey: "hidden_activation",
+  activation: "gelu_pytorch_tanh",
+  defaults: {
+    vocab_size: 262_208,
+    hidden_size: 2304,
+    intermediate_size: 9216,
+    num_hidden_layers: 26,
+    num_attention_heads: 8,
+    num_key_value_heads: 4,
+    head_dim: 256,
+    max_position_embeddings: 131_072,
+    rms_norm_eps: 1e-6,
+    tie_word_embeddings: true,
+  },
+  tokens: { bos: [2], eos: [1], pad: [0] },
+  ignored: ["sliding_window", "sliding_window_pattern", "_sliding_window_pattern", "hidden_act"],
+  only: {
+    attn_logit_softcapping: [null],
+    final_logit_softcapping: [null],
+    use_bidirectional_attention: [false, null],
+  },
+  read(fields, { hiddenSize, numLayers }) {
+    const key = fields.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
+    const layerKinds =
+      readLayerTypes(fields, numLayers) ?? sixths(numLayers, fields.positiveInt(key, 6, 1024));
+    const biases = fields.boolean("attention_bias", false)
+      ? (["q_proj", "k_proj", "v_proj", "o_proj"] as const)
+      : [];
+    return {
+      design: {
+        ...plainDesign,
+        norms: "around",
+        normOffset: 1,
+        queryKeyNorms: "head",
+        activation: "gelu_tanh",
+        biases,
+        embedScale: Math.sqrt(hiddenSize),
+        countsStretch: true,
+      },
+      rope: parseRopes(fields, {
+        full: { theta: 1_000_000, kinds: ["default", "linear", "llama3"] },
+        sliding: { theta: 10_000, kinds: ["default", "linear", "llama3"] },
+        slidingThetaKey: "rope_local_base_freq",
+      }),
+      layerKinds,
+      slidingWindow: readWindow(fields, layerKinds, 4096),
+      attentionScale: fields.positiveNumber("query_pre_attn_scalar", 256) ** -0.5,
+    };
+  },
+  write(config) {
+    const { query_pre_attn_scalar: scalar, sliding_window: window } = config.raw;
+    return {
+      attention_bias: config.design.biases.includes("o_proj"),
+      layer_types: layerTypeNames(config),
+      // taken from the file, since computing it back from the scale would round
+      query_pre_attn_scalar: scalar ?? 256,
+      sliding_window: config.slidingWindow ?? window ?? 4096,
+      ...exportRopes(config.rope, "rope_local_base_freq"),
+    };
+  },
+};
+
+/** Every `period`-th layer is full. */
+function sixths(numLayers: number, period: number): ("full" | "sliding")[] {
+  return Array.from({ length: numLayers }, (_, i) => ((i + 1) % period === 0 ? "full" : "sliding"));
+}
