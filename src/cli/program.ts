@@ -7,6 +7,7 @@ import { PhaseProgress } from "../terminal/phases.ts";
 import { arenaHardCommand } from "./arena-hard-command.ts";
 import { addDataCommands } from "./data-command.ts";
 import { diversityCommand } from "./diversity-command.ts";
+import { addExportCommand } from "./export-command.ts";
 import { addGenerateCommand } from "./generate-command.ts";
 import { refuseSeveralRanks } from "./launched-ranks.ts";
 import { addMergeCommand } from "./merge-command.ts";
@@ -42,6 +43,7 @@ export function program(): Command {
   addScoreCommand(preftune);
   addReplayCommand(preftune);
   addMergeCommand(preftune);
+  addExportCommand(preftune);
   addDataCommands(preftune);
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);

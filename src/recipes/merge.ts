@@ -133,7 +133,7 @@ async function heldOut(options: MergeOptions, path: string): Promise<Example[]> 
 }
 
 /** Sequences that any model of this vocabulary can score. */
-function randomExamples(config: ModelConfig): Example[] {
+export function randomExamples(config: ModelConfig): Example[] {
   const random = new Random(1);
   const ids = (count: number) => Array.from({ length: count }, () => random.below(config.vocabSize));
   return Array.from({ length: 4 }, (_, i) => ({

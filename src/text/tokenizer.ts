@@ -58,6 +58,8 @@ export interface Tokenizer {
   isSpecial(id: number): boolean;
   /** Id of one token given as text, or null when the vocabulary has none. */
   tokenId(text: string): number | null;
+  /** A token as the vocabulary spells it, or null for an unknown id. */
+  tokenText(id: number): string | null;
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
@@ -211,6 +213,10 @@ class PipelineTokenizer implements Tokenizer {
 
   tokenId(text: string): number | null {
     return this.#pipeline.id(text) ?? null;
+  }
+
+  tokenText(id: number): string | null {
+    return this.#pipeline.token(id) ?? null;
   }
 
   *#sectionSteps(text: string, before: number): Generator<number, number[]> {

@@ -44,7 +44,7 @@ export async function* exportRun(
 }
 
 /** A prompt alone, of an on-policy run, with its later half as the completion: there is something to score. */
-function withCompletion(example: Example): Example {
+export function withCompletion(example: Example): Example {
   if (example.completions.length > 0) return example;
   const { promptIds } = example;
   const half = Math.ceil(promptIds.length / 2);

@@ -155,7 +155,7 @@ function keyReader(tokenizer: Tokenizer, chatTemplate: string | null): (key: str
 }
 
 /** The sources as the data layer takes them; equal weights of 1 mean "all rows", as when none was given. */
-function sourcesOf(specs: readonly DatasetSpec[], shared: RunConfig["columns"]): WeightedSource[] {
+export function sourcesOf(specs: readonly DatasetSpec[], shared: RunConfig["columns"]): WeightedSource[] {
   const weighted = specs.some((spec) => spec.weight !== 1);
   return specs.map((spec) => {
     const columns = spec.columns ?? shared;

@@ -91,7 +91,15 @@ export function roundingNoise(
     return differenceOf(before, outputsOf(written.model, scored));
   }
   const written = loadLike(model, directory, { device, dtype: "float32", copy: true });
-  const names = roundedTensors(model, dtype);
+  return noiseOf(written, roundedTensors(model, dtype), { dtype, ...scored });
+}
+
+/** How far the log-probs of `written` (float32, of separate memory, moved for good) go when its weights of these names do. */
+export function noiseOf(
+  written: HeadedModel,
+  names: ReadonlySet<string>,
+  { dtype, ...scored }: Pick<RoundingCheck, "batches" | "numerics" | "dtype">,
+): LogpDifference {
   const before = outputsOf(written, scored);
   const weights = modelParameters(written).filter(({ name }) => names.has(name));
   seeded(1, () => {

@@ -1,0 +1,167 @@
+/** What a GGUF file says of the tokenizer: tokens with their types, merges or scores, special tokens, how texts are cut, templates. */
+import { join } from "node:path";
+import { FormatError } from "../base/errors.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { isJsonObject, type JsonObject, readTokenizerFiles } from "../text/tokenizer-files.ts";
+import { pieceScores, spacePrefix } from "./piece-scores.ts";
+import { preTokenizerName } from "./pre-tokenizer.ts";
+import { type EndTokens, endKeys } from "./special-tokens.ts";
+import { bool, type GgufValue, string, strings } from "./values.ts";
+
+/** What decides the vocabulary of a file. */
+export interface VocabularySource {
+  tokenizer: Tokenizer;
+  config: ModelConfig;
+  /** Rows of the embedding. */
+  rows: number;
+  ends: EndTokens;
+  /** The chat template that the model was trained with, and others by name; null: none. */
+  template: { text: string; named: Readonly<Record<string, string>> } | null;
+}
+
+/** The keys, and what a user should know of them. */
+export interface Vocabulary {
+  keys: Map<string, GgufValue>;
+  /** Tokens of the file: rows that the embedding keeps. */
+  tokens: number;
+  notes: string[];
+}
+
+/** Types of tokens in a GGUF file. */
+const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+/**
+ * The vocabulary of a model for llama.cpp.
+ *
+ * @throws {FormatError} for a tokenizer that llama.cpp would not compute the same ids with
+ */
+export function vocabularyOf(source: VocabularySource): Vocabulary {
+  const { tokenizer, ends, template } = source;
+  const file = join(tokenizer.directory, "tokenizer.json");
+  const { tokenizer: json } = readTokenizerFiles(tokenizer.directory);
+  refuseModel(json, file);
+  const model = json["model"] as JsonObject;
+  const isSpm = model["byte_fallback"] === true;
+  const listed = listTokens(source, isSpm);
+  const notes: string[] = [];
+  const keys = new Map<string, GgufValue>();
+  if (isSpm) {
+    const prefix = spacePrefix(json, file);
+    if (prefix === "first") notes.push(firstOnly);
+    const scores = pieceScores(new Set(Object.keys(model["vocab"] as JsonObject)), mergesOf(model), file);
+    keys.set("tokenizer.ggml.add_space_prefix", bool(prefix === "always"));
+    keys.set("tokenizer.ggml.model", string("llama"));
+    keys.set("tokenizer.ggml.pre", string("default"));
+    keys.set("tokenizer.ggml.tokens", strings(listed.texts));
+    keys.set("tokenizer.ggml.scores", {
+      type: "float32s",
+      value: listed.texts.map((text, id) => (listed.types[id] === types.normal ? (scores.get(text) ?? -scores.size) : 0)),
+    });
+  } else {
+    keys.set("tokenizer.ggml.add_space_prefix", bool(false));
+    keys.set("tokenizer.ggml.model", string("gpt2"));
+    keys.set("tokenizer.ggml.pre", string(preTokenizerName(json, file)));
+    keys.set("tokenizer.ggml.tokens", strings(listed.texts));
+  }
+  keys.set("tokenizer.ggml.token_type", { type: "int32s", value: listed.types });
+  if (!isSpm) keys.set("tokenizer.ggml.merges", strings(mergesOf(model).map((pair) => pair.join(" "))));
+  for (const [key, value] of endKeys(source, ends)) keys.set(key, value);
+  for (const [key, value] of Object.entries(addedAround(tokenizer))) keys.set(key, bool(value));
+  for (const [key, value] of templateKeys(template)) keys.set(key, value);
+  return { keys, tokens: listed.texts.length, notes };
+}
+
+const firstOnly =
+  "The tokenizer writes a space in front of a text and not behind a special token. llama.cpp does both or neither, and is told neither: " +
+  "chats have the same tokens, a text without a chat template lacks the space.";
+
+/** Kinds of models, and settings of theirs, that change ids in ways llama.cpp does not have. */
+function refuseModel(json: JsonObject, file: string): void {
+  const model = isJsonObject(json["model"]) ? json["model"] : {};
+  const refuse = (what: string): never => {
+    throw new FormatError(
+      `${file}: expected a tokenizer that llama.cpp can compute (BPE), got ${what}. No GGUF file is written.`,
+    );
+  };
+  if (model["type"] !== "BPE" || !isJsonObject(model["vocab"])) refuse(`a ${String(model["type"])} model`);
+  for (const key of ["dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
+    if (model[key]) refuse(`a model with ${key} ${JSON.stringify(model[key])}`);
+  }
+  const added = Array.isArray(json["added_tokens"]) ? json["added_tokens"].filter(isJsonObject) : [];
+  for (const token of added) {
+    const flag = ["lstrip", "rstrip", "single_word"].find((name) => token[name] === true);
+    if (flag !== undefined) refuse(`the added token ${JSON.stringify(token["content"])} with ${flag}`);
+  }
+}
+
+function mergesOf(model: JsonObject): [string, string][] {
+  const merges = model["merges"];
+  return (Array.isArray(merges) ? merges : []).map((merge) => {
+    const [left = "", right = ""] = typeof merge === "string" ? merge.split(" ") : (merge as string[]);
+    return [left, right];
+  });
+}
+
+/** Texts and types of all tokens, by id. Rows without a token are filled up, but for Gemma's, which are cut. */
+function listTokens(
+  { tokenizer, config, rows, ends }: VocabularySource,
+  isSpm: boolean,
+): { texts: string[]; types: number[] } {
+  const count = config.family === "gemma3" ? Math.min(rows, tokenizer.vocabSize) : rows;
+  const added = new Map(tokenizer.addedTokens.map((token) => [token.id, token]));
+  const texts: string[] = [];
+  const kinds: number[] = [];
+  for (let id = 0; id < count; id++) {
+    const token = added.get(id);
+    const text = token?.text ?? tokenizer.tokenText(id);
+    if (text === null) {
+      texts.push(`[PAD${id}]`);
+      kinds.push(types.unused);
+    } else if (token !== undefined) {
+      const isControl = token.isSpecial || ends.ids.has(id) || looksSpecial(text);
+      const isUnknown = isSpm && text === tokenizer.unkToken;
+      kinds.push(isUnknown ? types.unknown : isControl ? types.control : types.userDefined);
+      texts.push(isSpm && !isControl ? text.replaceAll("▁", " ") : text);
+    } else {
+      kinds.push(isSpm && /^<0x[0-9A-F]{2}>$/.test(text) ? types.byte : types.normal);
+      texts.push(text);
+    }
+  }
+  return { texts, types: kinds };
+}
+
+/** Added tokens that a tokenizer does not call special and llama.cpp's converter does: control tokens do not print. */
+function looksSpecial(text: string): boolean {
+  return /^<\|.*\|>$|^<｜.*｜>$|^<unused.*>$/s.test(text) || ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].includes(text);
+}
+
+/**
+ * Whether the tokenizer puts its beginning-of-sequence token in front of a text, and its end behind it.
+ *
+ * @throws {FormatError} for other tokens
+ */
+function addedAround(tokenizer: Tokenizer): Record<string, boolean> {
+  const bare = tokenizer.encode("a", { addSpecialTokens: false });
+  const full = tokenizer.encode("a", { addSpecialTokens: true });
+  const { bosTokenId: bos, eosTokenId: eos } = tokenizer;
+  const bosAdded = bos !== null && full[0] === bos && full.length > bare.length;
+  const eosAdded = eos !== null && full.at(-1) === eos && full.length > bare.length + (bosAdded ? 1 : 0);
+  const expected = [...(bosAdded ? [bos] : []), ...bare, ...(eosAdded ? [eos] : [])];
+  if (String(expected) !== String(full)) {
+    throw new FormatError(
+      `${tokenizer.directory}: the tokenizer writes the tokens ${full.join(", ")} for a text of the tokens ${bare.join(", ")}; llama.cpp ` +
+        "adds no other than bos_token in front and eos_token behind. No GGUF file is written.",
+    );
+  }
+  return { "tokenizer.ggml.add_bos_token": bosAdded, "tokenizer.ggml.add_eos_token": eosAdded };
+}
+
+function templateKeys(template: VocabularySource["template"]): [string, GgufValue][] {
+  if (template === null) return [];
+  const named = Object.entries(template.named);
+  const keys: [string, GgufValue][] = [["tokenizer.chat_template", string(template.text)]];
+  if (named.length > 0) keys.push(["tokenizer.chat_templates", strings(named.map(([name]) => name))]);
+  for (const [name, text] of named) keys.push([`tokenizer.chat_template.${name}`, string(text)]);
+  return keys;
+}

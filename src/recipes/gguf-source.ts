@@ -1,0 +1,67 @@
+/** What a GGUF file is made of: a run with what it was trained with, or a model directory. */
+import { existsSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { ConfigError, FileError } from "../base/errors.ts";
+import { isFolder } from "../base/open-file.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
+import { readSealed } from "../base/sealed.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { resolveModelDirectory } from "../hub/hub-model.ts";
+import { type RunPaths, runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
+
+/** Where weights, tokenizer and template come from. */
+export interface GgufOrigin {
+  /** Directories. */
+  model: string;
+  adapter: string | null;
+  /** The run, its model a directory; null for a model. */
+  run: RunConfig | null;
+  /** Its name in the file. */
+  name: string;
+}
+
+/**
+ * The model of a run, or the model in a directory or of a hub id with an adapter.
+ *
+ * @throws {ConfigError} for a run and an adapter
+ * @throws {FileError} for a run that has exported nothing
+ */
+export async function ggufOrigin(
+  source: string,
+  adapter: string | null,
+  onPhase: PhaseListener,
+): Promise<GgufOrigin> {
+  const name = basename(resolve(source));
+  const paths = runPaths(source);
+  if (existsSync(paths.runJson)) {
+    if (adapter === null) return { ...(await originOfRun(paths, onPhase)), name };
+    throw new ConfigError(
+      `${source} is a run, which has its own adapter or model: expected no --adapter. Give the base model instead of the run to ` +
+        "export another adapter with it.",
+    );
+  }
+  const search = { onPhase };
+  return {
+    model: await resolveModelDirectory(source, search),
+    adapter: adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" }),
+    run: null,
+    name,
+  };
+}
+
+async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
+  const { config } = readRunJson(paths.runJson);
+  const hasAdapter = isFolder(paths.adapter);
+  if (!hasAdapter && !isFolder(paths.model)) {
+    throw new FileError(
+      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Let it finish (preftune train ` +
+        "--resume), or export the model of a checkpoint's directory.",
+    );
+  }
+  if (!hasAdapter) return { model: paths.model, adapter: null, run: { ...config, model_name_or_path: paths.model } };
+  const pinned = `${paths.dir}/models.json`;
+  const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
+  const model = await resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, { onPhase });
+  return { model, adapter: paths.adapter, run: { ...config, model_name_or_path: model } };
+}

@@ -1,0 +1,111 @@
+/** A model's GGUF file: written from the model, then scored from its own numbers. Of both models one is in memory at a time. */
+import type { ModelConfig } from "../formats/model-config.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { architectureOf } from "../gguf/architecture.ts";
+import { modelKeys } from "../gguf/model-keys.ts";
+import { readGguf, requireSame } from "../gguf/read.ts";
+import type { EndTokens } from "../gguf/special-tokens.ts";
+import { planTensors, ropeFactorsName, type TensorPlan } from "../gguf/tensors.ts";
+import type { WrittenType } from "../gguf/types.ts";
+import type { GgufKeys } from "../gguf/values.ts";
+import { type VocabularySource, vocabularyOf } from "../gguf/vocabulary.ts";
+import { type GgufSource, writeGguf } from "../gguf/write.ts";
+import { embeddingName } from "../formats/checkpoint-names.ts";
+import { loadModel } from "../models/load.ts";
+import { mergedTensors } from "../models/save.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { scope } from "../torch/index.ts";
+import type { GgufScores } from "./gguf-gate.ts";
+import { ggufSources, modelOfGguf } from "./gguf-tensors.ts";
+import { outputsOf } from "./logp-difference.ts";
+import { noiseOf, roundedTensors } from "./rounding.ts";
+
+/** What a file is made of. */
+export interface GgufModel {
+  /** Directories. */
+  model: string;
+  adapter: string | null;
+  name: string;
+  tokenizer: Tokenizer;
+  ends: EndTokens;
+  template: VocabularySource["template"];
+  /** Identifier of the licence; null: unknown. */
+  license: string | null;
+  type: WrittenType;
+  device: string;
+  /** Rows that are scored before and after. */
+  batches: readonly MicroBatch[];
+}
+
+/** What was written. */
+export interface WrittenGguf {
+  config: ModelConfig;
+  keys: GgufKeys;
+  plans: readonly TensorPlan[];
+  tensors: readonly GgufSource[];
+  type: WrittenType;
+  device: string;
+  batches: readonly MicroBatch[];
+  /** Log-probs by the model. */
+  want: readonly Float32Array[];
+  /** Names in the checkpoint of the tensors that rounding changed. */
+  rounded: ReadonlySet<string>;
+  notes: readonly string[];
+}
+
+const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
+const halves = { f16: "float16", bf16: "bfloat16" } as const;
+
+function halfOf(type: WrittenType): "float16" | "bfloat16" | null {
+  return type === "f16" || type === "bf16" ? halves[type] : null;
+}
+
+/**
+ * Writes the model, with its adapter merged, to `path`, which must not exist.
+ *
+ * @throws {FormatError} for a model or tokenizer that llama.cpp would compute otherwise
+ */
+export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
+  using _ = scope();
+  const { type, device, batches, adapter } = given;
+  const model = loadModel(given.model, { device, dtype: "float32", adapter });
+  const { config } = model;
+  const architecture = architectureOf(config);
+  const merged = mergedTensors(model);
+  const rows = merged.find(({ name }) => name === embeddingName)?.shape[0] ?? config.vocabSize;
+  const vocabulary = vocabularyOf({ ...given, config, rows });
+  const plans = planTensors(merged, architecture, { type, rows: vocabulary.tokens });
+  const { name, license } = given;
+  const keys = modelKeys({ name, license, type }, config, architecture, vocabulary.keys);
+  const { ropeFactors } = architecture;
+  const factors: GgufSource[] =
+    ropeFactors === null
+      ? []
+      : [{ name: ropeFactorsName, type: "f32", shape: [ropeFactors.length], bytes: () => [bytesOf(ropeFactors)] }];
+  const tensors = [...factors, ...ggufSources(plans, merged)];
+  const want = outputsOf(model, { batches, numerics });
+  writeGguf(path, keys, tensors);
+  const half = halfOf(type);
+  const moved = half === null ? new Set<string>() : roundedTensors(model, half);
+  const rounded = new Set(plans.filter((plan) => plan.type === type && moved.has(plan.from)).map(({ from }) => from));
+  const { notes } = vocabulary;
+  return { config, keys, plans, tensors, type, device, batches, want, rounded, notes };
+}
+
+function bytesOf(numbers: Float32Array): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}
+
+/** Scores the rows by the numbers in the file at `path`. @throws {FormatError} if the file is not as it was written */
+export function scoreGguf(path: string, written: WrittenGguf): GgufScores {
+  using _ = scope();
+  const { batches, want, type, plans } = written;
+  const file = readGguf(path);
+  requireSame(file, written);
+  const model = modelOfGguf(file, plans, written);
+  const got = outputsOf(model, { batches, numerics });
+  const dtype = halfOf(type);
+  const rounding = dtype === null ? null : noiseOf(model, written.rounded, { batches, numerics, dtype });
+  return { batches, want, got, rounding };
+}
