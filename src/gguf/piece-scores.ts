@@ -77,7 +77,7 @@ export function pieceScores(
   for (const [left, right] of merges) {
     const made = left + right;
     if (made !== last && scores.has(made)) refuseScores(file, made, "its merges do not stand together");
-    scores.set(made, scores.get(made) ?? -scores.size);
+    scores.set(made, scores.get(made) ?? 0 - scores.size);
     ways.set(made, (ways.get(made) ?? 0) + 1);
     last = made;
   }

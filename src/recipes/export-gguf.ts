@@ -74,7 +74,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   });
   await using text = await textOf(origin);
   const ends = await endTokensOf(text);
-  const batches = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
+  const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
   const license = licenseOf(origin.model);
   const content = modelfileText({
     file: basename(output),
@@ -87,7 +87,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   try {
     onWrite();
     const written = writeGgufModel(temporary, {
-      ...{ ...origin, ...text, ends, device, batches, type },
+      ...{ ...origin, ...text, ends, device, type, ...rows },
       license: license.name,
       template: templateOf(origin, text),
     });

@@ -20,15 +20,23 @@ import { randomExamples } from "./merge.ts";
 /** Rows that are re-scored at most. */
 const mostRows = 64;
 
-/** The held-out rows of `data`, else those of the run, else random tokens: a batch each. */
+/** Rows to score, a batch each. */
+export interface GateRows {
+  batches: MicroBatch[];
+  /** Whether pairs of answers in them are pairs that somebody chose from. */
+  arePairs: boolean;
+}
+
+/** The held-out rows of `data`, else those of the run, else random tokens. */
 export async function ggufBatches(
   { model, run }: GgufOrigin,
   data: string | null,
   { config, onPhase }: { config: ModelConfig; onPhase: PhaseListener },
-): Promise<MicroBatch[]> {
+): Promise<GateRows> {
   const selection = selectionOf(model, run, data);
   const examples = selection === null ? randomExamples(config) : await heldOut(selection, onPhase);
-  return examples.map((example, i) => ({ packed: packExamples([example]), indices: [i] }));
+  const batches = examples.map((example, i) => ({ packed: packExamples([example]), indices: [i] }));
+  return { batches, arePairs: selection !== null };
 }
 
 function selectionOf(model: string, run: RunConfig | null, data: string | null): DataSelection | null {

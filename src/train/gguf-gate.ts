@@ -25,6 +25,8 @@ export interface GgufMeasure extends LogpDifference {
 /** Scores of the gate's rows, by the model and by the file. */
 export interface GgufScores {
   batches: readonly MicroBatch[];
+  /** Whether two answers of a row are a chosen and a rejected one. */
+  arePairs: boolean;
   /** Log-probs of the tokens of each completion. */
   want: readonly Float32Array[];
   got: readonly Float32Array[];
@@ -40,7 +42,7 @@ export interface GgufScores {
  */
 export function judgeGguf(
   type: WrittenType | "q4_k_m",
-  { batches, want, got, rounding }: GgufScores,
+  { batches, arePairs, want, got, rounding }: GgufScores,
   { tolerance, output }: { tolerance: number; output: string },
 ): GgufMeasure {
   const difference = differenceOf(want, got);
@@ -54,7 +56,7 @@ export function judgeGguf(
         `${allowed.toExponential(2)}. It was not written.`,
     );
   }
-  const [before, after] = [figuresOf(batches, want), figuresOf(batches, got)];
+  const [before, after] = arePairs ? [figuresOf(batches, want), figuresOf(batches, got)] : [null, null];
   return { ...difference, rounding, pairs: before === null || after === null ? null : { before, after } };
 }
 

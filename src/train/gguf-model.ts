@@ -36,17 +36,16 @@ export interface GgufModel {
   device: string;
   /** Rows that are scored before and after. */
   batches: readonly MicroBatch[];
+  /** Whether two answers of a row are a chosen and a rejected one. */
+  arePairs: boolean;
 }
 
 /** What was written. */
-export interface WrittenGguf {
+export interface WrittenGguf extends Pick<GgufModel, "type" | "device" | "batches" | "arePairs"> {
   config: ModelConfig;
   keys: GgufKeys;
   plans: readonly TensorPlan[];
   tensors: readonly GgufSource[];
-  type: WrittenType;
-  device: string;
-  batches: readonly MicroBatch[];
   /** Log-probs by the model. */
   want: readonly Float32Array[];
   /** Names in the checkpoint of the tensors that rounding changed. */
@@ -68,7 +67,7 @@ function halfOf(type: WrittenType): "float16" | "bfloat16" | null {
  */
 export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   using _ = scope();
-  const { type, device, batches, adapter } = given;
+  const { type, device, batches, arePairs, adapter } = given;
   const model = loadModel(given.model, { device, dtype: "float32", adapter });
   const { config } = model;
   const architecture = architectureOf(config);
@@ -90,7 +89,7 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const moved = half === null ? new Set<string>() : roundedTensors(model, half);
   const rounded = new Set(plans.filter((plan) => plan.type === type && moved.has(plan.from)).map(({ from }) => from));
   const { notes } = vocabulary;
-  return { config, keys, plans, tensors, type, device, batches, want, rounded, notes };
+  return { config, keys, plans, tensors, type, device, batches, arePairs, want, rounded, notes };
 }
 
 function bytesOf(numbers: Float32Array): Uint8Array {
@@ -100,12 +99,12 @@ function bytesOf(numbers: Float32Array): Uint8Array {
 /** Scores the rows by the numbers in the file at `path`. @throws {FormatError} if the file is not as it was written */
 export function scoreGguf(path: string, written: WrittenGguf): GgufScores {
   using _ = scope();
-  const { batches, want, type, plans } = written;
+  const { batches, arePairs, want, type, plans } = written;
   const file = readGguf(path);
   requireSame(file, written);
   const model = modelOfGguf(file, plans, written);
   const got = outputsOf(model, { batches, numerics });
   const dtype = halfOf(type);
   const rounding = dtype === null ? null : noiseOf(model, written.rounded, { batches, numerics, dtype });
-  return { batches, want, got, rounding };
+  return { batches, arePairs, want, got, rounding };
 }
