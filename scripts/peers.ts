@@ -1,6 +1,6 @@
 /**
- * `npm run peers [-- --bench] [-- --eval]`: the Python libraries that tests and benchmarks compare with (python-peers.ts);
- * `--bench` adds TRL, `--eval` lm-eval. `npm test` installs them by itself. In place already: nothing is done.
+ * `npm run peers [-- --bench] [-- --eval] [-- --gguf]`: the Python libraries that tests and benchmarks compare with (python-peers.ts);
+ * `--bench` adds TRL, `--eval` lm-eval, `--gguf` gguf-py and llama.cpp. `npm test` installs them by itself. In place already: nothing is done.
  */
 import { parseArgs } from "node:util";
 import { PreftuneError } from "../src/base/errors.ts";
@@ -9,7 +9,7 @@ import { ensurePeers } from "./python-peers.ts";
 const flag = { type: "boolean", default: false } as const;
 
 try {
-  await ensurePeers(parseArgs({ options: { bench: flag, eval: flag } }).values);
+  await ensurePeers(parseArgs({ options: { bench: flag, eval: flag, gguf: flag } }).values);
 } catch (error) {
   if (!(error instanceof PreftuneError)) throw error;
   process.stderr.write(`preftune: ${error.message}\n`);

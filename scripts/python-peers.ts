@@ -1,6 +1,7 @@
 /**
  * The Python environments that tests and benchmarks compare with, at pinned versions: `.preftune/peers` with transformers and
- * PEFT, and TRL if asked for; `.preftune/peers-eval` beside it with EleutherAI's lm-eval on the same packages.
+ * PEFT, and TRL if asked for; `.preftune/peers-eval` beside it with EleutherAI's lm-eval on the same packages; and
+ * `.preftune/peers-gguf` with gguf-py and, as npm packages, llama.cpp (`llama-peer.ts`).
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,10 +11,13 @@ import { findProgram } from "../src/setup/path-search.ts";
 import { stateFolder } from "../src/setup/places.ts";
 import { pinnedTorch } from "../src/setup/version.ts";
 import { runWithProgress } from "../src/terminal/run-with-progress.ts";
+import { llamaPackages } from "./llama-peer.ts";
 
 const checkPeers = ["transformers==5.23.0", "peft==0.21.2"];
 const benchPeers = ["trl==1.16.0", "accelerate==1.15.0", "datasets==5.2.0"];
 const evalPeers = ["lm-eval[api]==0.4.13", "datasets==5.2.0", "accelerate==1.15.0"];
+
+const ggufPeers = ["gguf==0.19.0"];
 
 async function step(title: string, program: string, args: string[]): Promise<void> {
   const { status, output } = await runWithProgress(title, program, args);
@@ -53,6 +57,18 @@ async function installEval(folder: string, peers: string): Promise<void> {
   await step(`installing ${evalPeers.join(", ")}`, inside, [...pip, ...evalPeers, ...checkPeers]);
 }
 
+/** gguf-py, and llama.cpp's prebuilt library where there is one for this platform. No package runs a script. */
+async function installGguf(folder: string, packages: string[]): Promise<void> {
+  const inside = await environment(folder);
+  await step(`installing ${ggufPeers.join(", ")}`, inside, [...pip, ...ggufPeers]);
+  if (packages.length === 0) return;
+  writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
+  const options = ["--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--prefix", folder];
+  const npm = findProgram("npm");
+  if (npm === null) throw new ConfigError("npm is not on the path. Install Node with npm.");
+  await step(`installing ${packages.join(", ")}`, npm, ["install", ...options, ...packages]);
+}
+
 /**
  * Runs `install` unless `folder` holds what is wanted. Its stamp is written last: an environment whose making was
  * interrupted is never taken for a finished one.
@@ -71,16 +87,21 @@ async function ensure(folder: string, wanted: string, install: () => Promise<voi
 /**
  * Installs what is not in place yet.
  *
- * @param more - `bench`: TRL as well; `eval`: lm-eval as well
+ * @param more - `bench`: TRL as well; `eval`: lm-eval as well; `gguf`: gguf-py and llama.cpp as well
  * @throws {PreftuneError} when Python, pip or the package index fail, with their words
  */
-export async function ensurePeers(more: { bench: boolean; eval: boolean }): Promise<void> {
+export async function ensurePeers(more: { bench: boolean; eval: boolean; gguf: boolean }): Promise<void> {
   const peers = join(stateFolder(), "peers");
   const packages = more.bench ? [...checkPeers, ...benchPeers] : checkPeers;
   const wanted = [`torch==${pinnedTorch}`, ...packages].join("\n");
   await ensure(peers, wanted, () => installPeers(peers, packages));
-  if (!more.eval) return;
-  const folder = join(stateFolder(), "peers-eval");
-  const beside = [...evalPeers, ...checkPeers].join("\n");
-  await ensure(folder, beside, () => installEval(folder, peers));
+  if (more.eval) {
+    const folder = join(stateFolder(), "peers-eval");
+    const beside = [...evalPeers, ...checkPeers].join("\n");
+    await ensure(folder, beside, () => installEval(folder, peers));
+  }
+  if (!more.gguf) return;
+  const folder = join(stateFolder(), "peers-gguf");
+  const llama = llamaPackages();
+  await ensure(folder, [...ggufPeers, ...llama].join("\n"), () => installGguf(folder, llama));
 }

@@ -26,11 +26,11 @@ const { values, positionals } = parseArgs({
 /** Without them the tests that compare with Python's libraries skip, each with its reason. */
 async function installPeers(): Promise<void> {
   try {
-    await ensurePeers({ bench: false, eval: true });
+    await ensurePeers({ bench: false, eval: true, gguf: true });
   } catch (error) {
     if (!(error instanceof PreftuneError)) throw error;
     process.stdout.write(
-      `${error.message}\nThe tests that compare with Python's libraries are skipped. npm run peers -- --eval tries again.\n`,
+      `${error.message}\nThe tests that compare with Python's libraries are skipped. npm run peers -- --eval --gguf tries again.\n`,
     );
   }
 }

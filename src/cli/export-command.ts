@@ -20,15 +20,14 @@ interface CliOptions extends DeviceOptions {
 
 /** Adds `export` and its commands to `preftune`. */
 export function addExportCommand(preftune: Command): void {
-  preftune
-    .command("export")
-    .description("write a trained model in another format")
-    .addCommand(ggufCommand());
+  preftune.command("export").description("write a trained model in another format").addCommand(ggufCommand());
 }
 
 function ggufCommand(): Command {
   const command = new Command("gguf")
-    .description("a GGUF file for llama.cpp and a Modelfile for Ollama, once the file scores rows as the model does")
+    .description(
+      "a GGUF file for llama.cpp and a Modelfile for Ollama, once the file scores rows as the model does",
+    )
     .argument("<run-or-model>", "directory of a finished run; or of a Hugging Face model, or its hub id")
     .option("--adapter <dir>", "PEFT adapter directory or hub id to merge into a model")
     .addOption(
@@ -38,7 +37,10 @@ function ggufCommand(): Command {
     )
     .requiredOption("--output <file>", "the GGUF file; the Modelfile stands beside it")
     .option("--replace", "replace files that are there, once the new one is complete and checked")
-    .option("--data <file>", "preference rows for the check; default: a run's held-out rows, else random tokens")
+    .option(
+      "--data <file>",
+      "preference rows for the check; default: a run's held-out rows, else random tokens",
+    )
     .option("--tolerance <nats>", "largest difference of a token's log-prob, f32", positiveNumber, 1e-4)
     .option(
       "--num-ctx <tokens>",
@@ -77,7 +79,7 @@ function ggufCommand(): Command {
 }
 
 /** What was written, what was measured, and what comes next. */
-export function exportText(result: ExportGgufResult): string {
+function exportText(result: ExportGgufResult): string {
   const { path, type, bytes, tokens, maxDifference, meanDifference, modelfile, notes } = result;
   const lines = [
     `${path} (${type}, ${formatBytes(bytes)}): re-scored ${tokens} tokens from the file, largest difference ` +

@@ -131,7 +131,11 @@ function slidingPeriod(config: ModelConfig): Record<string, GgufValue> {
   const first = layerKinds.indexOf("full");
   const period = first < 0 ? layerKinds.length + 1 : first + 1;
   const isRegular = layerKinds.every((kind, i) => (kind === "full") === ((i + 1) % period === 0));
-  if (!isRegular) refuse(config, `has the layers ${layerKinds.join(", ")}, where full ones do not come at every n-th place`);
+  if (!isRegular)
+    refuse(
+      config,
+      `has the layers ${layerKinds.join(", ")}, where full ones do not come at every n-th place`,
+    );
   return { "attention.sliding_window_pattern": uint32(period) };
 }
 

@@ -13,7 +13,15 @@ test("the first piece that merges make has the highest score, and each its own",
     ["t", "h"],
   ];
   const scores = pieceScores(vocabulary, merges, "tokenizer.json");
-  assert.deepEqual([...scores], [["▁t", 0], ["he", -1], ["▁the", -2], ["th", -3]]);
+  assert.deepEqual(
+    [...scores],
+    [
+      ["▁t", 0],
+      ["he", -1],
+      ["▁the", -2],
+      ["th", -3],
+    ],
+  );
 });
 
 test("merges that no scores stand for are refused", () => {
@@ -23,14 +31,23 @@ test("merges that no scores stand for are refused", () => {
     ["t", "h"],
   ];
   assert.throws(() => pieceScores(vocabulary, some, "tokenizer.json"), /"▁the".*not all ways/);
-  const apart: [string, string][] = [["a", "bc"], ["x", "y"], ["ab", "c"]];
+  const apart: [string, string][] = [
+    ["a", "bc"],
+    ["x", "y"],
+    ["ab", "c"],
+  ];
   assert.throws(() => pieceScores(new Set(["a"]), apart, "tokenizer.json"), /"abc".*stand together/);
 });
 
 test("where a space is put in front, by the forms of published files", () => {
   const replace = { type: "Replace", pattern: { String: " " }, content: "▁" };
   const prepend = { type: "Prepend", prepend: "▁" };
-  const metaspace = (prepend_scheme: string) => ({ type: "Metaspace", replacement: "▁", prepend_scheme, split: false });
+  const metaspace = (prepend_scheme: string) => ({
+    type: "Metaspace",
+    replacement: "▁",
+    prepend_scheme,
+    split: false,
+  });
   const cut = { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" };
   const of = (normalizer: object | null, pre_tokenizer: object | null) =>
     spacePrefix({ normalizer, pre_tokenizer }, "tokenizer.json");

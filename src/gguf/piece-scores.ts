@@ -56,7 +56,8 @@ function normalizerOf(part: JsonObject): string {
 function beforeOf(part: JsonObject): string {
   // behind the normalizer there is no space left to cut at
   if (part["type"] === "Split" && patternOf(part) === " ") return "cut";
-  const isMetaspace = part["type"] === "Metaspace" && part["replacement"] === space && part["split"] === false;
+  const isMetaspace =
+    part["type"] === "Metaspace" && part["replacement"] === space && part["split"] === false;
   if (!isMetaspace) return "unknown";
   return part["add_prefix_space"] === false ? "never" : String(part["prepend_scheme"] ?? "always");
 }
@@ -82,7 +83,9 @@ export function pieceScores(
     last = made;
   }
   for (const piece of vocabulary) {
-    const all = splitsOf(piece).filter(([left, right]) => vocabulary.has(left) && vocabulary.has(right)).length;
+    const all = splitsOf(piece).filter(
+      ([left, right]) => vocabulary.has(left) && vocabulary.has(right),
+    ).length;
     if (all !== (ways.get(piece) ?? 0)) refuseScores(file, piece, "its merges are not all ways to make it");
   }
   return scores;

@@ -18,22 +18,33 @@ const published: [string, object, boolean, string][] = [
   ["Llama 3", sequence(split(llama3), byteLevel(false)), true, "llama-bpe"],
   ["OLMo 2, Phi-4", sequence(split(llama3), byteLevel(false)), false, "dbrx"],
   ["Qwen", sequence(split(qwen2), byteLevel(false)), false, "qwen2"],
-  ["Phi-4-mini", sequence({ ...split(o200k), behavior: "Removed", invert: true }, byteLevel(false)), false, "gpt-4o"],
+  [
+    "Phi-4-mini",
+    sequence({ ...split(o200k), behavior: "Removed", invert: true }, byteLevel(false)),
+    false,
+    "gpt-4o",
+  ],
   ["Mistral Nemo", sequence(split(tekken), byteLevel(false)), true, "tekken"],
 ];
 
 test("the names of published tokenizers", () => {
-  for (const [what, pre_tokenizer, ignore_merges, name] of published) {
-    const json = { normalizer: null, pre_tokenizer, model: { ignore_merges } };
+  for (const [what, preTokenizer, ignoreMerges, name] of published) {
+    const json = { normalizer: null, pre_tokenizer: preTokenizer, model: { ignore_merges: ignoreMerges } };
     assert.equal(preTokenizerName(json, "tokenizer.json"), name, what);
   }
 });
 
 test("what llama.cpp would cut otherwise is refused, with what it is", () => {
   const refused: [object, RegExp][] = [
-    [{ pre_tokenizer: sequence(split(qwen2.replace("\\p{N}|", "\\p{N}{1,2}|")), byteLevel(false)) }, /\{1,2\}/],
+    [
+      { pre_tokenizer: sequence(split(qwen2.replace("\\p{N}|", "\\p{N}{1,2}|")), byteLevel(false)) },
+      /\{1,2\}/,
+    ],
     [{ pre_tokenizer: { type: "ByteLevel", add_prefix_space: true, use_regex: true } }, /add_prefix_space/],
-    [{ pre_tokenizer: sequence(split(qwen2), byteLevel(false)), model: { ignore_merges: true } }, /ignore_merges/],
+    [
+      { pre_tokenizer: sequence(split(qwen2), byteLevel(false)), model: { ignore_merges: true } },
+      /ignore_merges/,
+    ],
     [{ pre_tokenizer: sequence(split(qwen2)) }, /Split/],
     [{ normalizer: { type: "Lowercase" }, pre_tokenizer: byteLevel(true) }, /Lowercase/],
     [{ pre_tokenizer: null }, /null/],

@@ -93,7 +93,6 @@ function stepOf(part: JsonObject): string {
 function splitOf(part: JsonObject): string {
   const { pattern, behavior, invert } = part as Record<string, unknown>;
   const expression = isJsonObject(pattern) ? pattern["Regex"] : null;
-  const isWhole =
-    (behavior === "Isolated" && invert !== true) || (behavior === "Removed" && invert === true);
+  const isWhole = (behavior === "Isolated" && invert !== true) || (behavior === "Removed" && invert === true);
   return typeof expression === "string" && isWhole ? expression : "another split";
 }

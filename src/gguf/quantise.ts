@@ -32,9 +32,9 @@ function encodeBfloat16(numbers: Float32Array): Uint8Array {
   const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
   const halves = new Uint16Array(numbers.length);
   for (let i = 0; i < bits.length; i++) {
-    const word = bits[i] as number;
-    const isNaN = (word & 0x7fff_ffff) > 0x7f80_0000;
-    halves[i] = isNaN ? (word >>> 16) | 64 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+    const word = bits[i] ?? 0;
+    const hasNoValue = (word & 0x7fff_ffff) > 0x7f80_0000;
+    halves[i] = hasNoValue ? (word >>> 16) | 64 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
   return new Uint8Array(halves.buffer);
 }
@@ -58,12 +58,12 @@ function encodeBlocks(
 /** A float16 scale d, then 32 signed bytes q: d·q. Halves are rounded away from zero. */
 function encodeQ8(numbers: Float32Array, from: number, bytes: DataView, to: number): void {
   let most = 0;
-  for (let i = 0; i < size; i++) most = Math.max(most, Math.abs(numbers[from + i] as number));
+  for (let i = 0; i < size; i++) most = Math.max(most, Math.abs(numbers[from + i] ?? 0));
   const scale = Math.fround(most / 127);
   const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
   bytes.setFloat16(to, scale, true);
   for (let i = 0; i < size; i++) {
-    const x = Math.fround((numbers[from + i] as number) * inverse);
+    const x = Math.fround((numbers[from + i] ?? 0) * inverse);
     bytes.setInt8(to + 2 + i, Math.sign(x) * Math.floor(Math.abs(x) + 0.5));
   }
 }
@@ -72,14 +72,14 @@ function encodeQ8(numbers: Float32Array, from: number, bytes: DataView, to: numb
 function encodeQ4(numbers: Float32Array, from: number, bytes: DataView, to: number): void {
   let extreme = 0;
   for (let i = 0; i < size; i++) {
-    const x = numbers[from + i] as number;
+    const x = numbers[from + i] ?? 0;
     if (Math.abs(x) > Math.abs(extreme)) extreme = x;
   }
   const scale = Math.fround(extreme / -8);
   const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
   bytes.setFloat16(to, scale, true);
   const quantum = (i: number): number => {
-    const x = Math.fround(Math.fround((numbers[from + i] as number) * inverse) + 8.5);
+    const x = Math.fround(Math.fround((numbers[from + i] ?? 0) * inverse) + 8.5);
     return Math.min(15, Math.trunc(x));
   };
   for (let i = 0; i < size / 2; i++) bytes.setUint8(to + 2 + i, quantum(i) | (quantum(i + size / 2) << 4));

@@ -1,12 +1,15 @@
 /** What is written is read again, and damaged files are refused before anything is made of them. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
-import { temporaryDirectory } from "../../test/support/tiny-models.ts";
+import { after, test } from "node:test";
 import { readGguf, readNumbers, requireSame } from "./read.ts";
 import { bool, float32, type GgufValue, string, strings, uint32 } from "./values.ts";
 import { type GgufSource, writeGguf } from "./write.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "preftune-gguf-"));
+after(() => rmSync(dir, { recursive: true }));
 
 const keys = new Map<string, GgufValue>([
   ["general.architecture", string("llama")],
@@ -32,8 +35,7 @@ const source = (name: string): GgufSource => ({
 });
 
 test("keys of every type and tensors come back as they were written", () => {
-  using dir = temporaryDirectory();
-  const path = join(dir.path, "x.gguf");
+  const path = join(dir, "1.gguf");
   const tensors = [source("one"), source("two")];
   writeGguf(path, keys, tensors);
   const file = readGguf(path);
@@ -49,8 +51,7 @@ test("keys of every type and tensors come back as they were written", () => {
 });
 
 test("a source with other bytes than its shape leaves nothing", () => {
-  using dir = temporaryDirectory();
-  const path = join(dir.path, "x.gguf");
+  const path = join(dir, "2.gguf");
   const short = { ...source("one"), bytes: () => [new Uint8Array(20)] };
   assert.throws(() => writeGguf(path, keys, [short]), /takes 24 bytes, its source gave 20/);
   assert.throws(() => readGguf(path), /no such file/);
@@ -58,8 +59,7 @@ test("a source with other bytes than its shape leaves nothing", () => {
 });
 
 test("damaged files are refused", () => {
-  using dir = temporaryDirectory();
-  const path = join(dir.path, "x.gguf");
+  const path = join(dir, "3.gguf");
   writeGguf(path, keys, [source("one")]);
   const whole = readFileSync(path);
   const refused = (bytes: Uint8Array, message: RegExp): void => {
@@ -71,7 +71,7 @@ test("damaged files are refused", () => {
     bytes.writeBigUInt64LE(value, at);
     return bytes;
   };
-  refused(Buffer.from("GGML" + "x".repeat(40)), /begins with "GGML"/);
+  refused(Buffer.from(`GGML${"x".repeat(40)}`), /begins with "GGML"/);
   refused(changed(8, 2n ** 60n), /tensors: expected at most/);
   refused(changed(16, 2n ** 60n), /keys: expected at most/);
   refused(changed(24, 2n ** 60n), /a text: expected at most/);

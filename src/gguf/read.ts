@@ -8,7 +8,7 @@ import { FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { openFile } from "../base/open-file.ts";
 import { decode } from "./dequantise.ts";
-import { bytesOf, blocks, type GgufType, numelOf, typeById } from "./types.ts";
+import { blocks, bytesOf, type GgufType, numelOf, typeById } from "./types.ts";
 import { type GgufValue, valueIds } from "./values.ts";
 import { alignment } from "./write.ts";
 
@@ -77,12 +77,18 @@ export function readNumbers(
  */
 export function requireSame(
   { path, keys, tensors }: GgufFile,
-  wanted: { keys: ReadonlyMap<string, GgufValue>; tensors: readonly Pick<GgufTensor, "name" | "type" | "shape">[] },
+  wanted: {
+    keys: ReadonlyMap<string, GgufValue>;
+    tensors: readonly Pick<GgufTensor, "name" | "type" | "shape">[];
+  },
 ): void {
   const refuse = (what: string): never => {
-    throw new FormatError(`${path}: ${what} is not as it was written. Check the disk and write the file again.`);
+    throw new FormatError(
+      `${path}: ${what} is not as it was written. Check the disk and write the file again.`,
+    );
   };
-  for (const [key, value] of wanted.keys) if (!isDeepStrictEqual(keys.get(key), value)) refuse(`the key "${key}"`);
+  for (const [key, value] of wanted.keys)
+    if (!isDeepStrictEqual(keys.get(key), value)) refuse(`the key "${key}"`);
   if (keys.size !== wanted.keys.size) refuse("the number of keys");
   for (const { name, type, shape } of wanted.tensors) {
     const found = tensors.get(name);
@@ -147,7 +153,8 @@ class HeaderReader {
       keys.set(key, this.#value(key, this.#word()));
     }
     const given = keys.get("general.alignment")?.value ?? alignment;
-    if (given !== alignment) this.#refuse(`expected an alignment of ${alignment} bytes, got ${String(given)}`);
+    if (given !== alignment)
+      this.#refuse(`expected an alignment of ${alignment} bytes, got ${String(given)}`);
     return { path: this.#path, keys, tensors: this.#tensors(tensorCount) };
   }
 
@@ -159,7 +166,9 @@ class HeaderReader {
       const begin = start + offset;
       const end = begin + bytesOf(info.type, info.shape);
       if (offset % alignment !== 0 || end > this.#fileBytes) {
-        this.#refuse(`tensor "${info.name}" lies at ${begin} to ${end}, the file has ${this.#fileBytes} bytes`);
+        this.#refuse(
+          `tensor "${info.name}" lies at ${begin} to ${end}, the file has ${this.#fileBytes} bytes`,
+        );
       }
       if (tensors.has(info.name)) this.#refuse(`tensor "${info.name}" is there twice`);
       tensors.set(info.name, { ...info, begin, end });

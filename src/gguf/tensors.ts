@@ -30,10 +30,10 @@ const outside: Readonly<Record<string, string>> = {
  *
  * @throws {FormatError} for one that the architecture does not have
  */
-export function ggufName(name: string, { name: family, blockNames }: Architecture): string {
-  const block = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name);
-  const inBlock = block === null ? undefined : blockNames[block[2] as string];
-  if (block !== null && inBlock !== undefined) return `blk.${block[1]}.${inBlock}.${block[3]}`;
+function ggufName(name: string, { name: family, blockNames }: Architecture): string {
+  const [, layer, module = "", kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+  const inBlock = blockNames[module];
+  if (inBlock !== undefined) return `blk.${layer}.${inBlock}.${kind}`;
   const known = outside[name];
   if (known !== undefined) return known;
   throw new FormatError(
@@ -70,7 +70,7 @@ export function planTensors(
  * The type of a tensor in a file of `type`: vectors stay float32, as llama.cpp wants them, rows that are not whole blocks float16; in
  * files of four bits the embedding and the head have eight, as most of what the fewer bits cost is lost there.
  */
-export function typeOf(shape: readonly number[], type: WrittenType, isTable = false): WrittenType {
+function typeOf(shape: readonly number[], type: WrittenType, isTable = false): WrittenType {
   if (shape.length < 2) return "f32";
   if ((shape.at(-1) ?? 0) % blocks[type].size !== 0) return "f16";
   return type === "q4_0" && isTable ? "q8_0" : type;

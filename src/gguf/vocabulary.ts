@@ -56,7 +56,9 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
     keys.set("tokenizer.ggml.tokens", strings(listed.texts));
     keys.set("tokenizer.ggml.scores", {
       type: "float32s",
-      value: listed.texts.map((text, id) => (listed.types[id] === types.normal ? (scores.get(text) ?? -scores.size) : 0)),
+      value: listed.texts.map((text, id) =>
+        listed.types[id] === types.normal ? (scores.get(text) ?? -scores.size) : 0,
+      ),
     });
   } else {
     keys.set("tokenizer.ggml.add_space_prefix", bool(false));
@@ -110,30 +112,31 @@ function listTokens(
 ): { texts: string[]; types: number[] } {
   const count = config.family === "gemma3" ? Math.min(rows, tokenizer.vocabSize) : rows;
   const added = new Map(tokenizer.addedTokens.map((token) => [token.id, token]));
+  const typeOf = (id: number, text: string): number => {
+    const token = added.get(id);
+    if (token === undefined) return isSpm && /^<0x[0-9A-F]{2}>$/.test(text) ? types.byte : types.normal;
+    if (isSpm && text === tokenizer.unkToken) return types.unknown;
+    const isControl = token.isSpecial || ends.ids.has(id) || looksSpecial(text);
+    return isControl ? types.control : types.userDefined;
+  };
   const texts: string[] = [];
   const kinds: number[] = [];
   for (let id = 0; id < count; id++) {
-    const token = added.get(id);
-    const text = token?.text ?? tokenizer.tokenText(id);
-    if (text === null) {
-      texts.push(`[PAD${id}]`);
-      kinds.push(types.unused);
-    } else if (token !== undefined) {
-      const isControl = token.isSpecial || ends.ids.has(id) || looksSpecial(text);
-      const isUnknown = isSpm && text === tokenizer.unkToken;
-      kinds.push(isUnknown ? types.unknown : isControl ? types.control : types.userDefined);
-      texts.push(isSpm && !isControl ? text.replaceAll("▁", " ") : text);
-    } else {
-      kinds.push(isSpm && /^<0x[0-9A-F]{2}>$/.test(text) ? types.byte : types.normal);
-      texts.push(text);
-    }
+    const text = added.get(id)?.text ?? tokenizer.tokenText(id);
+    const kind = text === null ? types.unused : typeOf(id, text);
+    kinds.push(kind);
+    // a user's token is looked for in the text as it stands
+    texts.push(kind === types.userDefined ? (text ?? "").replaceAll("▁", " ") : (text ?? `[PAD${id}]`));
   }
   return { texts, types: kinds };
 }
 
 /** Added tokens that a tokenizer does not call special and llama.cpp's converter does: control tokens do not print. */
 function looksSpecial(text: string): boolean {
-  return /^<\|.*\|>$|^<｜.*｜>$|^<unused.*>$/s.test(text) || ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].includes(text);
+  return (
+    /^<\|.*\|>$|^<｜.*｜>$|^<unused.*>$/s.test(text) ||
+    ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].includes(text)
+  );
 }
 
 /**

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { FormatError, PreftuneError } from "../base/errors.ts";
 import { createFileSync, errorCode, fileFailure, writeAllSync } from "../base/file-io.ts";
 import { requireFreeBytes } from "../base/files.ts";
-import { bytesOf, blocks, type GgufType } from "./types.ts";
+import { blocks, bytesOf, type GgufType } from "./types.ts";
 import { type GgufKeys, type GgufValue, valueIds } from "./values.ts";
 
 /** A tensor to write. */
@@ -20,7 +20,7 @@ export interface GgufSource {
 export const alignment: number = 32;
 
 /** `bytes` and what is missing to the next multiple of the alignment. */
-export function aligned(bytes: number): number {
+function aligned(bytes: number): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
 
@@ -42,7 +42,13 @@ export function writeGguf(path: string, keys: GgufKeys, tensors: readonly GgufSo
     });
   } catch (cause) {
     if (errorCode(cause) === null || cause instanceof PreftuneError) throw cause;
-    throw fileFailure({ action: "write", path, cause, bytes: fileBytes, kept: "The partial file was removed." });
+    throw fileFailure({
+      action: "write",
+      path,
+      cause,
+      bytes: fileBytes,
+      kept: "The partial file was removed.",
+    });
   }
 }
 
@@ -63,108 +69,71 @@ function writeTensor(fd: number, path: string, { name, type, shape, bytes }: Ggu
 }
 
 function headerOf(path: string, keys: GgufKeys, tensors: readonly GgufSource[]): Uint8Array {
-  const out = new Parts();
-  out.raw(Buffer.from("GGUF", "latin1"));
-  out.word(3);
-  out.long(tensors.length);
-  out.long(keys.size);
-  for (const [key, value] of keys) {
-    out.text(key);
-    out.value(value);
-  }
+  const parts = [Buffer.from("GGUF", "latin1"), word(3), long(tensors.length), long(keys.size)];
+  for (const [key, value] of keys) parts.push(text(key), ...valueBytes(value));
   const names = new Set<string>();
   let offset = 0;
   for (const { name, type, shape } of tensors) {
     if (names.has(name)) throw new FormatError(`Cannot write ${path}: the tensor name "${name}" is taken.`);
     names.add(name);
-    out.text(name);
-    out.word(shape.length);
-    for (const size of [...shape].reverse()) out.long(size);
-    out.word(blocks[type].id);
-    out.long(offset);
+    const sizes = [...shape].reverse().map(long);
+    parts.push(text(name), word(shape.length), ...sizes, word(blocks[type].id), long(offset));
     offset += aligned(bytesOf(type, shape));
   }
-  return out.padded();
+  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  return Buffer.concat([...parts, Buffer.alloc(aligned(bytes) - bytes)]);
 }
 
-/** Bytes put one behind the other. */
-class Parts {
-  readonly #parts: Buffer[] = [];
-  #bytes = 0;
+function word(value: number): Buffer {
+  return Buffer.from(Uint32Array.of(value).buffer);
+}
 
-  raw(bytes: Buffer): void {
-    this.#parts.push(bytes);
-    this.#bytes += bytes.byteLength;
+function long(value: number): Buffer {
+  return Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
+}
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value, "utf8");
+  return Buffer.concat([long(bytes.byteLength), bytes]);
+}
+
+/** A value with the number of its type in front; of a list that of its members too, and how many they are. */
+function valueBytes(given: GgufValue): Buffer[] {
+  switch (given.type) {
+    case "strings":
+      return [...listHead(valueIds.string, given.value), ...given.value.map(text)];
+    case "bools":
+      return [...listHead(valueIds.bool, given.value), Buffer.from(given.value.map(Number))];
+    case "int32s":
+      return [...listHead(valueIds.int32, given.value), Buffer.from(Int32Array.from(given.value).buffer)];
+    case "uint32s":
+      return [...listHead(valueIds.uint32, given.value), Buffer.from(Uint32Array.from(given.value).buffer)];
+    case "float32s":
+      return [...listHead(valueIds.float32, given.value), Buffer.from(Float32Array.from(given.value).buffer)];
+    default:
+      return [word(valueIds[given.type]), singleBytes(given)];
   }
+}
 
-  word(value: number): void {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32LE(value);
-    this.raw(bytes);
-  }
+function listHead(of: number, list: readonly unknown[]): Buffer[] {
+  return [word(valueIds.list), word(of), long(list.length)];
+}
 
-  long(value: number): void {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64LE(BigInt(value));
-    this.raw(bytes);
-  }
-
-  text(value: string): void {
-    const bytes = Buffer.from(value, "utf8");
-    this.long(bytes.byteLength);
-    this.raw(bytes);
-  }
-
-  list(of: number, count: number): void {
-    this.word(valueIds.list);
-    this.word(of);
-    this.long(count);
-  }
-
-  value(given: GgufValue): void {
-    switch (given.type) {
-      case "strings":
-        this.list(valueIds.string, given.value.length);
-        for (const text of given.value) this.text(text);
-        return;
-      case "bools":
-        this.list(valueIds.bool, given.value.length);
-        return this.raw(Buffer.from(given.value.map(Number)));
-      case "int32s":
-        this.list(valueIds.int32, given.value.length);
-        return this.raw(Buffer.from(Int32Array.from(given.value).buffer));
-      case "uint32s":
-        this.list(valueIds.uint32, given.value.length);
-        return this.raw(Buffer.from(Uint32Array.from(given.value).buffer));
-      case "float32s":
-        this.list(valueIds.float32, given.value.length);
-        return this.raw(Buffer.from(Float32Array.from(given.value).buffer));
-      default:
-        this.word(valueIds[given.type]);
-        this.single(given);
-    }
-  }
-
-  single(given: Exclude<GgufValue, { type: `${string}s` }>): void {
-    switch (given.type) {
-      case "string":
-        return this.text(given.value);
-      case "bool":
-        return this.raw(Buffer.from([Number(given.value)]));
-      case "uint64":
-        return this.long(given.value);
-      case "uint32":
-        return this.word(given.value);
-      case "int32":
-        return this.raw(Buffer.from(Int32Array.of(given.value).buffer));
-      case "float32":
-        return this.raw(Buffer.from(Float32Array.of(given.value).buffer));
-      case "float64":
-        return this.raw(Buffer.from(Float64Array.of(given.value).buffer));
-    }
-  }
-
-  padded(): Uint8Array {
-    return Buffer.concat([...this.#parts, Buffer.alloc(aligned(this.#bytes) - this.#bytes)]);
+function singleBytes(given: Exclude<GgufValue, { type: `${string}s` }>): Buffer {
+  switch (given.type) {
+    case "string":
+      return text(given.value);
+    case "bool":
+      return Buffer.from([Number(given.value)]);
+    case "uint64":
+      return long(given.value);
+    case "uint32":
+      return word(given.value);
+    case "int32":
+      return Buffer.from(Int32Array.of(given.value).buffer);
+    case "float32":
+      return Buffer.from(Float32Array.of(given.value).buffer);
+    case "float64":
+      return Buffer.from(Float64Array.of(given.value).buffer);
   }
 }

@@ -107,7 +107,9 @@ function refuseTargets(paths: readonly string[], replace: boolean): void {
   const taken = paths.find((path) => existsSync(path));
   if (taken === undefined) return;
   if (statSync(taken).isDirectory()) {
-    throw new FileError(`${taken}: expected the path of a file to write, got a directory. Give a name ending in .gguf.`);
+    throw new FileError(
+      `${taken}: expected the path of a file to write, got a directory. Give a name ending in .gguf.`,
+    );
   }
   if (!replace) {
     throw new FileError(

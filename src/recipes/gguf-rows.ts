@@ -61,9 +61,12 @@ async function heldOut(selection: DataSelection, onPhase: PhaseListener): Promis
     if (held.length > 0) return held;
   } catch (error) {
     if (!(error instanceof FileError || error instanceof DataError)) throw error;
-    throw new ConfigError(`The rows to check the file with: ${error.message} Others can be given: --data FILE.`, {
-      cause: error,
-    });
+    throw new ConfigError(
+      `The rows to check the file with: ${error.message} Others can be given: --data FILE.`,
+      {
+        cause: error,
+      },
+    );
   }
   throw new ConfigError("No row can be used to check the file with. Give others: --data FILE.");
 }
@@ -80,7 +83,7 @@ export async function systemMessage(run: RunConfig): Promise<string | null> {
       }
     }
   } catch (error) {
-    // what cannot be read is told by the check, which reads the rows too
+    // what cannot be read is an error of the check, which reads the rows too
     if (error instanceof PreftuneError) return null;
     throw error;
   }

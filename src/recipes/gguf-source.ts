@@ -59,9 +59,12 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
         "--resume), or export the model of a checkpoint's directory.",
     );
   }
-  if (!hasAdapter) return { model: paths.model, adapter: null, run: { ...config, model_name_or_path: paths.model } };
+  if (!hasAdapter)
+    return { model: paths.model, adapter: null, run: { ...config, model_name_or_path: paths.model } };
   const pinned = `${paths.dir}/models.json`;
   const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
-  const model = await resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, { onPhase });
+  const model = await resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, {
+    onPhase,
+  });
   return { model, adapter: paths.adapter, run: { ...config, model_name_or_path: model } };
 }

@@ -70,10 +70,7 @@ function allowedFor(
 }
 
 /** The figures of rows that are pairs; null where none is. */
-function figuresOf(
-  batches: readonly MicroBatch[],
-  logps: readonly Float32Array[],
-): PairFigures | null {
+function figuresOf(batches: readonly MicroBatch[], logps: readonly Float32Array[]): PairFigures | null {
   const margins: number[] = [];
   let next = 0;
   for (const { packed } of batches) {

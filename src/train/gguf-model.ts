@@ -1,4 +1,6 @@
 /** A model's GGUF file: written from the model, then scored from its own numbers. Of both models one is in memory at a time. */
+
+import { embeddingName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -11,7 +13,6 @@ import type { WrittenType } from "../gguf/types.ts";
 import type { GgufKeys } from "../gguf/values.ts";
 import { type VocabularySource, vocabularyOf } from "../gguf/vocabulary.ts";
 import { type GgufSource, writeGguf } from "../gguf/write.ts";
-import { embeddingName } from "../formats/checkpoint-names.ts";
 import { loadModel } from "../models/load.ts";
 import { mergedTensors } from "../models/save.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -81,13 +82,22 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const factors: GgufSource[] =
     ropeFactors === null
       ? []
-      : [{ name: ropeFactorsName, type: "f32", shape: [ropeFactors.length], bytes: () => [bytesOf(ropeFactors)] }];
+      : [
+          {
+            name: ropeFactorsName,
+            type: "f32",
+            shape: [ropeFactors.length],
+            bytes: () => [bytesOf(ropeFactors)],
+          },
+        ];
   const tensors = [...factors, ...ggufSources(plans, merged)];
   const want = outputsOf(model, { batches, numerics });
   writeGguf(path, keys, tensors);
   const half = halfOf(type);
   const moved = half === null ? new Set<string>() : roundedTensors(model, half);
-  const rounded = new Set(plans.filter((plan) => plan.type === type && moved.has(plan.from)).map(({ from }) => from));
+  const rounded = new Set(
+    plans.filter((plan) => plan.type === type && moved.has(plan.from)).map(({ from }) => from),
+  );
   const { notes } = vocabulary;
   return { config, keys, plans, tensors, type, device, batches, arePairs, want, rounded, notes };
 }

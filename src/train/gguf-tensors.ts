@@ -1,4 +1,4 @@
-/** Tensors on their way into a GGUF file and back: what llama.cpp has otherwise than transformers is changed, and undone. */
+/** Tensors on their way into a GGUF file and back: what llama.cpp stores in other ways than transformers is changed, and undone. */
 import { FormatError } from "../base/errors.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
@@ -77,7 +77,7 @@ function swapHalves(rows: Tensor, [heads, first, second]: [number, number, numbe
 }
 
 /** The numbers of a file's tensor as the checkpoint has them, float32 on the CPU. @throws {FormatError} if one is not finite */
-export function readChecked(file: GgufFile, plan: TensorPlan): Tensor {
+function readChecked(file: GgufFile, plan: TensorPlan): Tensor {
   using reading = scope();
   const stored = file.tensors.get(plan.name);
   if (stored === undefined) throw new FormatError(`${file.path}: tensor "${plan.name}" is missing`);

@@ -114,10 +114,16 @@ export function writeSentencePiece(dir: string): string {
  *
  * @param chain - token ids, all different but the last
  * @param context - the longest context, in tokens
+ * @param tokenizer - what writes the tokenizer's files, and its tokens; default: the one of this file
  */
-export function makeChainModel(dir: string, chain: readonly number[], context = 512): string {
-  writeSentencePiece(dir);
-  const size = vocabulary;
+export function makeChainModel(
+  dir: string,
+  chain: readonly number[],
+  context = 512,
+  tokenizer: { write: (dir: string) => void; size: number } = { write: writeSentencePiece, size: vocabulary },
+): string {
+  tokenizer.write(dir);
+  const { size } = tokenizer;
   const zeros = (...shape: number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const ones = () => tensor(new Float32Array(size).fill(1), [size]);
   const table = (entries: readonly [row: number, column: number][]) => {

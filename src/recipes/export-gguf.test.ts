@@ -1,0 +1,108 @@
+/** From a run to a GGUF file and a Modelfile: what is written, what is measured, what is refused. */
+import assert from "node:assert/strict";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { fixturePath } from "../../test/support/fixture-files.ts";
+import { runFixture, runTraining } from "../../test/support/runs.ts";
+import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
+import { readGguf } from "../gguf/read.ts";
+import { exportGguf } from "./export-gguf.ts";
+
+const fixture = runFixture({ rows: 8, held: 4 });
+after(() => fixture[Symbol.dispose]());
+const { path } = fixture;
+const system = "Answer in one word.";
+
+/** Preference rows as chats with a system message. */
+function chatRows(count: number): object[] {
+  return pairRows(count).map((_, i) => ({
+    prompt: [
+      { role: "system", content: system },
+      { role: "user", content: `How many is ${i}?` },
+    ],
+    chosen: [{ role: "assistant", content: `${i}` }],
+    rejected: [{ role: "assistant", content: `It is ${i}, I think` }],
+  }));
+}
+
+test("a run: its adapter merged, held-out pairs re-scored, its system message and context in the Modelfile", async () => {
+  const trainData = writeRows(path("chats.jsonl"), chatRows(11).slice(0, 8));
+  const outputDir = path("run");
+  const values = {
+    ...fixture.values,
+    train_data: trainData,
+    eval_data: writeRows(path("held-chats.jsonl"), chatRows(11).slice(8)),
+  };
+  await runTraining({
+    ...values,
+    output_dir: outputDir,
+    use_peft: true,
+    learning_rate: 1e-2,
+    max_steps: 2,
+    max_length: 200,
+  });
+  writeFileSync(path("base", "LICENSE"), "Do what you like.");
+  const result = await exportGguf({
+    source: outputDir,
+    type: "f32",
+    output: path("run.gguf"),
+    device: "cpu",
+  });
+  assert.equal(result.pairs?.before.pairs, 3);
+  assert.ok(result.maxDifference <= 1e-4);
+  assert.deepEqual(result.notes, []);
+  const { tensors } = readGguf(path("run.gguf"));
+  assert.ok(tensors.has("blk.0.attn_q.weight"));
+  assert.equal(
+    readFileSync(path("run.Modelfile"), "utf8"),
+    `FROM ./run.gguf\nPARAMETER stop "<|im_end|>"\nPARAMETER num_ctx 200\nSYSTEM """${system}"""\n` +
+      `LICENSE """Do what you like."""\n`,
+  );
+  const merged = await exportGguf({
+    source: path("base"),
+    adapter: path("run", "adapter"),
+    type: "f32",
+    output: path("merged.gguf"),
+    device: "cpu",
+  });
+  assert.equal(merged.pairs, null);
+  assert.deepEqual(
+    readFileSync(path("run.gguf")).subarray(-4096),
+    readFileSync(path("merged.gguf")).subarray(-4096),
+  );
+  await assert.rejects(
+    exportGguf({ source: outputDir, adapter: path("run", "adapter"), type: "f32", output: path("x.gguf") }),
+    /is a run.*expected no --adapter/,
+  );
+});
+
+test("files that are there are kept, and nothing is left of an export that fails", async () => {
+  const source = fixturePath("llama_tied", "model");
+  const output = path("kept.gguf");
+  writeFileSync(output, "mine");
+  await assert.rejects(exportGguf({ source, type: "f32", output }), /kept\.gguf.*--replace/);
+  assert.equal(readFileSync(output, "utf8"), "mine");
+  const before = readdirSync(fixture.dir);
+  const stopped = (): never => {
+    throw new Error("stopped");
+  };
+  const other = path("other.gguf");
+  let writes = 0;
+  await assert.rejects(
+    exportGguf({ source, type: "q8_0", output: other, onWrite: () => void (++writes === 2 && stopped()) }),
+    /stopped/,
+  );
+  assert.deepEqual(readdirSync(fixture.dir), before);
+  await exportGguf({ source, type: "f32", output, replace: true, device: "cpu" });
+  assert.ok(existsSync(path("kept.Modelfile")));
+});
+
+test("a tokenizer that llama.cpp does not have is refused before anything is written", async () => {
+  cpSync(fixturePath("llama_tied", "model"), path("odd"), { recursive: true });
+  const file = path("odd", "tokenizer.json");
+  const json = JSON.parse(readFileSync(file, "utf8")) as object;
+  writeFileSync(file, JSON.stringify({ ...json, normalizer: { type: "Lowercase" } }));
+  const output = path("odd.gguf");
+  await assert.rejects(exportGguf({ source: path("odd"), type: "f32", output }), /Lowercase.*almost right/s);
+  assert.ok(!existsSync(output) && !existsSync(path("odd.Modelfile")));
+});

@@ -1,0 +1,189 @@
+/**
+ * GGUF files in llama.cpp itself: the same tokens for texts and chats, the same greedy answers, and an end at the end of a turn.
+ * One process of llama.cpp does all models of a test; without one (`npm run peers -- --gguf`) the tests are skipped.
+ */
+import assert from "node:assert/strict";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadModel } from "../../src/models/load.ts";
+import { openText } from "../../src/text/open-text.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { scope } from "../../src/torch/index.ts";
+import { amount } from "../support/campaign.ts";
+import { families, fixtureExamples, fixturePath } from "../support/fixture-files.ts";
+import { ggufOf, modelWithTokenizer } from "../support/gguf-files.ts";
+import { askLlama, skipWithoutLlama } from "../support/gguf-peers.ts";
+import { makeChainModel } from "../support/sentencepiece.ts";
+import { requireShared, skipWithoutShared } from "../support/shared.ts";
+import { logitsOf, temporaryDirectory } from "../support/tiny-models.ts";
+
+const skip = skipWithoutLlama();
+const scratch = skip === false ? temporaryDirectory() : null;
+after(() => scratch?.[Symbol.dispose]());
+const inScratch = (...parts: string[]): string => join(scratch?.path ?? "", ...parts);
+
+const texts = [
+  "Hello, world!",
+  "It's 2024: they'll pay $1,234.56 (or 12345678)… won't they? I'M sure.",
+  "  two  spaces,\ttabs\t\tand\n\n\nlines \n  of code:\n    return x[0] + 1;\n",
+  "Größe, naïve café, Привет мир, 你好世界, こんにちは, مرحبا, 한국어",
+  "emoji 👩‍👩‍👧‍👦 🇩🇪 \u{1F680}, a\u0301 combining, zero\u200Bwidth",
+  "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n",
+  " ",
+  "a",
+];
+
+const tools = [
+  {
+    type: "function",
+    function: {
+      name: "weather",
+      description: "The weather of a city",
+      parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+    },
+  },
+];
+const user = (content: string) => ({ role: "user", content }) as const;
+const chats = [
+  { prompt: [user("Who are you?")], tools: null },
+  {
+    prompt: [
+      { role: "system", content: "Be brief." },
+      user("Hi"),
+      { role: "assistant", content: "Hello!" },
+      user("2+2?"),
+    ],
+    tools: null,
+  },
+  { prompt: [user("Weather in Köln?")], tools },
+] as const;
+
+/** Texts with the ids that the tokenizer gives them: plain ones, and chats through its template. */
+async function encoded(model: string): Promise<{ text: string; ids: number[] }[]> {
+  const tokenizer = loadTokenizer(model);
+  await using text = await openText(model);
+  const all: string[] = [...texts];
+  if (text.encoder.hasChatTemplate) {
+    for (const chat of chats) {
+      const { prompt, tools: given } = chat;
+      if (given !== null && !(tokenizer.chatTemplates.default ?? "").includes("tools")) continue;
+      const row = {
+        kind: "chat",
+        where: "chat",
+        prompt: [...prompt],
+        tools: given,
+        completions: [],
+      } as const;
+      all.push((await text.encoder.promptText(row)).text);
+    }
+  }
+  return all.map((each) => ({ text: each, ids: tokenizer.encode(each, { addSpecialTokens: false }) }));
+}
+
+test("the same tokens for texts and chats", { skip: skip || skipWithoutShared("tokenizers") }, async () => {
+  const models: [string, string][] = [
+    ["fixture", fixturePath("llama_tied", "model")],
+    ["stories260K", requireShared("models", "stories260K")],
+    ["smollm2", modelWithTokenizer(inScratch("smollm2"), requireShared("tokenizers", "smollm2"), 49_152)],
+  ];
+  if (amount(0, 1) === 1) {
+    models.push([
+      "qwen3",
+      modelWithTokenizer(inScratch("qwen3"), requireShared("tokenizers", "qwen3"), 151_936),
+    ]);
+  }
+  const jobs = [];
+  const wanted: { name: string; rows: Awaited<ReturnType<typeof encoded>> }[] = [];
+  for (const [name, dir] of models) {
+    const rows = await encoded(dir);
+    wanted.push({ name, rows });
+    jobs.push({
+      model: await ggufOf(dir, inScratch(), `tokens-${name}`),
+      texts: rows.map(({ text }) => text),
+    });
+  }
+  for (const [i, { tokens }] of askLlama(jobs).entries()) {
+    const { name, rows } = wanted[i] ?? { name: "", rows: [] };
+    for (const [t, { text, ids }] of rows.entries())
+      assert.deepEqual(tokens[t], ids, `${name}: ${JSON.stringify(text)}`);
+  }
+});
+
+const ends = [0, 2];
+const most = 64;
+
+/** The most likely continuation, token by token, until an end, and the log-probs of the first token. */
+function greedy(dir: string, prompt: readonly number[]): { tokens: number[]; first: number[] } {
+  using _ = scope();
+  const model = loadModel(dir);
+  const { vocabSize } = model.config;
+  const tokens: number[] = [];
+  let first: number[] = [];
+  while (tokens.length < most) {
+    const logits = logitsOf(model, [...prompt, ...tokens]).slice(-vocabSize);
+    if (first.length === 0) first = logProbs(logits);
+    const best = logits.indexOf(Math.max(...logits));
+    if (ends.includes(best)) break;
+    tokens.push(best);
+  }
+  return { tokens, first };
+}
+
+function logProbs(logits: readonly number[]): number[] {
+  const top = Math.max(...logits);
+  const total = Math.log(logits.reduce((sum, x) => sum + Math.exp(x - top), 0));
+  return logits.map((x) => x - top - total);
+}
+
+test("greedy answers of 64 tokens and the next token's probabilities, in f32", { skip }, async () => {
+  const jobs = [];
+  const prompts = fixtureExamples("llama_tied")
+    .slice(1, 3)
+    .map(({ promptIds }) => promptIds);
+  for (const family of families) {
+    jobs.push({ model: await ggufOf(fixturePath(family, "model"), inScratch(), family), prompts, most });
+  }
+  for (const [i, answer] of askLlama(jobs).entries()) {
+    const family = families[i] ?? "llama_tied";
+    for (const [p, prompt] of prompts.entries()) {
+      const want = greedy(fixturePath(family, "model"), prompt);
+      assert.deepEqual(answer.greedy[p], want.tokens, `${family}, prompt ${p}`);
+      for (const [id, probability] of answer.first[p] ?? []) {
+        const difference = Math.abs(probability - Math.exp(want.first[id] ?? 0));
+        // ggml looks GELU up in a table of float16
+        assert.ok(
+          difference < (family === "gemma3_text" ? 5e-4 : 1e-4),
+          `${family}, prompt ${p}, token ${id}: off by ${difference}`,
+        );
+      }
+    }
+  }
+});
+
+/** The fixtures' tokenizer with another end of turn, which llama.cpp does not know by its text, beside the end of texts. */
+function writeOwnEnd(dir: string): void {
+  cpSync(fixturePath("llama_tied", "model"), dir, {
+    recursive: true,
+    filter: (path) => !/safetensors|config\.json$|jinja|special_tokens/.test(path),
+  });
+  const renamed = (file: string): string =>
+    readFileSync(fixturePath("llama_tied", "model", file), "utf8").replaceAll("<|im_end|>", "<turn-ends>");
+  writeFileSync(join(dir, "tokenizer.json"), renamed("tokenizer.json"));
+  const config = { ...JSON.parse(renamed("tokenizer_config.json")), eos_token: "<|endoftext|>" };
+  writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(config));
+}
+
+test("an answer ends at the end of its turn, which is not the end of texts, in 100 of 100 samples", {
+  skip,
+}, async () => {
+  const chain = [50, 60, 70, 80, 2];
+  const dir = makeChainModel(inScratch("chain"), chain, 512, { write: writeOwnEnd, size: 512 });
+  for (const type of ["f32", "q8_0"] as const) {
+    const model = await ggufOf(dir, inScratch(), `chain-${type}`, { type });
+    const [answer] = askLlama([{ model, prompts: [[50]], most: 20, samples: 100 }]);
+    assert.deepEqual(answer?.greedy, [[60, 70, 80]]);
+    assert.deepEqual(answer?.ended, [true]);
+    assert.equal(answer?.sampled.filter(Boolean).length, 100);
+  }
+});

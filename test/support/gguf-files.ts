@@ -1,0 +1,31 @@
+/** GGUF files of small models for tests. */
+import { cpSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { writeMergedModel } from "../../src/models/save.ts";
+import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
+import { tinyModel } from "./tiny-models.ts";
+
+/** Exports a model or a run as `dir`/`name`.gguf and gives the path. */
+export async function ggufOf(
+  source: string,
+  dir: string,
+  name: string,
+  options: Partial<ExportGgufOptions> = {},
+): Promise<string> {
+  const output = join(dir, `${name}.gguf`);
+  await exportGguf({ source, output, type: "f32", device: "cpu", ...options });
+  return output;
+}
+
+/** A tiny model of random weights with the tokenizer in `tokenizer`, of so many rows. Gives its directory. */
+export function modelWithTokenizer(dir: string, tokenizer: string, vocab_size: number): string {
+  mkdirSync(dir, { recursive: true });
+  writeMergedModel(
+    dir,
+    tinyModel("llama_tied", { vocab_size, bos_token_id: null, eos_token_id: null }),
+    "float32",
+  );
+  for (const file of ["tokenizer.json", "tokenizer_config.json"])
+    cpSync(join(tokenizer, file), join(dir, file));
+  return dir;
+}
