@@ -1,6 +1,6 @@
 /** How llama.cpp describes each model family: the name of its architecture, the keys, and what is done to which tensor. */
 import { FormatError } from "../base/errors.ts";
-import type { ModelConfig, ModelFamily, RopeConfig } from "../formats/model-config.ts";
+import type { LinearName, ModelConfig, RopeConfig, RopeScaling } from "../formats/model-config.ts";
 import { float32, type GgufValue, string, uint32 } from "./values.ts";
 
 /** What is done to a tensor's numbers between a checkpoint and a GGUF file. */
@@ -24,6 +24,10 @@ export interface Architecture {
   ropeFactors: Float32Array | null;
   /** What is done to the tensor of this name in the checkpoint, or null. */
   change: (name: string) => TensorChange | null;
+  /** Tokens of the longest text that llama.cpp computes as the model does. */
+  context: number;
+  /** What a user should know. */
+  notes: readonly string[];
 }
 
 /**
@@ -32,7 +36,12 @@ export interface Architecture {
  * @throws {FormatError} when llama.cpp would compute something else
  */
 export function architectureOf(config: ModelConfig): Architecture {
-  return families[config.family](config);
+  const describe = families[config.family];
+  if (describe !== undefined) return describe(config);
+  throw new FormatError(
+    `Expected a model of a family that can be written for llama.cpp (${Object.keys(families).join(", ")}), got ${config.modelType}. ` +
+      "No GGUF file is written. Serve the model with preftune serve or vLLM instead.",
+  );
 }
 
 const linearNames: Readonly<Record<string, string>> = {
@@ -49,14 +58,17 @@ const linearNames: Readonly<Record<string, string>> = {
 const plainNames = { ...linearNames, post_attention_layernorm: "ffn_norm" };
 const queryNorms = { "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm" };
 
-const families: Readonly<Record<ModelFamily, (config: ModelConfig) => Architecture>> = {
+const families: Readonly<Record<string, (config: ModelConfig) => Architecture>> = {
   llama: llamaArchitecture,
-  qwen3: qwen3Architecture,
+  mistral: llamaArchitecture,
+  qwen2: (config) => qwenArchitecture(config, { name: "qwen2", biases: ["q_proj", "k_proj", "v_proj"] }),
+  qwen3: (config) => qwenArchitecture(config, { name: "qwen3", biases: [] }),
   gemma3: gemma3Architecture,
 };
 
 function llamaArchitecture(config: ModelConfig): Architecture {
-  const { headDim, numHeads, numKeyValueHeads, hiddenSize, rope } = config;
+  const { headDim, numHeads, numKeyValueHeads, hiddenSize, rope, slidingWindow, maxPositions } = config;
+  requireScaling(config, ["none", "linear", "llama3"]);
   const keys: Record<string, GgufValue> = {
     vocab_size: uint32(config.vocabSize),
     "rope.dimension_count": uint32(headDim),
@@ -64,6 +76,7 @@ function llamaArchitecture(config: ModelConfig): Architecture {
     ...linearScaling(rope.full),
   };
   const heads: Readonly<Record<string, number>> = { q_proj: numHeads, k_proj: numKeyValueHeads };
+  const isCut = slidingWindow !== null && slidingWindow < maxPositions;
   return {
     name: "llama",
     blockNames: plainNames,
@@ -73,19 +86,30 @@ function llamaArchitecture(config: ModelConfig): Architecture {
       const of = heads[/\.self_attn\.([qk]_proj)\./.exec(name)?.[1] ?? ""];
       return of === undefined ? null : { kind: "interleave", heads: of };
     },
+    context: isCut ? slidingWindow : maxPositions,
+    notes: isCut
+      ? [
+          `The model attends to a window of ${slidingWindow} tokens. llama.cpp has no window for this family: the file's context ends there, ` +
+            "up to which both compute the same.",
+        ]
+      : [],
   };
 }
 
-function qwen3Architecture(config: ModelConfig): Architecture {
-  const { rope } = config;
-  refuseScaling(config, "llama3");
-  refuseBias(config);
+function qwenArchitecture(
+  config: ModelConfig,
+  { name, biases }: { name: string; biases: readonly LinearName[] },
+): Architecture {
+  requireScaling(config, ["none", "linear"]);
+  requireBiases(config, biases);
   return {
-    name: "qwen3",
+    name,
     blockNames: { ...plainNames, ...queryNorms },
-    keys: { ...headKeys(config), ...linearScaling(rope.full) },
+    keys: { ...headKeys(config), ...linearScaling(config.rope.full) },
     ropeFactors: null,
     change: () => null,
+    context: config.maxPositions,
+    notes: [],
   };
 }
 
@@ -94,8 +118,8 @@ const gemma27bLayers = 62;
 
 function gemma3Architecture(config: ModelConfig): Architecture {
   const { rope, headDim, hiddenSize, numHeads, numLayers, slidingWindow, attentionScale } = config;
-  refuseScaling(config, "llama3");
-  refuseBias(config);
+  requireScaling(config, ["none", "linear"]);
+  requireBiases(config, []);
   if (rope.sliding !== null && rope.sliding.scaling.kind !== "none") {
     refuse(config, "scales the positions of its sliding layers");
   }
@@ -122,6 +146,8 @@ function gemma3Architecture(config: ModelConfig): Architecture {
       // llama.cpp has one scale of attention for each size; another is in the norm of the queries
       return { kind: "scale", add: 1, times: name.endsWith(".q_norm.weight") ? attentionScale / scale : 1 };
     },
+    context: config.maxPositions,
+    notes: [],
   };
 }
 
@@ -161,12 +187,14 @@ function ropeFactors({ theta, scaling }: RopeConfig, headDim: number): Float32Ar
   });
 }
 
-function refuseScaling(config: ModelConfig, kind: "llama3"): void {
-  if (config.rope.full.scaling.kind === kind) refuse(config, `scales positions in the way of ${kind}`);
+function requireScaling(config: ModelConfig, kinds: readonly RopeScaling["kind"][]): void {
+  const { kind } = config.rope.full.scaling;
+  if (!kinds.includes(kind)) refuse(config, `scales positions in the way of ${kind}`);
 }
 
-function refuseBias(config: ModelConfig): void {
-  if (config.attentionBias) refuse(config, "has biases in its attention");
+function requireBiases(config: ModelConfig, known: readonly LinearName[]): void {
+  const other = config.design.biases.find((name) => !known.includes(name));
+  if (other !== undefined) refuse(config, `has a bias on ${other}`);
 }
 
 function refuse({ modelType }: ModelConfig, why: string): never {

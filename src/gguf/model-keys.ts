@@ -24,7 +24,7 @@ export function modelKeys(
 ): GgufKeys {
   const sizes: Record<string, GgufValue> = {
     block_count: uint32(config.numLayers),
-    context_length: uint32(config.maxPositions),
+    context_length: uint32(architecture.context),
     embedding_length: uint32(config.hiddenSize),
     feed_forward_length: uint32(config.intermediateSize),
     "attention.head_count": uint32(config.numHeads),

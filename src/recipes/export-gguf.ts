@@ -150,7 +150,11 @@ function templateOf(
 const mostContext = 8192;
 
 function usualContext({ run }: GgufOrigin, config: ModelConfig): number {
-  return run?.max_length ?? Math.min(contextLength(config), mostContext);
+  const { slidingWindow, layerKinds } = config;
+  const isWindow = slidingWindow !== null && !layerKinds.includes("full");
+  return (
+    run?.max_length ?? Math.min(contextLength(config), mostContext, isWindow ? slidingWindow : mostContext)
+  );
 }
 
 function notesOf({ run }: GgufOrigin): string[] {

@@ -98,7 +98,7 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const rounded = new Set(
     plans.filter((plan) => plan.type === type && moved.has(plan.from)).map(({ from }) => from),
   );
-  const { notes } = vocabulary;
+  const notes = [...vocabulary.notes, ...architecture.notes];
   return { config, keys, plans, tensors, type, device, batches, arePairs, want, rounded, notes };
 }
 

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
+import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 import { tinyModel } from "./tiny-models.ts";
 
 /** Exports a model or a run as `dir`/`name`.gguf and gives the path. */
@@ -27,5 +28,13 @@ export function modelWithTokenizer(dir: string, tokenizer: string, vocab_size: n
   );
   for (const file of ["tokenizer.json", "tokenizer_config.json"])
     cpSync(join(tokenizer, file), join(dir, file));
+  return dir;
+}
+
+/** A copy of a fixture's model with the tokenizer that all fixtures share. Gives its directory. */
+export function fixtureWithTokenizer(family: FixtureFamily, dir: string): string {
+  cpSync(fixturePath(family, "model"), dir, { recursive: true });
+  for (const file of ["tokenizer.json", "tokenizer_config.json"])
+    cpSync(fixturePath("llama_tied", "model", file), join(dir, file));
   return dir;
 }
