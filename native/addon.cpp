@@ -28,6 +28,7 @@
 #include "meta.h"
 #include "operators.h"
 #include "paged-attention.h"
+#include "quantised-linear.h"
 #include "rms-norm-rotary.h"
 #include "segment-attention.h"
 #include "sum-squares.h"

@@ -4,6 +4,7 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
+import { askedQuantisation, quantisationText } from "../formats/quantisation.ts";
 import { hasRatio, methodOf, updatesOf } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
 
@@ -19,10 +20,13 @@ function methodText(config: RunConfig): string {
   return `${method.objective}${form}, ${trainedText(config)}`;
 }
 
-function trainedText({ use_peft, adapter_name_or_path, lora_r, use_dora }: RunConfig): string {
+function trainedText(config: RunConfig): string {
+  const { use_peft, adapter_name_or_path, lora_r, use_dora } = config;
   if (!use_peft) return "all weights";
-  if (adapter_name_or_path !== null) return `the adapter ${adapter_name_or_path} trained on`;
-  return `${use_dora ? "DoRA" : "LoRA"} of rank ${lora_r}`;
+  const quantise = askedQuantisation(config);
+  const on = quantise === null ? "" : ` on weights in ${quantisationText(quantise)}`;
+  if (adapter_name_or_path !== null) return `the adapter ${adapter_name_or_path} trained on${on}`;
+  return `${use_dora ? "DoRA" : "LoRA"} of rank ${lora_r}${on}`;
 }
 
 /** "8 rows × 2", "4096 tokens" */

@@ -18,8 +18,9 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
+import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions {
+interface CliOptions extends MachineOptions, QuantiseOptions {
   model: string;
   adapter: string[];
   prompt?: string;
@@ -95,7 +96,7 @@ export function addGenerateCommand(preftune: Command): void {
       "on several ranks: each has the whole model, or all share it in lockstep; default: the whole where it fits (auto)",
     ).choices(["auto", "none", "all"]),
   );
-  withMachineOptions(command).action(run);
+  withQuantiseOptions(withMachineOptions(command)).action(run);
 }
 
 function number(text: string): number {
@@ -144,6 +145,7 @@ function generationOf(
     isPlain: cli.plain ?? false,
     chatTemplate: cli.chatTemplate ?? null,
     limits: { maxRunning: Math.max(cli.batchSize, n) },
+    quantise: quantisationOf(cli),
   };
 }
 

@@ -5,9 +5,10 @@ import type { MergeResult } from "../recipes/merge.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
+import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 import { rescoredText } from "./rescored-text.ts";
 
-interface CliOptions extends DeviceOptions {
+interface CliOptions extends DeviceOptions, QuantiseOptions {
   model: string;
   adapter: string;
   output: string;
@@ -36,7 +37,7 @@ export function addMergeCommand(preftune: Command): void {
     .option("--data <file>", "held-out preference rows for the check; default: random tokens")
     .option("--tolerance <nats>", "largest difference of a token's log-prob, float32", positiveNumber, 1e-4);
   command.addOption(new Option("--dtype <type>").hideHelp().argParser(refuseDtype));
-  withDeviceOptions(command).action(async (cli: CliOptions) => {
+  withQuantiseOptions(withDeviceOptions(command)).action(async (cli: CliOptions) => {
     const { merge } = await import("../recipes/merge.ts");
     const { watchStopSignals } = await import("../torch/index.ts");
     const phases = new Phases();
@@ -52,6 +53,7 @@ export function addMergeCommand(preftune: Command): void {
         exportDtype: cli.exportDtype ?? null,
         data: cli.data ?? null,
         tolerance: cli.tolerance,
+        quantise: quantisationOf(cli),
         onPhase: phases.listen,
         onWrite,
       }),

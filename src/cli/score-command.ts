@@ -17,8 +17,9 @@ import type { Interval } from "../stats/bootstrap.ts";
 import { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions {
+interface CliOptions extends MachineOptions, QuantiseOptions {
   model: string;
   adapter?: string;
   data: string;
@@ -67,7 +68,7 @@ export function addScoreCommand(preftune: Command): void {
         .default("text"),
     )
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
-  withMachineOptions(command).action(run);
+  withQuantiseOptions(withMachineOptions(command)).action(run);
 }
 
 async function run(cli: CliOptions): Promise<void> {
@@ -101,6 +102,7 @@ async function runOn(
     adapter: cli.adapter ?? null,
     data: cli.data,
     batchSize: cli.batchSize,
+    quantise: quantisationOf(cli),
     selection: {
       max_train_rows: cli.limit ?? null,
       max_length: cli.maxLength,

@@ -323,6 +323,24 @@ const CHECKS: readonly Check<RunConfig>[] = [
       `${optim} rounds averages by their place in a tensor, and with shard: ${shard} ranks hold parts of tensors, cut elsewhere. Set shard: none, where each rank has all of the model, or optim: adamw_torch_fused.`,
   ),
   error(
+    "load_in_8bit",
+    ({ load_in_4bit, load_in_8bit }) => load_in_4bit && load_in_8bit,
+    "load_in_4bit is true as well: weights are held in one form. Take one of the two out.",
+  ),
+  ...(["load_in_4bit", "load_in_8bit"] as const).flatMap((key) => [
+    error(
+      key,
+      (config) => config[key] && !config.use_peft,
+      "weights in few bits are frozen, and full tuning changes all weights: an update is smaller than a step between two of their numbers. Set use_peft: true to train an adapter on them, or take it out.",
+    ),
+    error(
+      key,
+      (config) => config[key] && (config.shard === "node" || config.shard === "all"),
+      ({ shard }) =>
+        `with shard: ${shard} ranks hold parts of tensors, cut elsewhere than blocks of quantised numbers. Set shard: none, where each rank has all of the model.`,
+    ),
+  ]),
+  error(
     "activation_offloading",
     ({ activation_offloading, device }) => activation_offloading && device === "cpu",
     "the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",

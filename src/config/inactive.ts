@@ -69,6 +69,20 @@ const RULES: readonly Rule[] = [
     remedy: "Set `use_peft: true` to train with LoRA, or take it out.",
   },
   {
+    keys: ["bnb_4bit_quant_type", "bnb_4bit_use_double_quant"],
+    because: "load_in_4bit",
+    when: ({ load_in_4bit }) => !load_in_4bit,
+    reason: "load_in_4bit is false",
+    remedy: "Set load_in_4bit: true, or take it out.",
+  },
+  {
+    keys: ["llm_int8_skip_modules"],
+    because: "load_in_4bit",
+    when: ({ load_in_4bit, load_in_8bit }) => !load_in_4bit && !load_in_8bit,
+    reason: "load_in_4bit and load_in_8bit are false",
+    remedy: "Set one of the two, or take it out.",
+  },
+  {
     keys: ["disable_dropout"],
     because: "use_peft",
     when: ({ use_peft }) => !use_peft,

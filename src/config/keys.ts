@@ -3,7 +3,7 @@ import type { MethodName, MethodSettings } from "../methods/index.ts";
 import { DATA_KEYS } from "./data-keys.ts";
 import { type ConfigField, fieldFrom, type Key } from "./key.ts";
 import { isForeign, METHOD_FIELDS, ownField } from "./method-keys.ts";
-import { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
+import { LORA_KEYS, MODEL_KEYS, QUANTISATION_KEYS } from "./model-keys.ts";
 import { ONLINE_KEYS } from "./online-keys.ts";
 import { RANK_KEYS } from "./rank-keys.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
@@ -21,6 +21,7 @@ const GROUPS: Readonly<Record<string, Fields>> = {
   Objective: METHOD_FIELDS,
   Data: fieldsOf(DATA_KEYS),
   LoRA: fieldsOf(LORA_KEYS),
+  "Fewer bits": fieldsOf(QUANTISATION_KEYS),
   Optimisation: fieldsOf(OPTIMISATION_KEYS),
   "Several ranks": fieldsOf(RANK_KEYS),
   "On-policy": fieldsOf(ONLINE_KEYS),

@@ -45,6 +45,42 @@ export const MODEL_KEYS = {
   },
 } as const;
 
+/** Keys of a frozen model in fewer bits, below an adapter. */
+export const QUANTISATION_KEYS = {
+  load_in_4bit: {
+    schema: { type: "boolean", default: false },
+    doc: "With use_peft (QLoRA): hold the linears of all blocks in 4 bits, quantised one after another while the model is loaded. Embedding, head and norms stay in dtype. A model that bitsandbytes saved in 4 bits is held so without it.",
+    source: "transformers, TRL",
+  },
+  load_in_8bit: {
+    schema: { type: "boolean", default: false },
+    doc: "The same in 8 bits, row by row, as LLM.int8 holds weights; activations keep their type.",
+    source: "transformers, TRL",
+  },
+  bnb_4bit_quant_type: {
+    schema: { enum: ["nf4", "fp4"], default: "nf4" },
+    doc: "With load_in_4bit: the sixteen numbers that a block of 64 weights is made of: quantiles of the normal distribution, or floats of 4 bits.",
+    source: "TRL; transformers has fp4",
+  },
+  bnb_4bit_use_double_quant: {
+    schema: { type: "boolean", default: false },
+    doc: "With load_in_4bit: hold the largest values of blocks in 8 bits as well: 0.516 bytes a weight in place of 0.5625.",
+    source: "transformers; TRL calls it use_bnb_nested_quant",
+  },
+  llm_int8_skip_modules: {
+    schema: {
+      anyOf: [
+        { type: "array", items: { type: "string", pattern: "^[\\w.]+$" }, minItems: 1 },
+        { type: "null" },
+      ],
+      default: null,
+    },
+    expected: "a list of module names",
+    doc: "With load_in_4bit or load_in_8bit: linears that stay in dtype, by path, beginning of a path or last letters of one, such as down_proj or model.layers.0. The head always does.",
+    source: "transformers; a list there takes the place of the head",
+  },
+} as const;
+
 /** Keys of LoRA. */
 export const LORA_KEYS = {
   use_peft: {

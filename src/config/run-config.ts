@@ -7,7 +7,7 @@
 import type { ValuesOf } from "../base/value-schema.ts";
 import type { MethodKey, MethodSettings } from "../methods/index.ts";
 import type { DATA_KEYS } from "./data-keys.ts";
-import type { LORA_KEYS, MODEL_KEYS } from "./model-keys.ts";
+import type { LORA_KEYS, MODEL_KEYS, QUANTISATION_KEYS } from "./model-keys.ts";
 import type { ONLINE_KEYS } from "./online-keys.ts";
 import type { RANK_KEYS } from "./rank-keys.ts";
 import type { OPTIMISATION_KEYS, RECORD_KEYS } from "./training-keys.ts";
@@ -18,6 +18,7 @@ export interface CommonConfig
   extends ValuesOf<typeof MODEL_KEYS>,
     ValuesOf<typeof DATA_KEYS>,
     ValuesOf<typeof LORA_KEYS>,
+    ValuesOf<typeof QUANTISATION_KEYS>,
     ValuesOf<typeof OPTIMISATION_KEYS>,
     ValuesOf<typeof RANK_KEYS>,
     ValuesOf<typeof ONLINE_KEYS>,

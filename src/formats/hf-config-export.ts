@@ -22,6 +22,7 @@ const staleKeys: readonly string[] = [
   "layer_types",
   "num_labels",
   "problem_type",
+  "quantization_config",
   "rope_local_base_freq",
   "rope_parameters",
   "rope_scaling",

@@ -54,7 +54,7 @@ describe("what is refused", () => {
     [
       "quantised",
       { ...llama32, quantization_config: { bits: 4 } },
-      /quantization_config: expected unquantised weights, got \{"bits":4\}.*dequantize/,
+      /quantization_config: expected bitsandbytes.*got \{"bits":4\}.*dequantize/,
     ],
     [
       "quantised text part",

@@ -13,9 +13,10 @@ import { didYouMean } from "../base/suggest.ts";
 import type { Family, FamilySizes } from "./families/family.ts";
 import { classesOf, families, type NamedClass, titlesOf } from "./families/index.ts";
 import { harmlessKeys } from "./harmless-keys.ts";
-import { checkpointDtype, refuseQuantised } from "./hf-dtype.ts";
+import { checkpointDtype } from "./hf-dtype.ts";
 import { isRecord, JsonFields } from "./json-fields.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { checkpointQuantisation } from "./quantisation.ts";
 
 /** Sizes beyond these are damage or attack: each is well above any published model. */
 const limits = {
@@ -60,10 +61,9 @@ export function parseModelConfig(
   if (!isRecord(json)) throw new FormatError(`${file}: expected a JSON object with a model's configuration.`);
   const top = new JsonFields(json, file);
   const { family, isMultimodal } = findClass(top, file, known);
-  refuseQuantised(top);
   const text = isMultimodal ? top.object("text_config") : top;
   if (text === null) return top.refuse("text_config", "the text model's configuration");
-  refuseQuantised(text);
+  const quantisation = checkpointQuantisation(top) ?? checkpointQuantisation(text);
   refuseOtherValues(text, family);
   const architecture = top.strings("architectures")?.[0] ?? "";
   const isRewardModel = classesOf(known).some((one) => one.rewardArchitecture === architecture);
@@ -80,6 +80,7 @@ export function parseModelConfig(
     ),
     ...parseTokens(top, text, family),
     dtype: checkpointDtype(top, text),
+    quantisation,
     isRewardModel,
     isMultimodalText: isMultimodal,
     raw: { ...text.values },

@@ -1,4 +1,4 @@
-/** The weight type a `config.json` states, and the refusal of quantised checkpoints. */
+/** The weight type a `config.json` states. */
 import type { JsonFields } from "./json-fields.ts";
 import type { WeightDtype } from "./model-config.ts";
 
@@ -17,17 +17,4 @@ export function checkpointDtype(top: JsonFields, text: JsonFields): WeightDtype 
     }
   }
   return "float32";
-}
-
-/** Throws when the weights are quantised. */
-export function refuseQuantised(fields: JsonFields): void {
-  for (const key of ["quantization_config", "compression_config"]) {
-    if (!fields.has(key)) continue;
-    fields.refuse(
-      key,
-      "unquantised weights",
-      "Quantised weights cannot be trained here. Use the float checkpoint this one was made from, or load it in " +
-        "transformers, call model.dequantize() and save it again.",
-    );
-  }
 }

@@ -1,4 +1,5 @@
 /** The one shape in which the rest of preftune sees a Hugging Face `config.json`. Read by `hf-config.ts`. */
+import type { Quantisation } from "./quantisation.ts";
 
 /** Name of a block's linear, the last part of its path. */
 export type LinearName = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
@@ -86,6 +87,8 @@ export interface ModelConfig {
   padTokenId: number | null;
   /** Type the checkpoint says its weights have. */
   dtype: WeightDtype;
+  /** How the checkpoint holds the linears of its blocks; null: as floats. */
+  quantisation: Quantisation | null;
   /** True for a reward model: a score layer of one output in place of a language model's head. */
   isRewardModel: boolean;
   /** True when the file describes a multimodal model whose text part this is. */

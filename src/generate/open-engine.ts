@@ -1,5 +1,6 @@
 /** From directories to an engine: a base model, and adapters by name on the same weights. */
 import { readAdapter } from "../formats/adapter.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
@@ -21,6 +22,8 @@ export interface EngineSource {
   /** Type of the weights and activations. */
   dtype: DType;
   limits?: Partial<EngineLimits>;
+  /** How the linears are held; default: as they are stored. */
+  quantise?: Quantisation | null;
 }
 
 /** An engine. Disposing of this frees model, adapters and cache. */
@@ -35,8 +38,8 @@ export interface OpenEngine extends Disposable {
  * @throws {ConfigError} if an adapter names modules the model does not have
  */
 export function openEngine(source: EngineSource): OpenEngine {
-  const { tokenizer, adapters, device, dtype, limits } = source;
-  const model = loadModel(source.model, { device, dtype });
+  const { tokenizer, adapters, device, dtype, limits, quantise = null } = source;
+  const model = loadModel(source.model, { device, dtype, quantise });
   const adapted = new Map<string, CausalLM>();
   for (const [name, path] of adapters) {
     const shared = shareWeights(model);

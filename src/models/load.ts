@@ -1,17 +1,19 @@
 /** Hugging Face model directories: config, weights by memory map, and the text part of multimodal checkpoints. */
-import { FormatError } from "../base/errors.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { isSameForm, type Quantisation, quantisationText } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
-import type { WeightIndex } from "../formats/weight-index.ts";
+import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
 import { requireFinite } from "./finite.ts";
 import { installAdapter } from "./load-adapter.ts";
 import { copyStored, type MappedFile, mapSafetensors } from "./mapped-file.ts";
+import { quantisedLinear } from "./quantised-source.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** Options of `loadModel`. */
@@ -24,6 +26,11 @@ export interface LoadOptions {
   copy?: boolean;
   /** PEFT adapter directory to put into the model; default: none. */
   adapter?: string | null;
+  /**
+   * How the linears of blocks are held, quantised one after another while they are read; default: as they are stored. The directory
+   * may hold them so already.
+   */
+  quantise?: Quantisation | null;
 }
 
 /** The device of tensors that are checked and not read: shapes and types alone. */
@@ -74,6 +81,8 @@ export function buildStored<Model>(
   options: LoadOptions,
   { build, isHarmless, exact = [] }: StoredBuild<Model>,
 ): Model {
+  requireForm(dir, config, options);
+  const { device = "cpu", quantise = null } = options;
   const used = new Set<string>();
   using open = new DisposableStack();
   const maps = new Map(index.files.map((file) => [file, open.use(mapSafetensors(file))]));
@@ -82,13 +91,61 @@ export function buildStored<Model>(
     if (stored === undefined) throw missing(dir, name, config, names);
     used.add(name);
     const held: LoadOptions = exact.includes(name) ? { ...options, dtype: "float32" } : options;
-    return readWeight({ index, maps, stored, shape, dir }, held);
+    const wanted = { index, maps, stored, shape, dir };
+    return storedDense(wanted, name, { ...held, locate }) ?? readWeight(wanted, held);
   };
+  const locate = (name: string) => {
+    const found = index.tensors.get(names.get(name) ?? "") ?? null;
+    if (found !== null) used.add(name);
+    return found;
+  };
+  if (quantise !== null || config.quantisation !== null) {
+    source.linear = (path, shape, bias) =>
+      quantisedLinear({ locate, device, quantise }, { path, shape, bias });
+  }
   const model = build(source);
   const isLeft = (name: string) =>
     !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
   refuseLeftOvers(dir, [...names.keys()].filter(isLeft), config);
   return model;
+}
+
+/**
+ * Refuses what a model in fewer bits cannot be.
+ *
+ * @throws {ConfigError} if it is to be held in another form than it is stored in, or shared by ranks
+ */
+function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): void {
+  const { device, quantise = null } = options;
+  const form = quantisation ?? quantise;
+  if (form === null) return;
+  if (quantisation !== null && quantise !== null && !isSameForm(quantisation, quantise)) {
+    throw new ConfigError(
+      `${dir}: its linears are stored in ${quantisationText(quantisation)}, and ${quantisationText(quantise)} are asked for. ` +
+        "Leave load_in_4bit and load_in_8bit out, or take the float checkpoint.",
+    );
+  }
+  if (device === shapesAlone) {
+    throw new ConfigError(
+      `${dir}: in ${quantisationText(form)} each rank holds all of the model, it is not shared. Set shard: none.`,
+    );
+  }
+}
+
+/** A matrix that is stored in fewer bits and used as one, as a head may be; null where it is stored as floats. */
+function storedDense(
+  { index, stored, shape }: Wanted,
+  name: string,
+  { device = "cpu", dtype, locate }: LoadOptions & { locate: (name: string) => WeightLocation | null },
+): Tensor | null {
+  const type = index.tensors.get(stored)?.entry.dtype;
+  const [out, input] = shape;
+  if ((type !== "U8" && type !== "I8") || out === undefined || input === undefined) return null;
+  if (!name.endsWith(".weight")) return null;
+  using reading = scope();
+  const path = name.slice(0, -".weight".length);
+  const held = quantisedLinear({ locate, device, quantise: null }, { path, shape: [out, input], bias: null });
+  return held === null ? null : reading.keep(held.dense(dtype ?? "float32"));
 }
 
 interface Wanted {
@@ -114,7 +171,7 @@ function readWeight({ index, maps, stored, shape, dir }: Wanted, options: LoadOp
   if (!weightTypes.includes(entry.dtype)) {
     throw new FormatError(
       `${file.path}: tensor "${stored}": expected floats (${weightTypes.join(", ")}), got ${entry.dtype}. ` +
-        "Quantised weights cannot be trained here; use the float checkpoint they were made from.",
+        "Use the float checkpoint they were made from; of quantised ones bitsandbytes' are read, with quantization_config in config.json.",
     );
   }
   const { device = "cpu", dtype, copy = false } = options;

@@ -4,20 +4,25 @@ import type { LinearName, ModelConfig } from "../formats/model-config.ts";
 import { Attention } from "../nn/attention.ts";
 import { Linear } from "../nn/linear.ts";
 import { Mlp } from "../nn/mlp.ts";
+import type { Projection } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import type { WeightSource } from "./weights.ts";
 
-/** The dense layers of the block at `prefix` by their names: `weight` (out, in) and, where the family has it, `bias` (out). */
-function denseLayers(
+/** The linears of the block at `prefix` by their names: `weight` (out, in) and, where the family has it, `bias` (out). */
+function linearLayers(
   weights: WeightSource,
   prefix: string,
   config: ModelConfig,
-): (name: LinearName) => Linear {
+): (name: LinearName) => Projection {
   const linears = linearsByName(config);
   return (name) => {
     const { path, inputs, outputs, hasBias } = linears[name];
-    const weight = weights(`${prefix}.${path}.weight`, [outputs, inputs]);
-    return new Linear(weight, hasBias ? weights(`${prefix}.${path}.bias`, [outputs]) : null);
+    const place = `${prefix}.${path}`;
+    const shape = [outputs, inputs] as const;
+    const biasOf = () => (hasBias ? weights(`${place}.bias`, [outputs]) : null);
+    if (weights.linear === undefined) return new Linear(weights(`${place}.weight`, shape), biasOf());
+    const bias = biasOf();
+    return weights.linear(place, shape, bias) ?? new Linear(weights(`${place}.weight`, shape), bias);
   };
 }
 
@@ -29,7 +34,7 @@ export function norm(weights: WeightSource, name: string, size: number, config: 
 /** `prefix.self_attn` */
 export function attention(weights: WeightSource, prefix: string, config: ModelConfig): Attention {
   const { headDim, design } = config;
-  const linear = denseLayers(weights, prefix, config);
+  const linear = linearLayers(weights, prefix, config);
   const headNorm = (name: string) =>
     design.queryKeyNorms === "none" ? null : norm(weights, `${prefix}.self_attn.${name}`, headDim, config);
   const parts = {
@@ -45,6 +50,6 @@ export function attention(weights: WeightSource, prefix: string, config: ModelCo
 
 /** `prefix.mlp` */
 export function mlp(weights: WeightSource, prefix: string, config: ModelConfig): Mlp {
-  const linear = denseLayers(weights, prefix, config);
+  const linear = linearLayers(weights, prefix, config);
   return new Mlp(linear("gate_proj"), linear("up_proj"), linear("down_proj"), config.design.activation);
 }

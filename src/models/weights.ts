@@ -1,12 +1,22 @@
 /** Where a model's tensors come from while it is built: a checkpoint, a random start, or shapes alone. */
+import type { Projection } from "../nn/module.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 
-/**
- * Gives the tensor called `name`, which must have `shape`.
- *
- * @throws {FormatError} if there is none or its shape differs
- */
-export type WeightSource = (name: string, shape: readonly number[]) => Tensor;
+/** Where tensors come from. */
+export interface WeightSource {
+  /**
+   * Gives the tensor called `name`, which must have `shape`.
+   *
+   * @throws {FormatError} if there is none or its shape differs
+   */
+  (name: string, shape: readonly number[]): Tensor;
+  /** The linear of a block at `path` where it is held as no matrix; null, or left out: it is one, of the tensor `path`.weight. */
+  linear?: (
+    path: string,
+    shape: readonly [out: number, input: number],
+    bias: Tensor | null,
+  ) => Projection | null;
+}
 
 /**
  * Random weights as transformers starts a model: matrices normal with the given standard deviation, norms neutral.

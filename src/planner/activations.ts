@@ -154,7 +154,8 @@ function adapterTensors(
   numerics: PlannedNumerics,
 ): TokenTensor[] {
   const bytes = itemBytes(numerics);
-  const isPlain = hasOwnKernels(numerics) && !training.drops && !training.useDora;
+  const isPlain =
+    hasOwnKernels(numerics) && config.quantisation === null && !training.drops && !training.useDora;
   const adapted = blockLinears(config).filter(({ name }) => training.ranks.has(name));
   // the addon makes W + sBA and keeps nothing but the input
   if (isPlain && adapted.every(({ hasBias }) => !hasBias)) return [];

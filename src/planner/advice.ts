@@ -1,6 +1,7 @@
 /** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
 
 import { blockLinears } from "../formats/block-linears.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
 import { type Device, gpus, usableBytes } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import { type MemorySetup, planMemory } from "./memory.ts";
@@ -71,6 +72,9 @@ function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
     ...(setup.trained.isFull && setup.shards === null && setup.optim !== "adamw_8bit"
       ? [{ change: "optim: adamw_8bit", with: { ...setup, optim: "adamw_8bit" as const }, rows }]
       : []),
+    ...(setup.trained.isFull || setup.model.quantisation !== null || setup.shards !== null
+      ? []
+      : [{ change: "load_in_4bit: true (QLoRA)", with: { ...setup, model: inFourBits(setup.model) }, rows }]),
     { change: "rows of half the length (max_length)", with: setup, rows: short },
     ...(setup.trained.isFull ? [{ change: "use_peft: true (rank 16)", with: adapter, rows }] : []),
     ...(setup.trained.isFull && !setup.gradient_checkpointing
@@ -78,6 +82,12 @@ function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
       : []),
     { change: "all of it: LoRA, gradient_checkpointing, rows of half the length", with: both, rows: short },
   ];
+}
+
+/** The model below an adapter as QLoRA holds it. */
+function inFourBits(model: ModelConfig): ModelConfig {
+  const quantisation = { bits: 4, quantType: "nf4", doubleQuant: false, skipModules: [] } as const;
+  return { ...model, quantisation };
 }
 
 /** The adapter that a run has by default, without dropout; what is trained already when that is no full tuning. */
@@ -114,6 +124,7 @@ function onMore(
   rows: readonly PairLengths[],
   { device, kind }: { device: Device; kind: string },
 ): Advice[] {
+  if (setup.model.quantisation !== null) return [];
   for (let ranks = 2 * (setup.shards?.ranks ?? 1); ranks <= 1024; ranks *= 2) {
     const { total: bytes } = planMemory({ ...setup, shards: { ranks, keep_gathered: false } }, rows);
     if (bytes > usableBytes(device)) continue;

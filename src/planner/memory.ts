@@ -19,13 +19,15 @@ import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts"
 import {
   blockParameters,
   countParameters,
+  densifiedBytes,
   heldBytes,
   optimiserBytes,
   type ParameterCounts,
+  quantisedLinears,
 } from "./parameter-counts.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
-import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
+import { firstTrainedLayer, nothing, type TrainedParts } from "./trained-parts.ts";
 import { rangesOfHead } from "./units.ts";
 
 const mebibyte = 2 ** 20;
@@ -142,7 +144,8 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
   if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
-  const files = (counts.total * stored) / (shards?.ranks ?? 1);
+  // what is held in fewer bits was read a stretch at a time, and the export is checked with it
+  const files = ((counts.total - quantisedLinears(model).weights) * stored) / (shards?.ranks ?? 1);
   return { process: bareProcessBytes, files, weights, optimiser };
 }
 
@@ -201,8 +204,9 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   const inputs = (kept.length + 1 - (setup.activation_offloading ? Math.max(0, again - 1) : 0)) * stream;
   const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
   const most = Math.max(0, ...kept);
-  const passing = tokens * passingBytesPerToken(model, numerics);
-  const back = tokens * backwardBytesPerToken(model, numerics) + (gradient_checkpointing ? passing : 0);
+  const dense = densifiedBytes(model, trained, numerics);
+  const passing = tokens * passingBytesPerToken(model, numerics) + dense;
+  const back = tokens * backwardBytesPerToken(model, numerics) + (gradient_checkpointing ? passing : dense);
   const held = shared + inputs + graphs;
   // the last block's graph is there already when it is not computed again
   const made = again === kept.length ? most : 0;
@@ -283,7 +287,7 @@ function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
       ...{ name: "sampling a rollout", gradients: 0, activations: 0 },
       cache: cacheBytes(model, numerics, rollout),
       head: 4 * model.vocabSize * completions,
-      working: completions * passingBytesPerToken(model, numerics),
+      working: completions * passingBytesPerToken(model, numerics) + densifiedBytes(model, nothing, numerics),
     },
   ];
 }

@@ -2,8 +2,9 @@
 
 import type { RunConfig } from "../config/run-config.ts";
 import { averagesBytes } from "../formats/bits-and-bytes.ts";
-import { type BlockLinear, blockLinears, blockWeights } from "../formats/block-linears.ts";
+import { type BlockLinear, blockLinears, blockWeights, linearPath } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { isQuantised, quantisedBytes } from "../formats/quantisation.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
@@ -127,6 +128,36 @@ export function countParameters(config: ModelConfig, trained: TrainedParts): Par
   };
 }
 
+/** The linears that are held in fewer bits: their weights, the bytes that these take, and the weights of the largest. */
+export function quantisedLinears(model: ModelConfig): { weights: number; bytes: number; largest: number } {
+  const sum = { weights: 0, bytes: 0, largest: 0 };
+  const { quantisation, numLayers } = model;
+  if (quantisation === null) return sum;
+  for (let layer = 0; layer < numLayers; layer++) {
+    for (const linear of blockLinears(model)) {
+      if (!isQuantised(quantisation, linearPath(layer, linear))) continue;
+      const weights = linear.inputs * linear.outputs;
+      sum.weights += weights;
+      sum.bytes += quantisedBytes(quantisation, linear);
+      sum.largest = Math.max(sum.largest, weights);
+    }
+  }
+  return sum;
+}
+
+/** Bytes that come and go while a linear in fewer bits is a matrix for one product. */
+export function densifiedBytes(
+  model: ModelConfig,
+  { useDora }: TrainedParts,
+  numerics: PlannedNumerics,
+): number {
+  const { largest } = quantisedLinears(model);
+  // without a kernel, codes and numbers of a stretch of 2^24
+  const between = numerics.onGpu ? 6 * Math.min(largest, 2 ** 24) : 0;
+  // DoRA's norm is of the matrix and its sum with the update, in float32
+  return largest * itemBytes(numerics) + between + (useDora ? 12 * largest : 0);
+}
+
 /** Bytes of the weights of a model of which `trained` is trained, as they are held to compute with. */
 export function heldBytes(
   model: ModelConfig,
@@ -135,7 +166,8 @@ export function heldBytes(
   numerics: PlannedNumerics,
 ): number {
   const held = trained.isFull ? 4 : itemBytes(numerics);
-  const own = counts.total * held + (counts.adapter + counts.savedCopies) * 4;
+  const { weights, bytes } = quantisedLinears(model);
+  const own = (counts.total - weights) * held + bytes + (counts.adapter + counts.savedCopies) * 4;
   return own + halfCopyBytes(model, trained, counts, numerics);
 }
 

@@ -2,6 +2,7 @@
 import type { REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { askedQuantisation, type QuantisationKeys } from "../formats/quantisation.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
@@ -38,6 +39,7 @@ export type PlannedKeys = Pick<
   | "steps_per_generation"
   | "num_iterations"
   | "adapter_name_or_path"
+  | keyof QuantisationKeys
 >;
 
 /** The rows of a run, as far as they are known. */
@@ -74,6 +76,11 @@ export interface PlanInput {
   workload: Workload;
   /** What scores completions besides functions; left out or null: no model does. */
   rewardModel?: ModelConfig | null;
+}
+
+/** The model as a run with these keys holds it. */
+export function heldModel(model: ModelConfig, keys: QuantisationKeys): ModelConfig {
+  return { ...model, quantisation: model.quantisation ?? askedQuantisation(keys) };
 }
 
 /** A pair of the same proportions, as long as `max_length` allows. */

@@ -83,7 +83,10 @@ function headText({ model, parameters, training, device, rows, flops }: Plan): s
     ],
     ["trained", trained],
     ["rows", `${count}; mean tokens: prompt ${lengthText(prompt)}, ${answers}; ${rows.source}`],
-    ["type", `${training.dtype}${training.gradientCheckpointing ? ", gradient_checkpointing" : ""}`],
+    [
+      "type",
+      `${training.dtype}${training.held === null ? "" : `, linears of blocks in ${training.held}`}${training.gradientCheckpointing ? ", gradient_checkpointing" : ""}`,
+    ],
     ["device", `${device.name}: ${formatBytes(device.memoryBytes)} of memory, ${speedText(device)}`],
     [
       "FLOPs a row",

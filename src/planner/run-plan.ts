@@ -3,6 +3,7 @@
 import { isOnPolicy } from "../config/online-keys.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { quantisationText } from "../formats/quantisation.ts";
 import { comparesOnPolicy, type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
@@ -51,6 +52,8 @@ export interface Plan {
   training: {
     kind: "full" | "lora";
     dtype: ComputeType;
+    /** How the linears of blocks are held, in words; null: in `dtype`, or float32 where they are trained. */
+    held: string | null;
     batchSize: number;
     pairsPerStep: number;
     gradientCheckpointing: boolean;
@@ -162,7 +165,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
   const rows = Math.max(1, own.length);
   return planRanks({
     ...{ model, trained, cluster, hasLiveReference: isLive, numerics: setup.numerics },
-    keys: { ...keys, shard: shardFor(keys) },
+    keys: { ...keys, shard: shardFor(keys, model) },
     usable: usableBytes(device),
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {
@@ -176,8 +179,12 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
 }
 
 /** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
-function shardFor({ shard, optim, method }: PlannedKeys): PlannedKeys["shard"] {
-  const isWhole = optim !== "adamw_torch_fused" || methodOf(method.objective).over === "scores";
+function shardFor(
+  { shard, optim, method }: PlannedKeys,
+  { quantisation }: ModelConfig,
+): PlannedKeys["shard"] {
+  const isWhole =
+    quantisation !== null || optim !== "adamw_torch_fused" || methodOf(method.objective).over === "scores";
   return shard === "auto" && isWhole ? "none" : shard;
 }
 
@@ -212,6 +219,7 @@ export function planRun(input: PlanInput): Plan {
     training: {
       kind: trained.isFull ? "full" : "lora",
       dtype: input.dtype,
+      held: model.quantisation === null ? null : quantisationText(model.quantisation),
       batchSize: keys.per_device_train_batch_size,
       pairsPerStep: ranks?.rowsPerStep ?? pairsPerStep(input),
       gradientCheckpointing: keys.gradient_checkpointing,

@@ -169,7 +169,7 @@ const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
 
 /** A short hash of everything the completions depend on. */
 function settingsHash(
-  { model, adapters, sampling, dtype }: GenerateFileOptions,
+  { model, adapters, sampling, dtype, quantise = null }: GenerateFileOptions,
   prompts: readonly Prompt[],
 ): string {
   const parts = [
@@ -178,6 +178,7 @@ function settingsHash(
     sampling,
     dtype,
     prompts.map(({ ids, followUps }) => (followUps.length === 0 ? ids : [ids, followUps])),
+    ...(quantise === null ? [] : [quantise]),
   ];
   return sha256(JSON.stringify(parts)).slice(0, 16);
 }

@@ -40,9 +40,16 @@ export function openOnRanks(
   const dtype = source.dtype === "bfloat16" ? "bfloat16" : "float32";
   const numerics = { dtype, onGpu: isGpu(source.device) } as const;
   const all = group.gather({ usable: own, bytes: generationBytes(source.config, numerics, size) });
+  const { quantise = null, config } = source;
+  const isWhole = (config.quantisation ?? quantise) !== null;
   const usable = Math.min(...all.map((one) => one.usable));
   const bytes = Math.max(...all.map((one) => one.bytes));
-  const chosen = shard === "auto" ? (bytes <= usable ? "none" : "all") : shard;
+  const chosen = shard === "auto" ? (isWhole || bytes <= usable ? "none" : "all") : shard;
+  if (isWhole && chosen === "all") {
+    throw new ConfigError(
+      "--shard all: a model in few bits is not shared, each rank has all of it. Leave it out, or take the float checkpoint.",
+    );
+  }
   const why =
     shard === "auto" ? `whole it takes ${formatBytes(bytes)} of ${formatBytes(usable)} a rank` : "as asked";
   if (chosen === "none") {

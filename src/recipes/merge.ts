@@ -11,6 +11,7 @@ import { assertPreflight } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig, WeightDtype } from "../formats/model-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
@@ -37,6 +38,8 @@ export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   exportDtype?: WeightDtype | null;
   /** Held-out preference rows for the gate; default: sequences of random tokens. */
   data?: string | null;
+  /** How the base's linears were held when the adapter was trained; default: as they are stored. They are written as floats. */
+  quantise?: Quantisation | null;
   /** Largest difference of a token's log-prob in a float32 export, nats. */
   tolerance?: number;
   onPhase?: PhaseListener;
@@ -67,7 +70,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const scores = files.config.taskType === "SEQ_CLS";
   const batches = await gateBatches(options, config, scores);
   using _ = scope();
-  const load = { device, dtype: "float32" } as const;
+  const load = { device, dtype: "float32", quantise: options.quantise ?? null } as const;
   const padTokenId = paddingTokenOf({ tokenizer, modelConfig: config, stopIds: new Set(config.eosTokenIds) });
   const model = scores
     ? loadRewardModel(baseDir, { ...load, newScore: "normal", padTokenId })

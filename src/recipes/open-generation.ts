@@ -7,6 +7,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Stages } from "../base/stages.ts";
 import { warn } from "../base/warn.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type EngineSource, openEngine } from "../generate/open-engine.ts";
@@ -28,6 +29,8 @@ export interface GenerationOptions extends EnvironmentOptions {
   chatTemplate?: string | null;
   enableThinking?: boolean | null;
   limits?: Partial<EngineLimits>;
+  /** How the model's linears are held; default: as they are stored. */
+  quantise?: Quantisation | null;
   onPhase?: PhaseListener;
   /** A stage ends with libtorch, the model's files, the tokenizer and the weights each. */
   stages?: Stages;
@@ -97,7 +100,13 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     adapters.set(name, adapter);
   }
   options.stages?.end("files");
-  const { isPlain = false, limits = {}, chatTemplate = null, enableThinking = null } = options;
+  const {
+    isPlain = false,
+    limits = {},
+    quantise = null,
+    chatTemplate = null,
+    enableThinking = null,
+  } = options;
   await using opening = new AsyncDisposableStack();
   const text = opening.use(await openText(model, { chatTemplate, enableThinking }));
   const { tokenizer, encoder, stopIds } = text;
@@ -111,7 +120,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   };
   const open = opening.move();
   return {
-    source: { model, tokenizer, adapters, device, dtype, limits, threads, config: text.config },
+    source: { model, tokenizer, adapters, device, dtype, limits, quantise, threads, config: text.config },
     tokenizer,
     encoder,
     variants: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),

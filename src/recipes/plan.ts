@@ -11,6 +11,7 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
+import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
 import { computesBfloat16, readProcessor } from "../setup/hardware.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
@@ -59,7 +60,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
   const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
   return planRun({
     modelName: options.modelConfig ?? config.model_name_or_path,
-    model,
+    model: heldModel(model, config),
     trained: trainedPartsOf(config, model, adapterDir),
     keys: config,
     dtype,

@@ -6,6 +6,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
@@ -60,6 +61,7 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
   if (startsAtZero && trained.adapter !== null && !config.precompute_ref_log_probs) {
     return liveReference(model, trained.adapter, numerics);
   }
+  const quantise = askedQuantisation(config);
   const key = [
     "reference-1",
     split,
@@ -68,6 +70,8 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
     fingerprints.data["rows"] ?? "",
     fingerprints.template ?? "",
     numerics.dtype,
+    // left out where there is none: caches of floats stay valid
+    ...(quantise === null ? [] : [JSON.stringify(quantise)]),
   ];
   const { sums } = precomputeReference(model, evaluationBatches(examples, config), {
     numerics,

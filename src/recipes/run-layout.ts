@@ -9,7 +9,7 @@ import { clusterOf, usableBytes } from "../planner/devices.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { ChosenLayout } from "../planner/layout.ts";
 import type { RolloutSize } from "../planner/memory.ts";
-import type { PlanInput, Workload } from "../planner/plan-input.ts";
+import { heldModel, type PlanInput, type Workload } from "../planner/plan-input.ts";
 import { memorySetup, planRun } from "../planner/run-plan.ts";
 import type { TrainedParts } from "../planner/trained-parts.ts";
 import { EpochSteps } from "../train/step-source.ts";
@@ -62,7 +62,7 @@ export function layoutOfRun(
   const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
   const hosts = group.hosts.map((ranks) => ranks.length);
   const asked: PlanInput = {
-    ...{ modelName: "", model, trained, keys: config, device },
+    ...{ modelName: "", model: heldModel(model, config), trained, keys: config, device },
     dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
     cluster: clusterOf(hosts, device),
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },

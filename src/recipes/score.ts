@@ -9,6 +9,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -42,6 +43,8 @@ export interface ScoreOptions extends EnvironmentOptions {
   batchSize?: number;
   selection?: Partial<DataSelection>;
   onPhase?: PhaseListener;
+  /** How the model's linears are held; default: as they are stored. */
+  quantise?: Quantisation | null;
   /** The ranks that share the rows, each with the whole model, and all of which get the result; left out: this process is the only one. */
   group?: RankGroup | null;
 }
@@ -90,7 +93,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
-  const model = loadModel(options.model, { device, dtype });
+  const model = loadModel(options.model, { device, dtype, quantise: options.quantise ?? null });
   const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };

@@ -9,6 +9,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
@@ -112,7 +113,8 @@ async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOut
   }
   const { device, dtype } = settleEnvironment(config);
   using _ = scope();
-  const model = loadModel(base, { device, dtype, adapter });
+  const quantise = askedQuantisation(config);
+  const model = loadModel(base, { device, dtype, adapter, quantise });
   const pairs = examples.map(
     ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
   );

@@ -2,6 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { exportAdapter, exportModel } from "./export.ts";
@@ -25,12 +26,22 @@ export async function* exportRun(
   { dataset, tokenizer, modelConfig }: PreparedData,
   training: Training<HeadedModel>,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
-  const { model, adapter, numerics, ranks } = training;
+  const { model, adapter, numerics, ranks, base } = training;
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
+  const quantise = askedQuantisation(config);
   const batches = evaluationBatches(held, { ...config, scores: training.objective.over === "scores" });
-  const gate = { baseDir, model, batches, numerics, ranks, tolerance: config.export_parity_tolerance };
+  const gate = {
+    baseDir,
+    base,
+    quantise,
+    model,
+    batches,
+    numerics,
+    ranks,
+    tolerance: config.export_parity_tolerance,
+  };
   if (adapter !== null) {
     await exportAdapter(paths.adapter, training, tokenizer);
     const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;

@@ -1,9 +1,15 @@
 /** The gate of an export: held-out rows are scored with exactly the files that were written, before they count as good. */
 import { FormatError } from "../base/errors.ts";
 import { alone, onAll, onFirst } from "../base/ranks.ts";
+import { readAdapter } from "../formats/adapter.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import type { LoadOptions } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import { shareWeights } from "../models/share-weights.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
 import { loadSharded } from "./load-sharded.ts";
@@ -23,6 +29,10 @@ export interface ParityCheck {
   kind: "adapter" | "model";
   path: string;
   baseDir: string;
+  /** The base as it is held beside the model, to put the adapter into; null or left out: it is loaded from `baseDir`. */
+  base?: CausalLM | null | undefined;
+  /** How the base is loaded. */
+  quantise?: Quantisation | null;
   /** The model as it was trained. */
   model: HeadedModel;
   batches: readonly MicroBatch[];
@@ -84,7 +94,19 @@ function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
     const { group } = ranks.sharded;
     return onAll(ranks.group, () => loadSharded(dir, options, group));
   }
-  return { model: loadLike(model, dir, options), [Symbol.dispose]: () => {} };
+  return { model: loadedAlone(check, dir, options), [Symbol.dispose]: () => {} };
+}
+
+function loadedAlone(
+  { kind, base, model, quantise = null }: ParityCheck,
+  dir: string,
+  options: LoadOptions,
+): HeadedModel {
+  if (kind === "model") return loadLike(model, dir, options);
+  if (!base || !options.adapter) return loadLike(model, dir, { ...options, quantise });
+  const own = shareWeights(base);
+  installAdapter(own, readAdapter(options.adapter));
+  return own;
 }
 
 /** Whether a half-precision export differs no more than its rounding explains; that is measured only where it matters. */

@@ -3,13 +3,16 @@ import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
+import { askedQuantisation, type QuantisationKeys, quantisationText } from "../formats/quantisation.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type Adapter, addAdapter } from "../models/adapt.ts";
-import type { CausalLM, Decoder } from "../models/causal-lm.ts";
+import { CausalLM, type Decoder } from "../models/causal-lm.ts";
 import { type LoadOptions, loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { RewardModel } from "../models/reward-model.ts";
+import { shareWeights } from "../models/share-weights.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
@@ -29,16 +32,19 @@ export type TrainedSelection = Pick<
   | "use_dora"
   | "adapter_name_or_path"
   | "disable_dropout"
-> & {
-  /** What a new adapter's file calls its base model. */
-  baseModel: string;
-};
+> &
+  Partial<QuantisationKeys> & {
+    /** What a new adapter's file calls its base model. */
+    baseModel: string;
+  };
 
 /** A model and the tensors of it that are trained. */
 export interface TrainedModel<Model extends Decoder = CausalLM> {
   model: Model;
   adapter: Adapter | null;
   parameters: ParameterSet;
+  /** The model without an adapter, on the same tensors, where they are held in fewer bits: none has to be quantised twice. Else null, or left out. */
+  base?: CausalLM | null;
   /** Frees all tensors of model and adapter. */
   dispose(): void;
 }
@@ -79,14 +85,18 @@ function prepared<Model extends Decoder>(
   const dir = selection.model_name_or_path;
   if (!selection.use_peft) {
     requireNoAdapter(selection);
+    requireFloats(dir);
     const model = load(dir, { device, dtype: "float32", copy: true });
     return trainedModel({ model, adapter: null, parameters: trainAll(model) }, dtype);
   }
-  const model = load(dir, { device, dtype });
+  const quantise = askedQuantisation(selection);
+  const model = load(dir, { device, dtype, quantise });
   // taken before the adapter hides what it replaces
-  const base = tensorsOf(model);
+  const tensors = tensorsOf(model);
+  const isQuantised = (quantise ?? model.config.quantisation) !== null;
+  const base = isQuantised && model instanceof CausalLM ? shareWeights(model) : null;
   const adapter = adapterOf(model, selection);
-  return trainedModel({ model, adapter, parameters: adapterParameters(model) }, dtype, base);
+  return trainedModel({ model, adapter, parameters: adapterParameters(model), base }, dtype, tensors);
 }
 
 /** @throws {ConfigError} if full tuning is to begin from an adapter */
@@ -94,6 +104,16 @@ export function requireNoAdapter({ adapter_name_or_path }: TrainedSelection): vo
   if (adapter_name_or_path === null) return;
   throw new ConfigError(
     "adapter_name_or_path needs use_peft: true, or merge the adapter first: preftune merge",
+  );
+}
+
+/** @throws {ConfigError} if full tuning is to change weights that are held in few bits */
+export function requireFloats(dir: string): void {
+  const { quantisation } = readModelConfig(dir);
+  if (quantisation === null) return;
+  throw new ConfigError(
+    `${dir}: its linears are stored in ${quantisationText(quantisation)}, which full tuning cannot change: an update is smaller than a step ` +
+      "between two of their numbers. Set use_peft: true to train an adapter on them, or take the float checkpoint.",
   );
 }
 
@@ -106,17 +126,17 @@ function dropoutOf({ disable_dropout, lora_dropout }: TrainedSelection): number 
   return disable_dropout ? 0 : lora_dropout;
 }
 
-/** @param base - tensors that the adapter hides */
+/** @param hidden - tensors that the adapter hides */
 function trainedModel<Model extends Decoder>(
   trained: Omit<TrainedModel<Model>, "dispose">,
   dtype: DType,
-  base: readonly Tensor[] = [],
+  hidden: readonly Tensor[] = [],
 ): TrainedModel<Model> {
   const { model, parameters } = trained;
   parameters.gather(dtype);
   const dispose = (): void => {
     parameters.release();
-    for (const tensor of [...base, ...tensorsOf(model)]) tensor.dispose();
+    for (const tensor of [...hidden, ...tensorsOf(model)]) tensor.dispose();
   };
   return { ...trained, dispose };
 }

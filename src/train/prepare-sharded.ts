@@ -16,6 +16,7 @@ import type { DType } from "../torch/index.ts";
 import { adapterParameters, adapterTensorName, trainAll } from "./parameters.ts";
 import {
   adapterOf,
+  requireFloats,
   requireNoAdapter,
   type TrainedModel,
   type TrainedSelection,
@@ -40,6 +41,7 @@ export function prepareSharded(
   const options: ShardOptions = { ...shard, device, dtype };
   if (!selection.use_peft) {
     requireNoAdapter(selection);
+    requireFloats(dir);
     const model = loadModel(dir, { device: "meta", dtype: "float32" });
     const sharded = new ShardedModel(model, placesOf(model), trainAll(model).shards, options);
     readParts(sharded.units, locationsIn(dir));
@@ -76,7 +78,14 @@ function trainingOf(
   adapter: TrainedModel["adapter"],
   sharded: ShardedModel,
 ): ShardedTraining {
-  return { model, adapter, parameters: sharded.parameters, sharded, dispose: () => sharded.dispose() };
+  return {
+    model,
+    adapter,
+    parameters: sharded.parameters,
+    sharded,
+    base: null,
+    dispose: () => sharded.dispose(),
+  };
 }
 
 /** Where a module that is trained in full beside an adapter has its first numbers: those of the model, as that holds them. */

@@ -32,6 +32,8 @@ export interface Training<Model extends Decoder = CausalLM> {
   optimizer_in_backward?: boolean;
   /** Null when the objective needs no reference. */
   reference: ReferenceSource | null;
+  /** The model without an adapter, on the same tensors, where loading it again would quantise it again; null or left out: it can be. */
+  base?: CausalLM | null;
   /** The ranks that take each step together; null or left out: this process is the only one. */
   ranks?: StepRanks | null;
 }

@@ -27,7 +27,7 @@ export const badModels: BadInput[] = [
   badModel(
     "quantised weights",
     (place) => setJson(configOf(place), { quantization_config: { quant_method: "gptq" } }),
-    [/quant/i],
+    [/quant_method/, /bitsandbytes/, /gptq/, /float checkpoint/],
   ),
   badModel("unknown activation", (place) => setJson(configOf(place), { hidden_act: "relu" }), [
     /hidden_act/,

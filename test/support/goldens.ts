@@ -7,6 +7,7 @@ export function golden<T>(
   name:
     | "optim"
     | "adamw-8bit"
+    | "quantised"
     | "nn"
     | "lora"
     | "models"

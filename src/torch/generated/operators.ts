@@ -211,6 +211,8 @@ export const reciprocal: (self: Tensor) => Tensor = bind("aten::reciprocal");
 export const relu: (self: Tensor) => Tensor = bind("aten::relu");
 /** `aten::reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)` */
 export const reshape: (self: Tensor, shape: readonly number[]) => Tensor = bind("aten::reshape");
+/** `aten::round(Tensor self) -> Tensor` */
+export const round: (self: Tensor) => Tensor = bind("aten::round");
 /** `aten::rsqrt(Tensor self) -> Tensor` */
 export const rsqrt: (self: Tensor) => Tensor = bind("aten::rsqrt");
 /** `aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor` */
@@ -316,6 +318,8 @@ export const beatsFail: (beats: number, error: string) => void = bind("preftune:
 export const beatsNote: (beats: number, what: string) => void = bind("preftune::beats_note");
 /** `preftune::beats_verdict(int beats) -> str` */
 export const beatsVerdict: (beats: number) => string = bind("preftune::beats_verdict");
+/** `preftune::dequantise(Tensor[] stored, int[] shape, int block_size, *, ScalarType dtype, str kernel="auto") -> Tensor` */
+export const dequantise: (stored: readonly Tensor[], shape: readonly number[], blockSize: number, options: { dtype: DType; kernel?: string }) => Tensor = bind("preftune::dequantise");
 /** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
 export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
@@ -348,6 +352,8 @@ export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
 /** `preftune::paged_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, int sequences, float scale, int window) -> Tensor` */
 export const pagedAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, sequences: number, scale: number, window: number) => Tensor = bind("preftune::paged_attention");
+/** `preftune::quantised_linear(Tensor x, Tensor[] stored, int[] shape, int block_size, Tensor? bias=None) -> Tensor` */
+export const quantisedLinear: (x: Tensor, stored: readonly Tensor[], shape: readonly number[], blockSize: number, bias?: Tensor | null) => Tensor = bind("preftune::quantised_linear");
 /** `preftune::read_alone(Tensor bytes) -> ()` */
 export const readAlone: (bytes: Tensor) => void = bind("preftune::read_alone");
 /** `preftune::rms_norm(Tensor x, Tensor weight, float eps) -> Tensor` */

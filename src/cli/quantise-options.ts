@@ -1,0 +1,50 @@
+/** Options of commands that load a model: how its linears are held, named as a run's keys are. */
+import { type Command, Option } from "commander";
+import { ConfigError } from "../base/errors.ts";
+import { askedQuantisation, type Quantisation, type QuantType, quantTypes } from "../formats/quantisation.ts";
+
+/** What the options give. */
+export interface QuantiseOptions {
+  loadIn4bit?: true;
+  loadIn8bit?: true;
+  bnb4bitQuantType?: QuantType;
+  bnb4bitUseDoubleQuant?: true;
+}
+
+/** Adds --load-in-4bit, --load-in-8bit, --bnb-4bit-quant-type and --bnb-4bit-use-double-quant. */
+export function withQuantiseOptions(command: Command): Command {
+  return command
+    .option("--load-in-4bit", "hold the linears of all blocks in 4 bits, as a run with load_in_4bit does")
+    .option("--load-in-8bit", "the same in 8 bits")
+    .addOption(
+      new Option("--bnb-4bit-quant-type <type>", "with --load-in-4bit; default: nf4").choices([
+        ...quantTypes,
+      ]),
+    )
+    .option("--bnb-4bit-use-double-quant", "with --load-in-4bit: blocks' largest values in 8 bits");
+}
+
+/**
+ * What is asked for; null: the model as it is stored.
+ *
+ * @throws {ConfigError} for options that exclude each other
+ */
+export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
+  const { loadIn4bit = false, loadIn8bit = false, bnb4bitQuantType, bnb4bitUseDoubleQuant } = cli;
+  if (loadIn4bit && loadIn8bit) {
+    throw new ConfigError(
+      "--load-in-4bit and --load-in-8bit: weights are held in one form. Give one of the two.",
+    );
+  }
+  if (!loadIn4bit && (bnb4bitQuantType !== undefined || bnb4bitUseDoubleQuant !== undefined)) {
+    throw new ConfigError(
+      "--bnb-4bit-quant-type and --bnb-4bit-use-double-quant need --load-in-4bit. Add it, or leave them out.",
+    );
+  }
+  return askedQuantisation({
+    load_in_4bit: loadIn4bit,
+    load_in_8bit: loadIn8bit,
+    bnb_4bit_quant_type: bnb4bitQuantType ?? "nf4",
+    bnb_4bit_use_double_quant: bnb4bitUseDoubleQuant ?? false,
+  });
+}

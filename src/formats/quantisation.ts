@@ -1,0 +1,126 @@
+/** Linears held in fewer bits, as bitsandbytes holds them: what is, how it is said, and how large it is. */
+import { brief, type JsonFields } from "./json-fields.ts";
+
+/** Tables of 4-bit numbers: quantiles of the normal distribution (QLoRA, arXiv:2305.14314), or floats of 4 bits. */
+export const quantTypes = ["nf4", "fp4"] as const;
+
+/** One of them. */
+export type QuantType = (typeof quantTypes)[number];
+
+/** How the linears of a model's blocks are held. */
+export type Quantisation = (
+  | {
+      bits: 4;
+      quantType: QuantType;
+      /** Whether the blocks' largest values are held in 8 bits themselves. */
+      doubleQuant: boolean;
+    }
+  | { bits: 8 }
+) & {
+  /** Linears that stay as they are, by path, beginning of a path or last letters of one. */
+  skipModules: readonly string[];
+};
+
+/** Numbers of a block in 4 bits, and of a block of 8-bit largest values. */
+export const quantBlock = 64;
+export const nestedBlock = 256;
+
+/** Keys that say how a model is loaded, by transformers' names. */
+export interface QuantisationKeys {
+  load_in_4bit: boolean;
+  load_in_8bit: boolean;
+  bnb_4bit_quant_type: QuantType;
+  bnb_4bit_use_double_quant: boolean;
+  llm_int8_skip_modules: readonly string[] | null;
+}
+
+/** What the keys ask for; null: nothing. A key that is left out has its default. */
+export function askedQuantisation(keys: Partial<QuantisationKeys>): Quantisation | null {
+  const skipModules = keys.llm_int8_skip_modules ?? [];
+  if (keys.load_in_8bit) return { bits: 8, skipModules };
+  if (!keys.load_in_4bit) return null;
+  const { bnb_4bit_quant_type: quantType = "nf4", bnb_4bit_use_double_quant: doubleQuant = false } = keys;
+  return { bits: 4, quantType, doubleQuant, skipModules };
+}
+
+/** In words: "4 bits (nf4, double quantisation)". */
+export function quantisationText(of: Quantisation): string {
+  if (of.bits === 8) return "8 bits";
+  return `4 bits (${of.quantType}${of.doubleQuant ? ", double quantisation" : ""})`;
+}
+
+/** Whether two hold numbers in the same way. */
+export function isSameForm(a: Quantisation, b: Quantisation): boolean {
+  return quantisationText(a) === quantisationText(b);
+}
+
+/** Whether the linear of a block at `path` is held in fewer bits. The head and the embedding never are. */
+export function isQuantised({ skipModules }: Quantisation, path: string): boolean {
+  return !skipModules.some(
+    (name) => path === name || path.startsWith(`${name}.`) || (name !== "" && path.endsWith(name)),
+  );
+}
+
+/** Bytes of a linear's weight. */
+export function quantisedBytes(
+  of: Quantisation,
+  { inputs, outputs }: { inputs: number; outputs: number },
+): number {
+  const numel = inputs * outputs;
+  if (of.bits === 8) return numel + 4 * outputs;
+  const blocks = Math.ceil(numel / quantBlock);
+  const tables = 4 * 16;
+  if (!of.doubleQuant) return Math.ceil(numel / 2) + 4 * blocks + tables;
+  return Math.ceil(numel / 2) + blocks + 4 * Math.ceil(blocks / nestedBlock) + tables + 4 * 256 + 4;
+}
+
+const useTheFloats =
+  "Use the float checkpoint that this one was made from, with load_in_4bit: true to train on it in 4 bits; or load it in transformers, " +
+  "call model.dequantize() and save it again.";
+
+/**
+ * What a config.json says of its weights; null: they are floats.
+ *
+ * @throws {FormatError} for quantisation that is not bitsandbytes', naming the field
+ */
+export function checkpointQuantisation(top: JsonFields): Quantisation | null {
+  if (top.has("compression_config")) {
+    return top.refuse(
+      "compression_config",
+      "floats, or weights in 4 or 8 bits of bitsandbytes",
+      useTheFloats,
+    );
+  }
+  const fields = top.object("quantization_config");
+  if (fields === null) return null;
+  const method = fields.string("quant_method");
+  if (method !== "bitsandbytes" && method !== null) {
+    return fields.refuse("quant_method", '"bitsandbytes"', useTheFloats);
+  }
+  const four = fields.boolean("load_in_4bit", false);
+  const eight = fields.boolean("load_in_8bit", false);
+  if (four === eight) {
+    return top.refuse(
+      "quantization_config",
+      `bitsandbytes' with load_in_4bit or load_in_8bit (${brief(four)} and ${brief(eight)})`,
+      useTheFloats,
+    );
+  }
+  // what is quantised, the files say tensor by tensor: this is for those that have the configuration alone
+  const skipModules = fields.strings("llm_int8_skip_modules") ?? [];
+  if (eight) return { bits: 8, skipModules };
+  const quantType = quantTypes.find((type) => type === (fields.string("bnb_4bit_quant_type") ?? "fp4"));
+  if (quantType === undefined) return fields.refuse("bnb_4bit_quant_type", quantTypes.join(" or "));
+  const storage = fields.string("bnb_4bit_quant_storage") ?? "uint8";
+  if (storage !== "uint8") {
+    return fields.refuse(
+      "bnb_4bit_quant_storage",
+      '"uint8"',
+      "Save the model again with bnb_4bit_quant_storage left out.",
+    );
+  }
+  return {
+    ...{ bits: 4, quantType, skipModules },
+    doubleQuant: fields.boolean("bnb_4bit_use_double_quant", false),
+  };
+}
