@@ -76,7 +76,7 @@ export const QUANTISATION_KEYS = {
       default: null,
     },
     expected: "a list of module names",
-    doc: "With load_in_4bit or load_in_8bit: linears that stay in dtype, by path, beginning of a path or last letters of one, such as down_proj or model.layers.0. The head always does.",
+    doc: "Linears that load_in_4bit and load_in_8bit leave in dtype, by path, beginning of a path or last letters of one, such as down_proj or model.layers.0. The head always does.",
     source: "transformers; a list there takes the place of the head",
   },
 } as const;

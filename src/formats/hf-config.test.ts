@@ -20,7 +20,7 @@ const rewardModel = { architectures: ["LlamaForSequenceClassification"] };
 
 /** Without the parts in which two layouts of one model differ. */
 function comparable(config: ModelConfig): Partial<ModelConfig> {
-  const { raw: _raw, dtype: _dtype, ...rest } = config;
+  const { raw: _raw, dtype: _dtype, quantisation: _quantisation, ...rest } = config;
   return rest;
 }
 

@@ -257,7 +257,7 @@ const broken: Broken[] = [
       tensors.map((t) =>
         t.name === "model.norm.weight" ? { ...t, dtype: "F8_E4M3", bytes: () => new Uint8Array(16) } : t,
       ),
-    message: /"model\.norm\.weight": expected floats .*, got F8_E4M3\. Quantised weights cannot be trained/,
+    message: /"model\.norm\.weight": expected floats .*, got F8_E4M3\. Use the float checkpoint/,
   },
 ];
 
