@@ -9,7 +9,8 @@ import { type DeviceOptions, positiveNumber, wholeNumber, withDeviceOptions } fr
 
 interface CliOptions extends DeviceOptions {
   adapter?: string;
-  type: WrittenType;
+  lora?: true;
+  type?: WrittenType;
   output: string;
   replace?: true;
   data?: string;
@@ -29,11 +30,13 @@ function ggufCommand(): Command {
       "a GGUF file for llama.cpp and a Modelfile for Ollama, once the file scores rows as the model does",
     )
     .argument("<run-or-model>", "directory of a finished run; or of a Hugging Face model, or its hub id")
-    .option("--adapter <dir>", "PEFT adapter directory or hub id to merge into a model")
+    .option("--adapter <dir>", "PEFT adapter directory or hub id, merged into a model")
+    .option("--lora", "write the adapter alone, to be applied to the base model's GGUF file")
     .addOption(
-      new Option("--type <type>", "type of the matrices; vectors stay float32")
-        .choices(["f32", "f16", "bf16", "q8_0", "q4_0"])
-        .default("q8_0"),
+      new Option(
+        "--type <type>",
+        "type of the matrices; vectors stay float32; default: q8_0, of an adapter f32",
+      ).choices(["f32", "f16", "bf16", "q8_0", "q4_0"]),
     )
     .requiredOption("--output <file>", "the GGUF file; the Modelfile stands beside it")
     .option("--replace", "replace files that are there, once the new one is complete and checked")
@@ -60,7 +63,8 @@ function ggufCommand(): Command {
       exportGguf({
         source,
         adapter: cli.adapter ?? null,
-        type: cli.type,
+        lora: cli.lora ?? false,
+        type: cli.type ?? null,
         output: cli.output,
         replace: cli.replace ?? false,
         data: cli.data ?? null,
@@ -87,7 +91,9 @@ function exportText(result: ExportGgufResult): string {
     allowedText(result),
     ...pairsText(result),
     ...notes,
-    `${modelfile}: run it in Ollama with ollama create NAME -f ${modelfile}`,
+    modelfile === null
+      ? `Apply it to the base model's file: llama-server -m BASE.gguf --lora ${path}; in a Modelfile, FROM BASE.gguf and ADAPTER ${path}`
+      : `${modelfile}: run it in Ollama with ollama create NAME -f ${modelfile}`,
   ];
   return lines.join("\n");
 }

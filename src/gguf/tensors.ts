@@ -30,7 +30,7 @@ const outside: Readonly<Record<string, string>> = {
  *
  * @throws {FormatError} for one that the architecture does not have
  */
-function ggufName(name: string, { name: family, blockNames }: Architecture): string {
+export function ggufName(name: string, { name: family, blockNames }: Architecture): string {
   const [, layer, module = "", kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
   const inBlock = blockNames[module];
   if (inBlock !== undefined) return `blk.${layer}.${inBlock}.${kind}`;

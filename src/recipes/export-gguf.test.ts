@@ -97,6 +97,23 @@ test("files that are there are kept, and nothing is left of an export that fails
   assert.ok(existsSync(path("kept.Modelfile")));
 });
 
+test("an adapter alone: from a run, and refused where llama.cpp has no such adapter", async () => {
+  const model = fixturePath("qwen3", "model");
+  const output = path("adapter.gguf");
+  const given = { source: model, output, lora: true, device: "cpu" };
+  await assert.rejects(exportGguf(given), /expected an adapter to write.*--adapter/);
+  const adapter = fixturePath("qwen3", "lora");
+  await assert.rejects(exportGguf({ ...given, adapter }), /lm_head\.weight trained as a whole.*Merge it/);
+  await assert.rejects(exportGguf({ ...given, adapter, type: "q8_0" }), /written in f32, got --type q8_0/);
+  const result = await exportGguf({ ...given, source: path("run") });
+  assert.equal(result.modelfile, null);
+  assert.ok(result.maxDifference <= 1e-4);
+  const { keys, tensors } = readGguf(output);
+  assert.equal(keys.get("adapter.type")?.value, "lora");
+  assert.ok(tensors.has("blk.0.attn_q.weight.lora_b") && !tensors.has("token_embd.weight"));
+  assert.ok(!existsSync(path("adapter.Modelfile")));
+});
+
 test("a tokenizer that llama.cpp does not have is refused before anything is written", async () => {
   cpSync(fixturePath("llama_tied", "model"), path("odd"), { recursive: true });
   const file = path("odd", "tokenizer.json");

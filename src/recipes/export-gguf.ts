@@ -1,7 +1,7 @@
 /** Writing a model as a GGUF file for llama.cpp and Ollama, with a Modelfile beside it, once rows were re-scored from the file. */
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
-import { FileError } from "../base/errors.ts";
+import { ConfigError, FileError } from "../base/errors.ts";
 import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
@@ -14,8 +14,9 @@ import type { WrittenType } from "../gguf/types.ts";
 import { endOfText } from "../text/chat-format.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
 import { chatTemplateSource } from "../text/template-source.ts";
-import { type GgufMeasure, judgeGguf } from "../train/gguf-gate.ts";
-import { scoreGguf, writeGgufModel } from "../train/gguf-model.ts";
+import { writeGgufAdapter } from "../train/gguf-adapter.ts";
+import { type GgufMeasure, type GgufScores, judgeGguf } from "../train/gguf-gate.ts";
+import { type GgufModel, scoreGguf, writeGgufModel } from "../train/gguf-model.ts";
 import { ggufBatches, systemMessage } from "./gguf-rows.ts";
 import { type GgufOrigin, ggufOrigin } from "./gguf-source.ts";
 
@@ -25,7 +26,10 @@ export interface ExportGgufOptions {
   source: string;
   /** Adapter of a model; a run has its own. */
   adapter?: string | null;
-  type: WrittenType;
+  /** Write the adapter alone, in f32, to be applied to the base model's file; default: it is merged. */
+  lora?: boolean;
+  /** Default q8_0; of an adapter f32. */
+  type?: WrittenType | null;
   /** The GGUF file. */
   output: string;
   /** Replace files that are there; default false. */
@@ -48,7 +52,8 @@ export interface ExportGgufOptions {
 /** What was written and measured. */
 export interface ExportGgufResult extends GgufMeasure {
   path: string;
-  modelfile: string;
+  /** Null for an adapter. */
+  modelfile: string | null;
   type: WrittenType;
   bytes: number;
   tolerance: number;
@@ -63,9 +68,10 @@ export interface ExportGgufResult extends GgufMeasure {
  * @throws {FormatError} for models and tokenizers that llama.cpp would compute otherwise, and a file that scores otherwise
  */
 export async function exportGguf(options: ExportGgufOptions): Promise<ExportGgufResult> {
-  const { output, type, tolerance = 1e-4, onPhase = () => {}, onWrite = () => {} } = options;
-  const modelfile = modelfilePath(output);
-  refuseTargets([output, modelfile], options.replace ?? false);
+  const { output, lora = false, tolerance = 1e-4, onPhase = () => {}, onWrite = () => {} } = options;
+  const type = typeOf(options);
+  const modelfile = lora ? null : modelfilePath(output);
+  refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
   const origin = await ggufOrigin(options.source, options.adapter ?? null, onPhase);
   const { device } = settleEnvironment({
     device: options.device ?? "auto",
@@ -73,34 +79,75 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
     dtype: "float32",
   });
   await using text = await textOf(origin);
-  const ends = await endTokensOf(text);
   const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
-  const license = licenseOf(origin.model);
-  const content = modelfileText({
-    file: basename(output),
-    stops: stopsOf(text, ends),
-    contextLength: options.contextLength ?? usualContext(origin, text.config),
-    system: options.system ?? (origin.run === null ? null : await systemMessage(origin.run)),
-    license: license.text ?? license.name,
-  });
+  const given = { ...origin, device, ...rows };
+  const content = modelfile === null ? null : await modelfileOf(options, origin, text);
   const temporary = siblingName(output, "tmp", uniqueTag());
   try {
     onWrite();
-    const written = writeGgufModel(temporary, {
-      ...{ ...origin, ...text, ends, device, type, ...rows },
-      license: license.name,
-      template: templateOf(origin, text),
-    });
-    const measure = judgeGguf(type, scoreGguf(temporary, written), { tolerance, output });
+    const written = lora
+      ? { scores: writeGgufAdapter(temporary, { ...given, adapter: requireAdapter(origin) }), notes: [] }
+      : await writtenModel(temporary, { given, origin, text, type });
+    const measure = judgeGguf(type, written.scores, { tolerance, output });
     const bytes = statSync(temporary).size;
     onWrite();
     putInPlace(temporary, output);
-    writeFileAtomic(modelfile, content);
+    if (modelfile !== null && content !== null) writeFileAtomic(modelfile, content);
     const notes = [...written.notes, ...notesOf(origin)];
     return { ...measure, path: output, modelfile, type, bytes, tolerance, notes };
   } finally {
     remove(temporary);
   }
+}
+
+function typeOf({ type = null, lora = false }: ExportGgufOptions): WrittenType {
+  if (!lora || type === null || type === "f32") return type ?? (lora ? "f32" : "q8_0");
+  throw new ConfigError(
+    `An adapter is written in f32, got --type ${type}. Leave it out, or merge: leave out --lora.`,
+  );
+}
+
+function requireAdapter({ adapter, name }: GgufOrigin): string {
+  if (adapter !== null) return adapter;
+  throw new ConfigError(
+    `${name}: expected an adapter to write, there is none. Give one with --adapter, or leave out --lora.`,
+  );
+}
+
+interface ModelWork {
+  given: Pick<GgufModel, "model" | "adapter" | "name" | "device" | "batches" | "arePairs">;
+  origin: GgufOrigin;
+  text: ModelText;
+  type: WrittenType;
+}
+
+async function writtenModel(
+  path: string,
+  { given, origin, text, type }: ModelWork,
+): Promise<{ scores: GgufScores; notes: readonly string[] }> {
+  const { tokenizer } = text;
+  const written = writeGgufModel(path, {
+    ...{ ...given, tokenizer, type },
+    ends: await endTokensOf(text),
+    license: licenseOf(origin.model).name,
+    template: templateOf(origin, text),
+  });
+  return { scores: scoreGguf(path, written), notes: written.notes };
+}
+
+async function modelfileOf(
+  { output, contextLength: tokens, system }: ExportGgufOptions,
+  origin: GgufOrigin,
+  text: ModelText,
+): Promise<string> {
+  const license = licenseOf(origin.model);
+  return modelfileText({
+    file: basename(output),
+    stops: stopsOf(text, await endTokensOf(text)),
+    contextLength: tokens ?? usualContext(origin, text.config),
+    system: system ?? (origin.run === null ? null : await systemMessage(origin.run)),
+    license: license.text ?? license.name,
+  });
 }
 
 function refuseTargets(paths: readonly string[], replace: boolean): void {

@@ -77,7 +77,7 @@ function swapHalves(rows: Tensor, [heads, first, second]: [number, number, numbe
 }
 
 /** The numbers of a file's tensor as the checkpoint has them, float32 on the CPU. @throws {FormatError} if one is not finite */
-function readChecked(file: GgufFile, plan: TensorPlan): Tensor {
+export function readPlanned(file: GgufFile, plan: TensorPlan): Tensor {
   using reading = scope();
   const stored = file.tensors.get(plan.name);
   if (stored === undefined) throw new FormatError(`${file.path}: tensor "${plan.name}" is missing`);
@@ -97,6 +97,6 @@ export function modelOfGguf(
   const written = { ...config, vocabSize: rows, tieWordEmbeddings: !byName.has(headName) };
   return buildModel(written, (name) => {
     using reading = scope();
-    return reading.keep(ops.to(readChecked(file, byName.get(name) as TensorPlan), device, "float32"));
+    return reading.keep(ops.to(readPlanned(file, byName.get(name) as TensorPlan), device, "float32"));
   });
 }

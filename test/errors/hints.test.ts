@@ -62,6 +62,8 @@ const othersOptions = [
 
 /** Options of torchrun, srun and sbatch. */
 const launchersOptions = ["--no-python", "--nproc-per-node", "--ntasks-per-node", "--ntasks", "--requeue"];
+/** Options of llama-server and of ollama run. */
+const llamaOptions = ["--chat-template-kwargs", "--think"];
 
 test("every `key: value` that a message tells to set is accepted", () => {
   const hints = find(
@@ -81,6 +83,7 @@ test("every --option that a message names is one of the command line", () => {
     "--help",
     "--version",
     ...launchersOptions,
+    ...llamaOptions,
     ...CONFIG_KEYS.map((key) => `--${key}`),
     ...[...commands.values()].flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])),
   ]);

@@ -3,20 +3,24 @@
  * One process of llama.cpp does all models of a test; without one (`npm run peers -- --gguf`) the tests are skipped.
  */
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
+import { writeAdapter } from "../../src/models/save.ts";
 import { openText } from "../../src/text/open-text.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { scope } from "../../src/torch/index.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
 import { amount } from "../support/campaign.ts";
 import { everyFamily, type FixtureFamily, fixtureExamples, fixturePath } from "../support/fixture-files.ts";
+import { fixtureModel } from "../support/fixtures.ts";
 import { fixtureWithTokenizer, ggufOf, modelWithTokenizer } from "../support/gguf-files.ts";
-import { askLlama, skipWithoutLlama } from "../support/gguf-peers.ts";
+import { askLlama, type LlamaAnswer, skipWithoutLlama } from "../support/gguf-peers.ts";
 import { makeChainModel } from "../support/sentencepiece.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
-import { logitsOf, temporaryDirectory } from "../support/tiny-models.ts";
+import { adaptPatterned, logitsOf, temporaryDirectory, tinyAdapterConfig } from "../support/tiny-models.ts";
 
 const skip = skipWithoutLlama();
 const scratch = skip === false ? temporaryDirectory() : null;
@@ -113,9 +117,11 @@ test("the same tokens for texts and chats", { skip: skip || skipWithoutShared("t
 const ends = [0, 2];
 
 /** The most likely continuation, token by token, until an end, and the log-probs of the first token. */
-function greedy(dir: string, prompt: readonly number[], most: number): { tokens: number[]; first: number[] } {
-  using _ = scope();
-  const model = loadModel(dir);
+function greedy(
+  model: CausalLM,
+  prompt: readonly number[],
+  most: number,
+): { tokens: number[]; first: number[] } {
   const { vocabSize } = model.config;
   const tokens: number[] = [];
   let first: number[] = [];
@@ -135,6 +141,25 @@ function logProbs(logits: readonly number[]): number[] {
   return logits.map((x) => x - top - total);
 }
 
+/** Compares llama.cpp's answers to prompts with the model's. */
+function assertAnswers(
+  what: string,
+  answer: LlamaAnswer | undefined,
+  model: CausalLM,
+  { prompts, most }: { prompts: readonly (readonly number[])[]; most: number },
+): void {
+  // ggml looks GELU up in a table of float16
+  const allowed = model.config.design.activation === "gelu_tanh" ? 5e-4 : 1e-4;
+  for (const [p, prompt] of prompts.entries()) {
+    const want = greedy(model, prompt, most);
+    assert.deepEqual(answer?.greedy[p], want.tokens, `${what}, prompt ${p}`);
+    for (const [id, probability] of answer?.first[p] ?? []) {
+      const difference = Math.abs(probability - Math.exp(want.first[id] ?? 0));
+      assert.ok(difference < allowed, `${what}, prompt ${p}, token ${id}: off by ${difference}`);
+    }
+  }
+}
+
 /** Prompts for a fixture, and how far its answers are compared: llama.cpp has no window for Mistral, whose fixture's is 16. */
 function promptsFor(family: FixtureFamily): { prompts: number[][]; most: number } {
   const all = fixtureExamples(family).map(({ promptIds }) => promptIds);
@@ -149,18 +174,40 @@ test("greedy answers of 64 tokens and the next token's probabilities, in f32", {
     jobs.push({ model, ...promptsFor(family) });
   }
   for (const [i, answer] of askLlama(jobs).entries()) {
+    using _ = scope();
     const family = everyFamily[i] ?? "llama_tied";
-    const { prompts, most } = promptsFor(family);
-    for (const [p, prompt] of prompts.entries()) {
-      const want = greedy(fixturePath(family, "model"), prompt, most);
-      assert.deepEqual(answer.greedy[p], want.tokens, `${family}, prompt ${p}`);
-      for (const [id, probability] of answer.first[p] ?? []) {
-        const difference = Math.abs(probability - Math.exp(want.first[id] ?? 0));
-        // ggml looks GELU up in a table of float16
-        const allowed = family === "gemma3_text" ? 5e-4 : 1e-4;
-        assert.ok(difference < allowed, `${family}, prompt ${p}, token ${id}: off by ${difference}`);
-      }
-    }
+    assertAnswers(family, answer, loadModel(fixturePath(family, "model")), promptsFor(family));
+  }
+});
+
+test("an adapter's file applied to the base model's, with scales of their own for modules", {
+  skip,
+}, async () => {
+  const names = ["llama_untied", "gemma3_text"] as const;
+  const config = tinyAdapterConfig({
+    targetModules: ["q_proj", "k_proj", "down_proj"],
+    useRslora: true,
+    rankPattern: { k_proj: 2 },
+  });
+  const jobs = [];
+  for (const name of names) {
+    using _ = scope();
+    const model = fixtureModel(name);
+    adaptPatterned(model, config);
+    const adapter = inScratch(`adapter-${name}`);
+    mkdirSync(adapter);
+    writeAdapter(adapter, config, adapterParameters(model).tensors);
+    const lora = await ggufOf(fixturePath(name, "model"), inScratch(), `lora-${name}`, {
+      adapter,
+      lora: true,
+    });
+    jobs.push({ model: inScratch(`${name}.gguf`), lora, ...promptsFor(name), most: 24 });
+  }
+  for (const [i, answer] of askLlama(jobs).entries()) {
+    using _ = scope();
+    const name = names[i] ?? "llama_untied";
+    const model = loadModel(fixturePath(name, "model"), { adapter: inScratch(`adapter-${name}`) });
+    assertAnswers(`${name} with its adapter`, answer, model, { ...promptsFor(name), most: 24 });
   }
 });
 
