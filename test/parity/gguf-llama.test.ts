@@ -180,7 +180,7 @@ test("greedy answers of 64 tokens and the next token's probabilities, in f32", {
   }
 });
 
-test("an adapter's file applied to the base model's, with scales of their own for modules", {
+test("an adapter's file applied to the base model's, with another scale for some modules", {
   skip,
 }, async () => {
   const names = ["llama_untied", "gemma3_text"] as const;
