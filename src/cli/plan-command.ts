@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig, loadWithout } from "../config/load-config.ts";
-import { labelsOf, pairMethods, wordList } from "../methods/index.ts";
+import { comparedMethods, labelsOf, wordList } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
 import { type PlanOptions, plan } from "../recipes/plan.ts";
 import type { PlanConfig } from "../recipes/plan-rows.ts";
@@ -32,7 +32,7 @@ export function addPlanCommand(preftune: Command): void {
   preftune
     .command("plan")
     .description(
-      `memory, FLOPs, largest batch and time of a run before it starts, for ${wordList(labelsOf(pairMethods))} side by side`,
+      `memory, FLOPs, largest batch and time of a run before it starts, for ${wordList(labelsOf(comparedMethods))} side by side`,
     )
     .argument("[run.yaml]", "a training configuration; may be left out with --model-config")
     .argument("[overrides...]", "--key value pairs, as for train")

@@ -106,6 +106,16 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       `pairs are made inside a micro-batch: expected a multiple of num_generations ${config.num_generations}, got ${config.per_device_train_batch_size}. max_tokens_per_micro_batch cuts between prompts.`,
   ),
   error(
+    "ld_alpha" as keyof RunConfig,
+    (config) => isOnPolicy(config) && "ld_alpha" in config.method && config.method.ld_alpha !== null,
+    "a sampled completion is in several pairs, in each of which another part of it would be weighed. Take it out; it is for rows of pairs.",
+  ),
+  error(
+    "nll_over" as keyof RunConfig,
+    (config) => isOnPolicy(config) && "nll_over" in config.method && config.method.nll_over !== "answer",
+    "a prompt of the model's own answers is in any number of pairs. Set nll_over: answer (preset: paper).",
+  ),
+  error(
     "reward_weights",
     (config) =>
       isOnPolicy(config) &&

@@ -100,6 +100,8 @@ test("SimPO takes either form of the margin and gives both", () => {
   assert.deepEqual([paper.beta, paper.simpo_gamma, paper.gamma_beta_ratio, paper.cpo_alpha], [0.1, 2, 20, 1]);
 });
 
+const plainDpo = { loss_weights: null, ld_alpha: null, use_weighting: false };
+
 test("DPO and SFT settings", () => {
   assert.deepEqual(load("objective: dpo\nloss_type: ipo\n").config.method, {
     ...pairing,
@@ -107,6 +109,7 @@ test("DPO and SFT settings", () => {
     beta: 0.1,
     label_smoothing: 0,
     loss_type: "ipo",
+    ...plainDpo,
   });
   assert.deepEqual(load("objective: sft\ntrain_on: last\n").config.method, { objective: "sft" });
 });
@@ -308,6 +311,7 @@ test("what the command line switches off in a file's values is warned of, not re
     beta: 0.1,
     label_smoothing: 0,
     loss_type: "sigmoid",
+    ...plainDpo,
   });
   assert.equal(warnings.length, 3);
   assert.match(warnings.join("\n"), /run\.yaml:4: lambda_w has no effect here: objective is dpo/);

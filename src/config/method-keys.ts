@@ -77,7 +77,7 @@ export const METHOD_FIELDS: Readonly<Record<MethodKey, ConfigField>> = {
     doc: "What is optimised.",
   }),
   preset: fieldFrom({
-    schema: { enum: [...withPresets.flatMap(presetsOf), null] },
+    schema: { enum: [...new Set(withPresets.flatMap(presetsOf)), null] },
     rule: `${withPresets.map((name) => `${presetsOf(name)[0]} for ${name}`).join(", ")}, none otherwise`,
     doc: `Named set of values. ${withPresets.map((name) => `${name}: ${presetsOf(name).join(", ")}`).join("; ")}.`,
     source: "docs/objectives.md",

@@ -52,8 +52,10 @@ export interface PackedBatch {
   predictors: Int32Array;
   /** (R) ids of the response tokens; where answers are scored, of their last tokens. */
   targets: Int32Array;
-  /** One for each answer, in order; together they cover `targets`. */
+  /** One for each answer, in order; together they cover `targets`, but for the rows of prompts. */
   spans: ResponseSpan[];
+  /** How many rows follow those of the spans: the tokens of the prompts but the first of each, where prompts are predicted too. */
+  promptRows: number;
   examples: readonly Example[];
 }
 
@@ -63,6 +65,8 @@ export interface PackingOptions {
   share_prompt?: boolean;
   /** True: answers are scored as a whole, from the state of their last token, masks aside. Default false. */
   scores?: boolean;
+  /** True: the tokens of each prompt but its first are predicted too, once. Default false. */
+  prompts?: boolean;
 }
 
 /** Input tokens that `example` takes up in a stream: the prompt, and each answer, without its last token unless answers are scored. */
@@ -80,18 +84,20 @@ export function packedTokens(example: Example, options: PackingOptions = {}): nu
  * @throws DataError when a prompt or an answer has no token, or a mask another length than its answer
  */
 export function packExamples(examples: readonly Example[], options: PackingOptions = {}): PackedBatch {
-  const { share_prompt = true, scores = false } = options;
+  const { share_prompt = true, scores = false, prompts = false } = options;
   examples.forEach(checkExample);
   const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { share_prompt, scores }), 0);
   const responses = examples
     .flatMap((example) => example.completions)
     .reduce((sum, c) => sum + (scores ? 1 : countedTokens(c)), 0);
-  const stream = new Stream(tokens, responses, scores);
+  const promptRows = prompts ? examples.reduce((sum, { promptIds }) => sum + promptIds.length - 1, 0) : 0;
+  const stream = new Stream(tokens, responses + promptRows, scores);
   for (const [index, example] of examples.entries()) {
     if (share_prompt) stream.addShared(example, index);
     else stream.addSeparate(example, index);
   }
-  return { ...stream.batch(), examples };
+  if (prompts) stream.addPromptRows();
+  return { ...stream.batch(), promptRows, examples };
 }
 
 /** A piece's tokens, before it has a place in the stream. */
@@ -108,6 +114,8 @@ class Stream {
   readonly #segments: Segment[] = [];
   readonly #pieces: StreamPiece[] = [];
   readonly #spans: ResponseSpan[] = [];
+  /** Where each example's prompt is, the first copy of it. */
+  readonly #prompts: { start: number; ids: readonly number[] }[] = [];
   readonly #scores: boolean;
   #tokens = 0;
   #responses = 0;
@@ -122,6 +130,7 @@ class Stream {
 
   addShared({ promptIds, completions }: Example, example: number): void {
     const prompt = { ids: promptIds, example, completion: -1 };
+    this.#prompts.push({ start: this.#tokens, ids: promptIds });
     const parent = this.#addSegment([prompt], 0, -1);
     const promptEnd = this.#tokens;
     for (const [completion, { ids, mask }] of completions.entries()) {
@@ -135,6 +144,7 @@ class Stream {
 
   addSeparate({ promptIds, completions }: Example, example: number): void {
     for (const [completion, { ids, mask }] of completions.entries()) {
+      if (completion === 0) this.#prompts.push({ start: this.#tokens, ids: promptIds });
       const first = this.#tokens + promptIds.length - 1;
       const prompt = { ids: promptIds, example, completion: -1 };
       this.#addSegment([prompt, { ids: this.#inputsOf(ids), example, completion }], 0, -1);
@@ -142,7 +152,17 @@ class Stream {
     }
   }
 
-  batch(): Omit<PackedBatch, "examples"> {
+  /** Behind the rows of all answers, those of the prompts' tokens. */
+  addPromptRows(): void {
+    for (const { start, ids } of this.#prompts) {
+      for (const [i, id] of ids.slice(1).entries()) {
+        this.#predictors[this.#responses] = start + i;
+        this.#targets[this.#responses++] = id;
+      }
+    }
+  }
+
+  batch(): Omit<PackedBatch, "examples" | "promptRows"> {
     return {
       ids: this.#ids,
       positions: this.#positions,

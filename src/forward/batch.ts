@@ -34,17 +34,19 @@ export interface DeviceBatch {
   predictors: Tensor;
   /** (R) int64 */
   targets: Tensor;
-  /** (R) int64: the completion of each response token */
+  /** (R) int64: the completion of each response token; 0 for rows of prompts */
   completion: Tensor;
   /** Rows of each completion, C of them. */
   spans: readonly ResponseSpan[];
+  /** Of the R rows, how many at the end are prompts' tokens and belong to no completion. */
+  promptRows: number;
   /** R lists, on the computer: what log-probs are renormalised over; null: all tokens. */
   keptTokens: KeptTokens | null;
 }
 
 /** Some completions of a batch, in complete groups: rows [start, end) of its R. */
 export interface CompletionSlice
-  extends Pick<DeviceBatch, "targets" | "completion" | "spans" | "keptTokens"> {
+  extends Pick<DeviceBatch, "targets" | "completion" | "spans" | "promptRows" | "keptTokens"> {
   start: number;
   end: number;
   /** Index in the batch of the slice's first completion; `completion` counts from it. */
@@ -77,6 +79,7 @@ export function toDevice(
     targets: place(batch.targets),
     completion: place(completion),
     spans: batch.spans,
+    promptRows: batch.promptRows,
     keptTokens,
   };
 }
@@ -86,9 +89,9 @@ export function allCompletions(batch: DeviceBatch): CompletionSlice {
   return { ...batch, start: 0, end: batch.targets.numel, first: 0, isLast: true };
 }
 
-/** The completions in slices of at most `maxRows` response tokens, or of one group where it has more. */
+/** The completions in slices of at most `maxRows` response tokens, or of one group where it has more; in one with rows of prompts. */
 export function completionSlices(batch: DeviceBatch, maxRows: number): CompletionSlice[] {
-  if (batch.targets.numel <= maxRows) return [allCompletions(batch)];
+  if (batch.targets.numel <= maxRows || batch.promptRows > 0) return [allCompletions(batch)];
   const slices: ResponseSpan[][] = [];
   let rowsOfLast = Number.POSITIVE_INFINITY;
   for (const spans of groupsOf(batch.spans)) {
@@ -125,6 +128,7 @@ function sliceOf(batch: DeviceBatch, spans: readonly ResponseSpan[], first: numb
     targets: ops.slice(batch.targets, 0, start, end),
     completion: ops.sub(ops.slice(batch.completion, 0, start, end), first),
     spans,
+    promptRows: 0,
     keptTokens: batch.keptTokens?.slice(start, end) ?? null,
     start,
     end,

@@ -35,6 +35,8 @@ export interface TokenLogpsHeadOptions
   extends Pick<Numerics, "temperature" | "logits_chunk_size" | "logits_kept_mib"> {
   /** Also compute entropies, or entropies with a gradient. */
   entropies: boolean | "with gradient";
+  /** Also compute log Σ_v p_v² of each token's law. */
+  logSquares?: boolean;
 }
 
 /** The model's own head. */

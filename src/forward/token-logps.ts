@@ -22,6 +22,8 @@ export interface TokenLogpsOptions {
   gradient: "none" | "hidden" | "hidden-and-weight";
   /** Also give entropies, or entropies with a gradient. Costs a pass over the logits, with a gradient another over the product. */
   entropies?: boolean | "with gradient";
+  /** Also give log Σ_v p_v². Costs a pass over the probabilities. */
+  logSquares?: boolean;
   /** Whether no other pass adds to the gradient of the head's weight; left out: yes. */
   isLast?: boolean;
 }
@@ -32,6 +34,8 @@ export interface TokenLogps {
   logps: Tensor;
   /** (R) float32, nats; null unless asked for. */
   entropies: Tensor | null;
+  /** (R) float32: log Σ_v p_v² of the law; null unless asked for. */
+  logSquares: Tensor | null;
   /** (R) float32: 1 where no token is more likely than the target. */
   correct: Tensor;
 }
@@ -168,6 +172,8 @@ interface RunningSums {
   total: Tensor;
   /** (R): the target's logit, once its part has come */
   picked: Tensor;
+  /** (R, 1): Σ e^(2 (l − max)), for log Σ p² */
+  squares: Tensor | null;
   /** (R, 1): −Σ e^(l − max) (l − max), for entropies */
   spread: Tensor | null;
   /** (R, D): Σ e^(l − max) W, for the gradient of a frozen head */
@@ -219,6 +225,7 @@ function addPart(
     max,
     picked,
     total: add(before?.total, own),
+    squares: options.logSquares === true ? squaresOf(values, before?.squares ?? null, shrink) : null,
     spread: spread === null ? null : add(moved(before, max, "spread", "total"), rowSums(spread)),
     weighted: isGathered ? add(before?.weighted, weighted(values, columns)) : null,
     weightedSpread: isSpreadGathered
@@ -256,6 +263,13 @@ function rowsOfTargets(targets: Tensor, range: HeadRows, before: Tensor | null):
   return merged;
 }
 
+/** (R, 1): Σ of the squares, without a table of them, and of those before, which are relative to another maximum. */
+function squaresOf(values: Tensor, before: Tensor | null, shrink: Tensor | null): Tensor {
+  const norms = ops.linalgVectorNorm(values, 2, [1], true);
+  const own = ops.mul(norms, norms);
+  return before === null || shrink === null ? own : ops.addcmul(own, before, ops.mul(shrink, shrink));
+}
+
 function rowSums(values: Tensor): Tensor {
   return ops.sum(values, [1], true);
 }
@@ -284,7 +298,7 @@ interface Kept {
 }
 
 function finish(head: Head, sums: RunningSums, { parts, targetRows }: Kept): TokenLogpsPass {
-  const { max, total, picked, spread } = sums;
+  const { max, total, picked, spread, squares } = sums;
   const normaliser = ops.add(max, ops.log(total));
   const logps = ops.sub(picked, ops.squeeze(normaliser, 1));
   const entropies = spread === null ? null : ops.add(ops.log(total), ops.div(spread, total));
@@ -296,6 +310,8 @@ function finish(head: Head, sums: RunningSums, { parts, targetRows }: Kept): Tok
   return {
     logps,
     entropies: entropies === null ? null : ops.squeeze(entropies, 1),
+    logSquares:
+      squares === null ? null : ops.squeeze(ops.sub(ops.log(squares), ops.mul(ops.log(total), 2)), 1),
     correct: ops.to(ops.ge(picked, ops.squeeze(max, 1)), "float32"),
     backward(gradLogps, gradOf, gradEntropies = null) {
       const g = ofProducts(gradLogps);

@@ -2,9 +2,12 @@
  * Every method, by its name in a configuration (`objective`). Needs no libtorch; the losses are in `losses.ts`.
  * docs/adding-a-method.md says how to add one.
  */
+import { type CpoSettings, cpo } from "./cpo/settings.ts";
 import { type DpoSettings, dpo } from "./dpo/settings.ts";
+import { type DpopSettings, dpop } from "./dpop/settings.ts";
 import { type GrpoSettings, grpo } from "./grpo/settings.ts";
 import type { Method } from "./method.ts";
+import { type OrpoSettings, orpo } from "./orpo/settings.ts";
 import { type Paired, paired } from "./pairing/settings.ts";
 import { type PpoSettings, ppo } from "./ppo/settings.ts";
 import { type RaftSettings, raft } from "./raft/settings.ts";
@@ -19,6 +22,9 @@ export type MethodSettings =
   | Paired<SlimeSettings>
   | Paired<DpoSettings>
   | Paired<SimpoSettings>
+  | Paired<DpopSettings>
+  | Paired<CpoSettings>
+  | Paired<OrpoSettings>
   | SftSettings
   | RewardSettings
   | GrpoSettings
@@ -45,6 +51,9 @@ export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> 
   simpo: paired(simpo),
   sft,
   reward,
+  dpop: paired(dpop),
+  cpo: paired(cpo),
+  orpo: paired(orpo),
   grpo,
   rloo,
   raft,
@@ -57,7 +66,7 @@ export const methodNames: readonly MethodName[] = Object.keys(methods) as Method
 /** Settings of which nothing but the name is known. */
 export type AnySettings = { objective: string } & Record<
   string,
-  string | number | boolean | readonly number[] | null
+  string | number | boolean | readonly number[] | readonly string[] | null
 >;
 
 /** The method called `name`, whatever its settings are. */
@@ -73,7 +82,10 @@ export function methodsWhere(test: (method: Method<AnySettings>) => boolean): Me
 /** The methods that train on data files, in the order of `methods`: the others need answers of the model's own. */
 export const offlineMethods: readonly MethodName[] = methodsWhere(({ onPolicy }) => onPolicy !== "only");
 
-/** The methods over pairs, by the alphabet: what is compared on the same pairs, in this order. */
+/** What plans and the quick start put side by side on the same pairs, in this order. */
+export const comparedMethods: readonly MethodName[] = ["dpo", "simpo", "slime"];
+
+/** The methods over pairs, by the alphabet. */
 export const pairMethods: readonly MethodName[] = methodsWhere(({ over }) => over === "pairs").sort();
 
 /** The methods as people write them. */

@@ -1,8 +1,11 @@
 /** The loss of every method, by its name; libtorch. Their settings are in `index.ts`. */
+import { cpo } from "./cpo/loss.ts";
 import { dpo } from "./dpo/loss.ts";
+import { dpop } from "./dpop/loss.ts";
 import { grpo } from "./grpo/loss.ts";
 import type { MethodName, MethodSettings, SettingsOf } from "./index.ts";
 import type { Objective } from "./objective.ts";
+import { orpo } from "./orpo/loss.ts";
 import { ppo } from "./ppo/loss.ts";
 import { raft } from "./raft/loss.ts";
 import { reward } from "./reward/loss.ts";
@@ -18,6 +21,9 @@ export const losses: { readonly [Name in MethodName]: (settings: SettingsOf<Name
   simpo,
   sft,
   reward,
+  dpop,
+  cpo,
+  orpo,
   grpo,
   rloo,
   raft,

@@ -19,13 +19,17 @@ export interface CompletionLogps {
   groupSizes: readonly number[];
   /** (R) nats, like `logps`: of the law that each token is from, where the objective takes them; else null or left out. */
   entropies?: Tensor | null;
+  /** (R) log Σ_v π(v)² of the law that each token is from, where the objective takes it; else null or left out. */
+  logSquares?: Tensor | null;
+  /** (tokens) of the groups' prompts but the first of each, nats, like `logps`, where the objective takes them; else null or left out. */
+  promptLogps?: Tensor | null;
   /** What the objective's `columns` names, (C) or (R), same type as `logps`. */
   columns: Readonly<Record<string, Tensor>>;
 }
 
 /** Log-probabilities of P pairs; completion 2i is chosen, 2i + 1 rejected. All (P) unless noted. */
 export interface PairLogps {
-  /** Sums over completion tokens, nats. */
+  /** Sums over completion tokens, nats; with the objective's `ld_alpha` tokens beyond the shorter completion count that much. */
   chosenLogps: Tensor;
   rejectedLogps: Tensor;
   /** Means over completion tokens (l_w, l_l), nats per token. */
@@ -41,6 +45,11 @@ export interface PairLogps {
   /** Reference sums, where the objective's `columns` has `referenceLogps`; else null. */
   referenceChosenLogps: Tensor | null;
   referenceRejectedLogps: Tensor | null;
+  /** Sums over completion tokens of log Σ_v π(v)², where the objective takes them; else null. */
+  chosenLogSquares: Tensor | null;
+  rejectedLogSquares: Tensor | null;
+  /** (tokens) of the prompts but the first of each, nats, where the objective takes them; else null. */
+  promptLogps: Tensor | null;
   /** What each pair counts for; null: 1. The pairs of a rollout's group share the weight of 1. */
   weights: Tensor | null;
   /** 1 for pairs whose chosen completion is anchored, else 0; null: all are. */
@@ -74,6 +83,8 @@ export interface StepTotals extends BatchCounts {
   micro: BatchCounts;
   /** Σ of the objective's own `counts` over the step; left out for an objective without. */
   counted?: Readonly<Record<string, number>>;
+  /** Tokens of the step's prompts but the first of each, where the objective takes their log-probs. */
+  promptTokens?: number;
 }
 
 /** A quantity to be averaged over a step: Σ sum / Σ count. Tensors are detached scalars. */
@@ -115,6 +126,10 @@ interface Described {
    * Left out: it may be given a micro-batch in parts, whose losses add up.
    */
   needsWholeMicroBatch?: boolean;
+  /** Whether it takes log Σ_v π(v)² of tokens. It is a constant to the gradient. */
+  takesLogSquares?: boolean;
+  /** Whether it takes the log-probs of prompts too. */
+  takesPrompts?: boolean;
 }
 
 /** An objective on preference pairs. */
@@ -122,6 +137,8 @@ export interface PairObjective extends Described {
   over: "pairs";
   /** Weight with which it raises the chosen completion's mean log-prob at any margin, if it does. */
   lambda_w?: number;
+  /** What tokens beyond the pair's shorter completion count, in its sums and the reference's; null or left out: 1. */
+  ld_alpha?: number | null;
   evaluate(pairs: PairLogps, totals: StepTotals): ObjectiveResult;
 }
 
@@ -155,6 +172,11 @@ export function needsReference({ columns = {} }: Objective): boolean {
   return "referenceLogps" in columns;
 }
 
+/** What tokens beyond a pair's shorter completion count in the objective's sums, the reference's among them; null: as the others. */
+export function ldAlphaOf(objective: Objective): number | null {
+  return objective.over === "pairs" ? (objective.ld_alpha ?? null) : null;
+}
+
 /** The objective's value, whatever it is over. For one over scores, `logps` are the scores: (C), one for each completion. */
 export function evaluateObjective(
   objective: Objective,
@@ -163,7 +185,7 @@ export function evaluateObjective(
 ): ObjectiveResult {
   if (objective.over === "scores") return objective.evaluate(scorePairs(completions), totals);
   if (objective.over !== "pairs") return objective.evaluate(completions, totals);
-  return objective.evaluate(pairLogps(completions), totals);
+  return objective.evaluate(pairLogps(completions, ldAlphaOf(objective)), totals);
 }
 
 /** Objectives are computed in float64 where the device has it: their vectors are short and sums stay exact. */
@@ -185,29 +207,55 @@ export function groupIndex({ groupSizes, lengths }: CompletionLogps): Tensor {
 /**
  * The paired view of completions 2i (chosen) and 2i + 1 (rejected).
  *
+ * @param ldAlpha - see `PairObjective.ld_alpha`
  * @throws {ShapeError} if a group is no pair
  */
-export function pairLogps(completions: CompletionLogps): PairLogps {
+export function pairLogps(completions: CompletionLogps, ldAlpha: number | null = null): PairLogps {
   requirePairs(completions);
-  const { logps, lengths: tokens, columns } = completions;
-  const sums = halves(sumByCompletion(logps, completions));
+  const { logps, lengths: tokens, columns, logSquares = null, promptLogps = null } = completions;
+  const plain = sumByCompletion(logps, completions);
+  const sums = halves(
+    ldAlpha === null
+      ? plain
+      : sumByCompletion(ops.mul(logps, tailWeights(completions, ldAlpha)), completions),
+  );
+  const means = halves(ops.div(plain, tokens));
   const lengths = halves(tokens);
   const { referenceLogps } = columns;
   const reference = referenceLogps === undefined ? null : halves(referenceLogps);
+  const squares = logSquares === null ? null : halves(sumByCompletion(logSquares, completions));
   return {
     chosenLogps: sums[0],
     rejectedLogps: sums[1],
-    chosenMeanLogps: ops.div(sums[0], lengths[0]),
-    rejectedMeanLogps: ops.div(sums[1], lengths[1]),
+    chosenMeanLogps: means[0],
+    rejectedMeanLogps: means[1],
     chosenLengths: lengths[0],
     rejectedLengths: lengths[1],
     tokenLogps: logps,
     rejectedTokens: ops.indexSelect(alternating(tokens), 0, completions.completion),
     referenceChosenLogps: reference?.[0] ?? null,
     referenceRejectedLogps: reference?.[1] ?? null,
+    chosenLogSquares: squares?.[0] ?? null,
+    rejectedLogSquares: squares?.[1] ?? null,
+    promptLogps,
     weights: null,
     anchored: null,
   };
+}
+
+/** (R): 1 for the tokens up to the length of their pair's shorter completion, `alpha` for those beyond. */
+function tailWeights({ lengths, completion }: CompletionLogps, alpha: number): Tensor {
+  const pairs = ops.view(lengths, [lengths.size(0) / 2, 2]);
+  const shorter = ops.reshape(ops.mul(ops.onesLike(pairs), ops.neg(ops.amax(ops.neg(pairs), [1], true))), [
+    lengths.size(0),
+  ]);
+  const first = ops.sub(ops.cumsum(lengths, 0), lengths);
+  const place = ops.to(
+    ops.arange(0, completion.numel, 1, { dtype: "int64", device: lengths.device }),
+    lengths.dtype,
+  );
+  const limit = ops.indexSelect(ops.add(first, shorter), 0, completion);
+  return ops.add(ops.mul(ops.to(ops.lt(place, limit), lengths.dtype), 1 - alpha), alpha);
 }
 
 /** The paired view of scores. */

@@ -24,6 +24,8 @@ export interface HeadOptions {
   log_entropy: boolean;
   /** Entropies have a gradient. */
   entropyGradient: boolean;
+  /** The tokens of prompts are predicted too. */
+  predictsPrompts: boolean;
 }
 
 /** Bytes of the head's memory. */
@@ -45,10 +47,12 @@ export function headMemory(
   const item = itemBytes(numerics);
   const limit = numerics.onGpu ? limits.gpu : limits.cpu;
   const kept = (options.logits_kept_mib ?? limit.logits_kept_mib) * 2 ** 20;
+  const all =
+    sumOf(pairs) + (options.predictsPrompts ? pairs.reduce((sum, { prompt }) => sum + prompt, 0) : 0);
   const rows =
-    isTrained && !options.isRanged
+    isTrained && !options.isRanged && !options.predictsPrompts
       ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
-      : sumOf(pairs);
+      : all;
   const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.logits_chunk_size ?? automatic);
   const room = isTrained ? kept / (4 * rows) : 0;
@@ -67,7 +71,7 @@ export function headMemory(
     working: isTrained
       ? logits + vector
       : Math.max(logits + targetRows + 3 * sums * vector, (4 + sums) * vector),
-    gradient: sumOf(pairs) * hiddenSize * item,
+    gradient: all * hiddenSize * item,
   };
 }
 

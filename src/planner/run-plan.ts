@@ -4,7 +4,14 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { quantisationText } from "../formats/quantisation.ts";
-import { comparesOnPolicy, type MethodName, methodOf, pairMethods, updatesOf } from "../methods/index.ts";
+import {
+  comparedMethods,
+  comparesOnPolicy,
+  type MethodName,
+  methodOf,
+  pairMethods,
+  updatesOf,
+} from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
@@ -101,6 +108,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     model,
     trained,
     entropyGradient,
+    predictsPrompts: "nll_over" in method && method.nll_over === "prompt_and_answer",
     log_entropy: keys.log_entropy || entropyGradient,
     numerics: { dtype, onGpu: device.isGpu },
     activation_offloading: keys.activation_offloading && device.isGpu,
@@ -263,9 +271,9 @@ function pairsPerStep({ keys, workload }: PlanInput): number {
   return Math.max(1, tokens / streamTokens(workload.mean, keys.share_prompt));
 }
 
-/** What is compared with a method: the others over pairs, where it is over pairs itself. */
+/** What is compared with a method that is over pairs; of any other nothing. */
 function methodsBeside(own: MethodName): PlannedMethod[] {
-  const names = pairMethods.includes(own) ? pairMethods : [own];
+  const names = pairMethods.includes(own) ? [...new Set([...comparedMethods, own])] : [own];
   return names.flatMap((name): PlannedMethod[] =>
     methodOf(name).needsReference
       ? [

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
-import { type MethodName, pairMethods } from "../methods/index.ts";
+import { comparedMethods, type MethodName } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 
 /** Paths in the directory of a quick start. */
@@ -22,7 +22,7 @@ export interface QuickstartPaths {
 }
 
 /** Stages in their order, each a method: what the first makes, the others start from. */
-export const stages: readonly MethodName[] = ["sft", ...pairMethods];
+export const stages: readonly MethodName[] = ["sft", ...comparedMethods];
 
 const format = "preftune quick start";
 const ownEntries = ["data", "base", ...stages, "results.json", "report.html"];

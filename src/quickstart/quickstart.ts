@@ -9,7 +9,7 @@ import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatDuration } from "../base/number-text.ts";
 import { deriveSeed } from "../base/random.ts";
-import { labelsOf, type MethodName, methods, pairMethods, wordList } from "../methods/index.ts";
+import { comparedMethods, labelsOf, type MethodName, methods, wordList } from "../methods/index.ts";
 import type { ProgressStream } from "../terminal/status-line.ts";
 import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/toy-data.ts";
@@ -83,7 +83,7 @@ function introduction({ sft, train, evaluation }: ToyData, fast: boolean): strin
     : "";
   return (
     `A random model learns to answer questions about islands from ${sft.length} rows, many flawed (SFT).\n` +
-    `${wordList(labelsOf(pairMethods))} then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
+    `${wordList(labelsOf(comparedMethods))} then each train it on the same ${train.length} pairs of a right and a flawed answer;\n` +
     `${evaluation.length} pairs with other questions are held out.${trial}`
   );
 }

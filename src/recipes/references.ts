@@ -8,7 +8,7 @@ import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { needsReference, type Objective } from "../methods/objective.ts";
+import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
@@ -57,9 +57,10 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
   if (given !== null) return referenceFrom(given);
   const { config, trained, numerics, fingerprints } = options;
   const model = requireLanguageModel(trained.model, "a reference");
+  const ldAlpha = ldAlphaOf(options.objective);
   const startsAtZero = trained.adapter !== null && config.adapter_name_or_path === null;
   if (startsAtZero && trained.adapter !== null && !config.precompute_ref_log_probs) {
-    return liveReference(model, trained.adapter, numerics);
+    return liveReference(model, trained.adapter, { numerics, ldAlpha });
   }
   const quantise = askedQuantisation(config);
   const key = [
@@ -72,9 +73,10 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
     numerics.dtype,
     // left out where there is none: caches of floats stay valid
     ...(quantise === null ? [] : [JSON.stringify(quantise)]),
+    ...(ldAlpha === null ? [] : [`ld_alpha ${ldAlpha}`]),
   ];
   const { sums } = precomputeReference(model, evaluationBatches(examples, config), {
-    numerics,
+    ...{ numerics, ldAlpha },
     examples,
     over: options.objective.over,
     cache: { dir: config.reference_cache_dir ?? runPaths(options.runDir).reference, key },

@@ -47,7 +47,7 @@ export interface SharedWork {
  */
 export function* sharedWork(
   group: RankGroup | null,
-  config: RunConfig & Pick<PlanKeys, "scores">,
+  config: RunConfig & Pick<PlanKeys, "scores" | "prompts">,
   environment: Environment,
   { data: { dataset, modelConfig: model }, sampled }: { data: PreparedData; sampled: RolloutSize | null },
 ): Generator<TrainEvent, SharedWork | null> {

@@ -15,7 +15,7 @@ import { type EnvironmentOptions, settleEnvironment } from "../forward/environme
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
-import { needsReference, type Objective } from "../methods/objective.ts";
+import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -24,10 +24,16 @@ import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
-import { givenReference, liveReference, modelReference, referenceFrom } from "../train/reference.ts";
+import {
+  givenReference,
+  liveReference,
+  modelReference,
+  referenceFrom,
+  refuseGivenSums,
+} from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
-import { evaluationBatches } from "../train/step-source.ts";
+import { evaluationBatches, packingOf } from "../train/step-source.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
@@ -90,6 +96,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
     onPhase,
   );
   requireRows(group, dataset.report);
+  if (options.objective) refuseGivenSums(options.objective, dataset);
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
@@ -100,6 +107,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const batches = evaluationBatches(dataset.examples, {
     per_device_eval_batch_size: batchSize,
     share_prompt: true,
+    ...(options.objective ? packingOf(options.objective) : {}),
   });
   const { perToken = false } = options;
   const rows = scoreRows({ model, numerics, batches, group, onPhase }, dataset.examples, perToken);
@@ -159,12 +167,16 @@ function referenceOf(
 ): ReferenceSource {
   const given = givenReference(scored.examples);
   if (given !== null) return referenceFrom(given);
+  const pass = {
+    numerics: scored.numerics,
+    ldAlpha: options.objective ? ldAlphaOf(options.objective) : null,
+  };
   if (options.reference) {
     const { device } = scored.model;
     const model = loadModel(options.reference, { device, dtype: scored.numerics.dtype });
-    return modelReference(model, scored.numerics);
+    return modelReference(model, pass);
   }
-  if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, scored.numerics);
+  if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, pass);
   throw new ConfigError(
     `${options.objective?.name} needs reference log-probs: name the model trained from with --reference DIR, score an adapter, or ` +
       "give rows with ref_chosen_logps and ref_rejected_logps.",

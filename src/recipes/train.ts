@@ -25,10 +25,11 @@ import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { type PreparedData, taskOf } from "../train/prepare-data.ts";
+import { refuseGivenSums } from "../train/reference.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
-import { EpochSteps, evaluationBatches, type StepSource } from "../train/step-source.ts";
+import { EpochSteps, evaluationBatches, packingOf, type StepSource } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
@@ -150,6 +151,7 @@ async function* trainRun(
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   requireRows(group, report);
+  refuseGivenSums(objective, data.dataset);
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, online?.files);
   agreeOnInputs(group, fingerprints);
   for (const change of changesSince(run, config, fingerprints)) {
@@ -161,8 +163,9 @@ async function* trainRun(
 
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
-  const scores = objective.over === "scores";
-  const keys = { ...config, scores };
+  const packing = packingOf(objective);
+  const { scores } = packing;
+  const keys = { ...config, ...packing };
   const sampled = watchSize(prompts, config, group?.size ?? 1);
   const shared = yield* sharedWork(group, keys, environment, { data, sampled });
   group?.note("loading the model");
@@ -259,8 +262,7 @@ function measureRows(
 ): Measure {
   const group = training.ranks?.group ?? null;
   const examples = dataset.evalExamples ?? [];
-  const scores = training.objective.over === "scores";
-  const batches = evaluationBatches(examples, { ...config, scores });
+  const batches = evaluationBatches(examples, { ...config, ...packingOf(training.objective) });
   return (_step, onBatch) => evaluate({ ...training, reference, group }, batches, examples, onBatch);
 }
 

@@ -4,7 +4,7 @@ import type { ResponseSpan } from "../data/packing.ts";
 import { type Columns, type CompletionSlice, groupsOf, type MicroBatch } from "../forward/batch.ts";
 import { type Over, type Role, roleOf } from "../methods/method.ts";
 import type { BatchCounts, CompletionLogps, Objective, Per, StepTotals } from "../methods/objective.ts";
-import { onDevice, type Tensor, tensor } from "../torch/index.ts";
+import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 
 /** The columns that a reference model adds to a micro-batch: computed when its turn comes, or looked up. */
 export type ReferenceSource = (batch: MicroBatch) => Columns;
@@ -41,16 +41,19 @@ function unitOf(per: Per): "completion" | "token" {
 /**
  * A slice's log-probs as an objective takes them.
  *
- * @param logps - (R) of the slice, floating
+ * @param values - (R) of the slice, floating, those of prompts at the end
  * @param columns - of the batch that the slice is from
  */
 export function completionLogps(
   objective: Objective,
-  logps: Tensor,
+  values: Tensor,
   slice: CompletionSlice,
   columns: Columns,
 ): CompletionLogps {
-  const { spans, completion, first, start, end } = slice;
+  const { spans, first, start, promptRows } = slice;
+  const [logps, promptLogps] = withoutPrompts(values, promptRows);
+  const [completion] = withoutPrompts(slice.completion, promptRows);
+  const end = slice.end - promptRows;
   const place = (values: ArrayLike<number>) =>
     onDevice(tensor(Float64Array.from(values)), logps.device, logps.dtype);
   const ranges = { completion: [first, first + spans.length], token: [start, end] } as const;
@@ -64,7 +67,15 @@ export function completionLogps(
     lengths: place(spans.map((span) => span.end - span.start)),
     groupSizes: groupsOf(spans).map((group) => group.length),
     columns: Object.fromEntries(placed),
+    // a batch whose prompts are all of one token has rows of none
+    promptLogps: objective.takesPrompts === true ? promptLogps : null,
   };
+}
+
+/** (R) as the part of completions and that of prompts. */
+export function withoutPrompts(rows: Tensor, promptRows: number): [Tensor, Tensor] {
+  const own = rows.numel - promptRows;
+  return [ops.slice(rows, 0, 0, own), ops.slice(rows, 0, own, rows.numel)];
 }
 
 /** Groups, completions and loss tokens of some completions, by the roles that a method over `over` gives them. */
@@ -82,7 +93,8 @@ export function countsOf(spans: readonly ResponseSpan[], over: Over): BatchCount
 export function totalsOf(batches: readonly MicroBatch[], objective: Objective): Omit<StepTotals, "micro"> {
   const spans = batches.flatMap(({ packed }) => packed.spans);
   const groups = batches.reduce((sum, { packed }) => sum + groupsOf(packed.spans).length, 0);
-  const totals = { ...countsOf(spans, objective.over), groups };
+  const promptTokens = batches.reduce((sum, { packed }) => sum + packed.promptRows, 0);
+  const totals = { ...countsOf(spans, objective.over), groups, promptTokens };
   if (objective.counts === undefined) return totals;
   const counted: Record<string, number> = {};
   for (const { packed, columns = {} } of batches) {

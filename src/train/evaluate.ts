@@ -135,12 +135,16 @@ function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues): Ev
 /** The objective on a slice. */
 function lossOf(
   objective: Objective,
-  { values, entropies }: Pick<ObjectiveValues, "values" | "entropies">,
+  { values, entropies, logSquares }: Pick<ObjectiveValues, "values" | "entropies" | "logSquares">,
   { slice, columns, totals }: { slice: CompletionSlice; columns: Columns; totals: StepTotals },
 ): ObjectiveResult {
   const typed = ops.to(values, objectiveType(values.device));
-  const measured = entropies === null ? null : ops.to(entropies, typed.dtype);
-  const completions = { ...completionLogps(objective, typed, slice, columns), entropies: measured };
+  const inType = (measured: Tensor | null) => (measured === null ? null : ops.to(measured, typed.dtype));
+  const completions = {
+    ...completionLogps(objective, typed, slice, columns),
+    entropies: inType(entropies),
+    logSquares: inType(logSquares),
+  };
   return evaluateObjective(objective, completions, totals);
 }
 

@@ -5,6 +5,7 @@ import type { TokenLogps } from "../forward/token-logps.ts";
 import { completionRoles, type Over, type Role, roleOf } from "../methods/method.ts";
 import { type BatchCounts, type Metric, objectiveType } from "../methods/objective.ts";
 import { noGrad, onDevice, ops, type Scope, type Tensor, tensor } from "../torch/index.ts";
+import { withoutPrompts } from "./completion-logps.ts";
 
 /** By name the sum and the count of what a metric is an average of; of an extreme the value, and 1. */
 export type MetricSums = Record<string, { sum: number; count: number; extreme?: "min" | "max" }>;
@@ -86,14 +87,17 @@ export function tokenStatistics(
   { over, counts }: { over: Over; counts: BatchCounts },
 ): Record<string, Metric> {
   const [role, ...others] = completionRoles[over];
-  const correct = others.length === 0 ? pass.correct : ops.mul(pass.correct, tokensOf(slice, over, role));
+  const [isRight] = withoutPrompts(pass.correct, slice.promptRows);
+  const correct = others.length === 0 ? isRight : ops.mul(isRight, tokensOf(slice, over, role));
   const accuracy = { mean_token_accuracy: { sum: ops.sum(correct), count: counts.tokensByRole[role] } };
   if (pass.entropies === null) return accuracy;
-  return { ...accuracy, entropy: { sum: ops.sum(pass.entropies), count: pass.entropies.numel } };
+  const [entropies] = withoutPrompts(pass.entropies, slice.promptRows);
+  return { ...accuracy, entropy: { sum: ops.sum(entropies), count: entropies.numel } };
 }
 
 /** 1 for tokens of completions of `role`, else 0: (R) float32 */
-function tokensOf({ spans, completion }: CompletionSlice, over: Over, role: Role): Tensor {
+function tokensOf({ spans, completion: all, promptRows }: CompletionSlice, over: Over, role: Role): Tensor {
+  const [completion] = withoutPrompts(all, promptRows);
   const isOfRole = Float32Array.from(spans, (span) => (roleOf(over, span.completion) === role ? 1 : 0));
   return ops.indexSelect(onDevice(tensor(isOfRole), completion.device, "float32"), 0, completion);
 }

@@ -23,6 +23,8 @@ export interface ObjectiveValues {
   values: Tensor;
   /** (R) float32, nats; null where they are not measured. */
   entropies: Tensor | null;
+  /** (R) float32: log Σ_v π(v)²; null where the objective does without. */
+  logSquares: Tensor | null;
   /** Metrics of the pass itself. */
   statistics(counts: BatchCounts): Record<string, Metric>;
 }
@@ -47,16 +49,18 @@ export function objectiveHead(
   if (over === "scores" || ("takesValues" in objective && objective.takesValues === true)) {
     if (!(model instanceof RewardModel)) throw otherHead(name, "a reward model, which has a score layer");
     const head = valueHead(model.score);
-    return (...given) => ({ ...head(...given), entropies: null, statistics: () => ({}) });
+    return (...given) => ({ ...head(...given), entropies: null, logSquares: null, statistics: () => ({}) });
   }
   const takesEntropies = "takesEntropies" in objective && objective.takesEntropies === true;
   const entropies = takesEntropies ? "with gradient" : options.entropies;
-  const head = tokenLogpsHead(requireLanguageModel(model, name), { ...options, entropies });
+  const logSquares = objective.takesLogSquares ?? false;
+  const head = tokenLogpsHead(requireLanguageModel(model, name), { ...options, entropies, logSquares });
   return (hidden, slice, trained) => {
     const { backward, ...pass } = head(hidden, slice, trained);
     return {
       values: pass.logps,
       entropies: pass.entropies,
+      logSquares: pass.logSquares,
       backward,
       statistics: (counts) => tokenStatistics(pass, slice, { over, counts }),
     };

@@ -6,15 +6,18 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
+import { type CompletionScore, requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { type Over, roleOf } from "../methods/method.ts";
+import { ldAlphaOf, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { ReferenceSource } from "./completion-logps.ts";
@@ -30,14 +33,51 @@ export function referenceFrom(sums: CompletionValues): ReferenceSource {
   });
 }
 
+/** How a reference is computed. */
+export interface ReferencePass {
+  numerics: Numerics;
+  /** See `PairObjective.ld_alpha`. */
+  ldAlpha: number | null;
+}
+
 /** Runs the model for each batch. */
-export function modelReference(model: CausalLM, numerics: Numerics): ReferenceSource {
-  return (batch) => ({ referenceLogps: scoreBatch(model, batch, numerics).map(({ sum }) => sum) });
+export function modelReference(model: CausalLM, { numerics, ldAlpha }: ReferencePass): ReferenceSource {
+  return (batch) => ({ referenceLogps: sumsOf(scoreBatch(model, batch, numerics), ldAlpha) });
+}
+
+/** The sum of each completion's log-probs, in order. With `ldAlpha` they are pairs, and tokens beyond the shorter one's length count that much. */
+function sumsOf(scores: readonly CompletionScore[], ldAlpha: number | null): number[] {
+  if (ldAlpha === null) return scores.map(({ sum }) => sum);
+  return scores.map(({ logps }, i) => {
+    const other = at(scores, i % 2 === 0 ? i + 1 : i - 1).logps;
+    return logps.reduce((sum, logp, t) => sum + (t < other.length ? logp : ldAlpha * logp), 0);
+  });
+}
+
+/**
+ * Refuses sums that rows bring for an objective that weighs tokens.
+ *
+ * @throws {ConfigError} naming the first such row
+ */
+export function refuseGivenSums(
+  objective: Objective,
+  { examples, evalExamples }: Pick<Dataset, "examples" | "evalExamples">,
+): void {
+  const ldAlpha = ldAlphaOf(objective);
+  if (ldAlpha === null) return;
+  const given = [...examples, ...(evalExamples ?? [])].find(
+    ({ referenceLogps }) => referenceLogps !== undefined,
+  );
+  if (given === undefined) return;
+  throw new ConfigError(
+    `ld_alpha: ${ldAlpha} weighs tokens in the reference's sums too, and ${describeOrigin(given.origin)} brings finished sums ` +
+      "(ref_chosen_logps, ref_rejected_logps). Leave these columns out of the rows, and the reference is computed, or take ld_alpha out.",
+  );
 }
 
 /** Runs the model without its adapter for each batch. */
-export function liveReference(model: CausalLM, adapter: Adapter, numerics: Numerics): ReferenceSource {
-  const reference = modelReference(model, numerics);
+export function liveReference(model: CausalLM, adapter: Adapter, pass: ReferencePass): ReferenceSource {
+  const reference = modelReference(model, pass);
   return (batch) => {
     const { enabled } = adapter.switch;
     adapter.switch.enabled = false;
@@ -74,8 +114,7 @@ export interface ReferenceCache {
 export function precomputeReference(
   model: CausalLM,
   batches: readonly MicroBatch[],
-  options: {
-    numerics: Numerics;
+  options: ReferencePass & {
     examples: readonly Example[];
     over: Over;
     cache: ReferenceCache;
@@ -92,11 +131,13 @@ export function precomputeReference(
   let done = 0;
   const found: [row: number, completion: number, sum: number][] = [];
   for (const batch of shareOf(batches, group)) {
-    for (const score of scoreBatch(model, batch, options.numerics)) {
+    const scores = scoreBatch(model, batch, options.numerics);
+    const sumOf = sumsOf(scores, options.ldAlpha);
+    for (const [i, score] of scores.entries()) {
       if (batch.isIdle === true) continue;
       const row = `${rowOf(batch, score.index)}, reference log-probs`;
       requireFiniteScore(score, row, roleOf(options.over, score.completion));
-      found.push([score.index, score.completion, score.sum]);
+      found.push([score.index, score.completion, at(sumOf, i)]);
     }
     done += batch.indices.length * (group?.size ?? 1);
     options.progress?.(Math.min(done, options.examples.length));

@@ -7,6 +7,7 @@ import type { Example } from "../data/example.ts";
 import { type PackingOptions, packExamples } from "../data/packing.ts";
 import { EpochSampler } from "../data/sampler.ts";
 import type { MicroBatch } from "../forward/batch.ts";
+import type { Objective } from "../methods/objective.ts";
 import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
 import { shortest } from "./row-shares.ts";
 import type { StepResult } from "./step.ts";
@@ -25,11 +26,16 @@ export type PlanKeys = Pick<
   | "max_steps"
   | "seed"
 > &
-  Pick<PackingOptions, "scores"> &
+  Pick<PackingOptions, "scores" | "prompts"> &
   Pick<BatchOptions, "ranks" | "cost"> & {
     /** This process among the ranks, whose micro-batches it gets. Default 0. */
     rank?: number;
   };
+
+/** How batches of an objective are packed. */
+export function packingOf({ over, takesPrompts = false }: Objective): { scores: boolean; prompts: boolean } {
+  return { scores: over === "scores", prompts: takesPrompts };
+}
 
 /** One optimiser step. */
 export interface TrainingStep {
@@ -162,10 +168,10 @@ export class EpochSteps implements StepSource {
 function pack(
   examples: readonly Example[],
   indices: readonly number[],
-  { share_prompt, scores = false }: Pick<PlanKeys, "share_prompt" | "scores">,
+  { share_prompt, scores = false, prompts = false }: Pick<PlanKeys, "share_prompt" | "scores" | "prompts">,
 ): MicroBatch {
   const taken = indices.map((i) => at(examples, i));
-  const packed = packExamples(taken, { share_prompt, scores });
+  const packed = packExamples(taken, { share_prompt, scores, prompts });
   if (!taken.some(({ margin }) => margin !== undefined)) return { packed, indices };
   const margin = taken.flatMap((example) => example.completions.map(() => example.margin ?? 0));
   return { packed, indices, columns: { margin } };
@@ -174,7 +180,7 @@ function pack(
 /** Every example once, in order, in batches of the evaluation's size. */
 export function evaluationBatches(
   examples: readonly Example[],
-  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt" | "scores">,
+  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt" | "scores" | "prompts">,
 ): MicroBatch[] {
   const size = keys.per_device_eval_batch_size;
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);

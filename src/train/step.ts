@@ -307,11 +307,15 @@ function microStep(
   const losses: Tensor[] = [];
   for (const slice of headSlices(placed, training)) {
     using _ = scope();
-    const { values, entropies, statistics, backward: headBackward } = pass.head(slice);
+    const { values, entropies, logSquares, statistics, backward: headBackward } = pass.head(slice);
     kept?.set(values.data() as Float32Array, slice.start);
     const leaf = leafOf(values);
     const entropyLeaf = entropies === null ? null : leafOf(entropies);
-    const completions = { ...completionLogps(objective, leaf, slice, columns), entropies: entropyLeaf };
+    const completions = {
+      ...completionLogps(objective, leaf, slice, columns),
+      entropies: entropyLeaf,
+      logSquares: logSquares === null ? null : ops.to(logSquares, leaf.dtype),
+    };
     const counts = countsOf(slice.spans, objective.over);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);

@@ -49,6 +49,11 @@ function conditions({ budget }: { budget: Budget }): Condition[] {
       changes: { objective: "slime", preset },
     })),
     { name: "DPO", changes: { objective: "dpo" } },
+    { name: "DPOP", changes: { objective: "dpop", dpop_lambda: 5 } },
+    { name: "RPO", changes: { objective: "dpo", loss_type: ["sigmoid", "sft"] } },
+    { name: "DPO per token", changes: { objective: "dpo", loss_type: "sigmoid_norm", beta: 5 } },
+    { name: "APO", changes: { objective: "dpo", loss_type: "apo_zero" } },
+    { name: "ORPO", changes: { objective: "orpo" } },
     { name: "SimPO, its authors' values", changes: { objective: "simpo", preset: "authors" } },
     { name: "SimPO, the SLIME paper's values", changes: { objective: "simpo", preset: "slime-paper" } },
     ...Array.from({ length: searched[budget] }, (_, i) => ({
@@ -113,7 +118,7 @@ function frontierSection(measured: Measured): ReportSection {
   }));
   return {
     title: "The frontier",
-    note: "Numbers are those of the table. Up and right is better. Blue: SLIME's presets; grey: searched values; orange: DPO; green: SimPO.",
+    note: "Numbers are those of the table. Up and right is better. Blue: SLIME's presets; grey: searched values; orange: DPO; green: the other objectives.",
     scatters: [
       {
         title: "Change of the chosen likelihood against change of the margin",

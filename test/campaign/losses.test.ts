@@ -4,7 +4,10 @@ import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { HeadMatrix } from "../../src/forward/head-matrix.ts";
 import { tokenLogps } from "../../src/forward/token-logps.ts";
+import { cpo } from "../../src/methods/cpo/loss.ts";
 import { dpo } from "../../src/methods/dpo/loss.ts";
+import type { DpoLossType } from "../../src/methods/dpo/settings.ts";
+import { dpop } from "../../src/methods/dpop/loss.ts";
 import {
   type CompletionObjective,
   evaluateObjective,
@@ -12,6 +15,7 @@ import {
   type PairObjective,
   type StepTotals,
 } from "../../src/methods/objective.ts";
+import { orpo } from "../../src/methods/orpo/loss.ts";
 import { sft } from "../../src/methods/sft/loss.ts";
 import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
@@ -66,6 +70,38 @@ const slimeOf = (o: Parameters<typeof slime>[0]): Formula => {
   };
 };
 
+/** Of a pair: its log-ratios c and r, and their difference h of means per token. */
+interface Ratios {
+  c: number;
+  r: number;
+  h: number;
+}
+
+/** Forms of DPO's loss with scale b and smoothing e. */
+const forms = {
+  sigmoid_norm: (b, { h }, e) => smoothed(b * h, e),
+  hinge: (b, { c, r }) => Math.max(0, 1 - b * (c - r)),
+  robust: (b, { c, r }, e) =>
+    (-(1 - e) * logSigmoid(b * (c - r)) + e * logSigmoid(-b * (c - r))) / (1 - 2 * e),
+  bco_pair: (b, { c, r }) => -logSigmoid(b * c) - logSigmoid(-b * r),
+  nca_pair: (b, { c, r }) => -logSigmoid(b * c) - 0.5 * logSigmoid(-b * c) - 0.5 * logSigmoid(-b * r),
+  apo_zero: (b, { c, r }) => 1 - Math.exp(logSigmoid(b * c)) + Math.exp(logSigmoid(b * r)),
+  apo_down: (b, { c, r }) => Math.exp(logSigmoid(b * c)) + 1 - Math.exp(logSigmoid(b * (c - r))),
+} as const satisfies Record<string, (b: number, pair: Ratios, e: number) => number>;
+
+const overRatios = (f: (pair: Ratios) => number): Formula =>
+  overPairs((w, l, [a, b]) => {
+    const [c, r] = [sum(w) - a, sum(l) - b];
+    return f({ c, r, h: c / w.length - r / l.length });
+  });
+
+/** Σ of the first tokens, and α times the others'. */
+const tailed = (list: number[], other: number[], alpha: number) =>
+  sum(list.map((x, t) => (t < other.length ? x : alpha * x)));
+/** log odds of the mean log-prob. */
+const logOdds = (list: number[]) => mean(list) - Math.log(-Math.expm1(mean(list)));
+const chosenNll: Formula = ({ answers }) => -mean(answers.filter((_, i) => i % 2 === 0).flat());
+
 const strong = { ...scriptValues, lambda_w: 0.7, lambda_l: 0.3, delta: 0.2, power: 1, kappa: 10 };
 
 const cases: [name: string, objective: PairObjective | CompletionObjective, formula: Formula][] = [
@@ -97,6 +133,54 @@ const cases: [name: string, objective: PairObjective | CompletionObjective, form
       overPairs((w, l) => smoothed(2.5 * (mean(w) - mean(l)) - 0.5, 0.2))(pairs) -
       0.3 * mean(pairs.answers.filter((_, i) => i % 2 === 0).flat()),
   ],
+  ...Object.entries(forms).map(([lossType, form]): (typeof cases)[number] => [
+    lossType,
+    dpo({ beta: 0.3, label_smoothing: 0.1, loss_type: lossType as DpoLossType }),
+    overRatios((pair) => form(0.3, pair, 0.1)),
+  ]),
+  [
+    "mixture of sigmoid, apo_zero and sft",
+    dpo({
+      beta: 0.2,
+      label_smoothing: 0,
+      loss_type: ["sigmoid", "apo_zero", "sft"],
+      loss_weights: [0.5, 2, 0.3],
+    }),
+    (pairs) =>
+      0.5 * overRatios(({ c, r }) => smoothed(0.2 * (c - r), 0))(pairs) +
+      2 * overRatios((pair) => forms.apo_zero(0.2, pair))(pairs) +
+      0.3 * chosenNll(pairs),
+  ],
+  [
+    "dpo with ld_alpha",
+    dpo({ beta: 0.2, label_smoothing: 0, loss_type: "sigmoid", ld_alpha: 0.3 }),
+    overPairs((w, l, [a, b]) => smoothed(0.2 * (tailed(w, l, 0.3) - a - (tailed(l, w, 0.3) - b)), 0)),
+  ],
+  [
+    "dpop",
+    dpop({ beta: 0.1, dpop_lambda: 5 }),
+    overRatios(({ c, r }) => smoothed(0.1 * (c - r - 5 * Math.max(0, -c)), 0)),
+  ],
+  [
+    "orpo",
+    orpo({ beta: 0.4, nll_over: "answer" }),
+    (pairs) => chosenNll(pairs) + 0.4 * overPairs((w, l) => smoothed(logOdds(w) - logOdds(l), 0))(pairs),
+  ],
+  [
+    "cpo",
+    cpo({ beta: 0.2, label_smoothing: 0.1, loss_type: "sigmoid", cpo_alpha: 0.7 }),
+    (pairs) => overPairs((w, l) => smoothed(0.2 * (sum(w) - sum(l)), 0.1))(pairs) + 0.7 * chosenNll(pairs),
+  ],
+  [
+    "cpo, hinge",
+    cpo({ beta: 0.2, label_smoothing: 0, loss_type: "hinge", cpo_alpha: 0 }),
+    overPairs((w, l) => Math.max(0, 1 - 0.2 * (sum(w) - sum(l)))),
+  ],
+  [
+    "cpo, ipo",
+    cpo({ beta: 0.2, label_smoothing: 0, loss_type: "ipo", cpo_alpha: 0 }),
+    overPairs((w, l) => (mean(w) - mean(l) - 2.5) ** 2),
+  ],
   ["slime, script", slime(scriptValues), slimeOf(scriptValues)],
   ["slime, strong", slime(strong), slimeOf(strong)],
 ];
@@ -122,12 +206,24 @@ function evaluated(objective: PairObjective | CompletionObjective, { answers, re
   return { loss: loss.item(), grad: (given.logps.grad as Tensor).toNumbers() };
 }
 
-/** Whether a pair's margin is within a difference's reach of the hard margin of the SLIME cases. */
-function nearHinge({ answers }: Pairs): boolean {
-  return answers.some(
-    (list, i) =>
-      i % 2 === 0 &&
-      Math.abs(mean(list) - mean(answers[i + 1] as number[]) - scriptValues.margin_hard) < 2e-3,
+/** Where a loss with a corner has it: 0 there. */
+const corners: readonly [name: string, (w: number[], l: number[], reference: [number, number]) => number][] =
+  [
+    ["slime", (w, l) => mean(w) - mean(l) - scriptValues.margin_hard],
+    ["hinge", (w, l, r) => ratio(w, l, r) - 1 / 0.3],
+    ["cpo, hinge", (w, l) => sum(w) - sum(l) - 5],
+    ["dpop", (w, _, [a]) => sum(w) - a],
+  ];
+
+/** Whether a pair is within a difference's reach of a corner, where there is no slope. */
+function nearCorner(name: string, { answers, reference }: Pairs): boolean {
+  const corner = corners.find(([start]) => name.startsWith(start))?.[1];
+  return (
+    corner !== undefined &&
+    Array.from({ length: answers.length / 2 }, (_, i) => 2 * i).some((i) => {
+      const [w, l] = answers.slice(i, i + 2) as [number[], number[]];
+      return Math.abs(corner(w, l, reference.slice(i, i + 2) as [number, number])) < 2e-3;
+    })
   );
 }
 
@@ -155,8 +251,7 @@ test("values and gradients of every objective are those of its formula in float6
       const error = Math.abs(loss - want) / Math.max(1, Math.abs(want));
       assert.ok(error <= 1e-6, `${name}: ${loss}, by the formula ${want}`);
       worst = Math.max(worst, error);
-      // at the corner of SLIME's hinge there is no slope
-      if (name.startsWith("slime") && nearHinge(pairs)) continue;
+      if (nearCorner(name, pairs)) continue;
       const k = random.below(grad.length);
       const slope = difference(formula, pairs, k);
       const apart = Math.abs((grad[k] as number) - slope) / Math.max(1, Math.abs(slope));

@@ -42,11 +42,7 @@ export const badConfigs: BadConfig[] = [
     /lora_dropout: expected .*below 1/,
     /1\.5/,
   ]),
-  config("value of no choice", "objective: orpo", [
-    /run\.yaml:5/,
-    /objective: expected .*slime.*dpo/,
-    /orpo/,
-  ]),
+  config("value of no choice", "objective: exo", [/run\.yaml:5/, /objective: expected .*slime.*dpo/, /exo/]),
   config("fraction of a step", "max_steps: 2.5", [
     /run\.yaml:5/,
     /max_steps: expected a whole number/,

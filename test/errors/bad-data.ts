@@ -2,7 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { DataError } from "../../src/base/errors.ts";
+import { ConfigError, DataError } from "../../src/base/errors.ts";
 import { pairRows } from "../support/tiny-model.ts";
 import { type BadInput, put } from "./bad-input.ts";
 
@@ -42,6 +42,20 @@ const tokenised = (bad: unknown): string => lines([ids({}), bad]);
 
 /** Training data. */
 export const badData: BadInput[] = [
+  {
+    kind: "finished sums of a reference with ld_alpha",
+    spoil: (place) => ({
+      train_data: put(
+        place,
+        "sums.jsonl",
+        lines(good.map((pair) => ({ ...pair, ref_chosen_logps: -3, ref_rejected_logps: -4 }))),
+      ),
+      objective: "dpo",
+      ld_alpha: 0.5,
+    }),
+    error: ConfigError,
+    says: [/ld_alpha: 0\.5/, /sums\.jsonl:1/, /ref_chosen_logps/, /take ld_alpha out/],
+  },
   {
     kind: "data file missing",
     spoil: (place) => ({ train_data: place.path("absent.jsonl") }),

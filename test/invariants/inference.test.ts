@@ -71,7 +71,7 @@ for (const name of tinyNames) {
     const placed = tensor(keys, [2, keys.length / 2]);
     adapter.switch.dropoutKeys = placed;
     const before = { random: generatorState("cpu").toNumbers(), live: liveTensorCount() };
-    const reference = liveReference(model, adapter, numerics);
+    const reference = liveReference(model, adapter, { numerics, ldAlpha: null });
     const state = [
       "reference",
       generatorState("cpu").toNumbers(),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { METRICS, type MetricInfo, metricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
-import { type MethodName, methodsWhere, offlineMethods } from "../../src/methods/index.ts";
+import { type MethodName, methods, methodsWhere, offlineMethods } from "../../src/methods/index.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
@@ -27,10 +27,15 @@ const common: Values = {
 
 const watched: Values = { watch_prompts: "eval", watch_rows: 2, watch_max_new_tokens: 6 };
 
+const everyForm = methods.dpo.keys.loss_type.schema.anyOf?.[0]?.enum;
+
 /** What `info.needs` names, switched on. */
 const switchedOn: Partial<Record<MethodName, Values>> = {
   slime: { log_entropy: true, ...watched },
-  dpo: { log_entropy: true, ...watched },
+  dpo: { log_entropy: true, loss_type: everyForm, use_weighting: true, ...watched },
+  dpop: { log_entropy: true, ...watched },
+  cpo: { log_entropy: true, ...watched },
+  orpo: { log_entropy: true, preset: "trl", ...watched },
   simpo: { log_entropy: true, cpo_alpha: 0.5, ...watched },
   sft: { log_entropy: true, ...watched },
   reward: {},
@@ -89,7 +94,10 @@ const onPolicyOn: Partial<Record<MethodName, Values>> = {
   grpo: { beta: 0.1, entropy_coef: 0.01 },
   rloo: { beta: 0.1 },
   slime: { replay: 0.5, kl_coef: 0.1 },
-  dpo: { replay: 0.5, kl_coef: 0.1 },
+  dpo: { replay: 0.5, kl_coef: 0.1, loss_type: everyForm, use_weighting: true },
+  dpop: { replay: 0.5, kl_coef: 0.1 },
+  cpo: { replay: 0.5, kl_coef: 0.1 },
+  orpo: { replay: 0.5, kl_coef: 0.1 },
   simpo: { replay: 0.5, kl_coef: 0.1, cpo_alpha: 0.5 },
 };
 

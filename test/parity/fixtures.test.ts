@@ -11,11 +11,7 @@ import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
-import type { ParameterSet } from "../../src/nn/parameter-set.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
-import { ops, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { type Training, trainStep } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import {
   everyFamily,
@@ -27,9 +23,8 @@ import {
   type GoldenLoss,
 } from "../support/fixture-files.ts";
 import { fixtureAdapted, fixtureModel, microBatch } from "../support/fixtures.ts";
+import { plainNumerics as plain, type RecordedStep, recordStep } from "../support/record-step.ts";
 import { logitsOf } from "../support/tiny-models.ts";
-
-const plain: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
 
 const slimePresets = ["config", "script"] as const;
 
@@ -65,60 +60,7 @@ function simpoOf(hyper: Record<string, number>): Objective {
   });
 }
 
-/** Records the gradients at the moment of the update and changes nothing. */
-class Recorder extends AdamW {
-  grads: Map<string, Tensor> = new Map();
-  readonly #watched: ParameterSet;
-
-  constructor(parameters: ParameterSet) {
-    super([], { adam_beta1: 0, adam_beta2: 0, adam_epsilon: 0, weight_decay: 0 });
-    this.#watched = parameters;
-  }
-
-  override step(): void {
-    for (const { name, tensor: parameter } of this.#watched) {
-      const grad = parameter.grad;
-      if (grad !== null) this.grads.set(name, ops.clone(grad));
-    }
-  }
-}
-
-interface Recorded {
-  loss: number;
-  norm: number;
-  grads: Map<string, number[]>;
-}
-
-/** One step's loss and gradients, in plain numbers. */
-function record(
-  model: CausalLM,
-  parameters: ParameterSet,
-  run: { objective: Objective; batches: MicroBatch[]; numerics?: Numerics; adapter?: Adapter },
-): Recorded {
-  const optimizer = new Recorder(parameters);
-  const step = optimizer.step.bind(optimizer);
-  const grads = new Map<string, number[]>();
-  optimizer.step = () => {
-    step();
-    for (const [name, grad] of optimizer.grads) grads.set(name, grad.toNumbers());
-  };
-  const training: Training = {
-    model,
-    adapter: run.adapter ?? null,
-    parameters,
-    objective: run.objective,
-    optimizer,
-    numerics: run.numerics ?? plain,
-    max_grad_norm: 0,
-    reference: ({ packed }) => ({
-      referenceLogps: packed.examples.flatMap((e) => e.referenceLogps ?? []),
-    }),
-  };
-  const result = trainStep(training, run.batches, { learningRate: 0, seed: 1, log_entropy: false });
-  return { loss: result.loss, norm: result.gradNorm, grads };
-}
-
-function assertGrads(got: Recorded, want: GoldenGradients): void {
+function assertGrads(got: RecordedStep, want: GoldenGradients): void {
   assertClose(got.norm, want.global_norm, { rtol: 1e-4 });
   for (const [name, [norm, first, last]] of Object.entries(want.params)) {
     const grad = got.grads.get(name);
@@ -153,7 +95,7 @@ for (const family of everyFamily) {
       const examples = fixtureExamples(family);
       for (const [name, make] of Object.entries(objectives)) {
         const golden = losses[name] as GoldenLoss;
-        const got = record(model, parameters, {
+        const got = recordStep(model, parameters, {
           objective: make(golden.hyper),
           batches: [microBatch(examples)],
         });
@@ -171,7 +113,7 @@ for (const family of everyFamily) {
         sft_full_sequence_nll: sequences,
       })) {
         const golden = losses[name] as GoldenLoss;
-        const got = record(model, parameters, { objective: sft(), batches: [microBatch(rows)] });
+        const got = recordStep(model, parameters, { objective: sft(), batches: [microBatch(rows)] });
         assertClose(got.loss, golden.loss, { rtol: 1e-5 });
         assertGrads(got, golden.grads);
       }
@@ -184,7 +126,7 @@ for (const family of everyFamily) {
       const parameters = trainAll(model);
       const examples = fixtureExamples(family);
       const objective = slimeOf((fixtureGoldens(family).losses["slime_config"] as GoldenLoss).hyper);
-      const whole = record(model, parameters, { objective, batches: [microBatch(examples)] });
+      const whole = recordStep(model, parameters, { objective, batches: [microBatch(examples)] });
       const variants: Record<string, { batches: MicroBatch[]; numerics?: Numerics }> = {
         "no shared prompt": { batches: [microBatch(examples, false)] },
         gradient_checkpointing: {
@@ -195,7 +137,7 @@ for (const family of everyFamily) {
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
       };
       for (const [name, variant] of Object.entries(variants)) {
-        const got = record(model, parameters, { objective, ...variant });
+        const got = recordStep(model, parameters, { objective, ...variant });
         assertClose(got.loss, whole.loss, { rtol: 1e-6 });
         assertClose(got.norm, whole.norm, { rtol: 1e-5 });
         for (const [key, grad] of whole.grads) {
@@ -212,7 +154,7 @@ for (const family of everyFamily) {
       const { model, adapter } = fixtureAdapted(family);
       checkAdapterLogits(family, model, adapter);
       const golden = fixtureGoldens(family).adapter.slime;
-      const got = record(model, adapterParameters(model), {
+      const got = recordStep(model, adapterParameters(model), {
         objective: slimeOf(golden.hyper),
         batches: [microBatch(fixtureExamples(family))],
         adapter,
@@ -232,11 +174,11 @@ for (const family of families) {
       const batches = [microBatch(fixtureExamples(family))];
       for (const preset of slimePresets) {
         const { hyper } = losses[`slime_${preset}`] as GoldenLoss;
-        const got = record(model, parameters, { objective: slimeOf(hyper), batches });
+        const got = recordStep(model, parameters, { objective: slimeOf(hyper), batches });
         assertClose(got.loss, authors[preset].loss, { rtol: 1e-5 });
         assertGrads(got, authors[preset].grads);
         // their trainer adds the loss up three times
-        const threefold = record(model, parameters, { objective: slimeOf(hyper, true), batches });
+        const threefold = recordStep(model, parameters, { objective: slimeOf(hyper, true), batches });
         assertClose(threefold.loss, authors[preset].compute_loss, { rtol: 1e-5 });
       }
     });

@@ -80,7 +80,7 @@ export function rolloutStep(
     logps.requiresGrad = true;
     const index = spans.flatMap(({ start, end }, i) => new Array<number>(end - start).fill(i));
     const completion = tensor(index, [index.length], { dtype: "int64" });
-    const range = { start: 0, end: logps.numel, first: 0, isLast: true, keptTokens: null };
+    const range = { start: 0, end: logps.numel, first: 0, isLast: true, keptTokens: null, promptRows: 0 };
     const slice = { targets: logps, completion, spans, ...range };
     const given = completionLogps(objective, logps, slice, columnsOf(objective, batch, null));
     const micro = countsOf(spans, objective.over);

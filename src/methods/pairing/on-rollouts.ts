@@ -44,6 +44,7 @@ export function onRollouts(objective: PairObjective, options: PairingOptions): C
     over: "groups",
     usesReference: options.kl_coef > 0,
     needsWholeMicroBatch: objective.needsWholeMicroBatch ?? false,
+    takesLogSquares: objective.takesLogSquares ?? false,
     columns: {
       ...objective.columns,
       rewards: "completion",
@@ -165,6 +166,8 @@ function pairLogpsOf(completions: CompletionLogps, groups: readonly IndexPair[][
   const [chosenLengths, rejectedLengths] = both(lengths);
   const { referenceLogps, anchored } = columns;
   const reference = referenceLogps === undefined ? null : both(referenceLogps);
+  const { logSquares = null } = completions;
+  const squares = logSquares === null ? null : both(sumByCompletion(logSquares, completions));
   const timesRejected = new Array<number>(lengths.numel).fill(0);
   for (const [, i] of pairs) timesRejected[i] = at(timesRejected, i) + 1;
   return {
@@ -173,6 +176,9 @@ function pairLogpsOf(completions: CompletionLogps, groups: readonly IndexPair[][
     rejectedTokens: byToken(like(timesRejected), completions),
     referenceChosenLogps: reference?.[0] ?? null,
     referenceRejectedLogps: reference?.[1] ?? null,
+    chosenLogSquares: squares?.[0] ?? null,
+    rejectedLogSquares: squares?.[1] ?? null,
+    promptLogps: null,
     weights: like(groups.flatMap((ofGroup) => ofGroup.map(() => 1 / ofGroup.length))),
     anchored: anchored === undefined ? null : ops.indexSelect(anchored, 0, chosen),
   };

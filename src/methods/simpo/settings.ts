@@ -104,9 +104,10 @@ export const simpo: Method<SimpoSettings> = {
     {
       key: "nll_loss",
       unit: "nats/token",
-      definition: "Likelihood term on the chosen completion, before cpo_alpha.",
+      definition:
+        "Likelihood term on the chosen completion, before cpo_alpha. orpo: with preset trl on the prompt too.",
       better: "lower",
-      needs: "cpo_alpha above 0",
+      needs: "cpo_alpha above 0, but for orpo",
     },
   ],
 };

@@ -58,6 +58,8 @@ export const contiguous: (self: Tensor, options?: { memoryFormat?: number }) => 
 export const copy_: (self: Tensor, src: Tensor, nonBlocking?: boolean) => Tensor = bind("aten::copy_");
 /** `aten::cos(Tensor self) -> Tensor` */
 export const cos: (self: Tensor) => Tensor = bind("aten::cos");
+/** `aten::cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor` */
+export const cumsum: (self: Tensor, dim: number, options?: { dtype?: DType | null }) => Tensor = bind("aten::cumsum");
 /** `aten::detach(Tensor(a) self) -> Tensor(a)` */
 export const detach: (self: Tensor) => Tensor = bind("aten::detach");
 /** `aten::div`: the overload that the arguments fit. */
@@ -146,6 +148,8 @@ export const linear: (input: Tensor, weight: Tensor, bias?: Tensor | null) => Te
 export const linspace: (start: Scalar, endAt: Scalar, steps: number, options?: { dtype?: DType | null; layout?: number | null; device?: string | null; pinMemory?: boolean | null }) => Tensor = bind("aten::linspace");
 /** `aten::log(Tensor self) -> Tensor` */
 export const log: (self: Tensor) => Tensor = bind("aten::log");
+/** `aten::log1p(Tensor self) -> Tensor` */
+export const log1p: (self: Tensor) => Tensor = bind("aten::log1p");
 /** `aten::log_sigmoid(Tensor self) -> Tensor` */
 export const logSigmoid: (self: Tensor) => Tensor = bind("aten::log_sigmoid");
 /** `aten::logical_and(Tensor self, Tensor other) -> Tensor` */
