@@ -1,8 +1,7 @@
 /** `preftune export gguf`. */
 import { Command, Option } from "commander";
 import { formatBytes } from "../base/file-io.ts";
-import type { WrittenType } from "../gguf/types.ts";
-import type { ExportGgufResult } from "../recipes/export-gguf.ts";
+import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, wholeNumber, withDeviceOptions } from "./options.ts";
@@ -10,7 +9,8 @@ import { type DeviceOptions, positiveNumber, wholeNumber, withDeviceOptions } fr
 interface CliOptions extends DeviceOptions {
   adapter?: string;
   lora?: true;
-  type?: WrittenType;
+  type?: ExportType;
+  llamaQuantize?: string;
   output: string;
   replace?: true;
   data?: string;
@@ -36,8 +36,9 @@ function ggufCommand(): Command {
       new Option(
         "--type <type>",
         "type of the matrices; vectors stay float32; default: q8_0, of an adapter f32",
-      ).choices(["f32", "f16", "bf16", "q8_0", "q4_0"]),
+      ).choices(["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m"]),
     )
+    .option("--llama-quantize <program>", "llama.cpp's program, which makes q4_k_m; default: the one on PATH")
     .requiredOption("--output <file>", "the GGUF file; the Modelfile stands beside it")
     .option("--replace", "replace files that are there, once the new one is complete and checked")
     .option(
@@ -65,6 +66,7 @@ function ggufCommand(): Command {
         adapter: cli.adapter ?? null,
         lora: cli.lora ?? false,
         type: cli.type ?? null,
+        quantizer: cli.llamaQuantize ?? null,
         output: cli.output,
         replace: cli.replace ?? false,
         data: cli.data ?? null,

@@ -70,31 +70,49 @@ export function readNumbers(
   return withFile(path, (fd) => decode(tensor.type, readAt(fd, begin, (count / size) * bytes, path)));
 }
 
+/** What a file was to have. */
+export interface WantedGguf {
+  keys: ReadonlyMap<string, GgufValue>;
+  tensors: readonly Pick<GgufTensor, "name" | "type" | "shape">[];
+}
+
 /**
  * Checks that a file has these keys and tensors as they were to be written.
  *
  * @throws {FormatError} naming the first that is not there or another
  */
-export function requireSame(
-  { path, keys, tensors }: GgufFile,
-  wanted: {
-    keys: ReadonlyMap<string, GgufValue>;
-    tensors: readonly Pick<GgufTensor, "name" | "type" | "shape">[];
-  },
-): void {
-  const refuse = (what: string): never => {
-    throw new FormatError(
-      `${path}: ${what} is not as it was written. Check the disk and write the file again.`,
-    );
-  };
-  for (const [key, value] of wanted.keys)
-    if (!isDeepStrictEqual(keys.get(key), value)) refuse(`the key "${key}"`);
-  if (keys.size !== wanted.keys.size) refuse("the number of keys");
-  for (const { name, type, shape } of wanted.tensors) {
-    const found = tensors.get(name);
-    if (found?.type !== type || String(found.shape) !== String(shape)) refuse(`tensor "${name}"`);
+export function requireSame(file: GgufFile, wanted: WantedGguf): void {
+  requireParts(file, wanted);
+  if (file.keys.size !== wanted.keys.size) refuseOther(file, "the number of keys");
+  for (const { name, type } of wanted.tensors) {
+    if (file.tensors.get(name)?.type !== type) refuseOther(file, `the type of tensor "${name}"`);
   }
-  if (tensors.size !== wanted.tensors.length) refuse("the number of tensors");
+}
+
+/** Keys that quantising changes. */
+const quantiserKeys: readonly string[] = ["general.file_type", "general.quantization_version"];
+
+/** The same of a file whose tensors have got other types since. */
+export function requireQuantised(file: GgufFile, wanted: WantedGguf): void {
+  const keys = new Map([...wanted.keys].filter(([key]) => !quantiserKeys.includes(key)));
+  requireParts(file, { ...wanted, keys });
+}
+
+function requireParts(file: GgufFile, wanted: WantedGguf): void {
+  const { keys, tensors } = file;
+  for (const [key, value] of wanted.keys) {
+    if (!isDeepStrictEqual(keys.get(key), value)) refuseOther(file, `the key "${key}"`);
+  }
+  for (const { name, shape } of wanted.tensors) {
+    if (String(tensors.get(name)?.shape) !== String(shape)) refuseOther(file, `tensor "${name}"`);
+  }
+  if (tensors.size !== wanted.tensors.length) refuseOther(file, "the number of tensors");
+}
+
+function refuseOther({ path }: GgufFile, what: string): never {
+  throw new FormatError(
+    `${path}: ${what} is not as it was written. Check the disk and write the file again.`,
+  );
 }
 
 function withFile<T>(path: string, use: (fd: number) => T): T {

@@ -19,6 +19,10 @@ import { type GgufMeasure, type GgufScores, judgeGguf } from "../train/gguf-gate
 import { type GgufModel, scoreGguf, writeGgufModel } from "../train/gguf-model.ts";
 import { ggufBatches, systemMessage } from "./gguf-rows.ts";
 import { type GgufOrigin, ggufOrigin } from "./gguf-source.ts";
+import { findQuantizer, quantise } from "./llama-quantize.ts";
+
+/** Types of files. Q4_K_M is made by llama.cpp's own program. */
+export type ExportType = WrittenType | "q4_k_m";
 
 /** What to write, and where to. */
 export interface ExportGgufOptions {
@@ -29,7 +33,9 @@ export interface ExportGgufOptions {
   /** Write the adapter alone, in f32, to be applied to the base model's file; default: it is merged. */
   lora?: boolean;
   /** Default q8_0; of an adapter f32. */
-  type?: WrittenType | null;
+  type?: ExportType | null;
+  /** Path of llama-quantize, for q4_k_m; default: the one on PATH. */
+  quantizer?: string | null;
   /** The GGUF file. */
   output: string;
   /** Replace files that are there; default false. */
@@ -54,7 +60,7 @@ export interface ExportGgufResult extends GgufMeasure {
   path: string;
   /** Null for an adapter. */
   modelfile: string | null;
-  type: WrittenType;
+  type: ExportType;
   bytes: number;
   tolerance: number;
   /** What a user should know. */
@@ -70,6 +76,7 @@ export interface ExportGgufResult extends GgufMeasure {
 export async function exportGguf(options: ExportGgufOptions): Promise<ExportGgufResult> {
   const { output, lora = false, tolerance = 1e-4, onPhase = () => {}, onWrite = () => {} } = options;
   const type = typeOf(options);
+  const quantizer = type === "q4_k_m" ? findQuantizer(options.quantizer ?? null) : null;
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
   const origin = await ggufOrigin(options.source, options.adapter ?? null, onPhase);
@@ -87,7 +94,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
     onWrite();
     const written = lora
       ? { scores: writeGgufAdapter(temporary, { ...given, adapter: requireAdapter(origin) }), notes: [] }
-      : await writtenModel(temporary, { given, origin, text, type });
+      : await writtenModel(temporary, { given, origin, text, type, quantizer });
     const measure = judgeGguf(type, written.scores, { tolerance, output });
     const bytes = statSync(temporary).size;
     onWrite();
@@ -100,7 +107,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   }
 }
 
-function typeOf({ type = null, lora = false }: ExportGgufOptions): WrittenType {
+function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
   if (!lora || type === null || type === "f32") return type ?? (lora ? "f32" : "q8_0");
   throw new ConfigError(
     `An adapter is written in f32, got --type ${type}. Leave it out, or merge: leave out --lora.`,
@@ -118,21 +125,33 @@ interface ModelWork {
   given: Pick<GgufModel, "model" | "adapter" | "name" | "device" | "batches" | "arePairs">;
   origin: GgufOrigin;
   text: ModelText;
-  type: WrittenType;
+  type: ExportType;
+  quantizer: string | null;
 }
 
 async function writtenModel(
   path: string,
-  { given, origin, text, type }: ModelWork,
+  { given, origin, text, type, quantizer }: ModelWork,
 ): Promise<{ scores: GgufScores; notes: readonly string[] }> {
-  const { tokenizer } = text;
-  const written = writeGgufModel(path, {
-    ...{ ...given, tokenizer, type },
+  const model: Omit<GgufModel, "type"> = {
+    ...given,
+    tokenizer: text.tokenizer,
     ends: await endTokensOf(text),
     license: licenseOf(origin.model).name,
     template: templateOf(origin, text),
-  });
-  return { scores: scoreGguf(path, written), notes: written.notes };
+  };
+  if (type !== "q4_k_m") {
+    const written = writeGgufModel(path, { ...model, type });
+    return { scores: scoreGguf(path, written), notes: written.notes };
+  }
+  const exact = `${path}-f32`;
+  try {
+    const written = writeGgufModel(exact, { ...model, type: "f32" });
+    await quantise(quantizer ?? "", exact, path);
+    return { scores: scoreGguf(path, { ...written, isQuantised: true }), notes: written.notes };
+  } finally {
+    remove(exact);
+  }
 }
 
 async function modelfileOf(

@@ -6,7 +6,7 @@ import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { architectureOf } from "../gguf/architecture.ts";
 import { modelKeys } from "../gguf/model-keys.ts";
-import { readGguf, requireSame } from "../gguf/read.ts";
+import { readGguf, requireQuantised, requireSame } from "../gguf/read.ts";
 import type { EndTokens } from "../gguf/special-tokens.ts";
 import { planTensors, ropeFactorsName, type TensorPlan } from "../gguf/tensors.ts";
 import type { WrittenType } from "../gguf/types.ts";
@@ -52,6 +52,8 @@ export interface WrittenGguf extends Pick<GgufModel, "type" | "device" | "batche
   /** Names in the checkpoint of the tensors that rounding changed. */
   rounded: ReadonlySet<string>;
   notes: readonly string[];
+  /** Whether another program has given tensors of the file other types since. */
+  isQuantised?: boolean;
 }
 
 const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
@@ -111,7 +113,8 @@ export function scoreGguf(path: string, written: WrittenGguf): GgufScores {
   using _ = scope();
   const { batches, arePairs, want, type, plans } = written;
   const file = readGguf(path);
-  requireSame(file, written);
+  if (written.isQuantised === true) requireQuantised(file, written);
+  else requireSame(file, written);
   const model = modelOfGguf(file, plans, written);
   const got = outputsOf(model, { batches, numerics });
   const dtype = halfOf(type);

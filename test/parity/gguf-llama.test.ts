@@ -6,9 +6,11 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { readGguf } from "../../src/gguf/read.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
+import { exportGguf } from "../../src/recipes/export-gguf.ts";
 import { openText } from "../../src/text/open-text.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { scope } from "../../src/torch/index.ts";
@@ -17,7 +19,13 @@ import { amount } from "../support/campaign.ts";
 import { everyFamily, type FixtureFamily, fixtureExamples, fixturePath } from "../support/fixture-files.ts";
 import { fixtureModel } from "../support/fixtures.ts";
 import { fixtureWithTokenizer, ggufOf, modelWithTokenizer } from "../support/gguf-files.ts";
-import { askLlama, type LlamaAnswer, skipWithoutLlama } from "../support/gguf-peers.ts";
+import {
+  askLlama,
+  type LlamaAnswer,
+  skipWithoutLlama,
+  skipWithoutQuantizer,
+  writeQuantizer,
+} from "../support/gguf-peers.ts";
 import { makeChainModel } from "../support/sentencepiece.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { adaptPatterned, logitsOf, temporaryDirectory, tinyAdapterConfig } from "../support/tiny-models.ts";
@@ -209,6 +217,33 @@ test("an adapter's file applied to the base model's, with another scale for some
     const model = loadModel(fixturePath(name, "model"), { adapter: inScratch(`adapter-${name}`) });
     assertAnswers(`${name} with its adapter`, answer, model, { ...promptsFor(name), most: 24 });
   }
+});
+
+test("Q4_K_M by llama-quantize: its blocks are read, what they cost is measured", {
+  skip: skipWithoutQuantizer(),
+}, async () => {
+  const sizes = { hidden_size: 256, intermediate_size: 512, num_attention_heads: 4, head_dim: 64 };
+  const dir = modelWithTokenizer(inScratch("wide"), fixturePath("llama_tied", "model"), 512, sizes);
+  const quantizer = inScratch("llama-quantize");
+  writeQuantizer(quantizer);
+  const output = inScratch("wide-q4_k_m.gguf");
+  const given = { source: dir, output, type: "q4_k_m", device: "cpu" } as const;
+  const result = await exportGguf({ ...given, quantizer });
+  const types = new Set([...readGguf(output).tensors.values()].map(({ type }) => type));
+  assert.deepEqual([...types].sort(), ["f32", "q4_k", "q6_k"]);
+  assert.ok(result.meanDifference > 1e-4 && result.meanDifference < 0.5, String(result.meanDifference));
+  const [answer] = askLlama([{ model: output, prompts: [[1, 5, 9]], most: 4 }]);
+  assert.equal(answer?.greedy.length, 1);
+  writeFileSync(quantizer, "#!/bin/sh\necho no such type >&2\nexit 3\n");
+  await assert.rejects(
+    exportGguf({ ...given, quantizer, replace: true }),
+    /ended with status 3.*no such type/s,
+  );
+  assert.deepEqual(new Set([...readGguf(output).tensors.values()].map(({ type }) => type)), types);
+  await assert.rejects(
+    exportGguf({ ...given, quantizer: inScratch("absent"), replace: true }),
+    /none at .*absent.*--llama-quantize PATH/,
+  );
 });
 
 /** The fixtures' tokenizer with another end of turn, which llama.cpp does not know by its text, beside the end of texts. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
-import { tinyModel } from "./tiny-models.ts";
+import { type ConfigJson, tinyModel } from "./tiny-models.ts";
 
 /** Exports a model or a run as `dir`/`name`.gguf and gives the path. */
 export async function ggufOf(
@@ -18,12 +18,17 @@ export async function ggufOf(
   return output;
 }
 
-/** A tiny model of random weights with the tokenizer in `tokenizer`, of so many rows. Gives its directory. */
-export function modelWithTokenizer(dir: string, tokenizer: string, vocab_size: number): string {
+/** A tiny model of random weights with the tokenizer in `tokenizer`, of so many rows and other sizes. Gives its directory. */
+export function modelWithTokenizer(
+  dir: string,
+  tokenizer: string,
+  vocab_size: number,
+  sizes: ConfigJson = {},
+): string {
   mkdirSync(dir, { recursive: true });
   writeMergedModel(
     dir,
-    tinyModel("llama_tied", { vocab_size, bos_token_id: null, eos_token_id: null }),
+    tinyModel("llama_tied", { vocab_size, ...sizes, bos_token_id: null, eos_token_id: null }),
     "float32",
   );
   for (const file of ["tokenizer.json", "tokenizer_config.json"])

@@ -1,6 +1,6 @@
 /** gguf-py and llama.cpp for tests (`npm run peers -- --gguf`), each asked in a separate process. */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const folder: string = resolve(import.meta.dirname, "../../.preftune/peers-gguf");
@@ -20,6 +20,20 @@ export function skipWithoutLlama(): false | string {
       ? false
       : "there is no prebuilt llama.cpp for this platform")
   );
+}
+
+/** Writes the program llama-quantize, of which llama.cpp's packages for Node have the function alone, to `path`. */
+export function writeQuantizer(path: string): void {
+  const script = join(import.meta.dirname, "llama-quantize.py");
+  const library = join(folder, "node_modules", "@node-llama-cpp", "linux-x64", "bins", "linux-x64");
+  const command = `exec "${join(folder, "bin", "python")}" "${script}" "${library}" "$@"`;
+  writeFileSync(path, `#!/bin/sh\n${command}\n`, { mode: 0o755 });
+}
+
+/** For tests that quantise by llama.cpp: false where it can be asked, else the reason to print. */
+export function skipWithoutQuantizer(): false | string {
+  const isKnown = process.platform === "linux" && process.arch === "x64";
+  return skipWithoutLlama() || (isKnown ? false : "llama.cpp's function is called on Linux x64 alone");
 }
 
 /** What a Python script prints as JSON, with gguf-py to import. */
