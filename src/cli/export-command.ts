@@ -5,8 +5,9 @@ import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import { type DeviceOptions, positiveNumber, wholeNumber, withDeviceOptions } from "./options.ts";
+import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends DeviceOptions {
+interface CliOptions extends DeviceOptions, QuantiseOptions {
   adapter?: string;
   lora?: true;
   type?: ExportType;
@@ -55,7 +56,7 @@ function ggufCommand(): Command {
       "--system <text>",
       "system message of the Modelfile; default: the one that all training rows of a run have",
     );
-  return withDeviceOptions(command).action(async (source: string, cli: CliOptions) => {
+  return withQuantiseOptions(withDeviceOptions(command)).action(async (source: string, cli: CliOptions) => {
     const { exportGguf } = await import("../recipes/export-gguf.ts");
     const { watchStopSignals } = await import("../torch/index.ts");
     const phases = new Phases();
@@ -64,6 +65,7 @@ function ggufCommand(): Command {
       exportGguf({
         source,
         adapter: cli.adapter ?? null,
+        quantise: quantisationOf(cli),
         lora: cli.lora ?? false,
         type: cli.type ?? null,
         quantizer: cli.llamaQuantize ?? null,

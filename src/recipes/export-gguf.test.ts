@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
-import { readGguf } from "../gguf/read.ts";
+import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf } from "./export-gguf.ts";
 
 const fixture = runFixture({ rows: 8, held: 4 });
@@ -95,6 +95,32 @@ test("files that are there are kept, and nothing is left of an export that fails
   assert.deepEqual(readdirSync(fixture.dir), before);
   await exportGguf({ source, type: "f32", output, replace: true, device: "cpu" });
   assert.ok(existsSync(path("kept.Modelfile")));
+});
+
+test("a run over a base held in 4 bits is merged into what the base was then", async () => {
+  const outputDir = path("few-bits");
+  const values = {
+    ...fixture.values,
+    output_dir: outputDir,
+    use_peft: true,
+    load_in_4bit: true,
+    max_steps: 1,
+  };
+  await runTraining(values);
+  const output = path("few-bits.gguf");
+  const result = await exportGguf({ source: outputDir, type: "f32", output, device: "cpu" });
+  assert.ok(result.maxDifference <= 1e-4);
+  const base = path("stored.gguf");
+  await exportGguf({ source: path("base"), type: "f32", output: base, device: "cpu" });
+  const numbers = (file: string): Float32Array => {
+    const read = readGguf(file);
+    const tensor = read.tensors.get("blk.0.attn_v.weight");
+    assert.ok(tensor !== undefined);
+    return readNumbers(read, tensor);
+  };
+  const [merged, stored] = [numbers(output), numbers(base)];
+  const moved = Math.max(...merged.map((x, i) => Math.abs(x - (stored[i] ?? 0))));
+  assert.ok(moved > 1e-3, `rounding to 4 bits moves weights by more than ${moved}`);
 });
 
 test("an adapter alone: from a run, and refused where llama.cpp has no such adapter", async () => {

@@ -6,6 +6,7 @@ import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { licenseOf } from "../gguf/license.ts";
 import { modelfilePath, modelfileText } from "../gguf/modelfile.ts";
@@ -30,6 +31,8 @@ export interface ExportGgufOptions {
   source: string;
   /** Adapter of a model; a run has its own. */
   adapter?: string | null;
+  /** How a model's linears were held when the adapter was trained; default: as they are stored. A run knows. */
+  quantise?: Quantisation | null;
   /** Write the adapter alone, in f32, to be applied to the base model's file; default: it is merged. */
   lora?: boolean;
   /** Default q8_0; of an adapter f32. */
@@ -79,7 +82,8 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const quantizer = type === "q4_k_m" ? findQuantizer(options.quantizer ?? null) : null;
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
-  const origin = await ggufOrigin(options.source, options.adapter ?? null, onPhase);
+  const { adapter = null, quantise: held = null } = options;
+  const origin = await ggufOrigin(options.source, { adapter, quantise: held }, onPhase);
   const { device } = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -122,7 +126,7 @@ function requireAdapter({ adapter, name }: GgufOrigin): string {
 }
 
 interface ModelWork {
-  given: Pick<GgufModel, "model" | "adapter" | "name" | "device" | "batches" | "arePairs">;
+  given: Pick<GgufModel, "model" | "adapter" | "quantise" | "name" | "device" | "batches" | "arePairs">;
   origin: GgufOrigin;
   text: ModelText;
   type: ExportType;

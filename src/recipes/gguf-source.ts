@@ -6,6 +6,7 @@ import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { askedQuantisation, type Quantisation } from "../formats/quantisation.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type RunPaths, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
@@ -15,6 +16,8 @@ export interface GgufOrigin {
   /** Directories. */
   model: string;
   adapter: string | null;
+  /** How the base's linears were held when the adapter was trained; null: as they are stored. */
+  quantise: Quantisation | null;
   /** The run, its model a directory; null for a model. */
   run: RunConfig | null;
   /** Its name in the file. */
@@ -29,22 +32,23 @@ export interface GgufOrigin {
  */
 export async function ggufOrigin(
   source: string,
-  adapter: string | null,
+  { adapter, quantise }: Pick<GgufOrigin, "adapter" | "quantise">,
   onPhase: PhaseListener,
 ): Promise<GgufOrigin> {
   const name = basename(resolve(source));
   const paths = runPaths(source);
   if (existsSync(paths.runJson)) {
-    if (adapter === null) return { ...(await originOfRun(paths, onPhase)), name };
+    if (adapter === null && quantise === null) return { ...(await originOfRun(paths, onPhase)), name };
     throw new ConfigError(
-      `${source} is a run, which has its own adapter or model: expected no --adapter. Give the base model instead of the run to ` +
-        "export another adapter with it.",
+      `${source} is a run, which has its own adapter or model, and its base as it was held: expected no ` +
+        `${adapter === null ? "option that quantises" : "--adapter"}. Give the base model instead of the run to export another adapter with it.`,
     );
   }
   const search = { onPhase };
   return {
     model: await resolveModelDirectory(source, search),
     adapter: adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" }),
+    quantise,
     run: null,
     name,
   };
@@ -60,11 +64,17 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
     );
   }
   if (!hasAdapter)
-    return { model: paths.model, adapter: null, run: { ...config, model_name_or_path: paths.model } };
+    return {
+      model: paths.model,
+      adapter: null,
+      quantise: null,
+      run: { ...config, model_name_or_path: paths.model },
+    };
   const pinned = `${paths.dir}/models.json`;
   const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
   const model = await resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, {
     onPhase,
   });
-  return { model, adapter: paths.adapter, run: { ...config, model_name_or_path: model } };
+  const quantise = askedQuantisation(config);
+  return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model } };
 }

@@ -1,5 +1,6 @@
 /** An adapter's GGUF file: written from the adapter's files, then put into the base model from its own numbers and scored. */
 import { readAdapter } from "../formats/adapter.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -20,6 +21,8 @@ export interface GgufAdapter {
   /** Directories. */
   model: string;
   adapter: string;
+  /** How the base's linears are held; null: as they are stored. */
+  quantise: Quantisation | null;
   name: string;
   device: string;
   batches: readonly MicroBatch[];
@@ -35,12 +38,12 @@ const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, lo
  */
 export function writeGgufAdapter(path: string, given: GgufAdapter): GgufScores {
   using _ = scope();
-  const { batches, arePairs, device } = given;
+  const { batches, arePairs, device, quantise } = given;
   const files = readAdapter(given.adapter);
   const config = storedConfig(given.model);
   const architecture = architectureOf(config);
   const plans = planAdapter(files, architecture, config.tieWordEmbeddings);
-  const model = loadModel(given.model, { device, dtype: "float32", adapter: given.adapter });
+  const model = loadModel(given.model, { device, dtype: "float32", adapter: given.adapter, quantise });
   const factors = new Map(
     [...adapterTensors(model)].map(([{ path: module, part }, value]) => [`${module} ${part}`, value]),
   );

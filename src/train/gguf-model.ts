@@ -2,6 +2,7 @@
 
 import { embeddingName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { architectureOf } from "../gguf/architecture.ts";
@@ -27,6 +28,8 @@ export interface GgufModel {
   /** Directories. */
   model: string;
   adapter: string | null;
+  /** How the base's linears were held when the adapter was trained; null: as they are stored. */
+  quantise: Quantisation | null;
   name: string;
   tokenizer: Tokenizer;
   ends: EndTokens;
@@ -70,8 +73,8 @@ function halfOf(type: WrittenType): "float16" | "bfloat16" | null {
  */
 export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   using _ = scope();
-  const { type, device, batches, arePairs, adapter } = given;
-  const model = loadModel(given.model, { device, dtype: "float32", adapter });
+  const { type, device, batches, arePairs, adapter, quantise } = given;
+  const model = loadModel(given.model, { device, dtype: "float32", adapter, quantise });
   const { config } = model;
   const architecture = architectureOf(config);
   const merged = mergedTensors(model);
