@@ -1,7 +1,7 @@
 /**
  * The Python environments that tests and benchmarks compare with, at pinned versions: `.preftune/peers` with transformers and
  * PEFT, and TRL if asked for; `.preftune/peers-eval` beside it with EleutherAI's lm-eval on the same packages; and
- * `.preftune/peers-gguf` with gguf-py and, as npm packages, llama.cpp (`llama-peer.ts`).
+ * `.preftune/peers-gguf` with gguf-py, TensorBoard and, as npm packages, llama.cpp (`llama-peer.ts`).
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const checkPeers = ["transformers==5.23.0", "peft==0.21.2"];
 const benchPeers = ["trl==1.16.0", "accelerate==1.15.0", "datasets==5.2.0"];
 const evalPeers = ["lm-eval[api]==0.4.13", "datasets==5.2.0", "accelerate==1.15.0"];
 
-const ggufPeers = ["gguf==0.19.0"];
+const ggufPeers = ["gguf==0.19.0", "tensorboard==2.21.0"];
 
 async function step(title: string, program: string, args: string[]): Promise<void> {
   const { status, output } = await runWithProgress(title, program, args);
@@ -57,7 +57,7 @@ async function installEval(folder: string, peers: string): Promise<void> {
   await step(`installing ${evalPeers.join(", ")}`, inside, [...pip, ...evalPeers, ...checkPeers]);
 }
 
-/** gguf-py, and llama.cpp's prebuilt library where there is one for this platform. No package runs a script. */
+/** gguf-py and TensorBoard, and llama.cpp's prebuilt library where there is one for this platform. No package runs a script. */
 async function installGguf(folder: string, packages: string[]): Promise<void> {
   const inside = await environment(folder);
   await step(`installing ${ggufPeers.join(", ")}`, inside, [...pip, ...ggufPeers]);
@@ -87,7 +87,7 @@ async function ensure(folder: string, wanted: string, install: () => Promise<voi
 /**
  * Installs what is not in place yet.
  *
- * @param more - `bench`: TRL as well; `eval`: lm-eval as well; `gguf`: gguf-py and llama.cpp as well
+ * @param more - `bench`: TRL as well; `eval`: lm-eval as well; `gguf`: gguf-py, TensorBoard and llama.cpp as well
  * @throws {PreftuneError} when Python, pip or the package index fail, with their words
  */
 export async function ensurePeers(more: { bench: boolean; eval: boolean; gguf: boolean }): Promise<void> {

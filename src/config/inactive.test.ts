@@ -24,6 +24,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "columns",
   "max_train_rows",
   "max_length",
+  "report_to",
   "overflow",
   "invalid_rows",
   "chat_template",

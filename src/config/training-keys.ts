@@ -171,6 +171,13 @@ export const RECORD_KEYS = {
     source: "TRL",
     freeOnResume: true,
   },
+  report_to: {
+    schema: { type: "array", items: { enum: ["tensorboard"] }, default: [] },
+    expected: 'a list of trackers: "tensorboard"',
+    doc: "Trackers that get the metrics beside metrics.jsonl. tensorboard: event files in the run's folder tensorboard, named train/… and eval/… as transformers does.",
+    source: "TRL has none",
+    freeOnResume: true,
+  },
   log_entropy: {
     schema: { type: "boolean", default: false },
     doc: "Log the mean entropy at answer tokens; costs one more pass over the logits.",

@@ -32,7 +32,6 @@ export const TRL_ALIASES: Readonly<Record<string, string>> = {
   completion_only_loss: "only answers count in the loss; leave it out",
   assistant_only_loss: "only answers count in the loss; see `train_on`",
   optim_args: "AdamW's settings are keys: write `adam_beta1`, `adam_beta2`, `adam_epsilon`",
-  report_to: "metrics go to metrics.jsonl in the run directory; leave it out",
   use_bnb_nested_quant: "write `bnb_4bit_use_double_quant`",
   bnb_4bit_compute_dtype: "products are in the activations' type: write `dtype`",
   bnb_4bit_quant_storage: "codes are held as uint8; leave it out",

@@ -1,17 +1,19 @@
 /** The one consumer of a run's events that writes: metrics, evaluations, log, results and the report of its directory. */
+import { existsSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
-import { remove, writeFileAtomic } from "../base/files.ts";
+import { readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
-import { MetricsWriter } from "./metrics.ts";
+import { type MetricRow, MetricsWriter, readMetrics } from "./metrics.ts";
 import { appendRollout, cutRollouts, saveRolloutsLength } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
+import { TensorboardWriter } from "./tensorboard.ts";
 import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
 
 /** Writes the records of a run. Without one a run computes the same and leaves no trace but its checkpoints and export. */
@@ -23,6 +25,7 @@ export class Recorder {
   /** A resumed run keeps the report it began with until its rows are known to be the same. */
   #preflight: PreflightReport | null = null;
   #metrics: MetricsWriter | null = null;
+  #tensorboard: TensorboardWriter | null = null;
 
   /** @param writeReport - writes the report of the run in a directory */
   constructor(run: OpenRun, resolved: ResolvedConfig, writeReport: (runDir: string) => void) {
@@ -65,11 +68,12 @@ export class Recorder {
       case "start": {
         const { step, totalSteps, trainable } = event;
         this.#metrics = new MetricsWriter(paths.metrics);
+        this.#openTensorboard();
         this.#run.log("start", { step, total_steps: totalSteps, trainable });
         break;
       }
       case "log":
-        this.#metrics?.write(event.row);
+        this.#write(event.row);
         break;
       case "rollout":
         appendRollout(paths.rollouts, event.rows);
@@ -102,7 +106,20 @@ export class Recorder {
     const { paths } = this.#run;
     if (baseline !== null) writeFileAtomic(paths.evaluationStart, sealed(stringifyNumbers(baseline)));
     appendEvaluation(paths.evaluations, record);
+    this.#write(row);
+  }
+
+  #write(row: MetricRow): void {
     this.#metrics?.write(row);
+    this.#tensorboard?.write(row);
+  }
+
+  /** A new event file with the rows that are there, which a resumed run continues. */
+  #openTensorboard(): void {
+    const { metrics, tensorboard, configYaml } = this.#run.paths;
+    if (!this.#resolved.config.report_to.includes("tensorboard")) return;
+    const texts = existsSync(configYaml) ? { "config.yaml": readTextFile(configYaml) } : {};
+    this.#tensorboard = new TensorboardWriter(tensorboard, readMetrics(metrics), texts);
   }
 
   #end({ step, reason, exported, collapse }: TrainSummary): void {
@@ -115,6 +132,8 @@ export class Recorder {
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */
   close(): void {
     this.#metrics?.close();
+    this.#tensorboard?.close();
+    this.#tensorboard = null;
   }
 
   /** Copies the records so far into a checkpoint that is being written, and makes them safe against a power cut. */

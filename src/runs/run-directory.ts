@@ -6,6 +6,7 @@
  *   fingerprints.json  what the run was computed from
  *   preflight.json     summary of the data check
  *   metrics.jsonl      metrics, a row a line
+ *   tensorboard/       the same for TensorBoard, where report_to asks for it
  *   evaluations.jsonl  what evaluations give besides metrics: histograms, sampled answers
  *   log.jsonl          events: start, resume, skipped step, checkpoint, end
  *   checkpoints/       checkpoint-<step>/, each with a manifest
@@ -62,6 +63,8 @@ export interface RunPaths {
   fingerprints: string;
   preflight: string;
   metrics: string;
+  /** Folder of TensorBoard's event files. */
+  tensorboard: string;
   evaluations: string;
   /** What later evaluations are compared with. */
   evaluationStart: string;
@@ -88,6 +91,7 @@ export function runPaths(dir: string): RunPaths {
     fingerprints: join(dir, "fingerprints.json"),
     preflight: join(dir, "preflight.json"),
     metrics: join(dir, "metrics.jsonl"),
+    tensorboard: join(dir, "tensorboard"),
     evaluations: join(dir, "evaluations.jsonl"),
     evaluationStart: join(dir, "evaluation-start.json"),
     log: join(dir, "log.jsonl"),
