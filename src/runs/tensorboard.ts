@@ -70,7 +70,7 @@ export class TensorboardWriter {
       if (fd !== null) ignoreErrors(() => io.closeSync(fd));
       this.#hasFailed = true;
       warn(
-        `TensorBoard: its file cannot be written: ${messageOf(error)}. Training goes on; metrics.jsonl has every row, and a resumed run ` +
+        `TensorBoard: its file cannot be written: ${messageOf(error)}. Training continues; metrics.jsonl has every row, and a resumed run ` +
           "writes them all again.",
       );
     }
