@@ -50,6 +50,9 @@ const ALWAYS: readonly ConfigKey[] = [
   "resume_from_checkpoint",
   "export_parity_tolerance",
   "use_peft",
+  // in full tuning refused for what it would do, not for doing nothing
+  "load_in_4bit",
+  "load_in_8bit",
   // a template without a thinking mode is known only once the model is there
   "enable_thinking",
   // rows alone tell whether there are plain strings or answers with tools
@@ -98,8 +101,6 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["lora_modules_to_save", { lora_modules_to_save: ["lm_head"] }, /use_peft is false/],
   ["use_rslora", { use_rslora: true }, /use_peft is false/],
   ["use_dora", { use_dora: true }, /use_peft is false/],
-  ["load_in_4bit", { load_in_4bit: true }, /full tuning changes all weights.*use_peft: true/],
-  ["load_in_8bit", { load_in_8bit: true }, /full tuning changes all weights.*use_peft: true/],
   ["bnb_4bit_quant_type", { use_peft: true, bnb_4bit_quant_type: "fp4" }, /load_in_4bit is false/],
   [
     "bnb_4bit_use_double_quant",
