@@ -1,5 +1,6 @@
 /** `preftune merge`. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { formatBytes } from "../base/file-io.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MergeResult } from "../recipes/merge.ts";
 import { Phases } from "../terminal/phases.ts";
@@ -72,7 +73,7 @@ function refuseDtype(): never {
 /** What was measured, and whether it is fine. */
 export function mergeText(result: MergeResult): string {
   const { path, dtype, of, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
-  const measured = `${path} (${dtype}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}`;
+  const measured = `${path} (${dtype}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}${costText(result)}`;
   const effect = `The adapter itself changes ${of ?? "log-probs"} by ${few(adapterEffect)} on average.`;
   if (rounding === null) return `${measured}\nFine: up to ${few(tolerance)} is allowed. ${effect}`;
   const fine =
@@ -81,6 +82,12 @@ export function mergeText(result: MergeResult): string {
   // below this, much of what was learnt is lost among the rounding
   if (adapterEffect > 3 * rounding.meanDifference) return `${measured}\n${fine}`;
   return `${measured}\n${fine}\nThat is little more than the rounding: --export-dtype float32 keeps all of it.`;
+}
+
+/** What became of linears in few bits; nothing where there were none. */
+function costText({ fromFewerBits: cost, dtype }: MergeResult): string {
+  if (cost === null) return "";
+  return `\nIts base was in few bits: the linears of its blocks took ${formatBytes(cost.held)}, and take ${formatBytes(cost.written)} as ${dtype}. They are the numbers that the adapter was trained on, not those of the float checkpoint.`;
 }
 
 /** 8.6e-2 */

@@ -2,7 +2,7 @@
 import type { REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { askedQuantisation, type QuantisationKeys } from "../formats/quantisation.ts";
+import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
@@ -78,9 +78,9 @@ export interface PlanInput {
   rewardModel?: ModelConfig | null;
 }
 
-/** The model as a run with these keys holds it. */
-export function heldModel(model: ModelConfig, keys: QuantisationKeys): ModelConfig {
-  return { ...model, quantisation: model.quantisation ?? askedQuantisation(keys) };
+/** The model as it is held: as it is stored, or as is asked for. */
+export function heldModel(model: ModelConfig, asked: Quantisation | null): ModelConfig {
+  return { ...model, quantisation: model.quantisation ?? asked };
 }
 
 /** A pair of the same proportions, as long as `max_length` allows. */

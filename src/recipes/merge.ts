@@ -18,6 +18,8 @@ import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
+import { quantisedLinears } from "../planner/parameter-counts.ts";
+import { heldModel } from "../planner/plan-input.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
@@ -48,7 +50,11 @@ export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
 }
 
 /** What merging came to. */
-export type MergeResult = ParityResult & MergeMeasure;
+export type MergeResult = ParityResult &
+  MergeMeasure & {
+    /** Bytes of the blocks' linears as they were held, and as they are written; null where they were floats. */
+    fromFewerBits: { held: number; written: number } | null;
+  };
 
 const parityRows = 16;
 
@@ -84,7 +90,21 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir, dtype, replace, check });
-  return { kind: "model", path: output, dtype, tolerance, ...(measured.merge as MergeMeasure) };
+  const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
+  return {
+    kind: "model",
+    path: output,
+    dtype,
+    tolerance,
+    ...(measured.merge as MergeMeasure),
+    fromFewerBits,
+  };
+}
+
+/** What de-quantising costs on the disk. */
+function costOf(model: ModelConfig, dtype: WeightDtype): MergeResult["fromFewerBits"] {
+  const { weights, bytes } = quantisedLinears(model);
+  return weights === 0 ? null : { held: bytes, written: weights * (dtype === "float32" ? 4 : 2) };
 }
 
 /** Refuses, before anything is computed, a target that is there and is not to be replaced, or must not be. */

@@ -8,6 +8,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
 import { storedConfig } from "../formats/tied-head.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
@@ -60,7 +61,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
   const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
   return planRun({
     modelName: options.modelConfig ?? config.model_name_or_path,
-    model: heldModel(model, config),
+    model: heldModel(model, askedQuantisation(config)),
     trained: trainedPartsOf(config, model, adapterDir),
     keys: config,
     dtype,

@@ -4,6 +4,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
 import type { Environment } from "../forward/environment.ts";
 import { clusterOf, usableBytes } from "../planner/devices.ts";
 import { streamTokens } from "../planner/flops.ts";
@@ -62,7 +63,7 @@ export function layoutOfRun(
   const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
   const hosts = group.hosts.map((ranks) => ranks.length);
   const asked: PlanInput = {
-    ...{ modelName: "", model: heldModel(model, config), trained, keys: config, device },
+    ...{ modelName: "", model: heldModel(model, askedQuantisation(config)), trained, keys: config, device },
     dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
     cluster: clusterOf(hosts, device),
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },

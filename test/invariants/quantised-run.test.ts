@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, FormatError } from "../../src/base/errors.ts";
+import { mergeText } from "../../src/cli/merge-command.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TensorSource, writeSafetensors } from "../../src/formats/safetensors-write.ts";
@@ -85,6 +86,7 @@ test("merging makes floats of the weights in 4 bits, which score as base and ada
   const output = fixture.path("merged");
   const result = await merge({ ...files, output, quantise, exportDtype: "float32" });
   assert.ok(result.maxDifference <= 1e-4 && result.adapterEffect > 1e-3);
+  assert.match(mergeText(result), /linears of its blocks took .* and take .* as float32/);
   assert.equal(readModelConfig(output).quantisation, null);
   assert.ok(readFileSync(join(output, "config.json"), "utf8").includes("quantization_config") === false);
   using _ = scope();

@@ -188,6 +188,26 @@ export const plannedRuns: readonly PlannedRun[] = [
     rows: 2,
     longest: [300, 200],
   },
+  ...(["load_in_4bit", "load_in_8bit"] as const).map(
+    (key): PlannedRun => ({
+      name: `LoRA, ${key}, 8 layers of 1,280, untied head (Llama)`,
+      model: {
+        ...llama,
+        vocab_size: 8000,
+        hidden_size: 1280,
+        intermediate_size: 3840,
+        num_hidden_layers: 8,
+        num_attention_heads: 20,
+        num_key_value_heads: 4,
+      },
+      run: {
+        ...{ objective: "simpo", use_peft: true, lora_r: 16, lora_dropout: 0, [key]: true },
+        ...{ per_device_train_batch_size: 1, max_steps: 2 },
+      },
+      rows: 2,
+      longest: [300, 200],
+    }),
+  ),
 ];
 
 /** Writes model, rows and configuration of a run into `dir` and gives the configuration's path. */
