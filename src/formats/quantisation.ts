@@ -34,13 +34,17 @@ export interface QuantisationKeys {
   llm_int8_skip_modules: readonly string[] | null;
 }
 
+function fourBits(quantType: QuantType, doubleQuant: boolean, skipModules: readonly string[]): Quantisation {
+  return { bits: 4, quantType, doubleQuant, skipModules };
+}
+
 /** What the keys ask for; null: nothing. A key that is left out has its default. */
 export function askedQuantisation(keys: Partial<QuantisationKeys>): Quantisation | null {
   const skipModules = keys.llm_int8_skip_modules ?? [];
   if (keys.load_in_8bit) return { bits: 8, skipModules };
   if (!keys.load_in_4bit) return null;
-  const { bnb_4bit_quant_type: quantType = "nf4", bnb_4bit_use_double_quant: doubleQuant = false } = keys;
-  return { bits: 4, quantType, doubleQuant, skipModules };
+  const { bnb_4bit_quant_type = "nf4", bnb_4bit_use_double_quant = false } = keys;
+  return fourBits(bnb_4bit_quant_type, bnb_4bit_use_double_quant, skipModules);
 }
 
 /** In words: "4 bits (nf4, double quantisation)". */
@@ -119,8 +123,5 @@ export function checkpointQuantisation(top: JsonFields): Quantisation | null {
       "Save the model again with bnb_4bit_quant_storage left out.",
     );
   }
-  return {
-    ...{ bits: 4, quantType, skipModules },
-    doubleQuant: fields.boolean("bnb_4bit_use_double_quant", false),
-  };
+  return fourBits(quantType, fields.boolean("bnb_4bit_use_double_quant", false), skipModules);
 }

@@ -114,3 +114,16 @@ for (const form of ["nf4", "int8"] as const) {
     });
   });
 }
+
+test("linears that are left out stay matrices", () => {
+  withoutLeaks(() => {
+    const quantise = { ...forms.int8, skipModules: ["down_proj", "model.layers.1"] };
+    const model = loadModel(fixturePath("llama_tied", "model"), { quantise });
+    const held = [...namedModules(model)].flatMap(({ path, module }) =>
+      isProjection(module) && !isDense(module) ? [path] : [],
+    );
+    const names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"];
+    const left = [...names, "mlp.gate_proj", "mlp.up_proj"].map((name) => `model.layers.0.${name}`);
+    assert.deepEqual(held, left);
+  });
+});
