@@ -78,3 +78,10 @@ test("damaged files are refused", () => {
   refused(whole.subarray(0, 60), /header goes on after 60 bytes/);
   refused(whole.subarray(0, whole.length - 32), /tensor "one" lies at/);
 });
+
+test("a vocabulary of 300,000 tokens", () => {
+  const path = join(dir, "large.gguf");
+  const tokens = strings(Array.from({ length: 300_000 }, (_, id) => `token ${id}`));
+  writeGguf(path, new Map([["tokenizer.ggml.tokens", tokens]]), []);
+  assert.deepEqual(readGguf(path).keys.get("tokenizer.ggml.tokens"), tokens);
+});

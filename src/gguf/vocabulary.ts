@@ -61,6 +61,7 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
       ),
     });
   } else {
+    if (isJsonObject(json["normalizer"])) notes.push(composing);
     keys.set("tokenizer.ggml.add_space_prefix", bool(false));
     keys.set("tokenizer.ggml.model", string("gpt2"));
     keys.set("tokenizer.ggml.pre", string(preTokenizerName(json, file)));
@@ -77,6 +78,9 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
 const firstOnly =
   "The tokenizer writes a space in front of a text and not behind a special token. llama.cpp does both or neither, and is told neither: " +
   "chats have the same tokens, a text without a chat template lacks the space.";
+
+const composing =
+  "The tokenizer composes characters (NFC), and llama.cpp does not: a text with decomposed ones has other tokens there.";
 
 /** Kinds of models, and settings of theirs, that change ids in ways llama.cpp does not have. */
 function refuseModel(json: JsonObject, file: string): void {

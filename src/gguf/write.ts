@@ -70,7 +70,7 @@ function writeTensor(fd: number, path: string, { name, type, shape, bytes }: Ggu
 
 function headerOf(path: string, keys: GgufKeys, tensors: readonly GgufSource[]): Uint8Array {
   const parts = [Buffer.from("GGUF", "latin1"), word(3), long(tensors.length), long(keys.size)];
-  for (const [key, value] of keys) parts.push(text(key), ...valueBytes(value));
+  for (const [key, value] of keys) parts.push(text(key), Buffer.concat(valueBytes(value)));
   const names = new Set<string>();
   let offset = 0;
   for (const { name, type, shape } of tensors) {

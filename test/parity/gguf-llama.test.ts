@@ -13,6 +13,7 @@ import { writeAdapter } from "../../src/models/save.ts";
 import { exportGguf } from "../../src/recipes/export-gguf.ts";
 import { openText } from "../../src/text/open-text.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { readTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { amount } from "../support/campaign.ts";
@@ -75,7 +76,9 @@ const chats = [
 async function encoded(model: string): Promise<{ text: string; ids: number[] }[]> {
   const tokenizer = loadTokenizer(model);
   await using text = await openText(model);
-  const all: string[] = [...texts];
+  // llama.cpp composes no characters
+  const composes = JSON.stringify(readTokenizerFiles(model).tokenizer["normalizer"] ?? null).includes("NFC");
+  const all = texts.map((each) => (composes ? each.normalize("NFC") : each));
   if (text.encoder.hasChatTemplate) {
     for (const chat of chats) {
       const { prompt, tools: given } = chat;

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 import { type ConfigJson, tinyModel } from "./tiny-models.ts";
 
@@ -26,13 +27,10 @@ export function modelWithTokenizer(
   sizes: ConfigJson = {},
 ): string {
   mkdirSync(dir, { recursive: true });
-  writeMergedModel(
-    dir,
-    tinyModel("llama_tied", { vocab_size, ...sizes, bos_token_id: null, eos_token_id: null }),
-    "float32",
-  );
   for (const file of ["tokenizer.json", "tokenizer_config.json"])
     cpSync(join(tokenizer, file), join(dir, file));
+  const ends = { bos_token_id: null, eos_token_id: loadTokenizer(dir).eosTokenId };
+  writeMergedModel(dir, tinyModel("llama_tied", { vocab_size, ...sizes, ...ends }), "float32");
   return dir;
 }
 
