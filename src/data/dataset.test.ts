@@ -379,3 +379,22 @@ test("real rows: the benchmark's token ids", {
   );
   assert.equal(report.findings.filter(({ severity }) => severity === "error").length, 0);
 });
+
+test("of rows with a thumb sft learns the good ones; the others are left out and counted", async () => {
+  const rows = [
+    { prompt: "p1", completion: "good", label: true },
+    { prompt: "p1", completion: "bad", label: false },
+    { prompt: "p2", completion: "bad too", kto_tag: false },
+    { prompt: "p3", completion: "unmarked" },
+  ];
+  const options = { sources: [{ path: write("thumbs.jsonl", rows) }], seed: 1, encoder, facts };
+  const { examples, report } = await prepareDataset({ ...options, task: "sft" });
+  assert.deepEqual(
+    examples.map(({ origin }) => origin.line),
+    [1, 4],
+  );
+  assert.deepEqual(report.counts.dropped, { marked_bad: 2 });
+  const finding = report.findings.find(({ code }) => code === "marked_bad");
+  assert.equal(finding?.severity, "warning");
+  assert.match(finding?.remedy ?? "", /marked as good alone/);
+});

@@ -23,6 +23,7 @@ import { messageKeys, rowNotes } from "./row-notes.ts";
 import { requireSize, sizeOf } from "./row-size.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
+import { MarkedBadError } from "./unpaired.ts";
 
 /** What data to prepare, and how. */
 export interface DatasetOptions {
@@ -213,6 +214,9 @@ class Loader {
       return normal;
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
+      if (task === "sft" && error instanceof MarkedBadError) {
+        return this.#drop({ origin: row.origin, code: "marked_bad", message: "" });
+      }
       const code = error instanceof EmptyAnswerError ? "empty_answer" : "invalid_row";
       this.#reject({ origin: row.origin, code, message: error.message });
       return null;

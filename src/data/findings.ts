@@ -40,6 +40,7 @@ export type RowFault =
   | "identical_pair"
   | "id_out_of_range"
   | "reference_of_cut_row"
+  | "marked_bad"
   | "too_long"
   | "longer_than_context";
 
@@ -98,6 +99,10 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
   reference_of_cut_row: {
     message: "cut to max_length, but with reference log-probabilities of the whole answers",
     remedy: `Raise max_length, or leave the ref_*_logps columns out. ${fixRows}`,
+  },
+  marked_bad: {
+    message: "an answer that its row marks as bad (label: false)",
+    remedy: "objective: sft learns from answers marked as good alone, and leaves these rows out.",
   },
   too_long: {
     message: "longer than max_length",
@@ -254,6 +259,7 @@ const keepWords: Readonly<Partial<Record<FindingCode, string>>> = {
   too_long: "They are left out. To keep them raise max_length, or set overflow: truncate.",
   prompt_in_both_splits:
     "They are left out of the evaluation. To hold other rows out, set eval_fraction (it splits by prompt).",
+  marked_bad: "They are left out: objective: sft learns from answers marked as good alone.",
   longer_than_context: "They are left out. To keep them shorten them, or set overflow: truncate.",
 };
 

@@ -70,13 +70,16 @@ export function refuseUnpaired({ origin, value }: RawRow): void {
   );
 }
 
-/** @throws DataError for a row whose own label says that its answer is a bad one */
+/** A row whose own label says that its answer is a bad one: there is nothing wrong with it, and nothing in it to learn from alone. */
+export class MarkedBadError extends DataError {}
+
+/** @throws MarkedBadError for a row whose own label says that its answer is a bad one */
 export function refuseLabelledBad(columns: RowColumns): void {
   for (const column of ["label", "kto_tag"]) {
     if (columns.flag(column) !== false) continue;
-    throw new DataError(
+    throw new MarkedBadError(
       `${columns.where}, column "${column}": expected an answer to learn, got one that is marked as bad (${column}: false). ` +
-        `Remove the row, or set invalid_rows: drop.`,
+        `Remove the row.`,
     );
   }
 }

@@ -105,12 +105,6 @@ const cases: Hinted[] = [
     hints: ["columns: {system: system_message}"],
   },
   {
-    kind: "an answer marked as bad",
-    row: { prompt: "who?", completion: "yes", label: false },
-    given: "objective: sft",
-    hints: [drop],
-  },
-  {
     kind: "an empty answer",
     row: { prompt: "who?", chosen: "", rejected: "no" },
     code: "empty_answer",

@@ -109,7 +109,12 @@ function partOf(
     const sum = ops.neg(ops.sum(ops.mul(pairs.chosenMeanLogps, pairs.chosenLengths)));
     return { sum, step: totals.tokensByRole.chosen, micro: micro.tokensByRole.chosen };
   }
-  const losses = FORMS[type]({ ...ratios, pairs, beta: options.beta, smoothing: options.label_smoothing });
+  const losses = FORMS[type]({
+    ...ratios,
+    pairs,
+    beta: options.beta,
+    label_smoothing: options.label_smoothing,
+  });
   const weighted = weight === null ? losses : ops.mul(losses, weight);
   return { sum: ops.sum(byWeight(weighted, pairs)), step: totals.groups, micro: micro.groups };
 }
@@ -117,20 +122,21 @@ function partOf(
 interface FormInput extends LogRatios {
   pairs: PairLogps;
   beta: number;
-  smoothing: number;
+  label_smoothing: number;
 }
 
 /** Loss of each pair, (P), by form. */
 const FORMS: Readonly<Record<Exclude<DpoLossType, "sft">, (input: FormInput) => Tensor>> = {
-  sigmoid: ({ difference, beta, smoothing }) => sigmoidLosses(ops.mul(difference, beta), smoothing),
+  sigmoid: ({ difference, beta, label_smoothing }) =>
+    sigmoidLosses(ops.mul(difference, beta), label_smoothing),
   // Paper: Lambert et al. 2024, "Tülu 3", arXiv:2411.15124: log-ratios per token
-  sigmoid_norm: (input) => sigmoidLosses(ops.mul(perToken(input), input.beta), input.smoothing),
+  sigmoid_norm: (input) => sigmoidLosses(ops.mul(perToken(input), input.beta), input.label_smoothing),
   // Paper: Azar et al. 2023, arXiv:2310.12036, Eq. (17): (h − 1/(2β))²
   ipo: (input) => ops.pow(ops.sub(perToken(input), 1 / (2 * input.beta)), 2),
   // Paper: Zhao et al. 2023, "SLiC-HF", arXiv:2305.10425, Eq. (1), on log-ratios as Liu et al. 2023, arXiv:2309.06657
   hinge: ({ difference, beta }) => ops.relu(ops.sub(1, ops.mul(difference, beta))),
   // Paper: Chowdhury et al. 2024, arXiv:2403.00409: unbiased where labels are wrong with probability ε
-  robust: ({ difference, beta, smoothing: e }) => {
+  robust: ({ difference, beta, label_smoothing: e }) => {
     const z = ops.mul(difference, beta);
     const right = ops.mul(ops.logSigmoid(z), (e - 1) / (1 - 2 * e));
     return ops.add(right, ops.mul(ops.logSigmoid(ops.neg(z)), e / (1 - 2 * e)));
