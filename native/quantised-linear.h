@@ -91,7 +91,8 @@ at::Tensor plainRows(const QuantisedWeight& of, at::ScalarType dtype) {
 at::Tensor plainBlocks(const QuantisedWeight& of, at::ScalarType dtype) {
   const int64_t n = of.numel(), block = of.block, step = std::max<int64_t>(1, kStretch / block) * block;
   const at::Tensor &codes = of.stored[0], &map = of.stored[2], absmax = absmaxOf(of);
-  const at::Tensor pairs = at::stack({map.repeat_interleave(16), map.repeat({16})}, 1);
+  // both numbers of each byte
+  const at::Tensor pairs = at::stack({map.unsqueeze(1).expand({16, 16}), map.unsqueeze(0).expand({16, 16})}, 2).view({256, 2});
   at::Tensor out = at::empty(of.shape, codes.options().dtype(dtype));
   at::Tensor flat = out.view({-1});
   for (int64_t from = 0; from < n; from += step) {

@@ -6,9 +6,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
+import { loadModel } from "../../src/models/load.ts";
 import { packedAttention, planAttention } from "../../src/nn/packed-attention.ts";
 import { type DType, gradients, manualSeed, ops, scope, type Tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
+import { fixtureExamples, fixturePath } from "../support/fixture-files.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { openGpu } from "../support/gpu.ts";
 import { type GpuSetup, gpuExamples, modelOn, stepOn, trainingOn } from "../support/gpu-training.ts";
@@ -119,5 +121,21 @@ for (const name of tinyNames) {
       };
       assertClose(scoresOn(device), scoresOn("cpu"), dtype === "float32" ? { atol: 1e-4 } : { rtol: 0.03 });
     }
+  });
+}
+
+for (const quantise of [
+  { bits: 4, quantType: "nf4", doubleQuant: true, skipModules: [] },
+  { bits: 8, skipModules: [] },
+] as const) {
+  test(`log-probs with linears in ${quantise.bits} bits, quantised on the device`, { skip }, () => {
+    using _ = scope();
+    const batch = microBatch(fixtureExamples("qwen3"));
+    const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
+    const [got, want] = [device, "cpu"].map((where) => {
+      const model = loadModel(fixturePath("qwen3", "model"), { device: where, quantise });
+      return scoreBatch(model, batch, numerics).map(({ sum }) => sum);
+    });
+    assertClose(got ?? [], want ?? [], { rtol: 1e-5 });
   });
 }
