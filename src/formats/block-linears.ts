@@ -1,9 +1,13 @@
-/** The linears of a decoder block, the same in every family: models are built of these shapes and plans count by them. */
+/** The linears of a decoder block: models are built of these shapes and plans count by them. */
 import type { LinearName, ModelConfig } from "./model-config.ts";
+
+/** What a linear does in its block: those of one role have one input. */
+export type LinearRole = "attention in" | "attention out" | "mlp in" | "mlp out";
 
 /** A linear of every block. */
 export interface BlockLinear {
   name: LinearName;
+  role: LinearRole;
   /** Its path inside a block, e.g. "self_attn.q_proj". */
   path: string;
   inputs: number;
@@ -11,31 +15,41 @@ export interface BlockLinear {
   hasBias: boolean;
 }
 
-/** The seven linears of a block by name, in the order of a checkpoint. */
-export function linearsByName(config: ModelConfig): Record<LinearName, BlockLinear> {
+/** The linears of a block, in the order of a checkpoint. */
+export function blockLinears(config: ModelConfig): BlockLinear[] {
   const { hiddenSize: width, intermediateSize: inner, design } = config;
   const queries = config.numHeads * config.headDim;
   const keys = config.numKeyValueHeads * config.headDim;
-  const attention = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
-    return { name, path: `self_attn.${name}`, inputs, outputs, hasBias: design.biases.includes(name) };
+  const linear = (role: LinearRole, name: LinearName, inputs: number, outputs: number): BlockLinear => {
+    const module = role.startsWith("attention")
+      ? "self_attn"
+      : design.linears === "shared-mlp"
+        ? "shared_mlp"
+        : "mlp";
+    const hasBias = design.biases.includes(name);
+    return { name, role, path: `${module}.${name}`, inputs, outputs, hasBias };
   };
-  const mlp = (name: LinearName, inputs: number, outputs: number): BlockLinear => {
-    return { name, path: `mlp.${name}`, inputs, outputs, hasBias: design.biases.includes(name) };
+  const attention =
+    design.linears === "fused"
+      ? [linear("attention in", "qkv_proj", width, queries + 2 * keys)]
+      : [
+          linear("attention in", "q_proj", width, queries),
+          linear("attention in", "k_proj", width, keys),
+          linear("attention in", "v_proj", width, keys),
+        ];
+  const mlp = {
+    separate: [
+      linear("mlp in", "gate_proj", width, inner),
+      linear("mlp in", "up_proj", width, inner),
+      linear("mlp out", "down_proj", inner, width),
+    ],
+    fused: [linear("mlp in", "gate_up_proj", width, 2 * inner), linear("mlp out", "down_proj", inner, width)],
+    "shared-mlp": [
+      linear("mlp in", "input_linear", width, 2 * inner),
+      linear("mlp out", "output_linear", inner, width),
+    ],
   };
-  return {
-    q_proj: attention("q_proj", width, queries),
-    k_proj: attention("k_proj", width, keys),
-    v_proj: attention("v_proj", width, keys),
-    o_proj: attention("o_proj", queries, width),
-    gate_proj: mlp("gate_proj", width, inner),
-    up_proj: mlp("up_proj", width, inner),
-    down_proj: mlp("down_proj", inner, width),
-  };
-}
-
-/** The seven linears of a block. */
-export function blockLinears(config: ModelConfig): BlockLinear[] {
-  return Object.values(linearsByName(config));
+  return [...attention, linear("attention out", "o_proj", queries, width), ...mlp[design.linears]];
 }
 
 /** Weights of one block's linears, biases left out. */

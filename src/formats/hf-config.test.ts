@@ -43,6 +43,7 @@ describe("what is read", () => {
       rope: {
         full: {
           theta: 500000,
+          share: 1,
           scaling: {
             kind: "llama3",
             factor: 32,
@@ -90,8 +91,8 @@ describe("what is read", () => {
     assert.equal(config.attentionScale, 1 / 16);
     assert.equal(config.slidingWindow, 1024);
     assert.deepEqual(config.rope, {
-      full: { theta: 1_000_000, scaling: { kind: "linear", factor: 8 } },
-      sliding: { theta: 10_000, scaling: { kind: "none" } },
+      full: { theta: 1_000_000, share: 1, scaling: { kind: "linear", factor: 8 } },
+      sliding: { theta: 10_000, share: 1, scaling: { kind: "none" } },
     });
     // Every sixth layer is full: 5, 11, 17, 23, 29.
     const full = config.layerKinds.flatMap((kind, i) => (kind === "full" ? [i] : []));

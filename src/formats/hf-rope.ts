@@ -4,13 +4,17 @@ import type { JsonFields } from "./json-fields.ts";
 import type { ModelConfig, RopeConfig, RopeScaling } from "./model-config.ts";
 
 /** The kinds of position scaling that can be computed, by `rope_type`. */
-export type RopeKind = "default" | "linear" | "llama3" | "yarn";
+export type RopeKind = "default" | "linear" | "llama3" | "yarn" | "longrope";
 
 /** What a family allows of a rotary table. */
 export interface RopeRules {
   /** Base when the file names none. */
   theta: number;
   kinds: readonly RopeKind[];
+  /** Whether a share of a head may turn, the rest staying as it is. */
+  turnsShare?: boolean;
+  /** Other names of kinds in older files. */
+  aliases?: Readonly<Record<string, RopeKind>>;
 }
 
 /**
@@ -19,7 +23,6 @@ export interface RopeRules {
  * @throws {FormatError} for a scaling that the family does not have
  */
 export function parseRope(fields: JsonFields, rules: RopeRules): RopeConfig {
-  refusePartialRotary(fields);
   // transformers 5 also lets the old `rope_scaling` win over `rope_parameters` where a file has both
   const [hasOld] = [fields.has("rope_scaling"), fields.has("rope_parameters")];
   const rope = fields.objectOrEmpty(hasOld ? "rope_scaling" : "rope_parameters");
@@ -44,7 +47,6 @@ export function parseRopes(
   fields: JsonFields,
   { full, sliding, slidingThetaKey }: RopesRules,
 ): { full: RopeConfig; sliding: RopeConfig } {
-  refusePartialRotary(fields);
   const parameters = fields.object("rope_parameters");
   const kinds = Object.keys(parameters?.values ?? {});
   if (kinds.some((kind) => kind !== "full_attention" && kind !== "sliding_attention")) {
@@ -61,25 +63,40 @@ export function parseRopes(
   };
 }
 
-function refusePartialRotary(fields: JsonFields): void {
-  if (fields.positiveNumber("partial_rotary_factor", 1) !== 1) {
-    fields.refuse("partial_rotary_factor", "1 (rotation of whole heads)", "This model is not supported.");
+/** The share of a head that turns: at the top of a file, in the table, or in both. */
+function parseShare(rope: JsonFields, model: JsonFields, turnsShare: boolean): number {
+  const key = "partial_rotary_factor";
+  const places = [model, rope];
+  for (const place of places) {
+    const share = place.positiveNumber(key, 1);
+    if (share > 1 || (share !== 1 && !turnsShare)) {
+      place.refuse(
+        key,
+        turnsShare ? "a share of at most 1" : "1 (rotation of whole heads)",
+        "This model is not supported.",
+      );
+    }
   }
+  return (rope.has(key) ? rope : model).positiveNumber(key, 1);
 }
 
-function parseTable(rope: JsonFields, model: JsonFields, { theta, kinds }: RopeRules): RopeConfig {
-  const read = { theta: rope.positiveNumber("rope_theta", theta), scaling: parseScaling(rope, model, kinds) };
+function parseTable(rope: JsonFields, model: JsonFields, rules: RopeRules): RopeConfig {
+  const read = {
+    theta: rope.positiveNumber("rope_theta", rules.theta),
+    share: parseShare(rope, model, rules.turnsShare ?? false),
+    scaling: parseScaling(rope, model, rules),
+  };
   rope.refuseUnknown(["original_max_position_embeddings"], "this kind of position scaling");
   return read;
 }
 
-function parseScaling(rope: JsonFields, model: JsonFields, kinds: readonly RopeKind[]): RopeScaling {
-  refusePartialRotary(rope);
+function parseScaling(rope: JsonFields, model: JsonFields, { kinds, aliases = {} }: RopeRules): RopeScaling {
   // "type" is what files from before transformers 4.45 say
   const old = rope.string("type");
   const key = rope.has("rope_type") || old === null ? "rope_type" : "type";
   const kind = rope.string(key) ?? "default";
-  const known = kinds.find((one) => one === kind);
+  const named = Object.hasOwn(aliases, kind) ? aliases[kind] : kind;
+  const known = kinds.find((one) => one === named);
   if (known === undefined) {
     return rope.refuse(
       key,
@@ -96,6 +113,8 @@ function parseScaling(rope: JsonFields, model: JsonFields, kinds: readonly RopeK
       return parseLlama3(rope, model);
     case "yarn":
       return parseYarn(rope, model);
+    case "longrope":
+      return parseLongrope(rope, model);
   }
 }
 
@@ -139,6 +158,23 @@ function parseYarn(rope: JsonFields, model: JsonFields): RopeScaling {
   };
 }
 
+/** LongRoPE: the original length stands beside the table, or in it; the factor on cosines follows from both lengths. */
+function parseLongrope(rope: JsonFields, model: JsonFields): RopeScaling {
+  const key = "original_max_position_embeddings";
+  const original = model.has(key) ? requiredNumber(model, key) : originalPositions(rope, model);
+  const stretch = rope.positiveNumber("factor", requiredNumber(model, "max_position_embeddings") / original);
+  return {
+    kind: "longrope",
+    shortFactors: rope.positiveNumbers("short_factor"),
+    longFactors: rope.positiveNumbers("long_factor"),
+    originalMaxPositions: original,
+    attentionFactor: rope.positiveNumber(
+      "attention_factor",
+      stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original)),
+    ),
+  };
+}
+
 function requiredNumber(fields: JsonFields, key: string): number {
   return fields.has(key) ? fields.positiveNumber(key, 1) : fields.refuse(key, "a number above 0");
 }
@@ -151,13 +187,18 @@ export function exportRope(rope: RopeConfig): {
   return { rope_theta: rope.theta, rope_scaling: exportScaling(rope.scaling) };
 }
 
-/** The fields of two rotary tables; `slidingThetaKey` is transformers 4's for the base of sliding layers. */
+/**
+ * The fields of two rotary tables.
+ *
+ * @param slidingThetaKey - transformers 4's key for the base of sliding layers; null: only the layout of transformers 5 has both
+ */
 export function exportRopes(
   { full, sliding }: ModelConfig["rope"],
-  slidingThetaKey: string,
+  slidingThetaKey: string | null,
 ): Record<string, unknown> {
   if (sliding === null) return exportRope(full);
-  if (sliding.scaling.kind === "none") return { ...exportRope(full), [slidingThetaKey]: sliding.theta };
+  if (sliding.scaling.kind === "none" && slidingThetaKey !== null)
+    return { ...exportRope(full), [slidingThetaKey]: sliding.theta };
   // the layout of transformers 4 has no place for a scaling of sliding layers
   return {
     rope_parameters: {
@@ -194,6 +235,14 @@ function exportScaling(scaling: RopeScaling): Record<string, unknown> | null {
         factor: scaling.factor,
         original_max_position_embeddings: scaling.originalMaxPositions,
         rope_type: "yarn",
+      };
+    case "longrope":
+      return {
+        attention_factor: scaling.attentionFactor,
+        long_factor: scaling.longFactors,
+        rope_type: "longrope",
+        short_factor: scaling.shortFactors,
+        type: "longrope",
       };
   }
 }

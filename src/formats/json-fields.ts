@@ -74,6 +74,15 @@ export class JsonFields {
     return isList ? value : this.refuse(key, "a list of strings");
   }
 
+  /** A list of finite numbers above 0, which must be there. */
+  positiveNumbers(key: string): number[] {
+    const value = this.#get(key);
+    const isList =
+      Array.isArray(value) &&
+      value.every((item) => typeof item === "number" && Number.isFinite(item) && item > 0);
+    return isList ? value : this.refuse(key, "a list of numbers above 0");
+  }
+
   /** Token ids given as one number or a list; the old marker -1 for "none" is left out. */
   tokenIds(key: string, fallback: readonly number[]): number[] {
     const value = this.#get(key) ?? fallback;

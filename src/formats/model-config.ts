@@ -2,7 +2,18 @@
 import type { Quantisation } from "./quantisation.ts";
 
 /** Name of a block's linear, the last part of its path. */
-export type LinearName = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+export type LinearName =
+  | "q_proj"
+  | "k_proj"
+  | "v_proj"
+  | "qkv_proj"
+  | "o_proj"
+  | "gate_proj"
+  | "up_proj"
+  | "gate_up_proj"
+  | "down_proj"
+  | "input_linear"
+  | "output_linear";
 
 /** Floating types of checkpoint weights. */
 export type WeightDtype = "float32" | "float16" | "bfloat16";
@@ -26,12 +37,23 @@ export type RopeScaling =
       originalMaxPositions: number;
       /** On cosines and sines. */
       attentionFactor: number;
+    }
+  | {
+      kind: "longrope";
+      /** By which the frequencies of sequences up to the original length are divided, and of longer ones. */
+      shortFactors: readonly number[];
+      longFactors: readonly number[];
+      originalMaxPositions: number;
+      /** On cosines and sines, whatever the length. */
+      attentionFactor: number;
     };
 
 /** Base and scaling of one rotary table. */
 export interface RopeConfig {
   theta: number;
   scaling: RopeScaling;
+  /** Share of a head's numbers that turn, the first of them. */
+  share: number;
 }
 
 /** What attention a layer has: over all earlier tokens, or over a window of them. */
@@ -51,8 +73,22 @@ export interface DecoderDesign {
   activation: Activation;
   /** The linears that have a bias. */
   biases: readonly LinearName[];
-  /** Factor on embeddings, 1 for none. */
+  /**
+   * Which linears a block has: q, k, v, gate and up by themselves; q, k, v in one matrix and gate, up in another; or gate and up in one
+   * matrix of a module `shared_mlp`.
+   */
+  linears: "separate" | "fused" | "shared-mlp";
+  /** Layers without rotary positions, by their places. */
+  unrotatedLayers: readonly number[];
+  /** Whether heads are turned in float32 whatever the activations' type. */
+  exactRotary: boolean;
+  /** Factor on embeddings, 1 for none; whether it is rounded to the activations' type first. */
   embedScale: number;
+  roundsEmbedScale: boolean;
+  /** Factor on what attention and feed-forward layer add to the stream. */
+  residualScale: number;
+  /** Factor on a language model's logits. */
+  logitScale: number;
   /** Whether `max_position_embeddings` counts what linear scaling stretches. */
   countsStretch: boolean;
 }
@@ -101,10 +137,12 @@ export interface ModelConfig {
  * Tokens of the longest sequence that the model was made for, stretched by position scaling.
  *
  * `max_position_embeddings` already counts llama3's scaling; beside linear scaling most families' files name the length before it
- * (as vLLM reads them). YaRN stretches its original length.
+ * (as vLLM reads them). YaRN stretches its original length. LongRoPE
+ * turns all tokens of a batch otherwise once one is beyond the original length, so that this is the length here.
  */
 export function contextLength({ design, maxPositions, rope }: ModelConfig): number {
   const { scaling } = rope.full;
+  if (scaling.kind === "longrope") return scaling.originalMaxPositions;
   if (scaling.kind === "yarn") return Math.max(maxPositions, scaling.factor * scaling.originalMaxPositions);
   return scaling.kind === "linear" && !design.countsStretch ? maxPositions * scaling.factor : maxPositions;
 }

@@ -1,89 +1,115 @@
 /** The blocks of a decoder: how attention, feed-forward layer and norms hang together. */
-import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
-import type { Attention } from "../nn/attention.ts";
-import type { Mlp } from "../nn/mlp.ts";
+import type { DecoderDesign, LayerKind } from "../formats/model-config.ts";
+import type { Attention, FusedAttention } from "../nn/attention.ts";
+import type { FeedForward } from "../nn/mlp.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import type { BatchContext, Block } from "./causal-lm.ts";
-import { attention, mlp, norm } from "./parts.ts";
-import type { WeightSource } from "./weights.ts";
+import { attention, type BlockParts, feedForward, norm } from "./parts.ts";
 
-/** Block `index` of a model of this design. */
-export function blockOf(weights: WeightSource, config: ModelConfig, index: number): Block {
-  const parts: BlockParts = { weights, config, index };
-  return config.design.norms === "before" ? new PreNormBlock(parts) : new SandwichBlock(parts);
-}
-
-interface BlockParts {
-  weights: WeightSource;
-  config: ModelConfig;
-  index: number;
-}
-
-/** What all blocks are made of, and a norm by its name. */
-function partsOf({ weights, config, index }: BlockParts): {
-  self_attn: Attention;
-  mlp: Mlp;
-  named: (name: string) => RMSNorm;
-  kind: LayerKind;
-} {
-  const at = `model.layers.${index}`;
-  return {
-    self_attn: attention(weights, at, config),
-    mlp: mlp(weights, at, config),
-    named: (name) => norm(weights, `${at}.${name}`, config.hiddenSize, config),
-    kind: config.layerKinds[index] ?? "full",
+/** A block of a model of this design. */
+export function blockOf(parts: BlockParts): Block {
+  const kinds: Record<DecoderDesign["norms"], new (of: BlockParts) => Block> = {
+    before: PreNormBlock,
+    after: PostNormBlock,
+    around: SandwichBlock,
   };
+  return new kinds[parts.config.design.norms](parts);
+}
+
+/** What all blocks have. */
+abstract class DecoderBlock implements Block {
+  self_attn: Attention | FusedAttention;
+  mlp: FeedForward | null;
+  shared_mlp: FeedForward | null;
+  readonly #kind: LayerKind;
+  readonly #residual: { alpha: number };
+
+  constructor(parts: BlockParts) {
+    const { config, index } = parts;
+    this.self_attn = attention(parts);
+    const isShared = config.design.linears === "shared-mlp";
+    const layer = feedForward(parts);
+    this.mlp = isShared ? null : layer;
+    this.shared_mlp = isShared ? layer : null;
+    this.#kind = config.layerKinds[index] ?? "full";
+    this.#residual = { alpha: config.design.residualScale };
+  }
+
+  abstract forward(h: Tensor, context: BatchContext): Tensor;
+
+  protected attended(x: Tensor, context: BatchContext): Tensor {
+    return this.self_attn.forward(x, context[this.#kind]);
+  }
+
+  protected fed(x: Tensor): Tensor {
+    return (this.mlp ?? (this.shared_mlp as FeedForward)).forward(x);
+  }
+
+  /** The stream h with what a part adds to it. */
+  protected with(h: Tensor, change: Tensor): Tensor {
+    return ops.add(h, change, this.#residual);
+  }
+}
+
+/** A norm of the stream. */
+function named(parts: BlockParts, name: string): RMSNorm {
+  return norm(parts, `model.layers.${parts.index}.${name}`, parts.config.hiddenSize);
 }
 
 /** h + attention(norm(h)), then h + mlp(norm(h)). */
-class PreNormBlock implements Block {
-  self_attn: Attention;
-  mlp: Mlp;
+class PreNormBlock extends DecoderBlock {
   input_layernorm: RMSNorm;
   post_attention_layernorm: RMSNorm;
-  readonly #kind: LayerKind;
 
   constructor(parts: BlockParts) {
-    const { self_attn, mlp, named, kind } = partsOf(parts);
-    this.self_attn = self_attn;
-    this.mlp = mlp;
-    this.input_layernorm = named("input_layernorm");
-    this.post_attention_layernorm = named("post_attention_layernorm");
-    this.#kind = kind;
+    super(parts);
+    this.input_layernorm = named(parts, "input_layernorm");
+    this.post_attention_layernorm = named(parts, "post_attention_layernorm");
   }
 
   forward(h: Tensor, context: BatchContext): Tensor {
-    const attended = ops.add(h, this.self_attn.forward(this.input_layernorm.forward(h), context[this.#kind]));
-    return ops.add(attended, this.mlp.forward(this.post_attention_layernorm.forward(attended)));
+    const middle = this.with(h, this.attended(this.input_layernorm.forward(h), context));
+    return this.with(middle, this.fed(this.post_attention_layernorm.forward(middle)));
+  }
+}
+
+/** h + norm(attention(h)), then h + norm(mlp(h)). */
+class PostNormBlock extends DecoderBlock {
+  post_attention_layernorm: RMSNorm;
+  post_feedforward_layernorm: RMSNorm;
+
+  constructor(parts: BlockParts) {
+    super(parts);
+    this.post_attention_layernorm = named(parts, "post_attention_layernorm");
+    this.post_feedforward_layernorm = named(parts, "post_feedforward_layernorm");
+  }
+
+  forward(h: Tensor, context: BatchContext): Tensor {
+    const middle = this.with(h, this.post_attention_layernorm.forward(this.attended(h, context)));
+    return this.with(middle, this.post_feedforward_layernorm.forward(this.fed(middle)));
   }
 }
 
 /** h + norm(attention(norm(h))), then h + norm(mlp(norm(h))). */
-class SandwichBlock implements Block {
-  self_attn: Attention;
-  mlp: Mlp;
+class SandwichBlock extends DecoderBlock {
   input_layernorm: RMSNorm;
   post_attention_layernorm: RMSNorm;
   pre_feedforward_layernorm: RMSNorm;
   post_feedforward_layernorm: RMSNorm;
-  readonly #kind: LayerKind;
 
   constructor(parts: BlockParts) {
-    const { self_attn, mlp, named, kind } = partsOf(parts);
-    this.self_attn = self_attn;
-    this.mlp = mlp;
-    this.input_layernorm = named("input_layernorm");
-    this.post_attention_layernorm = named("post_attention_layernorm");
-    this.pre_feedforward_layernorm = named("pre_feedforward_layernorm");
-    this.post_feedforward_layernorm = named("post_feedforward_layernorm");
-    this.#kind = kind;
+    super(parts);
+    this.input_layernorm = named(parts, "input_layernorm");
+    this.post_attention_layernorm = named(parts, "post_attention_layernorm");
+    this.pre_feedforward_layernorm = named(parts, "pre_feedforward_layernorm");
+    this.post_feedforward_layernorm = named(parts, "post_feedforward_layernorm");
   }
 
   forward(h: Tensor, context: BatchContext): Tensor {
-    const attended = this.self_attn.forward(this.input_layernorm.forward(h), context[this.#kind]);
-    const middle = ops.add(h, this.post_attention_layernorm.forward(attended));
-    const fed = this.mlp.forward(this.pre_feedforward_layernorm.forward(middle));
-    return ops.add(middle, this.post_feedforward_layernorm.forward(fed));
+    const attended = this.attended(this.input_layernorm.forward(h), context);
+    const middle = this.with(h, this.post_attention_layernorm.forward(attended));
+    const fed = this.fed(this.pre_feedforward_layernorm.forward(middle));
+    return this.with(middle, this.post_feedforward_layernorm.forward(fed));
   }
 }

@@ -10,7 +10,7 @@ import type { WeightSource } from "./weights.ts";
 
 /** A language model of the config's design with tensors from `weights`. */
 export function buildModel(config: ModelConfig, weights: WeightSource): CausalLM {
-  const parts = buildParts(config, weights);
+  const parts = buildParts(config, weights, config.design.logitScale);
   const head = config.tieWordEmbeddings
     ? parts.trunk.embed_tokens.weight
     : weights(headName, [config.vocabSize, config.hiddenSize]);
@@ -19,14 +19,15 @@ export function buildModel(config: ModelConfig, weights: WeightSource): CausalLM
 
 /** A reward model of the config's design with tensors from `weights`. */
 export function buildRewardModel(config: ModelConfig, weights: WeightSource): RewardModel {
-  const parts = buildParts(config, weights);
+  const parts = buildParts(config, weights, 1);
   return new RewardModel(parts, new Linear(weights(scoreName, [1, config.hiddenSize])));
 }
 
-function buildParts(config: ModelConfig, weights: WeightSource): DecoderParts {
+/** @param scale - factor on the last norm's result: a factor on logits is there, so that everything made of logits has it */
+function buildParts(config: ModelConfig, weights: WeightSource, scale: number): DecoderParts {
   const { vocabSize, hiddenSize, numLayers } = config;
   const embedding = new Embedding(weights("model.embed_tokens.weight", [vocabSize, hiddenSize]));
-  const layers = Array.from({ length: numLayers }, (_, i) => blockOf(weights, config, i));
-  const last = norm(weights, "model.norm", hiddenSize, config);
+  const layers = Array.from({ length: numLayers }, (_, index) => blockOf({ weights, config, index }));
+  const last = norm({ weights, config }, "model.norm", hiddenSize, scale);
   return { config, trunk: { isModuleGroup: true, embed_tokens: embedding, layers, norm: last } };
 }

@@ -3,7 +3,7 @@
  * Which blocks and constants these are, a model's config says (`DecoderDesign`).
  */
 import type { RowRange } from "../formats/head-ranges.ts";
-import type { LayerKind, ModelConfig } from "../formats/model-config.ts";
+import type { LayerKind, ModelConfig, RopeConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
 import type { Embedding } from "../nn/linear.ts";
@@ -78,10 +78,11 @@ export abstract class Decoder {
     this.config = config;
     this.model = trunk;
     const { full, sliding } = config.rope;
-    const ofFull = rotaryTable(full, config.headDim);
+    const table = (rope: RopeConfig) => rotaryTable(rope, config.headDim, config.design.exactRotary);
+    const ofFull = table(full);
     this.#rotary = {
       full: ofFull,
-      sliding: sliding === null ? ofFull : rotaryTable(sliding, config.headDim),
+      sliding: sliding === null ? ofFull : table(sliding),
     };
   }
 
@@ -106,8 +107,9 @@ export abstract class Decoder {
   }
 
   #scaled(h: Tensor): Tensor {
-    const { embedScale } = this.config.design;
+    const { embedScale, roundsEmbedScale } = this.config.design;
     if (embedScale === 1) return h;
+    if (!roundsEmbedScale) return ops.mul(h, embedScale);
     // transformers keeps the factor in the activations' type: at bfloat16 the rounding shows
     const factor = onDevice(tensor([embedScale]), h.device, h.dtype);
     return ops.mul(h, factor);

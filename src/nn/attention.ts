@@ -14,14 +14,27 @@ export interface AttentionContext {
   cached?: CachedAttention;
 }
 
+/** Heads of a layer. */
+export interface HeadLayout {
+  heads: number;
+  keyHeads: number;
+  headDim: number;
+  /** Whether q and k turn by their positions. */
+  rotates: boolean;
+}
+
+/** Norms of q and k: of each head (E), or of all heads together (H · E) and (K · E); null for none. */
+export interface HeadNorms {
+  q_norm: RMSNorm | null;
+  k_norm: RMSNorm | null;
+}
+
 /** Parts of an attention layer. */
-export interface AttentionParts {
+export interface AttentionParts extends HeadNorms {
   q_proj: Projection;
   k_proj: Projection;
   v_proj: Projection;
   o_proj: Projection;
-  q_norm: RMSNorm | null;
-  k_norm: RMSNorm | null;
 }
 
 /** Self-attention; shapes: T tokens, D width, H query heads, K key/value heads of E each. */
@@ -32,29 +45,90 @@ export class Attention {
   o_proj: Projection;
   q_norm: RMSNorm | null;
   k_norm: RMSNorm | null;
-  readonly #headDim: number;
+  readonly #layout: HeadLayout;
 
-  constructor(parts: AttentionParts, headDim: number) {
+  constructor(parts: AttentionParts, layout: HeadLayout) {
     this.q_proj = parts.q_proj;
     this.k_proj = parts.k_proj;
     this.v_proj = parts.v_proj;
     this.o_proj = parts.o_proj;
     this.q_norm = parts.q_norm;
     this.k_norm = parts.k_norm;
-    this.#headDim = headDim;
+    this.#layout = layout;
   }
 
   /** x: (T, D) -> (T, D) */
-  forward(x: Tensor, { angles, plan, cached }: AttentionContext): Tensor {
-    const q = rotate(this.#heads(this.q_proj.forward(x)), angles, this.q_norm);
-    const k = rotate(this.#heads(this.k_proj.forward(x)), angles, this.k_norm);
-    const v = this.#heads(this.v_proj.forward(x));
-    const attended = cached === undefined ? packedAttention(q, k, v, plan) : cached({ q, k, v }, plan);
-    return this.o_proj.forward(attended);
+  forward(x: Tensor, context: AttentionContext): Tensor {
+    const [q, k] = [this.q_proj.forward(x), this.k_proj.forward(x)];
+    const v = this.v_proj.forward(x);
+    return this.o_proj.forward(attend({ q, k, v }, this, this.#layout, context));
+  }
+}
+
+/** Self-attention whose q, k and v come of one matrix, one below the other. */
+export class FusedAttention {
+  qkv_proj: Projection;
+  o_proj: Projection;
+  q_norm: RMSNorm | null;
+  k_norm: RMSNorm | null;
+  readonly #layout: HeadLayout;
+
+  constructor(
+    parts: HeadNorms & Pick<AttentionParts, "o_proj"> & { qkv_proj: Projection },
+    layout: HeadLayout,
+  ) {
+    this.qkv_proj = parts.qkv_proj;
+    this.o_proj = parts.o_proj;
+    this.q_norm = parts.q_norm;
+    this.k_norm = parts.k_norm;
+    this.#layout = layout;
   }
 
-  /** (T, n·E) -> (T, n, E) */
-  #heads(x: Tensor): Tensor {
-    return ops.view(x, [x.size(0), x.size(1) / this.#headDim, this.#headDim]);
+  /** x: (T, D) -> (T, D) */
+  forward(x: Tensor, context: AttentionContext): Tensor {
+    const { heads, keyHeads, headDim } = this.#layout;
+    const all = this.qkv_proj.forward(x);
+    const [queries, keys] = [heads * headDim, keyHeads * headDim];
+    const q = ops.narrow(all, 1, 0, queries);
+    const k = ops.narrow(all, 1, queries, keys);
+    const v = ops.narrow(all, 1, queries + keys, keys);
+    return this.o_proj.forward(attend({ q, k, v }, this, this.#layout, context));
   }
+}
+
+/** q: (T, H · E), k and v: (T, K · E) -> (T, H · E): norms, rotation, attention. */
+function attend(
+  { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
+  { q_norm, k_norm }: HeadNorms,
+  layout: HeadLayout,
+  { angles, plan, cached }: AttentionContext,
+): Tensor {
+  const { heads, keyHeads } = layout;
+  const turnedBy = (norm: RMSNorm | null, x: Tensor, count: number) =>
+    turned(norm === null || norm.size === layout.headDim ? x : norm.forward(x), count, layout, {
+      angles,
+      norm: norm?.size === layout.headDim ? norm : null,
+    });
+  const inputs = {
+    q: turnedBy(q_norm, q, heads),
+    k: turnedBy(k_norm, k, keyHeads),
+    v: inHeads(v, keyHeads, layout),
+  };
+  return cached === undefined ? packedAttention(inputs.q, inputs.k, inputs.v, plan) : cached(inputs, plan);
+}
+
+/** x: (T, n · E) -> (T, n, E), each head normalised and turned. */
+function turned(
+  x: Tensor,
+  heads: number,
+  layout: HeadLayout,
+  { angles, norm }: { angles: RotaryAngles; norm: RMSNorm | null },
+): Tensor {
+  const split = inHeads(x, heads, layout);
+  if (layout.rotates) return rotate(split, angles, layout.headDim, norm);
+  return norm === null ? split : norm.forward(split);
+}
+
+function inHeads(x: Tensor, heads: number, { headDim }: HeadLayout): Tensor {
+  return ops.view(x, [x.size(0), heads, headDim]);
 }

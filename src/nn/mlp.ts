@@ -1,11 +1,17 @@
-/** The gated feed-forward layer: SwiGLU (Llama, Qwen) or GeGLU (Gemma); Shazeer 2020, arXiv:2002.05202. */
+/** The gated feed-forward layer: SwiGLU (silu) or GeGLU (gelu); Shazeer 2020, arXiv:2002.05202. */
+
 import type { Activation } from "../formats/model-config.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import { Linear } from "./linear.ts";
 import type { Projection } from "./module.ts";
 
+/** A feed-forward layer: (T, D) -> (T, D). */
+export interface FeedForward {
+  forward(x: Tensor): Tensor;
+}
+
 /** down(act(gate(x)) · up(x)). */
-export class Mlp {
+export class Mlp implements FeedForward {
   gate_proj: Projection;
   up_proj: Projection;
   down_proj: Projection;
@@ -21,7 +27,54 @@ export class Mlp {
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor): Tensor {
     const [gate, up] = [this.gate_proj.forward(x), this.up_proj.forward(x)];
-    if (this.down_proj instanceof Linear) return this.down_proj.ofGated(gate, up, this.#activation);
-    return this.down_proj.forward(ops.gated(gate, up, this.#activation));
+    return ofGated(gate, up, this.down_proj, this.#activation);
   }
+}
+
+/** The same with gate and up in one matrix, one below the other. */
+export class FusedMlp implements FeedForward {
+  gate_up_proj: Projection;
+  down_proj: Projection;
+  readonly #activation: Activation;
+
+  constructor(gateUp: Projection, down: Projection, activation: Activation) {
+    this.gate_up_proj = gateUp;
+    this.down_proj = down;
+    this.#activation = activation;
+  }
+
+  /** x: (T, D) -> (T, D) */
+  forward(x: Tensor): Tensor {
+    const [gate, up] = halves(this.gate_up_proj.forward(x));
+    return ofGated(gate, up, this.down_proj, this.#activation);
+  }
+}
+
+/** A fused layer under other names. */
+export class SharedMlp implements FeedForward {
+  input_linear: Projection;
+  output_linear: Projection;
+  readonly #activation: Activation;
+
+  constructor(input: Projection, output: Projection, activation: Activation) {
+    this.input_linear = input;
+    this.output_linear = output;
+    this.#activation = activation;
+  }
+
+  /** x: (T, D) -> (T, D) */
+  forward(x: Tensor): Tensor {
+    const [gate, up] = halves(this.input_linear.forward(x));
+    return ofGated(gate, up, this.output_linear, this.#activation);
+  }
+}
+
+function halves(both: Tensor): [gate: Tensor, up: Tensor] {
+  const inner = both.size(1) / 2;
+  return [ops.narrow(both, 1, 0, inner), ops.narrow(both, 1, inner, inner)];
+}
+
+function ofGated(gate: Tensor, up: Tensor, down: Projection, activation: Activation): Tensor {
+  if (down instanceof Linear) return down.ofGated(gate, up, activation);
+  return down.forward(ops.gated(gate, up, activation));
 }

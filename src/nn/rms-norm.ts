@@ -6,17 +6,23 @@ import { cast } from "./linear.ts";
 export class RMSNorm {
   weight: Tensor;
   readonly eps: number;
+  /** D */
+  readonly size: number;
   readonly #offset: number;
+  readonly #scale: number;
 
   /**
    * @param weight - (D)
    * @param eps - added to the mean square
    * @param offset - added to the weight: 0, or 1 for Gemma
+   * @param scale - factor on the result
    */
-  constructor(weight: Tensor, eps: number, offset: 0 | 1 = 0) {
+  constructor(weight: Tensor, eps: number, offset: 0 | 1 = 0, scale: number = 1) {
     this.weight = weight;
     this.eps = eps;
+    this.size = weight.size(0);
     this.#offset = offset;
+    this.#scale = scale;
   }
 
   /** x: (…, D) -> (…, D) */
@@ -28,6 +34,6 @@ export class RMSNorm {
   factor(like: Tensor): Tensor {
     // 1 + w in half precision would lose most of w
     const weight = this.#offset === 0 ? this.weight : ops.add(ops.to(this.weight, "float32"), this.#offset);
-    return cast(weight, like);
+    return cast(this.#scale === 1 ? weight : ops.mul(ops.to(weight, "float32"), this.#scale), like);
   }
 }

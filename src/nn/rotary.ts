@@ -7,6 +7,10 @@ import type { RMSNorm } from "./rms-norm.ts";
 export interface RotaryAngles {
   cos: Tensor;
   sin: Tensor;
+  /** W */
+  width: number;
+  /** The type of turned heads where the angles are float32 beside activations of another type; else null. */
+  rounds: DType | null;
 }
 
 /** Frequencies of a head's pairs. */
@@ -15,14 +19,22 @@ export interface RotaryTable {
   inverse: Float32Array<ArrayBuffer>;
   /** On cosines and sines. */
   factor: number;
+  /** Whether heads are turned in float32. */
+  isExact: boolean;
+}
+
+/** Numbers of a head that turn. */
+export function rotatedWidth({ share }: RopeConfig, headDim: number): number {
+  return Math.trunc(headDim * share);
 }
 
 /** The table of a model's heads of `headDim`. */
-export function rotaryTable(rope: RopeConfig, headDim: number): RotaryTable {
+export function rotaryTable(rope: RopeConfig, headDim: number, isExact: boolean): RotaryTable {
   const { scaling } = rope;
   return {
     inverse: inverseFrequencies(rope, headDim),
-    factor: scaling.kind === "yarn" ? scaling.attentionFactor : 1,
+    factor: scaling.kind === "yarn" || scaling.kind === "longrope" ? scaling.attentionFactor : 1,
+    isExact,
   };
 }
 
@@ -32,12 +44,16 @@ export function rotaryTable(rope: RopeConfig, headDim: number): RotaryTable {
  * Numerics: powers are rounded to float32 where transformers rounds them; the two agree to the last float32 digit or two.
  */
 export function inverseFrequencies(config: RopeConfig, headDim: number): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(headDim / 2);
+  const width = rotatedWidth(config, headDim);
+  const { theta, scaling } = config;
+  const out = new Float32Array(width / 2);
   for (let i = 0; i < out.length; i++) {
-    const exponent = Math.fround((2 * i) / headDim);
-    const frequency = Math.fround(1 / Math.fround(config.theta ** exponent));
-    out[i] =
-      config.scaling.kind === "yarn" ? stretched(frequency, i, config, headDim) : scaled(frequency, config);
+    const power = Math.fround(theta ** Math.fround((2 * i) / width));
+    const frequency = Math.fround(1 / power);
+    if (scaling.kind === "longrope")
+      out[i] = 1 / Math.fround(Math.fround(scaling.shortFactors[i] ?? 1) * power);
+    else
+      out[i] = scaling.kind === "yarn" ? stretched(frequency, i, config, width) : scaled(frequency, config);
   }
   return out;
 }
@@ -76,21 +92,35 @@ function stretched(frequency: number, pair: number, { theta, scaling }: RopeConf
  * @param positions - (T) int64, on the device of the result
  */
 export function rotaryAngles(
-  { inverse, factor }: RotaryTable,
+  { inverse, factor, isExact }: RotaryTable,
   positions: Tensor,
   dtype: DType,
 ): RotaryAngles {
   const frequencies = onDevice(tensor(inverse), positions.device, "float32");
   const half = ops.outer(ops.to(positions, "float32"), frequencies);
   const angle = ops.unsqueeze(ops.cat([half, half], 1), 1);
-  const typed = (values: Tensor) => ops.to(factor === 1 ? values : ops.mul(values, factor), dtype);
-  return { cos: typed(ops.cos(angle)), sin: typed(ops.sin(angle)) };
+  const type = isExact ? "float32" : dtype;
+  const typed = (values: Tensor) => ops.to(factor === 1 ? values : ops.mul(values, factor), type);
+  const rounds = type === dtype ? null : dtype;
+  return { cos: typed(ops.cos(angle)), sin: typed(ops.sin(angle)), width: 2 * inverse.length, rounds };
 }
 
 /**
- * x: (T, H, E), normalised per head where there is a norm, then rotated by the angles of its T positions; the two halves of
- * E are the pairs' members.
+ * x: (T, H, E), normalised per head where there is a norm; then its first W numbers are rotated by the angles of its T positions. The
+ * two halves of W are the pairs' members.
  */
-export function rotate(x: Tensor, angles: RotaryAngles, norm: RMSNorm | null = null): Tensor {
-  return ops.rotateHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, angles.cos, angles.sin);
+export function rotate(
+  x: Tensor,
+  angles: RotaryAngles,
+  headDim: number,
+  norm: RMSNorm | null = null,
+): Tensor {
+  const { cos, sin, width, rounds } = angles;
+  const typed = (turned: Tensor) => (rounds === null ? turned : ops.to(turned, rounds));
+  if (width === headDim) {
+    return typed(ops.rotateHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, cos, sin));
+  }
+  const whole = norm === null ? x : norm.forward(x);
+  const turned = typed(ops.rotateHeads(ops.narrow(whole, 2, 0, width), null, 0, cos, sin));
+  return ops.cat([turned, ops.narrow(whole, 2, width, headDim - width)], 2);
 }

@@ -6,7 +6,7 @@
  * the code and torch's documentation, not measured.
  */
 
-import { type BlockLinear, blockLinears } from "../formats/block-linears.ts";
+import { type BlockLinear, blockLinears, type LinearRole } from "../formats/block-linears.ts";
 import type { LinearName, ModelConfig } from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
 import type { TrainedParts } from "./trained-parts.ts";
@@ -82,9 +82,10 @@ function trainingOf(trained: TrainedParts, layer: number): LayerTraining {
   };
 }
 
-/** Whether the gradient of one of these linears' own weights needs their common input as it is. */
-function keepsInput(training: LayerTraining, names: readonly LinearName[]): boolean {
+/** Whether the gradient of the own weights of a linear of this role needs the input as it is. */
+function keepsInput(config: ModelConfig, training: LayerTraining, role: LinearRole): boolean {
   const { isFull, ranks, saved, drops } = training;
+  const names = blockLinears(config).flatMap((linear) => (linear.role === role ? [linear.name] : []));
   return isFull || names.some((name) => saved.has(name) || (ranks.has(name) && !drops));
 }
 
@@ -106,21 +107,22 @@ export function blockTensors(
     bytes,
   });
   const hasHeadNorms = config.design.queryKeyNorms !== "none";
-  const isSandwich = config.design.norms === "around";
-  const inputOf = (...names: LinearName[]) => keepsInput(training, names);
+  const normsOutputs = config.design.norms !== "before";
+  const normsInputs = config.design.norms !== "after";
+  const inputOf = (role: LinearRole) => keepsInput(config, training, role);
   return [
-    kept("first norm's output", stream, inputOf("q_proj", "k_proj", "v_proj")),
+    kept("first norm's output", stream, normsInputs && inputOf("attention in")),
     kept("q and k before their norms", queries + keys, hasHeadNorms),
     kept("q and k, rotated", queries + keys),
     kept("v", keys),
     kept("attention's output", queries),
     { name: "log-sum-exp of scores", width: config.numHeads, bytes: 4 },
-    kept("o_proj's output, before its norm", stream, isSandwich),
+    kept("o_proj's output, before its norm", stream, normsOutputs),
     kept("stream after attention", stream),
-    kept("second norm's output", stream, inputOf("gate_proj", "up_proj")),
+    kept("second norm's output", stream, normsInputs && inputOf("mlp in")),
     kept("gate and up", 2 * inner),
-    kept("gated product", inner, !trained.isFull && inputOf("down_proj")),
-    kept("down_proj's output, before its norm", stream, isSandwich),
+    kept("gated product", inner, !trained.isFull && inputOf("mlp out")),
+    kept("down_proj's output, before its norm", stream, normsOutputs),
     ...normTensors(config, training, numerics),
     ...torchAttentionTensors(config, numerics),
     ...adapterTensors(config, training, numerics),

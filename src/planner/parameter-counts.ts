@@ -31,11 +31,18 @@ function linearParameters({ inputs, outputs, hasBias }: BlockLinear): number {
   return inputs * outputs + (hasBias ? outputs : 0);
 }
 
-/** Widths of a block's norms: those of the stream, and of q and k per head where the design has them. */
-export function blockNormSizes({ design, hiddenSize, headDim }: ModelConfig): number[] {
-  const ofStream = design.norms === "around" ? 4 : 2;
-  const ofHeads = design.queryKeyNorms === "none" ? 0 : 2;
-  return [...new Array<number>(ofStream).fill(hiddenSize), ...new Array<number>(ofHeads).fill(headDim)];
+/** Widths of a block's norms: those of the stream, and of q and k where the design has them. */
+export function blockNormSizes(config: ModelConfig): number[] {
+  const { design, hiddenSize, headDim, numHeads, numKeyValueHeads } = config;
+  const ofStream = new Array<number>(design.norms === "around" ? 4 : 2).fill(hiddenSize);
+  switch (design.queryKeyNorms) {
+    case "none":
+      return ofStream;
+    case "head":
+      return [...ofStream, headDim, headDim];
+    case "projection":
+      return [...ofStream, numHeads * headDim, numKeyValueHeads * headDim];
+  }
 }
 
 function blockNorms(config: ModelConfig): number {
@@ -101,17 +108,17 @@ function adapterParameters({ adapted, useDora }: TrainedParts): number {
 /** The counts for a model of which `trained` is trained. */
 export function countParameters(config: ModelConfig, trained: TrainedParts): ParameterCounts {
   const layers = config.numLayers;
-  const partOf = (prefix: string) =>
+  const partOf = (part: "attention" | "mlp") =>
     layers *
     blockLinears(config)
-      .filter(({ path }) => path.startsWith(prefix))
+      .filter(({ role }) => role.startsWith(part))
       .reduce((sum, linear) => sum + linearParameters(linear), 0);
   const embedding = config.vocabSize * config.hiddenSize;
   const parts = {
     embedding,
     head: config.tieWordEmbeddings ? 0 : embedding,
-    attention: partOf("self_attn."),
-    mlp: partOf("mlp."),
+    attention: partOf("attention"),
+    mlp: partOf("mlp"),
     norms: layers * blockNorms(config) + config.hiddenSize,
   };
   const total = Object.values(parts).reduce((sum, part) => sum + part, 0);

@@ -6,7 +6,7 @@ import { ConfigError, DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Stages } from "../base/stages.ts";
 import { warn } from "../base/warn.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Engine } from "../generate/engine.ts";
@@ -126,7 +126,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     variants: wanted.map(({ name, directory }) => ({ name, adapter: directory === null ? null : name })),
     isChat: encoder.hasChatTemplate && !isPlain,
     stopIds,
-    maxPositions: text.config.maxPositions,
+    maxPositions: contextLength(text.config),
     encode: (prompt) => encodeRow(rowOf(prompt)),
     encodeRow,
     [Symbol.asyncDispose]: () => open.disposeAsync(),

@@ -2,9 +2,11 @@
  * `preftune serve`: an HTTP server in the form of OpenAI's API in front of a model, whose engine runs in a process of its
  * own. From options to a server that listens, to its end.
  */
+
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
+import { contextLength } from "../formats/model-config.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
 import { Admission } from "./admission.ts";
@@ -131,7 +133,8 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     adapters[adapter] = await resolveModelDirectory(path, { ...search, kind: "adapter" });
   }
   const config = readModelConfig(directory);
-  const { eosTokenIds, vocabSize, maxPositions: contextTokens } = config;
+  const { eosTokenIds, vocabSize } = config;
+  const contextTokens = contextLength(config);
   const { chatTemplate, maxAnswers, maxPrompts, maxNewTokens, maxCacheTokens } = options;
   const requests = await PromptWorker.open(
     directory,

@@ -15,6 +15,13 @@ export const everyFamily = [
   "qwen2_untied",
   "qwen2_tied",
   "mistral",
+  "smollm3",
+  "olmo2",
+  "olmo3",
+  "granite",
+  "granite4_dense",
+  "phi3",
+  "phi4_mini_short",
 ] as const;
 
 /** One of them. */

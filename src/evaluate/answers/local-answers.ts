@@ -1,10 +1,12 @@
 /** Answers of a local model to questions of one or more turns, each written as soon as it is complete. */
+
 import { join } from "node:path";
 import { at } from "../../base/at.ts";
 import { DataError } from "../../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../../base/files.ts";
 import { deriveSeed } from "../../base/random.ts";
 import { adapterWeightsName } from "../../formats/adapter.ts";
+import { contextLength } from "../../formats/model-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
 import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
@@ -140,10 +142,10 @@ async function encodeTurns(
   return outcomes.map((outcome, i) => {
     if ("error" in outcome) throw outcome.error;
     const { promptIds } = outcome.row;
-    if (promptIds.length + maxNewTokens <= config.maxPositions) return promptIds;
+    if (promptIds.length + maxNewTokens <= contextLength(config)) return promptIds;
     throw new DataError(
       `${rows[i]?.where}: turn ${(conversations[i]?.answers.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
-        `${maxNewTokens} more are allowed to the answer; the model was made for ${config.maxPositions} in all. ` +
+        `${maxNewTokens} more are allowed to the answer; the model was made for ${contextLength(config)} in all. ` +
         `Ask for shorter answers.`,
     );
   });

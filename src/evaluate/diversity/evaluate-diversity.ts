@@ -1,10 +1,12 @@
 /** `preftune evaluate diversity`: metrics of completions, sampled from a model or read from a file. */
+
 import { extname } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import type { PhaseListener } from "../../base/phase-listener.ts";
 import { deriveSeed } from "../../base/random.ts";
 import { checkPromptLengths, type Prompt, readPrompts, tellFirstTurns } from "../../data/prompt-file.ts";
+import { contextLength } from "../../formats/model-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
 import { type SamplingOptions, sampleCompletions } from "../../generate/sample.ts";
 import { withLocalModels } from "../../hub/hub-model.ts";
@@ -83,7 +85,7 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   const { config, tokenizer, encoder, stopIds } = text;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   tellFirstTurns(options.prompts, prompts);
-  checkPromptLengths(prompts, options.maxNewTokens, config.maxPositions);
+  checkPromptLengths(prompts, options.maxNewTokens, contextLength(config));
   using _ = scope();
   const model = loadModel(options.model, { device, dtype, adapter: options.adapter ?? null });
   const answered: AnsweredPrompt[] = [];

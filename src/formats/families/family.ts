@@ -36,6 +36,8 @@ export type FamilySizes = Pick<
 export interface FamilyReading
   extends Pick<ModelConfig, "rope" | "layerKinds" | "slidingWindow" | "attentionScale"> {
   design: DecoderDesign;
+  /** Where another key than `intermediate_size` says it. */
+  intermediateSize?: number;
 }
 
 /** A family of models. */
@@ -69,7 +71,13 @@ export const plainDesign: DecoderDesign = {
   queryKeyNorms: "none",
   activation: "silu",
   biases: [],
+  linears: "separate",
+  unrotatedLayers: [],
+  exactRotary: false,
   embedScale: 1,
+  roundsEmbedScale: false,
+  residualScale: 1,
+  logitScale: 1,
   countsStretch: false,
 };
 

@@ -55,6 +55,7 @@ export const gemma3: Family = {
         activation: "gelu_tanh",
         biases,
         embedScale: Math.sqrt(hiddenSize),
+        roundsEmbedScale: true,
         countsStretch: true,
       },
       rope: parseRopes(fields, {

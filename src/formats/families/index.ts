@@ -1,13 +1,31 @@
 /** The families that are there: the one list of them. */
 import type { ClassNames, Family } from "./family.ts";
 import { gemma3 } from "./gemma3.ts";
+import { granite } from "./granite.ts";
+import { granite4 } from "./granite4.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
+import { olmo2 } from "./olmo2.ts";
+import { olmo3 } from "./olmo3.ts";
+import { phi3 } from "./phi3.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
 
 /** All families. */
-export const families: readonly Family[] = [llama, qwen3, gemma3, qwen2, mistral];
+export const families: readonly Family[] = [
+  llama,
+  qwen3,
+  gemma3,
+  qwen2,
+  mistral,
+  smollm3,
+  olmo2,
+  olmo3,
+  granite,
+  granite4,
+  phi3,
+];
 
 /** A class that files may name, and the family that it is read as. */
 export interface NamedClass extends ClassNames {

@@ -1,0 +1,67 @@
+/** OLMo 3: OLMo 2 with windows by layer, and YaRN on full layers (Team OLMo 2025). */
+import { exportRope, exportRopes, parseRopes } from "../hf-rope.ts";
+import { type Family, layerTypeNames, readLayerTypes, readWindow } from "./family.ts";
+import { olmoDesign } from "./olmo2.ts";
+
+/** Base of both kinds of layer where a file names none, and in the layout of transformers 4. */
+const theta = 500_000;
+
+export const olmo3: Family = {
+  name: "olmo3",
+  title: "OLMo 3",
+  names: {
+    modelType: "olmo3",
+    architecture: "Olmo3ForCausalLM",
+    rewardArchitecture: "Olmo3ForSequenceClassification",
+  },
+  multimodal: null,
+  activationKey: "hidden_act",
+  activation: "silu",
+  defaults: {
+    vocab_size: 50_304,
+    hidden_size: 4096,
+    intermediate_size: 11_008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: null,
+    head_dim: null,
+    max_position_embeddings: 2048,
+    rms_norm_eps: 1e-5,
+    tie_word_embeddings: false,
+  },
+  tokens: { bos: [], eos: [50_279], pad: [1] },
+  ignored: ["sliding_window"],
+  only: { attention_bias: [false], clip_qkv: [null] },
+  read(fields, sizes) {
+    const { numLayers, headDim } = sizes;
+    const layerKinds =
+      readLayerTypes(fields, numLayers) ??
+      Array.from({ length: numLayers }, (_, i) => ((i + 1) % 4 === 0 ? "full" : "sliding"));
+    if (fields.positiveNumber("rope_theta", theta) !== theta && !fields.has("rope_parameters")) {
+      fields.refuse(
+        "rope_theta",
+        `${theta}, as all published models have it`,
+        "transformers gives another value to full layers alone. Write rope_parameters with an entry for each kind of layer.",
+      );
+    }
+    return {
+      design: olmoDesign,
+      rope: parseRopes(fields, {
+        full: { theta, kinds: ["default", "yarn"] },
+        sliding: { theta, kinds: ["default"] },
+        slidingThetaKey: "rope_theta",
+      }),
+      layerKinds,
+      slidingWindow: readWindow(fields, layerKinds, 4096),
+      attentionScale: headDim ** -0.5,
+    };
+  },
+  write: (config) => ({
+    attention_bias: false,
+    layer_types: layerTypeNames(config),
+    sliding_window: config.slidingWindow ?? 4096,
+    ...(config.rope.full.theta === theta && config.rope.sliding?.theta === theta
+      ? exportRope(config.rope.full)
+      : exportRopes(config.rope, null)),
+  }),
+};
