@@ -11,7 +11,7 @@ export interface RopeRules {
   /** Base when the file names none. */
   theta: number;
   kinds: readonly RopeKind[];
-  /** Whether a share of a head may turn, the rest staying as it is. */
+  /** Whether a fraction of a head may turn, the rest staying as it is. */
   turnsShare?: boolean;
   /** Other names of kinds in older files. */
   aliases?: Readonly<Record<string, RopeKind>>;
@@ -63,7 +63,7 @@ export function parseRopes(
   };
 }
 
-/** The share of a head that turns: at the top of a file, in the table, or in both. */
+/** The fraction of a head that turns: at the top of a file, in the table, or in both. */
 function parseShare(rope: JsonFields, model: JsonFields, turnsShare: boolean): number {
   const key = "partial_rotary_factor";
   const places = [model, rope];
@@ -72,7 +72,7 @@ function parseShare(rope: JsonFields, model: JsonFields, turnsShare: boolean): n
     if (share > 1 || (share !== 1 && !turnsShare)) {
       place.refuse(
         key,
-        turnsShare ? "a share of at most 1" : "1 (rotation of whole heads)",
+        turnsShare ? "a fraction of 1" : "1 (rotation of whole heads)",
         "This model is not supported.",
       );
     }

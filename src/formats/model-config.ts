@@ -52,7 +52,7 @@ export type RopeScaling =
 export interface RopeConfig {
   theta: number;
   scaling: RopeScaling;
-  /** Share of a head's numbers that turn, the first of them. */
+  /** Fraction of a head's numbers that turn, the first of them. */
   share: number;
 }
 

@@ -24,7 +24,7 @@ export interface RotaryTable {
 }
 
 /** Numbers of a head that turn. */
-export function rotatedWidth({ share }: RopeConfig, headDim: number): number {
+function rotatedWidth({ share }: RopeConfig, headDim: number): number {
   return Math.trunc(headDim * share);
 }
 

@@ -1,4 +1,4 @@
-/** Phi-3, 3.5, 4 and 4-mini: q, k, v in one matrix, gate and up in another, a share of each head turned, LongRoPE (Abdin et al. 2024, arXiv:2404.14219). */
+/** Phi-3, 3.5, 4 and 4-mini: q, k, v in one matrix, gate and up in another, a part of each head turned, LongRoPE (Abdin et al. 2024, arXiv:2404.14219). */
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
 import type { RopeConfig } from "../model-config.ts";
