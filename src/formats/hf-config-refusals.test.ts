@@ -196,6 +196,47 @@ describe("what is refused", () => {
       { model_type: "qwen2", use_sliding_window: true },
       /use_sliding_window: expected false/,
     ],
+    [
+      "a mixture of experts",
+      { model_type: "qwen3_moe" },
+      /got "qwen3_moe", which needs what is not here: layers of experts\. Take a dense Qwen3 checkpoint/,
+    ],
+    [
+      "a hybrid Granite",
+      {
+        model_type: "granitemoehybrid",
+        num_hidden_layers: 2,
+        num_local_experts: 0,
+        layer_types: ["attention", "mamba"],
+      },
+      /layer_types: expected 2 times "attention" .*Mamba layers are not supported/,
+    ],
+    [
+      "Granite experts by default",
+      { model_type: "granitemoehybrid" },
+      /num_local_experts: expected 0 \(absent means 8\), got nothing/,
+    ],
+    [
+      "OLMo 3 with another base in the hub's layout",
+      { model_type: "olmo3", rope_theta: 10_000 },
+      /rope_theta: expected 500000.*transformers gives another value to full layers alone/,
+    ],
+    [
+      "too few factors of LongRoPE",
+      { model_type: "phi3", rope_scaling: { type: "su", short_factor: [1], long_factor: [1] } },
+      /rope_scaling: expected short_factor and long_factor with 48 numbers each/,
+    ],
+    [
+      "factors of LongRoPE as text",
+      { model_type: "phi3", rope_scaling: { type: "longrope", short_factor: "1", long_factor: [1] } },
+      /rope_scaling\.short_factor: expected a list of numbers above 0/,
+    ],
+    [
+      "a list of rotary layers that is too short",
+      { model_type: "smollm3", num_hidden_layers: 3, no_rope_layers: [1, 0] },
+      /no_rope_layers: expected a list of 3 numbers, 1 for rotary positions/,
+    ],
+    ["residual dropout", { model_type: "phi3", resid_pdrop: 0.1 }, /resid_pdrop: expected 0, got 0.1/],
     ["rope not an object", { ...llama32, rope_scaling: "llama3" }, /rope_scaling: expected an object/],
   ];
   for (const [name, json, message] of cases) {

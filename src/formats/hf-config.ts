@@ -12,6 +12,7 @@ import { settingsLimits } from "../base/json-limits.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Family, FamilySizes } from "./families/family.ts";
 import { classesOf, families, type NamedClass, titlesOf } from "./families/index.ts";
+import { refusedTypes } from "./families/refused.ts";
 import { harmlessKeys } from "./harmless-keys.ts";
 import { checkpointDtype } from "./hf-dtype.ts";
 import { isRecord, JsonFields } from "./json-fields.ts";
@@ -100,6 +101,7 @@ function findClass(top: JsonFields, file: string, known: readonly Family[]): Nam
   }
   const byType = classes.find((one) => one.modelType === modelType);
   if (modelType !== null && byType === undefined) {
+    refuseKnownType(modelType, file);
     throw new FormatError(
       `${file}: model_type: expected a supported model (${types.join(", ")}), got "${modelType}".` +
         `${didYouMean(modelType, types)} Use a ${titlesOf(known)} checkpoint.`,
@@ -121,6 +123,15 @@ function findClass(top: JsonFields, file: string, known: readonly Family[]): Nam
     );
   }
   return (byType ?? byArchitecture) as NamedClass;
+}
+
+/** Refuses a model that is known by name, saying what is missing. */
+function refuseKnownType(modelType: string, file: string): void {
+  if (!Object.hasOwn(refusedTypes, modelType)) return;
+  throw new FormatError(
+    `${file}: model_type: expected a supported model, got "${modelType}", which needs what is not here: ` +
+      `${refusedTypes[modelType]}. docs/models.md lists the families.`,
+  );
 }
 
 /** A reward model is a classifier with one label. */

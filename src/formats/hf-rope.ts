@@ -13,6 +13,8 @@ export interface RopeRules {
   kinds: readonly RopeKind[];
   /** Whether a fraction of a head may turn, the rest staying as it is. */
   turnsShare?: boolean;
+  /** LongRoPE's original length where no file names it; default: `max_position_embeddings`. */
+  originalPositions?: number;
   /** Other names of kinds in older files. */
   aliases?: Readonly<Record<string, RopeKind>>;
 }
@@ -72,7 +74,7 @@ function parseShare(rope: JsonFields, model: JsonFields, turnsShare: boolean): n
     if (share > 1 || (share !== 1 && !turnsShare)) {
       place.refuse(
         key,
-        turnsShare ? "a fraction of 1" : "1 (rotation of whole heads)",
+        turnsShare ? "a number above 0, at most 1" : "1 (rotation of whole heads)",
         "This model is not supported.",
       );
     }
@@ -90,7 +92,8 @@ function parseTable(rope: JsonFields, model: JsonFields, rules: RopeRules): Rope
   return read;
 }
 
-function parseScaling(rope: JsonFields, model: JsonFields, { kinds, aliases = {} }: RopeRules): RopeScaling {
+function parseScaling(rope: JsonFields, model: JsonFields, rules: RopeRules): RopeScaling {
+  const { kinds, aliases = {} } = rules;
   // "type" is what files from before transformers 4.45 say
   const old = rope.string("type");
   const key = rope.has("rope_type") || old === null ? "rope_type" : "type";
@@ -114,7 +117,7 @@ function parseScaling(rope: JsonFields, model: JsonFields, { kinds, aliases = {}
     case "yarn":
       return parseYarn(rope, model);
     case "longrope":
-      return parseLongrope(rope, model);
+      return parseLongrope(rope, model, rules);
   }
 }
 
@@ -159,10 +162,13 @@ function parseYarn(rope: JsonFields, model: JsonFields): RopeScaling {
 }
 
 /** LongRoPE: the original length stands beside the table, or in it; the factor on cosines follows from both lengths. */
-function parseLongrope(rope: JsonFields, model: JsonFields): RopeScaling {
+function parseLongrope(rope: JsonFields, model: JsonFields, rules: RopeRules): RopeScaling {
   const key = "original_max_position_embeddings";
-  const original = model.has(key) ? requiredNumber(model, key) : originalPositions(rope, model);
-  const stretch = rope.positiveNumber("factor", requiredNumber(model, "max_position_embeddings") / original);
+  const original = model.positiveNumber(key, rules.originalPositions ?? originalPositions(rope, model));
+  const stretch = rope.positiveNumber(
+    "factor",
+    model.positiveNumber("max_position_embeddings", original) / original,
+  );
   return {
     kind: "longrope",
     shortFactors: rope.positiveNumbers("short_factor"),

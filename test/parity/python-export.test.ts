@@ -16,7 +16,7 @@ import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { askPython, assertRead, type CheckCase, type WriteCase } from "../support/exports-in-python.ts";
-import { families, fixturePath } from "../support/fixture-files.ts";
+import { everyFamily, fixturePath } from "../support/fixture-files.ts";
 import { fixtureAdapted } from "../support/fixtures.ts";
 import { skipWithoutPeers } from "../support/peers.ts";
 import {
@@ -117,7 +117,7 @@ function multimodalCase(): CheckCase {
 }
 
 function fixtureCases(): CheckCase[] {
-  return families.flatMap((family) => {
+  return everyFamily.flatMap((family) => {
     using _ = scope();
     const { model, adapter } = fixtureAdapted(family);
     return casesOf(`fixture ${family}`, model, adapter.config, fixturePath(family, "model"));

@@ -47,6 +47,7 @@ export const phi3: Family = {
       theta: 10_000,
       kinds: ["default", "longrope"],
       turnsShare: true,
+      originalPositions: 4096,
       aliases: { su: "longrope", yarn: "longrope" },
     });
     requireFactors(fields, rope, sizes.headDim);
