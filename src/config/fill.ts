@@ -66,6 +66,7 @@ export function fillIn(accepted: Accepted): Filled {
   fillOptimisation(draft);
   fillSampling(draft);
   fillEvaluation(draft);
+  fillWatch(draft);
   for (const key of keys) if (!draft.has(key)) draft.set(key, null, { kind: "default" });
   const origins = Object.fromEntries(keys.map((key) => [key, draft.origins[key]]));
   return {
@@ -161,6 +162,27 @@ function fillSampling(draft: Draft): void {
   const why = penalty === 1 ? `dtype is ${dtype}` : `repetition_penalty is ${penalty}`;
   const isExact = dtype === "float32" && penalty === 1;
   draft.derive("max_sampling_logp_difference", isExact ? 1e-3 : null, why);
+}
+
+/** A watch that nobody asked for: where evaluations have nothing to read otherwise, and of a few prompts. */
+function fillWatch(draft: Draft): void {
+  const isGiven = draft.origins.watch_prompts?.kind !== "default";
+  const whyNot = isGiven ? null : noWatch(draft);
+  if (whyNot !== null) draft.set("watch_prompts", null, { kind: "derived", why: whyNot });
+  const isAsked = isGiven && draft.common.watch_prompts !== null;
+  const why = isAsked ? "watch_prompts is given" : "watch_prompts is not given: some answers to read";
+  draft.derive("watch_rows", isAsked ? 16 : 4, why);
+  draft.derive("watch_samples", isAsked ? 2 : 1, why);
+  draft.derive("watch_max_new_tokens", isAsked ? 256 : 96, why);
+}
+
+/** Why nothing is watched by default; null: something is. */
+function noWatch({ common, objective }: Draft): string | null {
+  const { eval_strategy, shard, reward_funcs = null, reward_model = null, judge = null } = common;
+  if (eval_strategy === "no") return "eval_strategy is no";
+  if (isOnPolicy({ reward_funcs, reward_model, judge })) return "on-policy: evaluations sample anyway";
+  if (methodOf(objective).over === "scores") return `${objective}: a score and no tokens`;
+  return shard === "auto" || shard === "none" ? null : `shard: ${shard}: sampling would gather the model`;
 }
 
 function fillEvaluation(draft: Draft): void {

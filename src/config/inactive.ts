@@ -42,6 +42,12 @@ const nothingIsWatched = {
   remedy: "Say in watch_prompts what is answered: eval, train or a file of prompts.",
 } as const;
 
+const noTokens: Omit<Rule, "keys" | "when"> = {
+  because: "objective",
+  reason: ({ method }) => `objective is ${method.objective}, whose model gives a score and no tokens`,
+  remedy: "Take it out.",
+};
+
 const RULES: readonly Rule[] = [
   {
     keys: ["preset"],
@@ -171,11 +177,15 @@ const RULES: readonly Rule[] = [
     remedy: "Take it out.",
   },
   {
-    keys: ["watch_prompts", "log_entropy", "logits_chunk_size", "logits_kept_mib"],
-    because: "objective",
+    keys: ["log_entropy", "logits_chunk_size", "logits_kept_mib"],
     when: ({ method }) => methodOf(method.objective).over === "scores",
-    reason: ({ method }) => `objective is ${method.objective}, whose model gives a score and no tokens`,
-    remedy: "Take it out.",
+    ...noTokens,
+  },
+  {
+    keys: ["watch_prompts"],
+    when: ({ method, watch_prompts }) =>
+      methodOf(method.objective).over === "scores" && watch_prompts !== null,
+    ...noTokens,
   },
   {
     keys: ["logits_kept_mib"],

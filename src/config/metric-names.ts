@@ -227,7 +227,7 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "rewards/accuracies",
     "share",
-    "Fraction of pairs whose chosen reward is strictly the greater.",
+    "Fraction of pairs whose chosen reward is strictly the greater, as in TRL: dpo starts at 0, where both rewards are 0.",
     "higher",
     PAIRS,
   ),
@@ -258,6 +258,13 @@ export const METRICS: readonly MetricInfo[] = [
     ...EVALUATION,
     ...PAIRS,
   }),
+  metric(
+    "logps/accuracies",
+    "share",
+    "Fraction of pairs whose chosen answer has the higher log-probability per token, a tie counted as half: the same for every objective, so runs can be compared by it. rewards/accuracies is of the objective's own reward.",
+    "higher",
+    { ...EVALUATION, ...PAIRS },
+  ),
   metric(
     "displacement/frac_chosen_down",
     "share",
@@ -320,6 +327,7 @@ export const METRICS: readonly MetricInfo[] = [
     "Fraction of sampled answers with a fault of Markdown; see docs/collapse.md.",
     "lower",
   ),
+  sampled("seconds", "s", "Time of sampling these answers, a part of eval_runtime.", null),
   sampled("formatted", "share", "Fraction of sampled answers with any Markdown.", null),
   metric("entropy", "nats/token", "Mean entropy of the next-token distribution at answer tokens.", null, {
     needs: "log_entropy, or grpo's entropy_coef, in training rows; evaluation rows always have it",

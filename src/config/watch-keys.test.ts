@@ -37,9 +37,25 @@ const defaults = {
   gold_fall: null,
 };
 
-test("nothing is watched unless it is asked for", () => {
-  assert.equal(load(base).config.watch_prompts, null);
+test("a few prompts are answered wherever there is an evaluation, and more where it is asked for", () => {
+  const sizes = ({ config }: ResolvedConfig) =>
+    [config.watch_prompts, config.watch_rows, config.watch_samples, config.watch_max_new_tokens].join(" ");
+  assert.equal(sizes(load(base)), "eval 4 1 96");
   assert.equal(load(base).config.watch_action, "warn");
+  assert.equal(sizes(load(watched)), "eval 16 2 256");
+  assert.equal(sizes(load({ ...base, watch_rows: 7 })), "eval 7 1 96");
+});
+
+test("nothing is answered where it is turned off, nothing is evaluated, or it would cost too much", () => {
+  const { eval_data: _, ...blind } = base;
+  const off = [
+    { ...base, watch_prompts: null },
+    blind,
+    { ...base, objective: "reward" },
+    { ...base, shard: "all" },
+    { ...base, objective: "grpo", reward_funcs: ["exact"] },
+  ];
+  for (const values of off) assert.equal(load(values).config.watch_prompts, null, JSON.stringify(values));
 });
 
 test("thresholds that are left out keep their defaults, in a file and on the command line", () => {
@@ -71,7 +87,7 @@ test("wrong thresholds are refused by name", () => {
 
 test("keys without effect and contradictions are refused", () => {
   refused(
-    { ...base, watch_action: "stop" },
+    { ...base, watch_prompts: null, watch_action: "stop" },
     /watch_action.*watch_prompts is null.*Say in watch_prompts what is answered/s,
   );
   refused({ ...watched, eval_strategy: "no" }, /watch_prompts.*needs evaluation during training/);

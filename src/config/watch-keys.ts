@@ -26,18 +26,20 @@ export type WatchThresholds = ValueOf<typeof THRESHOLDS>;
 /** Keys of the collapse watch. */
 export const WATCH_KEYS = {
   watch_prompts: {
-    schema: { type: ["string", "null"], pattern: "\\S", default: null },
+    schema: { type: ["string", "null"], pattern: "\\S", default: "eval" },
     expected: '"eval", "train" or a file of prompts',
-    doc: "Prompts that the model answers at every evaluation: those of the held-out rows (eval), of the training rows (train), or of a data file. null: nothing is sampled.",
+    doc: "Prompts that the model answers at every evaluation: those of the held-out rows (eval), of the training rows (train), or of a data file. null: nothing is sampled. Where it is not given: eval, but null in runs without evaluation, on-policy (whose evaluations sample anyway), of a reward model (which gives no tokens) and with shard: node or all (where sampling would gather the model).",
     freeOnResume: true,
   },
   watch_rows: {
-    schema: { type: "integer", minimum: 1, default: 16 },
+    schema: { type: "integer", minimum: 1 },
+    rule: "16 where watch_prompts is given; else 4, so that the report has answers to read at little cost",
     doc: "Prompts that are answered, at most, taken evenly from all.",
     freeOnResume: true,
   },
   watch_samples: {
-    schema: { type: "integer", minimum: 1, default: 2 },
+    schema: { type: "integer", minimum: 1 },
+    rule: "2 where watch_prompts is given; else 1",
     doc: "Answers to each prompt, with the same random numbers at every evaluation.",
     freeOnResume: true,
   },
@@ -47,7 +49,8 @@ export const WATCH_KEYS = {
     freeOnResume: true,
   },
   watch_max_new_tokens: {
-    schema: { type: "integer", minimum: 1, default: 256 },
+    schema: { type: "integer", minimum: 1 },
+    rule: "256 where watch_prompts is given; else 96",
     doc: "Longest answer, in tokens. An answer that gets there counts as not ended.",
     freeOnResume: true,
   },

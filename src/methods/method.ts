@@ -53,6 +53,8 @@ export interface MethodMetric {
   definition: string;
   /** Which direction is better, where one is. */
   better: "lower" | "higher" | null;
+  /** Which term of the loss it is and with which weight, or without: the heading of its chart. Left out: it is no term. */
+  term?: string;
   /** The setting without which it is not logged. */
   needs?: string;
   /** Logged only in runs on the model's own answers. */

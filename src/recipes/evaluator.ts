@@ -4,15 +4,16 @@ import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
+import { rowKeyOf } from "../data/fingerprint.ts";
 import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import { methodOf } from "../methods/index.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
-import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import type { EvaluationRecord, RecordedRow } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { fewOf } from "../train/culprits.ts";
-import { displacement, pairChanges } from "../train/displacement.ts";
+import { displacement, type PairChange, pairAccuracy, pairChanges } from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import type { BatchListener } from "../train/step.ts";
 import type { CollapseWatch } from "./watch.ts";
@@ -30,6 +31,8 @@ export type Measure = (step: number, onBatch: BatchListener) => Measured | Promi
 
 /** Pairs whose change is recorded at most. */
 const mostPairs = 500;
+/** Hexadecimal digits of a row's key. */
+const keyDigits = 16;
 
 /** What evaluates a training on its held-out rows; null where there are none. */
 export function evaluatorOf(
@@ -49,6 +52,7 @@ export class Evaluator {
   readonly #watch: CollapseWatch | null;
   /** The run's first evaluation, which later ones are compared with; null before it. */
   #baseline: EvaluationBaseline | null = null;
+  #recorded: RecordedPair[] | null = null;
 
   /** @param examples - the held-out rows */
   constructor(
@@ -97,15 +101,13 @@ export class Evaluator {
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
     const changes = this.#scores ? [] : pairChanges(before, means);
-    const displaced = this.#scores ? {} : displacement(before, means);
-    const all = { ...metrics, ...displaced, ...watched?.figures };
+    const displaced = this.#scores ? {} : { ...displacement(before, means), ...pairAccuracy(means) };
+    const seconds = watched === null ? {} : { "samples/seconds": watched.seconds };
+    const all = { ...metrics, ...displaced, ...watched?.figures, ...seconds };
     const record = {
       global_step: step,
       rejected_logps: rejected,
-      pair_changes: changes
-        .slice(0, mostPairs)
-        .filter(({ chosen, rejected: other }) => Number.isFinite(chosen) && Number.isFinite(other))
-        .map(({ chosen, rejected: other }): [number, number] => [rounded(chosen), rounded(other)]),
+      ...this.#pairsOf(changes),
       samples: watched?.samples ?? measured.samples ?? [],
       ...(measured.prompts === undefined
         ? {}
@@ -125,6 +127,23 @@ export class Evaluator {
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
     return { row, breaches: watch_action === "warn" ? [] : breaches };
+  }
+
+  /** What is recorded of the pairs, but for those that are not finite. */
+  #pairsOf(
+    changes: readonly PairChange[],
+  ): Pick<EvaluationRecord, "pair_changes" | "pair_rows" | "pair_margins"> {
+    this.#recorded ??= recordedPairs(this.#examples);
+    const pairs = this.#recorded.flatMap(({ at, row }) => {
+      const change = changes[at];
+      return change !== undefined && Object.values(change).every(Number.isFinite) ? [{ row, change }] : [];
+    });
+    if (pairs.length === 0) return { pair_changes: [] };
+    return {
+      pair_changes: pairs.map(({ change }) => [rounded(change.chosen), rounded(change.rejected)]),
+      pair_rows: pairs.map(({ row }) => row),
+      pair_margins: pairs.map(({ change }) => rounded(change.margin)),
+    };
   }
 
   /** `file:line` of the rows of which a completion's mean log-prob, or reward, is not finite. */
@@ -177,6 +196,26 @@ export class Evaluator {
       state.evaluationsWithoutGain += 1;
     }
   }
+}
+
+/** A pair that is recorded: its place among the rows. */
+interface RecordedPair {
+  at: number;
+  row: RecordedRow;
+}
+
+/**
+ * The pairs that are recorded, in the order of the rows: all, or those of the smallest keys, so that runs over the same rows in
+ * another order, or over more of them, record the same ones.
+ */
+function recordedPairs(examples: readonly Example[]): RecordedPair[] {
+  const all = examples.flatMap((example, at): RecordedPair[] =>
+    example.completions.length === 2
+      ? [{ at, row: [describeOrigin(example.origin), rowKeyOf(example).slice(0, keyDigits)] }]
+      : [],
+  );
+  const smallest = all.toSorted((a, b) => (a.row[1] < b.row[1] ? -1 : 1)).slice(0, mostPairs);
+  return smallest.sort((a, b) => a.at - b.at);
 }
 
 /** By row, how the first completion's mean log-prob moved since `before`; NaN for rows without one. */

@@ -35,6 +35,8 @@ export interface WatchedAnswers {
   /** Figures under their names among the metrics, without `eval_`; those that the answers do not have are left out. */
   figures: Record<string, number>;
   samples: EvaluationRecord["samples"];
+  /** Time that it took. */
+  seconds: number;
 }
 
 /** The watch of a run. */
@@ -88,14 +90,13 @@ export function watchOf(
       .update(JSON.stringify([ids, sampling]))
       .digest("hex"),
     look: async () => {
+      const began = performance.now();
       const own = await sampledBeside(ranks?.sharded ?? null, way, look);
       const seen = share.gather(own).flat();
       // each prompt is of one rank
-      return described(
-        prompts,
-        seen.toSorted((a, b) => a.prompt - b.prompt),
-        data.tokenizer,
-      );
+      const inOrder = seen.toSorted((a, b) => a.prompt - b.prompt);
+      const { figures, samples } = described(prompts, inOrder, data.tokenizer);
+      return { figures, samples, seconds: (performance.now() - began) / 1000 };
     },
   };
 }
@@ -166,7 +167,7 @@ function described(
   prompts: readonly WatchedPrompt[],
   answers: readonly SeenAnswer[],
   tokenizer: Tokenizer,
-): WatchedAnswers {
+): Omit<WatchedAnswers, "seconds"> {
   const shown = answers.map(({ prompt, ids, stopId, entropies }) => {
     const text = tokenizer.decode(ids, { skipSpecialTokens: false });
     return { prompt, text, ended: stopId !== null, ids, entropies };

@@ -21,6 +21,9 @@ export interface RecordedAnswer {
   reward?: number | null;
 }
 
+/** A held-out row: `file:line`, and the first 16 digits of the SHA-256 of its tokens, by which runs match it. */
+export type RecordedRow = [place: string, key: string];
+
 /** One evaluation. */
 export interface EvaluationRecord {
   global_step: number;
@@ -28,6 +31,10 @@ export interface EvaluationRecord {
   rejected_logps: LogProbHistogram | null;
   /** Change of [chosen, rejected] mean log-prob per token since the start, nats; of some of the pairs. */
   pair_changes: [number, number][];
+  /** Which rows these are, in the same order. Not in runs of earlier versions. */
+  pair_rows?: RecordedRow[];
+  /** Chosen − rejected mean log-prob per token of the same pairs as they are now, nats. */
+  pair_margins?: number[];
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
   /**
@@ -72,11 +79,15 @@ function isRecord(value: unknown): value is EvaluationRecord {
   const {
     global_step: step,
     pair_changes: changes,
+    pair_rows: rows = [],
+    pair_margins: margins = [],
     samples,
     rejected_logps: logps,
   } = value as EvaluationRecord;
   return (
     typeof step === "number" &&
+    isListOf(rows, (row) => isListOf(row, (x) => typeof x === "string")) &&
+    isListOf(margins, (margin) => typeof margin === "number") &&
     isListOf(
       changes,
       (pair) => isListOf(pair, (x) => typeof x === "number") && (pair as number[]).length === 2,

@@ -13,7 +13,7 @@ export interface MetricRow {
 
 /** Whether a key of a row measures time or memory, and so differs between two runs that are equal. */
 export function isMeasurement(key: string): boolean {
-  return /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|speed\/.*|(eval_)?rewards\/.*\/seconds)$/.test(
+  return /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|eval_samples\/seconds|speed\/.*|(eval_)?rewards\/.*\/seconds)$/.test(
     key,
   );
 }

@@ -74,12 +74,13 @@ test("metrics, evaluations, log and report of a run are made from its events alo
     { event: "skipped", step: 1, reason: "not finite", loss: "NaN", grad_norm: "3", rows: ["a.jsonl:1"] },
     { event: "done", step: 1, exported: [] },
   ]);
-  assert.deepEqual(reports, [paths.dir]);
+  // at the evaluation, and at the end
+  assert.deepEqual(reports, [paths.dir, paths.dir]);
   assert.ok(!existsSync(paths.exportJson));
 });
 
 test("an error of the run is logged and thrown on; a consumer that leaves ends the run", async () => {
-  const { run, recorder } = opened();
+  const { run, recorder, reports } = opened();
   let isClosed = false;
   async function* failing(): AsyncGenerator<TrainEvent, void> {
     try {
@@ -94,13 +95,45 @@ test("an error of the run is logged and thrown on; a consumer that leaves ends t
   await assert.rejects(failed.next(), /no more/);
   assert.ok(isClosed);
   assert.deepEqual(openRun(run.paths.dir).events.at(-1)?.["message"], "no more");
+  assert.equal(reports.length, 1, "of the failure");
 
   isClosed = false;
   const left = recorder.recorded(failing());
   await left.next();
   await left.return();
   assert.ok(isClosed);
+  assert.equal(reports.length, 2, "of the run that was left");
   run.release();
+});
+
+test("a report that cannot be written ends nothing and is noted; a slow one is not written at every evaluation", async () => {
+  const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: join(root, String(count++)) };
+  const resolved = loadConfig({ values });
+  const run = createRun(resolved);
+  let calls = 0;
+  const recorder = new Recorder(run, resolved, () => {
+    calls += 1;
+    const end = performance.now() + 300;
+    while (performance.now() < end);
+    throw new Error("no space");
+  });
+  async function* events(): AsyncGenerator<TrainEvent, void> {
+    yield start;
+    for (let i = 0; i < 3; i++) yield evaluation;
+    throw new Error("no more");
+  }
+  const recorded = recorder.recorded(events());
+  const all = async () => {
+    for await (const _ of recorded);
+  };
+  await assert.rejects(all, /no more/);
+  run.release();
+  assert.equal(calls, 2, "at the first evaluation and at the end");
+  const noted = openRun(run.paths.dir).events.filter(({ event }) => event === "no report");
+  assert.deepEqual(
+    noted.map(({ message }) => message),
+    ["no space", "no space"],
+  );
 });
 
 test("records are cut back to where a run begins again", async () => {

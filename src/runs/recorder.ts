@@ -16,6 +16,9 @@ import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
 import { TensorboardWriter } from "./tensorboard.ts";
 import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
 
+/** Between two evaluations' reports lies at least so many times what the first took: the records of a long run are long to read. */
+const reportPause = 10;
+
 /** Writes the records of a run. Without one a run computes the same and leaves no trace but its checkpoints and export. */
 export class Recorder {
   readonly #run: OpenRun;
@@ -26,6 +29,9 @@ export class Recorder {
   #preflight: PreflightReport | null = null;
   #metrics: MetricsWriter | null = null;
   #tensorboard: TensorboardWriter | null = null;
+  #isEnded = false;
+  /** When the report was last written, and how long that took, ms. */
+  #reported = { at: Number.NEGATIVE_INFINITY, cost: 0 };
 
   /** @param writeReport - writes the report of the run in a directory */
   constructor(run: OpenRun, resolved: ResolvedConfig, writeReport: (runDir: string) => void) {
@@ -49,6 +55,8 @@ export class Recorder {
       throw error;
     } finally {
       ignoreErrors(() => this.close());
+      // failed, or left by its consumer
+      if (!this.#isEnded) this.#report();
       await events.return(undefined as T);
     }
   }
@@ -107,6 +115,8 @@ export class Recorder {
     if (baseline !== null) writeFileAtomic(paths.evaluationStart, sealed(stringifyNumbers(baseline)));
     appendEvaluation(paths.evaluations, record);
     this.#write(row);
+    const { at, cost } = this.#reported;
+    if (performance.now() - at >= reportPause * cost) this.#report();
   }
 
   #write(row: MetricRow): void {
@@ -122,11 +132,24 @@ export class Recorder {
     this.#tensorboard = new TensorboardWriter(tensorboard, readMetrics(metrics), texts);
   }
 
+  /** Writes the report of a run that goes on or has failed: what fails here is noted in the log and ends nothing. */
+  #report(): void {
+    const began = performance.now();
+    try {
+      this.#writeReport(this.#run.paths.dir);
+    } catch (error) {
+      ignoreErrors(() => this.#run.log("no report", { message: messageOf(error) }));
+    }
+    const at = performance.now();
+    this.#reported = { at, cost: at - began };
+  }
+
   #end({ step, reason, exported, collapse }: TrainSummary): void {
     const { paths } = this.#run;
     if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
     this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
     this.#writeReport(paths.dir);
+    this.#isEnded = true;
   }
 
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */

@@ -68,8 +68,25 @@ export async function untilFree(path: string, ms: number): Promise<void> {
 }
 
 function isHeldHere(path: string): boolean {
+  return lockHolder(path)?.state === "running";
+}
+
+/** Who holds a run's lock, and whether that process runs; unknown: it is of another host. */
+export interface LockHolder {
+  /** "process 12", with its host where that is another. */
+  name: string;
+  state: "running" | "gone" | "unknown";
+  /** It is the process that asks. */
+  isOwn: boolean;
+}
+
+/** The holder of the lock at `path`; null where there is no lock, or none that can be read. */
+export function lockHolder(path: string): LockHolder | null {
   const holder = readHolder(path);
-  return holder !== null && holder.host === hostname() && isAlive(holder);
+  if (holder === null) return null;
+  const isHere = holder.host === hostname();
+  const state = isHere ? (isAlive(holder) ? "running" : "gone") : "unknown";
+  return { name: nameOf(holder), state, isOwn: isHere && holder.pid === process.pid };
 }
 
 function create(path: string, job: StartedJob | null): boolean {

@@ -8,7 +8,7 @@ import type { CompletionValues } from "../data/completion-values.ts";
  * those where both moved one way. Pairs that are missing in either are left out; no pairs, no metrics.
  */
 export function displacement(before: CompletionValues, now: CompletionValues): Record<string, number> {
-  const pairs = pairChanges(before, now);
+  const pairs = pairChanges(before, now).filter(({ chosen }) => !Number.isNaN(chosen));
   if (pairs.length === 0) return {};
   const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const share = (test: (pair: { chosen: number; rejected: number }) => boolean) =>
@@ -26,17 +26,39 @@ export function displacement(before: CompletionValues, now: CompletionValues): R
   };
 }
 
-/** Change of the mean token log-prob of each pair's completions; `rejected` is NaN for rows without one. */
-export function pairChanges(
-  before: CompletionValues,
-  now: CompletionValues,
-): { chosen: number; rejected: number }[] {
-  const out: { chosen: number; rejected: number }[] = [];
-  for (let row = 0; row < Math.min(before.rows, now.rows); row++) {
+/** How the mean token log-probs of a row's completions moved, nats. NaN for a completion that the row lacks. */
+export interface PairChange {
+  chosen: number;
+  rejected: number;
+  /** Chosen − rejected as they are now. */
+  margin: number;
+}
+
+/** The change of each row's completions, in the order of the rows. */
+export function pairChanges(before: CompletionValues, now: CompletionValues): PairChange[] {
+  return Array.from({ length: Math.min(before.rows, now.rows) }, (_, row) => {
     const [chosenBefore = Number.NaN, rejectedBefore = Number.NaN] = before.of(row);
-    const [chosenNow = Number.NaN, rejectedNow = Number.NaN] = now.of(row);
-    const chosen = chosenNow - chosenBefore;
-    if (!Number.isNaN(chosen)) out.push({ chosen, rejected: rejectedNow - rejectedBefore });
+    const [chosen = Number.NaN, rejected = Number.NaN] = now.of(row);
+    return {
+      chosen: chosen - chosenBefore,
+      rejected: rejected - rejectedBefore,
+      margin: chosen - rejected,
+    };
+  });
+}
+
+/**
+ * `logps/accuracies`: the fraction of pairs whose chosen completion has the higher mean token log-prob, a tie counted as half and a
+ * pair with a NaN as wrong. Nothing where no row is a pair.
+ */
+export function pairAccuracy(now: CompletionValues): Record<string, number> {
+  let [pairs, right] = [0, 0];
+  for (let row = 0; row < now.rows; row++) {
+    const [chosen, rejected] = now.of(row);
+    if (chosen === undefined || rejected === undefined) continue;
+    pairs += 1;
+    if (chosen > rejected) right += 1;
+    else if (chosen === rejected) right += 0.5;
   }
-  return out;
+  return pairs === 0 ? {} : { "logps/accuracies": right / pairs };
 }

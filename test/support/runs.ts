@@ -44,6 +44,8 @@ export function runFixture(options: TinyModelOptions & { rows?: number; held?: n
     model_name_or_path: makeTinyModel(path("base"), options),
     train_data: writeRows(path("train.jsonl"), all.slice(0, rows)),
     ...(held > 0 ? { eval_data: writeRows(path("held.jsonl"), all.slice(rows)) } : {}),
+    // tests that are about sampled answers ask for them
+    watch_prompts: null,
     device: "cpu",
     dtype: "float32",
     threads: 1,

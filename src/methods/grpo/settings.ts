@@ -200,6 +200,7 @@ export const grpo: Method<GrpoSettings> = {
     KL_METRIC,
     {
       key: "policy_loss",
+      term: "Policy term, of weight 1",
       unit: "",
       definition: "The loss without the bonus for entropy.",
       better: null,

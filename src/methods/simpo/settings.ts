@@ -103,6 +103,7 @@ export const simpo: Method<SimpoSettings> = {
   metrics: [
     {
       key: "nll_loss",
+      term: "Likelihood term, not yet weighted by cpo_alpha",
       unit: "nats/token",
       definition:
         "Likelihood term on the chosen completion, before cpo_alpha. orpo: with preset trl on the prompt too.",

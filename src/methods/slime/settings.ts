@@ -135,18 +135,21 @@ export const slime: Method<SlimeSettings> = {
   metrics: [
     {
       key: "slime/anchor_loss",
+      term: "Anchor, weighted by lambda_w",
       unit: "nats",
       definition: "Anchor term: −lambda_w × mean over pairs of the chosen log-probability per token.",
       better: "lower",
     },
     {
       key: "slime/margin_loss",
+      term: "Margin term, weighted by lambda_d",
       unit: "nats",
       definition: "Margin term, lambda_d included.",
       better: "lower",
     },
     {
       key: "slime/rejected_penalty",
+      term: "Stabiliser, weighted by lambda_l",
       unit: "nats",
       definition:
         "Stabiliser term on rejected tokens, lambda_l included. The three terms add up to the loss.",

@@ -1,0 +1,35 @@
+/** What of a run's texts goes into a page that people share: absolute paths tell of the machine, their ends of the run. */
+import { homedir } from "node:os";
+import { isAbsolute, resolve } from "node:path";
+import { flatConfig } from "../config/keys.ts";
+import type { RunView } from "../runs/run-directory.ts";
+
+/** A text without absolute paths: each is cut to its last two parts, "…/data/eval.jsonl". */
+export type ShortenPaths = (text: string) => string;
+
+/** A path from the root on; what may stand before it ends a word, so that "a/b" and "https://x" are none. */
+const absolutePath = /(?<![\w.~…/:>-])\/(?:[^\s/"'`,;()<>[\]{}|]+\/)*[^\s/"'`,;()<>[\]{}|]+\/?/g;
+
+/** {@link ShortenPaths} for texts of these runs: paths that they name are known even where a name has blanks. */
+export function pathShortener(runs: readonly RunView[]): ShortenPaths {
+  const named = runs.flatMap(({ config, paths }) => [resolve(paths.dir), ...pathsIn(flatConfig(config))]);
+  const known = [...new Set([...named, process.cwd(), homedir()])]
+    .filter((path) => path.length > 1)
+    .sort((a, b) => b.length - a.length);
+  return (text) => {
+    let short = text;
+    for (const path of known) short = short.replaceAll(path, shortPath(path));
+    return short.replace(absolutePath, shortPath);
+  };
+}
+
+/** "…/", and the last two parts of a path. */
+function shortPath(path: string): string {
+  return `…/${path.split("/").filter(Boolean).slice(-2).join("/")}`;
+}
+
+/** The absolute paths among the texts of a value and its parts. */
+function pathsIn(value: unknown): string[] {
+  if (typeof value === "string") return isAbsolute(value) ? [value] : [];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(pathsIn) : [];
+}
