@@ -1,6 +1,7 @@
 /** What the model answers to the watched prompts, at the start and later, side by side. The text is a model's: hostile. */
 import type { EvaluationRecord, RecordedAnswer } from "../runs/evaluation-records.ts";
-import { cellText, type Html, html, shownText } from "./html.ts";
+import { cellText, Html, html, shownText } from "./html.ts";
+import { wordsAgainst } from "./word-diff.ts";
 
 /** Prompts shown at once; the rest folds out. */
 const shownPrompts = 4;
@@ -31,7 +32,13 @@ export function answersHtml(
     return html`<th scope="col">${`step ${step}${what}`}</th>`;
   });
   const rows = first.samples.map(({ prompt }, i) => {
-    const cells = columns.map((column) => html`<td>${answers(column.samples[i], prompt)}</td>`);
+    const first = answersTo(columns[0]?.samples[i], prompt);
+    const last = answersTo(columns.at(-1)?.samples[i], prompt);
+    const cells = columns.map((column, at) => {
+      const own = answersTo(column.samples[i], prompt);
+      const against = { texts: at === 0 ? last : first, isLater: at > 0 };
+      return html`<td>${answersCell(own, columns.length > 1 ? against : null)}</td>`;
+    });
     const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th>`;
     return html`<tbody><tr>${asked}</tr><tr>${cells}</tr></tbody>`;
   });
@@ -46,17 +53,75 @@ export function answersHtml(
 }
 
 /** The answers of one evaluation; a file that was changed by hand may lack the prompt. */
-function answers(sample: EvaluationRecord["samples"][number] | undefined, prompt: string): Html {
-  if (sample === undefined || sample.prompt !== prompt) return html`–`;
-  const [first, ...others] = sample.answers.map(answerHtml);
-  if (others.length === 0) return first ?? html`–`;
-  return html`${first ?? null}<details><summary>${others.length} more</summary>${others}</details>`;
+function answersTo(
+  sample: EvaluationRecord["samples"][number] | undefined,
+  prompt: string,
+): readonly RecordedAnswer[] {
+  return sample?.prompt === prompt ? sample.answers : [];
 }
 
-function answerHtml({ text, ended, reward }: RecordedAnswer): Html {
+/** What an answer is compared with: the answer of the same number, of the start, or of the end. */
+interface Against {
+  texts: readonly RecordedAnswer[];
+  isLater: boolean;
+}
+
+function answersCell(answers: readonly RecordedAnswer[], against: Against | null): Html {
+  const [first, ...others] = answers.map((answer, i) => {
+    const other = against?.texts[i]?.text;
+    const marked = other === undefined ? null : { other, isLater: against?.isLater === true };
+    return answerHtml(answer, marked);
+  });
+  if (first === undefined) return html`–`;
+  if (others.length === 0) return first;
+  return html`${first}<details><summary>${others.length} more</summary>${others}</details>`;
+}
+
+/** An answer with what the other lacks marked: in the earlier one as taken out, in the later one as put in. */
+export function answerHtml(
+  { text, ended, reward }: RecordedAnswer,
+  marked: { other: string; isLater: boolean } | null,
+): Html {
   const given = reward === undefined ? [] : [reward === null ? "no reward" : `reward ${cellText(reward)}`];
   const said = [...given, ...(ended ? [] : ["cut at the length limit"])];
   const tag = said.length === 0 ? html`` : html`<span class="tag">${said.join(", ")}</span>`;
   if (text === "") return html`<span class="tag">empty</span>${tag}`;
-  return html`<div class="answer">${shownText(text, longestText)}</div>${tag}`;
+  return html`<div class="answer">${markedText(shownText(text, longestText), marked)}</div>${tag}`;
+}
+
+function markedText(text: string, marked: { other: string; isLater: boolean } | null): Html {
+  const pieces = marked === null ? null : wordsAgainst(text, shownText(marked.other, longestText));
+  if (pieces === null) return html`${text}`;
+  const parts = pieces.map(({ text: piece, isOwn }) => {
+    if (!isOwn || piece.trim() === "") return html`${piece}`.text;
+    return (marked?.isLater === true ? html`<ins>${piece}</ins>` : html`<del>${piece}</del>`).text;
+  });
+  return new Html(parts.join(""));
+}
+
+/** One prompt, and what several models answered to it. */
+export interface AnswersOfModels {
+  prompt: string;
+  /** In the order of the columns; null where a model was not asked. */
+  answers: readonly (RecordedAnswer | null)[];
+}
+
+/**
+ * What several models answered, a column each; words that the first column's answer lacks are marked in the others.
+ *
+ * @param names - of the columns
+ */
+export function modelAnswersHtml(names: readonly string[], asked: readonly AnswersOfModels[]): Html {
+  if (asked.length === 0) return html``;
+  const head = names.map((name) => html`<th scope="col">${name}</th>`);
+  const bodies = asked.map(({ prompt, answers }) => {
+    const first = answers[0]?.text;
+    const cells = answers.map((answer, i) => {
+      if (answer === null) return html`<td>–</td>`;
+      const marked = i === 0 || first === undefined ? null : { other: first, isLater: true };
+      return html`<td>${answerHtml(answer, marked)}</td>`;
+    });
+    return html`<tbody><tr><th colspan="${names.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th></tr><tr>${cells}</tr></tbody>`;
+  });
+  return html`<div class="scroll"><table class="answers"><thead><tr>${head}</tr></thead>${bodies}</table></div>`;
 }

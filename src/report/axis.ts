@@ -87,7 +87,7 @@ export const chartWidth = 440;
 export interface Figure {
   title: string;
   unit?: string | undefined;
-  /** A sentence under the title. */
+  /** Sentences under the picture. */
   note?: string | undefined;
   legend?: Html | undefined;
   /** The picture in words. */
@@ -96,14 +96,15 @@ export interface Figure {
   isLarge?: boolean;
 }
 
-/** A chart with its title, as inline SVG. */
+/** A chart with its title, as inline SVG. Its four parts stand in rows that it shares with the figures beside it. */
 export function figureHtml(figure: Figure, chart: Html | readonly Html[]): Html {
   const { title, unit = "", note, legend = html``, label, height, isLarge = false } = figure;
   return html`<figure${isLarge ? html` class="large"` : html``}>
-<figcaption>${title}${unit === "" ? html`` : html` <small>${unit}</small>`}</figcaption>${note === undefined ? html`` : html`<p>${note}</p>`}
-${legend}
+<figcaption>${title}${unit === "" ? html`` : html` <small>${unit}</small>`}</figcaption>
+<div>${legend}</div>
 <svg class="chart" viewBox="0 0 ${chartWidth} ${height}" role="img" aria-label="${label}">
 ${chart}
 </svg>
+<p>${note ?? ""}</p>
 </figure>`;
 }

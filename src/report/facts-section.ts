@@ -1,6 +1,8 @@
 /** The sections of a report on the export and on the data check, from their files in the run. */
 import { formatNumber } from "../base/number-text.ts";
+import type { LengthBias, TokenStatistics } from "../data/statistics.ts";
 import { factsHtml, type Html, html, type ReportTable, tableHtml } from "./html.ts";
+import type { ShortenPaths } from "./shared-text.ts";
 
 /** `export.json`: what was written, and how far its log-probs are from the trained model's. */
 interface Exported {
@@ -13,7 +15,7 @@ interface Exported {
 }
 
 /** What of `preflight.json` is shown. */
-interface Checked {
+export interface Checked {
   findings: {
     severity: string;
     code: string;
@@ -23,21 +25,21 @@ interface Checked {
     remedy: string;
   }[];
   counts: Record<string, unknown>;
+  train?: Lengths;
+  evaluation?: Lengths | null;
+  lengthBias?: LengthBias | null;
 }
 
-/** The export's section; nothing where there is none. */
-export function exportSection(value: unknown): Html {
+type Lengths = Pick<TokenStatistics, "prompt" | "chosen" | "rejected">;
+
+/** The export's section: a sentence for each part; nothing where there is none. */
+export function exportSection(value: unknown, shorten: ShortenPaths): Html {
   if (!Array.isArray(value) || value.length === 0) return html``;
-  const rows = (value as Exported[]).map(({ kind, path, dtype, tokens, maxDifference, tolerance }) => [
-    kind,
-    path,
-    dtype,
-    tokens,
-    maxDifference,
-    tolerance,
-  ]);
-  const columns = ["what", "path", "type", "tokens scored again", "largest difference, nats", "accepted"];
-  return html`<section><h2>Export</h2>${tableHtml({ columns, rows })}</section>`;
+  const said = (value as Exported[]).map(({ kind, path, dtype, tokens, maxDifference, tolerance }) => {
+    const place = path.split(/[\\/]/).at(-1) ?? path;
+    return html`<p>${shorten(place)}/: the ${kind} in ${dtype}. ${tokens} tokens were scored again with the exported files: the largest difference to the trained model is ${formatNumber(maxDifference)} nats, ${formatNumber(tolerance)} are allowed.</p>`;
+  });
+  return html`<section><h2>Export</h2>${said}</section>`;
 }
 
 /** Words for the counts of a data check, in their order. */
@@ -51,16 +53,46 @@ const countNames: Readonly<Record<string, string>> = {
   endsLost: "ends of turn lost",
 };
 
-/** The data check's section: counts, and findings with their rows and remedies; nothing where there was none. */
-export function dataCheckSection(value: unknown): Html {
-  const { findings, counts } = (value ?? {}) as Partial<Checked>;
+/** The data check's section: counts, lengths, and findings with their rows and remedies; nothing where there was none. */
+export function dataCheckSection(value: unknown, shorten: ShortenPaths): Html {
+  const checked = (value ?? {}) as Partial<Checked>;
+  const { findings, counts } = checked;
   if (!Array.isArray(findings) || counts === undefined) {
-    const table = factsHtml(value);
+    const table = factsHtml(value, shorten);
     return table === null ? html`` : html`<section><h2>Data check</h2>${table}</section>`;
   }
   const found =
-    findings.length === 0 ? html`<p>Nothing was found wrong.</p>` : tableHtml(findingsTable(findings));
-  return html`<section><h2>Data check</h2>${tableHtml(countsTable(counts))}${found}</section>`;
+    findings.length === 0 ? html`<p>Nothing was found wrong.</p>` : tableHtml(findingsTable(findings, shorten));
+  const bias = lengthSentence(checked.lengthBias ?? null);
+  return html`<section><h2>Data check</h2>${bias === null ? html`` : html`<p>${bias}</p>`}
+<div class="pairs">${tableHtml(countsTable(counts))}${lengthsHtml(checked)}</div>${found}</section>`;
+}
+
+/** What length alone tells of the pairs, in words; null where no row is a pair. */
+export function lengthSentence(bias: LengthBias | null): string | null {
+  if (bias === null) return null;
+  const { predictor, heldOutAccuracy: accuracy, measuredPairs: pairs, isOnEvaluation } = bias;
+  const where = isOnEvaluation ? "held-out" : "training";
+  return `Choosing the ${predictor} answer is right for ${(100 * accuracy).toFixed(1)} % of the ${pairs.toLocaleString("en-US")} ${where} pairs: an accuracy says something only above that.`;
+}
+
+/** The length-only accuracy that a data check measured; null where it measured none. */
+export function lengthOnly(value: unknown): LengthBias | null {
+  const bias = (value as Partial<Checked> | null)?.lengthBias;
+  return typeof bias?.heldOutAccuracy === "number" ? bias : null;
+}
+
+function lengthsHtml({ train, evaluation }: Partial<Checked>): Html {
+  const splits = [["train", train] as const, ["held out", evaluation] as const];
+  const rows = splits.flatMap(([split, lengths]) =>
+    (["prompt", "chosen", "rejected"] as const).flatMap((part) => {
+      const found = lengths?.[part];
+      if (typeof found?.mean !== "number" || found.max === 0) return [];
+      return [[`${part}, ${split}`, found.min, Number(found.mean.toFixed(1)), found.p95, found.max]];
+    }),
+  );
+  const columns = ["tokens", "least", "mean", "95 of 100 up to", "most"];
+  return rows.length === 0 ? html`` : tableHtml({ columns, rows });
 }
 
 function countsTable(counts: Checked["counts"]): ReportTable {
@@ -76,13 +108,13 @@ function countsTable(counts: Checked["counts"]): ReportTable {
   return { columns: ["rows", "count"], rows: [...named, ...left] };
 }
 
-function findingsTable(findings: Checked["findings"]): ReportTable {
+function findingsTable(findings: Checked["findings"], shorten: ShortenPaths): ReportTable {
   const rows = findings.map(({ severity, code, count, rows: places, message, remedy }) => [
     severity,
-    `${message} (${code})`,
+    `${shorten(message)} (${code})`,
     count,
-    `${places.join(", ")}${count > places.length && places.length > 0 ? ", …" : ""}`,
-    remedy,
+    `${places.map(shorten).join(", ")}${count > places.length && places.length > 0 ? ", …" : ""}`,
+    shorten(remedy),
   ]);
   return { columns: ["", "what was found", "rows", "where", "what to do"], rows };
 }

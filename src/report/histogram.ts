@@ -6,8 +6,8 @@ import { chartWidth, figureHtml, round } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 import { legend } from "./line-chart.ts";
 
-const HEIGHT = 300;
-const PLOT = { left: 58, right: chartWidth - 12, top: 12, bottom: HEIGHT - 36 };
+const HEIGHT = 236;
+const PLOT = { left: 58, right: chartWidth - 12, top: 10, bottom: HEIGHT - 36 };
 
 /** Shares below this are drawn on the bottom line. */
 const leastShare = 1e-4;

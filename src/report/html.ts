@@ -34,7 +34,7 @@ function partText(part: HtmlPart): string {
 }
 
 /** A value of a table. */
-export type Cell = string | number | null;
+export type Cell = string | number | Html | null;
 
 /** A table: the first cell of each row heads it. */
 export interface ReportTable {
@@ -52,8 +52,8 @@ export function tableHtml(table: ReportTable): Html {
   const body = table.rows.map((row) => {
     const cells = row.map((cell, i) =>
       i === 0
-        ? html`<th scope="row">${breakable(cellText(cell))}</th>`
-        : html`<td${classOf(i)}>${cellText(cell)}</td>`,
+        ? html`<th scope="row">${cell instanceof Html ? cell : breakable(cellText(cell))}</th>`
+        : html`<td${classOf(i)}>${cell instanceof Html ? cell : cellText(cell)}</td>`,
     );
     return html`<tr>${cells}</tr>`;
   });
@@ -74,6 +74,7 @@ function columnClass(cells: readonly Cell[]): string {
 }
 
 function isNumeric(cell: Cell): boolean {
+  if (cell instanceof Html) return false;
   return (
     cell === null ||
     typeof cell === "number" ||
@@ -87,25 +88,30 @@ function breakable(name: string): Html {
 }
 
 /** A value as tables show it. */
-export function cellText(cell: Cell): string {
+export function cellText(cell: Exclude<Cell, Html>): string {
   if (cell === null) return "–";
   return typeof cell === "number" ? formatNumber(cell).replace("-", "−") : cell;
 }
 
-/** Any value of a JSON file as a table of key and value, nested keys joined by dots; null when there is nothing. */
-export function factsHtml(value: unknown): Html | null {
+/**
+ * Any value of a JSON file as a table of key and value, nested keys joined by dots; null when there is nothing.
+ *
+ * @param shown - what of a text is shown
+ */
+export function factsHtml(value: unknown, shown: (text: string) => string): Html | null {
   const rows = facts(value, "").map(
-    ([key, cell]) => html`<tr><th scope="row">${breakable(key)}</th><td>${cellText(cell)}</td></tr>`,
+    ([key, cell]) =>
+      html`<tr><th scope="row">${breakable(shown(key))}</th><td>${shown(cellText(cell))}</td></tr>`,
   );
   return rows.length === 0
     ? null
     : html`<div class="scroll facts"><table><tbody>${rows}</tbody></table></div>`;
 }
 
-function facts(value: unknown, path: string): [string, Cell][] {
+function facts(value: unknown, path: string): [string, Exclude<Cell, Html>][] {
   if (value === null || value === undefined) return [];
   if (typeof value !== "object")
-    return [[path, typeof value === "boolean" ? String(value) : (value as Cell)]];
+    return [[path, typeof value === "boolean" ? String(value) : (value as string | number)]];
   return Object.entries(value).flatMap(([key, part]) => facts(part, path === "" ? key : `${path}.${key}`));
 }
 

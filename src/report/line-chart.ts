@@ -24,8 +24,16 @@ export interface Chart {
   /** x is no count of steps: the axis need not begin at 0. */
   isOverValues?: boolean;
   series: readonly Series[];
-  /** A sentence under the title. */
+  /** Sentences under the picture. */
   note?: string;
+  /** Values that are marked by a line across the chart. */
+  marks?: readonly ChartMark[];
+}
+
+/** A value that curves are to be read against, such as chance. */
+export interface ChartMark {
+  value: number;
+  name: string;
 }
 
 const HEIGHT = 236;
@@ -50,7 +58,7 @@ export function chartHtml(chart: Chart): Html {
       label: summary(chart),
       height: HEIGHT,
     },
-    [...axes(chart, x, y), ...series.map((one) => seriesHtml(one, chart, x, y))],
+    [...axes(chart, x, y), ...marksHtml(chart, y), ...series.map((one) => seriesHtml(one, chart, x, y))],
   );
 }
 
@@ -69,13 +77,14 @@ function key(colour: string, style: string): Html {
   return html`<svg class="${colour}" viewBox="0 0 22 10" aria-hidden="true"><path class="${style}" d="M1 5H21"/></svg>`;
 }
 
-function summary({ title, unit, series }: Chart): string {
+function summary({ title, unit, series, marks = [] }: Chart): string {
   const parts = series.map(({ name, points, isEval }) => {
     const first = points[0]?.[1] ?? Number.NaN;
     const last = points.at(-1)?.[1] ?? Number.NaN;
     return `${isEval ? `${name}, held out,` : name} from ${formatNumber(first)} to ${formatNumber(last)}`;
   });
-  return `${title}${unit === "" ? "" : ` in ${unit}`}: ${parts.join("; ")}`;
+  const against = marks.map(({ name, value }) => `${name} ${formatNumber(value)}`);
+  return `${title}${unit === "" ? "" : ` in ${unit}`}: ${[...parts, ...against].join("; ")}`;
 }
 
 /** A scale over the finite values of one coordinate of all lines. */
@@ -84,6 +93,7 @@ function scaleFor(chart: Chart, coordinate: 0 | 1, range: readonly [number, numb
     ...points.map((point) => point[coordinate]),
     ...(coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high])),
   ]);
+  if (coordinate === 1) values.push(...(chart.marks ?? []).map(({ value }) => value));
   return scaleOf(axisOver(values, coordinate === 0 && chart.isOverValues !== true), range);
 }
 
@@ -101,6 +111,16 @@ function axes(chart: Chart, x: Scale, y: Scale): Html[] {
   const middle = round((PLOT.left + PLOT.right) / 2);
   const name = html`<text x="${middle}" y="${HEIGHT - 4}" text-anchor="middle">${chart.xLabel}</text>`;
   return [...rows, ...columns, name];
+}
+
+/** Lines at the marks with their names at the right. */
+function marksHtml({ marks = [], unit }: Chart, y: Scale): Html[] {
+  return marks.map(({ value, name }) => {
+    const at = y.at(value);
+    const title = html`<title>${name}: ${formatNumber(value)}${unit === "" ? "" : ` ${unit}`}</title>`;
+    const above = at - PLOT.top > 14 ? at - 4 : at + 13;
+    return html`<path class="mark" d="M${PLOT.left} ${at}H${PLOT.right}">${title}</path><text class="over" x="${PLOT.right - 4}" y="${above}" text-anchor="end">${name}</text>`;
+  });
 }
 
 function seriesHtml(series: Series, chart: Chart, x: Scale, y: Scale): Html {

@@ -1,115 +1,8 @@
-/** Which curves a report shows, and how they are taken from rows of metrics. */
+/** How the curves of a report are taken from rows of metrics. */
 import { metricInfo } from "../config/metric-names.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import type { Chart, Series } from "./line-chart.ts";
-
-/** A chart of a report: its title and the metrics on it. */
-export interface ChartPlan {
-  title: string;
-  /** [metric, name in the legend] */
-  lines: readonly (readonly [string, string])[];
-  note?: string;
-  /** Figures of sampled answers: there is one curve of each, not one of training and one of held-out rows. */
-  isSampled?: true;
-}
-
-const CHOSEN_AND_REJECTED = (key: string): [string, string][] => [
-  [`${key}/chosen`, "chosen"],
-  [`${key}/rejected`, "rejected"],
-];
-
-/** Change of the likelihoods since the start: the view in which displacement shows. */
-export const DISPLACEMENT_PLANS: readonly ChartPlan[] = [
-  {
-    title: "Log-likelihood since the start",
-    lines: [
-      ["logps/chosen_delta_init", "chosen"],
-      ["logps/rejected_delta_init", "rejected"],
-    ],
-    note: "Above 0: more likely than before training.",
-  },
-  { title: "Margin", lines: [["rewards/margins", "chosen − rejected"]] },
-  {
-    title: "How the pairs moved",
-    lines: [
-      ["displacement/frac_chosen_down", "chosen down"],
-      ["displacement/frac_both_down", "both down"],
-      ["displacement/frac_both_up", "both up"],
-    ],
-  },
-  { title: "Accuracy", lines: [["rewards/accuracies", "chosen above rejected"]] },
-];
-
-const SAMPLES: readonly ChartPlan[] = [
-  {
-    title: "Health of sampled answers",
-    lines: [
-      ["samples/ended_properly", "ended properly"],
-      ["samples/malformed", "malformed Markdown"],
-      ["samples/repetition", "repeated runs of four tokens"],
-    ],
-  },
-  {
-    title: "Distinct n-grams",
-    lines: [
-      ["samples/distinct_1", "1 token"],
-      ["samples/distinct_2", "2 tokens"],
-      ["samples/distinct_3", "3 tokens"],
-    ],
-  },
-  {
-    title: "Self-BLEU",
-    lines: [
-      ["samples/self_bleu", "answers to one prompt"],
-      ["samples/self_bleu_across", "answers to different prompts"],
-    ],
-    note: "100: all the same.",
-  },
-  { title: "Length of sampled answers", lines: [["samples/length", "mean"]] },
-  { title: "Entropy at sampled answers", lines: [["samples/entropy", "next token"]] },
-];
-
-/** The answers that the collapse watch samples. */
-export const SAMPLE_PLANS: readonly ChartPlan[] = SAMPLES.map((plan) => ({ ...plan, isSampled: true }));
-
-/** The other curves. */
-export const TRAINING_PLANS: readonly ChartPlan[] = [
-  { title: "Loss", lines: [["loss", "loss"]] },
-  { title: "Rewards", lines: CHOSEN_AND_REJECTED("rewards") },
-  { title: "Accuracy of rewards", lines: [["accuracy", "chosen above rejected"]] },
-  { title: "Margin of rewards", lines: [["margin", "chosen − rejected"]] },
-  {
-    title: "Reward",
-    lines: [
-      ["min_reward", "smallest"],
-      ["mean_reward", "mean"],
-      ["max_reward", "greatest"],
-    ],
-  },
-  {
-    title: "Terms of the loss",
-    lines: [
-      ["slime/anchor_loss", "anchor"],
-      ["slime/margin_loss", "margin"],
-      ["slime/rejected_penalty", "stabiliser"],
-    ],
-  },
-  {
-    title: "Where the pairs are",
-    lines: [
-      ["slime/frac_hard_satisfied", "beyond the hard margin"],
-      ["slime/frac_soft_zone", "between soft and hard"],
-      ["slime/frac_rejected_tokens_penalised", "rejected tokens held back"],
-    ],
-  },
-  { title: "Likelihood term", lines: [["nll_loss", "nll"]] },
-  { title: "Gradient norm", lines: [["grad_norm", "before clipping"]] },
-  { title: "Learning rate", lines: [["learning_rate", "learning rate"]] },
-  { title: "Answer length", lines: CHOSEN_AND_REJECTED("lengths") },
-  { title: "Token accuracy", lines: [["mean_token_accuracy", "chosen answers"]] },
-  { title: "Entropy", lines: [["entropy", "answers"]] },
-  { title: "Throughput", lines: [["tokens_per_second", "tokens per second"]] },
-];
+import type { ChartPlan } from "./chart-plans.ts";
+import type { Chart, ChartMark, Series } from "./line-chart.ts";
 
 /** A run's rows under its name. */
 export interface NamedRows {
@@ -117,36 +10,45 @@ export interface NamedRows {
   rows: readonly MetricRow[];
 }
 
-/** The charts of one run that have data; evaluation figures lie over the training curve. */
-export function runCharts(plans: readonly ChartPlan[], rows: readonly MetricRow[]): Chart[] {
-  return plans.flatMap((plan) =>
-    chart(
-      plan,
-      plan.lines.flatMap(([key, name], i) => seriesOf(rows, key, name, i + 1)),
-      plan.lines[0]?.[0] ?? "",
-    ),
-  );
+/**
+ * The charts of one run that have data; evaluation figures lie over the training curve.
+ *
+ * @param marks - what charts of accuracy are to be read against
+ */
+export function runCharts(
+  plans: readonly ChartPlan[],
+  rows: readonly MetricRow[],
+  marks: readonly ChartMark[] = [],
+): Chart[] {
+  return plans.flatMap((plan) => {
+    const series = plan.lines.flatMap(([key, name], i) => seriesOf(rows, key, name, i + 1));
+    return chartOf(plan, series, marks);
+  });
 }
 
-/** A chart per metric that has data, with a line per run. */
-export function comparisonCharts(plans: readonly ChartPlan[], runs: readonly NamedRows[]): Chart[] {
-  return plans.flatMap((plan) =>
-    plan.lines.flatMap(([key, name]) => {
-      const title = plan.lines.length === 1 ? plan.title : `${plan.title}: ${name}`;
-      const series = runs.flatMap((run, i) => seriesOf(run.rows, key, run.name, (i % 6) + 1));
-      return chart({ ...plan, title }, series, key);
-    }),
-  );
-}
-
-function chart(plan: ChartPlan, series: readonly Series[], key: string): Chart[] {
+/** The chart of a plan with these curves; none where there are no curves. */
+export function chartOf(plan: ChartPlan, series: readonly Series[], marks: readonly ChartMark[]): Chart[] {
   if (series.length === 0) return [];
+  const key = plan.lines[0]?.[0] ?? "";
   const drawn = plan.isSampled === true ? series.map((one) => ({ ...one, isEval: false })) : series;
-  const base = { title: plan.title, unit: metricInfo(key)?.unit ?? "", xLabel: "step", series: drawn };
-  return [plan.note === undefined ? base : { ...base, note: plan.note }];
+  const unit = plan.unit ?? metricInfo(key)?.unit ?? "";
+  const scaled = unit === "bytes" ? inGiB(drawn) : { unit, series: drawn };
+  return [
+    {
+      ...{ title: plan.title, xLabel: "step", ...scaled },
+      ...(plan.note === undefined ? {} : { note: plan.note }),
+      ...(plan.isAccuracy === true ? { marks } : {}),
+    },
+  ];
 }
 
-function seriesOf(rows: readonly MetricRow[], key: string, name: string, colour: number): Series[] {
+function inGiB(series: readonly Series[]): Pick<Chart, "unit" | "series"> {
+  const points = (one: Series): Series["points"] => one.points.map(([x, bytes]) => [x, bytes / 2 ** 30]);
+  return { unit: "GiB", series: series.map((one) => ({ ...one, points: points(one) })) };
+}
+
+/** The curves of a metric in these rows: of training, and of held-out rows. */
+export function seriesOf(rows: readonly MetricRow[], key: string, name: string, colour: number): Series[] {
   const train = pointsOf(rows, key);
   const held = pointsOf(rows, `eval_${key}`);
   const lines: Series[] = [];
@@ -169,7 +71,11 @@ export function pointsOf(rows: readonly MetricRow[], key: string): [number, numb
  * difference between two training windows would compare different answers.
  */
 export function withDisplacement(rows: readonly MetricRow[]): MetricRow[] {
-  return ["chosen", "rejected"].reduce<MetricRow[]>(fillDelta, [...rows]);
+  return ["chosen", "rejected"].reduce<MetricRow[]>(fillDelta, [...rows]).map((row) => {
+    const [chosen, rejected] = [row["eval_logps/chosen_delta_init"], row["eval_logps/rejected_delta_init"]];
+    if (typeof chosen !== "number" || typeof rejected !== "number") return row;
+    return { ...row, "eval_logps/margin_delta_init": chosen - rejected };
+  });
 }
 
 function fillDelta(rows: MetricRow[], side: string): MetricRow[] {

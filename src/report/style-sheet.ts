@@ -25,10 +25,11 @@ p { margin:0 0 12px; max-width:76ch; overflow-wrap:anywhere; }
 .charts { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap:14px; }
 figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px; padding:12px 12px 8px; min-width:0;
   display:flex; flex-direction:column; }
+.charts > figure { display:grid; grid-row:span 4; grid-template-rows:subgrid; row-gap:0; align-items:start; }
 @media (min-width:800px) { figure.large { grid-column:span 2; } }
 figcaption { font-weight:600; font-size:.95rem; }
 figcaption small { font-weight:400; color:var(--soft); font-size:.82rem; }
-figure p { font-size:.82rem; color:var(--soft); margin:2px 0 0; }
+figure p { font-size:.82rem; color:var(--soft); margin:4px 0 0; } figure p:empty { margin:0; }
 .legend { display:flex; flex-wrap:wrap; gap:2px 14px; margin:6px 0 2px; padding:0; list-style:none; font-size:.82rem; color:var(--soft); }
 .legend svg { width:22px; height:10px; vertical-align:middle; margin-right:5px; }
 svg.chart { display:block; margin-top:6px; width:100%; height:auto; overflow:visible; }
@@ -36,7 +37,8 @@ svg text { fill:var(--soft); font:11px system-ui, -apple-system, "Segoe UI", Rob
 svg .grid { stroke:var(--grid); stroke-width:1; }
 svg .zero { stroke:var(--soft); stroke-width:1; stroke-dasharray:2 3; }
 svg .mark { stroke:var(--note-line); stroke-width:1.5; stroke-dasharray:3 3; }
-svg .point { fill:var(--c1); fill-opacity:.6; }
+svg .point { fill:var(--c1); fill-opacity:.6; } svg .point.beyond { fill:none; stroke:var(--c1); stroke-width:1.6; }
+svg .point:hover { fill:var(--c2); fill-opacity:1; }
 svg .held { fill:var(--note); } svg .over { stroke:var(--card); stroke-width:3; stroke-linejoin:round; paint-order:stroke; }
 svg .line { fill:none; stroke-width:2; stroke-linejoin:round; stroke-linecap:round; }
 svg .eval { stroke-dasharray:5 4; stroke-width:1.6; }
@@ -63,10 +65,20 @@ tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }
 .charts + .scroll, .scroll + .scroll, .tiles + .note { margin-top:14px; }
+.pairs { display:grid; grid-template-columns:repeat(auto-fit, minmax(min(100%, 350px), 1fr)); gap:14px; align-items:start; } .pairs + .scroll { margin-top:14px; }
+.pairs .scroll + .scroll { margin-top:0; }
 .answers { table-layout:fixed; } .answers th, .answers td { min-width:150px; } .answers tbody th { font-weight:500; background:var(--bg); }
 .answers td { border-top:0; } .answers td + td { border-left:1px solid var(--line); } .answers td details { margin:0; }
 .answers td summary { font-weight:400; font-size:.82rem; color:var(--soft); padding:4px 0 0; }
 .note ul { margin:4px 0 0; padding-left:20px; }
+.findings { list-style:none; margin:20px 0 0; padding:0; }
+.findings li { background:var(--card); border:1px solid var(--line); border-left:4px solid var(--soft); border-radius:6px; padding:9px 14px; margin:0 0 8px; overflow-wrap:anywhere; }
+.findings li.warning { border-left-color:var(--note-line); } .findings li.error { border-left-color:var(--bad); } .findings li.good { border-left-color:var(--good); }
+.findings p { margin:2px 0 0; max-width:none; color:var(--soft); font-size:.92rem; }
+.badge { display:inline-block; border:1px solid var(--note-line); border-radius:99px; padding:0 9px; margin-left:8px; font-size:.78rem; font-weight:500; vertical-align:middle; }
+ins, del { text-decoration:none; border-radius:3px; padding:0 1px; }
+ins { background:color-mix(in srgb, var(--c3) 24%, transparent); } del { background:color-mix(in srgb, var(--c2) 24%, transparent); }
+a { color:var(--c1); }
 .answer { white-space:pre-wrap; overflow-wrap:anywhere; unicode-bidi:isolate; margin:0; max-height:22em; overflow-y:auto;
   font:.84em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .tag { display:inline-block; margin-top:4px; color:var(--soft); font-size:.78rem; }
