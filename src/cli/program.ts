@@ -16,6 +16,7 @@ import { refuseOtherNames } from "./options.ts";
 import { pairwiseCommand } from "./pairwise-command.ts";
 import { addPlanCommand } from "./plan-command.ts";
 import { addReplayCommand } from "./replay-command.ts";
+import { addReportCommand } from "./report-command.ts";
 import { addSchemaCommand } from "./schema-command.ts";
 import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
@@ -41,6 +42,7 @@ export function program(): Command {
   addTrainCommand(preftune);
   addGenerateCommand(preftune);
   addScoreCommand(preftune);
+  addReportCommand(preftune);
   addReplayCommand(preftune);
   addMergeCommand(preftune);
   addExportCommand(preftune);

@@ -15,7 +15,7 @@ import { fastSize, fullSize, type ToySize } from "../toy/sizes.ts";
 import { jsonLines, makeData, type ToyData, tokenizerText } from "../toy/toy-data.ts";
 import { writeToyData } from "../toy/toy-files.ts";
 import { type QuickstartPaths, stages, takePlace } from "./place.ts";
-import { answerLines, legend, resultTable, writeQuickstartReport } from "./results.ts";
+import { answerLines, legend, type QuickstartText, resultTable, writeQuickstartReport } from "./results.ts";
 import type { StageResult, StageTask } from "./stage.ts";
 import { type MethodMetrics, metricsOf, sentences } from "./stage-metrics.ts";
 import { runInProcess } from "./stage-process.ts";
@@ -63,7 +63,10 @@ export async function quickstart({ output, seed, fast, out }: QuickstartOptions)
     const said = sentences(sft, others, data.evaluation.length);
     writeFileAtomic(paths.results, `${stringifyNumbers({ seed, fast, metrics })}\n`);
     writeAnswers(paths, results, data);
-    writeQuickstartReport(paths, metrics, { intro: introduction(data, fast), said });
+    writeQuickstartReport(paths, metrics, {
+      ...{ intro: introduction(data, fast), said },
+      asked: askedOf(results, data),
+    });
     const seconds = (performance.now() - began) / 1000;
     out.write(
       `\n${resultTable(metrics)}\n\n${legend.join("\n")}\n\n${said.join("\n")}\n\n${firstAnswers(results, data)}\n\n`,
@@ -141,6 +144,21 @@ function writeAnswers(
     }));
     writeFileAtomic(join(paths.run(at(stages, i)), "answers.jsonl"), jsonLines(rows));
   }
+}
+
+/** Questions whose answers the report shows. */
+const shownQuestions = 6;
+
+/** The first questions with what every stage answered first. */
+function askedOf(results: readonly StageResult[], { evaluation }: ToyData): QuickstartText["asked"] {
+  return evaluation.slice(0, shownQuestions).map((pair, i) => ({
+    question: pair.prompt[0]?.content ?? "",
+    right: pair.chosen[0]?.content ?? "",
+    answers: results.map(({ measurement }) => {
+      const answer = measurement.answers.find((one) => one.pair === i);
+      return { text: answer?.text ?? "", ended: answer?.stopId !== null };
+    }),
+  }));
 }
 
 function firstAnswers(results: readonly StageResult[], { evaluation }: ToyData): string {

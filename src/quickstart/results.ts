@@ -1,6 +1,7 @@
 /** What the quick start shows at its end: a table for the terminal, and a report with curves. */
 
-import { writeComparison } from "../report/run-report.ts";
+import { writeComparison } from "../report/comparison.ts";
+import type { RecordedAnswer } from "../runs/evaluation-records.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { QuickstartPaths } from "./place.ts";
 import { type MethodMetrics, percent } from "./stage-metrics.ts";
@@ -68,29 +69,38 @@ export const legend: readonly string[] = [
   "Time: of training, with loading and export. Memory: peak of the stage's process, libtorch included.",
 ];
 
-const ofCurves =
-  "Curves of loss, rewards and margin are each in the units of its objective: compare their courses only.";
+/** What the report says besides the runs and the metrics. */
+export interface QuickstartText {
+  intro: string;
+  said: readonly string[];
+  /** A question, its right answer, and each stage's first answer. */
+  asked: readonly { question: string; right: string; answers: readonly RecordedAnswer[] }[];
+}
 
 /** Writes the report over the preference stages. */
 export function writeQuickstartReport(
   paths: QuickstartPaths,
   metrics: readonly MethodMetrics[],
-  { intro, said }: { intro: string; said: readonly string[] },
+  { intro, said, asked }: QuickstartText,
 ): void {
-  const compared = metrics.filter(({ change }) => change !== null);
+  const compared = metrics.filter(({ change }) => change !== null).map(({ name }) => name);
+  const answers = asked.map(({ question, right, answers: given }) => ({
+    prompt: question,
+    answers: [{ text: right, ended: true }, ...given],
+  }));
   writeComparison(
-    compared.map(({ name }) => ({ name, dir: paths.run(name.toLowerCase()) })),
+    compared.map((name) => paths.run(name.toLowerCase())),
+    paths.report,
     {
       title: "Quick start: one SFT model, three preference objectives",
-      intro: [intro, ...said, [...legend, ofCurves].join(" ")].map((text) =>
-        text.replaceAll(" %", "\u00a0%"),
-      ),
+      names: compared,
+      more: [intro, ...said, ...legend].map((text) => text.replaceAll(" %", "\u00a0%")),
       table: {
         columns: columns.map(({ long }) => long),
         rows: metrics.map((one) => columns.map(({ cell }) => cell(one))),
       },
+      answers: { names: ["right answer", ...metrics.map(({ name }) => name)], asked: answers },
     },
-    paths.report,
   );
 }
 

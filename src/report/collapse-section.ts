@@ -1,7 +1,7 @@
 /** What a run's events say of its collapse watch. */
 
 import type { RunEvent } from "../runs/run-directory.ts";
-import { type Html, html } from "./html.ts";
+import type { Finding } from "./findings.ts";
 
 /** Alarms that are shown in full. */
 const shownAlarms = 5;
@@ -36,16 +36,17 @@ export function collapseStory(events: readonly RunEvent[]): CollapseStory {
   return story;
 }
 
-/** The alarms as a note; nothing where there were none. */
-export function collapseNote({ alarms, end }: CollapseStory): Html {
-  if (alarms.length === 0) return html``;
-  const lines = alarms
-    .slice(0, shownAlarms)
-    .map(({ step, breaches }) => html`<li>Step ${step}: ${breaches.join("; ")}.</li>`);
+/** The alarms as a finding; none where there were none. */
+export function collapseText({ alarms, end }: CollapseStory): Finding[] {
+  if (alarms.length === 0) return [];
+  const lines = alarms.slice(0, shownAlarms).map(({ step, breaches }) => `Step ${step}: ${breaches.join("; ")}.`);
   const more = alarms.length - lines.length;
-  const rest = more > 0 ? html`<li>And ${more} more evaluations.</li>` : html``;
-  return html`<div class="note bad"><b>${outcome(end)}</b><ul>${lines}${rest}</ul></div>`;
+  const rest = more > 0 ? [`And ${more} more evaluations.`] : [];
+  return [{ severity: "error", text: [outcome(end), ...lines, ...rest].join(" "), remedy }];
 }
+
+const remedy =
+  "Read the answers below, lower learning_rate or the steps; docs/collapse.md has the thresholds and watch_action, which can restore a checkpoint from before.";
 
 function outcome(end: CollapseStory["end"]): string {
   if (end === null) return "The collapse watch raised an alarm.";

@@ -1,9 +1,9 @@
 /** Likelihood displacement in words: a margin won by both answers falling, with how sure that is. */
 
-import { formatNumber } from "../base/number-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { pointsOf } from "./metric-series.ts";
+import { signed } from "./signed.ts";
 
 /** Mean of some values with its 95 % interval. */
 export interface MeanInterval {
@@ -27,10 +27,6 @@ export function meanInterval(values: readonly number[]): MeanInterval {
   const point = z + (z ** 3 + z) / (4 * degrees) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * degrees ** 2);
   const half = point * Math.sqrt(variance / count);
   return { mean, low: mean - half, high: mean + half };
-}
-
-function signed(value: number): string {
-  return `${value > 0 ? "+" : ""}${formatNumber(Number(value.toFixed(3)))}`.replace("-", "−");
 }
 
 /** The margin's change over the held-out pairs of the last evaluation that kept them; "" with fewer than two. */

@@ -30,7 +30,7 @@ export interface Checked {
   lengthBias?: LengthBias | null;
 }
 
-type Lengths = Pick<TokenStatistics, "prompt" | "chosen" | "rejected">;
+type Lengths = Pick<TokenStatistics, "rows" | "prompt" | "chosen" | "rejected">;
 
 /** The export's section: a sentence for each part; nothing where there is none. */
 export function exportSection(value: unknown, shorten: ShortenPaths): Html {
@@ -74,6 +74,11 @@ export function lengthSentence(bias: LengthBias | null): string | null {
   const { predictor, heldOutAccuracy: accuracy, measuredPairs: pairs, isOnEvaluation } = bias;
   const where = isOnEvaluation ? "held-out" : "training";
   return `Choosing the ${predictor} answer is right for ${(100 * accuracy).toFixed(1)} % of the ${pairs.toLocaleString("en-US")} ${where} pairs: an accuracy says something only above that.`;
+}
+
+/** What a data check found of each split; null where there was none. */
+export function dataOf(value: unknown): Pick<Checked, "train" | "evaluation"> | null {
+  return (value as Checked | null)?.counts === undefined ? null : (value as Checked);
 }
 
 /** The length-only accuracy that a data check measured; null where it measured none. */

@@ -68,7 +68,7 @@ const longText = 40;
 function columnClass(cells: readonly Cell[]): string {
   if (cells.every(isNumeric)) return "number";
   const isInterval = (cell: Cell): boolean =>
-    typeof cell === "string" && /^[-+−]?[\d.]+ \[.*\]$|^–$/.test(cell);
+    typeof cell === "string" && /^[-+−]?[\d.]+( %)? \[.*\]$|^–$/.test(cell);
   if (cells.every(isInterval)) return "interval";
   return cells.some((cell) => typeof cell === "string" && cell.length > longText) ? "long" : "";
 }

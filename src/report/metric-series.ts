@@ -4,12 +4,6 @@ import type { MetricRow } from "../runs/metrics.ts";
 import type { ChartPlan } from "./chart-plans.ts";
 import type { Chart, ChartMark, Series } from "./line-chart.ts";
 
-/** A run's rows under its name. */
-export interface NamedRows {
-  name: string;
-  rows: readonly MetricRow[];
-}
-
 /**
  * The charts of one run that have data; evaluation figures lie over the training curve.
  *

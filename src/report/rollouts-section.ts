@@ -4,8 +4,9 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
 import { cellText, type Html, html, shownText } from "./html.ts";
+import type { ChartPlan } from "./chart-plans.ts";
 import { chartHtml } from "./line-chart.ts";
-import { type ChartPlan, pointsOf, runCharts } from "./metric-series.ts";
+import { pointsOf, runCharts } from "./metric-series.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
 
 /** Rollouts of training of which completions are shown, and prompts of each. */
@@ -110,7 +111,8 @@ function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
   ];
 }
 
-const COST_PLANS: readonly ChartPlan[] = [
+/** What the reward cost. */
+export const COST_PLANS: readonly ChartPlan[] = [
   { title: "KL to the start", lines: [["kl_init", "per completion"]] },
   {
     title: "Good completions since the start",

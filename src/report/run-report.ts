@@ -1,165 +1,178 @@
-/** Reports: one HTML file per run, or one that compares several, readable without network, scripts or preftune. */
-import { basename, resolve } from "node:path";
+/** The report of a run: one HTML file, readable without network, scripts or preftune, at any time of the run. */
 import { writeFileAtomic } from "../base/files.ts";
-import { formatNumber } from "../base/number-text.ts";
+import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { flatConfig } from "../config/keys.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
-import type { ConfigKey, RunConfig } from "../config/run-config.ts";
-import type { MetricRow } from "../runs/metrics.ts";
+import type { ConfigKey } from "../config/run-config.ts";
+import { methodOf } from "../methods/index.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
+import { stateOf } from "../runs/run-state.ts";
 import { answersHtml } from "./answers-section.ts";
-import { type CollapseStory, collapseNote, collapseStory } from "./collapse-section.ts";
-import { displacementNote } from "./displacement-section.ts";
-import { dataCheckSection, exportSection } from "./facts-section.ts";
-import { factsHtml, type Html, html, pageHtml, type ReportTable, tableHtml, tileHtml } from "./html.ts";
-import { chartHtml } from "./line-chart.ts";
 import {
-  comparisonCharts,
-  DISPLACEMENT_PLANS,
-  type NamedRows,
-  pointsOf,
-  runCharts,
+  type ChartPlan,
+  MACHINE_PLANS,
+  OUTCOME_PLANS,
+  otherPlans,
   SAMPLE_PLANS,
-  TRAINING_PLANS,
-  withDisplacement,
-} from "./metric-series.ts";
-import { pairFigures } from "./pairs-section.ts";
-import {
-  COMPLETION_PLANS,
-  POLICY_PLANS,
-  rewardSection,
-  shownSteps,
-  trainedOnHtml,
-} from "./rollouts-section.ts";
+  trainingPlans,
+} from "./chart-plans.ts";
+import { collapseStory } from "./collapse-section.ts";
+import { dataCheckSection, exportSection, lengthOnly } from "./facts-section.ts";
+import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
+import { factsHtml, type Html, html, pageHtml, tableHtml, tileHtml } from "./html.ts";
+import { type ChartMark, chartHtml } from "./line-chart.ts";
+import { pointsOf, runCharts, withDisplacement } from "./metric-series.ts";
+import { fallenPairs, pairFigures } from "./pairs-section.ts";
+import { COMPLETION_PLANS, POLICY_PLANS, rewardSection, shownSteps, trainedOnHtml } from "./rollouts-section.ts";
+import { pathShortener, type ShortenPaths } from "./shared-text.ts";
+import { percent, signed } from "./signed.ts";
+import { nameOf, stateText } from "./state-text.ts";
 
 /**
- * Writes `report.html` into a run directory.
+ * Writes `report.html` into a run directory, whatever the run is at.
  *
+ * @param path - where to write it instead
  * @returns the report's path
  * @throws {ConfigError} when `runDir` is no run
  */
-export function writeReport(runDir: string): string {
+export function writeReport(runDir: string, path: string | null = null): string {
   const run = openRun(runDir);
-  writeFileAtomic(run.paths.report, reportHtml(run));
-  return run.paths.report;
+  const file = path ?? run.paths.report;
+  writeFileAtomic(file, reportHtml(run));
+  return file;
+}
+
+/** A run with what its report says of it. */
+export function reportedRun(run: RunView, shorten: ShortenPaths = pathShortener([run])): ReportedRun {
+  return {
+    run,
+    rows: withDisplacement(run.metrics),
+    state: stateOf(run.paths, run.events),
+    story: collapseStory(run.events),
+    shorten,
+  };
 }
 
 /** The report of a run as a page. */
 function reportHtml(run: RunView): string {
-  const title = run.config.run_name ?? basename(resolve(run.paths.dir));
-  const rows = withDisplacement(run.metrics);
-  const story = collapseStory(run.events);
+  const reported = reportedRun(run);
+  const { shorten } = reported;
+  const title = nameOf(run);
   return pageHtml(`${title} · preftune`, [
-    header(title, run),
-    tiles(run.config, rows),
-    collapseNote(story),
-    ...(isOnPolicy(run.config) ? onPolicySections(run, story, rows) : rowSections(run, story, rows)),
-    factSection("Best checkpoint", bestCheckpoint(run, story)),
-    exportSection(run.exported),
-    dataCheckSection(run.preflight),
-    configSection(run),
-    factSection("Fingerprints", run.fingerprints),
-    eventSection(run),
-    html`<footer>Made by preftune from the files of ${basename(resolve(run.paths.dir))}.</footer>`,
+    header(title, reported),
+    findingsHtml(findingsOf(reported)),
+    tiles(reported),
+    ...(isOnPolicy(run.config) ? onPolicySections(reported) : rowSections(reported)),
+    chartSection("Machine", MACHINE_PLANS, reported),
+    otherSection(reported),
+    bestSection(reported),
+    exportSection(run.exported, shorten),
+    dataCheckSection(run.preflight, shorten),
+    configSection(reported),
+    factSection("Fingerprints", run.fingerprints, reported),
+    eventSection(reported),
+    html`<footer>Made by preftune from the files of ${title}. What each panel means: docs/report.md.</footer>`,
   ]);
 }
 
+/** What curves of accuracy are to be read against. */
+export function lengthMarks({ preflight }: Pick<RunView, "preflight">): ChartMark[] {
+  const bias = lengthOnly(preflight);
+  return bias === null ? [] : [{ value: bias.heldOutAccuracy, name: `${bias.predictor} answer` }];
+}
+
+/** All plans of charts that a run's report has, but for those of its reward functions. */
+function plansOf({ run }: ReportedRun): { outcome: ChartPlan[]; training: ChartPlan[] } {
+  const { objective } = run.config.method;
+  const hasOneAnswer = methodOf(objective).over === "completions";
+  const outcome = OUTCOME_PLANS.map((plan) =>
+    hasOneAnswer ? { ...plan, title: plan.title.replace("Chosen answers", "Answers") } : plan,
+  );
+  return { outcome, training: trainingPlans([objective]) };
+}
+
 /** Of a run that trains on rows. */
-function rowSections(run: RunView, story: CollapseStory, rows: readonly MetricRow[]): Html[] {
+function rowSections(reported: ReportedRun): Html[] {
+  const { run, story, shorten } = reported;
+  const { outcome, training } = plansOf(reported);
   return [
-    chartSection("Does the chosen answer gain?", DISPLACEMENT_PLANS, rows, {
-      note: displacementNote(rows, run.evaluations),
-      more: pairFigures(run.evaluations, run.config),
+    chartSection("Does the chosen answer gain?", outcome, reported, {
+      more: pairFigures(run.evaluations, run.config, shorten),
+      below: fallenPairs(run.evaluations, shorten),
     }),
-    chartSection("What does the model answer?", SAMPLE_PLANS, rows, {
-      below: answersHtml(run.evaluations, story.end?.restored ?? null),
+    chartSection("What does the model answer?", SAMPLE_PLANS, reported, {
+      above: html`${answersHtml(run.evaluations, story.end?.restored ?? null)}${watchCost(reported)}`,
     }),
-    chartSection("Training", TRAINING_PLANS, rows, { note: nonFiniteNote(rows) }),
+    chartSection("Training", training, reported),
   ];
 }
 
 /** Of a run that trains on completions which it samples. */
-function onPolicySections(run: RunView, story: CollapseStory, rows: readonly MetricRow[]): Html[] {
+function onPolicySections(reported: ReportedRun): Html[] {
+  const { run, story, rows } = reported;
   const { evaluations } = run;
   const answers = answersHtml(evaluations, story.end?.restored ?? null, shownSteps(evaluations));
   const isShown = (title: string): boolean => COMPLETION_PLANS.every((plan) => plan.title !== title);
-  const plans = [...POLICY_PLANS, ...TRAINING_PLANS.filter(({ title }) => isShown(title))];
+  const plans = [...POLICY_PLANS, ...plansOf(reported).training.filter(({ title }) => isShown(title))];
   return [
     rewardSection(rows),
-    chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], rows, {
-      below: html`${answers}${trainedOnHtml(readRollouts(run.paths.rollouts))}`,
+    chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], reported, {
+      above: answers,
+      below: trainedOnHtml(readRollouts(run.paths.rollouts)),
     }),
-    chartSection("Training", plans, rows, { note: nonFiniteNote(rows) }),
+    chartSection("Training", plans, reported),
   ];
 }
 
-/** A run to compare: its directory, or its rows of metrics. */
-export interface ComparedRun {
-  name: string;
-  dir?: string;
-  metrics?: readonly MetricRow[];
+/** What sampling the answers took; nothing where none were sampled. */
+function watchCost({ rows, run }: ReportedRun): Html {
+  const total = (key: string): number => pointsOf(rows, key).reduce((sum, [, value]) => sum + value, 0);
+  const evaluations = pointsOf(rows, "eval_samples/seconds").length;
+  if (evaluations === 0) return html``;
+  const [seconds, whole] = [total("eval_samples/seconds"), total("eval_runtime")];
+  const { watch_rows, watch_samples, watch_max_new_tokens } = run.config;
+  const size = `Up to ${watch_rows} prompts × ${watch_samples}, ${watch_max_new_tokens} tokens at most, with the same random numbers each time.`;
+  return html`<p class="soft">${size} Sampling took ${formatDuration(seconds)} in ${evaluations} evaluations, ${percent(seconds / whole)} of their time. Marked: words that the first or the last answer lacks. watch_prompts says what is asked, or null to ask nothing.</p>`;
 }
 
-/** What a comparison says besides its curves. */
-export interface ComparisonText {
-  title: string;
-  /** Paragraphs above the table: what was run and how to read it. */
-  intro: readonly string[];
-  table: ReportTable;
+/** Metrics that have no chart elsewhere. */
+function otherSection(reported: ReportedRun): Html {
+  const { outcome, training } = plansOf(reported);
+  const shown = [...outcome, ...training, ...SAMPLE_PLANS, ...MACHINE_PLANS, ...COMPLETION_PLANS, ...POLICY_PLANS];
+  const drawnElsewhere = isOnPolicy(reported.run.config) ? ["reward", "gold", "kl_init"] : [];
+  const plans = otherPlans(shown).filter(({ title }) => !drawnElsewhere.includes(title));
+  const charts = runCharts(plans, reported.rows).map(chartHtml);
+  if (charts.length === 0) return html``;
+  return html`<details><summary>${charts.length} more metrics</summary><div class="charts">${charts}</div></details>`;
 }
 
-/**
- * Writes one report over several runs: a table and a curve of each run in every chart.
- *
- * @param path - the HTML file to write
- */
-export function writeComparison(runs: readonly ComparedRun[], text: ComparisonText, path: string): void {
-  const named: NamedRows[] = runs.map(({ name, dir, metrics }) => ({
-    name,
-    rows: withDisplacement(metrics ?? (dir === undefined ? [] : openRun(dir).metrics)),
-  }));
-  const plans = [...DISPLACEMENT_PLANS, ...SAMPLE_PLANS, ...TRAINING_PLANS];
-  const charts = comparisonCharts(plans, named).map(chartHtml);
-  const page = pageHtml(`${text.title} · preftune`, [
-    html`<h1>${text.title}</h1>`,
-    ...text.intro.map((paragraph) => html`<p>${paragraph}</p>`),
-    tableHtml(text.table),
-    html`<h2>Curves</h2><div class="charts">${charts}</div>`,
-  ]);
-  writeFileAtomic(path, page);
-}
-
-function header(title: string, { config, metrics, events }: RunView): Html {
-  const last = metrics.at(-1)?.global_step ?? 0;
+function header(title: string, reported: ReportedRun): Html {
+  const { run, shorten } = reported;
+  const { config } = run;
   const preset = "preset" in config.method ? ` (${config.method.preset})` : "";
   const how = config.use_peft ? `LoRA r ${config.lora_r}` : "full tuning";
-  const state = events.at(-1);
-  const status =
-    state === undefined
-      ? ""
-      : ` Last event: ${state.event}, ${state.time.slice(0, 16).replace("T", " ")} UTC.`;
+  const what = `${config.method.objective}${preset}, ${how}, ${shorten(config.model_name_or_path)}.`;
   return html`<h1>${title}</h1>
-<p class="soft">${config.method.objective}${preset}, ${how}, ${config.model_name_or_path}. ${last} steps.${status}</p>`;
+<p class="soft">${what} ${stateText(reported)}</p>`;
 }
 
-function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
+function tiles({ run, rows }: ReportedRun): Html {
+  const bias = lengthOnly(run.preflight);
+  const above = bias === null ? "" : `; the ${bias.predictor} answer alone: ${percent(bias.heldOutAccuracy)}`;
   const shown: [string, string, (value: number) => string][] = [
     ["eval_reward", "held-out reward", formatNumber],
     ["eval_gold", "held-out gold", formatNumber],
     ["reward", "training reward", formatNumber],
     ["eval_kl_init", "KL to the start, nats per completion", formatNumber],
+    ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", signed],
+    ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", signed],
+    ["eval_logps/accuracies", `held-out accuracy${above}`, percent],
+    ["eval_accuracy", `held-out accuracy${above}`, percent],
+    ["eval_displacement/frac_chosen_down", "chosen less likely in", percent],
     ["eval_loss", "held-out loss", formatNumber],
     ["loss", "training loss", formatNumber],
-    ["eval_rewards/accuracies", "held-out accuracy", percent],
-    ["rewards/accuracies", "training accuracy", percent],
-    ["eval_rewards/margins", "held-out margin", formatNumber],
-    ["eval_accuracy", "held-out accuracy", percent],
-    ["accuracy", "training accuracy", percent],
-    ["eval_margin", "held-out margin", formatNumber],
-    ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", thousandths],
-    ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", thousandths],
     ["peak_memory_bytes", "peak memory", (value) => `${(value / 2 ** 30).toFixed(2)} GiB`],
   ];
   const made = shown.flatMap(([key, caption, format]) => {
@@ -167,78 +180,58 @@ function tiles(config: RunConfig, rows: readonly MetricRow[]): Html {
     return last === undefined ? [] : [tileHtml(Number.isFinite(last) ? format(last) : String(last), caption)];
   });
   if (made.length === 0)
-    return html`<p class="note">No metrics yet (logged every ${config.logging_steps} steps).</p>`;
+    return html`<p class="note">No metrics yet (logged every ${run.config.logging_steps} steps).</p>`;
   return html`<div class="tiles">${made}</div>`;
-}
-
-function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
-}
-
-function thousandths(value: number): string {
-  return signed(Number(value.toFixed(3)));
-}
-
-function signed(value: number): string {
-  return `${value > 0 ? "+" : ""}${formatNumber(value)}`.replace("-", "−");
 }
 
 function chartSection(
   title: string,
-  plans: Parameters<typeof runCharts>[0],
-  rows: readonly MetricRow[],
-  { note = null, more = [], below = html`` }: SectionParts,
+  plans: readonly ChartPlan[],
+  { run, rows }: ReportedRun,
+  { more = [], above = html``, below = html`` }: SectionParts = {},
 ): Html {
-  const charts = [...runCharts(plans, rows).map(chartHtml), ...more];
-  if (charts.length === 0) return html``;
-  const intro = note === null ? html`` : html`<p class="note">${note}</p>`;
-  return html`<section><h2>${title}</h2>${intro}<div class="charts">${charts}</div>${below}</section>`;
+  const charts = [...runCharts(plans, rows, lengthMarks(run)).map(chartHtml), ...more];
+  if (charts.length === 0 && above.text === "") return html``;
+  const drawn = charts.length === 0 ? html`` : html`<div class="charts">${charts}</div>`;
+  return html`<section><h2>${title}</h2>${above}${drawn}${below}</section>`;
 }
 
 /** What a section has besides its curves. */
 interface SectionParts {
-  note?: string | null;
   /** Figures beside the curves. */
   more?: readonly Html[];
-  /** After the figures. */
+  above?: Html;
   below?: Html;
 }
 
-function nonFiniteNote(rows: readonly MetricRow[]): string | null {
-  const steps = rows.filter((row) =>
-    Object.values(row).some((v) => typeof v === "number" && !Number.isFinite(v)),
-  );
-  if (steps.length === 0) return null;
-  const named = steps.slice(0, 5).map((row) => row.global_step);
-  return `${steps.length === 1 ? "1 row holds" : `${steps.length} rows hold`} NaN or infinity (marked ×), at step ${named.join(", ")}${steps.length > 5 ? ", …" : ""}.`;
+function factSection(title: string, value: unknown, { shorten }: ReportedRun): Html {
+  const table = factsHtml(value, shorten);
+  return table === null ? html`` : html`<section><h2>${title}</h2><details><summary>What it was computed from</summary>${table}</details></section>`;
 }
 
-function factSection(title: string, value: unknown): Html {
-  const table = factsHtml(value);
-  return table === null ? html`` : html`<section><h2>${title}</h2>${table}</section>`;
-}
-
-/** The best evaluation after the start; one at which the watch saw a collapse is none. */
-function bestCheckpoint(
-  { config, metrics, checkpoints }: RunView,
-  { alarms }: CollapseStory,
-): Record<string, unknown> | null {
-  const { metric_for_best_model: metric, greater_is_better: greater } = config;
+/** Which evaluation after the start was the best, in words; one at which the watch saw a collapse is none. */
+function bestSection({ run, story: { alarms } }: ReportedRun): Html {
+  const { metric_for_best_model: metric, greater_is_better: greater } = run.config;
   const sign = greater ? -1 : 1;
   const collapsed = new Set(alarms.map(({ step }) => step));
-  const points = pointsOf(metrics, metric).filter(
+  const points = pointsOf(run.metrics, metric).filter(
     ([step, value]) => Number.isFinite(value) && step > 0 && !collapsed.has(step),
   );
   const best = points.toSorted((a, b) => sign * (a[1] - b[1]) || a[0] - b[0])[0];
-  if (best === undefined) return null;
+  if (best === undefined) return html``;
   const [step, value] = best;
-  const saved = checkpoints.some((checkpoint) => checkpoint.step === step);
-  return { step, [metric]: value, checkpoint: saved ? `checkpoint-${step}` : "none was kept of this step" };
+  const isLast = step === run.metrics.at(-1)?.global_step;
+  const saved = run.checkpoints.some((checkpoint) => checkpoint.step === step);
+  const kept = saved ? `checkpoint-${step} holds it.` : "No checkpoint of it was kept: load_best_model_at_end keeps one.";
+  const which = isLast ? "The last evaluation is the best one" : "An earlier evaluation is the best one";
+  return html`<section><h2>Best evaluation</h2><p>${which}: step ${step}, ${metric} ${formatNumber(value)}. ${isLast && !saved ? "" : kept}</p></section>`;
 }
 
-function configSection({ config, provenance }: RunView): Html {
+function configSection({ run: { config, provenance }, shorten }: ReportedRun): Html {
   const values = Object.entries(flatConfig(config)) as [ConfigKey, unknown][];
-  const rows = values.map(([key, value]) => [key, valueText(key, value), provenance[key] ?? ""] as const);
+  const rows = values.map(
+    ([key, value]) => [key, shorten(valueText(key, value)), shorten(provenance[key] ?? "")] as const,
+  );
   const columns = ["key", "value", "from"];
   const chosen = rows.filter(([, , from]) => from !== "default");
   return html`<section><h2>Configuration</h2>
@@ -246,15 +239,15 @@ ${tableHtml({ columns, rows: chosen })}
 <details><summary>All ${rows.length} values</summary>${tableHtml({ columns, rows })}</details></section>`;
 }
 
-function eventSection({ events }: RunView): Html {
+function eventSection({ run: { events }, shorten }: ReportedRun): Html {
   if (events.length === 0) return html``;
   const rows = events.map(({ time, event, ...details }) => [
-    time,
+    time.slice(0, 19).replace("T", " "),
     event,
     Object.entries(details)
-      .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`)
+      .map(([key, value]) => `${key} ${shorten(typeof value === "string" ? value : JSON.stringify(value))}`)
       .join(", "),
   ]);
   return html`<section><h2>Events</h2>
-<details><summary>${events.length} events</summary>${tableHtml({ columns: ["time", "event", "details"], rows })}</details></section>`;
+<details><summary>${events.length} events</summary>${tableHtml({ columns: ["time, UTC", "event", "details"], rows })}</details></section>`;
 }

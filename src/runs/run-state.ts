@@ -26,7 +26,7 @@ export function stateOf(paths: RunPaths, events: readonly RunEvent[]): RunState 
   const who = holder === null ? null : holder.name;
   if (holder?.state === "running" && !holder.isOwn) return { kind: "running", holder: who, message: "" };
   if (end !== undefined) {
-    const { message } = last ?? {};
+    const message = last?.["message"];
     return { kind: end, holder: null, message: typeof message === "string" ? message : "" };
   }
   if (holder === null) return { kind: "left", holder: null, message: "" };

@@ -1,0 +1,217 @@
+/** A report over several runs: the table first, then differences pair by pair, what differs in the runs, answers, curves. */
+import { existsSync } from "node:fs";
+import { dirname, relative } from "node:path";
+import { writeFileAtomic } from "../base/files.ts";
+import { formatDuration, formatNumber } from "../base/number-text.ts";
+import { openRun } from "../runs/run-directory.ts";
+import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
+import { comparisonCharts, type NamedRows } from "./comparison-charts.ts";
+import { dataOf, lengthOnly, lengthSentence } from "./facts-section.ts";
+import { type Finding, findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
+import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
+import type { ChartMark } from "./line-chart.ts";
+import { pointsOf } from "./metric-series.ts";
+import { pairedDifference, shareInterval } from "./pair-differences.ts";
+import { runDifferences } from "./run-differences.ts";
+import { reportedRun } from "./run-report.ts";
+import { pathShortener } from "./shared-text.ts";
+import { percent, signed } from "./signed.ts";
+import { nameOf, stateWord } from "./state-text.ts";
+
+/** What a comparison says besides what the runs give. */
+export interface ComparisonText {
+  title: string;
+  /** Names of the runs in their order; left out: their own. */
+  names?: readonly string[];
+  /** Stands before the table of the runs. */
+  table?: ReportTable;
+  /** Paragraphs that are folded away behind the tables: what was run and how to read it. */
+  more?: readonly string[];
+  /** Answers in place of those that the runs have sampled. */
+  answers?: { names: readonly string[]; asked: readonly AnswersOfModels[] };
+}
+
+/** A run of a comparison. */
+interface Compared extends ReportedRun {
+  name: string;
+  /** Address of its report from the page's folder; null where there is none. */
+  link: string | null;
+}
+
+/** Prompts whose answers are shown where the runs have sampled them. */
+const shownPrompts = 6;
+
+/**
+ * Writes one report over several runs, whatever each is at.
+ *
+ * @param path - the HTML file to write
+ * @throws {ConfigError} when a directory holds no run
+ */
+export function writeComparison(dirs: readonly string[], path: string, text: ComparisonText | null = null): void {
+  const views = dirs.map((dir) => openRun(dir));
+  const shorten = pathShortener(views);
+  const names = text?.names ?? differentNames(views.map(nameOf), dirs);
+  const runs = views.map((view, i): Compared => {
+    const link = existsSync(view.paths.report) ? relative(dirname(path), view.paths.report) : null;
+    return { ...reportedRun(view, shorten), name: names[i] ?? "", link };
+  });
+  writeFileAtomic(path, comparisonHtml(runs, text ?? { title: names.join(", ") }));
+}
+
+/** Runs of one name are told apart by their directories' ends. */
+function differentNames(names: readonly string[], dirs: readonly string[]): string[] {
+  return names.map((name, i) =>
+    names.indexOf(name) === names.lastIndexOf(name)
+      ? name
+      : (dirs[i] ?? "").split("/").filter(Boolean).slice(-2).join("/"),
+  );
+}
+
+function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string {
+  const table = text.table === undefined ? html`` : tableHtml(text.table);
+  return pageHtml(`${text.title} · preftune`, [
+    html`<h1>${text.title}</h1><p class="soft">${runs.length} runs beside each other, on held-out rows.</p>`,
+    table,
+    tableHtml(runTable(runs)),
+    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs; how much training varies from seed to seed is not in them.</p>`,
+    findingsHtml(runs.flatMap(findingsOfRun)),
+    differencesHtml(runs),
+    differingHtml(runs),
+    answersSection(runs, text),
+    curvesHtml(runs),
+    moreHtml(text.more ?? []),
+    html`<footer>Made by preftune from the files of the runs. What each panel means: docs/report.md.</footer>`,
+  ]);
+}
+
+/** The findings of a run that is one of several; those about data are the same in most and stand in its own report. */
+function findingsOfRun(run: Compared): Finding[] {
+  return findingsOf(run)
+    .filter(({ text }) => !text.startsWith("Data: "))
+    .map((finding) => ({ ...finding, text: `${run.name}: ${finding.text}` }));
+}
+
+/** What length alone tells, where the runs have pairs. */
+function baselineText(runs: readonly Compared[]): string {
+  const said = new Set(runs.flatMap(({ run }) => lengthSentence(lengthOnly(run.preflight)) ?? []));
+  return `Accuracy: pairs whose chosen answer has the higher log-likelihood per token, for every objective alike. ${[...said].join(" ")}`;
+}
+
+/** A column of the table of runs; null where a run has no such figure. */
+type Column = [name: string, cell: (run: Compared) => Cell];
+
+const last = ({ rows }: Compared, key: string): number | null => pointsOf(rows, key).at(-1)?.[1] ?? null;
+const shown = (value: number | null, format: (value: number) => string): string | null =>
+  value === null ? null : format(value);
+
+const columns: readonly Column[] = [
+  ["run", ({ name, link }) => (link === null ? name : html`<a href="${link}">${name}</a>`)],
+  ["objective", ({ run }) => run.config.method.objective],
+  ["state", ({ state, rows }) => `${stateWord(state)}, step ${rows.at(-1)?.global_step ?? 0}`],
+  ["accuracy", accuracyCell],
+  ["chosen since start, nats/token", (run) => shown(last(run, "eval_logps/chosen_delta_init"), signed)],
+  ["rejected since start", (run) => shown(last(run, "eval_logps/rejected_delta_init"), signed)],
+  ["chosen less likely in", (run) => shown(last(run, "eval_displacement/frac_chosen_down"), percent)],
+  ["reward", (run) => last(run, "eval_reward")],
+  ["gold", (run) => last(run, "eval_gold")],
+  ["KL to the start", (run) => last(run, "eval_kl_init")],
+  ["training time", (run) => shown(trainingSeconds(run), formatDuration)],
+  ["peak memory", (run) => shown(last(run, "peak_memory_bytes"), (bytes) => `${formatNumber(Math.round(bytes / 2 ** 20))} MiB`)],
+];
+
+/** Columns that some run has a figure in. */
+function runTable(runs: readonly Compared[]): ReportTable {
+  const used = columns.filter(([, cell]) => runs.some((run) => cell(run) !== null));
+  return { columns: used.map(([name]) => name), rows: runs.map((run) => used.map(([, cell]) => cell(run))) };
+}
+
+function accuracyCell(run: Compared): Cell {
+  const value = last(run, "eval_logps/accuracies") ?? last(run, "eval_accuracy");
+  if (value === null) return null;
+  const pairs = dataOf(run.run.preflight)?.evaluation?.rows ?? 0;
+  if (pairs === 0) return percent(value);
+  const { low, high } = shareInterval(value, pairs);
+  return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
+}
+
+/** Time of the logged steps; null where none was logged. */
+function trainingSeconds({ rows }: Compared): number | null {
+  const times = pointsOf(rows, "step_time");
+  let before = 0;
+  let seconds = 0;
+  for (const [step, mean] of times) {
+    seconds += (step - before) * mean;
+    before = step;
+  }
+  return times.length === 0 ? null : seconds;
+}
+
+/** Each run against the first, on the pairs that both have. */
+function differencesHtml(runs: readonly Compared[]): Html {
+  const [first, ...others] = runs;
+  if (first === undefined) return html``;
+  const rows = others.flatMap(({ name, run }) => {
+    const found = pairedDifference(run.evaluations, first.run.evaluations);
+    if (found === null) return [];
+    const { accuracy, chosen, rejected, pairs } = found;
+    const nats = ({ mean, low, high }: typeof chosen): string => `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
+    const points = ({ mean, low, high }: typeof chosen): string =>
+      `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`;
+    return [[`${name} − ${first.name}`, pairs, points(accuracy), nats(chosen), nats(rejected)]];
+  });
+  const head = html`<h2>Pair by pair</h2>`;
+  if (rows.length === 0) {
+    return html`<section>${head}<p>The runs have no held-out pairs in common that were recorded, so nothing can be paired. Pairs are matched by their tokens: other rows, another tokenizer or template, or a version that kept no rows match nothing.</p></section>`;
+  }
+  const names = ["difference", "pairs in both", "accuracy, points", "chosen since start, nats/token", "rejected since start"];
+  return html`<section>${head}<p>On held-out pairs that both runs have, matched by their content whatever file and order they stand in. An interval that holds 0 shows no difference.</p>${tableHtml({ columns: names, rows })}</section>`;
+}
+
+function differingHtml(runs: readonly Compared[]): Html {
+  const names = runs.map(({ name }) => name);
+  const shorten = runs[0]?.shorten ?? String;
+  const { table, same } = runDifferences(runs.map(({ run }) => run), names, shorten);
+  const found = table === null ? html`<p>No value and no input differs.</p>` : tableHtml(table);
+  const rest = same.length === 0 ? html`` : html`<p class="soft">The same in all: ${same.join(", ")}.</p>`;
+  return html`<section><h2>What differs</h2>${found}${rest}</section>`;
+}
+
+function answersSection(runs: readonly Compared[], text: ComparisonText): Html {
+  const { names, asked } = text.answers ?? sampledAnswers(runs);
+  if (asked.length === 0) return html``;
+  return html`<section><h2>What do the models answer?</h2><p class="soft">Marked: words that the answer in the first column lacks.</p>${modelAnswersHtml(names, asked)}</section>`;
+}
+
+/** What the runs sampled last, beside the first run's start. */
+function sampledAnswers(runs: readonly Compared[]): NonNullable<ComparisonText["answers"]> {
+  const sampled = runs.map(({ run }) => run.evaluations.filter(({ samples }) => samples.length > 0));
+  const start = sampled[0]?.[0];
+  const step = start?.global_step ?? 0;
+  const lasts = sampled.map((all) => all.at(-1));
+  const asked = (start?.samples ?? []).slice(0, shownPrompts).map(({ prompt, answers }) => ({
+    prompt,
+    answers: [
+      answers[0] ?? null,
+      ...lasts.map((one) => one?.samples.find((sample) => sample.prompt === prompt)?.answers[0] ?? null),
+    ],
+  }));
+  const name = `${runs[0]?.name ?? ""}, step ${step}`;
+  return { names: [name, ...runs.map((run, i) => `${run.name}, step ${lasts[i]?.global_step ?? "–"}`)], asked };
+}
+
+function curvesHtml(runs: readonly Compared[]): Html {
+  const named: NamedRows[] = runs.map(({ name, rows, run }) => ({ name, rows, method: run.config.method }));
+  const marks = new Map<string, ChartMark>();
+  for (const { run } of runs) {
+    const bias = lengthOnly(run.preflight);
+    if (bias === null) continue;
+    const mark = { value: bias.heldOutAccuracy, name: `${bias.predictor} answer` };
+    marks.set(JSON.stringify(mark), mark);
+  }
+  return html`${comparisonCharts(named, [...marks.values()])}`;
+}
+
+function moreHtml(paragraphs: readonly string[]): Html {
+  if (paragraphs.length === 0) return html``;
+  return html`<details><summary>What was run, and how to read it</summary>${paragraphs.map((one) => html`<p>${one}</p>`)}</details>`;
+}

@@ -1,0 +1,170 @@
+/** What is to be known of a run before anything else, in words, each with what to do about it. */
+import { basename, join } from "node:path";
+import { shellWord } from "../base/shell-word.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import type { RunView } from "../runs/run-directory.ts";
+import type { RunState } from "../runs/run-state.ts";
+import { type CollapseStory, collapseText } from "./collapse-section.ts";
+import { displacementNote } from "./displacement-section.ts";
+import { type Checked, lengthOnly } from "./facts-section.ts";
+import { type Html, html } from "./html.ts";
+import { pointsOf } from "./metric-series.ts";
+import type { ShortenPaths } from "./shared-text.ts";
+import { percent } from "./signed.ts";
+
+/** One finding. */
+export interface Finding {
+  severity: "error" | "warning" | "note" | "good";
+  text: string;
+  /** What to do, or how to read it. */
+  remedy?: string;
+}
+
+/** What a run's report is made of, read once. */
+export interface ReportedRun {
+  run: RunView;
+  /** The run's rows, changes since the start filled in. */
+  rows: readonly MetricRow[];
+  state: RunState;
+  story: CollapseStory;
+  shorten: ShortenPaths;
+}
+
+/** The findings of a run, worst first. */
+export function findingsOf(reported: ReportedRun): Finding[] {
+  const all = [
+    ...stateFindings(reported),
+    ...collapseText(reported.story),
+    ...outcomeFindings(reported),
+    ...stepFindings(reported),
+    ...dataFindings(reported),
+  ];
+  const order: Finding["severity"][] = ["error", "warning", "note", "good"];
+  return all.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+}
+
+/** The findings as a list; nothing where there are none. */
+export function findingsHtml(findings: readonly Finding[]): Html {
+  if (findings.length === 0) return html``;
+  const items = findings.map(({ severity, text, remedy }) => {
+    const more = remedy === undefined ? html`` : html`<p>${remedy}</p>`;
+    return html`<li class="${severity}">${text}${more}</li>`;
+  });
+  return html`<ul class="findings" aria-label="Findings">${items}</ul>`;
+}
+
+/** How to go on with a run that is not done. */
+function goOn({ run }: ReportedRun): string {
+  const config = shellWord(join(basename(run.paths.dir), "config.yaml"));
+  const saved = run.checkpoints.at(-1);
+  const from = saved === undefined ? "It has no checkpoint and would begin again" : `From step ${saved.step}`;
+  return `${from}: preftune train ${config} --resume, in the folder of the run.`;
+}
+
+function stateFindings(reported: ReportedRun): Finding[] {
+  const { state, run, shorten, rows } = reported;
+  const at = `at step ${rows.at(-1)?.global_step ?? 0}`;
+  const remedy = goOn(reported);
+  switch (state.kind) {
+    case "failed":
+      return [{ severity: "error", text: `The run failed ${at}: ${shorten(state.message)}`, remedy }];
+    case "killed":
+      return [
+        {
+          severity: "error",
+          text: `The run was killed ${at} or after: ${state.holder ?? "its process"} is gone and said nothing.`,
+          remedy,
+        },
+      ];
+    case "left":
+      return [{ severity: "error", text: `The run ended ${at} or after without saying so.`, remedy }];
+    case "elsewhere":
+      return [
+        {
+          severity: "warning",
+          text: `${state.holder ?? "Another host"} holds the run; whether it still runs cannot be seen from here.`,
+        },
+      ];
+    case "stopped":
+      return [{ severity: "note", text: `The run was stopped ${at}, with a checkpoint.`, remedy }];
+    default:
+      return run.metrics.length === 0 && state.kind === "running"
+        ? [{ severity: "note", text: "The run is at its beginning: there are no figures yet." }]
+        : [];
+  }
+}
+
+function outcomeFindings({ run, rows }: ReportedRun): Finding[] {
+  const found: Finding[] = [];
+  const displaced = displacementNote(rows, run.evaluations);
+  if (displaced !== null) {
+    found.push({ severity: "warning", text: displaced, remedy: displacementRemedy(run.config) });
+  }
+  const accuracy = accuracyOf(rows);
+  const bias = lengthOnly(run.preflight);
+  if (accuracy !== null && bias !== null && accuracy <= bias.heldOutAccuracy) {
+    found.push({
+      severity: "warning",
+      text: `Held-out accuracy is ${percent(accuracy)}, and choosing the ${bias.predictor} answer alone gets ${percent(bias.heldOutAccuracy)}.`,
+      remedy: "The model tells the answers apart no better than their length does: train longer, or look at the pairs.",
+    });
+  }
+  return found;
+}
+
+/** The last held-out accuracy by log-probs per token, or by a reward model's scores; null where there is none. */
+export function accuracyOf(rows: readonly MetricRow[]): number | null {
+  const found = ["eval_logps/accuracies", "eval_accuracy"].map((key) => pointsOf(rows, key).at(-1)?.[1]);
+  return found.find((value) => value !== undefined) ?? null;
+}
+
+function displacementRemedy({ method }: RunConfig): string {
+  const often = "A lower learning_rate or fewer steps help in any case; docs/collapse.md has bounds that stop a run.";
+  if (method.objective === "slime") return `Raise lambda_w, which anchors the chosen answers. ${often}`;
+  if (method.objective === "simpo") return `Set cpo_alpha above 0, which adds a likelihood term. ${often}`;
+  return `slime anchors the chosen answers by its loss. ${often}`;
+}
+
+function stepFindings({ run, rows }: ReportedRun): Finding[] {
+  const found: Finding[] = [];
+  const broken = rows.filter((row) =>
+    Object.values(row).some((value) => typeof value === "number" && !Number.isFinite(value)),
+  );
+  if (broken.length > 0) {
+    const steps = broken.slice(0, 5).map((row) => row.global_step);
+    const rest = broken.length > 5 ? ", …" : "";
+    found.push({
+      severity: "warning",
+      text: `${broken.length === 1 ? "1 row of metrics holds" : `${broken.length} rows of metrics hold`} NaN or infinity (marked ×), at step ${steps.join(", ")}${rest}.`,
+      remedy: "Lower learning_rate, or compute in float32; events name the rows of steps that were skipped.",
+    });
+  }
+  const skipped = run.events.filter(({ event }) => event === "skipped").length;
+  if (skipped > 0) {
+    found.push({
+      severity: "warning",
+      text: `${skipped === 1 ? "1 step was" : `${skipped} steps were`} skipped, as loss or gradient was not finite or a spike.`,
+      remedy: "The rows of each are under Events.",
+    });
+  }
+  const restarts = run.events.filter(({ event }) => event === "restart").length;
+  if (restarts > 0) {
+    const ended = `${restarts === 1 ? "once" : `${restarts} times`}`;
+    found.push({ severity: "note", text: `The trainer ended ${ended} before its time; causes are under Events.` });
+  }
+  return found;
+}
+
+function dataFindings({ run, shorten }: ReportedRun): Finding[] {
+  const { findings } = (run.preflight ?? {}) as Partial<Checked>;
+  if (!Array.isArray(findings)) return [];
+  return findings.map(({ severity, count, rows, message, remedy }) => {
+    const counted = rows.length === 0 ? "" : `${count.toLocaleString("en-US")} ${count === 1 ? "row" : "rows"}: `;
+    return {
+      severity: severity === "error" ? "error" : "warning",
+      text: `Data: ${counted}${shorten(message)}.`,
+      remedy: shorten(remedy),
+    } as const;
+  });
+}

@@ -1,0 +1,58 @@
+/** Held-out pairs of two runs set against each other, matched by what is in them. */
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
+import { type MeanInterval, meanInterval } from "./displacement-section.ts";
+
+/** The difference of two runs on the pairs that both have: mean over pairs, 95 % interval. */
+export interface PairedDifference {
+  pairs: number;
+  /** Share of pairs. */
+  accuracy: MeanInterval;
+  /** Changes since each run's start, nats per token. */
+  chosen: MeanInterval;
+  rejected: MeanInterval;
+}
+
+/** A pair as a run found it last. */
+interface FoundPair {
+  chosen: number;
+  rejected: number;
+  right: number;
+}
+
+/** `evaluations` minus `base` at their last evaluations; null with fewer than two pairs in common. */
+export function pairedDifference(
+  evaluations: readonly EvaluationRecord[],
+  base: readonly EvaluationRecord[],
+): PairedDifference | null {
+  const [own, other] = [lastPairs(evaluations), lastPairs(base)];
+  const both = [...own].flatMap(([key, pair]) => {
+    const before = other.get(key);
+    return before === undefined ? [] : [{ pair, before }];
+  });
+  if (both.length < 2) return null;
+  const interval = (part: keyof FoundPair): MeanInterval =>
+    meanInterval(both.map(({ pair, before }) => pair[part] - before[part]));
+  const [accuracy, chosen, rejected] = [interval("right"), interval("chosen"), interval("rejected")];
+  return { pairs: both.length, accuracy, chosen, rejected };
+}
+
+/** The pairs of the last evaluation that kept them, by the digest of their tokens. */
+function lastPairs(evaluations: readonly EvaluationRecord[]): Map<string, FoundPair> {
+  const record = evaluations.findLast(({ pair_rows: rows = [] }) => rows.length > 0);
+  const { pair_rows: rows = [], pair_changes: changes = [], pair_margins: margins = [] } = record ?? {};
+  return new Map(
+    rows.flatMap(([, key], i): [string, FoundPair][] => {
+      const [change, margin] = [changes[i], margins[i]];
+      if (change === undefined || margin === undefined) return [];
+      return [[key, { chosen: change[0], rejected: change[1], right: (1 + Math.sign(margin)) / 2 }]];
+    }),
+  );
+}
+
+/** Wilson's 95 % interval of a share of `count`. */
+export function shareInterval(share: number, count: number): { low: number; high: number } {
+  const z2 = 1.959964 ** 2;
+  const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
+  const half = Math.sqrt((z2 * share * (1 - share)) / count + (z2 / (2 * count)) ** 2) / (1 + z2 / count);
+  return { low: middle - half, high: middle + half };
+}

@@ -1,0 +1,45 @@
+/** The name of a run and what it is at, in words. */
+import { basename, resolve } from "node:path";
+import { formatDuration } from "../base/number-text.ts";
+import type { RunEvent, RunView } from "../runs/run-directory.ts";
+import type { RunState } from "../runs/run-state.ts";
+
+/** The run's name for people: its own, or its directory's. */
+export function nameOf({ config, paths }: RunView): string {
+  return config.run_name ?? basename(resolve(paths.dir));
+}
+
+const words: Readonly<Record<RunState["kind"], string>> = {
+  running: "Running",
+  done: "Finished",
+  "early stop": "Ended early, as evaluations got no better",
+  collapsed: "Ended by the collapse watch",
+  stopped: "Stopped",
+  failed: "Failed",
+  killed: "Killed",
+  left: "Broken off",
+  elsewhere: "Held by another host",
+};
+
+/** "Finished at step 100 of 100, 2026-11-27 09:12 UTC, after 23 s." */
+export function stateText({ run, state }: { run: RunView; state: RunState }): string {
+  const { events, metrics } = run;
+  const step = metrics.at(-1)?.global_step ?? 0;
+  const total = events.findLast(({ event }) => event === "start")?.["total_steps"];
+  const of = typeof total === "number" ? ` of ${total}` : "";
+  const last = events.at(-1);
+  const when = last === undefined ? "" : `, ${last.time.slice(0, 16).replace("T", " ")} UTC`;
+  const took = secondsBetween(events.find(({ event }) => event === "start"), last);
+  const time = took > 0 && events.length > 1 ? `, ${formatDuration(took)} after its start` : "";
+  return `${words[state.kind]} at step ${step}${of}${when}${time}.`;
+}
+
+/** Short form for a table. */
+export function stateWord({ kind }: RunState): string {
+  return words[kind].split(",")[0]?.toLowerCase() ?? kind;
+}
+
+function secondsBetween(first: RunEvent | undefined, last: RunEvent | undefined): number {
+  if (first === undefined || last === undefined) return 0;
+  return (Date.parse(last.time) - Date.parse(first.time)) / 1000;
+}
