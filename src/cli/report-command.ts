@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import type { Command } from "commander";
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { writeComparison } from "../report/comparison.ts";
 import { writeReport } from "../report/run-report.ts";
@@ -17,17 +18,16 @@ export function addReportCommand(preftune: Command): void {
     .command("report")
     .description("write the report of a run at any time of it, or a comparison of several, as one HTML file")
     .argument("<runs...>", "run directories: running, stopped, failed, killed or finished")
-    .option("--output <file>", "the file; default: report.html in the run, comparison.html beside several runs")
+    .option(
+      "--output <file>",
+      "the file; default: report.html in the run, comparison.html beside several runs",
+    )
     .action((dirs: string[], { output }: { output?: string }) => {
       const runs = dirs.filter((dir, i) => dirs.findIndex((other) => resolve(other) === resolve(dir)) === i);
       for (const dir of runs) requireRun(dir);
-      const path = runs.length === 1 ? reportOf(runs[0] as string, output) : comparisonOf(runs, output);
+      const path = runs.length === 1 ? writeReport(at(runs, 0), output ?? null) : comparisonOf(runs, output);
       process.stdout.write(`${relative(process.cwd(), path) || path}\n`);
     });
-}
-
-function reportOf(dir: string, output: string | undefined): string {
-  return writeReport(dir, output ?? null);
 }
 
 /** A run without a report is given one: the comparison leads there. */

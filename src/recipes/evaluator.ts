@@ -102,8 +102,7 @@ export class Evaluator {
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
     const changes = this.#scores ? [] : pairChanges(before, means);
     const displaced = this.#scores ? {} : { ...displacement(before, means), ...pairAccuracy(means) };
-    const seconds = watched === null ? {} : { "samples/seconds": watched.seconds };
-    const all = { ...metrics, ...displaced, ...watched?.figures, ...seconds };
+    const all = { ...metrics, ...displaced, ...watched?.figures, ...watched?.cost };
     const record = {
       global_step: step,
       rejected_logps: rejected,

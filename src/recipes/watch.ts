@@ -35,8 +35,8 @@ export interface WatchedAnswers {
   /** Figures under their names among the metrics, without `eval_`; those that the answers do not have are left out. */
   figures: Record<string, number>;
   samples: EvaluationRecord["samples"];
-  /** Time that it took. */
-  seconds: number;
+  /** Time that it took, a metric that is not compared with the start's. */
+  cost: Record<string, number>;
 }
 
 /** The watch of a run. */
@@ -96,7 +96,7 @@ export function watchOf(
       // each prompt is of one rank
       const inOrder = seen.toSorted((a, b) => a.prompt - b.prompt);
       const { figures, samples } = described(prompts, inOrder, data.tokenizer);
-      return { figures, samples, seconds: (performance.now() - began) / 1000 };
+      return { figures, samples, cost: { "samples/seconds": (performance.now() - began) / 1000 } };
     },
   };
 }
@@ -167,7 +167,7 @@ function described(
   prompts: readonly WatchedPrompt[],
   answers: readonly SeenAnswer[],
   tokenizer: Tokenizer,
-): Omit<WatchedAnswers, "seconds"> {
+): Omit<WatchedAnswers, "cost"> {
   const shown = answers.map(({ prompt, ids, stopId, entropies }) => {
     const text = tokenizer.decode(ids, { skipSpecialTokens: false });
     return { prompt, text, ended: stopId !== null, ids, entropies };

@@ -167,7 +167,15 @@ export const MACHINE_PLANS: readonly ChartPlan[] = [
 ];
 
 /** Where rows stand, and what needs no picture. */
-const undrawn = new Set(["global_step", "epoch", "num_tokens", "skipped_steps", "runtime", "logps/chosen", "logps/rejected"]);
+const undrawn = new Set([
+  "global_step",
+  "epoch",
+  "num_tokens",
+  "skipped_steps",
+  "runtime",
+  "logps/chosen",
+  "logps/rejected",
+]);
 
 /** A chart for each metric of the table that none of `plans` shows. */
 export function otherPlans(plans: readonly ChartPlan[]): ChartPlan[] {

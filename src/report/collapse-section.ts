@@ -1,7 +1,7 @@
 /** What a run's events say of its collapse watch. */
 
 import type { RunEvent } from "../runs/run-directory.ts";
-import type { Finding } from "./findings.ts";
+import type { Finding } from "./finding.ts";
 
 /** Alarms that are shown in full. */
 const shownAlarms = 5;
@@ -39,7 +39,9 @@ export function collapseStory(events: readonly RunEvent[]): CollapseStory {
 /** The alarms as a finding; none where there were none. */
 export function collapseText({ alarms, end }: CollapseStory): Finding[] {
   if (alarms.length === 0) return [];
-  const lines = alarms.slice(0, shownAlarms).map(({ step, breaches }) => `Step ${step}: ${breaches.join("; ")}.`);
+  const lines = alarms
+    .slice(0, shownAlarms)
+    .map(({ step, breaches }) => `Step ${step}: ${breaches.join("; ")}.`);
   const more = alarms.length - lines.length;
   const rest = more > 0 ? [`And ${more} more evaluations.`] : [];
   return [{ severity: "error", text: [outcome(end), ...lines, ...rest].join(" "), remedy }];

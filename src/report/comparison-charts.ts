@@ -6,7 +6,7 @@ import { type ChartPlan, MACHINE_PLANS, OUTCOME_PLANS, SAMPLE_PLANS, trainingPla
 import { type Html, html } from "./html.ts";
 import { type ChartMark, chartHtml, type Series } from "./line-chart.ts";
 import { chartOf, seriesOf } from "./metric-series.ts";
-import { COMPLETION_PLANS, COST_PLANS } from "./rollouts-section.ts";
+import { COMPLETION_PLANS, COST_PLANS, REWARD_PLANS } from "./rollouts-section.ts";
 
 /** A run's rows under its name, and its method. */
 export interface NamedRows {
@@ -28,8 +28,9 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
   // two losses or rewards have one unit only where the method and all of its settings are the same
   const isOneUnit = new Set(runs.map(({ method }) => JSON.stringify(method))).size === 1;
   const isOwn = ({ isOwnUnit }: ChartPlan): boolean => isOwnUnit === true && !isOneUnit;
+  const isOnline = runs.some(({ rows }) => rows.some((row) => "eval_kl_init" in row));
   const groups: [title: string, plans: readonly ChartPlan[], note: Html][] = [
-    ["Outcome", [...OUTCOME_PLANS, ...COST_PLANS], html``],
+    ["Outcome", isOnline ? [...REWARD_PLANS, ...COST_PLANS, ...OUTCOME_PLANS] : OUTCOME_PLANS, html``],
     ["Sampled answers", [...SAMPLE_PLANS, ...COMPLETION_PLANS], html``],
     ["Training", training.filter((plan) => !isOwn(plan)), html``],
     [
@@ -45,7 +46,8 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
     const same = drawn.flatMap((one) => one.same ?? []);
     if (charts.length === 0 && same.length === 0) return html``;
     const badge = note.text === "" ? html`` : html`<span class="badge">not comparable</span>`;
-    const told = same.length === 0 ? html`` : html`<p class="soft">The same in all runs: ${same.join("; ")}.</p>`;
+    const told =
+      same.length === 0 ? html`` : html`<p class="soft">The same in all runs: ${same.join("; ")}.</p>`;
     return html`<section><h2>${title}${badge}</h2>${note}<div class="charts">${charts}</div>${told}</section>`;
   });
 }
@@ -68,7 +70,12 @@ function lineCharts(plan: ChartPlan, runs: readonly NamedRows[], marks: readonly
 
 /** Curves of several runs that are the same stand once, under all their names. */
 function merged(own: readonly (readonly Series[])[]): Series[] {
-  const groups = [...Map.groupBy(own.filter((series) => series.length > 0), courseOf).values()];
+  const groups = [
+    ...Map.groupBy(
+      own.filter((series) => series.length > 0),
+      courseOf,
+    ).values(),
+  ];
   return groups.flatMap((group) => {
     const name = group.map(([series]) => series?.name ?? "").join(", ");
     return (group[0] ?? []).map((series) => ({ ...series, name }));

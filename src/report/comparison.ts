@@ -7,7 +7,8 @@ import { openRun } from "../runs/run-directory.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, type NamedRows } from "./comparison-charts.ts";
 import { dataOf, lengthOnly, lengthSentence } from "./facts-section.ts";
-import { type Finding, findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
+import type { Finding } from "./finding.ts";
+import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
 import type { ChartMark } from "./line-chart.ts";
 import { pointsOf } from "./metric-series.ts";
@@ -47,7 +48,11 @@ const shownPrompts = 6;
  * @param path - the HTML file to write
  * @throws {ConfigError} when a directory holds no run
  */
-export function writeComparison(dirs: readonly string[], path: string, text: ComparisonText | null = null): void {
+export function writeComparison(
+  dirs: readonly string[],
+  path: string,
+  text: ComparisonText | null = null,
+): void {
   const views = dirs.map((dir) => openRun(dir));
   const shorten = pathShortener(views);
   const names = text?.names ?? differentNames(views.map(nameOf), dirs);
@@ -116,7 +121,11 @@ const columns: readonly Column[] = [
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],
   ["training time", (run) => shown(trainingSeconds(run), formatDuration)],
-  ["peak memory", (run) => shown(last(run, "peak_memory_bytes"), (bytes) => `${formatNumber(Math.round(bytes / 2 ** 20))} MiB`)],
+  [
+    "peak memory",
+    (run) =>
+      shown(last(run, "peak_memory_bytes"), (bytes) => `${formatNumber(Math.round(bytes / 2 ** 20))} MiB`),
+  ],
 ];
 
 /** Columns that some run has a figure in. */
@@ -154,7 +163,8 @@ function differencesHtml(runs: readonly Compared[]): Html {
     const found = pairedDifference(run.evaluations, first.run.evaluations);
     if (found === null) return [];
     const { accuracy, chosen, rejected, pairs } = found;
-    const nats = ({ mean, low, high }: typeof chosen): string => `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
+    const nats = ({ mean, low, high }: typeof chosen): string =>
+      `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
     const points = ({ mean, low, high }: typeof chosen): string =>
       `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`;
     return [[`${name} − ${first.name}`, pairs, points(accuracy), nats(chosen), nats(rejected)]];
@@ -163,14 +173,24 @@ function differencesHtml(runs: readonly Compared[]): Html {
   if (rows.length === 0) {
     return html`<section>${head}<p>The runs have no held-out pairs in common that were recorded, so nothing can be paired. Pairs are matched by their tokens: other rows, another tokenizer or template, or a version that kept no rows match nothing.</p></section>`;
   }
-  const names = ["difference", "pairs in both", "accuracy, points", "chosen since start, nats/token", "rejected since start"];
+  const names = [
+    "difference",
+    "pairs in both",
+    "accuracy, points",
+    "chosen since start, nats/token",
+    "rejected since start",
+  ];
   return html`<section>${head}<p>On held-out pairs that both runs have, matched by their content whatever file and order they stand in. An interval that holds 0 shows no difference.</p>${tableHtml({ columns: names, rows })}</section>`;
 }
 
 function differingHtml(runs: readonly Compared[]): Html {
   const names = runs.map(({ name }) => name);
   const shorten = runs[0]?.shorten ?? String;
-  const { table, same } = runDifferences(runs.map(({ run }) => run), names, shorten);
+  const { table, same } = runDifferences(
+    runs.map(({ run }) => run),
+    names,
+    shorten,
+  );
   const found = table === null ? html`<p>No value and no input differs.</p>` : tableHtml(table);
   const rest = same.length === 0 ? html`` : html`<p class="soft">The same in all: ${same.join(", ")}.</p>`;
   return html`<section><h2>What differs</h2>${found}${rest}</section>`;
@@ -196,7 +216,10 @@ function sampledAnswers(runs: readonly Compared[]): NonNullable<ComparisonText["
     ],
   }));
   const name = `${runs[0]?.name ?? ""}, step ${step}`;
-  return { names: [name, ...runs.map((run, i) => `${run.name}, step ${lasts[i]?.global_step ?? "–"}`)], asked };
+  return {
+    names: [name, ...runs.map((run, i) => `${run.name}, step ${lasts[i]?.global_step ?? "–"}`)],
+    asked,
+  };
 }
 
 function curvesHtml(runs: readonly Compared[]): Html {

@@ -9,7 +9,8 @@ import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-reco
 import { MetricsWriter } from "../runs/metrics.ts";
 import { createRun, type RunEvent } from "../runs/run-directory.ts";
 import { answersHtml } from "./answers-section.ts";
-import { collapseNote, collapseStory } from "./collapse-section.ts";
+import { type CollapseStory, collapseStory, collapseText } from "./collapse-section.ts";
+import { findingsHtml } from "./findings.ts";
 import { rejectedTokens } from "./histogram.ts";
 import { writeReport } from "./run-report.ts";
 
@@ -21,6 +22,7 @@ const at = (event: string, details: Record<string, unknown> = {}): RunEvent => (
   time: "2026-01-01T00:00:00Z",
   ...details,
 });
+const textOf = (story: CollapseStory): string => findingsHtml(collapseText(story)).text;
 const start = (step: number) => at("start", { step });
 const alarm = (step: number) => at("collapse", { step, action: "restore", breaches: [`seen at ${step}`] });
 const end = (step: number, restored: number | null) => at("collapsed", { step, restored });
@@ -34,30 +36,30 @@ test("the story of the watch: alarms and how it ended the run", () => {
   );
   assert.deepEqual(ended.end, { restored: 3 });
   assert.match(
-    collapseNote(ended).text,
+    textOf(ended),
     /was stopped because the model collapsed\. The checkpoint of step 3 was exported\./,
   );
-  assert.match(collapseNote(collapseStory([start(0), alarm(4), end(4, null)])).text, /Nothing was exported/);
+  assert.match(textOf(collapseStory([start(0), alarm(4), end(4, null)])), /Nothing was exported/);
 });
 
 test("what a resumed run has gone back behind counts no more", () => {
   const events = [start(0), alarm(4), alarm(6), end(6, 3), start(4), at("done", { step: 9 })];
   const story = collapseStory(events);
   assert.deepEqual(story, { alarms: [{ step: 4, breaches: ["seen at 4"] }], end: null });
-  const { text } = collapseNote(story);
+  const text = textOf(story);
   assert.match(text, /raised an alarm.*seen at 4/s);
   assert.doesNotMatch(text, /stopped|seen at 6/);
-  assert.equal(collapseNote(collapseStory([...events, start(2)])).text, "");
+  assert.equal(textOf(collapseStory([...events, start(2)])), "");
 });
 
 test("many alarms are cut short, and what they say is escaped", () => {
   const many = [start(0), ...Array.from({ length: 8 }, (_, i) => alarm(i))];
-  assert.match(collapseNote(collapseStory(many)).text, /seen at 4.*And 3 more evaluations/s);
+  assert.match(textOf(collapseStory(many)), /seen at 4.*And 3 more evaluations/s);
   const hostile = collapseStory([
     at("collapse", { step: "<b>", breaches: ["<script>"] }),
     at("collapse", { step: 1, breaches: "x" }),
   ]);
-  assert.doesNotMatch(collapseNote(hostile).text, /<script>|Step <b>/);
+  assert.doesNotMatch(textOf(hostile), /<script>|Step <b>/);
 });
 
 function record(step: number, more: Partial<EvaluationRecord> = {}): EvaluationRecord {
@@ -73,8 +75,8 @@ test("the histogram's steps stand where the shares are, and the knee where it be
   const [one, two] = [...text.matchAll(/class="line c\d" d="([^"]+)"/g)].map((match) => match[1] as string);
   const edges = (path: string) =>
     [...path.matchAll(/[ML]([\d.]+) ([\d.]+)H([\d.]+)/g)].map((m) => m.slice(1).map(Number));
-  // four bins from −2 to 0 over the width of the plot, 58 to 428; 1 is at y 12, 0.0001 at y 264
-  const height = (share: number) => 12 + (Math.log10(Math.max(share, 1e-4)) / -4) * (264 - 12);
+  // four bins from −2 to 0 over the width of the plot, 58 to 428; 1 is at y 10, 0.0001 at y 200
+  const height = (share: number) => 10 + (Math.log10(Math.max(share, 1e-4)) / -4) * (200 - 10);
   const expected = (shares: number[]) =>
     shares.map((share, i) => [58 + 92.5 * i, height(share), 58 + 92.5 * (i + 1)]);
   const near = (got: number[][], want: number[][]) => {
@@ -108,7 +110,7 @@ test("answers side by side: the first, the exported and the last, by prompt; hos
     [...text.matchAll(/<th scope="col">([^<]*)/g)].map((m) => m[1]),
     ["step 0", "step 20, exported", "step 30"],
   );
-  assert.equal(text.match(/&#60;i&#62;20/g)?.length, 4);
+  assert.equal(text.match(/&#60;i&#62;<ins>20/g)?.length, 4);
   assert.doesNotMatch(text, /&#60;i&#62;10/);
   assert.ok(!["<i>", "<b>", "\u202e", "\u001b"].some((part) => text.includes(part)));
   assert.match(text, /cut at the length limit/);
@@ -142,6 +144,11 @@ test("a run's report has the pictures; a collapsed evaluation is not its best ch
           [step / 10, -step],
           [-0.5 * step, -1 - step],
         ],
+        pair_rows: [
+          ["held.jsonl:1", "a"],
+          ["held.jsonl:2", "b"],
+        ],
+        pair_margins: [1, -1],
       }),
     );
   }
@@ -151,10 +158,12 @@ test("a run's report has the pictures; a collapsed evaluation is not its best ch
   const page = readFileSync(writeReport(dir), "utf8");
   assert.match(page, /Length of sampled answers/);
   assert.match(page, /Each pair at step 20/);
-  assert.match(page, /both down 50 %.*only chosen up 50 %/s);
-  // chosen +2 of a reach of 10, rejected −20 of a reach of 21: right of the middle by 2 / 10.6, below by 20 / 22.26
-  assert.match(page, /<circle class="point" cx="275\.5" cy="251\.2"/);
-  const best = /Best checkpoint<\/h2>.*?<\/table>/s.exec(page)?.[0] ?? "";
-  assert.match(best, /<td>10<\/td>/);
-  assert.doesNotMatch(best, /<td>20<\/td>|<td>0<\/td>/);
+  assert.match(page, /only chosen up 50 %.*both down 50 %/s);
+  // chosen from −10 to 2 with 6 % room on both sides, over 62 to 428; rejected from −21 to 0, over 200 to 10
+  assert.match(
+    page,
+    /<circle class="point" cx="408\.4" cy="181\.7"><title>held\.jsonl:1: chosen \+2, rejected −20/,
+  );
+  const best = /Best evaluation<\/h2>.*?<\/section>/s.exec(page)?.[0] ?? "";
+  assert.match(best, /An earlier evaluation is the best one: step 10, eval_loss 3/);
 });

@@ -53,16 +53,22 @@ test("displacement is said with the margin's interval, and that it holds 0 where
 
 test("export and data check are tables for people", () => {
   const exported = { kind: "adapter", path: "runs/x/adapter", dtype: "float32", tokens: 128 };
-  const shown = exportSection([{ ...exported, maxDifference: 0, tolerance: 1e-4 }]).text;
-  assert.match(shown, /<h2>Export<\/h2>.*tokens scored again.*adapter.*128/s);
+  const shown = exportSection([{ ...exported, maxDifference: 0, tolerance: 1e-4 }], String).text;
+  assert.match(
+    shown,
+    /<h2>Export<\/h2><p>adapter\/: the adapter in float32\. 128 tokens were scored again .* is 0 nats, 0\.0001 are allowed/s,
+  );
   assert.doesNotMatch(shown, /0\.kind/);
   const finding = { severity: "warning", code: "too_long", count: 7, rows: ["a.jsonl:1", "a.jsonl:3"] };
-  const checked = dataCheckSection({
-    findings: [{ ...finding, message: "longer <b>", remedy: "Raise max_length." }],
-    counts: { read: 1200, train: 1193, evaluation: 0, dropped: { too_long: 7 }, notDrawn: 0 },
-  }).text;
+  const checked = dataCheckSection(
+    {
+      findings: [{ ...finding, message: "longer <b>", remedy: "Raise max_length." }],
+      counts: { read: 1200, train: 1193, evaluation: 0, dropped: { too_long: 7 }, notDrawn: 0 },
+    },
+    String,
+  ).text;
   assert.match(checked, /rows read.*1,200.*rows trained on.*1,193.*left out: too_/s);
   assert.match(checked, /longer &#60;b&#62; \(too_long\).*a\.jsonl:1, a\.jsonl:3, ….*Raise max_length\./s);
   assert.doesNotMatch(checked, /findings\.0|notDrawn|rows held out/);
-  assert.equal(exportSection(null).text, "");
+  assert.equal(exportSection(null, String).text, "");
 });

@@ -62,7 +62,9 @@ export function dataCheckSection(value: unknown, shorten: ShortenPaths): Html {
     return table === null ? html`` : html`<section><h2>Data check</h2>${table}</section>`;
   }
   const found =
-    findings.length === 0 ? html`<p>Nothing was found wrong.</p>` : tableHtml(findingsTable(findings, shorten));
+    findings.length === 0
+      ? html`<p>Nothing was found wrong.</p>`
+      : tableHtml(findingsTable(findings, shorten));
   const bias = lengthSentence(checked.lengthBias ?? null);
   return html`<section><h2>Data check</h2>${bias === null ? html`` : html`<p>${bias}</p>`}
 <div class="pairs">${tableHtml(countsTable(counts))}${lengthsHtml(checked)}</div>${found}</section>`;

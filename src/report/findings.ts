@@ -8,18 +8,11 @@ import type { RunState } from "../runs/run-state.ts";
 import { type CollapseStory, collapseText } from "./collapse-section.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { type Checked, lengthOnly } from "./facts-section.ts";
+import type { Finding } from "./finding.ts";
 import { type Html, html } from "./html.ts";
 import { pointsOf } from "./metric-series.ts";
 import type { ShortenPaths } from "./shared-text.ts";
 import { percent } from "./signed.ts";
-
-/** One finding. */
-export interface Finding {
-  severity: "error" | "warning" | "note" | "good";
-  text: string;
-  /** What to do, or how to read it. */
-  remedy?: string;
-}
 
 /** What a run's report is made of, read once. */
 export interface ReportedRun {
@@ -40,7 +33,7 @@ export function findingsOf(reported: ReportedRun): Finding[] {
     ...stepFindings(reported),
     ...dataFindings(reported),
   ];
-  const order: Finding["severity"][] = ["error", "warning", "note", "good"];
+  const order: Finding["severity"][] = ["error", "warning", "note"];
   return all.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
 }
 
@@ -107,7 +100,8 @@ function outcomeFindings({ run, rows }: ReportedRun): Finding[] {
     found.push({
       severity: "warning",
       text: `Held-out accuracy is ${percent(accuracy)}, and choosing the ${bias.predictor} answer alone gets ${percent(bias.heldOutAccuracy)}.`,
-      remedy: "The model tells the answers apart no better than their length does: train longer, or look at the pairs.",
+      remedy:
+        "The model tells the answers apart no better than their length does: train longer, or look at the pairs.",
     });
   }
   return found;
@@ -120,7 +114,8 @@ export function accuracyOf(rows: readonly MetricRow[]): number | null {
 }
 
 function displacementRemedy({ method }: RunConfig): string {
-  const often = "A lower learning_rate or fewer steps help in any case; docs/collapse.md has bounds that stop a run.";
+  const often =
+    "A lower learning_rate or fewer steps help in any case; docs/collapse.md has bounds that stop a run.";
   if (method.objective === "slime") return `Raise lambda_w, which anchors the chosen answers. ${often}`;
   if (method.objective === "simpo") return `Set cpo_alpha above 0, which adds a likelihood term. ${often}`;
   return `slime anchors the chosen answers by its loss. ${often}`;
@@ -151,7 +146,10 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
   const restarts = run.events.filter(({ event }) => event === "restart").length;
   if (restarts > 0) {
     const ended = `${restarts === 1 ? "once" : `${restarts} times`}`;
-    found.push({ severity: "note", text: `The trainer ended ${ended} before its time; causes are under Events.` });
+    found.push({
+      severity: "note",
+      text: `The trainer ended ${ended} before its time; causes are under Events.`,
+    });
   }
   return found;
 }
@@ -160,7 +158,8 @@ function dataFindings({ run, shorten }: ReportedRun): Finding[] {
   const { findings } = (run.preflight ?? {}) as Partial<Checked>;
   if (!Array.isArray(findings)) return [];
   return findings.map(({ severity, count, rows, message, remedy }) => {
-    const counted = rows.length === 0 ? "" : `${count.toLocaleString("en-US")} ${count === 1 ? "row" : "rows"}: `;
+    const counted =
+      rows.length === 0 ? "" : `${count.toLocaleString("en-US")} ${count === 1 ? "row" : "rows"}: `;
     return {
       severity: severity === "error" ? "error" : "warning",
       text: `Data: ${counted}${shorten(message)}.`,

@@ -3,8 +3,8 @@ import { at } from "../base/at.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
-import { cellText, type Html, html, shownText } from "./html.ts";
 import type { ChartPlan } from "./chart-plans.ts";
+import { cellText, type Html, html, shownText } from "./html.ts";
 import { chartHtml } from "./line-chart.ts";
 import { pointsOf, runCharts } from "./metric-series.ts";
 import { scatterChartHtml } from "./scatter-chart.ts";
@@ -99,17 +99,19 @@ function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
   const keys = [...new Set(rows.flatMap(Object.keys))].map((key) => key.replace(/^eval_/, ""));
   const names = new Set(keys.flatMap((key) => /^rewards\/(.+)\/mean$/.exec(key)?.[1] ?? []));
   const each = [...names].map((name): [string, string] => [`rewards/${name}/mean`, shownText(name, 40)]);
-  return [
-    {
-      title: "Reward",
-      lines: [
-        ["reward", "reward"],
-        ["gold", "gold"],
-      ],
-    },
-    ...(each.length > 1 ? [{ title: "Rewards by function", lines: each }] : []),
-  ];
+  return [...REWARD_PLANS, ...(each.length > 1 ? [{ title: "Rewards by function", lines: each }] : [])];
 }
+
+/** The reward that is trained on, and the one that is not. */
+export const REWARD_PLANS: readonly ChartPlan[] = [
+  {
+    title: "Reward",
+    lines: [
+      ["reward", "reward"],
+      ["gold", "gold"],
+    ],
+  },
+];
 
 /** What the reward cost. */
 export const COST_PLANS: readonly ChartPlan[] = [

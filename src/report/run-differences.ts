@@ -40,7 +40,11 @@ function fingerprintTexts({ fingerprints }: RunView): Record<string, string> {
     ...(data["rows"] === undefined ? {} : { "rows (digest)": data["rows"].slice(0, digestDigits) }),
     ...(files === undefined
       ? {}
-      : { "reward functions (digest)": Object.values(files).map((one) => one.slice(0, digestDigits)).join(" ") }),
+      : {
+          "reward functions (digest)": Object.values(files)
+            .map((one) => one.slice(0, digestDigits))
+            .join(" "),
+        }),
   };
   const names: Readonly<Record<string, string>> = {
     model: "base model (digest)",

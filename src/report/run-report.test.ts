@@ -1,6 +1,6 @@
 /** Reports: complete, escaped, self-contained, and truthful about displacement and NaN. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -9,7 +9,7 @@ import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
 import { createRun } from "../runs/run-directory.ts";
 import { chartHtml } from "./line-chart.ts";
 import { withDisplacement } from "./metric-series.ts";
-import { writeComparison, writeReport } from "./run-report.ts";
+import { writeReport } from "./run-report.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-"));
 after(() => rmSync(root, { recursive: true }));
@@ -60,10 +60,8 @@ test("likelihood displacement is said with its figures, and only where it happen
     page,
     /Likelihood displacement: on held-out rows .*chosen −0\.3, rejected −1\.5 since the start/,
   );
-  assert.match(
-    page,
-    /aria-label="Log-likelihood since the start in nats\/token: .*chosen.* from 0 to -0\.3; .*rejected.* from 0 to -1\.5"/,
-  );
+  assert.match(page, /aria-label="Chosen answers since the start in nats\/token: .* from 0 to -0\.3"/);
+  assert.match(page, /aria-label="Rejected answers since the start in nats\/token: .* from 0 to -1\.5"/);
   const rising = HELD_OUT.map((row) => ({ ...row, "eval_logps/chosen_mean": -1 + row.global_step / 100 }));
   assert.ok(!reportOf("run", rising).includes("Likelihood displacement"));
   // two windows of training rows are different answers: nothing can be said
@@ -73,7 +71,7 @@ test("likelihood displacement is said with its figures, and only where it happen
 test("NaN is a gap with a mark, not a zero", () => {
   const rows = FALLING.map((row) => (row.global_step === 20 ? { ...row, loss: Number.NaN } : row));
   const page = reportOf("run", rows);
-  assert.match(page, /1 row holds NaN or infinity \(marked ×\), at step 20\./);
+  assert.match(page, /1 row of metrics holds NaN or infinity \(marked ×\), at step 20\./);
   assert.match(page, /<title>loss, step 20: NaN<\/title>/);
   const loss = page.slice(page.indexOf(">Loss"));
   const path = /class="line" d="([^"]+)"/.exec(loss.slice(loss.indexOf('class="chart"')))?.[1] ?? "";
@@ -141,28 +139,65 @@ test("thinning keeps spikes", () => {
   assert.ok(Math.min(...heights) < 30, "the spike reaches the top");
 });
 
-test("a comparison has the table and a line per run", () => {
-  const path = join(root, "compare.html");
-  const table = {
-    columns: ["objective", "accuracy", "time"],
-    rows: [
-      ["DPO", 0.5, "3 s"],
-      ["<SLIME>", null, "4 s"],
-    ],
+test("chosen fills at least half of its panel where rejected moves a hundred times as far", () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({
+    global_step: i,
+    "eval_logps/chosen_delta_init": 0.01 * Math.sin(i / 3),
+    "eval_logps/rejected_delta_init": -i / 19,
+  }));
+  const page = reportOf("run", rows);
+  const panel = page.slice(page.indexOf('aria-label="Chosen answers since the start'));
+  const path = /class="line eval" d="([^"]+)"/.exec(panel)?.[1] ?? "";
+  const heights = [...path.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((match) => Number(match[1]));
+  assert.equal(heights.length, 20);
+  // the plot reaches from 10 to 200
+  assert.ok(Math.max(...heights) - Math.min(...heights) >= 95, `${heights}`);
+});
+
+test("no absolute path of the machine is in the page", () => {
+  const dir = join(root, "blank names", "of a run");
+  const data = join(root, "blank names", "my data.jsonl");
+  const resolved = loadConfig({
+    values: { model_name_or_path: join(root, "base"), train_data: data, output_dir: dir },
+  });
+  const run = createRun(resolved);
+  run.log("failed", { message: `${data}:3: no row. See ${join(root, "elsewhere", "x.txt")}.` });
+  const finding = {
+    severity: "warning",
+    code: "x",
+    count: 1,
+    rows: [`${data}:1`],
+    message: `in ${data}`,
+    remedy: "Mend it.",
   };
-  writeComparison(
-    [
-      { name: "DPO", metrics: [...FALLING, ...HELD_OUT] },
-      { name: "<SLIME>", metrics: [...FALLING, ...HELD_OUT] },
-    ],
-    { title: "Quick start", intro: ["What happened."], table },
-    path,
+  run.saveJson(run.paths.preflight, { findings: [finding], counts: { read: 1 } });
+  run.saveJson(run.paths.exportJson, [
+    { kind: "model", path: join(dir, "model"), dtype: "float32", tokens: 1, maxDifference: 0, tolerance: 1 },
+  ]);
+  run.release();
+  const page = readFileSync(writeReport(dir), "utf8");
+  assert.ok(
+    !page.includes(root) && !page.includes(tmpdir()),
+    page.slice(page.indexOf(tmpdir()) - 80, page.indexOf(tmpdir()) + 80),
   );
-  const page = readFileSync(path, "utf8");
+  assert.match(page, /Failed at step 0/);
+  assert.match(page, /blank names\/my data\.jsonl:3: no row/);
+});
+
+test("a run tells what it is at: left by a killed process, running, broken off", () => {
+  const dir = join(root, "states");
+  const run = createRun(
+    loadConfig({ values: { model_name_or_path: "m", train_data: "a", output_dir: dir } }),
+  );
+  run.log("start", { step: 0, total_steps: 9 });
+  const page = (): string => readFileSync(writeReport(dir), "utf8");
+  assert.match(page(), /Running at step 0 of 9/);
+  const lock = JSON.parse(readFileSync(run.paths.lock, "utf8"));
+  writeFileSync(run.paths.lock, JSON.stringify({ ...lock, pid: 2 ** 22 + 5, thread: null }));
   assert.match(
-    page,
-    /<th scope="row">&#60;SLIME&#62;<\/th>\n<td class="number">–<\/td>\n<td class="number">4 s<\/td>/,
+    page(),
+    /class="error">The run was killed at step 0 or after.*preftune train states\/config\.yaml --resume/s,
   );
-  assert.match(page, /aria-label="Loss in nats: DPO from 2 to 1\.25; &#60;SLIME&#62; from 2 to 1\.25"/);
-  assert.ok(page.includes("Log-likelihood since the start: rejected"));
+  run.release();
+  assert.match(page(), /ended at step 0 or after without saying so/);
 });

@@ -25,7 +25,13 @@ import { factsHtml, type Html, html, pageHtml, tableHtml, tileHtml } from "./htm
 import { type ChartMark, chartHtml } from "./line-chart.ts";
 import { pointsOf, runCharts, withDisplacement } from "./metric-series.ts";
 import { fallenPairs, pairFigures } from "./pairs-section.ts";
-import { COMPLETION_PLANS, POLICY_PLANS, rewardSection, shownSteps, trainedOnHtml } from "./rollouts-section.ts";
+import {
+  COMPLETION_PLANS,
+  POLICY_PLANS,
+  rewardSection,
+  shownSteps,
+  trainedOnHtml,
+} from "./rollouts-section.ts";
 import { pathShortener, type ShortenPaths } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
 import { nameOf, stateText } from "./state-text.ts";
@@ -140,7 +146,14 @@ function watchCost({ rows, run }: ReportedRun): Html {
 /** Metrics that have no chart elsewhere. */
 function otherSection(reported: ReportedRun): Html {
   const { outcome, training } = plansOf(reported);
-  const shown = [...outcome, ...training, ...SAMPLE_PLANS, ...MACHINE_PLANS, ...COMPLETION_PLANS, ...POLICY_PLANS];
+  const shown = [
+    ...outcome,
+    ...training,
+    ...SAMPLE_PLANS,
+    ...MACHINE_PLANS,
+    ...COMPLETION_PLANS,
+    ...POLICY_PLANS,
+  ];
   const drawnElsewhere = isOnPolicy(reported.run.config) ? ["reward", "gold", "kl_init"] : [];
   const plans = otherPlans(shown).filter(({ title }) => !drawnElsewhere.includes(title));
   const charts = runCharts(plans, reported.rows).map(chartHtml);
@@ -206,7 +219,9 @@ interface SectionParts {
 
 function factSection(title: string, value: unknown, { shorten }: ReportedRun): Html {
   const table = factsHtml(value, shorten);
-  return table === null ? html`` : html`<section><h2>${title}</h2><details><summary>What it was computed from</summary>${table}</details></section>`;
+  return table === null
+    ? html``
+    : html`<section><h2>${title}</h2><details><summary>What it was computed from</summary>${table}</details></section>`;
 }
 
 /** Which evaluation after the start was the best, in words; one at which the watch saw a collapse is none. */
@@ -222,7 +237,9 @@ function bestSection({ run, story: { alarms } }: ReportedRun): Html {
   const [step, value] = best;
   const isLast = step === run.metrics.at(-1)?.global_step;
   const saved = run.checkpoints.some((checkpoint) => checkpoint.step === step);
-  const kept = saved ? `checkpoint-${step} holds it.` : "No checkpoint of it was kept: load_best_model_at_end keeps one.";
+  const kept = saved
+    ? `checkpoint-${step} holds it.`
+    : "No checkpoint of it was kept: load_best_model_at_end keeps one.";
   const which = isLast ? "The last evaluation is the best one" : "An earlier evaluation is the best one";
   return html`<section><h2>Best evaluation</h2><p>${which}: step ${step}, ${metric} ${formatNumber(value)}. ${isLast && !saved ? "" : kept}</p></section>`;
 }

@@ -8,7 +8,7 @@ import type { RunView } from "../runs/run-directory.ts";
 export type ShortenPaths = (text: string) => string;
 
 /** A path from the root on; what may stand before it ends a word, so that "a/b" and "https://x" are none. */
-const absolutePath = /(?<![\w.~…/:>-])\/(?:[^\s/"'`,;()<>[\]{}|]+\/)*[^\s/"'`,;()<>[\]{}|]+\/?/g;
+const absolutePath = /(?<![\w.~…/:>-])\/(?:[^\s/"'`,;()<>[\]{}|]+\/)+[^\s/"'`,;()<>[\]{}|]*/g;
 
 /** {@link ShortenPaths} for texts of these runs: paths that they name are known even where a name has blanks. */
 export function pathShortener(runs: readonly RunView[]): ShortenPaths {

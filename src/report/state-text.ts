@@ -29,7 +29,10 @@ export function stateText({ run, state }: { run: RunView; state: RunState }): st
   const of = typeof total === "number" ? ` of ${total}` : "";
   const last = events.at(-1);
   const when = last === undefined ? "" : `, ${last.time.slice(0, 16).replace("T", " ")} UTC`;
-  const took = secondsBetween(events.find(({ event }) => event === "start"), last);
+  const took = secondsBetween(
+    events.find(({ event }) => event === "start"),
+    last,
+  );
   const time = took > 0 && events.length > 1 ? `, ${formatDuration(took)} after its start` : "";
   return `${words[state.kind]} at step ${step}${of}${when}${time}.`;
 }

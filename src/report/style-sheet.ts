@@ -73,7 +73,7 @@ tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
 .note ul { margin:4px 0 0; padding-left:20px; }
 .findings { list-style:none; margin:20px 0 0; padding:0; }
 .findings li { background:var(--card); border:1px solid var(--line); border-left:4px solid var(--soft); border-radius:6px; padding:9px 14px; margin:0 0 8px; overflow-wrap:anywhere; }
-.findings li.warning { border-left-color:var(--note-line); } .findings li.error { border-left-color:var(--bad); } .findings li.good { border-left-color:var(--good); }
+.findings li.warning { border-left-color:var(--note-line); } .findings li.error { border-left-color:var(--bad); }
 .findings p { margin:2px 0 0; max-width:none; color:var(--soft); font-size:.92rem; }
 .badge { display:inline-block; border:1px solid var(--note-line); border-radius:99px; padding:0 9px; margin-left:8px; font-size:.78rem; font-weight:500; vertical-align:middle; }
 ins, del { text-decoration:none; border-radius:3px; padding:0 1px; }

@@ -1,6 +1,7 @@
 /** What has become of a run: from the last event of its log, and from who holds its lock. */
-import { lockHolder } from "./run-lock.ts";
+
 import type { RunEvent, RunPaths } from "./run-directory.ts";
+import { lockHolder } from "./run-lock.ts";
 
 /** What has become of a run. */
 export interface RunState {
@@ -8,7 +9,16 @@ export interface RunState {
    * killed: the process that wrote it is gone and said nothing; left: it gave the run up and said nothing; elsewhere: a process of
    * another host holds the run, and whether it still runs cannot be seen from here.
    */
-  kind: "running" | "done" | "early stop" | "collapsed" | "stopped" | "failed" | "killed" | "left" | "elsewhere";
+  kind:
+    | "running"
+    | "done"
+    | "early stop"
+    | "collapsed"
+    | "stopped"
+    | "failed"
+    | "killed"
+    | "left"
+    | "elsewhere";
   /** The process and its host, where one holds the run or held it to the last. */
   holder: string | null;
   /** Why it failed; "" for other ends. */

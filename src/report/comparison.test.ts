@@ -1,0 +1,98 @@
+/** Comparisons: the table, pairs matched by content, what differs, curves told once or marked. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadConfig } from "../config/load-config.ts";
+import { appendEvaluation } from "../runs/evaluation-records.ts";
+import { MetricsWriter } from "../runs/metrics.ts";
+import { createRun } from "../runs/run-directory.ts";
+import { writeComparison } from "./comparison.ts";
+import { pairedDifference, shareInterval } from "./pair-differences.ts";
+import { writeReport } from "./run-report.ts";
+import { wordsAgainst } from "./word-diff.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-comparison-"));
+after(() => rmSync(root, { recursive: true }));
+
+const sample = (text: string) => [{ prompt: "Say <b>", answers: [{ text, ended: true }] }];
+
+function runOf(name: string, values: Record<string, unknown>, gain: number): string {
+  const dir = join(root, name);
+  const data = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: dir };
+  const run = createRun(loadConfig({ values: { ...data, ...values } }));
+  const metrics = new MetricsWriter(run.paths.metrics);
+  for (const step of [0, 10]) {
+    const delta = { "eval_logps/chosen_delta_init": (gain * step) / 10, "eval_logps/accuracies": 0.75 };
+    metrics.write({ global_step: step, learning_rate: 0.1, loss: gain - step, ...delta });
+    appendEvaluation(run.paths.evaluations, {
+      ...{ global_step: step, rejected_logps: null, samples: sample(`one two ${name} ${step}`) },
+      ...{
+        pair_changes: [
+          [gain, -1],
+          [gain, -2],
+        ],
+        pair_margins: [1, -1],
+      },
+      pair_rows: [
+        [`${name}.jsonl:1`, "k1"],
+        [`${name}.jsonl:2`, "k2"],
+      ],
+    });
+  }
+  metrics.close();
+  run.log("done", { step: 10 });
+  run.release();
+  return dir;
+}
+
+test("a comparison tells the table, the differences, the answers and the curves", () => {
+  const dirs = [runOf("first", { objective: "dpo" }, 0.1), runOf("second", { objective: "simpo" }, 0.3)];
+  writeReport(dirs[0] as string);
+  const path = join(root, "comparison.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  assert.match(page, /<a href="first\/report\.html">first<\/a>/);
+  assert.ok(!page.includes('href="second'), "it has no report");
+  assert.ok(page.indexOf("<table") < page.indexOf("<svg"), "the table stands first");
+  assert.match(page, /second − first.*?>2<.*?\+0\.2 \[\+0\.2, \+0\.2\]/s);
+  assert.match(page, /<wbr>|objective.*dpo.*simpo/s);
+  assert.match(page, /The same in all runs: .*learning rate \(0\.1\)/);
+  assert.match(page, /In units of each objective<span class="badge">not comparable<\/span>/);
+  assert.match(page, /one two <ins>second<\/ins> <ins>10<\/ins>/);
+  assert.ok(!page.includes(root) && !page.includes("<b>"));
+});
+
+test("pairs are matched by their keys, whatever their order and place", () => {
+  const record = (keys: string[], chosen: number[], margins: number[]) => [
+    {
+      ...{ global_step: 1, rejected_logps: null, samples: [], pair_margins: margins },
+      pair_changes: chosen.map((value): [number, number] => [value, 0]),
+      pair_rows: keys.map((key): [string, string] => ["x:1", key]),
+    },
+  ];
+  const base = record(["a", "b", "c"], [1, 2, 3], [1, -1, 0]);
+  const found = pairedDifference(record(["c", "a", "d"], [4, 3, 9], [1, 1, 1]), base);
+  assert.equal(found?.pairs, 2);
+  // c: 4 − 3, a: 3 − 1; right: c 1 − ½, a 1 − 1
+  assert.equal(found?.chosen.mean, 1.5);
+  assert.equal(found?.accuracy.mean, 0.25);
+  assert.equal(pairedDifference(record(["e", "f"], [1, 1], [1, 1]), base), null);
+});
+
+test("the interval of a share is Wilson's", () => {
+  // statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson"): 0.49016, 0.94331
+  const { low, high } = shareInterval(0.8, 10);
+  assert.ok(Math.abs(low - 0.490162) < 1e-5 && Math.abs(high - 0.943318) < 1e-5, `${low} ${high}`);
+});
+
+test("words that another text lacks are marked, and nothing where little is in common", () => {
+  const marked = (text: string, other: string) =>
+    wordsAgainst(text, other)
+      ?.map(({ text: piece, isOwn }) => (isOwn ? `[${piece}]` : piece))
+      .join("");
+  assert.equal(marked("a big red fox.", "a red fox."), "a [big ]red fox.");
+  assert.equal(marked("same", "same"), "same");
+  assert.equal(marked("one two three four five six", "alpha beta gamma delta epsilon six"), undefined);
+});
