@@ -33,7 +33,7 @@ export const layers = {
   gguf: ["text", "formats", "base"],
   config: ["methods", "base"],
   runs: ["config", "data", "formats", "methods", "base"],
-  report: ["runs", "config", "stats", "base"],
+  report: ["runs", "methods", "data", "config", "stats", "base"],
   planner: ["config", "terminal", "formats", "methods", "base"],
   distributed: ["torch", "base"],
   sharding: ["distributed", "models", "nn", "torch", "formats", "base"],

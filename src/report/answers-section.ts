@@ -78,7 +78,7 @@ function answersCell(answers: readonly RecordedAnswer[], against: Against | null
 }
 
 /** An answer with what the other lacks marked: in the earlier one as taken out, in the later one as put in. */
-export function answerHtml(
+function answerHtml(
   { text, ended, reward }: RecordedAnswer,
   marked: { other: string; isLater: boolean } | null,
 ): Html {

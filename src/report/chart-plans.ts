@@ -19,7 +19,7 @@ export interface ChartPlan {
   isOwnUnit?: true;
 }
 
-/** What became of the held-out pairs, by the model's log-probs: the same whatever the objective. Chosen and rejected have panels of their own. */
+/** What became of the held-out pairs, by the model's log-probs: the same whatever the objective. Chosen and rejected have separate panels. */
 export const OUTCOME_PLANS: readonly ChartPlan[] = [
   {
     title: "Chosen answers since the start",
@@ -88,7 +88,7 @@ export const SAMPLE_PLANS: readonly ChartPlan[] = SAMPLES.map((plan) => ({ ...pl
 
 const own = { isOwnUnit: true } as const;
 
-/** How training went, the terms of the objectives' losses among it, each in a panel of its own. */
+/** How training went, the terms of the objectives' losses among it, each in a separate panel. */
 export function trainingPlans(objectives: readonly MethodName[]): ChartPlan[] {
   const terms = new Map(
     objectives
@@ -130,12 +130,12 @@ export function trainingPlans(objectives: readonly MethodName[]): ChartPlan[] {
         ["slime/frac_hard_satisfied", "beyond the hard margin"],
         ["slime/frac_soft_zone", "between soft and hard"],
       ],
-      note: "Shares of pairs.",
+      note: "Fractions of the pairs.",
     },
     {
       title: "Rejected tokens held back",
       lines: [["slime/frac_rejected_tokens_penalised", "below −delta"]],
-      note: "Share of rejected tokens.",
+      note: "Fraction of the rejected tokens.",
     },
     { title: "Gradient norm", lines: [["grad_norm", "before clipping"]], ...own },
     { title: "Learning rate", lines: [["learning_rate", "learning rate"]] },

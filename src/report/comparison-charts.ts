@@ -1,4 +1,4 @@
-/** The curves of several runs: in groups, those that are the same told once, those in units of their own marked. */
+/** The curves of several runs: in groups; equal ones stand once, those that cannot be compared are marked. */
 import { formatNumber } from "../base/number-text.ts";
 import type { MethodSettings } from "../methods/index.ts";
 import type { MetricRow } from "../runs/metrics.ts";
@@ -36,7 +36,7 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
     [
       "In units of each objective",
       training.filter(isOwn),
-      html`<p>Each of these curves is in the unit of its own loss or reward: compare their courses, not their heights.</p>`,
+      html`<p>Each of these curves is in the unit of the run’s loss or reward: compare their courses, not their heights.</p>`,
     ],
     ["Machine", MACHINE_PLANS, html``],
   ];
@@ -46,9 +46,9 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
     const same = drawn.flatMap((one) => one.same ?? []);
     if (charts.length === 0 && same.length === 0) return html``;
     const badge = note.text === "" ? html`` : html`<span class="badge">not comparable</span>`;
-    const told =
+    const named =
       same.length === 0 ? html`` : html`<p class="soft">The same in all runs: ${same.join("; ")}.</p>`;
-    return html`<section><h2>${title}${badge}</h2>${note}<div class="charts">${charts}</div>${told}</section>`;
+    return html`<section><h2>${title}${badge}</h2>${note}<div class="charts">${charts}</div>${equal}</section>`;
   });
 }
 

@@ -63,7 +63,7 @@ export function writeComparison(
   writeFileAtomic(path, comparisonHtml(runs, text ?? { title: names.join(", ") }));
 }
 
-/** Runs of one name are told apart by their directories' ends. */
+/** Runs of one name are distinguished by their directories' ends. */
 function differentNames(names: readonly string[], dirs: readonly string[]): string[] {
   return names.map((name, i) =>
     names.indexOf(name) === names.lastIndexOf(name)

@@ -70,7 +70,7 @@ export function dataCheckSection(value: unknown, shorten: ShortenPaths): Html {
 <div class="pairs">${tableHtml(countsTable(counts))}${lengthsHtml(checked)}</div>${found}</section>`;
 }
 
-/** What length alone tells of the pairs, in words; null where no row is a pair. */
+/** How far length alone predicts the pairs, in words; null where no row is a pair. */
 export function lengthSentence(bias: LengthBias | null): string | null {
   if (bias === null) return null;
   const { predictor, heldOutAccuracy: accuracy, measuredPairs: pairs, isOnEvaluation } = bias;

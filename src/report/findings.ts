@@ -47,7 +47,7 @@ export function findingsHtml(findings: readonly Finding[]): Html {
   return html`<ul class="findings" aria-label="Findings">${items}</ul>`;
 }
 
-/** How to go on with a run that is not done. */
+/** How to continue a run that is not done. */
 function goOn({ run }: ReportedRun): string {
   const config = shellWord(join(basename(run.paths.dir), "config.yaml"));
   const saved = run.checkpoints.at(-1);
@@ -101,14 +101,14 @@ function outcomeFindings({ run, rows }: ReportedRun): Finding[] {
       severity: "warning",
       text: `Held-out accuracy is ${percent(accuracy)}, and choosing the ${bias.predictor} answer alone gets ${percent(bias.heldOutAccuracy)}.`,
       remedy:
-        "The model tells the answers apart no better than their length does: train longer, or look at the pairs.",
+        "The model distinguishes the answers no better than their length does: train longer, or look at the pairs.",
     });
   }
   return found;
 }
 
 /** The last held-out accuracy by log-probs per token, or by a reward model's scores; null where there is none. */
-export function accuracyOf(rows: readonly MetricRow[]): number | null {
+function accuracyOf(rows: readonly MetricRow[]): number | null {
   const found = ["eval_logps/accuracies", "eval_accuracy"].map((key) => pointsOf(rows, key).at(-1)?.[1]);
   return found.find((value) => value !== undefined) ?? null;
 }

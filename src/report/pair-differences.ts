@@ -5,7 +5,7 @@ import { type MeanInterval, meanInterval } from "./displacement-section.ts";
 /** The difference of two runs on the pairs that both have: mean over pairs, 95 % interval. */
 export interface PairedDifference {
   pairs: number;
-  /** Share of pairs. */
+  /** As a fraction of the pairs. */
   accuracy: MeanInterval;
   /** Changes since each run's start, nats per token. */
   chosen: MeanInterval;
@@ -49,7 +49,7 @@ function lastPairs(evaluations: readonly EvaluationRecord[]): Map<string, FoundP
   );
 }
 
-/** Wilson's 95 % interval of a share of `count`. */
+/** Wilson's 95 % interval of the fraction `share` among `count`. */
 export function shareInterval(share: number, count: number): { low: number; high: number } {
   const z2 = 1.959964 ** 2;
   const middle = (share + z2 / (2 * count)) / (1 + z2 / count);

@@ -84,7 +84,7 @@ function reportHtml(run: RunView): string {
 }
 
 /** What curves of accuracy are to be read against. */
-export function lengthMarks({ preflight }: Pick<RunView, "preflight">): ChartMark[] {
+function lengthMarks({ preflight }: Pick<RunView, "preflight">): ChartMark[] {
   const bias = lengthOnly(preflight);
   return bias === null ? [] : [{ value: bias.heldOutAccuracy, name: `${bias.predictor} answer` }];
 }

@@ -1,4 +1,4 @@
-/** What of a run's texts goes into a page that people share: absolute paths tell of the machine, their ends of the run. */
+/** What of a run's texts goes into a page that people share: absolute paths describe the machine, their ends the run. */
 import { homedir } from "node:os";
 import { isAbsolute, resolve } from "node:path";
 import { flatConfig } from "../config/keys.ts";

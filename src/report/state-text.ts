@@ -17,7 +17,7 @@ const words: Readonly<Record<RunState["kind"], string>> = {
   stopped: "Stopped",
   failed: "Failed",
   killed: "Killed",
-  left: "Broken off",
+  left: "Interrupted",
   elsewhere: "Held by another host",
 };
 

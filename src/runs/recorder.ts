@@ -132,7 +132,7 @@ export class Recorder {
     this.#tensorboard = new TensorboardWriter(tensorboard, readMetrics(metrics), texts);
   }
 
-  /** Writes the report of a run that goes on or has failed: what fails here is noted in the log and ends nothing. */
+  /** Writes the report of a run that continues or has failed: what fails here is noted in the log and ends nothing. */
   #report(): void {
     const began = performance.now();
     try {
