@@ -46,7 +46,7 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
     const same = drawn.flatMap((one) => one.same ?? []);
     if (charts.length === 0 && same.length === 0) return html``;
     const badge = note.text === "" ? html`` : html`<span class="badge">not comparable</span>`;
-    const named =
+    const equal =
       same.length === 0 ? html`` : html`<p class="soft">The same in all runs: ${same.join("; ")}.</p>`;
     return html`<section><h2>${title}${badge}</h2>${note}<div class="charts">${charts}</div>${equal}</section>`;
   });
