@@ -60,6 +60,7 @@ test("there is a recipe per model of the paper, a small one and its reward model
     "online-quickstart.yaml",
     "online-slow-judge.yaml",
     "quickstart.yaml",
+    "qwen3-4b-qlora.yaml",
     "qwen3-4b.yaml",
     "reward-smollm2-135m.yaml",
     "smollm2-135m.yaml",
