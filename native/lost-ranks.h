@@ -2,8 +2,8 @@
 // in a kernel or a write for minutes, and no limit has to cover that. Which rank is lost is left in the store, so that all say the
 // same.
 //
-// Three things tell that a rank is gone, the quickest first: its process, where it is on this host; its beats, once a collective has
-// failed; its beats, by the limit. Time in which this process was stopped itself does not count: after SIGSTOP and SIGCONT of all, or
+// Three things tell that a rank is gone, the quickest first: its process, where it is on this host; its beats, once a collective or the
+// connection to it has failed; its beats, by the limit. Time in which this process was stopped itself does not count: after SIGSTOP and SIGCONT of all, or
 // of a suspended machine, nobody is lost.
 #pragma once
 
@@ -117,6 +117,12 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     return verdict_;
   }
 
+  // The connection to a rank ended, which need not be silent for the whole limit.
+  void connectionEnded(int64_t rank) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    peers_[static_cast<size_t>(rank)].isCutOff = isAnyCutOff_ = true;
+  }
+
   // What to do once a rank is lost, from the thread of the beats.
   void onLoss(std::function<void()> act) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -141,6 +147,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   struct Peer {
     std::string beat;
     int64_t changed = 0;  // on the clock of time awake
+    bool isCutOff = false;
 
     // "count or ended", its own name, namespace, pid, start, what it does
     std::string line(int number) const {
@@ -268,7 +275,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     answered_ = awake_.load();
     if (!failure.empty()) failure_.clear();
     woken_.notify_all();
-    woken_.wait_for(lock, Milliseconds(suspects_ || !haveBegun_ ? kBeat / 8 : kBeat), [this] { return isEnding_ || !failure_.empty() || (suspects_ && !wasSuspecting_); });
+    woken_.wait_for(lock, Milliseconds(suspects_ || isAnyCutOff_ || !haveBegun_ ? kBeat / 8 : kBeat), [this] { return isEnding_ || !failure_.empty() || (suspects_ && !wasSuspecting_); });
     wasSuspecting_ = suspects_;
     return !isEnding_ || !failure_.empty();
   }
@@ -298,7 +305,10 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
         const std::string now = textOf(found[rank]);
         haveBegun_ &= now != kNotYet;
         // a rank that has not begun is silent since this one began
-        if (now != kNotYet && now != peers_[rank].beat) peers_[rank] = {now, awake_};
+        if (now != kNotYet && now != peers_[rank].beat) {
+          peers_[rank].beat = now;
+          peers_[rank].changed = awake_;
+        }
       }
     }
     if (const std::string said = whoIsLost(store); !said.empty()) conclude(claim(store, said));
@@ -316,7 +326,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
         continue;
       }
       if (isGone(store, rank)) return peer.name(rank) + " is gone, its process has ended" + peer.lastAt();
-      const bool isSuspect = suspects_ && peer.line(2) != place_;
+      const bool isSuspect = (suspects_ || peer.isCutOff) && peer.line(2) != place_;
       if (now - peer.changed < (isSuspect ? std::min(settings_.limit.count(), 3 * kBeat) : settings_.limit.count())) continue;
       if (silent < 0 || peer.changed < peers_[static_cast<size_t>(silent)].changed) silent = rank;
     }
@@ -371,7 +381,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   std::vector<std::function<void()>> onLoss_;
   bool isEnding_ = false, isOver_ = false, wasSuspecting_ = false, haveBegun_ = false, isHeard_ = false;
   int64_t suspectedSince_ = 0;
-  std::atomic<bool> suspects_{false};
+  std::atomic<bool> suspects_{false}, isAnyCutOff_{false};
   std::atomic<int64_t> awake_{0}, answered_{0};
 };
 

@@ -206,6 +206,24 @@ int64_t groupJoin(int64_t store, const std::string& name, int64_t rank, int64_t 
   return groups().add({rank, size, cpu, {}});
 }
 
+// Waits in a thread for a message that the next rank never sends, which ends when the connection to it does: a rank that is gone is
+// found so while the others compute or wait in the store too. The thread keeps the group's connections until the process ends.
+void groupWatchNext(int64_t group, int64_t beats) {
+  const Group joined = groups().get(group);
+  if (joined.size < 2) return;
+  const std::shared_ptr<LostRanks> watch = watches().get(beats);
+  const int64_t next = (joined.rank + 1) % joined.size;
+  std::vector<at::Tensor> message{at::zeros({1}, at::kByte)};
+  const WorkHandle never = joined.cpu->recv(message, static_cast<int>(next), 0);
+  std::thread([backend = joined.cpu, never, watch, next, message] {
+    try {
+      never->wait(kNever);
+    } catch (const std::exception&) {
+      watch->connectionEnded(next);
+    }
+  }).detach();
+}
+
 // Joins NCCL's group too: what lies on a GPU then goes by it.
 int64_t groupJoinGpu(int64_t group, int64_t store, const std::string& name, int64_t beats) {
   Group joined = groups().get(group);
@@ -356,6 +374,7 @@ TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("address_towards(str host, int port) -> str", addressTowards);
   m.def("group_join(int store, str name, int rank, int size, str address, int timeout_ms, int beats) -> int", groupJoin);
   m.def("group_join_gpu(int group, int store, str name, int beats) -> int", groupJoinGpu);
+  m.def("group_watch_next(int group, int beats) -> ()", groupWatchNext);
   m.def("group_has_gpu() -> int", groupHasGpu);
   m.def("group_leave(int group) -> ()", groupLeave);
   m.def("group_all_gather(Tensor output, Tensor input, int group) -> int", allGather);

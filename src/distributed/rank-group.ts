@@ -154,6 +154,7 @@ export class RankGroup implements Disposable {
     };
     try {
       const group = ops.groupJoin(store, `${prefix}/group`, rank, size, address, timeout, beats);
+      ops.groupWatchNext(group, beats);
       return new RankGroup(launch, shared, group);
     } catch (error) {
       const verdict = ops.beatsVerdict(beats);

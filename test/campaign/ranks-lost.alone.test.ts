@@ -130,10 +130,10 @@ async function endedEarly(ranks: readonly Running[]): Promise<never> {
   throw new Error(`a rank has ended before the moment, with ${status}: ${stderr}`);
 }
 
-/** Seconds in which all others must have named the lost rank. On another host nobody sees a process end, and in the store none waits for it. */
-function mostOf(fault: Fault, phase: string): number {
+/** Seconds in which all others must have named the lost rank. */
+function mostOf(fault: Fault): number {
   if (!isNightly) return 60;
-  return fault === "SIGKILL" && phases[phase]?.oncePerHost !== true ? 2 : 15;
+  return fault === "SIGKILL" ? 2 : 15;
 }
 
 const cases: [Fault, string][] = isNightly
@@ -156,8 +156,8 @@ suite("a lost rank", { concurrency: isNightly ? 1 : 3 }, () => {
       const most = Math.max(...times) / 1000;
       if (isNightly) console.log(`${fault}, ${phase}: named after ${most.toFixed(1)} s`);
       assert.ok(
-        most < mostOf(fault, phase),
-        `named after ${most.toFixed(1)} s, expected ${mostOf(fault, phase)} s at most`,
+        most < mostOf(fault),
+        `named after ${most.toFixed(1)} s, expected ${mostOf(fault)} s at most`,
       );
     });
   }

@@ -350,6 +350,8 @@ export const groupJoinGpu: (group: number, store: number, name: string, beats: n
 export const groupLeave: (group: number) => void = bind("preftune::group_leave");
 /** `preftune::group_wait(int collective, int beats) -> ()` */
 export const groupWait: (collective: number, beats: number) => void = bind("preftune::group_wait");
+/** `preftune::group_watch_next(int group, int beats) -> ()` */
+export const groupWatchNext: (group: number, beats: number) => void = bind("preftune::group_watch_next");
 /** `preftune::half_copy(Tensor weight, Tensor copy) -> Tensor` */
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
