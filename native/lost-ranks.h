@@ -326,8 +326,10 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
         continue;
       }
       if (isGone(store, rank)) return peer.name(rank) + " is gone, its process has ended" + peer.lastAt();
-      const bool isSuspect = (suspects_ || peer.isCutOff) && peer.line(2) != place_;
-      if (now - peer.changed < (isSuspect ? std::min(settings_.limit.count(), 3 * kBeat) : settings_.limit.count())) continue;
+      const bool isElsewhere = peer.line(2) != place_;
+      const int64_t limit = settings_.limit.count();
+      const int64_t most = !isElsewhere ? limit : peer.isCutOff ? 2 * kBeat : suspects_ ? 3 * kBeat : limit;
+      if (now - peer.changed < std::min(limit, most)) continue;
       if (silent < 0 || peer.changed < peers_[static_cast<size_t>(silent)].changed) silent = rank;
     }
     if (silent >= 0) {

@@ -26,8 +26,9 @@ export function buildRewardModel(config: ModelConfig, weights: WeightSource): Re
 /** @param scale - factor on the last norm's result: a factor on logits is there, so that everything made of logits has it */
 function buildParts(config: ModelConfig, weights: WeightSource, scale: number): DecoderParts {
   const { vocabSize, hiddenSize, numLayers } = config;
+  // in this order: with random weights a model follows from the seed and the order in which its tensors are drawn
+  const last = norm({ weights, config }, "model.norm", hiddenSize, scale);
   const embedding = new Embedding(weights("model.embed_tokens.weight", [vocabSize, hiddenSize]));
   const layers = Array.from({ length: numLayers }, (_, index) => blockOf({ weights, config, index }));
-  const last = norm({ weights, config }, "model.norm", hiddenSize, scale);
   return { config, trunk: { isModuleGroup: true, embed_tokens: embedding, layers, norm: last } };
 }

@@ -30,8 +30,8 @@ export class Recorder {
   #metrics: MetricsWriter | null = null;
   #tensorboard: TensorboardWriter | null = null;
   #isEnded = false;
-  /** What is in the directory is this run's: false until a resumed run is known to be the same. */
-  #isOurs: boolean;
+  /** Whether the run has begun. One that is refused before, or refused to be resumed, keeps its directory as it was. */
+  #hasBegun = false;
   /** When the report was last written, and how long that took, ms. */
   #reported = { at: Number.NEGATIVE_INFINITY, cost: 0 };
 
@@ -40,7 +40,6 @@ export class Recorder {
     this.#run = run;
     this.#resolved = resolved;
     this.#writeReport = writeReport;
-    this.#isOurs = resolved.config.resume_from_checkpoint === null;
   }
 
   /** Passes `events` on, each once it is written; an error of theirs is logged. */
@@ -58,8 +57,8 @@ export class Recorder {
       throw error;
     } finally {
       ignoreErrors(() => this.close());
-      // failed, or left by its consumer; a run that was refused to be resumed stays as it is
-      if (!this.#isEnded && this.#isOurs) this.#report();
+      // failed, or left by its consumer
+      if (!this.#isEnded && this.#hasBegun) this.#report();
       await events.return(undefined as T);
     }
   }
@@ -72,7 +71,6 @@ export class Recorder {
         else this.#run.saveJson(paths.preflight, event.report);
         break;
       case "inputs":
-        this.#isOurs = true;
         this.#run.saveSealed(paths.fingerprints, event.fingerprints);
         if (this.#preflight !== null) this.#run.saveJson(paths.preflight, this.#preflight);
         this.#run.saveConfig(this.#resolved);
@@ -80,6 +78,7 @@ export class Recorder {
       case "start": {
         const { step, totalSteps, trainable } = event;
         this.#metrics = new MetricsWriter(paths.metrics);
+        this.#hasBegun = true;
         this.#openTensorboard();
         this.#run.log("start", { step, total_steps: totalSteps, trainable });
         break;

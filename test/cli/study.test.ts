@@ -123,12 +123,12 @@ test("a study that was killed and started again has the tables of one that was n
   ];
   const cut = place.path("cut");
   const running = start(words(cut));
-  await running.saw("[2/9]");
+  await running.saw("[2/");
   running.child.kill("SIGKILL");
   assert.equal((await running.ended).signal, "SIGKILL");
   const again = await preftune(...words(cut));
   assert.equal(again.status, 0, again.stderr);
-  assert.match(again.stdout, /[2-8] of 9 runs are finished already/);
+  assert.match(again.stdout, /[2-9] of \d+ runs are finished already/);
   assert.doesNotMatch(again.stdout, /failed/);
   const whole = place.path("whole");
   assert.equal((await preftune(...words(whole))).status, 0);
@@ -137,7 +137,7 @@ test("a study that was killed and started again has the tables of one that was n
   }
   const third = place.path("third");
   const taken = await preftune(...words(third), "--reuse", whole);
-  assert.match(taken.stdout, /9 runs taken from .*whole/);
+  assert.match(taken.stdout, /\d+ runs taken from .*whole/);
   assert.equal(
     readFileSync(join(third, "results.jsonl"), "utf8"),
     readFileSync(join(whole, "results.jsonl"), "utf8"),

@@ -162,7 +162,8 @@ const fullDisk: [kind: string, fault: Omit<Fault, "code">, says: RegExp[]][] = [
   ],
   [
     "a disk that is full when the report is written",
-    { at: 1, on: /report\.html/, names: ["writeSync"] },
+    // where there is space again before the end, a report that failed is only noted
+    { at: 1, on: /report\.html/, names: ["writeSync"], stays: true },
     [/report\.html/],
   ],
 ];
@@ -178,7 +179,7 @@ for (const [kind, fault, says] of fullDisk) {
         /disk is full \(ENOSPC\)/,
         /Free space under/,
       ]);
-      assert.equal(faults.failed.length, 1);
+      assert.ok(fault.stays === true ? faults.failed.length > 0 : faults.failed.length === 1);
     }
     const hidden = Object.keys(filesOf(dir)).filter((name) => /(^|\/)\./.test(name));
     assert.deepEqual(hidden, []);
