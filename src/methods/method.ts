@@ -116,6 +116,8 @@ export interface Method<Settings extends { objective: string }> {
    * Left out: nothing has.
    */
   ratio?: "token" | "completion";
+  /** The weight of the term, if any, that keeps the chosen completions likely. */
+  chosenWeight?: keyof Settings & string;
   /** Whether it trains on answers that the model itself gives: only on those, also, or never. */
   onPolicy: "only" | "also" | "never";
   /** Peak learning rate of full tuning where none is given, and who has it. */

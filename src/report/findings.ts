@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import { shellWord } from "../base/shell-word.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { methodOf } from "../methods/index.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import type { RunState } from "../runs/run-state.ts";
@@ -116,9 +117,10 @@ function accuracyOf(rows: readonly MetricRow[]): number | null {
 function displacementRemedy({ method }: RunConfig): string {
   const often =
     "A lower learning_rate or fewer steps help in any case; docs/collapse.md has bounds that stop a run.";
-  if (method.objective === "slime") return `Raise lambda_w, which anchors the chosen answers. ${often}`;
-  if (method.objective === "simpo") return `Set cpo_alpha above 0, which adds a likelihood term. ${often}`;
-  return `slime anchors the chosen answers by its loss. ${often}`;
+  const { chosenWeight } = methodOf(method.objective);
+  return chosenWeight === undefined
+    ? `docs/objectives.md has objectives whose loss keeps the chosen answers likely. ${often}`
+    : `Raise ${chosenWeight}, the weight of the chosen answers' likelihood. ${often}`;
 }
 
 function stepFindings({ run, rows }: ReportedRun): Finding[] {

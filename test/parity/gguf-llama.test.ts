@@ -17,9 +17,9 @@ import { readTokenizerFiles } from "../../src/text/tokenizer-files.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { amount } from "../support/campaign.ts";
-import { everyFamily, type FixtureFamily, fixtureExamples, fixturePath } from "../support/fixture-files.ts";
+import { type FixtureFamily, fixtureExamples, fixturePath } from "../support/fixture-files.ts";
 import { fixtureModel } from "../support/fixtures.ts";
-import { fixtureWithTokenizer, ggufOf, modelWithTokenizer } from "../support/gguf-files.ts";
+import { fixtureWithTokenizer, ggufFamilies, ggufOf, modelWithTokenizer } from "../support/gguf-files.ts";
 import {
   askLlama,
   type LlamaAnswer,
@@ -180,13 +180,13 @@ function promptsFor(family: FixtureFamily): { prompts: number[][]; most: number 
 
 test("greedy answers of 64 tokens and the next token's probabilities, in f32", { skip }, async () => {
   const jobs = [];
-  for (const family of everyFamily) {
+  for (const family of ggufFamilies) {
     const model = await ggufOf(fixtureWithTokenizer(family, inScratch(`hf-${family}`)), inScratch(), family);
     jobs.push({ model, ...promptsFor(family) });
   }
   for (const [i, answer] of askLlama(jobs).entries()) {
     using _ = scope();
-    const family = everyFamily[i] ?? "llama_tied";
+    const family = ggufFamilies[i] ?? "llama_tied";
     assertAnswers(family, answer, loadModel(fixturePath(family, "model")), promptsFor(family));
   }
 });

@@ -11,8 +11,7 @@ import { decode } from "../../src/gguf/dequantise.ts";
 import { type GgufFile, readGguf, readNumbers } from "../../src/gguf/read.ts";
 import { blocks, type GgufType } from "../../src/gguf/types.ts";
 import { amount } from "../support/campaign.ts";
-import { everyFamily } from "../support/fixture-files.ts";
-import { fixtureWithTokenizer, ggufOf } from "../support/gguf-files.ts";
+import { fixtureWithTokenizer, ggufFamilies, ggufOf } from "../support/gguf-files.ts";
 import { askGgufPython, skipWithoutGguf } from "../support/gguf-peers.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -130,7 +129,7 @@ interface Quantised {
 
 test("gguf-py reads every family, and quantises to the same bytes", { skip: skipWithoutGguf() }, async () => {
   const jobs = [];
-  for (const family of everyFamily) {
+  for (const family of ggufFamilies) {
     const model = fixtureWithTokenizer(family, inScratch(`hf-${family}`));
     const exact = await ggufOf(model, scratch.path, `${family}-f32`);
     for (const type of ["f16", "bf16", "q8_0", "q4_0"] as const) {
@@ -151,7 +150,7 @@ test("gguf-py reads every family, and quantises to the same bytes", { skip: skip
       ["F32", "Q4_0", "Q8_0"],
     ],
   );
-  const gemma = results[4 * everyFamily.indexOf("gemma3_text")]?.keys ?? {};
+  const gemma = results[4 * ggufFamilies.indexOf("gemma3_text")]?.keys ?? {};
   assert.equal(gemma["gemma3.attention.sliding_window"], 16);
   assert.equal(gemma["gemma3.attention.sliding_window_pattern"], 2);
   assert.equal(gemma["gemma3.rope.scaling.factor"], 8);

@@ -63,7 +63,7 @@ async function assertFinishes({ values, whole }: FailingTraining, dir: string): 
 }
 
 /** The run has ended as the one that nothing befell, and its log says that a report could not be written. */
-function assertGoesOn({ values, whole }: FailingTraining, dir: string): void {
+function assertContinued({ values, whole }: FailingTraining, dir: string): void {
   assert.match(readFileSync(join(dir, "log.jsonl"), "utf8"), /"no report"/);
   assertSameRun(dir, whole, values.max_steps);
 }
@@ -83,8 +83,8 @@ export async function failEachCall(training: FailingTraining, stride: number): P
     const where = `call ${at} (${failed[0]?.name} ${failed[0]?.path})`;
     assert.equal(failed.length, 1, where);
     await assert.doesNotReject(async () => {
-      // a report of a run that goes on may fail: it ends nothing
-      if (error === null) return assertGoesOn(training, dir);
+      // a report before the end may fail: training continues
+      if (error === null) return assertContinued(training, dir);
       assertTells(error, dir);
       await assertFinishes(training, dir);
     }, where);

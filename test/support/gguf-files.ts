@@ -7,6 +7,17 @@ import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 import { type ConfigJson, tinyModel } from "./tiny-models.ts";
 
+/** The fixtures of families that are written for llama.cpp. */
+export const ggufFamilies: readonly FixtureFamily[] = [
+  "llama_tied",
+  "llama_untied",
+  "qwen3",
+  "gemma3_text",
+  "qwen2_untied",
+  "qwen2_tied",
+  "mistral",
+];
+
 /** Exports a model or a run as `dir`/`name`.gguf and gives the path. */
 export async function ggufOf(
   source: string,

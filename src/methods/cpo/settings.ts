@@ -43,6 +43,7 @@ export const cpo: Method<CpoSettings> = {
   label: "CPO",
   over: "pairs",
   needsReference: false,
+  chosenWeight: "cpo_alpha",
   onPolicy: "also",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

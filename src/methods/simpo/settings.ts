@@ -72,6 +72,7 @@ export const simpo: Method<SimpoSettings> = {
   label: "SimPO",
   over: "pairs",
   needsReference: false,
+  chosenWeight: "cpo_alpha",
   onPolicy: "also",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

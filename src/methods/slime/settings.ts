@@ -98,6 +98,7 @@ export const slime: Method<SlimeSettings> = {
   label: "SLIME",
   over: "pairs",
   needsReference: false,
+  chosenWeight: "lambda_w",
   onPolicy: "also",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
