@@ -1,6 +1,6 @@
 // Matrix products on the CPU: `mm` and `addmm` are replaced, so every product of every operator is meant. In float32 they are made
 // of the block kernels of oneDNN (`cpublas::brgemm`) that torch carries, or by torch's own library, MKL: which one is said by
-// `useMatmul`, from a measurement on this processor (`measureMatmul`). With batch invariance they are those of skinny-gemm.h.
+// `useMatmul`, from a measurement on this processor (`measureMatmul`). With batch invariance they are those of skinny-gemm.h and tall-gemm.h.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -20,7 +20,7 @@
 
 #include "batch-invariance.h"
 #include "row-kernels.h"
-#include "skinny-gemm.h"
+#include "tall-gemm.h"
 
 namespace preftune {
 namespace {
@@ -195,7 +195,7 @@ void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
-  if (isSkinny(a, b)) return skinnyProduct(a, b).to(a.scalar_type());
+  if (isSkinny(a, b)) return productOfRows(a, b).to(a.scalar_type());
   if (!fits(a, b)) return at::cpu::mm(a, b);
   at::Tensor out = emptyProduct(a, b);
   multiplyInto(out, a, b, false);
@@ -210,7 +210,7 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
 
 // beta self + alpha a · b of a skinny product, summed in float32.
 at::Tensor addSkinny(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  return skinnyProduct(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
+  return productOfRows(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
 }
 
 // beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.

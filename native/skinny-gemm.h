@@ -204,13 +204,13 @@ void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
 // blocks then, as long as every thread has two.
 constexpr int64_t kBlockFloats = 1 << 15, kTallBlockFloats = 1 << 17, kPart = 768;
 
-// The weight's rows [begin, end), part by part of the width.
-template <typename Weight>
-void skinnyParts(Skinny<Weight> n, int64_t begin, int64_t end) {
+// body(n), part by part of the width: a sum is those of its parts, in order.
+template <typename Weight, typename F>
+void eachPart(Skinny<Weight> n, const F& body) {
   const int64_t parts = (n.width + kPart - 1) / kPart, part = ((n.width + parts - 1) / parts + 15) / 16 * 16;
   for (n.first = 0; n.first < n.width; n.first = n.end) {
     n.end = std::min(n.width, n.first + part);
-    skinnyBlock(n, begin, end);
+    body(n);
   }
 }
 
@@ -220,7 +220,9 @@ void skinnyProductInto(const Skinny<Weight>& n) {
   const int64_t share = n.outputs / (2 * at::get_num_threads()) / 24 * 24, small = blockOf(kBlockFloats);
   const int64_t block = n.rows < kTallRows ? small : std::max(small, std::min(share, blockOf(kTallBlockFloats)));
   at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
-    for (int64_t output = begin; output < end; output += block) skinnyParts(n, output, std::min(end, output + block));
+    for (int64_t output = begin; output < end; output += block) {
+      eachPart(n, [&](const Skinny<Weight>& part) { skinnyBlock(part, output, std::min(end, output + block)); });
+    }
   });
 }
 
@@ -230,21 +232,6 @@ bool isSkinnyType(at::ScalarType type) { return type == at::kFloat || type == at
 bool isWithTransposed(const at::Tensor& a, const at::Tensor& b) {
   return a.is_cpu() && isSkinnyType(a.scalar_type()) && b.scalar_type() == a.scalar_type() && a.dim() == 2 && b.dim() == 2 &&
          a.size(1) == b.size(0) && a.size(1) > 0 && b.stride(0) == 1 && b.stride(1) == b.size(0);
-}
-
-// a (M, K) · b (K, N), float32 whatever the type of a and b.
-at::Tensor skinnyProduct(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor x = a.to(at::kFloat).contiguous();
-  at::Tensor out = at::empty({a.size(0), b.size(1)}, x.options());
-  float* const to = out.mutable_data_ptr<float>();
-  const float* const from = x.const_data_ptr<float>();
-  if (b.scalar_type() == at::kFloat) {
-    skinnyProductInto(Skinny<float>{to, from, b.const_data_ptr<float>(), x.size(0), b.size(1), x.size(1), 0, 0});
-  } else {
-    const auto* weight = reinterpret_cast<const uint16_t*>(b.const_data_ptr<at::BFloat16>());
-    skinnyProductInto(Skinny<uint16_t>{to, from, weight, x.size(0), b.size(1), x.size(1), 0, 0});
-  }
-  return out;
 }
 
 }  // namespace
