@@ -1,6 +1,6 @@
 /** What is wrong on one rank or all of a run: the same named error on every rank, and nothing hangs. */
 import assert from "node:assert/strict";
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { allEnded, freePort, placesOf, startRanks, type Variables } from "../support/rank-processes.ts";
@@ -98,13 +98,31 @@ suite("ranks", { concurrency: 4 }, () => {
     });
   }
 
-  test("a checkpoint that is named and has lost the file of a rank", async () => {
+  test("a checkpoint that is named and is damaged", async () => {
     await trainOnRanks(2, { ...recipe, save_steps: 1 });
     const dir = join(String(recipe["output_dir"]), "checkpoints", "checkpoint-1");
-    rmSync(join(dir, readdirSync(dir).find((name) => name.startsWith("rank-00001")) ?? assert.fail()));
-    const values = { resume_from_checkpoint: dir, output_dir: recipe["output_dir"], save_steps: 1 };
-    for (const stderr of await errorsOf(values))
-      assert.match(stderr, /rank-00001-of-00002\.safetensors is missing/);
+    const part = "rank-00001-of-00002.safetensors";
+    const bytes = readFileSync(join(dir, part));
+    const flipped = Buffer.from(bytes);
+    flipped[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    const damages: [string, string | Buffer | null, RegExp][] = [
+      [part, null, /rank-00001-of-00002\.safetensors is missing/],
+      [part, flipped, /rank-00001-of-00002\.safetensors has changed .*\(SHA-256\)/],
+      [
+        part,
+        readFileSync(join(dir, "..", "checkpoint-2", part)),
+        /rank-00001-of-00002\.safetensors is of step 2, not of step 1/,
+      ],
+      ["checkpoint.json", '{"version":2}', /version 1, got version 2\. A newer version has written it/],
+    ];
+    for (const [name, damaged, expected] of damages) {
+      const good = readFileSync(join(dir, name));
+      if (damaged === null) rmSync(join(dir, name));
+      else writeFileSync(join(dir, name), damaged);
+      const values = { resume_from_checkpoint: dir, output_dir: recipe["output_dir"], save_steps: 1 };
+      for (const stderr of await errorsOf(values)) assert.match(stderr, expected);
+      writeFileSync(join(dir, name), good);
+    }
   });
 
   test("several ranks where the system is not Linux", async () => {
