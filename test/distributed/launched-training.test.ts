@@ -106,7 +106,9 @@ suite("ranks", { concurrency: 3 }, () => {
     assert.equal(status, 1);
     assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
     assert.doesNotMatch(stderr, /exitcode +: -15/);
-    assert.deepEqual(readdirSync(fixture.path("killed", "checkpoints")), ["checkpoint-10"]);
+    // nothing of a save that was broken off
+    const left = readdirSync(fixture.path("killed", "checkpoints"));
+    assert.match(left.join(), /^checkpoint-10(,checkpoint-[234]0)*$/);
   });
 
   for (const who of ["one rank", "the agent"]) {

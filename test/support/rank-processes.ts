@@ -1,4 +1,5 @@
 /** Processes that are the ranks of a run, as a launcher starts them. */
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -6,14 +7,20 @@ import { join } from "node:path";
 import { type Ended, type Running, start, startProcess, startProgram } from "./command.ts";
 import { peersPython, skipWithoutPeers } from "./peers.ts";
 
-/** A port that nobody listens on now. */
+/** A port that nobody listens on now, below those that the system hands out: no other process gets it by chance before it is used. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (typeof address === "object" && address !== null) return address.port;
-  throw new Error("expected a port");
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 /** Variables of a process. */
