@@ -120,15 +120,23 @@ export function metricsOf(runDir: string): string[] {
   );
 }
 
-/** Largest difference of a number among the metrics of two runs, relative to it or to a hundredth; NaN where one is not a number. */
-export function metricsApart(a: string, b: string): { name: string; by: number } {
+/**
+ * Largest difference of a number among the metrics of two runs, relative to it or to a hundredth; NaN where one is not a number.
+ *
+ * @param leftOut - names that are not compared: of differences that are 0 but for rounding, as in DPO's first step, accuracy has none of
+ * the signs
+ */
+export function metricsApart(
+  a: string,
+  b: string,
+  leftOut: RegExp = /accuracies$/,
+): { name: string; by: number } {
   const [some, others] = [a, b].map((dir) => readMetrics(`${dir}/metrics.jsonl`));
   assert.equal(some?.length, others?.length);
   const worst = { name: "", by: 0 };
   for (const [i, row] of (others ?? []).entries()) {
     for (const [name, value] of Object.entries(row)) {
-      // of differences that are 0 but for rounding, as in DPO's first step, accuracy has none of the signs
-      if (isMeasurement(name) || name.endsWith("accuracies") || typeof value !== "number") continue;
+      if (isMeasurement(name) || leftOut.test(name) || typeof value !== "number") continue;
       const by = Math.abs(Number(some?.[i]?.[name]) - value) / Math.max(1e-2, Math.abs(value));
       if (!(by <= worst.by)) Object.assign(worst, { name: `${name} at ${row.global_step}`, by });
       if (Number.isNaN(by)) return worst;
