@@ -73,14 +73,18 @@ export function startProgram(
   return startProcess(process.execPath, ["--conditions=preftune-source", ...args], { env, ownGroup });
 }
 
-/** Starts any program, in the checkout. */
+/** Starts any program, in the checkout if no folder is given. */
 export function startProcess(
   program: string,
   args: readonly string[],
-  { env = {}, ownGroup = false }: { env?: Record<string, string>; ownGroup?: boolean } = {},
+  {
+    env = {},
+    ownGroup = false,
+    cwd = root,
+  }: { env?: Record<string, string>; ownGroup?: boolean; cwd?: string } = {},
 ): Running {
   const spawned = spawn(program, args, {
-    cwd: root,
+    cwd,
     env: { ...process.env, NO_COLOR: "1", PREFTUNE_ROW_CACHE: rowCache, ...env },
     detached: ownGroup,
   });
