@@ -78,7 +78,9 @@ export function onlinePrompts(): string[] {
  */
 export function inOrderOfRun<Row>(rows: readonly Row[], seed: number): Row[] {
   const placed = new Array<Row>(rows.length);
-  for (const [i, place] of new PromptOrder(rows.length, seed).take(0, rows.length).entries())
+  for (const [i, place] of new PromptOrder(rows.length, { data_order: "shuffled", seed })
+    .take(0, rows.length)
+    .entries())
     placed[place] = at(rows, i);
   return placed;
 }

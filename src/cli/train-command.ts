@@ -11,6 +11,7 @@ import type { TrainEvent, TrainSummary, TrainWork } from "../runs/train-events.t
 import { Phases } from "../terminal/phases.ts";
 import type { StopSignals } from "../torch/index.ts";
 import { commandLine, sameCommand } from "./called-as.ts";
+import { showDryRun } from "./dry-run-text.ts";
 import { heartbeats } from "./heartbeat.ts";
 import {
   positiveNumber,
@@ -25,6 +26,7 @@ import { TrainDisplay } from "./train-display.ts";
 
 interface CliOptions extends StoppedOptions {
   printConfig?: true;
+  dryRun?: true;
   resume?: true;
   maxRestarts?: number;
   heartbeatTimeout?: number;
@@ -38,6 +40,10 @@ export function addTrainCommand(preftune: Command): void {
     .argument("<run.yaml>", "the configuration")
     .argument("[overrides...]", "--key value pairs")
     .option("--print-config", "print every value and where it came from, and exit")
+    .option(
+      "--dry-run",
+      "check configuration and data, plan, take one step on the longest micro-batch, say what memory it took; writes nothing",
+    )
     .option("--resume", "resume from the newest intact checkpoint (resume_from_checkpoint: latest)")
     .option(
       "--max-restarts <count>",
@@ -55,13 +61,12 @@ export function addTrainCommand(preftune: Command): void {
     const launch = readLaunch();
     const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
-    if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
-      throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
-    }
-    if (launch !== null) refuseOwnRestarts(options, launch);
+    refuseUseless(options, launch);
     const resolved = await settled(launch, () => loadConfig({ file, overrides }));
     if (options.printConfig === true) {
       if (isFirst(launch)) process.stdout.write(`${schemaLine(process.cwd())}\n${formatConfig(resolved)}`);
+    } else if (options.dryRun === true) {
+      await showDryRun(resolved, { launch, maxRestarts: options.maxRestarts });
     } else if (options.maxRestarts === undefined) await run(resolved, options, launch);
     else await supervise(resolved, [file, ...argv], options);
   });
@@ -70,6 +75,14 @@ export function addTrainCommand(preftune: Command): void {
 /** Whether this process prints what happens: the only one, or rank 0. */
 function isFirst(launch: Launch | null): boolean {
   return launch === null || launch.rank === 0;
+}
+
+/** @throws {ConfigError} for options that have no effect */
+function refuseUseless(options: CliOptions, launch: Launch | null): void {
+  if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
+    throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
+  }
+  if (launch !== null) refuseOwnRestarts(options, launch);
 }
 
 /** Restarts one rank of several: the others would wait for it, and its launcher restarts all. */

@@ -86,6 +86,11 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     ),
   ),
   error(
+    "data_order",
+    (config) => isOnPolicy(config) && config.data_order === "length",
+    "an on-policy run has prompts, and the lengths of what it samples are not known before. Set data_order: shuffled or given.",
+  ),
+  error(
     "num_generations",
     (config) => isOnPolicy(config) && config.num_generations < 2,
     "a completion is compared with others of its prompt: expected at least 2.",

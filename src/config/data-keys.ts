@@ -57,6 +57,11 @@ export const DATA_KEYS = {
     schema: { enum: ["text", "chat", null], default: null },
     doc: "What a prompt and answers of plain strings are: text, as TRL takes them, or chat, a user's and an assistant's message for the chat template. null: text, with a warning where there is a template.",
   },
+  data_order: {
+    schema: { enum: ["shuffled", "given", "length"], default: "shuffled" },
+    doc: "The order of the rows: shuffled (another order each epoch, by the seed), given (as they are read), or length (rows of like length in a step, shuffled otherwise; the longest row is in the first step).",
+    source: "transformers; length is its group_by_length",
+  },
   chat_template: {
     schema: { type: ["string", "null"], pattern: "\\S", default: null },
     expected: "a Jinja file, the name of one of the tokenizer's templates, or template text",

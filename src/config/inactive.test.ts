@@ -17,6 +17,7 @@ const ALWAYS: readonly ConfigKey[] = [
   "threads",
   "seed",
   "train_data",
+  "data_order",
   "reward_funcs",
   "reward_model",
   "judge",

@@ -59,7 +59,7 @@ export class StepPlan {
 /**
  * The optimiser steps of an epoch. The last may be smaller; nothing is left out.
  *
- * @param order - indices into `examples`, from `EpochSampler.order()` or `.remaining()`
+ * @param order - indices into `examples`, from `orderOfEpoch`
  * @throws ConfigError when a size is not a whole number of at least 1
  */
 export function planEpoch(

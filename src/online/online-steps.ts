@@ -70,11 +70,11 @@ export class OnlineSteps implements StepSource {
     const { config, examples } = parts;
     this.#parts = parts;
     this.#warnings = new RolloutWarnings(config);
-    this.#order = new PromptOrder(examples.length, config.seed);
+    this.#order = new PromptOrder(examples.length, config);
     this.#prompts = rowsPerStep(config) / config.num_generations;
     const { method } = config;
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
-    this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config.seed), count: replay } : null;
+    this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config), count: replay } : null;
     this.#updates = updatesOf(config);
     const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;

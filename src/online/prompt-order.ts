@@ -1,16 +1,21 @@
-/** Which prompts each rollout of a run has: passes over all of them, each in another order, one after the other. */
+/** Which prompts each rollout of a run has: passes over all of them, one after the other. */
 import { at } from "../base/at.ts";
-import { EpochSampler } from "../data/sampler.ts";
+import { ConfigError } from "../base/errors.ts";
+import { orderWithoutLengths, type RowOrder } from "../data/row-order.ts";
 
-/** An endless order of `count` prompts, decided by the seed. */
+/** An endless order of `count` prompts. */
 export class PromptOrder {
   readonly #count: number;
-  readonly #seed: number;
+  readonly #how: { data_order: "shuffled" | "given"; seed: number };
   readonly #epochs: Map<number, Int32Array> = new Map();
 
-  constructor(count: number, seed: number) {
+  /** @throws {ConfigError} for an order by length: completions are not there yet */
+  constructor(count: number, { data_order, seed }: RowOrder) {
+    if (data_order === "length") {
+      throw new ConfigError('data_order: expected "shuffled" or "given" for prompts, got "length".');
+    }
     this.#count = count;
-    this.#seed = seed;
+    this.#how = { data_order, seed };
   }
 
   /** The prompts at [first, first + size) of the order. */
@@ -29,7 +34,7 @@ export class PromptOrder {
   #epoch(epoch: number): Int32Array {
     const known = this.#epochs.get(epoch);
     if (known !== undefined) return known;
-    const order = new EpochSampler(this.#count, this.#seed, { epoch, cursor: 0 }).order();
+    const order = orderWithoutLengths(this.#count, epoch, this.#how);
     // a rollout spans few epochs, and earlier ones do not come back
     for (const old of this.#epochs.keys()) if (old < epoch - 8) this.#epochs.delete(old);
     this.#epochs.set(epoch, order);

@@ -2,17 +2,18 @@
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
+import type { RowOrder } from "../data/row-order.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import type { RolloutGroup } from "./rollout.ts";
 
-/** The rows with a good completion, in a repeated order of their own seed. */
+/** The rows with a good completion, over and over in the order of the run's prompts. */
 export class ReplayRows {
   readonly #rows: readonly { example: Example; index: number }[];
   readonly #order: PromptOrder;
 
   /** @throws {ConfigError} if no row has a good completion */
-  constructor(examples: readonly Example[], seed: number) {
+  constructor(examples: readonly Example[], how: RowOrder) {
     this.#rows = examples.flatMap((example, index) =>
       example.completions.length > 0 ? [{ example, index }] : [],
     );
@@ -21,7 +22,7 @@ export class ReplayRows {
         'replay: expected rows of train_data with a good completion ("chosen" or "completion"), found none. Add them, or leave replay out.',
       );
     }
-    this.#order = new PromptOrder(this.#rows.length, seed);
+    this.#order = new PromptOrder(this.#rows.length, how);
   }
 
   /** Groups of one completion each: `count` rows for step `step`. */

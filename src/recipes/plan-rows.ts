@@ -163,7 +163,7 @@ export function meanOf(lengths: readonly PairLengths[]): PairLengths {
 }
 
 /** Epochs whose micro-batches are looked at. */
-const epochsLookedAt = 3;
+export const epochsLookedAt = 3;
 
 /** The micro-batch with most tokens among those that the run will take. */
 function largestMicroBatch(
@@ -189,6 +189,11 @@ export function largestOf(
   { steps, share_prompt }: { steps: number; share_prompt: boolean },
 ): PairLengths[] {
   const tokens = lengths.map((pair) => streamTokens(pair, share_prompt));
+  return largestRows(run, tokens, steps).map((index) => at(lengths, index));
+}
+
+/** The rows of the micro-batch with most tokens among those of the first `steps` steps of `run`; `tokens` is of each row. */
+export function largestRows(run: EpochSteps, tokens: readonly number[], steps: number): readonly number[] {
   let best: readonly number[] = [];
   let most = -1;
   for (let step = 0; step < Math.min(run.totalSteps, steps); step++) {
@@ -197,5 +202,5 @@ export function largestOf(
       if (sum > most) [best, most] = [micro, sum];
     }
   }
-  return best.map((index) => at(lengths, index));
+  return best;
 }

@@ -1,8 +1,12 @@
 /** The model of a run, what of it is trained, and which ranks hold what of it. */
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
-import type { Environment } from "../forward/environment.ts";
+import { type Environment, numericsOf } from "../forward/environment.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
+import { AdamW } from "../optim/adamw.ts";
 import type { RolloutSize } from "../planner/memory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { seeded } from "../torch/index.ts";
@@ -19,8 +23,9 @@ import {
 import { prepareSharded, type ShardedTraining } from "../train/prepare-sharded.ts";
 import { rankLayout } from "../train/rank-layout.ts";
 import { RankMeter } from "../train/rank-meter.ts";
+import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
-import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
+import { EpochSteps, type PlanKeys, packingOf } from "../train/step-source.ts";
 import { agreeOnPlan } from "./ranks.ts";
 import { rowCost, trainedPartsOf } from "./row-cost.ts";
 import { layoutOfRun, type RunLayout } from "./run-layout.ts";
@@ -72,11 +77,35 @@ export function* sharedWork(
 }
 
 /**
+ * The model of a run, what of it is trained, and by what; its reference is left to whoever knows the rows.
+ *
+ * @param memory - frees the model and the optimiser's state
+ */
+export function openTraining(
+  config: RunConfig & Pick<TrainedSelection, "baseModel">,
+  environment: Environment,
+  { data, objective, shared }: { data: PreparedData; objective: Objective; shared: SharedWork | null },
+  memory: DisposableStack,
+): { trained: RunModel; numerics: Numerics; training: Omit<Training<HeadedModel>, "reference"> & RunModel } {
+  const { scores } = packingOf(objective);
+  const trained = runModel(config, environment, data, { scores, shared });
+  memory.defer(() => trained.dispose());
+  const numerics = {
+    ...numericsOf(config, environment),
+    ...(isOnPolicy(config) ? { temperature: config.temperature } : {}),
+  };
+  const optimizer = memory.use(new AdamW(trained.parameters, config));
+  const { max_grad_norm, optimizer_in_backward } = config;
+  const training = { ...trained, objective, optimizer, numerics, max_grad_norm, optimizer_in_backward };
+  return { trained, numerics, training };
+}
+
+/**
  * The model and what of it is trained; of one that gives log-probs, those of all rows must be finite.
  *
  * @param of - whether it scores completions, and the ranks that hold it
  */
-export function runModel(
+function runModel(
   config: TrainedSelection & Pick<RunConfig, "seed">,
   environment: Environment,
   data: PreparedData,

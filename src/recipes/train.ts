@@ -9,9 +9,8 @@ import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
 import { stopTogether, toldToAll } from "../distributed/together.ts";
-import { numericsOf, settleEnvironment } from "../forward/environment.ts";
+import { settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
-import { AdamW } from "../optim/adamw.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { isEvalRow, readMetrics } from "../runs/metrics.ts";
@@ -36,7 +35,7 @@ import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
-import { runModel, sharedWork } from "./run-model.ts";
+import { openTraining, sharedWork } from "./run-model.ts";
 import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf, watchSize } from "./watch.ts";
@@ -163,32 +162,17 @@ async function* trainRun(
 
   // the model, what of it is trained and by what, and what it is compared with
   using memory = new DisposableStack();
-  const packing = packingOf(objective);
-  const { scores } = packing;
-  const keys = { ...config, ...packing };
+  const keys = { ...config, ...packingOf(objective) };
   const sampled = watchSize(prompts, config, group?.size ?? 1);
   const shared = yield* sharedWork(group, keys, environment, { data, sampled });
   group?.note("loading the model");
-  const trained = runModel({ ...config, baseModel }, environment, data, { scores, shared });
-  memory.defer(() => trained.dispose());
-  const numerics = {
-    ...numericsOf(config, environment),
-    ...(online === null ? {} : { temperature: config.temperature }),
-  };
+  const opened = openTraining({ ...config, baseModel }, environment, { data, objective, shared }, memory);
+  const { trained, numerics } = opened;
   const references = referencesOf(
     { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase, group },
     data.dataset,
   );
-  const optimizer = memory.use(new AdamW(trained.parameters, config));
-  const training = {
-    ...trained,
-    objective,
-    optimizer,
-    numerics,
-    max_grad_norm: config.max_grad_norm,
-    optimizer_in_backward: config.optimizer_in_backward,
-    reference: references.train,
-  };
+  const training = { ...opened.training, reference: references.train };
   const watch =
     prompts === null ? null : watchOf(config, training, data, { prompts, way: shared?.layout.sampling?.way });
   const measure =
@@ -202,7 +186,7 @@ async function* trainRun(
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
-  const trainable = trained.parameters.numel;
+  const trainable = training.parameters.numel;
   const rows = { trainRows: examples.length, evaluationRows: evalExamples?.length ?? 0 };
   yield {
     type: "start",

@@ -212,7 +212,12 @@ export class OpenRun {
  * @throws {TrainingError} when another process is writing it
  */
 export function createRun(resolved: ResolvedConfig, by: StartedBy = oneProcess): OpenRun {
-  const dir = resolved.config.output_dir;
+  refuseOtherContent(resolved.config.output_dir);
+  return begin(resolved, by);
+}
+
+/** @throws {ConfigError} when a new run cannot begin in `dir`: it holds another run or anything else */
+export function refuseOtherContent(dir: string): void {
   const startsOver = isRun(dir);
   if (startsOver) refuseStepsTaken(dir);
   const others = entriesOf(dir).filter((name) => !IGNORED_ENTRIES.test(name));
@@ -222,7 +227,6 @@ export function createRun(resolved: ResolvedConfig, by: StartedBy = oneProcess):
         "Choose another output_dir; nothing was changed.",
     );
   }
-  return begin(resolved, by);
 }
 
 function begin(resolved: ResolvedConfig, { ranks, job }: StartedBy): OpenRun {

@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
 import { type BatchOptions, planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
-import { type PackingOptions, packExamples } from "../data/packing.ts";
-import { EpochSampler } from "../data/sampler.ts";
+import { type PackingOptions, packExamples, packedTokens } from "../data/packing.ts";
+import { orderOfEpoch } from "../data/row-order.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Objective } from "../methods/objective.ts";
 import type { RolloutRow, TrainEvent } from "../runs/train-events.ts";
@@ -24,6 +25,7 @@ export type PlanKeys = Pick<
   | "share_prompt"
   | "num_train_epochs"
   | "max_steps"
+  | "data_order"
   | "seed"
 > &
   Pick<PackingOptions, "scores" | "prompts"> &
@@ -97,6 +99,7 @@ export class EpochSteps implements StepSource {
   readonly #examples: readonly Example[];
   readonly #keys: PlanKeys;
   readonly #epochs: StepPlan[][] = [];
+  #lengths: readonly number[] | null = null;
 
   constructor(examples: readonly Example[], keys: PlanKeys) {
     this.#examples = examples;
@@ -119,10 +122,17 @@ export class EpochSteps implements StepSource {
   #epoch(epoch: number): StepPlan[] {
     const known = this.#epochs[epoch];
     if (known !== undefined) return known;
-    const order = new EpochSampler(this.#examples.length, this.#keys.seed, { epoch, cursor: 0 }).order();
-    const steps = planEpoch(this.#examples, order, this.#keys);
+    const steps = planEpoch(this.#examples, this.#orderOf(epoch), this.#keys);
     this.#epochs[epoch] = steps;
     return steps;
+  }
+
+  #orderOf(epoch: number): Int32Array {
+    this.#lengths ??= this.#examples.map((example) => packedTokens(example, this.#keys));
+    const { tokens_per_step: budget } = this.#keys;
+    const mean = this.#lengths.reduce((sum, tokens) => sum + tokens, 0) / this.#lengths.length;
+    const rows = budget === null ? rowsPerStep(this.#keys) : Math.max(1, Math.floor(budget / mean));
+    return orderOfEpoch(this.#lengths, epoch, { ...this.#keys, rowsPerStep: rows });
   }
 
   /** Which examples step `step` is made of, and where it stands in its epoch. */
@@ -149,7 +159,7 @@ export class EpochSteps implements StepSource {
 
   next(step: number): TrainingStep {
     const { plan, epoch, endsEpoch } = this.planOf(step);
-    const packed = (indices: readonly number[]) => pack(this.#examples, indices, this.#keys);
+    const packed = (indices: readonly number[]) => microBatchOf(this.#examples, indices, this.#keys);
     const { rank = 0, ranks = 1 } = this.#keys;
     const divided = plan
       .byRank()
@@ -165,7 +175,8 @@ export class EpochSteps implements StepSource {
   }
 }
 
-function pack(
+/** Rows of `examples` as one micro-batch. */
+export function microBatchOf(
   examples: readonly Example[],
   indices: readonly number[],
   { share_prompt, scores = false, prompts = false }: Pick<PlanKeys, "share_prompt" | "scores" | "prompts">,
@@ -186,7 +197,7 @@ export function evaluationBatches(
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
   return starts.map((start) => {
     const count = Math.min(size, examples.length - start);
-    return pack(
+    return microBatchOf(
       examples,
       Array.from({ length: count }, (_, i) => start + i),
       keys,

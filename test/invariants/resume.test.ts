@@ -51,7 +51,7 @@ const lora: Values = {
   lora_alpha: 8,
   lora_dropout: 0.2,
 };
-const full: Values = { ...common, objective: "dpo", learning_rate: 2e-3 };
+const full: Values = { ...common, objective: "dpo", learning_rate: 2e-3, data_order: "length" };
 const resumed: Values = { resume_from_checkpoint: "latest" };
 
 const uninterrupted = wholeRuns(fixture);

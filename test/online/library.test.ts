@@ -96,7 +96,7 @@ for (const [kind, values] of Object.entries({ full: {}, lora: { use_peft: true, 
     await using open = await openRolloutTraining({ values: { ...ppo, output_dir: fixture.path("unused") } });
     const { config, training, data, rewards, valueModel } = open;
     using reference = open.openReference();
-    const order = new PromptOrder(data.dataset.examples.length, config.seed);
+    const order = new PromptOrder(data.dataset.examples.length, config);
     const rows: Record<string, number>[] = [];
     for (let round = 0; round < 2; round++) {
       const prompts = order.take(2 * round, 2).map((index) => {

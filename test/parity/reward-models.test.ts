@@ -92,6 +92,7 @@ function cutOf(examples: readonly Example[], size: number, share_prompt: boolean
     share_prompt,
     num_train_epochs: 1,
     max_steps: 1,
+    data_order: "shuffled",
     seed: 1,
     scores: true,
   });

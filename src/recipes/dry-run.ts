@@ -1,0 +1,155 @@
+/** A run up to its first step, on the longest micro-batch it will have: whether it works, and in how much memory. Writes nothing. */
+import { ConfigError } from "../base/errors.ts";
+import type { PhaseListener } from "../base/phase-listener.ts";
+import { deriveSeed } from "../base/random.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { describeOrigin } from "../data/example.ts";
+import { packedTokens } from "../data/packing.ts";
+import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
+import type { MicroBatch } from "../forward/batch.ts";
+import { type Environment, settleEnvironment } from "../forward/environment.ts";
+import type { Numerics } from "../forward/numerics.ts";
+import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { learningRateAt } from "../optim/schedule.ts";
+import type { Plan } from "../planner/run-plan.ts";
+import { refuseOtherContent, runPaths } from "../runs/run-directory.ts";
+import { manualSeed, memoryInUse, setDeterministic } from "../torch/index.ts";
+import type { ReferenceSource } from "../train/completion-logps.ts";
+import { requireLanguageModel } from "../train/objective-head.ts";
+import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
+import {
+  givenReference,
+  liveReference,
+  modelReference,
+  referenceFrom,
+  refuseGivenSums,
+} from "../train/reference.ts";
+import { type StepResult, trainStep } from "../train/step.ts";
+import { EpochSteps, microBatchOf, packingOf } from "../train/step-source.ts";
+import { type LocalRun, localRun } from "./local-models.ts";
+import { OnlineRun, runObjective } from "./online.ts";
+import { plan } from "./plan.ts";
+import { epochsLookedAt, largestRows } from "./plan-rows.ts";
+import { openTraining, type RunModel } from "./run-model.ts";
+
+/** The step of a dry run. */
+export interface DryStep extends Pick<StepResult, "loss" | "gradNorm" | "tokens" | "seconds"> {
+  /** `file:line` of its rows. */
+  rows: string[];
+  /** Whether completions were sampled for it: it is then the run's first step, and no longest one. */
+  sampled: boolean;
+  device: string;
+  /** The most that was in use until its end: of the process on the CPU, of torch's allocator on a GPU. */
+  peakMemoryBytes: number;
+}
+
+/** What a dry run finds, in this order. */
+export type DryRunEvent =
+  | { type: "preflight"; report: PreflightReport }
+  | { type: "plan"; plan: Plan }
+  | { type: "step"; step: DryStep };
+
+/**
+ * Reads and checks the rows of a run, plans it, and takes one step with its model: on the longest micro-batch that the rows will
+ * make, or on the first completions that an on-policy run samples.
+ *
+ * @throws {ConfigError} if output_dir holds something else, or a judge would have to be asked
+ * @throws {DataError} if rows have errors
+ */
+export async function* dryRun(
+  given: RunConfig,
+  onPhase: PhaseListener = () => {},
+): AsyncGenerator<DryRunEvent> {
+  refuseOtherContent(given.output_dir);
+  if (given.judge !== null) {
+    throw new ConfigError(
+      "--dry-run writes nothing, and what a judge answers is paid for and has to be kept. Leave the judge out of it: " +
+        "--judge null, with reward_funcs in its place.",
+    );
+  }
+  const environment = settleEnvironment(given, null);
+  setDeterministic(true);
+  const objective = runObjective(given, undefined);
+  const unsaved = { paths: runPaths(given.output_dir), saveSealed: () => {} };
+  const local = await localRun(unsaved, given, onPhase);
+  const task = taskOf(objective.over, isOnPolicy(given));
+  const data = await prepareData({ ...local.config, task }, onPhase);
+  yield { type: "preflight", report: data.dataset.report };
+  assertPreflight(data.dataset.report);
+  refuseGivenSums(objective, data.dataset);
+  yield { type: "plan", plan: await plan(given) };
+  yield { type: "step", step: await oneStep(local, environment, data, { objective, onPhase }) };
+}
+
+async function oneStep(
+  { config: local, baseModel }: LocalRun,
+  environment: Environment,
+  data: PreparedData,
+  { objective, onPhase }: { objective: Objective; onPhase: PhaseListener },
+): Promise<DryStep> {
+  // completions are sampled by this process: another one would leave its files in the run's directory
+  const config = { ...local, baseModel, max_staleness: 0 };
+  await using online = await OnlineRun.ofRun(config);
+  using memory = new DisposableStack();
+  onPhase("model loaded", 0, 1);
+  const {
+    training: opened,
+    trained,
+    numerics,
+  } = openTraining(config, environment, { data, objective, shared: null }, memory);
+  onPhase("model loaded", 1, 1);
+  const reference = online === null ? firstReference(config, data, { objective, trained, numerics }) : null;
+  const training = { ...opened, reference };
+  const { examples } = data.dataset;
+  const source = online?.steps(training, environment, data, memory) ?? null;
+  const batches =
+    source === null
+      ? [longestOf(data, { ...config, ...packingOf(objective) })]
+      : ((await source.next(0, { onWork: onPhase }))?.batches ?? []);
+  const learningRate = learningRateAt(0, source?.totalSteps ?? 1, config);
+  const seed = deriveSeed(config.seed, 0);
+  manualSeed(seed);
+  onPhase("step", 0, batches.length);
+  const result = trainStep(training, batches, {
+    ...{ learningRate, seed, log_entropy: config.log_entropy },
+    onBatch: (done, total) => onPhase("step", done, total),
+  });
+  const { loss, gradNorm, tokens, seconds } = result;
+  const rows = [...new Set(batches.flatMap(({ indices }) => [...indices]))];
+  return {
+    ...{ loss, gradNorm, tokens, seconds, device: environment.device, sampled: source !== null },
+    rows: rows.flatMap((index) =>
+      examples[index] === undefined ? [] : [describeOrigin(examples[index].origin)],
+    ),
+    peakMemoryBytes: memoryInUse(environment.device).peak,
+  };
+}
+
+/** The micro-batch with most tokens of the run's first epochs. */
+function longestOf(
+  { dataset: { examples } }: PreparedData,
+  keys: RunConfig & ReturnType<typeof packingOf>,
+): MicroBatch {
+  const epochs = Math.min(keys.num_train_epochs, epochsLookedAt);
+  const run = new EpochSteps(examples, { ...keys, num_train_epochs: epochs });
+  const tokens = examples.map((example) => packedTokens(example, keys));
+  return microBatchOf(examples, largestRows(run, tokens, epochsLookedAt * examples.length), keys);
+}
+
+/** The reference before the first update, computed as the step asks for it: that of the rows, or the model as it starts. */
+function firstReference(
+  { adapter_name_or_path }: RunConfig,
+  { dataset: { examples } }: PreparedData,
+  { objective, trained, numerics }: { objective: Objective; trained: RunModel; numerics: Numerics },
+): ReferenceSource | null {
+  if (!needsReference(objective)) return null;
+  const given = givenReference(examples);
+  if (given !== null) return referenceFrom(given);
+  const model = requireLanguageModel(trained.model, "a reference");
+  const pass = { numerics, ldAlpha: ldAlphaOf(objective) };
+  const isNew = trained.adapter !== null && adapter_name_or_path === null;
+  return isNew && trained.adapter !== null
+    ? liveReference(model, trained.adapter, pass)
+    : modelReference(model, pass);
+}
