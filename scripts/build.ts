@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, globSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { writePage } from "./bundle-page.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -12,15 +13,16 @@ function node(...args: string[]): boolean {
 
 /** Files beside the sources that are read at run time: tables, operator lists. */
 function copyTables(): void {
-  for (const file of globSync("src/**/*.{txt,json,css,html}", { cwd: root })) {
+  for (const file of globSync("src/**/*.{txt,json,css,html}", { cwd: root, exclude: ["**/tsconfig.json"] })) {
     cpSync(join(root, file), join(dist, file.slice("src/".length)));
   }
 }
 
-function main(): boolean {
+async function main(): Promise<boolean> {
   rmSync(dist, { recursive: true, force: true });
   if (!node(join("node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json")) return false;
   copyTables();
+  await writePage(join(dist, "dashboard", "page"));
   const doctor = join(dist, "setup", "doctor-text.js");
   if (!existsSync(doctor)) {
     process.stderr.write(`expected ${doctor} after compiling, found none\n`);
@@ -31,4 +33,4 @@ function main(): boolean {
   return true;
 }
 
-process.exitCode = main() ? 0 : 1;
+process.exitCode = (await main()) ? 0 : 1;

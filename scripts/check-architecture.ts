@@ -36,7 +36,7 @@ function foldersIn(folder: string): string[] {
 
 /** Lines of source in a folder of `src`, tests and generated files left out. */
 function linesIn(folder: string): number {
-  return globSync(`src/${folder}/**/*.ts`, { cwd: root })
+  return globSync(`src/${folder}/**/*.{ts,tsx}`, { cwd: root })
     .filter((file) => !/\.(test|nightly)\.ts$|\/generated\//.test(file))
     .reduce((sum, file) => sum + readFileSync(join(root, file), "utf8").split("\n").length - 1, 0);
 }

@@ -36,6 +36,7 @@ const cleanFolders = [
   "src/base",
   "src/cli",
   "src/config",
+  "src/dashboard",
   "src/data",
   "src/evaluate",
   "src/formats",
@@ -78,7 +79,7 @@ const cleanFolders = [
 /** Refused words in the documents and in the sources of the clean folders. */
 function privateWords(): string[] {
   const sources = cleanFolders.flatMap((folder) => {
-    const found = globSync(`${folder}/**/*.{ts,mjs,yaml,h,cpp}`, { cwd: root });
+    const found = globSync(`${folder}/**/*.{ts,tsx,mjs,yaml,h,cpp}`, { cwd: root });
     if (found.length === 0) throw new Error(`cleanFolders: there is nothing in ${folder}`);
     return found;
   });

@@ -16,6 +16,7 @@ const checks: Record<string, string[]> = {
     ".",
   ],
   types: [tool("typescript/bin/tsc"), "-p", "."],
+  "types of the page": [tool("typescript/bin/tsc"), "-p", "src/dashboard/page"],
   "types of plain JavaScript": [tool("typescript/bin/tsc"), "-p", "tsconfig.scripts.json"],
   layering: [join(root, "scripts", "check-layers.ts")],
   "dead code": [tool("knip/bin/knip.js"), "--no-progress"],

@@ -5,6 +5,7 @@ import { type ReadMeter, watchReading } from "../data/read-meter.ts";
 import { labelsOf, methodNames, wordList } from "../methods/index.ts";
 import { PhaseProgress } from "../terminal/phases.ts";
 import { arenaHardCommand } from "./arena-hard-command.ts";
+import { addDashboardCommand } from "./dashboard-command.ts";
 import { addDataCommands } from "./data-command.ts";
 import { diversityCommand } from "./diversity-command.ts";
 import { addExportCommand } from "./export-command.ts";
@@ -43,6 +44,7 @@ export function program(): Command {
   addGenerateCommand(preftune);
   addScoreCommand(preftune);
   addReportCommand(preftune);
+  addDashboardCommand(preftune);
   addReplayCommand(preftune);
   addMergeCommand(preftune);
   addExportCommand(preftune);

@@ -5,19 +5,11 @@ import { flatConfig } from "../config/keys.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
-import { methodOf } from "../methods/index.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
 import { answersHtml } from "./answers-section.ts";
-import {
-  type ChartPlan,
-  MACHINE_PLANS,
-  OUTCOME_PLANS,
-  otherPlans,
-  SAMPLE_PLANS,
-  trainingPlans,
-} from "./chart-plans.ts";
+import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { dataCheckSection, exportSection, lengthOnly } from "./facts-section.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
@@ -25,13 +17,8 @@ import { factsHtml, type Html, html, pageHtml, tableHtml, tileHtml } from "./htm
 import { type ChartMark, chartHtml } from "./line-chart.ts";
 import { pointsOf, runCharts, withDisplacement } from "./metric-series.ts";
 import { fallenPairs, pairFigures } from "./pairs-section.ts";
-import {
-  COMPLETION_PLANS,
-  POLICY_PLANS,
-  rewardSection,
-  shownSteps,
-  trainedOnHtml,
-} from "./rollouts-section.ts";
+import { COMPLETION_PLANS, rewardSection, shownSteps, trainedOnHtml } from "./rollouts-section.ts";
+import { plansOf, unplanned } from "./run-plans.ts";
 import { pathShortener, type ShortenPaths } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
 import { nameOf, stateText } from "./state-text.ts";
@@ -89,20 +76,10 @@ function lengthMarks({ preflight }: Pick<RunView, "preflight">): ChartMark[] {
   return bias === null ? [] : [{ value: bias.heldOutAccuracy, name: `${bias.predictor} answer` }];
 }
 
-/** All plans of charts that a run's report has, but for those of its reward functions. */
-function plansOf({ run }: ReportedRun): { outcome: ChartPlan[]; training: ChartPlan[] } {
-  const { objective } = run.config.method;
-  const hasOneAnswer = methodOf(objective).over === "completions";
-  const outcome = OUTCOME_PLANS.map((plan) =>
-    hasOneAnswer ? { ...plan, title: plan.title.replace("Chosen answers", "Answers") } : plan,
-  );
-  return { outcome, training: trainingPlans([objective]) };
-}
-
 /** Of a run that trains on rows. */
 function rowSections(reported: ReportedRun): Html[] {
   const { run, story, shorten } = reported;
-  const { outcome, training } = plansOf(reported);
+  const { outcome, training } = plansOf(run.config);
   return [
     chartSection("Does the chosen answer gain?", outcome, reported, {
       more: pairFigures(run.evaluations, run.config, shorten),
@@ -120,15 +97,13 @@ function onPolicySections(reported: ReportedRun): Html[] {
   const { run, story, rows } = reported;
   const { evaluations } = run;
   const answers = answersHtml(evaluations, story.end?.restored ?? null, shownSteps(evaluations));
-  const isShown = (title: string): boolean => COMPLETION_PLANS.every((plan) => plan.title !== title);
-  const plans = [...POLICY_PLANS, ...plansOf(reported).training.filter(({ title }) => isShown(title))];
   return [
     rewardSection(rows),
     chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], reported, {
       above: answers,
       below: trainedOnHtml(readRollouts(run.paths.rollouts)),
     }),
-    chartSection("Training", plans, reported),
+    chartSection("Training", plansOf(run.config).training, reported),
   ];
 }
 
@@ -144,19 +119,8 @@ function watchCost({ rows, run }: ReportedRun): Html {
 }
 
 /** Metrics that have no chart elsewhere. */
-function otherSection(reported: ReportedRun): Html {
-  const { outcome, training } = plansOf(reported);
-  const shown = [
-    ...outcome,
-    ...training,
-    ...SAMPLE_PLANS,
-    ...MACHINE_PLANS,
-    ...COMPLETION_PLANS,
-    ...POLICY_PLANS,
-  ];
-  const drawnElsewhere = isOnPolicy(reported.run.config) ? ["reward", "gold", "kl_init"] : [];
-  const plans = otherPlans(shown).filter(({ title }) => !drawnElsewhere.includes(title));
-  const charts = runCharts(plans, reported.rows).map(chartHtml);
+function otherSection({ run, rows }: ReportedRun): Html {
+  const charts = runCharts(unplanned(run.config), rows).map(chartHtml);
   if (charts.length === 0) return html``;
   return html`<details><summary>${charts.length} more metrics</summary><div class="charts">${charts}</div></details>`;
 }

@@ -6,7 +6,7 @@ import { cors } from "hono/cors";
 import { ApiError, clientLeft } from "./api-error.ts";
 import type { Callers } from "./callers.ts";
 import { chatCompletions, completions } from "./completions.ts";
-import { allowedPagesOnly, isOpen, keyRequired, loopbackHostOnly, openPath } from "./guard.ts";
+import { allowedHostsOnly, allowedPagesOnly, isOpen, keyRequired, openPath } from "./guard.ts";
 import { BodyRoom, roomForBody } from "./request-body.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
@@ -47,7 +47,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
   const routes = routesOf(options);
   app.use("*", recorded(options, routes));
-  if (options.loopbackOnly) app.use("*", loopbackHostOnly());
+  if (options.loopbackOnly) app.use("*", allowedHostsOnly());
   app.use("*", allowedPagesOnly(options.origins));
   if (options.origins.length > 0) {
     const allowHeaders = ["Authorization", "Content-Type"];

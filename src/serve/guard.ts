@@ -18,15 +18,19 @@ export function isLoopback(host: string): boolean {
 /**
  * Refuses requests whose Host header names another machine. A web page that had its own name resolved to this machine
  * (DNS rebinding) shows that name.
+ *
+ * @param more - names that are let through besides those of this machine, such as a proxy's
  */
-export function loopbackHostOnly(): MiddlewareHandler {
+export function allowedHostsOnly(more: readonly string[] = []): MiddlewareHandler {
+  const names = more.map((name) => name.toLowerCase());
   return async (c, next) => {
     const host = c.req.header("host") ?? "";
     const name = host.replace(/:\d*$/, "");
-    if (!isLoopback(name)) {
+    if (!isLoopback(name) && !names.includes(name.toLowerCase())) {
+      const others = names.map((other) => `, ${other}`).join("");
       throw new ApiError(
         "foreignHost",
-        "This server listens on loopback and answers to localhost, 127.0.0.1 and [::1] only: ask by one of these names.",
+        `This server listens on loopback and answers to localhost, 127.0.0.1 and [::1]${others} only: ask by one of these names.`,
       );
     }
     await next();

@@ -1,0 +1,106 @@
+/** `preftune dashboard`: a server on this machine that shows the runs below some directories while they run. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { makeDirectory } from "../base/files.ts";
+import { isFolder } from "../base/open-file.ts";
+import { lockHolder, RunLock, RunLockedError } from "../runs/run-lock.ts";
+import { Callers } from "../serve/callers.ts";
+import { isLoopback } from "../serve/guard.ts";
+import { listen, REQUEST_TIMEOUTS } from "../serve/server.ts";
+import { createDashboardApp } from "./dashboard-app.ts";
+import { pageFiles } from "./page-files.ts";
+import { RunStore } from "./run-store.ts";
+import { Sessions } from "./sessions.ts";
+import { SummaryFile } from "./summary-file.ts";
+
+/** What to show, and where. */
+export interface DashboardOptions {
+  /** Directories below which runs are looked for. */
+  dirs: readonly string[];
+  host: string;
+  /** 0: any that is free. */
+  port: number;
+  /** Names besides those of this machine by which the dashboard may be asked for. */
+  allowedHosts: readonly string[];
+  /** Called with internal errors. */
+  onFault: (error: unknown) => void;
+}
+
+/** A dashboard that runs. */
+export interface Dashboard {
+  /** An address that logs its owner in, once. */
+  link(): string;
+  /** Why nothing can be changed from it; null: it can. */
+  readOnly: string | null;
+  close(): Promise<void>;
+}
+
+/** Folder in the first directory with what the dashboard itself keeps. */
+const stateFolder = ".dashboard";
+
+/**
+ * Starts a dashboard.
+ *
+ * @throws {ConfigError} when a directory is missing, or the address cannot be had
+ */
+export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
+  const { dirs, host, port, allowedHosts, onFault } = options;
+  if (!isLoopback(host) && allowedHosts.length === 0) {
+    throw new ConfigError(
+      `--host ${host}: other machines could reach the dashboard there. Say by which names they ask for it: --allowed-hosts NAME, or keep to --host 127.0.0.1.`,
+    );
+  }
+  for (const dir of dirs) requireFolder(dir);
+  const stateDir = join(resolve(dirs[0] ?? "."), stateFolder);
+  makeDirectory(stateDir);
+  const held = lockOf(join(stateDir, "lock"));
+  const file = held.lock === null ? null : new SummaryFile(join(stateDir, "index.sqlite"));
+  const sessions = new Sessions();
+  const runs = new RunStore(dirs, file);
+  const callers = new Callers();
+  const context = { page: await pageFiles(), sessions, runs, stateDir, readOnly: held.problem };
+  const app = createDashboardApp({ context, allowedHosts, callers, onFault });
+  const release = (): void => {
+    file?.close();
+    held.lock?.release();
+  };
+  try {
+    const server = await listen((request, source) => app.fetch(request, source), {
+      ...{ host, port, callers, timeouts: REQUEST_TIMEOUTS },
+    });
+    return {
+      link: () => `${server.url}/#token=${sessions.link({ role: "owner", name: "owner" })}`,
+      readOnly: held.problem,
+      close: async () => {
+        await server.close(200);
+        release();
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function requireFolder(dir: string): void {
+  if (isFolder(dir)) return;
+  const what = existsSync(dir) ? "a file" : "nothing";
+  throw new ConfigError(
+    `${dir}: expected a directory with runs, there is ${what}. Give the folder that your runs' output_dir lie in.`,
+  );
+}
+
+/** One dashboard at a time changes things in a directory: a second one reads. */
+function lockOf(path: string): { lock: RunLock | null; problem: string | null } {
+  try {
+    return { lock: new RunLock(path), problem: null };
+  } catch (error) {
+    if (!(error instanceof RunLockedError)) throw error;
+    const who = lockHolder(path)?.name ?? "another process";
+    return {
+      lock: null,
+      problem: `Another dashboard (${who}) looks after this directory, so this one only reads. Use that one, or stop it.`,
+    };
+  }
+}

@@ -1,0 +1,107 @@
+/** What a page is told: the lines that it lacks and no others, and when it has to read all again. */
+import assert from "node:assert/strict";
+import { appendFileSync, realpathSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type DashboardApp, fewRows, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { idOf } from "./run-store.ts";
+import type { WireCurve, WireRow } from "./wire.ts";
+
+interface Message {
+  event: string;
+  id: string;
+  data: { rows?: WireRow[]; events?: { event: string }[]; summary?: { step: number; state: string } };
+}
+
+/** The messages of a stream until one is of the wanted kind. */
+async function messagesUntil(
+  app: DashboardApp,
+  path: string,
+  wanted: string,
+  lastId?: string,
+): Promise<Message[]> {
+  const stop = new AbortController();
+  const headers = lastId === undefined ? {} : { "last-event-id": lastId };
+  const answer = await app.ask(path, { as: "viewer", headers, signal: stop.signal });
+  assert.equal(answer.status, 200);
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  const messages: Message[] = [];
+  for (let text = ""; ; ) {
+    const { value, done } = (await reader?.read()) ?? { done: true };
+    if (done || value === undefined) break;
+    text += value;
+    const parts = text.split("\n\n");
+    text = parts.pop() ?? "";
+    messages.push(...parts.map(messageOf));
+    if (messages.some(({ event }) => event === wanted)) break;
+  }
+  await reader?.cancel();
+  stop.abort();
+  return messages;
+}
+
+function messageOf(text: string): Message {
+  const field = (name: string): string => new RegExp(`^${name}: (.*)$`, "m").exec(text)?.[1] ?? "";
+  return { event: field("event"), id: field("id"), data: JSON.parse(field("data")) as Message["data"] };
+}
+
+const row = (step: number): string =>
+  `${stringifyNumbers({ global_step: step, epoch: step / 10, loss: 1 })}\n`;
+
+test("a page gets the lines that are new, after a break too, and is told when the run was cut", async () => {
+  await withDashboardApp(async (app) => {
+    const dir = writeRun(app.root, "a");
+    const id = idOf(realpathSync(dir));
+    const metrics = join(dir, "metrics.jsonl");
+    const opened = await app.ask(`/api/runs/${id}/curves`, { as: "viewer" });
+    const { place, curves } = (await opened.json()) as { place: string; curves: Record<string, WireCurve> };
+    assert.deepEqual(curves["loss"], {
+      ...{ step: [5, 10], epoch: [0.5, 1], tokens: [100, 200], seconds: [1, 2], value: [1.5, "NaN"] },
+    });
+    assert.deepEqual(curves["eval_loss"]?.tokens, [0]);
+
+    appendFileSync(metrics, `${row(15)}{"global_step":`);
+    const first = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "rows");
+    assert.deepEqual(
+      first.map(({ event, data }) => [event, data.rows?.map(({ step }) => step)]),
+      [["rows", [15]]],
+    );
+    appendFileSync(metrics, `20,"loss":2}\n`);
+    const lastId = first.at(-1)?.id ?? "";
+    const second = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "rows", lastId);
+    assert.deepEqual(second[0]?.data.rows, [
+      { step: 20, epoch: 1.5, tokens: 200, seconds: 2, values: { global_step: 20, loss: 2 } },
+    ]);
+
+    truncateSync(metrics, Buffer.byteLength(stringifyNumbers(fewRows[0])) + 1);
+    const third = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "restart", second[0]?.id);
+    assert.deepEqual(
+      third.map(({ event }) => event),
+      ["restart"],
+    );
+  });
+});
+
+test("events and states are told, and of runs that are not there the stream is refused", async () => {
+  await withDashboardApp(async (app) => {
+    const dir = writeRun(app.root, "a");
+    const id = idOf(realpathSync(dir));
+    const { place } = (await (await app.ask(`/api/runs/${id}/curves`, { as: "owner" })).json()) as {
+      place: string;
+    };
+    const told = messagesUntil(app, `/api/stream?runs=${id}@${place}`, "summary");
+    // the stream has said what the run is at when it begins
+    await new Promise((done) => setTimeout(done, 700));
+    appendFileSync(
+      join(dir, "log.jsonl"),
+      `{"time":"2026-01-01T00:00:00Z","event":"failed","message":"no <b>luck</b>"}\n`,
+    );
+    const messages = await told;
+    assert.equal(messages[0]?.data.events?.[0]?.event, "failed");
+    assert.equal(messages.at(-1)?.data.summary?.state, "failed");
+    assert.equal((await app.ask("/api/stream?runs=gone@1.2.3.4", { as: "owner" })).status, 404);
+    const many = Array.from({ length: 9 }, (_, i) => i).join(",");
+    assert.equal((await app.ask(`/api/stream?runs=${many}`, { as: "owner" })).status, 422);
+  });
+});

@@ -1,0 +1,195 @@
+/**
+ * The event stream of a page: what is new of the list and of the runs that it shows. A page says where it is, so that only new lines
+ * are sent; after a break the browser repeats the last id, and the stream goes on there.
+ */
+import { type SSEStreamingApi, streamSSE } from "hono/streaming";
+import type { LivePlace, LiveRun } from "./live-run.ts";
+import { type Ctx, type DashboardContext, PageError, type Route, seesRuns } from "./route.ts";
+import type { RunStore } from "./run-store.ts";
+import type { Summary } from "./run-summary.ts";
+import { wireRow } from "./wire.ts";
+
+/** Times of a stream, ms. */
+export interface StreamTimes {
+  /** Between two looks at the files of the runs that are shown. */
+  tick: number;
+  /** Between two looks at all runs. */
+  list: number;
+  /** Without anything to say. */
+  heartbeat: number;
+  /** In which a page has to take what is sent. */
+  patience: number;
+}
+
+/** The times unless others are given. */
+export const streamTimes: StreamTimes = { tick: 500, list: 3000, heartbeat: 15_000, patience: 30_000 };
+
+/** Most streams at once: pages that are looked at. */
+const mostStreams = 64;
+/** Most runs of one stream. */
+const mostRuns = 8;
+/** Most rows in one message: a page that was long away gets the rest in the next. */
+const mostRows = 500;
+
+let streams = 0;
+
+/** The route of the stream: `?runs=ID@PLACE,…&list=1`. */
+export function streamRoutes(context: DashboardContext, times: StreamTimes): Route[] {
+  return [{ method: "GET", path: "/api/stream", roles: seesRuns, answer: (c) => answer(c, context, times) }];
+}
+
+/** A place as text: "reading.rows.events.evaluations". */
+export function placeText({ reading, rows, events, evaluations }: LivePlace): string {
+  return [reading, rows, events, evaluations].join(".");
+}
+
+function placeOf(text: string): LivePlace | null {
+  const [reading, rows, events, evaluations] = text.split(".").map(Number);
+  const numbers = [reading, rows, events, evaluations];
+  if (numbers.some((one) => one === undefined || !Number.isSafeInteger(one) || one < 0)) return null;
+  return { reading, rows, events, evaluations } as LivePlace;
+}
+
+/** Where the page is in each of its runs: from the browser's last id, or else from the address. */
+function placesOf(c: Ctx): Map<string, LivePlace | null> {
+  const asked = (c.req.query("runs") ?? "").split(",").filter(Boolean);
+  if (asked.length > mostRuns)
+    throw new PageError(422, `Expected at most ${mostRuns} runs, got ${asked.length}.`);
+  const places = new Map(asked.map(parts));
+  for (const [id, place] of (c.req.header("last-event-id") ?? "").split(",").filter(Boolean).map(parts)) {
+    if (places.has(id)) places.set(id, place);
+  }
+  return places;
+}
+
+function parts(text: string): [string, LivePlace | null] {
+  const [id = "", place = ""] = text.split("@");
+  return [id, placeOf(place)];
+}
+
+function answer(c: Ctx, { runs }: DashboardContext, times: StreamTimes): Response {
+  const places = placesOf(c);
+  const wantsList = c.req.query("list") === "1";
+  for (const id of places.keys()) runs.dirOf(id);
+  if (streams >= mostStreams) throw new PageError(409, `${streams} pages are open already: close one.`);
+  c.header("X-Accel-Buffering", "no");
+  return streamSSE(c, async (stream) => {
+    streams += 1;
+    try {
+      await new PageStream(stream, { runs, places, wantsList, times }).run();
+    } finally {
+      streams -= 1;
+    }
+  });
+}
+
+interface Watched {
+  runs: RunStore;
+  places: Map<string, LivePlace | null>;
+  wantsList: boolean;
+  times: StreamTimes;
+}
+
+/** What one page is told. */
+class PageStream {
+  readonly #stream: SSEStreamingApi;
+  readonly #watched: Watched;
+  /** Summaries as they were sent, by id. */
+  readonly #list: Map<string, string> = new Map();
+  readonly #states: Map<string, string> = new Map();
+  #listedAt = Number.NEGATIVE_INFINITY;
+  #saidAt: number = performance.now();
+
+  constructor(stream: SSEStreamingApi, watched: Watched) {
+    this.#stream = stream;
+    this.#watched = watched;
+  }
+
+  /** Tells what is new until the page leaves. */
+  async run(): Promise<void> {
+    const { places, times } = this.#watched;
+    while (!this.#stream.aborted && !this.#stream.closed) {
+      for (const id of places.keys()) await this.#sayRun(id);
+      await this.#sayList();
+      if (performance.now() - this.#saidAt >= times.heartbeat) await this.#say("beat", {});
+      await this.#stream.sleep(times.tick);
+    }
+  }
+
+  async #sayRun(id: string): Promise<void> {
+    const { runs, places } = this.#watched;
+    const run = runs.live(id);
+    await run.refresh();
+    for (const news of newsOf(run, places.get(id) ?? null)) {
+      places.set(id, news.place);
+      await this.#say(news.event, { run: id, ...news.data });
+    }
+    const summary = runs.summary(id);
+    // when a file was touched last is of no interest to a page that sees what is in it
+    const text = JSON.stringify({ ...summary, changedAt: 0 });
+    const before = this.#states.get(id);
+    this.#states.set(id, text);
+    if (before !== undefined && before !== text) await this.#say("summary", { run: id, summary });
+  }
+
+  async #sayList(): Promise<void> {
+    const { runs, wantsList, times } = this.#watched;
+    if (!wantsList || performance.now() - this.#listedAt < times.list) return;
+    const changed = changesOf(await runs.list(), this.#list);
+    // the page has asked for the list before
+    if (changed !== null && Number.isFinite(this.#listedAt)) await this.#say("list", changed);
+    this.#listedAt = performance.now();
+  }
+
+  /** A page that does not take what is sent is left. */
+  async #say(event: string, data: object): Promise<void> {
+    const timer = setTimeout(() => this.#stream.abort(), this.#watched.times.patience);
+    const id = [...this.#watched.places].map(
+      ([run, place]) => `${run}@${place === null ? "" : placeText(place)}`,
+    );
+    await this.#stream.writeSSE({ event, data: JSON.stringify(data), id: id.join(",") });
+    clearTimeout(timer);
+    this.#saidAt = performance.now();
+  }
+}
+
+interface News {
+  event: "rows" | "events" | "evaluations" | "restart";
+  data: object;
+  place: LivePlace;
+}
+
+/** What a reader at `from` does not know yet; all places but those of this reading of the files are no more. */
+function newsOf(run: LiveRun, from: LivePlace | null): News[] {
+  const end = run.place;
+  if (from === null || from.reading !== end.reading || from.rows > end.rows || from.events > end.events) {
+    return [{ event: "restart", data: {}, place: end }];
+  }
+  const news: News[] = [];
+  let at = from;
+  for (; at.rows < end.rows; ) {
+    const rows = run.rows.slice(at.rows, at.rows + mostRows);
+    at = { ...at, rows: at.rows + rows.length };
+    news.push({ event: "rows", data: { rows: rows.map(wireRow) }, place: at });
+  }
+  if (at.events < end.events) {
+    const events = run.events.slice(at.events);
+    at = { ...at, events: end.events };
+    news.push({ event: "events", data: { events }, place: at });
+  }
+  if (at.evaluations < end.evaluations) {
+    at = { ...at, evaluations: end.evaluations };
+    news.push({ event: "evaluations", data: { count: end.evaluations }, place: at });
+  }
+  return news;
+}
+
+/** The summaries that are not as they were sent, and the ids that are gone; null when all is as it was. */
+function changesOf(summaries: readonly Summary[], sent: Map<string, string>): object | null {
+  const changed = summaries.filter((summary) => sent.get(summary.id) !== JSON.stringify(summary));
+  const there = new Set(summaries.map(({ id }) => id));
+  const gone = [...sent.keys()].filter((id) => !there.has(id));
+  for (const id of gone) sent.delete(id);
+  for (const summary of changed) sent.set(summary.id, JSON.stringify(summary));
+  return changed.length === 0 && gone.length === 0 ? null : { changed, gone };
+}

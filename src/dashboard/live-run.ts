@@ -1,0 +1,114 @@
+/** The figures of one run in memory, kept up to date line by line: rows of metrics, events, and how many evaluations there are. */
+import { withDisplacement } from "../report/metric-series.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { type RunEvent, runPaths } from "../runs/run-directory.ts";
+import { LineTail } from "./line-tail.ts";
+import { parsed, rowOf } from "./run-summary.ts";
+
+/** Where a reader of a run's rows and events is. */
+export interface LivePlace {
+  /** Which reading of the files it counts in: a file that was cut is read again. */
+  reading: number;
+  rows: number;
+  events: number;
+  evaluations: number;
+}
+
+/** A row with where it stands, for every way to draw it. */
+export interface PlacedRow {
+  row: MetricRow;
+  /** Passes over the data. */
+  epoch: number;
+  /** Input tokens since the start. */
+  tokens: number;
+  /** Of training and evaluations since the start, s. */
+  seconds: number;
+}
+
+/** Readings of all runs are counted together, from a number that another start of the dashboard does not have. */
+let readings = Date.now();
+
+/** One run. */
+export class LiveRun {
+  rows: PlacedRow[] = [];
+  events: RunEvent[] = [];
+  evaluations = 0;
+  #reading = ++readings;
+  readonly #metrics: LineTail;
+  readonly #log: LineTail;
+  readonly #evaluations: LineTail;
+
+  constructor(dir: string) {
+    const paths = runPaths(dir);
+    this.#metrics = new LineTail(paths.metrics);
+    this.#log = new LineTail(paths.log);
+    this.#evaluations = new LineTail(paths.evaluations);
+  }
+
+  /** Where a reader is that has read all there is. */
+  get place(): LivePlace {
+    const { rows, events, evaluations } = this;
+    return { reading: this.#reading, rows: rows.length, events: events.length, evaluations };
+  }
+
+  /** Reads what is new. */
+  async refresh(): Promise<void> {
+    await this.#read(this.#metrics, {
+      restart: () => {
+        this.rows = [];
+        this.#reading = ++readings;
+      },
+      line: (line) => {
+        const row = rowOf(line);
+        if (row !== null) this.rows.push(this.#placed(row));
+      },
+    });
+    await this.#read(this.#log, {
+      restart: () => {
+        this.events = [];
+        this.#reading = ++readings;
+      },
+      line: (line) => {
+        const event = parsed(line) as RunEvent | null;
+        if (typeof event?.event === "string") this.events.push(event);
+      },
+    });
+    await this.#read(this.#evaluations, {
+      restart: () => {
+        this.evaluations = 0;
+        this.#reading = ++readings;
+      },
+      line: () => {
+        this.evaluations += 1;
+      },
+    });
+  }
+
+  async #read(tail: LineTail, on: { restart: () => void; line: (line: string) => void }): Promise<void> {
+    for (let isMore = true; isMore; ) {
+      const read = tail.read();
+      if (read.isRestart) on.restart();
+      for (const line of read.lines) on.line(line);
+      isMore = read.isMore;
+      if (isMore) await new Promise(setImmediate);
+    }
+  }
+
+  /** Rows of evaluations have no count of tokens: they stand where the row before them does. */
+  #placed(logged: MetricRow): PlacedRow {
+    const before = this.rows.at(-1);
+    const [row = logged] = withDisplacement([logged]);
+    const number = (key: string): number | null => {
+      const value = row[key];
+      return typeof value === "number" && Number.isFinite(value) ? value : null;
+    };
+    const steps = row.global_step - (before?.row.global_step ?? 0);
+    const took = (number("step_time") ?? 0) * Math.max(0, steps) + (number("eval_runtime") ?? 0);
+    return {
+      row,
+      epoch: number("epoch") ?? before?.epoch ?? 0,
+      tokens: number("num_tokens") ?? before?.tokens ?? 0,
+      seconds: (before?.seconds ?? 0) + took,
+    };
+  }
+}

@@ -1,0 +1,70 @@
+/** Questions to the server. An answer that is no success becomes an error with the server's words. */
+import { signal } from "@preact/signals";
+import type { Role } from "../sessions.ts";
+
+/** Who is logged in, as the server says; null: nobody. `readOnly`: why nothing can be changed here. */
+export interface Me {
+  role: Role;
+  name: string;
+  readOnly: string | null;
+}
+
+/** Who is logged in; undefined until it is known. */
+export const me = signal<Me | null | undefined>(undefined);
+
+/** A refusal of the server. */
+export class Refusal extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Asks for JSON. @throws {Refusal} with the server's words */
+export async function get<T>(path: string): Promise<T> {
+  return await ask<T>("GET", path);
+}
+
+/** Sends JSON. @throws {Refusal} with the server's words */
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  return await ask<T>("POST", path, body);
+}
+
+/** Asks to delete. @throws {Refusal} with the server's words */
+export async function remove<T>(path: string): Promise<T> {
+  return await ask<T>("DELETE", path);
+}
+
+async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const sent =
+    body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  const response = await fetch(path, { method, ...sent }).catch(() => {
+    throw new Refusal(
+      0,
+      "The dashboard does not answer: it was stopped, or this machine is out of reach. Runs go on without it.",
+    );
+  });
+  const value = (await response.json().catch(() => ({}))) as T & { error?: string };
+  if (response.ok) return value;
+  if (response.status === 401 && path !== "/api/session") me.value = null;
+  throw new Refusal(response.status, value.error ?? `The dashboard answered with status ${response.status}.`);
+}
+
+/** Logs in with the token of the address, which is then taken out of it, or finds out who is logged in. */
+export async function logIn(): Promise<void> {
+  const token = /^#token=(.+)$/.exec(location.hash)?.[1];
+  try {
+    if (token !== undefined) {
+      history.replaceState(null, "", "/");
+      me.value = await post<Me>("/api/session", { token });
+    } else me.value = await get<Me>("/api/session");
+  } catch (error) {
+    me.value = null;
+    if (token !== undefined) loginProblem.value = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Why the last link did not log in; "" otherwise. */
+export const loginProblem = signal("");

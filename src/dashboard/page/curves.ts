@@ -1,0 +1,94 @@
+/** The curves of a run in the page: points by key, to which new rows are added, and what a chart draws of them. */
+import type { Places, WireCurve, WireNumber, WireRow } from "../wire.ts";
+
+/** What charts can be drawn over. `pairs` needs to know how many rows an epoch has. */
+export type Over = keyof Places<unknown> | "pairs";
+
+/** One curve. */
+export interface Curve extends Places<number[]> {
+  value: number[];
+}
+
+/** The curves of a run by key of the metric. */
+export type Curves = Map<string, Curve>;
+
+/** The curves that the server sent. */
+export function curvesOf(sent: Readonly<Record<string, WireCurve>>): Curves {
+  return new Map(
+    Object.entries(sent).map(([key, { step, epoch, tokens, seconds, value }]) => [
+      key,
+      {
+        ...{ step: [...step], epoch: [...epoch], tokens: [...tokens], seconds: [...seconds] },
+        value: value.map(numberOf),
+      },
+    ]),
+  );
+}
+
+/** Adds new rows to the curves. */
+export function addRows(curves: Curves, rows: readonly WireRow[]): void {
+  for (const { values, step, epoch, tokens, seconds } of rows) {
+    for (const [key, value] of Object.entries(values)) {
+      if (key === "global_step" || key === "epoch") continue;
+      const curve = curves.get(key) ?? { step: [], epoch: [], tokens: [], seconds: [], value: [] };
+      curves.set(key, curve);
+      curve.step.push(step);
+      curve.epoch.push(epoch);
+      curve.tokens.push(tokens);
+      curve.seconds.push(seconds);
+      curve.value.push(numberOf(value));
+    }
+  }
+}
+
+function numberOf(value: WireNumber): number {
+  return Number(value);
+}
+
+/** How curves are drawn. */
+export interface Drawing {
+  over: Over;
+  /** Rows of an epoch, where they are known. */
+  epochRows: number | null;
+  /** 0: not at all; towards 1: each point is mostly those before it. */
+  smoothing: number;
+}
+
+/** [x, y] of a curve as it is drawn over. */
+export function pointsOver(curve: Curve, { over, epochRows }: Drawing): { x: number[]; y: number[] } {
+  const x = over === "pairs" ? curve.epoch.map((epoch) => Math.round(epoch * (epochRows ?? 0))) : curve[over];
+  return { x, y: curve.value };
+}
+
+/**
+ * A running mean with weights that fall off exponentially, corrected for its beginning; values that are not finite are passed over.
+ *
+ * @param smoothing - the weight of what came before, from 0 up to below 1
+ */
+export function smoothed(values: readonly number[], smoothing: number): number[] {
+  let [sum, weight] = [0, 0];
+  return values.map((value) => {
+    if (!Number.isFinite(value)) return value;
+    sum = smoothing * sum + (1 - smoothing) * value;
+    weight = smoothing * weight + (1 - smoothing);
+    return sum / weight;
+  });
+}
+
+/** Curves of different x on common ones: [x, y of the first, y of the second, …]; null where a curve has no point. */
+export function aligned(
+  curves: readonly { x: readonly number[]; y: readonly number[] }[],
+): [number[], ...(number | null)[][]] {
+  const all = [...new Set(curves.flatMap(({ x }) => x))].sort((a, b) => a - b);
+  const place = new Map(all.map((x, i) => [x, i]));
+  const ys = curves.map(({ x, y }) => {
+    const row: (number | null)[] = new Array(all.length).fill(null);
+    x.forEach((one, i) => {
+      const value = y[i];
+      const at = place.get(one);
+      if (at !== undefined && value !== undefined && Number.isFinite(value)) row[at] = value;
+    });
+    return row;
+  });
+  return [all, ...ys];
+}

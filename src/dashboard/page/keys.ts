@@ -1,0 +1,40 @@
+/** Keys: what is on the page says which it takes, and `?` lists them. */
+import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+/** A key and what it does. */
+export interface KeyUse {
+  /** As `KeyboardEvent.key` has it. */
+  key: string;
+  what: string;
+  run: () => void;
+}
+
+/** The keys at hand, those of the page first. */
+export const keyUses = signal<readonly KeyUse[]>([]);
+
+/** Takes keys while the component is on the page. `because`: what makes them others. */
+export function useKeys(uses: readonly KeyUse[], because: readonly unknown[]): void {
+  // the uses are made anew at each rendering
+  useEffect(() => {
+    keyUses.value = [...keyUses.value, ...uses];
+    return () => {
+      keyUses.value = keyUses.value.filter((use) => !uses.includes(use));
+    };
+  }, because);
+}
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const use = keyUses.value.findLast(({ key }) => key === event.key);
+  if (use === undefined) return;
+  event.preventDefault();
+  use.run();
+});
+
+/** Whether what is pressed goes into a field; a link or button keeps Enter and Space alone. */
+function isTyping(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button"].includes(target.type);
+  return target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName);
+}

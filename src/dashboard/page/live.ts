@@ -1,0 +1,99 @@
+/** The page's event stream: open while the page is looked at, from where the page is, and again after a break. */
+import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import type { RunEvent } from "../../runs/run-directory.ts";
+import type { Summary } from "../run-summary.ts";
+import type { WireRow } from "../wire.ts";
+import { get, type Me, me } from "./api.ts";
+
+/** What a screen does with what comes. */
+export interface Listener {
+  list?: (news: { changed: Summary[]; gone: string[] }) => void;
+  summary?: (news: { run: string; summary: Summary }) => void;
+  rows?: (news: { run: string; rows: WireRow[] }) => void;
+  events?: (news: { run: string; events: RunEvent[] }) => void;
+  evaluations?: (news: { run: string }) => void;
+  /** The run's files were cut or the dashboard was started again: all is to be read again. */
+  restart?: (news: { run: string }) => void;
+}
+
+/** Whether news come at this moment. */
+export const isLive = signal(false);
+
+/** Listens while the component is on the page and the page is looked at. @param address - of the stream; null: not yet */
+export function useStream(address: string | null, listener: Listener): void {
+  // the listener is made anew at each rendering
+  useEffect(() => {
+    if (address === null) return;
+    const stream = new Stream(address, listener);
+    return () => stream.close();
+  }, [address]);
+}
+
+/** Ms after which a stream that broke for good is tried again. */
+const againMs = 3000;
+
+class Stream {
+  readonly #address: string;
+  readonly #listener: Listener;
+  #source: EventSource | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Where the stream was when it was closed. */
+  #lastId = "";
+  readonly #see = (): void => (document.hidden ? this.#stop() : this.#open());
+
+  constructor(address: string, listener: Listener) {
+    this.#address = address;
+    this.#listener = listener;
+    document.addEventListener("visibilitychange", this.#see);
+    this.#see();
+  }
+
+  close(): void {
+    document.removeEventListener("visibilitychange", this.#see);
+    this.#stop();
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#source = null;
+    isLive.value = false;
+  }
+
+  #open(): void {
+    if (this.#source !== null) return;
+    // the browser repeats the last id after a break by itself, and forgets it where the page closed the stream
+    const query = new URLSearchParams(this.#address.split("?")[1]);
+    if (this.#lastId !== "") query.set("runs", this.#lastId);
+    const source = new EventSource(`/api/stream?${query}`);
+    this.#source = source;
+    source.onopen = () => {
+      isLive.value = true;
+    };
+    source.onerror = () => {
+      isLive.value = false;
+      if (source.readyState === EventSource.CLOSED) void this.#again();
+    };
+    for (const [name, listen] of Object.entries(this.#listener)) {
+      source.addEventListener(name, (event: MessageEvent<string>) => {
+        this.#lastId = event.lastEventId;
+        (listen as (news: unknown) => void)(JSON.parse(event.data));
+      });
+    }
+  }
+
+  /** The server refused: nobody is logged in any more, or it does not answer. */
+  async #again(): Promise<void> {
+    this.#stop();
+    try {
+      me.value = { ...(await get<Me>("/api/session")) };
+    } catch (error) {
+      if ((error as { status?: number }).status === 401) {
+        me.value = null;
+        return;
+      }
+    }
+    this.#timer = setTimeout(() => this.#see(), againMs);
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * The screens of the page. To add one: a file in this folder that exports a component, and its line here. What it shows it asks of
+ * routes, which are added as `route.ts` says; its keys it names by `useKeys`.
+ */
+import type { ComponentType } from "preact";
+import type { Role } from "../sessions.ts";
+import type { Place } from "./place.ts";
+import { RunScreen } from "./run-screen.tsx";
+import { RunsScreen } from "./runs-screen.tsx";
+
+/** A screen. */
+export interface Screen {
+  /** First part of its address; with a second part `one` is shown. */
+  path: string;
+  /** Its name at the top of the page, and the key that leads there. */
+  title: string;
+  key: string;
+  roles: readonly Role[];
+  view: ComponentType<{ place: Place }>;
+  /** What shows a single thing, `#/path/id`; left out: there is none. */
+  one?: ComponentType<{ id: string }>;
+}
+
+/** All screens, in the order of the top of the page; the first that a person may see is shown at the start. */
+export const screens: readonly Screen[] = [
+  {
+    ...{ path: "runs", title: "Runs", key: "1", roles: ["owner", "viewer"] },
+    ...{ view: RunsScreen, one: RunScreen },
+  },
+];

@@ -1,0 +1,25 @@
+/** Numbers and times as the page writes them. */
+import { formatDuration, formatNumber } from "../../base/number-text.ts";
+
+/** A number with its sign, "–" for none. */
+export function signedText(value: number | null): string {
+  if (value === null) return "–";
+  return `${value > 0 ? "+" : ""}${formatNumber(value)}`.replace("-", "−");
+}
+
+/** A number, "–" for none. */
+export function numberText(value: number | null): string {
+  return value === null ? "–" : formatNumber(value).replace("-", "−");
+}
+
+/** A share as a percentage, "–" for none. */
+export function percentText(value: number | null): string {
+  return value === null ? "–" : `${(100 * value).toFixed(1)} %`;
+}
+
+/** How long ago: "12 s ago". */
+export function ageText(time: number): string {
+  const seconds = Math.max(0, Math.round((Date.now() - time) / 1000));
+  if (seconds < 2) return "now";
+  return seconds < 172_800 ? `${formatDuration(seconds)} ago` : `${Math.round(seconds / 86_400)} days ago`;
+}

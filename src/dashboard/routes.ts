@@ -1,0 +1,16 @@
+/** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
+import { streamRoutes, streamTimes } from "./event-stream.ts";
+import { pageRoutes } from "./page-files.ts";
+import type { DashboardContext, Route } from "./route.ts";
+import { runRoutes } from "./run-routes.ts";
+import { sessionRoutes } from "./session-routes.ts";
+
+/** The routes; a group a line. */
+export function routesOf(context: DashboardContext): Route[] {
+  return [
+    ...pageRoutes(context),
+    ...sessionRoutes(context),
+    ...runRoutes(context),
+    ...streamRoutes(context, streamTimes),
+  ];
+}

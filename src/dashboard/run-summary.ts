@@ -1,0 +1,279 @@
+/** One run of the list: what it is, its state and its last figures, from new lines of its files alone. */
+import { basename } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
+import { parseNumbers } from "../base/json-numbers.ts";
+import { statsOf } from "../base/open-file.ts";
+import { lengthOnly } from "../report/facts-section.ts";
+import { stateWord } from "../report/state-text.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { type RunEvent, type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
+import { type RunState, stateOf } from "../runs/run-state.ts";
+import { LineTail, type TailPlace } from "./line-tail.ts";
+import { type SavedSparkline, Sparkline } from "./sparkline.ts";
+
+/** A run as the list shows it. */
+export interface Summary {
+  id: string;
+  /** Its folder below the directory that was given, "" for that itself. */
+  folder: string;
+  name: string;
+  state: RunState["kind"];
+  stateText: string;
+  /** Why it failed, or why it cannot be read; "" otherwise. */
+  message: string;
+  objective: string;
+  model: string;
+  /** The first eight digits of the digest of its training rows; "" where it is not known yet. */
+  data: string;
+  step: number;
+  totalSteps: number | null;
+  /** Change of the mean log-prob per token of held-out answers since the start, nats. */
+  chosen: number | null;
+  rejected: number | null;
+  accuracy: number | null;
+  /** What always choosing the longer, or shorter, answer gets. */
+  baseline: number | null;
+  loss: number | null;
+  /** What the small curve shows, and its points. */
+  curve: "chosen" | "loss" | null;
+  points: readonly number[];
+  /** Of its first event, and of the last change of its files: ms since 1970. */
+  startedAt: number | null;
+  changedAt: number;
+}
+
+/** What the list keeps of a run between two starts of the dashboard. */
+export interface SavedSummary {
+  version: number;
+  metrics: TailPlace;
+  log: TailPlace;
+  rows: Omit<RowFigures, "chosen" | "loss"> & { chosen: SavedSparkline; loss: SavedSparkline };
+  events: EventFigures;
+}
+
+/** Raised when the figures below mean something else. */
+const savedVersion = 1;
+
+/** Figures of the rows of metrics so far. */
+interface RowFigures {
+  step: number;
+  last: Readonly<Partial<Record<FigureKey, number>>>;
+  chosen: Sparkline;
+  loss: Sparkline;
+}
+
+/** Figures of the events so far. */
+interface EventFigures {
+  totalSteps: number | null;
+  startedAt: number | null;
+  last: RunEvent | null;
+}
+
+const figureKeys = [
+  "loss",
+  "eval_logps/chosen_delta_init",
+  "eval_logps/rejected_delta_init",
+  "eval_logps/accuracies",
+  "eval_accuracy",
+] as const;
+type FigureKey = (typeof figureKeys)[number];
+
+const noRows = (): RowFigures => ({ step: 0, last: {}, chosen: new Sparkline(), loss: new Sparkline() });
+const noEvents: EventFigures = { totalSteps: null, startedAt: null, last: null };
+
+/** What does not change while a run runs, read again when its file does. */
+interface Facts {
+  name: string;
+  objective: string;
+  model: string;
+  problem: string;
+}
+
+/** A run of the list; {@link RunSummary.refresh} brings it up to date. */
+export class RunSummary {
+  readonly id: string;
+  readonly folder: string;
+  readonly paths: RunPaths;
+  readonly #metrics: LineTail;
+  readonly #log: LineTail;
+  #rows: RowFigures;
+  #events: EventFigures;
+  readonly #facts: FileFact<Facts>;
+  readonly #data: FileFact<string>;
+  readonly #baseline: FileFact<number | null>;
+  #summary: Summary | null = null;
+
+  constructor({ id, dir, folder }: { id: string; dir: string; folder: string }, saved: SavedSummary | null) {
+    this.id = id;
+    this.folder = folder;
+    this.paths = runPaths(dir);
+    const known = saved?.version === savedVersion ? saved : null;
+    this.#metrics = new LineTail(this.paths.metrics, known?.metrics ?? null);
+    this.#log = new LineTail(this.paths.log, known?.log ?? null);
+    this.#rows =
+      known === null
+        ? noRows()
+        : { ...known.rows, chosen: new Sparkline(known.rows.chosen), loss: new Sparkline(known.rows.loss) };
+    this.#events = known?.events ?? noEvents;
+    const unknown = { name: basename(dir), objective: "", model: "", problem: "" };
+    this.#facts = new FileFact(
+      this.paths.runJson,
+      (path) => factsOf(path, dir),
+      (problem) => ({ ...unknown, problem }),
+    );
+    this.#data = new FileFact(this.paths.fingerprints, dataOf, () => "");
+    this.#baseline = new FileFact(this.paths.preflight, baselineOf, () => null);
+  }
+
+  /** The summary as it was last read. */
+  get summary(): Summary {
+    this.#summary ??= this.#made();
+    return this.#summary;
+  }
+
+  /** What to keep of it. */
+  get saved(): SavedSummary {
+    const { chosen, loss } = this.#rows;
+    return {
+      version: savedVersion,
+      metrics: this.#metrics.place,
+      log: this.#log.place,
+      rows: { ...this.#rows, chosen: chosen.saved, loss: loss.saved },
+      events: this.#events,
+    };
+  }
+
+  /** Reads what is new, a piece at a time. @returns whether the summary is another one, and whether there is more to read */
+  refresh(): { isChanged: boolean; isMore: boolean } {
+    const before = this.#summary;
+    const rows = this.#metrics.read();
+    const events = this.#log.read();
+    if (rows.isRestart) this.#rows = noRows();
+    if (events.isRestart) this.#events = noEvents;
+    for (const line of rows.lines) this.#row(line);
+    for (const line of events.lines) this.#event(line);
+    this.#summary = this.#made();
+    const isChanged = JSON.stringify(before) !== JSON.stringify(this.#summary);
+    return { isChanged, isMore: rows.isMore || events.isMore };
+  }
+
+  #row(line: string): void {
+    const row = rowOf(line);
+    if (row === null) return;
+    const last = { ...this.#rows.last };
+    for (const key of figureKeys) {
+      const value = row[key];
+      if (typeof value === "number") last[key] = value;
+    }
+    this.#rows = { ...this.#rows, last, step: row.global_step };
+    const [chosen, loss] = [row["eval_logps/chosen_delta_init"], row["loss"]];
+    if (typeof chosen === "number") this.#rows.chosen.add(chosen);
+    if (typeof loss === "number") this.#rows.loss.add(loss);
+  }
+
+  #event(line: string): void {
+    const event = parsed(line) as RunEvent | null;
+    if (typeof event?.event !== "string") return;
+    const { totalSteps, startedAt, last } = this.#events;
+    const time = Date.parse(event.time);
+    this.#events = {
+      last: event.event === "no report" ? last : event,
+      totalSteps: typeof event["total_steps"] === "number" ? event["total_steps"] : totalSteps,
+      startedAt: startedAt ?? (Number.isNaN(time) ? null : time),
+    };
+  }
+
+  #made(): Summary {
+    const { last, step, chosen, loss } = this.#rows;
+    const { totalSteps, startedAt, last: event } = this.#events;
+    const state = stateOf(this.paths, event === null ? [] : [event]);
+    const { problem, ...facts } = this.#facts.value();
+    const figure = (...keys: FigureKey[]): number | null =>
+      keys.map((key) => last[key]).find((value) => value !== undefined) ?? null;
+    const curve = chosen.points.length > 1 ? "chosen" : loss.points.length > 1 ? "loss" : null;
+    return {
+      ...{ id: this.id, folder: this.folder, ...facts, data: this.#data.value() },
+      ...{
+        state: state.kind,
+        stateText: stateWord(state),
+        message: problem === "" ? state.message : problem,
+      },
+      ...{ step, totalSteps, startedAt, changedAt: changedAt(this.paths) },
+      chosen: figure("eval_logps/chosen_delta_init"),
+      rejected: figure("eval_logps/rejected_delta_init"),
+      accuracy: figure("eval_logps/accuracies", "eval_accuracy"),
+      baseline: this.#baseline.value(),
+      loss: figure("loss"),
+      curve,
+      points: curve === null ? [] : this.#rows[curve].points,
+    };
+  }
+}
+
+/** A line of metrics; null for one that is damaged. */
+export function rowOf(line: string): MetricRow | null {
+  const row = parsed(line) as Partial<MetricRow> | null;
+  return typeof row?.global_step === "number" ? (row as MetricRow) : null;
+}
+
+/** A line of JSON; null for one that is damaged. */
+export function parsed(line: string): unknown {
+  try {
+    return parseNumbers(line);
+  } catch {
+    return null;
+  }
+}
+
+function factsOf(path: string, dir: string): Facts {
+  const { config } = readRunJson(path);
+  const { objective } = config.method;
+  const preset = "preset" in config.method ? ` (${config.method.preset})` : "";
+  const model = config.model_name_or_path.split("/").filter(Boolean).slice(-2).join("/");
+  return { name: config.run_name ?? basename(dir), objective: `${objective}${preset}`, model, problem: "" };
+}
+
+function dataOf(path: string): string {
+  return Object.values(readFingerprints(path).data)[0]?.slice(0, 8) ?? "";
+}
+
+function baselineOf(path: string): number | null {
+  return lengthOnly(readJsonFile(path))?.heldOutAccuracy ?? null;
+}
+
+function changedAt({ metrics, log, runJson }: RunPaths): number {
+  return Math.max(...[metrics, log, runJson].map((path) => statsOf(path)?.mtimeMs ?? 0));
+}
+
+/** What a small file says, read again when the file changes. */
+class FileFact<T> {
+  readonly #path: string;
+  readonly #read: (path: string) => T;
+  /** Where there is no file, problem "", or it is damaged. */
+  readonly #without: (problem: string) => T;
+  #known: { mtimeMs: number; value: T } | null = null;
+
+  constructor(path: string, read: (path: string) => T, without: (problem: string) => T) {
+    this.#path = path;
+    this.#read = read;
+    this.#without = without;
+  }
+
+  value(): T {
+    const stats = statsOf(this.#path);
+    if (stats === null) return this.#without("");
+    if (this.#known?.mtimeMs !== stats.mtimeMs)
+      this.#known = { mtimeMs: stats.mtimeMs, value: this.#tried() };
+    return this.#known.value;
+  }
+
+  #tried(): T {
+    try {
+      return this.#read(this.#path);
+    } catch (error) {
+      return this.#without(messageOf(error));
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/** Rows of metrics and curves as they are sent to a page: JSON, in which numbers that are not finite stand as text. */
+import type { PlacedRow } from "./live-run.ts";
+
+/** A number, or "NaN", "Infinity", "-Infinity". */
+export type WireNumber = number | string;
+
+/** What a point can be drawn over: steps, passes over the data, input tokens, seconds of training and evaluations. */
+export const places = ["step", "epoch", "tokens", "seconds"] as const;
+
+/** Where a row or point stands. */
+export type Places<T> = Readonly<Record<(typeof places)[number], T>>;
+
+/** A row of metrics: where it stands, and its numbers by key. */
+export interface WireRow extends Places<number> {
+  values: Readonly<Record<string, WireNumber>>;
+}
+
+/** The points of a curve. */
+export interface WireCurve extends Places<readonly number[]> {
+  value: readonly WireNumber[];
+}
+
+/** A row as it is sent. */
+export function wireRow({ row, ...place }: PlacedRow): WireRow {
+  const numbers = Object.entries(row).filter(([, value]) => typeof value === "number");
+  const values = Object.fromEntries(numbers.map(([key, value]) => [key, wireNumber(value as number)]));
+  return { step: row.global_step, ...place, values };
+}
+
+function wireNumber(value: number): WireNumber {
+  return Number.isFinite(value) ? value : String(value);
+}
+
+/** Most points of a curve that is sent whole: more than a picture has pixels. */
+const mostPoints = 2000;
+
+/**
+ * All curves of these rows by key. Of a long one the least and the greatest value of each bucket are kept, and every value that is not
+ * finite, so that no spike is lost.
+ */
+export function wireCurves(rows: readonly PlacedRow[]): Record<string, WireCurve> {
+  const found = new Map<string, number[]>();
+  rows.forEach(({ row }, i) => {
+    for (const [key, value] of Object.entries(row)) {
+      if (typeof value !== "number" || key === "global_step" || key === "epoch") continue;
+      const known = found.get(key);
+      if (known === undefined) found.set(key, [i]);
+      else known.push(i);
+    }
+  });
+  return Object.fromEntries(
+    [...found].map(([key, at]) => [key, wireCurve(rows, key, thinned(rows, key, at))]),
+  );
+}
+
+function wireCurve(rows: readonly PlacedRow[], key: string, at: readonly number[]): WireCurve {
+  const placed = at.flatMap((i) => rows[i] ?? []);
+  return {
+    step: placed.map(({ row }) => row.global_step),
+    epoch: placed.map(({ epoch }) => epoch),
+    tokens: placed.map(({ tokens }) => tokens),
+    seconds: placed.map(({ seconds }) => seconds),
+    value: placed.map(({ row }) => wireNumber(row[key] as number)),
+  };
+}
+
+function thinned(rows: readonly PlacedRow[], key: string, at: readonly number[]): readonly number[] {
+  if (at.length <= mostPoints) return at;
+  const size = Math.ceil((2 * at.length) / mostPoints);
+  const kept: number[] = [];
+  for (let from = 0; from < at.length; from += size)
+    kept.push(...extremes(rows, key, at.slice(from, from + size)));
+  return kept;
+}
+
+/** Of some rows the least and the greatest by a key, and those that are not finite; in order. */
+function extremes(rows: readonly PlacedRow[], key: string, at: readonly number[]): number[] {
+  const numberAt = (i: number): number => rows[i]?.row[key] as number;
+  const kept = new Set(at.filter((i) => !Number.isFinite(numberAt(i))));
+  const finite = at.filter((i) => Number.isFinite(numberAt(i)));
+  const [first] = finite;
+  if (first !== undefined) {
+    kept.add(finite.reduce((best, i) => (numberAt(i) < numberAt(best) ? i : best), first));
+    kept.add(finite.reduce((best, i) => (numberAt(i) > numberAt(best) ? i : best), first));
+  }
+  return [...kept].sort((a, b) => a - b);
+}

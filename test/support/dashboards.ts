@@ -1,0 +1,80 @@
+/** Runs for the dashboard to show, and the dashboard as an application without a network. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
+import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
+import { routesOf } from "../../src/dashboard/routes.ts";
+import { RunStore } from "../../src/dashboard/run-store.ts";
+import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
+import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
+import { createRun } from "../../src/runs/run-directory.ts";
+import { Callers } from "../../src/serve/callers.ts";
+
+/** Rows of a short run, with an evaluation at its start. */
+export const fewRows: readonly MetricRow[] = [
+  { global_step: 0, epoch: 0, eval_loss: 2, "eval_logps/chosen_delta_init": 0, "eval_logps/accuracies": 0.5 },
+  { global_step: 5, epoch: 0.5, loss: 1.5, num_tokens: 100, step_time: 0.2 },
+  { global_step: 10, epoch: 1, loss: Number.NaN, num_tokens: 200, step_time: 0.2 },
+];
+
+/** Writes a run that stopped, below `root`. @returns its directory */
+export function writeRun(root: string, name: string, rows: readonly MetricRow[] = fewRows): string {
+  const dir = join(root, name);
+  const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", output_dir: dir };
+  const run = createRun(loadConfig({ values }));
+  run.log("start", { step: 0, total_steps: 10, trainable: 1 });
+  const metrics = new MetricsWriter(run.paths.metrics);
+  for (const row of rows) metrics.write(row);
+  metrics.close();
+  run.log("stopped", { step: 10, exported: [] });
+  run.release();
+  return dir;
+}
+
+/** A question to the application. */
+export interface Question {
+  method?: string;
+  as?: Role;
+  headers?: Readonly<Record<string, string>>;
+  body?: unknown;
+  signal?: AbortSignal;
+}
+
+/** A dashboard without a network. */
+export interface DashboardApp {
+  root: string;
+  context: DashboardContext;
+  routes: readonly Route[];
+  faults: unknown[];
+  ask: (path: string, question?: Question) => Promise<Response>;
+}
+
+/** Calls `body` with a dashboard of the runs that it writes below `root`. */
+export async function withDashboardApp(body: (app: DashboardApp) => Promise<void>): Promise<void> {
+  const root = mkdtempSync(join(tmpdir(), "preftune-dashboard-"));
+  try {
+    const sessions = new Sessions();
+    const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
+    const context = { page, sessions, runs: new RunStore([root], null), stateDir: root, readOnly: null };
+    const faults: unknown[] = [];
+    const app = createDashboardApp({
+      ...{ context, allowedHosts: ["proxy.example"], callers: new Callers() },
+      onFault: (error) => faults.push(error),
+    });
+    const ask = async (path: string, { method = "GET", as, headers, body: sent, signal }: Question = {}) => {
+      const secret = as === undefined ? null : sessions.exchange(sessions.link({ role: as, name: as }));
+      const cookie = secret === null ? {} : { cookie: `preftune-0=${secret}` };
+      const json = sent === undefined ? {} : { "content-type": "application/json" };
+      return await app.request(path, {
+        ...{ method, headers: { host: "127.0.0.1:8720", ...cookie, ...json, ...headers } },
+        ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    };
+    await body({ root, context, routes: routesOf(context), faults, ask });
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
