@@ -46,7 +46,7 @@ async function run(dirs: string[], options: CliOptions): Promise<void> {
   process.stdout.write(`${dashboard.link()}\n`);
   if (process.stdin.isTTY === true) {
     process.stdout.write(
-      "This address works once; Enter makes another one, Ctrl-C ends the dashboard. Runs go on without it.\n",
+      "This address works once; Enter makes another one, Ctrl-C ends the dashboard. Runs continue without it.\n",
     );
     process.stdin.on("data", () => process.stdout.write(`${dashboard.link()}\n`));
   }

@@ -4,14 +4,8 @@ import { bodyLimit } from "hono/body-limit";
 import { ApiError } from "../serve/api-error.ts";
 import type { Callers } from "../serve/callers.ts";
 import { allowedHostsOnly } from "../serve/guard.ts";
-import {
-  type Ctx,
-  type DashboardContext,
-  defaultBodyBytes,
-  type Env,
-  PageError,
-  type Route,
-} from "./route.ts";
+import { PageError } from "./page-error.ts";
+import { type Ctx, type DashboardContext, defaultBodyBytes, type Env, type Route } from "./route.ts";
 import { routesOf } from "./routes.ts";
 import { secretOf } from "./session-routes.ts";
 

@@ -1,10 +1,11 @@
 /**
  * The event stream of a page: what is new of the list and of the runs that it shows. A page says where it is, so that only new lines
- * are sent; after a break the browser repeats the last id, and the stream goes on there.
+ * are sent; after a break the browser repeats the last id, and the stream continues there.
  */
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import type { LivePlace, LiveRun } from "./live-run.ts";
-import { type Ctx, type DashboardContext, PageError, type Route, seesRuns } from "./route.ts";
+import { PageError } from "./page-error.ts";
+import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
 import type { RunStore } from "./run-store.ts";
 import type { Summary } from "./run-summary.ts";
 import { wireRow } from "./wire.ts";
@@ -90,7 +91,7 @@ interface Watched {
   times: StreamTimes;
 }
 
-/** What one page is told. */
+/** The messages to one page. */
 class PageStream {
   readonly #stream: SSEStreamingApi;
   readonly #watched: Watched;

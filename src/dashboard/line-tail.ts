@@ -22,7 +22,7 @@ export interface TailRead {
   isMore: boolean;
 }
 
-/** A place in a file, to go on from in another process. */
+/** A place in a file, from which another process continues. */
 export interface TailPlace {
   offset: number;
   /** The bytes before it, base64. */

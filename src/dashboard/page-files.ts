@@ -6,30 +6,17 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readTextFile } from "../base/files.ts";
 import { REPORT_STYLE } from "../report/style-sheet.ts";
-import type { DashboardContext, Route } from "./route.ts";
 
 /** The files by their path in an address. */
 export type PageFiles = Readonly<Record<"/" | "/page.js" | "/page.css" | "/report.css", string>>;
 
 const folder = join(import.meta.dirname, "page");
-const types = { html: "text/html", js: "text/javascript", css: "text/css" } as const;
 
 /** Reads or makes the files. */
 export async function pageFiles(): Promise<PageFiles> {
   const html = readTextFile(join(folder, "index.html"));
   const { script, style } = existsSync(join(folder, "page.js")) ? built() : await bundled();
   return { "/": html, "/page.js": script, "/page.css": style, "/report.css": REPORT_STYLE };
-}
-
-/** The routes of the files: anybody may have them, they hold nothing of a run. */
-export function pageRoutes({ page }: DashboardContext): Route[] {
-  return Object.entries(page).map(([path, text]) => {
-    const type = types[(path.split(".")[1] ?? "html") as keyof typeof types];
-    return {
-      ...{ method: "GET", path, roles: "anyone" },
-      answer: (c) => c.body(text, 200, { "Content-Type": `${type}; charset=utf-8` }),
-    };
-  });
 }
 
 interface Bundle {

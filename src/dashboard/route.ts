@@ -4,7 +4,6 @@
  * and the test of all routes (dashboard-app.test.ts) takes them from that list.
  */
 import type { Context } from "hono";
-import { z } from "zod";
 import type { RequestSource } from "../serve/server.ts";
 import type { PageFiles } from "./page-files.ts";
 import type { RunStore } from "./run-store.ts";
@@ -51,35 +50,3 @@ export const defaultBodyBytes: number = 2 ** 20;
 export const seesRuns: readonly Role[] = ["owner", "viewer"];
 /** Roles that change things. */
 export const ownerOnly: readonly Role[] = ["owner"];
-
-/** A refusal that is sent to the page: what was expected, what came, what to do. */
-export class PageError extends Error {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 500;
-
-  constructor(status: PageError["status"], message: string) {
-    super(message);
-    this.name = "PageError";
-    this.status = status;
-  }
-}
-
-/**
- * The body of a request, checked.
- *
- * @throws {PageError} when it is no JSON, or not of this form
- */
-export async function bodyOf<T>(c: Ctx, schema: z.ZodType<T>): Promise<T> {
-  const type = c.req.header("content-type") ?? "";
-  if (!/^application\/json\s*(;|$)/i.test(type)) {
-    throw new PageError(
-      415,
-      `Content-Type: expected application/json, got ${type === "" ? "none" : `"${type}"`}.`,
-    );
-  }
-  const value: unknown = await c.req.json().catch(() => {
-    throw new PageError(400, "Expected a body of JSON, got something else.");
-  });
-  const read = schema.safeParse(value);
-  if (read.success) return read.data;
-  throw new PageError(422, z.prettifyError(read.error));
-}

@@ -1,6 +1,6 @@
 /** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
 import { streamRoutes, streamTimes } from "./event-stream.ts";
-import { pageRoutes } from "./page-files.ts";
+import { pageRoutes } from "./page-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";
 import { sessionRoutes } from "./session-routes.ts";

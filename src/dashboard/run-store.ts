@@ -7,7 +7,7 @@ import { readdirSync, realpathSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { isRun } from "../runs/run-directory.ts";
 import { LiveRun } from "./live-run.ts";
-import { PageError } from "./route.ts";
+import { PageError } from "./page-error.ts";
 import { RunSummary, type Summary } from "./run-summary.ts";
 import type { SummaryFile } from "./summary-file.ts";
 

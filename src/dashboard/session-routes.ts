@@ -1,7 +1,9 @@
 /** Logging in and out, and links for others. */
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
-import { bodyOf, type Ctx, type DashboardContext, ownerOnly, PageError, type Route } from "./route.ts";
+import { PageError } from "./page-error.ts";
+import { bodyOf } from "./request-body.ts";
+import { type Ctx, type DashboardContext, ownerOnly, type Route } from "./route.ts";
 import type { Session } from "./sessions.ts";
 
 /** Everybody who has logged in. */
@@ -70,7 +72,7 @@ export function secretOf(c: Ctx): string {
   return getCookie(c, cookieName(c)) ?? "";
 }
 
-/** Cookies are the same for all ports of a host: the name tells two dashboards apart. */
+/** Cookies are the same for all ports of a host: so the name has the port. */
 function cookieName(c: Ctx): string {
   return `preftune-${c.env?.incoming?.socket.localPort ?? 0}`;
 }

@@ -3,7 +3,7 @@
 /** Most points that are kept. */
 const mostPoints = 64;
 
-/** A curve to go on from. */
+/** A curve that is continued later. */
 export interface SavedSparkline {
   points: readonly number[];
   /** Values that a point stands for. */
@@ -22,7 +22,7 @@ export class Sparkline {
     this.#each = saved.each;
   }
 
-  /** What to go on from; of an unfinished point nothing is kept. */
+  /** What to continue from; of an unfinished point nothing is kept. */
   get saved(): SavedSparkline {
     return { points: this.#points, each: this.#each };
   }

@@ -13,7 +13,7 @@ export interface Me {
 export const me = signal<Me | null | undefined>(undefined);
 
 /** A refusal of the server. */
-export class Refusal extends Error {
+class Refusal extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {
@@ -28,7 +28,7 @@ export async function get<T>(path: string): Promise<T> {
 }
 
 /** Sends JSON. @throws {Refusal} with the server's words */
-export async function post<T>(path: string, body: unknown): Promise<T> {
+async function post<T>(path: string, body: unknown): Promise<T> {
   return await ask<T>("POST", path, body);
 }
 
@@ -43,7 +43,7 @@ async function ask<T>(method: string, path: string, body?: unknown): Promise<T> 
   const response = await fetch(path, { method, ...sent }).catch(() => {
     throw new Refusal(
       0,
-      "The dashboard does not answer: it was stopped, or this machine is out of reach. Runs go on without it.",
+      "The dashboard does not answer: it was stopped, or this machine is out of reach. Runs continue without it.",
     );
   });
   const value = (await response.json().catch(() => ({}))) as T & { error?: string };

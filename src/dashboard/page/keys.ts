@@ -15,7 +15,7 @@ export const keyUses = signal<readonly KeyUse[]>([]);
 
 /** Takes keys while the component is on the page. `because`: what makes them others. */
 export function useKeys(uses: readonly KeyUse[], because: readonly unknown[]): void {
-  // the uses are made anew at each rendering
+  // each rendering makes other objects of the same uses
   useEffect(() => {
     keyUses.value = [...keyUses.value, ...uses];
     return () => {

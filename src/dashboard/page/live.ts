@@ -18,11 +18,11 @@ export interface Listener {
 }
 
 /** Whether news come at this moment. */
-export const isLive = signal(false);
+const isLive = signal(false);
 
 /** Listens while the component is on the page and the page is looked at. @param address - of the stream; null: not yet */
 export function useStream(address: string | null, listener: Listener): void {
-  // the listener is made anew at each rendering
+  // each rendering makes another object of the same listener
   useEffect(() => {
     if (address === null) return;
     const stream = new Stream(address, listener);

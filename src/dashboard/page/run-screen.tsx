@@ -51,7 +51,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       })
       .catch((error: Error) => setProblem(error.message));
   };
-  // of another run all is loaded anew
+  // of another run all is loaded
   useEffect(load, [id]);
   useStream(run === null ? null : `/api/stream?runs=${id}@${run.place}`, {
     rows: ({ rows }) => {

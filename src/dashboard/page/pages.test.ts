@@ -1,0 +1,74 @@
+/** The dashboard's pages in a real browser: they say nothing on the console, fit their window, and keep nobody out. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { writeRun } from "../../../test/support/dashboards.ts";
+import { startDashboard } from "../dashboard.ts";
+import { idOf } from "../run-store.ts";
+
+/** What axe-core finds serious or worse. */
+async function barriers(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(
+    async () => await (globalThis as unknown as { axe: typeof axe }).axe.run(),
+  );
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .map(({ html }) => html)
+          .join(" ")
+          .slice(0, 300)}`,
+    );
+}
+
+test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrowser }, async () => {
+  const root = mkdtempSync(join(tmpdir(), "preftune-pages-"));
+  const id = idOf(writeRun(root, "a"));
+  const faults: unknown[] = [];
+  const options = {
+    host: "127.0.0.1",
+    port: 0,
+    allowedHosts: [],
+    onFault: (error: unknown) => faults.push(error),
+  };
+  const dashboard = await startDashboard({ ...options, dirs: [root] });
+  const browser = await startBrowser();
+  try {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const complaints = complaintsOf(page);
+    const link = dashboard.link();
+    await page.goto(link);
+    for (const [place, wanted] of [
+      ["#/runs", "a"],
+      [`#/runs/${id}`, "Outcome"],
+    ] as const) {
+      for (const { name, width, colorScheme } of looks) {
+        await page.setViewportSize({ width, height: 800 });
+        await page.emulateMedia({ colorScheme });
+        await page.goto(new URL(place, link).href);
+        await page.getByText(wanted, { exact: true }).first().waitFor();
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
+        assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
+      }
+    }
+    // the address is used up, and nobody else gets in by it
+    const other = await (await browser.newContext()).newPage();
+    await other.goto(link);
+    await other.getByText("This link was used already").waitFor();
+    assert.deepEqual(complaints, []);
+    assert.deepEqual(faults, []);
+  } finally {
+    await browser.close();
+    await dashboard.close();
+    rmSync(root, { recursive: true, force: true });
+  }
+});
