@@ -15,6 +15,7 @@ export function golden<T>(
     | "rewards"
     | "tied-heads"
     | "sampling"
+    | "agreement"
     | "bleu"
     | "chat"
     | "jinja"
