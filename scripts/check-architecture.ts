@@ -1,6 +1,6 @@
 /**
  * Fails when ARCHITECTURE.md and the tree disagree: its tables of folders are those of the disk and of the layer rules,
- * every link and path leads to a file, it has at most 150 lines, and no folder of `src` is larger than its budget.
+ * every link and path leads to a file, it has at most 155 lines, and no folder of `src` is larger than its budget.
  *
  * `--write` (`npm run architecture`) makes the tables again, with a row for each new folder whose sentence is then to be
  * written by hand, and repairs links to files that have moved, here and in the other documents.
@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import { folderTable, type Layers, layerTable, replaceTable, rowsOf, UNDESCRIBED } from "./folder-table.ts";
 import { brokenLinks, documentsOf, repairLinks } from "./markdown-links.ts";
 
-const MOST_LINES = 150;
+const MOST_LINES = 155;
 const root = join(import.meta.dirname, "..");
 const path = join(root, "ARCHITECTURE.md");
 

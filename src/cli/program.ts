@@ -10,6 +10,7 @@ import { addDataCommands } from "./data-command.ts";
 import { diversityCommand } from "./diversity-command.ts";
 import { addExportCommand } from "./export-command.ts";
 import { addGenerateCommand } from "./generate-command.ts";
+import { addLabelsCommands } from "./labels-command.ts";
 import { refuseSeveralRanks } from "./launched-ranks.ts";
 import { addMergeCommand } from "./merge-command.ts";
 import { mtBenchCommand } from "./mt-bench-command.ts";
@@ -49,6 +50,7 @@ export function program(): Command {
   addMergeCommand(preftune);
   addExportCommand(preftune);
   addDataCommands(preftune);
+  addLabelsCommands(preftune);
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
   addServeCommand(preftune);

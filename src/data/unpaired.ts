@@ -49,7 +49,8 @@ const otherForms: readonly OtherForm[] = [
   {
     fits: (has) => has("conversation_a") && has("conversation_b"),
     words:
-      'two conversations and a winner: chosen is the conversation of the "winner". Write these columns, and leave ties out',
+      'two conversations and a winner: chosen is the conversation of the "winner". preftune labels import and labels export ' +
+      "make pairs of them, or write these columns, and leave ties out",
   },
   {
     fits: (_, value) =>

@@ -1,12 +1,13 @@
 /** What a run was computed from: fingerprints, and the date its templates take as today. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
 import { TrainingError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { findFiles } from "../data/sources.ts";
 import { adapterWeightsName, isAdapter } from "../formats/adapter.ts";
 import type { Environment } from "../forward/environment.ts";
 import { baseOf } from "../online/reward-model.ts";
@@ -20,7 +21,7 @@ import {
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
-import type { PreparedData } from "../train/prepare-data.ts";
+import { type PreparedData, sourcesOf } from "../train/prepare-data.ts";
 
 const dayMs = 86_400_000;
 
@@ -48,19 +49,19 @@ export function resumedMatmul(run: Pick<OpenRun, "paths">, config: RunConfig): M
 /**
  * What the run is computed from.
  *
- * @param rewardFiles - digests of the files of reward functions; null in a run without
+ * @param files - digests of the files that rows were read from, and of those of reward functions, null in a run without
  */
 export function fingerprintsOf(
   config: RunConfig & { baseModel: string },
   data: PreparedData,
   environment: Environment,
-  rewardFiles: Record<string, string> | null = null,
+  files: { data: Record<string, string>; rewards: Record<string, string> | null },
 ): Fingerprints {
   const valueBase = valueModelBase(config);
   const { reward_model } = config;
   return {
-    data: { rows: data.dataset.fingerprint },
-    ...(rewardFiles === null ? {} : { reward_files: rewardFiles }),
+    data: { rows: data.dataset.fingerprint, ...files.data },
+    ...(files.rewards === null ? {} : { reward_files: files.rewards }),
     template: data.textFingerprint,
     tokenizer: data.tokenizer.fingerprint,
     model: modelFingerprint(config.model_name_or_path),
@@ -70,6 +71,19 @@ export function fingerprintsOf(
     torch_version: torchVersion(),
     ...environment,
   };
+}
+
+/** The digest of each file on the disk that rows are read from, under the key that names it and its name: the same on all hosts. */
+export async function dataFilesOf(config: RunConfig): Promise<Record<string, string>> {
+  const digests: Record<string, string> = {};
+  for (const key of ["train_data", "eval_data"] as const) {
+    for (const [i, source] of sourcesOf(config[key] ?? [], null).entries()) {
+      const isHere = existsSync(source.path) || /[*?[{]/.test(source.path);
+      const { files } = isHere ? await findFiles(source) : { files: [] };
+      for (const { path } of files) digests[`${key}[${i}]/${basename(path)}`] = sha256File(path);
+    }
+  }
+  return digests;
 }
 
 /** That of the reward model in `dir`, or of an adapter's with that of its base. */

@@ -30,7 +30,7 @@ import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
 import { EpochSteps, evaluationBatches, packingOf, type StepSource } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
-import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
+import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
@@ -151,7 +151,8 @@ async function* trainRun(
   yield { type: "preflight", report };
   requireRows(group, report);
   refuseGivenSums(objective, data.dataset);
-  const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, online?.files);
+  const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
+  const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   for (const change of changesSince(run, config, fingerprints)) {
     yield { type: "note", text: `changed since the run began: ${change}` };

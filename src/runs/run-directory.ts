@@ -109,7 +109,7 @@ export function runPaths(dir: string): RunPaths {
 
 /** What a run was computed from. Digests are SHA-256, 64 hexadecimal digits. */
 export interface Fingerprints {
-  /** Digest of each data file, by path. */
+  /** `rows`: of the tokenised rows. Besides it, of each file that was read, by the key that names it and its name. */
   data: Record<string, string>;
   /** Digest of each file of reward functions, by path; left out where a run has none. */
   reward_files?: Record<string, string>;
@@ -367,8 +367,8 @@ function changedFiles(
   saved: Readonly<Record<string, string>>,
   now: Readonly<Record<string, string>>,
 ): string[] {
-  const files = new Set([...Object.keys(saved), ...Object.keys(now)]);
-  return [...files]
+  // what an older version did not keep is not known to have changed
+  return Object.keys(saved)
     .filter((file) => saved[file] !== now[file])
     .map((file) => `${what} ${file}: ${saved[file] ?? "not read"}, now ${now[file] ?? "not read"}`);
 }

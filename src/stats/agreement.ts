@@ -62,7 +62,7 @@ function drawn(ratings: Ratings, draw: Int32Array): Ratings {
   return Array.from(draw, (i) => ratings[i] ?? []);
 }
 
-/** The share of pairs of ratings of one unit that are equal, as the mean over units with two ratings or more. NaN without any. */
+/** The fraction of pairs of ratings of one unit that are equal, as the mean over units with two ratings or more. NaN without any. */
 export function rawAgreement(ratings: Ratings): number {
   const shares = ratings.flatMap((unit) => {
     const counts = [...countsOf(unit).values()];
@@ -88,7 +88,7 @@ export function cohenKappa(ratings: Ratings, categories: number): number {
  * Gwet's AC1 of two raters or more; ratings may be missing.
  *
  * Paper: Gwet 2008, Computing inter-rater reliability and its variance in the presence of high agreement:
- *   (p_a − p_e) / (1 − p_e), p_e = Σ_k π_k (1 − π_k) / (q − 1), π_k the mean share of category k in a unit's ratings.
+ *   (p_a − p_e) / (1 − p_e), p_e = Σ_k π_k (1 − π_k) / (q − 1), π_k the mean fraction of category k in a unit's ratings.
  *
  * @param categories - q, at least 2
  */

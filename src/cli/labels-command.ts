@@ -1,0 +1,108 @@
+/** `preftune labels`: what is labelled in a workbench, from import to export, and where a label went. */
+import { globSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { writeFileAtomic } from "../base/files.ts";
+import { isRun } from "../runs/run-directory.ts";
+import { textTable } from "../terminal/text-table.ts";
+import { type ExportRules, exportLabels } from "../workbench/export-labels.ts";
+import type { FormName } from "../workbench/forms/form.ts";
+import { forms, type Imported, importFiles } from "../workbench/import-comparisons.ts";
+import { agreementLines, countLines, personColumns, personRows } from "../workbench/labels-text.ts";
+import { itemLineage, runLineage } from "../workbench/lineage.ts";
+import { peopleReport } from "../workbench/people.ts";
+import { saveVersion, versionPaths } from "../workbench/versions.ts";
+import { makeWorkbench, openWorkbench } from "../workbench/workbench-dir.ts";
+
+/** Adds `labels` and its commands to `preftune`. */
+export function addLabelsCommands(preftune: Command): void {
+  const labels = preftune
+    .command("labels")
+    .description("pairs judged by people: import, agreement, export, and where a label went");
+  labels
+    .command("import")
+    .description(
+      "add pairs, with the judgments that come with them, to a workbench, made where there is none",
+    )
+    .argument("<dir>", "the workbench")
+    .argument("<files...>", "files, directories, globs or hub data sets; see docs/labelling.md")
+    .addOption(
+      new Option("--form <name>", "the form of all rows; default: each row's own").choices(
+        forms.map(({ name }) => name),
+      ),
+    )
+    .action(importInto);
+  labels
+    .command("agreement")
+    .description("how far people agree, with each other and with themselves")
+    .argument("<dir>", "the workbench")
+    .option("--json", "the report as JSON")
+    .action(showAgreement);
+  labels
+    .command("export")
+    .description("make a version of what was judged: rows to train on, named by their digest")
+    .argument("<dir>", "the workbench")
+    .addOption(
+      new Option("--rows <kind>", "pairs: prompt, chosen, rejected; kto: prompt, completion, label")
+        .choices(["pairs", "kto"])
+        .default("pairs"),
+    )
+    .addOption(new Option("--ties <rule>", "equally good answers").choices(["drop", "good"]).default("drop"))
+    .addOption(new Option("--bad <rule>", "two bad answers").choices(["drop", "bad"]).default("drop"))
+    .addOption(
+      new Option("--conflicts <rule>", "people who differ")
+        .choices(["drop", "majority", "error"])
+        .default("drop"),
+    )
+    .option("--output <file>", "a copy of the rows")
+    .action(exportFrom);
+  labels
+    .command("trace")
+    .description("where a label went, or what stands behind the data of a run")
+    .argument("<dir>", "the workbench")
+    .argument("<item or run>", "an item, as meta.item of an exported row has it, or the directory of a run")
+    .option("--runs <glob>", "the runs to look at", "runs/*")
+    .action(trace);
+}
+
+async function importInto(dir: string, files: string[], { form }: { form?: FormName }): Promise<void> {
+  const read: Imported[] = [];
+  for (const file of files) read.push(await importFiles(file, form === undefined ? {} : { form }));
+  using store = makeWorkbench(dir);
+  const added = store.add(read.flatMap(({ comparisons }) => comparisons));
+  const left = read.flatMap((one) => Object.entries(one.left));
+  const lines = [
+    `${read.reduce((sum, { rows }) => sum + rows, 0)} rows read: ${added.items} new pairs, ${added.known} known, ${added.votes} new judgments`,
+    ...left.map(([reason, count]) => `${count} left out: ${reason}`),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function showAgreement(dir: string, { json }: { json?: true }): void {
+  using store = openWorkbench(dir);
+  const report = peopleReport(store);
+  const text =
+    json === true
+      ? JSON.stringify(report, null, 2)
+      : [textTable(personColumns, personRows(report)), agreementLines(report).join("\n")].join("\n\n");
+  process.stdout.write(`${text}\n`);
+}
+
+async function exportFrom(
+  dir: string,
+  { output, ...rules }: ExportRules & { output?: string },
+): Promise<void> {
+  using store = openWorkbench(dir);
+  const { rows, counts } = exportLabels(store, rules);
+  const version = await saveVersion(dir, rows, { by: "export", sources: {}, rules, counts });
+  const path = versionPaths(dir, version.digest).rows;
+  if (output !== undefined) writeFileAtomic(output, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  process.stdout.write(`${[...countLines(counts), output ?? path].join("\n")}\n`);
+}
+
+function trace(dir: string, subject: string, { runs }: { runs: string }): void {
+  using store = openWorkbench(dir);
+  const found = isRun(subject)
+    ? runLineage(dir, store, subject)
+    : itemLineage(dir, store.item(subject).id, globSync(runs).filter(isRun));
+  process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+}

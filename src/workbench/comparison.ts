@@ -1,0 +1,73 @@
+/** Two answers to one prompt, who wrote them, and how they were judged: what every form of labelled data is read into. */
+import { sha256 } from "../base/files.ts";
+import type { Answer } from "../data/answer-columns.ts";
+import { contentText, type Message } from "../text/messages.ts";
+
+/** Of the answers "a" and "b": one is better, they are equally good, or neither is good. */
+export type Choice = "a" | "b" | "tie" | "bad";
+
+/** A judgment that came with the data. */
+export interface GivenVote {
+  /** Null: the file does not say who. */
+  person: string | null;
+  choice: Choice;
+}
+
+/** Two answers to one prompt. */
+export interface Comparison {
+  /** Text, or messages where it is a conversation. */
+  prompt: Answer;
+  answers: readonly [Answer, Answer];
+  /** Who wrote each answer; null where that is not known. */
+  models: readonly [string | null, string | null];
+  votes: readonly GivenVote[];
+  /** Columns of the row that are no part of the comparison. */
+  extra: Readonly<Record<string, unknown>>;
+}
+
+/** The other answer. */
+export function otherThan(answer: "a" | "b"): "a" | "b" {
+  return answer === "a" ? "b" : "a";
+}
+
+/** A choice after the answers were exchanged. */
+export function exchanged(choice: Choice): Choice {
+  return choice === "a" || choice === "b" ? otherThan(choice) : choice;
+}
+
+/**
+ * The comparison with its answers in an order that depends on their text alone: the same two answers are one item, whichever
+ * was written first, and "a" says nothing of which is better.
+ */
+export function inOrder(comparison: Comparison): Comparison {
+  const [a, b] = comparison.answers;
+  if (sha256(JSON.stringify(a)) <= sha256(JSON.stringify(b))) return comparison;
+  const [first, second] = comparison.models;
+  return {
+    ...comparison,
+    answers: [b, a],
+    models: [second, first],
+    votes: comparison.votes.map((vote) => ({ ...vote, choice: exchanged(vote.choice) })),
+  };
+}
+
+/** Identity of what is compared: SHA-256 of prompt and answers, whichever answer is written first. */
+export function itemIdOf(comparison: Comparison): string {
+  const { prompt, answers } = inOrder(comparison);
+  return sha256(JSON.stringify([prompt, answers]));
+}
+
+/** Prompt or answer as one text: messages under the names of their roles, an answer of one message without. */
+export function plainText(part: Answer): string {
+  if (typeof part === "string") return part;
+  const [only] = part;
+  if (part.length === 1 && only !== undefined) return contentText(only);
+  return part.map((message) => `${message.role}: ${textOf(message)}`).join("\n\n");
+}
+
+function textOf(message: Message): string {
+  const calls = message.tool_calls === undefined ? "" : JSON.stringify(message.tool_calls);
+  return [message.reasoning_content ?? "", contentText(message), calls]
+    .filter((text) => text !== "")
+    .join("\n");
+}

@@ -1,0 +1,230 @@
+/** From judgments to rows that are trained on, by rules that are said and counted. */
+import { DataError } from "../base/errors.ts";
+import type { Answer } from "../data/answer-columns.ts";
+import type { Choice, Comparison } from "./comparison.ts";
+import { otherThan } from "./comparison.ts";
+import type { LabelState, Vote } from "./label-events.ts";
+import type { LabelStore } from "./label-store.ts";
+
+/** What becomes of items that do not give one better answer. */
+export interface ExportRules {
+  /** "pairs": prompt, chosen, rejected (TRL's DPO). "kto": prompt, completion, label. */
+  rows: "pairs" | "kto";
+  /** Equally good answers. "drop", or for KTO rows "good": both are. */
+  ties: "drop" | "good";
+  /** Two bad answers. "drop", or for KTO rows "bad": both are. */
+  bad: "drop" | "bad";
+  /** Judgments that differ: "drop", what most said ("majority", dropped where there is no most), or "error". */
+  conflicts: "drop" | "majority" | "error";
+}
+
+/** Rules that lose nothing in silence: what is left out is counted. */
+const defaultRules: ExportRules = { rows: "pairs", ties: "drop", bad: "drop", conflicts: "drop" };
+
+/** Where each item went; the counts of `items` add up. */
+export interface ExportCounts {
+  items: number;
+  unlabelled: number;
+  /** All who saw it skipped it. */
+  skipped: number;
+  /** Judgments differ, and no decision or majority settles it. */
+  conflicts: number;
+  ties: number;
+  bad: number;
+  /** Those that gave rows. */
+  used: number;
+  /** Of those used: by a decision, by what most said, with an edited answer, by a judge alone, by the file alone. */
+  decided: number;
+  byMajority: number;
+  edited: number;
+  byJudge: number;
+  byFile: number;
+  rows: number;
+}
+
+/** Rows with their counts. */
+export interface ExportedLabels {
+  rows: Record<string, unknown>[];
+  counts: ExportCounts;
+}
+
+/** What counts for one item. */
+interface Outcome {
+  choice: Choice | "conflict" | "skip" | null;
+  by: "decision" | "people" | "judge" | "file" | "majority";
+  votes: readonly Vote[];
+}
+
+/**
+ * What counts for each item: a decision before people, people before judges, judges before what the file said.
+ *
+ * @param conflicts - whether most of those who differ decide
+ */
+function outcomesOf(store: LabelStore, conflicts: ExportRules["conflicts"]): Map<string, Outcome> {
+  const state = store.state();
+  const byItem = new Map<string, Vote[]>();
+  const seen = new Set<string>();
+  for (const vote of state.votes.values()) {
+    const key = `${vote.item} ${vote.person}`;
+    if (vote.showing?.isRepeat === true || seen.has(key)) continue;
+    seen.add(key);
+    byItem.set(vote.item, [...(byItem.get(vote.item) ?? []), vote]);
+  }
+  return new Map(store.order.map((id) => [id, outcomeOf(id, byItem.get(id) ?? [], state, conflicts)]));
+}
+
+function outcomeOf(
+  item: string,
+  votes: readonly Vote[],
+  state: LabelState,
+  conflicts: ExportRules["conflicts"],
+): Outcome {
+  const decision = state.decisions.get(item);
+  if (decision !== undefined) return { choice: decision, by: "decision", votes };
+  for (const kind of ["person", "judge", "file"] as const) {
+    const given = votes.filter(
+      ({ person, verdict }) => verdict !== "skip" && state.people.get(person) === kind,
+    );
+    if (given.length > 0) return together(given, kind === "person" ? "people" : kind, conflicts);
+  }
+  return { choice: votes.length === 0 ? null : "skip", by: "people", votes };
+}
+
+/** What judgments of one rank say together. */
+function together(votes: readonly Vote[], by: Outcome["by"], conflicts: ExportRules["conflicts"]): Outcome {
+  const verdicts = votes.map(({ verdict }) => verdict).filter((verdict) => verdict !== "skip");
+  const count = (choice: Choice) => verdicts.filter((verdict) => verdict === choice).length;
+  const [first, second] = [...new Set(verdicts)].toSorted((one, other) => count(other) - count(one));
+  if (first === undefined || second === undefined) return { choice: first ?? null, by, votes };
+  const isMost = conflicts === "majority" && count(first) > count(second);
+  return isMost ? { choice: first, by: "majority", votes } : { choice: "conflict", by, votes };
+}
+
+/**
+ * The rows of everything that was judged, each with a `meta` column: item, verdict, who judged, which models wrote.
+ *
+ * @throws {DataError} where judgments differ and the rule is "error", or a rule does not fit the kind of rows
+ */
+export function exportLabels(store: LabelStore, given: Partial<ExportRules> = {}): ExportedLabels {
+  const rules = { ...defaultRules, ...given };
+  refuseUnfit(rules);
+  const counts: ExportCounts = {
+    ...{ items: 0, unlabelled: 0, skipped: 0, conflicts: 0, ties: 0, bad: 0, used: 0 },
+    ...{ decided: 0, byMajority: 0, edited: 0, byJudge: 0, byFile: 0, rows: 0 },
+  };
+  const rows: Record<string, unknown>[] = [];
+  for (const [id, outcome] of outcomesOf(store, rules.conflicts)) {
+    counts.items++;
+    if (!isUsed(id, outcome, { rules, counts })) continue;
+    rows.push(...rowsOf(store.item(id), outcome, { rules, counts }));
+  }
+  counts.rows = rows.length;
+  return { rows, counts };
+}
+
+function refuseUnfit({ rows, ties, bad }: ExportRules): void {
+  if (rows === "kto" || (ties === "drop" && bad === "drop")) return;
+  throw new DataError(
+    `rules for ties and bad answers other than "drop" are for rows of one answer, got ${ties} and ${bad} for pairs. ` +
+      "Export KTO rows, or drop them.",
+  );
+}
+
+interface Account {
+  rules: ExportRules;
+  counts: ExportCounts;
+}
+
+/** Whether the item gives rows; counts it either way. */
+function isUsed(id: string, { choice, by }: Outcome, { rules, counts }: Account): boolean {
+  switch (choice) {
+    case null:
+      counts.unlabelled++;
+      return false;
+    case "skip":
+      counts.skipped++;
+      return false;
+    case "conflict":
+      if (rules.conflicts === "error")
+        throw new DataError(
+          `item ${id.slice(0, 12)}: expected one judgment, got several that differ. Decide it, or choose another rule.`,
+        );
+      counts.conflicts++;
+      return false;
+    case "tie":
+    case "bad": {
+      counts[choice === "tie" ? "ties" : "bad"]++;
+      if (rules[choice === "tie" ? "ties" : "bad"] === "drop") return false;
+      break;
+    }
+    default:
+  }
+  counts.used++;
+  if (by === "decision") counts.decided++;
+  if (by === "majority") counts.byMajority++;
+  if (by === "judge") counts.byJudge++;
+  if (by === "file") counts.byFile++;
+  return true;
+}
+
+function rowsOf(
+  { id, comparison }: { id: string; comparison: Comparison },
+  { choice, by, votes }: Outcome,
+  { rules, counts }: Account,
+): Record<string, unknown>[] {
+  const { prompt, answers, models, extra } = comparison;
+  const at = (answer: "a" | "b") => (answer === "a" ? 0 : 1);
+  const meta = {
+    item: id,
+    verdict: choice,
+    by,
+    votes: votes.map(({ person, verdict, strength }) => ({ person, verdict, strength })),
+  };
+  if (choice !== "a" && choice !== "b") {
+    const label = choice === "tie";
+    return answers.map((completion, i) => ({
+      prompt,
+      completion,
+      label,
+      meta: { ...meta, model: models[i] },
+    }));
+  }
+  const edit = votes.find((vote) => vote.edit !== undefined)?.edit;
+  const pair = edit === undefined ? chosenOf(answers, choice) : editedOf(answers, choice, edit);
+  if (edit !== undefined) counts.edited++;
+  const wrote = {
+    chosen: edit?.answer === choice ? `${models[at(choice)] ?? "unknown"}, edited` : models[at(choice)],
+    rejected: models[at(otherThan(choice))],
+  };
+  if (rules.rows === "pairs")
+    return [{ prompt, ...pair, meta: { ...meta, models: wrote, ...withExtra(extra) } }];
+  return [
+    { prompt, completion: pair.chosen, label: true, meta: { ...meta, model: wrote.chosen } },
+    { prompt, completion: pair.rejected, label: false, meta: { ...meta, model: wrote.rejected } },
+  ];
+}
+
+interface Pair {
+  chosen: Answer;
+  rejected: Answer;
+}
+
+function chosenOf(answers: readonly [Answer, Answer], choice: "a" | "b"): Pair {
+  const [a, b] = answers;
+  return choice === "a" ? { chosen: a, rejected: b } : { chosen: b, rejected: a };
+}
+
+/** The edited answer is chosen: over the other one where it was preferred before, else over its own first wording. */
+function editedOf(
+  answers: readonly [Answer, Answer],
+  choice: "a" | "b",
+  { answer, text }: NonNullable<Vote["edit"]>,
+): Pair {
+  const { chosen, rejected } = chosenOf(answers, answer);
+  const edited = typeof chosen === "string" ? text : [{ role: "assistant" as const, content: text }];
+  return { chosen: edited, rejected: choice === answer ? rejected : chosen };
+}
+
+function withExtra(extra: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.keys(extra).length === 0 ? {} : { extra };
+}

@@ -1,0 +1,88 @@
+/** Labelled data of several forms, read into comparisons; what is no comparison is counted with its reason. */
+import { DataError } from "../base/errors.ts";
+import type { RawRow } from "../data/example.ts";
+import { describeOrigin } from "../data/example.ts";
+import { readRows } from "../data/sources.ts";
+import type { Comparison } from "./comparison.ts";
+import { argilla } from "./forms/argilla.ts";
+import { battles } from "./forms/battles.ts";
+import { type Form, type FormName, NoComparison } from "./forms/form.ts";
+import { labelStudio } from "./forms/label-studio.ts";
+import { openWebui } from "./forms/open-webui.ts";
+import { pairs } from "./forms/pairs.ts";
+import { table } from "./forms/table.ts";
+import { pastedRows } from "./pasted-rows.ts";
+
+/** The forms, in the order in which a row is tried: the more particular before the more general. */
+export const forms: readonly Form[] = [labelStudio, argilla, openWebui, battles, pairs, table];
+
+/** What was read. */
+export interface Imported {
+  comparisons: Comparison[];
+  /** Rows read. */
+  rows: number;
+  /** Comparisons by their form. */
+  forms: Partial<Record<FormName, number>>;
+  /** Rows that are no comparison, by reason. */
+  left: Record<string, number>;
+}
+
+/** How rows are read. */
+export interface ImportOptions {
+  /** The form of all rows; default: each row's own, as its columns tell. */
+  form?: FormName;
+}
+
+/**
+ * The comparisons in a file, directory, glob or hub data set.
+ *
+ * @throws {DataError} naming file and line where a row is faulty or has none of the forms
+ */
+export async function importFiles(path: string, options: ImportOptions = {}): Promise<Imported> {
+  return importRows(readRows({ path }), options);
+}
+
+/**
+ * The comparisons in a table copied from a spreadsheet or a page, divided by tabs, commas, semicolons or bars.
+ *
+ * @throws {DataError} naming the line
+ */
+export async function importPasted(text: string, options: ImportOptions = {}): Promise<Imported> {
+  return importRows(pastedRows(text), options);
+}
+
+async function importRows(
+  rows: AsyncIterable<RawRow> | Iterable<RawRow>,
+  options: ImportOptions,
+): Promise<Imported> {
+  const result: Imported = { comparisons: [], rows: 0, forms: {}, left: {} };
+  for await (const row of rows) {
+    result.rows++;
+    const form = formOf(row, options);
+    try {
+      result.comparisons.push(form.read(row));
+      result.forms[form.name] = (result.forms[form.name] ?? 0) + 1;
+    } catch (error) {
+      if (!(error instanceof NoComparison)) throw error;
+      result.left[error.reason] = (result.left[error.reason] ?? 0) + 1;
+    }
+  }
+  return result;
+}
+
+function formOf(row: RawRow, { form: named }: ImportOptions): Form {
+  const found = forms.find((form) => (named === undefined ? form.fits(row.value) : form.name === named));
+  if (found !== undefined) return found;
+  const known = forms.map(({ name, words }) => `\n  ${name}: ${words}`).join("");
+  throw new DataError(
+    `${describeOrigin(row.origin)}: expected a row of one of these forms, got the columns ` +
+      `${Object.keys(row.value).join(", ") || "none"}:${known}`,
+  );
+}
+
+/** The form of a name. @throws {DataError} where there is none */
+export function formNamed(name: string): Form {
+  const found = forms.find((form) => form.name === name);
+  if (found !== undefined) return found;
+  throw new DataError(`expected one of the forms ${forms.map((form) => form.name).join(", ")}, got ${name}.`);
+}

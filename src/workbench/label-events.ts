@@ -1,0 +1,148 @@
+/** What happens while people label, and the state that follows from it. Events are only ever added; undo is one of them. */
+import { type Choice, exchanged } from "./comparison.ts";
+
+/** Who judges: a person, a model that judges, or a file that does not say who. */
+export type PersonKind = "person" | "judge" | "file";
+
+/** What a judgment says. "skip": nothing, for a reason. */
+export type Verdict = Choice | "skip";
+
+/** A judgment of one item. */
+export interface VoteBody {
+  verdict: Verdict;
+  /** 2: much better. */
+  strength: 1 | 2;
+  /** Milliseconds from showing to key; null where that is not known. */
+  ms: number | null;
+  reason?: string;
+  /** A better wording of one answer, which becomes the chosen one. */
+  edit?: { answer: "a" | "b"; text: string };
+}
+
+/** How the item came to be shown: only those drawn at random count in win rates. */
+export type ShowingOrder = "random" | "uncertain";
+
+/** Bodies of events by their kind. */
+export interface EventBodies {
+  person: { kind: PersonKind };
+  shown: { swapped: boolean; isRepeat: boolean; order: ShowingOrder };
+  vote: VoteBody;
+  /** Takes a vote back. */
+  undo: { vote: number };
+  note: { text: string };
+  flag: { isSet: boolean };
+  /** What counts for an item whatever was voted. */
+  decision: { choice: Choice | null };
+}
+
+/** A line of the log. */
+export type LabelEvent = {
+  [K in keyof EventBodies]: {
+    seq: number;
+    time: string;
+    kind: K;
+    person: string;
+    /** "" where the event is about no item. */
+    item: string;
+    /** "" where it is about none: votes that came with a file. */
+    showing: string;
+    body: EventBodies[K];
+  };
+}[keyof EventBodies];
+
+/** An item as it was put before a person. */
+export interface Showing {
+  id: string;
+  seq: number;
+  item: string;
+  person: string;
+  /** Whether answer "b" stood on the left. */
+  swapped: boolean;
+  /** Whether the person had judged it before. */
+  isRepeat: boolean;
+  order: ShowingOrder;
+  /** The vote that stands, or null. */
+  vote: number | null;
+}
+
+/** A vote that stands. */
+export interface Vote extends VoteBody {
+  seq: number;
+  time: string;
+  item: string;
+  person: string;
+  /** Null: it came with a file. */
+  showing: Showing | null;
+}
+
+/** The side that a verdict names: -1 the left answer, 1 the right one, 0 neither. */
+export function sideOf({ verdict, showing }: Vote): -1 | 0 | 1 {
+  if (showing === null || (verdict !== "a" && verdict !== "b")) return 0;
+  const onScreen = showing.swapped ? exchanged(verdict) : verdict;
+  return onScreen === "a" ? -1 : 1;
+}
+
+/** The state after a row of events. */
+export class LabelState {
+  /** The last event that was applied. */
+  seq = 0;
+  readonly people: Map<string, PersonKind> = new Map();
+  readonly showings: Map<string, Showing> = new Map();
+  /** Votes that stand, in their order. */
+  readonly votes: Map<number, Vote> = new Map();
+  readonly notes: Map<string, string[]> = new Map();
+  readonly flagged: Set<string> = new Set();
+  readonly decisions: Map<string, Choice> = new Map();
+
+  apply(event: LabelEvent): void {
+    this.seq = event.seq;
+    switch (event.kind) {
+      case "person":
+        this.people.set(event.person, event.body.kind);
+        break;
+      case "shown": {
+        const { showing: id, seq, item, person } = event;
+        this.showings.set(id, { id, seq, item, person, ...event.body, vote: null });
+        break;
+      }
+      case "vote":
+        this.#vote(event.seq, event.time, event);
+        break;
+      case "undo":
+        this.#undo(event.body.vote);
+        break;
+      case "note":
+        this.notes.set(event.item, [...(this.notes.get(event.item) ?? []), event.body.text]);
+        break;
+      case "flag":
+        if (event.body.isSet) this.flagged.add(event.item);
+        else this.flagged.delete(event.item);
+        break;
+      case "decision":
+        if (event.body.choice === null) this.decisions.delete(event.item);
+        else this.decisions.set(event.item, event.body.choice);
+    }
+  }
+
+  /** The votes that stand of one person, the first of each item; repeats and skips are left out. */
+  firstVotes(person: string): Map<string, Vote> {
+    const found = new Map<string, Vote>();
+    for (const vote of this.votes.values()) {
+      if (vote.person !== person || vote.verdict === "skip" || vote.showing?.isRepeat === true) continue;
+      if (!found.has(vote.item)) found.set(vote.item, vote);
+    }
+    return found;
+  }
+
+  #vote(seq: number, time: string, { item, person, showing: id, body }: LabelEvent & { kind: "vote" }): void {
+    const showing = this.showings.get(id) ?? null;
+    if (showing !== null) showing.vote = seq;
+    this.votes.set(seq, { seq, time, item, person, showing, ...body });
+  }
+
+  #undo(seq: number): void {
+    const vote = this.votes.get(seq);
+    if (vote?.showing != null) vote.showing.vote = null;
+    this.votes.delete(seq);
+  }
+}

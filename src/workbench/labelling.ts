@@ -1,0 +1,235 @@
+/**
+ * One person at work: the next pair, its sides drawn at random and its voices unnamed; votes, undo, notes and flags.
+ * What these functions give out says nothing of who wrote which side: it may be sent to anybody.
+ */
+import { randomInt, randomUUID } from "node:crypto";
+import { DataError } from "../base/errors.ts";
+import type { Answer } from "../data/answer-columns.ts";
+import { type Choice, otherThan } from "./comparison.ts";
+import type { LabelState, Showing, ShowingOrder, Verdict, Vote } from "./label-events.ts";
+import type { LabelStore } from "./label-store.ts";
+
+/** A pair as a person sees it. */
+export interface ShownPair {
+  showing: string;
+  prompt: Answer;
+  left: Answer;
+  right: Answer;
+  note: string;
+  isFlagged: boolean;
+}
+
+/** How far a person is. */
+export interface Progress {
+  labelled: number;
+  skipped: number;
+  items: number;
+  /** Items an hour over the last votes, pauses of more than ten minutes left out; null before the second vote. */
+  perHour: number | null;
+}
+
+/** What a person says of the pair before them. */
+export interface SidedVote {
+  showing: string;
+  /** The key of the press, which a page keeps when it sends again. */
+  key: string;
+  verdict: "left" | "right" | "tie" | "bad" | "skip";
+  strength?: 1 | 2;
+  ms?: number;
+  reason?: string;
+  edit?: { side: "left" | "right"; text: string };
+}
+
+/** Decides by chance. Default: by the system's secure numbers. */
+export type Chance = (below: number) => number;
+
+/** One item in this many returns. */
+const repeatEvery = 20;
+
+/** Votes between an item and its return, at least. */
+const repeatAfter = 5;
+
+const secure: Chance = (below) => randomInt(below);
+
+/** How the next pair is found. */
+export interface NextOptions {
+  chance?: Chance;
+  /** "uncertain": the items of the largest `uncertainty` first. */
+  order?: ShowingOrder;
+  /** How unsure a model or judge is of an item, larger for less sure. */
+  uncertainty?: (item: string) => number;
+}
+
+/**
+ * The pair for `person` to judge, or null when there are none left. A pair that was shown and not judged is shown again, the same in
+ * every tab; one in twenty has been judged before and returns with its sides exchanged.
+ */
+export function nextPair(store: LabelStore, person: string, options: NextOptions = {}): ShownPair | null {
+  requirePerson(store.state(), person);
+  return store.transaction(() => {
+    const state = store.state();
+    const open = [...state.showings.values()]
+      .filter((showing) => showing.person === person && showing.vote === null)
+      .toSorted((a, b) => a.seq - b.seq)[0];
+    if (open !== undefined) return pairOf(store, state, open);
+    const drawn = draw(store, state, person, options);
+    if (drawn === null) return null;
+    const showing = randomUUID();
+    const { item, ...body } = drawn;
+    store.append({ kind: "shown", person, item, showing, body });
+    const shown = store.state().showings.get(showing);
+    return shown === undefined ? null : pairOf(store, state, shown);
+  });
+}
+
+function draw(
+  store: LabelStore,
+  state: LabelState,
+  person: string,
+  { chance = secure, order = "random", uncertainty = () => 0 }: NextOptions,
+): { item: string; swapped: boolean; isRepeat: boolean; order: ShowingOrder } | null {
+  const judged = [...state.votes.values()].filter((vote) => vote.person === person && vote.showing !== null);
+  const again = chance(repeatEvery) === 0 ? forRepeat(judged, chance) : null;
+  if (again?.showing != null)
+    return { item: again.item, swapped: !again.showing.swapped, isRepeat: true, order };
+  const done = new Set(judged.map(({ item }) => item));
+  const left = store.order.filter((id) => !done.has(id));
+  const item =
+    order === "random"
+      ? left[0]
+      : left.reduce<string | undefined>(
+          (best, id) => (best === undefined || uncertainty(id) > uncertainty(best) ? id : best),
+          undefined,
+        );
+  return item === undefined ? null : { item, swapped: chance(2) === 1, isRepeat: false, order };
+}
+
+/** One of the items that were judged some votes ago and have not come back. */
+function forRepeat(judged: readonly Vote[], chance: Chance): Vote | null {
+  const returned = new Set(judged.filter(({ showing }) => showing?.isRepeat).map(({ item }) => item));
+  const found = judged
+    .slice(0, -repeatAfter)
+    .filter(({ item, verdict }) => verdict !== "skip" && !returned.has(item));
+  return found.length === 0 ? null : (found[chance(found.length)] ?? null);
+}
+
+function pairOf(store: LabelStore, state: LabelState, { id, item, swapped }: Showing): ShownPair {
+  const { prompt, answers } = store.item(item).comparison;
+  const [left, right] = swapped ? answers.toReversed() : answers;
+  if (left === undefined || right === undefined) throw new RangeError(`item ${item} has no two answers`);
+  return {
+    showing: id,
+    prompt,
+    left,
+    right,
+    note: (state.notes.get(item) ?? []).at(-1) ?? "",
+    isFlagged: state.flagged.has(item),
+  };
+}
+
+/**
+ * Keeps a vote; it is on the disk when this returns.
+ *
+ * @returns false where this showing has its vote already: from another tab, or from the same press sent twice
+ * @throws {DataError} where the showing is not this person's
+ */
+export function castVote(store: LabelStore, person: string, vote: SidedVote): boolean {
+  return store.transaction(() => {
+    const showing = ownShowing(store, person, vote.showing);
+    if (showing.vote !== null) return false;
+    const { key, ms = null, strength = 1, reason, edit } = vote;
+    return store.append({
+      kind: "vote",
+      person,
+      item: showing.item,
+      showing: showing.id,
+      key: `vote ${showing.id} ${key}`,
+      body: {
+        verdict: verdictOf(vote.verdict, showing),
+        strength,
+        ms,
+        ...(reason === undefined ? {} : { reason }),
+        ...(edit === undefined ? {} : { edit: { answer: answerAt(edit.side, showing), text: edit.text } }),
+      },
+    });
+  });
+}
+
+function verdictOf(verdict: SidedVote["verdict"], showing: Showing): Verdict {
+  return verdict === "left" || verdict === "right" ? answerAt(verdict, showing) : verdict;
+}
+
+function answerAt(side: "left" | "right", { swapped }: Showing): "a" | "b" {
+  const answer = side === "left" ? "a" : "b";
+  return swapped ? otherThan(answer) : answer;
+}
+
+/** Takes back the person's last vote, whose pair is shown next. @returns whether there was one */
+export function undoVote(store: LabelStore, person: string, key?: string): boolean {
+  return store.transaction(() => {
+    const last = [...store.state().votes.values()].findLast(
+      (vote) => vote.person === person && vote.showing !== null,
+    );
+    if (last === undefined) return false;
+    const { seq, item, showing } = last;
+    return store.append({
+      kind: "undo",
+      person,
+      item,
+      showing: showing?.id ?? "",
+      ...(key === undefined ? {} : { key: `undo ${person} ${key}` }),
+      body: { vote: seq },
+    });
+  });
+}
+
+/** Keeps a note on the pair of a showing. @throws {DataError} where the showing is not this person's */
+export function noteOn(store: LabelStore, person: string, showing: string, text: string): void {
+  const { item } = ownShowing(store, person, showing);
+  store.append({ kind: "note", person, item, showing, body: { text } });
+}
+
+/** Flags the pair of a showing, or takes the flag away. @throws {DataError} where the showing is not this person's */
+export function flag(store: LabelStore, person: string, showing: string, isSet: boolean): void {
+  const { item } = ownShowing(store, person, showing);
+  store.append({ kind: "flag", person, item, showing, body: { isSet } });
+}
+
+/** What counts for an item, whatever was voted; null: what was voted. */
+export function decide(store: LabelStore, person: string, item: string, choice: Choice | null): void {
+  store.item(item);
+  store.append({ kind: "decision", person, item, body: { choice } });
+}
+
+const pauseMs = 600_000;
+
+/** How far the person is. */
+export function progressOf(store: LabelStore, person: string): Progress {
+  const state = store.state();
+  const votes = [...state.votes.values()].filter((vote) => vote.person === person && vote.showing !== null);
+  const firsts = votes.filter(({ showing }) => showing?.isRepeat === false);
+  const times = votes.slice(-50).map(({ time }) => Date.parse(time));
+  const gaps = times.slice(1).map((time, i) => time - (times[i] ?? time));
+  const worked = gaps.filter((gap) => gap <= pauseMs);
+  const total = worked.reduce((sum, gap) => sum + gap, 0);
+  return {
+    labelled: firsts.filter(({ verdict }) => verdict !== "skip").length,
+    skipped: firsts.filter(({ verdict }) => verdict === "skip").length,
+    items: store.order.length,
+    perHour: total === 0 ? null : Math.round((worked.length * 3_600_000) / total),
+  };
+}
+
+function ownShowing(store: LabelStore, person: string, id: string): Showing {
+  const showing = store.state().showings.get(id);
+  if (showing?.person === person) return showing;
+  throw new DataError(`expected a pair that was shown to ${person}, got ${id}. Ask for the next pair.`);
+}
+
+function requirePerson(state: LabelState, person: string): void {
+  if (state.people.get(person) === "person") return;
+  const known = [...state.people].filter(([, kind]) => kind === "person").map(([name]) => name);
+  throw new DataError(
+    `expected one of the people of this workbench (${known.join(", ") || "there are none"}), got ${person}. Add the name first.`,
+  );
+}

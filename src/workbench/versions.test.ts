@@ -1,0 +1,86 @@
+/** Versions that do not change, and the way from a label to a run and back. */
+import assert from "node:assert/strict";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { scratch } from "../../test/support/scratch.ts";
+import { at } from "../base/at.ts";
+import { sha256, sha256File } from "../base/files.ts";
+import { sealed } from "../base/sealed.ts";
+import { exportLabels } from "./export-labels.ts";
+import { itemLineage, runLineage } from "./lineage.ts";
+import { listVersions, readVersion, removedRows, saveVersion, versionPaths } from "./versions.ts";
+import { makeWorkbench, openWorkbench } from "./workbench-dir.ts";
+
+const root = mkdtempSync(join(scratch(), "preftune-workbench-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+test("a version is named by its rows, made once, and refused when it was changed", async () => {
+  const dir = mkdtempSync(join(root, "bench-"));
+  const rows = [{ prompt: "x", chosen: "y", rejected: "z" }];
+  const about = { by: "export", sources: {}, rules: {}, counts: {} } as const;
+  const version = await saveVersion(dir, rows, about, [
+    { filter: "empty_answer", origin: "f:2", row: { a: 1 } },
+  ]);
+  const paths = versionPaths(dir, version.digest);
+  assert.equal(version.digest, sha256('{"prompt":"x","chosen":"y","rejected":"z"}\n'));
+  assert.equal(version.digest, sha256File(paths.rows));
+  assert.deepEqual(await saveVersion(dir, rows, { ...about, by: "clean" }), version);
+  assert.deepEqual(listVersions(dir), [version]);
+  assert.deepEqual(removedRows(dir, version.digest), [
+    { filter: "empty_answer", origin: "f:2", row: { a: 1 } },
+  ]);
+  appendFileSync(paths.rows, "{}\n");
+  assert.throws(
+    () => readVersion(dir, version.digest),
+    /expected the rows that the version is named by, got others/,
+  );
+  assert.throws(
+    () => readVersion(dir, "0".repeat(64)),
+    /expected a version 0+, there are [0-9a-f]{12}\. Export/,
+  );
+});
+
+test("a label is followed to the run that read its version, and back to people and models", async () => {
+  const dir = mkdtempSync(join(root, "bench-"));
+  assert.throws(() => openWorkbench(dir), /expected a workbench .* Make one: preftune labels import/);
+  using store = makeWorkbench(dir);
+  store.add([
+    {
+      prompt: "x",
+      answers: ["yes", "no"],
+      models: ["small", "large"],
+      votes: [
+        { person: "ann", choice: "a" },
+        { person: "bob", choice: "a" },
+      ],
+      extra: {},
+    },
+    { prompt: "y", answers: ["yes", "no"], models: ["small", "large"], votes: [], extra: {} },
+  ]);
+  const { rows, counts } = exportLabels(store);
+  const { digest } = await saveVersion(dir, rows, { by: "export", sources: {}, rules: {}, counts });
+  const run = join(dir, "run");
+  mkdirSync(run);
+  writeFileSync(join(run, "run.json"), "{}");
+  const data = { rows: "0", "train_data[0]/rows.jsonl": digest };
+  writeFileSync(join(run, "fingerprints.json"), sealed(JSON.stringify({ data, model: "m" })));
+  assert.ok(existsSync(versionPaths(dir, digest).rows));
+  const { item } = at(rows, 0)["meta"] as { item: string };
+  const there = itemLineage(dir, item, [run]);
+  assert.deepEqual([there.versions.map((version) => version.digest), there.runs], [[digest], [run]]);
+  const back = runLineage(dir, store, run);
+  assert.deepEqual(back.items, [item]);
+  assert.deepEqual([back.people, back.judges, back.models], [{ ann: 1, bob: 1 }, {}, { small: 1, large: 1 }]);
+  const other = store.order.find((id) => id !== item) ?? "";
+  assert.deepEqual(itemLineage(dir, other, [run]), { item: other, versions: [], runs: [] });
+  assert.ok(readFileSync(versionPaths(dir, digest).rows, "utf8").includes(item));
+});

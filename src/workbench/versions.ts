@@ -1,0 +1,129 @@
+/**
+ * Versions of data: rows that no longer change, in a folder named by the SHA-256 of its rows. A run's fingerprints.json keeps the
+ * same digest of each file that it reads, which leads from a run to its version and back.
+ *
+ *   DIR/versions/DIGEST/rows.jsonl     the rows
+ *                       removed.jsonl  rows that cleaning took out, each with the filter and where it was
+ *                       version.json   what it was made of, by which rules, with counts
+ */
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { readJsonFile, sha256, sha256File, writeDirectoryAtomic } from "../base/files.ts";
+import { readJsonLines } from "../runs/json-lines.ts";
+import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
+
+/** What a version is told of. */
+export interface VersionAbout {
+  /** What made it: "export" or "clean". */
+  by: "export" | "clean";
+  /** Digests of the files or versions it was made of; of an export, none. */
+  sources: Record<string, string>;
+  /** The rules or filters it was made by. */
+  rules: unknown;
+  counts: unknown;
+}
+
+/** A version as it lies on the disk. */
+export interface Version extends VersionAbout {
+  /** SHA-256 of `rows.jsonl`, 64 hexadecimal digits. */
+  digest: string;
+  rows: number;
+  /** When it was made first, ISO 8601. */
+  created: string;
+}
+
+/** A row that was taken out. */
+export interface RemovedRow {
+  /** The filter that took it. */
+  filter: string;
+  /** File and line it came from. */
+  origin: string;
+  /** What the filter found in it. */
+  detail?: string;
+  row: unknown;
+}
+
+/** The files of a version. */
+export function versionPaths(
+  dir: string,
+  digest: string,
+): Record<"folder" | "rows" | "removed" | "about", string> {
+  const folder = join(dir, "versions", digest);
+  return {
+    folder,
+    rows: join(folder, "rows.jsonl"),
+    removed: join(folder, "removed.jsonl"),
+    about: join(folder, "version.json"),
+  };
+}
+
+/**
+ * Keeps rows as a version. Rows that a version holds already make no second one.
+ *
+ * @throws {FileError} where it cannot be written
+ */
+export async function saveVersion(
+  dir: string,
+  rows: readonly unknown[],
+  about: VersionAbout,
+  removed: readonly RemovedRow[] = [],
+): Promise<Version> {
+  const text = linesOf(rows);
+  const digest = sha256(text);
+  const paths = versionPaths(dir, digest);
+  if (existsSync(paths.about)) return readVersion(dir, digest);
+  const version: Version = { digest, rows: rows.length, created: new Date().toISOString(), ...about };
+  await writeDirectoryAtomic(paths.folder, (into) => {
+    writeFileSync(join(into, "rows.jsonl"), text);
+    if (removed.length > 0) writeFileSync(join(into, "removed.jsonl"), linesOf(removed));
+    writeFileSync(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
+  });
+  return version;
+}
+
+function linesOf(rows: readonly unknown[]): string {
+  return rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+}
+
+/** @throws {ConfigError} where there is no such version, or its rows are not those it is named by */
+export function readVersion(dir: string, digest: string): Version {
+  const { about, rows } = versionPaths(dir, digest);
+  if (!existsSync(about)) {
+    const known = listVersions(dir).map((version) => version.digest.slice(0, 12));
+    throw new ConfigError(
+      `${dir}: expected a version ${digest}, there are ${known.join(", ") || "none"}. Export labels to make one.`,
+    );
+  }
+  if (sha256File(rows) !== digest) {
+    throw new ConfigError(
+      `${rows}: expected the rows that the version is named by, got others: it was changed. Versions do not change; put the rows back.`,
+    );
+  }
+  return readJsonFile(about) as Version;
+}
+
+/** All versions, the oldest first. */
+export function listVersions(dir: string): Version[] {
+  const folder = join(dir, "versions");
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => /^[0-9a-f]{64}$/.test(name) && existsSync(versionPaths(dir, name).about))
+    .map((name) => readJsonFile(versionPaths(dir, name).about) as Version)
+    .toSorted((one, other) => one.created.localeCompare(other.created));
+}
+
+/** The rows that were taken out; none of a version that nothing was taken out of. */
+export function removedRows(dir: string, digest: string): RemovedRow[] {
+  const { removed } = versionPaths(dir, digest);
+  return existsSync(removed) ? readJsonLines(removed).map(({ value }) => value as RemovedRow) : [];
+}
+
+/** Digests of the files that a run read. */
+export function filesOfRun(run: string): string[] {
+  const { fingerprints } = runPaths(run);
+  if (!isRun(run) || !existsSync(fingerprints)) return [];
+  return Object.entries(readFingerprints(fingerprints).data).flatMap(([name, digest]) =>
+    name === "rows" ? [] : [digest],
+  );
+}
