@@ -63,7 +63,8 @@ export const layers = {
   ],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
   dashboard: ["serve", "report", "runs", "data", "config", "methods", "formats", "stats", "process", "base"],
-  recipes: [...jobs, "planner", "process"],
+  trackers: ["runs", "config", "setup", "process", "formats", "base"],
+  recipes: [...jobs, "planner", "process", "trackers"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
 };
@@ -97,6 +98,7 @@ export const libtorchFree = [
   "planner",
   "rewards",
   "dashboard",
+  "trackers",
 ];
 
 /** Nothing in `from` reaches src/torch, directly or through others. */

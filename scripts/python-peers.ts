@@ -1,7 +1,8 @@
 /**
  * The Python environments that tests and benchmarks compare with, at pinned versions: `.preftune/peers` with transformers and
- * PEFT, and TRL if asked for; `.preftune/peers-eval` beside it with EleutherAI's lm-eval on the same packages; and
- * `.preftune/peers-gguf` with gguf-py, TensorBoard and, as npm packages, llama.cpp (`llama-peer.ts`).
+ * PEFT, and TRL if asked for; `.preftune/peers-eval` beside it with EleutherAI's lm-eval on the same packages;
+ * `.preftune/peers-gguf` with gguf-py, TensorBoard and, as npm packages, llama.cpp (`llama-peer.ts`); `.preftune/peers-trackers`
+ * with Trackio, MLflow and W&B.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,6 +19,8 @@ const benchPeers = ["trl==1.16.0", "accelerate==1.15.0", "datasets==5.2.0"];
 const evalPeers = ["lm-eval[api]==0.4.13", "datasets==5.2.0", "accelerate==1.15.0"];
 
 const ggufPeers = ["gguf==0.19.0", "tensorboard==2.21.0"];
+
+const trackerPeers = ["trackio==0.43.0", "mlflow==3.17.2", "wandb==0.31.0"];
 
 async function step(title: string, program: string, args: string[]): Promise<void> {
   const { status, output } = await runWithProgress(title, program, args);
@@ -87,10 +90,13 @@ async function ensure(folder: string, wanted: string, install: () => Promise<voi
 /**
  * Installs what is not in place yet.
  *
- * @param more - `bench`: TRL as well; `eval`: lm-eval as well; `gguf`: gguf-py, TensorBoard and llama.cpp as well
+ * @param more - `bench`: TRL as well; `eval`: lm-eval as well; `gguf`: gguf-py, TensorBoard and llama.cpp as well; `trackers`:
+ *   Trackio, MLflow and W&B as well
  * @throws {PreftuneError} when Python, pip or the package index fail, with their words
  */
-export async function ensurePeers(more: { bench: boolean; eval: boolean; gguf: boolean }): Promise<void> {
+export async function ensurePeers(
+  more: Readonly<Record<"bench" | "eval" | "gguf" | "trackers", boolean>>,
+): Promise<void> {
   const peers = join(stateFolder(), "peers");
   const packages = more.bench ? [...checkPeers, ...benchPeers] : checkPeers;
   const wanted = [`torch==${pinnedTorch}`, ...packages].join("\n");
@@ -99,6 +105,13 @@ export async function ensurePeers(more: { bench: boolean; eval: boolean; gguf: b
     const folder = join(stateFolder(), "peers-eval");
     const beside = [...evalPeers, ...checkPeers].join("\n");
     await ensure(folder, beside, () => installEval(folder, peers));
+  }
+  if (more.trackers) {
+    const folder = join(stateFolder(), "peers-trackers");
+    await ensure(folder, trackerPeers.join("\n"), async () => {
+      const inside = await environment(folder);
+      await step(`installing ${trackerPeers.join(", ")}`, inside, [...pip, ...trackerPeers]);
+    });
   }
   if (!more.gguf) return;
   const folder = join(stateFolder(), "peers-gguf");

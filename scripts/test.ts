@@ -26,7 +26,7 @@ const { values, positionals } = parseArgs({
 /** Without them the tests that compare with Python's libraries skip, each with its reason. */
 async function installPeers(): Promise<void> {
   try {
-    await ensurePeers({ bench: false, eval: true, gguf: true });
+    await ensurePeers({ bench: false, eval: true, gguf: true, trackers: false });
   } catch (error) {
     if (!(error instanceof PreftuneError)) throw error;
     process.stdout.write(

@@ -24,6 +24,7 @@ import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
 import { addStudyCommand } from "./studies-command.ts";
 import { addSweepCommand } from "./sweep-command.ts";
+import { addTrackCommand } from "./track-command.ts";
 import { addTrainCommand } from "./train-command.ts";
 
 /** The command line, not yet parsed. */
@@ -47,6 +48,7 @@ export function program(): Command {
   addReportCommand(preftune);
   addDashboardCommand(preftune);
   addReplayCommand(preftune);
+  addTrackCommand(preftune);
   addMergeCommand(preftune);
   addExportCommand(preftune);
   addDataCommands(preftune);

@@ -73,6 +73,7 @@ const held = { eval_data: "held.jsonl" };
 
 /** A configuration in which the key is of no use, and what is said of it. */
 const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
+  ["project", { report_to: ["tensorboard"], project: "p" }, /names no tracker with projects/],
   ["preset", { preset: "authors" }, /"authors" is no preset of slime, which has balanced, script/],
   // TRL: the ipo loss, (logits - 1/(2 beta))^2, reads no label_smoothing (DPOTrainer.dpo_loss)
   ["keep_gathered", { shard: "none", keep_gathered: true }, /each rank has all of the model/],

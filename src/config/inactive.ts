@@ -50,6 +50,13 @@ const noTokens: Omit<Rule, "keys" | "when"> = {
 
 const RULES: readonly Rule[] = [
   {
+    keys: ["project"],
+    because: "report_to",
+    when: ({ report_to }) => report_to.every((tracker) => tracker === "tensorboard"),
+    reason: "report_to names no tracker with projects",
+    remedy: "Add trackio, mlflow or wandb to report_to.",
+  },
+  {
     keys: ["preset"],
     because: "objective",
     when: ({ method }) => "preset" in method && !presetsOf(method.objective).includes(method.preset),

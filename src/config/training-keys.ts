@@ -172,10 +172,16 @@ export const RECORD_KEYS = {
     freeOnResume: true,
   },
   report_to: {
-    schema: { type: "array", items: { enum: ["tensorboard"] }, default: [] },
-    expected: 'a list of trackers: "tensorboard"',
-    doc: "Trackers that get the metrics beside metrics.jsonl. tensorboard: event files in the run's folder tensorboard, named train/… and eval/… as transformers does.",
+    schema: { type: "array", items: { enum: ["tensorboard", "trackio", "mlflow", "wandb"] }, default: [] },
+    expected: 'a list of trackers: "tensorboard", "trackio", "mlflow", "wandb"',
+    doc: "Trackers that get the metrics beside metrics.jsonl; see docs/trackers.md. tensorboard: event files in the run's folder. trackio, mlflow: their server, at TRACKIO_SERVER_URL, MLFLOW_TRACKING_URI. wandb: the Python package of that name.",
     source: "TRL has none",
+    freeOnResume: true,
+  },
+  project: {
+    schema: { type: ["string", "null"], pattern: "\\S", default: null },
+    doc: "Project of the run at trackio and wandb, experiment at mlflow. null: TRACKIO_PROJECT, WANDB_PROJECT, MLFLOW_EXPERIMENT_NAME; without these huggingface, mlflow's Default.",
+    source: "transformers",
     freeOnResume: true,
   },
   log_entropy: {

@@ -19,6 +19,7 @@ import { createRun } from "../runs/run-directory.ts";
 import { resumeRun } from "../runs/run-resume.ts";
 import type { TrainEvent, TrainSummary, WorkListener } from "../runs/train-events.ts";
 import { setDeterministic } from "../torch/index.ts";
+import { trackingOf } from "../trackers/tracking.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
@@ -85,9 +86,10 @@ async function* lead(
   { machine, job, ...options }: TrainOptions & Pick<Ranks, "machine" | "job">,
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const resumes = given.config.resume_from_checkpoint !== null;
+  const track = trackingOf(given.config);
   const run = (resumes ? resumeRun : createRun)(given, { ranks: group?.size ?? 1, job });
   const { resolved, checkpoint } = run;
-  const recorder = new Recorder(run, resolved, writeReport);
+  const recorder = new Recorder(run, resolved, { writeReport, track });
   try {
     group?.gather<Begun>({ config: resolved.config, checkpoint });
     const own = { ...resolved, config: { ...resolved.config, ...machine } };

@@ -1,12 +1,12 @@
 /** The name of a run and what it is at, in words. */
-import { basename, resolve } from "node:path";
 import { formatDuration } from "../base/number-text.ts";
 import type { RunEvent, RunView } from "../runs/run-directory.ts";
 import type { RunState } from "../runs/run-state.ts";
+import { runName } from "../runs/tracker-names.ts";
 
 /** The run's name for people: its own, or its directory's. */
 export function nameOf({ config, paths }: RunView): string {
-  return config.run_name ?? basename(resolve(paths.dir));
+  return runName(config, paths.dir);
 }
 
 const words: Readonly<Record<RunState["kind"], string>> = {

@@ -33,7 +33,11 @@ function opened(): { run: OpenRun; recorder: Recorder; reports: string[] } {
   const resolved = loadConfig({ values });
   const run = createRun(resolved);
   const reports: string[] = [];
-  return { run, recorder: new Recorder(run, resolved, (dir) => void reports.push(dir)), reports };
+  return {
+    run,
+    recorder: new Recorder(run, resolved, { writeReport: (dir) => void reports.push(dir) }),
+    reports,
+  };
 }
 
 test("metrics, evaluations, log and report of a run are made from its events alone", async () => {
@@ -111,12 +115,13 @@ test("a report that cannot be written ends nothing and is noted; a slow one is n
   const resolved = loadConfig({ values });
   const run = createRun(resolved);
   let calls = 0;
-  const recorder = new Recorder(run, resolved, () => {
+  const writeReport = (): void => {
     calls += 1;
     const end = performance.now() + 300;
     while (performance.now() < end);
     throw new Error("no space");
-  });
+  };
+  const recorder = new Recorder(run, resolved, { writeReport });
   async function* events(): AsyncGenerator<TrainEvent, void> {
     yield start;
     for (let i = 0; i < 3; i++) yield evaluation;

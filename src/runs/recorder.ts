@@ -16,6 +16,23 @@ import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
 import { TensorboardWriter } from "./tensorboard.ts";
 import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
 
+/** What sends the run's rows to trackers while it trains. */
+export interface Tracking {
+  /**
+   * The run has ended: waits a bounded time for trackers to get the rest, and tells what they did not get. It never throws for
+   * what a tracker does.
+   */
+  end(how: "done" | "stopped" | "failed"): Promise<void>;
+}
+
+/** What a recorder has done by others. */
+export interface RecorderHelp {
+  /** Writes the report of the run in a directory. */
+  writeReport: (runDir: string) => void;
+  /** Begins to send the run's rows to trackers; left out or null: there are none. */
+  track?: (() => Tracking) | null;
+}
+
 /** Between two evaluations' reports lies at least so many times what the first took: the records of a long run are long to read. */
 const reportPause = 10;
 
@@ -23,23 +40,24 @@ const reportPause = 10;
 export class Recorder {
   readonly #run: OpenRun;
   readonly #resolved: ResolvedConfig;
-  readonly #writeReport: (runDir: string) => void;
+  readonly #help: RecorderHelp;
   readonly #exports: ParityResult[] = [];
   /** A resumed run keeps the report it began with until its rows are known to be the same. */
   #preflight: PreflightReport | null = null;
   #metrics: MetricsWriter | null = null;
   #tensorboard: TensorboardWriter | null = null;
-  #isEnded = false;
+  #tracking: Tracking | null = null;
+  /** How it ended; null: not at all, or by an error. */
+  #ending: "done" | "stopped" | null = null;
   /** Whether the run has begun. One that is refused before, or refused to be resumed, keeps its directory as it was. */
   #hasBegun = false;
   /** When the report was last written, and how long that took, ms. */
   #reported = { at: Number.NEGATIVE_INFINITY, cost: 0 };
 
-  /** @param writeReport - writes the report of the run in a directory */
-  constructor(run: OpenRun, resolved: ResolvedConfig, writeReport: (runDir: string) => void) {
+  constructor(run: OpenRun, resolved: ResolvedConfig, help: RecorderHelp) {
     this.#run = run;
     this.#resolved = resolved;
-    this.#writeReport = writeReport;
+    this.#help = help;
   }
 
   /** Passes `events` on, each once it is written; an error of theirs is logged. */
@@ -58,8 +76,9 @@ export class Recorder {
     } finally {
       ignoreErrors(() => this.close());
       // failed, or left by its consumer
-      if (!this.#isEnded && this.#hasBegun) this.#report();
+      if (this.#ending === null && this.#hasBegun) this.#report();
       await events.return(undefined as T);
+      await this.#tracking?.end(this.#ending ?? "failed");
     }
   }
 
@@ -80,6 +99,7 @@ export class Recorder {
         this.#metrics = new MetricsWriter(paths.metrics);
         this.#hasBegun = true;
         this.#openTensorboard();
+        this.#tracking = this.#help.track?.() ?? null;
         this.#run.log("start", { step, total_steps: totalSteps, trainable });
         break;
       }
@@ -139,7 +159,7 @@ export class Recorder {
   #report(): void {
     const began = performance.now();
     try {
-      this.#writeReport(this.#run.paths.dir);
+      this.#help.writeReport(this.#run.paths.dir);
     } catch (error) {
       ignoreErrors(() => this.#run.log("no report", { message: messageOf(error) }));
     }
@@ -151,8 +171,8 @@ export class Recorder {
     const { paths } = this.#run;
     if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
     this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
-    this.#writeReport(paths.dir);
-    this.#isEnded = true;
+    this.#help.writeReport(paths.dir);
+    this.#ending = reason === "stopped" ? "stopped" : "done";
   }
 
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */

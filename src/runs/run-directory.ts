@@ -7,6 +7,7 @@
  *   preflight.json     summary of the data check
  *   metrics.jsonl      metrics, a row a line
  *   tensorboard/       the same for TensorBoard, where report_to asks for it
+ *   trackers.json      which rows other trackers have; trackers.lock: held by the process that sends them
  *   evaluations.jsonl  what evaluations give besides metrics: histograms, sampled answers
  *   log.jsonl          events: start, resume, skipped step, checkpoint, end
  *   checkpoints/       checkpoint-<step>/, each with a manifest
@@ -38,7 +39,7 @@ import { RunLock, type StartedJob } from "./run-lock.ts";
 
 /** What may lie in a directory that still counts as empty. */
 const IGNORED_ENTRIES =
-  /^(run\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
+  /^((run|trackers)\.lock(\.taking)?|log\.jsonl|\.DS_Store|\.gitkeep|\.run\.json\.tmp-\d+-[0-9a-f]{8})$/;
 /** What a run that never took a step leaves behind, and its next start must not take for its own. */
 const PRE_STEP_FILES = [
   "metrics.jsonl",
@@ -50,6 +51,7 @@ const PRE_STEP_FILES = [
   "models.json",
   "restarts.jsonl",
   "rollouts.jsonl.gz",
+  "trackers.json",
 ];
 
 /** What else may be there before the first checkpoint. */

@@ -10,6 +10,7 @@ import { messageOf } from "../base/errors.ts";
 import { ignoreErrors, io, makeDirectories, writeAllSync } from "../base/file-io.ts";
 import { warn } from "../base/warn.ts";
 import type { MetricRow } from "./metrics.ts";
+import { chartName, numbersOf } from "./tracker-names.ts";
 
 const fileNames = /^events\.out\.tfevents\..*\.preftune$/;
 
@@ -39,9 +40,7 @@ export class TensorboardWriter {
 
   /** Appends the numbers of a row, named as transformers' callback does: train/loss, eval/loss. */
   write(row: MetricRow): void {
-    const values = Object.entries(row).flatMap(([key, value]) =>
-      key === "global_step" || typeof value !== "number" ? [] : [scalar(tagOf(key), value)],
-    );
+    const values = numbersOf(row).map(([key, value]) => scalar(chartName(key), value));
     if (values.length === 0) return;
     this.#try(() => this.#append(event(row.global_step, bytes(5, message(values)))));
     if (this.#hasFailed) this.#lost += 1;
@@ -75,11 +74,6 @@ export class TensorboardWriter {
       );
     }
   }
-}
-
-/** transformers' names: what an evaluation measured, and all else. */
-function tagOf(key: string): string {
-  return key.startsWith("eval_") ? `eval/${key.slice(5)}` : `train/${key}`;
 }
 
 function freshPath(dir: string): string {

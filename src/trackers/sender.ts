@@ -1,0 +1,167 @@
+/** Sends a run's rows to trackers, each at its own pace, until the run has ended and each has all rows or no time is left. */
+import { messageOf } from "../base/errors.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { Mlflow } from "./mlflow.ts";
+import { isSent, noteSent, ProgressFile, type TrackerProgress } from "./progress.ts";
+import { RowCursor } from "./row-cursor.ts";
+import { type TrackerSettings, trackerSettings } from "./settings.ts";
+import type { RemoteTracker, RunEnd, TrackedRun, Tracker, TrackerReport } from "./tracker.ts";
+import { Trackio } from "./trackio.ts";
+import { Wandb } from "./wandb.ts";
+
+/** Milliseconds between two looks at the file, and until a tracker that failed is asked again: doubled up to the second. */
+const pauseMs = 1000;
+const longestPauseMs = 60_000;
+/** Rows of one request. */
+const mostRows = 100;
+
+/** What is sent where. Plain data. */
+export interface SendJob {
+  runDir: string;
+  trackers: readonly RemoteTracker[];
+  project: string | null;
+  run: Omit<TrackedRun, "key">;
+}
+
+/** What the sender is told while it works. */
+export interface SendControl {
+  /** How the run ended; null: it goes on. */
+  end(): RunEnd | null;
+  /** When the last attempt may begin, by `performance.now()`; later than any time while the run goes on. */
+  deadline(): number;
+  /** Resolves after `ms`, or when the end is told meanwhile. */
+  pause(ms: number): Promise<void>;
+  /** A tracker has failed for the first time. */
+  onTrouble(tracker: RemoteTracker, why: string): void;
+}
+
+/** One run, sent to its trackers. */
+export class RunSender {
+  readonly #job: SendJob;
+  readonly #senders: TrackerSender[];
+
+  /**
+   * @throws {ConfigError} when a tracker cannot be reached from here
+   * @throws {FormatError} when trackers.json is damaged
+   */
+  constructor(job: SendJob, control: SendControl) {
+    this.#job = job;
+    const file = new ProgressFile(job.runDir);
+    this.#senders = job.trackers.map(
+      (tracker) => new TrackerSender(trackerSettings(tracker, job.project), file, job, control),
+    );
+  }
+
+  /** Resolves when every tracker has all rows and the end, or no time is left. */
+  async run(): Promise<void> {
+    await Promise.all(this.#senders.map((sender) => sender.follow()));
+  }
+
+  /** What each tracker has now. */
+  reports(): TrackerReport[] {
+    const reports = this.#senders.map((sender): TrackerReport => sender.report());
+    const cursor = new RowCursor(runPaths(this.#job.runDir).metrics);
+    for (let rows = cursor.next(); rows.length > 0; rows = cursor.next()) {
+      for (const [i, sender] of this.#senders.entries()) {
+        const sent = rows.filter((row) => sender.has(row)).length;
+        const report = reports[i];
+        if (report === undefined) continue;
+        report.sent += sent;
+        report.unsent += rows.length - sent;
+      }
+    }
+    return reports;
+  }
+}
+
+/** One run, sent to one tracker. */
+class TrackerSender {
+  readonly #name: RemoteTracker;
+  readonly #tracker: Tracker;
+  readonly #progress: TrackerProgress;
+  readonly #file: ProgressFile;
+  readonly #run: TrackedRun;
+  readonly #control: SendControl;
+  readonly #cursor: RowCursor;
+  /** Rows that were read and not sent yet. */
+  #waiting: MetricRow[] = [];
+  #isOpen = false;
+  #isTold = false;
+  #trouble: string | null = null;
+
+  constructor(settings: TrackerSettings, file: ProgressFile, job: SendJob, control: SendControl) {
+    this.#name = settings.tracker;
+    this.#tracker = trackerAt(settings, job.runDir);
+    this.#progress = file.of(settings);
+    this.#file = file;
+    this.#run = { ...job.run, key: this.#progress.key };
+    this.#control = control;
+    this.#cursor = new RowCursor(runPaths(job.runDir).metrics);
+  }
+
+  has(row: MetricRow): boolean {
+    return isSent(this.#progress, row);
+  }
+
+  report(): TrackerReport {
+    return { tracker: this.#name, sent: 0, unsent: 0, trouble: this.#trouble };
+  }
+
+  async follow(): Promise<void> {
+    let pause = pauseMs;
+    try {
+      for (;;) {
+        try {
+          if (await this.#advance()) return;
+          pause = pauseMs;
+        } catch (error) {
+          this.#failed(messageOf(error));
+          if (performance.now() + pause > this.#control.deadline()) return;
+          await this.#control.pause(pause);
+          pause = Math.min(longestPauseMs, 2 * pause);
+        }
+      }
+    } finally {
+      this.#tracker.dispose();
+    }
+  }
+
+  /** Sends some rows, waits for some, or closes the run; whether it is closed. */
+  async #advance(): Promise<boolean> {
+    // the end is asked for first: rows that were written before it are then read
+    const end = this.#control.end();
+    if (this.#waiting.length === 0) this.#waiting = this.#cursor.next().filter((row) => !this.has(row));
+    const isAllSent = this.#waiting.length === 0;
+    if (isAllSent && end === null) await this.#control.pause(this.#cursor.isAtEnd ? pauseMs : 0);
+    if (isAllSent && (end === null || !this.#cursor.isAtEnd)) return false;
+    if (!this.#isOpen) await this.#tracker.open(this.#run);
+    this.#isOpen = true;
+    if (!isAllSent) await this.#send(this.#waiting.slice(0, mostRows));
+    else if (end !== null) await this.#tracker.close(end);
+    return isAllSent;
+  }
+
+  async #send(rows: readonly MetricRow[]): Promise<void> {
+    const mayBeThere = this.#progress.isSending;
+    this.#progress.isSending = true;
+    this.#file.save();
+    await this.#tracker.send(rows, mayBeThere);
+    noteSent(this.#progress, rows);
+    this.#file.save();
+    this.#waiting = this.#waiting.slice(rows.length);
+    this.#trouble = null;
+  }
+
+  #failed(why: string): void {
+    this.#isOpen = false;
+    this.#trouble = why;
+    if (!this.#isTold) this.#control.onTrouble(this.#name, why);
+    this.#isTold = true;
+  }
+}
+
+function trackerAt(settings: TrackerSettings, runDir: string): Tracker {
+  if (settings.tracker === "mlflow") return new Mlflow(settings);
+  return settings.tracker === "trackio" ? new Trackio(settings) : new Wandb(settings, runDir);
+}
