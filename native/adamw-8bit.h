@@ -47,9 +47,8 @@ inline float floatOf(int32_t bits) {
 
 // Updates n <= 256 numbers whose averages are given in float32; the averages' largest absolute values go to `most`, compared as bits,
 // whose order is that of positive floats.
-PREFTUNE_VECTORISED inline void rowAdam(float* __restrict weight, const float* __restrict grad, float* __restrict average,
-                                        float* __restrict square, float* __restrict most, int64_t n, float size, float root, float decay,
-                                        const Betas& betas) {
+PREFTUNE_KERNEL(void, rowAdam, (float* __restrict weight, const float* __restrict grad, float* __restrict average, float* __restrict square,
+                                float* __restrict most, int64_t n, float size, float root, float decay, const Betas& betas)) {
   const float beta1 = betas.beta1, rest1 = betas.rest1, beta2 = betas.beta2, rest2 = betas.rest2, eps = betas.eps;
   int32_t most1 = 0, most2 = 0;
   for (int64_t i = 0; i < n; ++i) {

@@ -41,9 +41,9 @@ PREFTUNE_INLINE uint16_t roundedBits(float x, uint32_t random) {
   return static_cast<uint16_t>((most == 0x7F800000u ? bits : bits + random) >> 16);
 }
 
-PREFTUNE_VECTORISED inline void rowAdamBf16(float* __restrict weight, const float* __restrict grad, uint16_t* __restrict average,
-                                            uint16_t* __restrict square, int64_t begin, int64_t end, float size, float root, float decay,
-                                            uint32_t key, const Betas& betas) {
+PREFTUNE_KERNEL(void, rowAdamBf16, (float* __restrict weight, const float* __restrict grad, uint16_t* __restrict average,
+                                    uint16_t* __restrict square, int64_t begin, int64_t end, float size, float root, float decay, uint32_t key,
+                                    const Betas& betas)) {
   const float beta1 = betas.beta1, rest1 = betas.rest1, beta2 = betas.beta2, rest2 = betas.rest2, eps = betas.eps;
   for (int64_t i = begin; i < end; ++i) {
     const float m0 = floatOf(static_cast<int32_t>(static_cast<uint32_t>(average[i]) << 16));

@@ -281,6 +281,7 @@ napi_value initialise(napi_env env, napi_value exports) {
 #endif
   static std::once_flag once;
   std::call_once(once, [] {
+    limitInstructionSets();
     stayLoaded();
     useHostAllocator();
     replaceProducts();
@@ -324,6 +325,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<setGeneratorState>(env, exports, "setGeneratorState");
   define<setDeterministic>(env, exports, "setDeterministic");
   define<setBatchInvariant>(env, exports, "setBatchInvariant");
+  define<instructionSet>(env, exports, "instructionSet");
   define<hasOnednn>(env, exports, "hasOnednn");
   define<usesOnednn>(env, exports, "usesOnednn");
   define<useOnednn>(env, exports, "useOnednn");

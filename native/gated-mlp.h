@@ -24,7 +24,8 @@ at::Tensor fusedProduct(const at::Tensor& gate, const at::Tensor& up, bool silu)
   const float *g = gate.const_data_ptr<float>(), *u = up.const_data_ptr<float>();
   float* to = out.mutable_data_ptr<float>();
   at::parallel_for(0, gate.numel(), kGatedGrain, [&](int64_t begin, int64_t end) {
-    (silu ? rowSwiglu : rowGeglu)(to + begin, g + begin, u + begin, end - begin);
+    if (silu) rowSwiglu(to + begin, g + begin, u + begin, end - begin);
+    else rowGeglu(to + begin, g + begin, u + begin, end - begin);
   });
   return out;
 }

@@ -15,6 +15,7 @@
 #include "batch-invariance.h"
 #include "generators.h"
 #include "host-memory.h"
+#include "instruction-sets.h"
 #include "interrupt.h"
 #include "matmul.h"
 
@@ -66,6 +67,9 @@ napi_value setDeterministic(const Arguments& a) {
 
 napi_value setBatchInvariant(const Arguments& a) { batchInvariant() = toBool(a.env, a[0]); return undefined(a.env); }
 
+// The instruction set that the addon's own kernels use.
+napi_value instructionSet(const Arguments& a) { return fromString(a.env, levelName()); }
+
 // Which library makes float32 products on the CPU.
 napi_value hasOnednn(const Arguments& a) { return fromBool(a.env, hasKernel()); }
 napi_value usesOnednn(const Arguments& a) { return fromBool(a.env, usesBlocks()); }
@@ -79,14 +83,19 @@ napi_value beginWithOnednn(const Arguments& a) {
   return undefined(a.env);
 }
 
-// measureMatmul(seconds) -> { torch, onednn } in GFLOP/s; 0 for what is not there
+// measureMatmul(seconds) -> by shape { torch, onednn, own } in GFLOP/s; 0 for what is not there
 napi_value measureMatmulSpeed(const Arguments& a) {
-  const MatmulSpeed speed = measureMatmul(toDouble(a.env, a[0]));
-  napi_value out;
-  check(napi_create_object(a.env, &out), "a new object");
-  set(a.env, out, "torch", fromDouble(a.env, speed.torch));
-  set(a.env, out, "onednn", fromDouble(a.env, speed.onednn));
-  return out;
+  napi_value all;
+  check(napi_create_object(a.env, &all), "a new object");
+  for (const MatmulSpeed& speed : measureMatmul(toDouble(a.env, a[0]))) {
+    napi_value out;
+    check(napi_create_object(a.env, &out), "a new object");
+    set(a.env, out, "torch", fromDouble(a.env, speed.torch));
+    set(a.env, out, "onednn", fromDouble(a.env, speed.onednn));
+    set(a.env, out, "own", fromDouble(a.env, speed.own));
+    set(a.env, all, speed.shape, out);
+  }
+  return all;
 }
 
 // watchSignals(windowMs, hangsUp), unwatchSignals(), setStopNotice(text, leaves) -> whether a signal came before: see interrupt.h

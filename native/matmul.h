@@ -169,7 +169,7 @@ bool fits(const at::Tensor& a, const at::Tensor& b) {
 // Whether the product is that of skinny-gemm.h: always with batch invariance, otherwise where it is the fastest of all.
 bool isSkinny(const at::Tensor& a, const at::Tensor& b) {
   if (!isWithTransposed(a, b)) return false;
-  return batchInvariant() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kSkinnyRows && level() == Level::v4);
+  return batchInvariant() || (usesBlocks() && a.scalar_type() == at::kFloat && a.is_contiguous() && a.size(0) <= kSkinnyRows && level() == Level::avx512);
 }
 
 bool isResult(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
@@ -237,9 +237,10 @@ void useMatmul(bool blocks) {
   usesBlocks() = blocks;
 }
 
-// What each library reaches on the three products of a layer in training.
+// GFLOP/s of each way to make a product of one shape; 0 where it is not there.
 struct MatmulSpeed {
-  double torch = 0, onednn = 0;  // GFLOP/s, 0 where it was not measured
+  const char* shape;
+  double torch = 0, onednn = 0, own = 0;
 };
 
 // Of this thread, without the time that other programs had; where the system does not measure it, the time that passed.
@@ -251,37 +252,52 @@ double threadSeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double secondsOf(const at::Tensor& a, const at::Tensor& b, bool blocks) {
-  const bool before = usesBlocks().exchange(blocks);
-  const double start = threadSeconds();
-  const at::Tensor out = preftune::mm(a, b);
-  const double passed = threadSeconds() - start;
-  usesBlocks() = before;
-  return passed;
-}
+// A product of one shape and the quickest time of each way to make it.
+struct MeasuredProduct {
+  const char* shape;
+  at::Tensor a, b;
+  double torch = std::numeric_limits<double>::infinity(), onednn = torch, own = torch;
+
+  template <typename F>
+  void time(double& best, const F& product) {
+    const double start = threadSeconds();
+    const at::Tensor out = product();
+    best = std::min(best, threadSeconds() - start);
+  }
+  void measure() {
+    time(torch, [&] { return at::cpu::mm(a, b); });
+    if (hasKernel()) {
+      time(onednn, [&] {
+        at::Tensor out = emptyProduct(a, b);
+        multiplyInBlocks(out.mutable_data_ptr<float>(), out.stride(0), matrixOf(a), matrixOf(b), false);
+        return out;
+      });
+    }
+    if (isWithTransposed(a, b)) time(own, [&] { return productOfRows(a, b); });
+  }
+  MatmulSpeed speed() const {
+    const double products = 2e-9 * static_cast<double>(a.size(0) * a.size(1) * b.size(1));
+    return {shape, products / torch, products / onednn, products / own};
+  }
+};
 
 // In turns, on one thread, for about `seconds` of its CPU time. The quickest of each counts: whatever disturbs makes slower.
-MatmulSpeed measureMatmul(double seconds) {
-  constexpr int64_t kTokens = 512, kIn = 768, kOut = 2048;
+std::vector<MatmulSpeed> measureMatmul(double seconds) {
+  constexpr int64_t kTokens = 512, kIn = 768, kOut = 2048, kFew = 8;
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
   const at::Tensor x = at::rand({kTokens, kIn}), weight = at::rand({kOut, kIn}), grad = at::rand({kTokens, kOut});
-  const std::vector<std::pair<at::Tensor, at::Tensor>> products = {{x, weight.t()}, {grad, weight}, {grad.t(), x}};
-  std::vector<double> best[2];
-  for (auto& times : best) times.assign(products.size(), std::numeric_limits<double>::infinity());
+  std::vector<MeasuredProduct> products = {{"forward", x, weight.t()},
+                                           {"inputGradient", grad, weight},
+                                           {"weightGradient", grad.t(), x},
+                                           {"fewRows", x.narrow(0, 0, kFew), weight.t()}};
   const double start = threadSeconds();
-  for (int round = 0; round < 4 || threadSeconds() - start < seconds; ++round) {
-    for (size_t i = 0; i < products.size(); ++i)
-      for (int blocks = 0; blocks < (hasKernel() ? 2 : 1); ++blocks)
-        best[blocks][i] = std::min(best[blocks][i], secondsOf(products[i].first, products[i].second, blocks == 1));
-  }
+  for (int round = 0; round < 4 || threadSeconds() - start < seconds; ++round)
+    for (MeasuredProduct& product : products) product.measure();
   at::set_num_threads(threads);
-  const auto speed = [&](const std::vector<double>& times) {
-    double all = 0;
-    for (const double time : times) all += time;
-    return 2e-9 * kTokens * kIn * kOut * static_cast<double>(times.size()) / all;
-  };
-  return {speed(best[0]), hasKernel() ? speed(best[1]) : 0};
+  std::vector<MatmulSpeed> speeds;
+  for (const MeasuredProduct& product : products) speeds.push_back(product.speed());
+  return speeds;
 }
 
 struct IgnoreWarnings : c10::WarningHandler {

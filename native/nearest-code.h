@@ -21,8 +21,8 @@ PREFTUNE_INLINE uint32_t bitsOf(float x) {
 }
 
 // out[i] = entry of x[i] * scale; see NearestCode
-PREFTUNE_VECTORISED inline void rowNearest(uint8_t* __restrict out, const float* __restrict x, float scale, int64_t n,
-                                           const int32_t* __restrict first, const float* __restrict bounds) {
+PREFTUNE_KERNEL(void, rowNearest, (uint8_t* __restrict out, const float* __restrict x, float scale, int64_t n,
+                                   const int32_t* __restrict first, const float* __restrict bounds)) {
   for (int64_t i = 0; i < n; ++i) {
     const float scaled = x[i] * scale;
     const int32_t entry = first[bitsOf(scaled) >> 16];
@@ -31,8 +31,7 @@ PREFTUNE_VECTORISED inline void rowNearest(uint8_t* __restrict out, const float*
 }
 
 // out[i] = values[codes[i]] * scale
-PREFTUNE_VECTORISED inline void rowOfCodes(float* __restrict out, const uint8_t* __restrict codes, float scale, int64_t n,
-                                           const float* __restrict values) {
+PREFTUNE_KERNEL(void, rowOfCodes, (float* __restrict out, const uint8_t* __restrict codes, float scale, int64_t n, const float* __restrict values)) {
   for (int64_t i = 0; i < n; ++i) out[i] = values[codes[i]] * scale;
 }
 

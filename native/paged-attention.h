@@ -68,21 +68,23 @@ PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride
   if (e < width) add(e, static_cast<size_t>(width - e));
 }
 
-#define PREFTUNE_BY_STORED(Stored)                                                                                                       \
-  PREFTUNE_VECTORISED void scoresOf(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t count, int64_t width) {   \
-    for (; count >= 3; count -= 3, scores += 3 * stride, q += 3 * width) pageScores<3>(scores, stride, q, keys, width);                  \
-    if (count == 2) pageScores<2>(scores, stride, q, keys, width);                                                                       \
-    if (count == 1) pageScores<1>(scores, stride, q, keys, width);                                                                       \
-  }                                                                                                                                      \
-  PREFTUNE_VECTORISED void addValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen,         \
-                                     int64_t count, int64_t width) {                                                                     \
-    for (; count >= 3; count -= 3, weights += 3 * stride, out += 3 * width) pageValues<3>(out, weights, stride, values, seen, width);    \
-    if (count == 2) pageValues<2>(out, weights, stride, values, seen, width);                                                            \
-    if (count == 1) pageValues<1>(out, weights, stride, values, seen, width);                                                            \
-  }
-PREFTUNE_BY_STORED(float)
-PREFTUNE_BY_STORED(uint16_t)
-#undef PREFTUNE_BY_STORED
+template <typename Stored>
+PREFTUNE_INLINE void scoresOfBody(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t count, int64_t width) {
+  for (; count >= 3; count -= 3, scores += 3 * stride, q += 3 * width) pageScores<3>(scores, stride, q, keys, width);
+  if (count == 2) pageScores<2>(scores, stride, q, keys, width);
+  if (count == 1) pageScores<1>(scores, stride, q, keys, width);
+}
+template <typename Stored>
+PREFTUNE_INLINE void addValuesBody(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t count,
+                                   int64_t width) {
+  for (; count >= 3; count -= 3, weights += 3 * stride, out += 3 * width) pageValues<3>(out, weights, stride, values, seen, width);
+  if (count == 2) pageValues<2>(out, weights, stride, values, seen, width);
+  if (count == 1) pageValues<1>(out, weights, stride, values, seen, width);
+}
+template <typename Stored>
+constexpr Kernel<scoresOfBody<Stored>> scoresOf{};
+template <typename Stored>
+constexpr Kernel<addValuesBody<Stored>> addValues{};
 
 // Rows [row, row + count) of the pass: tokens of one sequence from `position` on. `pages` are those of the sequence from its first.
 struct Rows {
@@ -124,7 +126,7 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
   for (int64_t i = 0; i < rows.count; ++i)
     rowScale(scaled.data() + i * own, q + (rows.row + i) * perRow + head * own, own, h.scale);
   for (int64_t p = firstPage; p < endPage; ++p)
-    scoresOf(scores.data() + (p - firstPage) * kPage, stride, scaled.data(), keys + h.n.at(rows.pages[p], head), count, width);
+    scoresOf<Stored>(scores.data() + (p - firstPage) * kPage, stride, scaled.data(), keys + h.n.at(rows.pages[p], head), count, width);
   for (int64_t r = 0; r < count; ++r) weighSeen(scores.data() + r * stride, rows.position + r / h.group, firstPage, h);
   std::fill(scaled.begin(), scaled.end(), 0.0f);
   for (int64_t p = firstPage; p < endPage; ++p) {
@@ -132,7 +134,7 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
       const Places seen = h.placesSeen(rows.position + i, p);
       for (next = i + 1; next < rows.count && seen == h.placesSeen(rows.position + next, p);) ++next;
       if (seen.first >= seen.end) continue;
-      addValues(scaled.data() + i * own, scores.data() + i * h.group * stride + (p - firstPage) * kPage, stride,
+      addValues<Stored>(scaled.data() + i * own, scores.data() + i * h.group * stride + (p - firstPage) * kPage, stride,
                 values + h.n.at(rows.pages[p], head), seen, (next - i) * h.group, width);
     }
   }

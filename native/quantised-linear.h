@@ -108,12 +108,12 @@ at::Tensor plainBlocks(const QuantisedWeight& of, at::ScalarType dtype) {
 // ---- kernels for the CPU ----
 
 // out[i] = float(codes[i]) · scale / 127, in the order of bitsandbytes' products
-PREFTUNE_VECTORISED inline void rowOfInt8(float* __restrict out, const int8_t* __restrict codes, float scale, int64_t n) {
+PREFTUNE_KERNEL(void, rowOfInt8, (float* __restrict out, const int8_t* __restrict codes, float scale, int64_t n)) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) * scale * kOneOf127;
 }
 
 // out[i], given by its bits: the nearest bfloat16
-PREFTUNE_VECTORISED inline void rowNarrow(uint16_t* __restrict out, const float* __restrict in, int64_t n) {
+PREFTUNE_KERNEL(void, rowNarrow, (uint16_t* __restrict out, const float* __restrict in, int64_t n)) {
   for (int64_t i = 0; i < n; ++i) {
     uint32_t bits;
     std::memcpy(&bits, in + i, sizeof bits);
@@ -155,7 +155,7 @@ using RowOfPairs = void (*)(float*, const uint8_t*, const float*, int64_t);
 
 RowOfPairs pairsKernel(bool scalar) {
 #if PREFTUNE_X86_LEVELS
-  if (!scalar && level() != Level::plain) return rowOfPairsV3;
+  if (!scalar && level() != Level::baseline) return rowOfPairsV3;
 #endif
   return rowOfPairs;
 }

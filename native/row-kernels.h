@@ -1,4 +1,4 @@
-// Row kernels: loops over contiguous floats, compiled for several instruction sets and chosen when the addon loads.
+// Row kernels: loops over contiguous floats, compiled for several instruction sets and chosen at run time.
 #pragma once
 
 #include <algorithm>
@@ -7,12 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define PREFTUNE_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
-#else
-#define PREFTUNE_VECTORISED
-#endif
-#define PREFTUNE_INLINE inline __attribute__((always_inline))
+#include "instruction-sets.h"
 
 namespace preftune {
 
@@ -92,7 +87,7 @@ PREFTUNE_INLINE Lanes expLanes(const Lanes& x) {
 PREFTUNE_INLINE Lanes sigmoidLanes(const Lanes& x) { return 1.0f / (1.0f + expLanes(-x)); }
 
 // max of row[0, n)
-PREFTUNE_VECTORISED inline float rowMax(const float* row, int64_t n) {
+PREFTUNE_KERNEL(float, rowMax, (const float* row, int64_t n)) {
   Lanes most = Lanes{} - std::numeric_limits<float>::infinity();
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -106,7 +101,7 @@ PREFTUNE_VECTORISED inline float rowMax(const float* row, int64_t n) {
 }
 
 // row[i] = e^(row[i] - shift) for i in [0, n); gives the sum
-PREFTUNE_VECTORISED inline float rowExp(float* row, int64_t n, float shift) {
+PREFTUNE_KERNEL(float, rowExp, (float* row, int64_t n, float shift)) {
   Lanes sum = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -125,32 +120,32 @@ PREFTUNE_VECTORISED inline float rowExp(float* row, int64_t n, float shift) {
 }
 
 // Σ a[i] b[i]
-PREFTUNE_VECTORISED inline float rowDot(const float* a, const float* b, int64_t n) {
+PREFTUNE_KERNEL(float, rowDot, (const float* a, const float* b, int64_t n)) {
   return sumRow(n, PREFTUNE_EACH(Lanes x, Lanes y) { return x * y; }, a, b);
 }
 
 // Σ a[i] b[i] c[i]
-PREFTUNE_VECTORISED inline float rowDot3(const float* a, const float* b, const float* c, int64_t n) {
+PREFTUNE_KERNEL(float, rowDot3, (const float* a, const float* b, const float* c, int64_t n)) {
   return sumRow(n, PREFTUNE_EACH(Lanes x, Lanes y, Lanes z) { return x * y * z; }, a, b, c);
 }
 
 // out[i] = p[i] (out[i] - shift)
-PREFTUNE_VECTORISED inline void rowSoftmaxGrad(float* out, const float* p, int64_t n, float shift) {
+PREFTUNE_KERNEL(void, rowSoftmaxGrad, (float* out, const float* p, int64_t n, float shift)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes weight) { return weight * (x - shift); }, out, p);
 }
 
 // out[i] = in[i] factor
-PREFTUNE_VECTORISED inline void rowScale(float* out, const float* in, int64_t n, float factor) {
+PREFTUNE_KERNEL(void, rowScale, (float* out, const float* in, int64_t n, float factor)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes x) { return x * factor; }, in);
 }
 
 // out[i] = in[i] factor weight[i]
-PREFTUNE_VECTORISED inline void rowWeigh(float* out, const float* in, const float* weight, int64_t n, float factor) {
+PREFTUNE_KERNEL(void, rowWeigh, (float* out, const float* in, const float* weight, int64_t n, float factor)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes w) { return x * factor * w; }, in, weight);
 }
 
 // out[i] = in[i], given by its bits in bfloat16: the upper half of a float
-PREFTUNE_VECTORISED inline void rowWiden(float* out, const uint16_t* in, int64_t n) {
+PREFTUNE_KERNEL(void, rowWiden, (float* out, const uint16_t* in, int64_t n)) {
   for (int64_t i = 0; i < n; ++i) {
     const uint32_t bits = static_cast<uint32_t>(in[i]) << 16;
     std::memcpy(out + i, &bits, sizeof bits);
@@ -158,18 +153,17 @@ PREFTUNE_VECTORISED inline void rowWiden(float* out, const uint16_t* in, int64_t
 }
 
 // sum[i] += a[i] b[i] factor
-PREFTUNE_VECTORISED inline void rowAddProduct(float* sum, const float* a, const float* b, int64_t n, float factor) {
+PREFTUNE_KERNEL(void, rowAddProduct, (float* sum, const float* a, const float* b, int64_t n, float factor)) {
   mapRow(sum, n, PREFTUNE_EACH(Lanes s, Lanes x, Lanes y) { return s + x * y * factor; }, sum, a, b);
 }
 
 // out[i] = grad[i] weight[i] factor - x[i] shift
-PREFTUNE_VECTORISED inline void rowNormGrad(float* out, const float* grad, const float* weight, const float* x, int64_t n, float factor,
-                                            float shift) {
+PREFTUNE_KERNEL(void, rowNormGrad, (float* out, const float* grad, const float* weight, const float* x, int64_t n, float factor, float shift)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes w, Lanes v) { return g * w * factor - v * shift; }, grad, weight, x);
 }
 
 // Rotates the pairs (x[i], x[i + n/2]) by the angles of cos and sin; `direction` 1 rotates, -1 rotates back. `out` may be `x`.
-PREFTUNE_VECTORISED inline void rowRotate(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
+PREFTUNE_KERNEL(void, rowRotate, (float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction)) {
   const int64_t half = n / 2;
   walkRow(half, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
     const Lanes a = get(x + i), b = get(x + half + i), c = get(cos + i), s = get(sin + i) * direction;
@@ -179,18 +173,17 @@ PREFTUNE_VECTORISED inline void rowRotate(float* out, const float* x, const floa
 }
 
 // out[i] = silu(gate[i]) up[i]
-PREFTUNE_VECTORISED inline void rowSwiglu(float* out, const float* gate, const float* up, int64_t n) {
+PREFTUNE_KERNEL(void, rowSwiglu, (float* out, const float* gate, const float* up, int64_t n)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes u) { return g * sigmoidLanes(g) * u; }, gate, up);
 }
 
 // out[i] = gelu(gate[i]) up[i], GELU by tanh: x σ(2 √(2/π) (x + 0.044715 x³))
-PREFTUNE_VECTORISED inline void rowGeglu(float* out, const float* gate, const float* up, int64_t n) {
+PREFTUNE_KERNEL(void, rowGeglu, (float* out, const float* gate, const float* up, int64_t n)) {
   mapRow(out, n, PREFTUNE_EACH(Lanes g, Lanes u) { return g * sigmoidLanes(1.59576912160573f * (g + 0.044715f * g * g * g)) * u; }, gate, up);
 }
 
 // Gradients of silu(gate) up for the gradient of the product; the outputs may be the inputs.
-PREFTUNE_VECTORISED inline void rowSwigluGrad(float* gradGate, float* gradUp, const float* grad, const float* gate, const float* up,
-                                              int64_t n) {
+PREFTUNE_KERNEL(void, rowSwigluGrad, (float* gradGate, float* gradUp, const float* grad, const float* gate, const float* up, int64_t n)) {
   walkRow(n, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
     const Lanes d = get(grad + i), g = get(gate + i), u = get(up + i);
     const Lanes s = sigmoidLanes(g);
@@ -226,7 +219,7 @@ PREFTUNE_INLINE void transposeLanes(float* to, int64_t strideTo, const float* fr
 }
 
 // to[j * strideTo + i] = from[i * strideFrom + j] for i in [0, rows) and j in [0, columns)
-PREFTUNE_VECTORISED inline void transposeRows(float* to, int64_t strideTo, const float* from, int64_t strideFrom, int64_t rows, int64_t columns) {
+PREFTUNE_KERNEL(void, transposeRows, (float* to, int64_t strideTo, const float* from, int64_t strideFrom, int64_t rows, int64_t columns)) {
   int64_t i = 0;
   for (; i + kLanes <= rows; i += kLanes) {
     int64_t j = 0;
@@ -244,7 +237,7 @@ constexpr uint32_t kDropStride = 0x9E3779B9u, kDropMultiplier = 0x735A2D97u;
 
 // out[j] = in[j] factor where the j-th 16-bit number is at least `least`, else in[j] 0. Numbers 2i and 2i + 1 are the halves of one
 // hash of the counter i, keyed by `start` and the odd `key`. `out` may be `in`.
-PREFTUNE_VECTORISED inline void rowDrop(float* out, const float* in, int64_t n, uint32_t start, uint32_t key, int16_t least, float factor) {
+PREFTUNE_KERNEL(void, rowDrop, (float* out, const float* in, int64_t n, uint32_t start, uint32_t key, int16_t least, float factor)) {
   constexpr int64_t kBlock = 256;
   uint32_t hashes[kBlock / 2];
   int16_t numbers[kBlock];

@@ -5,7 +5,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -13,12 +12,6 @@
 #include <type_traits>
 
 #include "row-kernels.h"
-
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define PREFTUNE_X86_LEVELS 1
-#else
-#define PREFTUNE_X86_LEVELS 0
-#endif
 
 namespace preftune {
 namespace {
@@ -168,34 +161,17 @@ PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_
 }
 
 #if PREFTUNE_X86_LEVELS
-#define PREFTUNE_LEVEL(name) __attribute__((target("arch=" name), optimize("O3")))
 PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
 PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
 PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
 PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
 #endif
 
-enum class Level { plain, v3, v4 };
-
-// What torch found the processor to have; ATEN_CPU_CAPABILITY lowers it, as for torch's own kernels.
-Level level() {
-#if PREFTUNE_X86_LEVELS
-  static const Level found = [] {
-    const std::string capability = at::get_cpu_capability();
-    if (capability.rfind("AVX512", 0) == 0) return Level::v4;
-    return capability.rfind("AVX2", 0) == 0 ? Level::v3 : Level::plain;
-  }();
-  return found;
-#else
-  return Level::plain;
-#endif
-}
-
 template <typename Weight>
 void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
 #if PREFTUNE_X86_LEVELS
-  if (level() == Level::v4) return skinnyBlockV4(n, begin, end);
-  if (level() == Level::v3) return skinnyBlockV3(n, begin, end);
+  if (level() == Level::avx512) return skinnyBlockV4(n, begin, end);
+  if (level() == Level::avx2) return skinnyBlockV3(n, begin, end);
 #endif
   skinnyBlock8(n, begin, end);
 }

@@ -18,7 +18,7 @@ namespace {
 
 using DoubleLanes = double __attribute__((vector_size(64)));
 
-PREFTUNE_VECTORISED inline double rowSquares(const float* row, int64_t n) {
+PREFTUNE_KERNEL(double, rowSquares, (const float* row, int64_t n)) {
   DoubleLanes sum = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {

@@ -130,7 +130,7 @@ void tallProductInto(const Skinny<Weight>& n) {
 template <typename Weight>
 void productInto(const Skinny<Weight>& n) {
 #if PREFTUNE_X86_LEVELS
-  if (level() == Level::v3 && n.rows >= kTallRows) return tallProductInto(n);
+  if (level() == Level::avx2 && n.rows >= kTallRows) return tallProductInto(n);
 #endif
   skinnyProductInto(n);
 }

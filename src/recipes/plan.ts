@@ -14,7 +14,7 @@ import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
-import { computesBfloat16, readProcessor } from "../setup/hardware.ts";
+import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 import { trainedPartsOf } from "./row-cost.ts";
@@ -103,7 +103,7 @@ function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelC
 
 function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {
   if (dtype !== "auto") return dtype;
-  return device.isGpu || computesBfloat16(readProcessor().features) ? "bfloat16" : "float32";
+  return device.isGpu || computesBfloat16(usableFeatures()) ? "bfloat16" : "float32";
 }
 
 /** Ranks of each host. */

@@ -1,6 +1,7 @@
 /** The doctor's report as text for people. */
 import type { AddonReport, DoctorReport, Problem } from "./doctor.ts";
 import type { Torch } from "./find-torch.ts";
+import { setsOf } from "./instruction-set.ts";
 
 /** `21.4 GiB` for bytes. */
 function gibibytes(bytes: number): string {
@@ -50,23 +51,43 @@ function ranksLine({ torch, addon }: DoctorReport): string {
     : `by Gloo on CPUs; not on several GPUs: ${addon.noNccl}`;
 }
 
-/** Speeds are those of one thread. */
-function matmulLine({ matmul }: DoctorReport): string {
-  if (matmul === null) return "unknown without the addon";
-  const names = { torch: "torch's own", onednn: "oneDNN" };
+const libraryNames = { torch: "torch's own", onednn: "oneDNN" };
+
+const shapeNames = {
+  forward: "training, forward",
+  inputGradient: "training, gradient of the input",
+  weightGradient: "training, gradient of the weight",
+};
+
+/** Which library makes products, and what each reached on one thread by shape, a line each. */
+function matmulLines({ matmul }: DoctorReport): string[] {
+  if (matmul === null) return ["unknown without the addon"];
   const reasons = {
     asked: "by PREFTUNE_MATMUL",
     measured: "the faster here",
     assumed: "not measured on this processor",
   };
-  const speeds = matmul.measurement;
-  const figures =
-    speeds === null || speeds.onednn === 0
-      ? ""
-      : `: oneDNN ${speeds.onednn.toFixed(0)}, torch's own ${speeds.torch.toFixed(0)} GFLOP/s a thread`;
-  const reason =
-    matmul.reason === "measured" && figures === "" ? "the only one here" : reasons[matmul.reason];
-  return `${names[matmul.library]}, ${reason}${figures}`;
+  const { library, reason, measurement } = matmul;
+  const isOnly = reason === "measured" && (measurement === null || measurement.forward.onednn === 0);
+  const head = `${libraryNames[library]}, ${isOnly ? "the only one here" : reasons[reason]}`;
+  if (measurement === null) return [head];
+  const others = ({ torch, onednn }: { torch: number; onednn: number }) =>
+    `torch's own ${torch.toFixed(0)}${onednn === 0 ? "" : `, oneDNN ${onednn.toFixed(0)}`}`;
+  const shapes = (Object.keys(shapeNames) as (keyof typeof shapeNames)[]).map(
+    (shape) => `${shapeNames[shape]}: ${others(measurement[shape])}`,
+  );
+  const { fewRows } = measurement;
+  const decoding = `generation, 8 rows: the addon's own ${fewRows.own.toFixed(0)}, always in use there; ${others(fewRows)}`;
+  return [`${head}; GFLOP/s a thread:`, ...shapes, decoding];
+}
+
+/** The instruction sets of products and kernels. */
+function kernelLine({ processor, askedSet, addon }: DoctorReport): string {
+  const sets = setsOf(processor.features).join(", ");
+  const own = addon.loaded === null ? "" : `; the addon's own use ${addon.loaded.instructionSet}`;
+  return askedSet === null
+    ? `${sets}${own}`
+    : `held to ${askedSet} by PREFTUNE_ISA, the processor has ${sets}${own}`;
 }
 
 function problemText(problem: Problem, red: (text: string) => string): string {
@@ -92,7 +113,8 @@ export function formatDoctor(report: DoctorReport, colour: boolean): string {
     ["devices", deviceLine(report)],
     ["processor", `${processor.model}; features: ${features}`],
     ["threads", threadLine(report)],
-    ["products", matmulLine(report)],
+    ["sets", kernelLine(report)],
+    ...matmulLines(report).map((line, i): [string, string] => [i === 0 ? "products" : "", line]),
     ["ranks", ranksLine(report)],
     ["memory", memoryLine(report)],
     ["disk", `${gibibytes(report.diskFreeBytes)} free`],

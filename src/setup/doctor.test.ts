@@ -15,6 +15,14 @@ const loaded: LoadedAddon = {
   hasMps: false,
   threads: 2,
   hasOnednn: true,
+  instructionSet: "avx2",
+};
+
+const measurement = {
+  forward: { torch: 71.4, onednn: 80.6, own: 60 },
+  inputGradient: { torch: 70, onednn: 79, own: 0 },
+  weightGradient: { torch: 69, onednn: 78, own: 0 },
+  fewRows: { torch: 20, onednn: 11, own: 55 },
 };
 
 const healthy: DoctorReport = {
@@ -24,10 +32,11 @@ const healthy: DoctorReport = {
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
   addon: { path: "/opt/preftune.node", noNccl: null, loaded, error: null },
   processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
+  askedSet: null,
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
   diskFreeBytes: 100 * 2 ** 30,
   gpus: [],
-  matmul: { library: "onednn", reason: "measured", measurement: { torch: 71.4, onednn: 80.6 } },
+  matmul: { library: "onednn", reason: "measured", measurement },
   defaults: { device: "cpu", dtype: "float32" },
   problems: [],
   ready: true,
@@ -37,7 +46,16 @@ test("a healthy machine: every fact on its line, and the verdict last", () => {
   const text = formatDoctor(healthy, false);
   assert.match(text, /^torch {6}2\.13\.0\+cpu, .*CPU.* build, of python3: \/opt\/torch$/m);
   assert.match(text, /^threads {4}2 of 8 usable, torch uses 2$/m);
-  assert.match(text, /^products {3}oneDNN, the faster here: oneDNN 81, torch's own 71 GFLOP\/s a thread$/m);
+  assert.match(text, /^sets {7}baseline, avx2; the addon's own use avx2$/m);
+  assert.match(
+    text,
+    /^products {3}oneDNN, the faster here; GFLOP\/s a thread:\n {11}training, forward: torch's own 71, oneDNN 81$/m,
+  );
+  assert.match(text, /^ {11}training, gradient of the weight: torch's own 69, oneDNN 78$/m);
+  assert.match(
+    text,
+    /^ {11}generation, 8 rows: the addon's own 55, always in use there; torch's own 20, oneDNN 11$/m,
+  );
   assert.match(text, /^memory {5}64\.0 GiB, limited to 24\.0 GiB, 20\.5 GiB available$/m);
   assert.match(text, /^defaults {3}device cpu, dtype float32$/m);
   assert.ok(text.endsWith("\nTraining can start.\n"));
@@ -56,25 +74,42 @@ test("what several ranks send each other by", { skip: process.platform !== "linu
 test("which library makes matrix products, and why", () => {
   const line = (matmul: DoctorReport["matmul"]) =>
     /^products +(.*)$/m.exec(formatDoctor({ ...healthy, matmul }, false))?.[1];
-  const measurement = { torch: 100, onednn: 90 };
-  const speeds = "oneDNN 90, torch's own 100 GFLOP/s a thread";
   assert.equal(
     line({ library: "torch", reason: "measured", measurement }),
-    `torch's own, the faster here: ${speeds}`,
+    "torch's own, the faster here; GFLOP/s a thread:",
   );
   assert.equal(
     line({ library: "onednn", reason: "asked", measurement }),
-    `oneDNN, by PREFTUNE_MATMUL: ${speeds}`,
+    "oneDNN, by PREFTUNE_MATMUL; GFLOP/s a thread:",
   );
   assert.equal(
     line({ library: "onednn", reason: "assumed", measurement: null }),
     "oneDNN, not measured on this processor",
   );
   assert.equal(
-    line({ library: "torch", reason: "measured", measurement: { torch: 100, onednn: 0 } }),
-    "torch's own, the only one here",
+    line({
+      library: "torch",
+      reason: "measured",
+      measurement: { ...measurement, forward: { torch: 100, onednn: 0, own: 1 } },
+    }),
+    "torch's own, the only one here; GFLOP/s a thread:",
   );
   assert.equal(line(null), "unknown without the addon");
+});
+
+test("what PREFTUNE_ISA holds kernels to stands beside what the processor has", () => {
+  const text = formatDoctor(
+    {
+      ...healthy,
+      askedSet: "avx2",
+      processor: { ...healthy.processor, features: ["avx2", "avx512f"] },
+    },
+    false,
+  );
+  assert.match(
+    text,
+    /^sets {7}held to avx2 by PREFTUNE_ISA, the processor has baseline, avx2, avx512; the addon's own use avx2$/m,
+  );
 });
 
 test("what is missing stands with the command that fixes it", () => {
@@ -125,21 +160,20 @@ test("nvidia-smi's lines", () => {
 test("device and dtype that auto stands for", () => {
   const gpu = { name: "g", memoryMiB: 1, driver: "1" };
   const cuda = { ...loaded, cudaDevices: 1 };
-  const { processor } = healthy;
-  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 9 }], processor), {
+  const { features } = healthy.processor;
+  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 9 }], features), {
     device: "cuda",
     dtype: "bfloat16",
   });
-  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 7.5 }], processor), {
+  assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 7.5 }], features), {
     device: "cuda",
     dtype: "float32",
   });
-  assert.deepEqual(defaultsOf(loaded, [{ ...gpu, capability: 9 }], processor), {
+  assert.deepEqual(defaultsOf(loaded, [{ ...gpu, capability: 9 }], features), {
     device: "cpu",
     dtype: "float32",
   });
-  const amx = { ...processor, features: ["avx2", "amx_bf16"] };
-  assert.deepEqual(defaultsOf(null, [], amx), { device: "cpu", dtype: "bfloat16" });
+  assert.deepEqual(defaultsOf(null, [], ["avx2", "amx_bf16"]), { device: "cpu", dtype: "bfloat16" });
 });
 
 test("an addon that does not load is reported, not thrown", (t) => {

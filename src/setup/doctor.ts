@@ -14,6 +14,7 @@ import {
   readProcessor,
 } from "./hardware.ts";
 import { pythonInstallCommand, requirePip } from "./install-torch.ts";
+import { askedSet, featuresWithin, type InstructionSet } from "./instruction-set.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
 import { recordedSetup } from "./set-up.ts";
@@ -33,6 +34,8 @@ export interface LoadedAddon {
   threads: number;
   /** Whether torch has oneDNN's matrix products for this processor. */
   hasOnednn: boolean;
+  /** The instruction set of the addon's own kernels. */
+  instructionSet: InstructionSet;
 }
 
 /** The addon: not built, built but not loading (`error`), or loaded. */
@@ -52,6 +55,8 @@ export interface DoctorReport {
   compiler: Compiler | null;
   addon: AddonReport;
   processor: Processor;
+  /** What PREFTUNE_ISA holds products and kernels to; null where it does not. */
+  askedSet: InstructionSet | null;
   memory: Memory;
   diskFreeBytes: number;
   gpus: NvidiaGpu[];
@@ -67,7 +72,8 @@ export interface DoctorReport {
 const loadTest = `const a = require(process.argv[1]);
 const { name, count } = a.accelerator() ?? {};
 console.log(JSON.stringify({ torchVersion: a.torchVersion(), cudaDevices: name === "cuda" ? count : 0,
-  hasMps: name === "mps", threads: a.threads(), hasOnednn: a.hasOnednn() }));`;
+  hasMps: name === "mps", threads: a.threads(), hasOnednn: a.hasOnednn(),
+  instructionSet: a.instructionSet() }));`;
 
 function lastLines(text: string): string {
   return text.trim().split("\n").slice(-6).join("\n");
@@ -144,14 +150,14 @@ function reportCompiler(problems: Problem[], addonLoads: boolean): Compiler | nu
 export function defaultsOf(
   addon: LoadedAddon | null,
   gpus: readonly NvidiaGpu[],
-  processor: Processor,
+  features: readonly string[],
 ): DoctorReport["defaults"] {
   if (addon !== null && addon.cudaDevices > 0) {
     const native = gpus.length === 0 || gpus.every((gpu) => gpu.capability >= 8);
     return { device: "cuda", dtype: native ? "bfloat16" : "float32" };
   }
   if (addon?.hasMps === true) return { device: "mps", dtype: "float32" };
-  return { device: "cpu", dtype: computesBfloat16(processor.features) ? "bfloat16" : "float32" };
+  return { device: "cpu", dtype: computesBfloat16(features) ? "bfloat16" : "float32" };
 }
 
 /** Gathers everything. Changes nothing and works with anything missing. */
@@ -161,6 +167,8 @@ export function runDoctor(): Promise<DoctorReport> {
   const addon = reportAddon(problems);
   const compiler = reportCompiler(problems, addon.loaded !== null);
   const processor = readProcessor();
+  const asked = attempt(problems, "unset PREFTUNE_ISA", () => askedSet(processor.features));
+  const features = asked === null ? processor.features : featuresWithin(asked, processor.features);
   const gpus = readNvidiaGpus();
   if (gpus.length > 0 && torch !== null && torch.cuda === null) {
     const fix = `install a CUDA build of torch (python3 -m pip install torch), or set PREFTUNE_TORCH to one; then ${setupCommand}`;
@@ -177,14 +185,17 @@ export function runDoctor(): Promise<DoctorReport> {
     compiler,
     addon,
     processor,
+    askedSet: asked,
     memory: readMemory(),
     diskFreeBytes: readFreeDisk(stateFolder()),
     gpus,
     matmul:
       addon.loaded === null
         ? null
-        : attempt(problems, "unset PREFTUNE_MATMUL", () => chooseMatmul(addon.loaded?.hasOnednn === true)),
-    defaults: defaultsOf(addon.loaded, gpus, processor),
+        : attempt(problems, "unset PREFTUNE_MATMUL and PREFTUNE_ISA", () =>
+            chooseMatmul(addon.loaded?.hasOnednn === true),
+          ),
+    defaults: defaultsOf(addon.loaded, gpus, features),
     problems,
     ready: problems.every((problem) => !problem.blocking),
   });

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { dirname } from "node:path";
+import { askedSet, featuresWithin } from "./instruction-set.ts";
 import { findProgram } from "./path-search.ts";
 
 /** Processor features that decide how fast training runs. */
@@ -84,11 +85,23 @@ export function readProcessor(): Processor {
 }
 
 /**
- * The processor as measurements name it. Virtual machines shorten the name and hide features: family and model number tell one
+ * The features that may be used: all of the processor's, or those within PREFTUNE_ISA.
+ *
+ * @throws {ConfigError} if that names no instruction set of this processor
+ */
+export function usableFeatures(): string[] {
+  const features = readFeatures();
+  const asked = askedSet(features);
+  return asked === null ? features : featuresWithin(asked, features);
+}
+
+/**
+ * The processor as measurements name it, with the features that may be used. Virtual machines shorten the name and hide features: family and model number tell one
  * generation from another, as "AMD EPYC, family 25 model 17 (avx2 avx512f)".
  */
 export function processorName(): string {
-  const { model, features } = readProcessor();
+  const { model } = readProcessor();
+  const features = usableFeatures();
   const text = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
   const family = /^cpu family\s*:\s*(\d+)/m.exec(text)?.[1];
   const number = /^model\s*:\s*(\d+)/m.exec(text)?.[1];

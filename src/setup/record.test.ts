@@ -69,19 +69,21 @@ test("a missing or broken record is none", (t) => {
 test("a processor that nothing was measured on is measured once, and others' figures stay", (t) => {
   const { folder } = written(t);
   const [here, elsewhere] = [processorName(), "another processor"];
+  const speed = { torch: 90, onednn: 100, own: 0 };
+  const measurement = { forward: speed, inputGradient: speed, weightGradient: speed, fewRows: speed };
   const measurements: string[] = [];
   const measure = (addon: string) => {
     measurements.push(addon);
-    return { [here]: { torch: 90, onednn: 100 } };
+    return { [here]: measurement };
   };
   const record = () => readRecord(folder) as SetupRecord;
-  saveRecord(folder, { ...record(), matmul: { [elsewhere]: { torch: 50, onednn: 0 } } });
+  saveRecord(folder, { ...record(), matmul: { [elsewhere]: null } });
   keepMeasurement(folder, record(), measure);
   keepMeasurement(folder, record(), measure);
   assert.deepEqual(measurements, [record().addon]);
   assert.deepEqual(record().matmul, {
-    [elsewhere]: { torch: 50, onednn: 0 },
-    [here]: { torch: 90, onednn: 100 },
+    [elsewhere]: null,
+    [here]: measurement,
   });
   assert.equal(problem(folder), null);
   // one that failed is not tried at every start

@@ -16,11 +16,14 @@ export interface SetupInputs {
   sources: string;
 }
 
-/** What torch's own library and oneDNN reached on one thread of a processor, in GFLOP/s; 0 for one that is not there. */
-export interface MatmulMeasurement {
-  torch: number;
-  onednn: number;
-}
+/** Products that are measured: the three of a layer in training, x · Wᵀ, dy · W and dyᵀ · x, and x · Wᵀ for few rows, as decoding makes it. */
+export const matmulShapes = ["forward", "inputGradient", "weightGradient", "fewRows"] as const;
+
+/** What torch's own library, oneDNN and the addon's own kernel reached on one thread of a processor, in GFLOP/s; 0 for one that is not there. */
+export type MatmulMeasurement = Record<
+  (typeof matmulShapes)[number],
+  { torch: number; onednn: number; own: number }
+>;
 
 /** What `.preftune/setup.json` holds. */
 export interface SetupRecord {
@@ -33,7 +36,7 @@ export interface SetupRecord {
   /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. Not in earlier records. */
   noNccl?: string | null;
   /**
-   * How fast matrix products are, by processor, since a folder may be used on several; null where it could not be measured.
+   * How fast matrix products are, by processor and what of it may be used, since a folder may be used on several; null where it could not be measured.
    * Not in records of earlier versions.
    */
   matmul?: Record<string, MatmulMeasurement | null>;

@@ -61,6 +61,7 @@ interface NativeModule {
   setGeneratorState(device: string, state: Handle): void;
   setDeterministic(value: boolean): void;
   setBatchInvariant(value: boolean): void;
+  instructionSet(): string;
   hasOnednn(): boolean;
   usesOnednn(): boolean;
   useOnednn(value: boolean): void;
