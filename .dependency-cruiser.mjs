@@ -34,7 +34,7 @@ export const layers = {
   config: ["methods", "base"],
   runs: ["config", "data", "formats", "methods", "base"],
   report: ["runs", "methods", "data", "config", "stats", "base"],
-  workbench: ["runs", "data", "text", "formats", "stats", "base"],
+  workbench: ["runs", "config", "data", "text", "formats", "stats", "base"],
   planner: ["config", "terminal", "formats", "methods", "base"],
   distributed: ["torch", "base"],
   sharding: ["distributed", "models", "nn", "torch", "formats", "base"],

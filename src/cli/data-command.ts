@@ -1,4 +1,4 @@
-/** `preftune data check`. */
+/** `preftune data check` and `preftune data clean`. */
 import type { Command } from "commander";
 import { exitCodes } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
@@ -12,14 +12,15 @@ import { methodOf } from "../methods/index.ts";
 import { Phases } from "../terminal/phases.ts";
 import { describeTemplate } from "../text/encode.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
+import { type CleanResult, clean } from "../workbench/clean/clean.ts";
+import { type CleanRecipe, readCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 import { wholeNumber } from "./options.ts";
 import { pairsOf } from "./overrides.ts";
 
 /** Adds `data` and its commands to `preftune`. */
 export function addDataCommands(preftune: Command): void {
-  preftune
-    .command("data")
-    .description("inspect training data")
+  const data = preftune.command("data").description("inspect and clean training data");
+  data
     .command("check")
     .description(
       "the checks that run before every training: boundaries, ends, truncation, duplicates, length bias",
@@ -35,6 +36,32 @@ export function addDataCommands(preftune: Command): void {
     .allowUnknownOption()
     .exitOverride()
     .action(check);
+  data
+    .command("clean")
+    .description(
+      "take rows out by a recipe of filters, each counted; the files that are read stay as they are",
+    )
+    .argument("<recipe.yaml>", "data, filters, output; see docs/data.md")
+    .option("--json", "the result as JSON")
+    .action(cleanBy);
+}
+
+async function cleanBy(file: string, { json }: { json?: true }): Promise<void> {
+  const recipe = readCleanRecipe(file);
+  const { model_name_or_path: model } = recipe;
+  const directory = model === null ? null : await resolveModelDirectory(model, { parts: "text" });
+  const result = await clean(recipe, directory);
+  process.stdout.write(`${json === true ? JSON.stringify(result, null, 2) : cleanText(recipe, result)}\n`);
+}
+
+function cleanText({ output, removed }: CleanRecipe, { read, kept, filters, digest }: CleanResult): string {
+  const count = (number: number) => String(number).padStart(8);
+  return [
+    `${count(read)}  rows read`,
+    ...filters.map(({ code, taken }) => `${count(taken)}  taken out: ${code}`),
+    `${count(kept)}  rows kept, version ${digest.slice(0, 12)}`,
+    ...[output, removed].filter((path) => path !== null),
+  ].join("\n");
 }
 
 interface CheckOptions {

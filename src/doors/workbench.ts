@@ -2,6 +2,8 @@
 import "../base/node-version.ts";
 
 export { type Agreement, agreementOf, type Ratings } from "../stats/agreement.ts";
+export { type CleanResult, clean } from "../workbench/clean/clean.ts";
+export { type CleanRecipe, parseCleanRecipe, readCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 export { type Choice, type Comparison, itemIdOf } from "../workbench/comparison.ts";
 export { type ExportRules, exportLabels } from "../workbench/export-labels.ts";
 export { formNamed, type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";

@@ -1,0 +1,134 @@
+/** Cleaning by a recipe: planted defects, options, what is refused, and the way back. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fixturePath } from "../../../test/support/fixture-files.ts";
+import {
+  plantedEach,
+  plantedKinds,
+  plantedRecipe,
+  writePlantedRows,
+} from "../../../test/support/planted-rows.ts";
+import { sha256File } from "../../base/files.ts";
+import { readJsonLines } from "../../runs/json-lines.ts";
+import { listVersions, removedRows } from "../versions.ts";
+import { clean } from "./clean.ts";
+import { parseCleanRecipe } from "./clean-recipe.ts";
+import { NearTexts, WordRuns } from "./words.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "preftune-clean-"));
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+const cleaned = (text: string, model: string | null = null) =>
+  clean(parseCleanRecipe(text, "clean.yaml"), model);
+
+test("40 planted defects of eight kinds in 200 rows: all found, none invented, the rows taken out readable", async () => {
+  const { rows, defects } = writePlantedRows(dir);
+  const source = sha256File(join(dir, "rows.jsonl"));
+  const result = await cleaned(`${plantedRecipe(dir)}workbench: ${join(dir, "bench")}\n`);
+  assert.deepEqual(
+    result.filters,
+    plantedKinds.map((code) => ({ code, taken: plantedEach })),
+  );
+  assert.deepEqual([result.read, result.kept], [200, 160]);
+  const removed = readJsonLines(join(dir, "clean-removed.jsonl")).map(
+    ({ value }) => value as { filter: string; origin: string; row: unknown },
+  );
+  for (const { filter, origin, row } of removed) {
+    const line = Number(origin.split(":").at(-1));
+    assert.deepEqual([defects[line - 1], rows[line - 1]], [filter, row]);
+  }
+  // a version that keeps what it was made of; the source is as it was
+  const [version] = listVersions(join(dir, "bench"));
+  assert.deepEqual(version?.sources, { [join(dir, "rows.jsonl")]: source });
+  assert.equal(version?.digest, sha256File(join(dir, "clean.jsonl")));
+  assert.equal(removedRows(join(dir, "bench"), result.digest).length, 40);
+  assert.equal(sha256File(join(dir, "rows.jsonl")), source);
+  // without a filter its rows are back
+  const without = await cleaned(plantedRecipe(dir).replace("  - cut_off\n", ""));
+  assert.equal(without.kept, 165);
+});
+
+test("options: scores of a model, similarity, ratio; a row without a score is refused", async () => {
+  const data = join(dir, "three.jsonl");
+  const row = (i: number) => ({ prompt: `Question ${i}`, chosen: `Good ${i}.`, rejected: `Bad ${i}.` });
+  const jsonl = (values: readonly unknown[]) => values.map((value) => JSON.stringify(value)).join("\n");
+  writeFileSync(data, jsonl([row(0), row(1), row(2)]));
+  const scores = join(dir, "scores.jsonl");
+  const score = (line: number, chosen: number, rejected: number) => ({
+    ...{ file: data, line, "logps/chosen": chosen, "logps/rejected": rejected, "num_tokens/chosen": 2 },
+  });
+  writeFileSync(scores, jsonl([score(1, -2, -9), score(2, -30, -3), score(3, -4, -4.5)]));
+  const recipe = (filter: string) =>
+    `data: ${data}\noutput: ${join(dir, "out.jsonl")}\nfilters:\n  - ${filter}\n`;
+  const left = async (filter: string) => {
+    await cleaned(recipe(filter));
+    return readJsonLines(join(dir, "out.jsonl"))
+      .map(({ value }) => (value as { prompt: string }).prompt.slice(-1))
+      .join("");
+  };
+  assert.equal(await left(`margin: { scores: ${scores}, least: 0 }`), "02");
+  assert.equal(await left(`surprise: { scores: ${scores}, most: 1.5 }`), "0");
+  assert.equal(await left("length_gap: { ratio: 1.1, characters: 0 }"), "");
+  writeFileSync(scores, jsonl([score(1, -2, -9)]));
+  await assert.rejects(
+    left(`margin: { scores: ${scores}, least: 0 }`),
+    /three\.jsonl:2: expected its score in .*scores\.jsonl, there is none/,
+  );
+  await assert.rejects(left("margin: { scores: x.jsonl }"), /expected least or most, got neither/);
+});
+
+test("findings about tokens need a model, and are those of data check", async () => {
+  const data = join(dir, "long.jsonl");
+  const long = { prompt: "one two three", chosen: "four ".repeat(50), rejected: "five" };
+  writeFileSync(data, `${JSON.stringify(long)}\n${JSON.stringify({ ...long, chosen: "four" })}\n`);
+  const recipe = `data: ${data}\nmax_length: 40\noutput: ${join(dir, "out.jsonl")}\nfilters: [too_long]\n`;
+  await assert.rejects(cleaned(recipe), /max_length: expected model_name_or_path beside it/);
+  await assert.rejects(
+    cleaned(recipe.replace("max_length: 40\n", "")),
+    /filter too_long: expected model_name_or_path, whose tokenizer/,
+  );
+  const result = await cleaned(recipe, fixturePath("llama_tied", "model"));
+  assert.deepEqual(result.filters, [{ code: "too_long", taken: 1 }]);
+  assert.match(readFileSync(join(dir, "out-removed.jsonl"), "utf8"), /tokens, max_length is 40/);
+});
+
+test("a recipe is checked as a whole, and rows that cannot be trained on do not slip through", async () => {
+  assert.throws(
+    () => parseCleanRecipe("data: x\nfilter: [a]\n", "r.yaml"),
+    /r\.yaml:2: unknown key "filter".*filters[\s\S]*filters is missing[\s\S]*expected output \(a file\) or workbench/,
+  );
+  assert.throws(
+    () => parseCleanRecipe("data: x\noutput: y\nfilters: [identical_pairs]\n", "r.yaml"),
+    /unknown filter "identical_pairs".*identical_pair/,
+  );
+  assert.throws(
+    () => parseCleanRecipe("data: x\noutput: y\nfilters: [{near_duplicate: {similarity: 2}}]\n", "r.yaml"),
+    /filter near_duplicate: .*Too big/s,
+  );
+  const data = join(dir, "faulty.jsonl");
+  writeFileSync(data, '{"prompt": "x", "chosen": "y"}\n');
+  await assert.rejects(
+    cleaned(`data: ${data}\noutput: ${join(dir, "o.jsonl")}\nfilters: [empty_answer]\n`),
+    /1 rows are left that cannot be trained on .*Add invalid_row to filters/,
+  );
+});
+
+test("near texts: similarity as counted by hand; word runs of benchmarks, short ones whole", () => {
+  const near = new NearTexts(0.5);
+  assert.equal(near.add("a b c d e f"), null);
+  // runs of three: abc bcd cde def against abc bcd cde deg: 3 of 5 in common
+  assert.deepEqual(near.add("A b, c d e g!"), { of: 0, similarity: 0.6 });
+  assert.equal(near.add("quite another text of words"), null);
+  const runs = new WordRuns(6);
+  runs.add("How many eggs does Janet sell each day?");
+  runs.add("What is two plus two?");
+  assert.equal(
+    runs.sharedBy("tell me: how many eggs does Janet sell today"),
+    "how many eggs does janet sell",
+  );
+  assert.equal(runs.sharedBy("So, what is TWO plus two? I ask."), "what is two plus two");
+  assert.equal(runs.sharedBy("how many eggs does janet buy"), null);
+});

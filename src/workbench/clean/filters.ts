@@ -1,0 +1,269 @@
+/** What takes rows out: the findings of `data check` by their codes, and filters of their own with options. */
+import { z } from "zod";
+import { DataError } from "../../base/errors.ts";
+import { describeOrigin } from "../../data/example.ts";
+import { describeFindings, type FindingCode } from "../../data/findings.ts";
+import { readRows } from "../../data/sources.ts";
+import { numberOf } from "../../text/json-number.ts";
+import type { CleanRow } from "./clean-row.ts";
+import { NearTexts, WordRuns } from "./words.ts";
+
+/** What a filter works with besides the rows. */
+export interface FilterContext {
+  /** Prompts of the held-out rows; null where none were named. */
+  heldOut: ReadonlySet<string> | null;
+  /** Whether rows have tokens. */
+  hasModel: boolean;
+}
+
+/** Of the rows that it takes out, the number in `rows` and what it found. */
+export type Taken = Map<number, string>;
+
+/** A kind of filter. */
+export interface FilterKind {
+  code: string;
+  /** What it takes, for the documentation. */
+  words: string;
+  options: z.ZodType<Record<string, unknown>>;
+  take: (
+    rows: readonly CleanRow[],
+    context: FilterContext,
+    options: Record<string, unknown>,
+  ) => Promise<Taken> | Taken;
+}
+
+const none = z.strictObject({});
+
+/** Codes whose finding needs no tokens. */
+const ofText: ReadonlySet<FindingCode> = new Set([
+  "invalid_row",
+  "empty_answer",
+  "identical_pair",
+  "scores_contradict",
+  "prompt_repeated",
+]);
+
+/** Codes that are found by looking at one row. */
+const ofRows: readonly FindingCode[] = [
+  ...describeFindings()
+    .filter(({ about }) => about === "row")
+    .map(({ code }) => code),
+  "truncated",
+  "scores_contradict",
+  "prompt_repeated",
+];
+
+function ofRow(code: FindingCode): FilterKind {
+  const found = describeFindings().find((finding) => finding.code === code);
+  return {
+    code,
+    words: found?.message ?? code,
+    options: none,
+    take: (rows, { hasModel }) => {
+      if (!hasModel && !ofText.has(code)) {
+        throw new DataError(
+          `filter ${code}: expected model_name_or_path, whose tokenizer says what the row's tokens are, got none. Name the model.`,
+        );
+      }
+      return takenBy(rows, ({ codes }) => codes.get(code) ?? null);
+    },
+  };
+}
+
+function takenBy(rows: readonly CleanRow[], find: (row: CleanRow) => string | null): Taken {
+  const taken: Taken = new Map();
+  for (const [i, row] of rows.entries()) {
+    const detail = find(row);
+    if (detail !== null) taken.set(i, detail);
+  }
+  return taken;
+}
+
+const duplicateRow: FilterKind = {
+  code: "duplicate_row",
+  words: "prompt and answers of an earlier row",
+  options: none,
+  take: (rows) => {
+    const seen = new Map<string, string>();
+    return takenBy(rows, ({ prompt, answers, origin }) => {
+      if (answers.length === 0) return null;
+      const key = JSON.stringify([prompt, answers]);
+      const first = seen.get(key);
+      if (first === undefined) seen.set(key, describeOrigin(origin));
+      return first === undefined ? null : `as ${first}`;
+    });
+  },
+};
+
+const nearDuplicate: FilterKind = {
+  code: "near_duplicate",
+  words: "nearly the words of an earlier row: `similarity` (0.8) of their runs of three words are common",
+  options: z.strictObject({ similarity: z.number().positive().max(1).default(0.8) }),
+  take: (rows, _, { similarity }) => {
+    const texts = new NearTexts(Number(similarity));
+    const kept: string[] = [];
+    return takenBy(rows, ({ prompt, answers, origin }) => {
+      if (answers.length === 0) return null;
+      const near = texts.add([prompt, ...answers].join("\n"));
+      if (near === null) kept.push(describeOrigin(origin));
+      return near === null ? null : `${near.similarity.toFixed(2)} of ${kept[near.of]}`;
+    });
+  },
+};
+
+const splitLeak: FilterKind = {
+  code: "prompt_in_both_splits",
+  words: "a prompt that is also in `eval_data`",
+  options: none,
+  take: (rows, { heldOut }) => {
+    if (heldOut === null)
+      throw new DataError(
+        "filter prompt_in_both_splits: expected eval_data, got none. Name the held-out rows.",
+      );
+    return takenBy(rows, ({ prompt, answers }) => (answers.length > 0 && heldOut.has(prompt) ? "" : null));
+  },
+};
+
+const promptColumns = [
+  "prompt",
+  "question",
+  "instruction",
+  "problem",
+  "goal",
+  "input",
+  "turns",
+  "text",
+  "query",
+];
+
+const inBenchmark: FilterKind = {
+  code: "in_benchmark",
+  words:
+    "a prompt that shares a run of `words` (13) words with a prompt of the benchmark `files`, or holds a shorter one whole",
+  options: z.strictObject({
+    files: z.array(z.string()).min(1),
+    words: z.int().min(5).default(13),
+  }),
+  take: async (rows, _, { files, words }) => {
+    const runs = new WordRuns(Number(words));
+    for (const path of files as string[]) {
+      for await (const row of readRows({ path }))
+        for (const text of textsIn(row.value, describeOrigin(row.origin))) runs.add(text);
+    }
+    return takenBy(rows, ({ prompt }) => runs.sharedBy(prompt));
+  },
+};
+
+function textsIn(value: Readonly<Record<string, unknown>>, where: string): string[] {
+  const name = promptColumns.find((column) => column in value);
+  const found = name === undefined ? [] : stringsIn(value[name]);
+  if (found.length > 0) return found;
+  throw new DataError(
+    `${where}: expected a benchmark's row with one of the columns ${promptColumns.join(", ")}, got ${Object.keys(value).join(", ")}.`,
+  );
+}
+
+function stringsIn(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  if (Array.isArray(value)) return value.flatMap(stringsIn);
+  if (typeof value !== "object" || value === null) return [];
+  return "content" in value ? stringsIn(value.content) : [];
+}
+
+const lengthGap: FilterKind = {
+  code: "length_gap",
+  words: "one answer more than `ratio` (4) times as long as the other, and `characters` (200) longer",
+  options: z.strictObject({
+    ratio: z.number().min(1).default(4),
+    characters: z.int().min(0).default(200),
+  }),
+  take: (rows, _, { ratio, characters }) =>
+    takenBy(rows, ({ answers: [chosen, rejected] }) => {
+      if (chosen === undefined || rejected === undefined) return null;
+      const [short, long] = [chosen.length, rejected.length].toSorted((a, b) => a - b);
+      if (short === undefined || long === undefined) return null;
+      const isFar = long > Number(ratio) * short && long - short > Number(characters);
+      return isFar ? `${chosen.length} and ${rejected.length} characters` : null;
+    }),
+};
+
+const cutOff: FilterKind = {
+  code: "cut_off",
+  words: "an answer that stops in the middle of a sentence or of a block of code, as at a limit of tokens",
+  options: none,
+  take: (rows) =>
+    takenBy(rows, ({ answers }) => {
+      const at = answers.findIndex(stopsShort);
+      return at < 0 ? null : `the ${at === 0 ? "chosen" : "rejected"} answer`;
+    }),
+};
+
+/** Shorter answers ("yes", "42") need no full stop. */
+const leastSentence = 8;
+
+function stopsShort(answer: string): boolean {
+  const text = answer.trimEnd();
+  if (text.split("```").length % 2 === 0) return true;
+  if (text.split(/\s+/).length < leastSentence) return false;
+  return /[\p{L}\p{N},;:(–-]$/u.test(text) && !/\n\s*([-*|]|\d+[.)]).*$/.test(text);
+}
+
+const scored = { scores: z.string(), least: z.number().optional(), most: z.number().optional() };
+
+const margin: FilterKind = {
+  code: "margin",
+  words:
+    "log-probability of the chosen answer less that of the rejected one below `least` or above `most`, by the file `scores` of `preftune score`",
+  options: z.strictObject(scored),
+  take: (rows, _, options) =>
+    byScores(rows, options, (score) => difference(score["logps/chosen"], score["logps/rejected"])),
+};
+
+const surprise: FilterKind = {
+  code: "surprise",
+  words:
+    "mean nats per token of the chosen answer below `least` or above `most`, by the file `scores` of `preftune score`",
+  options: z.strictObject(scored),
+  take: (rows, _, options) =>
+    byScores(rows, options, (score) => {
+      const [sum, tokens] = [numberOf(score["logps/chosen"]), numberOf(score["num_tokens/chosen"])];
+      return sum === null || tokens === null || Number(tokens) === 0 ? null : -Number(sum) / Number(tokens);
+    }),
+};
+
+function difference(one: unknown, other: unknown): number | null {
+  const [a, b] = [numberOf(one), numberOf(other)];
+  return a === null || b === null ? null : Number(a) - Number(b);
+}
+
+async function byScores(
+  rows: readonly CleanRow[],
+  { scores, least, most }: Record<string, unknown>,
+  readValue: (score: Readonly<Record<string, unknown>>) => number | null,
+): Promise<Taken> {
+  if (least === undefined && most === undefined)
+    throw new DataError("filters margin and surprise: expected least or most, got neither.");
+  const values = new Map<string, number>();
+  for await (const { value } of readRows({ path: String(scores) })) {
+    const found = readValue(value);
+    if (found !== null) values.set(`${String(value["file"])}:${String(value["line"])}`, found);
+  }
+  return takenBy(rows, ({ origin, answers }) => {
+    if (answers.length === 0) return null;
+    const value = values.get(describeOrigin(origin));
+    if (value === undefined) {
+      throw new DataError(
+        `${describeOrigin(origin)}: expected its score in ${String(scores)}, there is none. Score the same files: preftune score.`,
+      );
+    }
+    const isOut =
+      value < Number(least ?? Number.NEGATIVE_INFINITY) || value > Number(most ?? Number.POSITIVE_INFINITY);
+    return isOut ? value.toFixed(3) : null;
+  });
+}
+
+/** All filters, those of `data check` first. */
+export const filterKinds: readonly FilterKind[] = [
+  ...ofRows.map(ofRow),
+  ...[duplicateRow, nearDuplicate, splitLeak, inBenchmark, lengthGap, cutOff, margin, surprise],
+];
