@@ -19,6 +19,19 @@ export interface DatasetSpec {
   name: string | null;
 }
 
+/** A source as the data layer names it: a path, or `hub:owner/name/folder:split`. */
+export function sourcePath({ path, name: folder, split }: DatasetSpec): string {
+  // a folder inside a data set can only mean one on the hub, which then needs saying
+  const isHub = folder !== null && !path.startsWith("hub:");
+  const parts = [
+    isHub ? "hub:" : "",
+    path,
+    folder === null ? "" : `/${folder}`,
+    split === null ? "" : `:${split}`,
+  ];
+  return parts.join("");
+}
+
 const name = z.string().min(1);
 
 /** Preftune's column names to the file's. */

@@ -1,38 +1,114 @@
 /** The list of runs, and what a run's page shows. */
+
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { PreftuneError } from "../base/errors.ts";
+import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
-import { runPaths } from "../runs/run-directory.ts";
+import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { placeText } from "./event-stream.ts";
+import { PageError } from "./page-error.ts";
+import { pairOf, rowAt } from "./pair-text.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
 import { chartGroups } from "./run-charts.ts";
-import { wireCurves } from "./wire.ts";
+import { pairCourse, runSections, shownEvaluation } from "./run-sections.ts";
+import type { RunStore } from "./run-store.ts";
+import { wireCsv, wireCurves } from "./wire.ts";
 
 /** The routes. */
 export function runRoutes({ runs }: DashboardContext): Route[] {
   const get = (path: string, answer: Route["answer"]): Route => ({
     ...{ method: "GET", path, roles: seesRuns, answer },
   });
+  const viewOf = (c: Ctx): RunView => opened(runs.dirOf(idOf(c)));
   return [
     get("/api/runs", async (c) => c.json({ runs: await runs.list() })),
     get("/api/metrics", (c) => c.json(metricTexts())),
     get("/api/runs/:run", (c) => c.json(runs.summary(idOf(c)))),
-    get("/api/runs/:run/curves", async (c) => {
-      const run = runs.live(idOf(c));
-      await run.refresh();
-      const { config } = readRunJson(runPaths(runs.dirOf(idOf(c))).runJson);
-      return c.json({
-        summary: runs.summary(idOf(c)),
-        place: placeText(run.place),
-        groups: chartGroups(config),
-        curves: wireCurves(run.rows),
-        events: run.events,
-      });
+    get("/api/runs/:run/curves", (c) => curves(c, runs)),
+    get("/api/runs/:run/metrics.csv", (c) => csv(c, runs)),
+    get("/api/runs/:run/sections", (c) => c.json(runSections(viewOf(c)))),
+    get("/api/runs/:run/evaluations/:step", (c) => {
+      const shown = shownEvaluation(viewOf(c), Number(c.req.param("step")));
+      if (shown === null) throw new PageError(404, "There is no evaluation at this step.");
+      return c.json(shown);
     }),
+    get("/api/runs/:run/pairs/:pair", (c) => pair(c, viewOf(c), runs)),
+    get("/api/runs/:run/config.yaml", (c) => config(c, runs)),
+    get("/api/runs/:run/report", (c) => report(c, runs)),
   ];
 }
 
 function idOf(c: Ctx): string {
   return c.req.param("run") ?? "";
+}
+
+/** A run whose files are damaged is reported to the page in the reader's own words. */
+function opened(dir: string): RunView {
+  try {
+    return openRun(dir);
+  } catch (error) {
+    if (error instanceof PreftuneError) throw new PageError(422, error.message);
+    throw error;
+  }
+}
+
+async function curves(c: Ctx, runs: RunStore): Promise<Response> {
+  const run = runs.live(idOf(c));
+  await run.refresh();
+  const { config } = readRunJson(runPaths(runs.dirOf(idOf(c))).runJson);
+  return c.json({
+    summary: runs.summary(idOf(c)),
+    place: placeText(run.place),
+    groups: chartGroups(config),
+    curves: wireCurves(run.rows),
+    events: run.events,
+  });
+}
+
+/** All rows with the metrics `?keys=a,b`, or with all. */
+async function csv(c: Ctx, runs: RunStore): Promise<Response> {
+  const run = runs.live(idOf(c));
+  await run.refresh();
+  const keys = (c.req.query("keys") ?? "").split(",").filter(Boolean);
+  const name = `${basename(runs.dirOf(idOf(c))).replace(/[^\w.-]/g, "_")}.csv`;
+  return c.body(wireCsv(run.rows, keys), 200, {
+    "Content-Type": "text/csv; charset=utf-8",
+    "Content-Disposition": `attachment; filename="${name}"`,
+  });
+}
+
+async function pair(c: Ctx, run: RunView, runs: RunStore): Promise<Response> {
+  const course = pairCourse(run.evaluations, c.req.param("pair") ?? "");
+  if (course === null) throw new PageError(404, "No evaluation of this run has this pair.");
+  const { place, steps } = course;
+  const shown = { place: basename(place), steps };
+  try {
+    const { row, spec } = await rowAt(place, run.config, runs.roots);
+    return c.json({ ...shown, text: pairOf(row, spec, run.config), problem: null });
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+    return c.json({ ...shown, text: null, problem: error.message });
+  }
+}
+
+function config(c: Ctx, runs: RunStore): Response {
+  const { configYaml } = runPaths(runs.dirOf(idOf(c)));
+  if (!existsSync(configYaml)) throw new PageError(404, "The run has no config.yaml.");
+  return c.body(readTextFile(configYaml), 200, { "Content-Type": "text/plain; charset=utf-8" });
+}
+
+/** The report as the run wrote it: a page with its own style, which may load and run nothing. */
+function report(c: Ctx, runs: RunStore): Response {
+  const { report: path } = runPaths(runs.dirOf(idOf(c)));
+  if (!existsSync(path))
+    throw new PageError(404, "The run has no report yet: preftune report RUN writes one.");
+  c.header(
+    "Content-Security-Policy",
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+  );
+  return c.body(readTextFile(path), 200, { "Content-Type": "text/html; charset=utf-8" });
 }
 
 /** Unit, meaning and good direction of every metric. */

@@ -85,3 +85,19 @@ function extremes(rows: readonly PlacedRow[], key: string, at: readonly number[]
   }
   return [...kept].sort((a, b) => a - b);
 }
+
+/** All rows as CSV: where they stand, and these metrics, or all. */
+export function wireCsv(rows: readonly PlacedRow[], keys: readonly string[]): string {
+  const known = new Set(rows.flatMap(({ row }) => Object.keys(row)));
+  known.delete("global_step");
+  known.delete("epoch");
+  const shown = keys.length === 0 ? [...known] : keys.filter((key) => known.has(key));
+  const lines = rows
+    .filter(({ row }) => shown.some((key) => key in row))
+    .map(({ row, epoch, tokens, seconds }) =>
+      [row.global_step, epoch, tokens, seconds, ...shown.map((key) => row[key] ?? "")].join(","),
+    );
+  // names are those of the metrics' table, but for reward functions, which a user names
+  const names = shown.map((key) => (/[",\n]/.test(key) ? `"${key.replaceAll('"', '""')}"` : key));
+  return `${["step", "epoch", "tokens", "seconds", ...names].join(",")}\n${lines.join("\n")}\n`;
+}

@@ -19,15 +19,19 @@ export function pairFigures(
 ): Html[] {
   const moved = evaluations.findLast(({ pair_changes: pairs }) => pairs.length > 0);
   const isStart = moved?.pair_changes.every(([chosen, rejected]) => chosen === 0 && rejected === 0) ?? true;
-  const knee = config.method.objective === "slime" ? -config.method.delta : null;
   return [
-    ...(moved === undefined || isStart ? [] : [quadrants(moved, shorten)]),
-    ...rejectedTokens(evaluations, knee),
+    ...(moved === undefined || isStart ? [] : [quadrantsHtml(moved, shorten)]),
+    ...rejectedTokens(evaluations, kneeOf(config)),
   ];
 }
 
+/** Where SLIME's stabiliser begins to hold rejected tokens back, nats; null for other objectives. */
+export function kneeOf({ method }: Pick<RunConfig, "method">): number | null {
+  return method.objective === "slime" ? -method.delta : null;
+}
+
 /** A point per pair: change of the chosen against change of the rejected answer. The axes reach as far as most pairs. */
-function quadrants(record: EvaluationRecord, shorten: ShortenPaths): Html {
+export function quadrantsHtml(record: EvaluationRecord, shorten: ShortenPaths): Html {
   const { global_step: step, pair_changes: pairs, pair_rows: places = [] } = record;
   const [x, y] = [axis(pairs, 0, [PLOT.left, PLOT.right]), axis(pairs, 1, [PLOT.bottom, PLOT.top])];
   const corners = cornersOf(pairs);
@@ -39,7 +43,7 @@ function quadrants(record: EvaluationRecord, shorten: ShortenPaths): Html {
     const place = row === undefined ? "" : `${shorten(row)}: `;
     const title = html`<title>${place}chosen ${signed(pair[0])}, rejected ${signed(pair[1])} nats/token</title>`;
     const style = isBeyond(pair) ? "point beyond" : "point";
-    return html`<circle class="${style}" cx="${x.at(pair[0])}" cy="${y.at(pair[1])}" r="3">${title}</circle>`;
+    return html`<circle class="${style}" data-pair="${i}" cx="${x.at(pair[0])}" cy="${y.at(pair[1])}" r="3">${title}</circle>`;
   });
   const columns = x.ticks.map(
     (tick) =>

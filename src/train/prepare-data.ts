@@ -2,7 +2,7 @@
 
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
-import type { DatasetSpec } from "../config/datasets.ts";
+import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import { defaultsOf } from "../config/keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { checkColumnMap } from "../data/columns.ts";
@@ -159,12 +159,8 @@ export function sourcesOf(specs: readonly DatasetSpec[], shared: RunConfig["colu
   const weighted = specs.some((spec) => spec.weight !== 1);
   return specs.map((spec) => {
     const columns = spec.columns ?? shared;
-    // a folder inside a data set can only mean one on the hub, which then needs saying
-    const isHub = spec.name !== null && !spec.path.startsWith("hub:");
-    const folder = spec.name === null ? "" : `/${spec.name}`;
-    const split = spec.split === null ? "" : `:${spec.split}`;
     return {
-      path: `${isHub ? "hub:" : ""}${spec.path}${folder}${split}`,
+      path: sourcePath(spec),
       ...(columns === null ? {} : { columns: checkColumnMap(columns) }),
       ...(weighted ? { weight: spec.weight } : {}),
     };

@@ -1,5 +1,5 @@
 /** Runs for the dashboard to show, and the dashboard as an application without a network. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
@@ -8,6 +8,7 @@ import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
 import { RunStore } from "../../src/dashboard/run-store.ts";
 import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
+import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
 import { createRun } from "../../src/runs/run-directory.ts";
 import { Callers } from "../../src/serve/callers.ts";
@@ -19,15 +20,40 @@ export const fewRows: readonly MetricRow[] = [
   { global_step: 10, epoch: 1, loss: Number.NaN, num_tokens: 200, step_time: 0.2 },
 ];
 
-/** Writes a run that stopped, below `root`. @returns its directory */
+/** A prompt and answers of script and markup. */
+export const hostile = {
+  prompt: [{ role: "user", content: '<img src="http://evil.example/p.png" onerror="alert(1)">' }],
+  chosen: [{ role: "assistant", content: "<script>alert(2)</script> good" }],
+  rejected: [{ role: "assistant", content: "![x](http://evil.example/x.png) \u202ebad" }],
+};
+
+/** The key of the row in the evaluations that {@link writeRun} writes. */
+export const hostileKey = "0123456789abcdef";
+
+/** Writes a run that stopped, below `root`, with two evaluations of one pair. @returns its directory */
 export function writeRun(root: string, name: string, rows: readonly MetricRow[] = fewRows): string {
   const dir = join(root, name);
-  const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", output_dir: dir };
+  const data = join(root, "eval.jsonl");
+  writeFileSync(data, `{"prompt":"a","chosen":"b","rejected":"c"}\n${JSON.stringify(hostile)}\n`);
+  const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", eval_data: data, output_dir: dir };
   const run = createRun(loadConfig({ values }));
   run.log("start", { step: 0, total_steps: 10, trainable: 1 });
   const metrics = new MetricsWriter(run.paths.metrics);
   for (const row of rows) metrics.write(row);
   metrics.close();
+  [0, 10].forEach((step) => {
+    appendEvaluation(run.paths.evaluations, {
+      ...{ global_step: step, rejected_logps: { width: 0.5, counts: [3, 1] } },
+      ...{
+        pair_changes: [[step / 100, -step / 10]],
+        pair_rows: [[`${data}:2`, hostileKey]],
+        pair_margins: [0.5],
+      },
+      samples: [
+        { prompt: hostile.prompt[0]?.content ?? "", answers: [{ text: `<b>${step}</b>`, ended: true }] },
+      ],
+    });
+  });
   run.log("stopped", { step: 10, exported: [] });
   run.release();
   return dir;

@@ -32,6 +32,9 @@ function metricTexts(): Readonly<Record<string, MetricText>> {
 }
 
 interface Props {
+  /** Of the run. */
+  id: string;
+  part: string;
   title: string;
   plans: readonly ChartPlan[];
   curves: Curves;
@@ -43,7 +46,15 @@ interface Props {
 }
 
 /** A section of charts; nothing where none has points. */
-export function ChartSection({ title, plans, curves, baseline, ...rest }: Props): JSX.Element | null {
+export function ChartSection({
+  id,
+  part,
+  title,
+  plans,
+  curves,
+  baseline,
+  ...rest
+}: Props): JSX.Element | null {
   const texts = metricTexts();
   const charts = plans.flatMap((plan) => {
     const lines = linesOf(plan, curves);
@@ -52,7 +63,7 @@ export function ChartSection({ title, plans, curves, baseline, ...rest }: Props)
   if (charts.length === 0) return null;
   return (
     <section>
-      <h2>{title}</h2>
+      <h2 id={part}>{title}</h2>
       <div class="charts live">
         {charts.map(({ plan, lines }) => {
           const unit = plan.unit ?? texts[plain(plan.lines[0]?.[0] ?? "")]?.unit ?? "";
@@ -68,6 +79,7 @@ export function ChartSection({ title, plans, curves, baseline, ...rest }: Props)
               marks={marks}
               note={plan.note}
               meaning={meaningOf(plan, texts)}
+              csv={`/api/runs/${id}/metrics.csv?keys=${encodeURIComponent(keysOf(plan).join())}`}
             />
           );
         })}
@@ -93,6 +105,11 @@ function linesOf(plan: ChartPlan, curves: Curves): Line[] {
       ];
     }),
   );
+}
+
+/** The metrics of a chart, of training and of held-out rows. */
+function keysOf({ lines }: ChartPlan): string[] {
+  return lines.flatMap(([key]) => [key, `eval_${key}`]);
 }
 
 function meaningOf(plan: ChartPlan, texts: Readonly<Record<string, MetricText>>): JSX.Element | null {

@@ -39,7 +39,7 @@ export interface ChartProps {
 const height = 200;
 
 /** The part of x that is shown by all charts; null: all of it. */
-const zoom = signal<{ min: number; max: number } | null>(null);
+export const zoom = signal<{ min: number; max: number } | null>(null);
 
 /** A chart as a figure. */
 export function CurveChart(props: ChartProps): JSX.Element {

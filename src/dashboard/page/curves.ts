@@ -60,6 +60,17 @@ export function pointsOver(curve: Curve, { over, epochRows }: Drawing): { x: num
   return { x, y: curve.value };
 }
 
+/** What curves reach over together; 0 to 1 where there are none. */
+export function extentOf(curves: Curves, drawing: Drawing): { min: number; max: number } {
+  let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const curve of curves.values()) {
+    const { x } = pointsOver(curve, drawing);
+    min = Math.min(min, x[0] ?? min);
+    max = Math.max(max, x.at(-1) ?? max);
+  }
+  return min < max ? { min, max } : { min: 0, max: 1 };
+}
+
 /**
  * A running mean with weights that fall off exponentially, corrected for its beginning; values that are not finite are passed over.
  *

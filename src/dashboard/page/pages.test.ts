@@ -7,7 +7,7 @@ import { test } from "node:test";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
-import { writeRun } from "../../../test/support/dashboards.ts";
+import { hostileKey, writeRun } from "../../../test/support/dashboards.ts";
 import { startDashboard } from "../dashboard.ts";
 import { idOf } from "../run-store.ts";
 
@@ -46,10 +46,11 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     const complaints = complaintsOf(page);
     const link = dashboard.link();
     await page.goto(link);
-    for (const [place, wanted] of [
+    const screens = [
       ["#/runs", "a"],
-      [`#/runs/${id}`, "Outcome"],
-    ] as const) {
+      [`#/runs/${id}?pair=${hostileKey}`, "<script>alert(2)</script> good"],
+    ] as const;
+    for (const [place, wanted] of screens) {
       for (const { name, width, colorScheme } of looks) {
         await page.setViewportSize({ width, height: 800 });
         await page.emulateMedia({ colorScheme });

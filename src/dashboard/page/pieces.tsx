@@ -1,6 +1,8 @@
 /** Small parts that several screens have. */
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
+import { get } from "./api.ts";
 
 /** Something that went wrong, in words. */
 export function Problem({ text }: { text: string }): JSX.Element {
@@ -18,4 +20,36 @@ export function StateTag({ run }: { run: Summary }): JSX.Element {
       {run.stateText}
     </span>
   );
+}
+
+/** HTML that the server made with the report's functions: what comes from a run is escaped in it. */
+export function ServerHtml({ html, class: name }: { html: string; class?: string }): JSX.Element | null {
+  if (html === "") return null;
+  // see above; the page's policy lets nothing in it run or load
+  return <div {...(name === undefined ? {} : { class: name })} dangerouslySetInnerHTML={{ __html: html }} />;
+}
+
+/** What a route answers: asked again when the path or `version` is another; null until then, and what went wrong. */
+export function useAnswer<T>(path: string | null, version: number = 0): { value: T | null; problem: string } {
+  const [answer, setAnswer] = useState<{ value: T | null; problem: string }>({ value: null, problem: "" });
+  // a version that is another says that there is something new behind the same path
+  useEffect(() => {
+    if (path === null) return;
+    let isWanted = true;
+    get<T>(path)
+      .then((value) => isWanted && setAnswer({ value, problem: "" }))
+      .catch((error: Error) => isWanted && setAnswer((before) => ({ ...before, problem: error.message })));
+    return () => {
+      isWanted = false;
+    };
+  }, [path, version]);
+  return answer;
+}
+
+/** Bytes in few characters. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1024 ** unit;
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit] ?? ""}`;
 }

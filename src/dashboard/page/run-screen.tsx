@@ -1,15 +1,22 @@
-/** One run, live. */
+/** One run, live: the outcome first, then pairs and answers, training, machine, and what it is made of. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunEvent } from "../../runs/run-directory.ts";
 import type { ChartGroup } from "../run-charts.ts";
+import type { RunSections } from "../run-sections.ts";
 import type { Summary } from "../run-summary.ts";
 import type { WireCurve } from "../wire.ts";
 import { get } from "./api.ts";
+import { ChartOptions, drawingOf } from "./chart-options.tsx";
 import { ChartSection } from "./chart-section.tsx";
-import { addRows, type Curves, curvesOf, type Drawing } from "./curves.ts";
+import { addRows, type Curves, curvesOf, extentOf } from "./curves.ts";
+import { EvaluationSections } from "./evaluation-section.tsx";
+import { ConfigSection, EventSection, FileSection } from "./facts-sections.tsx";
+import { useKeys } from "./keys.ts";
 import { useStream } from "./live.ts";
-import { Problem, StateTag } from "./pieces.tsx";
+import { Problem, ServerHtml, StateTag, useAnswer } from "./pieces.tsx";
+import { place } from "./place.ts";
+import { percentText, signedText } from "./texts.ts";
 
 /** What the server sends of a run when it is opened. */
 interface Opened {
@@ -20,34 +27,32 @@ interface Opened {
   events: RunEvent[];
 }
 
-interface Shown {
-  summary: Summary;
-  place: string;
-  groups: readonly ChartGroup[];
+type Shown = Omit<Opened, "curves">;
+
+/** A run that is kept up to date. */
+interface LiveRun {
+  run: Shown | null;
   curves: Curves;
-  events: readonly RunEvent[];
+  /** Raised when the curves have new points. */
+  version: number;
+  /** Raised when something else of the run is new. */
+  sections: number;
+  problem: string;
 }
 
-const titles: Readonly<Record<ChartGroup["part"], string>> = {
-  outcome: "Outcome",
-  answers: "Answers",
-  training: "Training",
-  machine: "Machine",
-  other: "More metrics",
-};
-
-/** The run's screen. */
-export function RunScreen({ id }: { id: string }): JSX.Element {
+function useRun(id: string): LiveRun {
   const [run, setRun] = useState<Shown | null>(null);
   const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
+  const [sections, setSections] = useState(0);
   const curves = useRef<Curves>(new Map());
   const load = (): void => {
     get<Opened>(`/api/runs/${id}/curves`)
       .then(({ curves: sent, ...rest }) => {
         curves.current = curvesOf(sent);
-        setRun({ ...rest, curves: curves.current });
+        setRun(rest);
         setVersion((n) => n + 1);
+        setSections((n) => n + 1);
       })
       .catch((error: Error) => setProblem(error.message));
   };
@@ -59,34 +64,101 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       setVersion((n) => n + 1);
     },
     summary: ({ summary }) => setRun((before) => before && { ...before, summary }),
-    events: ({ events }) =>
-      setRun((before) => before && { ...before, events: [...before.events, ...events] }),
+    events: ({ events }) => {
+      setRun((before) => before && { ...before, events: [...before.events, ...events] });
+      setSections((n) => n + 1);
+    },
+    evaluations: () => setSections((n) => n + 1),
     restart: load,
   });
+  return { run, curves: curves.current, version, sections, problem };
+}
+
+/** The run's screen. */
+export function RunScreen({ id }: { id: string }): JSX.Element {
+  const { run, curves, version, sections, problem } = useRun(id);
+  const parts = useAnswer<RunSections>(run === null ? null : `/api/runs/${id}/sections`, sections);
   if (problem !== "") return <Problem text={problem} />;
   if (run === null) return <p aria-busy="true">Reading the run …</p>;
-  const drawing: Drawing = { over: "step", epochRows: null, smoothing: 0 };
+  const { isLog, ...drawing } = drawingOf(parts.value?.epochRows ?? null);
+  const { query } = place.value;
+  const charts = (part: ChartGroup["part"], title: string): JSX.Element[] =>
+    run.groups
+      .filter((group) => group.part === part)
+      .map(({ plans }) => (
+        <ChartSection
+          key={part}
+          {...{ id, title, plans, curves, drawing, isLog, version, part }}
+          baseline={run.summary.baseline}
+        />
+      ));
   return (
     <>
       <RunTop summary={run.summary} />
-      {run.groups.map(({ part, plans }) => (
-        <ChartSection
-          key={part}
-          title={titles[part]}
-          plans={plans}
-          curves={curves.current}
-          drawing={drawing}
-          isLog={false}
-          version={version}
-          baseline={run.summary.baseline}
-        />
-      ))}
+      {parts.problem !== "" && <Problem text={parts.problem} />}
+      <ServerHtml html={parts.value?.findings ?? ""} />
+      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves, drawing)} />
+      {curves.size === 0 && (
+        <p class="empty">There are no figures yet: the first come after logging_steps steps.</p>
+      )}
+      {charts("outcome", "Outcome")}
+      <EvaluationSections
+        run={id}
+        steps={parts.value?.steps ?? []}
+        asked={query.has("at") ? Number(query.get("at")) : null}
+        pair={query.get("pair")}
+      />
+      {charts("answers", "Health of the answers")}
+      <ServerHtml html={parts.value?.rollouts ?? ""} />
+      {charts("training", "Training")}
+      {charts("machine", "Machine")}
+      <EventSection events={run.events} />
+      {parts.value !== null && <Facts id={id} parts={parts.value} />}
+      <details>
+        <summary>More metrics</summary>
+        {charts("other", "More metrics")}
+      </details>
     </>
   );
 }
 
+function Facts({ id, parts }: { id: string; parts: RunSections }): JSX.Element {
+  const { dataCheck, exported, fingerprints, config, files } = parts;
+  return (
+    <>
+      <ServerHtml html={exported} />
+      <ServerHtml html={dataCheck} />
+      <ConfigSection run={id} rows={config} />
+      <FileSection run={id} files={files} />
+      {fingerprints !== "" && (
+        <details>
+          <summary>What it was computed from</summary>
+          <ServerHtml html={fingerprints} />
+        </details>
+      )}
+    </>
+  );
+}
+
+/** Parts of the screen, and the keys that lead there. */
+const jumps = [
+  ["o", "outcome", "Outcome"],
+  ["p", "pairs", "Pairs"],
+  ["a", "answers", "Answers"],
+  ["t", "training", "Training"],
+  ["e", "events", "Events"],
+  ["c", "configuration", "Configuration"],
+] as const;
+
 function RunTop({ summary }: { summary: Summary }): JSX.Element {
   const { name, objective, model, step, totalSteps, message } = summary;
+  useKeys(
+    jumps.map(([key, id, what]) => ({
+      ...{ key, what },
+      run: () => document.getElementById(id)?.scrollIntoView(),
+    })),
+    [],
+  );
   return (
     <>
       <h1>{name}</h1>
@@ -94,7 +166,34 @@ function RunTop({ summary }: { summary: Summary }): JSX.Element {
         <StateTag run={summary} /> at step {step}
         {totalSteps === null ? "" : ` of ${totalSteps}`}: {objective}, {model}.
       </p>
+      {totalSteps !== null && summary.state === "running" && (
+        <progress max={totalSteps} value={step} aria-label="Steps that are done" />
+      )}
       {message !== "" && <Problem text={message} />}
+      <Tiles summary={summary} />
     </>
+  );
+}
+
+function Tiles({ summary }: { summary: Summary }): JSX.Element | null {
+  const { chosen, rejected, accuracy, baseline } = summary;
+  if (chosen === null && accuracy === null) return null;
+  const margin = chosen === null || rejected === null ? null : chosen - rejected;
+  const alone = baseline === null ? "" : `; length alone ${percentText(baseline)}`;
+  const tiles = [
+    [signedText(chosen), "chosen since the start, nats/token"],
+    [signedText(rejected), "rejected since the start, nats/token"],
+    [signedText(margin), "margin since the start, nats/token"],
+    [percentText(accuracy), `held-out accuracy${alone}`],
+  ] as const;
+  return (
+    <div class="tiles">
+      {tiles.map(([value, caption]) => (
+        <div key={caption} class="tile">
+          <b>{value}</b>
+          <span>{caption}</span>
+        </div>
+      ))}
+    </div>
   );
 }

@@ -1,0 +1,125 @@
+/** One pair: its text, and how likely its answers became. The text is anybody's, and stands as it is. */
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { PairText, Turn } from "../pair-text.ts";
+import type { PairCourse } from "../run-sections.ts";
+import { useKeys } from "./keys.ts";
+import { Problem, useAnswer } from "./pieces.tsx";
+import { setQuery } from "./place.ts";
+import { signedText } from "./texts.ts";
+
+interface Answer extends PairCourse {
+  text: PairText | null;
+  problem: string | null;
+}
+
+/** The pair. */
+export function PairView({
+  run,
+  pair,
+  step,
+}: {
+  run: string;
+  pair: string;
+  step: number;
+}): JSX.Element | null {
+  const { value, problem } = useAnswer<Answer>(`/api/runs/${run}/pairs/${pair}`);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useKeys([{ key: "Escape", what: "Close the pair", run: close }], []);
+  useEffect(() => heading.current?.focus(), [value === null]);
+  if (problem !== "") return <Problem text={problem} />;
+  if (value === null) return <p aria-busy="true">Looking for the row …</p>;
+  const { place, steps, text, problem: missing } = value;
+  return (
+    <article class="pair" aria-label={`Pair ${place}`}>
+      <p class="bar">
+        <h3 ref={heading} tabIndex={-1}>
+          {place}
+        </h3>
+        <button type="button" onClick={close}>
+          Close <kbd>Esc</kbd>
+        </button>
+      </p>
+      {missing !== null && <Problem text={missing} />}
+      {text !== null && <Texts text={text} />}
+      <Course steps={steps} step={step} />
+    </article>
+  );
+}
+
+function close(): void {
+  setQuery({ pair: "" });
+}
+
+function Texts({ text }: { text: PairText }): JSX.Element {
+  return (
+    <>
+      <h4>Prompt</h4>
+      <Turns turns={text.prompt} />
+      <div class="sides">
+        <div>
+          <h4>Chosen</h4>
+          <Turns turns={text.chosen} />
+        </div>
+        <div>
+          <h4>Rejected</h4>
+          <Turns turns={text.rejected} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Turns({ turns }: { turns: readonly Turn[] }): JSX.Element {
+  return (
+    <>
+      {turns.map(({ role, text }, i) => (
+        // turns have no identity but their place
+        <div key={i} class="turn">
+          {turns.length > 1 && <span class="tag">{role}</span>}
+          <Text>{text === "" ? <span class="tag">empty</span> : text}</Text>
+        </div>
+      ))}
+    </>
+  );
+}
+
+function Text({ children }: { children: ComponentChildren }): JSX.Element {
+  return <div class="answer">{children}</div>;
+}
+
+function Course({ steps, step }: { steps: PairCourse["steps"]; step: number }): JSX.Element {
+  return (
+    <details>
+      <summary>Its log-probabilities over the evaluations, nats per token</summary>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Step</th>
+              <th scope="col" class="number">
+                Chosen since the start
+              </th>
+              <th scope="col" class="number">
+                Rejected since the start
+              </th>
+              <th scope="col" class="number">
+                Chosen − rejected
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {steps.map(({ step: at, chosen, rejected, margin }) => (
+              <tr key={at} class={at === step ? "at" : ""}>
+                <th scope="row">{at}</th>
+                <td class="number">{signedText(chosen)}</td>
+                <td class="number">{signedText(rejected)}</td>
+                <td class="number">{signedText(margin)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}

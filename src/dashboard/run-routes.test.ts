@@ -1,0 +1,110 @@
+/** What the page of a run is sent: complete, escaped, without paths of this machine. */
+import assert from "node:assert/strict";
+import { realpathSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import {
+  type DashboardApp,
+  hostile,
+  hostileKey,
+  withDashboardApp,
+  writeRun,
+} from "../../test/support/dashboards.ts";
+import type { RunSections, ShownEvaluation } from "./run-sections.ts";
+import { idOf } from "./run-store.ts";
+
+/** A dashboard with one run; `get` asks for a part of it. */
+async function withRun(
+  body: (parts: {
+    app: DashboardApp;
+    dir: string;
+    get: (path: string) => Promise<Response>;
+  }) => Promise<void>,
+): Promise<void> {
+  await withDashboardApp(async (app) => {
+    const dir = writeRun(app.root, "a");
+    const id = idOf(realpathSync(dir));
+    await body({ app, dir, get: (path) => app.ask(`/api/runs/${id}${path}`, { as: "viewer" }) });
+  });
+}
+
+test("sections: findings, configuration with its sources, files; all escaped, no path of this machine", async () => {
+  await withRun(async ({ app, get }) => {
+    const text = await (await get("/sections")).text();
+    const parts = JSON.parse(text) as RunSections;
+    assert.match(parts.findings, /The run was stopped at step 10/);
+    assert.match(parts.findings, /1 row of metrics holds NaN/);
+    assert.deepEqual(parts.steps, [0, 10]);
+    assert.deepEqual(
+      parts.config.find(([key]) => key === "objective"),
+      ["objective", "slime", "default"],
+    );
+    assert.ok(parts.files.some(({ name, bytes }) => name === "metrics.jsonl" && (bytes ?? 0) > 0));
+    assert.ok(!text.includes(app.root), "an absolute path");
+    assert.deepEqual(app.faults, []);
+  });
+});
+
+test("an evaluation beside the first: pictures and answers escaped, pairs with their rows", async () => {
+  await withRun(async ({ get }) => {
+    const shown = (await (await get("/evaluations/10")).json()) as ShownEvaluation;
+    assert.deepEqual(shown.pairs, [
+      { key: hostileKey, place: "eval.jsonl:2", chosen: 0.1, rejected: -1, margin: 0.5 },
+    ]);
+    assert.match(shown.quadrants, /<circle class="point" data-pair="0"/);
+    assert.match(shown.answers, /step 0[\s\S]*step 10/);
+    assert.ok(!/<img|<script|<b>/.test(shown.answers), shown.answers);
+    assert.equal((await get("/evaluations/7")).status, 404);
+    assert.equal((await get("/evaluations/x")).status, 404);
+  });
+});
+
+test("a pair is found again by its key, with its course; what is gone says so", async () => {
+  await withRun(async ({ app, get }) => {
+    const pair = (await (await get(`/pairs/${hostileKey}`)).json()) as Record<string, unknown>;
+    assert.deepEqual(pair, {
+      place: "eval.jsonl:2",
+      steps: [
+        { step: 0, chosen: 0, rejected: 0, margin: 0.5 },
+        { step: 10, chosen: 0.1, rejected: -1, margin: 0.5 },
+      ],
+      text: {
+        prompt: [{ role: "user", text: hostile.prompt[0]?.content }],
+        chosen: [{ role: "assistant", text: hostile.chosen[0]?.content }],
+        rejected: [{ role: "assistant", text: hostile.rejected[0]?.content }],
+      },
+      problem: null,
+    });
+    assert.equal((await get("/pairs/eval.jsonl:2")).status, 404);
+    rmSync(join(app.root, "eval.jsonl"));
+    const gone = (await (await get(`/pairs/${hostileKey}`)).json()) as { text: null; problem: string };
+    assert.equal(gone.text, null);
+    assert.match(gone.problem, /the row is not there any more/);
+    assert.deepEqual(app.faults, []);
+  });
+});
+
+test("numbers as CSV, the configuration as YAML, and a damaged run in the reader's words", async () => {
+  await withRun(async ({ app, dir, get }) => {
+    const csv = await get("/metrics.csv?keys=loss,none");
+    assert.equal(await csv.text(), "step,epoch,tokens,seconds,loss\n5,0.5,100,1,1.5\n10,1,200,2,NaN\n");
+    assert.match(csv.headers.get("content-disposition") ?? "", /attachment; filename="a.csv"/);
+    assert.match(await (await get("/config.yaml")).text(), /^objective: slime$/m);
+    assert.equal((await get("/report")).status, 404);
+    writeFileSync(join(dir, "report.html"), "<p>report</p>");
+    const report = await get("/report");
+    assert.match(
+      report.headers.get("content-security-policy") ?? "",
+      /^default-src 'none'; style-src 'unsafe-inline'; .*sandbox$/,
+    );
+    writeFileSync(join(dir, "run.json"), "{}");
+    const damaged = await get("/sections");
+    assert.equal(damaged.status, 422);
+    assert.match(((await damaged.json()) as { error: string }).error, /run\.json/);
+    const { runs } = (await (await app.ask("/api/runs", { as: "viewer" })).json()) as {
+      runs: { message: string }[];
+    };
+    assert.match(runs[0]?.message ?? "", /run\.json/);
+    assert.deepEqual(app.faults, []);
+  });
+});
