@@ -21,7 +21,9 @@ export const fewRows: readonly MetricRow[] = [
 ];
 
 /** A prompt and answers of script and markup. */
-export const hostile = {
+export const hostile: Readonly<
+  Record<"prompt" | "chosen" | "rejected", readonly { role: string; content: string }[]>
+> = {
   prompt: [{ role: "user", content: '<img src="http://evil.example/p.png" onerror="alert(1)">' }],
   chosen: [{ role: "assistant", content: "<script>alert(2)</script> good" }],
   rejected: [{ role: "assistant", content: "![x](http://evil.example/x.png) \u202ebad" }],
