@@ -6,6 +6,7 @@ import { labelsOf, methodNames, wordList } from "../methods/index.ts";
 import { PhaseProgress } from "../terminal/phases.ts";
 import { arenaHardCommand } from "./arena-hard-command.ts";
 import { addDashboardCommand } from "./dashboard-command.ts";
+import { addCompletionCommand } from "./completion-command.ts";
 import { addDataCommands } from "./data-command.ts";
 import { diversityCommand } from "./diversity-command.ts";
 import { addExportCommand } from "./export-command.ts";
@@ -59,6 +60,7 @@ export function program(): Command {
   addStudyCommand(preftune);
   addSweepCommand(preftune);
   addSchemaCommand(preftune);
+  addCompletionCommand(preftune);
   for (const command of [preftune, ...preftune.commands]) {
     command.exitOverride();
     for (const each of [command, ...command.commands]) refuseOtherNames(each);
