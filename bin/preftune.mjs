@@ -24,7 +24,10 @@ function program(folder, name) {
 function needsAddon(args) {
   const quiet = ["--help", "-h", "--version", "-V", "--print-config"];
   const [command = "help"] = args;
-  return !["help", "data", "plan", "schema", "completion", "init"].includes(command) && !args.some((arg) => quiet.includes(arg));
+  return (
+    !["help", "data", "plan", "schema", "completion", "init"].includes(command) &&
+    !args.some((arg) => quiet.includes(arg))
+  );
 }
 
 /** What can be said about a checkout that has neither packages nor Node 24: nothing is changed. @param {string} problem */

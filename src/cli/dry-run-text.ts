@@ -46,8 +46,11 @@ export async function showDryRun(
     else if (event.type === "plan") {
       planned = event.plan;
       show(formatPlan(event.plan));
-    } else show(stepText(event.step, planned));
-    if (event.type === "step") requireFinite(event.step);
+    } else if (event.type === "unplanned") show(`no plan     ${event.reason}`);
+    else {
+      show(stepText(event.step, planned));
+      requireFinite(event.step);
+    }
   }
 }
 

@@ -48,6 +48,8 @@ export interface DryStep extends Pick<StepResult, "loss" | "gradNorm" | "tokens"
 export type DryRunEvent =
   | { type: "preflight"; report: PreflightReport }
   | { type: "plan"; plan: Plan }
+  /** No plan can be made, as of a GPU without figures. */
+  | { type: "unplanned"; reason: string }
   | { type: "step"; step: DryStep };
 
 /**
@@ -78,8 +80,18 @@ export async function* dryRun(
   yield { type: "preflight", report: data.dataset.report };
   assertPreflight(data.dataset.report);
   refuseGivenSums(objective, data.dataset);
-  yield { type: "plan", plan: await plan(given) };
+  yield await planned(given, data);
   yield { type: "step", step: await oneStep(local, environment, data, { objective, onPhase }) };
+}
+
+/** The plan, or why there is none: the step needs none. */
+async function planned(given: RunConfig, data: PreparedData): Promise<DryRunEvent> {
+  try {
+    return { type: "plan", plan: await plan(given, { data }) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { type: "unplanned", reason: error.message };
+  }
 }
 
 async function oneStep(

@@ -3,6 +3,7 @@
 import fs, { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
@@ -13,7 +14,7 @@ import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan-input.ts";
-import { prepareData, taskOf } from "../train/prepare-data.ts";
+import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
 import { lengthsOf } from "./row-cost.ts";
 
@@ -40,22 +41,22 @@ const usualPair: PairLengths = { prompt: 174, chosen: 413, rejected: 413 };
 /**
  * The rows of a run.
  *
- * @param given - lengths, which win over the data; and the model's directory, whose tokenizer the data needs
+ * @param given - lengths, which win over the data; the model's directory, whose tokenizer the data needs; the rows, where they were read
  */
 export async function workloadOf(
   config: PlanConfig,
-  given: GivenLengths & { directory: string | null },
+  given: GivenLengths & KnownRows,
   onPhase: PhaseListener = () => {},
 ): Promise<Workload> {
   const { promptTokens, chosenTokens, rejectedTokens } = given;
   const isGiven = [promptTokens, chosenTokens, rejectedTokens].some((tokens) => tokens !== undefined);
-  const obstacle = isGiven ? "" : obstacleTo(config, given.directory);
-  const { train_data } = config;
-  if (!isGiven && obstacle === null && given.directory !== null && train_data !== null) {
-    const workload = await workloadOfData({ ...config, train_data }, given.directory, onPhase);
+  const obstacle = isGiven ? "" : obstacleTo(config, given);
+  if (obstacle === null) {
+    const rows = given.data ?? (await readRows(config, given.directory, onPhase));
+    const workload = workloadOfData(config, rows);
     return given.pairs === undefined ? workload : { ...workload, pairs: given.pairs };
   }
-  const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle ?? ""}`;
+  const source = isGiven ? "lengths as given" : `lengths assumed: ${obstacle}`;
   const usual = fitted(usualPair, config.max_length);
   const prompt = promptTokens ?? usual.prompt;
   if (isOnPolicy(config)) {
@@ -72,7 +73,8 @@ export async function workloadOf(
 }
 
 /** Why the data is not read, or null where it can be. */
-function obstacleTo({ train_data: specs }: PlanConfig, directory: string | null): string | null {
+function obstacleTo({ train_data: specs }: PlanConfig, { directory, data }: KnownRows): string | null {
+  if (data !== undefined) return null;
   if (directory === null) return "there is no tokenizer beside a config.json alone";
   if (!existsSync(join(directory, "tokenizer.json"))) return "the model's directory has no tokenizer.json";
   if (specs === null) return "no train_data is given";
@@ -114,16 +116,28 @@ function alike(
   return { source, isMeasured: false, pairs, mean, own: microBatch(ownSize), microBatch };
 }
 
-async function workloadOfData(
-  config: PlanConfig & Pick<RunConfig, "train_data">,
-  directory: string,
-  onPhase: PhaseListener,
-): Promise<Workload> {
+/** Rows that were read. */
+type Rows = Pick<PreparedData, "dataset">;
+
+/** The rows, where they have been read, and the model's directory, which has the tokenizer to read them with. */
+interface KnownRows {
+  directory: string | null;
+  data?: Rows | undefined;
+}
+
+function readRows(config: PlanConfig, directory: string | null, onPhase: PhaseListener): Promise<Rows> {
   const { over } = methodOf(config.method.objective);
-  const { dataset } = await prepareData(
-    { ...config, model_name_or_path: directory, eval_data: null, task: taskOf(over, isOnPolicy(config)) },
+  const task = taskOf(over, isOnPolicy(config));
+  const { train_data } = config;
+  if (directory === null || train_data === null)
+    throw new ConfigError("rows need a tokenizer and train_data");
+  return prepareData(
+    { ...config, train_data, model_name_or_path: directory, eval_data: null, task },
     onPhase,
   );
+}
+
+function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   const { examples, report } = dataset;
   if (isOnPolicy(config)) return workloadOfPrompts(config, examples);
   const lengths = examples.map(lengthsOf);

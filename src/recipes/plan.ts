@@ -15,6 +15,7 @@ import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/d
 import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 import { trainedPartsOf } from "./row-cost.ts";
@@ -39,6 +40,8 @@ export interface PlanOptions {
   utilisation?: number;
   /** Rows of an epoch and their lengths, in place of those of the run's data. */
   lengths?: GivenLengths;
+  /** The run's rows, where they have been read already. */
+  data?: Pick<PreparedData, "dataset">;
   onPhase?: PhaseListener;
 }
 
@@ -58,7 +61,11 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
   const hosts = hostsOf(options);
   const device = deviceOf(config, options, hosts[0] ?? 1);
   const dtype = dtypeOf(config, device);
-  const workload = await workloadOf(config, { directory, ...options.lengths }, options.onPhase);
+  const workload = await workloadOf(
+    config,
+    { directory, data: options.data, ...options.lengths },
+    options.onPhase,
+  );
   return planRun({
     modelName: options.modelConfig ?? config.model_name_or_path,
     model: heldModel(model, askedQuantisation(config)),

@@ -1,0 +1,147 @@
+/** `preftune init`: what it writes is a configuration that fits, and it asks only on a terminal. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
+import { ConfigError } from "../../src/base/errors.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { type FirstConfig, firstConfig } from "../../src/recipes/first-config.ts";
+import { endWithFile, preftune } from "../support/command.ts";
+import { runFixture } from "../support/runs.ts";
+import { requireShared, skipWithoutShared } from "../support/shared.ts";
+import { pairRows, writeRows } from "../support/tiny-model.ts";
+
+const fixture = runFixture({ rows: 60, held: 0 });
+after(() => fixture[Symbol.dispose]());
+const model = String(fixture.values["model_name_or_path"]);
+const data = String(fixture.values["train_data"]);
+
+test("given everything it asks nothing, and train takes what it wrote", async () => {
+  const file = fixture.path("run.yaml");
+  const output = fixture.path("out");
+  const given = ["--model", model, "--data", data, "--objective", "simpo", "--learning_rate", "3e-4"];
+  const made = await preftune("init", file, ...given, "--output_dir", output);
+  assert.equal(made.status, 0, made.stderr);
+  assert.match(made.stdout, /simpo, 5\d rows to train on, \d held out; planned memory/);
+  const text = readFileSync(file, "utf8");
+  assert.match(text, /^# yaml-language-server: \$schema=.*run\.schema\.json\n/);
+  const { config, warnings } = loadConfig({ file });
+  assert.deepEqual(warnings, []);
+  const { learning_rate, use_peft, plain_strings, output_dir } = config;
+  assert.deepEqual(
+    { learning_rate, use_peft, plain_strings, output_dir },
+    {
+      ...{ learning_rate: 3e-4, use_peft: true, plain_strings: "chat", output_dir: output },
+    },
+  );
+  const trained = await preftune(
+    "train",
+    file,
+    "--max_steps",
+    "1",
+    "--save_strategy",
+    "no",
+    "--eval_on_start",
+    "false",
+  );
+  assert.equal(trained.status, 0, trained.stderr);
+  assert.ok(existsSync(join(output, "adapter")));
+
+  const again = await preftune("init", file, ...given);
+  assert.equal(again.status, 2);
+  assert.match(again.stderr, /is there already/);
+  assert.equal(readFileSync(file, "utf8"), text);
+});
+
+test("without a terminal it names what is missing; faulty rows and wishes write no file", async () => {
+  const bare = await preftune("init", fixture.path("bare.yaml"));
+  assert.equal(bare.status, 2);
+  assert.match(bare.stderr, /expected --model NAME and --data PATH/);
+  const bad = writeRows(fixture.path("bad.jsonl"), [{ prompt: "a", chosen: "b", rejected: "b" }]);
+  const faulty = await preftune("init", fixture.path("faulty.yaml"), "--model", model, "--data", bad);
+  assert.equal(faulty.status, 4);
+  assert.match(faulty.stderr, /bad\.jsonl:1/);
+  const wishes = { model, data, objective: "slime" };
+  await assert.rejects(
+    firstConfig({ ...wishes, overrides: [["learning_rat", "1"]] }),
+    (error: unknown) => error instanceof ConfigError && /Did you mean "learning_rate"/.test(error.message),
+  );
+  await assert.rejects(firstConfig({ ...wishes, objective: "slim", overrides: [] }), /expected one of slime/);
+  for (const name of ["bare.yaml", "faulty.yaml"]) assert.ok(!existsSync(fixture.path(name)), name);
+});
+
+test("what is given stands: all weights, steps by tokens, held-out rows, no adapter's keys", async () => {
+  const held = writeRows(fixture.path("held.jsonl"), pairRows(70).slice(60));
+  const overrides: [string, string][] = [
+    ["use_peft", "false"],
+    ["tokens_per_step", "512"],
+    ["max_steps", "3"],
+    ["eval_data", held],
+  ];
+  const { config, yaml } = await firstConfig({ model, data, objective: "dpo", overrides });
+  const { use_peft, tokens_per_step, max_steps, eval_fraction, eval_strategy } = config;
+  assert.deepEqual(
+    [use_peft, tokens_per_step, max_steps, eval_fraction, eval_strategy],
+    [false, 512, 3, 0, "steps"],
+  );
+  assert.ok(!/lora|train_batch_size: 16/.test(yaml), yaml);
+});
+
+const shared = ["models", "SmolLM2-135M-Instruct-Q4_1"] as const;
+
+test("less memory: activations are computed again, micro-batches get smaller, then it is refused with what would help", {
+  skip: skipWithoutShared(...shared),
+}, async () => {
+  const rows = Array.from({ length: 12 }, (_, i) => ({
+    ...{
+      prompt: `Question ${i}: ${"why ".repeat(200)}`,
+      chosen: "because ".repeat(200),
+      rejected: "no ".repeat(100 + i),
+    },
+  }));
+  const wishes = {
+    ...{
+      model: requireShared(...shared),
+      data: writeRows(fixture.path("long.jsonl"), rows),
+      objective: "slime",
+    },
+    overrides: [
+      ["dtype", "float32"],
+      ["device", "cpu"],
+    ] as [string, string][],
+  };
+  const sizeOf = ({ config, plan }: FirstConfig) => {
+    assert.ok(plan.memory.fits && plan.memory.total <= plan.device.usableBytes);
+    assert.equal(config.train_batch_size, 16);
+    return [config.gradient_checkpointing, config.per_device_train_batch_size];
+  };
+  assert.deepEqual(sizeOf(await firstConfig({ ...wishes, memoryGiB: 16 })), [false, 8]);
+  const [isRecomputed, size] = sizeOf(await firstConfig({ ...wishes, memoryGiB: 1 }));
+  assert.ok(isRecomputed === true && Number(size) < 8, `${size}`);
+  await assert.rejects(firstConfig({ ...wishes, memoryGiB: 0.2 }), /What would change it:\n {2}.*MiB/);
+});
+
+test("on a terminal it asks for model, rows, objective and memory", {
+  skip: spawnSync("sh", ["-c", "command -v script"]).status === 0 ? false : "script is not installed",
+}, async () => {
+  const main = join(import.meta.dirname, "../../src/cli/main.ts");
+  const command = `${process.execPath} ${process.execArgv.join(" ")} --conditions=preftune-source ${main} init asked.yaml`;
+  const child = endWithFile(spawn("script", ["-qec", command, "/dev/null"], { cwd: fixture.dir }), false);
+  let seen = "";
+  const answers: [RegExp, string][] = [
+    [/Model[^\n]*: $/, model],
+    [/Rows to train on[^\n]*: $/, data],
+    [/Objective \([^\n]*\[slime\]: $/, "dpo"],
+    [/Memory[^\n]*\]: $/, ""],
+  ];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    seen += text;
+    const plain = stripVTControlCharacters(seen);
+    if (answers[0]?.[0].test(plain) === true) child.stdin.write(`${answers.shift()?.[1]}\r`);
+  });
+  await new Promise((resolve) => child.once("close", resolve));
+  assert.deepEqual(answers, [], seen);
+  assert.equal(loadConfig({ file: fixture.path("asked.yaml") }).config.method.objective, "dpo");
+});
