@@ -51,7 +51,7 @@ test("every row that docs/data.md shows is read as the form it is shown for", ()
     for (const line of rows.trim().split("\n")) {
       const row = normaliseRow(
         { origin: { file: "data.md", line: 1 }, value: JSON.parse(line) },
-        { task: task as Task },
+        { task: task as Task, rating_threshold: 3 },
       );
       assert.equal(formOf(row), form, line);
     }

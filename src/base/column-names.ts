@@ -26,6 +26,8 @@ export const columnNames = [
   "ref_chosen_logps",
   "ref_rejected_logps",
   "margin",
+  "label",
+  "rating",
   "tools",
   "chat_template_kwargs",
 ] as const;
@@ -35,11 +37,14 @@ export type ColumnName = (typeof columnNames)[number];
 
 /**
  * Names that published sets give the same columns: OpenOrca (`system_prompt`), Argilla and Axolotl's `chatml.argilla`
- * (`chosen_response`), OpenAI's preference fine-tuning (`preferred_output`), LLaMA-Factory and Axolotl (`conversation`).
+ * (`chosen_response`), OpenAI's preference fine-tuning (`preferred_output`), LLaMA-Factory and Axolotl (`conversation`), LLaMA-Factory
+ * (`kto_tag`), and Argilla a question called so (`label.responses`, `rating.responses`).
  */
 export const otherSpellings: Readonly<Partial<Record<ColumnName, readonly string[]>>> = {
   system: ["system_prompt"],
   chosen: ["chosen_response", "preferred_output"],
   rejected: ["rejected_response", "non_preferred_output"],
   conversations: ["conversation"],
+  label: ["kto_tag", "label.responses"],
+  rating: ["rating.responses"],
 };

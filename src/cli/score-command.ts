@@ -35,6 +35,8 @@ interface CliOptions extends MachineOptions, QuantiseOptions {
   maskToolOutput: boolean;
   columns?: string;
   plainStrings: "text" | "chat";
+  unpair?: true;
+  ratingThreshold?: string;
 }
 
 /** Adds the command to `preftune`. */
@@ -67,6 +69,8 @@ export function addScoreCommand(preftune: Command): void {
         .choices(["text", "chat"])
         .default("text"),
     )
+    .option("--unpair", "split pairs into two labelled answers, for an objective over these")
+    .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
   withQuantiseOptions(withMachineOptions(command)).action(run);
 }
@@ -96,6 +100,7 @@ async function runOn(
   const phases = new Phases();
   const isFirst = group === null || group.rank === 0;
   const objective = await objectiveNamed(cli);
+  refuseLabelOptions(cli, objective);
   const named = {
     ...environment,
     model: cli.model,
@@ -110,6 +115,8 @@ async function runOn(
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings,
+      unpair: cli.unpair ?? false,
+      rating_threshold: thresholdOf(cli),
     },
     onPhase: isFirst ? phases.listen : () => {},
   };
@@ -166,6 +173,24 @@ export function rewardText(figures: RewardAccuracy): string {
     `it is the longer one in ${percent(lengthAccuracy)} % (${range(lengthInterval)}); difference ${range(gainInterval)} points\n` +
     `where it is the longer one the reward is right in ${percent(accuracyOfLonger)} %, where it is the shorter one in ${percent(accuracyOfShorter)} %\n`
   );
+}
+
+/** @throws {ConfigError} for options of labelled answers without an objective over these */
+function refuseLabelOptions({ unpair, ratingThreshold }: CliOptions, objective: Objective | null): void {
+  if ((unpair === undefined && ratingThreshold === undefined) || objective?.over === "labelled") return;
+  const given = unpair === true ? "--unpair" : "--rating-threshold";
+  const names = wordList(
+    methodsWhere(({ over }) => over === "labelled"),
+    "or",
+  );
+  throw new ConfigError(
+    `${given} has no effect here: it is for rows of one labelled answer. Give --objective ${names}, or take it out.`,
+  );
+}
+
+/** The threshold, read and checked as a run's configuration has it. */
+function thresholdOf({ ratingThreshold }: CliOptions): RunConfig["rating_threshold"] {
+  return ratingThreshold === undefined ? null : readOption("rating_threshold", ratingThreshold);
 }
 
 /** The mapping, read and checked as a run's configuration has it. */

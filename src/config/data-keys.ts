@@ -83,4 +83,15 @@ export const DATA_KEYS = {
     doc: "sft: train on all assistant turns of a conversation, or on the last alone.",
     objectives: methodsWhere(({ over }) => over === "completions") as MethodName[],
   },
+  unpair: {
+    schema: { type: "boolean", default: false },
+    doc: "Split rows of pairs into two of one answer each, the chosen one labelled good, the rejected one bad.",
+    source: "preftune; TRL splits them unasked",
+    objectives: methodsWhere(({ over }) => over === "labelled") as MethodName[],
+  },
+  rating_threshold: {
+    schema: { type: ["number", "null"], default: null },
+    doc: "Rows with a rating and no label are good from this number on, and bad below; sft leaves the bad ones out. null: such rows are refused, or all learned by sft.",
+    objectives: methodsWhere(({ over }) => over === "labelled" || over === "completions") as MethodName[],
+  },
 } as const;

@@ -58,6 +58,7 @@ export function fillIn(accepted: Accepted): Filled {
   fillMethod(draft, accepted);
   fillOnPolicy(draft);
   fillAccumulation(draft);
+  fillOrder(draft);
   const keys = keysOf(draft.objective);
   for (const key of keys) {
     const field = fieldOf(key, draft.objective);
@@ -82,6 +83,12 @@ function fillOnPolicy(draft: Draft): void {
   if (!isOnPolicy({ reward_funcs, reward_model, judge })) return;
   draft.derive("lora_dropout", 0, "on-policy: completions are sampled without dropout");
   draft.derive("metric_for_best_model", "eval_reward", "on-policy: completions are evaluated by it");
+}
+
+/** The order of rows that estimates of single micro-batches are made in. */
+function fillOrder(draft: Draft): void {
+  if (draft.values.kl_over !== "micro_batch") return;
+  draft.derive("data_order", "given", "kl_over: micro_batch pairs by chunks of the rows as they are read");
 }
 
 /** Micro-batches of a step of given size, on one rank. */

@@ -3,8 +3,8 @@
  * from it, and a test compares it with real runs. Evaluation rows carry the keys with `eval_` in front, but for
  * `global_step` and `epoch`. TRL's names stand where TRL has the quantity.
  */
-import { type MethodName, methodNames, methodOf, methodsWhere, pairMethods } from "../methods/index.ts";
-import type { MethodMetric } from "../methods/method.ts";
+import { type MethodName, methodNames, methodOf, methodsWhere } from "../methods/index.ts";
+import type { MethodMetric, Over } from "../methods/method.ts";
 
 /** A metric. */
 export interface MetricInfo extends MethodMetric {
@@ -19,18 +19,15 @@ export interface MetricInfo extends MethodMetric {
 /** The keys that evaluation rows have without `eval_`. */
 export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
 
-const PAIRS: Pick<MetricInfo, "objectives" | "ofObjective"> = {
-  objectives: methodsWhere(({ over }) => over === "pairs"),
-  ofObjective: true,
-};
+const PAIRS: Pick<MetricInfo, "objectives" | "ofObjective"> = over("pairs");
+/** Of methods that tell good completions from bad ones. */
+const JUDGED: Pick<MetricInfo, "objectives" | "ofObjective"> = over("pairs", "labelled");
 /** Of methods over rows' own completions. */
-const ROWS: Pick<MetricInfo, "objectives" | "ofObjective"> = {
-  objectives: methodsWhere(({ over }) => over === "pairs" || over === "completions"),
-  ofObjective: true,
-};
+const ROWS: Pick<MetricInfo, "objectives" | "ofObjective"> = over("pairs", "labelled", "completions");
 /** Of methods whose model gives log-probs. */
 const LOGPS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over !== "scores") };
-const rewards: string = pairMethods.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
+const rewarded: MethodName[] = methodsWhere(({ reward }) => reward !== undefined).sort();
+const rewards: string = rewarded.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
 const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
 const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
 
@@ -221,9 +218,9 @@ export const METRICS: readonly MetricInfo[] = [
     TRAINING,
   ),
   metric("runtime", "s", "Time of the evaluation.", null, EVALUATION),
-  metric("rewards/chosen", "nats", `Mean reward of the chosen answers. ${rewards}`, "higher", PAIRS),
-  metric("rewards/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
-  metric("rewards/margins", "nats", "Mean of chosen reward − rejected reward.", "higher", PAIRS),
+  metric("rewards/chosen", "nats", `Mean reward of the chosen answers. ${rewards}`, "higher", JUDGED),
+  metric("rewards/rejected", "nats", "The same of the rejected answers.", null, JUDGED),
+  metric("rewards/margins", "nats", "Mean chosen reward − mean rejected reward.", "higher", JUDGED),
   metric(
     "rewards/accuracies",
     "share",
@@ -238,7 +235,7 @@ export const METRICS: readonly MetricInfo[] = [
     "higher",
     ROWS,
   ),
-  metric("logps/rejected", "nats", "The same of the rejected answers.", null, PAIRS),
+  metric("logps/rejected", "nats", "The same of the rejected answers.", null, JUDGED),
   metric(
     "logps/chosen_mean",
     "nats/token",
@@ -246,7 +243,7 @@ export const METRICS: readonly MetricInfo[] = [
     "higher",
     ROWS,
   ),
-  metric("logps/rejected_mean", "nats/token", "The same of the rejected answers.", null, PAIRS),
+  metric("logps/rejected_mean", "nats/token", "The same of the rejected answers.", null, JUDGED),
   metric(
     "logps/chosen_delta_init",
     "nats/token",
@@ -256,14 +253,14 @@ export const METRICS: readonly MetricInfo[] = [
   ),
   metric("logps/rejected_delta_init", "nats/token", "The same of the rejected answers.", null, {
     ...EVALUATION,
-    ...PAIRS,
+    ...JUDGED,
   }),
   metric(
     "logps/accuracies",
     "share",
     "Fraction of pairs whose chosen answer has the higher log-probability per token, a tie counted as half: the same for every objective, so runs can be compared by it. rewards/accuracies is of the objective's own reward.",
     "higher",
-    { ...EVALUATION, ...PAIRS },
+    { ...EVALUATION, ...JUDGED },
   ),
   metric(
     "displacement/frac_chosen_down",
@@ -277,14 +274,14 @@ export const METRICS: readonly MetricInfo[] = [
     "share",
     "Fraction of pairs of which both answers are less likely than in the first evaluation.",
     "lower",
-    { ...EVALUATION, ...PAIRS },
+    { ...EVALUATION, ...JUDGED },
   ),
   metric(
     "displacement/frac_both_up",
     "share",
     "Fraction of pairs of which both answers are more likely than in the first evaluation.",
     null,
-    { ...EVALUATION, ...PAIRS },
+    { ...EVALUATION, ...JUDGED },
   ),
   sampled(
     "self_bleu",
@@ -342,7 +339,7 @@ export const METRICS: readonly MetricInfo[] = [
   ),
   ...metricsOfMethods(),
   metric("lengths/chosen", "tokens", "Mean length of the chosen answers. sft: of the answers.", null, ROWS),
-  metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, PAIRS),
+  metric("lengths/rejected", "tokens", "Mean length of the rejected answers.", null, JUDGED),
   metric("data/frac_truncated", "share", "Fraction of training rows that were cut to max_length.", "lower", {
     ...TRAINING,
     onPolicy: false,
@@ -365,18 +362,23 @@ export function greaterIsBetter(key: string): boolean {
   return better === null ? !key.endsWith("loss") : better === "higher";
 }
 
-/** What the methods log themselves, by the alphabet; a metric that several have once. */
+/** What the methods log themselves, by the alphabet; a metric that several have once, and one of another meaning apart. */
 function metricsOfMethods(): MetricInfo[] {
   const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
   for (const name of [...methodNames].sort()) {
     for (const info of methodOf(name).metrics) {
-      const known = found.get(info.key);
+      const meaning = `${info.key}: ${info.definition}`;
+      const known = found.get(meaning);
       const ofObjective = info.key !== "reward";
-      if (known === undefined) found.set(info.key, { ...info, objectives: [name], ofObjective });
+      if (known === undefined) found.set(meaning, { ...info, objectives: [name], ofObjective });
       else known.objectives.push(name);
     }
   }
   return [...found.values()];
+}
+
+function over(...kinds: Over[]): Pick<MetricInfo, "objectives" | "ofObjective"> {
+  return { objectives: methodsWhere((method) => kinds.includes(method.over)), ofObjective: true };
 }
 
 /** A figure of the answers that the collapse watch samples. */

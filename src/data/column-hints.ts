@@ -89,7 +89,10 @@ const harmless: RegExp = /(^|_)(ids?|idx|index|len|length|tokens|score|scores|ra
 const labels: RegExp =
   /(^|_)(source|dataset|category|categories|language|lang|date|time|timestamp|created_at|url|link|type|kind|split|status|license|hash|version|author|annotator|topic|tags?)$/;
 
-const known: ReadonlySet<string> = new Set<string>([...columnNames, ...Object.values(otherSpellings).flat()]);
+const known: ReadonlySet<string> = new Set<string>(
+  // pairs and answers without labels come with ratings that nobody asked for
+  [...columnNames, ...Object.values(otherSpellings).flat()].filter((name) => !name.startsWith("rating")),
+);
 
 /** True when a row that does not use this column may have lost a part of itself. */
 export function promisesContent(column: string, value: unknown): boolean {

@@ -9,6 +9,7 @@ import { encodeRows, type RowProblem, type SourceEncoder } from "./encoder.ts";
 import { describeOrigin, type Example, type RawRow } from "./example.ts";
 import { FindingList } from "./findings.ts";
 import { fingerprintOf } from "./fingerprint.ts";
+import type { LabelWeights } from "./labels.ts";
 import { openSources, type ReadProgress, type WeightedSource } from "./mixing.ts";
 import {
   type LengthLimit,
@@ -23,6 +24,7 @@ import { messageKeys, rowNotes } from "./row-notes.ts";
 import { requireSize, sizeOf } from "./row-size.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
 import { splitByPrompt } from "./split.ts";
+import { goodFirst, unpaired } from "./unpair.ts";
 import { MarkedBadError } from "./unpaired.ts";
 
 /** What data to prepare, and how. */
@@ -49,6 +51,12 @@ export interface DatasetOptions {
   invalid_rows?: "error" | "drop";
   /** What prompts and answers of plain strings are; see `RowOptions.strings`. Null (default): text, with a warning. */
   plain_strings?: "text" | "chat" | null;
+  /** Whether pairs are split into two labelled rows; see `RowOptions.unpair`. Default false. */
+  unpair?: boolean;
+  /** See `RowOptions.rating_threshold`. */
+  rating_threshold?: number | null;
+  /** What good and bad answers count, to be compared with how many there are. Null (default): unknown. */
+  labelWeights?: LabelWeights | null;
   /** Whether the chat template reads a key of messages that preftune knows nothing of. Default: any. */
   readsMessageKey?: (key: string) => boolean;
   /** Training rows to read at most: the first ones, or a draw when sources have weights. */
@@ -93,6 +101,7 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     findings,
     counts,
     columns: columns.counts(),
+    labelWeights: options.labelWeights ?? null,
   });
   const fingerprint = fingerprintOf([...examples, ...(evalExamples ?? [])], {
     train: examples.length,
@@ -158,10 +167,13 @@ class Loader {
     const examples: Example[] = [];
     let batch: NormalRow[] = [];
     let characters = 0;
+    const take = (example: Example | null) => {
+      if (example !== null) examples.push(example);
+    };
     const flush = async (): Promise<void> => {
       for (const result of await encodeRows(batch, this.#options.encoder)) {
-        const example = "code" in result ? this.#reject(result) : this.#accept(result);
-        if (example !== null) examples.push(example);
+        if ("code" in result) this.#reject(result);
+        else for (const answer of this.#answersOf(result)) take(this.#accept(answer));
       }
       batch = [];
       characters = 0;
@@ -192,7 +204,16 @@ class Loader {
         `: ${[...passedOver].join(", ")}`,
       );
     }
-    return examples;
+    return this.#unpairs ? goodFirst(examples) : examples;
+  }
+
+  get #unpairs(): boolean {
+    return this.#options.task === "labelled" && this.#options.unpair === true;
+  }
+
+  /** The rows that an encoded row makes. */
+  #answersOf(example: Example): Example[] {
+    return this.#unpairs ? unpaired(example) : [example];
   }
 
   /** `evaluation`, less the rows whose prompt is trained on where faulty rows are to be dropped. */
@@ -206,10 +227,11 @@ class Loader {
   }
 
   #normalise(row: RawRow, source: WeightedSource): NormalRow | null {
-    const { task, plain_strings = null } = this.#options;
+    const { task, plain_strings = null, unpair = false, rating_threshold = null } = this.#options;
     try {
       requireSize(row);
-      const normal = normaliseRow(row, { strings: plain_strings ?? "text", ...source, task });
+      const how = { strings: plain_strings ?? "text", unpair, rating_threshold } as const;
+      const normal = normaliseRow(row, { ...how, ...source, task });
       this.#note(row, normal);
       return normal;
     } catch (error) {

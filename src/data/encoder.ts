@@ -50,6 +50,7 @@ function example(row: NormalRow, content: Pick<Example, "promptIds" | "completio
     ...content,
     ...(row.referenceLogps === null ? {} : { referenceLogps: row.referenceLogps }),
     ...(row.margin === undefined ? {} : { margin: row.margin }),
+    ...(row.label === undefined ? {} : { label: row.label }),
     ...(row.reward === undefined ? {} : { reward: row.reward }),
     ...(Object.keys(trace).length === 0 ? {} : { trace }),
   };

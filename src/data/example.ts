@@ -79,6 +79,8 @@ export interface Example {
   referenceLogps?: number[];
   /** By how much the chosen answer is better, where the row says it and a reward model is trained (`margin`). */
   margin?: number;
+  /** Whether the answer is a good one, where rows of one answer are read with their labels. */
+  label?: boolean;
   /** What rewards are given of the row, in an on-policy run. */
   reward?: RewardRow;
   trace?: Trace;

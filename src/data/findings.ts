@@ -57,6 +57,10 @@ export type SetFinding =
   | "message_key_unread"
   | "prompt_repeated"
   | "scores_contradict"
+  | "one_label"
+  | "one_label_held_out"
+  | "labels_unbalanced"
+  | "labels_contradict"
   | "plain_strings";
 
 const rowFaults: Readonly<Record<RowFault, Description>> = {
@@ -162,6 +166,23 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   scores_contradict: {
     message: "scores of the row's own that do not put the chosen answer above the rejected one",
     remedy: "Leave ties out, and check which answer is the chosen one.",
+  },
+  one_label: {
+    message: "training rows of one label alone",
+    remedy:
+      "Without both there is nothing to learn the difference from. Add rows of the other label; objective: sft learns from good answers alone.",
+  },
+  one_label_held_out: {
+    message: "held-out rows of one label alone",
+    remedy: "They show nothing of the other class. Give both, or hold out more rows.",
+  },
+  labels_unbalanced: {
+    message: "good and bad answers that do not count about alike",
+    remedy: "Set one of these weights, or leave it as it is where that is meant (docs/objectives.md).",
+  },
+  labels_contradict: {
+    message: "the same answer to the same prompt as an earlier row, with the other label",
+    remedy: "They pull against each other. Settle which label is right, and remove the other row.",
   },
   plain_strings: {
     message: "plain strings, to which the tokenizer's chat template was not applied",

@@ -9,9 +9,13 @@ import type { Example } from "./example.ts";
  */
 export function promptKeyOf(example: Example): string {
   if (example.trace?.promptKey !== undefined) return example.trace.promptKey;
-  if (example.promptIds.length <= 1) return rowKeyOf(example);
+  return example.promptIds.length <= 1 ? rowKeyOf(example) : tokensKeyOf(example.promptIds);
+}
+
+/** Identity of tokens. */
+export function tokensKeyOf(ids: readonly number[]): string {
   const hash = createHash("sha256");
-  addIds(hash, example.promptIds);
+  addIds(hash, ids);
   return hash.digest("hex");
 }
 
@@ -22,13 +26,14 @@ export function rowKeyOf(example: Example): string {
   return hash.digest("hex");
 }
 
-/** SHA-256 over the tokens, masks, reference log-probs and margins of `examples` in order, and over `options`. */
+/** SHA-256 over the tokens, masks, reference log-probs, margins and labels of `examples` in order, and over `options`. */
 export function fingerprintOf(examples: readonly Example[], options: unknown = null): string {
   const hash = createHash("sha256").update(JSON.stringify(options) ?? "");
   for (const example of examples) {
     addExample(hash, example);
     hash.update(JSON.stringify(example.referenceLogps ?? null));
     if (example.margin !== undefined) hash.update(`margin ${example.margin}`);
+    if (example.label !== undefined) hash.update(`label ${example.label}`);
     if (example.reward !== undefined) hash.update(JSON.stringify(example.reward));
   }
   return hash.digest("hex");

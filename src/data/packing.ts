@@ -4,8 +4,10 @@
  * A prompt is one segment and each answer another whose parent it is: a segment attends to itself causally and to its
  * parent in full, and its positions continue its parent's. So a prompt is computed once for all its answers.
  */
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { type Completion, describeOrigin, type Example } from "./example.ts";
+import { tokensKeyOf } from "./fingerprint.ts";
 
 /** A run of tokens [start, end) of the stream that attends to itself causally and to its parent in full. */
 export interface Segment {
@@ -67,6 +69,8 @@ export interface PackingOptions {
   scores?: boolean;
   /** True: the tokens of each prompt but its first are predicted too, once. Default false. */
   prompts?: boolean;
+  /** True: examples of one prompt share it, not only the answers of one example. Default false. */
+  joins?: boolean;
 }
 
 /** Input tokens that `example` takes up in a stream: the prompt, and each answer, without its last token unless answers are scored. */
@@ -84,20 +88,35 @@ export function packedTokens(example: Example, options: PackingOptions = {}): nu
  * @throws DataError when a prompt or an answer has no token, or a mask another length than its answer
  */
 export function packExamples(examples: readonly Example[], options: PackingOptions = {}): PackedBatch {
-  const { share_prompt = true, scores = false, prompts = false } = options;
+  const { share_prompt = true, scores = false, prompts = false, joins = false } = options;
   examples.forEach(checkExample);
-  const tokens = examples.reduce((sum, example) => sum + packedTokens(example, { share_prompt, scores }), 0);
+  const shared = share_prompt && joins ? firstOfPrompts(examples) : examples.map((_, index) => index);
+  const tokens = examples.reduce((sum, example, index) => {
+    const own = packedTokens(example, { share_prompt, scores });
+    return sum + own - (shared[index] === index ? 0 : example.promptIds.length);
+  }, 0);
   const responses = examples
     .flatMap((example) => example.completions)
     .reduce((sum, c) => sum + (scores ? 1 : countedTokens(c)), 0);
   const promptRows = prompts ? examples.reduce((sum, { promptIds }) => sum + promptIds.length - 1, 0) : 0;
   const stream = new Stream(tokens, responses + promptRows, scores);
   for (const [index, example] of examples.entries()) {
-    if (share_prompt) stream.addShared(example, index);
+    if (share_prompt) stream.addShared(example, index, at(shared, index));
     else stream.addSeparate(example, index);
   }
   if (prompts) stream.addPromptRows();
   return { ...stream.batch(), promptRows, examples };
+}
+
+/** Index of the first of `examples` with the same prompt, for each. */
+export function firstOfPrompts(examples: readonly Example[]): number[] {
+  const first = new Map<string, number>();
+  return examples.map(({ promptIds }, index) => {
+    const key = tokensKeyOf(promptIds);
+    const known = first.get(key) ?? index;
+    first.set(key, known);
+    return known;
+  });
 }
 
 /** A piece's tokens, before it has a place in the stream. */
@@ -114,8 +133,8 @@ class Stream {
   readonly #segments: Segment[] = [];
   readonly #pieces: StreamPiece[] = [];
   readonly #spans: ResponseSpan[] = [];
-  /** Where each example's prompt is, the first copy of it. */
-  readonly #prompts: { start: number; ids: readonly number[] }[] = [];
+  /** Where each example's prompt is, the first copy of it, and its segment. */
+  readonly #prompts: { start: number; ids: readonly number[]; segment: number }[] = [];
   readonly #scores: boolean;
   #tokens = 0;
   #responses = 0;
@@ -128,11 +147,15 @@ class Stream {
     this.#targets = new Int32Array(responses);
   }
 
-  addShared({ promptIds, completions }: Example, example: number): void {
-    const prompt = { ids: promptIds, example, completion: -1 };
-    this.#prompts.push({ start: this.#tokens, ids: promptIds });
-    const parent = this.#addSegment([prompt], 0, -1);
-    const promptEnd = this.#tokens;
+  /** @param first - the example, this one or one before it, that has brought the prompt */
+  addShared({ promptIds, completions }: Example, example: number, first: number): void {
+    if (first === example) {
+      const start = this.#tokens;
+      const segment = this.#addSegment([{ ids: promptIds, example, completion: -1 }], 0, -1);
+      this.#prompts.push({ start, ids: promptIds, segment });
+    } else this.#prompts.push(at(this.#prompts, first));
+    const { start, segment: parent } = at(this.#prompts, example);
+    const promptEnd = start + promptIds.length;
     for (const [completion, { ids, mask }] of completions.entries()) {
       const start = this.#tokens;
       // A single token has no inputs: an empty segment would be work for nothing.
@@ -144,7 +167,7 @@ class Stream {
 
   addSeparate({ promptIds, completions }: Example, example: number): void {
     for (const [completion, { ids, mask }] of completions.entries()) {
-      if (completion === 0) this.#prompts.push({ start: this.#tokens, ids: promptIds });
+      if (completion === 0) this.#prompts.push({ start: this.#tokens, ids: promptIds, segment: -1 });
       const first = this.#tokens + promptIds.length - 1;
       const prompt = { ids: promptIds, example, completion: -1 };
       this.#addSegment([prompt, { ids: this.#inputsOf(ids), example, completion }], 0, -1);
@@ -192,18 +215,18 @@ class Stream {
     return this.#segments.push({ start, end: this.#tokens, parent }) - 1;
   }
 
-  /** `at`: where in the stream the first and the second token of the answer are predicted; the others follow on. */
+  /** `place`: where in the stream the first and the second token of the answer are predicted; the others follow on. */
   #addResponses(
     owner: Pick<ResponseSpan, "example" | "completion">,
     { ids, mask }: { ids: readonly number[]; mask: readonly number[] | undefined },
-    at: { first: number; second: number },
+    place: { first: number; second: number },
   ): void {
     const start = this.#responses;
     // a score is read where the token after the answer would be predicted
     const rows = this.#scores ? [ids.length] : ids.keys();
     for (const r of rows) {
       if (!this.#scores && mask !== undefined && mask[r] === 0) continue;
-      this.#predictors[this.#responses] = r === 0 ? at.first : at.second + r - 1;
+      this.#predictors[this.#responses] = r === 0 ? place.first : place.second + r - 1;
       this.#targets[this.#responses] = ids[Math.min(r, ids.length - 1)] as number;
       this.#responses++;
     }

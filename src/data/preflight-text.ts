@@ -25,7 +25,7 @@ export function preflightNotes({ columns, findings }: PreflightReport): string[]
   ].map(printable);
 }
 
-function rowLines({ counts, columns }: PreflightReport): string[] {
+function rowLines({ counts, columns, labels = null }: PreflightReport): string[] {
   const rows: [string, string][] = [
     [
       "rows read",
@@ -34,6 +34,11 @@ function rowLines({ counts, columns }: PreflightReport): string[] {
     ["used for training", number(counts.train)],
     ["used for evaluation", number(counts.evaluation)],
   ];
+  for (const [split, { good, bad }] of Object.entries(labels ?? {})) {
+    if (good + bad === 0) continue;
+    const name = split === "train" ? "training labels" : "evaluation labels";
+    rows.push([name, `${number(good)} good, ${number(bad)} bad`]);
+  }
   if (counts.notDrawn > 0) rows.push(["not drawn by the mixture", number(counts.notDrawn)]);
   for (const [reason, count] of Object.entries(counts.dropped))
     rows.push([`dropped: ${reason}`, number(count)]);

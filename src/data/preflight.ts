@@ -7,6 +7,8 @@ import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
 import { type DataIssue, FindingList } from "./findings.ts";
 import { promptKeyOf, rowKeyOf } from "./fingerprint.ts";
+import { checkLabels } from "./label-checks.ts";
+import { type LabelCounts, type LabelWeights, labelCounts } from "./labels.ts";
 import type { LengthLimit } from "./overflow.ts";
 import { hasBos, rowFaults, rowWarnings, type TokenizerFacts } from "./row-checks.ts";
 import { type LengthBias, lengthBias, type TokenStatistics, tokenStatistics } from "./statistics.ts";
@@ -48,6 +50,8 @@ export interface PreflightReport {
   train: TokenStatistics;
   evaluation: TokenStatistics | null;
   lengthBias: LengthBias | null;
+  /** Of rows of one answer with a label: how many are good and bad; null or left out for others. */
+  labels?: { train: LabelCounts; evaluation: LabelCounts } | null;
 }
 
 /** What loading found before, to be reported together. */
@@ -55,6 +59,8 @@ export interface LoadResult {
   findings: FindingList;
   counts: LoadCounts;
   columns: ColumnCounts;
+  /** What good and bad answers count in the loss; null or left out: unknown. */
+  labelWeights?: LabelWeights | null;
 }
 
 /** Length predicts so much that accuracies need comparing with it. */
@@ -84,6 +90,10 @@ export function preflight(
   checkBos(all, facts, findings);
   checkDuplicates(train, held, findings);
   checkLongRows(all, findings);
+  const labels = all.some(({ label }) => label !== undefined)
+    ? { train: labelCounts(train), evaluation: labelCounts(held) }
+    : null;
+  if (labels !== null) checkLabels(all, labels, loaded.labelWeights ?? null, findings);
   const bias = lengthBias(train, held);
   reportBias(bias, findings);
   return {
@@ -93,6 +103,7 @@ export function preflight(
     train: tokenStatistics(train),
     evaluation: evaluation === null ? null : tokenStatistics(evaluation),
     lengthBias: bias,
+    ...(labels === null ? {} : { labels }),
   };
 }
 

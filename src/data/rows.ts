@@ -13,6 +13,8 @@ import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts"
 import { type ColumnMap, type ColumnName, type ColumnUse, MissingColumns, RowColumns } from "./columns.ts";
 import { userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow, RewardRow } from "./example.ts";
+import { type FeedbackRow, feedbackRow } from "./feedback-forms.ts";
+import { requireLabel } from "./labels.ts";
 import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
@@ -31,9 +33,9 @@ import { refuseLabelledBad, refuseOtherMedia, refuseUnpaired } from "./unpaired.
 
 /**
  * What rows are read for. A pair read for "sft" gives its chosen answer, one read for "reward" its margin too, one read for
- * "prompt" its prompt and, apart, its chosen answer.
+ * "prompt" its prompt and, apart, its chosen answer. Rows read as "labelled" have one answer and say whether it is good.
  */
-export type Task = "preference" | "sft" | "reward" | "prompt";
+export type Task = "preference" | "sft" | "reward" | "prompt" | "labelled";
 
 /** A row understood: text to encode (`source`) or token ids (`tokens`), exactly one of them. */
 export interface NormalRow {
@@ -44,6 +46,8 @@ export interface NormalRow {
   referenceLogps: number[] | null;
   /** The row's `margin`, where it is read for a reward model and the row has one. */
   margin?: number;
+  /** Whether the answer is a good one, of a row read as "labelled"; left out for a pair that is to be split. */
+  label?: boolean;
   columns: ColumnUse;
   /** What rewards are given of a row read for "prompt". */
   reward?: RewardRow;
@@ -58,6 +62,10 @@ export interface RowOptions {
    * them one user's and one assistant's message for the chat template.
    */
   strings?: "text" | "chat";
+  /** Whether pairs may be read as "labelled": both answers, which are to be split. Default: they are refused. */
+  unpair?: boolean;
+  /** Ratings from there on are good. Null (default): they say nothing. */
+  rating_threshold?: number | null;
 }
 
 /**
@@ -92,16 +100,26 @@ function canRead(row: RawRow, options: RowOptions): boolean {
   }
 }
 
-function readRow(row: RawRow, options: RowOptions): NormalRow {
+function readRow(given: RawRow, options: RowOptions): NormalRow {
+  const feedback = takesLabels(options.task) ? feedbackRow(given) : null;
+  const row = feedback ?? given;
   const columns = new RowColumns(row, options.columns ?? {});
   refuseOtherMedia(columns);
+  const read = options.task === "labelled" ? readLabelled(columns, row, options) : readOther(columns, row, options);
+  return { ...read, columns: read.columns ?? usedOf(columns, given, feedback) };
+}
+
+/** A row; `columns` where they are not those that were read. */
+type RowRead = Omit<NormalRow, "columns"> & Partial<Pick<NormalRow, "columns">>;
+
+function readOther(columns: RowColumns, row: RawRow, options: RowOptions): RowRead {
   const isPair = isPairTask(options.task);
   const referenceLogps = isPair ? readReference(columns) : null;
   const margin = options.task === "reward" ? readMargin(columns) : null;
   const read = { origin: row.origin, referenceLogps, ...(margin === null ? {} : { margin }) };
   if (isTokenised(columns) && options.task !== "prompt") {
     const tokens = readTokenised(columns, isPair ? "preference" : "sft");
-    return { ...read, source: null, tokens, columns: columns.use() };
+    return { ...read, source: null, tokens };
   }
   const { strings = "text" } = options;
   if (options.task === "prompt") {
@@ -111,10 +129,61 @@ function readRow(row: RawRow, options: RowOptions): NormalRow {
   }
   const parts = isPair ? split(columns, pairAnswers(columns), strings) : readSupervised(columns, strings);
   // A text alone may have a label of any kind.
-  if (parts.kind !== "plain") refuseLabelledBad(columns);
+  if (parts.kind !== "plain") refuseLabelledBad(columns, isPair ? null : (options.rating_threshold ?? null));
   checkAnswers(parts, columns.where);
   const source = asSource(parts, columns);
-  return { ...read, source, tokens: null, columns: columns.use() };
+  return { ...read, source, tokens: null };
+}
+
+/** Whether rows that people have marked in an application are read, not only those of a data set. */
+function takesLabels(task: Task): boolean {
+  return task === "labelled" || task === "sft";
+}
+
+/** What became of the columns of the file's row: of one that was put into another form, those that it was made of. */
+function usedOf(columns: RowColumns, given: RawRow, feedback: FeedbackRow | null): ColumnUse {
+  if (feedback === null) return columns.use();
+  const names = Object.keys(given.value);
+  const used = names.filter((name) => feedback.from.includes(name));
+  return { used, passedOver: names.filter((name) => !used.includes(name)), doubtful: [] };
+}
+
+/** One answer with its label; or, where pairs are to be split, the two answers of a pair. */
+function readLabelled(
+  columns: RowColumns,
+  { origin }: RawRow,
+  { unpair = false, rating_threshold = null, strings = "text" }: RowOptions,
+): RowRead {
+  const isPair = hasPair(columns);
+  if (isPair && !unpair) {
+    throw columns.missing(
+      `one answer ("completion") and its "label", not a pair; unpair: true splits pairs into a good and a bad answer`,
+    );
+  }
+  const label = isPair ? {} : { label: requireLabel(columns, rating_threshold) };
+  const read = { origin, referenceLogps: null, ...label };
+  if (isTokenised(columns)) {
+    return { ...read, source: null, tokens: readTokenised(columns, isPair ? "preference" : "sft") };
+  }
+  const parts = isPair ? split(columns, pairAnswers(columns), strings) : readOneAnswer(columns, strings);
+  checkAnswers(parts, columns.where);
+  return { ...read, source: asSource(parts, columns), tokens: null };
+}
+
+function hasPair(columns: RowColumns): boolean {
+  const has = (chosen: ColumnName, rejected: ColumnName) => columns.has(chosen) && columns.has(rejected);
+  return has("chosen", "rejected") || has("chosen_ids", "rejected_ids");
+}
+
+/** A prompt and one answer: of a conversation its last assistant turn. */
+function readOneAnswer(columns: RowColumns, strings: "text" | "chat"): Parts {
+  const parts = readSupervised(columns, strings);
+  if (parts.kind === "conversation") {
+    return { kind: "chat", ...splitConversations([parts.messages], columns.where) };
+  }
+  if (parts.kind === "plain")
+    throw columns.missing(`"prompt" and "completion", or "messages", beside the label`);
+  return parts;
 }
 
 /** A row's text before tools and file name are added. */

@@ -2,6 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import type { RowColumns } from "./columns.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
+import { labelOf } from "./labels.ts";
 
 interface OtherForm {
   /** True for the columns of a row of this form. */
@@ -19,14 +20,14 @@ const otherForms: readonly OtherForm[] = [
   {
     fits: (has) => has("completion") && (has("label") || has("kto_tag")),
     words:
-      'one answer and whether it is good ("label", as for KTO): the data is unpaired. Write a row for each pair of a good ' +
-      "and a bad answer to the same prompt, or train on the good ones with objective: sft",
+      'one answer and whether it is good ("label"): the data is unpaired. `preftune data pair` makes pairs of the good and bad ' +
+      "answers to the same prompt; rows as they are train with an objective over labelled answers, or the good ones with objective: sft",
   },
   {
     fits: (has) => has("kto_tag"),
     words:
-      'answers marked as good or bad ("kto_tag", as for KTO): the data is unpaired. Write a row for each pair of a good ' +
-      "and a bad answer to the same prompt",
+      'answers marked as good or bad ("kto_tag"): the data is unpaired. `preftune data pair` makes pairs of the good and bad ' +
+      "answers to the same prompt",
   },
   {
     fits: (has) => has("human_ref_A") && has("human_ref_B"),
@@ -74,15 +75,16 @@ export function refuseUnpaired({ origin, value }: RawRow): void {
 /** A row whose own label says that its answer is a bad one: there is nothing wrong with it, and nothing in it to learn from alone. */
 export class MarkedBadError extends DataError {}
 
-/** @throws MarkedBadError for a row whose own label says that its answer is a bad one */
-export function refuseLabelledBad(columns: RowColumns): void {
-  for (const column of ["label", "kto_tag"]) {
-    if (columns.flag(column) !== false) continue;
-    throw new MarkedBadError(
-      `${columns.where}, column "${column}": expected an answer to learn, got one that is marked as bad (${column}: false). ` +
-        `Remove the row.`,
-    );
-  }
+/** @throws MarkedBadError for a row whose own label, or a rating below `threshold`, says that its answer is a bad one */
+export function refuseLabelledBad(columns: RowColumns, threshold: number | null): void {
+  const marked = ["label", "kto_tag"].find((column) => columns.flag(column) === false);
+  const isBad = marked !== undefined || (threshold !== null && labelOf(columns, threshold) === false);
+  if (!isBad) return;
+  const column = marked ?? columns.nameOf("rating");
+  const said = marked === undefined ? `below rating_threshold ${threshold}` : `${marked}: false`;
+  throw new MarkedBadError(
+    `${columns.where}, column "${column}": expected an answer to learn, got one that is marked as bad (${said}). Remove the row.`,
+  );
 }
 
 const media = ["image", "images", "video", "videos", "audio", "audios"];

@@ -12,7 +12,9 @@ export interface MicroBatch {
   packed: PackedBatch;
   /** Index in the dataset of each example of `packed`. */
   indices: readonly number[];
-  /** What came with its completions: rewards, advantages, log-probs of the policy that sampled them. */
+  /** Where several examples of the data share a prompt: index in the dataset of the first example with that of each; left out: `indices`. */
+  prompts?: readonly number[];
+  /** What came with its completions: labels, rewards, advantages, log-probs of the policy that sampled them. */
   columns?: Columns;
   /**
    * For each of its R tokens in the loss the ids that top-k, top-p or min-p kept in its place, which log-probs are renormalised

@@ -6,6 +6,7 @@ import { type CpoSettings, cpo } from "./cpo/settings.ts";
 import { type DpoSettings, dpo } from "./dpo/settings.ts";
 import { type DpopSettings, dpop } from "./dpop/settings.ts";
 import { type GrpoSettings, grpo } from "./grpo/settings.ts";
+import { type KtoSettings, kto } from "./kto/settings.ts";
 import type { Method } from "./method.ts";
 import { type OrpoSettings, orpo } from "./orpo/settings.ts";
 import { type Paired, paired } from "./pairing/settings.ts";
@@ -27,6 +28,7 @@ export type MethodSettings =
   | Paired<OrpoSettings>
   | SftSettings
   | RewardSettings
+  | KtoSettings
   | GrpoSettings
   | RlooSettings
   | RaftSettings
@@ -54,6 +56,7 @@ export const methods: { readonly [Name in MethodName]: Method<SettingsOf<Name>> 
   dpop: paired(dpop),
   cpo: paired(cpo),
   orpo: paired(orpo),
+  kto,
   grpo,
   rloo,
   raft,

@@ -4,6 +4,7 @@ import { dpo } from "./dpo/loss.ts";
 import { dpop } from "./dpop/loss.ts";
 import { grpo } from "./grpo/loss.ts";
 import type { MethodName, MethodSettings, SettingsOf } from "./index.ts";
+import { kto } from "./kto/loss.ts";
 import type { Objective } from "./objective.ts";
 import { orpo } from "./orpo/loss.ts";
 import { ppo } from "./ppo/loss.ts";
@@ -24,6 +25,7 @@ export const losses: { readonly [Name in MethodName]: (settings: SettingsOf<Name
   dpop,
   cpo,
   orpo,
+  kto,
   grpo,
   rloo,
   raft,

@@ -80,10 +80,11 @@ export interface InactiveRule<Settings> {
 }
 
 /**
- * What a loss is computed on: log-probs of pairs of a chosen and a rejected completion, of completions one by one, or of groups,
- * any number of completions of one prompt; or "scores", one number for each completion of a pair, which a reward model gives.
+ * What a loss is computed on: log-probs of pairs of a chosen and a rejected completion, of completions one by one, without labels
+ * or each labelled good or bad ("labelled"), or of groups, any number of completions of one prompt; or "scores", one number for
+ * each completion of a pair, which a reward model gives.
  */
-export type Over = "pairs" | "completions" | "groups" | "scores";
+export type Over = "pairs" | "completions" | "labelled" | "groups" | "scores";
 
 /** What a completion is to the method. */
 export type Role = "chosen" | "rejected" | "completion";
@@ -92,6 +93,7 @@ export type Role = "chosen" | "rejected" | "completion";
 export const completionRoles: Readonly<Record<Over, readonly [Role, ...Role[]]>> = {
   pairs: ["chosen", "rejected"],
   completions: ["completion"],
+  labelled: ["completion"],
   groups: ["completion"],
   scores: ["chosen", "rejected"],
 };
@@ -140,7 +142,7 @@ export interface Method<Settings extends { objective: string }> {
    * out: the keys of all on-policy runs say it.
    */
   updates?(settings: Settings): { passes: number; steps: number };
-  /** For pairs: what `rewards/chosen` and `rewards/rejected` are. */
+  /** For pairs and labelled completions: what `rewards/chosen` and `rewards/rejected` are. */
   reward?: string;
   /** What it logs besides what all methods log. */
   metrics: readonly MethodMetric[];

@@ -16,7 +16,7 @@ for (const name of methodNames) {
       [objective.name, objective.over, needsReferenceOf(objective)],
       [name, over, needsReference],
     );
-    assert.equal(reward !== undefined, over === "pairs");
+    assert.equal(reward !== undefined, over === "pairs" || over === "labelled");
     assert.equal(new Set(metrics.map(({ key }) => key)).size, metrics.length);
   });
 

@@ -76,13 +76,13 @@ export interface BatchCounts {
   tokens: number;
   /** The same by the role of the completion; 0 for a role that the method does not have. */
   tokensByRole: Readonly<Record<Role, number>>;
+  /** Σ of the objective's own `counts`; left out for an objective without. */
+  counted?: Readonly<Record<string, number>>;
 }
 
 /** Counts over the optimiser step, the normalisers; and of what is at hand, a micro-batch or a part of one, for the metrics' counts. */
 export interface StepTotals extends BatchCounts {
   micro: BatchCounts;
-  /** Σ of the objective's own `counts` over the step; left out for an objective without. */
-  counted?: Readonly<Record<string, number>>;
   /** Tokens of the step's prompts but the first of each, where the objective takes their log-probs. */
   promptTokens?: number;
 }
@@ -142,9 +142,14 @@ export interface PairObjective extends Described {
   evaluate(pairs: PairLogps, totals: StepTotals): ObjectiveResult;
 }
 
-/** An objective on single completions (SFT), or on groups of any number of completions of one prompt. */
+/** An objective on single completions (SFT), labelled or not, or on groups of any number of completions of one prompt. */
 export interface CompletionObjective extends Described {
-  over: "completions" | "groups";
+  over: "completions" | "labelled" | "groups";
+  /**
+   * Of labelled completions: which rows share an estimate of the KL to the reference, the column `kl`: the mean log-ratio of each
+   * row's prompt with the answer of the row before it, at least 0. Left out: none is computed.
+   */
+  kl_over?: "step" | "micro_batch";
   /** Whether it never looks beyond a single completion, so that those of a group may be in several micro-batches. */
   mayCutGroups?: boolean;
   /** Whether `logps` are no log-probs but the values that a value model gives for the tokens. */
@@ -162,6 +167,11 @@ export interface CompletionObjective extends Described {
 export interface ScoreObjective extends Described {
   over: "scores";
   evaluate(pairs: ScorePairs, totals: StepTotals): ObjectiveResult;
+}
+
+/** See `CompletionObjective.kl_over`; null where no KL is estimated. */
+export function klOverOf(objective: Objective): "step" | "micro_batch" | null {
+  return ("kl_over" in objective && objective.kl_over) || null;
 }
 
 /** Any objective. */

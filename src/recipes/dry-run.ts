@@ -10,12 +10,14 @@ import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { klOverOf, ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import type { Decoder } from "../models/causal-lm.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { Plan } from "../planner/run-plan.ts";
 import { refuseOtherContent, runPaths } from "../runs/run-directory.ts";
 import { manualSeed, memoryInUse, setDeterministic } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
+import { mismatchesOf, requireOtherAnswers } from "../train/mismatched.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import {
@@ -25,8 +27,9 @@ import {
   referenceFrom,
   refuseGivenSums,
 } from "../train/reference.ts";
-import { type StepResult, trainStep } from "../train/step.ts";
+import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import { EpochSteps, microBatchOf, packingOf } from "../train/step-source.ts";
+import { batchesWithKl } from "./kl-estimates.ts";
 import { type LocalRun, localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { plan } from "./plan.ts";
@@ -117,7 +120,7 @@ async function oneStep(
   const source = online?.steps(training, environment, data, memory) ?? null;
   const batches =
     source === null
-      ? [longestOf(data, { ...config, ...packingOf(objective) })]
+      ? longestWithKl(longestOf(data, { ...config, ...packingOf(objective) }), data, training)
       : ((await source.next(0, { onWork: onPhase }))?.batches ?? []);
   const learningRate = learningRateAt(0, source?.totalSteps ?? 1, config);
   const seed = deriveSeed(config.seed, 0);
@@ -147,6 +150,22 @@ function longestOf(
   const run = new EpochSteps(examples, { ...keys, num_train_epochs: epochs });
   const tokens = examples.map((example) => packedTokens(example, keys));
   return microBatchOf(examples, largestRows(run, tokens, epochsLookedAt * examples.length), keys);
+}
+
+/** The micro-batch as a step, with the KL estimate that its loss may compare with. */
+function longestWithKl(
+  batch: MicroBatch,
+  { dataset: { examples, report } }: PreparedData,
+  { model, numerics, objective, reference }: Training<Decoder>,
+): readonly MicroBatch[] {
+  if (klOverOf(objective) === null || reference === null) return [batch];
+  requireOtherAnswers(examples.length);
+  const [first = 0] = batch.indices;
+  const other = batch.indices.length === 1 ? (first + 1) % examples.length : undefined;
+  return batchesWithKl([batch], {
+    ...{ examples, report, numerics, reference, group: null, batchSize: batch.indices.length },
+    ...{ groups: [mismatchesOf(batch.indices, other)], model: requireLanguageModel(model, "a KL estimate") },
+  });
 }
 
 /** The reference before the first update, computed as the step asks for it: that of the rows, or the model as it starts. */

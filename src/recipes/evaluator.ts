@@ -7,13 +7,20 @@ import { describeOrigin, type Example } from "../data/example.ts";
 import { rowKeyOf } from "../data/fingerprint.ts";
 import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import { methodOf } from "../methods/index.ts";
+import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
 import type { EvaluationRecord, RecordedRow } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { fewOf } from "../train/culprits.ts";
-import { displacement, type PairChange, pairAccuracy, pairChanges } from "../train/displacement.ts";
+import {
+  displacement,
+  labelledDisplacement,
+  type PairChange,
+  pairAccuracy,
+  pairChanges,
+} from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import type { BatchListener } from "../train/step.ts";
 import type { CollapseWatch } from "./watch.ts";
@@ -67,9 +74,14 @@ export class Evaluator {
     this.#watch = watch;
   }
 
-  /** Whether completions are scored, and not given log-probs. */
-  get #scores(): boolean {
-    return methodOf(this.#config.method.objective).over === "scores";
+  get #over(): Over {
+    return methodOf(this.#config.method.objective).over;
+  }
+
+  #displaced(before: CompletionValues, now: CompletionValues): Record<string, number> {
+    if (this.#over === "scores") return {};
+    if (this.#over === "labelled") return labelledDisplacement(this.#examples, before, now);
+    return { ...displacement(before, now), ...pairAccuracy(now) };
   }
 
   /** Continues with the baseline in the file at `path`. @returns false when it has none of these rows */
@@ -100,8 +112,8 @@ export class Evaluator {
     const { baseline, isNew } = this.#baselineOr({ step, means: Array.from(means.all), watch: first });
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
-    const changes = this.#scores ? [] : pairChanges(before, means);
-    const displaced = this.#scores ? {} : { ...displacement(before, means), ...pairAccuracy(means) };
+    const changes = this.#over === "scores" || this.#over === "labelled" ? [] : pairChanges(before, means);
+    const displaced = this.#displaced(before, means);
     const all = { ...metrics, ...displaced, ...watched?.figures, ...watched?.cost };
     const record = {
       global_step: step,
@@ -119,7 +131,7 @@ export class Evaluator {
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
     const nonFinite = this.#nonFinite(means);
     if (nonFinite.length > 0) {
-      const what = this.#scores ? "rewards" : "log-probs";
+      const what = this.#over === "scores" ? "rewards" : "log-probs";
       const text = `evaluation at step ${step}: ${what} that are not finite in ${fewOf(nonFinite)}`;
       yield { type: "note", text };
     }

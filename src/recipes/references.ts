@@ -7,6 +7,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
+import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
@@ -15,7 +16,7 @@ import type { ReferenceSource } from "../train/completion-logps.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
-import { evaluationBatches } from "../train/step-source.ts";
+import { evaluationBatches, packingOf } from "../train/step-source.ts";
 
 /** What the reference is computed with. */
 export interface ReferenceOptions {
@@ -47,12 +48,28 @@ export function referencesOf(options: ReferenceOptions, { examples, evalExamples
   if (isOnPolicy(options.config) || !needsReference(options.objective))
     return { train: null, evaluation: null };
   return {
-    train: sourceFor(options, examples, "train"),
-    evaluation: evalExamples === null ? null : sourceFor(options, evalExamples, "evaluation"),
+    train: sourceFor(options, { examples, split: "train" }),
+    evaluation:
+      evalExamples === null ? null : sourceFor(options, { examples: evalExamples, split: "evaluation" }),
   };
 }
 
-function sourceFor(options: ReferenceOptions, examples: readonly Example[], split: string): ReferenceSource {
+/** Rows whose sums under the reference are wanted. */
+export interface ReferenceRows {
+  examples: readonly Example[];
+  /** Which rows they are, in words. */
+  split: string;
+  /** What else decides which rows they are. */
+  key?: string;
+  /** In which batches they are computed; left out: in their order. */
+  batches?: () => readonly MicroBatch[];
+}
+
+/** Sums of rows under the reference: given, live, or computed now. */
+export function sourceFor(
+  options: ReferenceOptions,
+  { examples, split, key: ofRows, batches }: ReferenceRows,
+): ReferenceSource {
   const given = givenReference(examples);
   if (given !== null) return referenceFrom(given);
   const { config, trained, numerics, fingerprints } = options;
@@ -74,8 +91,11 @@ function sourceFor(options: ReferenceOptions, examples: readonly Example[], spli
     // left out where there is none: caches of floats stay valid
     ...(quantise === null ? [] : [JSON.stringify(quantise)]),
     ...(ldAlpha === null ? [] : [`ld_alpha ${ldAlpha}`]),
+    ...(ofRows === undefined ? [] : [ofRows]),
   ];
-  const { sums } = precomputeReference(model, evaluationBatches(examples, config), {
+  const own =
+    batches?.() ?? evaluationBatches(examples, { ...config, joins: packingOf(options.objective).joins });
+  const { sums } = precomputeReference(model, own, {
     ...{ numerics, ldAlpha },
     examples,
     over: options.objective.over,

@@ -23,6 +23,12 @@ export function refuseOnRanks(config: RunConfig, size: number): void {
       `shard: a reward model is not divided among ranks, got ${shard}. Take none: each rank holds all of it.`,
     );
   }
+  if ("kl_over" in config.method && config.method.kl_over === "micro_batch") {
+    throw new ConfigError(
+      `${size} ranks were started, and kl_over: micro_batch (preset: trl) estimates the KL on chunks of one process's rows. Set kl_over: ` +
+        "step (preset: paper), which no number of ranks changes, or start it without a launcher.",
+    );
+  }
   if (config.optimizer_in_backward) {
     throw new ConfigError(
       `${size} ranks were started, and optimizer_in_backward is for one: a rank's gradients are parts already, and are summed before ` +

@@ -15,7 +15,7 @@ import { type EnvironmentOptions, settleEnvironment } from "../forward/environme
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
-import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { klOverOf, ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -23,6 +23,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
+import { groupsOfEvaluation } from "../train/mismatched.ts";
 import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
 import {
   givenReference,
@@ -34,6 +35,7 @@ import {
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches, packingOf } from "../train/step-source.ts";
+import { batchesWithKl } from "./kl-estimates.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
@@ -59,6 +61,8 @@ export interface ScoreOptions extends EnvironmentOptions {
 export interface ScoredRow {
   file: string;
   line: number;
+  /** Of rows of one labelled answer. */
+  label?: boolean;
   /** Sums over completion tokens, nats. A row without a rejected answer has only the first of each. */
   "logps/chosen": number;
   "logps/rejected"?: number;
@@ -116,7 +120,15 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const reference = needsReference(objective)
     ? referenceOf(options, { model, adapter, numerics, batches, examples: dataset.examples })
     : null;
-  const { metrics } = evaluate({ model, objective, numerics, reference, group }, batches, dataset.examples);
+  const { examples, report } = dataset;
+  const over = klOverOf(objective);
+  const groups =
+    over === null ? [] : groupsOfEvaluation(examples.length, over, { chunk: batchSize, batch: batchSize });
+  const measured =
+    reference === null
+      ? batches
+      : batchesWithKl(batches, { ...{ examples, groups, model, numerics, reference, group, batchSize }, report });
+  const { metrics } = evaluate({ model, objective, numerics, reference, group }, measured, examples);
   const { loss = Number.NaN, ...others } = metrics;
   return { rows, objective: { name: objective.name, loss, metrics: others }, preflight: dataset.report };
 }
@@ -132,9 +144,10 @@ function scoreRows(
   examples: readonly Example[],
   perToken: boolean,
 ): ScoredRow[] {
-  const rows: ScoredRow[] = examples.map(({ origin: { file, line } }) => ({
+  const rows: ScoredRow[] = examples.map(({ origin: { file, line }, label }) => ({
     file,
     line,
+    ...(label === undefined ? {} : { label }),
     "logps/chosen": Number.NaN,
     "num_tokens/chosen": 0,
   }));

@@ -5,6 +5,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Example } from "../data/example.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
@@ -29,14 +30,15 @@ import { refuseGivenSums } from "../train/reference.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
-import { EpochSteps, evaluationBatches, packingOf, type StepSource } from "../train/step-source.ts";
+import { EpochSteps, evaluationBatches, type PlanKeys, packingOf, type StepSource } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
+import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
-import { openTraining, sharedWork } from "./run-model.ts";
+import { openTraining, type SharedWork, sharedWork } from "./run-model.ts";
 import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
 import { watchedPrompts, watchOf, watchSize } from "./watch.ts";
@@ -168,23 +170,23 @@ async function* trainRun(
   const keys = { ...config, ...packingOf(objective) };
   const sampled = watchSize(prompts, config, group?.size ?? 1);
   const shared = yield* sharedWork(group, keys, environment, { data, sampled });
+  const epochs = epochsOf(online, shared, examples, keys);
   group?.note("loading the model");
   const opened = openTraining({ ...config, baseModel }, environment, { data, objective, shared }, memory);
   const { trained, numerics } = opened;
-  const references = referencesOf(
-    { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase, group },
-    data.dataset,
-  );
+  const compared = { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase, group };
+  const references = referencesOf(compared, data.dataset);
+  const kl = klEstimates(compared, data.dataset, epochs);
   const training = { ...opened.training, reference: references.train };
   const watch =
     prompts === null ? null : watchOf(config, training, data, { prompts, way: shared?.layout.sampling?.way });
   const measure =
-    online?.measure(training, environment, data) ?? measureRows(training, references, data, config);
+    online?.measure(training, environment, data) ?? measureRows(training, { ...references, kl }, data, config);
   const evaluator = evaluatorOf(measure, evalExamples ?? [], config, watch);
 
   // where it begins: before the first step, or at a checkpoint
   const source =
-    online?.steps(training, environment, data, memory) ?? shared?.source ?? new EpochSteps(examples, keys);
+    online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl);
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
@@ -231,6 +233,17 @@ async function* trainRun(
   return summary;
 }
 
+/** The steps on rows; null where the model samples what it is trained on. */
+function epochsOf(
+  online: OnlineRun | null,
+  shared: SharedWork | null,
+  examples: readonly Example[],
+  keys: PlanKeys,
+): EpochSteps | null {
+  if (online !== null) return null;
+  return shared?.source ?? new EpochSteps(examples, keys);
+}
+
 /** What is exported: the run's model, and what its source trained besides. */
 async function* exportsOf(
   source: StepSource,
@@ -243,14 +256,15 @@ async function* exportsOf(
 /** Measures the objective on the held-out rows. */
 function measureRows(
   training: Training<HeadedModel>,
-  { evaluation: reference }: References,
+  { evaluation: reference, kl }: References & { kl: KlEstimates | null },
   { dataset }: PreparedData,
   config: RunConfig,
 ): Measure {
   const group = training.ranks?.group ?? null;
   const examples = dataset.evalExamples ?? [];
   const batches = evaluationBatches(examples, { ...config, ...packingOf(training.objective) });
-  return (_step, onBatch) => evaluate({ ...training, reference, group }, batches, examples, onBatch);
+  const now = estimatedBatches(batches, examples.length, kl, config);
+  return (_step, onBatch) => evaluate({ ...training, reference, group }, now(), examples, onBatch);
 }
 
 /** The state that a resumed run continues from, its records cut back to it; null when it begins again. */

@@ -98,11 +98,38 @@ export function totalsOf(batches: readonly MicroBatch[], objective: Objective): 
   if (objective.counts === undefined) return totals;
   const counted: Record<string, number> = {};
   for (const { packed, columns = {} } of batches) {
-    const groupSizes = groupsOf(packed.spans).map((group) => group.length);
-    const lengths = packed.spans.map(({ start, end }) => end - start);
-    for (const [name, count] of Object.entries(objective.counts({ groupSizes, lengths, columns }))) {
+    for (const [name, count] of Object.entries(ownCounts(objective, packed.spans, columns))) {
       counted[name] = (counted[name] ?? 0) + count;
     }
   }
   return { ...totals, counted };
+}
+
+/** Counts of a slice, the objective's own among them. @param columns - of the batch that the slice is from */
+export function sliceCounts(
+  objective: Objective,
+  { spans, first, start }: CompletionSlice,
+  columns: Columns,
+): BatchCounts {
+  const counts = countsOf(spans, objective.over);
+  if (objective.counts === undefined) return counts;
+  const ranges = {
+    completion: [first, first + spans.length],
+    token: [start, start + counts.tokens],
+  } as const;
+  const own = Object.entries(objective.columns ?? {}).flatMap(([name, per]) => {
+    const values = columns[name];
+    return values === undefined ? [] : [[name, values.slice(...ranges[unitOf(per)])] as const];
+  });
+  return { ...counts, counted: ownCounts(objective, spans, Object.fromEntries(own)) };
+}
+
+function ownCounts(
+  { counts }: Objective,
+  spans: readonly ResponseSpan[],
+  columns: Columns,
+): Record<string, number> {
+  const groupSizes = groupsOf(spans).map((group) => group.length);
+  const lengths = spans.map(({ start, end }) => end - start);
+  return counts?.({ groupSizes, lengths, columns }) ?? {};
 }

@@ -1,5 +1,8 @@
 /** Likelihood displacement: what training does to the log-probs of chosen and rejected completions alike. */
+import { at } from "../base/at.ts";
 import type { CompletionValues } from "../data/completion-values.ts";
+import type { Example } from "../data/example.ts";
+import { promptKeyOf } from "../data/fingerprint.ts";
 
 /**
  * Likelihood displacement: how the completions' mean token log-probs moved since `before`, on the same rows.
@@ -23,6 +26,61 @@ export function displacement(before: CompletionValues, now: CompletionValues): R
     "logps/rejected_delta_init": average(pairs.map((p) => p.rejected)),
     "displacement/frac_both_down": share((p) => p.chosen < 0 && p.rejected < 0),
     "displacement/frac_both_up": share((p) => p.chosen > 0 && p.rejected > 0),
+  };
+}
+
+/** Good and bad answers to one prompt: indices of their rows. */
+interface LabelledPair {
+  good: number;
+  bad: number;
+}
+
+/** Every good answer with every bad one to the same prompt. */
+function labelledPairs(examples: readonly Example[]): LabelledPair[] {
+  const byPrompt = Map.groupBy(examples.keys(), (row) => promptKeyOf(at(examples, row)));
+  return [...byPrompt.values()].flatMap((rows) => {
+    const of = (label: boolean) => rows.filter((row) => examples[row]?.label === label);
+    return of(true).flatMap((good) => of(false).map((bad) => ({ good, bad })));
+  });
+}
+
+/**
+ * The same of rows of one labelled answer: changes of good and of bad answers, whatever their prompts; and of those that answer
+ * one prompt what `displacement` and `pairAccuracy` say of pairs.
+ */
+export function labelledDisplacement(
+  examples: readonly Example[],
+  before: CompletionValues,
+  now: CompletionValues,
+): Record<string, number> {
+  const meanOf = (values: CompletionValues, row: number) => values.of(row)[0] ?? Number.NaN;
+  const change = (row: number) => meanOf(now, row) - meanOf(before, row);
+  const changes = (label: boolean) =>
+    [...examples.keys()]
+      .filter((row) => examples[row]?.label === label)
+      .map(change)
+      .filter((one) => !Number.isNaN(one));
+  const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const share = <T>(all: readonly T[], test: (one: T) => boolean) => all.filter(test).length / all.length;
+  const [good, bad] = [changes(true), changes(false)];
+  const pairs = labelledPairs(examples);
+  const both = pairs.map((pair) => [change(pair.good), change(pair.bad)]);
+  const gaps = pairs.map((pair) => meanOf(now, pair.good) - meanOf(now, pair.bad));
+  return {
+    ...(good.length === 0
+      ? {}
+      : {
+          "logps/chosen_delta_init": average(good),
+          "displacement/frac_chosen_down": share(good, (one) => one < 0),
+        }),
+    ...(bad.length === 0 ? {} : { "logps/rejected_delta_init": average(bad) }),
+    ...(pairs.length === 0
+      ? {}
+      : {
+          "displacement/frac_both_down": share(both, (one) => one.every((moved) => moved < 0)),
+          "displacement/frac_both_up": share(both, (one) => one.every((moved) => moved > 0)),
+          "logps/accuracies": average(gaps.map((gap) => (gap > 0 ? 1 : gap === 0 ? 0.5 : 0))),
+        }),
   };
 }
 

@@ -22,7 +22,7 @@ import {
 import type { Decoder } from "../models/causal-lm.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
-import { columnsOf, completionLogps, countsOf, totalsOf } from "./completion-logps.ts";
+import { columnsOf, completionLogps, sliceCounts, totalsOf } from "./completion-logps.ts";
 import { addSums, averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
 import { type ObjectiveValues, objectiveHead } from "./objective-head.ts";
 import { shareOf } from "./row-shares.ts";
@@ -40,7 +40,7 @@ export interface Evaluation {
   metrics: Record<string, number>;
   /** Mean token log-prob of each completion, or its score. */
   means: CompletionValues;
-  /** Log-probs of the rejected completions' tokens; null where there are none, and for scores. */
+  /** Log-probs of the tokens of rejected completions and of those labelled bad; null where there are none, and for scores. */
   rejected: LogProbHistogram | null;
 }
 
@@ -80,7 +80,7 @@ export function evaluate(
     const pass = run.head(slice);
     const columns = columnsOf(objective, batch, training.reference);
     if (batch.isIdle !== true) {
-      const counts = countsOf(slice.spans, objective.over);
+      const counts = sliceCounts(objective, slice, columns);
       const result = lossOf(objective, pass, { slice, columns, totals: { ...totals, micro: counts } });
       losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
       tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
@@ -159,7 +159,8 @@ function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, 
 /** Log-probs that are NaN are in no bin. */
 function countRejected(counts: number[], { packed }: MicroBatch, over: Over, logps: Float32Array): void {
   for (const span of packed.spans) {
-    if (roleOf(over, span.completion) !== "rejected") continue;
+    const isBad = packed.examples[span.example]?.label === false;
+    if (!isBad && roleOf(over, span.completion) !== "rejected") continue;
     for (const logp of logps.subarray(span.start, span.end)) {
       // rounding may put a log-prob a hair above 0
       const bin = Math.max(0, Math.min(binCount - 1, Math.floor(-logp / binWidth)));

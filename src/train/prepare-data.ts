@@ -7,6 +7,7 @@ import { defaultsOf } from "../config/keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import { type Dataset, type DatasetOptions, prepareDataset } from "../data/dataset.ts";
+import type { LabelWeights } from "../data/labels.ts";
 import type { WeightedSource } from "../data/mixing.ts";
 import type { Task } from "../data/rows.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
@@ -34,21 +35,31 @@ export type DataSelection = Pick<
   | "enable_thinking"
   | "mask_tool_output"
   | "train_on"
+  | "unpair"
+  | "rating_threshold"
   | "seed"
 > & {
   /** What rows are read as. */
   task: Task;
   /** What templates take as today; default: today. */
   now?: Date;
+  /** The method that the rows are for, whose weights of labels the check compares with their counts. */
+  method?: RunConfig["method"];
   /** Keep what truncation takes from long rows, to show it. */
   keepUncut?: boolean;
 };
 
+const tasks: Readonly<Record<Over, Task>> = {
+  pairs: "preference",
+  scores: "reward",
+  labelled: "labelled",
+  completions: "sft",
+  groups: "sft",
+};
+
 /** What rows are read as for an objective over pairs, their scores, or single completions; of an on-policy run as prompts. */
 export function taskOf(over: Over, isOnPolicy: boolean): Task {
-  if (isOnPolicy) return "prompt";
-  if (over === "scores") return "reward";
-  return over === "pairs" ? "preference" : "sft";
+  return isOnPolicy ? "prompt" : tasks[over];
 }
 
 /**
@@ -140,11 +151,20 @@ export function datasetOptions(
     keepUncut: selection.keepUncut ?? false,
     invalid_rows: selection.invalid_rows,
     plain_strings: selection.plain_strings,
+    unpair: selection.unpair,
+    rating_threshold: selection.rating_threshold,
+    labelWeights: labelWeightsOf(selection.method),
     max_train_rows: selection.max_train_rows,
     max_eval_rows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>
       onPhase(stage === "count" ? "rows counted" : "rows tokenised", meter.rows, null, meter.note),
   };
+}
+
+/** The weights of good and bad answers; null where the method has none. */
+function labelWeightsOf(method: DataSelection["method"]): LabelWeights | null {
+  if (method === undefined || !("desirable_weight" in method)) return null;
+  return { good: method.desirable_weight, bad: method.undesirable_weight };
 }
 
 /** Whether some chat template in use names a key, or writes whole messages. */

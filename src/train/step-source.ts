@@ -5,7 +5,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import { type BatchOptions, planEpoch, type StepPlan } from "../data/batches.ts";
 import type { Example } from "../data/example.ts";
-import { type PackingOptions, packExamples, packedTokens } from "../data/packing.ts";
+import { firstOfPrompts, type PackingOptions, packExamples, packedTokens } from "../data/packing.ts";
 import { orderOfEpoch } from "../data/row-order.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Objective } from "../methods/objective.ts";
@@ -28,15 +28,15 @@ export type PlanKeys = Pick<
   | "data_order"
   | "seed"
 > &
-  Pick<PackingOptions, "scores" | "prompts"> &
+  Pick<PackingOptions, "scores" | "prompts" | "joins"> &
   Pick<BatchOptions, "ranks" | "cost"> & {
     /** This process among the ranks, whose micro-batches it gets. Default 0. */
     rank?: number;
   };
 
 /** How batches of an objective are packed. */
-export function packingOf({ over, takesPrompts = false }: Objective): { scores: boolean; prompts: boolean } {
-  return { scores: over === "scores", prompts: takesPrompts };
+export function packingOf({ over, takesPrompts = false }: Objective): Required<Pick<PackingOptions, "scores" | "prompts" | "joins">> {
+  return { scores: over === "scores", prompts: takesPrompts, joins: over === "labelled" };
 }
 
 /** One optimiser step. */
@@ -100,10 +100,13 @@ export class EpochSteps implements StepSource {
   readonly #keys: PlanKeys;
   readonly #epochs: StepPlan[][] = [];
   #lengths: readonly number[] | null = null;
+  /** For each row the first with the same prompt, where rows share it; else null. */
+  readonly #firstRows: readonly number[] | null;
 
   constructor(examples: readonly Example[], keys: PlanKeys) {
     this.#examples = examples;
     this.#keys = keys;
+    this.#firstRows = keys.joins === true ? firstOfPrompts(examples) : null;
     this.totalSteps = keys.max_steps > 0 ? keys.max_steps : this.#stepsOfEpochs(keys.num_train_epochs);
     const cut = examples.filter(
       ({ trace }) => (trace?.answerTokensCut ?? 0) + (trace?.promptTokensCut ?? 0) > 0,
@@ -135,14 +138,25 @@ export class EpochSteps implements StepSource {
     return orderOfEpoch(this.#lengths, epoch, { ...this.#keys, rowsPerStep: rows });
   }
 
-  /** Which examples step `step` is made of, and where it stands in its epoch. */
-  planOf(step: number): { plan: StepPlan; epoch: number; endsEpoch: boolean } {
+  /** The steps of the epoch that step `step` is in, and which of them it is. */
+  #placeOf(step: number): { steps: StepPlan[]; epoch: number; rest: number } {
     let epoch = 0;
     let rest = step;
     while (rest >= this.#epoch(epoch).length) rest -= this.#epoch(epoch++).length;
-    const steps = this.#epoch(epoch);
+    return { steps: this.#epoch(epoch), epoch, rest };
+  }
+
+  /** Which examples step `step` is made of, and where it stands in its epoch. */
+  planOf(step: number): { plan: StepPlan; epoch: number; endsEpoch: boolean } {
+    const { steps, epoch, rest } = this.#placeOf(step);
     const done = rest + 1;
     return { plan: at(steps, rest), epoch: epoch + done / steps.length, endsEpoch: done === steps.length };
+  }
+
+  /** The example that step `step` comes after in its epoch, whose last comes before its first. */
+  exampleBefore(step: number): number {
+    const { steps, rest } = this.#placeOf(step);
+    return at(at(steps, (rest + steps.length - 1) % steps.length).examples.toReversed(), 0);
   }
 
   /** SHA-256 of the rows of each step of the first epoch, in their order, and of how each step is divided. */
@@ -159,7 +173,8 @@ export class EpochSteps implements StepSource {
 
   next(step: number): TrainingStep {
     const { plan, epoch, endsEpoch } = this.planOf(step);
-    const packed = (indices: readonly number[]) => microBatchOf(this.#examples, indices, this.#keys);
+    const packed = (indices: readonly number[]) =>
+      microBatchOf(this.#examples, indices, this.#keys, this.#firstRows);
     const { rank = 0, ranks = 1 } = this.#keys;
     const divided = plan
       .byRank()
@@ -179,19 +194,36 @@ export class EpochSteps implements StepSource {
 export function microBatchOf(
   examples: readonly Example[],
   indices: readonly number[],
-  { share_prompt, scores = false, prompts = false }: Pick<PlanKeys, "share_prompt" | "scores" | "prompts">,
+  { share_prompt, scores = false, prompts = false, joins = false }: PackingKeys,
+  firstRows: readonly number[] | null = null,
 ): MicroBatch {
   const taken = indices.map((i) => at(examples, i));
-  const packed = packExamples(taken, { share_prompt, scores, prompts });
-  if (!taken.some(({ margin }) => margin !== undefined)) return { packed, indices };
-  const margin = taken.flatMap((example) => example.completions.map(() => example.margin ?? 0));
-  return { packed, indices, columns: { margin } };
+  const packed = packExamples(taken, { share_prompt, scores, prompts, joins });
+  return {
+    packed,
+    indices,
+    ...(firstRows === null ? {} : { prompts: indices.map((i) => at(firstRows, i)) }),
+    ...columnsOfRows(taken),
+  };
 }
+
+/** What the rows themselves bring: margins of pairs, 1 for answers labelled good and 0 for bad ones. */
+function columnsOfRows(rows: readonly Example[]): Pick<MicroBatch, "columns"> {
+  const byCompletion = (value: (row: Example) => number) =>
+    rows.flatMap((row) => row.completions.map(() => value(row)));
+  if (rows.some(({ margin }) => margin !== undefined))
+    return { columns: { margin: byCompletion(({ margin }) => margin ?? 0) } };
+  if (rows.some(({ label }) => label !== undefined))
+    return { columns: { label: byCompletion(({ label }) => (label === true ? 1 : 0)) } };
+  return {};
+}
+
+type PackingKeys = Pick<PlanKeys, "share_prompt" | "scores" | "prompts" | "joins">;
 
 /** Every example once, in order, in batches of the evaluation's size. */
 export function evaluationBatches(
   examples: readonly Example[],
-  keys: Pick<PlanKeys, "per_device_eval_batch_size" | "share_prompt" | "scores" | "prompts">,
+  keys: Pick<PlanKeys, "per_device_eval_batch_size"> & PackingKeys,
 ): MicroBatch[] {
   const size = keys.per_device_eval_batch_size;
   const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);

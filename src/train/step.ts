@@ -10,7 +10,13 @@ import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import type { SkipReason } from "../runs/train-events.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
-import { columnsOf, completionLogps, countsOf, type ReferenceSource, totalsOf } from "./completion-logps.ts";
+import {
+  columnsOf,
+  completionLogps,
+  type ReferenceSource,
+  sliceCounts,
+  totalsOf,
+} from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
 import { headSlices, objectiveHead } from "./objective-head.ts";
@@ -316,7 +322,7 @@ function microStep(
       entropies: entropyLeaf,
       logSquares: logSquares === null ? null : ops.to(logSquares, leaf.dtype),
     };
-    const counts = countsOf(slice.spans, objective.over);
+    const counts = sliceCounts(objective, slice, columns);
     const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
     backward([result.loss]);
     goBack(headBackward, leaf, entropyLeaf);

@@ -39,6 +39,7 @@ const switchedOn: Partial<Record<MethodName, Values>> = {
   simpo: { log_entropy: true, cpo_alpha: 0.5, ...watched },
   sft: { log_entropy: true, ...watched },
   reward: {},
+  kto: { log_entropy: true, unpair: true, ...watched },
 };
 
 let runs = 0;

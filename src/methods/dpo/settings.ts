@@ -2,6 +2,23 @@
 import type { ValuesOf } from "../../base/value-schema.ts";
 import type { Check, InactiveRule, Method, MethodMetric } from "../method.ts";
 
+/** Forms of the loss, in the order of the documentation. */
+const LOSS_TYPES = [
+  "sigmoid",
+  "sigmoid_norm",
+  "ipo",
+  "hinge",
+  "robust",
+  "bco_pair",
+  "nca_pair",
+  "apo_zero",
+  "apo_down",
+  "sft",
+] as const;
+
+/** A form of the loss. */
+export type DpoLossType = (typeof LOSS_TYPES)[number];
+
 /** The hyperparameters of DPO; defaults of its paper (arXiv 2305.18290). */
 const KEYS = {
   beta: {
@@ -19,38 +36,8 @@ const KEYS = {
   loss_type: {
     schema: {
       anyOf: [
-        {
-          enum: [
-            "sigmoid",
-            "sigmoid_norm",
-            "ipo",
-            "hinge",
-            "robust",
-            "bco_pair",
-            "nca_pair",
-            "apo_zero",
-            "apo_down",
-            "sft",
-          ],
-        },
-        {
-          type: "array",
-          minItems: 1,
-          items: {
-            enum: [
-              "sigmoid",
-              "sigmoid_norm",
-              "ipo",
-              "hinge",
-              "robust",
-              "bco_pair",
-              "nca_pair",
-              "apo_zero",
-              "apo_down",
-              "sft",
-            ],
-          },
-        },
+        { enum: LOSS_TYPES as typeof LOSS_TYPES },
+        { type: "array", minItems: 1, items: { enum: LOSS_TYPES as typeof LOSS_TYPES } },
       ],
       default: "sigmoid",
     },
@@ -77,12 +64,6 @@ const KEYS = {
     source: "arXiv 2406.11827; TRL",
   },
 } as const;
-
-/** Forms of the loss, in the order of the documentation. */
-const LOSS_TYPES = KEYS.loss_type.schema.anyOf[0].enum;
-
-/** A form of the loss. */
-export type DpoLossType = (typeof KEYS)["loss_type"]["schema"]["anyOf"][0]["enum"][number];
 
 type DpoValues = ValuesOf<typeof KEYS>;
 

@@ -1,0 +1,102 @@
+/** Whether the answer of a row is a good one: its label, or its rating and a threshold. */
+import { DataError } from "../base/errors.ts";
+import { numberOf } from "../text/json-number.ts";
+import type { ColumnName, RowColumns } from "./columns.ts";
+import type { Example } from "./example.ts";
+import { storedValue } from "./stored-text.ts";
+
+/** What good and bad answers count in the loss. */
+export interface LabelWeights {
+  good: number;
+  bad: number;
+}
+
+/** Rows of one answer by their label. */
+export interface LabelCounts {
+  good: number;
+  bad: number;
+}
+
+/**
+ * The row's label; null where it has neither label nor rating.
+ *
+ * @param threshold - a rating is good from here on; null: there is none
+ * @throws DataError for a label that is not true or false, a rating that is no number, and one without a threshold
+ */
+export function labelOf(columns: RowColumns, threshold: number | null): boolean | null {
+  if (columns.exists("label")) return readLabel(columns);
+  if (!columns.has("rating")) return null;
+  const rating = meanOf(columns);
+  if (threshold !== null) return rating >= threshold;
+  throw new DataError(
+    `${columns.place("rating")}: expected a label, true or false, got a rating alone. Set rating_threshold: ratings from there on are good.`,
+  );
+}
+
+/** The label that a row must have. @throws DataError as `labelOf`, and where there is none */
+export function requireLabel(columns: RowColumns, threshold: number | null): boolean {
+  const label = labelOf(columns, threshold);
+  if (label !== null) return label;
+  throw columns.missing(
+    `"label" (true: the answer is good, false: it is bad), or "rating" with rating_threshold, beside the answer`,
+  );
+}
+
+/** Counts of examples by label. */
+export function labelCounts(examples: readonly Pick<Example, "label">[]): LabelCounts {
+  const good = examples.filter(({ label }) => label === true).length;
+  return { good, bad: examples.filter(({ label }) => label === false).length };
+}
+
+function readLabel(columns: RowColumns): boolean {
+  const given = columns.get("label");
+  const values = responsesIn(columns, "label", given);
+  const labels = (values ?? [given]).map((value) => asLabel(value, columns.isText));
+  const [first] = labels;
+  if (typeof first === "boolean" && labels.every((label) => label === first)) return first;
+  if (values !== null && labels.every((label) => label !== null) && labels.length > 0) {
+    throw new DataError(
+      `${columns.place("label")}: expected answers that agree, got ${labels.length}, some true and some false. Settle it, or remove the row.`,
+    );
+  }
+  const error = columns.wrongType("label", "true or false");
+  const isNumber = labels.length > 0 && (values ?? [given]).every((value) => numberOf(value) !== null);
+  if (!isNumber) throw error;
+  throw new DataError(
+    `${error.message} If it is a rating, set columns: {rating: ${columns.nameOf("label")}} and rating_threshold.`,
+  );
+}
+
+function asLabel(value: unknown, isText: boolean): boolean | null {
+  if (typeof value === "boolean") return value;
+  if (!isText || typeof value !== "string") return null;
+  return { true: true, false: false }[value.toLowerCase()] ?? null;
+}
+
+/** The mean of the ratings that a row has. */
+function meanOf(columns: RowColumns): number {
+  const given = columns.get("rating");
+  const values = responsesIn(columns, "rating", given) ?? [given];
+  const ratings = values.map((value) =>
+    columns.isText && typeof value === "string" ? Number(value) : numberOf(value),
+  );
+  const finite = ratings.filter((rating): rating is number => rating !== null && Number.isFinite(rating));
+  if (finite.length === 0 || finite.length < ratings.length) {
+    throw columns.wrongType("rating", "a number, or a list of numbers");
+  }
+  return finite.reduce((sum, rating) => sum + rating, 0) / finite.length;
+}
+
+/** Argilla's responses to a question, those that were submitted, as plain values; null where the value is no list. */
+function responsesIn(columns: RowColumns, name: ColumnName, given: unknown): unknown[] | null {
+  const value = columns.isText && typeof given === "string" ? (storedValue(given) ?? given) : given;
+  if (!Array.isArray(value)) return null;
+  const statuses = columns.other(`${columns.nameOf(name)}.status`);
+  const isSubmitted = (item: unknown, i: number): boolean => {
+    const status = Array.isArray(statuses) ? statuses[i] : Object(item)["status"];
+    return status === undefined || status === null || status === "submitted";
+  };
+  const isResponse = (item: unknown): item is { value: unknown } =>
+    typeof item === "object" && item !== null && "value" in item;
+  return value.filter(isSubmitted).map((item) => (isResponse(item) ? item.value : item));
+}
