@@ -261,6 +261,7 @@ test("a key of another objective is refused, whichever it is", () => {
     pairs: "ranked",
     anchor_on: "positive",
     kl_in: "reward",
+    kl_over: "step",
   };
   for (const key of CONFIG_KEYS) {
     const { objectives, check } = fieldOf(key);

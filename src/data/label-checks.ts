@@ -4,8 +4,10 @@ import type { FindingList } from "./findings.ts";
 import { rowKeyOf } from "./fingerprint.ts";
 import type { LabelCounts, LabelWeights } from "./labels.ts";
 
-/** Good answers should count 1 to 4/3 times what bad ones count: arXiv 2402.01306, Section 4.2, Eq. (9), as TRL rounds it. */
-const mostRatio = 1.33;
+/** Good answers should count 1 to 4/3 times what bad ones count: arXiv 2402.01306, Section 4.2, Eq. (9). */
+const mostRatio = 4 / 3;
+/** The same as TRL writes it. */
+const printed = 1.33;
 
 /**
  * Adds the findings about the labels of `examples`, training rows and held-out ones.
@@ -28,18 +30,18 @@ export function checkLabels(
   if (evaluation.good + evaluation.bad > 0 && (evaluation.good === 0 || evaluation.bad === 0))
     findings.addOverall("one_label_held_out", "warning", 1, "");
   if (weights === null || good === 0) return;
-  const ratio = (weights.good * good) / (weights.bad * bad);
+  const ratio = (weights.desirable_weight * good) / (weights.undesirable_weight * bad);
   if (ratio >= 1 && ratio <= mostRatio) return;
   findings.addOverall("labels_unbalanced", "warning", 1, `: ${advice(train, weights, ratio)}`);
 }
 
 function advice({ good, bad }: LabelCounts, weights: LabelWeights, ratio: number): string {
   const range = (low: number, high: number): string => `${low.toFixed(2)} to ${high.toFixed(2)}`;
-  const desirable = (weights.bad * bad) / good;
-  const undesirable = (weights.good * good) / bad;
+  const desirable = (weights.undesirable_weight * bad) / good;
+  const undesirable = (weights.desirable_weight * good) / bad;
   return (
-    `${good} good and ${bad} bad training rows, which count ${ratio.toFixed(2)} to 1 and should 1 to ${mostRatio}: ` +
-    `desirable_weight ${range(desirable, desirable * mostRatio)}, or undesirable_weight ${range(undesirable / mostRatio, undesirable)}`
+    `${good} good and ${bad} bad training rows, which count ${ratio.toFixed(2)} to 1 and should 1 to ${printed}: ` +
+    `desirable_weight ${range(desirable, desirable * printed)}, or undesirable_weight ${range(undesirable / printed, undesirable)}`
   );
 }
 

@@ -5,10 +5,10 @@ import type { ColumnName, RowColumns } from "./columns.ts";
 import type { Example } from "./example.ts";
 import { storedValue } from "./stored-text.ts";
 
-/** What good and bad answers count in the loss. */
+/** What good and bad answers count in the loss, under the names of a run's configuration. */
 export interface LabelWeights {
-  good: number;
-  bad: number;
+  desirable_weight: number;
+  undesirable_weight: number;
 }
 
 /** Rows of one answer by their label. */

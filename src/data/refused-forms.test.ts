@@ -23,12 +23,12 @@ function read(value: Record<string, unknown>, { isText = false, ...options }: Op
 }
 
 const refused: [string, Record<string, unknown>, RegExp, Options?][] = [
-  ["KTO", { prompt: "a", completion: "b", label: true }, /"label", as for KTO\): the data is unpaired/],
+  ["KTO", { prompt: "a", completion: "b", label: true }, /"label"\): the data is unpaired/],
   ["KTO's bad answers", { prompt: "a", completion: "b", label: false }, /the data is unpaired/],
   [
     "KTO of LLaMA-Factory",
     { messages: [user("a"), assistant("b")], kto_tag: true },
-    /"kto_tag", as for KTO\): the data is unpaired/,
+    /"kto_tag"\): the data is unpaired/,
   ],
   [
     "SHP",

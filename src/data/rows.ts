@@ -105,7 +105,8 @@ function readRow(given: RawRow, options: RowOptions): NormalRow {
   const row = feedback ?? given;
   const columns = new RowColumns(row, options.columns ?? {});
   refuseOtherMedia(columns);
-  const read = options.task === "labelled" ? readLabelled(columns, row, options) : readOther(columns, row, options);
+  const read =
+    options.task === "labelled" ? readLabelled(columns, row, options) : readOther(columns, row, options);
   return { ...read, columns: read.columns ?? usedOf(columns, given, feedback) };
 }
 

@@ -127,7 +127,10 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const measured =
     reference === null
       ? batches
-      : batchesWithKl(batches, { ...{ examples, groups, model, numerics, reference, group, batchSize }, report });
+      : batchesWithKl(batches, {
+          ...{ examples, groups, model, numerics, reference, group, batchSize },
+          report,
+        });
   const { metrics } = evaluate({ model, objective, numerics, reference, group }, measured, examples);
   const { loss = Number.NaN, ...others } = metrics;
   return { rows, objective: { name: objective.name, loss, metrics: others }, preflight: dataset.report };

@@ -30,7 +30,13 @@ import { refuseGivenSums } from "../train/reference.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
-import { EpochSteps, evaluationBatches, type PlanKeys, packingOf, type StepSource } from "../train/step-source.ts";
+import {
+  EpochSteps,
+  evaluationBatches,
+  type PlanKeys,
+  packingOf,
+  type StepSource,
+} from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
@@ -174,19 +180,28 @@ async function* trainRun(
   group?.note("loading the model");
   const opened = openTraining({ ...config, baseModel }, environment, { data, objective, shared }, memory);
   const { trained, numerics } = opened;
-  const compared = { config, objective, trained, numerics, fingerprints, runDir: run.paths.dir, onPhase, group };
+  const compared = {
+    config,
+    objective,
+    trained,
+    numerics,
+    fingerprints,
+    runDir: run.paths.dir,
+    onPhase,
+    group,
+  };
   const references = referencesOf(compared, data.dataset);
   const kl = klEstimates(compared, data.dataset, epochs);
   const training = { ...opened.training, reference: references.train };
   const watch =
     prompts === null ? null : watchOf(config, training, data, { prompts, way: shared?.layout.sampling?.way });
   const measure =
-    online?.measure(training, environment, data) ?? measureRows(training, { ...references, kl }, data, config);
+    online?.measure(training, environment, data) ??
+    measureRows(training, { ...references, kl }, data, config);
   const evaluator = evaluatorOf(measure, evalExamples ?? [], config, watch);
 
   // where it begins: before the first step, or at a checkpoint
-  const source =
-    online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl);
+  const source = online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl);
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;

@@ -164,7 +164,8 @@ export function datasetOptions(
 /** The weights of good and bad answers; null where the method has none. */
 function labelWeightsOf(method: DataSelection["method"]): LabelWeights | null {
   if (method === undefined || !("desirable_weight" in method)) return null;
-  return { good: method.desirable_weight, bad: method.undesirable_weight };
+  const { desirable_weight, undesirable_weight } = method;
+  return { desirable_weight, undesirable_weight };
 }
 
 /** Whether some chat template in use names a key, or writes whole messages. */

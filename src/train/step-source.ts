@@ -35,7 +35,10 @@ export type PlanKeys = Pick<
   };
 
 /** How batches of an objective are packed. */
-export function packingOf({ over, takesPrompts = false }: Objective): Required<Pick<PackingOptions, "scores" | "prompts" | "joins">> {
+export function packingOf({
+  over,
+  takesPrompts = false,
+}: Objective): Required<Pick<PackingOptions, "scores" | "prompts" | "joins">> {
   return { scores: over === "scores", prompts: takesPrompts, joins: over === "labelled" };
 }
 

@@ -7,7 +7,13 @@ import { packExamples } from "../../src/data/packing.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import { objectiveOf } from "../../src/methods/losses.ts";
 import { klOverOf } from "../../src/methods/objective.ts";
-import { KlEstimator, type KlParts, MismatchTable, mismatchesOf, withKl } from "../../src/train/mismatched.ts";
+import {
+  KlEstimator,
+  type KlParts,
+  MismatchTable,
+  mismatchesOf,
+  withKl,
+} from "../../src/train/mismatched.ts";
 import { trainAll } from "../../src/train/parameters.ts";
 import { modelReference } from "../../src/train/reference.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
@@ -55,7 +61,9 @@ function estimated(batches: MicroBatch[], golden: LabelledCase, parts: Omit<KlPa
   const groups = [mismatchesOf(golden.rows)];
   const pairs = groups[0]?.map(({ prompt, answer }) => [prompt, answer]);
   assert.deepEqual(pairs, golden.kl_pairs);
-  const estimates = new KlEstimator({ ...parts, table: new MismatchTable(rows, groups, null) }).estimates(groups);
+  const estimates = new KlEstimator({ ...parts, table: new MismatchTable(rows, groups, null) }).estimates(
+    groups,
+  );
   assertClose(estimates[0] ?? Number.NaN, golden.parts.kl ?? Number.NaN, { atol: 1e-4 });
   return withKl(batches, groups, estimates);
 }
