@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { FileError, FormatError } from "./errors.ts";
-import { formatBytes } from "./file-io.ts";
+import { fileFailure, formatBytes } from "./file-io.ts";
 
 /** Largest file read whole unless a caller allows more: the tokenizer.json of the largest vocabularies has 40 MB. */
 const maxFileBytes: number = 256 * 1024 * 1024;
@@ -31,6 +31,24 @@ export function openFile(path: string): number {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/**
+ * What `use` makes of the open file, which is closed after it.
+ *
+ * @throws {FormatError} as `use` throws it
+ * @throws {FileError} for whatever else goes wrong
+ */
+export function withFile<T>(path: string, use: (fd: number) => T): T {
+  let fd: number | null = null;
+  try {
+    fd = openFile(path);
+    return use(fd);
+  } catch (cause) {
+    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
+  } finally {
+    if (fd !== null) closeSync(fd);
   }
 }
 

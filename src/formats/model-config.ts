@@ -89,6 +89,9 @@ export interface DecoderDesign {
   residualScale: number;
   /** Factor on a language model's logits. */
   logitScale: number;
+  /** c of c · tanh(x / c) on scores, after their factor and before the mask, and on logits; null for none. */
+  scoreCap: number | null;
+  logitCap: number | null;
   /** Whether `max_position_embeddings` counts what linear scaling stretches. */
   countsStretch: boolean;
 }

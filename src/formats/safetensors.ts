@@ -7,7 +7,7 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
-import { openFile } from "../base/open-file.ts";
+import { openFile, withFile } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
 import { brief, isRecord } from "./json-fields.ts";
@@ -43,19 +43,9 @@ const remedy = "Download or export the file again.";
  * @throws {FormatError} for anything but a valid file: names file, tensor, what was expected and what came
  */
 export function readSafetensorsHeader(path: string): SafetensorsFile {
-  let fd: number;
-  try {
-    fd = openFile(path);
-  } catch (cause) {
-    throw fileFailure({ action: "read", path, cause });
-  }
-  try {
-    return checkSafetensors(path, fstatSync(fd).size, (position, length) => readAt(fd, position, length));
-  } catch (cause) {
-    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
-  } finally {
-    closeSync(fd);
-  }
+  return withFile(path, (fd) =>
+    checkSafetensors(path, fstatSync(fd).size, (position, length) => readAt(fd, position, length)),
+  );
 }
 
 /** Gives `length` bytes of a file from `position` on. */

@@ -41,7 +41,7 @@ export interface TokenLogpsHeadOptions
 
 /** The model's own head. */
 export function tokenLogpsHead(
-  { lm_head, residence }: Pick<CausalLM, "lm_head" | "residence">,
+  { lm_head, residence, config }: Pick<CausalLM, "lm_head" | "residence" | "config">,
   options: TokenLogpsHeadOptions,
 ): Head<TokenLogps> {
   const matrix = new HeadMatrix(lm_head.weight, residence);
@@ -50,6 +50,7 @@ export function tokenLogpsHead(
     const gradOf = owner === null ? null : ({ rows }: HeadRows) => owner.gradOf(rows);
     const { backward, ...values } = tokenLogps(hidden, matrix, targets, {
       ...options,
+      cap: config.design.logitCap,
       keptTokens,
       isLast,
       gradient: owner !== null ? "hidden-and-weight" : trained !== null ? "hidden" : "none",

@@ -12,6 +12,8 @@ import { type KeptTokens, notKept } from "./kept-tokens.ts";
 export interface TokenLogpsOptions {
   /** Divides the logits; default 1. */
   temperature?: number;
+  /** c of c · tanh(logit / c), before the temperature; null or left out: none. */
+  cap?: number | null;
   /** The tokens that each row's probabilities are renormalised over; null or left out: all. The targets are among them. */
   keptTokens?: KeptTokens | null;
   /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
@@ -97,6 +99,9 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * given that a kept token is drawn, as top-k, top-p and min-p sample: the others have probability 0, in entropies and `correct` too.
  * Their mask is a quarter of the part in size.
  *
+ * With a cap c the logits are c · tanh(l / c), and the gradient of each has the factor 1 − tanh²(l / c): a table of the part's size, on
+ * what is gathered, and on dL/dlogits. A trained head then keeps no probabilities: all logits are computed again.
+ *
  * @param hidden - (R, D), no grad recorded here
  * @param targets - (R) int64
  */
@@ -107,12 +112,12 @@ export function tokenLogps(
   options: TokenLogpsOptions,
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
-  const { temperature = 1, keptTokens = null, gradient, isLast = true } = options;
+  const { temperature = 1, cap = null, keptTokens = null, gradient, isLast = true } = options;
   const limit = limitsOf(matrix.weight);
   const columns = options.logits_chunk_size ?? columnsIn(limit.chunk / (4 * rows));
   const comesBack = gradient === "hidden-and-weight";
-  const kept = comesBack ? keptBytes(matrix.weight, options.logits_kept_mib) / (4 * rows) : 0;
-  const head = { hidden, matrix, targets, temperature, keptTokens, isLast };
+  const kept = comesBack && cap === null ? keptBytes(matrix.weight, options.logits_kept_mib) / (4 * rows) : 0;
+  const head = { hidden, matrix, targets, temperature, cap, keptTokens, isLast };
   const parts: Part[] = [];
   let sums: RunningSums | null = null;
   let targetRows: Tensor | null = null;
@@ -139,6 +144,7 @@ interface Head {
   matrix: HeadMatrix;
   targets: Tensor;
   temperature: number;
+  cap: number | null;
   keptTokens: KeptTokens | null;
   isLast: boolean;
 }
@@ -162,7 +168,11 @@ interface Exponentials {
   values: Tensor;
   /** (R, 1): at least the largest logit of the part */
   max: Tensor;
+  slopes: Slopes;
 }
+
+/** (R, columns): 1 − tanh²(l / c), the derivatives of capped logits; null without a cap. */
+type Slopes = Tensor | null;
 
 /** Over the parts so far; all relative to `max`. */
 interface RunningSums {
@@ -185,13 +195,31 @@ interface RunningSums {
 /** So low that its exponential is 0 beside any logit, and yet finite: a part may have none that is kept. */
 const excluded = -1e30;
 
-/** Logits of a part over the temperature, float32, those of tokens that are not kept out of reach. */
-function logitsOf({ hidden, temperature, keptTokens }: Head, columns: Columns): Tensor {
+/** Logits of a part, capped, over the temperature, float32, those of tokens that are not kept out of reach. */
+function logitsOf(
+  { hidden, temperature, cap, keptTokens }: Head,
+  columns: Columns,
+): { logits: Tensor; slopes: Slopes } {
   const logits = ops.to(ops.linear(hidden, typedRows(columns, hidden.dtype)), "float32");
+  let slopes: Slopes = null;
+  if (cap !== null) {
+    ops.tanh_(ops.div_(logits, cap));
+    slopes = slopesOf(logits);
+    ops.mul_(logits, cap);
+  }
   if (temperature !== 1) ops.div_(logits, temperature);
   const mask = keptTokens === null ? null : notKept(keptTokens, columns);
   if (mask !== null) ops.maskedFill_(logits, onDevice(mask, logits.device, "bool"), excluded);
-  return logits;
+  return { logits, slopes };
+}
+
+/** 1 − t², of t = tanh(l / c). */
+function slopesOf(t: Tensor): Tensor {
+  return ops.sub(1, ops.mul(t, t));
+}
+
+function sloped(values: Tensor, slopes: Slopes): Tensor {
+  return slopes === null ? values : ops.mul(values, slopes);
 }
 
 /** The rows of a part in `dtype`; they are cast where the matrix has no copy in that type. */
@@ -212,7 +240,7 @@ function addPart(
   options: TokenLogpsOptions & { keeps: boolean },
 ): { part: Part; sums: RunningSums } {
   using adding = scope();
-  const values = logitsOf(head, columns);
+  const { logits: values, slopes } = logitsOf(head, columns);
   const picked = pick(values, head.targets, columns, before?.picked ?? null);
   const [max, own] = ops.expRows_(values, before?.max ?? null);
   const shrink = before === null ? null : ops.exp(ops.sub(before.max, max));
@@ -227,13 +255,16 @@ function addPart(
     total: add(before?.total, own),
     squares: options.logSquares === true ? squaresOf(values, before?.squares ?? null, shrink) : null,
     spread: spread === null ? null : add(moved(before, max, "spread", "total"), rowSums(spread)),
-    weighted: isGathered ? add(before?.weighted, weighted(values, columns)) : null,
+    weighted: isGathered ? add(before?.weighted, weighted(sloped(values, slopes), columns)) : null,
     weightedSpread: isSpreadGathered
-      ? add(moved(before, max, "weightedSpread", "weighted"), weighted(spread, columns))
+      ? add(moved(before, max, "weightedSpread", "weighted"), weighted(sloped(spread, slopes), columns))
       : null,
   };
   for (const sum of Object.values(sums)) if (sum !== null) adding.keep(sum);
-  const part = { ...columns, exponentials: options.keeps ? { values: adding.keep(values), max } : null };
+  const part = {
+    ...columns,
+    exponentials: options.keeps ? { values: adding.keep(values), max, slopes } : null,
+  };
   return { part, sums };
 }
 
@@ -316,11 +347,17 @@ function finish(head: Head, sums: RunningSums, { parts, targetRows }: Kept): Tok
     backward(gradLogps, gradOf, gradEntropies = null) {
       const g = ofProducts(gradLogps);
       const e = gradEntropies === null || entropies === null ? null : ofProducts(gradEntropies);
-      if (targetRows !== null) return backwardThroughSums(sums, targetRows, g, e);
+      if (targetRows !== null) return backwardThroughSums(sums, slopedRows(head, picked, targetRows), g, e);
       const ofEntropies = e === null || entropies === null ? null : { e, entropies };
       return backwardThroughLogits(head, parts, { normaliser, g, ofEntropies }, gradOf);
     },
   };
+}
+
+/** (R, D): the targets' rows with the derivatives of their capped logits. */
+function slopedRows({ temperature, cap }: Head, picked: Tensor, targetRows: Tensor): Tensor {
+  if (cap === null) return targetRows;
+  return ops.mul(targetRows, ops.unsqueeze(slopesOf(ops.mul(picked, temperature / cap)), 1));
 }
 
 /** dL/dhidden of a frozen head: g (W[y] − Σ p W) − e (Σ p (log p + H) W), from what was gathered; g and e (R, 1). */
@@ -377,9 +414,11 @@ function backwardThroughLogits(
 
 /** dL/dlogits of a part, (R, columns). */
 function gradOfLogits(head: Head, part: Part, grads: RowGrads): Tensor {
-  const gradLogits = gradOfPart(part.exponentials ?? exponentialsOf(head, part), grads);
+  const exponentials = part.exponentials ?? exponentialsOf(head, part);
+  const gradLogits = gradOfPart(exponentials, grads);
   const inside = ops.mul(grads.g, ops.unsqueeze(isIn(head.targets, part), 1));
-  return ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(placesIn(head.targets, part), 1), inside);
+  const all = ops.scatterAdd_(gradLogits, 1, ops.unsqueeze(placesIn(head.targets, part), 1), inside);
+  return exponentials.slopes === null ? all : ops.mul_(all, exponentials.slopes);
 }
 
 /** −(g + e (log p + H)) p of a part, in place of its exponentials: p = s e^d with log s = max − normaliser, log p = d + log s. */
@@ -395,7 +434,7 @@ function gradOfPart({ values, max }: Exponentials, { normaliser, g, ofEntropies 
 }
 
 function exponentialsOf(head: Head, columns: Columns): Exponentials {
-  const values = logitsOf(head, columns);
+  const { logits: values, slopes } = logitsOf(head, columns);
   const [max] = ops.expRows_(values);
-  return { values, max };
+  return { values, max, slopes };
 }

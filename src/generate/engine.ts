@@ -68,8 +68,9 @@ export class Engine implements GenerationEngine, Disposable {
     this.#parts = parts;
     this.#dtype = parts.dtype ?? model.model.embed_tokens.weight.dtype;
     this.#limits = { ...defaultLimits, ...limits };
-    const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
-    const shape = { layers, keyHeads, headDim, dtype: this.#dtype, device: model.device };
+    const { numLayers: layers, numKeyValueHeads: keyHeads, headDim, design } = model.config;
+    const capsScores = design.scoreCap !== null;
+    const shape = { layers, keyHeads, headDim, capsScores, dtype: this.#dtype, device: model.device };
     const prefixes = this.#limits.keepsPrefixes ? new PrefixCache() : null;
     this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: prefixes });
     // elsewhere a prompt's numbers depend on how it is cut

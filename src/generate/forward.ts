@@ -96,7 +96,7 @@ export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonl
 }
 
 function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
-  return batchInvariant(() => ops.to(model.lm_head.forward(hidden), "float32"));
+  return batchInvariant(() => model.logits(hidden));
 }
 
 function placed(model: CausalLM, values: readonly number[]): Tensor {

@@ -1,6 +1,13 @@
-/** How llama.cpp describes each model family: the name of its architecture, the keys, and what is done to which tensor. */
+/** How llama.cpp describes a model: the name of its architecture, the keys, and what is done to which tensor. What it knows of a family is in the family's file. */
 import { FormatError } from "../base/errors.ts";
-import type { LinearName, ModelConfig, RopeConfig, RopeScaling } from "../formats/model-config.ts";
+import type { LlamaCppForm } from "../formats/families/family.ts";
+import { families, titlesOf } from "../formats/families/index.ts";
+import {
+  contextLength,
+  type DecoderDesign,
+  type ModelConfig,
+  type RopeConfig,
+} from "../formats/model-config.ts";
 import { float32, type GgufValue, string, uint32 } from "./values.ts";
 
 /** What is done to a tensor's numbers between a checkpoint and a GGUF file. */
@@ -12,7 +19,7 @@ export type TensorChange =
   /** Only the first rows. */
   | { kind: "cut"; rows: number };
 
-/** A family as llama.cpp has it. */
+/** A model as llama.cpp has it. */
 export interface Architecture {
   /** Prefix of its keys. */
   name: string;
@@ -20,8 +27,8 @@ export interface Architecture {
   blockNames: Readonly<Record<string, string>>;
   /** Keys beside those of every family. */
   keys: Readonly<Record<string, GgufValue>>;
-  /** The tensor with what transformers' llama3 scaling divides frequencies by, or null. */
-  ropeFactors: Float32Array | null;
+  /** Tensors with what frequencies are divided by, by their names. */
+  ropeFactors: Readonly<Record<string, Float32Array>>;
   /** What is done to the tensor of this name in the checkpoint, or null. */
   change: (name: string) => TensorChange | null;
   /** Tokens of the longest text that llama.cpp computes as the model does. */
@@ -31,129 +38,165 @@ export interface Architecture {
 }
 
 /**
- * The family of `config` as llama.cpp computes it.
+ * What llama.cpp has of the family of `config`.
  *
- * @throws {FormatError} when llama.cpp would compute something else
+ * @throws {FormatError} when it does not know it
  */
-export function architectureOf(config: ModelConfig): Architecture {
-  const describe = families[config.family];
-  if (describe !== undefined) return describe(config);
+export function formOf(config: ModelConfig): LlamaCppForm {
+  const known = families.filter(({ llamaCpp }) => llamaCpp !== null);
+  const form = known.find(({ name }) => name === config.family)?.llamaCpp;
+  if (form !== undefined && form !== null) return form;
   throw new FormatError(
-    `Expected a model of a family that can be written for llama.cpp (${Object.keys(families).join(", ")}), got ${config.modelType}. ` +
+    `Expected a model of a family that can be written for llama.cpp (${titlesOf(known)}), got ${config.modelType}. ` +
       "No GGUF file is written. Serve the model with preftune serve or vLLM instead.",
   );
 }
 
-const linearNames: Readonly<Record<string, string>> = {
-  "self_attn.q_proj": "attn_q",
-  "self_attn.k_proj": "attn_k",
-  "self_attn.v_proj": "attn_v",
-  "self_attn.o_proj": "attn_output",
-  "mlp.gate_proj": "ffn_gate",
-  "mlp.up_proj": "ffn_up",
-  "mlp.down_proj": "ffn_down",
-  input_layernorm: "attn_norm",
+/**
+ * The model of `config` as llama.cpp computes it.
+ *
+ * @throws {FormatError} when llama.cpp would compute something else
+ */
+export function architectureOf(config: ModelConfig): Architecture {
+  const form = formOf(config);
+  requireComputable(config, form);
+  const { rope, headDim, slidingWindow } = config;
+  const context = contextLength(config);
+  const isCut = form.windows === "none" && slidingWindow !== null && slidingWindow < context;
+  return {
+    name: form.name,
+    blockNames: { ...linearNames[config.design.linears], ...normNames[config.design.norms], ...queryNorms },
+    keys: {
+      ...(form.cutsEmbedding ? {} : { vocab_size: uint32(config.vocabSize) }),
+      "rope.dimension_count": uint32(Math.trunc(headDim * rope.full.share)),
+      "attention.key_length": uint32(headDim),
+      "attention.value_length": uint32(headDim),
+      ...scalingKeys(rope.full),
+      ...(rope.sliding === null ? {} : { "rope.freq_base_swa": float32(rope.sliding.theta) }),
+      ...windowKeys(config, form),
+      ...factorKeys(config, form),
+      ...capKeys(config, form),
+    },
+    ropeFactors: ropeFactors(rope.full, headDim),
+    change: changeOf(config, form),
+    context: isCut ? slidingWindow : context,
+    notes: [
+      ...(isCut
+        ? [
+            `The model attends to a window of ${slidingWindow} tokens. llama.cpp has no window for this family: the file's context ends there, ` +
+              "up to which both compute the same.",
+          ]
+        : []),
+      ...(rope.full.scaling.kind === "longrope"
+        ? [
+            `In a context of more than ${context} tokens llama.cpp takes LongRoPE's long factors for all of them, and answers to short ` +
+              "prompts change too. The file's own context ends there.",
+          ]
+        : []),
+    ],
+  };
+}
+
+const linearNames: Readonly<Record<DecoderDesign["linears"], Readonly<Record<string, string>>>> = {
+  separate: {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+  },
+  fused: {
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+  },
+  "shared-mlp": {},
 };
 
-const plainNames = { ...linearNames, post_attention_layernorm: "ffn_norm" };
+const normNames: Readonly<Record<DecoderDesign["norms"], Readonly<Record<string, string>>>> = {
+  before: { input_layernorm: "attn_norm", post_attention_layernorm: "ffn_norm" },
+  after: {
+    post_attention_layernorm: "post_attention_norm",
+    post_feedforward_layernorm: "post_ffw_norm",
+  },
+  around: {
+    input_layernorm: "attn_norm",
+    post_attention_layernorm: "post_attention_norm",
+    pre_feedforward_layernorm: "ffn_norm",
+    post_feedforward_layernorm: "post_ffw_norm",
+  },
+};
+
 const queryNorms = { "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm" };
 
-const families: Readonly<Record<string, (config: ModelConfig) => Architecture>> = {
-  llama: llamaArchitecture,
-  mistral: llamaArchitecture,
-  qwen2: (config) => qwenArchitecture(config, { name: "qwen2", biases: ["q_proj", "k_proj", "v_proj"] }),
-  qwen3: (config) => qwenArchitecture(config, { name: "qwen3", biases: [] }),
-  gemma3: gemma3Architecture,
-};
-
-function llamaArchitecture(config: ModelConfig): Architecture {
-  const { headDim, numHeads, numKeyValueHeads, hiddenSize, rope, slidingWindow, maxPositions } = config;
-  requireScaling(config, ["none", "linear", "llama3"]);
-  const keys: Record<string, GgufValue> = {
-    vocab_size: uint32(config.vocabSize),
-    "rope.dimension_count": uint32(headDim),
-    ...(headDim * numHeads === hiddenSize ? {} : headKeys(config)),
-    ...linearScaling(rope.full),
-  };
-  const heads: Readonly<Record<string, number>> = { q_proj: numHeads, k_proj: numKeyValueHeads };
-  const isCut = slidingWindow !== null && slidingWindow < maxPositions;
-  return {
-    name: "llama",
-    blockNames: plainNames,
-    keys,
-    ropeFactors: ropeFactors(rope.full, headDim),
-    change: (name) => {
-      const of = heads[/\.self_attn\.([qk]_proj)\./.exec(name)?.[1] ?? ""];
-      return of === undefined ? null : { kind: "interleave", heads: of };
-    },
-    context: isCut ? slidingWindow : maxPositions,
-    notes: isCut
-      ? [
-          `The model attends to a window of ${slidingWindow} tokens. llama.cpp has no window for this family: the file's context ends there, ` +
-            "up to which both compute the same.",
-        ]
-      : [],
-  };
-}
-
-function qwenArchitecture(
-  config: ModelConfig,
-  { name, biases }: { name: string; biases: readonly LinearName[] },
-): Architecture {
-  requireScaling(config, ["none", "linear"]);
-  requireBiases(config, biases);
-  return {
-    name,
-    blockNames: { ...plainNames, ...queryNorms },
-    keys: { ...headKeys(config), ...linearScaling(config.rope.full) },
-    ropeFactors: null,
-    change: () => null,
-    context: config.maxPositions,
-    notes: [],
-  };
-}
-
-/** Layers of the largest published Gemma 3, which llama.cpp gives a scale of attention of its own. */
-const gemma27bLayers = 62;
-
-function gemma3Architecture(config: ModelConfig): Architecture {
-  const { rope, headDim, hiddenSize, numHeads, numLayers, slidingWindow, attentionScale } = config;
-  requireScaling(config, ["none", "linear"]);
-  requireBiases(config, []);
+/** Refuses what llama.cpp does not have in the family. */
+function requireComputable(config: ModelConfig, form: LlamaCppForm): void {
+  const { rope, design, layerKinds } = config;
+  const { kind } = rope.full.scaling;
+  if (!form.scalings.includes(kind)) refuse(config, `scales positions in the way of ${kind}`);
   if (rope.sliding !== null && rope.sliding.scaling.kind !== "none") {
     refuse(config, "scales the positions of its sliding layers");
   }
-  const scale = 1 / Math.sqrt(numLayers === gemma27bLayers ? Math.floor(hiddenSize / numHeads) : headDim);
-  return {
-    name: "gemma3",
-    blockNames: {
-      ...linearNames,
-      ...queryNorms,
-      post_attention_layernorm: "post_attention_norm",
-      pre_feedforward_layernorm: "ffn_norm",
-      post_feedforward_layernorm: "post_ffw_norm",
-    },
-    keys: {
-      ...headKeys(config),
-      ...linearScaling(rope.full),
-      "rope.freq_base_swa": float32(rope.sliding?.theta ?? rope.full.theta),
-      ...(slidingWindow === null ? {} : { "attention.sliding_window": uint32(slidingWindow) }),
-      ...slidingPeriod(config),
-    },
-    ropeFactors: null,
-    change: (name) => {
-      if (!name.endsWith("norm.weight")) return null;
-      // llama.cpp has one scale of attention for each size; another is in the norm of the queries
-      return { kind: "scale", add: 1, times: name.endsWith(".q_norm.weight") ? attentionScale / scale : 1 };
-    },
-    context: config.maxPositions,
-    notes: [],
+  const biased = design.biases.find((name) => !form.biases.includes(name));
+  if (biased !== undefined) refuse(config, `has a bias on ${biased}`);
+  const every = form.unrotatedEvery ?? Number.POSITIVE_INFINITY;
+  const turns = (i: number) => !design.unrotatedLayers.includes(i);
+  if (layerKinds.some((_, i) => turns(i) !== ((i + 1) % every !== 0))) {
+    refuse(
+      config,
+      `has no rotary positions in the layers ${design.unrotatedLayers.join(", ") || "(none)"}, where llama.cpp leaves them out in ` +
+        (form.unrotatedEvery === undefined ? "none" : `every ${every}th`),
+    );
+  }
+}
+
+/** What becomes of each tensor. */
+function changeOf(config: ModelConfig, form: LlamaCppForm): Architecture["change"] {
+  const { numHeads, numKeyValueHeads, design, attentionScale } = config;
+  const heads: Readonly<Record<string, number>> = { q_proj: numHeads, k_proj: numKeyValueHeads };
+  // llama.cpp has one scale of attention for each size; another is in the norm of the queries
+  const ofQueries = form.hasFactors ? 1 : attentionScale / scaleOf(config, form);
+  if (ofQueries !== 1 && design.queryKeyNorms !== "head") {
+    refuse(config, `multiplies scores by ${attentionScale}, where llama.cpp has ${scaleOf(config, form)}`);
+  }
+  const ofLinear = (name: string): TensorChange | null => {
+    const of = heads[/\.self_attn\.([qk]_proj)\./.exec(name)?.[1] ?? ""];
+    return of === undefined || !form.turnsNeighbours ? null : { kind: "interleave", heads: of };
+  };
+  const { normOffset } = design;
+  return (name) => {
+    if (!name.endsWith("norm.weight")) return ofLinear(name);
+    const times = name.endsWith(".q_norm.weight") ? ofQueries : 1;
+    return normOffset === 0 && times === 1 ? null : { kind: "scale", add: normOffset, times };
   };
 }
 
-/** Which layers slide: all but every n-th. */
-function slidingPeriod(config: ModelConfig): Record<string, GgufValue> {
-  const { layerKinds } = config;
+/** The factor on scores that llama.cpp has for a model of this size. */
+function scaleOf({ numLayers, hiddenSize, numHeads, headDim }: ModelConfig, form: LlamaCppForm): number {
+  const width = numLayers === form.wideScaleLayers ? Math.floor(hiddenSize / numHeads) : headDim;
+  return width ** -0.5;
+}
+
+/** Factors on embeddings, scores, logits and what a block adds, where a file has them. */
+function factorKeys(config: ModelConfig, { hasFactors }: LlamaCppForm): Record<string, GgufValue> {
+  if (!hasFactors) return {};
+  const { embedScale, residualScale, logitScale } = config.design;
+  return {
+    "attention.scale": float32(config.attentionScale),
+    embedding_scale: float32(embedScale),
+    residual_scale: float32(residualScale),
+    // llama.cpp divides by it
+    logit_scale: float32(1 / logitScale),
+  };
+}
+
+/** Which layers slide, and how far they see. */
+function windowKeys(config: ModelConfig, { windows }: LlamaCppForm): Record<string, GgufValue> {
+  const { slidingWindow, layerKinds } = config;
+  if (windows === "none") return {};
   const first = layerKinds.indexOf("full");
   const period = first < 0 ? layerKinds.length + 1 : first + 1;
   const isRegular = layerKinds.every((kind, i) => (kind === "full") === ((i + 1) % period === 0));
@@ -162,39 +205,56 @@ function slidingPeriod(config: ModelConfig): Record<string, GgufValue> {
       config,
       `has the layers ${layerKinds.join(", ")}, where full ones do not come at every n-th place`,
     );
-  return { "attention.sliding_window_pattern": uint32(period) };
+  if (windows === "every second" && period !== 2)
+    refuse(config, `has the layers ${layerKinds.join(", ")}, where every second one has to be full`);
+  return {
+    ...(slidingWindow === null ? {} : { "attention.sliding_window": uint32(slidingWindow) }),
+    ...(windows === "every second" ? {} : { "attention.sliding_window_pattern": uint32(period) }),
+  };
 }
 
-function headKeys({ headDim }: ModelConfig): Record<string, GgufValue> {
-  return { "attention.key_length": uint32(headDim), "attention.value_length": uint32(headDim) };
+/** Caps, which llama.cpp has with values of its own where a file names none. */
+function capKeys(config: ModelConfig, { capsScores = false }: LlamaCppForm): Record<string, GgufValue> {
+  const { scoreCap, logitCap } = config.design;
+  if (!capsScores && scoreCap === null && logitCap === null) return {};
+  if (!capsScores || scoreCap === null || logitCap === null) {
+    return refuse(config, `has caps ${scoreCap} on scores and ${logitCap} on logits`);
+  }
+  return { attn_logit_softcapping: float32(scoreCap), final_logit_softcapping: float32(logitCap) };
 }
 
-function linearScaling({ scaling }: RopeConfig): Record<string, GgufValue> {
-  if (scaling.kind !== "linear") return {};
-  return { "rope.scaling.type": string("linear"), "rope.scaling.factor": float32(scaling.factor) };
+function scalingKeys({ scaling }: RopeConfig): Record<string, GgufValue> {
+  switch (scaling.kind) {
+    case "linear":
+      return { "rope.scaling.type": string("linear"), "rope.scaling.factor": float32(scaling.factor) };
+    case "longrope":
+      return {
+        "rope.scaling.attn_factor": float32(scaling.attentionFactor),
+        "rope.scaling.original_context_length": uint32(scaling.originalMaxPositions),
+      };
+    default:
+      return {};
+  }
 }
 
-/** What llama3's scaling divides each frequency by, (head width / 2); null for another scaling. */
-function ropeFactors({ theta, scaling }: RopeConfig, headDim: number): Float32Array | null {
-  if (scaling.kind !== "llama3") return null;
+/** What frequencies are divided by, (turned numbers of a head / 2) each, by the names of the tensors. */
+function ropeFactors({ theta, scaling }: RopeConfig, headDim: number): Architecture["ropeFactors"] {
+  if (scaling.kind === "longrope") {
+    return {
+      "rope_factors_long.weight": Float32Array.from(scaling.longFactors),
+      "rope_factors_short.weight": Float32Array.from(scaling.shortFactors),
+    };
+  }
+  if (scaling.kind !== "llama3") return {};
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = scaling;
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
+  const factors = Float32Array.from({ length: headDim / 2 }, (_, i) => {
     const turns = originalMaxPositions / (2 * Math.PI * theta ** ((2 * i) / headDim));
     if (turns > highFreqFactor) return 1;
     if (turns < lowFreqFactor) return factor;
     const smooth = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
     return 1 / ((1 - smooth) / factor + smooth);
   });
-}
-
-function requireScaling(config: ModelConfig, kinds: readonly RopeScaling["kind"][]): void {
-  const { kind } = config.rope.full.scaling;
-  if (!kinds.includes(kind)) refuse(config, `scales positions in the way of ${kind}`);
-}
-
-function requireBiases(config: ModelConfig, known: readonly LinearName[]): void {
-  const other = config.design.biases.find((name) => !known.includes(name));
-  if (other !== undefined) refuse(config, `has a bias on ${other}`);
+  return { "rope_freqs.weight": factors };
 }
 
 function refuse({ modelType }: ModelConfig, why: string): never {

@@ -2,11 +2,10 @@
  * Reads GGUF files (version 3, little-endian), trusting nothing in them: counts and lengths are checked against the file before
  * anything is made of them. Tensors are read one at a time.
  */
-import { closeSync, fstatSync, readSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { FormatError } from "../base/errors.ts";
-import { fileFailure } from "../base/file-io.ts";
-import { openFile } from "../base/open-file.ts";
+import { withFile } from "../base/open-file.ts";
 import { decode } from "./dequantise.ts";
 import { blocks, bytesOf, type GgufType, numelOf, typeById } from "./types.ts";
 import { type GgufValue, valueIds } from "./values.ts";
@@ -113,22 +112,6 @@ function refuseOther({ path }: GgufFile, what: string): never {
   throw new FormatError(
     `${path}: ${what} is not as it was written. Check the disk and write the file again.`,
   );
-}
-
-function withFile<T>(path: string, use: (fd: number) => T): T {
-  let fd: number;
-  try {
-    fd = openFile(path);
-  } catch (cause) {
-    throw fileFailure({ action: "read", path, cause });
-  }
-  try {
-    return use(fd);
-  } catch (cause) {
-    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function readAt(fd: number, position: number, length: number, path: string): Uint8Array {

@@ -16,9 +16,6 @@ export interface TensorPlan {
   change: TensorChange | null;
 }
 
-/** Name of the tensor with the factors of scaled positions. */
-export const ropeFactorsName = "rope_freqs.weight";
-
 const outside: Readonly<Record<string, string>> = {
   [embeddingName]: "token_embd.weight",
   "model.norm.weight": "output_norm.weight",

@@ -4,6 +4,7 @@ import { FormatError } from "../base/errors.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { isJsonObject, type JsonObject, readTokenizerFiles } from "../text/tokenizer-files.ts";
+import { formOf } from "./architecture.ts";
 import { pieceScores, spacePrefix } from "./piece-scores.ts";
 import { preTokenizerName } from "./pre-tokenizer.ts";
 import { type EndTokens, endKeys } from "./special-tokens.ts";
@@ -109,12 +110,12 @@ function mergesOf(model: JsonObject): [string, string][] {
   });
 }
 
-/** Texts and types of all tokens, by id. Rows without a token are filled up, but for Gemma's, which are cut. */
+/** Texts and types of all tokens, by id. Rows without a token are filled up, or cut where llama.cpp cuts them. */
 function listTokens(
   { tokenizer, config, rows, ends }: VocabularySource,
   isSpm: boolean,
 ): { texts: string[]; types: number[] } {
-  const count = config.family === "gemma3" ? Math.min(rows, tokenizer.vocabSize) : rows;
+  const count = formOf(config).cutsEmbedding ? Math.min(rows, tokenizer.vocabSize) : rows;
   const added = new Map(tokenizer.addedTokens.map((token) => [token.id, token]));
   const typeOf = (id: number, text: string): number => {
     const token = added.get(id);

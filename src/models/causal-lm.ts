@@ -5,6 +5,7 @@
 import type { RowRange } from "../formats/head-ranges.ts";
 import type { LayerKind, ModelConfig, RopeConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
+import { capped } from "../nn/caps.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
 import type { Embedding } from "../nn/linear.ts";
 import type { DenseProjection } from "../nn/module.ts";
@@ -124,6 +125,7 @@ export abstract class Decoder {
         device: stream.positions.device,
         headWidth: this.config.headDim,
         scale: this.config.attentionScale,
+        cap: this.config.design.scoreCap,
         window: kind === "sliding" ? this.config.slidingWindow : null,
       }),
     });
@@ -169,6 +171,13 @@ export class CausalLM extends Decoder {
 
   get head(): object {
     return this.lm_head;
+  }
+
+  /** All logits for final hidden states (T, D), with their cap: (T, V) float32. */
+  logits(hidden: Tensor): Tensor {
+    const { logitCap } = this.config.design;
+    const logits = ops.to(this.lm_head.forward(hidden), "float32");
+    return logitCap === null ? logits : capped(logits, logitCap);
   }
 }
 

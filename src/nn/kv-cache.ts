@@ -6,6 +6,7 @@
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { cappedAttention } from "./caps.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
 
 /** Tokens of a page: `kPage` in `native/paged-attention.h`. */
@@ -21,6 +22,8 @@ export interface CacheShape {
   layers: number;
   keyHeads: number;
   headDim: number;
+  /** Whether scores have a cap, which the addon's operator does not have; left out: no. */
+  capsScores?: boolean;
   dtype: DType;
   device: string;
 }
@@ -94,8 +97,8 @@ export class KVCache implements Disposable {
    * they are cut. If not, a pass takes a whole sequence or one token of each.
    */
   get takesParts(): boolean {
-    const { device, dtype } = this.#shape;
-    return device === "cpu" && (dtype === "float32" || dtype === "bfloat16");
+    const { device, dtype, capsScores = false } = this.#shape;
+    return !capsScores && device === "cpu" && (dtype === "float32" || dtype === "bfloat16");
   }
 
   /** Bytes of a page in all layers. */
@@ -272,7 +275,7 @@ export class KVCache implements Disposable {
       return ({ q, k, v }, plan) => {
         storeRows(store, last, { k, v });
         const seen = rows.map((row) => visibleRows(store, row, plan.window));
-        return ops.cat(seen.map((own, i) => attendLast(ops.narrow(q, 0, i, 1), own, plan.scale)));
+        return ops.cat(seen.map((own, i) => attendLast(ops.narrow(q, 0, i, 1), own, plan)));
       };
     });
   }
@@ -312,7 +315,11 @@ function visibleRows({ keys, values }: Store, slots: Tensor, window: number): St
 }
 
 /** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */
-function attendLast(q: Tensor, { keys, values }: Store, scale: number): Tensor {
+function attendLast(q: Tensor, { keys, values }: Store, { scale, cap }: AttentionPlan): Tensor {
+  const width = q.size(1) * q.size(2);
+  if (cap !== null) {
+    return ops.reshape(cappedAttention(q, keys, values, { scale, cap, mask: null }), [1, width]);
+  }
   const headsFirst = (x: Tensor): Tensor => ops.unsqueeze(ops.transpose(x, 0, 1), 0);
   const out = ops.scaledDotProductAttention(
     headsFirst(q),
@@ -323,5 +330,5 @@ function attendLast(q: Tensor, { keys, values }: Store, scale: number): Tensor {
     false,
     { scale, enableGqa: q.size(1) !== keys.size(1) },
   );
-  return ops.reshape(out, [1, q.size(1) * q.size(2)]);
+  return ops.reshape(out, [1, width]);
 }

@@ -45,8 +45,7 @@ export class FusedMlp implements FeedForward {
 
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor): Tensor {
-    const [gate, up] = halves(this.gate_up_proj.forward(x));
-    return ofGated(gate, up, this.down_proj, this.#activation);
+    return ofHalves(this.gate_up_proj.forward(x), this.down_proj, this.#activation);
   }
 }
 
@@ -64,14 +63,14 @@ export class SharedMlp implements FeedForward {
 
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor): Tensor {
-    const [gate, up] = halves(this.input_linear.forward(x));
-    return ofGated(gate, up, this.output_linear, this.#activation);
+    return ofHalves(this.input_linear.forward(x), this.output_linear, this.#activation);
   }
 }
 
-function halves(both: Tensor): [gate: Tensor, up: Tensor] {
+/** both: (T, 2 · I), gate before up */
+function ofHalves(both: Tensor, down: Projection, activation: Activation): Tensor {
   const inner = both.size(1) / 2;
-  return [ops.narrow(both, 1, 0, inner), ops.narrow(both, 1, inner, inner)];
+  return ofGated(ops.narrow(both, 1, 0, inner), ops.narrow(both, 1, inner, inner), down, activation);
 }
 
 function ofGated(gate: Tensor, up: Tensor, down: Projection, activation: Activation): Tensor {

@@ -2,11 +2,12 @@
  * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
  * computed once for all its completions and nothing is padded. On the CPU in float32 an operator of the addon does all
  * segments (`native/segment-attention.h`), on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
- * torch's scaled dot-product attention does the work, one call a segment.
+ * torch's scaled dot-product attention does the work, one call a segment; with a cap on scores, simpler operators (`caps.ts`).
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
+import { cappedAttention } from "./caps.ts";
 import {
   hasVarlenAttention,
   planVarlen,
@@ -31,6 +32,8 @@ interface MaskedPart extends SegmentBounds {
 export interface AttentionPlan {
   /** Factor on q·k before the softmax. */
   scale: number;
+  /** Cap on scores; null for none. With one the scores are held, a part at a time. */
+  cap: number | null;
   /** Start, end, parent's start and end of each segment: all that the CPU's own kernel needs. */
   bounds: readonly number[];
   /** Tokens a token sees, itself included; 0 for all. */
@@ -48,6 +51,8 @@ export interface AttentionPlanOptions {
   /** E, the width of a head. */
   headWidth: number;
   scale: number;
+  /** Cap on scores; null or left out: none. */
+  cap?: number | null;
   /** A token sees this many tokens, itself included; null for all. */
   window: number | null;
 }
@@ -68,11 +73,13 @@ export function planAttention(segments: readonly Segment[], options: AttentionPl
     const { start, end } = segment;
     return { start, end, parentStart: parent?.start ?? start, parentEnd: parent?.end ?? start };
   });
-  const ownKernel = options.device === "cpu" && options.dtype === "float32";
-  const isVarlen = hasVarlenAttention(options.device, options.dtype, options.headWidth);
+  const { cap = null } = options;
+  const ownKernel = cap === null && options.device === "cpu" && options.dtype === "float32";
+  const isVarlen = cap === null && hasVarlenAttention(options.device, options.dtype, options.headWidth);
   const byParts = !ownKernel && !isVarlen;
   return {
     scale: options.scale,
+    cap,
     bounds: parts.flatMap((p) => [p.start, p.end, p.parentStart, p.parentEnd]),
     window: options.window ?? 0,
     varlen: isVarlen ? planVarlen(parts, options) : null,
@@ -87,7 +94,7 @@ function maskOf(
   const context = parentEnd - parentStart;
   const own = end - start;
   const slides = options.window !== null && context + own > options.window;
-  if (context === 0 && !slides) return null;
+  if (context === 0 && !slides && (options.cap ?? null) === null) return null;
   return segmentMask(own, context, slides ? options.window : null, options);
 }
 
@@ -126,7 +133,7 @@ export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: Attention
     const out = ops.segmentAttention(q, k, v, plan.bounds, plan.scale, plan.window);
     return ops.view(out, [q.size(0), width]);
   }
-  const outputs = plan.parts.map((part) => attendPart({ q, k, v }, part, plan.scale));
+  const outputs = plan.parts.map((part) => attendPart({ q, k, v }, part, plan));
   const joined = outputs.length === 1 ? at(outputs, 0) : ops.cat(outputs);
   return ops.reshape(joined, [q.size(0), width]);
 }
@@ -134,13 +141,14 @@ export function packedAttention(q: Tensor, k: Tensor, v: Tensor, plan: Attention
 function attendPart(
   { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
   part: MaskedPart,
-  scale: number,
+  { scale, cap }: AttentionPlan,
 ): Tensor {
-  const queries = headsFirst(ops.slice(q, 0, part.start, part.end));
-  const keys = headsFirst(withParent(k, part));
-  const values = headsFirst(withParent(v, part));
+  const queries = ops.slice(q, 0, part.start, part.end);
+  const [keys, values] = [withParent(k, part), withParent(v, part)];
+  if (cap !== null) return cappedAttention(queries, keys, values, { scale, cap, mask: part.mask });
+  const all = [headsFirst(queries), headsFirst(keys), headsFirst(values)] as const;
   const shares = q.size(1) !== k.size(1);
-  const out = ops.scaledDotProductAttention(queries, keys, values, part.mask, 0, part.mask === null, {
+  const out = ops.scaledDotProductAttention(...all, part.mask, 0, part.mask === null, {
     scale,
     enableGqa: shares,
   });

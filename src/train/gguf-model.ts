@@ -9,7 +9,7 @@ import { architectureOf } from "../gguf/architecture.ts";
 import { modelKeys } from "../gguf/model-keys.ts";
 import { readGguf, requireQuantised, requireSame } from "../gguf/read.ts";
 import type { EndTokens } from "../gguf/special-tokens.ts";
-import { planTensors, ropeFactorsName, type TensorPlan } from "../gguf/tensors.ts";
+import { planTensors, type TensorPlan } from "../gguf/tensors.ts";
 import type { WrittenType } from "../gguf/types.ts";
 import type { GgufKeys } from "../gguf/values.ts";
 import { type VocabularySource, vocabularyOf } from "../gguf/vocabulary.ts";
@@ -83,18 +83,14 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const plans = planTensors(merged, architecture, { type, rows: vocabulary.tokens });
   const { name, license } = given;
   const keys = modelKeys({ name, license, type }, config, architecture, vocabulary.keys);
-  const { ropeFactors } = architecture;
-  const factors: GgufSource[] =
-    ropeFactors === null
-      ? []
-      : [
-          {
-            name: ropeFactorsName,
-            type: "f32",
-            shape: [ropeFactors.length],
-            bytes: () => [bytesOf(ropeFactors)],
-          },
-        ];
+  const factors = Object.entries(architecture.ropeFactors).map(
+    ([factorsName, numbers]): GgufSource => ({
+      name: factorsName,
+      type: "f32",
+      shape: [numbers.length],
+      bytes: () => [bytesOf(numbers)],
+    }),
+  );
   const tensors = [...factors, ...ggufSources(plans, merged)];
   const want = outputsOf(model, { batches, numerics });
   writeGguf(path, keys, tensors);

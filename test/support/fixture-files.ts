@@ -22,6 +22,7 @@ export const everyFamily = [
   "granite4_dense",
   "phi3",
   "phi4_mini_short",
+  "gemma2",
 ] as const;
 
 /** One of them. */

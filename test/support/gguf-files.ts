@@ -1,5 +1,5 @@
 /** GGUF files of small models for tests. */
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
@@ -16,6 +16,12 @@ export const ggufFamilies: readonly FixtureFamily[] = [
   "qwen2_untied",
   "qwen2_tied",
   "mistral",
+  "smollm3",
+  "olmo2",
+  "granite",
+  "phi3",
+  "phi4_mini_short",
+  "gemma2",
 ];
 
 /** Exports a model or a run as `dir`/`name`.gguf and gives the path. */
@@ -45,10 +51,23 @@ export function modelWithTokenizer(
   return dir;
 }
 
-/** A copy of a fixture's model with the tokenizer that all fixtures share. Gives its directory. */
+/**
+ * llama.cpp leaves rotary positions out in every fourth layer of SmolLM3, and nowhere else; its scale for Gemma 2 is that of the head;
+ * and in a context beyond the original length, of 512 tokens in tests, it takes LongRoPE's other factors.
+ */
+const changes: Partial<Record<FixtureFamily, ConfigJson>> = {
+  smollm3: { no_rope_layers: [1, 1, 1] },
+  gemma2: { query_pre_attn_scalar: 16 },
+  phi4_mini_short: { original_max_position_embeddings: 512, max_position_embeddings: 2048 },
+};
+
+/** A copy of a fixture's model with the tokenizer that all fixtures share, so configured that llama.cpp computes it. Gives its directory. */
 export function fixtureWithTokenizer(family: FixtureFamily, dir: string): string {
   cpSync(fixturePath(family, "model"), dir, { recursive: true });
   for (const file of ["tokenizer.json", "tokenizer_config.json"])
     cpSync(fixturePath("llama_tied", "model", file), join(dir, file));
+  const config = join(dir, "config.json");
+  const change = changes[family] ?? {};
+  writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), ...change }));
   return dir;
 }

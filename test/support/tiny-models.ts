@@ -103,7 +103,6 @@ export function logitsOf(model: CausalLM, ids: readonly number[], dtype: DType =
   const segments: Segment[] = [{ start: 0, end: count, parent: -1 }];
   const stream = { ids: tensor(ids, [count], { dtype: "int64" }), positions, segments };
   return noGrad(() => {
-    const logits = model.lm_head.forward(model.hiddenStates(stream, dtype));
-    return ops.to(logits, "float32").toNumbers();
+    return model.logits(model.hiddenStates(stream, dtype)).toNumbers();
   });
 }

@@ -1,6 +1,6 @@
 /** What a family of models is: one description, which everything else is made by. A family is a file of this folder. */
 import type { JsonFields } from "../json-fields.ts";
-import type { DecoderDesign, LayerKind, ModelConfig } from "../model-config.ts";
+import type { DecoderDesign, LayerKind, LinearName, ModelConfig, RopeScaling } from "../model-config.ts";
 
 /** What `config.json` may leave out, in its own spelling. */
 export interface FamilyDefaults {
@@ -40,6 +40,44 @@ export interface FamilyReading
   intermediateSize?: number;
 }
 
+/** How llama.cpp has a family. What a model has beside this is refused, since another model would come out. */
+export interface LlamaCppForm {
+  /** Its architecture's name: the prefix of a file's keys. */
+  name: string;
+  /** Whether it turns neighbours in a head where transformers turns halves. */
+  turnsNeighbours: boolean;
+  /** The scalings of positions that it computes. */
+  scalings: readonly RopeScaling["kind"][];
+  /** The linears that may have a bias. */
+  biases: readonly LinearName[];
+  /**
+   * Windows: none, so that a file's context ends where the model's window does; in all layers but every n-th, as the file says; or in
+   * all but every second.
+   */
+  windows: "none" | "by layer" | "every second";
+  /** Every so-many-th layer has no rotary positions; left out: all have. */
+  unrotatedEvery?: number;
+  /** Whether a file has factors on embeddings, scores, logits and what a block adds. */
+  hasFactors: boolean;
+  /** Whether a file has caps on scores and on logits, and has to have both; left out: it has none. */
+  capsScores?: boolean;
+  /** Number of layers of the size whose scale of scores follows from width / heads, not from the width of a head. */
+  wideScaleLayers?: number;
+  /** Whether rows of the embedding without a token are left out. */
+  cutsEmbedding: boolean;
+}
+
+/** Llama as llama.cpp has it: what most families differ from in a line or two. */
+export const plainForm: LlamaCppForm = {
+  name: "llama",
+  turnsNeighbours: true,
+  scalings: ["none", "linear"],
+  biases: [],
+  windows: "none",
+  hasFactors: false,
+  cutsEmbedding: false,
+};
+
 /** A family of models. */
 export interface Family {
   /** Its file's name. */
@@ -58,6 +96,8 @@ export interface Family {
   ignored: readonly string[];
   /** Keys of which only these values can be computed; an absent key is one of them. */
   only: Readonly<Record<string, readonly (string | number | boolean | null)[]>>;
+  /** Null: no GGUF file is written of its models. */
+  llamaCpp: LlamaCppForm | null;
   /** @throws {FormatError} for what the family cannot have */
   read(fields: JsonFields, sizes: FamilySizes): FamilyReading;
   /** Keys of `config.json` beside those that all families have. */
@@ -78,6 +118,8 @@ export const plainDesign: DecoderDesign = {
   roundsEmbedScale: false,
   residualScale: 1,
   logitScale: 1,
+  scoreCap: null,
+  logitCap: null,
   countsStretch: false,
 };
 

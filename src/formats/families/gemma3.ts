@@ -3,7 +3,28 @@
  * weights stored as w − 1, GeGLU, embeddings scaled by √D (Gemma Team 2025, arXiv:2503.19786).
  */
 import { exportRopes, parseRopes } from "../hf-rope.ts";
-import { type Family, layerTypeNames, plainDesign, readLayerTypes, readWindow } from "./family.ts";
+import type { JsonFields } from "../json-fields.ts";
+import type { DecoderDesign, ModelConfig } from "../model-config.ts";
+import {
+  type Family,
+  type LlamaCppForm,
+  layerTypeNames,
+  plainDesign,
+  plainForm,
+  readLayerTypes,
+  readWindow,
+} from "./family.ts";
+
+/** Gemma 3 as llama.cpp has it. */
+export const gemmaForm: LlamaCppForm = {
+  ...plainForm,
+  name: "gemma3",
+  turnsNeighbours: false,
+  windows: "by layer",
+  // of the largest published one
+  wideScaleLayers: 62,
+  cutsEmbedding: true,
+};
 
 export const gemma3: Family = {
   name: "gemma3",
@@ -39,25 +60,13 @@ export const gemma3: Family = {
     final_logit_softcapping: [null],
     use_bidirectional_attention: [false, null],
   },
+  llamaCpp: gemmaForm,
   read(fields, { hiddenSize, numLayers }) {
     const key = fields.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
     const layerKinds =
       readLayerTypes(fields, numLayers) ?? sixths(numLayers, fields.positiveInt(key, 6, 1024));
-    const biases = fields.boolean("attention_bias", false)
-      ? (["q_proj", "k_proj", "v_proj", "o_proj"] as const)
-      : [];
     return {
-      design: {
-        ...plainDesign,
-        norms: "around",
-        normOffset: 1,
-        queryKeyNorms: "head",
-        activation: "gelu_tanh",
-        biases,
-        embedScale: Math.sqrt(hiddenSize),
-        roundsEmbedScale: true,
-        countsStretch: true,
-      },
+      design: { ...gemmaDesign(fields, hiddenSize), queryKeyNorms: "head", countsStretch: true },
       rope: parseRopes(fields, {
         full: { theta: 1_000_000, kinds: ["default", "linear", "llama3"] },
         sliding: { theta: 10_000, kinds: ["default", "linear", "llama3"] },
@@ -69,17 +78,37 @@ export const gemma3: Family = {
     };
   },
   write(config) {
-    const { query_pre_attn_scalar: scalar, sliding_window: window } = config.raw;
-    return {
-      attention_bias: config.design.biases.includes("o_proj"),
-      layer_types: layerTypeNames(config),
-      // taken from the file, since computing it back from the scale would round
-      query_pre_attn_scalar: scalar ?? 256,
-      sliding_window: config.slidingWindow ?? window ?? 4096,
-      ...exportRopes(config.rope, "rope_local_base_freq"),
-    };
+    return { ...gemmaKeys(config), ...exportRopes(config.rope, "rope_local_base_freq") };
   },
 };
+
+/** Of Gemma 2 and 3. */
+export function gemmaDesign(fields: JsonFields, hiddenSize: number): DecoderDesign {
+  const biases = fields.boolean("attention_bias", false)
+    ? (["q_proj", "k_proj", "v_proj", "o_proj"] as const)
+    : [];
+  return {
+    ...plainDesign,
+    norms: "around",
+    normOffset: 1,
+    activation: "gelu_tanh",
+    biases,
+    embedScale: Math.sqrt(hiddenSize),
+    roundsEmbedScale: true,
+  };
+}
+
+/** Keys of Gemma 2 and 3 beside their caps and rotary tables. */
+export function gemmaKeys(config: ModelConfig): Record<string, unknown> {
+  const { query_pre_attn_scalar: scalar, sliding_window: window } = config.raw;
+  return {
+    attention_bias: config.design.biases.includes("o_proj"),
+    layer_types: layerTypeNames(config),
+    // taken from the file, since computing it back from the scale would round
+    query_pre_attn_scalar: scalar ?? 256,
+    sliding_window: config.slidingWindow ?? window ?? 4096,
+  };
+}
 
 /** Every `period`-th layer is full. */
 function sixths(numLayers: number, period: number): ("full" | "sliding")[] {

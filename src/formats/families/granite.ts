@@ -2,7 +2,8 @@
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
 import type { DecoderDesign, ModelConfig } from "../model-config.ts";
-import { type Family, fullLayers, plainDesign } from "./family.ts";
+import { type Family, fullLayers, plainDesign, plainForm } from "./family.ts";
+import { llama } from "./llama.ts";
 
 export const granite: Family = {
   name: "granite",
@@ -11,21 +12,11 @@ export const granite: Family = {
   multimodal: null,
   activationKey: "hidden_act",
   activation: "silu",
-  defaults: {
-    vocab_size: 32_000,
-    hidden_size: 4096,
-    intermediate_size: 11_008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: null,
-    head_dim: null,
-    max_position_embeddings: 2048,
-    rms_norm_eps: 1e-6,
-    tie_word_embeddings: false,
-  },
-  tokens: { bos: [1], eos: [2], pad: [] },
+  defaults: llama.defaults,
+  tokens: llama.tokens,
   ignored: ["layer_types", "pretraining_tp"],
   only: { attention_bias: [false], mlp_bias: [false] },
+  llamaCpp: { ...plainForm, name: "granite", hasFactors: true },
   read(fields, sizes) {
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default"] });
     const { attentionScale, ...scales } = readMultipliers(fields);

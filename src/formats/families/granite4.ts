@@ -2,7 +2,7 @@
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
 import { type Family, fullLayers, plainDesign } from "./family.ts";
-import { multipliers, readMultipliers } from "./granite.ts";
+import { granite, multipliers, readMultipliers } from "./granite.ts";
 
 export const granite4: Family = {
   name: "granite4",
@@ -15,19 +15,8 @@ export const granite4: Family = {
   multimodal: null,
   activationKey: "hidden_act",
   activation: "silu",
-  defaults: {
-    vocab_size: 32_000,
-    hidden_size: 4096,
-    intermediate_size: 11_008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: null,
-    head_dim: null,
-    max_position_embeddings: 2048,
-    rms_norm_eps: 1e-6,
-    tie_word_embeddings: false,
-  },
-  tokens: { bos: [1], eos: [2], pad: [] },
+  defaults: granite.defaults,
+  tokens: granite.tokens,
   ignored: [
     "intermediate_size",
     "init_method",
@@ -49,7 +38,8 @@ export const granite4: Family = {
     "time_step_max",
     "layers_block_type",
   ],
-  only: { attention_bias: [false], mlp_bias: [false], normalization_function: ["rmsnorm"] },
+  only: { ...granite.only, normalization_function: ["rmsnorm"] },
+  llamaCpp: null,
   read(fields, sizes) {
     refuseHybrid(fields, sizes.numLayers);
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default"] });

@@ -1,5 +1,6 @@
 /** The families that are there: the one list of them. */
 import type { ClassNames, Family } from "./family.ts";
+import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
 import { granite } from "./granite.ts";
 import { granite4 } from "./granite4.ts";
@@ -25,6 +26,7 @@ export const families: readonly Family[] = [
   granite,
   granite4,
   phi3,
+  gemma2,
 ];
 
 /** A class that files may name, and the family that it is read as. */

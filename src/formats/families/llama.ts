@@ -1,6 +1,6 @@
 /** Llama 3: pre-norm blocks, SwiGLU, grouped-query attention (Grattafiori et al. 2024, arXiv:2407.21783). */
 import { exportRope, parseRope } from "../hf-rope.ts";
-import { type Family, fullLayers, plainDesign } from "./family.ts";
+import { type Family, fullLayers, plainDesign, plainForm } from "./family.ts";
 
 export const llama: Family = {
   name: "llama",
@@ -28,6 +28,11 @@ export const llama: Family = {
   tokens: { bos: [1], eos: [2], pad: [] },
   ignored: ["layer_types", "pretraining_tp"],
   only: {},
+  llamaCpp: {
+    ...plainForm,
+    scalings: ["none", "linear", "llama3"],
+    biases: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+  },
   read(fields, sizes) {
     const attention = fields.boolean("attention_bias", false);
     const mlp = fields.boolean("mlp_bias", false);

@@ -2,7 +2,7 @@
 
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { DecoderDesign } from "../model-config.ts";
-import { type Family, fullLayers, plainDesign } from "./family.ts";
+import { type Family, fullLayers, plainDesign, plainForm } from "./family.ts";
 
 export const olmo2: Family = {
   name: "olmo2",
@@ -30,6 +30,7 @@ export const olmo2: Family = {
   tokens: { bos: [], eos: [50_279], pad: [1] },
   ignored: [],
   only: { attention_bias: [false], clip_qkv: [null] },
+  llamaCpp: { ...plainForm, name: "olmo2", turnsNeighbours: false },
   read(fields, sizes) {
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default"] });
     return { ...fullLayers(sizes), design: olmoDesign, rope: { full: rope, sliding: null } };

@@ -1,7 +1,7 @@
 /** OLMo 3: OLMo 2 with windows by layer, and YaRN on full layers (Team OLMo 2025). */
 import { exportRope, exportRopes, parseRopes } from "../hf-rope.ts";
 import { type Family, layerTypeNames, readLayerTypes, readWindow } from "./family.ts";
-import { olmoDesign } from "./olmo2.ts";
+import { olmo2, olmoDesign } from "./olmo2.ts";
 
 /** Base of both kinds of layer where a file names none, and in the layout of transformers 4. */
 const theta = 500_000;
@@ -17,21 +17,11 @@ export const olmo3: Family = {
   multimodal: null,
   activationKey: "hidden_act",
   activation: "silu",
-  defaults: {
-    vocab_size: 50_304,
-    hidden_size: 4096,
-    intermediate_size: 11_008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: null,
-    head_dim: null,
-    max_position_embeddings: 2048,
-    rms_norm_eps: 1e-5,
-    tie_word_embeddings: false,
-  },
-  tokens: { bos: [], eos: [50_279], pad: [1] },
+  defaults: olmo2.defaults,
+  tokens: olmo2.tokens,
   ignored: ["sliding_window"],
-  only: { attention_bias: [false], clip_qkv: [null] },
+  only: olmo2.only,
+  llamaCpp: null,
   read(fields, sizes) {
     const { numLayers, headDim } = sizes;
     const layerKinds =

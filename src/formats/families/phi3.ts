@@ -2,7 +2,7 @@
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
 import type { RopeConfig } from "../model-config.ts";
-import { type Family, oneWindow, plainDesign, windowedLayers } from "./family.ts";
+import { type Family, oneWindow, plainDesign, plainForm, windowedLayers } from "./family.ts";
 
 export const phi3: Family = {
   name: "phi3",
@@ -42,6 +42,7 @@ export const phi3: Family = {
     resid_pdrop: [0],
     embd_pdrop: [0],
   },
+  llamaCpp: { ...plainForm, name: "phi3", turnsNeighbours: false, scalings: ["none", "longrope"] },
   read(fields, sizes) {
     const rope = parseRope(fields, {
       theta: 10_000,

@@ -1,6 +1,6 @@
 /** Qwen2 and Qwen2.5: Llama's block with biases on q, k and v, whatever the file says (Yang et al. 2024, arXiv:2407.10671). */
 import { exportRope, parseRope } from "../hf-rope.ts";
-import { type Family, fullLayers, plainDesign, requireFullLayers } from "./family.ts";
+import { type Family, fullLayers, plainDesign, plainForm, requireFullLayers } from "./family.ts";
 
 export const qwen2: Family = {
   name: "qwen2",
@@ -28,6 +28,7 @@ export const qwen2: Family = {
   tokens: { bos: [], eos: [], pad: [] },
   ignored: ["sliding_window", "max_window_layers"],
   only: { use_sliding_window: [false], use_mrope: [false] },
+  llamaCpp: { ...plainForm, name: "qwen2", turnsNeighbours: false, biases: ["q_proj", "k_proj", "v_proj"] },
   read(fields, sizes) {
     requireFullLayers(fields, sizes.numLayers, "Qwen2");
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default", "yarn"] });

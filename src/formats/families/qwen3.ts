@@ -1,6 +1,14 @@
 /** Qwen3: Llama's block with q and k normalised per head before the rotation (Yang et al. 2025, arXiv:2505.09388). */
 import { exportRope, parseRope } from "../hf-rope.ts";
-import { type Family, fullLayers, layerTypeNames, plainDesign, requireFullLayers } from "./family.ts";
+import {
+  type Family,
+  fullLayers,
+  layerTypeNames,
+  plainDesign,
+  plainForm,
+  requireFullLayers,
+} from "./family.ts";
+import { qwen2 } from "./qwen2.ts";
 
 export const qwen3: Family = {
   name: "qwen3",
@@ -13,21 +21,11 @@ export const qwen3: Family = {
   multimodal: null,
   activationKey: "hidden_act",
   activation: "silu",
-  defaults: {
-    vocab_size: 151_936,
-    hidden_size: 4096,
-    intermediate_size: 22_016,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 32,
-    head_dim: 128,
-    max_position_embeddings: 32_768,
-    rms_norm_eps: 1e-6,
-    tie_word_embeddings: false,
-  },
-  tokens: { bos: [], eos: [], pad: [] },
-  ignored: ["sliding_window", "max_window_layers"],
+  defaults: { ...qwen2.defaults, head_dim: 128 },
+  tokens: qwen2.tokens,
+  ignored: qwen2.ignored,
   only: {},
+  llamaCpp: { ...plainForm, name: "qwen3", turnsNeighbours: false },
   read(fields, sizes) {
     if (fields.boolean("use_sliding_window", false)) {
       fields.refuse(

@@ -1,7 +1,14 @@
 /** SmolLM3: Llama's block; some layers have no rotary positions (Bakouch et al. 2025). */
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
-import { type Family, fullLayers, layerTypeNames, plainDesign, requireFullLayers } from "./family.ts";
+import {
+  type Family,
+  fullLayers,
+  layerTypeNames,
+  plainDesign,
+  plainForm,
+  requireFullLayers,
+} from "./family.ts";
 
 export const smollm3: Family = {
   name: "smollm3",
@@ -29,6 +36,7 @@ export const smollm3: Family = {
   tokens: { bos: [128_000], eos: [128_001], pad: [128_004] },
   ignored: ["sliding_window", "pretraining_tp"],
   only: { use_sliding_window: [false], attention_bias: [false], mlp_bias: [false] },
+  llamaCpp: { ...plainForm, name: "smollm3", unrotatedEvery: 4 },
   read(fields, sizes) {
     requireFullLayers(fields, sizes.numLayers, "SmolLM3");
     const rope = parseRope(fields, { theta: 2_000_000, kinds: ["default", "yarn"] });
