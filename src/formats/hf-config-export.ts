@@ -78,11 +78,11 @@ export function exportConfig(
 }
 
 /**
- * The text of `config.json`. Rotary numbers keep a decimal point: some versions of transformers warn about, or refuse,
+ * The text of `config.json`. Rotary numbers and caps keep a decimal point: some versions of transformers warn about, or refuse,
  * `"factor": 8` where they expect a float.
  */
 export function configJsonText(fields: Readonly<Record<string, unknown>>): string {
   const floats =
-    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor|beta_fast|beta_slow|attention_factor)": \d+)(,?)$/gm;
+    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor|beta_fast|beta_slow|attention_factor|(?:attn|final)_logit_softcapping)": \d+)(,?)$/gm;
   return `${JSON.stringify(fields, null, 2).replace(floats, "$1.0$2")}\n`;
 }

@@ -139,10 +139,14 @@ test("entropies add up over parts of the vocabulary", () => {
   });
 });
 
-/** Log-probs, entropies and hits of softmax(hidden Wᵀ / T) over the tokens kept: plain loops in float64 over whole rows of logits. */
+/** Log-probs, entropies and hits of softmax(hidden Wᵀ / T), its products capped or not, over the tokens kept: plain loops in float64 over whole rows of logits. */
 function dense(
   { hidden, weight, targets }: Record<"hidden" | "weight" | "targets", readonly number[]>,
-  { temperature, keptTokens }: { temperature: number; keptTokens: KeptTokens | null },
+  {
+    temperature,
+    cap,
+    keptTokens,
+  }: { temperature: number; cap: number | null; keptTokens: KeptTokens | null },
 ): { logps: number[]; entropies: number[]; correct: number[] } {
   const out = { logps: [] as number[], entropies: [] as number[], correct: [] as number[] };
   for (const [row, target] of targets.entries()) {
@@ -151,7 +155,7 @@ function dense(
       let product = 0;
       for (let d = 0; d < width; d++)
         product += (hidden[row * width + d] ?? 0) * (weight[id * width + d] ?? 0);
-      return product / temperature;
+      return (cap === null ? product : cap * Math.tanh(product / cap)) / temperature;
     });
     const sum = Math.log(logits.reduce((total, logit) => total + Math.exp(logit), 0));
     const own = logits[ids.indexOf(target)] ?? Number.NaN;
@@ -193,9 +197,15 @@ test("the entropy's gradient needs a pass made for it", () => {
   assert.throws(() => pass.backward(g, null, g), /expected a pass with entropies: "with gradient"/);
 });
 
-for (const temperature of [0.7, 1, 1.3]) {
+for (const [temperature, cap] of [
+  [0.7, null],
+  [1, null],
+  [1.3, null],
+  [1, 1.5],
+  [0.7, 2],
+] as const) {
   for (const [what, keptTokens] of [["all tokens", null] as const, ["the tokens kept", someKept] as const]) {
-    test(`temperature ${temperature} over ${what}: values and gradients are those of whole rows in float64`, () => {
+    test(`temperature ${temperature}, cap ${cap ?? "none"}, over ${what}: values and gradients are those of whole rows in float64`, () => {
       withoutLeaks(() => {
         const { hidden, weight, targets, g } = inputs();
         const numbers = {
@@ -203,7 +213,7 @@ for (const temperature of [0.7, 1, 1.3]) {
           weight: weight.toNumbers(),
           targets: targets.toNumbers(),
         };
-        const law = { temperature, keptTokens };
+        const law = { temperature, cap, keptTokens };
         const want = dense(numbers, law);
         const upstream = g.toNumbers();
         // of log-probs alone, and of entropies beside them

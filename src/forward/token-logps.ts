@@ -4,9 +4,19 @@
  */
 import { ShapeError } from "../base/errors.ts";
 import type { HeadRows } from "../models/causal-lm.ts";
-import { type DType, heldCopy, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
+import { onDevice, ops, scope, type Tensor } from "../torch/index.ts";
 import type { HeadMatrix } from "./head-matrix.ts";
 import { type KeptTokens, notKept } from "./kept-tokens.ts";
+import {
+  type Columns,
+  isIn,
+  pick,
+  placesIn,
+  rowsOfTargets,
+  typedRows,
+  weighted,
+  within,
+} from "./vocabulary-parts.ts";
 
 /** Options of `tokenLogps`. */
 export interface TokenLogpsOptions {
@@ -149,14 +159,6 @@ interface Head {
   isLast: boolean;
 }
 
-/** Rows [start, end) of the matrix, entries of the vocabulary. */
-type Range = Pick<HeadRows, "start" | "end">;
-
-/** A part [start, end) of the vocabulary, and the range of the matrix that its rows are in. */
-interface Columns extends Range {
-  range: HeadRows;
-}
-
 interface Part extends Columns {
   /** What the backward pass needs of it, where there was room. */
   exponentials: Exponentials | null;
@@ -222,16 +224,6 @@ function sloped(values: Tensor, slopes: Slopes): Tensor {
   return slopes === null ? values : ops.mul(values, slopes);
 }
 
-/** The rows of a part in `dtype`; they are cast where the matrix has no copy in that type. */
-function typedRows({ range, start, end }: Columns, dtype: DType): Tensor {
-  return ops.to(within(range, heldCopy(range.rows, dtype) ?? range.rows, { start, end }), dtype);
-}
-
-/** The rows [start, end) of the matrix in a tensor that begins with those of `range`. */
-function within(range: Range, rows: Tensor, { start, end }: Range): Tensor {
-  return ops.slice(rows, 0, start - range.start, end - range.start);
-}
-
 /** Logits of one more part, folded into the sums. */
 function addPart(
   head: Head,
@@ -280,20 +272,6 @@ function moved(
   return ops.addcmul(spread, ops.sub(max, before.max), sum);
 }
 
-function weighted(values: Tensor, { range, ...columns }: Columns): Tensor {
-  return ops.matmul(values, ops.to(within(range, range.rows, columns), "float32"));
-}
-
-/** (R, D): the row of each target that lies in the range, `before` for the others. */
-function rowsOfTargets(targets: Tensor, range: HeadRows, before: Tensor | null): Tensor {
-  using finding = scope();
-  const found = ops.indexSelect(range.rows, 0, placesIn(targets, range));
-  if (before === null) return finding.keep(found);
-  const merged = finding.keep(ops.where(ops.unsqueeze(isIn(targets, range), 1), found, before));
-  before.dispose();
-  return merged;
-}
-
 /** (R, 1): Σ of the squares, without a table of them, and of those before, which are relative to another maximum. */
 function squaresOf(values: Tensor, before: Tensor | null, shrink: Tensor | null): Tensor {
   const norms = ops.linalgVectorNorm(values, 2, [1], true);
@@ -303,22 +281,6 @@ function squaresOf(values: Tensor, before: Tensor | null, shrink: Tensor | null)
 
 function rowSums(values: Tensor): Tensor {
   return ops.sum(values, [1], true);
-}
-
-/** (R): the logit of each target that lies in the part, `before` for the others. */
-function pick(logits: Tensor, targets: Tensor, range: Range, before: Tensor | null): Tensor {
-  const found = ops.squeeze(ops.gather(logits, 1, ops.unsqueeze(placesIn(targets, range), 1)), 1);
-  return before === null ? found : ops.where(isIn(targets, range), found, before);
-}
-
-/** (R): the place of each target in the range; of one outside it, some place inside. */
-function placesIn(targets: Tensor, { start, end }: Range): Tensor {
-  return ops.clamp(ops.sub(targets, start), 0, end - start - 1);
-}
-
-/** (R) bool */
-function isIn(targets: Tensor, { start, end }: Range): Tensor {
-  return ops.logicalAnd(ops.ge(targets, start), ops.lt(targets, end));
 }
 
 /** What a pass keeps for its way back. */

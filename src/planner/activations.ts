@@ -144,7 +144,8 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
 function torchAttentionTensors(config: ModelConfig, numerics: PlannedNumerics): TokenTensor[] {
-  if (hasOwnKernels(numerics) || hasVarlenAttention(numerics)) return [];
+  const isCapped = config.design.scoreCap !== null;
+  if (!isCapped && (hasOwnKernels(numerics) || hasVarlenAttention(numerics))) return [];
   const { queries } = widthsOf(config);
   return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
 }
@@ -186,7 +187,7 @@ export function completionAttentionBytes(
   numerics: PlannedNumerics,
   share_prompt: boolean,
 ): number {
-  if (hasOwnKernels(numerics) || !share_prompt) return 0;
+  if (hasOwnKernels(numerics) || !share_prompt || config.design.scoreCap !== null) return 0;
   const { queries, keys } = widthsOf(config);
   const completions = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),

@@ -80,7 +80,9 @@ export function attendedPairs(
 function attentionForward(config: ModelConfig, pair: PairLengths, share_prompt: boolean): number {
   const perCombination = 4 * config.numHeads * config.headDim;
   const full = attendedPairs(pair, share_prompt);
-  const sliding = attendedPairs(pair, share_prompt, config.slidingWindow ?? Number.POSITIVE_INFINITY);
+  // capped scores are made of all tokens, those outside a window too
+  const window = config.design.scoreCap === null ? config.slidingWindow : null;
+  const sliding = attendedPairs(pair, share_prompt, window ?? Number.POSITIVE_INFINITY);
   const combinations = config.layerKinds.reduce((sum, kind) => sum + (kind === "full" ? full : sliding), 0);
   return perCombination * combinations;
 }

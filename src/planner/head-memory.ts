@@ -43,7 +43,7 @@ export function headMemory(
   options: HeadOptions,
 ): HeadMemory {
   const { vocabSize, hiddenSize } = config;
-  const { numerics, isTrained, log_entropy } = options;
+  const { numerics, isTrained } = options;
   const item = itemBytes(numerics);
   const limit = numerics.onGpu ? limits.gpu : limits.cpu;
   const kept = (options.logits_kept_mib ?? limit.logits_kept_mib) * 2 ** 20;
@@ -55,10 +55,9 @@ export function headMemory(
       : all;
   const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
   const columns = Math.min(vocabSize, options.logits_chunk_size ?? automatic);
-  const room = isTrained ? kept / (4 * rows) : 0;
+  const room = isTrained && config.design.logitCap === null ? kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
-  // beside float32 logits: the product in the activations' type, and the entropies' table
-  const beside = (item === 4 ? 0 : item) + (log_entropy ? 4 : 0) + (keptColumns === vocabSize ? 0 : 4);
+  const beside = besideLogits(config, options, keptColumns);
   // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
   const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
@@ -73,6 +72,22 @@ export function headMemory(
       : Math.max(logits + targetRows + 3 * sums * vector, (4 + sums) * vector),
     gradient: all * hiddenSize * item,
   };
+}
+
+/** Bytes beside each float32 logit of a part. */
+function besideLogits(
+  { vocabSize, design }: ModelConfig,
+  { numerics, log_entropy }: HeadOptions,
+  keptColumns: number,
+): number {
+  const item = itemBytes(numerics);
+  // the product in the activations' type, the entropies' table, and with a cap the slopes and what is gathered with them
+  const [product, entropies, slopes] = [
+    item === 4 ? 0 : item,
+    log_entropy ? 4 : 0,
+    design.logitCap === null ? 0 : 8,
+  ];
+  return product + entropies + slopes + (keptColumns === vocabSize ? 0 : 4);
 }
 
 function sumOf(pairs: readonly PairLengths[]): number {

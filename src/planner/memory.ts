@@ -14,6 +14,7 @@ import {
   type PlannedNumerics,
   passingBytesPerToken,
 } from "./activations.ts";
+import { scoreTables } from "./capped-scores.ts";
 import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import {
@@ -159,6 +160,8 @@ interface Sizes {
   kept: number[];
   /** Bytes of attention plans, angles and the last norm. */
   shared: number;
+  /** Bytes that come and go in a block beside those of each token. */
+  passing: number;
   head: HeadMemory;
 }
 
@@ -168,9 +171,10 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
   const responses = pairs.reduce((sum, pair) => sum + completionTokens(pair), 0);
   const item = itemBytes(numerics);
   const first = firstTrainedLayer(model, trained);
+  const tables = scoreTables(model, pairs, numerics, share_prompt);
   const kept = Array.from(
     { length: model.numLayers - first },
-    (_, i) => tokens * keptBytesPerToken(blockTensors(model, trained, first + i, numerics)),
+    (_, i) => tokens * keptBytesPerToken(blockTensors(model, trained, first + i, numerics)) + tables.kept,
   );
   const kinds = new Set(model.layerKinds).size;
   const angles = 2 * kinds * model.headDim * tokens * item;
@@ -180,7 +184,8 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     responses,
     stream: tokens * model.hiddenSize * item,
     kept,
-    shared: angles + tail + completionAttentionBytes(model, pairs, numerics, share_prompt),
+    shared: angles + tail + tables.masks + completionAttentionBytes(model, pairs, numerics, share_prompt),
+    passing: tables.passing,
     head: headMemory(model, pairs, {
       ...setup,
       isTrained: trained.trainsHead,
@@ -205,8 +210,10 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   const graphs = kept.slice(again).reduce((sum, bytes) => sum + bytes, 0);
   const most = Math.max(0, ...kept);
   const dense = densifiedBytes(model, trained, numerics);
-  const passing = tokens * passingBytesPerToken(model, numerics) + dense;
-  const back = tokens * backwardBytesPerToken(model, numerics) + (gradient_checkpointing ? passing : dense);
+  const passing = tokens * passingBytesPerToken(model, numerics) + sizes.passing + dense;
+  const back =
+    tokens * backwardBytesPerToken(model, numerics) +
+    (gradient_checkpointing ? passing : sizes.passing + dense);
   const held = shared + inputs + graphs;
   // the last block's graph is there already when it is not computed again
   const made = again === kept.length ? most : 0;

@@ -132,7 +132,10 @@ test("gguf-py reads every family, and quantises to the same bytes", { skip: skip
   for (const family of ggufFamilies) {
     const model = fixtureWithTokenizer(family, inScratch(`hf-${family}`));
     const exact = await ggufOf(model, scratch.path, `${family}-f32`);
-    for (const type of ["f16", "bf16", "q8_0", "q4_0"] as const) {
+    // what is done to blocks of numbers does not depend on the family
+    const types =
+      family === ggufFamilies[0] ? (["f16", "bf16", "q8_0", "q4_0"] as const) : (["q8_0"] as const);
+    for (const type of types) {
       jobs.push({ exact, file: await ggufOf(model, scratch.path, `${family}-${type}`, { type }) });
     }
   }
@@ -150,7 +153,7 @@ test("gguf-py reads every family, and quantises to the same bytes", { skip: skip
       ["F32", "Q4_0", "Q8_0"],
     ],
   );
-  const gemma = results[4 * ggufFamilies.indexOf("gemma3_text")]?.keys ?? {};
+  const gemma = results[jobs.findIndex(({ file }) => file.includes("gemma3_text"))]?.keys ?? {};
   assert.equal(gemma["gemma3.attention.sliding_window"], 16);
   assert.equal(gemma["gemma3.attention.sliding_window_pattern"], 2);
   assert.equal(gemma["gemma3.rope.scaling.factor"], 8);

@@ -55,6 +55,8 @@ const gemma3 = {
   tie_word_embeddings: true,
 };
 
+const gemma2 = { ...gemma3, architectures: ["Gemma2ForCausalLM"], model_type: "gemma2" };
+
 const onPolicy = {
   ...{ objective: "ppo", num_ppo_epochs: 1, reward_funcs: ["length"], max_steps: 2 },
   ...{ num_generations: 4, per_device_train_batch_size: 8, max_completion_length: 60 },
@@ -144,6 +146,30 @@ export const plannedRuns: readonly PlannedRun[] = [
     },
     rows: 2,
     longest: [450, 260],
+  },
+  {
+    name: "full, caps on scores and logits, recomputed, 4 layers of 384 (Gemma 2)",
+    model: {
+      ...gemma2,
+      vocab_size: 30_000,
+      hidden_size: 384,
+      intermediate_size: 1152,
+      num_hidden_layers: 4,
+      num_attention_heads: 8,
+      num_key_value_heads: 4,
+      head_dim: 64,
+      query_pre_attn_scalar: 64,
+      sliding_window: 128,
+    },
+    run: {
+      objective: "slime",
+      gradient_checkpointing: true,
+      per_device_train_batch_size: 2,
+      max_steps: 2,
+      learning_rate: 1e-5,
+    },
+    rows: 2,
+    longest: [900, 400],
   },
   {
     name: "PPO, full: reference and value model beside it, 4 layers of 384 (Qwen3)",

@@ -267,8 +267,6 @@ export const sum: {
 } = bind("aten::sum", "aten::sum.dim_IntList");
 /** `aten::t(Tensor(a) self) -> Tensor(a)` */
 export const t: (self: Tensor) => Tensor = bind("aten::t");
-/** `aten::tanh(Tensor self) -> Tensor` */
-export const tanh: (self: Tensor) => Tensor = bind("aten::tanh");
 /** `aten::tanh_(Tensor(a!) self) -> Tensor(a!)` */
 export const tanh_: (self: Tensor) => Tensor = bind("aten::tanh_");
 /** `aten::to`: the overload that the arguments fit. */
