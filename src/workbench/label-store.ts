@@ -106,7 +106,7 @@ export class LabelStore {
   /** @throws {DataError} for an unknown item */
   item(id: string): Item {
     const [row] = this.#all("SELECT content, hidden FROM items WHERE id = ?", id);
-    if (row === undefined) throw new DataError(`expected an item of ${this.path}, got ${id}.`);
+    if (row === undefined) throw new DataError(`expected an item of this workbench, got ${id}.`);
     const content = JSON.parse(String(row["content"])) as Pick<Comparison, "prompt" | "answers">;
     const hidden = JSON.parse(String(row["hidden"])) as Pick<Comparison, "models" | "extra">;
     return { id, comparison: { ...content, ...hidden, votes: [] } };

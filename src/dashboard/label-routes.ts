@@ -1,0 +1,90 @@
+/** Labelling: the next pair, votes, undo, notes, flags. Nothing that is sent from here tells who wrote which side. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { readTextFile } from "../base/files.ts";
+import { castVote, flag, nextPair, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
+import { refusing } from "./refusing.ts";
+import { bodyOf } from "./request-body.ts";
+import type { Ctx, DashboardContext, Route } from "./route.ts";
+import type { Role } from "./sessions.ts";
+
+/** Roles that label. */
+const labels: readonly Role[] = ["owner", "labeller"];
+
+/** Longest text of a note, a reason or an edited answer, characters. */
+const longest = 100_000;
+
+const id = z.string().min(1).max(100);
+const side = z.enum(["left", "right"]);
+
+const nextBody = z.strictObject({});
+const voteBody = z.strictObject({
+  showing: id,
+  key: id,
+  verdict: z.enum(["left", "right", "tie", "bad", "skip"]),
+  strength: z.union([z.literal(1), z.literal(2)]).default(1),
+  ms: z.int().min(0).max(86_400_000).optional(),
+  reason: z.string().max(longest).optional(),
+  edit: z.strictObject({ side, text: z.string().trim().min(1).max(longest) }).optional(),
+});
+const undoBody = z.strictObject({ key: id });
+const noteBody = z.strictObject({ showing: id, text: z.string().max(longest) });
+const flagBody = z.strictObject({ showing: id, isSet: z.boolean() });
+
+/** The routes. */
+export function labelRoutes({ bench }: DashboardContext): Route[] {
+  const post = (path: string, act: (c: Ctx, person: string) => Promise<object>): Route => ({
+    ...{ method: "POST", path, roles: labels },
+    answer: refusing(async (c) => {
+      const person = personOf(c);
+      bench.store.addPerson(person, "person");
+      return c.json(await act(c, person));
+    }),
+  });
+  const next = (person: string) => ({
+    pair: nextPair(bench.store, person),
+    progress: progressOf(bench.store, person),
+  });
+  return [
+    post("/api/label/next", async (c, person) => {
+      await bodyOf(c, nextBody);
+      return { ...next(person), rubric: rubricIn(bench.dir) };
+    }),
+    post("/api/label/vote", async (c, person) => {
+      const { ms, reason, edit, ...vote } = await bodyOf(c, voteBody);
+      const isNew = castVote(bench.store, person, {
+        ...vote,
+        ...(ms === undefined ? {} : { ms }),
+        ...(reason === undefined ? {} : { reason }),
+        ...(edit === undefined ? {} : { edit }),
+      });
+      return { isNew, ...next(person) };
+    }),
+    post("/api/label/undo", async (c, person) => {
+      const { key } = await bodyOf(c, undoBody);
+      return { isNew: undoVote(bench.store, person, key), ...next(person) };
+    }),
+    post("/api/label/note", async (c, person) => {
+      const { showing, text } = await bodyOf(c, noteBody);
+      noteOn(bench.store, person, showing, text);
+      return {};
+    }),
+    post("/api/label/flag", async (c, person) => {
+      const { showing, isSet } = await bodyOf(c, flagBody);
+      flag(bench.store, person, showing, isSet);
+      return {};
+    }),
+  ];
+}
+
+/** What labels of this request carry. */
+export function personOf(c: Ctx): string {
+  return c.get("session")?.name ?? "";
+}
+
+/** What people are told to look at: the file rubric.md of the workbench, "" where there is none. */
+function rubricIn(dir: string): string {
+  const path = join(dir, "rubric.md");
+  return existsSync(path) ? readTextFile(path) : "";
+}
