@@ -63,7 +63,7 @@ export const layers = {
   ],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
   dashboard: [
-    "serve",
+    "serve", "workbench", "text",
     "report",
     "runs",
     "data",

@@ -12,6 +12,7 @@ const usualPort = 8720;
 interface CliOptions {
   host: string;
   port: number;
+  workbench?: string;
   allowedHosts: string[];
 }
 
@@ -21,6 +22,10 @@ export function addDashboardCommand(preftune: Command): void {
     .command("dashboard")
     .description("see runs in a browser while they run, start and stop them; see docs/dashboard.md")
     .argument("[dirs...]", `directories below which runs are looked for; default: ${usualDir}`)
+    .option(
+      "--workbench <dir>",
+      "pairs to label and their versions; default: workbench in the first directory",
+    )
     .option("--host <address>", "listening address; another than loopback needs --allowed-hosts", "127.0.0.1")
     .option("--port <number>", "port; 0 picks a free one", wholeNumber(0), usualPort)
     .option(

@@ -91,7 +91,11 @@ export function benchRoutes(context: DashboardContext): Route[] {
     get("/api/people", (c) => c.json(bench.exists ? peopleReport(bench.store) : nobody)),
     get("/api/versions", (c) => c.json({ versions: versionsOf(context) })),
     get("/api/versions/:version", (c) => c.json(versionRows(context, c))),
-    post("/api/import", async (c) => c.json(await importSent(context, await bodyOf(c, importBody))), maxImport),
+    post(
+      "/api/import",
+      async (c) => c.json(await importSent(context, await bodyOf(c, importBody))),
+      maxImport,
+    ),
     post("/api/decisions", async (c) => {
       const { item, choice } = await bodyOf(c, decisionBody);
       decide(bench.store, personOf(c), item, choice);
@@ -114,10 +118,14 @@ function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; to
   const words = (c.req.query("find") ?? "").toLowerCase();
   const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
   const isShown = filterOf(filter, state, new Set(peopleReport(store).conflicts));
-  const found = store.order.filter(isShown).filter((id) => words === "" || textOf(store.item(id).comparison).includes(words));
+  const found = store.order
+    .filter(isShown)
+    .filter((id) => words === "" || textOf(store.item(id).comparison).includes(words));
   const items = found.slice(from, from + pageRows).map((id): ListedItem => {
     const { prompt, answers } = store.item(id).comparison;
-    const votes = [...state.votes.values()].filter((vote) => vote.item === id && vote.showing?.isRepeat !== true);
+    const votes = [...state.votes.values()].filter(
+      (vote) => vote.item === id && vote.showing?.isRepeat !== true,
+    );
     return {
       item: id,
       prompt: plainText(prompt),
@@ -132,7 +140,13 @@ function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; to
   return { items, total: found.length };
 }
 
-function textOf({ prompt, answers }: { prompt: Parameters<typeof plainText>[0]; answers: readonly Parameters<typeof plainText>[0][] }): string {
+function textOf({
+  prompt,
+  answers,
+}: {
+  prompt: Parameters<typeof plainText>[0];
+  answers: readonly Parameters<typeof plainText>[0][];
+}): string {
   return [prompt, ...answers].map(plainText).join("\n").toLowerCase();
 }
 
@@ -181,7 +195,9 @@ function versionRows({ bench }: DashboardContext, c: Ctx): VersionRows {
   const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
   const rows =
     group === "kept"
-      ? readJsonLines(versionPaths(bench.dir, digest).rows).map(({ value }) => ({ row: withoutVoices(value) }))
+      ? readJsonLines(versionPaths(bench.dir, digest).rows).map(({ value }) => ({
+          row: withoutVoices(value),
+        }))
       : removed.filter(({ filter }) => filter === group);
   return {
     version,
@@ -213,7 +229,10 @@ async function importNamed(name: string, text: string): Promise<Imported> {
   const known = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"];
   const ending = extname(name).toLowerCase();
   if (!known.includes(ending))
-    throw new PageError(422, `${name}: expected a file whose name ends in ${known.join(", ")}. preftune labels import reads others.`);
+    throw new PageError(
+      422,
+      `${name}: expected a file whose name ends in ${known.join(", ")}. preftune labels import reads others.`,
+    );
   const dir = mkdtempSync(join(tmpdir(), "preftune-import-"));
   try {
     const path = join(dir, `sent${ending}`);

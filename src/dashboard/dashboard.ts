@@ -8,6 +8,7 @@ import { lockHolder, RunLock, RunLockedError } from "../runs/run-lock.ts";
 import { Callers } from "../serve/callers.ts";
 import { isLoopback } from "../serve/guard.ts";
 import { listen, REQUEST_TIMEOUTS } from "../serve/server.ts";
+import { Bench } from "./bench.ts";
 import { createDashboardApp } from "./dashboard-app.ts";
 import { pageFiles } from "./page-files.ts";
 import { RunStore } from "./run-store.ts";
@@ -18,6 +19,8 @@ import { SummaryFile } from "./summary-file.ts";
 export interface DashboardOptions {
   /** Directories below which runs are looked for. */
   dirs: readonly string[];
+  /** The workbench; left out: `workbench` in the first directory. */
+  workbench?: string;
   host: string;
   /** 0: any that is free. */
   port: number;
@@ -59,10 +62,12 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const sessions = new Sessions();
   const runs = new RunStore(dirs, file);
   const callers = new Callers();
-  const context = { page: await pageFiles(), sessions, runs, stateDir, readOnly: held.problem };
+  const bench = options.workbench === undefined ? Bench.in(dirs[0] ?? ".") : new Bench(options.workbench);
+  const context = { page: await pageFiles(), sessions, runs, bench, stateDir, readOnly: held.problem };
   const app = createDashboardApp({ context, allowedHosts, callers, onFault });
   const release = (): void => {
     file?.close();
+    bench.close();
     held.lock?.release();
   };
   try {

@@ -5,6 +5,7 @@
  */
 import type { Context } from "hono";
 import type { RequestSource } from "../serve/server.ts";
+import type { Bench } from "./bench.ts";
 import type { PageFiles } from "./page-files.ts";
 import type { RunStore } from "./run-store.ts";
 import type { Role, Session, Sessions } from "./sessions.ts";
@@ -14,6 +15,7 @@ export interface DashboardContext {
   page: PageFiles;
   sessions: Sessions;
   runs: RunStore;
+  bench: Bench;
   /** Folder for what the dashboard itself keeps, in the first of the given directories. */
   stateDir: string;
   /** Why nothing can be changed from this dashboard; null: it can. */

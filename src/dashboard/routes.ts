@@ -1,5 +1,7 @@
 /** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
+import { benchRoutes } from "./bench-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
+import { labelRoutes } from "./label-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";
@@ -11,6 +13,8 @@ export function routesOf(context: DashboardContext): Route[] {
     ...pageRoutes(context),
     ...sessionRoutes(context),
     ...runRoutes(context),
+    ...labelRoutes(context),
+    ...benchRoutes(context),
     ...streamRoutes(context, streamTimes),
   ];
 }

@@ -49,6 +49,12 @@ export class RunStore {
     await this.#refreshing;
   }
 
+  /** Where each run lies, by its id. */
+  dirs(): ReadonlyMap<string, string> {
+    this.#find();
+    return new Map([...this.#summaries].map(([id, run]) => [id, run.paths.dir]));
+  }
+
   /** The directory of a run. @throws {PageError} when there is none of this id */
   dirOf(id: string): string {
     return this.#summaryOf(id).paths.dir;

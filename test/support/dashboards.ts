@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { Bench } from "../../src/dashboard/bench.ts";
 import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
@@ -85,7 +86,12 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
   try {
     const sessions = new Sessions();
     const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
-    const context = { page, sessions, runs: new RunStore([root], null), stateDir: root, readOnly: null };
+    const runs = new RunStore([root], null);
+    using bench = new DisposableStack();
+    const context = {
+      ...{ page, sessions, runs, stateDir: root, readOnly: null },
+      bench: bench.adopt(Bench.in(root), (opened) => opened.close()),
+    };
     const faults: unknown[] = [];
     const app = createDashboardApp({
       ...{ context, allowedHosts: ["proxy.example"], callers: new Callers() },

@@ -28,7 +28,7 @@ export async function get<T>(path: string): Promise<T> {
 }
 
 /** Sends JSON. @throws {Refusal} with the server's words */
-async function post<T>(path: string, body: unknown): Promise<T> {
+export async function post<T>(path: string, body: unknown): Promise<T> {
   return await ask<T>("POST", path, body);
 }
 

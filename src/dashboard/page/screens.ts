@@ -4,9 +4,13 @@
  */
 import type { ComponentType } from "preact";
 import type { Role } from "../sessions.ts";
+import { DataScreen } from "./data-screen.tsx";
+import { LabelScreen } from "./label-screen.tsx";
+import { PeopleScreen } from "./people-screen.tsx";
 import type { Place } from "./place.ts";
 import { RunScreen } from "./run-screen.tsx";
 import { RunsScreen } from "./runs-screen.tsx";
+import { VersionScreen } from "./version-screen.tsx";
 
 /** A screen. */
 export interface Screen {
@@ -27,4 +31,10 @@ export const screens: readonly Screen[] = [
     ...{ path: "runs", title: "Runs", key: "1", roles: ["owner", "viewer"] },
     ...{ view: RunsScreen, one: RunScreen },
   },
+  { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LabelScreen },
+  {
+    ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
+    ...{ view: DataScreen, one: VersionScreen },
+  },
+  { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PeopleScreen },
 ];

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loginProblem, me, remove } from "./api.ts";
-import { keyUses, useKeys } from "./keys.ts";
+import { type KeyUse, keyUses, useKeys } from "./keys.ts";
 import { addressOf, goTo, place } from "./place.ts";
 import { type Screen, screens } from "./screens.ts";
 
@@ -87,7 +87,7 @@ function KeyList(): JSX.Element {
     <dialog ref={dialog} aria-labelledby="keys" onClose={() => (areKeysShown.value = false)}>
       <h2 id="keys">Keys</h2>
       <dl class="keys">
-        {keyUses.value.map(({ key, what }) => (
+        {keyUses.value.filter(isInUse).map(({ key, what }) => (
           <div key={key}>
             <dt>
               <kbd>{nameOf(key)}</kbd>
@@ -101,6 +101,11 @@ function KeyList(): JSX.Element {
       </button>
     </dialog>
   );
+}
+
+/** A key of the screen goes before the same key of the top. */
+function isInUse({ key }: KeyUse, i: number, all: readonly KeyUse[]): boolean {
+  return all.findLastIndex((other) => other.key === key) === i;
 }
 
 function nameOf(key: string): string {

@@ -1,0 +1,149 @@
+/** Labelling over HTTP: blind until the end, one vote a press, each person for themselves. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type DashboardApp, withDashboardApp } from "../../test/support/dashboards.ts";
+import type { Progress, ShownPair } from "../workbench/labelling.ts";
+import type { Role } from "./sessions.ts";
+
+const voices = ["voice-alpha", "voice-omega"] as const;
+
+/** Pairs of two voices, as a file that is sent: who wrote what is known to the server. */
+function pairsOf(count: number): string {
+  const header = "prompt,answer_a,answer_b,model_a,model_b";
+  const rows = Array.from(
+    { length: count },
+    (_, i) => `Question ${i}?,First ${i}.,Second ${i}.,${voices.join(",")}`,
+  );
+  return [header, ...rows].join("\n");
+}
+
+interface Next {
+  pair: ShownPair | null;
+  progress: Progress;
+  isNew?: boolean;
+}
+
+async function ask<T>(app: DashboardApp, path: string, as: Role, body?: unknown): Promise<T> {
+  const answer = await app.ask(path, { as, ...(body === undefined ? {} : { method: "POST", body }) });
+  const text = await answer.text();
+  assert.equal(answer.status, 200, `${path}: ${text}`);
+  return JSON.parse(text) as T;
+}
+
+test("before a vote nothing that is sent tells who wrote which side: every route, every byte", async () => {
+  await withDashboardApp(async (app) => {
+    const sent: string[] = [];
+    const listen = async (path: string, as: Role, body?: unknown): Promise<string> => {
+      const stop = new AbortController();
+      const answer = await app.ask(path, {
+        as,
+        signal: stop.signal,
+        ...(body === undefined ? {} : { method: "POST", body }),
+      });
+      const isStream = answer.headers.get("content-type")?.includes("event-stream") === true;
+      const text = isStream ? "" : await answer.text();
+      stop.abort();
+      sent.push(JSON.stringify([...answer.headers]), text);
+      return text;
+    };
+    const imported = await ask<{ items: number }>(app, "/api/import", "owner", {
+      name: "pairs.csv",
+      text: pairsOf(12),
+    });
+    assert.equal(imported.items, 12);
+    await ask(app, "/api/import", "owner", {
+      name: "p.jsonl",
+      text: JSON.stringify({ prompt: "x", chosen: "y", rejected: "z", source: voices[0] }),
+    });
+    const { digest } = await ask<{ digest: string }>(app, "/api/versions", "owner", {
+      rows: "pairs",
+      ties: "drop",
+      bad: "drop",
+      conflicts: "drop",
+    });
+    const { items } = JSON.parse(await listen("/api/items", "owner")) as { items: { item: string }[] };
+    let { pair } = JSON.parse(await listen("/api/label/next", "labeller", {})) as Next;
+    for (let i = 0; i < 3; i++) {
+      const vote = { showing: pair?.showing, key: `k${i}`, verdict: "left" };
+      await listen("/api/label/note", "labeller", { showing: pair?.showing, text: "a note" });
+      ({ pair } = JSON.parse(await listen("/api/label/vote", "labeller", vote)) as Next);
+    }
+    for (const { method, path } of app.routes) {
+      if (method !== "GET" || path.includes("stream")) continue;
+      const asked = path
+        .replace(":version", digest)
+        .replace(":item", items[0]?.item ?? "")
+        .replace(/:\w+/g, "none");
+      for (const as of ["owner", "viewer", "labeller"] as const) await listen(asked, as);
+    }
+    const all = sent.join("\n");
+    assert.ok(all.includes("First 3."), "the answers themselves were not sent");
+    for (const voice of voices) assert.ok(!all.includes(voice), `${voice} was sent`);
+  });
+});
+
+test("a double click is one vote, undo brings the pair back, and progress counts", async () => {
+  await withDashboardApp(async (app) => {
+    await ask(app, "/api/import", "owner", { text: pairsOf(3) });
+    const first = await ask<Next>(app, "/api/label/next", "labeller", {});
+    const vote = { showing: first.pair?.showing, key: "k", verdict: "right", strength: 2, ms: 900 };
+    const [one, two] = [
+      await ask<Next>(app, "/api/label/vote", "labeller", vote),
+      await ask<Next>(app, "/api/label/vote", "labeller", vote),
+    ];
+    assert.deepEqual([one.isNew, two.isNew], [true, false]);
+    assert.equal(one.pair?.showing, two.pair?.showing);
+    assert.deepEqual([two.progress.labelled, two.progress.items], [1, 3]);
+    const undone = await ask<Next>(app, "/api/label/undo", "labeller", { key: "u" });
+    assert.deepEqual([undone.pair?.showing, undone.progress.labelled], [first.pair?.showing, 0]);
+    // another person has pairs of their own, and cannot vote on this one
+    const owner = await ask<Next>(app, "/api/label/next", "owner", {});
+    assert.notEqual(owner.pair?.showing, first.pair?.showing);
+    const foreign = await app.ask("/api/label/vote", { as: "owner", method: "POST", body: vote });
+    assert.equal(foreign.status, 422);
+    assert.match(await foreign.text(), /expected a pair that was shown to owner/);
+    assert.deepEqual(app.faults, []);
+  });
+});
+
+test("an edited answer, a decision and a version by HTTP; files of unknown kinds are refused without paths", async () => {
+  await withDashboardApp(async (app) => {
+    await ask(app, "/api/import", "owner", { text: pairsOf(2) });
+    const { pair } = await ask<Next>(app, "/api/label/next", "owner", {});
+    const edit = { side: "left", text: "Better." };
+    await ask(app, "/api/label/vote", "owner", { showing: pair?.showing, key: "k", verdict: "left", edit });
+    const rules = { rows: "pairs", ties: "drop", bad: "drop", conflicts: "drop" };
+    const { digest, counts } = await ask<{ digest: string; counts: { edited: number } }>(
+      app,
+      "/api/versions",
+      "owner",
+      rules,
+    );
+    assert.equal(counts.edited, 1);
+    const { rows } = await ask<{ rows: { row: { chosen: string } }[] }>(
+      app,
+      `/api/versions/${digest}`,
+      "viewer",
+    );
+    assert.equal(rows[0]?.row.chosen, "Better.");
+    const { items } = await ask<{ items: { item: string }[] }>(app, "/api/items?show=unjudged", "viewer");
+    await ask(app, "/api/decisions", "owner", { item: items[0]?.item, choice: "a" });
+    const again = await ask<{ rows: number }>(app, "/api/versions", "owner", rules);
+    assert.equal(again.rows, 2);
+    const wrong = await app.ask("/api/import", {
+      as: "owner",
+      method: "POST",
+      body: { name: "x.csv", text: "prompt,a,b,better\n1,2,3,4\n" },
+    });
+    const said = await wrong.text();
+    assert.equal(wrong.status, 422);
+    assert.match(said, /x\.csv:2, \\"better\\": expected a, b, tie or both bad/);
+    assert.ok(!said.includes("/tmp"), said);
+    const kind = await app.ask("/api/import", {
+      as: "owner",
+      method: "POST",
+      body: { name: "x.exe", text: "" },
+    });
+    assert.match(await kind.text(), /expected a file whose name ends in/);
+  });
+});

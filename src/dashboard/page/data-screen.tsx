@@ -1,0 +1,393 @@
+/** The pairs of the workbench with what was said of them, what is imported, and the versions made of it. */
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { ListedItem, ListedVersion } from "../bench-routes.ts";
+import { get, me, post } from "./api.ts";
+import { useKeys } from "./keys.ts";
+import { Problem } from "./pieces.tsx";
+import { addressOf, type Place, setQuery } from "./place.ts";
+import { TextView } from "./text-views.tsx";
+
+const filters: Readonly<Record<string, string>> = {
+  all: "All pairs",
+  unjudged: "Not judged",
+  judged: "Judged",
+  conflicts: "Judged differently",
+  flagged: "Flagged",
+};
+
+/** Rows that are shown at once. */
+const pageRows = 50;
+
+interface Items {
+  items: readonly ListedItem[];
+  total: number;
+}
+
+/** The screen. */
+export function DataScreen({ place }: { place: Place }): JSX.Element {
+  const [shown, setShown] = useState<Items | null>(null);
+  const [versions, setVersions] = useState<readonly ListedVersion[]>([]);
+  const [problem, setProblem] = useState("");
+  const [changes, setChanges] = useState(0);
+  const show = place.query.get("show") ?? "all";
+  const find = place.query.get("find") ?? "";
+  const from = Number(place.query.get("from") ?? 0) || 0;
+  const fail = (error: Error): void => setProblem(error.message);
+  const again = (): void => setChanges((n) => n + 1);
+  useEffect(() => {
+    const asked = new URLSearchParams({ show, find, from: String(from) });
+    get<Items>(`/api/items?${asked}`)
+      .then((answer) => {
+        setProblem("");
+        setShown(answer);
+      })
+      .catch(fail);
+  }, [show, find, from, changes]);
+  useEffect(() => {
+    get<{ versions: ListedVersion[] }>("/api/versions")
+      .then((answer) => setVersions(answer.versions))
+      .catch(fail);
+  }, [changes]);
+  useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
+  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  if (shown === null)
+    return problem === "" ? <p aria-busy="true">Reading pairs …</p> : <Problem text={problem} />;
+  return (
+    <>
+      <h1>Data</h1>
+      {problem !== "" && <Problem text={problem} />}
+      <Versions versions={versions} />
+      {isOwner && <MakeVersion again={again} fail={fail} />}
+      {isOwner && <ImportBox again={again} fail={fail} />}
+      <h2>Pairs</h2>
+      <p class="bar">
+        <label for="show">Show</label>
+        <select
+          id="show"
+          value={show}
+          onChange={(event) => setQuery({ show: event.currentTarget.value, from: "" })}
+        >
+          {Object.entries(filters).map(([name, text]) => (
+            <option key={name} value={name}>
+              {text}
+            </option>
+          ))}
+        </select>
+        <label for="find">Find</label>
+        <input
+          id="find"
+          type="search"
+          value={find}
+          onChange={(event) => setQuery({ find: event.currentTarget.value, from: "" })}
+        />
+        <span class="soft" role="status">
+          {shown.total} pairs
+        </span>
+      </p>
+      {shown.total === 0 && find === "" && show === "all" && <NoPairs />}
+      <div class="items">
+        {shown.items.map((item) => (
+          <ItemCard key={item.item} item={item} isOwner={isOwner} again={again} fail={fail} />
+        ))}
+      </div>
+      <p class="bar">
+        <button
+          type="button"
+          disabled={from === 0}
+          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
+        >
+          Before
+        </button>
+        <button
+          type="button"
+          disabled={from + pageRows >= shown.total}
+          onClick={() => setQuery({ from: String(from + pageRows) })}
+        >
+          Next
+        </button>
+      </p>
+    </>
+  );
+}
+
+function NoPairs(): JSX.Element {
+  return (
+    <section class="empty">
+      <p>
+        There are no pairs yet. <code>preftune labels import runs/workbench FILE</code> reads TRL's pairs,
+        battles of Chatbot Arena, Label Studio, Argilla, Open WebUI and tables, and so does the box above.
+      </p>
+    </section>
+  );
+}
+
+function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Element {
+  return (
+    <>
+      <h2>Versions</h2>
+      {versions.length === 0 ? (
+        <p class="soft">
+          None yet. A version is made of what was judged, or by <code>preftune data clean</code>, and never
+          changes.
+        </p>
+      ) : (
+        <div class="scroll">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Version</th>
+                <th scope="col">Made by</th>
+                <th scope="col" class="number">
+                  Rows
+                </th>
+                <th scope="col">When</th>
+                <th scope="col">Runs that read it</th>
+              </tr>
+            </thead>
+            <tbody>
+              {versions.map(({ digest, by, rows, created, runs }) => (
+                <tr key={digest}>
+                  <th scope="row">
+                    <a href={addressOf(["data", digest])}>{digest.slice(0, 12)}</a>
+                  </th>
+                  <td>{by}</td>
+                  <td class="number">{rows}</td>
+                  <td>{created.slice(0, 16).replace("T", " ")}</td>
+                  <td>
+                    {runs.length === 0
+                      ? "none"
+                      : runs.map(({ id, name }) => (
+                          <a key={id} href={addressOf(["runs", id])}>
+                            {name}{" "}
+                          </a>
+                        ))}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}
+
+interface Doing {
+  again: () => void;
+  fail: (error: Error) => void;
+}
+
+function MakeVersion({ again, fail }: Doing): JSX.Element {
+  const [said, setSaid] = useState("");
+  const make = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const rules = Object.fromEntries(
+      ["rows", "ties", "bad", "conflicts"].map((name) => [name, form.get(name)]),
+    );
+    post<{ digest: string; counts: Record<string, number> }>("/api/versions", rules)
+      .then(({ digest, counts }) => {
+        const parts = Object.entries(counts).filter(([, count]) => count > 0);
+        setSaid(
+          `Version ${digest.slice(0, 12)}: ${parts.map(([name, count]) => `${count} ${name}`).join(", ")}`,
+        );
+        again();
+      })
+      .catch(fail);
+  };
+  return (
+    <details>
+      <summary>Make a version of what was judged</summary>
+      <form class="bar" onSubmit={make}>
+        <Rule name="rows" text="Rows" values={{ pairs: "pairs (DPO)", kto: "single answers (KTO)" }} />
+        <Rule
+          name="conflicts"
+          text="Judged differently"
+          values={{ drop: "leave out", majority: "what most said", error: "refuse" }}
+        />
+        <Rule name="ties" text="Equal" values={{ drop: "leave out", good: "both good (KTO)" }} />
+        <Rule name="bad" text="Both bad" values={{ drop: "leave out", bad: "both bad (KTO)" }} />
+        <button class="main" type="submit">
+          Make it
+        </button>
+      </form>
+      <p role="status">{said}</p>
+    </details>
+  );
+}
+
+function Rule({
+  name,
+  text,
+  values,
+}: {
+  name: string;
+  text: string;
+  values: Readonly<Record<string, string>>;
+}): JSX.Element {
+  return (
+    <>
+      <label for={`rule-${name}`}>{text}</label>
+      <select id={`rule-${name}`} name={name}>
+        {Object.entries(values).map(([value, words]) => (
+          <option key={value} value={value}>
+            {words}
+          </option>
+        ))}
+      </select>
+    </>
+  );
+}
+
+interface ImportAnswer {
+  rows: number;
+  items: number;
+  known: number;
+  votes: number;
+  left: Readonly<Record<string, number>>;
+}
+
+function ImportBox({ again, fail }: Doing): JSX.Element {
+  const [text, setText] = useState("");
+  const [said, setSaid] = useState("");
+  const send = (body: { name?: string; text: string }): void => {
+    post<ImportAnswer>("/api/import", body)
+      .then(({ rows, items, known, votes, left }) => {
+        const others = Object.entries(left).map(([reason, count]) => `; ${count} left out: ${reason}`);
+        setSaid(`${rows} rows: ${items} new pairs, ${known} known, ${votes} judgments${others.join("")}`);
+        setText("");
+        again();
+      })
+      .catch(fail);
+  };
+  return (
+    <details>
+      <summary>Import pairs</summary>
+      <div class="files">
+        <label for="import-file">
+          A file: TRL's pairs, Chatbot Arena, Label Studio, Argilla, Open WebUI, a table
+        </label>
+        <input
+          id="import-file"
+          type="file"
+          accept=".jsonl,.ndjson,.json,.csv,.tsv"
+          onChange={(event) => {
+            const [file] = event.currentTarget.files ?? [];
+            file?.text().then((sent) => send({ name: file.name, text: sent }), fail);
+          }}
+        />
+        <label for="import-text">Or a table from a spreadsheet: prompt, answer_a, answer_b, better</label>
+        <textarea id="import-text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        <span>
+          <button type="button" disabled={text.trim() === ""} onClick={() => send({ text })}>
+            Read the table
+          </button>
+        </span>
+        <p role="status">{said}</p>
+      </div>
+    </details>
+  );
+}
+
+const verdictWords: Readonly<Record<string, string>> = {
+  a: "the first",
+  b: "the second",
+  tie: "equal",
+  bad: "both bad",
+  skip: "skipped",
+};
+
+function ItemCard({
+  item,
+  isOwner,
+  again,
+  fail,
+}: Doing & { item: ListedItem; isOwner: boolean }): JSX.Element {
+  const look = { isRendered: false, against: null };
+  const decide = (choice: string): void => {
+    post("/api/decisions", { item: item.item, choice: choice === "" ? null : choice })
+      .then(again)
+      .catch(fail);
+  };
+  return (
+    <article class="prompt">
+      <TextView text={item.prompt} look={look} />
+      <div class="sides">
+        <div class="answer">
+          <TextView text={item.a} look={{ ...look, against: item.b }} />
+        </div>
+        <div class="answer">
+          <TextView text={item.b} look={{ ...look, against: item.a }} />
+        </div>
+      </div>
+      <p class="bar">
+        <span>
+          {item.votes.length === 0
+            ? "Not judged."
+            : item.votes
+                .map(({ person, verdict }) => `${person}: ${verdictWords[verdict] ?? verdict}`)
+                .join("; ")}
+        </span>
+        {item.isFlagged && <b>Flagged</b>}
+        {isOwner && (
+          <>
+            <label for={`decide-${item.item}`}>Decision</label>
+            <select
+              id={`decide-${item.item}`}
+              value={item.decision ?? ""}
+              onChange={(event) => decide(event.currentTarget.value)}
+            >
+              <option value="">what was judged</option>
+              {["a", "b", "tie", "bad"].map((choice) => (
+                <option key={choice} value={choice}>
+                  {verdictWords[choice]}
+                </option>
+              ))}
+            </select>
+          </>
+        )}
+      </p>
+      {item.notes.map((note, i) => (
+        <p class="soft as-text" key={i}>
+          {note}
+        </p>
+      ))}
+      <WhereItWent item={item.item} />
+    </article>
+  );
+}
+
+interface Lineage {
+  versions: { digest: string }[];
+  runs: { id: string; name: string }[];
+}
+
+function WhereItWent({ item }: { item: string }): JSX.Element {
+  const [went, setWent] = useState<Lineage | null>(null);
+  const look = (): void => {
+    if (went === null)
+      get<Lineage>(`/api/items/${item}`).then(setWent, () => setWent({ versions: [], runs: [] }));
+  };
+  return (
+    <details onToggle={look}>
+      <summary>Where it went</summary>
+      {went !== null && (
+        <p>
+          {went.versions.length === 0 ? "Into no version yet." : "Versions: "}
+          {went.versions.map(({ digest }) => (
+            <a key={digest} href={addressOf(["data", digest])}>
+              {digest.slice(0, 12)}{" "}
+            </a>
+          ))}
+          {went.runs.length > 0 && "Runs: "}
+          {went.runs.map(({ id, name }) => (
+            <a key={id} href={addressOf(["runs", id])}>
+              {name}{" "}
+            </a>
+          ))}
+        </p>
+      )}
+    </details>
+  );
+}

@@ -1,0 +1,303 @@
+/** Two answers and the keys to judge them. Which model wrote which is not known here. */
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
+import { post } from "./api.ts";
+import { useKeys } from "./keys.ts";
+import { clearPending, keepPending, newKey, pendingVote } from "./pending-vote.ts";
+import { Problem } from "./pieces.tsx";
+import { partText, TextView } from "./text-views.tsx";
+
+interface Next {
+  pair: ShownPair | null;
+  progress: Progress;
+  rubric?: string;
+}
+
+/** What is being written besides the verdict. */
+type Writing = "nothing" | "note" | "reason" | "edit left" | "edit right";
+
+const verdicts = [
+  { key: "1", text: "Left much better", short: "◀◀", verdict: "left", strength: 2 },
+  { key: "2", text: "Left better", short: "◀", verdict: "left", strength: 1 },
+  { key: "3", text: "Equal", short: "=", verdict: "tie", strength: 1 },
+  { key: "4", text: "Right better", short: "▶", verdict: "right", strength: 1 },
+  { key: "5", text: "Right much better", short: "▶▶", verdict: "right", strength: 2 },
+  { key: "b", text: "Both bad", short: "Bad", verdict: "bad", strength: 1 },
+] as const;
+
+/** The screen. */
+export function LabelScreen(): JSX.Element {
+  const [next, setNext] = useState<Next | null>(null);
+  const [problem, setProblem] = useState("");
+  const rubric = useRef("");
+  const show = (sent: Promise<Next>): void => {
+    sent
+      .then((answer) => {
+        rubric.current = answer.rubric ?? rubric.current;
+        setProblem("");
+        setNext(answer);
+      })
+      .catch((error: Error) => setProblem(error.message));
+  };
+  const send = (vote: SidedVote): void => {
+    keepPending(vote);
+    show(
+      post<Next>("/api/label/vote", vote).then(
+        (answer) => {
+          clearPending();
+          return answer;
+        },
+        (error: Error & { status?: number }) => {
+          // what was refused is not sent again; what did not arrive is
+          if (error.status !== 0) clearPending();
+          throw error;
+        },
+      ),
+    );
+  };
+  useEffect(() => {
+    const pending = pendingVote();
+    if (pending !== null) send(pending);
+    show(post<Next>("/api/label/next", {}));
+  }, []);
+  const undo = (): void => show(post<Next>("/api/label/undo", { key: newKey() }));
+  if (next === null)
+    return problem === "" ? <p aria-busy="true">Looking for a pair …</p> : <Problem text={problem} />;
+  return (
+    <>
+      <h1>Label</h1>
+      {problem !== "" && <Problem text={problem} />}
+      <ProgressBar progress={next.progress} />
+      {rubric.current !== "" && (
+        <details open>
+          <summary>What to look at</summary>
+          <p class="as-text">{rubric.current}</p>
+        </details>
+      )}
+      {next.pair === null ? (
+        <NothingLeft progress={next.progress} undo={undo} />
+      ) : (
+        <Pair key={next.pair.showing} pair={next.pair} send={send} undo={undo} fail={setProblem} />
+      )}
+    </>
+  );
+}
+
+function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
+  const { labelled, skipped, items, perHour } = progress;
+  return (
+    <p class="bar" role="status">
+      <progress max={Math.max(1, items)} value={labelled + skipped} aria-label="Pairs judged" />
+      <span>
+        {labelled} of {items} judged{skipped > 0 && `, ${skipped} skipped`}
+        {perHour !== null && `, ${perHour} an hour`}
+      </span>
+    </p>
+  );
+}
+
+function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void }): JSX.Element {
+  useKeys([{ key: "u", what: "Take the last judgment back", run: undo }], []);
+  return (
+    <section class="empty">
+      {progress.items === 0 ? (
+        <>
+          <p>There are no pairs to judge yet.</p>
+          <p>
+            <code>preftune labels import runs/workbench pairs.jsonl</code> adds some, and so does the Data
+            screen.
+          </p>
+        </>
+      ) : (
+        <>
+          <p>
+            {progress.labelled + progress.skipped} of {progress.items} done. The People screen shows how far
+            people agree; Data makes a version to train on.
+          </p>
+          <button type="button" onClick={undo}>
+            Undo <kbd>u</kbd>
+          </button>
+        </>
+      )}
+    </section>
+  );
+}
+
+interface PairProps {
+  pair: ShownPair;
+  send: (vote: SidedVote) => void;
+  undo: () => void;
+  fail: (problem: string) => void;
+}
+
+function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
+  const [writing, setWriting] = useState<Writing>("nothing");
+  const [isRendered, setRendered] = useState(false);
+  const [isDiffered, setDiffered] = useState(false);
+  const [isFlagged, setFlagged] = useState(pair.isFlagged);
+  const began = useRef(performance.now());
+  const isSent = useRef(false);
+  const say = (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>): void => {
+    // a second press before the answer is the same press
+    if (isSent.current) return;
+    isSent.current = true;
+    send({
+      showing: pair.showing,
+      key: newKey(),
+      ms: Math.round(performance.now() - began.current),
+      ...vote,
+    });
+  };
+  const setFlag = (): void => {
+    post("/api/label/flag", { showing: pair.showing, isSet: !isFlagged })
+      .then(() => setFlagged(!isFlagged))
+      .catch((error: Error) => fail(error.message));
+  };
+  useKeys(
+    [
+      ...verdicts.map(({ key, text, verdict, strength }) => ({
+        key,
+        what: text,
+        run: () => say({ verdict, strength }),
+      })),
+      { key: "ArrowLeft", what: "Left better", run: () => say({ verdict: "left" }) },
+      { key: "ArrowUp", what: "Equal", run: () => say({ verdict: "tie" }) },
+      { key: "ArrowRight", what: "Right better", run: () => say({ verdict: "right" }) },
+      { key: "s", what: "Skip, with a reason", run: () => setWriting("reason") },
+      { key: "u", what: "Take the last judgment back", run: undo },
+      { key: "n", what: "Note", run: () => setWriting("note") },
+      { key: "f", what: "Flag", run: setFlag },
+      {
+        key: "e",
+        what: "Edit the left answer: the edited one becomes the chosen one",
+        run: () => setWriting("edit left"),
+      },
+      { key: "E", what: "Edit the right answer", run: () => setWriting("edit right") },
+      { key: "d", what: "Mark what differs", run: () => setDiffered((is) => !is) },
+      { key: "r", what: "Rendered or as it is", run: () => setRendered((is) => !is) },
+    ],
+    [pair.showing, isFlagged],
+  );
+  const [left, right] = [partText(pair.left), partText(pair.right)];
+  const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
+  return (
+    <>
+      <section class="prompt" aria-label="Prompt">
+        <h2>Prompt</h2>
+        <TextView text={partText(pair.prompt)} look={{ isRendered, against: null }} />
+      </section>
+      <div class="sides">
+        <section class="answer" aria-label="Left answer">
+          <h2>Left</h2>
+          <TextView text={left} look={look(right)} />
+        </section>
+        <section class="answer" aria-label="Right answer">
+          <h2>Right</h2>
+          <TextView text={right} look={look(left)} />
+        </section>
+      </div>
+      <WritingBox writing={writing} pair={pair} say={say} fail={fail} close={() => setWriting("nothing")} />
+      <fieldset class="verdicts" aria-label="Judgment">
+        {verdicts.map(({ key, text, short, verdict, strength }) => (
+          <button
+            key={key}
+            type="button"
+            title={text}
+            aria-label={text}
+            onClick={() => say({ verdict, strength })}
+          >
+            {short} <kbd>{key}</kbd>
+          </button>
+        ))}
+        <button type="button" onClick={() => setWriting("reason")}>
+          Skip <kbd>s</kbd>
+        </button>
+        <button type="button" onClick={undo}>
+          Undo <kbd>u</kbd>
+        </button>
+        <button type="button" onClick={() => setWriting("note")}>
+          Note <kbd>n</kbd>
+        </button>
+        <button type="button" aria-pressed={isFlagged} onClick={setFlag}>
+          {isFlagged ? "Flagged" : "Flag"} <kbd>f</kbd>
+        </button>
+        <button type="button" onClick={() => setWriting("edit left")}>
+          Edit left <kbd>e</kbd>
+        </button>
+        <button type="button" onClick={() => setWriting("edit right")}>
+          Edit right <kbd>E</kbd>
+        </button>
+        <button type="button" aria-pressed={isDiffered} onClick={() => setDiffered((is) => !is)}>
+          Differences <kbd>d</kbd>
+        </button>
+        <button type="button" aria-pressed={isRendered} onClick={() => setRendered((is) => !is)}>
+          Rendered <kbd>r</kbd>
+        </button>
+      </fieldset>
+    </>
+  );
+}
+
+interface WritingProps {
+  writing: Writing;
+  pair: ShownPair;
+  say: (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>) => void;
+  fail: (problem: string) => void;
+  close: () => void;
+}
+
+const labels: Readonly<Record<Writing, string>> = {
+  nothing: "",
+  note: "Note on this pair",
+  reason: "Why is it skipped?",
+  "edit left": "The left answer as it should be",
+  "edit right": "The right answer as it should be",
+};
+
+function WritingBox({ writing, pair, say, fail, close }: WritingProps): JSX.Element | null {
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => field.current?.focus(), [writing]);
+  if (writing === "nothing") return null;
+  const side = writing === "edit left" ? "left" : "right";
+  const before = writing === "note" ? pair.note : writing === "reason" ? "" : partText(pair[side]);
+  const done = (): void => {
+    const text = field.current?.value.trim() ?? "";
+    if (writing === "reason") say({ verdict: "skip", reason: text });
+    else if (writing === "note") {
+      post("/api/label/note", { showing: pair.showing, text })
+        .then(close)
+        .catch((error: Error) => fail(error.message));
+    } else if (text !== "") say({ verdict: side, edit: { side, text } });
+  };
+  return (
+    <form
+      class="ask"
+      onSubmit={(event) => {
+        event.preventDefault();
+        done();
+      }}
+    >
+      <label for="writing">{labels[writing]}</label>
+      <textarea
+        key={writing}
+        id="writing"
+        ref={field}
+        rows={writing === "reason" ? 2 : 8}
+        defaultValue={before}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") close();
+          if (event.key === "Enter" && event.ctrlKey) done();
+        }}
+      />
+      <span class="bar">
+        <button class="main" type="submit">
+          {writing === "note" ? "Keep the note" : writing === "reason" ? "Skip" : "This is the better answer"}
+        </button>
+        <button type="button" onClick={close}>
+          Cancel
+        </button>
+      </span>
+    </form>
+  );
+}

@@ -1,0 +1,167 @@
+/** Who labels, how far they agree, and links of their own. */
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import type { Coefficient } from "../../stats/agreement.ts";
+import type { PeopleReport, PersonReport, Share } from "../../workbench/people.ts";
+import { get, me, post } from "./api.ts";
+import { Problem } from "./pieces.tsx";
+import { addressOf } from "./place.ts";
+
+/** A report as it arrives: JSON has no NaN, which becomes null. */
+type Sent<T> = T extends number ? number | null : T extends object ? { [K in keyof T]: Sent<T[K]> } : T;
+
+/** The screen. */
+export function PeopleScreen(): JSX.Element {
+  const [report, setReport] = useState<Sent<PeopleReport> | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    get<Sent<PeopleReport>>("/api/people")
+      .then(setReport)
+      .catch((error: Error) => setProblem(error.message));
+  }, []);
+  const isOwner = me.value?.role === "owner";
+  if (report === null)
+    return problem === "" ? <p aria-busy="true">Reading judgments …</p> : <Problem text={problem} />;
+  return (
+    <>
+      <h1>People</h1>
+      {problem !== "" && <Problem text={problem} />}
+      {report.findings.map(({ message }) => (
+        <p class="note" key={message}>
+          {message}
+        </p>
+      ))}
+      {report.conflicts.length > 0 && (
+        <p class="note">
+          {report.conflicts.length} pairs are judged differently and not decided:{" "}
+          <a href={addressOf(["data"], { show: "conflicts" })}>decide them</a>.
+        </p>
+      )}
+      {report.agreement === null ? (
+        <p class="soft">Agreement needs two people who judged the same pairs.</p>
+      ) : (
+        <>
+          <div class="tiles">
+            <Tile name="Raw agreement" value={report.agreement.raw} />
+            {report.agreement.kappa !== null && <Tile name="Cohen's kappa" value={report.agreement.kappa} />}
+            <Tile name="Gwet's AC1" value={report.agreement.ac1} />
+            <Tile name="Krippendorff's alpha" value={report.agreement.alpha} />
+          </div>
+          <p class="soft">
+            On {report.agreement.units} pairs that two people or more judged; in brackets 95 % intervals. 1 is
+            agreement on everything, 0 what chance gives. Kappa is low where one answer is common even if
+            people hardly differ: AC1 is not.
+          </p>
+        </>
+      )}
+      {report.people.length === 0 ? (
+        <section class="empty">
+          <p>
+            Nobody has judged anything yet. Pairs come by <code>preftune labels import</code> or the Data
+            screen; judging is on the Label screen.
+          </p>
+        </section>
+      ) : (
+        <PeopleTable people={report.people} />
+      )}
+      {isOwner && <LinkForm fail={setProblem} />}
+    </>
+  );
+}
+
+function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.Element {
+  return (
+    <div class="tile">
+      <b>{text(value.value)}</b>
+      <span>
+        {name} [{text(value.low)}, {text(value.high)}]
+      </span>
+    </div>
+  );
+}
+
+function text(value: number | null): string {
+  return value === null ? "–" : value.toFixed(2).replace("-", "−");
+}
+
+function share({ share: value, of, low, high }: Sent<Share>): string {
+  return value === null || of === 0 ? "–" : `${text(value)} [${text(low)}, ${text(high)}] of ${of}`;
+}
+
+function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
+  return (
+    <div class="scroll">
+      <table class="wide">
+        <thead>
+          <tr>
+            <th scope="col">Person</th>
+            <th scope="col" class="number">
+              Judged
+            </th>
+            <th scope="col" class="number">
+              Skipped
+            </th>
+            <th scope="col">Kappa with the others</th>
+            <th scope="col">Alike when it came back</th>
+            <th scope="col">Left side chosen</th>
+            <th scope="col">Longer answer chosen</th>
+            <th scope="col" class="number">
+              Seconds
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {people.map((one) => (
+            <tr key={one.person}>
+              <th scope="row">{one.person}</th>
+              <td class="number">{one.labelled}</td>
+              <td class="number">{one.skipped}</td>
+              <td>
+                {one.withOthers === null
+                  ? "–"
+                  : `${text(one.withOthers.value)} [${text(one.withOthers.low)}, ${text(one.withOthers.high)}]`}
+              </td>
+              <td>{share(one.selfAgreement)}</td>
+              <td>{share(one.left)}</td>
+              <td>{share(one.longer)}</td>
+              <td class="number">{one.seconds === null ? "–" : one.seconds.toFixed(1)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
+  const [name, setName] = useState("");
+  const [link, setLink] = useState("");
+  const make = (event: SubmitEvent): void => {
+    event.preventDefault();
+    post<{ token: string }>("/api/links", { role: "labeller", name })
+      .then(({ token }) => setLink(`${location.origin}/#token=${token}`))
+      .catch((error: Error) => fail(error.message));
+  };
+  return (
+    <>
+      <h2>A link for somebody</h2>
+      <form class="bar" onSubmit={make}>
+        <label for="person">Name</label>
+        <input
+          id="person"
+          required
+          maxLength={60}
+          value={name}
+          onInput={(event) => setName(event.currentTarget.value)}
+        />
+        <button type="submit">Make a link</button>
+      </form>
+      {link !== "" && (
+        <p>
+          <code>{link}</code> opens labelling for {name} and nothing else. It works once; after the dashboard
+          was started again, make another one of the same name.
+        </p>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,107 @@
+/** Texts of strangers: as they are, with what differs marked, or rendered. Nothing in them becomes HTML, and nothing is loaded. */
+import type { ComponentChildren, JSX } from "preact";
+import { wordsAgainst } from "../../report/word-diff.ts";
+import type { Message } from "../../text/messages.ts";
+
+/** A prompt or an answer. */
+export type Part = string | readonly Message[];
+
+/** A text or messages as one text. */
+export function partText(part: Part): string {
+  if (typeof part === "string") return part;
+  const [only] = part;
+  if (part.length === 1 && only !== undefined) return contentOf(only);
+  return part.map((message) => `${message.role}: ${contentOf(message)}`).join("\n\n");
+}
+
+function contentOf({ content, reasoning_content, tool_calls }: Message): string {
+  const text = typeof content === "string" ? content : content.map((part) => part.text).join("");
+  const calls = tool_calls === undefined ? "" : JSON.stringify(tool_calls);
+  return [reasoning_content ?? "", text, calls].filter((one) => one !== "").join("\n");
+}
+
+/** How a text is shown. */
+export interface TextLook {
+  isRendered: boolean;
+  /** Marks the words that this one lacks. */
+  against: string | null;
+}
+
+/** A text. */
+export function TextView({ text, look }: { text: string; look: TextLook }): JSX.Element {
+  const pieces = look.against === null ? null : wordsAgainst(text, look.against);
+  if (pieces !== null) {
+    return (
+      <p class="as-text">
+        {pieces.map(({ text: piece, isOwn }, i) =>
+          isOwn ? (
+            <mark class="own" key={i}>
+              {piece}
+            </mark>
+          ) : (
+            piece
+          ),
+        )}
+      </p>
+    );
+  }
+  return look.isRendered ? <Rendered text={text} /> : <p class="as-text">{text}</p>;
+}
+
+/** The parts of Markdown that answers are mostly made of: blocks of code, headings, lists, emphasis. Links and images stay text. */
+function Rendered({ text }: { text: string }): JSX.Element {
+  const blocks = text.split(/^```/m);
+  return (
+    <div>
+      {blocks.map((block, i) =>
+        i % 2 === 1 ? (
+          <pre key={i} class="as-text">
+            <code>{block.replace(/^[^\n]*\n/, "").replace(/\n$/, "")}</code>
+          </pre>
+        ) : (
+          block
+            .split(/\n{2,}/)
+            .filter((paragraph) => paragraph.trim() !== "")
+            .map((paragraph, j) => <Paragraph key={`${i} ${j}`} text={paragraph} />)
+        ),
+      )}
+    </div>
+  );
+}
+
+function Paragraph({ text }: { text: string }): JSX.Element {
+  const heading = /^\s*#{1,6}\s+(.*)$/.exec(text);
+  if (heading !== null)
+    return (
+      <p>
+        <strong>{inline(heading[1] ?? "")}</strong>
+      </p>
+    );
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (lines.every((line) => /^\s*[-*]\s/.test(line)))
+    return (
+      <ul>
+        {lines.map((line, i) => (
+          <li key={i}>{inline(line.replace(/^\s*[-*]\s+/, ""))}</li>
+        ))}
+      </ul>
+    );
+  if (lines.every((line) => /^\s*\d+[.)]\s/.test(line)))
+    return (
+      <ol>
+        {lines.map((line, i) => (
+          <li key={i}>{inline(line.replace(/^\s*\d+[.)]\s+/, ""))}</li>
+        ))}
+      </ol>
+    );
+  return <p class="as-text">{inline(text)}</p>;
+}
+
+function inline(text: string): ComponentChildren[] {
+  return text.split(/(`[^`\n]+`|\*\*[^*\n]+\*\*|\*[^*\s][^*\n]*\*)/).map((piece, i) => {
+    if (i % 2 === 0) return piece;
+    if (piece.startsWith("`")) return <code key={i}>{piece.slice(1, -1)}</code>;
+    if (piece.startsWith("**")) return <strong key={i}>{piece.slice(2, -2)}</strong>;
+    return <em key={i}>{piece.slice(1, -1)}</em>;
+  });
+}
