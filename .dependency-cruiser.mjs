@@ -63,7 +63,9 @@ export const layers = {
   ],
   serve: ["generate", "forward", "models", "torch", "text", "hub", "runs", "formats", "process", "base"],
   dashboard: [
-    "serve", "workbench", "text",
+    "serve",
+    "workbench",
+    "text",
     "report",
     "runs",
     "data",

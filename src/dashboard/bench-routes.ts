@@ -49,7 +49,7 @@ const exportBody = z.strictObject({
 });
 
 /** What a list of pairs can be narrowed to. */
-export const itemFilters = ["all", "unjudged", "judged", "conflicts", "flagged"] as const;
+const itemFilters = ["all", "unjudged", "judged", "conflicts", "flagged"] as const;
 
 /** A pair as the list shows it: without who wrote its answers. */
 export interface ListedItem {

@@ -83,7 +83,7 @@ export function personOf(c: Ctx): string {
   return c.get("session")?.name ?? "";
 }
 
-/** What people are told to look at: the file rubric.md of the workbench, "" where there is none. */
+/** What people are asked to look at: the file rubric.md of the workbench, "" where there is none. */
 function rubricIn(dir: string): string {
   const path = join(dir, "rubric.md");
   return existsSync(path) ? readTextFile(path) : "";

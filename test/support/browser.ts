@@ -1,5 +1,6 @@
 /** The system's Chromium for tests of pages; skipped with the reason where there is none. */
 import { existsSync } from "node:fs";
+import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 
 const places = [
@@ -39,4 +40,21 @@ export function complaintsOf(page: Page): string[] {
     if (!/ERR_ABORTED/.test(why)) complaints.push(`${request.url()}: ${why}`);
   });
   return complaints;
+}
+
+/** What axe-core finds serious or worse. */
+export async function barriers(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(
+    async () => await (globalThis as unknown as { axe: typeof axe }).axe.run(),
+  );
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .map(({ html }) => html)
+          .join(" ")
+          .slice(0, 300)}`,
+    );
 }

@@ -133,14 +133,12 @@ function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Ele
         </p>
       ) : (
         <div class="scroll">
-          <table>
+          <table class="runs">
             <thead>
               <tr>
                 <th scope="col">Version</th>
                 <th scope="col">Made by</th>
-                <th scope="col" class="number">
-                  Rows
-                </th>
+                <th scope="col">Rows</th>
                 <th scope="col">When</th>
                 <th scope="col">Runs that read it</th>
               </tr>
@@ -151,10 +149,10 @@ function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Ele
                   <th scope="row">
                     <a href={addressOf(["data", digest])}>{digest.slice(0, 12)}</a>
                   </th>
-                  <td>{by}</td>
-                  <td class="number">{rows}</td>
-                  <td>{created.slice(0, 16).replace("T", " ")}</td>
-                  <td>
+                  <td data-name="Made by">{by}</td>
+                  <td data-name="Rows">{rows}</td>
+                  <td data-name="When">{created.slice(0, 16).replace("T", " ")}</td>
+                  <td data-name="Read by">
                     {runs.length === 0
                       ? "none"
                       : runs.map(({ id, name }) => (

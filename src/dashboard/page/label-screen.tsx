@@ -18,12 +18,12 @@ interface Next {
 type Writing = "nothing" | "note" | "reason" | "edit left" | "edit right";
 
 const verdicts = [
-  { key: "1", text: "Left much better", short: "◀◀", verdict: "left", strength: 2 },
-  { key: "2", text: "Left better", short: "◀", verdict: "left", strength: 1 },
-  { key: "3", text: "Equal", short: "=", verdict: "tie", strength: 1 },
-  { key: "4", text: "Right better", short: "▶", verdict: "right", strength: 1 },
-  { key: "5", text: "Right much better", short: "▶▶", verdict: "right", strength: 2 },
-  { key: "b", text: "Both bad", short: "Bad", verdict: "bad", strength: 1 },
+  { key: "1", text: "Left much better", verdict: "left", strength: 2 },
+  { key: "2", text: "Left better", verdict: "left", strength: 1 },
+  { key: "3", text: "Equal", verdict: "tie", strength: 1 },
+  { key: "4", text: "Right better", verdict: "right", strength: 1 },
+  { key: "5", text: "Right much better", verdict: "right", strength: 2 },
+  { key: "b", text: "Both bad", verdict: "bad", strength: 1 },
 ] as const;
 
 /** The screen. */
@@ -197,17 +197,17 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
           <TextView text={right} look={look(left)} />
         </section>
       </div>
-      <WritingBox writing={writing} pair={pair} say={say} fail={fail} close={() => setWriting("nothing")} />
+      <WritingBox
+        writing={writing}
+        pair={pair}
+        say={say}
+        fail={fail}
+        close={() => setWriting((now) => (now === writing ? "nothing" : now))}
+      />
       <fieldset class="verdicts" aria-label="Judgment">
-        {verdicts.map(({ key, text, short, verdict, strength }) => (
-          <button
-            key={key}
-            type="button"
-            title={text}
-            aria-label={text}
-            onClick={() => say({ verdict, strength })}
-          >
-            {short} <kbd>{key}</kbd>
+        {verdicts.map(({ key, text, verdict, strength }) => (
+          <button key={key} type="button" onClick={() => say({ verdict, strength })}>
+            {text} <kbd>{key}</kbd>
           </button>
         ))}
         <button type="button" onClick={() => setWriting("reason")}>

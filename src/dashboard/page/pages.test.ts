@@ -4,29 +4,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import axe from "axe-core";
-import type { Page } from "playwright-core";
-import { complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { hostileKey, writeRun } from "../../../test/support/dashboards.ts";
 import { startDashboard } from "../dashboard.ts";
 import { idOf } from "../run-store.ts";
-
-/** What axe-core finds serious or worse. */
-async function barriers(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(
-    async () => await (globalThis as unknown as { axe: typeof axe }).axe.run(),
-  );
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(
-      ({ id, nodes }) =>
-        `${id}: ${nodes
-          .map(({ html }) => html)
-          .join(" ")
-          .slice(0, 300)}`,
-    );
-}
 
 test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrowser }, async () => {
   const root = mkdtempSync(join(tmpdir(), "preftune-pages-"));

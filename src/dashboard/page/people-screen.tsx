@@ -1,4 +1,4 @@
-/** Who labels, how far they agree, and links of their own. */
+/** Who labels, how far they agree, and a link for each. */
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
@@ -91,40 +91,34 @@ function share({ share: value, of, low, high }: Sent<Share>): string {
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
   return (
     <div class="scroll">
-      <table class="wide">
+      <table class="runs">
         <thead>
           <tr>
             <th scope="col">Person</th>
-            <th scope="col" class="number">
-              Judged
-            </th>
-            <th scope="col" class="number">
-              Skipped
-            </th>
+            <th scope="col">Judged</th>
+            <th scope="col">Skipped</th>
             <th scope="col">Kappa with the others</th>
             <th scope="col">Alike when it came back</th>
             <th scope="col">Left side chosen</th>
             <th scope="col">Longer answer chosen</th>
-            <th scope="col" class="number">
-              Seconds
-            </th>
+            <th scope="col">Seconds</th>
           </tr>
         </thead>
         <tbody>
           {people.map((one) => (
             <tr key={one.person}>
               <th scope="row">{one.person}</th>
-              <td class="number">{one.labelled}</td>
-              <td class="number">{one.skipped}</td>
-              <td>
+              <td data-name="Judged">{one.labelled}</td>
+              <td data-name="Skipped">{one.skipped}</td>
+              <td data-name="Kappa">
                 {one.withOthers === null
                   ? "–"
                   : `${text(one.withOthers.value)} [${text(one.withOthers.low)}, ${text(one.withOthers.high)}]`}
               </td>
-              <td>{share(one.selfAgreement)}</td>
-              <td>{share(one.left)}</td>
-              <td>{share(one.longer)}</td>
-              <td class="number">{one.seconds === null ? "–" : one.seconds.toFixed(1)}</td>
+              <td data-name="Alike again">{share(one.selfAgreement)}</td>
+              <td data-name="Left side">{share(one.left)}</td>
+              <td data-name="Longer">{share(one.longer)}</td>
+              <td data-name="Seconds">{one.seconds === null ? "–" : one.seconds.toFixed(1)}</td>
             </tr>
           ))}
         </tbody>

@@ -1,0 +1,100 @@
+/** The workbench's pages in a real browser: judged by keys alone, on a desktop and a phone; what answers hold does nothing. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import type { Comparison } from "../../workbench/comparison.ts";
+import { makeWorkbench, openWorkbench } from "../../workbench/workbench-dir.ts";
+import { startDashboard } from "../dashboard.ts";
+
+const hostile = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script> ![i](http://evil.example/i.png)`;
+
+const comparisons: Comparison[] = Array.from({ length: 8 }, (_, i) => ({
+  prompt: `Question ${i}? ${hostile}`,
+  answers: [`**First** answer ${i}. ${hostile}`, `# Second\n\n- answer ${i}\n- ${hostile}`],
+  models: ["voice-alpha", "voice-omega"],
+  votes: [
+    { person: "bob", choice: "a" },
+    { person: "cleo", choice: i % 2 === 0 ? "a" : "b" },
+  ],
+  extra: {},
+}));
+
+test("label by keys, see data, people and a version; nothing an answer holds is executed or loaded", {
+  skip: skipsBrowser,
+}, async () => {
+  const root = mkdtempSync(join(tmpdir(), "preftune-bench-"));
+  using made = makeWorkbench(join(root, "workbench"));
+  made.add(comparisons);
+  const faults: unknown[] = [];
+  const dashboard = await startDashboard({
+    ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [] },
+    onFault: (error: unknown) => faults.push(error),
+  });
+  const browser = await startBrowser();
+  try {
+    const page = await (await browser.newContext()).newPage();
+    const complaints = complaintsOf(page);
+    const link = dashboard.link();
+    const judged = (count: number) => page.getByText(`${count} of 8 judged`).waitFor();
+    await page.goto(link);
+    await page.goto(new URL("#/label", link).href);
+    await judged(0);
+    // five verdicts by five keys, an arrow, a tie taken back, rendered and different
+    for (const [i, key] of ["1", "2", "4", "5", "ArrowLeft"].entries()) {
+      await page.keyboard.press(key);
+      await judged(i + 1);
+    }
+    await page.keyboard.press("3");
+    await judged(6);
+    await page.keyboard.press("u");
+    await judged(5);
+    await page.keyboard.press("r");
+    await page.keyboard.press("d");
+    await page.keyboard.press("n");
+    await page.keyboard.type("worth a look");
+    await page.getByRole("button", { name: "Keep the note" }).click();
+    await page.keyboard.press("e");
+    await page.locator("#writing").fill("A better answer.");
+    await page.keyboard.press("Control+Enter");
+    await judged(6);
+    for (const { name, width, colorScheme } of looks) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      for (const [place, wanted] of [
+        ["#/label", "Left"],
+        ["#/data", "Versions"],
+        ["#/people", "Krippendorff's alpha"],
+      ] as const) {
+        await page.goto(new URL(place, link).href);
+        await page.getByText(wanted).first().waitFor();
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
+        assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
+      }
+    }
+    // make a version and open it, and look at a pair that was judged
+    await page.setViewportSize({ width: 1400, height: 900 });
+    await page.goto(new URL("#/data", link).href);
+    await page.getByText("Make a version of what was judged").click();
+    await page.getByRole("button", { name: "Make it" }).click();
+    const version = page.locator("tbody th a").first();
+    await version.click();
+    await page.getByText("rows, made by export").waitFor();
+    assert.equal(await page.title(), "preftune");
+    assert.deepEqual(complaints, []);
+    assert.deepEqual(faults, []);
+    using store = openWorkbench(join(root, "workbench"));
+    const own = [...store.state().votes.values()].filter(({ person }) => person === "owner");
+    assert.equal(own.length, 6);
+    assert.ok(own.every(({ ms }) => ms !== null));
+    assert.equal(own.at(-1)?.edit?.text, "A better answer.");
+    assert.deepEqual([...store.state().notes.values()], [["worth a look"]]);
+  } finally {
+    await browser.close();
+    await dashboard.close();
+    rmSync(root, { recursive: true, force: true });
+  }
+});
