@@ -1,11 +1,14 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatNumber } from "../base/number-text.ts";
+import { printable } from "../base/terminal-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { formatPreflight, preflightNotes } from "../data/preflight-text.ts";
+import type { RecordedToken } from "../runs/evaluation-records.ts";
 import type {
   RolloutRow,
+  TrainEvaluation,
   TrainEvent,
   TrainStart,
   TrainStep,
@@ -54,7 +57,7 @@ export class TrainDisplay {
     if (onTerminal() && ["evaluation", "export", "end"].includes(event.type)) this.#phases.drop();
     else this.#phases.done();
     if (event.type === "log") this.#log(event.row);
-    else if (event.type === "evaluation") this.#evaluation(event.row);
+    else if (event.type === "evaluation") this.#evaluation(event);
     else if (event.type === "step") this.#step(event);
     else if (event.type === "end") this.#end(event.summary);
     else if (event.type === "preflight") this.#preflight(event.report);
@@ -94,7 +97,7 @@ export class TrainDisplay {
     else for (const line of preflightNotes(report)) this.#progress.note(line);
   }
 
-  #evaluation(row: Extract<TrainEvent, { type: "evaluation" }>["row"]): void {
+  #evaluation({ row, record }: TrainEvaluation): void {
     if (!onTerminal()) {
       this.#progress.log(row);
       return;
@@ -116,10 +119,14 @@ export class TrainDisplay {
       ...show("eval_margin", "margin"),
       ...show("eval_logps/chosen_delta_init", "chosen since start"),
       ...show("eval_displacement/frac_chosen_down", "fraction of chosen down"),
+      ...show("eval_displacement/token_change_mean_abs", "drift"),
+      ...show("eval_displacement/token_change_p01", "tail"),
+      ...show("eval_displacement/other_text_change", "other text"),
       ...show("eval_samples/ended_properly", "answers ended"),
       ...show("eval_samples/repetition", "repetition"),
     ];
     this.#progress.note(`step ${row.global_step}, held out: ${parts.join(", ")}`);
+    for (const fallen of record.fallen_tokens ?? []) this.#progress.note(fallenText(fallen));
   }
 
   #end(summary: TrainSummary): void {
@@ -136,6 +143,12 @@ export class TrainDisplay {
     for (const path of exported) process.stdout.write(`  ${path}\n`);
     process.stdout.write(`  ${report}\n  ${outputDir}\n`);
   }
+}
+
+/** The line of a token that lost most: where, by how much, and «the token» in its answer. */
+function fallenText({ row, before, token, after, change }: RecordedToken): string {
+  const line = (text: string): string => printable(text.replace(/\s*\n\s*/g, " ⏎ "));
+  return `  ${formatNumber(change)}  ${line(before)}«${line(token)}»${line(after)}  ${row}`;
 }
 
 function howItEnded({ reason, step, collapse }: TrainSummary): string {

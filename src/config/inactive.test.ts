@@ -128,6 +128,8 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["watch_thresholds", { watch_thresholds: { length: 6 } }, /watch_prompts is null/],
   ["watch_action", { watch_action: "stop" }, /watch_prompts is null/],
   ["watch_prompts", { objective: "reward", ...held, watch_prompts: "eval" }, /a score and no tokens/],
+  ["drift_data", { objective: "reward", ...held, drift_data: "x.jsonl" }, /a score and no tokens/],
+  ["drift_data", { drift_data: "x.jsonl" }, /eval_strategy is no, so nothing is measured/],
   ["log_entropy", { objective: "reward", log_entropy: true }, /a score and no tokens/],
   ["logits_chunk_size", { objective: "reward", logits_chunk_size: 64 }, /a score and no tokens/],
   ["logits_kept_mib", { objective: "reward", logits_kept_mib: 64 }, /a score and no tokens/],

@@ -48,6 +48,11 @@ const noTokens: Omit<Rule, "keys" | "when"> = {
   remedy: "Take it out.",
 };
 
+/** Bounds on single tokens need no sampled answers. */
+function judgesTokens({ method, watch_thresholds: { drift, tail } }: RunConfig): boolean {
+  return methodOf(method.objective).over !== "scores" && (drift ?? tail) !== null;
+}
+
 const RULES: readonly Rule[] = [
   {
     keys: ["project"],
@@ -189,6 +194,18 @@ const RULES: readonly Rule[] = [
     ...noTokens,
   },
   {
+    keys: ["drift_data"],
+    when: ({ method, drift_data }) => methodOf(method.objective).over === "scores" && drift_data !== null,
+    ...noTokens,
+  },
+  {
+    keys: ["drift_data"],
+    because: "eval_strategy",
+    when: ({ eval_strategy, drift_data }) => eval_strategy === "no" && drift_data !== null,
+    reason: "eval_strategy is no, so nothing is measured",
+    remedy: "Give eval_data or eval_fraction, or take it out.",
+  },
+  {
     keys: ["watch_prompts"],
     when: ({ method, watch_prompts }) =>
       methodOf(method.objective).over === "scores" && watch_prompts !== null,
@@ -208,7 +225,7 @@ const RULES: readonly Rule[] = [
   },
   {
     keys: ["watch_thresholds", "watch_action"],
-    when: (config) => config.watch_prompts === null && !isOnPolicy(config),
+    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && !judgesTokens(config),
     ...nothingIsWatched,
   },
   {

@@ -4,17 +4,9 @@
  * `global_step` and `epoch`. TRL's names stand where TRL has the quantity.
  */
 import { type MethodName, methodNames, methodOf, methodsWhere } from "../methods/index.ts";
-import type { MethodMetric, Over } from "../methods/method.ts";
-
-/** A metric. */
-export interface MetricInfo extends MethodMetric {
-  /** Which rows have it; absent: training and evaluation. */
-  rows?: "training" | "evaluation";
-  /** The objectives whose runs have it; absent: all. */
-  objectives?: readonly MethodName[];
-  /** It comes from the pass through the objective, which evaluations of on-policy runs do without. */
-  ofObjective?: boolean;
-}
+import type { Over } from "../methods/method.ts";
+import { EVALUATION, type MetricInfo, metric, TRAINING } from "./metric-info.ts";
+import { ON_POLICY } from "./on-policy-metrics.ts";
 
 /** The keys that evaluation rows have without `eval_`. */
 export const ROW_KEYS: readonly string[] = ["global_step", "epoch"];
@@ -28,143 +20,6 @@ const ROWS: Pick<MetricInfo, "objectives" | "ofObjective"> = over("pairs", "labe
 const LOGPS: Pick<MetricInfo, "objectives"> = { objectives: methodsWhere(({ over }) => over !== "scores") };
 const rewarded: MethodName[] = methodsWhere(({ reward }) => reward !== undefined).sort();
 const rewards: string = rewarded.map((name) => `${name}: ${methodOf(name).reward}.`).join(" ");
-const TRAINING: Pick<MetricInfo, "rows"> = { rows: "training" };
-const EVALUATION: Pick<MetricInfo, "rows"> = { rows: "evaluation" };
-
-/** What on-policy runs log whatever their objective is: key, unit, definition, which direction is better, its limits. */
-const ON_POLICY: readonly MetricInfo[] = (
-  [
-    [
-      "rewards/NAME/mean",
-      "",
-      "Mean reward of the function called NAME, before weights, over the completions that it could score. Of each of reward_funcs; in evaluations of eval_reward_funcs too.",
-      "higher",
-    ],
-    ["rewards/NAME/std", "", "Standard deviation of the same rewards."],
-    ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
-    [
-      "rewards/NAME/failures",
-      "completions",
-      "How many it could not score because it threw or took longer than reward_timeout.",
-      "lower",
-    ],
-    [
-      "rewards/NAME/seconds",
-      "s",
-      "Time of the function in its processes, of the last rollout.",
-      "lower",
-      TRAINING,
-    ],
-    [
-      "gold",
-      "",
-      "Mean sum of eval_reward_funcs, which training does not see.",
-      "higher",
-      { ...EVALUATION, needs: "eval_reward_funcs" },
-    ],
-    [
-      "kl_init",
-      "nats",
-      "Mean over completions of log π − log π_start, summed over tokens (k1): the KL to the model at the start.",
-      "lower",
-      EVALUATION,
-    ],
-    [
-      "kl_init_per_token",
-      "nats/token",
-      "The same sum over all completions, divided by their tokens.",
-      "lower",
-      EVALUATION,
-    ],
-    [
-      "completions/distinct",
-      "share",
-      "Mean over prompts of the fraction of completions that differ from each other.",
-      "higher",
-      EVALUATION,
-    ],
-    ["completions/mean_length", "tokens", "Mean length of the completions, end tokens counted."],
-    ["completions/min_length", "tokens", "Length of the shortest."],
-    ["completions/max_length", "tokens", "Length of the longest."],
-    [
-      "completions/mean_terminated_length",
-      "tokens",
-      "Mean length of those that ended by themselves; 0: none did.",
-    ],
-    ["completions/min_terminated_length", "tokens", "Length of the shortest of these."],
-    ["completions/max_terminated_length", "tokens", "Length of the longest of these."],
-    [
-      "completions/clipped_ratio",
-      "share",
-      "Fraction of completions that were cut at max_completion_length.",
-      "lower",
-    ],
-    [
-      "sampling/sampling_logp_difference/mean",
-      "nats",
-      "Mean distance of a token's log-probs in sampling and in the first training pass; with max_staleness the weights differ too.",
-      "lower",
-      TRAINING,
-    ],
-    ["sampling/sampling_logp_difference/max", "nats", "The greatest of these.", "lower", TRAINING],
-    [
-      "sampling/importance_sampling_ratio/mean",
-      "",
-      "Mean of the weights that correct for completions of an older policy, after importance_sampling_mode: of tokens, or of completions with a sequence mode.",
-      null,
-      { ...TRAINING, needs: "max_staleness above 0" },
-    ],
-    [
-      "sampling/importance_sampling_ratio/min",
-      "",
-      "The least of these.",
-      null,
-      { ...TRAINING, needs: "max_staleness above 0" },
-    ],
-    [
-      "sampling/importance_sampling_ratio/max",
-      "",
-      "The greatest of these.",
-      null,
-      { ...TRAINING, needs: "max_staleness above 0" },
-    ],
-    [
-      "sampling/importance_sampling_ratio/frac_bounded",
-      "share",
-      "Fraction of these that were truncated or masked.",
-      "lower",
-      { ...TRAINING, needs: "max_staleness above 0" },
-    ],
-    [
-      "sampling/frac_redrawn",
-      "share",
-      "Fraction of groups whose completions were sampled again because all rewards were equal.",
-      null,
-      { ...TRAINING, needs: "dynamic_sampling above 0" },
-    ],
-    [
-      "speed/sampling_tokens_per_second",
-      "tokens/s",
-      "Completion tokens sampled a second, in the last rollout.",
-      "higher",
-      TRAINING,
-    ],
-    [
-      "speed/scoring_completions_per_second",
-      "completions/s",
-      "Completions scored a second.",
-      "higher",
-      TRAINING,
-    ],
-    [
-      "speed/training_tokens_per_second",
-      "tokens/s",
-      "Input tokens a second in the last optimiser step alone.",
-      "higher",
-      TRAINING,
-    ],
-  ] satisfies Parameters<typeof metric>[]
-).map((row) => ({ ...metric(...(row as Parameters<typeof metric>)), onPolicy: true }));
 
 /** The metrics, in the order of the documentation. */
 export const METRICS: readonly MetricInfo[] = [
@@ -283,6 +138,41 @@ export const METRICS: readonly MetricInfo[] = [
     null,
     { ...EVALUATION, ...JUDGED },
   ),
+  metric(
+    "displacement/token_change_mean_abs",
+    "nats",
+    "Drift: mean absolute change of a chosen answer's token log-prob since the run's first evaluation. docs/displacement.md says what is much.",
+    "lower",
+    { ...EVALUATION, ...LOGPS },
+  ),
+  metric(
+    "displacement/token_change_p01",
+    "nats",
+    "Tail: the 1 % quantile of the changes of chosen answers' tokens; of 100 tokens one lost more.",
+    "higher",
+    { ...EVALUATION, ...LOGPS },
+  ),
+  metric(
+    "displacement/rejected_token_change_mean_abs",
+    "nats",
+    "Drift of the rejected answers' tokens.",
+    null,
+    {
+      ...EVALUATION,
+      ...JUDGED,
+    },
+  ),
+  metric("displacement/rejected_token_change_p01", "nats", "Tail of the rejected answers' tokens.", null, {
+    ...EVALUATION,
+    ...JUDGED,
+  }),
+  metric(
+    "displacement/other_text_change",
+    "nats/token",
+    "Change of the mean log-prob of text that is neither chosen nor rejected: the answers of drift_data, or else some prompts of held-out rows.",
+    "higher",
+    { ...EVALUATION, ...LOGPS },
+  ),
   sampled(
     "self_bleu",
     "0–100",
@@ -385,15 +275,4 @@ function over(...kinds: Over[]): Pick<MetricInfo, "objectives" | "ofObjective"> 
 function sampled(key: string, unit: string, definition: string, better: MetricInfo["better"]): MetricInfo {
   const limits = { ...EVALUATION, ...LOGPS, needs: "watch_prompts" };
   return metric(`samples/${key}`, unit, definition, better, limits);
-}
-
-/** The rest is the direction that is better and which rows have the metric. */
-function metric(
-  key: string,
-  unit: string,
-  definition: string,
-  ...rest: [better?: MetricInfo["better"], limits?: Omit<Partial<MetricInfo>, "key">]
-): MetricInfo {
-  const [better = null, limits = {}] = rest;
-  return { key, unit, definition, better, ...limits };
 }

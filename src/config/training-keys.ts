@@ -211,6 +211,13 @@ export const RECORD_KEYS = {
     source: "TRL has false",
     freeOnResume: true,
   },
+  drift_data: {
+    schema: { type: ["string", "null"], pattern: "\\S", default: null },
+    expected: "a file of rows",
+    doc: "Rows whose likelihood is followed at every evaluation, as displacement/other_text_change: text that training should leave alone. Completions, messages or text, or the chosen answers of pairs. null: some prompts of held-out rows, 2 % of the answers' tokens.",
+    source: "preftune; see docs/displacement.md",
+    freeOnResume: true,
+  },
   save_strategy: {
     schema: { enum: ["no", "steps", "epoch"], default: "steps" },
     doc: "When checkpoints are written. A stop by signal writes one in any case.",

@@ -33,6 +33,8 @@ const defaults = {
   length: 4,
   chosen_down: null,
   chosen_fall: 1,
+  drift: null,
+  tail: null,
   kl: null,
   gold_fall: null,
 };

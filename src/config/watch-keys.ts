@@ -13,6 +13,8 @@ const THRESHOLDS = {
     length: { type: ["number", "null"], minimum: 1, default: 4 },
     chosen_down: { type: ["number", "null"], minimum: 0, default: null },
     chosen_fall: { type: ["number", "null"], minimum: 0, default: 1 },
+    drift: { type: ["number", "null"], minimum: 0, default: null },
+    tail: { type: ["number", "null"], minimum: 0, default: null },
     kl: { type: ["number", "null"], minimum: 0, default: null },
     gold_fall: { type: ["number", "null"], minimum: 0, default: null },
   },
@@ -58,7 +60,7 @@ export const WATCH_KEYS = {
     schema: THRESHOLDS as typeof THRESHOLDS,
     expected:
       `a mapping from ${Object.keys(THRESHOLDS.properties).join(", ")} to numbers of at least 0 (length: 1) or null` as string,
-    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a fraction of its initial value, factor of length either way, fraction of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall); on-policy also kl (nats per completion) and the fall of the sum of eval_reward_funcs (gold_fall). In on-policy runs chosen is the held-out good completion. Names left out keep their default; null: not judged.",
+    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a fraction of its initial value, factor of length either way, fraction of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall); mean absolute change of a chosen token's log-probability (drift) and fall of the 1 % quantile of these changes (tail), nats, which are judged without watch_prompts too; on-policy also kl (nats per completion) and the fall of the sum of eval_reward_funcs (gold_fall). In on-policy runs chosen is the held-out good completion. Names left out keep their default; null: not judged.",
     source: "preftune; see docs/collapse.md",
     freeOnResume: true,
   },

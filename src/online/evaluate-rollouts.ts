@@ -9,6 +9,7 @@ import { scoreBatch } from "../forward/score-batch.ts";
 import { inGroups, mean, scorable } from "../methods/advantages.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { evaluationBatches } from "../train/step-source.ts";
+import type { TokenLogps } from "../train/token-changes.ts";
 import type { OnlineParts } from "./online-steps.ts";
 import type { PolicyReference } from "./policy-reference.ts";
 import { type RolloutGroup, rollout, sizesOf } from "./rollout.ts";
@@ -149,13 +150,14 @@ function distinctShare({ completions }: RolloutGroup): number {
   return new Set(completions.map(({ ids }) => ids.join(" "))).size / completions.length;
 }
 
-/** Mean token log-prob of each held-out good completion, at temperature 1; rows without one have none. */
-export function goodCompletionMeans(
+/** Log-probs of each held-out good completion, means and by token, at temperature 1; rows without one have none. */
+export function goodCompletionLogps(
   { model, numerics, examples }: Pick<RolloutEvaluation, "model" | "numerics" | "examples">,
   config: Pick<RunConfig, "per_device_eval_batch_size" | "share_prompt">,
   onBatch: (done: number, total: number, tokens: number) => void,
-): CompletionValues {
+): { means: CompletionValues; tokens: TokenLogps } {
   const means = new CompletionValues(examples);
+  const perToken = examples.map(() => [] as Float32Array[]);
   const places = examples.flatMap(({ completions }, i) => (completions.length > 0 ? [i] : []));
   const batches = evaluationBatches(
     places.map((i) => at(examples, i)),
@@ -168,9 +170,10 @@ export function goodCompletionMeans(
       temperature: 1,
     })) {
       means.of(at(places, index))[completion] = sum / logps.length;
+      at(perToken, at(places, index))[completion] = logps;
     }
     tokens += batch.packed.ids.length;
     onBatch(i + 1, batches.length, tokens);
   }
-  return means;
+  return { means, tokens: perToken };
 }

@@ -53,6 +53,8 @@ export interface Workload {
   mean: PairLengths;
   /** The run's largest micro-batch as it is configured. */
   own: readonly PairLengths[];
+  /** Bytes of the log-probs of held-out tokens that the run keeps from its start; null or left out: unknown. */
+  startLogpBytes?: number | null;
   /** The largest micro-batch of so many rows. */
   microBatch(size: number): readonly PairLengths[];
 }

@@ -169,6 +169,11 @@ function notesText(plan: Plan): string {
     );
   }
   notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
+  if (rows.startLogpBytes !== null && rows.startLogpBytes > 0) {
+    notes.push(
+      `The log-probs of held-out tokens at the start take ${formatBytes(rows.startLogpBytes)} of memory, of the run directory, and of each checkpoint.`,
+    );
+  }
   if (rows.ofRollout) {
     notes.push(
       "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +

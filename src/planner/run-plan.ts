@@ -84,6 +84,8 @@ export interface Plan {
     mean: PairLengths;
     /** Tokens through the layers and completion tokens of the largest micro-batch. */
     largestMicroBatch: { pairs: number; tokens: number; answerTokens: number };
+    /** Of the held-out tokens' log-probs that the run keeps from its start; null: unknown. */
+    startLogpBytes: number | null;
     /** Whether rows are completions that the model samples. */
     ofRollout: boolean;
   };
@@ -245,6 +247,7 @@ export function planRun(input: PlanInput): Plan {
       isMeasured: workload.isMeasured,
       pairs: workload.pairs,
       mean: workload.mean,
+      startLogpBytes: workload.startLogpBytes ?? null,
       largestMicroBatch: {
         pairs: own.length,
         tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),

@@ -1,4 +1,5 @@
 /** A run's evaluations: metrics on held-out rows, change since the start, the collapse watch, and which checkpoint is the best. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -11,7 +12,9 @@ import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
 import type { EvaluationRecord, RecordedRow } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
+import { loadedLogps, storedLogps } from "../runs/start-logps.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { TrainerState } from "../train/checkpoint.ts";
 import { fewOf } from "../train/culprits.ts";
 import {
@@ -23,6 +26,14 @@ import {
 } from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import type { BatchListener } from "../train/step.ts";
+import {
+  type CompletionChange,
+  damage,
+  fallenTokens,
+  joinedTokens,
+  tokenChanges,
+} from "../train/token-changes.ts";
+import type { OtherTextMeasure } from "./other-text.ts";
 import type { CollapseWatch } from "./watch.ts";
 
 /** What an evaluation measures, besides the collapse watch. */
@@ -41,37 +52,54 @@ const mostPairs = 500;
 /** Hexadecimal digits of a row's key. */
 const keyDigits = 16;
 
+/** The held-out rows, and what shows their tokens as text. */
+export interface HeldOut {
+  examples: readonly Example[];
+  tokenizer: Pick<Tokenizer, "decode">;
+}
+
+/** What is measured besides the held-out rows; null: not. */
+export interface Beside {
+  watch: CollapseWatch | null;
+  other: OtherTextMeasure | null;
+}
+
 /** What evaluates a training on its held-out rows; null where there are none. */
 export function evaluatorOf(
   measure: Measure,
-  examples: readonly Example[],
+  held: HeldOut,
   config: RunConfig,
-  watch: CollapseWatch | null,
+  beside: Beside,
 ): Evaluator | null {
-  return examples.length > 0 ? new Evaluator(measure, examples, config, watch) : null;
+  return held.examples.length > 0 ? new Evaluator(measure, held, config, beside) : null;
 }
 
 /** Evaluates a training on its held-out rows. */
 export class Evaluator {
   readonly #measure: Measure;
   readonly #examples: readonly Example[];
+  readonly #tokenizer: HeldOut["tokenizer"];
   readonly #config: RunConfig;
   readonly #watch: CollapseWatch | null;
+  readonly #other: OtherTextMeasure | null;
   /** The run's first evaluation, which later ones are compared with; null before it. */
   #baseline: EvaluationBaseline | null = null;
+  /** The log-probs of its tokens, as they are stored; null: not read yet. */
+  #startTokens: Float32Array | null = null;
   #recorded: RecordedPair[] | null = null;
 
-  /** @param examples - the held-out rows */
   constructor(
     measure: Measure,
-    examples: readonly Example[],
+    { examples, tokenizer }: HeldOut,
     config: RunConfig,
-    watch: CollapseWatch | null,
+    { watch, other }: Beside,
   ) {
     this.#measure = measure;
     this.#examples = examples;
+    this.#tokenizer = tokenizer;
     this.#config = config;
     this.#watch = watch;
+    this.#other = other;
   }
 
   get #over(): Over {
@@ -104,21 +132,36 @@ export class Evaluator {
     const began = performance.now();
     const { step } = state;
     const measured = await this.#measure(step, onBatch);
-    const { metrics, means, rejected } = measured;
+    const { metrics, means, tokens, rejected } = measured;
+    const other = this.#measureOther(step);
     const watched = (await this.#watch?.look()) ?? null;
     const figures = { ...measured.figures, ...watched?.figures };
     const isWatched = Object.keys(figures).length > 0;
     const first = isWatched ? { key: this.#watch?.key ?? "", step, figures } : null;
-    const { baseline, isNew } = this.#baselineOr({ step, means: Array.from(means.all), watch: first });
+    const start = this.#over === "scores" ? {} : { tokens: storedLogps(joinedTokens(tokens)) };
+    const { baseline, isNew } = this.#baselineOr({
+      step,
+      means: Array.from(means.all),
+      ...start,
+      ...other,
+      watch: first,
+    });
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
     const changes = this.#over === "scores" || this.#over === "labelled" ? [] : pairChanges(before, means);
-    const displaced = this.#displaced(before, means);
+    const moved = tokenChanges(this.#tokensOf(baseline), tokens, this.#examples);
+    const displaced = {
+      ...this.#displaced(before, means),
+      ...damage(moved),
+      ...otherChange(baseline, other),
+    };
     const all = { ...metrics, ...displaced, ...watched?.figures, ...watched?.cost };
     const record = {
       global_step: step,
       rejected_logps: rejected,
       ...this.#pairsOf(changes),
+      ...this.#fallenOf(moved),
+      ...(this.#other === null ? {} : { other_text: this.#other.name }),
       samples: watched?.samples ?? measured.samples ?? [],
       ...(measured.prompts === undefined
         ? {}
@@ -126,15 +169,10 @@ export class Evaluator {
     };
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
-    const breaches = isWatched ? this.#breaches(all, baseline) : [];
+    const breaches = this.#breaches(all, baseline, isWatched);
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null };
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
-    const nonFinite = this.#nonFinite(means);
-    if (nonFinite.length > 0) {
-      const what = this.#over === "scores" ? "rewards" : "log-probs";
-      const text = `evaluation at step ${step}: ${what} that are not finite in ${fewOf(nonFinite)}`;
-      yield { type: "note", text };
-    }
+    for (const text of this.#nonFiniteNotes(step, means)) yield { type: "note", text };
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
     return { row, breaches: watch_action === "warn" ? [] : breaches };
@@ -157,27 +195,64 @@ export class Evaluator {
     };
   }
 
-  /** `file:line` of the rows of which a completion's mean log-prob, or reward, is not finite. */
-  #nonFinite(means: CompletionValues): string[] {
-    return this.#examples.flatMap(({ origin }, row) =>
+  /** Says of which rows a completion's mean log-prob, or reward, is not finite. */
+  #nonFiniteNotes(step: number, means: CompletionValues): string[] {
+    const rows = this.#examples.flatMap(({ origin }, row) =>
       means.of(row).every(Number.isFinite) ? [] : [describeOrigin(origin)],
     );
+    if (rows.length === 0) return [];
+    const what = this.#over === "scores" ? "rewards" : "log-probs";
+    return [`evaluation at step ${step}: ${what} that are not finite in ${fewOf(rows)}`];
   }
 
-  #breaches(now: Record<string, number>, { step, watch }: EvaluationBaseline): string[] {
+  #measureOther(step: number): Pick<EvaluationBaseline, "other"> {
+    if (this.#other === null) return {};
+    return { other: { key: this.#other.key, step, mean: this.#other.mean() } };
+  }
+
+  /** Without sampled answers only the bounds on single tokens are judged. */
+  #breaches(now: Record<string, number>, { step, watch }: EvaluationBaseline, isWatched: boolean): string[] {
     const before = { step, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
-    return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
+    return breachesOf(now, before, this.#config.watch_thresholds)
+      .filter(({ threshold }) => isWatched || threshold === "drift" || threshold === "tail")
+      .map(({ text }) => text);
+  }
+
+  /** The start's log-probs by token; null where the run has none. */
+  #tokensOf({ tokens }: EvaluationBaseline): Float32Array | null {
+    if (tokens === undefined) return null;
+    this.#startTokens ??= loadedLogps(tokens);
+    return this.#startTokens;
+  }
+
+  #fallenOf(changes: readonly CompletionChange[]): Pick<EvaluationRecord, "fallen_tokens"> {
+    const decode = (ids: readonly number[]) => this.#tokenizer.decode(ids, { skipSpecialTokens: false });
+    const fallen = fallenTokens(changes, this.#examples, decode).map(({ row, change, logp, ...text }) => ({
+      row: describeOrigin(at(this.#examples, row).origin),
+      ...text,
+      change: rounded(change),
+      logp: rounded(logp),
+    }));
+    return fallen.length === 0 ? {} : { fallen_tokens: fallen };
   }
 
   /**
    * The run's baseline; `now` where it has none yet. If the prompts or the sampling of the watch changed, its statistics
-   * begin with `now`: the samples could not be compared.
+   * begin with `now`: the samples could not be compared. So does other text, if another is measured.
    */
   #baselineOr(now: EvaluationBaseline): { baseline: EvaluationBaseline; isNew: boolean } {
     const known = this.#baseline;
-    const isSame = now.watch === null || known?.watch?.key === now.watch.key;
-    if (known !== null && isSame) return { baseline: known, isNew: false };
-    this.#baseline = known === null ? now : { ...known, watch: now.watch };
+    const isSameWatch = now.watch === null || known?.watch?.key === now.watch.key;
+    const isSameOther = now.other === undefined || known?.other?.key === now.other.key;
+    if (known !== null && isSameWatch && isSameOther) return { baseline: known, isNew: false };
+    this.#baseline =
+      known === null
+        ? now
+        : {
+            ...known,
+            ...(isSameOther || now.other === undefined ? {} : { other: now.other }),
+            watch: isSameWatch ? known.watch : now.watch,
+          };
     return { baseline: this.#baseline, isNew: true };
   }
 
@@ -207,6 +282,15 @@ export class Evaluator {
       state.evaluationsWithoutGain += 1;
     }
   }
+}
+
+/** By how much the mean log-prob of other text changed; nothing where none is measured. */
+function otherChange(
+  { other: before }: EvaluationBaseline,
+  { other: now }: Pick<EvaluationBaseline, "other">,
+): Record<string, number> {
+  if (before === undefined || now === undefined) return {};
+  return { "displacement/other_text_change": now.mean - before.mean };
 }
 
 /** A pair that is recorded: its place among the rows. */

@@ -12,7 +12,7 @@ import { objectiveOf } from "../methods/losses.ts";
 import type { CompletionObjective, Objective } from "../methods/objective.ts";
 import { onRollouts } from "../methods/pairing/on-rollouts.ts";
 import { CausalLM } from "../models/causal-lm.ts";
-import { evaluateRollouts, goodCompletionMeans } from "../online/evaluate-rollouts.ts";
+import { evaluateRollouts, goodCompletionLogps } from "../online/evaluate-rollouts.ts";
 import { type JudgeReward, openJudgeReward } from "../online/judge-reward.ts";
 import { trainingReference } from "../online/moving-reference.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
@@ -196,13 +196,13 @@ export class OnlineRun implements AsyncDisposable {
     const { gold } = this.#rewards;
     const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
     return async (step, onBatch) => {
-      const means = goodCompletionMeans(parts, config, onBatch);
+      const good = goodCompletionLogps(parts, config, onBatch);
       const { metrics, samples, prompts } = await evaluateRollouts(parts, step, (done, total) =>
         onBatch(done, total, done),
       );
       const figures =
         "gold" in metrics ? { gold: metrics["gold"] as number } : { kl_init: metrics["kl_init"] as number };
-      return { metrics, means, rejected: null, samples, prompts, figures };
+      return { metrics, ...good, rejected: null, samples, prompts, figures };
     };
   }
 

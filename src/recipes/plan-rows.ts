@@ -9,11 +9,13 @@ import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
+import { countedTokens } from "../data/packing.ts";
 import { hasErrors } from "../data/preflight.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan-input.ts";
+import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
 import { lengthsOf } from "./row-cost.ts";
@@ -87,6 +89,12 @@ function obstacleTo({ train_data: specs }: PlanConfig, { directory, data }: Know
   return bytes > readableBytes ? `the data has more than ${readableBytes / 2 ** 20} MiB` : null;
 }
 
+/** Whether all of `specs` is on this machine and small enough to be tokenised for a plan. */
+function isReadable(specs: readonly DatasetSpec[] | null): boolean {
+  const sizes = (specs ?? []).map(({ path }) => localBytes(path) ?? Number.POSITIVE_INFINITY);
+  return sizes.reduce((sum, size) => sum + size, 0) <= readableBytes;
+}
+
 /** Bytes of a file, a directory's files or those of a glob; null where nothing is there. */
 function localBytes(path: DatasetSpec["path"]): number | null {
   const paths = existsSync(path) ? [path] : /[*?[{]/.test(path) ? fs.globSync(path) : [];
@@ -131,15 +139,20 @@ function readRows(config: PlanConfig, directory: string | null, onPhase: PhaseLi
   const { train_data } = config;
   if (directory === null || train_data === null)
     throw new ConfigError("rows need a tokenizer and train_data");
+  const evalData = isReadable(config.eval_data) ? config.eval_data : null;
   return prepareData(
-    { ...config, train_data, model_name_or_path: directory, eval_data: null, task },
+    { ...config, train_data, model_name_or_path: directory, eval_data: evalData, task },
     onPhase,
   );
 }
 
 function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
-  const { examples, report } = dataset;
-  if (isOnPolicy(config)) return workloadOfPrompts(config, examples);
+  const { examples, report, evalExamples } = dataset;
+  const { over } = methodOf(config.method.objective);
+  const held = evalExamples?.flatMap(({ completions }) => completions);
+  const heldTokens = held?.reduce((sum, completion) => sum + countedTokens(completion), 0);
+  const startLogpBytes = heldTokens === undefined || over === "scores" ? null : storedLogpBytes(heldTokens);
+  if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), startLogpBytes };
   const lengths = examples.map(lengthsOf);
   const isFaulty = hasErrors(report);
   const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
@@ -148,6 +161,7 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     isMeasured: true,
     pairs: examples.length,
     mean: meanOf(lengths),
+    startLogpBytes,
     own: largest(config),
     microBatch: (size) =>
       largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),

@@ -42,6 +42,7 @@ import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate 
 import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
+import { otherTextMeasure, otherTextOf } from "./other-text.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
 import { type References, referencesOf } from "./references.ts";
 import { openTraining, type SharedWork, sharedWork } from "./run-model.ts";
@@ -141,7 +142,7 @@ async function* trainRun(
 ): AsyncGenerator<TrainEvent, TrainSummary> {
   const { onPhase = () => {}, onWork = () => {} } = options;
   await agreeOnDirectory(group, run.paths.dir);
-  for (const text of [...resolved.warnings, ...run.notes]) yield { type: "note", text };
+  yield* noted([...resolved.warnings, ...run.notes]);
 
   // where it computes, what it optimises, which files it starts from
   const matmul = matmulOfRanks(group, resumedMatmul(run, resolved.config));
@@ -164,11 +165,12 @@ async function* trainRun(
   const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
-  for (const change of changesSince(run, config, fingerprints)) {
-    yield { type: "note", text: `changed since the run began: ${change}` };
-  }
+  const changed = changesSince(run, config, fingerprints);
+  yield* noted(changed.map((change) => `changed since the run began: ${change}`));
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
+  const otherText = await otherTextOf({ ...config, now }, data, group, onPhase);
+  yield* noted(otherText?.warnings ?? []);
   yield { type: "inputs", fingerprints };
 
   // the model, what of it is trained and by what, and what it is compared with
@@ -198,7 +200,9 @@ async function* trainRun(
   const measure =
     online?.measure(training, environment, data) ??
     measureRows(training, { ...references, kl }, data, config);
-  const evaluator = evaluatorOf(measure, evalExamples ?? [], config, watch);
+  const held = { examples: evalExamples ?? [], tokenizer: data.tokenizer };
+  const other = otherTextMeasure(otherText, training, config);
+  const evaluator = evaluatorOf(measure, held, config, { watch, other });
 
   // where it begins: before the first step, or at a checkpoint
   const source = online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl);
@@ -257,6 +261,10 @@ function epochsOf(
 ): EpochSteps | null {
   if (online !== null) return null;
   return shared?.source ?? new EpochSteps(examples, keys);
+}
+
+function* noted(texts: readonly string[]): Generator<TrainEvent, void> {
+  for (const text of texts) yield { type: "note", text };
 }
 
 /** What is exported: the run's model, and what its source trained besides. */

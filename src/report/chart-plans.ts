@@ -45,6 +45,23 @@ export const OUTCOME_PLANS: readonly ChartPlan[] = [
     isAccuracy: true,
   },
   {
+    title: "Drift of single tokens",
+    lines: [
+      ["displacement/token_change_mean_abs", "chosen answers"],
+      ["displacement/rejected_token_change_mean_abs", "rejected answers"],
+    ],
+    note: "Mean absolute change of a token's log-probability.",
+  },
+  {
+    title: "Tail of single tokens",
+    lines: [
+      ["displacement/token_change_p01", "chosen answers"],
+      ["displacement/rejected_token_change_p01", "rejected answers"],
+    ],
+    note: "Of 100 tokens one lost more than this. docs/displacement.md says what is much.",
+  },
+  { title: "Other text since the start", lines: [["displacement/other_text_change", "log-likelihood"]] },
+  {
     title: "How the pairs moved",
     lines: [
       ["displacement/frac_chosen_down", "chosen down"],

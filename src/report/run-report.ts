@@ -12,6 +12,7 @@ import { answersHtml } from "./answers-section.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { dataCheckSection, exportSection, lengthOnly } from "./facts-section.ts";
+import { fallenTokens } from "./fallen-tokens.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { factsHtml, type Html, html, pageHtml, tableHtml, tileHtml } from "./html.ts";
 import { type ChartMark, chartHtml } from "./line-chart.ts";
@@ -83,7 +84,7 @@ function rowSections(reported: ReportedRun): Html[] {
   return [
     chartSection("Does the chosen answer gain?", outcome, reported, {
       more: pairFigures(run.evaluations, run.config, shorten),
-      below: fallenPairs(run.evaluations, shorten),
+      below: html`${fallenTokens(run.evaluations, shorten)}${fallenPairs(run.evaluations, shorten)}`,
     }),
     chartSection("What does the model answer?", SAMPLE_PLANS, reported, {
       above: html`${answersHtml(run.evaluations, story.end?.restored ?? null)}${watchCost(reported)}`,
@@ -148,6 +149,9 @@ function tiles({ run, rows }: ReportedRun): Html {
     ["eval_logps/accuracies", `held-out accuracy${above}`, percent],
     ["eval_accuracy", `held-out accuracy${above}`, percent],
     ["eval_displacement/frac_chosen_down", "chosen less likely in", percent],
+    ["eval_displacement/token_change_mean_abs", "drift of chosen tokens, nats", formatNumber],
+    ["eval_displacement/token_change_p01", "tail: worst 1 % of chosen tokens, nats", signed],
+    ["eval_displacement/other_text_change", "other text since start, nats/token", signed],
     ["eval_loss", "held-out loss", formatNumber],
     ["loss", "training loss", formatNumber],
     ["peak_memory_bytes", "peak memory", (value) => `${(value / 2 ** 30).toFixed(2)} GiB`],

@@ -2,12 +2,17 @@
 import { existsSync } from "node:fs";
 import { parseNumbers } from "../base/json-numbers.ts";
 import { readSealed } from "../base/sealed.ts";
+import type { StoredLogps } from "./start-logps.ts";
 
 /** The run's first evaluation. */
 export interface EvaluationBaseline {
   step: number;
   /** Mean token log-prob of each completion, in the order of the rows. */
   means: number[];
+  /** Log-prob of each of their tokens. Not in runs of earlier versions, nor of scores. */
+  tokens?: StoredLogps;
+  /** Of the text that is neither chosen nor rejected: a hash of its tokens, and their mean log-prob. */
+  other?: { key: string; step: number; mean: number };
   /** The statistics of the collapse watch's first samples; null before there were any. */
   watch: { key: string; step: number; figures: Record<string, number> } | null;
 }

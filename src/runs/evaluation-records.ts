@@ -24,6 +24,18 @@ export interface RecordedAnswer {
 /** A held-out row: `file:line`, and the first 16 digits of the SHA-256 of its tokens, by which runs match it. */
 export type RecordedRow = [place: string, key: string];
 
+/** A token that became less likely, with the text around it. */
+export interface RecordedToken {
+  /** `file:line` */
+  row: string;
+  before: string;
+  token: string;
+  after: string;
+  /** Change of its log-prob since the start, and the log-prob as it is now, nats. */
+  change: number;
+  logp: number;
+}
+
 /** One evaluation. */
 export interface EvaluationRecord {
   global_step: number;
@@ -35,6 +47,10 @@ export interface EvaluationRecord {
   pair_rows?: RecordedRow[];
   /** Chosen − rejected mean log-prob per token of the same pairs as they are now, nats. */
   pair_margins?: number[];
+  /** The tokens of chosen answers that lost most since the start, worst first, one of an answer. Not in runs of earlier versions. */
+  fallen_tokens?: RecordedToken[];
+  /** What text the change of other text is of. */
+  other_text?: string;
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
   /**
@@ -81,6 +97,7 @@ function isRecord(value: unknown): value is EvaluationRecord {
     pair_changes: changes,
     pair_rows: rows = [],
     pair_margins: margins = [],
+    fallen_tokens: fallen = [],
     samples,
     rejected_logps: logps,
   } = value as EvaluationRecord;
@@ -88,6 +105,7 @@ function isRecord(value: unknown): value is EvaluationRecord {
     typeof step === "number" &&
     isListOf(rows, (row) => isListOf(row, (x) => typeof x === "string")) &&
     isListOf(margins, (margin) => typeof margin === "number") &&
+    isListOf(fallen, isToken) &&
     isListOf(
       changes,
       (pair) => isListOf(pair, (x) => typeof x === "number") && (pair as number[]).length === 2,
@@ -96,6 +114,12 @@ function isRecord(value: unknown): value is EvaluationRecord {
       (typeof logps?.width === "number" && isListOf(logps.counts, (x) => typeof x === "number"))) &&
     isListOf(samples, isSample)
   );
+}
+
+function isToken(value: unknown): boolean {
+  const { row, before, token, after, change, logp } = (value ?? {}) as RecordedToken;
+  const isText = [row, before, token, after].every((text) => typeof text === "string");
+  return isText && typeof change === "number" && typeof logp === "number";
 }
 
 function isSample(value: unknown): boolean {

@@ -27,6 +27,7 @@ import { addSums, averagesOf, type MetricSums, MetricTally } from "./metric-tall
 import { type ObjectiveValues, objectiveHead } from "./objective-head.ts";
 import { shareOf } from "./row-shares.ts";
 import type { BatchListener, Training } from "./step.ts";
+import type { TokenLogps } from "./token-changes.ts";
 
 /** What evaluating needs of a training. */
 export interface Evaluated extends Pick<Training<Decoder>, "model" | "objective" | "numerics" | "reference"> {
@@ -40,6 +41,8 @@ export interface Evaluation {
   metrics: Record<string, number>;
   /** Mean token log-prob of each completion, or its score. */
   means: CompletionValues;
+  /** Log-probs of the loss tokens of each completion; none of scores. */
+  tokens: TokenLogps;
   /** Log-probs of the tokens of rejected completions and of those labelled bad; null where there are none, and for scores. */
   rejected: LogProbHistogram | null;
 }
@@ -65,6 +68,7 @@ export function evaluate(
   const share = shareOf(batches, group);
   const totals = totalsOf(batches, objective);
   const means = new CompletionValues(examples);
+  const perToken = examples.map(() => [] as Float32Array[]);
   const rejected = new Array<number>(binCount).fill(0);
   const tally = new MetricTally();
   using evaluation = scope();
@@ -86,14 +90,18 @@ export function evaluate(
       tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
       const values = pass.values.data() as Float32Array;
       collectMeans(means, batch, values);
-      if (objective.over !== "scores") countRejected(rejected, batch, objective.over, values);
+      if (objective.over !== "scores") {
+        countRejected(rejected, batch, objective.over, values);
+        collectTokens(perToken, batch, values);
+      }
     }
     tokens += batch.packed.ids.length;
     onBatch(i + 1, share.length, tokens);
   }
   const { sums, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);
   const own = { loss: values[0] ?? 0, sums, rejected };
-  return evaluationOf(group === null ? [own] : shared(group, own, { share, means }), means);
+  const all = group === null ? [own] : shared(group, own, { share, means, perToken });
+  return evaluationOf(all, means, perToken);
 }
 
 /** What a rank found of its share. */
@@ -104,20 +112,33 @@ interface ShareOutcome {
   rejected: number[];
 }
 
-/** The outcomes of all ranks, in their order; `means` gets what the others found. */
+/** The outcomes of all ranks, in their order; `means` and `perToken` get what the others found. */
 function shared(
   group: RankGroup,
   own: ShareOutcome,
-  { share, means }: { share: readonly MicroBatch[]; means: CompletionValues },
+  {
+    share,
+    means,
+    perToken,
+  }: { share: readonly MicroBatch[]; means: CompletionValues; perToken: Float32Array[][] },
 ): ShareOutcome[] {
   const rows = share.filter(({ isIdle }) => isIdle !== true).flatMap(({ indices }) => [...indices]);
-  const found = rows.map((row): [number, number[]] => [row, Array.from(means.of(row))]);
+  const found = rows.map((row): [number, number[], string[]] => [
+    row,
+    Array.from(means.of(row)),
+    at(perToken, row).map((logps) => Buffer.from(logps.buffer).toString("base64")),
+  ]);
   const all = group.gather({ own, found });
-  for (const [row, values] of all.flatMap((one) => one.found)) means.of(row).set(values);
+  for (const [row, values, tokens] of all.flatMap((one) => one.found)) {
+    means.of(row).set(values);
+    perToken[row] = tokens.map(
+      (text) => new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer),
+    );
+  }
   return all.map((one) => one.own);
 }
 
-function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues): Evaluation {
+function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues, tokens: TokenLogps): Evaluation {
   const sums: MetricSums = {};
   for (const one of all) addSums(sums, one.sums);
   const counts = Array.from({ length: binCount }, (_, bin) =>
@@ -128,6 +149,7 @@ function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues): Ev
   return {
     metrics: { loss, ...averagesOf(sums) },
     means,
+    tokens,
     rejected: isEmpty ? null : { width: binWidth, counts },
   };
 }
@@ -153,6 +175,12 @@ function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, 
     const own = logps.subarray(span.start, span.end);
     means.of(at(indices, span.example))[span.completion] =
       own.reduce((total, x) => total + x, 0) / own.length;
+  }
+}
+
+function collectTokens(tokens: Float32Array[][], { packed, indices }: MicroBatch, logps: Float32Array): void {
+  for (const span of packed.spans) {
+    at(tokens, at(indices, span.example))[span.completion] = logps.slice(span.start, span.end);
   }
 }
 

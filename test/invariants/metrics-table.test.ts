@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { METRICS, type MetricInfo, metricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
+import type { MetricInfo } from "../../src/config/metric-info.ts";
+import { METRICS, metricInfo, ROW_KEYS } from "../../src/config/metric-names.ts";
 import { type MethodName, methods, methodsWhere, offlineMethods } from "../../src/methods/index.ts";
 import { isEvalRow, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import { onlineFixture } from "../support/online-run.ts";

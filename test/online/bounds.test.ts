@@ -71,7 +71,16 @@ function klAt(dir: string, step: number): number {
 test("a fall of gold, of good completions, and a KL that is no number are breaches", () => {
   const start = { step: 0, watchStep: 0, metrics: { gold: 0.5 } };
   const none = { repetition: null, ended_properly: null, distinct_2: null, self_bleu: null, malformed: null };
-  const bounds = { ...none, length: null, chosen_down: null, chosen_fall: 1, kl: null, gold_fall: 0.2 };
+  const bounds = {
+    ...none,
+    length: null,
+    chosen_down: null,
+    chosen_fall: 1,
+    drift: null,
+    tail: null,
+    kl: null,
+    gold_fall: 0.2,
+  };
   const texts = (now: Record<string, number>) => breachesOf(now, start, bounds).map(({ text }) => text);
   assert.deepEqual(texts({ gold: 0.35, kl_init: 3, "logps/chosen_delta_init": -0.9 }), []);
   assert.match(texts({ gold: 0.25 }).join(), /gold fell by more than 0\.2 since step 0: from 0\.5 to 0\.25/);

@@ -12,6 +12,8 @@ const limits: WatchThresholds = {
   length: 4,
   chosen_down: 0.9,
   chosen_fall: 1,
+  drift: null,
+  tail: null,
   kl: null,
   gold_fall: null,
 };

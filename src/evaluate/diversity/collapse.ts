@@ -49,6 +49,8 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
   length: { metric: "samples/length", change: factor, verb: "went" },
   chosen_down: { metric: "displacement/frac_chosen_down", change: (now) => now, verb: "rose" },
   chosen_fall: { metric: "logps/chosen_delta_init", change: (now) => -now, verb: "fell" },
+  drift: { metric: "displacement/token_change_mean_abs", change: (now) => now, verb: "rose" },
+  tail: { metric: "displacement/token_change_p01", change: (now) => -now, verb: "fell" },
   kl: { metric: "kl_init", change: (now) => now, verb: "rose" },
   gold_fall: { metric: "gold", change: fall, verb: "fell" },
 };

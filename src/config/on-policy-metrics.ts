@@ -1,0 +1,137 @@
+/** The metrics of on-policy runs. */
+import { EVALUATION, type MetricInfo, metric, TRAINING } from "./metric-info.ts";
+
+/** What on-policy runs log whatever their objective is: key, unit, definition, which direction is better, its limits. */
+export const ON_POLICY: readonly MetricInfo[] = (
+  [
+    [
+      "rewards/NAME/mean",
+      "",
+      "Mean reward of the function called NAME, before weights, over the completions that it could score. Of each of reward_funcs; in evaluations of eval_reward_funcs too.",
+      "higher",
+    ],
+    ["rewards/NAME/std", "", "Standard deviation of the same rewards."],
+    ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
+    [
+      "rewards/NAME/failures",
+      "completions",
+      "How many it could not score because it threw or took longer than reward_timeout.",
+      "lower",
+    ],
+    [
+      "rewards/NAME/seconds",
+      "s",
+      "Time of the function in its processes, of the last rollout.",
+      "lower",
+      TRAINING,
+    ],
+    [
+      "gold",
+      "",
+      "Mean sum of eval_reward_funcs, which training does not see.",
+      "higher",
+      { ...EVALUATION, needs: "eval_reward_funcs" },
+    ],
+    [
+      "kl_init",
+      "nats",
+      "Mean over completions of log π − log π_start, summed over tokens (k1): the KL to the model at the start.",
+      "lower",
+      EVALUATION,
+    ],
+    [
+      "kl_init_per_token",
+      "nats/token",
+      "The same sum over all completions, divided by their tokens.",
+      "lower",
+      EVALUATION,
+    ],
+    [
+      "completions/distinct",
+      "share",
+      "Mean over prompts of the fraction of completions that differ from each other.",
+      "higher",
+      EVALUATION,
+    ],
+    ["completions/mean_length", "tokens", "Mean length of the completions, end tokens counted."],
+    ["completions/min_length", "tokens", "Length of the shortest."],
+    ["completions/max_length", "tokens", "Length of the longest."],
+    [
+      "completions/mean_terminated_length",
+      "tokens",
+      "Mean length of those that ended by themselves; 0: none did.",
+    ],
+    ["completions/min_terminated_length", "tokens", "Length of the shortest of these."],
+    ["completions/max_terminated_length", "tokens", "Length of the longest of these."],
+    [
+      "completions/clipped_ratio",
+      "share",
+      "Fraction of completions that were cut at max_completion_length.",
+      "lower",
+    ],
+    [
+      "sampling/sampling_logp_difference/mean",
+      "nats",
+      "Mean distance of a token's log-probs in sampling and in the first training pass; with max_staleness the weights differ too.",
+      "lower",
+      TRAINING,
+    ],
+    ["sampling/sampling_logp_difference/max", "nats", "The greatest of these.", "lower", TRAINING],
+    [
+      "sampling/importance_sampling_ratio/mean",
+      "",
+      "Mean of the weights that correct for completions of an older policy, after importance_sampling_mode: of tokens, or of completions with a sequence mode.",
+      null,
+      { ...TRAINING, needs: "max_staleness above 0" },
+    ],
+    [
+      "sampling/importance_sampling_ratio/min",
+      "",
+      "The least of these.",
+      null,
+      { ...TRAINING, needs: "max_staleness above 0" },
+    ],
+    [
+      "sampling/importance_sampling_ratio/max",
+      "",
+      "The greatest of these.",
+      null,
+      { ...TRAINING, needs: "max_staleness above 0" },
+    ],
+    [
+      "sampling/importance_sampling_ratio/frac_bounded",
+      "share",
+      "Fraction of these that were truncated or masked.",
+      "lower",
+      { ...TRAINING, needs: "max_staleness above 0" },
+    ],
+    [
+      "sampling/frac_redrawn",
+      "share",
+      "Fraction of groups whose completions were sampled again because all rewards were equal.",
+      null,
+      { ...TRAINING, needs: "dynamic_sampling above 0" },
+    ],
+    [
+      "speed/sampling_tokens_per_second",
+      "tokens/s",
+      "Completion tokens sampled a second, in the last rollout.",
+      "higher",
+      TRAINING,
+    ],
+    [
+      "speed/scoring_completions_per_second",
+      "completions/s",
+      "Completions scored a second.",
+      "higher",
+      TRAINING,
+    ],
+    [
+      "speed/training_tokens_per_second",
+      "tokens/s",
+      "Input tokens a second in the last optimiser step alone.",
+      "higher",
+      TRAINING,
+    ],
+  ] satisfies Parameters<typeof metric>[]
+).map((row) => ({ ...metric(...(row as Parameters<typeof metric>)), onPolicy: true }));
