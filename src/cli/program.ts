@@ -19,6 +19,7 @@ import { mtBenchCommand } from "./mt-bench-command.ts";
 import { refuseOtherNames } from "./options.ts";
 import { pairwiseCommand } from "./pairwise-command.ts";
 import { addPlanCommand } from "./plan-command.ts";
+import { addPushCommand } from "./push-command.ts";
 import { addReplayCommand } from "./replay-command.ts";
 import { addReportCommand } from "./report-command.ts";
 import { addSchemaCommand } from "./schema-command.ts";
@@ -52,6 +53,7 @@ export function program(): Command {
   addDashboardCommand(preftune);
   addReplayCommand(preftune);
   addTrackCommand(preftune);
+  addPushCommand(preftune);
   addMergeCommand(preftune);
   addExportCommand(preftune);
   addDataCommands(preftune);

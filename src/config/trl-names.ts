@@ -53,6 +53,6 @@ export const TRL_ALIASES: Readonly<Record<string, string>> = {
   batch_size: "write `per_device_train_batch_size`",
   remove_unused_columns: "columns that are not read are listed as passed over; leave it out",
   trust_remote_code: "no code of a model repository is ever run; leave it out",
-  push_to_hub: "nothing is uploaded; leave it out",
+  push_to_hub: "training uploads nothing; leave it out, and run `preftune push RUN owner/name` afterwards",
   resume: "write `resume_from_checkpoint: latest`",
 };

@@ -66,7 +66,7 @@ export async function listHubFiles(repo: HubRepo, options: HubOptions, folder = 
   const entries: HubEntry[] = [];
   const path = folder === "" ? {} : { path: folder };
   try {
-    for await (const entry of listFiles({ ...(await request(repo, options)), ...path, recursive: true })) {
+    for await (const entry of listFiles({ ...(await hubRequest(repo, options)), ...path, recursive: true })) {
       if (entry.type === "file") entries.push(entry);
     }
   } catch (error) {
@@ -83,7 +83,7 @@ export async function listHubFiles(repo: HubRepo, options: HubOptions, folder = 
 export async function hubCommit(repo: HubRepo, options: HubOptions): Promise<string> {
   const revision = options.revision ?? "main";
   try {
-    const { repo: _, ...rest } = await request(repo, options);
+    const { repo: _, ...rest } = await hubRequest(repo, options);
     const asked = { ...rest, name: repo.name, revision };
     const { sha } =
       repo.type === "model"
@@ -122,7 +122,7 @@ export async function downloadHubFile({ repo, entry, options, path, onBytes }: H
   const check = checksumOf(entry);
   let bytes = 0;
   try {
-    const blob = await downloadFile({ ...(await request(repo, options)), path: entry.path });
+    const blob = await downloadFile({ ...(await hubRequest(repo, options)), path: entry.path });
     if (blob === null) throw new Error("the file is not there");
     makeDirectories(dirname(path));
     const counted = async function* (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -223,7 +223,13 @@ function storedToken(): string | undefined {
   }
 }
 
-async function request(repo: HubRepo, options: HubOptions): Promise<Parameters<typeof listFiles>[0]> {
+/** What every call of @huggingface/hub is given: the repository, its revision, and the user's token and hub. */
+export interface HubRequest extends Pick<HubOptions, "revision" | "accessToken" | "hubUrl" | "fetch"> {
+  repo: HubRepo;
+}
+
+/** @throws {Error} when HF_HUB_OFFLINE forbids asking */
+export async function hubRequest(repo: HubRepo, options: HubOptions): Promise<HubRequest> {
   if (isOffline()) throw new Error(`HF_HUB_OFFLINE is ${process.env["HF_HUB_OFFLINE"]}`);
   const accessToken = options.accessToken ?? process.env["HF_TOKEN"] ?? storedToken();
   const hubUrl = options.hubUrl ?? process.env["HF_ENDPOINT"];

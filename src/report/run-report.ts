@@ -9,6 +9,7 @@ import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
 import { answersHtml } from "./answers-section.ts";
+import { bestEvaluation } from "./best-evaluation.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { dataCheckSection, exportSection, lengthOnly } from "./facts-section.ts";
@@ -193,15 +194,10 @@ function factSection(title: string, value: unknown, { shorten }: ReportedRun): H
 }
 
 /** Which evaluation after the start was the best, in words; one at which the watch saw a collapse is none. */
-function bestSection({ run, story: { alarms } }: ReportedRun): Html {
-  const { metric_for_best_model: metric, greater_is_better: greater } = run.config;
-  const sign = greater ? -1 : 1;
-  const collapsed = new Set(alarms.map(({ step }) => step));
-  const points = pointsOf(run.metrics, metric).filter(
-    ([step, value]) => Number.isFinite(value) && step > 0 && !collapsed.has(step),
-  );
-  const best = points.toSorted((a, b) => sign * (a[1] - b[1]) || a[0] - b[0])[0];
-  if (best === undefined) return html``;
+function bestSection({ run }: ReportedRun): Html {
+  const { metric_for_best_model: metric } = run.config;
+  const best = bestEvaluation(run);
+  if (best === null) return html``;
   const [step, value] = best;
   const isLast = step === run.metrics.at(-1)?.global_step;
   const saved = run.checkpoints.some((checkpoint) => checkpoint.step === step);

@@ -1,0 +1,24 @@
+/** Which evaluation of a run was the best, and which one the exported model had. */
+import type { RunView } from "../runs/run-directory.ts";
+import { collapseStory } from "./collapse-section.ts";
+import { pointsOf } from "./metric-series.ts";
+
+/** The step after the start with the best metric_for_best_model, and its value; null: none. One at which the watch saw a collapse is none. */
+export function bestEvaluation(
+  run: Pick<RunView, "config" | "metrics" | "events">,
+): [step: number, value: number] | null {
+  const { metric_for_best_model: metric, greater_is_better: greater } = run.config;
+  const sign = greater ? -1 : 1;
+  const collapsed = new Set(collapseStory(run.events).alarms.map(({ step }) => step));
+  const points = pointsOf(run.metrics, metric.replace(/^(?!eval_)/, "eval_")).filter(
+    ([step, value]) => Number.isFinite(value) && step > 0 && !collapsed.has(step),
+  );
+  return points.toSorted((a, b) => sign * (a[1] - b[1]) || a[0] - b[0])[0] ?? null;
+}
+
+/** The step whose weights the run exported. */
+export function exportedStep(run: RunView): number {
+  const restored = collapseStory(run.events).end?.restored ?? null;
+  const best = run.config.load_best_model_at_end ? bestEvaluation(run) : null;
+  return restored ?? best?.[0] ?? run.metrics.at(-1)?.global_step ?? 0;
+}
