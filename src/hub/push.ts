@@ -1,6 +1,6 @@
 /**
  * Pushes files to a model repository of the hub in one commit: all of them or none. Large files go to the hub's storage before
- * it, each once: a push that was cut off sends only what is not there yet.
+ * it, each once: a push that was interrupted sends only what is not there yet.
  */
 import { setTimeout } from "node:timers/promises";
 import { type CommitOperation, commitIter, createRepo, downloadFile, modelInfo } from "@huggingface/hub";

@@ -28,7 +28,7 @@ const shown: readonly [key: string, words: string][] = [
   ["eval_samples/ended_properly", "sampled completions that ended by themselves"],
 ];
 
-/** Metrics that are shares of the held-out rows: Wilson's interval holds for them. */
+/** Metrics that are fractions of the held-out rows: Wilson's interval holds for them. */
 const sharesOfRows: ReadonlySet<string> = new Set([
   "eval_logps/accuracies",
   "eval_accuracy",

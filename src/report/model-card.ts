@@ -134,7 +134,8 @@ function trainingSection(run: RunView, { version }: CardFacts, shorten: ShortenP
   const values = Object.entries(flatConfig(config)) as [ConfigKey, unknown][];
   // the rest follows from these
   const given = values.filter(
-    ([key]) => !/^(default|derived|preset)/.test(provenance[key] ?? "default") && key !== "resume_from_checkpoint",
+    ([key]) =>
+      !/^(default|derived|preset)/.test(provenance[key] ?? "default") && key !== "resume_from_checkpoint",
   );
   const yaml = shorten(stringify(Object.fromEntries(given)));
   const facts: [string, string | number | null | undefined][] = [
