@@ -309,13 +309,13 @@ function ItemCard({
       .catch(fail);
   };
   return (
-    <article class="prompt">
+    <article class="bench-prompt">
       <TextView text={item.prompt} look={look} />
       <div class="sides">
-        <div class="answer">
+        <div class="bench-answer">
           <TextView text={item.a} look={{ ...look, against: item.b }} />
         </div>
-        <div class="answer">
+        <div class="bench-answer">
           <TextView text={item.b} look={{ ...look, against: item.a }} />
         </div>
       </div>

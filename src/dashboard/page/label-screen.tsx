@@ -183,16 +183,16 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
   return (
     <>
-      <section class="prompt" aria-label="Prompt">
+      <section class="bench-prompt" aria-label="Prompt">
         <h2>Prompt</h2>
         <TextView text={partText(pair.prompt)} look={{ isRendered, against: null }} />
       </section>
       <div class="sides">
-        <section class="answer" aria-label="Left answer">
+        <section class="bench-answer" aria-label="Left answer">
           <h2>Left</h2>
           <TextView text={left} look={look(right)} />
         </section>
-        <section class="answer" aria-label="Right answer">
+        <section class="bench-answer" aria-label="Right answer">
           <h2>Right</h2>
           <TextView text={right} look={look(left)} />
         </section>

@@ -48,7 +48,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
       </p>
       <div class="items">
         {rows.map(({ row, origin, detail }, i) => (
-          <article class="prompt" key={i}>
+          <article class="bench-prompt" key={i}>
             {origin !== undefined && (
               <p class="soft">
                 {origin.split("/").at(-1)}
