@@ -18,8 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "batch-invariance.h"
 #include "row-kernels.h"
-#include "skinny-gemm.h"
+#include "tall-gemm.h"
 
 #if PREFTUNE_X86_LEVELS
 #include <immintrin.h>
@@ -28,9 +29,8 @@
 namespace preftune {
 namespace {
 
-// Numbers of a nested block, and bitsandbytes' factor of 8-bit rows.
+// Numbers of a nested block.
 constexpr int64_t kNestedBlock = 256;
-constexpr float kOneOf127 = 7.874015718698502e-3f;
 // Numbers that torch's operators make at a time: bounds the copies in between.
 constexpr int64_t kStretch = 1 << 24;
 
@@ -224,6 +224,25 @@ at::Tensor dequantise(at::TensorList stored, at::IntArrayRef shape, int64_t bloc
 
 // ---- the product ----
 
+// Whether the product reads a weight in 8 bits in place: in generation, on the CPU.
+bool readsRows(const at::Tensor& x, const QuantisedWeight& of) {
+  return batchInvariant() && of.isRows() && x.is_cpu() && isSkinnyType(x.scalar_type()) && of.shape[1] > 0;
+}
+
+// A byte a weight is read, where the matrix would be written and read again. The sum is of codes: its factor follows, once an output.
+at::Tensor rowsInPlace(const at::Tensor& x, const QuantisedWeight& of, const std::optional<at::Tensor>& bias) {
+  const auto* codes = of.stored[0].const_data_ptr<int8_t>();
+  const auto* factors = of.stored[1].const_data_ptr<float>();
+#if PREFTUNE_X86_LEVELS
+  at::Tensor out = level() == Level::baseline ? productWith(x, codes, of.shape[0], factors)
+                                              : productWith(x, reinterpret_cast<const Code*>(codes), of.shape[0], factors);
+#else
+  at::Tensor out = productWith(x, codes, of.shape[0], factors);
+#endif
+  if (bias.has_value()) out.add_(bias->to(at::kFloat));
+  return out.to(x.scalar_type());
+}
+
 class QuantisedLinear : public torch::autograd::Function<QuantisedLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const QuantisedWeight& of,
@@ -232,6 +251,7 @@ class QuantisedLinear : public torch::autograd::Function<QuantisedLinear> {
     context->saved_data["stored"] = of.stored;
     context->saved_data["shape"] = of.shape;
     context->saved_data["block"] = of.block;
+    if (readsRows(x, of)) return rowsInPlace(x, of, bias);
     return at::linear(x, denseOf(of, x.scalar_type(), "auto"), bias);
   }
 

@@ -1,5 +1,5 @@
-// x · Wᵀ for weights whose rows are outputs, as decoding makes it: on the CPU, x in float32 or bfloat16, each weight read once and
-// in place, while a general product first copies the matrix into another order. Each output is one sum in a fixed order, so
+// x · Wᵀ for weights whose rows are outputs, as decoding makes it: on the CPU, x in float32 or bfloat16, W in these or in 8 bits, each
+// weight read once and in place, while a general product first copies the matrix into another order. Each output is one sum in a fixed order, so
 // a row's result does not depend on the rows beside it, nor on the threads.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <vector>
 
 #include "row-kernels.h"
 
@@ -20,19 +21,23 @@ namespace {
 constexpr int64_t kSkinnyRows = 32;
 // As many rows are tall: time goes to computing, not to reading the weight.
 constexpr int64_t kTallRows = 64;
+// bitsandbytes' factor of rows in 8 bits.
+constexpr float kOneOf127 = 7.874015718698502e-3f;
 
 using Sixteen = float __attribute__((vector_size(64)));
 using Half16 = uint16_t __attribute__((vector_size(32)));
 using Half8 = uint16_t __attribute__((vector_size(16)));
 
-// out (rows, outputs) from x (rows, width) and weight (outputs, width) in float32 or, as its bits, in bfloat16.
+// out (rows, outputs) from x (rows, width) and weight (outputs, width) in float32, as its bits in bfloat16, or in 8 bits with a factor
+// for each output.
 template <typename Weight>
 struct Skinny {
   float* out;
   const float* x;
   const Weight* weight;
   int64_t rows, outputs, width;
-  int64_t first, end;  // the part of the width that is summed up
+  const float* factors = nullptr;  // (outputs) of a weight in 8 bits
+  int64_t first = 0, end = 0;      // the part of the width that is summed up
 };
 
 // As many floats as fit V, of which the first `count` are read and the rest are zero.
@@ -53,6 +58,38 @@ PREFTUNE_INLINE V floatsAt(const uint16_t* from, size_t count = sizeof(V) / size
   std::memcpy(&to, &wide, sizeof to);
   return to;
 }
+
+template <typename V>
+using Ints = std::conditional_t<sizeof(V) == 64, int32_t __attribute__((vector_size(64))), IntLanes>;
+
+template <typename V>
+PREFTUNE_INLINE V floatsAt(const int8_t* from, size_t count = sizeof(V) / sizeof(float)) {
+  Ints<V> wide = {};
+  for (size_t i = 0; i < count; ++i) wide[i] = from[i];
+  return __builtin_convertvector(wide, V);
+}
+
+#if PREFTUNE_X86_LEVELS
+// A weight in 8 bits where there is AVX2: GCC 12 makes ten instructions of what is one.
+enum class Code : int8_t {};
+
+template <typename V>
+PREFTUNE_INLINE V floatsAt(const Code* from) {
+  struct Codes {
+    int8_t all[sizeof(V) / sizeof(float)];
+  };
+  Ints<V> wide;
+  __asm__("vpmovsxbd %1, %0" : "=v"(wide) : "m"(*reinterpret_cast<const Codes*>(from)));
+  return __builtin_convertvector(wide, V);
+}
+template <typename V>
+PREFTUNE_INLINE V floatsAt(const Code* from, size_t count) {
+  if (count == sizeof(V) / sizeof(float)) return floatsAt<V>(from);
+  Code some[sizeof(V) / sizeof(float)] = {};
+  std::memcpy(some, from, count);
+  return floatsAt<V>(some);
+}
+#endif
 
 PREFTUNE_INLINE float total(const Lanes& eight) {
   const Lanes four = eight + PREFTUNE_SHUFFLE(eight, eight, 4, 5, 6, 7, 0, 1, 2, 3);
@@ -161,19 +198,22 @@ PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_
 }
 
 #if PREFTUNE_X86_LEVELS
-PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<float>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
-PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<uint16_t>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
+template <typename Weight>
+PREFTUNE_LEVEL("x86-64-v4") void skinnyBlockV4(const Skinny<Weight>& n, int64_t begin, int64_t end) { skinnyBlock16(n, begin, end); }
+template <typename Weight>
+PREFTUNE_LEVEL("x86-64-v3") void skinnyBlockV3(const Skinny<Weight>& n, int64_t begin, int64_t end) { skinnyBlock8(n, begin, end); }
 #endif
 
 template <typename Weight>
 void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
 #if PREFTUNE_X86_LEVELS
-  if (level() == Level::avx512) return skinnyBlockV4(n, begin, end);
-  if (level() == Level::avx2) return skinnyBlockV3(n, begin, end);
+  if constexpr (!std::is_same_v<Weight, int8_t>) {
+    if (level() == Level::avx512) return skinnyBlockV4(n, begin, end);
+    if (level() == Level::avx2) return skinnyBlockV3(n, begin, end);
+  }
+  if constexpr (!std::is_same_v<Weight, Code>)
 #endif
-  skinnyBlock8(n, begin, end);
+    skinnyBlock8(n, begin, end);
 }
 
 // What fits the second and, eight rows at once, the first level cache. Many rows are read again for each block of the weight: fewer
@@ -190,14 +230,62 @@ void eachPart(Skinny<Weight> n, const F& body) {
   }
 }
 
+// A weight in 8 bits: outputs [begin, end) of rows [row, endRow) times their factors.
+template <typename Weight>
+void applyFactors(const Skinny<Weight>& n, int64_t row, int64_t endRow, int64_t begin, int64_t end) {
+  if (n.factors == nullptr) return;
+  for (; row < endRow; ++row) {
+    float* const out = n.out + row * n.outputs + begin;
+    rowWeigh(out, out, n.factors + begin, end - begin, kOneOf127);
+  }
+}
+
+#if PREFTUNE_X86_LEVELS
+template <typename V>
+PREFTUNE_INLINE void widenCodes(float* out, const Code* codes, int64_t n) {
+  constexpr int64_t kStep = sizeof(V) / sizeof(float);
+  int64_t i = 0;
+  const auto put = PREFTUNE_EACH(size_t count) {
+    const V x = floatsAt<V>(codes + i, count);
+    std::memcpy(out + i, &x, count * sizeof(float));
+  };
+  for (; i + kStep <= n; i += kStep) put(kStep);
+  if (i < n) put(static_cast<size_t>(n - i));
+}
+PREFTUNE_LEVEL("x86-64-v4") void widenCodesV4(float* out, const Code* codes, int64_t n) { widenCodes<Sixteen>(out, codes, n); }
+PREFTUNE_LEVEL("x86-64-v3") void widenCodesV3(float* out, const Code* codes, int64_t n) { widenCodes<Lanes>(out, codes, n); }
+#endif
+
+// From here on rows make it worth while to widen a block of a weight in 8 bits once, into `room`. The sums are the same.
+constexpr int64_t kWidenRows = 9;
+
+template <typename Weight>
+void skinnyOutputs(const Skinny<Weight>& n, int64_t output, int64_t last, std::vector<float>& room) {
+#if PREFTUNE_X86_LEVELS
+  if constexpr (std::is_same_v<Weight, Code>) {
+    if (n.rows >= kWidenRows) {
+      const int64_t numbers = (last - output) * n.width;
+      room.resize(static_cast<size_t>(numbers));
+      (level() == Level::avx512 ? widenCodesV4 : widenCodesV3)(room.data(), n.weight + output * n.width, numbers);
+      const Skinny<float> wide{n.out + output, n.x, room.data(), n.rows, n.outputs, n.width};
+      return eachPart(wide, [&](const Skinny<float>& part) { skinnyBlock(part, 0, last - output); });
+    }
+  }
+#endif
+  eachPart(n, [&](const Skinny<Weight>& part) { skinnyBlock(part, output, last); });
+}
+
 template <typename Weight>
 void skinnyProductInto(const Skinny<Weight>& n) {
   const auto blockOf = [&](int64_t floats) { return std::max<int64_t>(24, floats / std::max<int64_t>(1, n.width) / 24 * 24); };
   const int64_t share = n.outputs / (2 * at::get_num_threads()) / 24 * 24, small = blockOf(kBlockFloats);
   const int64_t block = n.rows < kTallRows ? small : std::max(small, std::min(share, blockOf(kTallBlockFloats)));
   at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
+    std::vector<float> room;
     for (int64_t output = begin; output < end; output += block) {
-      eachPart(n, [&](const Skinny<Weight>& part) { skinnyBlock(part, output, std::min(end, output + block)); });
+      const int64_t last = std::min(end, output + block);
+      skinnyOutputs(n, output, last, room);
+      applyFactors(n, 0, n.rows, output, last);
     }
   });
 }

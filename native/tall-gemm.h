@@ -107,8 +107,8 @@ PREFTUNE_INLINE void tallRows(const Skinny<Weight>& n, const Panel& panel, int64
 }
 
 #if PREFTUNE_X86_LEVELS
-PREFTUNE_LEVEL("x86-64-v3") void tallRowsV3(const Skinny<float>& n, const Panel& panel, int64_t row, int64_t end) { tallRows(n, panel, row, end); }
-PREFTUNE_LEVEL("x86-64-v3") void tallRowsV3(const Skinny<uint16_t>& n, const Panel& panel, int64_t row, int64_t end) { tallRows(n, panel, row, end); }
+template <typename Weight>
+PREFTUNE_LEVEL("x86-64-v3") void tallRowsV3(const Skinny<Weight>& n, const Panel& panel, int64_t row, int64_t end) { tallRows(n, panel, row, end); }
 
 template <typename Weight>
 void tallProductInto(const Skinny<Weight>& n) {
@@ -119,9 +119,9 @@ void tallProductInto(const Skinny<Weight>& n) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t output = task / shares * kPanelOutputs, share = task % shares;
       const Panel panel{weights.data(), output, std::min(kPanelOutputs, n.outputs - output)};
-      eachPart(n, [&](const Skinny<Weight>& part) {
-        tallRowsV3(part, panel, n.rows * share / shares, n.rows * (share + 1) / shares);
-      });
+      const int64_t row = n.rows * share / shares, last = n.rows * (share + 1) / shares;
+      eachPart(n, [&](const Skinny<Weight>& part) { tallRowsV3(part, panel, row, last); });
+      applyFactors(n, row, last, output, output + panel.count);
     }
   });
 }
@@ -130,24 +130,26 @@ void tallProductInto(const Skinny<Weight>& n) {
 template <typename Weight>
 void productInto(const Skinny<Weight>& n) {
 #if PREFTUNE_X86_LEVELS
-  if (level() == Level::avx2 && n.rows >= kTallRows) return tallProductInto(n);
+  if constexpr (!std::is_same_v<Weight, int8_t>) {
+    if (level() == Level::avx2 && n.rows >= kTallRows) return tallProductInto(n);
+  }
 #endif
   skinnyProductInto(n);
 }
 
-// a (M, K) · b (K, N), float32 whatever the type of a and b: a row's sums are the same whatever M is.
-at::Tensor productOfRows(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor x = a.to(at::kFloat).contiguous();
-  at::Tensor out = at::empty({a.size(0), b.size(1)}, x.options());
-  float* const to = out.mutable_data_ptr<float>();
-  const float* const from = x.const_data_ptr<float>();
-  if (b.scalar_type() == at::kFloat) {
-    productInto(Skinny<float>{to, from, b.const_data_ptr<float>(), x.size(0), b.size(1), x.size(1), 0, 0});
-  } else {
-    const auto* weight = reinterpret_cast<const uint16_t*>(b.const_data_ptr<at::BFloat16>());
-    productInto(Skinny<uint16_t>{to, from, weight, x.size(0), b.size(1), x.size(1), 0, 0});
-  }
+// x (M, K) · Wᵀ for a weight (outputs, K), float32 whatever the types are: a row's sums are the same whatever M is.
+template <typename Weight>
+at::Tensor productWith(const at::Tensor& rows, const Weight* weight, int64_t outputs, const float* factors = nullptr) {
+  const at::Tensor x = rows.to(at::kFloat).contiguous();
+  at::Tensor out = at::empty({x.size(0), outputs}, x.options());
+  productInto(Skinny<Weight>{out.mutable_data_ptr<float>(), x.const_data_ptr<float>(), weight, x.size(0), outputs, x.size(1), factors});
   return out;
+}
+
+// a (M, K) · b (K, N) where b is the transpose of a contiguous matrix.
+at::Tensor productOfRows(const at::Tensor& a, const at::Tensor& b) {
+  if (b.scalar_type() == at::kFloat) return productWith(a, b.const_data_ptr<float>(), b.size(1));
+  return productWith(a, reinterpret_cast<const uint16_t*>(b.const_data_ptr<at::BFloat16>()), b.size(1));
 }
 
 }  // namespace

@@ -1,33 +1,42 @@
 /** Child program, `generate-child.ts PLAN`: our engine's greedy answers to the benchmark's prompts, one JSON line. */
+import { quantisationOfForm } from "../../src/formats/quantisation.ts";
 import { Engine } from "../../src/generate/engine.ts";
+import type { GenerateRequest } from "../../src/generate/request.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { setThreads } from "../../src/torch/index.ts";
 import { type GenerationPlan, type GenerationRecord, promptsOf } from "./generate-record.ts";
 
 const plan = JSON.parse(process.argv[2] ?? "") as GenerationPlan;
 setThreads(plan.threads);
-const model = loadModel(plan.modelDir, { dtype: "float32", copy: true });
+const { form = "float32" } = plan;
+const dtype = form === "bfloat16" ? form : "float32";
+const quantise = quantisationOfForm(form === "int8" ? "int8" : "dtype");
+const model = loadModel(plan.modelDir, { dtype, quantise, copy: true });
+
+/** A greedy request; it stops at its length alone. */
+function requestOf(promptIds: readonly number[], maxNewTokens: number): GenerateRequest {
+  return {
+    ...{ promptIds, n: 1, maxNewTokens, temperature: 0, topK: null, topP: null, minP: null, seed: 0 },
+    ...{ repetitionPenalty: null, stopIds: new Set<number>(), stop: [], logprobs: null, adapter: null },
+  };
+}
+
+function logprobsOf(promptIds: readonly number[]): number[] {
+  using engine = new Engine({ model, tokenizer: null, dtype });
+  const logprobs: number[] = [];
+  engine.submit("scored", { ...requestOf(promptIds, 0), promptLogprobs: 0 }, (event) => {
+    if (event.type === "error") throw new Error(event.message);
+    if (event.type === "prompt") logprobs.push(...event.tokens.flatMap(({ logprob }) => logprob ?? []));
+  });
+  while (engine.step());
+  return logprobs;
+}
 
 function answers(batch: number, newTokens: number): number[][] {
-  using engine = new Engine({ model, tokenizer: null, limits: { maxRunning: batch } });
+  using engine = new Engine({ model, tokenizer: null, dtype, limits: { maxRunning: batch } });
   const ids = promptsOf(plan, batch).map((promptIds, i) => {
     const own: number[] = [];
-    const request = {
-      promptIds,
-      n: 1,
-      maxNewTokens: newTokens,
-      temperature: 0,
-      topK: null,
-      topP: null,
-      minP: null,
-      repetitionPenalty: null,
-      stopIds: new Set<number>(),
-      stop: [],
-      seed: 0,
-      logprobs: null,
-      adapter: null,
-    };
-    engine.submit(`${i}`, request, (event) => {
+    engine.submit(`${i}`, requestOf(promptIds, newTokens), (event) => {
       if (event.type === "token") own.push(event.id);
       if (event.type === "error") throw new Error(event.message);
     });
@@ -37,7 +46,7 @@ function answers(batch: number, newTokens: number): number[][] {
   return ids;
 }
 
-const record: GenerationRecord = { runs: [] };
+const record: GenerationRecord = { runs: [], ...(plan.scored && { logprobs: logprobsOf(plan.scored) }) };
 for (const batch of plan.batches) {
   answers(batch, 3);
   const began = performance.now();

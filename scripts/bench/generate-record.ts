@@ -12,12 +12,24 @@ export interface GenerationPlan {
   promptTokens: number;
   newTokens: number;
   threads: number;
+  /** How our weights are held; default: float32. */
+  form?: HeldForm;
+  /** Tokens whose log-probs are asked for, as one prompt; default: none. */
+  scored?: number[];
 }
+
+/** How weights are held: in a type, or in 8 bits with float32 activations. */
+export const heldForms = ["float32", "bfloat16", "int8"] as const;
+
+/** See {@link heldForms}. */
+export type HeldForm = (typeof heldForms)[number];
 
 /** One side's runs. */
 export interface GenerationRecord {
   /** `cpu`: processor time of all threads, seconds; other programs on the machine lengthen it far less than `seconds`. */
   runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
+  /** Of `scored`, from its second token on, nats; left out where nothing is scored. */
+  logprobs?: number[];
 }
 
 /** The prompts of a batch: random ids, the same on both sides. */
@@ -63,7 +75,8 @@ export function generationFigures(
   });
 }
 
-function agreementOf(ours: readonly number[][], theirs: readonly number[][]): number {
+/** Fraction of the tokens of `ours` that are those of `theirs`, up to where an answer first differs. */
+export function agreementOf(ours: readonly number[][], theirs: readonly number[][]): number {
   let same = 0;
   let all = 0;
   for (const [i, answer] of ours.entries()) {

@@ -18,9 +18,15 @@ import {
   wholeNumber,
   withMachineOptions,
 } from "./options.ts";
-import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
+import {
+  heldWeights,
+  type QuantiseOptions,
+  type WeightsOptions,
+  withQuantiseOptions,
+  withWeightsOption,
+} from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, QuantiseOptions {
+interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
   model: string;
   adapter: string[];
   prompt?: string;
@@ -96,7 +102,7 @@ export function addGenerateCommand(preftune: Command): void {
       "on several ranks: each has the whole model, or all share it in lockstep; default: the whole where it fits (auto)",
     ).choices(["auto", "none", "all"]),
   );
-  withQuantiseOptions(withMachineOptions(command)).action(run);
+  withWeightsOption(withQuantiseOptions(withMachineOptions(command))).action(run);
 }
 
 function number(text: string): number {
@@ -145,7 +151,7 @@ function generationOf(
     isPlain: cli.plain ?? false,
     chatTemplate: cli.chatTemplate ?? null,
     limits: { maxRunning: Math.max(cli.batchSize, n) },
-    quantise: quantisationOf(cli),
+    quantise: heldWeights(cli),
   };
 }
 

@@ -1,7 +1,15 @@
 /** Options of commands that load a model: how its linears are held, named as a run's keys are. */
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { askedQuantisation, type Quantisation, type QuantType, quantTypes } from "../formats/quantisation.ts";
+import {
+  askedQuantisation,
+  type Quantisation,
+  type QuantType,
+  quantisationOfForm,
+  quantTypes,
+  type WeightForm,
+  weightForms,
+} from "../formats/quantisation.ts";
 
 /** What the options give. */
 export interface QuantiseOptions {
@@ -9,6 +17,23 @@ export interface QuantiseOptions {
   loadIn8bit?: true;
   bnb4bitQuantType?: QuantType;
   bnb4bitUseDoubleQuant?: true;
+}
+
+/** The option of commands that generate on the CPU. */
+export interface WeightsOptions {
+  weights: WeightForm;
+}
+
+/** Adds --weights. */
+export function withWeightsOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      "--weights <form>",
+      "int8: every matrix in 8 bits, row by row, the head too; faster on the CPU, and other numbers (docs/generation.md)",
+    )
+      .choices([...weightForms])
+      .default("dtype"),
+  );
 }
 
 /** Adds --load-in-4bit, --load-in-8bit, --bnb-4bit-quant-type and --bnb-4bit-use-double-quant. */
@@ -47,4 +72,20 @@ export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
     bnb_4bit_quant_type: bnb4bitQuantType ?? "nf4",
     bnb_4bit_use_double_quant: bnb4bitUseDoubleQuant ?? false,
   });
+}
+
+/**
+ * The same of a command that has --weights too.
+ *
+ * @throws {ConfigError} for options that exclude each other
+ */
+export function heldWeights(cli: QuantiseOptions & WeightsOptions): Quantisation | null {
+  const loaded = quantisationOf(cli);
+  const form = quantisationOfForm(cli.weights);
+  if (loaded !== null && form !== null) {
+    throw new ConfigError(
+      `--weights ${cli.weights} and --load-in-${loaded.bits}bit: weights are held in one form. Give one of the two.`,
+    );
+  }
+  return form ?? loaded;
 }

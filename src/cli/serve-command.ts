@@ -10,8 +10,9 @@ import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { Phases } from "../terminal/phases.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import { type WeightsOptions, withWeightsOption } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions {
+interface CliOptions extends MachineOptions, WeightsOptions {
   model: string;
   name?: string;
   adapter: Record<string, string>;
@@ -76,7 +77,7 @@ export function addServeCommand(preftune: Command): void {
       wholeNumber(0),
       SERVE_DEFAULTS.drainMs / 1000,
     );
-  withMachineOptions(command).action(run);
+  withWeightsOption(withMachineOptions(command)).action(run);
 }
 
 function adapterOption(text: string, before: Record<string, string>): Record<string, string> {
@@ -111,6 +112,7 @@ async function run(cli: CliOptions): Promise<void> {
 function optionsOf(cli: CliOptions): ServeOptions {
   return {
     ...environmentOf(cli),
+    weights: cli.weights,
     model: cli.model,
     name: cli.name ?? null,
     adapters: cli.adapter,

@@ -15,7 +15,11 @@ export type Quantisation = (
       /** Whether the blocks' largest values are held in 8 bits themselves. */
       doubleQuant: boolean;
     }
-  | { bits: 8 }
+  | {
+      bits: 8;
+      /** Whether the head is computed in 8 bits too, from a copy of its matrix: in generation alone. */
+      withHead?: true;
+    }
 ) & {
   /** Linears that stay as they are, by path, beginning of a path or last letters of one. */
   skipModules: readonly string[];
@@ -32,6 +36,17 @@ export interface QuantisationKeys {
   bnb_4bit_quant_type: QuantType;
   bnb_4bit_use_double_quant: boolean;
   llm_int8_skip_modules: readonly string[] | null;
+}
+
+/** How generation holds weights: in `dtype`, or every matrix in 8 bits, row by row. */
+export const weightForms = ["dtype", "int8"] as const;
+
+/** See {@link weightForms}. */
+export type WeightForm = (typeof weightForms)[number];
+
+/** How the matrices are held in a form; null: in `dtype`. */
+export function quantisationOfForm(form: WeightForm): Quantisation | null {
+  return form === "int8" ? { bits: 8, withHead: true, skipModules: [] } : null;
 }
 
 function fourBits(quantType: QuantType, doubleQuant: boolean, skipModules: readonly string[]): Quantisation {

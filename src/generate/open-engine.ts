@@ -1,4 +1,5 @@
 /** From directories to an engine: a base model, and adapters by name on the same weights. */
+import { ConfigError } from "../base/errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -31,6 +32,14 @@ export interface OpenEngine extends Disposable {
   engine: Engine;
 }
 
+/** @throws {ConfigError} for weights in 8 bits elsewhere than on the CPU, where their kernels are */
+function requireCpu(quantise: Quantisation | null, device: string): void {
+  if (quantise?.bits !== 8 || !quantise.withHead || device === "cpu") return;
+  throw new ConfigError(
+    `weights: int8 is computed on the CPU, and the model would be on ${device}. Leave it out, or set device: cpu.`,
+  );
+}
+
 /**
  * Loads a model with its adapters.
  *
@@ -39,6 +48,7 @@ export interface OpenEngine extends Disposable {
  */
 export function openEngine(source: EngineSource): OpenEngine {
   const { tokenizer, adapters, device, dtype, limits, quantise = null } = source;
+  requireCpu(quantise, device);
   const model = loadModel(source.model, { device, dtype, quantise });
   const adapted = new Map<string, CausalLM>();
   for (const [name, path] of adapters) {

@@ -7,6 +7,7 @@ import { isSameForm, type Quantisation, quantisationText } from "../formats/quan
 import type { TensorDtype } from "../formats/safetensors.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
+import { EightBitHead } from "../nn/quantised-linear.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
 import type { CausalLM } from "./causal-lm.ts";
@@ -57,6 +58,9 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
     build: (source) => buildModel(config, source),
     isHarmless,
   });
+  if (options.quantise?.bits === 8 && options.quantise.withHead) {
+    model.lm_head = new EightBitHead(model.lm_head.weight);
+  }
   if (options.adapter) installAdapter(model, readAdapter(options.adapter));
   return model;
 }

@@ -23,5 +23,8 @@ export function shareWeights(base: CausalLM): CausalLM {
     const module = held.get(path);
     return module === undefined || module instanceof Linear || !isProjection(module) ? null : module;
   };
-  return buildModel(base.config, source);
+  const shared = buildModel(base.config, source);
+  // another form of it than a matrix is shared too
+  if (!(base.lm_head instanceof Linear)) shared.lm_head = base.lm_head;
+  return shared;
 }

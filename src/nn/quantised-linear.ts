@@ -7,7 +7,7 @@ import { type QuantType, quantBlock } from "../formats/quantisation.ts";
 import { type DType, noGrad, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { dynamicMap, quantiseBlocks } from "./blockwise.ts";
 import { cast } from "./linear.ts";
-import type { Projection } from "./module.ts";
+import type { DenseProjection, Projection } from "./module.ts";
 
 /** The numbers of each 4-bit code: those of `nf4` ascend, of `fp4` a code is sign, exponent and fraction. */
 const maps: Readonly<Record<QuantType, readonly number[]>> = {
@@ -144,6 +144,22 @@ export class EightBitLinear extends QuantisedLinear {
 
   protected override get block(): number {
     return 0;
+  }
+}
+
+/** A head that computes in 8 bits, from a copy of its matrix. The matrix stays as it was: a tied embedding reads it. */
+export class EightBitHead extends EightBitLinear implements DenseProjection {
+  weight: Tensor;
+
+  /** @param weight - (V, D), floats on the CPU */
+  constructor(weight: Tensor) {
+    const shape = [weight.size(0), weight.size(1)] as const;
+    const flat = ops.view(weight, [-1]);
+    const { codes, scale } = quantiseEightBits(shape, weight.device, (from, to) =>
+      ops.to(ops.narrow(flat, 0, from, to - from), "float32"),
+    );
+    super(shape, null, codes, scale);
+    this.weight = weight;
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
 
 import type { Stage } from "../base/stages.ts";
+import type { WeightForm } from "../formats/quantisation.ts";
 import type {
   EndEvent,
   EngineStats,
@@ -21,6 +22,7 @@ export interface EngineSettings {
   /** As in a run's configuration. */
   device: string;
   dtype: "auto" | "float32" | "bfloat16";
+  weights: WeightForm;
   threads: number | null;
   /** Answers computed at once. */
   maxRunning: number;

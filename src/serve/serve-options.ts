@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import type { WeightForm } from "../formats/quantisation.ts";
 import type { CallerLimits } from "./callers.ts";
 import type { EngineNews, EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
@@ -28,6 +29,8 @@ export interface ServeOptions extends RequestLimits {
   origins: readonly string[];
   device: string;
   dtype: "auto" | "float32" | "bfloat16";
+  /** How the weights are held: in `dtype`, or in 8 bits. */
+  weights: WeightForm;
   threads: number | null;
   /** Answers computed at once. */
   maxRunning: number;
@@ -62,6 +65,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   origins: [],
   device: "auto",
   dtype: "auto",
+  weights: "dtype",
   threads: null,
   maxRunning: 16,
   maxQueue: 64,

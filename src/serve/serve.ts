@@ -40,6 +40,7 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
       adapters,
       device: options.device,
       dtype: options.dtype,
+      weights: options.weights,
       threads: options.threads,
       maxRunning: options.maxRunning,
       maxCacheTokens: options.maxCacheTokens,

@@ -16,7 +16,7 @@ const sets = setsOf(readProcessor().features);
 /** Kernels against torch's operators, their numbers against bitsandbytes', steps against transformers' and PEFT's. */
 const some = [
   ...["src/nn/own-operators", "src/nn/quantised-linear", "test/parity/quantised-steps"],
-  ...["test/parity/training-steps", "test/invariants/quantised"],
+  ...["test/parity/training-steps", "test/invariants/quantised", "src/generate/int8"],
 ];
 /** Products in every layout, optimisers, the head, cuts and companions of sequences, cuts of a step, resuming. */
 const more = [

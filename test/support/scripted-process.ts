@@ -15,6 +15,7 @@ export function scriptedProcess(options: Pick<EngineProcessOptions, "policy" | "
       maxRunning: 4,
       maxCacheTokens: null,
       keepsPrefixes: true,
+      weights: "dtype",
     },
     onComplaint: () => {},
     ...options,
