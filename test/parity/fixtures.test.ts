@@ -11,6 +11,8 @@ import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { writeMergedModel } from "../../src/models/save.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import {
@@ -24,7 +26,7 @@ import {
 } from "../support/fixture-files.ts";
 import { fixtureAdapted, fixtureModel, microBatch } from "../support/fixtures.ts";
 import { plainNumerics as plain, type RecordedStep, recordStep } from "../support/record-step.ts";
-import { logitsOf } from "../support/tiny-models.ts";
+import { logitsOf, temporaryDirectory } from "../support/tiny-models.ts";
 
 const slimePresets = ["config", "script"] as const;
 
@@ -203,4 +205,9 @@ function checkAdapterLogits(family: FixtureFamily, model: CausalLM, adapter: Ada
     }
   }
   adapter.switch.enabled = true;
+  using dir = temporaryDirectory();
+  writeMergedModel(dir.path, model, "float32");
+  const merged = logitsOf(loadModel(dir.path), golden.input_ids);
+  const want = logitsOf(model, golden.input_ids);
+  assertClose(merged, want, { atol: 1e-4 });
 }

@@ -56,6 +56,10 @@ interface GoldenLogits {
 
 /** The numbers of transformers, TRL, PEFT and SLIME's authors for one fixture. */
 export interface Goldens {
+  /** How far some log-prob moves when a feature is left out, in the fixtures that say so. */
+  provenance: { changes_if_left_out?: Record<string, number> };
+  /** Token log-probs of the model in bfloat16, in the same. */
+  bfloat16?: { chosen: number[][]; rejected: number[][] };
   logps: { chosen: number[][]; rejected: number[][] };
   greedy: number[][];
   losses: Record<string, GoldenLoss>;
