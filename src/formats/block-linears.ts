@@ -1,10 +1,10 @@
 /** The linears of a decoder block: models are built of these shapes and plans count by them. */
-import type { LinearName, ModelConfig } from "./model-config.ts";
+import { headsOf, kindOf, type LinearName, type ModelConfig } from "./model-config.ts";
 
 /** What a linear does in its block: those of one role have one input. */
 export type LinearRole = "attention in" | "attention out" | "mlp in" | "mlp out";
 
-/** A linear of every block. */
+/** A linear of a block. */
 export interface BlockLinear {
   name: LinearName;
   role: LinearRole;
@@ -15,11 +15,13 @@ export interface BlockLinear {
   hasBias: boolean;
 }
 
-/** The linears of a block, in the order of a checkpoint. */
-export function blockLinears(config: ModelConfig): BlockLinear[] {
+/** The linears of block `layer`, in the order of a checkpoint. */
+export function blockLinears(config: ModelConfig, layer: number): BlockLinear[] {
   const { hiddenSize: width, intermediateSize: inner, design } = config;
-  const queries = config.numHeads * config.headDim;
-  const keys = config.numKeyValueHeads * config.headDim;
+  const kind = kindOf(config, layer);
+  const { headDim, numKeyValueHeads } = headsOf(config, kind);
+  const queries = config.numHeads * headDim;
+  const keys = numKeyValueHeads * headDim;
   const linear = (role: LinearRole, name: LinearName, inputs: number, outputs: number): BlockLinear => {
     const module = role.startsWith("attention")
       ? "self_attn"
@@ -35,7 +37,7 @@ export function blockLinears(config: ModelConfig): BlockLinear[] {
       : [
           linear("attention in", "q_proj", width, queries),
           linear("attention in", "k_proj", width, keys),
-          linear("attention in", "v_proj", width, keys),
+          ...(design.keysAreValues && kind === "full" ? [] : [linear("attention in", "v_proj", width, keys)]),
         ];
   const mlp = {
     separate: [
@@ -52,9 +54,14 @@ export function blockLinears(config: ModelConfig): BlockLinear[] {
   return [...attention, linear("attention out", "o_proj", queries, width), ...mlp[design.linears]];
 }
 
-/** Weights of one block's linears, biases left out. */
-export function blockWeights(config: ModelConfig): number {
-  return blockLinears(config).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
+/** Weights of a block's linears, biases left out. */
+function blockWeights(config: ModelConfig, layer: number): number {
+  return blockLinears(config, layer).reduce((sum, { inputs, outputs }) => sum + inputs * outputs, 0);
+}
+
+/** The same of each block. */
+export function weightsOfBlocks(config: ModelConfig): number[] {
+  return config.layerKinds.map((_, layer) => blockWeights(config, layer));
 }
 
 /** Path in the model of a block's linear. */

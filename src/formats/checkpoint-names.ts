@@ -12,7 +12,13 @@ export const scoreName = "score.weight";
 export const embeddingName = "model.embed_tokens.weight";
 
 const textPrefixes = ["model.language_model.", "language_model.model.", "language_model."];
-const otherParts = ["vision_tower.", "multi_modal_projector."].flatMap((part) => [part, `model.${part}`]);
+const otherParts = [
+  "vision_tower.",
+  "audio_tower.",
+  "embed_vision.",
+  "embed_audio.",
+  "multi_modal_projector.",
+].flatMap((part) => [part, `model.${part}`]);
 
 /**
  * Checkpoint names of the text model's tensors, by the name that a text-only checkpoint gives them. Tensors that are

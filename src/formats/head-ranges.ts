@@ -2,7 +2,7 @@
  * Ranges of the vocabulary by which ranks pass a head that is not tied to the embedding: its rows are gathered, and their gradient is
  * exchanged, a range at a time. The head of a small vocabulary is one range.
  */
-import { blockWeights } from "./block-linears.ts";
+import { weightsOfBlocks } from "./block-linears.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /** Rows [start, end) of a matrix. */
@@ -14,10 +14,10 @@ export interface RowRange {
 /** Rows of a range are a multiple of it, the last one's apart: products of odd widths are slow. */
 const multiple = 8;
 
-/** The ranges, in order: as few of equal size as have no more numbers each than a block's matrices. */
+/** The ranges, in order: as few of equal size as have no more numbers each than the largest block's matrices. */
 export function headRanges(config: ModelConfig): RowRange[] {
   const { vocabSize, hiddenSize } = config;
-  const count = Math.ceil((vocabSize * hiddenSize) / blockWeights(config));
+  const count = Math.ceil((vocabSize * hiddenSize) / Math.max(...weightsOfBlocks(config)));
   const rows = multiple * Math.ceil(vocabSize / count / multiple);
   return Array.from({ length: Math.ceil(vocabSize / rows) }, (_, i) => ({
     start: i * rows,

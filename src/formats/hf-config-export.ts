@@ -21,6 +21,7 @@ const staleKeys: readonly string[] = [
   "label2id",
   "layer_types",
   "num_labels",
+  "per_layer_config",
   "problem_type",
   "quantization_config",
   "rope_local_base_freq",

@@ -236,6 +236,41 @@ describe("what is refused", () => {
       { model_type: "smollm3", num_hidden_layers: 3, no_rope_layers: [1, 0] },
       /no_rope_layers: expected a list of 3 numbers, 1 for rotary positions/,
     ],
+    [
+      "Gemma 4 E2B",
+      { model_type: "gemma4_text", hidden_size_per_layer_input: 256 },
+      /hidden_size_per_layer_input: expected 0 \(absent means 256\), got 256.*E2B, E4B/,
+    ],
+    [
+      "Gemma 4 without the key",
+      { model_type: "gemma4_text" },
+      /hidden_size_per_layer_input: expected 0 \(absent means 256\)/,
+    ],
+    [
+      "keys of another layer",
+      { model_type: "gemma4_text", hidden_size_per_layer_input: 0, num_kv_shared_layers: 18 },
+      /num_kv_shared_layers: expected 0, got 18.*E2B, E4B/,
+    ],
+    [
+      "Gemma 4 with experts",
+      { model_type: "gemma4_text", hidden_size_per_layer_input: 0, enable_moe_block: true },
+      /enable_moe_block: expected false, got true.*experts/,
+    ],
+    [
+      "full layers of several widths",
+      {
+        model_type: "gemma4_text",
+        hidden_size_per_layer_input: 0,
+        num_hidden_layers: 12,
+        per_layer_config: { 5: { head_dim: 512 }, 11: { head_dim: 256 } },
+      },
+      /per_layer_config: expected the same head_dim .* for each full layer \(5, 11\)/,
+    ],
+    [
+      "a cap of 0",
+      { model_type: "gemma2", attn_logit_softcapping: 0 },
+      /attn_logit_softcapping: expected a number above 0/,
+    ],
     ["residual dropout", { model_type: "phi3", resid_pdrop: 0.1 }, /resid_pdrop: expected 0, got 0.1/],
     ["rope not an object", { ...llama32, rope_scaling: "llama3" }, /rope_scaling: expected an object/],
   ];

@@ -1,6 +1,6 @@
 /** Configurations of every family in both layouts and what transformers fills in. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -36,6 +36,7 @@ describe("what is read", () => {
       numHeads: 24,
       numKeyValueHeads: 8,
       headDim: 128,
+      fullHeads: null,
       rmsNormEps: 1e-5,
       maxPositions: 131072,
       tieWordEmbeddings: true,
@@ -192,6 +193,28 @@ describe("what is read", () => {
       assert.equal(old.dtype, "float32");
     });
   }
+
+  test("Gemma 4: the text part of a multimodal file, heads by kind of layer, the last layer full", () => {
+    const {
+      model_type: _,
+      architectures: __,
+      ...text
+    } = JSON.parse(readFileSync(fixturePath("gemma4_dense", "model", "config.json"), "utf8"));
+    const whole = {
+      model_type: "gemma4",
+      architectures: ["Gemma4ForConditionalGeneration"],
+      text_config: { ...text, model_type: "gemma4_text" },
+    };
+    const config = parse(whole);
+    assert.deepEqual(
+      { ...comparable(config), isMultimodalText: false },
+      comparable(readModelConfig(fixturePath("gemma4_dense", "model"))),
+    );
+    assert.equal(config.isMultimodalText, true);
+    assert.deepEqual(config.fullHeads, { headDim: 16, numKeyValueHeads: 1 });
+    const sliding = { ...text, model_type: "gemma4_text", layer_types: Array(3).fill("sliding_attention") };
+    assert.deepEqual(parse(sliding).layerKinds, ["sliding", "sliding", "full"]);
+  });
 
   test("generation_config.json adds end tokens", () => {
     const dir = mkdtempSync(join(tmpdir(), "preftune-config-"));

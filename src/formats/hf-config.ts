@@ -74,6 +74,7 @@ export function parseModelConfig(
     family: family.name,
     modelType: family.names.modelType,
     ...sizes,
+    fullHeads: null,
     ...family.read(text, sizes),
     tieWordEmbeddings: (text.has("tie_word_embeddings") ? text : top).boolean(
       "tie_word_embeddings",

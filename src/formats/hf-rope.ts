@@ -4,7 +4,7 @@ import type { JsonFields } from "./json-fields.ts";
 import type { ModelConfig, RopeConfig, RopeScaling } from "./model-config.ts";
 
 /** The kinds of position scaling that can be computed, by `rope_type`. */
-export type RopeKind = "default" | "linear" | "llama3" | "yarn" | "longrope";
+export type RopeKind = "default" | "linear" | "llama3" | "yarn" | "longrope" | "proportional";
 
 /** What a family allows of a rotary table. */
 export interface RopeRules {
@@ -65,28 +65,29 @@ export function parseRopes(
   };
 }
 
+const shareKey = "partial_rotary_factor";
+
+/** A fraction above 0. */
+function shareIn(place: JsonFields): number {
+  const share = place.positiveNumber(shareKey, 1);
+  return share <= 1 ? share : place.refuse(shareKey, "a number above 0, at most 1");
+}
+
 /** The fraction of a head that turns: at the top of a file, in the table, or in both. */
 function parseShare(rope: JsonFields, model: JsonFields, turnsShare: boolean): number {
-  const key = "partial_rotary_factor";
-  const places = [model, rope];
-  for (const place of places) {
-    const share = place.positiveNumber(key, 1);
-    if (share > 1 || (share !== 1 && !turnsShare)) {
-      place.refuse(
-        key,
-        turnsShare ? "a number above 0, at most 1" : "1 (rotation of whole heads)",
-        "This model is not supported.",
-      );
-    }
+  for (const place of [model, rope]) {
+    if (shareIn(place) === 1 || turnsShare) continue;
+    place.refuse(shareKey, "1 (rotation of whole heads)", "This model is not supported.");
   }
-  return (rope.has(key) ? rope : model).positiveNumber(key, 1);
+  return shareIn(rope.has(shareKey) ? rope : model);
 }
 
 function parseTable(rope: JsonFields, model: JsonFields, rules: RopeRules): RopeConfig {
+  const scaling = parseScaling(rope, model, rules);
   const read = {
     theta: rope.positiveNumber("rope_theta", rules.theta),
-    share: parseShare(rope, model, rules.turnsShare ?? false),
-    scaling: parseScaling(rope, model, rules),
+    share: scaling.kind === "proportional" ? 1 : parseShare(rope, model, rules.turnsShare ?? false),
+    scaling,
   };
   rope.refuseUnknown(["original_max_position_embeddings"], "this kind of position scaling");
   return read;
@@ -118,6 +119,8 @@ function parseScaling(rope: JsonFields, model: JsonFields, rules: RopeRules): Ro
       return parseYarn(rope, model);
     case "longrope":
       return parseLongrope(rope, model, rules);
+    case "proportional":
+      return { kind: "proportional", share: shareIn(rope) };
   }
 }
 
@@ -250,5 +253,7 @@ function exportScaling(scaling: RopeScaling): Record<string, unknown> | null {
         short_factor: scaling.shortFactors,
         type: "longrope",
       };
+    case "proportional":
+      return { partial_rotary_factor: scaling.share, rope_type: "proportional" };
   }
 }

@@ -46,6 +46,11 @@ export type RopeScaling =
       originalMaxPositions: number;
       /** On cosines and sines, whatever the length. */
       attentionFactor: number;
+    }
+  | {
+      kind: "proportional";
+      /** Fraction of a head's pairs that turn, the first of them, by the frequencies that they have where all turn. */
+      share: number;
     };
 
 /** Base and scaling of one rotary table. */
@@ -70,6 +75,12 @@ export interface DecoderDesign {
   normOffset: 0 | 1;
   /** What of q and k is normalised before the rotation: nothing, each head, or all heads together. */
   queryKeyNorms: "none" | "head" | "projection";
+  /** Whether values are normalised per head, without a weight. */
+  valueNorms: boolean;
+  /** Whether full layers have no v_proj: their values are what k_proj gives, before norm and rotation. */
+  keysAreValues: boolean;
+  /** Whether each layer's output is multiplied by a number of the checkpoint, which is not trained. */
+  layerFactors: boolean;
   activation: Activation;
   /** The linears that have a bias. */
   biases: readonly LinearName[];
@@ -96,6 +107,12 @@ export interface DecoderDesign {
   countsStretch: boolean;
 }
 
+/** Heads of a layer beside the number of its queries'. */
+export interface LayerHeads {
+  headDim: number;
+  numKeyValueHeads: number;
+}
+
 /** A model's shape and constants, checked; hub (transformers 4) and transformers 5 layouts give the same value. */
 export interface ModelConfig {
   /** Name of its family: a file of `families`. */
@@ -109,6 +126,8 @@ export interface ModelConfig {
   numHeads: number;
   numKeyValueHeads: number;
   headDim: number;
+  /** Heads of full layers where they differ from those of sliding ones; null: they do not. */
+  fullHeads: LayerHeads | null;
   rmsNormEps: number;
   maxPositions: number;
   tieWordEmbeddings: boolean;
@@ -134,6 +153,16 @@ export interface ModelConfig {
   isMultimodalText: boolean;
   /** The text model's part of the file as it stood, for export. */
   raw: Record<string, unknown>;
+}
+
+/** The heads of layers of a kind. */
+export function headsOf({ headDim, numKeyValueHeads, fullHeads }: ModelConfig, kind: LayerKind): LayerHeads {
+  return (kind === "full" ? fullHeads : null) ?? { headDim, numKeyValueHeads };
+}
+
+/** The kind of a layer, by its place. */
+export function kindOf({ layerKinds }: ModelConfig, layer: number): LayerKind {
+  return layerKinds[layer] ?? "full";
 }
 
 /**

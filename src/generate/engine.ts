@@ -10,7 +10,7 @@ import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
 import type { TokenDecoder, TokenStep } from "./completion-text.ts";
-import { followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
+import { cacheShape, followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type {
   EndEvent,
@@ -68,9 +68,7 @@ export class Engine implements GenerationEngine, Disposable {
     this.#parts = parts;
     this.#dtype = parts.dtype ?? model.model.embed_tokens.weight.dtype;
     this.#limits = { ...defaultLimits, ...limits };
-    const { numLayers: layers, numKeyValueHeads: keyHeads, headDim, design } = model.config;
-    const capsScores = design.scoreCap !== null;
-    const shape = { layers, keyHeads, headDim, capsScores, dtype: this.#dtype, device: model.device };
+    const shape = cacheShape(model, this.#dtype);
     const prefixes = this.#limits.keepsPrefixes ? new PrefixCache() : null;
     this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: prefixes });
     // elsewhere a prompt's numbers depend on how it is cut

@@ -17,7 +17,7 @@ import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
 import { readProcessor } from "../setup/hardware.ts";
 import { setsOf } from "../setup/instruction-set.ts";
 import { type DType, noGrad, ops, scope, setThreads, type Tensor, threads } from "../torch/index.ts";
-import { lastLogits, nextLogits, promptHidden } from "./forward.ts";
+import { cacheShape, lastLogits, nextLogits, promptHidden } from "./forward.ts";
 
 const adapters = {
   none: null,
@@ -30,8 +30,7 @@ const counts = { float32: [2, 3, 5, 8, 17, 32, 36], bfloat16: [2, 7, 19] };
 
 /** Sequences in a cache, each a prompt of its own length and one token more. */
 function sequencesOf(model: CausalLM, dtype: DType, count: number) {
-  const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
-  const cache = new KVCache({ layers, keyHeads, headDim, dtype, device: "cpu" });
+  const cache = new KVCache(cacheShape(model, dtype));
   const parts = { model, cache, dtype };
   const tokens = Array.from({ length: count }, (_, i) => {
     const ids = Array.from({ length: 1 + ((7 * i) % 40) }, (__, t) => (5 * t + 3 * i) % 32);
@@ -74,8 +73,7 @@ function bitsAfter(
   dtype: DType,
   { ids, cuts }: { ids: readonly number[]; cuts: readonly number[] },
 ) {
-  const { numLayers: layers, numKeyValueHeads: keyHeads, headDim } = model.config;
-  using cache = new KVCache({ layers, keyHeads, headDim, dtype, device: "cpu" });
+  using cache = new KVCache(cacheShape(model, dtype));
   const span: PageSpan = { pages: [], length: 0 };
   using _scope = scope();
   let logits: Tensor | null = null;

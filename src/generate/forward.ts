@@ -1,6 +1,7 @@
 /** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
+import { headsOf } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import type { KVCache, PageSpan } from "../nn/kv-cache.ts";
+import type { CacheShape, KVCache, PageSpan } from "../nn/kv-cache.ts";
 import { batchInvariant, type DType, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
@@ -39,6 +40,16 @@ export function promptHidden(
     segments: [{ start: 0, end: count, parent: -1 }],
   };
   return batchInvariant(() => model.hiddenStates(stream, dtype, cache.pass([{ span, count }])));
+}
+
+/** What a cache has to hold for a model whose activations are of this type. */
+export function cacheShape(model: CausalLM, dtype: DType): CacheShape {
+  const { config, device } = model;
+  const layers = config.layerKinds.map((kind) => {
+    const { headDim, numKeyValueHeads: keyHeads } = headsOf(config, kind);
+    return { keyHeads, headDim };
+  });
+  return { layers, capsScores: config.design.scoreCap !== null, dtype, device };
 }
 
 /** Logits of what follows the last token of `hidden` (T, D): (1, V) float32. */

@@ -1,11 +1,12 @@
 /** The blocks of a decoder: how attention, feed-forward layer and norms hang together. */
-import type { DecoderDesign, LayerKind } from "../formats/model-config.ts";
+import { type DecoderDesign, kindOf, type LayerKind } from "../formats/model-config.ts";
 import type { Attention, FusedAttention } from "../nn/attention.ts";
+import type { FixedFactor } from "../nn/fixed-factor.ts";
 import type { FeedForward } from "../nn/mlp.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { ops, type Tensor } from "../torch/index.ts";
 import type { BatchContext, Block } from "./causal-lm.ts";
-import { attention, type BlockParts, feedForward, norm } from "./parts.ts";
+import { attention, type BlockParts, feedForward, layerFactor, norm } from "./parts.ts";
 
 /** A block of a model of this design. */
 export function blockOf(parts: BlockParts): Block {
@@ -32,7 +33,7 @@ abstract class DecoderBlock implements Block {
     const layer = feedForward(parts);
     this.mlp = isShared ? null : layer;
     this.shared_mlp = isShared ? layer : null;
-    this.#kind = config.layerKinds[index] ?? "full";
+    this.#kind = kindOf(config, index);
     this.#residual = { alpha: config.design.residualScale };
   }
 
@@ -91,15 +92,17 @@ class PostNormBlock extends DecoderBlock {
   }
 }
 
-/** h + norm(attention(norm(h))), then h + norm(mlp(norm(h))). */
+/** h + norm(attention(norm(h))), then h + norm(mlp(norm(h))); all of it times the layer's factor, where there is one. */
 class SandwichBlock extends DecoderBlock {
   input_layernorm: RMSNorm;
   post_attention_layernorm: RMSNorm;
   pre_feedforward_layernorm: RMSNorm;
   post_feedforward_layernorm: RMSNorm;
+  layer_scalar: FixedFactor | null;
 
   constructor(parts: BlockParts) {
     super(parts);
+    this.layer_scalar = layerFactor(parts);
     this.input_layernorm = named(parts, "input_layernorm");
     this.post_attention_layernorm = named(parts, "post_attention_layernorm");
     this.pre_feedforward_layernorm = named(parts, "pre_feedforward_layernorm");
@@ -110,6 +113,7 @@ class SandwichBlock extends DecoderBlock {
     const attended = this.attended(this.input_layernorm.forward(h), context);
     const middle = this.with(h, this.post_attention_layernorm.forward(attended));
     const fed = this.fed(this.pre_feedforward_layernorm.forward(middle));
-    return this.with(middle, this.post_feedforward_layernorm.forward(fed));
+    const last = this.with(middle, this.post_feedforward_layernorm.forward(fed));
+    return this.layer_scalar?.forward(last) ?? last;
   }
 }

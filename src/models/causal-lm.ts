@@ -3,7 +3,7 @@
  * Which blocks and constants these are, a model's config says (`DecoderDesign`).
  */
 import type { RowRange } from "../formats/head-ranges.ts";
-import type { LayerKind, ModelConfig, RopeConfig } from "../formats/model-config.ts";
+import { headsOf, type LayerKind, type ModelConfig, type RopeConfig } from "../formats/model-config.ts";
 import type { AttentionContext } from "../nn/attention.ts";
 import { capped } from "../nn/caps.ts";
 import type { CachedAttention } from "../nn/kv-cache.ts";
@@ -79,12 +79,9 @@ export abstract class Decoder {
     this.config = config;
     this.model = trunk;
     const { full, sliding } = config.rope;
-    const table = (rope: RopeConfig) => rotaryTable(rope, config.headDim, config.design.exactRotary);
-    const ofFull = table(full);
-    this.#rotary = {
-      full: ofFull,
-      sliding: sliding === null ? ofFull : table(sliding),
-    };
+    const table = (rope: RopeConfig, kind: LayerKind) =>
+      rotaryTable(rope, headsOf(config, kind).headDim, config.design.exactRotary);
+    this.#rotary = { full: table(full, "full"), sliding: table(sliding ?? full, "sliding") };
   }
 
   /** The part of the model that follows its final norm. */
@@ -123,7 +120,7 @@ export abstract class Decoder {
       plan: planAttention(stream.segments, {
         dtype,
         device: stream.positions.device,
-        headWidth: this.config.headDim,
+        headWidth: headsOf(this.config, kind).headDim,
         scale: this.config.attentionScale,
         cap: this.config.design.scoreCap,
         window: kind === "sliding" ? this.config.slidingWindow : null,

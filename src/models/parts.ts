@@ -1,7 +1,8 @@
 /** Layers shared by the families, taken from a weight source under their checkpoint names. */
 import { type BlockLinear, blockLinears, linearPath } from "../formats/block-linears.ts";
-import type { LinearName, ModelConfig } from "../formats/model-config.ts";
+import { headsOf, kindOf, type LinearName, type ModelConfig } from "../formats/model-config.ts";
 import { Attention, FusedAttention } from "../nn/attention.ts";
+import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Linear } from "../nn/linear.ts";
 import { type FeedForward, FusedMlp, Mlp, SharedMlp } from "../nn/mlp.ts";
 import type { Projection } from "../nn/module.ts";
@@ -17,7 +18,7 @@ export interface BlockParts {
 
 /** The linears of a block by their names: `weight` (out, in) and, where the design has it, `bias` (out). */
 function linearLayers({ weights, config, index }: BlockParts): (name: LinearName) => Projection {
-  const linears = blockLinears(config);
+  const linears = blockLinears(config, index);
   return (name) => {
     const linear = linears.find((one) => one.name === name) as BlockLinear;
     const { inputs, outputs, hasBias } = linear;
@@ -43,7 +44,9 @@ export function norm(
 /** `self_attn` of a block. */
 export function attention(parts: BlockParts): Attention | FusedAttention {
   const { config, index } = parts;
-  const { headDim, numHeads, numKeyValueHeads, design } = config;
+  const { numHeads, design } = config;
+  const kind = kindOf(config, index);
+  const { headDim, numKeyValueHeads } = headsOf(config, kind);
   const linear = linearLayers(parts);
   const headNorm = (name: string, heads: number) => {
     if (design.queryKeyNorms === "none") return null;
@@ -59,6 +62,7 @@ export function attention(parts: BlockParts): Attention | FusedAttention {
     keyHeads: numKeyValueHeads,
     headDim,
     rotates: !design.unrotatedLayers.includes(index),
+    valueEps: design.valueNorms ? config.rmsNormEps : null,
   };
   if (design.linears === "fused") {
     const projections = { qkv_proj: linear("qkv_proj"), o_proj: linear("o_proj") };
@@ -67,10 +71,16 @@ export function attention(parts: BlockParts): Attention | FusedAttention {
   const projections = {
     q_proj: linear("q_proj"),
     k_proj: linear("k_proj"),
-    v_proj: linear("v_proj"),
+    v_proj: design.keysAreValues && kind === "full" ? null : linear("v_proj"),
     o_proj: linear("o_proj"),
   };
   return new Attention({ ...projections, ...norms() }, layout);
+}
+
+/** `layer_scalar` of a block, or null. */
+export function layerFactor({ weights, config, index }: BlockParts): FixedFactor | null {
+  if (!config.design.layerFactors) return null;
+  return new FixedFactor(weights(`model.layers.${index}.layer_scalar`, [1]));
 }
 
 /** `mlp` or `shared_mlp` of a block. */

@@ -8,6 +8,7 @@ import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
+import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Embedding } from "../nn/linear.ts";
 import { isDense, isProjection, namedModules } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
@@ -121,6 +122,7 @@ export function mergedTensors(model: Decoder): SavedTensor[] {
 function tensorsOf(module: object, path: string): SavedTensor[] {
   const plain = (name: string, tensor: Tensor): SavedTensor => storedAs(`${path}.${name}`, tensor);
   if (module instanceof Embedding) return [plain("weight", module.table)];
+  if (module instanceof FixedFactor) return [storedAs(path, module.value)];
   if (module instanceof RMSNorm) return [plain("weight", module.weight)];
   if (!isProjection(module)) return [];
   const { shape, bias } = module;

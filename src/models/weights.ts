@@ -19,7 +19,7 @@ export interface WeightSource {
 }
 
 /**
- * Random weights as transformers starts a model: matrices normal with the given standard deviation, norms neutral.
+ * Random weights as transformers starts a model: matrices normal with the given standard deviation, norms and factors neutral.
  * Drawn from torch's default generator, so `manualSeed` makes them reproducible.
  *
  * @param deviation - `initializer_range` of the config, usually 0.02
@@ -30,6 +30,7 @@ export function randomWeights(deviation: number, neutralNorm: 0 | 1): WeightSour
     if (name.endsWith("norm.weight") || name.endsWith("layernorm.weight")) {
       return ops.full(shape, neutralNorm, { dtype: "float32" });
     }
+    if (name.endsWith("layer_scalar")) return ops.full(shape, 1, { dtype: "float32" });
     const empty = ops.zeros(shape, { dtype: "float32" });
     return name.endsWith(".bias") ? empty : ops.normal_(empty, 0, deviation);
   };

@@ -3,7 +3,7 @@ import { ops, type Tensor } from "../torch/index.ts";
 import type { CachedAttention } from "./kv-cache.ts";
 import type { Projection } from "./module.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
-import type { RMSNorm } from "./rms-norm.ts";
+import { normalised, type RMSNorm } from "./rms-norm.ts";
 import { type RotaryAngles, rotate } from "./rotary.ts";
 
 /** What a layer needs to know of the batch besides its activations. */
@@ -21,6 +21,8 @@ export interface HeadLayout {
   headDim: number;
   /** Whether q and k turn by their positions. */
   rotates: boolean;
+  /** Added to the mean square in the norm of values, which has no weight; null: they have none. */
+  valueEps: number | null;
 }
 
 /** Norms of q and k: of each head (E), or of all heads together (H · E) and (K · E); null for none. */
@@ -33,7 +35,8 @@ export interface HeadNorms {
 export interface AttentionParts extends HeadNorms {
   q_proj: Projection;
   k_proj: Projection;
-  v_proj: Projection;
+  /** Null: values are what k_proj gives. */
+  v_proj: Projection | null;
   o_proj: Projection;
 }
 
@@ -41,7 +44,7 @@ export interface AttentionParts extends HeadNorms {
 export class Attention {
   q_proj: Projection;
   k_proj: Projection;
-  v_proj: Projection;
+  v_proj: Projection | null;
   o_proj: Projection;
   q_norm: RMSNorm | null;
   k_norm: RMSNorm | null;
@@ -60,7 +63,7 @@ export class Attention {
   /** x: (T, D) -> (T, D) */
   forward(x: Tensor, context: AttentionContext): Tensor {
     const [q, k] = [this.q_proj.forward(x), this.k_proj.forward(x)];
-    const v = this.v_proj.forward(x);
+    const v = this.v_proj?.forward(x) ?? k;
     return this.o_proj.forward(attend({ q, k, v }, this, this.#layout, context));
   }
 }
@@ -112,7 +115,7 @@ function attend(
   const inputs = {
     q: turnedBy(q_norm, q, heads),
     k: turnedBy(k_norm, k, keyHeads),
-    v: inHeads(v, keyHeads, layout),
+    v: values(v, layout),
   };
   return cached === undefined ? packedAttention(inputs.q, inputs.k, inputs.v, plan) : cached(inputs, plan);
 }
@@ -127,6 +130,12 @@ function turned(
   const split = inHeads(x, heads, layout);
   if (layout.rotates) return rotate(split, angles, layout.headDim, norm);
   return norm === null ? split : norm.forward(split);
+}
+
+/** v: (T, K · E) -> (T, K, E), each head normalised where they are. */
+function values(v: Tensor, layout: HeadLayout): Tensor {
+  const split = inHeads(v, layout.keyHeads, layout);
+  return layout.valueEps === null ? split : normalised(split, layout.valueEps);
 }
 
 function inHeads(x: Tensor, heads: number, { headDim }: HeadLayout): Tensor {

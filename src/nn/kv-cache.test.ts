@@ -33,7 +33,7 @@ function compare(
     random(prompt, keyHeads, headDim),
     random(prompt, keyHeads, headDim),
   ];
-  using cache = new KVCache({ layers: 1, keyHeads, headDim, dtype, device: "cpu" });
+  using cache = new KVCache({ layers: [{ keyHeads, headDim }], dtype, device: "cpu" });
   const cast = (x: Tensor | undefined): Tensor => ops.to(x as Tensor, dtype);
   const span: PageSpan = { pages: [], length: 0 };
   const whole = planAttention([{ start: 0, end: prompt, parent: -1 }], { ...options, dtype });
@@ -94,7 +94,11 @@ for (const shape of shapes) {
 
 test("pages are given out once, come back, and the store grows with what was in it", () => {
   withoutLeaks(() => {
-    using cache = new KVCache({ layers: 2, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" });
+    using cache = new KVCache({
+      layers: Array(2).fill({ keyHeads: 1, headDim: 4 }),
+      dtype: "float32",
+      device: "cpu",
+    });
     const spans = Array.from({ length: 5 }, (): PageSpan => ({ pages: [], length: 0 }));
     for (const [i, span] of spans.entries()) cache.extend(span, 1 + i * pageTokens);
     assert.deepEqual(
@@ -122,7 +126,7 @@ test("pages are given out once, come back, and the store grows with what was in 
 test("no memory is set aside beyond what can be asked for", () => {
   withoutLeaks(() => {
     using cache = new KVCache(
-      { layers: 1, keyHeads: 1, headDim: 4, dtype: "float32", device: "cpu" },
+      { layers: [{ keyHeads: 1, headDim: 4 }], dtype: "float32", device: "cpu" },
       { mostPages: 11 },
     );
     const span: PageSpan = { pages: [], length: 0 };
@@ -165,7 +169,7 @@ test("a begun page is not copied where the limit leaves no other: its tokens are
       return kept.length;
     },
   };
-  const shape = { layers: 1, keyHeads: 1, headDim: 8, dtype: "float32", device: "cpu" } as const;
+  const shape = { layers: [{ keyHeads: 1, headDim: 8 }], dtype: "float32", device: "cpu" } as const;
   using cache = new KVCache(shape, { mostPages: 2, keeper });
   const spans = [0, 1].map((): PageSpan => ({ pages: [], length: 0 }));
   const [earlier, running] = spans as [PageSpan, PageSpan];

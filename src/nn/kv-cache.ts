@@ -17,11 +17,16 @@ export function pagesFor(tokens: number): number {
   return Math.ceil(tokens / pageTokens);
 }
 
-/** The model's side of a cache. */
-export interface CacheShape {
-  layers: number;
+/** What a layer of a cache holds of a token. */
+export interface CachedHeads {
   keyHeads: number;
   headDim: number;
+}
+
+/** The model's side of a cache. */
+export interface CacheShape {
+  /** Key/value heads of each layer, and their width. */
+  layers: readonly CachedHeads[];
   /** Whether scores have a cap, which the addon's operator does not have; left out: no. */
   capsScores?: boolean;
   dtype: DType;
@@ -103,8 +108,9 @@ export class KVCache implements Disposable {
 
   /** Bytes of a page in all layers. */
   get pageBytes(): number {
-    const { layers, keyHeads, headDim, dtype } = this.#shape;
-    return 2 * layers * keyHeads * headDim * pageTokens * itemSize(dtype);
+    const { layers, dtype } = this.#shape;
+    const numbers = layers.reduce((sum, { keyHeads, headDim }) => sum + keyHeads * headDim, 0);
+    return 2 * numbers * pageTokens * itemSize(dtype);
   }
 
   /** Pages that sequences hold. */
@@ -207,9 +213,10 @@ export class KVCache implements Disposable {
   #grow(capacity: number): void {
     const { layers } = this.#shape;
     const before = this.#stores;
-    this.#stores = Array.from({ length: layers }, (_, layer): Store => {
+    this.#stores = layers.map((heads, layer): Store => {
+      const room = { ...heads, capacity };
       const old = before[layer];
-      return { keys: this.#moved("keys", capacity, old), values: this.#moved("values", capacity, old) };
+      return { keys: this.#moved("keys", room, old), values: this.#moved("values", room, old) };
     });
     const added = capacity - this.capacity;
     this.#free = [...Array.from({ length: added }, (_, i) => capacity - 1 - i), ...this.#free];
@@ -217,9 +224,13 @@ export class KVCache implements Disposable {
   }
 
   /** A larger store with the old one's content; the old one is freed. */
-  #moved(part: keyof Store, capacity: number, before: Store | undefined): Tensor {
+  #moved(
+    part: keyof Store,
+    { capacity, keyHeads: heads, headDim }: CachedHeads & { capacity: number },
+    before: Store | undefined,
+  ): Tensor {
     using growing = scope();
-    const { keyHeads: heads, headDim, dtype, device } = this.#shape;
+    const { dtype, device } = this.#shape;
     const inPages = part === "keys" ? [heads, headDim, pageTokens] : [heads, pageTokens, headDim];
     const shape = this.takesParts ? [capacity, ...inPages] : [capacity * pageTokens, heads, headDim];
     const store = ops.zeros(shape, { dtype, device });

@@ -2,6 +2,11 @@
 import { ops, type Tensor } from "../torch/index.ts";
 import { cast } from "./linear.ts";
 
+/** x / sqrt(mean(x²) + eps) over the last dimension, without a weight. */
+export function normalised(x: Tensor, eps: number): Tensor {
+  return ops.rmsNorm(x, ops.full([x.size(-1)], 1, { dtype: x.dtype, device: x.device }), eps);
+}
+
 /** y = x / sqrt(mean(x²) + eps) · w over the last dimension; Gemma stores w − 1. */
 export class RMSNorm {
   weight: Tensor;

@@ -39,7 +39,7 @@ export function rotaryTable(rope: RopeConfig, headDim: number, isExact: boolean)
 }
 
 /**
- * Inverse frequencies of the W/2 rotated pairs, float32.
+ * Inverse frequencies of the W/2 rotated pairs, float32; 0 of those that stay as they are.
  *
  * Numerics: powers are rounded to float32 where transformers rounds them; the two agree to the last float32 digit or two.
  */
@@ -47,7 +47,8 @@ export function inverseFrequencies(config: RopeConfig, headDim: number): Float32
   const width = rotatedWidth(config, headDim);
   const { theta, scaling } = config;
   const out = new Float32Array(width / 2);
-  for (let i = 0; i < out.length; i++) {
+  const turned = scaling.kind === "proportional" ? Math.floor((scaling.share * width) / 2) : out.length;
+  for (let i = 0; i < turned; i++) {
     const power = Math.fround(theta ** Math.fround((2 * i) / width));
     const frequency = Math.fround(1 / power);
     if (scaling.kind === "longrope")

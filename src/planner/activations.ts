@@ -7,7 +7,13 @@
  */
 
 import { type BlockLinear, blockLinears, type LinearRole } from "../formats/block-linears.ts";
-import type { LinearName, ModelConfig } from "../formats/model-config.ts";
+import {
+  headsOf,
+  kindOf,
+  type LayerKind,
+  type LinearName,
+  type ModelConfig,
+} from "../formats/model-config.ts";
 import type { PairLengths } from "./flops.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
@@ -49,17 +55,25 @@ interface Widths {
   inner: number;
 }
 
-function widthsOf(config: ModelConfig): Widths {
+function widthsOf(config: ModelConfig, kind: LayerKind): Widths {
+  const { headDim, numKeyValueHeads } = headsOf(config, kind);
   return {
     stream: config.hiddenSize,
-    queries: config.numHeads * config.headDim,
-    keys: config.numKeyValueHeads * config.headDim,
+    queries: config.numHeads * headDim,
+    keys: numKeyValueHeads * headDim,
     inner: config.intermediateSize,
   };
 }
 
+/** The widths of the kind of layer that has the widest queries. */
+function widest(config: ModelConfig): Widths {
+  const all = [...new Set(config.layerKinds)].map((kind) => widthsOf(config, kind));
+  return all.reduce((most, one) => (one.queries > most.queries ? one : most));
+}
+
 /** How a block's linears are trained. */
 interface LayerTraining {
+  layer: number;
   isFull: boolean;
   /** Rank by linear; absent where there is no adapter. */
   ranks: ReadonlyMap<LinearName, number>;
@@ -72,6 +86,7 @@ interface LayerTraining {
 function trainingOf(trained: TrainedParts, layer: number): LayerTraining {
   const here = trained.adapted.filter((one) => one.layer === layer);
   return {
+    layer,
     isFull: trained.isFull,
     ranks: new Map(here.map(({ linear, rank }) => [linear.name, rank])),
     saved: new Set(
@@ -84,8 +99,8 @@ function trainingOf(trained: TrainedParts, layer: number): LayerTraining {
 
 /** Whether the gradient of the own weights of a linear of this role needs the input as it is. */
 function keepsInput(config: ModelConfig, training: LayerTraining, role: LinearRole): boolean {
-  const { isFull, ranks, saved, drops } = training;
-  const names = blockLinears(config).flatMap((linear) => (linear.role === role ? [linear.name] : []));
+  const { layer, isFull, ranks, saved, drops } = training;
+  const names = blockLinears(config, layer).flatMap((linear) => (linear.role === role ? [linear.name] : []));
   return isFull || names.some((name) => saved.has(name) || (ranks.has(name) && !drops));
 }
 
@@ -98,7 +113,7 @@ export function blockTensors(
   layer: number,
   numerics: PlannedNumerics,
 ): TokenTensor[] {
-  const { stream, queries, keys, inner } = widthsOf(config);
+  const { stream, queries, keys, inner } = widthsOf(config, kindOf(config, layer));
   const training = trainingOf(trained, layer);
   const bytes = itemBytes(numerics);
   const kept = (name: string, width: number, when = true): TokenTensor => ({
@@ -115,6 +130,7 @@ export function blockTensors(
     kept("q and k before their norms", queries + keys, hasHeadNorms),
     kept("q and k, rotated", queries + keys),
     kept("v", keys),
+    kept("v before its norm", keys, config.design.valueNorms),
     kept("attention's output", queries),
     { name: "log-sum-exp of scores", width: config.numHeads, bytes: 4 },
     kept("o_proj's output, before its norm", stream, normsOutputs),
@@ -124,7 +140,7 @@ export function blockTensors(
     kept("gated product", inner, !trained.isFull && inputOf("mlp out")),
     kept("down_proj's output, before its norm", stream, normsOutputs),
     ...normTensors(config, training, numerics),
-    ...torchAttentionTensors(config, numerics),
+    ...torchAttentionTensors(config, layer, numerics),
     ...adapterTensors(config, training, numerics),
   ].filter(({ width }) => width > 0);
 }
@@ -132,21 +148,24 @@ export function blockTensors(
 /** What torch's norms keep besides their input: the addon's keep nothing. */
 function normTensors(config: ModelConfig, training: LayerTraining, numerics: PlannedNumerics): TokenTensor[] {
   if (hasOwnKernels(numerics)) return [];
-  const heads = config.design.queryKeyNorms === "none" ? 0 : config.numHeads + config.numKeyValueHeads;
+  const { headDim, numKeyValueHeads } = headsOf(config, kindOf(config, training.layer));
+  const { queryKeyNorms, valueNorms } = config.design;
+  const ofQueries = queryKeyNorms === "none" ? 0 : config.numHeads + numKeyValueHeads;
+  const heads = ofQueries + (valueNorms ? numKeyValueHeads : 0);
   const ofStream = config.design.norms === "around" ? 4 : 2;
   const scales = { name: "norms' scales", width: ofStream + heads, bytes: 4 };
   if (numerics.onGpu) return [scales];
   // on the CPU torch computes them from simpler operators, in float32
-  const width = ofStream * config.hiddenSize + heads * config.headDim;
+  const width = ofStream * config.hiddenSize + heads * headDim;
   const copies = training.isFull ? 2 : 1;
   return [scales, { name: "norms' inputs in float32", width: copies * width, bytes: 4 }];
 }
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
-function torchAttentionTensors(config: ModelConfig, numerics: PlannedNumerics): TokenTensor[] {
+function torchAttentionTensors(config: ModelConfig, layer: number, numerics: PlannedNumerics): TokenTensor[] {
   const isCapped = config.design.scoreCap !== null;
   if (!isCapped && (hasOwnKernels(numerics) || hasVarlenAttention(numerics))) return [];
-  const { queries } = widthsOf(config);
+  const { queries } = widthsOf(config, kindOf(config, layer));
   return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
 }
 
@@ -159,7 +178,7 @@ function adapterTensors(
   const bytes = itemBytes(numerics);
   const isPlain =
     hasOwnKernels(numerics) && config.quantisation === null && !training.drops && !training.useDora;
-  const adapted = blockLinears(config).filter(({ name }) => training.ranks.has(name));
+  const adapted = blockLinears(config, training.layer).filter(({ name }) => training.ranks.has(name));
   // the addon makes W + sBA and keeps nothing but the input
   if (isPlain && adapted.every(({ hasBias }) => !hasBias)) return [];
   const sum = (width: (linear: BlockLinear) => number) =>
@@ -188,7 +207,8 @@ export function completionAttentionBytes(
   share_prompt: boolean,
 ): number {
   if (hasOwnKernels(numerics) || !share_prompt || config.design.scoreCap !== null) return 0;
-  const { queries, keys } = widthsOf(config);
+  const all = config.layerKinds.map((kind) => widthsOf(config, kind));
+  const [queries, keys] = [sumOf(all, "queries"), sumOf(all, "keys")];
   const completions = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),
   );
@@ -197,25 +217,29 @@ export function completionAttentionBytes(
     // the prompt's keys and values once more for each completion, and an index of all keys
     const repeated = completions.reduce((sum, { own, all }) => sum + all - own, 0);
     const rows = completions.reduce((sum, { all }) => sum + all, 0);
-    return config.numLayers * 2 * keys * repeated * bytes + 8 * rows;
+    return 2 * keys * repeated * bytes + 8 * rows;
   }
   // a masked call repeats keys and values for each query head
   const keysAndValues = completions.reduce((sum, { all }) => sum + 2 * queries * all, 0);
   const masks = completions.reduce((sum, { own, all }) => sum + own * all, 0);
   const kinds = new Set(config.layerKinds).size;
-  return bytes * (config.numLayers * keysAndValues + kinds * masks);
+  return bytes * (keysAndValues + kinds * masks);
+}
+
+function sumOf(all: readonly Widths[], which: keyof Widths): number {
+  return all.reduce((sum, widths) => sum + widths[which], 0);
 }
 
 /** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
 export function passingBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
-  const { stream, queries, keys } = widthsOf(config);
+  const { stream, queries, keys } = widest(config);
   const rotated = config.design.queryKeyNorms === "none" ? queries + keys : 0;
   return itemBytes(numerics) * (2 * stream + rotated + attending(config, numerics));
 }
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */
 export function backwardBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
-  const { stream, queries, inner } = widthsOf(config);
+  const { stream, queries, inner } = widest(config);
   const mlp = (hasOwnKernels(numerics) ? 3 : 5) * inner + 2 * stream;
   const attention = 3 * queries + 3 * stream;
   return itemBytes(numerics) * Math.max(mlp, attention);
@@ -223,7 +247,7 @@ export function backwardBytesPerToken(config: ModelConfig, numerics: PlannedNume
 
 /** Numbers a token that come and go in attention's forward pass. */
 function attending(config: ModelConfig, numerics: PlannedNumerics): number {
-  const { queries, keys } = widthsOf(config);
+  const { queries, keys } = widest(config);
   if (hasOwnKernels(numerics)) return 0;
   return hasVarlenAttention(numerics) ? 2 * keys : 4 * (queries + keys);
 }

@@ -93,7 +93,8 @@ function inFourBits(model: ModelConfig): ModelConfig {
 /** The adapter that a run has by default, without dropout; what is trained already when that is no full tuning. */
 function usualAdapter({ model, trained }: MemorySetup): TrainedParts {
   if (!trained.isFull) return trained;
-  const targetModules = blockLinears(model).map(({ name }) => name);
+  const names = model.layerKinds.flatMap((_, layer) => blockLinears(model, layer).map(({ name }) => name));
+  const targetModules = [...new Set(names)];
   return adapterParts(model, {
     rank: 16,
     targetModules,

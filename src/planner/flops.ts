@@ -6,8 +6,8 @@
  * tuning, 4 for a frozen one under an adapter. Attention costs 4·H·E a (query, key) forward and twice that back.
  */
 
-import { blockWeights } from "../formats/block-linears.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { weightsOfBlocks } from "../formats/block-linears.ts";
+import { headsOf, type ModelConfig } from "../formats/model-config.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Token counts of one pair, or of a supervised row: then `rejected` is 0. Means of a data set may be fractions. */
@@ -78,13 +78,14 @@ export function attendedPairs(
 
 /** FLOPs of attention's two products over all layers, forward. */
 function attentionForward(config: ModelConfig, pair: PairLengths, share_prompt: boolean): number {
-  const perCombination = 4 * config.numHeads * config.headDim;
   const full = attendedPairs(pair, share_prompt);
   // capped scores are made of all tokens, those outside a window too
   const window = config.design.scoreCap === null ? config.slidingWindow : null;
   const sliding = attendedPairs(pair, share_prompt, window ?? Number.POSITIVE_INFINITY);
-  const combinations = config.layerKinds.reduce((sum, kind) => sum + (kind === "full" ? full : sliding), 0);
-  return perCombination * combinations;
+  return config.layerKinds.reduce((sum, kind) => {
+    const perCombination = 4 * config.numHeads * headsOf(config, kind).headDim;
+    return sum + perCombination * (kind === "full" ? full : sliding);
+  }, 0);
 }
 
 /** FLOPs of one pair. */
@@ -95,7 +96,7 @@ export function pairFlops(
 ): PairFlops {
   const tokens = streamTokens(pair, share_prompt);
   const headWeights = config.vocabSize * config.hiddenSize;
-  const body = 2 * config.numLayers * blockWeights(config) * tokens;
+  const body = 2 * weightsOfBlocks(config).reduce((sum, weights) => sum + weights, 0) * tokens;
   const head = 2 * headWeights * completionTokens(pair);
   const attention = attentionForward(config, pair, share_prompt);
   const factors = trained.adapted.reduce(

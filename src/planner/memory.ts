@@ -4,7 +4,7 @@
  */
 
 import type { RunConfig } from "../config/run-config.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { headsOf, type ModelConfig } from "../formats/model-config.ts";
 import {
   backwardBytesPerToken,
   blockTensors,
@@ -50,7 +50,11 @@ export function processBytes({ onGpu }: PlannedNumerics): number {
 /** Bytes of the keys and values of what is sampled at a time. */
 export function cacheBytes(model: ModelConfig, numerics: PlannedNumerics, size: RolloutSize): number {
   const item = itemBytes(numerics);
-  return 2 * model.numLayers * model.numKeyValueHeads * model.headDim * item * size.cachedTokens;
+  const numbers = model.layerKinds.reduce((sum, kind) => {
+    const { headDim, numKeyValueHeads } = headsOf(model, kind);
+    return sum + numKeyValueHeads * headDim;
+  }, 0);
+  return 2 * numbers * item * size.cachedTokens;
 }
 
 /** What memory depends on, besides the micro-batch. */
@@ -176,8 +180,8 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
     { length: model.numLayers - first },
     (_, i) => tokens * keptBytesPerToken(blockTensors(model, trained, first + i, numerics)) + tables.kept,
   );
-  const kinds = new Set(model.layerKinds).size;
-  const angles = 2 * kinds * model.headDim * tokens * item;
+  const widths = [...new Set(model.layerKinds)].reduce((sum, kind) => sum + headsOf(model, kind).headDim, 0);
+  const angles = 2 * widths * tokens * item;
   const tail = 3 * responses * model.hiddenSize * item;
   return {
     tokens,

@@ -2,8 +2,8 @@
 
 import type { RunConfig } from "../config/run-config.ts";
 import { averagesBytes } from "../formats/bits-and-bytes.ts";
-import { type BlockLinear, blockLinears, blockWeights, linearPath } from "../formats/block-linears.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
+import { type BlockLinear, blockLinears, linearPath, weightsOfBlocks } from "../formats/block-linears.ts";
+import { headsOf, kindOf, type ModelConfig } from "../formats/model-config.ts";
 import { isQuantised, quantisedBytes } from "../formats/quantisation.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import type { TrainedParts } from "./trained-parts.ts";
@@ -15,6 +15,7 @@ export interface ParameterCounts {
   head: number;
   attention: number;
   mlp: number;
+  /** Fixed factors of layers among them. */
   norms: number;
   /** The checkpoint's parameters: the sum of the above. */
   total: number;
@@ -31,9 +32,10 @@ function linearParameters({ inputs, outputs, hasBias }: BlockLinear): number {
   return inputs * outputs + (hasBias ? outputs : 0);
 }
 
-/** Widths of a block's norms: those of the stream, and of q and k where the design has them. */
-export function blockNormSizes(config: ModelConfig): number[] {
-  const { design, hiddenSize, headDim, numHeads, numKeyValueHeads } = config;
+/** Widths of the norms of block `layer`: those of the stream, and of q and k where the design has them. */
+export function blockNormSizes(config: ModelConfig, layer: number): number[] {
+  const { design, hiddenSize, numHeads } = config;
+  const { headDim, numKeyValueHeads } = headsOf(config, kindOf(config, layer));
   const ofStream = new Array<number>(design.norms === "around" ? 4 : 2).fill(hiddenSize);
   switch (design.queryKeyNorms) {
     case "none":
@@ -45,26 +47,39 @@ export function blockNormSizes(config: ModelConfig): number[] {
   }
 }
 
-function blockNorms(config: ModelConfig): number {
-  return blockNormSizes(config).reduce((sum, size) => sum + size, 0);
+function blockNorms(config: ModelConfig, layer: number): number {
+  return blockNormSizes(config, layer).reduce((sum, size) => sum + size, 0);
 }
 
-/** Parameters of one block. */
+/** Sum over the blocks. */
+function overBlocks({ layerKinds }: ModelConfig, count: (layer: number) => number): number {
+  return layerKinds.reduce((sum, _, layer) => sum + count(layer), 0);
+}
+
+/** Trained parameters of the largest block. */
 export function blockParameters(config: ModelConfig): number {
-  const biases = blockLinears(config).reduce((sum, { outputs, hasBias }) => sum + (hasBias ? outputs : 0), 0);
-  return blockWeights(config) + biases + blockNorms(config);
+  const ofBlock = (_: unknown, layer: number) =>
+    blockLinears(config, layer).reduce((sum, linear) => sum + linearParameters(linear), 0) +
+    blockNorms(config, layer);
+  return Math.max(...config.layerKinds.map(ofBlock));
+}
+
+/** Numbers that a checkpoint has and that are never trained. */
+function fixedNumbers({ design, numLayers }: ModelConfig): number {
+  return design.layerFactors ? numLayers : 0;
 }
 
 /** Numbers of each tensor that is trained. */
 export function trainedTensors(config: ModelConfig, trained: TrainedParts): number[] {
   const table = config.vocabSize * config.hiddenSize;
   if (trained.isFull) {
-    const linears = blockLinears(config).flatMap((linear) => [
-      linear.inputs * linear.outputs,
-      ...(linear.hasBias ? [linear.outputs] : []),
+    const blocks = config.layerKinds.flatMap((_, layer) => [
+      ...blockLinears(config, layer).flatMap((linear) => [
+        linear.inputs * linear.outputs,
+        ...(linear.hasBias ? [linear.outputs] : []),
+      ]),
+      ...blockNormSizes(config, layer),
     ]);
-    const block = [...linears, ...blockNormSizes(config)];
-    const blocks = Array.from({ length: config.numLayers }, () => block).flat();
     return [table, ...(config.tieWordEmbeddings ? [] : [table]), ...blocks, config.hiddenSize];
   }
   const { adapted, savedLinears, trainsEmbedding, trainsHead, useDora } = trained;
@@ -107,19 +122,20 @@ function adapterParameters({ adapted, useDora }: TrainedParts): number {
 
 /** The counts for a model of which `trained` is trained. */
 export function countParameters(config: ModelConfig, trained: TrainedParts): ParameterCounts {
-  const layers = config.numLayers;
   const partOf = (part: "attention" | "mlp") =>
-    layers *
-    blockLinears(config)
-      .filter(({ role }) => role.startsWith(part))
-      .reduce((sum, linear) => sum + linearParameters(linear), 0);
+    overBlocks(config, (layer) =>
+      blockLinears(config, layer)
+        .filter(({ role }) => role.startsWith(part))
+        .reduce((sum, linear) => sum + linearParameters(linear), 0),
+    );
   const embedding = config.vocabSize * config.hiddenSize;
   const parts = {
     embedding,
     head: config.tieWordEmbeddings ? 0 : embedding,
     attention: partOf("attention"),
     mlp: partOf("mlp"),
-    norms: layers * blockNorms(config) + config.hiddenSize,
+    norms:
+      overBlocks(config, (layer) => blockNorms(config, layer)) + config.hiddenSize + fixedNumbers(config),
   };
   const total = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const adapter = adapterParameters(trained);
@@ -131,7 +147,7 @@ export function countParameters(config: ModelConfig, trained: TrainedParts): Par
     total,
     adapter,
     savedCopies: copies,
-    trained: trained.isFull ? total : adapter + copies,
+    trained: trained.isFull ? total - fixedNumbers(config) : adapter + copies,
   };
 }
 
@@ -141,7 +157,7 @@ export function quantisedLinears(model: ModelConfig): { weights: number; bytes: 
   const { quantisation, numLayers } = model;
   if (quantisation === null) return sum;
   for (let layer = 0; layer < numLayers; layer++) {
-    for (const linear of blockLinears(model)) {
+    for (const linear of blockLinears(model, layer)) {
       if (!isQuantised(quantisation, linearPath(layer, linear))) continue;
       const weights = linear.inputs * linear.outputs;
       sum.weights += weights;
@@ -188,7 +204,7 @@ function halfCopyBytes(
   if (numerics.dtype === "float32") return 0;
   const embedding = model.vocabSize * model.hiddenSize;
   const matrices = trained.isFull
-    ? model.numLayers * blockWeights(model) + embedding
+    ? weightsOfBlocks(model).reduce((sum, weights) => sum + weights, 0) + embedding
     : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
   return matrices * itemBytes(numerics);
 }

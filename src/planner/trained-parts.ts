@@ -58,7 +58,7 @@ export const nothing: TrainedParts = {
  */
 export function adapterParts(config: ModelConfig, adapter: AdapterShape): TrainedParts {
   const places = Array.from({ length: config.numLayers }, (_, layer) =>
-    blockLinears(config).map((linear) => ({ layer, linear, path: linearPath(layer, linear) })),
+    blockLinears(config, layer).map((linear) => ({ layer, linear, path: linearPath(layer, linear) })),
   ).flat();
   const embedding = "model.embed_tokens";
   const { adapted, saved } = adaptedModules(adapter.targets ?? adapter.targetModules, adapter.modulesToSave, {

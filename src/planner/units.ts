@@ -77,11 +77,12 @@ function blockTensors(input: UnitInput, layer: number): UnitTensor[] {
   const own = (...shape: number[]) => ownTensor(input, shape);
   const ofLayer = (one: { layer: number }) => one.layer === layer;
   return [
-    ...blockLinears(model).flatMap(({ inputs, outputs, hasBias }) => [
+    ...blockLinears(model, layer).flatMap(({ inputs, outputs, hasBias }) => [
       own(outputs, inputs),
       ...(hasBias ? [own(outputs)] : []),
     ]),
-    ...blockNormSizes(model).map((size) => own(size)),
+    ...blockNormSizes(model, layer).map((size) => own(size)),
+    ...(model.design.layerFactors ? [{ ...own(1), trained: false }] : []),
     ...trained.adapted
       .filter(ofLayer)
       .flatMap(({ linear: { inputs, outputs }, rank }) => [

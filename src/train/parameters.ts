@@ -2,6 +2,7 @@
 import { loraTensorName, savedModuleName } from "../formats/adapter-names.ts";
 import { type AdapterPart, adapterTensors } from "../models/adapt.ts";
 import type { Decoder } from "../models/causal-lm.ts";
+import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Linear } from "../nn/linear.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedModules, namedTensors } from "../nn/module.ts";
@@ -32,9 +33,12 @@ export function modelParameters(model: Decoder): NamedParameter[] {
   });
 }
 
-/** Marks every tensor of `model` as trained (full tuning) and lists them. */
+/** Marks every tensor of `model` but its fixed factors as trained (full tuning) and lists them. */
 export function trainAll(model: Decoder): ParameterSet {
-  const parameters = modelParameters(model);
+  const fixed = new Set(
+    [...namedModules(model)].flatMap(({ module }) => (module instanceof FixedFactor ? [module.value] : [])),
+  );
+  const parameters = modelParameters(model).filter(({ tensor }) => !fixed.has(tensor));
   for (const { tensor } of parameters) tensor.requiresGrad = true;
   return new ParameterSet(parameters, factorsOf(model));
 }

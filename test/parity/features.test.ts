@@ -38,6 +38,8 @@ const ropes =
 const changes: Readonly<Record<string, Change>> = {
   window: () => ({ slidingWindow: 10_000 }),
   window_one_more: ({ slidingWindow }) => ({ slidingWindow: (slidingWindow ?? 0) + 1 }),
+  v_norm: design({ valueNorms: false }),
+  layer_scalar: design({ layerFactors: false }),
   norm_offset: (config) => design({ normOffset: config.design.normOffset === 0 ? 1 : 0 })(config),
   scale: ({ headDim }) => ({ attentionScale: headDim ** -0.5 }),
   attn_cap: design({ scoreCap: null }),
@@ -51,7 +53,10 @@ const changes: Readonly<Record<string, Change>> = {
   qk_norm: design({ queryKeyNorms: "none" }),
   bias: design({ biases: [] }),
   rope_everywhere: design({ unrotatedLayers: [] }),
-  rope_scaling: ropes((rope) => ({ ...rope, scaling: { kind: "none" } })),
+  // full layers turn as sliding ones do
+  rope_scaling: ({ rope: { full, sliding } }) => ({
+    rope: { full: sliding ?? { ...full, scaling: { kind: "none" } }, sliding },
+  }),
   rope_factor: ropes((rope) =>
     rope.scaling.kind === "yarn" || rope.scaling.kind === "longrope"
       ? { ...rope, scaling: { ...rope.scaling, attentionFactor: 1 } }

@@ -109,7 +109,7 @@ for (const form of ["nf4", "int8"] as const) {
       const size = { uint8: 1, int8: 1, float32: 4 } as Record<string, number>;
       const held = [...namedTensors(made)].filter(([name]) => name.includes("_proj."));
       const bytes = held.reduce((sum, [, tensor]) => sum + tensor.numel * (size[tensor.dtype] ?? 8), 0);
-      const counted = blockLinears(made.config).map((linear) => quantisedBytes(forms[form], linear));
+      const counted = blockLinears(made.config, 0).map((linear) => quantisedBytes(forms[form], linear));
       assert.equal(bytes, made.config.numLayers * counted.reduce((a, b) => a + b, 0));
     });
   });

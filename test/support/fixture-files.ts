@@ -23,6 +23,7 @@ export const everyFamily = [
   "phi3",
   "phi4_mini_short",
   "gemma2",
+  "gemma4_dense",
 ] as const;
 
 /** One of them. */

@@ -36,6 +36,8 @@ export type FamilySizes = Pick<
 export interface FamilyReading
   extends Pick<ModelConfig, "rope" | "layerKinds" | "slidingWindow" | "attentionScale"> {
   design: DecoderDesign;
+  /** Of full layers where they differ; left out: they do not. */
+  fullHeads?: ModelConfig["fullHeads"];
   /** Where another key than `intermediate_size` says it. */
   intermediateSize?: number;
 }
@@ -109,6 +111,9 @@ export const plainDesign: DecoderDesign = {
   norms: "before",
   normOffset: 0,
   queryKeyNorms: "none",
+  valueNorms: false,
+  keysAreValues: false,
+  layerFactors: false,
   activation: "silu",
   biases: [],
   linears: "separate",
@@ -157,6 +162,12 @@ export function requireFullLayers(fields: JsonFields, numLayers: number, title: 
 /** `layer_types` as files have it. */
 export function layerTypeNames({ layerKinds }: ModelConfig): string[] {
   return layerKinds.map((kind) => `${kind}_attention`);
+}
+
+/** A cap; null is none, and an absent key means `absent`. */
+export function readCap(fields: JsonFields, key: string, absent: number | null): number | null {
+  const { [key]: given = absent } = fields.values;
+  return given === null ? null : fields.positiveNumber(key, absent ?? 1);
 }
 
 /** Tokens that sliding layers see; null where none slides. */

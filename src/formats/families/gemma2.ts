@@ -3,11 +3,8 @@
  * on logits (Gemma Team 2024, arXiv:2408.00118).
  */
 import { exportRope, parseRope } from "../hf-rope.ts";
-import type { JsonFields } from "../json-fields.ts";
-import { type Family, readLayerTypes, readWindow } from "./family.ts";
+import { type Family, readCap, readLayerTypes, readWindow } from "./family.ts";
 import { gemma3, gemmaDesign, gemmaForm, gemmaKeys } from "./gemma3.ts";
-
-const caps = { attn_logit_softcapping: 50, final_logit_softcapping: 30 } as const;
 
 export const gemma2: Family = {
   ...gemma3,
@@ -36,8 +33,8 @@ export const gemma2: Family = {
     return {
       design: {
         ...gemmaDesign(fields, hiddenSize),
-        scoreCap: readCap(fields, "attn_logit_softcapping"),
-        logitCap: readCap(fields, "final_logit_softcapping"),
+        scoreCap: readCap(fields, "attn_logit_softcapping", 50),
+        logitCap: readCap(fields, "final_logit_softcapping", 30),
       },
       rope: { full: parseRope(fields, { theta: 10_000, kinds: ["default"] }), sliding: null },
       layerKinds,
@@ -54,9 +51,3 @@ export const gemma2: Family = {
     };
   },
 };
-
-/** A cap; null is none, and an absent key the class's default. */
-function readCap(fields: JsonFields, key: keyof typeof caps): number | null {
-  const { [key]: given = caps[key] } = fields.values;
-  return given === null ? null : fields.positiveNumber(key, caps[key]);
-}

@@ -2,6 +2,7 @@
 import type { ClassNames, Family } from "./family.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
+import { gemma4 } from "./gemma4.ts";
 import { granite } from "./granite.ts";
 import { granite4 } from "./granite4.ts";
 import { llama } from "./llama.ts";
@@ -27,6 +28,7 @@ export const families: readonly Family[] = [
   granite4,
   phi3,
   gemma2,
+  gemma4,
 ];
 
 /** A class that files may name, and the family that it is read as. */

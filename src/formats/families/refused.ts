@@ -3,8 +3,6 @@
 /** What a `model_type` would need, by its name; the reasons in full are in docs/decisions/0060-families-left-out.md. */
 export const refusedTypes: Readonly<Record<string, string>> = {
   gemma3n: "keys and values of other layers and embeddings for each layer. Take a Gemma 3 checkpoint",
-  gemma4: "head widths by kind of layer and a cap on logits. Take a Gemma 3 checkpoint",
-  gemma4_text: "head widths by kind of layer and a cap on logits. Take a Gemma 3 checkpoint",
   gpt_oss: "layers of experts and attention sinks. Take a dense model",
   llama4: "layers of experts. Take a Llama 3 checkpoint",
   llama4_text: "layers of experts. Take a Llama 3 checkpoint",
