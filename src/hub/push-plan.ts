@@ -1,6 +1,6 @@
 /** What pushing files to a repository would change: nothing that preftune did not write there. */
 import { createHash } from "node:crypto";
-import { openAsBlob } from "node:fs";
+import fs from "node:fs";
 import { isRecord } from "../formats/json-fields.ts";
 import type { HubEntry } from "./hub.ts";
 
@@ -47,7 +47,7 @@ export const manifestName = "preftune.json";
 
 /** Reads a file's digests. */
 export async function readPushFile({ path, content }: PushFile): Promise<ReadFile> {
-  const blob = "text" in content ? new Blob([content.text]) : await openAsBlob(content.file);
+  const blob = "text" in content ? new Blob([content.text]) : await fs.openAsBlob(content.file);
   const [sha256, sha1] = [createHash("sha256"), createHash("sha1").update(`blob ${blob.size}\0`)];
   for await (const chunk of blob.stream()) {
     sha256.update(chunk);

@@ -1,15 +1,14 @@
 /** The one consumer of a run's events that writes: metrics, evaluations, log, results and the report of its directory. */
-import { existsSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
-import { readTextFile, remove, writeFileAtomic } from "../base/files.ts";
+import { remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
-import { type MetricRow, MetricsWriter, readMetrics } from "./metrics.ts";
+import { type MetricRow, MetricsWriter } from "./metrics.ts";
 import { appendRollout, cutRollouts, saveRolloutsLength } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
@@ -137,6 +136,7 @@ export class Recorder {
     const { paths } = this.#run;
     if (baseline !== null) writeFileAtomic(paths.evaluationStart, sealed(stringifyNumbers(baseline)));
     appendEvaluation(paths.evaluations, record);
+    this.#tensorboard?.writeEvaluation(record);
     this.#write(row);
     const { at, cost } = this.#reported;
     if (performance.now() - at >= reportPause * cost) this.#report();
@@ -149,10 +149,9 @@ export class Recorder {
 
   /** A new event file with the rows that are there, which a resumed run continues. */
   #openTensorboard(): void {
-    const { metrics, tensorboard, configYaml } = this.#run.paths;
-    if (!this.#resolved.config.report_to.includes("tensorboard")) return;
-    const texts = existsSync(configYaml) ? { "config.yaml": readTextFile(configYaml) } : {};
-    this.#tensorboard = new TensorboardWriter(tensorboard, readMetrics(metrics), texts);
+    const { config } = this.#resolved;
+    if (!config.report_to.includes("tensorboard")) return;
+    this.#tensorboard = TensorboardWriter.ofRun(this.#run.paths, config);
   }
 
   /** Writes the report of a run that continues or has failed: what fails here is noted in the log and ends nothing. */

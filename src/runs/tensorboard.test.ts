@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { armFault } from "../../test/support/faults.ts";
 import { listenToWarnings } from "../../test/support/warnings.ts";
-import { crc32c, TensorboardWriter } from "./tensorboard.ts";
+import { crc32c } from "./event-records.ts";
+import { TensorboardWriter } from "./tensorboard.ts";
 
 test("CRC-32C as RFC 3720 has it", () => {
   assert.equal(crc32c(Buffer.from("123456789")), 0xe306_9283);
@@ -20,7 +21,7 @@ test("a full disk ends the file and not the run; it is reported once, with what 
   const row = { global_step: 1, loss: 1 };
   for (const at of [1, 2, 3, 4, 5]) {
     using faults = armFault({ code: "ENOSPC", at, on: /tfevents/, stays: true });
-    const writer = new TensorboardWriter(join(dir, String(at)), [row], { text: "x" });
+    const writer = new TensorboardWriter(join(dir, String(at)), { rows: [row], texts: { text: "x" } });
     writer.write(row);
     writer.write(row);
     writer.close();

@@ -1,5 +1,5 @@
 /**
- * TensorBoard's event files, written without TensorFlow: records with masked CRC-32C checksums around protocol buffers. The file
+ * TensorBoard's event files, written without TensorFlow. The file
  * follows `metrics.jsonl`: a run that starts or resumes writes all rows that are there into a new file, and removes the older
  * one. So no step is there twice or lost, whatever ended the run before.
  */
@@ -8,11 +8,35 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { ignoreErrors, io, makeDirectories, writeAllSync } from "../base/file-io.ts";
+import { readTextFile } from "../base/files.ts";
 import { warn } from "../base/warn.ts";
-import type { MetricRow } from "./metrics.ts";
-import { chartName, numbersOf } from "./tracker-names.ts";
+import { flatConfig } from "../config/keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
+import {
+  firstRecord,
+  histogramRecord,
+  hparamsRecord,
+  samplesText,
+  scalarsRecord,
+  startRecord,
+  textRecord,
+} from "./event-records.ts";
+import { type MetricRow, readMetrics } from "./metrics.ts";
+import type { RunPaths } from "./run-directory.ts";
+import { chartName, numbersOf, runName } from "./tracker-names.ts";
 
 const fileNames = /^events\.out\.tfevents\..*\.preftune$/;
+
+/** What an event file begins with. */
+export interface TensorboardContent {
+  rows?: readonly MetricRow[];
+  evaluations?: readonly EvaluationRecord[];
+  /** Shown beside the metrics, by name. */
+  texts?: Readonly<Record<string, string>>;
+  /** The configuration and the name of the run, for the table of HPARAMS. */
+  hparams?: { values: Readonly<Record<string, unknown>>; group: string } | null;
+}
 
 /** Appends rows of metrics and texts to an event file. It never throws: what cannot be written is counted and reported once. */
 export class TensorboardWriter {
@@ -23,27 +47,52 @@ export class TensorboardWriter {
 
   /**
    * @param dir - made, and emptied of files that this class wrote
-   * @param rows - those there already
-   * @param texts - shown beside the metrics, by name
+   * @param there - what there is already
    */
-  constructor(dir: string, rows: readonly MetricRow[], texts: Readonly<Record<string, string>>) {
+  constructor(dir: string, { rows = [], evaluations = [], texts = {}, hparams = null }: TensorboardContent) {
     this.#try(() => {
       makeDirectories(dir);
       for (const name of readdirSync(dir)) if (fileNames.test(name)) io.rmSync(join(dir, name));
       this.#fd = io.openSync(freshPath(dir), "wx");
-      this.#append(record(message([double(1, seconds()), text(3, "brain.Event:2")])));
-      this.#append(event(0, bytes(7, message([varint(1, 1)]))));
-      for (const [name, content] of Object.entries(texts)) this.#append(event(0, textSummary(name, content)));
+      this.#append(firstRecord(seconds()));
+      this.#append(startRecord());
+      for (const [name, content] of Object.entries(texts)) this.#append(textRecord(0, name, content));
+      if (hparams !== null) this.#append(hparamsRecord(hparams.values, hparams.group, seconds()));
     });
     for (const row of rows) this.write(row);
+    for (const record of evaluations) this.writeEvaluation(record);
+  }
+
+  /** The event file of a run, with what the run has already. */
+  static ofRun(
+    { dir, tensorboard, metrics, evaluations, configYaml }: RunPaths,
+    config: RunConfig,
+  ): TensorboardWriter {
+    const { resume_from_checkpoint: _, ...values } = flatConfig(config);
+    return new TensorboardWriter(tensorboard, {
+      rows: readMetrics(metrics),
+      evaluations: readEvaluations(evaluations),
+      texts: existsSync(configYaml) ? { "config.yaml": readTextFile(configYaml) } : {},
+      hparams: { values, group: runName(config, dir) },
+    });
   }
 
   /** Appends the numbers of a row, named as transformers' callback does: train/loss, eval/loss. */
   write(row: MetricRow): void {
-    const values = numbersOf(row).map(([key, value]) => scalar(chartName(key), value));
+    const values = numbersOf(row).map(([key, value]) => [chartName(key), value] as const);
     if (values.length === 0) return;
-    this.#try(() => this.#append(event(row.global_step, bytes(5, message(values)))));
+    this.#try(() => this.#append(scalarsRecord(row.global_step, values)));
     if (this.#hasFailed) this.#lost += 1;
+  }
+
+  /** Appends what an evaluation gives besides metrics: how likely rejected tokens are, and sampled answers. */
+  writeEvaluation(record: EvaluationRecord): void {
+    const { global_step: step, rejected_logps: logps } = record;
+    const samples = samplesText(record);
+    this.#try(() => {
+      if (logps !== null) this.#append(histogramRecord(step, "eval/rejected_logps", logps));
+      if (samples !== null) this.#append(textRecord(step, "eval/samples", samples));
+    });
   }
 
   /** Closes the file; says how many rows are not in it. */
@@ -86,80 +135,4 @@ function freshPath(dir: string): string {
 
 function seconds(): number {
   return Date.now() / 1000;
-}
-
-function event(step: number, content: Buffer): Buffer {
-  return record(message([double(1, seconds()), varint(2, step), content]));
-}
-
-/** tensorflow.Summary.Value with a `simple_value`, a float32. */
-function scalar(tag: string, value: number): Buffer {
-  return bytes(1, message([text(1, tag), float(2, value)]));
-}
-
-/** A summary of one text, as TensorBoard's text plugin has it: a tensor of one string. */
-function textSummary(tag: string, content: string): Buffer {
-  const tensor = message([
-    varint(1, 7),
-    bytes(2, message([bytes(2, message([varint(1, 1)]))])),
-    text(8, content),
-  ]);
-  const plugin = bytes(9, message([bytes(1, message([text(1, "text")])), varint(4, 2)]));
-  return bytes(5, message([bytes(1, message([text(1, `${tag}/text_summary`), bytes(8, tensor), plugin]))]));
-}
-
-function message(fields: readonly Buffer[]): Buffer {
-  return Buffer.concat(fields);
-}
-
-function varint(field: number, value: number): Buffer {
-  return Buffer.concat([varintBytes(field * 8), varintBytes(value)]);
-}
-
-function varintBytes(value: number): Buffer {
-  const out: number[] = [];
-  let rest = value;
-  for (; rest > 127; rest = Math.floor(rest / 128)) out.push((rest % 128) + 128);
-  return Buffer.from([...out, rest]);
-}
-
-function double(field: number, value: number): Buffer {
-  return Buffer.concat([varintBytes(field * 8 + 1), Buffer.from(Float64Array.of(value).buffer)]);
-}
-
-function float(field: number, value: number): Buffer {
-  return Buffer.concat([varintBytes(field * 8 + 5), Buffer.from(Float32Array.of(value).buffer)]);
-}
-
-function bytes(field: number, content: Buffer): Buffer {
-  return Buffer.concat([varintBytes(field * 8 + 2), varintBytes(content.byteLength), content]);
-}
-
-function text(field: number, content: string): Buffer {
-  return bytes(field, Buffer.from(content, "utf8"));
-}
-
-/** A record of TensorFlow's files: length, its checksum, data, its checksum. */
-function record(data: Buffer): Buffer {
-  const length = Buffer.from(BigUint64Array.of(BigInt(data.byteLength)).buffer);
-  return Buffer.concat([length, maskedChecksum(length), data, maskedChecksum(data)]);
-}
-
-function maskedChecksum(data: Buffer): Buffer {
-  const sum = crc32c(data);
-  const masked = (((sum >>> 15) | (sum << 17)) + 0xa282_ead8) >>> 0;
-  return Buffer.from(Uint32Array.of(masked).buffer);
-}
-
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let sum = byte;
-  for (let bit = 0; bit < 8; bit++) sum = sum & 1 ? (sum >>> 1) ^ 0x82f6_3b78 : sum >>> 1;
-  return sum;
-});
-
-/** CRC-32C (Castagnoli) of some bytes. */
-export function crc32c(data: Uint8Array): number {
-  let sum = 0xffff_ffff;
-  for (const byte of data) sum = (sum >>> 8) ^ (table[(sum ^ byte) & 255] ?? 0);
-  return (sum ^ 0xffff_ffff) >>> 0;
 }

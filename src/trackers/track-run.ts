@@ -1,9 +1,7 @@
 /** Sends a run as it is on disk to trackers: one that has ended, or the rest of one whose trackers were out of reach. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { readTextFile } from "../base/files.ts";
-import { readMetrics } from "../runs/metrics.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { openRun, type RunPaths } from "../runs/run-directory.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { stateOf } from "../runs/run-state.ts";
@@ -35,7 +33,7 @@ export interface TrackOptions {
 export async function trackRun(runDir: string, options: TrackOptions): Promise<TrackerReport[]> {
   const { paths, config, events } = openRun(runDir);
   const trackers = remoteOf(options.trackers);
-  if (options.trackers.includes("tensorboard")) writeTensorboard(paths);
+  if (options.trackers.includes("tensorboard")) writeTensorboard(paths, config);
   if (trackers.length === 0) return [];
   const project = options.project ?? config.project ?? null;
   const job = { ...sendJobOf(config, runDir, trackers), project };
@@ -62,11 +60,10 @@ function endOf(state: ReturnType<typeof stateOf>["kind"]): RunEnd {
 }
 
 /** The event files of a run that no process writes. */
-function writeTensorboard({ lock, metrics, tensorboard, configYaml }: RunPaths): void {
-  const held = new RunLock(lock);
+function writeTensorboard(paths: RunPaths, config: RunConfig): void {
+  const held = new RunLock(paths.lock);
   try {
-    const texts = existsSync(configYaml) ? { "config.yaml": readTextFile(configYaml) } : {};
-    new TensorboardWriter(tensorboard, readMetrics(metrics), texts).close();
+    TensorboardWriter.ofRun(paths, config).close();
   } finally {
     held.release();
   }
