@@ -4,6 +4,7 @@ import type { AdapterFiles, LoraTensors } from "../formats/adapter.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { Architecture, TensorChange } from "./architecture.ts";
+import { type Lineage, lineageKeys } from "./lineage.ts";
 import { ggufName } from "./tensors.ts";
 import { float32, type GgufKeys, string, uint32 } from "./values.ts";
 
@@ -57,13 +58,14 @@ export function planAdapter(
 /** The keys of an adapter's file. */
 export function adapterKeys(
   name: string,
-  { alpha }: Pick<AdapterConfig, "alpha">,
+  { alpha, lineage }: Pick<AdapterConfig, "alpha"> & { lineage: Lineage },
   architecture: Architecture,
 ): GgufKeys {
   return new Map([
     ["general.architecture", string(architecture.name)],
     ["general.type", string("adapter")],
     ["general.name", string(name)],
+    ...lineageKeys(lineage),
     ["general.file_type", uint32(0)],
     ["adapter.type", string("lora")],
     ["adapter.lora.alpha", float32(alpha)],

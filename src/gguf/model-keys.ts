@@ -1,6 +1,7 @@
 /** All keys of a model's GGUF file. */
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Architecture } from "./architecture.ts";
+import { type Lineage, lineageKeys } from "./lineage.ts";
 import type { WrittenType } from "./types.ts";
 import { float32, type GgufKeys, type GgufValue, string, uint32 } from "./values.ts";
 
@@ -9,6 +10,7 @@ export interface ModelFacts {
   name: string;
   /** Identifier of the licence; null: unknown. */
   license: string | null;
+  lineage: Lineage;
   type: WrittenType;
 }
 
@@ -17,7 +19,7 @@ const fileTypes: Readonly<Record<WrittenType, number>> = { f32: 0, f16: 1, q4_0:
 
 /** The keys of a file: general ones, those of the architecture, those of the vocabulary. */
 export function modelKeys(
-  { name, license, type }: ModelFacts,
+  { name, license, lineage, type }: ModelFacts,
   config: ModelConfig,
   architecture: Architecture,
   vocabulary: ReadonlyMap<string, GgufValue>,
@@ -38,6 +40,7 @@ export function modelKeys(
     ["general.type", string("model")],
     ["general.name", string(name)],
     ...(license === null ? [] : ([["general.license", string(license)]] as const)),
+    ...lineageKeys(lineage),
     ...Object.entries(sizes).map(([key, value]) => [`${architecture.name}.${key}`, value] as const),
     ["general.file_type", uint32(fileTypes[type])],
     ["general.quantization_version", uint32(2)],

@@ -126,7 +126,10 @@ function requireAdapter({ adapter, name }: GgufOrigin): string {
 }
 
 interface ModelWork {
-  given: Pick<GgufModel, "model" | "adapter" | "quantise" | "name" | "device" | "batches" | "arePairs">;
+  given: Pick<
+    GgufModel,
+    "model" | "adapter" | "quantise" | "name" | "lineage" | "device" | "batches" | "arePairs"
+  >;
   origin: GgufOrigin;
   text: ModelText;
   type: ExportType;

@@ -7,8 +7,10 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { askedQuantisation, type Quantisation } from "../formats/quantisation.ts";
+import { type Lineage, noLineage } from "../gguf/lineage.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
-import { type RunPaths, runPaths } from "../runs/run-directory.ts";
+import { hubBase, hubDataSets } from "../runs/lineage.ts";
+import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 
 /** Where weights, tokenizer and template come from. */
@@ -22,6 +24,8 @@ export interface GgufOrigin {
   run: RunConfig | null;
   /** Its name in the file. */
   name: string;
+  /** What a run was made of, as far as others find it; nothing of a model. */
+  lineage: Lineage;
 }
 
 /**
@@ -51,11 +55,15 @@ export async function ggufOrigin(
     quantise,
     run: null,
     name,
+    lineage: noLineage,
   };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
   const { config } = readRunJson(paths.runJson);
+  const base = hubBase(paths, config);
+  const read = existsSync(paths.fingerprints) ? readFingerprints(paths.fingerprints) : null;
+  const lineage = { baseModels: base === null ? [] : [base.name], datasets: hubDataSets(read) };
   const hasAdapter = isFolder(paths.adapter);
   if (!hasAdapter && !isFolder(paths.model)) {
     throw new FileError(
@@ -69,6 +77,7 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
       adapter: null,
       quantise: null,
       run: { ...config, model_name_or_path: paths.model },
+      lineage,
     };
   const pinned = `${paths.dir}/models.json`;
   const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
@@ -76,5 +85,5 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
     onPhase,
   });
   const quantise = askedQuantisation(config);
-  return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model } };
+  return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
 }

@@ -1,12 +1,11 @@
 /** Pushes what a run exported to the hub, with a card made of the run. */
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
 import { ConfigError, FileError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { readSealed } from "../base/sealed.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { licenseOf } from "../gguf/license.ts";
 import type { HubOptions } from "../hub/hub.ts";
@@ -14,6 +13,7 @@ import { hubLicense, type PushOptions, type PushResult, pushToHub } from "../hub
 import type { PushFile } from "../hub/push-plan.ts";
 import { type CardFacts, modelCard } from "../report/model-card.ts";
 import { nameOf } from "../report/state-text.ts";
+import { hubBase } from "../runs/lineage.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 
 /** What is pushed, and what is said of it. */
@@ -44,7 +44,8 @@ export async function runFiles(runDir: string, options: PushRunOptions): Promise
   const run = openRun(runDir);
   const kind = exportOf(run, options.what);
   const dir = run.paths[kind];
-  const { name: base, commit } = baseOf(run, options.baseModel);
+  const found = hubBase(run.paths, run.config);
+  const base = options.baseModel ?? found?.name ?? null;
   if (kind === "adapter" && base === null) {
     throw new ConfigError(
       `${runDir}: the adapter belongs to a model in a directory of this machine, which nobody else has: expected --base-model OWNER/NAME, ` +
@@ -52,7 +53,13 @@ export async function runFiles(runDir: string, options: PushRunOptions): Promise
     );
   }
   const license = options.license ?? (await licenseOfBase(run, base, options.hub ?? {}));
-  const facts: CardFacts = { kind, base, baseCommit: commit, license, version: codeVersion() };
+  const facts: CardFacts = {
+    kind,
+    base,
+    baseCommit: options.baseModel === null ? (found?.commit ?? null) : null,
+    license,
+    version: codeVersion(),
+  };
   const card = modelCard(run, facts);
   const exported = filesBelow(dir).filter((path) => path !== "README.md");
   const files = exported.map((path): PushFile => {
@@ -97,20 +104,6 @@ function exportOf({ paths }: RunView, asked: PushRunOptions["what"]): "adapter" 
   throw new ConfigError(
     `${paths.dir} has an adapter and a model: expected --export adapter or --export model.`,
   );
-}
-
-/** The base model as others find it, and its commit. */
-function baseOf(
-  { paths, config }: RunView,
-  asked: string | null,
-): { name: string | null; commit: string | null } {
-  if (asked !== null) return { name: asked, commit: null };
-  const pinned = join(paths.dir, "models.json");
-  const known = existsSync(pinned) ? readSealed(pinned)["model_name_or_path"] : undefined;
-  const match = /^hub:([^@]+)@([0-9a-f]{40})$/.exec(
-    typeof known === "string" ? known : config.model_name_or_path,
-  );
-  return { name: match?.[1] ?? null, commit: match?.[2] ?? null };
 }
 
 async function licenseOfBase(

@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import { flatConfig } from "../config/keys.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
+import { hubDataSets } from "../runs/lineage.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { cardResults } from "./card-results.ts";
 import type { Checked } from "./facts-section.ts";
@@ -41,7 +42,7 @@ export function modelCard(run: RunView, facts: CardFacts): string {
 
 function frontMatter({ config, fingerprints }: RunView, { kind, base, license }: CardFacts): string {
   const scores = methodOf(config.method.objective).over === "scores";
-  const datasets = hubDataSets(Object.keys(fingerprints?.data ?? {}));
+  const datasets = hubDataSets(fingerprints);
   const head = {
     ...(base === null
       ? {}
@@ -53,12 +54,6 @@ function frontMatter({ config, fingerprints }: RunView, { kind, base, license }:
     tags: ["preftune", config.method.objective, ...(config.use_peft ? ["lora"] : [])],
   };
   return `---\n${stringify(head)}---`;
-}
-
-/** Data sets of the hub, `owner/name`, among the files that rows were read from. */
-function hubDataSets(files: readonly string[]): string[] {
-  const names = files.flatMap((path) => /^hub:([\w.-]+\/[\w.-]+)/.exec(path)?.[1] ?? []);
-  return [...new Set(names)];
 }
 
 function opening(

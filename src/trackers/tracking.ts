@@ -88,7 +88,8 @@ class SenderProcess implements Tracking {
   }
 
   async end(how: RunEnd): Promise<void> {
-    const share = waitedShare * (performance.now() - this.#began);
+    // what stopped it may lose patience; a resumed run sends the rest
+    const share = how === "stopped" ? 0 : waitedShare * (performance.now() - this.#began);
     const ms = Math.min(waitedMs.most, Math.max(waitedMs.least, share));
     this.#child.holdEventLoop(true);
     this.#tell({ type: "end", end: how, ms });

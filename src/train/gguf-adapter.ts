@@ -6,6 +6,7 @@ import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { adapterKeys, type FactorPlan, planAdapter } from "../gguf/adapter.ts";
 import { architectureOf } from "../gguf/architecture.ts";
+import type { Lineage } from "../gguf/lineage.ts";
 import { type GgufFile, readGguf, requireSame } from "../gguf/read.ts";
 import type { TensorPlan } from "../gguf/tensors.ts";
 import { type GgufSource, writeGguf } from "../gguf/write.ts";
@@ -24,6 +25,7 @@ export interface GgufAdapter {
   /** How the base's linears are held; null: as they are stored. */
   quantise: Quantisation | null;
   name: string;
+  lineage: Lineage;
   device: string;
   batches: readonly MicroBatch[];
   arePairs: boolean;
@@ -52,7 +54,7 @@ export function writeGgufAdapter(path: string, given: GgufAdapter): GgufScores {
     const value = factors.get(from);
     return value === undefined ? [] : [{ name: from, read: () => ops.detach(value) }];
   });
-  const keys = adapterKeys(given.name, files.config, architecture);
+  const keys = adapterKeys(given.name, { ...files.config, lineage: given.lineage }, architecture);
   const tensors: GgufSource[] = ggufSources(planned, saved);
   writeGguf(path, keys, tensors);
   const want = outputsOf(model, { batches, numerics });

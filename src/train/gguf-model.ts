@@ -6,6 +6,7 @@ import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { architectureOf } from "../gguf/architecture.ts";
+import type { Lineage } from "../gguf/lineage.ts";
 import { modelKeys } from "../gguf/model-keys.ts";
 import { readGguf, requireQuantised, requireSame } from "../gguf/read.ts";
 import type { EndTokens } from "../gguf/special-tokens.ts";
@@ -36,6 +37,7 @@ export interface GgufModel {
   template: VocabularySource["template"];
   /** Identifier of the licence; null: unknown. */
   license: string | null;
+  lineage: Lineage;
   type: WrittenType;
   device: string;
   /** Rows that are scored before and after. */
@@ -81,8 +83,8 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const rows = merged.find(({ name }) => name === embeddingName)?.shape[0] ?? config.vocabSize;
   const vocabulary = vocabularyOf({ ...given, config, rows });
   const plans = planTensors(merged, architecture, { type, rows: vocabulary.tokens });
-  const { name, license } = given;
-  const keys = modelKeys({ name, license, type }, config, architecture, vocabulary.keys);
+  const { name, license, lineage } = given;
+  const keys = modelKeys({ name, license, lineage, type }, config, architecture, vocabulary.keys);
   const factors = Object.entries(architecture.ropeFactors).map(
     ([factorsName, numbers]): GgufSource => ({
       name: factorsName,
