@@ -32,6 +32,7 @@
 #include "rms-norm-rotary.h"
 #include "segment-attention.h"
 #include "sum-squares.h"
+#include "wide-product.h"
 
 namespace preftune {
 namespace {

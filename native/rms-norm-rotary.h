@@ -142,6 +142,32 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
   }
 };
 
+// The rotation by torch's operators, each half of a head written in place: five visits to memory instead of ten, and no graph.
+class Rotate : public torch::autograd::Function<Rotate> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    context->save_for_backward({cos, sin});
+    return turned(x, cos, sin, 1);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    return {turned(grads[0], saved[0], saved[1], -1), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  static at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, double sign) {
+    at::Tensor out = at::empty(x.sizes(), x.options());
+    const int64_t half = x.size(-1) / 2;
+    const at::Tensor c = cos.narrow(-1, 0, half), s = sin.narrow(-1, 0, half), left = x.narrow(-1, 0, half), right = x.narrow(-1, half, half);
+    at::Tensor toLeft = out.narrow(-1, 0, half), toRight = out.narrow(-1, half, half);
+    at::mul_out(toLeft, left, c).addcmul_(right, s, -sign);
+    at::mul_out(toRight, right, c).addcmul_(left, s, sign);
+    return out;
+  }
+};
+
 // x: (T, H, E), weight: (E) or none, cos and sin: (T, 1, E), the same in both halves of E -> (T, H, E)
 at::Tensor rotateHeads(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
   TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
@@ -158,6 +184,7 @@ at::Tensor rotateHeads(const at::Tensor& x, const std::optional<at::Tensor>& wei
     return NormRotate::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
   }
   const at::Tensor h = norm.defined() ? at::rms_norm(x, norm.sizes(), norm, eps) : x;
+  if (h.is_cuda() && h.scalar_type() == cos.scalar_type()) return Rotate::apply(h, cos, sin);
   const auto halves = h.chunk(2, -1);
   return h * cos + at::cat({-halves[1], halves[0]}, -1) * sin;
 }

@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- --tables peers,techniques,scaling --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
  * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
- * settings; what each technique buys; how time and memory grow. Everything by default. `npm run bench -- distributed`: see ranks.ts.
+ * settings; what each technique buys; how time and memory grow. Everything by default. `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import type { RunConfig } from "../../src/config/run-config.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
 import { benchFolder, modelNamed, peersPython } from "./processes.ts";
+import { compareOnGpu } from "./gpu.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import { compareRanks } from "./ranks.ts";
 import type { RunPlan } from "./run-record.ts";
@@ -139,4 +140,8 @@ function main(): void {
 }
 
 const [table, ...options] = process.argv.slice(2);
-runProgram(table === "distributed" ? () => compareRanks(options) : main);
+const programs: Record<string, () => void> = {
+  distributed: () => compareRanks(options),
+  gpu: () => compareOnGpu(options),
+};
+runProgram(programs[table ?? ""] ?? main);

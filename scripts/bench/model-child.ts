@@ -6,20 +6,9 @@ import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { byteSymbols } from "../../src/text/token-bytes.ts";
 import { manualSeed } from "../../src/torch/index.ts";
-import { byteLevelBpe } from "../../src/toy/toy-tokenizer.ts";
+import { tokenizerFiles } from "./bench-tokenizer.ts";
 import { configOf, shapes } from "./shapes.ts";
-
-// rows come as ids: the peers only ask a tokenizer for its special tokens
-const tokenizer = byteLevelBpe(["<pad>", "<s>", "</s>"], { symbols: byteSymbols(), merges: [] });
-const tokenizerConfig = {
-  tokenizer_class: "PreTrainedTokenizerFast",
-  pad_token: "<pad>",
-  bos_token: "<s>",
-  eos_token: "</s>",
-  model_max_length: 4096,
-};
 
 function write(name: string, dir: string): void {
   const shape = shapes[name];
@@ -35,8 +24,7 @@ function write(name: string, dir: string): void {
   manualSeed(0);
   writeMergedModel(staging, buildModel(readModelConfig(staging), randomWeights(0.02, 1)), "float32");
   place("config.json", configOf(shape));
-  place("tokenizer.json", tokenizer);
-  place("tokenizer_config.json", tokenizerConfig);
+  for (const [file, value] of Object.entries(tokenizerFiles)) place(file, value);
   renameSync(staging, dir);
 }
 

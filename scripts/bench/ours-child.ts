@@ -23,6 +23,7 @@ import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { batchesOf } from "./layouts.ts";
+import { benchAdapterConfig } from "./ours-adapter.ts";
 import { barePeakMb, peakMb } from "./peak.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
 import { modelConfigOf, shapeNamed } from "./shapes.ts";
@@ -32,22 +33,6 @@ const objectives: Record<string, () => Objective> = {
   slime: () => slime(SLIME_SCRIPT),
   dpo: () => dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
   simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
-};
-
-const adapterConfig = {
-  rank: 64,
-  alpha: 128,
-  dropout: 0,
-  targetModules: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-  useRslora: false,
-  useDora: false,
-  modulesToSave: [],
-  baseModel: null,
-  bias: "none" as const,
-  taskType: "CAUSAL_LM" as const,
-  rankPattern: {},
-  alphaPattern: {},
-  raw: {},
 };
 
 function square(side: number): ReturnType<typeof ops.zeros> {
@@ -80,7 +65,7 @@ function trainable(
   mode: RunPlan["mode"],
 ): { adapter: Adapter | null; parameters: ParameterSet } {
   if (mode === "full") return { adapter: null, parameters: trainAll(model) };
-  return { adapter: addAdapter(model, adapterConfig), parameters: adapterParameters(model) };
+  return { adapter: addAdapter(model, benchAdapterConfig), parameters: adapterParameters(model) };
 }
 
 /** Reference sums of all steps' completions, from the model before it is trained. */

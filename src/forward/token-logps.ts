@@ -101,7 +101,7 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * The entropy H of a row has dH/dlogit_v = −p_v (log p_v + H): with a frozen head Σ_v p_v log p_v W[v] is gathered besides.
  *
  * Numerics: logits are rounded to the model's type by the matrix product, everything after it is float32; weight
- * gradients add up in float32.
+ * gradients add up in float32, on CUDA of gradients of logits in the model's type.
  * Memory: one part of the logits (R × `logits_chunk_size` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
  * `logits_kept_mib` when the head is trained.
  *
@@ -357,7 +357,6 @@ function backwardThroughLogits(
 ): Tensor {
   const { hidden, matrix } = head;
   const sum = ops.zerosLike(hidden, { dtype: "float32" });
-  const typedHidden = ops.to(hidden, "float32");
   for (const range of matrix.back(head.isLast)) {
     const weightGrad = gradOf?.(range) ?? null;
     for (const part of parts.filter((one) => one.range === range)) {
@@ -365,9 +364,8 @@ function backwardThroughLogits(
       const gradLogits = gradOfLogits(head, part, grads);
       const typed = ops.to(gradLogits, hidden.dtype);
       const rows = typedRows(part, hidden.dtype);
-      if (hidden.dtype === "float32") ops.addmm_(sum, typed, rows);
-      else ops.add_(sum, ops.matmul(typed, rows));
-      if (weightGrad !== null) ops.addmm_(within(range, weightGrad, part), ops.t(gradLogits), typedHidden);
+      ops.addProduct_(sum, typed, rows);
+      if (weightGrad !== null) ops.addProduct_(within(range, weightGrad, part), ops.t(gradLogits), hidden);
       part.exponentials?.values.dispose();
     }
   }

@@ -22,7 +22,7 @@ export function within(range: Range, rows: Tensor, { start, end }: Range): Tenso
 
 /** (R, D): Σ of the part's values times its rows, float32 */
 export function weighted(values: Tensor, { range, ...columns }: Columns): Tensor {
-  return ops.matmul(values, ops.to(within(range, range.rows, columns), "float32"));
+  return ops.exactProduct(values, within(range, range.rows, columns));
 }
 
 /** (R, D): the row of each target that lies in the range, `before` for the others. */

@@ -2,7 +2,7 @@
  * Low-rank adapters as a replacement pass over a built model: chosen projections become `LoraLinear`s around the same
  * frozen base, and modules to be trained in full get a float32 copy.
  */
-import { type DType, inType, ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, inType, isGradEnabled, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { cast, Embedding, Linear } from "./linear.ts";
 import { type DenseProjection, isDense, type Projection } from "./module.ts";
 
@@ -85,6 +85,8 @@ export class LoraLinear implements Projection {
   forward(x: Tensor): Tensor {
     const plain = this.#plainWeight(x);
     if (plain !== null) return ops.loraLinear(x, plain, this.lora_A, this.lora_B, this.#scale);
+    const half = this.#halfWeight(x);
+    if (half !== null) return this.#forwardInHalf(x, half);
     const base = this.#base.forward(x);
     if (!this.#switch.enabled) return base;
     const input = this.#dropped(x);
@@ -109,6 +111,22 @@ export class LoraLinear implements Projection {
     const single = x.dtype === "float32" && weight.dtype === "float32";
     const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
     return single && plain ? weight : null;
+  }
+
+  /** W₀ in half precision where one operator does base and adapter with their gradients, in training; otherwise null. */
+  #halfWeight(x: Tensor): Tensor | null {
+    if (!isDense(this.#base) || !this.#switch.enabled || !isGradEnabled()) return null;
+    const { weight, bias } = this.#base;
+    const isHalf = (x.dtype === "bfloat16" || x.dtype === "float16") && weight.dtype === x.dtype;
+    const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
+    return isHalf && plain ? weight : null;
+  }
+
+  #forwardInHalf(x: Tensor, weight: Tensor): Tensor {
+    const [a, b] = [this.lora_A, this.lora_B];
+    const typed = (factor: Tensor) => noGrad(() => cast(factor, x));
+    const dropped = this.#drops ? this.#dropped(x) : null;
+    return ops.loraLinearHalf(x, dropped, weight, a, b, typed(a), typed(b), this.#scale);
   }
 
   get #drops(): boolean {

@@ -108,6 +108,39 @@ test("lora_linear is the sum of its products, over few rows and over many", () =
   }
 });
 
+test("lora_linear_half: the numbers of float32 but for the type's rounding, with dropout and without; gradients of A and B in float32", () => {
+  using _ = scope();
+  manualSeed(15);
+  for (const dtype of ["bfloat16", "float16"] as const) {
+    const weight = ops.to(random([24, 32], 0.3), dtype);
+    const rounded = (x: Tensor) => ops.to(ops.to(x, dtype), "float32");
+    const [x, dropped] = [rounded(random([20, 32])), rounded(random([20, 32]))];
+    const [a, b] = [rounded(random([4, 32], 0.3)), rounded(random([24, 4], 0.3))];
+    const upstream = rounded(random([20, 24]));
+    for (const drops of [false, true]) {
+      const leaves = [x, dropped, a, b].map((value) => ops.clone(value));
+      const halves = leaves.map((leaf, i) => (i < 2 ? ops.to(leaf, dtype) : leaf));
+      for (const leaf of [...leaves, ...halves]) leaf.requiresGrad = true;
+      const [hx, hd, ha, hb] = halves as [Tensor, Tensor, Tensor, Tensor];
+      const typed = (factor: Tensor) => noGrad(() => ops.to(factor, dtype));
+      const got = ops.loraLinearHalf(hx, drops ? hd : null, weight, ha, hb, typed(ha), typed(hb), 1.5);
+      const [wx, wd, wa, wb] = leaves as [Tensor, Tensor, Tensor, Tensor];
+      const low = ops.linear(ops.linear(drops ? wd : wx, wa), wb);
+      const want = ops.add(ops.linear(wx, ops.to(weight, "float32")), ops.mul(low, 1.5));
+      const wanted = drops ? leaves : [wx, wa, wb];
+      const asked = drops ? halves : [hx, ha, hb];
+      const grads = gradients([got], asked, { gradients: [ops.to(upstream, dtype)] });
+      const wantGrads = gradients([want], wanted, { gradients: [upstream] });
+      const close = { rtol: 0.02, atol: 0.15 };
+      assertClose(ops.to(ops.detach(got), "float32"), want.toNumbers(), close);
+      for (const [i, grad] of grads.entries()) {
+        assert.equal(grad?.dtype, asked[i]?.dtype);
+        assertClose(ops.to(grad as Tensor, "float32"), (wantGrads[i] as Tensor).toNumbers(), close);
+      }
+    }
+  }
+});
+
 test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
   using _ = scope();
   manualSeed(6);

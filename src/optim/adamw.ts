@@ -1,7 +1,7 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): averages in float32 (torch's fused kernel), bfloat16 or 8 bits. */
 import { least8BitNumel, stateBlock } from "../formats/bits-and-bytes.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
-import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { noGrad, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import {
   kernelStep,
   plainStep,
@@ -100,7 +100,11 @@ export class AdamW {
       if (present.length === 0) continue;
       const rates = { ...betas, lr: learningRate, weightDecay: group.decay };
       noGrad(() => {
-        for (const { state } of present) ops.add_(state.step, taken);
+        const steps = present.map(({ state }) => state.step);
+        ops._foreachAdd_(
+          steps,
+          steps.map((one) => onDevice(taken, one.device, "float32")),
+        );
         const whole = present.filter(isWhole);
         stepFused(whole.filter(isSingle), rates, skipped);
         stepBf16(

@@ -51,6 +51,11 @@ function withGrad<T>(enabled: boolean, body: () => T): T {
   }
 }
 
+/** Whether what is computed now is recorded for autograd. */
+export function isGradEnabled(): boolean {
+  return native.isGradEnabled();
+}
+
 /** Runs `body` (synchronous) without recording for autograd. */
 export function noGrad<T>(body: () => T): T {
   return withGrad(false, body);

@@ -1,7 +1,7 @@
 /** The door to libtorch: tensors, operators by schema, autograd, scopes, the machine. Import from here, not from beside. */
 import * as ops from "./generated/operators.ts";
 
-export { backward, enableGrad, gradients, noGrad } from "./autograd.ts";
+export { backward, enableGrad, gradients, isGradEnabled, noGrad } from "./autograd.ts";
 export { type DType, itemSize, type TensorArray } from "./dtype.ts";
 export { heldCopy, holdCopy, holdCopyIn, inType } from "./half-copies.ts";
 export {

@@ -82,6 +82,26 @@ for (const dtype of ["float32", "bfloat16", "float16"] as const) {
   }
 }
 
+test("products of float32 and bfloat16: the numbers of float64 to 16 bits, and sums in float32", { skip }, () => {
+  using _ = scope();
+  manualSeed(3);
+  const [rows, inner, columns] = [37, 512, 48];
+  // as of a softmax: most are small, some near 1
+  const values = ops.exp(ops.mul(ops.normal_(ops.zeros([rows, inner], { dtype: "float32" })), 3));
+  const weight = ops.to(ops.normal_(ops.zeros([inner, columns], { dtype: "float32" })), "bfloat16");
+  const want = ops.matmul(ops.to(values, "float64"), ops.to(weight, "float64")).toNumbers();
+  const scale = largest(want);
+  const got = ops.exactProduct(ops.to(values, device), ops.to(weight, device));
+  assertClose(numbers(got), want, { atol: 2e-5 * scale });
+  const sum = ops.to(ops.full([rows, columns], 1, { dtype: "float32" }), device);
+  ops.addProduct_(sum, ops.to(values, device), ops.to(weight, device));
+  assertClose(
+    numbers(sum),
+    want.map((x) => x + 1),
+    { atol: 4e-3 * scale },
+  );
+});
+
 /** Losses and gradient norms of four steps in two micro-batches each. */
 function stepsOn(where: string, setup: GpuSetup): { losses: number[]; norms: number[] } {
   using _ = scope();

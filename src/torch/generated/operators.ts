@@ -310,6 +310,8 @@ export const zerosLike: (self: Tensor, options?: { dtype?: DType | null; layout?
 export const adamw8bit_: (self: readonly Tensor[], grads: readonly Tensor[], state1: readonly Tensor[], absmax1: readonly Tensor[], state2: readonly Tensor[], absmax2: readonly Tensor[], stateSteps: readonly Tensor[], code1: Tensor, code2: Tensor, options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number }) => void = bind("preftune::adamw_8bit_");
 /** `preftune::adamw_bf16_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, Tensor[] state_steps, int[] tensors, *, float lr, float beta1, float beta2, float weight_decay, float eps, Tensor? found_inf=None, bool plain=False) -> ()` */
 export const adamwBf16_: (self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], tensors: readonly number[], options: { lr: number; beta1: number; beta2: number; weightDecay: number; eps: number; foundInf?: Tensor | null; plain?: boolean }) => void = bind("preftune::adamw_bf16_");
+/** `preftune::add_product_(Tensor(a!) sum, Tensor a, Tensor b) -> ()` */
+export const addProduct_: (sum: Tensor, a: Tensor, b: Tensor) => void = bind("preftune::add_product_");
 /** `preftune::address_towards(str host, int port) -> str` */
 export const addressTowards: (host: string, port: number) => string = bind("preftune::address_towards");
 /** `preftune::beats_begin(str host, int port, str prefix, int rank, int size, str self, bool is_store_ours, int limit_ms) -> int` */
@@ -326,6 +328,8 @@ export const beatsNote: (beats: number, what: string) => void = bind("preftune::
 export const beatsVerdict: (beats: number) => string = bind("preftune::beats_verdict");
 /** `preftune::dequantise(Tensor[] stored, int[] shape, int block_size, *, ScalarType dtype, str kernel="auto") -> Tensor` */
 export const dequantise: (stored: readonly Tensor[], shape: readonly number[], blockSize: number, options: { dtype: DType; kernel?: string }) => Tensor = bind("preftune::dequantise");
+/** `preftune::exact_product(Tensor a, Tensor b) -> Tensor` */
+export const exactProduct: (a: Tensor, b: Tensor) => Tensor = bind("preftune::exact_product");
 /** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
 export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tensor] = bind("preftune::exp_rows_");
 /** `preftune::gated(Tensor gate, Tensor up, str activation) -> Tensor` */
@@ -358,6 +362,8 @@ export const groupWatchNext: (group: number, beats: number) => void = bind("pref
 export const halfCopy: (weight: Tensor, copy: Tensor) => Tensor = bind("preftune::half_copy");
 /** `preftune::lora_linear(Tensor x, Tensor weight, Tensor a, Tensor b, float scale) -> Tensor` */
 export const loraLinear: (x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: number) => Tensor = bind("preftune::lora_linear");
+/** `preftune::lora_linear_half(Tensor x, Tensor? dropped, Tensor weight, Tensor a, Tensor b, Tensor ah, Tensor bh, float scale) -> Tensor` */
+export const loraLinearHalf: (x: Tensor, dropped: Tensor | null, weight: Tensor, a: Tensor, b: Tensor, ah: Tensor, bh: Tensor, scale: number) => Tensor = bind("preftune::lora_linear_half");
 /** `preftune::paged_attention(Tensor q, Tensor k, Tensor v, Tensor(a!) keys, Tensor(b!) values, Tensor table, int sequences, float scale, int window) -> Tensor` */
 export const pagedAttention: (q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, table: Tensor, sequences: number, scale: number, window: number) => Tensor = bind("preftune::paged_attention");
 /** `preftune::quantised_linear(Tensor x, Tensor[] stored, int[] shape, int block_size, Tensor? bias=None) -> Tensor` */
