@@ -1,7 +1,8 @@
 /** Child program: one run of our trainer on a GPU, one JSON line (`GpuRecord`). Takes a `GpuPlan` as JSON in its only argument. */
+
+import { simpo } from "../../src/methods/simpo/loss.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import { SLIME_SCRIPT } from "../../src/methods/slime/settings.ts";
-import { simpo } from "../../src/methods/simpo/loss.ts";
 import { addAdapter } from "../../src/models/adapt.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { AdamW } from "../../src/optim/adamw.ts";

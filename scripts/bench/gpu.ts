@@ -92,7 +92,9 @@ function rowsOfTable(figures: readonly Figures[], plan: GpuPlan, rows: readonly 
   const steps = Array.from({ length: plan.steps }, (_, step) => {
     const pairs = Array.from({ length: plan.pairs }, (_, i) => {
       const row = at(rows, (step * plan.pairs + i) % rows.length);
-      const [prompt, chosen, rejected] = [row.prompt_ids, row.chosen_ids, row.rejected_ids].map((x) => x.length);
+      const [prompt, chosen, rejected] = [row.prompt_ids, row.chosen_ids, row.rejected_ids].map(
+        (x) => x.length,
+      );
       return { prompt: prompt ?? 0, chosen: chosen ?? 0, rejected: rejected ?? 0 };
     });
     const sum = (of: (pair: (typeof pairs)[number]) => number) => pairs.map(of).reduce((a, b) => a + b, 0);
@@ -105,9 +107,19 @@ function rowsOfTable(figures: readonly Figures[], plan: GpuPlan, rows: readonly 
     spreadOf(record.seconds.slice(2).map((seconds, i) => of(i + 2) / seconds));
   return figures.map(({ name, record }) => [
     name,
-    spreadText(rate(record, () => plan.pairs), 2),
-    spreadText(rate(record, (step) => at(steps, step).tokens), 0),
-    spreadText(rate(record, (step) => at(steps, step).flops / (record.tflops * 1e12)), 1, 100),
+    spreadText(
+      rate(record, () => plan.pairs),
+      2,
+    ),
+    spreadText(
+      rate(record, (step) => at(steps, step).tokens),
+      0,
+    ),
+    spreadText(
+      rate(record, (step) => at(steps, step).flops / (record.tflops * 1e12)),
+      1,
+      100,
+    ),
     `${Math.round(record.peakMb)}`,
   ]);
 }
@@ -124,15 +136,32 @@ function compare(plan: GpuPlan, peers: readonly string[], rows: readonly Workloa
       return [];
     }
   };
-  say(`\n${plan.model}, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.micro} a micro-batch${plan.recompute ? ", recomputed" : ""}`);
+  say(
+    `\n${plan.model}, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.micro} a micro-batch${plan.recompute ? ", recomputed" : ""}`,
+  );
   const settings = { ...plan, threads: 4 };
   const figures = [
-    ...run("preftune SLIME", () => measureHere<GpuRecord>("gpu-child.ts", { ...settings, objective: "slime" } as GpuPlan & { threads: number })),
+    ...run("preftune SLIME", () =>
+      measureHere<GpuRecord>("gpu-child.ts", { ...settings, objective: "slime" } as GpuPlan & {
+        threads: number;
+      }),
+    ),
     ...(python === null ? [] : peers).flatMap((peer) =>
-      run(`TRL ${peer}`, () => measurePeer<GpuRecord>(python as string, "peer_gpu.py", { ...settings, objective: peer } as GpuPlan & { threads: number })),
+      run(`TRL ${peer}`, () =>
+        measurePeer<GpuRecord>(python as string, "peer_gpu.py", {
+          ...settings,
+          objective: peer,
+        } as GpuPlan & { threads: number }),
+      ),
     ),
   ];
-  const columns = ["min / median / max", "pairs/s", "tokens/s, prompts once", "% of the product 8192³", "MB at the peak"];
+  const columns = [
+    "min / median / max",
+    "pairs/s",
+    "tokens/s, prompts once",
+    "% of the product 8192³",
+    "MB at the peak",
+  ];
   say(`\n${textTable(columns, rowsOfTable(figures, plan, rows))}`);
   for (const { name, record } of figures) say(`${name}: product ${record.tflops.toFixed(0)} TFLOP/s`);
   return { plan, figures };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
-import { backward, manualSeed, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { backward, gradients, manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
 function random(shape: readonly number[], spread = 1): Tensor {
   return ops.normal_(ops.zeros([...shape], { dtype: "float32" }), 0, spread);

@@ -82,7 +82,9 @@ for (const dtype of ["float32", "bfloat16", "float16"] as const) {
   }
 }
 
-test("products of float32 and bfloat16: the numbers of float64 to 16 bits, and sums in float32", { skip }, () => {
+test("products of float32 and bfloat16: the numbers of float64 to 16 bits, and sums in float32", {
+  skip,
+}, () => {
   using _ = scope();
   manualSeed(3);
   const [rows, inner, columns] = [37, 512, 48];
@@ -91,10 +93,11 @@ test("products of float32 and bfloat16: the numbers of float64 to 16 bits, and s
   const weight = ops.to(ops.normal_(ops.zeros([inner, columns], { dtype: "float32" })), "bfloat16");
   const want = ops.matmul(ops.to(values, "float64"), ops.to(weight, "float64")).toNumbers();
   const scale = largest(want);
-  const got = ops.exactProduct(ops.to(values, device), ops.to(weight, device));
+  const on = (x: Tensor) => ops.to(x, device, x.dtype);
+  const got = ops.exactProduct(on(values), on(weight));
   assertClose(numbers(got), want, { atol: 2e-5 * scale });
-  const sum = ops.to(ops.full([rows, columns], 1, { dtype: "float32" }), device);
-  ops.addProduct_(sum, ops.to(values, device), ops.to(weight, device));
+  const sum = on(ops.full([rows, columns], 1, { dtype: "float32" }));
+  ops.addProduct_(sum, on(values), on(weight));
   assertClose(
     numbers(sum),
     want.map((x) => x + 1),
