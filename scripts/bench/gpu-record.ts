@@ -28,3 +28,21 @@ export interface GpuRecord {
   /** Of a bfloat16 product 8192³. */
   tflops: number;
 }
+
+/** What a process that samples on a GPU is asked for, on either side. */
+export interface GpuGenerationPlan {
+  model: string;
+  modelDir: string;
+  device: string;
+  vocabulary: number;
+  batches: number[];
+  promptTokens: number;
+  newTokens: number;
+  threads: number;
+}
+
+/** Its one JSON line. */
+export interface GpuGenerationRecord {
+  runs: { batch: number; tokensPerSecond: number }[];
+  peakMb: number;
+}

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- gpu [--model 1b,8b --mode lora,full --pairs N --micro N --steps N --peers simpo,dpo --scale N --recompute --device cuda:0]`:
- * our trainer against TRL's in turn on one GPU, the same rows and settings, weights random: tokens a second, share of the device's own
- * product, memory. Without peers ours alone.
+ * `npm run bench -- gpu [--tables train,generate --model 1b,8b --mode lora,full --pairs N --micro N --steps N --peers simpo,dpo --scale N --recompute --device cuda:0]`:
+ * our trainer against TRL's in turn on one GPU, the same rows and settings, weights random: tokens a second, their FLOP/s as a
+ * fraction of those of the device's own product, memory. Without peers ours alone.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { pairFlops, streamTokens } from "../../src/planner/flops.ts";
 import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
 import { textTable } from "../../src/terminal/text-table.ts";
 import { tokenizerFiles } from "./bench-tokenizer.ts";
+import { compareGeneration } from "./gpu-generate.ts";
 import { gpuConfigOf, gpuModelConfig, gpuShapes } from "./gpu-models.ts";
 import type { GpuPlan, GpuRecord } from "./gpu-record.ts";
 import { benchAdapterConfig } from "./ours-adapter.ts";
@@ -21,6 +22,7 @@ import { spreadOf, spreadText } from "./run-record.ts";
 import { generatedRows, type WorkloadRow } from "./workload.ts";
 
 interface Choice {
+  tables: string[];
   models: string[];
   modes: GpuPlan["mode"][];
   peers: string[];
@@ -36,6 +38,7 @@ function readChoice(options: readonly string[]): Choice {
   const { values } = parseArgs({
     args: [...options],
     options: {
+      tables: { type: "string", default: "train,generate" },
       model: { type: "string", default: "1b,8b" },
       mode: { type: "string", default: "lora" },
       peers: { type: "string", default: "simpo,dpo" },
@@ -52,6 +55,7 @@ function readChoice(options: readonly string[]): Choice {
   const micro = values.micro === undefined ? pairs : whole("micro", values.micro, 1);
   if (pairs % micro !== 0) throw new PreftuneError(`--micro: expected a divisor of ${pairs}, got ${micro}`);
   return {
+    tables: listOf("tables", values.tables, ["train", "generate"]),
     models: listOf("model", values.model, Object.keys(gpuShapes)),
     modes: listOf("mode", values.mode, ["lora", "full"]),
     peers: values.peers === "" ? [] : listOf("peers", values.peers, ["simpo", "dpo"]),
@@ -124,8 +128,10 @@ function rowsOfTable(figures: readonly Figures[], plan: GpuPlan, rows: readonly 
   ]);
 }
 
-function compare(plan: GpuPlan, peers: readonly string[], rows: readonly WorkloadRow[]): unknown {
-  const python = peers.length === 0 ? null : peersPython();
+function compareTraining(plan: GpuPlan, asked: readonly string[], rows: readonly WorkloadRow[]): unknown {
+  const python = asked.length === 0 ? null : peersPython();
+  // its reference would be a second model from a file, and there is none
+  const peers = plan.mode === "full" ? asked.filter((peer) => peer !== "dpo") : asked;
   const run = (name: string, measure: () => GpuRecord): Figures[] => {
     try {
       const record = measure();
@@ -176,13 +182,16 @@ export function compareOnGpu(options: readonly string[]): void {
   if (!existsSync(workload)) writeFileSync(workload, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   say(machineText());
   const { pairs, micro, steps, recompute, device } = choice;
-  const results = choice.models.flatMap((model) =>
-    choice.modes.map((mode) => {
-      const modelDir = prepare(model);
-      const plan = { model, modelDir, workload, mode, objective: "", pairs, micro, steps, device, recompute };
-      return compare(plan, choice.peers, rows);
-    }),
-  );
+  const has = (table: string) => choice.tables.includes(table);
+  const results = choice.models.flatMap((model) => {
+    const modelDir = prepare(model);
+    const plan = { model, modelDir, workload, objective: "", pairs, micro, steps, device, recompute };
+    const modes = has("train") ? choice.modes : [];
+    return [
+      ...modes.map((mode) => compareTraining({ ...plan, mode }, choice.peers, rows)),
+      ...(has("generate") ? [compareGeneration(plan, choice.peers.length === 0 ? null : peersPython())] : []),
+    ];
+  });
   const file = join(benchFolder, `gpu-${Date.now()}.json`);
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   say(`\nwritten: ${file}`);

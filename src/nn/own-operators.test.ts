@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
-import { backward, gradients, manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import {
+  backward,
+  type DType,
+  gradients,
+  manualSeed,
+  ops,
+  scope,
+  type Tensor,
+  tensor,
+} from "../torch/index.ts";
 
 function random(shape: readonly number[], spread = 1): Tensor {
   return ops.normal_(ops.zeros([...shape], { dtype: "float32" }), 0, spread);
@@ -108,38 +117,47 @@ test("lora_linear is the sum of its products, over few rows and over many", () =
   }
 });
 
-test("lora_linear_half: the numbers of float32 but for the type's rounding, with dropout and without; gradients of A and B in float32", () => {
-  using _ = scope();
-  manualSeed(15);
-  for (const dtype of ["bfloat16", "float16"] as const) {
-    const weight = ops.to(random([24, 32], 0.3), dtype);
-    const rounded = (x: Tensor) => ops.to(ops.to(x, dtype), "float32");
-    const [x, dropped] = [rounded(random([20, 32])), rounded(random([20, 32]))];
-    const [a, b] = [rounded(random([4, 32], 0.3)), rounded(random([24, 4], 0.3))];
-    const upstream = rounded(random([20, 24]));
-    for (const drops of [false, true]) {
-      const leaves = [x, dropped, a, b].map((value) => ops.clone(value));
-      const halves = leaves.map((leaf, i) => (i < 2 ? ops.to(leaf, dtype) : leaf));
-      for (const leaf of [...leaves, ...halves]) leaf.requiresGrad = true;
-      const [hx, hd, ha, hb] = halves as [Tensor, Tensor, Tensor, Tensor];
-      const typed = (factor: Tensor) => noGrad(() => ops.to(factor, dtype));
-      const got = ops.loraLinearHalf(hx, drops ? hd : null, weight, ha, hb, typed(ha), typed(hb), 1.5);
-      const [wx, wd, wa, wb] = leaves as [Tensor, Tensor, Tensor, Tensor];
-      const low = ops.linear(ops.linear(drops ? wd : wx, wa), wb);
-      const want = ops.add(ops.linear(wx, ops.to(weight, "float32")), ops.mul(low, 1.5));
-      const wanted = drops ? leaves : [wx, wa, wb];
-      const asked = drops ? halves : [hx, ha, hb];
+/** Numbers of `dtype` as float32. */
+function rounded(dtype: DType, shape: readonly number[], spread = 1): Tensor {
+  return ops.to(ops.to(random(shape, spread), dtype), "float32");
+}
+
+for (const dtype of ["bfloat16", "float16"] as const) {
+  for (const drops of [false, true]) {
+    test(`lora_linear_half in ${dtype}${drops ? " with dropout" : ""}: float32's numbers but for rounding; gradients of A and B in float32`, () => {
+      using _ = scope();
+      manualSeed(15);
+      const weight = rounded(dtype, [24, 32], 0.3);
+      const values = { x: rounded(dtype, [20, 32]), dropped: rounded(dtype, [20, 32]) };
+      const factors = { a: rounded(dtype, [4, 32], 0.3), b: rounded(dtype, [24, 4], 0.3) };
+      const upstream = rounded(dtype, [20, 24]);
+      const leaf = (value: Tensor, type: DType) => {
+        const own = ops.clone(ops.to(value, type));
+        own.requiresGrad = true;
+        return own;
+      };
+      const [x, dropped] = [leaf(values.x, dtype), leaf(values.dropped, dtype)];
+      const [a, b] = [leaf(factors.a, "float32"), leaf(factors.b, "float32")];
+      const [ah, bh] = [ops.to(factors.a, dtype), ops.to(factors.b, dtype)];
+      const got = ops.loraLinearHalf(x, drops ? dropped : null, ops.to(weight, dtype), a, b, ah, bh, 1.5);
+      const asked = drops ? [x, a, b, dropped] : [x, a, b];
       const grads = gradients([got], asked, { gradients: [ops.to(upstream, dtype)] });
-      const wantGrads = gradients([want], wanted, { gradients: [upstream] });
+      const exact = asked.map((own) => leaf(own, "float32"));
+      const [wx, wa, wb, wd] = exact as [Tensor, Tensor, Tensor, Tensor | undefined];
+      const low = ops.linear(ops.linear(wd ?? wx, wa), wb);
+      const want = ops.add(ops.linear(wx, weight), ops.mul(low, 1.5));
+      const wanted = gradients([want], exact, { gradients: [upstream] });
       const close = { rtol: 0.02, atol: 0.15 };
       assertClose(ops.to(ops.detach(got), "float32"), want.toNumbers(), close);
-      for (const [i, grad] of grads.entries()) {
-        assert.equal(grad?.dtype, asked[i]?.dtype);
-        assertClose(ops.to(grad as Tensor, "float32"), (wantGrads[i] as Tensor).toNumbers(), close);
-      }
-    }
+      assert.deepEqual(
+        grads.map((grad) => grad?.dtype),
+        asked.map((own) => own.dtype),
+      );
+      for (const [i, grad] of grads.entries())
+        assertClose(ops.to(grad as Tensor, "float32"), (wanted[i] as Tensor).toNumbers(), close);
+    });
   }
-});
+}
 
 test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
   using _ = scope();

@@ -21,6 +21,8 @@ import type { TrainedParts } from "./trained-parts.ts";
 export interface PlannedNumerics {
   dtype: "float32" | "bfloat16";
   onGpu: boolean;
+  /** Whether torch is built for CUDA: its libraries count on the CPU too. */
+  hasCudaTorch?: boolean;
 }
 
 /** Tensors of one name in one block, for each token of the stream. */

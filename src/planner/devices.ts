@@ -9,6 +9,8 @@ export interface Device {
   id: string;
   name: string;
   isGpu: boolean;
+  /** Whether the torch there is built for CUDA; left out: no. */
+  hasCudaTorch?: boolean;
   /** Bytes of memory in all. */
   memoryBytes: number;
   /** FLOP/s of matrix products at best, by the type that they are computed in. */

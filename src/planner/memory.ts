@@ -39,12 +39,16 @@ const mebibyte = 2 ** 20;
  */
 const bareProcessBytes = 270 * mebibyte;
 
+/** What its CUDA libraries take beside that in a process that computes on the CPU. Measured with torch 2.11 for CUDA 13. */
+const cudaLibraryBytes = 280 * mebibyte;
+
 /** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
 const gpuProcessBytes = 700 * mebibyte;
 
 /** Bytes of a process before it has a model. */
-export function processBytes({ onGpu }: PlannedNumerics): number {
-  return onGpu ? gpuProcessBytes : bareProcessBytes;
+export function processBytes({ onGpu, hasCudaTorch = false }: PlannedNumerics): number {
+  if (onGpu) return gpuProcessBytes;
+  return bareProcessBytes + (hasCudaTorch ? cudaLibraryBytes : 0);
 }
 
 /** Bytes of the keys and values of what is sampled at a time. */
@@ -146,12 +150,13 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
           optimiser: optimiserBytes(model, trained, setup.optim),
         }
       : shardBytes(setup, shards);
-  if (numerics.onGpu) return { process: gpuProcessBytes, files: 0, weights, optimiser };
+  const process = processBytes(numerics);
+  if (numerics.onGpu) return { process, files: 0, weights, optimiser };
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
   // be checked, while the memory of training is still the process's
   // what is held in fewer bits was read a stretch at a time, and the export is checked with it
   const files = ((counts.total - quantisedLinears(model).weights) * stored) / (shards?.ranks ?? 1);
-  return { process: bareProcessBytes, files, weights, optimiser };
+  return { process, files, weights, optimiser };
 }
 
 /** Sizes of a micro-batch in a model. */

@@ -112,7 +112,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     entropyGradient,
     predictsPrompts: "nll_over" in method && method.nll_over === "prompt_and_answer",
     log_entropy: keys.log_entropy || entropyGradient,
-    numerics: { dtype, onGpu: device.isGpu },
+    numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,

@@ -3,6 +3,8 @@ import { ConfigError } from "../base/errors.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type ComputeType, type Device, gpuListedAs } from "../planner/devices.ts";
 import { readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
+import { stateFolder } from "../setup/places.ts";
+import { readRecord } from "../setup/record.ts";
 import type { PlanConfig } from "./plan-rows.ts";
 
 /**
@@ -24,6 +26,11 @@ export function speedSource({ isGpu }: Device, dtype: ComputeType): string {
   if (!isGpu) return `assumed: ${threadFlops / 1e9} GFLOP/s a thread, in float32 and bfloat16 alike`;
   const what = dtype === "bfloat16" ? "dense bfloat16" : "float32 without TF32";
   return `${what}, by the maker's data sheet`;
+}
+
+/** Whether the torch that set-up found is built for CUDA. */
+function hasCudaTorch(): boolean {
+  return (readRecord(stateFolder())?.torch.cuda ?? null) !== null;
 }
 
 /** Speeds that a GPU of no table is taken to have, in FLOP/s: they decide between layouts and nothing else. */
@@ -51,6 +58,7 @@ export function deviceOfEnvironment(
   const peak = threads * threadFlops;
   return {
     ...{ id: "cpu", name: device, isGpu: false, memoryBytes: (limitBytes ?? totalBytes) / localRanks },
+    hasCudaTorch: hasCudaTorch(),
     peaks: { float32: peak, bfloat16: peak },
   };
 }
@@ -89,6 +97,7 @@ export function machineDevice({ device, threads }: PlanConfig): Device {
     id: "cpu",
     name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
     isGpu: false,
+    hasCudaTorch: hasCudaTorch(),
     memoryBytes: memory.limitBytes ?? memory.totalBytes,
     peaks: { float32: count * threadFlops, bfloat16: count * threadFlops },
   };

@@ -49,6 +49,15 @@ function linkFlags(torch: Torch): string[] {
   return [...search, "-Wl,--no-as-needed", ...libraries];
 }
 
+/** What GCC alone is told. */
+const gccFlags = [
+  // torch's threads are those of GCC's OpenMP; another compiler's would be threads of a second kind
+  ...(process.platform === "linux" ? ["-fopenmp"] : []),
+  // from GCC 13 on a sum of products in vectors of 256 bits would round twice, one in wider vectors once: kernels that
+  // give the same bits would not, and cost more
+  ...(process.arch === "x64" ? ["--param=avoid-fma-max-bits=0"] : []),
+];
+
 /** Compiler arguments for a torch, without sources and output. */
 export function compileFlags(
   torch: Torch,
@@ -69,8 +78,7 @@ export function compileFlags(
     "-Wall",
     // vectors wider than the baseline's registers stay inside functions: there is no call whose form could differ
     "-Wno-psabi",
-    // torch's threads are those of GCC's OpenMP; another compiler's would be threads of a second kind
-    ...(process.platform === "linux" && !compiler.version.includes("clang") ? ["-fopenmp"] : []),
+    ...(compiler.version.includes("clang") ? [] : gccFlags),
     ...system.flatMap((folder) => ["-isystem", folder]),
     ...linkFlags(torch),
   ];
