@@ -36,7 +36,7 @@ function productTflops(device: string): number {
 function trainingOf({ model: name, mode, device, recompute, objective }: GpuPlan): Training {
   manualSeed(0);
   const held = mode === "full" ? "float32" : "bfloat16";
-  const model = noGrad(() => buildModel(gpuModelConfig(name), weightsOn(device, held)));
+  const model = noGrad(() => buildModel(gpuModelConfig(name), weightsOn(device, held, mode === "qlora")));
   const adapter = mode === "full" ? null : addAdapter(model, benchAdapterConfig);
   const parameters = mode === "full" ? trainAll(model) : adapterParameters(model);
   parameters.gather("bfloat16");

@@ -2,7 +2,8 @@
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import type { ModelConfig } from "../../src/formats/model-config.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
-import { type DType, ops } from "../../src/torch/index.ts";
+import { FourBitLinear, quantiseFourBits } from "../../src/nn/quantised-linear.ts";
+import { type DType, ops, type Tensor } from "../../src/torch/index.ts";
 
 interface LlamaShape {
   layers: number;
@@ -53,10 +54,21 @@ export function gpuModelConfig(name: string): ModelConfig {
   return parseModelConfig(gpuConfigOf(name), "config.json");
 }
 
-/** Random weights drawn on the device itself: norms 1, matrices normal. */
-export function weightsOn(device: string, dtype: DType): WeightSource {
-  return (_name, shape) => {
-    if (shape.length === 1) return ops.full(shape, 1, { dtype, device });
-    return ops.normal_(ops.zeros(shape, { dtype, device }), 0, 0.02);
-  };
+function drawn(shape: readonly number[], dtype: DType, device: string): Tensor {
+  return ops.normal_(ops.zeros(shape, { dtype, device }), 0, 0.02);
+}
+
+/** Random weights drawn on the device itself: norms 1, matrices normal. `inFourBits`: linears in NF4, doubly quantised. */
+export function weightsOn(device: string, dtype: DType, inFourBits: boolean = false): WeightSource {
+  const source: WeightSource = (_name, shape) =>
+    shape.length === 1 ? ops.full(shape, 1, { dtype, device }) : drawn(shape, dtype, device);
+  if (!inFourBits) return source;
+  const how = { quantType: "nf4", doubleQuant: true } as const;
+  source.linear = (_path, shape, bias) =>
+    new FourBitLinear(
+      shape,
+      bias,
+      quantiseFourBits(shape, how, device, (from, to) => drawn([to - from], "float32", device)),
+    );
+  return source;
 }

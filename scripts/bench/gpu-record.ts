@@ -7,7 +7,8 @@ export interface GpuPlan {
   /** Directory with its config.json and a tokenizer, for the peers. */
   modelDir: string;
   workload: string;
-  mode: "full" | "lora";
+  /** qlora: LoRA over linears in NF4, doubly quantised. */
+  mode: "full" | "lora" | "qlora";
   objective: string;
   /** Pairs of a step, and of a micro-batch. */
   pairs: number;

@@ -57,7 +57,7 @@ function readChoice(options: readonly string[]): Choice {
   return {
     tables: listOf("tables", values.tables, ["train", "generate"]),
     models: listOf("model", values.model, Object.keys(gpuShapes)),
-    modes: listOf("mode", values.mode, ["lora", "full"]),
+    modes: listOf("mode", values.mode, ["lora", "full", "qlora"]),
     peers: values.peers === "" ? [] : listOf("peers", values.peers, ["simpo", "dpo"]),
     ...{ pairs, micro, steps: whole("steps", values.steps, 3) },
     scale: whole("scale", values.scale, 1),
@@ -130,8 +130,8 @@ function rowsOfTable(figures: readonly Figures[], plan: GpuPlan, rows: readonly 
 
 function compareTraining(plan: GpuPlan, asked: readonly string[], rows: readonly WorkloadRow[]): unknown {
   const python = asked.length === 0 ? null : peersPython();
-  // its reference would be a second model from a file, and there is none
-  const peers = plan.mode === "full" ? asked.filter((peer) => peer !== "dpo") : asked;
+  // DPO's reference beside full tuning would be a second model from a file, and there is none; 4 bits take bitsandbytes
+  const peers = { full: asked.filter((peer) => peer !== "dpo"), lora: asked, qlora: [] }[plan.mode];
   const run = (name: string, measure: () => GpuRecord): Figures[] => {
     try {
       const record = measure();
