@@ -42,7 +42,7 @@ const bareProcessBytes = 270 * mebibyte;
 /** What its CUDA libraries take beside that in a process that computes on the CPU. Measured with torch 2.11 for CUDA 13. */
 const cudaLibraryBytes = 280 * mebibyte;
 
-/** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: not measured here. */
+/** CUDA context, libraries and cuBLAS workspaces on the GPU. An estimate: torch's allocator does not count them. */
 const gpuProcessBytes = 700 * mebibyte;
 
 /** Bytes of a process before it has a model. */
