@@ -49,7 +49,7 @@ function linkFlags(torch: Torch): string[] {
   return [...search, "-Wl,--no-as-needed", ...libraries];
 }
 
-/** What GCC alone is told. */
+/** Flags of GCC alone. */
 const gccFlags = [
   // torch's threads are those of GCC's OpenMP; another compiler's would be threads of a second kind
   ...(process.platform === "linux" ? ["-fopenmp"] : []),
