@@ -42,7 +42,10 @@ async function run(dirs: string[], options: CliOptions): Promise<void> {
   if (dirs.length === 0) makeDirectory(usualDir);
   const onFault = (error: unknown): void =>
     warn(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  // as this command was started, without a shell
+  const program = [process.execPath, ...process.execArgv, process.argv[1] ?? ""];
   const dashboard = await startDashboard({
+    program,
     ...options,
     dirs: dirs.length === 0 ? [usualDir] : dirs,
     onFault,

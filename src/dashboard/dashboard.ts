@@ -4,12 +4,15 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
 import { lockHolder, RunLock, RunLockedError } from "../runs/run-lock.ts";
 import { Callers } from "../serve/callers.ts";
 import { isLoopback } from "../serve/guard.ts";
 import { listen, REQUEST_TIMEOUTS } from "../serve/server.ts";
 import { Bench } from "./bench.ts";
 import { createDashboardApp } from "./dashboard-app.ts";
+import { Jobs } from "./jobs.ts";
 import { pageFiles } from "./page-files.ts";
 import { RunStore } from "./run-store.ts";
 import { Sessions } from "./sessions.ts";
@@ -26,6 +29,8 @@ export interface DashboardOptions {
   port: number;
   /** Names besides those of this machine by which the dashboard may be asked for. */
   allowedHosts: readonly string[];
+  /** The program that trains, `preftune`, and its first arguments. */
+  program: readonly string[];
   /** Called with internal errors. */
   onFault: (error: unknown) => void;
 }
@@ -39,6 +44,9 @@ export interface Dashboard {
   close(): Promise<void>;
 }
 
+/** Ms between two looks at the queue. */
+const queueMs = 1000;
+
 /** Folder in the first directory with what the dashboard itself keeps. */
 const stateFolder = ".dashboard";
 
@@ -48,7 +56,7 @@ const stateFolder = ".dashboard";
  * @throws {ConfigError} when a directory is missing, or the address cannot be had
  */
 export async function startDashboard(options: DashboardOptions): Promise<Dashboard> {
-  const { dirs, host, port, allowedHosts, onFault } = options;
+  const { dirs, host, port, allowedHosts, program, onFault } = options;
   if (!isLoopback(host) && allowedHosts.length === 0) {
     throw new ConfigError(
       `--host ${host}: other machines could reach the dashboard there. Say by which names they ask for it: --allowed-hosts NAME, or keep to --host 127.0.0.1.`,
@@ -61,11 +69,19 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   const file = held.lock === null ? null : new SummaryFile(join(stateDir, "index.sqlite"));
   const sessions = new Sessions();
   const runs = new RunStore(dirs, file);
+  const jobs = new Jobs({
+    dir: join(stateDir, "jobs"),
+    program,
+    cwd: process.cwd(),
+    busy: () => busyDevices(runs),
+  });
   const callers = new Callers();
   const bench = options.workbench === undefined ? Bench.in(dirs[0] ?? ".") : new Bench(options.workbench);
-  const context = { page: await pageFiles(), sessions, runs, bench, stateDir, readOnly: held.problem };
+  const context = { page: await pageFiles(), sessions, runs, jobs, bench, stateDir, readOnly: held.problem };
   const app = createDashboardApp({ context, allowedHosts, callers, onFault });
+  const queue = held.lock === null ? null : setInterval(() => jobs.startNext().catch(onFault), queueMs);
   const release = (): void => {
+    clearInterval(queue ?? undefined);
     file?.close();
     bench.close();
     held.lock?.release();
@@ -86,6 +102,17 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
     release();
     throw error;
   }
+}
+
+/** Devices of the runs that run, by directory. */
+async function busyDevices(runs: RunStore): Promise<ReadonlyMap<string, string>> {
+  const running = (await runs.list()).filter(({ state }) => state === "running");
+  return new Map(
+    running.map(({ id }) => {
+      const dir = runs.dirOf(id);
+      return [dir, readRunJson(runPaths(dir).runJson).config.device];
+    }),
+  );
 }
 
 function requireFolder(dir: string): void {

@@ -33,7 +33,10 @@ async function messagesUntil(
     text += value;
     const parts = text.split("\n\n");
     text = parts.pop() ?? "";
-    messages.push(...parts.map(messageOf));
+    // what the run is at is said at the beginning of each stream
+    messages.push(
+      ...parts.map(messageOf).filter(({ event }, i) => event !== "summary" || messages.length + i > 0),
+    );
     if (messages.some(({ event }) => event === wanted)) break;
   }
   await reader?.cancel();

@@ -3,6 +3,7 @@
  * are sent; after a break the browser repeats the last id, and the stream continues there.
  */
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
+import { sha256 } from "../base/files.ts";
 import type { LivePlace, LiveRun } from "./live-run.ts";
 import { PageError } from "./page-error.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
@@ -34,7 +35,7 @@ const mostRows = 500;
 
 let streams = 0;
 
-/** The route of the stream: `?runs=ID@PLACE,…&list=1`. */
+/** The route of the stream: `?runs=ID@PLACE,…&list=MARK`. */
 export function streamRoutes(context: DashboardContext, times: StreamTimes): Route[] {
   return [{ method: "GET", path: "/api/stream", roles: seesRuns, answer: (c) => answer(c, context, times) }];
 }
@@ -42,6 +43,11 @@ export function streamRoutes(context: DashboardContext, times: StreamTimes): Rou
 /** A place as text: "reading.rows.events.evaluations". */
 export function placeText({ reading, rows, events, evaluations }: LivePlace): string {
   return [reading, rows, events, evaluations].join(".");
+}
+
+/** Tells one list from another, so that a page which has this one need not get it again. */
+export function listMark(summaries: readonly Summary[]): string {
+  return sha256(JSON.stringify(summaries)).slice(0, 16);
 }
 
 function placeOf(text: string): LivePlace | null {
@@ -70,14 +76,14 @@ function parts(text: string): [string, LivePlace | null] {
 
 function answer(c: Ctx, { runs }: DashboardContext, times: StreamTimes): Response {
   const places = placesOf(c);
-  const wantsList = c.req.query("list") === "1";
+  const list = c.req.query("list") ?? null;
   for (const id of places.keys()) runs.dirOf(id);
   if (streams >= mostStreams) throw new PageError(409, `${streams} pages are open already: close one.`);
   c.header("X-Accel-Buffering", "no");
   return streamSSE(c, async (stream) => {
     streams += 1;
     try {
-      await new PageStream(stream, { runs, places, wantsList, times }).run();
+      await new PageStream(stream, { runs, places, list, times }).run();
     } finally {
       streams -= 1;
     }
@@ -87,7 +93,8 @@ function answer(c: Ctx, { runs }: DashboardContext, times: StreamTimes): Respons
 interface Watched {
   runs: RunStore;
   places: Map<string, LivePlace | null>;
-  wantsList: boolean;
+  /** {@link listMark} of the list that the page has; null: it shows none. */
+  list: string | null;
   times: StreamTimes;
 }
 
@@ -130,15 +137,16 @@ class PageStream {
     const text = JSON.stringify({ ...summary, changedAt: 0 });
     const before = this.#states.get(id);
     this.#states.set(id, text);
-    if (before !== undefined && before !== text) await this.#say("summary", { run: id, summary });
+    if (before !== text) await this.#say("summary", { run: id, summary });
   }
 
   async #sayList(): Promise<void> {
-    const { runs, wantsList, times } = this.#watched;
-    if (!wantsList || performance.now() - this.#listedAt < times.list) return;
-    const changed = changesOf(await runs.list(), this.#list);
-    // the page has asked for the list before
-    if (changed !== null && Number.isFinite(this.#listedAt)) await this.#say("list", changed);
+    const { runs, list, times } = this.#watched;
+    if (list === null || performance.now() - this.#listedAt < times.list) return;
+    const summaries = await runs.list();
+    const isKnown = !Number.isFinite(this.#listedAt) && listMark(summaries) === list;
+    const changed = changesOf(summaries, this.#list);
+    if (changed !== null && !isKnown) await this.#say("list", changed);
     this.#listedAt = performance.now();
   }
 

@@ -6,6 +6,7 @@
 import type { Context } from "hono";
 import type { RequestSource } from "../serve/server.ts";
 import type { Bench } from "./bench.ts";
+import type { Jobs } from "./jobs.ts";
 import type { PageFiles } from "./page-files.ts";
 import type { RunStore } from "./run-store.ts";
 import type { Role, Session, Sessions } from "./sessions.ts";
@@ -16,6 +17,7 @@ export interface DashboardContext {
   sessions: Sessions;
   runs: RunStore;
   bench: Bench;
+  jobs: Jobs;
   /** Folder for what the dashboard itself keeps, in the first of the given directories. */
   stateDir: string;
   /** Why nothing can be changed from this dashboard; null: it can. */

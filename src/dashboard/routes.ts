@@ -2,10 +2,12 @@
 import { benchRoutes } from "./bench-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
 import { labelRoutes } from "./label-routes.ts";
+import { jobRoutes } from "./job-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";
 import { sessionRoutes } from "./session-routes.ts";
+import { startRoutes } from "./start-routes.ts";
 
 /** The routes; a group a line. */
 export function routesOf(context: DashboardContext): Route[] {
@@ -15,6 +17,8 @@ export function routesOf(context: DashboardContext): Route[] {
     ...runRoutes(context),
     ...labelRoutes(context),
     ...benchRoutes(context),
+    ...startRoutes(context),
+    ...jobRoutes(context),
     ...streamRoutes(context, streamTimes),
   ];
 }

@@ -7,7 +7,7 @@ import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
-import { placeText } from "./event-stream.ts";
+import { listMark, placeText } from "./event-stream.ts";
 import { PageError } from "./page-error.ts";
 import { pairOf, rowAt } from "./pair-text.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
@@ -23,7 +23,10 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
   });
   const viewOf = (c: Ctx): RunView => opened(runs.dirOf(idOf(c)));
   return [
-    get("/api/runs", async (c) => c.json({ runs: await runs.list() })),
+    get("/api/runs", async (c) => {
+      const summaries = await runs.list();
+      return c.json({ runs: summaries, mark: listMark(summaries) });
+    }),
     get("/api/metrics", (c) => c.json(metricTexts())),
     get("/api/runs/:run", (c) => c.json(runs.summary(idOf(c)))),
     get("/api/runs/:run/curves", (c) => curves(c, runs)),

@@ -89,6 +89,28 @@ export function lockHolder(path: string): LockHolder | null {
   return { name: nameOf(holder), state, isOwn: isHere && holder.pid === process.pid };
 }
 
+/**
+ * Asks the process that holds the lock at `path` to stop, by SIGTERM: the process of this machine that the lock names, and started
+ * when it says, no other of the same number.
+ *
+ * @returns why nobody was asked; null: it was
+ */
+export function stopHolder(path: string): string | null {
+  const holder = readHolder(path);
+  if (holder === null) return "nothing runs here: the run has no lock";
+  if (holder.host !== hostname()) return `it runs on another machine, ${holder.host}: stop it there`;
+  if (!isAlive(holder)) return `${nameOf(holder)}, which ran it, is gone`;
+  if (holder.started === null || startOf(holder.pid, holder.thread ?? undefined) === null) {
+    return `this system does not say when ${nameOf(holder)} started, so that another of its number cannot be ruled out: kill -TERM ${holder.pid}`;
+  }
+  try {
+    process.kill(holder.pid, "SIGTERM");
+    return null;
+  } catch (error) {
+    return `${nameOf(holder)} belongs to another user (${errorCode(error) ?? "not allowed"})`;
+  }
+}
+
 function create(path: string, job: StartedJob | null): boolean {
   const { pid } = process;
   const thread = ownThread();

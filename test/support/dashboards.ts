@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { Bench } from "../../src/dashboard/bench.ts";
 import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
+import { Jobs } from "../../src/dashboard/jobs.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
 import { RunStore } from "../../src/dashboard/run-store.ts";
@@ -87,9 +88,15 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
     const sessions = new Sessions();
     const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
     const runs = new RunStore([root], null);
+    // a program that says what it was asked, and fails
+    const program = [process.execPath, "-e", "console.log(process.argv.slice(1).join()); process.exit(3)"];
+    const jobs = new Jobs({
+      ...{ dir: join(root, ".dashboard", "jobs"), program, cwd: root },
+      busy: async () => new Map(),
+    });
     using bench = new DisposableStack();
     const context = {
-      ...{ page, sessions, runs, stateDir: root, readOnly: null },
+      ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null },
       bench: bench.adopt(Bench.in(root), (opened) => opened.close()),
     };
     const faults: unknown[] = [];

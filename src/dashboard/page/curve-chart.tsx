@@ -199,15 +199,18 @@ function onSchemeChange(listener: () => void): () => void {
 
 /** Shows the part of x that all charts show. */
 function follow(made: uPlot, range: { min: number; max: number } | null): void {
-  const x = made.data[0];
-  const [min, max] = [range?.min ?? x[0], range?.max ?? x.at(-1)];
-  const { x: scale } = made.scales;
-  if (min === undefined || max === undefined || (scale?.min === min && scale?.max === max)) return;
-  made.setScale("x", { min, max });
+  const { min, max } = made.scales["x"] ?? {};
+  if (range === null) {
+    // all of it, as the picture finds it itself: of a single point that is more than from x to x
+    if (made.status !== 0) made.setData(made.data, true);
+  } else if (min !== range.min || max !== range.max) made.setScale("x", range);
 }
 
-function dataOf({ lines, drawing }: ChartProps): uPlot.AlignedData {
-  const raw = lines.map(({ curve }) => pointsOver(curve, drawing));
+function dataOf({ lines, drawing, isLog }: ChartProps): uPlot.AlignedData {
+  // a logarithmic scale has no place for 0 and below
+  const shown = (y: readonly number[]): readonly number[] =>
+    isLog ? y.map((value) => (value > 0 ? value : Number.NaN)) : y;
+  const raw = lines.map(({ curve }) => pointsOver(curve, drawing)).map(({ x, y }) => ({ x, y: shown(y) }));
   if (drawing.smoothing === 0) return aligned(raw) as uPlot.AlignedData;
   const smooth = raw.map(({ x, y }) => ({ x, y: smoothed(y, drawing.smoothing) }));
   return aligned([...raw, ...smooth]) as uPlot.AlignedData;

@@ -19,7 +19,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     allowedHosts: [],
     onFault: (error: unknown) => faults.push(error),
   };
-  const dashboard = await startDashboard({ ...options, dirs: [root] });
+  const dashboard = await startDashboard({ ...options, dirs: [root], program: [process.execPath, "-e", ""] });
   const browser = await startBrowser();
   try {
     const context = await browser.newContext();
@@ -42,6 +42,16 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
         assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
       }
     }
+    await page.getByLabel("Logarithmic").check();
+    await page.getByLabel("Over").selectOption("tokens");
+    await page.getByLabel("Smoothing").fill("0.5");
+    await page.getByRole("button", { name: "Zoom in" }).click();
+    await page.getByRole("button", { name: "All", exact: true }).click();
+    await page.getByRole("button", { name: "What is Loss?" }).first().click();
+    await page.getByText("Value of the objective").waitFor();
+    await page.keyboard.press("?");
+    await page.getByText("Next evaluation").waitFor();
+    await page.keyboard.press("Escape");
     // the address is used up, and nobody else gets in by it
     const other = await (await browser.newContext()).newPage();
     await other.goto(link);

@@ -16,6 +16,7 @@ import { useKeys } from "./keys.ts";
 import { useStream } from "./live.ts";
 import { Problem, ServerHtml, StateTag, useAnswer } from "./pieces.tsx";
 import { place } from "./place.ts";
+import { RunActions } from "./run-actions.tsx";
 import { percentText, signedText } from "./texts.ts";
 
 /** What the server sends of a run when it is opened. */
@@ -170,6 +171,7 @@ function RunTop({ summary }: { summary: Summary }): JSX.Element {
         <progress max={totalSteps} value={step} aria-label="Steps that are done" />
       )}
       {message !== "" && <Problem text={message} />}
+      <RunActions run={summary} />
       <Tiles summary={summary} />
     </>
   );

@@ -12,13 +12,17 @@ import { ageText, percentText, signedText } from "./texts.ts";
 /** The list. */
 export function RunsScreen({ place }: { place: Place }): JSX.Element {
   const [runs, setRuns] = useState<readonly Summary[] | null>(null);
+  const [mark, setMark] = useState("");
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    get<{ runs: Summary[] }>("/api/runs")
-      .then((answer) => setRuns(answer.runs))
+    get<{ runs: Summary[]; mark: string }>("/api/runs")
+      .then((answer) => {
+        setRuns(answer.runs);
+        setMark(answer.mark);
+      })
       .catch((error: Error) => setProblem(error.message));
   }, []);
-  useStream(runs === null ? null : "/api/stream?list=1", {
+  useStream(runs === null ? null : `/api/stream?list=${mark}`, {
     list: ({ changed, gone }) => setRuns((before) => merged(before ?? [], changed, gone)),
   });
   if (problem !== "") return <Problem text={problem} />;
@@ -90,8 +94,8 @@ function NoRuns(): JSX.Element {
         dashboard was given.
       </p>
       <p>
-        <code>preftune train recipes/quickstart.yaml</code> starts one in a terminal; it appears here by
-        itself.
+        <code>preftune train recipes/quickstart.yaml</code> starts one in a terminal, and it appears here by
+        itself; <a href={addressOf(["start"])}>New run</a> starts one from here.
       </p>
     </section>
   );

@@ -8,9 +8,11 @@ import { DataScreen } from "./data-screen.tsx";
 import { LabelScreen } from "./label-screen.tsx";
 import { PeopleScreen } from "./people-screen.tsx";
 import type { Place } from "./place.ts";
+import { QueueScreen } from "./queue-screen.tsx";
 import { RunScreen } from "./run-screen.tsx";
 import { RunsScreen } from "./runs-screen.tsx";
 import { VersionScreen } from "./version-screen.tsx";
+import { StartScreen } from "./start-screen.tsx";
 
 /** A screen. */
 export interface Screen {
@@ -37,4 +39,6 @@ export const screens: readonly Screen[] = [
     ...{ view: DataScreen, one: VersionScreen },
   },
   { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PeopleScreen },
+  { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
+  { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
 ];

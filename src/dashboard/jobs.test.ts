@@ -1,0 +1,134 @@
+/** The queue: one run a device, on disk, and processes that it only ever asks to stop by name. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startOf } from "../base/process-state.ts";
+import { stopHolder } from "../runs/run-lock.ts";
+import { type Job, Jobs, type NewJob } from "./jobs.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-jobs-"));
+const children: ChildProcess[] = [];
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(root, { recursive: true });
+});
+
+let count = 0;
+
+/** A queue whose jobs run until a file of their name appears in their folder. */
+function queue(busy: Record<string, string> = {}): {
+  jobs: Jobs;
+  again: () => Jobs;
+  end: (name: string) => void;
+} {
+  const home = join(root, String(++count));
+  mkdirSync(home);
+  const script = `const {existsSync} = require("fs"); console.log("began", process.argv[1]);
+    const look = () => existsSync("end-" + process.argv[1]) ? process.exit(7) : setTimeout(look, 30); look();`;
+  const options = {
+    ...{ dir: join(home, "jobs"), program: [process.execPath, "-e", script], cwd: home },
+    busy: async () => new Map(Object.entries(busy)),
+  };
+  const end = (name: string): void => writeFileSync(join(home, `end-${name}`), "");
+  return { jobs: new Jobs(options), again: () => new Jobs(options), end };
+}
+
+const job = (name: string, device = "cpu"): NewJob => ({
+  ...{ name, device, isResume: false, outputDir: join(root, name), yaml: `name: ${name}\n` },
+  argv: () => [name],
+});
+
+const states = (jobs: Jobs): string[] => jobs.list().map(({ name, state }) => `${name} ${state}`);
+
+/** Waits for something that another process does. */
+async function until(test: () => boolean): Promise<void> {
+  while (!test()) await new Promise((done) => setTimeout(done, 20));
+}
+
+test("one run a device, in order; the next begins when the one before has ended", async () => {
+  const { jobs, end } = queue();
+  const [a, b, c] = [job("a"), job("b"), job("c", "cuda:0")].map((one) => jobs.draft(one)) as [Job, Job, Job];
+  assert.deepEqual(states(jobs), [], "drafts wait for a person");
+  for (const { id } of [a, b, c]) await jobs.queue(id);
+  assert.deepEqual(states(jobs), ["a started", "b queued", "c started"]);
+  await assert.rejects(jobs.queue(b.id), /in the queue already/);
+  assert.throws(() => jobs.remove(a.id), /stop the run first/);
+  end("a");
+  await until(() => jobs.get(a.id).state === "ended");
+  assert.equal(jobs.get(a.id).status, 7);
+  await jobs.startNext();
+  assert.deepEqual(states(jobs), ["a ended", "b started", "c started"]);
+  await until(() => jobs.texts(b.id).output === "began b\n");
+  assert.equal(jobs.texts(b.id).yaml, "name: b\n");
+  jobs.remove(a.id);
+  assert.deepEqual(states(jobs), ["b started", "c started"]);
+  end("b");
+  end("c");
+  await until(() => states(jobs).join() === "b ended,c ended");
+});
+
+test("a run of a terminal holds its device, and 'auto' may be any", async () => {
+  const { jobs } = queue({ "/elsewhere": "cuda:0" });
+  for (const one of [job("x", "auto"), job("y", "cuda:1")]) await jobs.queue(jobs.draft(one).id);
+  assert.deepEqual(
+    states(jobs),
+    ["x queued", "y queued"],
+    "y does not overtake x, which may want the same device",
+  );
+});
+
+test("what was started outlives the dashboard, and another dashboard knows it", async () => {
+  const { jobs, again, end } = queue();
+  const { id } = jobs.draft(job("long"));
+  await jobs.queue(id);
+  const other = again();
+  assert.deepEqual(states(other), ["long started"]);
+  const { pid = 0 } = other.get(id).process ?? {};
+  assert.ok(pid > 0 && pid !== process.pid);
+  // its own group: a Ctrl-C at the dashboard's terminal does not reach it
+  assert.doesNotThrow(() => process.kill(-pid, 0));
+  end("long");
+  await until(() => other.get(id).state === "ended");
+  assert.equal(other.get(id).status, null, "it was no child of this one");
+});
+
+test("a number that was given to another process is not taken for the job's", async () => {
+  const { jobs, again, end } = queue();
+  const { id } = jobs.draft(job("gone"));
+  await jobs.queue(id);
+  end("gone");
+  await until(() => jobs.get(id).state === "ended");
+  const path = join(root, String(count), "jobs", id, "job.json");
+  const stale: Job = { ...jobs.get(id), state: "started", process: { pid: process.pid, started: "1" } };
+  writeFileSync(path, JSON.stringify(stale));
+  assert.equal(again().get(id).state, "ended");
+});
+
+test("stop asks the process that the lock names, and no other of its number, host or time", async () => {
+  const child = spawn(process.execPath, ["-e", "console.log('up'); setInterval(() => {}, 1000)"]);
+  children.push(child);
+  await new Promise((done) => child.stdout.once("data", done));
+  const path = join(root, "run.lock");
+  const lock = {
+    pid: child.pid,
+    host: hostname(),
+    thread: null,
+    started: startOf(child.pid ?? 0),
+    job: null,
+  };
+  const locked = (change: object): string | null => {
+    writeFileSync(path, JSON.stringify({ ...lock, ...change }));
+    return stopHolder(path);
+  };
+  assert.match(stopHolder(join(root, "none")) ?? "", /has no lock/);
+  assert.match(locked({ host: "elsewhere" }) ?? "", /another machine, elsewhere/);
+  assert.match(locked({ started: "1" }) ?? "", /is gone/);
+  assert.match(locked({ started: null }) ?? "", /cannot be ruled out/);
+  assert.equal(child.signalCode, null);
+  assert.equal(locked({}), null);
+  await new Promise((done) => child.once("exit", done));
+  assert.equal(child.signalCode, "SIGTERM");
+});

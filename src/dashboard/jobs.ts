@@ -1,0 +1,207 @@
+/**
+ * What is to be trained: drafts that are being looked over, a queue, and what has been started. All of it is on disk, a folder each in
+ * the dashboard's own; one run a device at a time, whoever started it. Runs are processes of their group and end with nothing of this.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { basename, join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { ignoreErrors } from "../base/file-io.ts";
+import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
+import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
+import { PageError } from "./page-error.ts";
+import { idOf } from "./run-store.ts";
+
+/** One training that was asked for. */
+export interface Job {
+  id: string;
+  name: string;
+  /** A draft waits for a person, a queued one for its device. */
+  state: "draft" | "queued" | "started" | "ended";
+  isResume: boolean;
+  device: string;
+  outputDir: string;
+  /** Arguments of the command. */
+  argv: readonly string[];
+  /** Where in the queue: the time at which it came in. */
+  queuedAt: number;
+  process: ProcessId | null;
+  /** Exit status; null while it runs, and of one that ended while no dashboard ran. */
+  status: number | null;
+}
+
+/** What a new job is made of. */
+export type NewJob = Pick<Job, "name" | "isResume" | "device" | "outputDir"> & {
+  /** Text of its configuration file. */
+  yaml: string;
+  /** Arguments of the command. @param config - path of that file */
+  argv: (config: string) => readonly string[];
+};
+
+/** What jobs need to run. */
+export interface JobsOptions {
+  /** Folder that they are kept in. */
+  dir: string;
+  /** The program that trains, and its first arguments. */
+  program: readonly string[];
+  cwd: string;
+  /** Devices of the runs that run now, by directory. */
+  busy: () => Promise<ReadonlyMap<string, string>>;
+}
+
+/** A job's folder holds its configuration, its output and what is known of it. */
+const files = { job: "job.json", config: "config.yaml", output: "output.txt" } as const;
+
+/** Characters of a job's output that are shown. */
+const shownOutput = 8000;
+
+/** The jobs of a dashboard. */
+export class Jobs {
+  readonly #options: JobsOptions;
+  readonly #jobs: Map<string, Job> = new Map();
+  #isStarting = false;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+    if (!existsSync(options.dir)) return;
+    for (const id of readdirSync(options.dir)) {
+      const path = join(options.dir, id, files.job);
+      if (existsSync(path)) this.#jobs.set(id, readJsonFile(path) as Job);
+    }
+  }
+
+  get program(): readonly string[] {
+    return this.#options.program;
+  }
+
+  get cwd(): string {
+    return this.#options.cwd;
+  }
+
+  /** All but drafts, the first in the queue first. */
+  list(): Job[] {
+    this.#noteEnds();
+    return [...this.#jobs.values()]
+      .filter(({ state }) => state !== "draft")
+      .sort((a, b) => a.queuedAt - b.queuedAt);
+  }
+
+  /** @throws {PageError} when there is none of this id */
+  get(id: string): Job {
+    this.#noteEnds();
+    const job = this.#jobs.get(id);
+    if (job === undefined) throw new PageError(404, "There is no such job: it was removed.");
+    return job;
+  }
+
+  /** A new job that waits for a person. */
+  draft({ yaml, argv, ...what }: NewJob): Job {
+    const id = randomBytes(9).toString("base64url");
+    makeDirectory(join(this.#options.dir, id));
+    const config = join(this.#options.dir, id, files.config);
+    writeFileAtomic(config, yaml);
+    const job: Job = {
+      ...{ id, ...what, state: "draft", queuedAt: Date.now(), process: null, status: null },
+      argv: argv(config),
+    };
+    this.#keep(job);
+    return job;
+  }
+
+  /** Puts a draft at the end of the queue. @throws {PageError} when it is in it already, or its folder is a run's */
+  async queue(id: string): Promise<Job> {
+    const job = this.get(id);
+    if (job.state !== "draft") throw new PageError(409, "It is in the queue already.");
+    const other = this.list().find((one) => one.outputDir === job.outputDir && one.state !== "ended");
+    if (other !== undefined) throw new PageError(409, `${basename(job.outputDir)} is in the queue already.`);
+    this.#keep({ ...job, state: "queued", queuedAt: Date.now() });
+    await this.startNext();
+    return this.get(id);
+  }
+
+  /** Takes a job out of the list. @throws {PageError} while it runs */
+  remove(id: string): void {
+    if (this.get(id).state === "started") throw new PageError(409, "It runs: stop the run first.");
+    remove(join(this.#options.dir, id));
+    this.#jobs.delete(id);
+  }
+
+  /** The end of what a job has written, and its configuration. */
+  texts(id: string): { output: string; yaml: string } {
+    const folder = join(this.#options.dir, this.get(id).id);
+    const output = join(folder, files.output);
+    return {
+      output: existsSync(output) ? readTextFile(output).slice(-shownOutput) : "",
+      yaml: readTextFile(join(folder, files.config)),
+    };
+  }
+
+  /** Path of a job's configuration file. */
+  configOf(id: string): string {
+    return join(this.#options.dir, this.get(id).id, files.config);
+  }
+
+  /** Starts what is first in the queue on each device that is free. */
+  async startNext(): Promise<void> {
+    const isWaiting = [...this.#jobs.values()].some(({ state }) => state === "queued");
+    if (this.#isStarting || !isWaiting) return;
+    this.#isStarting = true;
+    try {
+      const busy = new Map(await this.#options.busy());
+      for (const job of this.list()) if (job.state === "started") busy.set(real(job.outputDir), job.device);
+      for (const job of this.list().filter(({ state }) => state === "queued")) {
+        const isTaken = [...busy.values()].some((device) => mayBeSame(device, job.device));
+        // what comes later does not overtake one that waits for the same device
+        if (!isTaken) this.#start(job);
+        busy.set(real(job.outputDir), job.device);
+      }
+    } finally {
+      this.#isStarting = false;
+    }
+  }
+
+  #start(job: Job): void {
+    const { program, cwd, dir } = this.#options;
+    const output = join(dir, job.id, files.output);
+    const end = (status: number | null): void => {
+      const now = this.#jobs.get(job.id);
+      // nobody waits for this: what cannot be written is found out at the next look
+      if (now !== undefined) ignoreErrors(() => this.#keep({ ...now, state: "ended", status }));
+    };
+    try {
+      const started = startDetached({ program, argv: job.argv, cwd, output }, end);
+      this.#keep({ ...job, state: started === null ? "ended" : "started", process: started });
+    } catch (error) {
+      writeFileAtomic(output, `${messageOf(error)}\n`);
+      this.#keep({ ...job, state: "ended" });
+    }
+  }
+
+  /** Jobs that ended while no dashboard ran. */
+  #noteEnds(): void {
+    for (const job of this.#jobs.values()) {
+      if (job.state === "started" && (job.process === null || !isAlive(job.process))) {
+        this.#keep({ ...job, state: "ended" });
+      }
+    }
+  }
+
+  #keep(job: Job): void {
+    this.#jobs.set(job.id, job);
+    writeFileAtomic(join(this.#options.dir, job.id, files.job), `${JSON.stringify(job, null, 2)}\n`);
+  }
+}
+
+/** Whether two runs could be on one device: "auto" may be any. */
+function mayBeSame(a: string, b: string): boolean {
+  return a === b || a === "auto" || b === "auto";
+}
+
+/** The id that the run of a job has in the list, once its folder is there; null before. */
+export function runOf({ outputDir }: Job): string | null {
+  return existsSync(outputDir) ? idOf(real(outputDir)) : null;
+}
+
+function real(dir: string): string {
+  return existsSync(dir) ? realpathSync(dir) : dir;
+}

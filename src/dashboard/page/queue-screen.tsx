@@ -1,0 +1,103 @@
+/** The queue: what waits for a device, what was started from here, and what it has written. */
+import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { remove } from "./api.ts";
+import { Problem, useAnswer } from "./pieces.tsx";
+import { addressOf } from "./place.ts";
+
+interface Job {
+  id: string;
+  name: string;
+  state: "queued" | "started" | "ended";
+  isResume: boolean;
+  device: string;
+  status: number | null;
+  run: string | null;
+}
+
+/** Ms between two looks at the queue. */
+const againMs = 2000;
+
+/** A number that is another every so often, while the page is looked at. */
+function useTick(): number {
+  const [tick, setTick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || setTick((n) => n + 1), againMs);
+    return () => clearInterval(timer);
+  }, []);
+  return tick;
+}
+
+/** The screen. */
+export function QueueScreen(): JSX.Element {
+  const tick = useTick();
+  const [removed, setRemoved] = useState(0);
+  const { value, problem } = useAnswer<{ jobs: Job[] }>("/api/jobs", tick + removed);
+  if (problem !== "") return <Problem text={problem} />;
+  if (value === null) return <p aria-busy="true">Reading the queue …</p>;
+  return (
+    <>
+      <h1>Queue</h1>
+      <p>
+        <a href={addressOf(["start"])}>New run</a>
+      </p>
+      {value.jobs.length === 0 ? (
+        <p class="empty">
+          Nothing was started from here. Runs that <code>preftune train</code> starts in a terminal are under
+          Runs.
+        </p>
+      ) : (
+        value.jobs.map((job) => (
+          <JobCard key={job.id} job={job} onRemoved={() => setRemoved((n) => n + 1000)} />
+        ))
+      )}
+    </>
+  );
+}
+
+function JobCard({ job, onRemoved }: { job: Job; onRemoved: () => void }): JSX.Element {
+  const [isOpen, setOpen] = useState(false);
+  const [problem, setProblem] = useState("");
+  const { id, name, run, device, isResume } = job;
+  const take = (): void => {
+    remove(`/api/jobs/${id}`)
+      .then(onRemoved)
+      .catch((error: Error) => setProblem(error.message));
+  };
+  return (
+    <article class="pair" aria-label={name}>
+      <h2>{run === null ? name : <a href={addressOf(["runs", run])}>{name}</a>}</h2>
+      <p class="soft">
+        {stateText(job)}; device {device}
+        {isResume ? "; continues from its newest checkpoint" : ""}
+      </p>
+      <p class="bar">
+        <button type="button" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+          Output
+        </button>
+        {job.state !== "started" && (
+          <button type="button" onClick={take}>
+            {job.state === "queued" ? "Take out of the queue" : "Remove from this list"}
+          </button>
+        )}
+      </p>
+      {problem !== "" && <Problem text={problem} />}
+      {isOpen && <Output id={id} />}
+    </article>
+  );
+}
+
+function stateText({ state, status }: Job): string {
+  if (state === "queued") return "waits for its device";
+  if (state === "started") return "runs";
+  if (status === null) return "ended";
+  return status === 0 ? "ended" : `ended with status ${status}`;
+}
+
+function Output({ id }: { id: string }): JSX.Element {
+  const { value, problem } = useAnswer<{ output: string; yaml: string }>(`/api/jobs/${id}`, useTick());
+  if (problem !== "") return <Problem text={problem} />;
+  return (
+    <pre class="answer">{value === null ? "…" : value.output === "" ? "nothing yet" : value.output}</pre>
+  );
+}

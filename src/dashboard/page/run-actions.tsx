@@ -1,0 +1,56 @@
+/** What can be done to a run: stop, resume, duplicate with changes. */
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import type { Summary } from "../run-summary.ts";
+import { me, post } from "./api.ts";
+import { useKeys } from "./keys.ts";
+import { Problem } from "./pieces.tsx";
+import { goTo } from "./place.ts";
+
+/** States from which a run continues. */
+const resumable: readonly Summary["state"][] = ["stopped", "failed", "killed", "left"];
+
+/** The buttons; nothing for who may only look. */
+export function RunActions({ run }: { run: Summary }): JSX.Element | null {
+  const [said, setSaid] = useState("");
+  const [problem, setProblem] = useState("");
+  const person = me.value;
+  const mayChange = person?.role === "owner" && person.readOnly === null;
+  const { id, state } = run;
+  const act = (path: string, words: string): void => {
+    setProblem("");
+    post(path, {})
+      .then(() => setSaid(words))
+      .catch((error: Error) => setProblem(error.message));
+  };
+  const stop = (): void =>
+    act(`/api/runs/${id}/stop`, "Asked to stop: it ends after its step, with a checkpoint.");
+  const resume = (): void =>
+    act(`/api/runs/${id}/resume`, "In the queue, to continue from its newest checkpoint.");
+  const duplicate = (): void => goTo(["start"], { run: id });
+  useKeys(mayChange ? [{ key: "d", what: "Duplicate with changes", run: duplicate }] : [], [id, mayChange]);
+  if (!mayChange) return null;
+  return (
+    <>
+      <p class="bar">
+        {state === "running" && (
+          <button type="button" onClick={stop}>
+            Stop
+          </button>
+        )}
+        {resumable.includes(state) && (
+          <button type="button" onClick={resume}>
+            Resume
+          </button>
+        )}
+        <button type="button" onClick={duplicate}>
+          Duplicate with changes
+        </button>
+        <span role="status" class="soft">
+          {said}
+        </span>
+      </p>
+      {problem !== "" && <Problem text={problem} />}
+    </>
+  );
+}

@@ -1,0 +1,124 @@
+/** A run from the page: form, check, start, figures as they come, the dashboard killed meanwhile, stop, resume, done. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import type { Page } from "playwright-core";
+import { complaintsOf, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { isNightly } from "../../../test/support/campaign.ts";
+import { preftune, start } from "../../../test/support/command.ts";
+import { runFixture } from "../../../test/support/runs.ts";
+import { sha256File } from "../../base/files.ts";
+
+/** Steps of the run: enough that it is not over before it is stopped. */
+const steps = 200;
+
+/** A dashboard as a process, and the address that logs in. */
+async function dashboardAt(dir: string): Promise<{ link: string; kill: () => Promise<void> }> {
+  const running = start(["dashboard", dir, "--port", "0"]);
+  let text = "";
+  const link = await new Promise<string>((resolve, reject) => {
+    running.child.stdout?.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      const found = /http:\S+/.exec(text)?.[0];
+      if (found !== undefined) resolve(found);
+    });
+    void running.ended.then(({ stderr }) => reject(new Error(stderr)));
+  });
+  return {
+    link,
+    kill: async () => {
+      running.child.kill("SIGKILL");
+      await running.ended;
+    },
+  };
+}
+
+/** Holds the process that trains once it has written figures, so that it is not over before it is asked to stop. */
+async function heldTrainer(dir: string): Promise<number> {
+  const [lock, metrics] = [join(dir, "run.lock"), join(dir, "metrics.jsonl")];
+  while (!existsSync(metrics) || statSync(metrics).size === 0) await setTimeout(5);
+  const { pid } = JSON.parse(readFileSync(lock, "utf8")) as { pid: number };
+  process.kill(pid, "SIGSTOP");
+  return pid;
+}
+
+/** Fills the form in and starts the run. */
+async function startFromForm(page: Page, values: Readonly<Record<string, string>>): Promise<void> {
+  await page.getByRole("link", { name: "New run" }).first().click();
+  await page.getByText("Model and machine").waitFor();
+  await page.locator("details").evaluateAll((groups) => {
+    for (const group of groups) (group as HTMLDetailsElement).open = true;
+  });
+  for (const [key, value] of Object.entries(values)) {
+    const field = page.locator(`[name="${key}"]`);
+    if ((await field.evaluate((element) => element.tagName)) === "SELECT") await field.selectOption(value);
+    else await field.fill(value);
+  }
+  await page.getByRole("button", { name: "Check", exact: true }).click();
+  await page.getByText("output_dir: ").waitFor();
+  await page.locator("pre", { hasText: "training" }).first().waitFor();
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await page.getByRole("heading", { name: "Queue" }).waitFor();
+}
+
+test("start, see figures, kill the dashboard, stop, resume, done", { skip: skipsBrowser }, async () => {
+  using fixture = runFixture({ rows: 24, held: 4 });
+  const runs = fixture.path("runs");
+  mkdirSync(runs);
+  const [dir, whole] = [join(runs, "a"), join(runs, "whole")];
+  const values = {
+    ...Object.fromEntries(Object.entries(fixture.values).map(([key, value]) => [key, String(value)])),
+    ...{ max_steps: String(steps), per_device_train_batch_size: "2", gradient_accumulation_steps: "1" },
+    ...{ logging_steps: "1", eval_strategy: "no", use_peft: "true", lora_r: "2", lora_alpha: "4" },
+  };
+  const first = await dashboardAt(runs);
+  const browser = await startBrowser();
+  try {
+    const context = await browser.newContext();
+    // a loaded machine takes its time to load the model
+    context.setDefaultTimeout(120_000);
+    const page = await context.newPage();
+    const said = complaintsOf(page);
+    await page.goto(first.link);
+    await page.getByText("There is no run here yet").waitFor();
+    await startFromForm(page, { ...values, output_dir: dir });
+    const trainer = await heldTrainer(dir);
+    await page.getByRole("link", { name: "Runs" }).click();
+    await page.getByRole("link", { name: "a", exact: true }).click();
+    await page.getByText("Loss", { exact: true }).waitFor();
+    assert.deepEqual(said, []);
+
+    await page.close();
+    await first.kill();
+    const second = await dashboardAt(runs);
+    const again = await context.newPage();
+    const complaints = complaintsOf(again);
+    await again.goto(second.link);
+    await again.getByRole("link", { name: "a", exact: true }).click();
+    const stop = again.getByRole("button", { name: "Stop" });
+    await stop.click();
+    await again.getByText("Asked to stop").waitFor();
+    process.kill(trainer, "SIGCONT");
+    await again.locator(".state.stopped").waitFor();
+    const stopped = readFileSync(join(dir, "metrics.jsonl"), "utf8").split("\n").length;
+    assert.ok(stopped < steps, `stopped after ${stopped} rows`);
+
+    await again.getByRole("button", { name: "Resume" }).click();
+    await again.locator(".state.done").waitFor({ timeout: 300_000 });
+    await again.getByText(`at step ${steps} of ${steps}`).waitFor();
+    assert.deepEqual(complaints, []);
+    await second.kill();
+    if (!isNightly) return;
+    const config = join(dir, "config.yaml");
+    const afresh = ["--resume_from_checkpoint", "null"];
+    const ended = await preftune("train", config, "--output_dir", whole, ...afresh);
+    assert.equal(ended.status, 0, ended.stderr);
+    const weights = (run: string): string => sha256File(join(run, "adapter", "adapter_model.safetensors"));
+    assert.equal(weights(dir), weights(whole), "resumed as if it had not been stopped");
+  } finally {
+    await browser.close();
+    await first.kill();
+  }
+});
