@@ -1,4 +1,5 @@
 /** The queue, and what can be done to a run: stop, resume. */
+import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
@@ -50,7 +51,7 @@ async function resume(c: Ctx, { runs, jobs }: DashboardContext): Promise<Respons
     const { config: values } = readRunJson(runPaths(dir).runJson);
     const job = jobs.draft({
       ...{
-        name: values.run_name ?? values.output_dir,
+        name: values.run_name ?? basename(dir),
         isResume: true,
         device: values.device,
         outputDir: dir,

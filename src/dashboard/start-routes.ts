@@ -1,5 +1,6 @@
 /** Starting a run: the form, its check, and what the data check and the planner say before the start. */
 import { execFile } from "node:child_process";
+import { basename } from "node:path";
 import { z } from "zod";
 import { baseValues, draftOf, formFields, recipeNames } from "./drafts.ts";
 import { bodyOf } from "./request-body.ts";
@@ -39,7 +40,7 @@ async function newDraft(c: Ctx, { runs, jobs }: DashboardContext): Promise<Respo
   const { config, warnings } = resolved;
   const job = jobs.draft({
     ...{
-      name: config.run_name ?? config.output_dir,
+      name: config.run_name ?? basename(outputDir),
       isResume: false,
       device: config.device,
       outputDir,

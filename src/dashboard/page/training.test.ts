@@ -85,7 +85,7 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     await page.getByText("There is no run here yet").waitFor();
     await startFromForm(page, { ...values, output_dir: dir });
     const trainer = await heldTrainer(dir);
-    await page.getByRole("link", { name: "Runs" }).click();
+    await page.getByRole("link", { name: "Runs", exact: true }).click();
     await page.getByRole("link", { name: "a", exact: true }).click();
     await page.getByText("Loss", { exact: true }).waitFor();
     assert.deepEqual(said, []);
