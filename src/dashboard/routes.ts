@@ -1,8 +1,8 @@
 /** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
 import { benchRoutes } from "./bench-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
-import { labelRoutes } from "./label-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
+import { labelRoutes } from "./label-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";

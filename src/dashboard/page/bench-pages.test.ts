@@ -30,7 +30,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
   made.add(comparisons);
   const faults: unknown[] = [];
   const dashboard = await startDashboard({
-    ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [] },
+    ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [], program: [] },
     onFault: (error: unknown) => faults.push(error),
   });
   const browser = await startBrowser();

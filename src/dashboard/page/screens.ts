@@ -11,8 +11,8 @@ import type { Place } from "./place.ts";
 import { QueueScreen } from "./queue-screen.tsx";
 import { RunScreen } from "./run-screen.tsx";
 import { RunsScreen } from "./runs-screen.tsx";
-import { VersionScreen } from "./version-screen.tsx";
 import { StartScreen } from "./start-screen.tsx";
+import { VersionScreen } from "./version-screen.tsx";
 
 /** A screen. */
 export interface Screen {
@@ -33,12 +33,12 @@ export const screens: readonly Screen[] = [
     ...{ path: "runs", title: "Runs", key: "1", roles: ["owner", "viewer"] },
     ...{ view: RunsScreen, one: RunScreen },
   },
+  { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
+  { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
   { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LabelScreen },
   {
     ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
     ...{ view: DataScreen, one: VersionScreen },
   },
   { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PeopleScreen },
-  { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
-  { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
 ];

@@ -87,7 +87,7 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     const trainer = await heldTrainer(dir);
     await page.getByRole("link", { name: "Runs", exact: true }).click();
     await page.getByRole("link", { name: "a", exact: true }).click();
-    await page.getByText("Loss", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "What is Loss?" }).waitFor();
     assert.deepEqual(said, []);
 
     await page.close();
