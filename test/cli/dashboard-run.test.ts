@@ -1,15 +1,16 @@
 /** A run from the page: form, check, start, figures as they come, the dashboard killed meanwhile, stop, resume, done. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { Page } from "playwright-core";
-import { complaintsOf, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
-import { isNightly } from "../../../test/support/campaign.ts";
-import { preftune, start } from "../../../test/support/command.ts";
-import { runFixture } from "../../../test/support/runs.ts";
-import { sha256File } from "../../base/files.ts";
+import { sha256File } from "../../src/base/files.ts";
+import { complaintsOf, skipsBrowser, startBrowser } from "../support/browser.ts";
+import { isNightly } from "../support/campaign.ts";
+import { preftune, start } from "../support/command.ts";
+import { scratch } from "../support/scratch.ts";
+import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
 /** Steps of the run: enough that it is not over before it is stopped. */
 const steps = 200;
@@ -49,11 +50,12 @@ async function startFromForm(page: Page, values: Readonly<Record<string, string>
   await page.getByRole("link", { name: "New run" }).first().click();
   await page.getByText("Model and machine").waitFor();
   await page.locator("details").evaluateAll((groups) => {
-    for (const group of groups) (group as HTMLDetailsElement).open = true;
+    for (const group of groups) (group as unknown as { open: boolean }).open = true;
   });
   for (const [key, value] of Object.entries(values)) {
     const field = page.locator(`[name="${key}"]`);
-    if ((await field.evaluate((element) => element.tagName)) === "SELECT") await field.selectOption(value);
+    if ((await field.evaluate((element) => (element as unknown as { tagName: string }).tagName)) === "SELECT")
+      await field.selectOption(value);
     else await field.fill(value);
   }
   await page.getByRole("button", { name: "Check", exact: true }).click();
@@ -64,12 +66,14 @@ async function startFromForm(page: Page, values: Readonly<Record<string, string>
 }
 
 test("start, see figures, kill the dashboard, stop, resume, done", { skip: skipsBrowser }, async () => {
-  using fixture = runFixture({ rows: 24, held: 4 });
-  const runs = fixture.path("runs");
+  const root = mkdtempSync(join(scratch(), "preftune-page-run-"));
+  const runs = join(root, "runs");
   mkdirSync(runs);
   const [dir, whole] = [join(runs, "a"), join(runs, "whole")];
   const values = {
-    ...Object.fromEntries(Object.entries(fixture.values).map(([key, value]) => [key, String(value)])),
+    model_name_or_path: makeTinyModel(join(root, "base"), {}),
+    train_data: writeRows(join(root, "train.jsonl"), pairRows(24)),
+    ...{ device: "cpu", dtype: "float32", threads: "1" },
     ...{ max_steps: String(steps), per_device_train_batch_size: "2", gradient_accumulation_steps: "1" },
     ...{ logging_steps: "1", eval_strategy: "no", use_peft: "true", lora_r: "2", lora_alpha: "4" },
   };
@@ -120,5 +124,6 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
   } finally {
     await browser.close();
     await first.kill();
+    rmSync(root, { recursive: true, force: true });
   }
 });
