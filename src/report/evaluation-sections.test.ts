@@ -162,7 +162,7 @@ test("a run's report has the pictures; a collapsed evaluation is not its best ch
   // chosen from −10 to 2 with 6 % room on both sides, over 62 to 428; rejected from −21 to 0, over 200 to 10
   assert.match(
     page,
-    /<circle class="point" cx="408\.4" cy="181\.7" r="3"><title>held\.jsonl:1: chosen \+2, rejected −20/,
+    /<circle class="point" data-pair="0" cx="408\.4" cy="181\.7" r="3"><title>held\.jsonl:1: chosen \+2, rejected −20/,
   );
   const best = /Best evaluation<\/h2>.*?<\/section>/s.exec(page)?.[0] ?? "";
   assert.match(best, /An earlier evaluation is the best one: step 10, eval_loss 3/);

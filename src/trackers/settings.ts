@@ -82,8 +82,8 @@ function wandbSettings(project: string | null, env: Environment): TrackerSetting
   const finds = "import importlib.util as u, sys; sys.exit(u.find_spec('wandb') is None)";
   if (python === null || spawnSync(python, ["-c", finds], { timeout: 60_000 }).status !== 0) {
     throw new ConfigError(
-      `report_to has wandb: expected a Python with the package wandb, ${python === null ? "there is no python3 on the path" : `${python} has none`}. ` +
-        "Run `pip install wandb` in the environment whose python3 is first on the path, or take wandb out.",
+      `wandb: expected a Python with the package wandb, ${python === null ? "there is no python3 on the path" : `${python} has none`}. ` +
+        "Run `pip install wandb` in the environment whose python3 is first on the path.",
     );
   }
   return {
@@ -108,7 +108,7 @@ function serverAddress(
     const got =
       given === undefined ? "it is not set" : `got ${JSON.stringify(given.replace(/\/\/[^/]*@/, "//***@"))}`;
     throw new ConfigError(
-      `report_to has ${tracker}: expected the address of its server, http://… or https://…, in ${variable}; ${got}. ${remedy}`,
+      `${tracker}: expected the address of its server, http://… or https://…, in ${variable}; ${got}. ${remedy}`,
     );
   }
   const { username, password, searchParams } = url;
