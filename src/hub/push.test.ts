@@ -114,7 +114,7 @@ test("what preftune did not write, or what was changed since, is never overwritt
     assert.ok(error instanceof ConfigError);
     assert.match(
       error.message,
-      /hub:o\/n has another README\.md, which no push of preftune wrote or which was changed since/,
+      /hub:o\/n has another README\.md, which no earlier push wrote or which was changed since/,
     );
     return true;
   });

@@ -170,7 +170,7 @@ class Push {
     if (first === undefined) return plan;
     const more = plan.foreign.length === 1 ? "" : ` and ${plan.foreign.length - 1} more`;
     throw new ConfigError(
-      `${hubName(this.#repo)} has another ${first}${more}, which no push of preftune wrote or which was changed since: expected a new ` +
+      `${hubName(this.#repo)} has another ${first}${more}, which no earlier push wrote or which was changed since: expected a new ` +
         "repository, or one with what an earlier push wrote. Choose another name, or remove the file there. Nothing was pushed.",
     );
   }
