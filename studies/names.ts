@@ -6,6 +6,7 @@ export const STUDY_NAMES = [
   "ablation",
   "sensitivity",
   "transfer",
+  "thumbs",
   "guarantees",
   "frontier",
   "online",

@@ -15,6 +15,7 @@ export const STUDIES: Readonly<Record<StudyName, StudyDefinition>> = {
   ablation: readStudy("ablation"),
   sensitivity,
   transfer: readStudy("transfer"),
+  thumbs: readStudy("thumbs"),
   guarantees,
   frontier,
   online,

@@ -1,7 +1,7 @@
 /** Checks across keys of a configuration in which every value is filled in (a table). */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { comparesOnPolicy, hasRatio, methodOf } from "../methods/index.ts";
+import { comparesOnPolicy, hasRatio, klOverOfSettings, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
@@ -204,26 +204,21 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   ),
 ];
 
-/** Whether a KL is estimated on answers of other rows: of an optimiser step, or of a micro-batch. */
-function klOver({ method }: RunConfig): string | null {
-  return "kl_over" in method && method.loss_type !== "apo_zero_unpaired" ? method.kl_over : null;
-}
-
 const CHECKS: readonly Check<RunConfig>[] = [
   error(
     "train_batch_size",
-    (config) => klOver(config) === "step" && config.tokens_per_step === null && rowsPerStep(config) === 1,
+    (config) => klOverOfSettings(config.method) === "step" && config.tokens_per_step === null && rowsPerStep(config) === 1,
     "a step has one row, and the KL estimate takes for each row the answer of another of the step. Give it at least 2 rows, better 8 (per_device_train_batch_size, gradient_accumulation_steps), or set loss_type: apo_zero_unpaired, which needs no KL.",
   ),
   error(
     "per_device_train_batch_size",
-    (config) => klOver(config) === "micro_batch" && config.per_device_train_batch_size === 1,
+    (config) => klOverOfSettings(config.method) === "micro_batch" && config.per_device_train_batch_size === 1,
     "a micro-batch has one row, and with kl_over: micro_batch (preset: trl) its KL would be its own log-ratio. Give it at least 2 rows, or set kl_over: step.",
   ),
   ...(["tokens_per_step", "max_tokens_per_micro_batch"] as const).map((key) =>
     error(
       key,
-      (config) => klOver(config) === "micro_batch" && config[key] !== null,
+      (config) => klOverOfSettings(config.method) === "micro_batch" && config[key] !== null,
       "kl_over: micro_batch (preset: trl) estimates the KL on chunks of per_device_train_batch_size rows. Take it out, or set kl_over: step.",
     ),
   ),

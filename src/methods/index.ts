@@ -114,6 +114,16 @@ export function comparesOnPolicy(method: MethodSettings): boolean {
   return needsReference || (klWeight !== undefined && Number(settings[klWeight]) > 0);
 }
 
+/** Which rows share the method's estimate of a KL on answers of other rows; null: none is computed. */
+export function klOverOfSettings(method: MethodSettings): "step" | "micro_batch" | null {
+  return "kl_over" in method && method.loss_type !== "apo_zero_unpaired" ? method.kl_over : null;
+}
+
+/** Whether the loss needs log-probs of prompts too. */
+export function predictsPrompts(method: MethodSettings): boolean {
+  return "nll_over" in method && method.nll_over === "prompt_and_answer";
+}
+
 /** How often a rollout is used: passes over it, and optimiser steps in a pass. Some methods have separate keys for that. */
 export function updatesOf(config: {
   method: MethodSettings;

@@ -77,6 +77,14 @@ test("LoRA: 4 a frozen weight, 6 an adapter's; a head trained in full 6", () => 
   assert.equal(pairFlops(tiny, pair, lora).reference, 2 * weights * 7 + 2 * 40 * 6 + attention / 3);
 });
 
+test("predicted prompts are rows of the head; a KL estimate is a forward pass on answers", () => {
+  const plain = pairFlops(tiny, pair, full);
+  const { training, reference } = pairFlops(tiny, pair, { ...full, predictsPrompts: true });
+  assert.equal(training - plain.training, 6 * 40 * (pair.prompt - 1));
+  assert.equal(reference, plain.reference);
+  assert.deepEqual([plain.kl, pairFlops(tiny, pair, { ...full, estimatesKl: true }).kl], [0, plain.forward]);
+});
+
 test("recomputing runs the blocks forward once more, not the head", () => {
   const { recompute, training } = pairFlops(tiny, pair, { ...full, recomputed: 1 });
   assert.equal(recompute, 2 * weights * 7 + 4 * 4 * 2 * 25);

@@ -24,6 +24,10 @@ export interface FlopsOptions {
   share_prompt: boolean;
   /** Fraction of the blocks that is computed again in the backward pass, 0 to 1. */
   recomputed: number;
+  /** Whether the prompt's tokens but the first are predicted too. Default false. */
+  predictsPrompts?: boolean;
+  /** Whether a KL is estimated on as many tokens again. Default false. */
+  estimatesKl?: boolean;
 }
 
 /** FLOPs of one pair. */
@@ -36,6 +40,8 @@ export interface PairFlops {
   recompute: number;
   /** One forward pass more, where the objective needs a reference. */
   reference: number;
+  /** The model's forward pass on a mismatched row, where a KL is estimated; the reference's is one of `reference` besides. 0: none is. */
+  kl: number;
 }
 
 /** Lengths of a pair's completions: two, or one. */
@@ -92,12 +98,13 @@ function attentionForward(config: ModelConfig, pair: PairLengths, share_prompt: 
 export function pairFlops(
   config: ModelConfig,
   pair: PairLengths,
-  { trained, share_prompt, recomputed }: FlopsOptions,
+  { trained, share_prompt, recomputed, predictsPrompts = false, estimatesKl = false }: FlopsOptions,
 ): PairFlops {
   const tokens = streamTokens(pair, share_prompt);
   const headWeights = config.vocabSize * config.hiddenSize;
   const body = 2 * weightsOfBlocks(config).reduce((sum, weights) => sum + weights, 0) * tokens;
-  const head = 2 * headWeights * completionTokens(pair);
+  const answers = 2 * headWeights * completionTokens(pair);
+  const head = answers + (predictsPrompts ? 2 * headWeights * Math.max(0, pair.prompt - 1) : 0);
   const attention = attentionForward(config, pair, share_prompt);
   const factors = trained.adapted.reduce(
     (sum, { linear, rank }) => sum + rank * (linear.inputs + linear.outputs),
@@ -113,6 +120,7 @@ export function pairFlops(
     backward,
     training: forward + backward,
     recompute: recomputed * (body + adapters + attention),
-    reference: body + head + attention,
+    reference: body + answers + attention,
+    kl: estimatesKl ? body + adapters + answers + attention : 0,
   };
 }

@@ -90,7 +90,7 @@ function headText({ model, parameters, training, device, rows, flops }: Plan): s
     ["device", `${device.name}: ${formatBytes(device.memoryBytes)} of memory, ${speedText(device)}`],
     [
       "FLOPs a row",
-      `${flopsText(flops.forward)} forward, ${flopsText(flops.backward)} back${flops.recompute > 0 ? `, ${flopsText(flops.recompute)} computed again` : ""}`,
+      `${flopsText(flops.forward)} forward, ${flopsText(flops.backward)} back${flops.recompute > 0 ? `, ${flopsText(flops.recompute)} computed again` : ""}${flops.kl > 0 ? `, ${flopsText(flops.kl)} for the KL estimate` : ""}`,
     ],
   ];
   return lines.map(([label, text]) => `${label.padEnd(12)}${text}`).join("\n");

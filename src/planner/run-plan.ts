@@ -7,9 +7,11 @@ import { quantisationText } from "../formats/quantisation.ts";
 import {
   comparedMethods,
   comparesOnPolicy,
+  klOverOfSettings,
   type MethodName,
   methodOf,
   pairMethods,
+  predictsPrompts,
   updatesOf,
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
@@ -110,7 +112,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     model,
     trained,
     entropyGradient,
-    predictsPrompts: "nll_over" in method && method.nll_over === "prompt_and_answer",
+    predictsPrompts: predictsPrompts(method),
     log_entropy: keys.log_entropy || entropyGradient,
     numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
     activation_offloading: keys.activation_offloading && device.isGpu,
@@ -118,6 +120,30 @@ export function memorySetup(input: PlanInput): MemorySetup {
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
     side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
     shards: null,
+  };
+}
+
+/** FLOPs of a mean row of the method called `name`, with what the run's own method computes besides. */
+function rowFlops(name: MethodName, { model, trained, keys, workload }: PlanInput): PairFlops {
+  const { method, share_prompt, gradient_checkpointing: again, gradient_checkpointing_blocks: blocks } = keys;
+  const isOwn = name === method.objective;
+  return pairFlops(model, workload.mean, {
+    ...{ trained, share_prompt },
+    predictsPrompts: isOwn && predictsPrompts(method),
+    estimatesKl: isOwn && klOverOfSettings(method) !== null,
+    recomputed: again ? Math.min(1, (blocks ?? model.numLayers) / model.numLayers) : 0,
+  });
+}
+
+/** What a step of a row takes: with a live reference its passes too, one for the row, one for its KL. */
+function stepCost(
+  { training, recompute, reference, kl }: PairFlops,
+  isLive: boolean,
+): { flops: number; passes: number } {
+  const references = isLive ? 1 + (kl > 0 ? 1 : 0) : 0;
+  return {
+    flops: training + recompute + kl + references * reference,
+    passes: 1 + forwardShare * (references + (kl > 0 ? 1 : 0)),
   };
 }
 
@@ -171,7 +197,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
   const { own, mean } = workload;
   const method = methodsBeside(keys.method.objective).find((one) => isOwnMethod(one, input));
   const isLive = method?.reference === "live";
-  const rowFlops = flops.training + flops.recompute + (isLive ? flops.reference : 0);
+  const row = stepCost(flops, isLive);
   const rows = Math.max(1, own.length);
   return planRanks({
     ...{ model, trained, cluster, hasLiveReference: isLive, numerics: setup.numerics },
@@ -179,9 +205,9 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
     usable: usableBytes(device),
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {
-      seconds: rows * pairTime(rowFlops, input, isLive ? 1 + forwardShare : 1).seconds,
+      seconds: rows * pairTime(row.flops, input, row.passes).seconds,
       tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
-      flops: rows * rowFlops,
+      flops: rows * row.flops,
     },
     rowTokens: streamTokens(mean, keys.share_prompt),
     runRows: (perStep) => runPairs(keys, workload, perStep),
@@ -202,13 +228,7 @@ function shardFor(
 export function planRun(input: PlanInput): Plan {
   const { model, trained, keys, device, workload } = input;
   const bytes = usableBytes(device);
-  const flops = pairFlops(model, workload.mean, {
-    trained,
-    share_prompt: keys.share_prompt,
-    recomputed: keys.gradient_checkpointing
-      ? Math.min(1, (keys.gradient_checkpointing_blocks ?? model.numLayers) / model.numLayers)
-      : 0,
-  });
+  const flops = rowFlops(keys.method.objective, input);
   const alone = memorySetup(input);
   const ranks = planOnRanks(input, alone, flops);
   const setup = ranks === null ? alone : { ...alone, ...ranks.memory };
@@ -262,7 +282,7 @@ export function planRun(input: PlanInput): Plan {
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
     methods: methodsBeside(keys.method.objective).map((method) =>
-      planMethod(method, input, { flops, memoryBytes: memory.total, largest }),
+      planMethod(method, input, { memoryBytes: memory.total, largest }),
     ),
     advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
   };
@@ -297,7 +317,7 @@ function isOwnMethod({ name, reference }: PlannedMethod, { keys }: PlanInput): b
 function planMethod(
   planned: PlannedMethod,
   input: PlanInput,
-  shared: { flops: PairFlops; memoryBytes: number; largest: number },
+  shared: { memoryBytes: number; largest: number },
 ): MethodPlan {
   const { workload, keys, trained } = input;
   const { name, reference: way } = planned;
@@ -312,11 +332,11 @@ function planMethod(
     const none = { flopsPerPair: null, memoryBytes: null, largestBatch: null, pairsPerSecond: null };
     return { ...base, refused, ...none, runSeconds: null };
   }
-  const { training, recompute, reference } = shared.flops;
-  const flopsPerPair = training + recompute + (way === "live" ? reference : 0);
-  const { seconds } = pairTime(flopsPerPair, input, way === "live" ? 1 + forwardShare : 1);
+  const flops = rowFlops(name, input);
+  const { flops: flopsPerPair, passes } = stepCost(flops, way === "live");
+  const { seconds } = pairTime(flopsPerPair, input, passes);
   const pairs = runPairs(keys, workload, pairsPerStep(input));
-  const once = way === "precomputed" ? pairTime(reference, input, forwardShare).seconds : 0;
+  const once = way === "precomputed" ? pairTime(flops.reference, input, forwardShare).seconds : 0;
   return {
     ...base,
     refused: null,
@@ -324,7 +344,11 @@ function planMethod(
     memoryBytes: shared.memoryBytes,
     largestBatch: shared.largest,
     pairsPerSecond: 1 / seconds,
-    runSeconds: pairs === null ? null : pairs * seconds + (workload.pairs ?? 0) * once,
+    // a row is mismatched with another one in each epoch
+    runSeconds:
+      pairs === null
+        ? null
+        : pairs * seconds + ((workload.pairs ?? 0) + (flops.kl > 0 ? pairs : 0)) * once,
   };
 }
 

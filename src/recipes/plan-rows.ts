@@ -69,7 +69,7 @@ export async function workloadOf(
   const mean: PairLengths = {
     prompt,
     chosen: chosenTokens ?? usual.chosen,
-    rejected: over === "completions" ? 0 : (rejectedTokens ?? usual.rejected),
+    rejected: over === "completions" || over === "labelled" ? 0 : (rejectedTokens ?? usual.rejected),
   };
   return alike(mean, config, { source, pairs: given.pairs ?? null });
 }

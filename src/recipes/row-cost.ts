@@ -4,7 +4,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { type PairLengths, pairFlops } from "../planner/flops.ts";
+import { type FlopsOptions, type PairLengths, pairFlops } from "../planner/flops.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
 
 /** Keys that say what of a model is trained. */
@@ -53,10 +53,10 @@ export function lengthsOf({ promptIds, completions }: Example): PairLengths {
 export function rowCost(
   examples: readonly Example[],
   model: ModelConfig,
-  { trained, share_prompt }: { trained: TrainedParts; share_prompt: boolean },
+  how: Pick<FlopsOptions, "trained" | "share_prompt" | "predictsPrompts">,
 ): (index: number) => number {
   const costs = examples.map((example) => {
-    const { training } = pairFlops(model, lengthsOf(example), { trained, share_prompt, recomputed: 0 });
+    const { training } = pairFlops(model, lengthsOf(example), { ...how, recomputed: 0 });
     return training;
   });
   return (index) => costs[index] ?? 0;

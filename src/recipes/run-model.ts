@@ -5,6 +5,7 @@ import type { RankGroup } from "../distributed/rank-group.ts";
 import { type Environment, numericsOf } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import type { Objective } from "../methods/objective.ts";
+import { predictsPrompts } from "../methods/index.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { RolloutSize } from "../planner/memory.ts";
@@ -59,7 +60,11 @@ export function* sharedWork(
   if (group === null) return null;
   const { examples } = dataset;
   const trained = trainedPartsOf(config, model, config.adapter_name_or_path);
-  const cost = rowCost(examples, model, { trained, share_prompt: config.share_prompt });
+  const cost = rowCost(examples, model, {
+    trained,
+    share_prompt: config.share_prompt,
+    predictsPrompts: predictsPrompts(config.method),
+  });
   const layout = layoutOfRun(group, {
     config,
     model,

@@ -2,7 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { methodOf } from "../methods/index.ts";
+import { klOverOfSettings, methodOf } from "../methods/index.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
 import { type OpenRun, type RunPaths, runPaths } from "../runs/run-directory.ts";
 
@@ -23,7 +23,7 @@ export function refuseOnRanks(config: RunConfig, size: number): void {
       `shard: a reward model is not divided among ranks, got ${shard}. Take none: each rank holds all of it.`,
     );
   }
-  if ("kl_over" in config.method && config.method.kl_over === "micro_batch") {
+  if (klOverOfSettings(config.method) === "micro_batch") {
     throw new ConfigError(
       `${size} ranks were started, and kl_over: micro_batch (preset: trl) estimates the KL on chunks of one process's rows. Set kl_over: ` +
         "step (preset: paper), which no number of ranks changes, or start it without a launcher.",

@@ -68,9 +68,9 @@ export function checkTrials(trials: readonly Trial[]): void {
       );
     }
     const { objective } = config.method;
-    if (methodOf(objective).over !== "pairs" && !isOnPolicy(config)) {
+    if (!["pairs", "labelled"].includes(methodOf(objective).over) && !isOnPolicy(config)) {
       throw new ConfigError(
-        `run ${id}: expected an objective on pairs, got ${objective}: nothing could be compared.`,
+        `run ${id}: expected an objective on pairs or labelled answers, got ${objective}: nothing could be compared.`,
       );
     }
   }
