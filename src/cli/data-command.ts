@@ -1,12 +1,17 @@
 /** `preftune data check` and `preftune data clean`. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { exitCodes } from "../base/errors.ts";
-import { loadConfig } from "../config/load-config.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { loadConfig, readOption } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
+import { checkColumnMap } from "../data/columns.ts";
+import type { RawRow } from "../data/example.ts";
+import { type Pairing, type PairingCounts, pairLabelled } from "../data/pair-labelled.ts";
 import { hasErrors } from "../data/preflight.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
 import { type ShownRow, showRow } from "../data/show-rows.ts";
 import { formatShownRows } from "../data/show-text.ts";
+import { readRows } from "../data/sources.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { methodOf } from "../methods/index.ts";
 import { Phases } from "../terminal/phases.ts";
@@ -44,6 +49,73 @@ export function addDataCommands(preftune: Command): void {
     .argument("<recipe.yaml>", "data, filters, output; see docs/data.md")
     .option("--json", "the result as JSON")
     .action(cleanBy);
+  addPairCommand(data);
+}
+
+function addPairCommand(data: Command): void {
+  data
+    .command("pair")
+    .description(
+      "make pairs of rows of one labelled answer: a good and a bad answer to one prompt, each pair counted",
+    )
+    .argument("<files...>", "rows with a prompt, one answer, and a label or rating")
+    .requiredOption("--output <file>", "rows of pairs, JSON lines")
+    .addOption(
+      new Option("--pairs <which>", "every good answer with every bad one, or one pair a prompt")
+        .choices(["all", "best-worst"])
+        .default("all"),
+    )
+    .option("--rating-threshold <number>", "ratings from there on are good")
+    .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
+    .addOption(
+      new Option("--invalid-rows <what>", "what happens to rows with errors")
+        .choices(["error", "drop"])
+        .default("error"),
+    )
+    .option("--json", "the counts as JSON")
+    .action(pairRows);
+}
+
+interface PairOptions {
+  output: string;
+  pairs: Pairing;
+  ratingThreshold?: string;
+  columns?: string;
+  invalidRows: "error" | "drop";
+  json?: true;
+}
+
+async function pairRows(files: string[], options: PairOptions): Promise<void> {
+  const { ratingThreshold: threshold, columns } = options;
+  const map = columns === undefined ? null : readOption("columns", columns);
+  const { rows, counts } = await pairLabelled(rowsOfAll(files), {
+    pairing: options.pairs,
+    invalid_rows: options.invalidRows,
+    rating_threshold: threshold === undefined ? null : readOption("rating_threshold", threshold),
+    ...(map === null ? {} : { columns: checkColumnMap(map) }),
+  });
+  writeFileAtomic(options.output, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  process.stdout.write(
+    `${options.json === true ? JSON.stringify(counts) : pairText(counts, options.output)}\n`,
+  );
+}
+
+async function* rowsOfAll(files: readonly string[]): AsyncGenerator<RawRow> {
+  for (const path of files) yield* readRows({ path });
+}
+
+function pairText(counts: PairingCounts, output: string): string {
+  const lines: [number, string][] = [
+    [counts.read, "rows read"],
+    [counts.invalid, "left out: with errors"],
+    [counts.repeated, "left out: an answer that an earlier row has, with the same label"],
+    [counts.contradictory, "left out: answers that are good in one row and bad in another"],
+    [counts.unpaired, "left out: answers to prompts with one label alone"],
+    [counts.paired, `prompts with good and bad answers, of ${counts.prompts}`],
+    [counts.pairs, `pairs: ${output}`],
+  ];
+  const shown = lines.filter(([count, text]) => count > 0 || !text.startsWith("left out"));
+  return shown.map(([count, text]) => `${String(count).padStart(8)}  ${text}`).join("\n");
 }
 
 async function cleanBy(file: string, { json }: { json?: true }): Promise<void> {

@@ -207,7 +207,10 @@ const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
 const CHECKS: readonly Check<RunConfig>[] = [
   error(
     "train_batch_size",
-    (config) => klOverOfSettings(config.method) === "step" && config.tokens_per_step === null && rowsPerStep(config) === 1,
+    (config) =>
+      klOverOfSettings(config.method) === "step" &&
+      config.tokens_per_step === null &&
+      rowsPerStep(config) === 1,
     "a step has one row, and the KL estimate takes for each row the answer of another of the step. Give it at least 2 rows, better 8 (per_device_train_batch_size, gradient_accumulation_steps), or set loss_type: apo_zero_unpaired, which needs no KL.",
   ),
   error(

@@ -56,6 +56,7 @@ const recipes = readdirSync(RECIPES).filter((name) => name.endsWith(".yaml"));
 test("there is a recipe per model of the paper, a small one and its reward model, the quick start's two, and one with a slow judge", () => {
   assert.deepEqual(recipes.sort(), [
     "gemma-3-4b.yaml",
+    "kto-smollm2-135m.yaml",
     "llama-3.2-3b.yaml",
     "online-quickstart.yaml",
     "online-slow-judge.yaml",

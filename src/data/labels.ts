@@ -73,6 +73,11 @@ function asLabel(value: unknown, isText: boolean): boolean | null {
   return { true: true, false: false }[value.toLowerCase()] ?? null;
 }
 
+/** The mean of the ratings that a row has; null where it has a label, or neither. */
+export function ratingOf(columns: RowColumns): number | null {
+  return columns.exists("label") || !columns.has("rating") ? null : meanOf(columns);
+}
+
 /** The mean of the ratings that a row has. */
 function meanOf(columns: RowColumns): number {
   const given = columns.get("rating");

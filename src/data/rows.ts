@@ -14,7 +14,7 @@ import { type ColumnMap, type ColumnName, type ColumnUse, MissingColumns, RowCol
 import { userMessage, withSystem } from "./conversations.ts";
 import type { Origin, RawRow, RewardRow } from "./example.ts";
 import { type FeedbackRow, feedbackRow } from "./feedback-forms.ts";
-import { requireLabel } from "./labels.ts";
+import { ratingOf, requireLabel } from "./labels.ts";
 import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
@@ -48,6 +48,8 @@ export interface NormalRow {
   margin?: number;
   /** Whether the answer is a good one, of a row read as "labelled"; left out for a pair that is to be split. */
   label?: boolean;
+  /** How the answer was rated, where the label follows from that. */
+  rating?: number;
   columns: ColumnUse;
   /** What rewards are given of a row read for "prompt". */
   reward?: RewardRow;
@@ -161,7 +163,7 @@ function readLabelled(
       `one answer ("completion") and its "label", not a pair; unpair: true splits pairs into a good and a bad answer`,
     );
   }
-  const label = isPair ? {} : { label: requireLabel(columns, rating_threshold) };
+  const label = isPair ? {} : labelled(columns, rating_threshold);
   const read = { origin, referenceLogps: null, ...label };
   if (isTokenised(columns)) {
     return { ...read, source: null, tokens: readTokenised(columns, isPair ? "preference" : "sft") };
@@ -169,6 +171,12 @@ function readLabelled(
   const parts = isPair ? split(columns, pairAnswers(columns), strings) : readOneAnswer(columns, strings);
   checkAnswers(parts, columns.where);
   return { ...read, source: asSource(parts, columns), tokens: null };
+}
+
+function labelled(columns: RowColumns, threshold: number | null): Pick<NormalRow, "label" | "rating"> {
+  const label = requireLabel(columns, threshold);
+  const rating = ratingOf(columns);
+  return { label, ...(rating === null ? {} : { rating }) };
 }
 
 function hasPair(columns: RowColumns): boolean {

@@ -20,14 +20,14 @@ const otherForms: readonly OtherForm[] = [
   {
     fits: (has) => has("completion") && (has("label") || has("kto_tag")),
     words:
-      'one answer and whether it is good ("label"): the data is unpaired. Write a row for each pair of a good ' +
-      "and a bad answer to the same prompt, train on the rows as they are with an objective over labelled answers, or on the good ones with objective: sft",
+      'one answer and whether it is good ("label"): the data is unpaired. `preftune data pair` makes pairs of the good ' +
+      "and the bad answers to one prompt; or train on the rows as they are with an objective over labelled answers, or on the good ones with objective: sft",
   },
   {
     fits: (has) => has("kto_tag"),
     words:
-      'answers marked as good or bad ("kto_tag"): the data is unpaired. Write a row for each pair of a good ' +
-      "and a bad answer to the same prompt",
+      'answers marked as good or bad ("kto_tag"): the data is unpaired. `preftune data pair` makes pairs of the good ' +
+      "and the bad answers to one prompt",
   },
   {
     fits: (has) => has("human_ref_A") && has("human_ref_B"),

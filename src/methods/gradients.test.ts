@@ -1,14 +1,25 @@
 /** The gradient of every loss on rows, in each of its forms, against central differences in float64. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { completionsOf, pairsOf, totalsOf, totalsOfCompletions } from "../../test/support/completion-lists.ts";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import {
+  completionsOf,
+  pairsOf,
+  totalsOf,
+  totalsOfCompletions,
+} from "../../test/support/completion-lists.ts";
 import { Random } from "../base/random.ts";
 import { loadMethod } from "../config/load-config.ts";
 import { backward, ops, type Tensor, tensor } from "../torch/index.ts";
 import { offlineMethods } from "./index.ts";
 import { objectiveOf } from "./losses.ts";
-import { type CompletionLogps, evaluateObjective, ldAlphaOf, type Objective, type StepTotals } from "./objective.ts";
+import {
+  type CompletionLogps,
+  evaluateObjective,
+  ldAlphaOf,
+  type Objective,
+  type StepTotals,
+} from "./objective.ts";
 
 /** Settings beside each method's defaults. */
 const forms: Readonly<Record<string, Record<string, unknown>[]>> = {
@@ -38,12 +49,18 @@ const answers = lengths.map(list);
 const reference = answers.map((own) => own.reduce((sum, logp) => sum + logp, 0) + random.next() - 0.5);
 
 /** The completions as the objective takes them, and the totals of a step of theirs. */
-function batchOf(objective: Objective, logps: readonly number[]): { completions: CompletionLogps; totals: StepTotals } {
-  let start = 0;
-  const lists = lengths.map((length) => logps.slice(start, (start += length)));
+function batchOf(
+  objective: Objective,
+  logps: readonly number[],
+): { completions: CompletionLogps; totals: StepTotals } {
+  const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, length) => sum + length, 0));
+  const lists = starts.map((start, i) => logps.slice(start, start + (lengths[i] ?? 0)));
   const column = (values: number[]) => tensor(values, [values.length], { dtype: "float64" });
   if (objective.over === "pairs") {
-    const [chosen, rejected] = [0, 1].map((side) => lists.filter((_, i) => i % 2 === side)) as [number[][], number[][]];
+    const [chosen, rejected] = [0, 1].map((side) => lists.filter((_, i) => i % 2 === side)) as [
+      number[][],
+      number[][],
+    ];
     return { completions: pairsOf(chosen, rejected, reference), totals: totalsOf(chosen, rejected) };
   }
   const plain = completionsOf(lists, reference);
@@ -56,7 +73,10 @@ function batchOf(objective: Objective, logps: readonly number[]): { completions:
   };
 }
 
-function lossAt(objective: Objective, logps: readonly number[]): { loss: Tensor; completions: CompletionLogps } {
+function lossAt(
+  objective: Objective,
+  logps: readonly number[],
+): { loss: Tensor; completions: CompletionLogps } {
   const { completions, totals } = batchOf(objective, logps);
   return { loss: evaluateObjective(objective, completions, totals).loss, completions };
 }
@@ -81,7 +101,10 @@ for (const name of offlineMethods) {
             ).loss.item();
           return (at(h) - at(-h)) / (2 * h);
         });
-        assert.ok(want.some((slope) => Math.abs(slope) > 1e-4), "a gradient to compare");
+        assert.ok(
+          want.some((slope) => Math.abs(slope) > 1e-4),
+          "a gradient to compare",
+        );
         assert.ok(ldAlphaOf(objective) === null || new Set(want.map((slope) => slope.toFixed(6))).size > 2);
         assertClose(got, want, { atol: 1e-8, rtol: 1e-6 });
       });

@@ -346,9 +346,7 @@ function planMethod(
     pairsPerSecond: 1 / seconds,
     // a row is mismatched with another one in each epoch
     runSeconds:
-      pairs === null
-        ? null
-        : pairs * seconds + ((workload.pairs ?? 0) + (flops.kl > 0 ? pairs : 0)) * once,
+      pairs === null ? null : pairs * seconds + ((workload.pairs ?? 0) + (flops.kl > 0 ? pairs : 0)) * once,
   };
 }
 

@@ -19,7 +19,10 @@ import type { TrainerState } from "../train/checkpoint.ts";
 import { fewOf } from "../train/culprits.ts";
 import {
   displacement,
+  type LabelledPair,
+  labelledChanges,
   labelledDisplacement,
+  labelledPairs,
   type PairChange,
   pairAccuracy,
   pairChanges,
@@ -87,6 +90,7 @@ export class Evaluator {
   /** The log-probs of its tokens, as they are stored; null: not read yet. */
   #startTokens: Float32Array | null = null;
   #recorded: RecordedPair[] | null = null;
+  #pairs: readonly LabelledPair[] | null = null;
 
   constructor(
     measure: Measure,
@@ -106,9 +110,25 @@ export class Evaluator {
     return methodOf(this.#config.method.objective).over;
   }
 
-  #displaced(before: CompletionValues, now: CompletionValues): Record<string, number> {
+  /** The good and bad answers to one prompt among labelled ones; null where rows are not labelled. */
+  get #labelled(): readonly LabelledPair[] | null {
+    if (this.#over !== "labelled") return null;
+    this.#pairs ??= labelledPairs(this.#examples);
+    return this.#pairs;
+  }
+
+  #changes(before: CompletionValues, now: CompletionValues): PairChange[] {
+    if (this.#over === "scores") return [];
+    return this.#labelled === null ? pairChanges(before, now) : labelledChanges(this.#labelled, before, now);
+  }
+
+  #displaced(
+    before: CompletionValues,
+    now: CompletionValues,
+    changes: readonly PairChange[],
+  ): Record<string, number> {
     if (this.#over === "scores") return {};
-    if (this.#over === "labelled") return labelledDisplacement(this.#examples, before, now);
+    if (this.#labelled !== null) return labelledDisplacement(this.#examples, changes, before, now);
     return { ...displacement(before, now), ...pairAccuracy(now) };
   }
 
@@ -148,10 +168,10 @@ export class Evaluator {
     });
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
-    const changes = this.#over === "scores" || this.#over === "labelled" ? [] : pairChanges(before, means);
+    const changes = this.#changes(before, means);
     const moved = tokenChanges(this.#tokensOf(baseline), tokens, this.#examples);
     const displaced = {
-      ...this.#displaced(before, means),
+      ...this.#displaced(before, means, changes),
       ...damage(moved),
       ...otherChange(baseline, other),
     };
@@ -182,7 +202,7 @@ export class Evaluator {
   #pairsOf(
     changes: readonly PairChange[],
   ): Pick<EvaluationRecord, "pair_changes" | "pair_rows" | "pair_margins"> {
-    this.#recorded ??= recordedPairs(this.#examples);
+    this.#recorded ??= recordedPairs(this.#examples, this.#labelled);
     const pairs = this.#recorded.flatMap(({ at, row }) => {
       const change = changes[at];
       return change !== undefined && Object.values(change).every(Number.isFinite) ? [{ row, change }] : [];
@@ -303,12 +323,21 @@ interface RecordedPair {
  * The pairs that are recorded, in the order of the rows: all, or those of the smallest keys, so that runs over the same rows in
  * another order, or over more of them, record the same ones.
  */
-function recordedPairs(examples: readonly Example[]): RecordedPair[] {
-  const all = examples.flatMap((example, at): RecordedPair[] =>
-    example.completions.length === 2
-      ? [{ at, row: [describeOrigin(example.origin), rowKeyOf(example).slice(0, keyDigits)] }]
-      : [],
-  );
+function recordedPairs(
+  examples: readonly Example[],
+  labelled: readonly LabelledPair[] | null,
+): RecordedPair[] {
+  const recorded = (example: Example, place: number): RecordedPair => ({
+    at: place,
+    row: [describeOrigin(example.origin), rowKeyOf(example).slice(0, keyDigits)],
+  });
+  const all =
+    labelled === null
+      ? examples.flatMap((example, i) => (example.completions.length === 2 ? [recorded(example, i)] : []))
+      : labelled.map(({ good, bad }, i) => {
+          const [one, other] = [at(examples, good), at(examples, bad)];
+          return recorded({ ...one, completions: [...one.completions, ...other.completions] }, i);
+        });
   const smallest = all.toSorted((a, b) => (a.row[1] < b.row[1] ? -1 : 1)).slice(0, mostPairs);
   return smallest.sort((a, b) => a.at - b.at);
 }

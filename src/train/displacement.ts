@@ -29,14 +29,14 @@ export function displacement(before: CompletionValues, now: CompletionValues): R
   };
 }
 
-/** Good and bad answers to one prompt: indices of their rows. */
-interface LabelledPair {
+/** A good and a bad answer to one prompt: indices of their rows. */
+export interface LabelledPair {
   good: number;
   bad: number;
 }
 
 /** Every good answer with every bad one to the same prompt. */
-function labelledPairs(examples: readonly Example[]): LabelledPair[] {
+export function labelledPairs(examples: readonly Example[]): LabelledPair[] {
   const byPrompt = Map.groupBy(examples.keys(), (row) => promptKeyOf(at(examples, row)));
   return [...byPrompt.values()].flatMap((rows) => {
     const of = (label: boolean) => rows.filter((row) => examples[row]?.label === label);
@@ -44,44 +44,59 @@ function labelledPairs(examples: readonly Example[]): LabelledPair[] {
   });
 }
 
+/** The change of each of `pairs`, in their order. */
+export function labelledChanges(
+  pairs: readonly LabelledPair[],
+  before: CompletionValues,
+  now: CompletionValues,
+): PairChange[] {
+  return pairs.map(({ good, bad }) => ({
+    chosen: changeOf(good, before, now),
+    rejected: changeOf(bad, before, now),
+    margin: firstOf(now, good) - firstOf(now, bad),
+  }));
+}
+
 /**
  * The same of rows of one labelled answer: changes of good and of bad answers, whatever their prompts; and of those that answer
  * one prompt what `displacement` and `pairAccuracy` say of pairs.
+ *
+ * @param changes - of the labelled pairs
  */
 export function labelledDisplacement(
   examples: readonly Example[],
+  changes: readonly PairChange[],
   before: CompletionValues,
   now: CompletionValues,
 ): Record<string, number> {
-  const meanOf = (values: CompletionValues, row: number) => values.of(row)[0] ?? Number.NaN;
-  const change = (row: number) => meanOf(now, row) - meanOf(before, row);
-  const changes = (label: boolean) =>
+  const moved = (label: boolean) =>
     [...examples.keys()]
       .filter((row) => examples[row]?.label === label)
-      .map(change)
+      .map((row) => changeOf(row, before, now))
       .filter((one) => !Number.isNaN(one));
   const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const share = <T>(all: readonly T[], test: (one: T) => boolean) => all.filter(test).length / all.length;
-  const [good, bad] = [changes(true), changes(false)];
-  const pairs = labelledPairs(examples);
-  const both = pairs.map((pair) => [change(pair.good), change(pair.bad)]);
-  const gaps = pairs.map((pair) => meanOf(now, pair.good) - meanOf(now, pair.bad));
-  return {
-    ...(good.length === 0
-      ? {}
-      : {
-          "logps/chosen_delta_init": average(good),
-          "displacement/frac_chosen_down": share(good, (one) => one < 0),
-        }),
-    ...(bad.length === 0 ? {} : { "logps/rejected_delta_init": average(bad) }),
-    ...(pairs.length === 0
-      ? {}
-      : {
-          "displacement/frac_both_down": share(both, (one) => one.every((moved) => moved < 0)),
-          "displacement/frac_both_up": share(both, (one) => one.every((moved) => moved > 0)),
-          "logps/accuracies": average(gaps.map((gap) => (gap > 0 ? 1 : gap === 0 ? 0.5 : 0))),
-        }),
-  };
+  const [good, bad] = [moved(true), moved(false)];
+  const found: Record<string, number> = {};
+  if (good.length > 0) {
+    found["logps/chosen_delta_init"] = average(good);
+    found["displacement/frac_chosen_down"] = share(good, (one) => one < 0);
+  }
+  if (bad.length > 0) found["logps/rejected_delta_init"] = average(bad);
+  if (changes.length === 0) return found;
+  found["displacement/frac_both_down"] = share(changes, ({ chosen, rejected }) => chosen < 0 && rejected < 0);
+  found["displacement/frac_both_up"] = share(changes, ({ chosen, rejected }) => chosen > 0 && rejected > 0);
+  found["logps/accuracies"] = average(changes.map(({ margin }) => (margin > 0 ? 1 : margin === 0 ? 0.5 : 0)));
+  return found;
+}
+
+/** The first answer's value. */
+function firstOf(values: CompletionValues, row: number): number {
+  return values.of(row)[0] ?? Number.NaN;
+}
+
+function changeOf(row: number, before: CompletionValues, now: CompletionValues): number {
+  return firstOf(now, row) - firstOf(before, row);
 }
 
 /** How the mean token log-probs of a row's completions moved, nats. NaN for a completion that the row lacks. */
