@@ -38,7 +38,7 @@ export interface Paired {
   counts: PairingCounts;
 }
 
-/** An answer as it stands in a row, and how it was rated; 0 where it was not. */
+/** An answer of a row, unchanged, and how it was rated; 0 where it was not. */
 interface LabelledAnswer {
   answer: unknown;
   isGood: boolean;
