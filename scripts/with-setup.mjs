@@ -20,6 +20,7 @@ const tasks = {
   build: { program: "scripts/build.ts", first: [], addon: false },
   bench: { program: "scripts/bench/bench.ts", first: [], addon: true },
   "bench:generate": { program: "scripts/bench/generate.ts", first: [], addon: true },
+  "bench:gate": { program: "scripts/bench/gate.ts", first: [], addon: true },
   "bench:weights": { program: "scripts/bench/weights.ts", first: [], addon: true },
   "bench:online": { program: "scripts/bench/online.ts", first: [], addon: true },
   "bench:calls": { program: "scripts/bench-calls.ts", first: [], addon: true },

@@ -1,16 +1,23 @@
 /**
  * `npm run bench [-- --tables peers,techniques,scaling --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
- * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE]`: our trainer against TRL's in turn on the same rows, weights and
- * settings; what each technique buys; how time and memory grow. Everything by default. `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
+ * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE --report]`: our trainer against TRL's in turn on the same rows,
+ * weights and settings; what each technique buys; how time and memory grow. Everything by default. `--report`: the first table alone, three
+ * rounds by default, as a page to set beside other machines' (bench-report.ts). `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
  */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { RunConfig } from "../../src/config/run-config.ts";
+import { processorName, readProcessor } from "../../src/setup/hardware.ts";
+import { askedSet, featuresWithin, setsOf } from "../../src/setup/instruction-set.ts";
+import { packageRoot } from "../../src/setup/places.ts";
+import { recordedSetup } from "../../src/setup/set-up.ts";
+import { type MachineSpeed, type ReportFacts, reportText } from "./bench-report.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
 import { compareOnGpu } from "./gpu.ts";
-import { benchFolder, modelNamed, peersPython } from "./processes.ts";
+import { benchFolder, measureHere, modelNamed, peersPython } from "./processes.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import { compareRanks } from "./ranks.ts";
 import type { RunPlan } from "./run-record.ts";
@@ -24,6 +31,7 @@ const busyLoad = 0.5;
 const ownRows = join(benchFolder, "workload.jsonl");
 
 interface Choice {
+  report: boolean;
   tables: string[];
   models: string[];
   modes: string[];
@@ -43,7 +51,7 @@ function readChoice(): Choice {
   const all = availableParallelism();
   const { values } = parseArgs({
     options: {
-      tables: { type: "string", default: "peers,techniques,scaling" },
+      tables: { type: "string" },
       model: { type: "string", default: "bench,bigvocab" },
       mode: { type: "string", default: "full,lora" },
       threads: { type: "string", default: all > 1 ? `1,${all}` : "1" },
@@ -51,21 +59,28 @@ function readChoice(): Choice {
       pairs: { type: "string" },
       // the first step is left out
       steps: { type: "string", default: "6" },
-      rounds: { type: "string", default: "1" },
+      rounds: { type: "string" },
+      report: { type: "boolean", default: false },
       "kept-mib": { type: "string" },
       optim: { type: "string", default: "adamw_torch_fused" },
       workload: { type: "string", default: ownRows },
     },
   });
+  const { report } = values;
   return {
-    tables: listOf("tables", values.tables, ["peers", "techniques", "scaling"]),
+    report,
+    tables: listOf("tables", values.tables ?? (report ? "peers" : "peers,techniques,scaling"), [
+      "peers",
+      "techniques",
+      "scaling",
+    ]),
     models: listOf("model", values.model, Object.keys(shapes)),
     modes: listOf("mode", values.mode, ["full", "lora"]),
     threads: values.threads.split(",").map((text) => whole("threads", text, 1)),
     peers: listOf("peers", values.peers, Object.keys(peerNames)),
     pairs: values.pairs === undefined ? null : whole("pairs", values.pairs, 1),
     steps: whole("steps", values.steps, 2),
-    rounds: whole("rounds", values.rounds, 1),
+    rounds: whole("rounds", values.rounds ?? (report ? "3" : "1"), 1),
     keptMib: values["kept-mib"] === undefined ? null : whole("kept-mib", values["kept-mib"], 0),
     optim: listOf("optim", values.optim, [
       "adamw_torch_fused",
@@ -116,10 +131,37 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
   );
 }
 
+function factsOf({ threads }: Choice, before: number): ReportFacts {
+  const { features, usableCores } = readProcessor();
+  const asked = askedSet(features);
+  const sets = setsOf(asked === null ? features : featuresWithin(asked, features));
+  const torch = recordedSetup().record?.torch.version ?? "?";
+  return {
+    processor: processorName(),
+    instructionSets: `${sets.join(", ")}${asked === null ? "" : " (PREFTUNE_ISA)"}`,
+    cores: usableCores,
+    versions: `torch ${torch}; Node ${process.versions.node}`,
+    commit: commitName(),
+    load: [before, load()],
+    speeds: [...new Set(threads)].map(
+      (count): MachineSpeed => measureHere("machine-child.ts", { threads: count }),
+    ),
+  };
+}
+
+function commitName(): string {
+  const { status, stdout } = spawnSync("git", ["describe", "--always", "--dirty"], {
+    cwd: packageRoot,
+    encoding: "utf8",
+  });
+  return status === 0 ? stdout.trim() : "not a checkout of git";
+}
+
 function main(): void {
   const choice = readChoice();
   const rows = prepare(choice);
   const machine = machineText();
+  const before = load();
   say(machine);
   const [first = 1] = choice.threads;
   const has = (table: string) => choice.tables.includes(table);
@@ -137,6 +179,11 @@ function main(): void {
   const file = join(benchFolder, `results-${Date.now()}.json`);
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   say(`\nwritten: ${file}`);
+  if (!choice.report) return;
+  const page = reportText(factsOf(choice, before), results.peers);
+  const pageFile = file.replace(/\.json$/, ".md");
+  writeFileSync(pageFile, page);
+  say(`\n${page}\nwritten: ${pageFile}`);
 }
 
 const [table, ...options] = process.argv.slice(2);

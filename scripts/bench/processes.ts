@@ -1,7 +1,7 @@
 /** The processes of the benchmark: our trainer's and the peers', with the same settings, one at a time. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { stateFolder } from "../../src/setup/places.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
@@ -24,9 +24,9 @@ export function peersPython(): string | null {
   return candidates.find((p) => existsSync(p) && spawnSync(p, ["-c", probe]).status === 0) ?? null;
 }
 
-/** Runs a program of this folder with our Node and returns what it printed. */
+/** Runs a program of this folder, or one by its whole path, with our Node and returns what it printed. */
 export function runHere(file: string, args: readonly string[], threads: number): string {
-  return output(process.execPath, [join(import.meta.dirname, file), ...args], threads);
+  return output(process.execPath, [resolve(import.meta.dirname, file), ...args], threads);
 }
 
 /** The directory of the benchmark's model of that shape, which is made where there is none yet. */

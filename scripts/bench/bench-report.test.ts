@@ -1,0 +1,68 @@
+/** The page of a benchmark: ratios of single rounds, against the run of ours that came just before. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { reportText, roundRatios } from "./bench-report.ts";
+import type { Compared } from "./comparison.ts";
+import { figuresOf } from "./results.ts";
+import type { RunRecord } from "./run-record.ts";
+
+const run = (seconds: number, cpu: number, peakMb: number): RunRecord => ({
+  losses: [],
+  // the first step is left out
+  seconds: [9, seconds, seconds],
+  cpuSeconds: [9, cpu, cpu],
+  peakMb,
+  bareMb: 100,
+  gemmGflops: 100,
+});
+
+// two rounds, two peers: a run of ours before each of theirs
+const records = {
+  ours: [run(1, 1, 200), run(2, 1, 200), run(1, 2, 200), run(4, 1, 200)],
+  dpo: [run(3, 4, 500), run(4, 5, 500)],
+  simpo: [run(4, 2, 300), run(4, 3, 300)],
+};
+const work = [0, 1, 2].map(() => ({ pairs: 2, tokens: 100, flops: 5e10 }));
+const trainer = (name: string, of: RunRecord[]) => figuresOf(name, of, work, { gemm: 1e11, threads: 1 });
+const compared: Compared = {
+  model: "bench",
+  plan: { modelDir: "-", workload: "-", mode: "lora", pairs: 2, steps: 3, threads: 1 },
+  trainers: [
+    trainer("preftune SLIME", records.ours),
+    trainer("TRL DPO, live reference", records.dpo),
+    trainer("TRL SimPO", records.simpo),
+  ],
+  ratios: [],
+  gemm: { ours: { min: 1, median: 1, max: 1 }, peers: null },
+  records,
+};
+
+test("a peer's run is set beside the run of ours before it, round by round", () => {
+  assert.deepEqual(roundRatios(compared, "dpo", "seconds"), [3, 4]);
+  assert.deepEqual(roundRatios(compared, "simpo", "seconds"), [2, 1]);
+  assert.deepEqual(roundRatios(compared, "simpo", "cpuSeconds"), [2, 3]);
+});
+
+test("the page says what machine, what it reaches, how busy it was, and each ratio with its spread", () => {
+  const text = reportText(
+    {
+      processor: "Test CPU, family 1 model 2 (avx2)",
+      instructionSets: "baseline, avx2",
+      cores: 2,
+      versions: "torch 2.13.0; Node 24",
+      commit: "abc",
+      load: [0.1, 1.25],
+      speeds: [
+        { threads: 1, readGbPerSecond: 12.34, gemmGflops: 101 },
+        { threads: 2, readGbPerSecond: 20, gemmGflops: 199.6 },
+      ],
+    },
+    [compared],
+  );
+  assert.match(text, /^### Test CPU, family 1 model 2 \(avx2\)$/m);
+  assert.match(text, /^\| Memory read \| 12\.3 GB\/s \(1 thread\), 20\.0 GB\/s \(2 threads\) \|$/m);
+  assert.match(text, /^\| Load, before and after \| 0\.1, 1\.3 \|$/m);
+  assert.match(text, /^\| Rounds \| 2, /m);
+  const simpo = text.split("\n").find((line) => line.startsWith("|  | TRL SimPO")) ?? "";
+  assert.match(simpo, /\| 1\.00 \/ 1\.50 \/ 2\.00× \| 2\.00 \/ 2\.50 \/ 3\.00× \| 0\.50× \|/);
+});

@@ -1,0 +1,51 @@
+/** When a commit is slower than its parent: by more than runs of the parent differ among themselves. */
+import { textTable } from "../../src/terminal/text-table.ts";
+
+/** Processor time of one round, seconds: the parent, the commit, the parent again. */
+export interface GateRound {
+  before: number;
+  commit: number;
+  after: number;
+}
+
+/** What rounds say of one piece of work. */
+export interface GateFigures {
+  work: string;
+  /** The commit's time over the parent's, geometric mean of the rounds. */
+  ratio: number;
+  /** What the ratio must not pass: that of the noise. */
+  limit: number;
+  isSlower: boolean;
+}
+
+/** Standard errors that the mean may be away by chance: with five rounds one in a hundred commits that change nothing is further. */
+const errors = 3.5;
+/** Changes below this are not judged, however quiet the machine is. */
+const least = 0.01;
+
+/**
+ * The verdict on some rounds. A round's two runs of the parent give the spread of a single run; the commit is compared with their mean.
+ *
+ * @param rounds - at least two
+ */
+export function gateFigures(work: string, rounds: readonly GateRound[]): GateFigures {
+  const count = rounds.length;
+  const mean = (of: (round: GateRound) => number) =>
+    rounds.reduce((sum, round) => sum + of(round), 0) / count;
+  // of the logarithm of a run's time: two runs differ by twice its variance
+  const variance = mean(({ before, after }) => Math.log(after / before) ** 2) / 2;
+  const change = mean(({ before, commit, after }) => Math.log(commit) - Math.log(before * after) / 2);
+  const noise = Math.max(least, errors * Math.sqrt((1.5 * variance) / count));
+  return { work, ratio: Math.exp(change), limit: Math.exp(noise), isSlower: change > noise };
+}
+
+/** The verdicts as a table. */
+export function gateTable(figures: readonly GateFigures[]): string {
+  return textTable(
+    ["work", "processor time\nover the parent's", "noise", "verdict"],
+    figures.map(({ work, ratio, limit, isSlower }) => [
+      ...[work, ratio.toFixed(3), `up to ${limit.toFixed(3)}`],
+      isSlower ? "SLOWER" : "no slower",
+    ]),
+  );
+}

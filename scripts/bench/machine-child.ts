@@ -1,0 +1,48 @@
+/**
+ * Child program, `machine-child.ts PLAN`: what this machine reads and multiplies at a number of threads, one JSON line
+ * (`MachineSpeed`). By wall clock, the quickest of several: other programs make it slower, never faster.
+ */
+import { batchInvariant, noGrad, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
+import type { MachineSpeed } from "./bench-report.ts";
+
+const { threads } = JSON.parse(process.argv[2] ?? "{}") as { threads: number };
+setThreads(threads);
+
+/** Numbers that no cache of today holds at once: 512 MiB. */
+const [rows, width] = [32_768, 4096];
+const repeats = 5;
+
+function quickest(body: () => Tensor): number {
+  return Math.min(
+    ...Array.from({ length: repeats }, () => {
+      using _ = scope();
+      const start = performance.now();
+      body();
+      return (performance.now() - start) / 1000;
+    }),
+  );
+}
+
+/** The faster of a sum, a product with a vector, and the products of decoding: a single loop may be bound by arithmetic. */
+function bandwidth(): number {
+  using _ = scope();
+  const weight = ops.ones([rows, width], { dtype: "float32" });
+  const vector = ops.ones([width], { dtype: "float32" });
+  const row = ops.ones([1, width], { dtype: "float32" });
+  const loops = [
+    () => ops.sum(weight),
+    () => ops.matmul(weight, vector),
+    () => batchInvariant(() => ops.matmul(row, ops.t(weight))),
+  ];
+  return (4 * rows * width) / Math.min(...loops.map(quickest)) / 1e9;
+}
+
+function gemm(): number {
+  using _ = scope();
+  const side = 1536;
+  const square = ops.ones([side, side], { dtype: "float32" });
+  return (2 * side ** 3) / quickest(() => ops.matmul(square, square)) / 1e9;
+}
+
+const speed: MachineSpeed = noGrad(() => ({ threads, readGbPerSecond: bandwidth(), gemmGflops: gemm() }));
+process.stdout.write(`${JSON.stringify(speed)}\n`);
