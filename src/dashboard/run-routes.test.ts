@@ -108,3 +108,17 @@ test("numbers as CSV, the configuration as YAML, and a damaged run in the reader
     assert.deepEqual(app.faults, []);
   });
 });
+
+test("a comparison of two to eight runs, as a page that may load nothing", async () => {
+  await withRun(async ({ app, dir }) => {
+    const ids = [dir, writeRun(app.root, "b")].map((one) => idOf(realpathSync(one)));
+    const page = await app.ask(`/api/comparison?runs=${ids.join()}`, { as: "viewer" });
+    assert.equal(page.status, 200);
+    assert.match(page.headers.get("content-security-policy") ?? "", /^default-src 'none'.*sandbox$/);
+    const text = await page.text();
+    assert.ok(!text.includes(app.root) && !/<script|<img/.test(text));
+    assert.equal((await app.ask(`/api/comparison?runs=${ids[0]},${ids[0]}`, { as: "viewer" })).status, 422);
+    assert.equal((await app.ask(`/api/comparison?runs=${ids[0]},gone`, { as: "viewer" })).status, 404);
+    assert.deepEqual(app.faults, []);
+  });
+});

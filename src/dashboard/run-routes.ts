@@ -5,6 +5,7 @@ import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
+import { comparisonPage } from "../report/comparison.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { listMark, placeText } from "./event-stream.ts";
@@ -40,6 +41,7 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
     get("/api/runs/:run/pairs/:pair", (c) => pair(c, viewOf(c), runs)),
     get("/api/runs/:run/config.yaml", (c) => config(c, runs)),
     get("/api/runs/:run/report", (c) => report(c, runs)),
+    get("/api/comparison", (c) => comparison(c, runs)),
   ];
 }
 
@@ -102,16 +104,37 @@ function config(c: Ctx, runs: RunStore): Response {
   return c.body(readTextFile(configYaml), 200, { "Content-Type": "text/plain; charset=utf-8" });
 }
 
-/** The report as the run wrote it: a page with its own style, which may load and run nothing. */
+/** Runs that are compared at once. */
+const mostCompared = 8;
+
+/** The report over the runs `?runs=ID,ID`: who is better, by how much, what differs, what each answers. */
+function comparison(c: Ctx, runs: RunStore): Response {
+  const ids = [...new Set((c.req.query("runs") ?? "").split(",").filter(Boolean))];
+  if (ids.length < 2 || ids.length > mostCompared) {
+    throw new PageError(422, `Expected 2 to ${mostCompared} runs to compare, got ${ids.length}.`);
+  }
+  const dirs = ids.map((id) => runs.dirOf(id));
+  try {
+    return reportPage(c, comparisonPage(dirs, null));
+  } catch (error) {
+    if (error instanceof PreftuneError) throw new PageError(422, error.message);
+    throw error;
+  }
+}
+
+/** A page with its own style, which may load and run nothing. */
+function reportPage(c: Ctx, html: string): Response {
+  const policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+  c.header("Content-Security-Policy", policy);
+  return c.body(html, 200, { "Content-Type": "text/html; charset=utf-8" });
+}
+
+/** The report as the run wrote it. */
 function report(c: Ctx, runs: RunStore): Response {
   const { report: path } = runPaths(runs.dirOf(idOf(c)));
   if (!existsSync(path))
     throw new PageError(404, "The run has no report yet: preftune report RUN writes one.");
-  c.header(
-    "Content-Security-Policy",
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
-  );
-  return c.body(readTextFile(path), 200, { "Content-Type": "text/html; charset=utf-8" });
+  return reportPage(c, readTextFile(path));
 }
 
 /** Unit, meaning and good direction of every metric. */

@@ -53,14 +53,24 @@ export function writeComparison(
   path: string,
   text: ComparisonText | null = null,
 ): void {
+  writeFileAtomic(path, comparisonPage(dirs, path, text));
+}
+
+/** The same as text. @param path - where it is to lie, for links to the runs' reports; null: without links */
+export function comparisonPage(
+  dirs: readonly string[],
+  path: string | null,
+  text: ComparisonText | null = null,
+): string {
   const views = dirs.map((dir) => openRun(dir));
   const shorten = pathShortener(views);
   const names = text?.names ?? differentNames(views.map(nameOf), dirs);
   const runs = views.map((view, i): Compared => {
-    const link = existsSync(view.paths.report) ? relative(dirname(path), view.paths.report) : null;
+    const link =
+      path !== null && existsSync(view.paths.report) ? relative(dirname(path), view.paths.report) : null;
     return { ...reportedRun(view, shorten), name: names[i] ?? "", link };
   });
-  writeFileAtomic(path, comparisonHtml(runs, text ?? { title: names.join(", ") }));
+  return comparisonHtml(runs, text ?? { title: names.join(", ") });
 }
 
 /** Runs of one name are distinguished by their directories' ends. */

@@ -27,7 +27,9 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     const complaints = complaintsOf(page);
     const link = dashboard.link();
     await page.goto(link);
+    const other = idOf(writeRun(root, "b"));
     const screens = [
+      [`#/compare?runs=${id},${other}`, "Compare"],
       ["#/runs", "a"],
       [`#/runs/${id}?pair=${hostileKey}`, "<script>alert(2)</script> good"],
     ] as const;
@@ -53,9 +55,9 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     await page.getByText("Next evaluation").waitFor();
     await page.keyboard.press("Escape");
     // the address is used up, and nobody else gets in by it
-    const other = await (await browser.newContext()).newPage();
-    await other.goto(link);
-    await other.getByText("This link was used already").waitFor();
+    const stranger = await (await browser.newContext()).newPage();
+    await stranger.goto(link);
+    await stranger.getByText("This link was used already").waitFor();
     assert.deepEqual(complaints, []);
     assert.deepEqual(faults, []);
   } finally {

@@ -1,4 +1,5 @@
 /** The list of runs. */
+import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
@@ -48,6 +49,18 @@ function shownRuns(runs: readonly Summary[], filter: string): Summary[] {
     .sort((a, b) => order(b) - order(a) || (a.id < b.id ? -1 : 1));
 }
 
+/** Runs that are chosen for a comparison. */
+const picked = signal<readonly string[]>([]);
+
+function pick(id: string): void {
+  const others = picked.value.filter((one) => one !== id);
+  picked.value = others.length < picked.value.length ? others : [...others, id].slice(-8);
+}
+
+function compare(): void {
+  if (picked.value.length > 1) goTo(["compare"], { runs: picked.value.join() });
+}
+
 function RunList({ runs, total, filter }: { runs: Summary[]; total: number; filter: string }): JSX.Element {
   const [at, setAt] = useState(0);
   const chosen = runs[Math.min(at, runs.length - 1)];
@@ -56,6 +69,12 @@ function RunList({ runs, total, filter }: { runs: Summary[]; total: number; filt
       { key: "j", what: "Next run", run: () => setAt((i) => Math.min(i + 1, runs.length - 1)) },
       { key: "k", what: "Run before", run: () => setAt((i) => Math.max(i - 1, 0)) },
       { key: "o", what: "Open the run", run: () => chosen !== undefined && goTo(["runs", chosen.id]) },
+      {
+        key: "x",
+        what: "Choose the run for a comparison",
+        run: () => chosen !== undefined && pick(chosen.id),
+      },
+      { key: "c", what: "Compare the chosen runs", run: compare },
       { key: "/", what: "Filter", run: () => document.getElementById("filter")?.focus() },
     ],
     [runs.length, chosen?.id],
@@ -78,6 +97,11 @@ function RunList({ runs, total, filter }: { runs: Summary[]; total: number; filt
             <span class="soft" role="status">
               {runs.length === total ? `${total} runs` : `${runs.length} of ${total} runs`}
             </span>
+          </p>
+          <p class="bar">
+            <button type="button" onClick={compare} disabled={picked.value.length < 2}>
+              Compare {picked.value.length} runs
+            </button>
           </p>
           <RunTable runs={runs} at={chosen?.id} />
         </>
@@ -136,6 +160,12 @@ function RunRow({ run, isAt }: { run: Summary; isAt: boolean }): JSX.Element {
   return (
     <tr class={isAt ? "at" : ""}>
       <th scope="row">
+        <input
+          type="checkbox"
+          aria-label={`Compare ${name}`}
+          checked={picked.value.includes(id)}
+          onChange={() => pick(id)}
+        />{" "}
         <a href={addressOf(["runs", id])}>{name}</a>
         {folder !== "" && folder !== name && <small class="soft">{folder}</small>}
       </th>

@@ -4,6 +4,7 @@
  */
 import type { ComponentType } from "preact";
 import type { Role } from "../sessions.ts";
+import { CompareScreen } from "./compare-screen.tsx";
 import { DataScreen } from "./data-screen.tsx";
 import { LabelScreen } from "./label-screen.tsx";
 import { PeopleScreen } from "./people-screen.tsx";
@@ -33,6 +34,7 @@ export const screens: readonly Screen[] = [
     ...{ path: "runs", title: "Runs", key: "1", roles: ["owner", "viewer"] },
     ...{ view: RunsScreen, one: RunScreen },
   },
+  { path: "compare", title: "Compare", key: "4", roles: ["owner", "viewer"], view: CompareScreen },
   { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
   { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
   { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LabelScreen },
