@@ -1,13 +1,14 @@
 /** Bundles the dashboard's page: its script with Preact and uPlot, and its style. `npm run build` writes the result into the package. */
-import { writeFileSync } from "node:fs";
+import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
-const page = join(import.meta.dirname, "..", "src", "dashboard", "page");
+const root = join(import.meta.dirname, "..");
+const page = join(root, "src", "dashboard", "page");
 
-/** The page's script and style as text. */
-export async function bundlePage(): Promise<{ script: string; style: string }> {
-  const { outputFiles } = await build({
+/** The page's script and style as text, and the licences of what is in them. */
+export async function bundlePage(): Promise<{ script: string; style: string; licences: string }> {
+  const { outputFiles, metafile } = await build({
     entryPoints: { page: join(page, "main.tsx"), style: join(page, "page.css") },
     bundle: true,
     minify: true,
@@ -20,14 +21,31 @@ export async function bundlePage(): Promise<{ script: string; style: string }> {
     conditions: ["browser"],
     logLevel: "silent",
     legalComments: "eof",
+    metafile: true,
+    absWorkingDir: root,
   });
   const text = (end: string): string => outputFiles.find(({ path }) => path.endsWith(end))?.text ?? "";
-  return { script: text("page.js"), style: text("style.css") };
+  const licences = licencesOf(Object.keys(metafile.inputs));
+  return { script: text("page.js"), style: text("style.css"), licences };
 }
 
-/** Writes both into a folder. */
+/** The licences of the packages that files are from. */
+function licencesOf(files: readonly string[]): string {
+  const packages = files.flatMap((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1] ?? []);
+  const texts = [...new Set(packages)].sort().map((name) => {
+    const folder = join(root, "node_modules", name);
+    const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
+    const [file] = globSync("LICEN[CS]E*", { cwd: folder });
+    if (file === undefined) throw new Error(`${name} is bundled and has no licence file`);
+    return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+  });
+  return `The page is bundled with these packages.\n\n${texts.join("\n\n")}`;
+}
+
+/** Writes them into a folder. */
 export async function writePage(folder: string): Promise<void> {
-  const { script, style } = await bundlePage();
+  const { script, style, licences } = await bundlePage();
   writeFileSync(join(folder, "page.js"), script);
   writeFileSync(join(folder, "page.css"), style);
+  writeFileSync(join(folder, "LICENCES.txt"), licences);
 }

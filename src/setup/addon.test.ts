@@ -69,5 +69,6 @@ test("CUDA libraries are linked when the torch has them", (t) => {
   const flags = compileFlags(torch, ["/headers"], gcc);
   assert.ok(flags.includes("-ltorch_cuda") && flags.includes("-lc10_cuda"));
   assert.ok(flags.includes(`-Wl,-rpath,${join(folder, "lib")}`));
+  assert.ok(compileFlags(torch, [], gcc, "$ORIGIN/torch").includes("-Wl,-rpath,$ORIGIN/torch"));
   assert.equal(flags[flags.indexOf("/headers") - 1], "-isystem");
 });

@@ -34,16 +34,16 @@ export function addonKey(inputs: AddonInputs): string {
 }
 
 /** Folders of Node-API's headers, from the package `node-api-headers`. */
-function nodeHeaderFolders(): string[] {
+export function nodeHeaderFolders(): string[] {
   return [join(dirname(resolveModule("node-api-headers/package.json")), "include")];
 }
 
-function linkFlags(torch: Torch): string[] {
+function linkFlags(torch: Torch, searched: string): string[] {
   const lib = join(torch.folder, "lib");
   const names = ["c10", "torch_cpu", "torch"];
   if (hasLibrary(torch.folder, "torch_cuda")) names.push("torch_cuda", "c10_cuda");
   const libraries = names.map((name) => `-l${name}`);
-  const search = [`-L${lib}`, `-Wl,-rpath,${lib}`];
+  const search = [`-L${lib}`, `-Wl,-rpath,${searched}`];
   if (process.platform === "darwin") return ["-undefined", "dynamic_lookup", ...search, ...libraries];
   // nothing in the addon names a CUDA symbol, yet the library must load: it registers torch's CUDA kernels
   return [...search, "-Wl,--no-as-needed", ...libraries];
@@ -58,11 +58,16 @@ const gccFlags = [
   ...(process.arch === "x64" ? ["--param=avoid-fma-max-bits=0"] : []),
 ];
 
-/** Compiler arguments for a torch, without sources and output. */
+/**
+ * Compiler arguments for a torch, without sources and output.
+ *
+ * @param searched - where the addon looks for torch's libraries when it is loaded; default: where they are now
+ */
 export function compileFlags(
   torch: Torch,
   nodeHeaders: readonly string[],
   compiler: Pick<Compiler, "version">,
+  searched: string = join(torch.folder, "lib"),
 ): string[] {
   const include = join(torch.folder, "include");
   const gloo = join(nativeFolder, "gloo-names");
@@ -80,7 +85,7 @@ export function compileFlags(
     "-Wno-psabi",
     ...(compiler.version.includes("clang") ? [] : gccFlags),
     ...system.flatMap((folder) => ["-isystem", folder]),
-    ...linkFlags(torch),
+    ...linkFlags(torch, searched),
   ];
 }
 
@@ -119,10 +124,20 @@ export function buildAddon(
   sources: string,
   extra: readonly string[] = [],
 ): Promise<string> {
-  const files = nativeSources()
+  return buildUnit(torch, found, {
+    name: "preftune",
+    title: "the addon",
+    files: addonFiles(),
+    sources,
+    extra,
+  });
+}
+
+/** Paths of the addon's own sources. */
+export function addonFiles(): string[] {
+  return nativeSources()
     .filter((name) => name.endsWith(".cpp") && !name.includes("/"))
     .map((name) => join(nativeFolder, name));
-  return buildUnit(torch, found, { name: "preftune", title: "the addon", files, sources, extra });
 }
 
 /**

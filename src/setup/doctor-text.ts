@@ -19,7 +19,9 @@ function torchLine(torch: Torch | null): string {
 
 function addonLine(addon: AddonReport): string {
   if (addon.path === null) return `not ready: ${addon.error}`;
-  return addon.loaded === null ? `does not load: ${addon.path}` : `built and loads: ${addon.path}`;
+  return addon.loaded === null
+    ? `does not load: ${addon.path}`
+    : `${addon.prebuilt ? "prebuilt" : "built here"} and loads: ${addon.path}`;
 }
 
 function deviceLine(report: DoctorReport): string {

@@ -30,7 +30,7 @@ const healthy: DoctorReport = {
   node: { version: "24.21.0", path: "/opt/node" },
   torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
-  addon: { path: "/opt/preftune.node", noNccl: null, loaded, error: null },
+  addon: { path: "/opt/preftune.node", noNccl: null, prebuilt: false, loaded, error: null },
   processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
   askedSet: null,
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
@@ -118,7 +118,7 @@ test("what is missing stands with the command that fixes it", () => {
       ...healthy,
       torch: null,
       compiler: null,
-      addon: { path: null, noNccl: null, loaded: null, error: "nothing is built yet" },
+      addon: { path: null, noNccl: null, prebuilt: false, loaded: null, error: "nothing is built yet" },
       problems: [
         { what: "no torch was found", fix: "npm run setup", blocking: true },
         { what: "no GPU build", fix: "pip install torch", blocking: false },

@@ -17,6 +17,7 @@ import { pythonInstallCommand, requirePip } from "./install-torch.ts";
 import { askedSet, featuresWithin, type InstructionSet } from "./instruction-set.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
+import type { SetupRecord } from "./record.ts";
 import { recordedSetup } from "./set-up.ts";
 
 /** Something missing or wrong. `blocking`: training cannot start before it is fixed. */
@@ -43,6 +44,8 @@ export interface AddonReport {
   path: string | null;
   /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. */
   noNccl: string | null;
+  /** Whether it came compiled, in a package of this platform; false: it was compiled here. */
+  prebuilt: boolean;
   loaded: LoadedAddon | null;
   error: string | null;
 }
@@ -80,14 +83,18 @@ function lastLines(text: string): string {
 }
 
 /** Loads the addon at `path` in a child process. */
-export function tryAddon(path: string, noNccl: string | null = null): AddonReport {
+export function tryAddon(
+  path: string,
+  { noNccl = null, prebuilt = false }: Partial<SetupRecord> = {},
+): AddonReport {
   const result = spawnSync(process.execPath, ["-e", loadTest, path], { encoding: "utf8", timeout: 120_000 });
   if (result.status === 0)
-    return { path, noNccl, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
+    return { path, noNccl, prebuilt, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
   const reason = result.stderr.match(/^Error: .*/m)?.[0] ?? lastLines(result.stderr);
   return {
     path,
     noNccl,
+    prebuilt,
     loaded: null,
     error: reason === "" ? `ended by ${result.signal ?? result.error?.message}` : reason,
   };
@@ -112,9 +119,9 @@ function reportAddon(problems: Problem[]): AddonReport {
       // what that needs, a torch and a compiler, are separate problems
       blocking: false,
     });
-    return { path: null, noNccl: null, loaded: null, error: problem };
+    return { path: null, noNccl: null, prebuilt: false, loaded: null, error: problem };
   }
-  const report = tryAddon(record.addon, record.noNccl ?? null);
+  const report = tryAddon(record.addon, record);
   if (report.error !== null) {
     const fix = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
     problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });

@@ -14,6 +14,8 @@ export interface SetupInputs {
   compilerVariable: string;
   platform: string;
   sources: string;
+  /** PREFTUNE_PREBUILT, where it is set. */
+  prebuilt?: string;
 }
 
 /** Products that are measured: the three of a layer in training, x · Wᵀ, dy · W and dyᵀ · x, and x · Wᵀ for few rows, as decoding makes it. */
@@ -35,6 +37,8 @@ export interface SetupRecord {
   addon: string;
   /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. Not in earlier records. */
   noNccl?: string | null;
+  /** Whether the addon was compiled before it was published. Not in earlier records. */
+  prebuilt?: boolean;
   /**
    * How fast matrix products are, by processor and what of it may be used, since a folder may be used on several; null where it could not be measured.
    * Not in records of earlier versions.
@@ -70,6 +74,7 @@ export function recordProblem(record: SetupRecord, inputs: SetupInputs): string 
   if (!existsSync(record.addon)) return "the addon is gone";
   if (record.inputs.sources !== inputs.sources) return "the native sources have changed";
   if (record.inputs.torchVariable !== inputs.torchVariable) return "PREFTUNE_TORCH has changed";
+  if (record.inputs.prebuilt !== inputs.prebuilt) return "PREFTUNE_PREBUILT has changed";
   if (JSON.stringify(record.inputs) !== JSON.stringify(inputs))
     return "python3 or the compiler is another one";
   const changed = Object.entries(record.watched).find(([path, state]) => fileState(path) !== state);

@@ -28,12 +28,14 @@ export interface Setup {
 }
 
 function currentInputs(): SetupInputs {
+  const choice = process.env["PREFTUNE_PREBUILT"] ?? "";
   return {
     torchVariable: process.env["PREFTUNE_TORCH"] ?? "",
     python: findProgram("python3"),
     compilerVariable: process.env["CXX"] ?? "",
     platform: `${process.platform}-${process.arch}`,
     sources: sourcesHash(),
+    ...(choice === "" ? {} : { prebuilt: choice }),
   };
 }
 
@@ -103,11 +105,9 @@ function measured(addon: string): Record<string, MatmulMeasurement | null> {
 
 async function setUpAnew(): Promise<Setup> {
   // loaded only when there is work: the usual start stays short
-  const [{ findTorch }, { installTorch }, { buildWithNccl }, { findCompiler }] = await Promise.all([
+  const [{ findTorch }, { installTorch }] = await Promise.all([
     import("./find-torch.ts"),
     import("./install-torch.ts"),
-    import("./addon.ts"),
-    import("./compiler.ts"),
   ]);
   const folder = stateFolder();
   const inputs = currentInputs();
@@ -120,12 +120,34 @@ async function setUpAnew(): Promise<Setup> {
   const { torch } = search;
   if (torch === null)
     throw new PreftuneError(`torch was installed but cannot be used: ${search.refused.join("; ")}`);
-  const compiler = findCompiler();
-  const { addon, noNccl, watched } = await buildWithNccl(torch, compiler, inputs.sources);
+  const { addon, noNccl, prebuilt, watched } = await addonFor(torch, inputs.sources);
   if (noNccl !== null) process.stderr.write(`preftune: one GPU can be used, several not: ${noNccl}\n`);
-  const files = [...search.watched, ...watched, ...(compiler === null ? [] : [compiler.path])];
-  writeRecord(folder, { inputs, torch, addon, noNccl, matmul: measured(addon) }, files);
+  const files = [...search.watched, ...watched];
+  writeRecord(folder, { inputs, torch, addon, noNccl, prebuilt, matmul: measured(addon) }, files);
   return { torch, addon };
+}
+
+/** The prebuilt addon where one fits, else one that is compiled. */
+async function addonFor(
+  torch: Torch,
+  sources: string,
+): Promise<{ addon: string; noNccl: string | null; prebuilt: boolean; watched: string[] }> {
+  const { prebuiltAddon } = await import("./prebuilt.ts");
+  const found = await prebuiltAddon(torch, sources);
+  if (found.addon !== null) {
+    return { addon: found.addon, noNccl: null, prebuilt: true, watched: found.watched };
+  }
+  if (found.refused !== null) {
+    process.stderr.write(`preftune: the prebuilt addon is not used: ${found.refused}\n`);
+  }
+  const [{ buildWithNccl }, { findCompiler }] = await Promise.all([
+    import("./addon.ts"),
+    import("./compiler.ts"),
+  ]);
+  const compiler = findCompiler();
+  const { watched, ...built } = await buildWithNccl(torch, compiler, sources);
+  const files = [...found.watched, ...watched, ...(compiler === null ? [] : [compiler.path])];
+  return { ...built, prebuilt: false, watched: files };
 }
 
 /** `setUp`, ending the process with the error's message and status when it fails. */

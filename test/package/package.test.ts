@@ -6,15 +6,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { requireNode } from "../../src/base/node-version.ts";
+import { snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
 const documents = ["README.md", ...globSync("docs/*.md", { cwd: root })];
-
-/** The TypeScript of a document's fenced blocks. */
-function snippetsOf(document: string): string[] {
-  const text = readFileSync(join(root, document), "utf8");
-  return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code as string);
-}
 
 /** A folder in the checkout, so that packages are found from it, which is removed at the end. */
 function scratch(): { path: string } & Disposable {
@@ -70,7 +65,7 @@ test("the documents' TypeScript compiles against the published types, strictly a
   writeFileSync(join(folder.path, "package.json"), '{"type": "module"}');
   let count = 0;
   for (const document of documents) {
-    for (const code of snippetsOf(document)) {
+    for (const code of snippetsOf(readFileSync(join(root, document), "utf8"))) {
       count += 1;
       writeFileSync(join(folder.path, `snippet-${count}.ts`), `// ${document}\n${code}`);
     }

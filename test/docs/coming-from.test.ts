@@ -1,0 +1,42 @@
+/** The table of names beside other trainers': every name in its first column is a key, and TRL's own name where the table says so. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isConfigKey } from "../../src/config/keys.ts";
+import { TRL_ALIASES } from "../../src/config/trl-names.ts";
+
+const text = readFileSync(join(import.meta.dirname, "../../docs/coming-from.md"), "utf8");
+const rows = text
+  .split("\n")
+  .filter((line) => line.startsWith("| `"))
+  .map((line) =>
+    line
+      .split("|")
+      .slice(1, 5)
+      .map((cell) => cell.trim()),
+  );
+
+test("the first column's names are keys, each once, and each row has four trainers", () => {
+  const names = rows.map(([own = ""]) => own.replaceAll("`", ""));
+  assert.ok(names.length > 40);
+  assert.deepEqual(
+    names.filter((name) => !isConfigKey(name)),
+    [],
+  );
+  assert.equal(new Set(names).size, names.length);
+  assert.ok(rows.every((cells) => cells.length === 4 && cells.every((cell) => cell !== "")));
+});
+
+test("another trainer's name that preftune refuses with a hint leads to the key of its row", () => {
+  let hints = 0;
+  for (const [own = "", ...others] of rows) {
+    for (const [, name = ""] of others.join(" ").matchAll(/`(\w+)`/g)) {
+      const hint = Object.hasOwn(TRL_ALIASES, name) ? TRL_ALIASES[name] : undefined;
+      if (hint === undefined) continue;
+      hints += 1;
+      assert.ok(hint.includes(own.replaceAll("`", "")), `${name}: ${hint}`);
+    }
+  }
+  assert.ok(hints > 5, `${hints}`);
+});

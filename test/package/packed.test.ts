@@ -1,0 +1,139 @@
+/** The tarball, installed where there is nothing else. In full only: npm fetches its dependencies. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import type { DoctorReport } from "../../src/setup/doctor.ts";
+import { isNightly } from "../support/campaign.ts";
+import { runFixture } from "../support/runs.ts";
+import { scratch } from "../support/scratch.ts";
+import { snippetsOf } from "../support/snippets.ts";
+
+const root = join(import.meta.dirname, "../..");
+const folder = mkdtempSync(join(scratch(), "preftune-packed-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ran {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+// a registry or a proxy may be named by variables
+const env = {
+  ...process.env,
+  PATH: `${join(process.execPath, "..")}:${process.env["PATH"]}`,
+  XDG_CACHE_HOME: join(folder, "cache"),
+};
+
+function run(cwd: string, program: string, ...args: string[]): Ran {
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    cwd,
+    env,
+    encoding: "utf8",
+    timeout: 600_000,
+  });
+  return { status, stdout, stderr };
+}
+
+function ok(ran: Ran): string {
+  assert.equal(ran.status, 0, `${ran.stdout}\n${ran.stderr}`);
+  return ran.stdout;
+}
+
+/** What a tarball may hold. */
+const allowed =
+  /^(bin\/[\w-]+\.mjs|dist\/[\w./-]+\.(js|d\.ts|txt|json|css|html)|docs\/[\w./-]+\.(md|json)|examples\/[\w-]+\.ts|native\/[\w./-]+\.(cpp|h)|recipes\/[\w.-]+\.yaml|[A-Z]+(\.md)?|package\.json|run\.schema\.json)$/;
+const refused = /\.(test|nightly)\.|tsconfig|^dist\/(dashboard\/page\/.*\.tsx?$)/;
+
+suite("the tarball", { skip: isNightly ? false : "in full only" }, () => {
+  let tarball = "";
+  let names: string[] = [];
+
+  before(() => {
+    // .npmrc of the checkout switches scripts off, and prepack builds
+    const packed = ok(
+      run(root, "npm", "pack", "--ignore-scripts=false", "--json", "--pack-destination", folder),
+    );
+    const [entry] = JSON.parse(packed.slice(packed.indexOf("["))) as [
+      { filename: string; size: number; files: { path: string }[] },
+    ];
+    tarball = join(folder, entry.filename);
+    names = entry.files.map(({ path }) => path);
+    assert.ok(entry.size < 5e6, `${entry.size} bytes`);
+    writeFileSync(join(folder, "package.json"), '{"type": "module", "private": true}');
+    ok(run(folder, "npm", "install", "--no-audit", "--no-fund", tarball));
+  });
+
+  test("nothing but what is listed is in it", () => {
+    assert.deepEqual(
+      names.filter((name) => !allowed.test(name) || refused.test(name)),
+      [],
+    );
+    for (const name of [
+      "dist/index.js",
+      "dist/index.d.ts",
+      "docs/data.md",
+      "dist/dashboard/page/LICENCES.txt",
+    ]) {
+      assert.ok(names.includes(name), name);
+    }
+  });
+
+  test("publint and Are The Types Wrong find nothing", () => {
+    const tools = join(root, "toolchain", "release");
+    ok(run(tools, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"));
+    const bin = join(tools, "node_modules", ".bin");
+    assert.match(ok(run(folder, join(bin, "publint"), "run", tarball, "--strict")), /All good/);
+    ok(run(folder, join(bin, "attw"), tarball, "--profile", "esm-only"));
+  });
+
+  test("doctor, data check and init run", () => {
+    using fixture = runFixture({ rows: 6, held: 0 });
+    const model = String(fixture.values["model_name_or_path"]);
+    const data = String(fixture.values["train_data"]);
+    const { stdout } = run(folder, "npx", "preftune", "doctor", "--json");
+    const report = JSON.parse(stdout) as DoctorReport;
+    assert.equal(report.preftune.checkout, false);
+    ok(run(folder, "npx", "preftune", "init", "run.yaml", "--model", model, "--data", data));
+    assert.match(
+      readFileSync(join(folder, "run.yaml"), "utf8"),
+      /\$schema=node_modules\/preftune\/run\.schema\.json/,
+    );
+    assert.match(ok(run(folder, "npx", "preftune", "data", "check", "run.yaml")), /0 errors/);
+  });
+
+  test("its types compile strictly, by NodeNext and by bundler, examples and snippets of the docs too", () => {
+    const source = join(folder, "use");
+    mkdirSync(source);
+    const installed = join(folder, "node_modules", "preftune");
+    const documents = names.filter((name) => /^(README|docs\/[^/]+)\.md$/.test(name));
+    const snippets = documents.flatMap((name) => snippetsOf(readFileSync(join(installed, name), "utf8")));
+    assert.ok(snippets.length > 5);
+    for (const [i, code] of snippets.entries()) writeFileSync(join(source, `snippet-${i}.ts`), code);
+    for (const name of names.filter((one) => one.startsWith("examples/"))) {
+      writeFileSync(join(source, name.replace("/", "-")), readFileSync(join(installed, name), "utf8"));
+    }
+    mkdirSync(join(folder, "node_modules", "@types"), { recursive: true });
+    symlinkSync(join(root, "node_modules/@types/node"), join(folder, "node_modules/@types/node"));
+    for (const [module, moduleResolution] of [
+      ["NodeNext", "NodeNext"],
+      ["ESNext", "bundler"],
+    ]) {
+      const compilerOptions = {
+        ...{ target: "ES2024", lib: ["ES2024", "ESNext.Disposable"], module, moduleResolution },
+        ...{
+          strict: true,
+          skipLibCheck: false,
+          noEmit: true,
+          types: ["node"],
+          allowImportingTsExtensions: true,
+        },
+      };
+      writeFileSync(join(source, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+      const tsc = join(root, "node_modules/typescript/bin/tsc");
+      assert.equal(ok(run(source, process.execPath, tsc, "-p", ".")), "", String(moduleResolution));
+    }
+  });
+});
