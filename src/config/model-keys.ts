@@ -112,7 +112,7 @@ export const LORA_KEYS = {
       default: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     },
     expected: 'a list of layer names, or "all-linear"',
-    doc: "Layers that get an adapter, by the last part of their name.",
+    doc: "Layers that get an adapter, by the last part of their name. In a model that stores several of the default's in one matrix it stands for all of a block's.",
     source: "SLIME paper: all seven linear layers of a block",
   },
   lora_modules_to_save: {

@@ -53,18 +53,28 @@ test("the documentation of the keys is complete", () => {
 });
 
 const recipes = readdirSync(RECIPES).filter((name) => name.endsWith(".yaml"));
-test("there is a recipe per model of the paper, a small one and its reward model, the quick start's two, and one with a slow judge", () => {
+test("there is a recipe per model of the paper and per other family, a small one and its reward model, the quick start's two, and one with a slow judge", () => {
   assert.deepEqual(recipes.sort(), [
+    "gemma-2-9b.yaml",
     "gemma-3-4b.yaml",
+    "gemma-4-31b-qlora.yaml",
+    "granite-3.3-8b.yaml",
+    "granite-4.0-micro.yaml",
     "kto-smollm2-135m.yaml",
     "llama-3.2-3b.yaml",
+    "mistral-7b.yaml",
+    "olmo-2-7b.yaml",
+    "olmo-3-7b.yaml",
     "online-quickstart.yaml",
     "online-slow-judge.yaml",
+    "phi-4-mini.yaml",
     "quickstart.yaml",
+    "qwen2.5-7b.yaml",
     "qwen3-4b-qlora.yaml",
     "qwen3-4b.yaml",
     "reward-smollm2-135m.yaml",
     "smollm2-135m.yaml",
+    "smollm3-3b.yaml",
   ]);
 });
 

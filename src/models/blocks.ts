@@ -1,7 +1,6 @@
 /** The blocks of a decoder: how attention, feed-forward layer and norms hang together. */
 import { type DecoderDesign, kindOf, type LayerKind } from "../formats/model-config.ts";
 import type { Attention, FusedAttention } from "../nn/attention.ts";
-import type { FixedFactor } from "../nn/fixed-factor.ts";
 import type { FeedForward } from "../nn/mlp.ts";
 import type { RMSNorm } from "../nn/rms-norm.ts";
 import { ops, type Tensor } from "../torch/index.ts";
@@ -19,7 +18,7 @@ export function blockOf(parts: BlockParts): Block {
 }
 
 /** What all blocks have. */
-abstract class DecoderBlock implements Block {
+export abstract class DecoderBlock implements Block {
   self_attn: Attention | FusedAttention;
   mlp: FeedForward | null;
   shared_mlp: FeedForward | null;
@@ -35,6 +34,11 @@ abstract class DecoderBlock implements Block {
     this.shared_mlp = isShared ? layer : null;
     this.#kind = kindOf(config, index);
     this.#residual = { alpha: config.design.residualScale };
+  }
+
+  /** Tensors that the checkpoint has and that are never trained, by their names in the block. */
+  get fixed(): Readonly<Record<string, Tensor>> {
+    return {};
   }
 
   abstract forward(h: Tensor, context: BatchContext): Tensor;
@@ -98,7 +102,8 @@ class SandwichBlock extends DecoderBlock {
   post_attention_layernorm: RMSNorm;
   pre_feedforward_layernorm: RMSNorm;
   post_feedforward_layernorm: RMSNorm;
-  layer_scalar: FixedFactor | null;
+  /** (1) */
+  layer_scalar: Tensor | null;
 
   constructor(parts: BlockParts) {
     super(parts);
@@ -109,11 +114,18 @@ class SandwichBlock extends DecoderBlock {
     this.post_feedforward_layernorm = named(parts, "post_feedforward_layernorm");
   }
 
+  override get fixed(): Readonly<Record<string, Tensor>> {
+    return this.layer_scalar === null ? {} : { layer_scalar: this.layer_scalar };
+  }
+
   forward(h: Tensor, context: BatchContext): Tensor {
     const attended = this.attended(this.input_layernorm.forward(h), context);
     const middle = this.with(h, this.post_attention_layernorm.forward(attended));
     const fed = this.fed(this.pre_feedforward_layernorm.forward(middle));
     const last = this.with(middle, this.post_feedforward_layernorm.forward(fed));
-    return this.layer_scalar?.forward(last) ?? last;
+    const { layer_scalar: factor } = this;
+    return factor === null
+      ? last
+      : ops.mul(last, factor.dtype === last.dtype ? factor : ops.to(factor, last.dtype));
   }
 }

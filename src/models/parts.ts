@@ -2,11 +2,11 @@
 import { type BlockLinear, blockLinears, linearPath } from "../formats/block-linears.ts";
 import { headsOf, kindOf, type LinearName, type ModelConfig } from "../formats/model-config.ts";
 import { Attention, FusedAttention } from "../nn/attention.ts";
-import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Linear } from "../nn/linear.ts";
 import { type FeedForward, FusedMlp, Mlp, SharedMlp } from "../nn/mlp.ts";
 import type { Projection } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
+import type { Tensor } from "../torch/index.ts";
 import type { WeightSource } from "./weights.ts";
 
 /** Where a block's tensors come from. */
@@ -77,10 +77,9 @@ export function attention(parts: BlockParts): Attention | FusedAttention {
   return new Attention({ ...projections, ...norms() }, layout);
 }
 
-/** `layer_scalar` of a block, or null. */
-export function layerFactor({ weights, config, index }: BlockParts): FixedFactor | null {
-  if (!config.design.layerFactors) return null;
-  return new FixedFactor(weights(`model.layers.${index}.layer_scalar`, [1]));
+/** `layer_scalar` of a block, (1), or null. */
+export function layerFactor({ weights, config, index }: BlockParts): Tensor | null {
+  return config.design.layerFactors ? weights(`model.layers.${index}.layer_scalar`, [1]) : null;
 }
 
 /** `mlp` or `shared_mlp` of a block. */

@@ -8,11 +8,11 @@ import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
-import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Embedding } from "../nn/linear.ts";
 import { isDense, isProjection, namedModules } from "../nn/module.ts";
 import { RMSNorm } from "../nn/rms-norm.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { DecoderBlock } from "./blocks.ts";
 import type { Decoder } from "./causal-lm.ts";
 import { fileDtype } from "./mapped-file.ts";
 
@@ -122,7 +122,8 @@ export function mergedTensors(model: Decoder): SavedTensor[] {
 function tensorsOf(module: object, path: string): SavedTensor[] {
   const plain = (name: string, tensor: Tensor): SavedTensor => storedAs(`${path}.${name}`, tensor);
   if (module instanceof Embedding) return [plain("weight", module.table)];
-  if (module instanceof FixedFactor) return [storedAs(path, module.value)];
+  if (module instanceof DecoderBlock)
+    return Object.entries(module.fixed).map(([name, tensor]) => plain(name, tensor));
   if (module instanceof RMSNorm) return [plain("weight", module.weight)];
   if (!isProjection(module)) return [];
   const { shape, bias } = module;

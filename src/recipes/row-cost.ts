@@ -3,6 +3,7 @@
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readAdapter } from "../formats/adapter.ts";
+import { listedTargets } from "../formats/listed-targets.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type FlopsOptions, type PairLengths, pairFlops } from "../planner/flops.ts";
 import { adapterParts, everything, type TrainedParts } from "../planner/trained-parts.ts";
@@ -39,7 +40,9 @@ export function trainedPartsOf(
     modulesToSave: config.lora_modules_to_save,
     useDora: config.use_dora,
     dropout,
-    ...(targets === "all-linear" ? { targets, targetModules: [] } : { targetModules: targets }),
+    ...(targets === "all-linear"
+      ? { targets, targetModules: [] }
+      : { targetModules: [...listedTargets(model, targets)] }),
   });
 }
 

@@ -10,6 +10,7 @@ import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
 import { stopTogether, toldToAll } from "../distributed/together.ts";
+import { targetNotes } from "../formats/listed-targets.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { writeReport } from "../report/run-report.ts";
@@ -166,7 +167,8 @@ async function* trainRun(
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
-  yield* noted(changed.map((change) => `changed since the run began: ${change}`));
+  const notes = targetNotes(data.modelConfig, config);
+  yield* noted([...changed.map((change) => `changed since the run began: ${change}`), ...notes]);
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
   const otherText = await otherTextOf({ ...config, now }, data, group, onPhase);

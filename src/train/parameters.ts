@@ -1,8 +1,8 @@
 /** Which tensors a run trains, under the names they have in its checkpoints. */
 import { loraTensorName, savedModuleName } from "../formats/adapter-names.ts";
 import { type AdapterPart, adapterTensors } from "../models/adapt.ts";
+import { DecoderBlock } from "../models/blocks.ts";
 import type { Decoder } from "../models/causal-lm.ts";
-import { FixedFactor } from "../nn/fixed-factor.ts";
 import { Linear } from "../nn/linear.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedModules, namedTensors } from "../nn/module.ts";
@@ -33,10 +33,10 @@ export function modelParameters(model: Decoder): NamedParameter[] {
   });
 }
 
-/** Marks every tensor of `model` but its fixed factors as trained (full tuning) and lists them. */
+/** Marks every tensor of `model` but its blocks' fixed ones as trained (full tuning) and lists them. */
 export function trainAll(model: Decoder): ParameterSet {
   const fixed = new Set(
-    [...namedModules(model)].flatMap(({ module }) => (module instanceof FixedFactor ? [module.value] : [])),
+    model.model.layers.flatMap((block) => (block instanceof DecoderBlock ? Object.values(block.fixed) : [])),
   );
   const parameters = modelParameters(model).filter(({ tensor }) => !fixed.has(tensor));
   for (const { tensor } of parameters) tensor.requiresGrad = true;

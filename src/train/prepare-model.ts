@@ -4,6 +4,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
+import { listedTargets } from "../formats/listed-targets.ts";
 import { askedQuantisation, type QuantisationKeys, quantisationText } from "../formats/quantisation.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type Adapter, addAdapter } from "../models/adapt.ts";
@@ -151,7 +152,8 @@ export function adapterOf(model: Decoder, selection: TrainedSelection): Adapter 
   if (selection.adapter_name_or_path !== null) {
     return installAdapter(model, withDropout(readAdapter(selection.adapter_name_or_path), selection));
   }
-  const targets = selection.lora_target_modules;
+  const listed = selection.lora_target_modules;
+  const targets = listed === "all-linear" ? listed : [...listedTargets(model.config, listed)];
   const config: AdapterConfig = {
     rank: selection.lora_r,
     alpha: selection.lora_alpha,

@@ -1,0 +1,140 @@
+/**
+ * Each family through the product: pairs trained on by the quick start's four objectives (in `npm test` by one each) with the default
+ * linears, exported, merged and re-scored from the files, and answers from the server's engine with the adapter by name.
+ */
+import assert from "node:assert/strict";
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { ConfigError } from "../../src/base/errors.ts";
+import { readAdapter } from "../../src/formats/adapter.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { openGeneration } from "../../src/recipes/open-generation.ts";
+import { scope } from "../../src/torch/index.ts";
+import { isNightly } from "../support/campaign.ts";
+import { everyFamily, type FixtureFamily, families, fixturePath } from "../support/fixture-files.ts";
+import { generateRequest } from "../support/generate-request.ts";
+import { fixtureWithTokenizer } from "../support/gguf-files.ts";
+import { losses, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
+import { logitsOf } from "../support/tiny-models.ts";
+
+const fixture = runFixture({ rows: 4, held: 2 });
+after(() => fixture[Symbol.dispose]());
+const objectives = ["slime", "dpo", "simpo", "sft"] as const;
+// the first fixtures are those of families that all other tests of runs are about
+const others = everyFamily.filter((family) => !families.some((known) => known === family));
+/** Held in 4 bits in `npm test`: one of separate linears and two of fused ones. */
+const inFourBits: readonly FixtureFamily[] = ["gemma4_dense", "phi4_mini_short", "granite4_dense"];
+const fused: Partial<Record<FixtureFamily, string[]>> = {
+  phi3: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+  phi4_mini_short: ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
+  granite4_dense: ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"],
+};
+
+/** The fixture's model with a tokenizer and a chat template, so configured that its numbers stay what they are. */
+function modelOf(family: FixtureFamily): string {
+  const dir = fixtureWithTokenizer(family, fixture.path(`model-${family}`));
+  for (const file of ["config.json", "generation_config.json"])
+    copyFileSync(fixturePath(family, "model", file), join(dir, file));
+  copyFileSync(fixturePath("llama_tied", "model", "chat_template.jinja"), join(dir, "chat_template.jinja"));
+  return dir;
+}
+
+function recipeOf(family: FixtureFamily, objective: (typeof objectives)[number]): Values {
+  const isShort = inFourBits.includes(family);
+  return {
+    ...{
+      ...fixture.values,
+      model_name_or_path: modelOf(family),
+      objective,
+      max_length: 128,
+      overflow: "truncate",
+    },
+    ...{ use_peft: true, lora_r: 4, max_steps: 2, per_device_train_batch_size: 2, learning_rate: 1e-2 },
+    ...{ lr_scheduler_type: "constant", logging_steps: 1, gradient_checkpointing: true, export_merged: true },
+    ...(isShort ? { load_in_4bit: true } : {}),
+    output_dir: fixture.path(`${family}-${objective}`),
+  };
+}
+
+/** Greedy answers of the engine that the server runs: by the model, and by its adapter. */
+async function answers(model: string, adapter: string, quantised: boolean): Promise<Map<string, number[]>> {
+  const quantise = { bits: 4, quantType: "nf4", doubleQuant: false, skipModules: [] } as const;
+  const where = { device: "cpu", dtype: "float32", threads: 1, ...(quantised ? { quantise } : {}) } as const;
+  await using generation = await openGeneration({ ...where, model, adapters: ["base", `mine=${adapter}`] });
+  const out = new Map<string, number[]>();
+  for (const variant of generation.variants) {
+    const ids: number[] = [];
+    const request = generateRequest({
+      promptIds: [3, 7, 1],
+      adapter: variant.adapter,
+      maxNewTokens: 20,
+      temperature: 0,
+    });
+    generation.engine.submit(variant.name, request, (event) => {
+      if (event.type === "error") throw new Error(event.message);
+      if (event.type === "token") ids.push(event.id);
+    });
+    while (generation.engine.step()) {}
+    out.set(variant.name, ids);
+  }
+  return out;
+}
+
+/** The most likely tokens by one whole pass a token. */
+function greedy(dir: string, count: number): number[] {
+  using _ = scope();
+  const model = loadModel(dir);
+  const ids: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const last = logitsOf(model, [3, 7, 1, ...ids]).slice(-model.config.vocabSize);
+    ids.push(last.indexOf(Math.max(...last)));
+  }
+  return ids;
+}
+
+for (const [i, family] of others.entries()) {
+  for (const [o, objective] of objectives.entries()) {
+    const isDue = isNightly || o === i % objectives.length;
+    test(`${family} by ${objective}: trained, merged, served`, {
+      skip: isDue ? false : "in full only",
+    }, async () => {
+      const recipe = recipeOf(family, objective);
+      const run = String(recipe["output_dir"]);
+      const record = await runTraining(recipe);
+      const taken = losses(record);
+      assert.ok(taken.length === 2 && taken.every(Number.isFinite));
+      const targets = fused[family];
+      const { config } = readAdapter(join(run, "adapter"));
+      const note = notesOf(record).find((text) => text.startsWith("LoRA on"));
+      if (targets === undefined) assert.equal(note, undefined);
+      else assert.ok(note?.startsWith(`LoRA on ${targets.join(", ")}:`), note);
+      assert.deepEqual(
+        config.targetModules,
+        targets ?? ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+      );
+      const isQuantised = recipe["load_in_4bit"] === true;
+      const served = await answers(String(recipe["model_name_or_path"]), join(run, "adapter"), isQuantised);
+      // the export was re-scored against the trained model before it was written
+      assert.deepEqual(served.get("mine"), greedy(join(run, "model"), 20));
+      assert.equal(served.get("base")?.length, 20);
+      using _ = scope();
+      const [merged, base] = [join(run, "model"), String(recipe["model_name_or_path"])].map((dir) =>
+        logitsOf(loadModel(dir), [3, 7, 1]),
+      );
+      assert.notDeepEqual(merged, base);
+    });
+  }
+}
+
+test("an adapter for split projections on a model that stores them in one", async () => {
+  const recipe = { ...recipeOf("phi3", "dpo"), lora_target_modules: ["q_proj", "o_proj"] };
+  await assert.rejects(runTraining({ ...recipe, output_dir: fixture.path("split") }), (error: unknown) => {
+    assert.ok(error instanceof ConfigError, String(error));
+    assert.match(
+      error.message,
+      /lora_target_modules names "q_proj", which no linear of this phi3 model is called\. They are qkv_proj, o_proj, gate_up_proj, down_proj/,
+    );
+    return true;
+  });
+});
