@@ -77,7 +77,10 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   });
   const callers = new Callers();
   const bench = options.workbench === undefined ? Bench.in(dirs[0] ?? ".") : new Bench(options.workbench);
-  const context = { page: await pageFiles(), sessions, runs, jobs, bench, stateDir, readOnly: held.problem };
+  const context = {
+    ...{ page: await pageFiles(), sessions, runs, jobs, bench, onFault, stateDir },
+    readOnly: held.problem,
+  };
   const app = createDashboardApp({ context, allowedHosts, callers, onFault });
   const queue = held.lock === null ? null : setInterval(() => jobs.startNext().catch(onFault), queueMs);
   const release = (): void => {

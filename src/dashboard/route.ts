@@ -18,6 +18,8 @@ export interface DashboardContext {
   runs: RunStore;
   bench: Bench;
   jobs: Jobs;
+  /** Called with errors that are not sent to the page. */
+  onFault: (error: unknown) => void;
   /** Folder for what the dashboard itself keeps, in the first of the given directories. */
   stateDir: string;
   /** Why nothing can be changed from this dashboard; null: it can. */

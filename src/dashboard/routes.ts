@@ -1,4 +1,5 @@
 /** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
+import { arenaRoutes } from "./arena-routes.ts";
 import { benchRoutes } from "./bench-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
 import { jobRoutes } from "./job-routes.ts";
@@ -19,6 +20,7 @@ export function routesOf(context: DashboardContext): Route[] {
     ...benchRoutes(context),
     ...startRoutes(context),
     ...jobRoutes(context),
+    ...arenaRoutes(context),
     ...streamRoutes(context, streamTimes),
   ];
 }

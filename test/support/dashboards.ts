@@ -95,14 +95,15 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
       busy: async () => new Map(),
     });
     using bench = new DisposableStack();
+    const faults: unknown[] = [];
+    const onFault = (error: unknown): void => void faults.push(error);
     const context = {
-      ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null },
+      ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null, onFault },
       bench: bench.adopt(Bench.in(root), (opened) => opened.close()),
     };
-    const faults: unknown[] = [];
     const app = createDashboardApp({
       ...{ context, allowedHosts: ["proxy.example"], callers: new Callers() },
-      onFault: (error) => faults.push(error),
+      onFault,
     });
     const ask = async (path: string, { method = "GET", as, headers, body: sent, signal }: Question = {}) => {
       const secret = as === undefined ? null : sessions.exchange(sessions.link({ role: as, name: as }));

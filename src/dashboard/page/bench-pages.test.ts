@@ -67,6 +67,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
         ["#/label", "Left"],
         ["#/data", "Versions"],
         ["#/people", "Krippendorff's alpha"],
+        ["#/arena", "Ask two contestants"],
       ] as const) {
         await page.goto(new URL(place, link).href);
         await page.getByText(wanted).first().waitFor();

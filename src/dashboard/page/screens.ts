@@ -4,6 +4,7 @@
  */
 import type { ComponentType } from "preact";
 import type { Role } from "../sessions.ts";
+import { ArenaScreen } from "./arena-screen.tsx";
 import { CompareScreen } from "./compare-screen.tsx";
 import { DataScreen } from "./data-screen.tsx";
 import { LabelScreen } from "./label-screen.tsx";
@@ -38,6 +39,7 @@ export const screens: readonly Screen[] = [
   { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
   { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
   { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LabelScreen },
+  { ...{ path: "arena", title: "Arena", key: "b", roles: ["owner"] }, view: ArenaScreen },
   {
     ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
     ...{ view: DataScreen, one: VersionScreen },
