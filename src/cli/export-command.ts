@@ -4,11 +4,17 @@ import { formatBytes } from "../base/file-io.ts";
 import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
-import { type DeviceOptions, positiveNumber, wholeNumber, withDeviceOptions } from "./options.ts";
+import {
+  type DeviceOptions,
+  positiveNumber,
+  type ScaleOptions,
+  wholeNumber,
+  withAdapterScale,
+  withDeviceOptions,
+} from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends DeviceOptions, QuantiseOptions {
-  adapter?: string;
+interface CliOptions extends DeviceOptions, QuantiseOptions, ScaleOptions {
   lora?: true;
   type?: ExportType;
   llamaQuantize?: string;
@@ -56,34 +62,37 @@ function ggufCommand(): Command {
       "--system <text>",
       "system message of the Modelfile; default: the one that all training rows of a run have",
     );
-  return withQuantiseOptions(withDeviceOptions(command)).action(async (source: string, cli: CliOptions) => {
-    const { exportGguf } = await import("../recipes/export-gguf.ts");
-    const { watchStopSignals } = await import("../torch/index.ts");
-    const phases = new Phases();
-    using stop = watchStopSignals();
-    const result = await leavingNothing(stop, (onWrite) =>
-      exportGguf({
-        source,
-        adapter: cli.adapter ?? null,
-        quantise: quantisationOf(cli),
-        lora: cli.lora ?? false,
-        type: cli.type ?? null,
-        quantizer: cli.llamaQuantize ?? null,
-        output: cli.output,
-        replace: cli.replace ?? false,
-        data: cli.data ?? null,
-        tolerance: cli.tolerance,
-        contextLength: cli.numCtx ?? null,
-        system: cli.system ?? null,
-        device: cli.device,
-        threads: cli.threads ?? null,
-        onPhase: phases.listen,
-        onWrite,
-      }),
-    );
-    phases.done();
-    process.stdout.write(`${exportText(result)}\n`);
-  });
+  return withAdapterScale(withQuantiseOptions(withDeviceOptions(command))).action(
+    async (source: string, cli: CliOptions) => {
+      const { exportGguf } = await import("../recipes/export-gguf.ts");
+      const { watchStopSignals } = await import("../torch/index.ts");
+      const phases = new Phases();
+      using stop = watchStopSignals();
+      const result = await leavingNothing(stop, (onWrite) =>
+        exportGguf({
+          source,
+          adapter: cli.adapter ?? null,
+          adapterScale: cli.adapterScale,
+          quantise: quantisationOf(cli),
+          lora: cli.lora ?? false,
+          type: cli.type ?? null,
+          quantizer: cli.llamaQuantize ?? null,
+          output: cli.output,
+          replace: cli.replace ?? false,
+          data: cli.data ?? null,
+          tolerance: cli.tolerance,
+          contextLength: cli.numCtx ?? null,
+          system: cli.system ?? null,
+          device: cli.device,
+          threads: cli.threads ?? null,
+          onPhase: phases.listen,
+          onWrite,
+        }),
+      );
+      phases.done();
+      process.stdout.write(`${exportText(result)}\n`);
+    },
+  );
 }
 
 /** What was written, what was measured, and what comes next. */

@@ -59,7 +59,7 @@ export function addGenerateCommand(preftune: Command): void {
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
     .option(
       "--adapter <dir>",
-      'PEFT adapter directory or hub id, or NAME=DIR; may be given several times, "base" for the model without one',
+      'PEFT adapter directory or hub id, or NAME=DIR; may be given several times, "base" for the model without one; DIR@scale=0.4 takes 0.4 of it',
       collect,
       [],
     )

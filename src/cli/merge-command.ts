@@ -1,15 +1,22 @@
 /** `preftune merge`. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatBytes } from "../base/file-io.ts";
+import { scaledPlace } from "../formats/adapter-scale.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MergeResult } from "../recipes/merge.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
-import { type DeviceOptions, positiveNumber, withDeviceOptions } from "./options.ts";
+import {
+  type DeviceOptions,
+  positiveNumber,
+  type ScaleOptions,
+  withAdapterScale,
+  withDeviceOptions,
+} from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 import { rescoredText } from "./rescored-text.ts";
 
-interface CliOptions extends DeviceOptions, QuantiseOptions {
+interface CliOptions extends DeviceOptions, QuantiseOptions, ScaleOptions {
   model: string;
   adapter: string;
   output: string;
@@ -38,7 +45,7 @@ export function addMergeCommand(preftune: Command): void {
     .option("--data <file>", "held-out preference rows for the check; default: random tokens")
     .option("--tolerance <nats>", "largest difference of a token's log-prob, float32", positiveNumber, 1e-4);
   command.addOption(new Option("--dtype <type>").hideHelp().argParser(refuseDtype));
-  withQuantiseOptions(withDeviceOptions(command)).action(async (cli: CliOptions) => {
+  withAdapterScale(withQuantiseOptions(withDeviceOptions(command))).action(async (cli: CliOptions) => {
     const { merge } = await import("../recipes/merge.ts");
     const { watchStopSignals } = await import("../torch/index.ts");
     const phases = new Phases();
@@ -48,7 +55,7 @@ export function addMergeCommand(preftune: Command): void {
         device: cli.device,
         threads: cli.threads ?? null,
         model: cli.model,
-        adapter: cli.adapter,
+        adapter: scaledPlace(cli.adapter, cli.adapterScale),
         output: cli.output,
         replace: cli.replace ?? false,
         exportDtype: cli.exportDtype ?? null,

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { warn } from "../base/warn.ts";
+import { scaledPlace } from "../formats/adapter-scale.ts";
 
 /** A whole number of at least `min`. */
 export function wholeNumber(min: number): (text: string) => number {
@@ -133,4 +134,33 @@ export function environmentOf(options: MachineOptions): {
   threads: number | null;
 } {
   return { device: options.device, dtype: options.dtype, threads: options.threads ?? null };
+}
+
+/** Adds --adapter-scale. */
+export function withAdapterScale(command: Command): Command {
+  return command.option(
+    "--adapter-scale <number>",
+    "how much of the adapter is taken: 0 is the start, 1 the result, up to 2; see docs/scale.md",
+    adapterScale,
+    1,
+  );
+}
+
+function adapterScale(text: string): number {
+  const scale = text.trim() === "" ? Number.NaN : Number(text);
+  if (scale >= 0 && scale <= 2) return scale;
+  throw new InvalidArgumentError("Expected a number from 0, the start, over 1, the result, to 2.");
+}
+
+/** The adapter at the scale that the options give. @throws {ConfigError} for a scale of nothing */
+export function scaledAdapter({ adapter, adapterScale: scale }: ScaleOptions): string | null {
+  if (adapter !== undefined) return scaledPlace(adapter, scale);
+  if (scale === 1) return null;
+  throw new ConfigError("--adapter-scale scales an adapter. Give it with --adapter, or leave the scale out.");
+}
+
+/** The options of an adapter and its scale. */
+export interface ScaleOptions {
+  adapter?: string;
+  adapterScale: number;
 }

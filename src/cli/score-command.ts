@@ -16,12 +16,19 @@ import type { RewardScoreOptions } from "../recipes/score-rewards.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
-import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  type ScaleOptions,
+  scaledAdapter,
+  wholeNumber,
+  withAdapterScale,
+  withMachineOptions,
+} from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, QuantiseOptions {
+interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   model: string;
-  adapter?: string;
   data: string;
   output: string;
   limit?: number;
@@ -72,7 +79,7 @@ export function addScoreCommand(preftune: Command): void {
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
-  withQuantiseOptions(withMachineOptions(command)).action(run);
+  withAdapterScale(withQuantiseOptions(withMachineOptions(command))).action(run);
 }
 
 async function run(cli: CliOptions): Promise<void> {
@@ -104,7 +111,7 @@ async function runOn(
   const named = {
     ...environment,
     model: cli.model,
-    adapter: cli.adapter ?? null,
+    adapter: scaledAdapter(cli),
     data: cli.data,
     batchSize: cli.batchSize,
     quantise: quantisationOf(cli),

@@ -42,7 +42,7 @@ export function addServeCommand(preftune: Command): void {
     .option("--name <name>", "the model's name in requests; default: the last part of its path")
     .option(
       "--adapter <name=dir>",
-      "PEFT adapter directory or hub id, and its model name in requests; may be repeated",
+      "PEFT adapter directory or hub id, and its model name in requests; NAME=DIR@scale=0.4 takes 0.4 of it; may be repeated",
       adapterOption,
       {},
     )

@@ -11,6 +11,7 @@ import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { type AdapterConfig, loraScale, parseAdapterConfig } from "./adapter-config.ts";
 import { isNamed, type LoraPart, parseAdapterTensorName } from "./adapter-names.ts";
+import { adapterPlace } from "./adapter-scale.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
 
 /** The tensors of one LoRA module: A (rank, in), B (out, rank), and DoRA's magnitude (out) or null. */
@@ -23,6 +24,8 @@ export interface LoraTensors {
 /** An adapter directory. Its tensors' data is not read. */
 export interface AdapterFiles {
   dir: string;
+  /** How much of it is taken: alpha is scaled already; DoRA's magnitudes and saved modules are as they stand in the file. */
+  scale: number;
   config: AdapterConfig;
   file: SafetensorsFile;
   /** By path of the module in the model. */
@@ -38,19 +41,21 @@ const adapterConfigName: string = "adapter_config.json";
 export const adapterWeightsName: string = "adapter_model.safetensors";
 
 /** Whether `dir` holds a PEFT adapter and no model. */
-export function isAdapter(dir: string): boolean {
+export function isAdapter(place: string): boolean {
+  const { place: dir } = adapterPlace(place);
   return existsSync(join(dir, adapterConfigName)) && !existsSync(join(dir, "config.json"));
 }
 
 /**
- * The checked adapter in `dir`.
+ * The checked adapter in a directory, `DIR` or `DIR@scale=0.4`.
  *
  * When the settings narrow their targets by other means than a list, `config.targetModules` has the full paths of the
  * modules found in the file.
  * @throws {FileError} when a file is missing
  * @throws {FormatError} for pickles, other PEFT methods, unsupported variants, and tensors that do not fit the settings
  */
-export function readAdapter(dir: string): AdapterFiles {
+export function readAdapter(from: string): AdapterFiles {
+  const { place: dir, scale } = adapterPlace(from);
   const configPath = join(dir, adapterConfigName);
   if (!existsSync(configPath)) {
     throw new FileError(
@@ -66,7 +71,8 @@ export function readAdapter(dir: string): AdapterFiles {
   const isList = typeof targets !== "string" && !isNarrowed;
   const adapter = {
     dir,
-    config: { ...config, targetModules: isList ? targets : [...lora.keys()] },
+    scale,
+    config: { ...scaledConfig(config, scale), targetModules: isList ? targets : [...lora.keys()] },
     file,
     lora,
     saved,
@@ -74,6 +80,12 @@ export function readAdapter(dir: string): AdapterFiles {
   for (const [module, tensors] of lora) requireShapes(adapter, module, tensors);
   requireSaved(adapter);
   return adapter;
+}
+
+/** Settings with which PEFT computes the same: it multiplies by alpha / rank. */
+function scaledConfig<T extends Pick<AdapterConfig, "alpha" | "alphaPattern">>(config: T, scale: number): T {
+  const patterns = Object.entries(config.alphaPattern).map(([name, alpha]) => [name, alpha * scale]);
+  return { ...config, alpha: config.alpha * scale, alphaPattern: Object.fromEntries(patterns) };
 }
 
 function weightsPath(dir: string): string {

@@ -11,6 +11,7 @@ import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { adapterWeightsName } from "../formats/adapter.ts";
+import { adapterPlace, scaledPlace } from "../formats/adapter-scale.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
 import { indexFileName, indexLimits, singleFileName } from "../formats/weight-index.ts";
@@ -63,15 +64,21 @@ interface ModelId {
 }
 
 /**
- * The directory of a model or adapter: `nameOrPath` itself where it is one, else that of the hub id `owner/name` or
- * `hub:owner/name`, each with an optional `@revision`, fetched unless the cache has it.
+ * The directory of a model or adapter: what is given where it is one, else that of the hub id `owner/name` or
+ * `hub:owner/name`, each with an optional `@revision`, fetched unless the cache has it. The scale of an adapter stays with it.
  *
  * A branch is looked up each time; when the hub cannot be reached, the copy fetched last, here or by another
  * program, serves.
  * @throws {FileError} when it is neither, holds something else, or cannot be fetched; what was fetched so far is used next time
  * @throws {FormatError} when the repository has no safetensors weights
  */
-export async function resolveModel(nameOrPath: string, search: ModelSearch = {}): Promise<FoundModel> {
+export async function resolveModel(given: string, search: ModelSearch = {}): Promise<FoundModel> {
+  const { place, scale } = search.kind === "adapter" ? adapterPlace(given) : { place: given, scale: 1 };
+  const found = await resolvePlace(place, search);
+  return { ...found, directory: scaledPlace(found.directory, scale) };
+}
+
+async function resolvePlace(nameOrPath: string, search: ModelSearch): Promise<FoundModel> {
   const { kind = "model" } = search;
   if (isFolder(nameOrPath)) {
     requirePlace(nameOrPath, kind);

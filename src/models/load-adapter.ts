@@ -2,14 +2,15 @@
 import { ConfigError } from "../base/errors.ts";
 import type { AdapterFiles } from "../formats/adapter.ts";
 import { scoreName } from "../formats/checkpoint-names.ts";
-import type { Tensor } from "../torch/index.ts";
+import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
 import type { Decoder } from "./causal-lm.ts";
 import { readTensorsInto } from "./read-tensors.ts";
 import { RewardModel } from "./reward-model.ts";
 
 /**
- * Adapts `model` as the files say and reads the adapter's tensors.
+ * Adapts `model` as the files say and reads the adapter's tensors. At a scale s low-rank products count s times; what is no product,
+ * DoRA's magnitudes and modules trained in full, is start + s · (trained − start), in float32.
  *
  * @throws {ConfigError} if the adapter names modules the model does not have, or is of the other kind of model
  * @throws {FormatError} if a tensor's shape does not fit the model
@@ -17,7 +18,26 @@ import { RewardModel } from "./reward-model.ts";
 export function installAdapter(model: Decoder, files: AdapterFiles): Adapter {
   const { adapter, targets } = placeAdapter(model, files);
   readTensorsInto([files.file], targets, "adapter");
+  if (files.scale !== 1) scaleWhole(model, files.scale);
   return adapter;
+}
+
+function scaleWhole(model: Decoder, scale: number): void {
+  for (const [{ part, initial }, tensor] of adapterTensors(model)) {
+    if (part === "magnitude" || part === "saved") {
+      using _ = scope();
+      noGrad(() => interpolate(tensor, initial(), scale));
+    }
+  }
+}
+
+/** Puts start + scale · (trained − start), computed in float32, in the place of `trained`; at 0 the start, at 1 the trained numbers. */
+export function interpolate(trained: Tensor, start: Tensor, scale: number): void {
+  if (scale === 1) return;
+  const target = ops.detach(trained);
+  const from = ops.to(ops.detach(start), "float32");
+  if (scale === 0) ops.copy_(target, from);
+  else ops.copy_(target, ops.add(from, ops.mul(ops.sub(ops.to(target, "float32"), from), scale)));
 }
 
 /** The same without reading the tensors, which are given under the names that they have in the file. */

@@ -17,7 +17,7 @@ export interface AdapterSwitch {
 export interface LoraOptions {
   /** r > 0 */
   rank: number;
-  /** α: the product is scaled by α/r, or α/√r with `useRslora` (Kalajdzievski 2023, arXiv:2312.03732). */
+  /** α: the product is scaled by α/r (0: the base alone), or α/√r with `useRslora` (Kalajdzievski 2023, arXiv:2312.03732). */
   alpha: number;
   /** Probability of dropping an input feature of the adapter in training. */
   dropout: number;
@@ -88,7 +88,7 @@ export class LoraLinear implements Projection {
     const half = this.#halfWeight(x);
     if (half !== null) return this.#forwardInHalf(x, half);
     const base = this.#base.forward(x);
-    if (!this.#switch.enabled) return base;
+    if (!this.#acts) return base;
     const input = this.#dropped(x);
     const low = ops.linear(input, cast(this.lora_A, x));
     const up = cast(this.lora_B, x);
@@ -106,7 +106,7 @@ export class LoraLinear implements Projection {
    * the sum's rounding.
    */
   #plainWeight(x: Tensor): Tensor | null {
-    if (!isDense(this.#base) || !this.#switch.enabled || this.#drops) return null;
+    if (!isDense(this.#base) || !this.#acts || this.#drops) return null;
     const { weight, bias } = this.#base;
     const single = x.dtype === "float32" && weight.dtype === "float32";
     const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
@@ -115,7 +115,7 @@ export class LoraLinear implements Projection {
 
   /** W₀ in half precision where one operator does base and adapter with their gradients, in training; otherwise null. */
   #halfWeight(x: Tensor): Tensor | null {
-    if (!isDense(this.#base) || !this.#switch.enabled || !isGradEnabled()) return null;
+    if (!isDense(this.#base) || !this.#acts || !isGradEnabled()) return null;
     const { weight, bias } = this.#base;
     const isHalf = (x.dtype === "bfloat16" || x.dtype === "float16") && weight.dtype === x.dtype;
     const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
@@ -127,6 +127,11 @@ export class LoraLinear implements Projection {
     const typed = (factor: Tensor) => noGrad(() => cast(factor, x));
     const dropped = this.#drops ? this.#dropped(x) : null;
     return ops.loraLinearHalf(x, dropped, weight, a, b, typed(a), typed(b), this.#scale);
+  }
+
+  /** At α = 0 the model is the start bit for bit, whatever is in A and B. */
+  get #acts(): boolean {
+    return this.#switch.enabled && this.#scale !== 0;
   }
 
   get #drops(): boolean {
@@ -156,7 +161,7 @@ export class LoraLinear implements Projection {
 
   /** The one matrix that does the same as base and adapter together, summed in float32; the base's while adapters are off. */
   dense(dtype: DType): Tensor {
-    if (!this.#switch.enabled) return this.#base.dense(dtype);
+    if (!this.#acts) return this.#base.dense(dtype);
     using merging = scope();
     const direction = this.#direction();
     if (this.lora_magnitude_vector === null) return merging.keep(ops.to(direction, dtype));

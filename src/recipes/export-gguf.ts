@@ -5,6 +5,7 @@ import { ConfigError, FileError } from "../base/errors.ts";
 import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { checkedScale, scaledPlace } from "../formats/adapter-scale.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
@@ -31,6 +32,8 @@ export interface ExportGgufOptions {
   source: string;
   /** Adapter of a model; a run has its own. */
   adapter?: string | null;
+  /** How much of the adapter is taken: 0 is the start, 1 the result. Default 1. */
+  adapterScale?: number;
   /** How a model's linears were held when the adapter was trained; default: as they are stored. A run knows. */
   quantise?: Quantisation | null;
   /** Write the adapter alone, in f32, to be applied to the base model's file; default: it is merged. */
@@ -83,7 +86,8 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
   const { adapter = null, quantise: held = null } = options;
-  const origin = await ggufOrigin(options.source, { adapter, quantise: held }, onPhase);
+  const whole = await ggufOrigin(options.source, { adapter, quantise: held }, onPhase);
+  const origin = atScale(whole, options);
   const { device } = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -115,6 +119,21 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
   if (!lora || type === null || type === "f32") return type ?? (lora ? "f32" : "q8_0");
   throw new ConfigError(
     `An adapter is written in f32, got --type ${type}. Leave it out, or merge: leave out --lora.`,
+  );
+}
+
+/** @throws {ConfigError} for a scale without an adapter, or of 0 in an adapter's file, which llama.cpp would take for 1 */
+function atScale(origin: GgufOrigin, { adapterScale = 1, lora = false }: ExportGgufOptions): GgufOrigin {
+  if (adapterScale === 1) return origin;
+  if (origin.adapter === null) {
+    throw new ConfigError(
+      `${origin.name}: --adapter-scale scales an adapter, and there is none. Leave the scale out, or give the base model and --adapter.`,
+    );
+  }
+  const adapter = scaledPlace(origin.adapter, checkedScale(adapterScale, "adapter_scale"));
+  if (adapterScale > 0 || !lora) return { ...origin, adapter };
+  throw new ConfigError(
+    "--adapter-scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
   );
 }
 

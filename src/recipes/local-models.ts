@@ -1,10 +1,12 @@
 /** A run's model and adapter named by hub ids, fetched before anything reads them: everything later sees local directories. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { isAdapter } from "../formats/adapter.ts";
+import { adapterPlace } from "../formats/adapter-scale.ts";
 import type { PlaceKind } from "../formats/model-place.ts";
 import { resolveModel } from "../hub/hub-model.ts";
 import type { MethodSettings } from "../methods/index.ts";
@@ -33,6 +35,7 @@ export async function localRun(
   const find = (key: ModelKey, name: string, kind: PlaceKind = "model") =>
     resolveModel(pinned[key] ?? name, { onPhase, kind });
   const { model_name_or_path: name, adapter_name_or_path: adapterName } = config;
+  refuseScale(adapterName);
   const model = await find("model_name_or_path", name);
   const adapter = adapterName === null ? null : await find("adapter_name_or_path", adapterName, "adapter");
   const valueName = valueModelOf(config.method);
@@ -64,4 +67,13 @@ function valueModelOf(method: MethodSettings): string | null {
 
 function withValueModel(method: MethodSettings, directory: string | null): MethodSettings {
   return "value_model_name_or_path" in method ? { ...method, value_model_name_or_path: directory } : method;
+}
+
+/** @throws {ConfigError} for an adapter at a scale, which training would not go on with */
+function refuseScale(adapter: string | null): void {
+  if (adapter === null || adapterPlace(adapter).scale === 1) return;
+  throw new ConfigError(
+    `adapter_name_or_path: ${adapter}: training goes on with an adapter as it is, and not with a part of it. Leave the scale out, ` +
+      "or merge the adapter at that scale first (preftune merge) and train on the result.",
+  );
 }

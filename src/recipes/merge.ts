@@ -9,6 +9,7 @@ import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { readAdapter } from "../formats/adapter.ts";
+import { adapterPlace } from "../formats/adapter-scale.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig, WeightDtype } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
@@ -31,6 +32,7 @@ import { prepareData, rowsOf } from "../train/prepare-data.ts";
 /** What to merge, and where to. */
 export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   model: string;
+  /** Directory or hub id; `DIR@scale=0.4` merges 0.4 of it. */
   adapter: string;
   /** Must not exist or be empty, unless it is replaced. */
   output: string;
@@ -67,7 +69,7 @@ const parityRows = 16;
 export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, model: baseDir, tolerance = 1e-4 } = options;
-  refuseTarget(output, replace, [baseDir, options.adapter]);
+  refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
   const config = readModelConfig(baseDir);
   const files = readAdapter(options.adapter);
   // the gate compares in float32, whatever the machine would compute in

@@ -1,4 +1,5 @@
 /** A stored model in parts, to score with: nothing of it is trained. */
+import { ConfigError } from "../base/errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -30,7 +31,13 @@ export function loadSharded(
 ): { model: CausalLM; sharded: ShardedModel } & Disposable {
   const model = loadModel(dir, { device: "meta", dtype });
   const base = placesOf(model);
-  const placed = adapter === null ? null : placeStored(model, readAdapter(adapter));
+  const files = adapter === null ? null : readAdapter(adapter);
+  if (files !== null && files.scale !== 1 && (files.config.useDora || files.saved.size > 0)) {
+    throw new ConfigError(
+      `${adapter}: an adapter with DoRA or modules trained in full has no scale where ranks share the model. Merge it at that scale, or take --shard none.`,
+    );
+  }
+  const placed = files === null ? null : placeStored(model, files);
   const stored = placed?.locate([...tensorPlaces(model)].map(({ path, tensor }) => ({ name: path, tensor })));
   const sharded = new ShardedModel(model, base, [], { group, device, dtype, keep_gathered: false });
   const inModel = locationsIn(dir);
