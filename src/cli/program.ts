@@ -22,6 +22,7 @@ import { addPlanCommand } from "./plan-command.ts";
 import { addPushCommand } from "./push-command.ts";
 import { addReplayCommand } from "./replay-command.ts";
 import { addReportCommand } from "./report-command.ts";
+import { addScaleCommand } from "./scale-command.ts";
 import { addSchemaCommand } from "./schema-command.ts";
 import { addScoreCommand } from "./score-command.ts";
 import { addServeCommand } from "./serve-command.ts";
@@ -49,6 +50,7 @@ export function program(): Command {
   addTrainCommand(preftune);
   addGenerateCommand(preftune);
   addScoreCommand(preftune);
+  addScaleCommand(preftune);
   addReportCommand(preftune);
   addDashboardCommand(preftune);
   addReplayCommand(preftune);

@@ -24,7 +24,7 @@ export interface LoraTensors {
 /** An adapter directory. Its tensors' data is not read. */
 export interface AdapterFiles {
   dir: string;
-  /** How much of it is taken: alpha is scaled already; DoRA's magnitudes and saved modules are as they stand in the file. */
+  /** How much of it is taken: alpha is scaled already; DoRA's magnitudes and saved modules are those of the file. */
   scale: number;
   config: AdapterConfig;
   file: SafetensorsFile;

@@ -69,11 +69,11 @@ function withValueModel(method: MethodSettings, directory: string | null): Metho
   return "value_model_name_or_path" in method ? { ...method, value_model_name_or_path: directory } : method;
 }
 
-/** @throws {ConfigError} for an adapter at a scale, which training would not go on with */
+/** @throws {ConfigError} for an adapter at a scale, which training cannot continue */
 function refuseScale(adapter: string | null): void {
   if (adapter === null || adapterPlace(adapter).scale === 1) return;
   throw new ConfigError(
-    `adapter_name_or_path: ${adapter}: training goes on with an adapter as it is, and not with a part of it. Leave the scale out, ` +
+    `adapter_name_or_path: ${adapter}: training continues an adapter as it is, and not a part of it. Leave the scale out, ` +
       "or merge the adapter at that scale first (preftune merge) and train on the result.",
   );
 }

@@ -8,11 +8,12 @@ import type { ConfigKey } from "../config/run-config.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
+import { readScales } from "../runs/scale-record.ts";
 import { answersHtml } from "./answers-section.ts";
 import { bestEvaluation } from "./best-evaluation.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
-import { dataCheckSection, exportSection, lengthOnly } from "./facts-section.ts";
+import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "./facts-section.ts";
 import { fallenTokens } from "./fallen-tokens.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { factsHtml, type Html, html, pageHtml, tableHtml, tileHtml } from "./html.ts";
@@ -21,6 +22,7 @@ import { pointsOf, runCharts, withDisplacement } from "./metric-series.ts";
 import { fallenPairs, pairFigures } from "./pairs-section.ts";
 import { COMPLETION_PLANS, rewardSection, shownSteps, trainedOnHtml } from "./rollouts-section.ts";
 import { plansOf, unplanned } from "./run-plans.ts";
+import { scalesSection } from "./scales-section.ts";
 import { pathShortener, type ShortenPaths } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
 import { nameOf, stateText } from "./state-text.ts";
@@ -60,6 +62,7 @@ function reportHtml(run: RunView): string {
     findingsHtml(findingsOf(reported)),
     tiles(reported),
     ...(isOnPolicy(run.config) ? onPolicySections(reported) : rowSections(reported)),
+    scalesSection(readScales(run.paths.dir), lengthSentence(lengthOnly(run.preflight)) ?? ""),
     chartSection("Machine", MACHINE_PLANS, reported),
     otherSection(reported),
     bestSection(reported),

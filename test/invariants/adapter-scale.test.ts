@@ -1,4 +1,4 @@
-/** An adapter at a scale: 0 is the base bit for bit, 1 the adapter; in between what a scaled alpha, a merged model and one batch of voices say. */
+/** An adapter at a scale: 0 is the base bit for bit, 1 the adapter; in between what a scaled alpha, a merged model and one batch of variants say. */
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { exportGguf } from "../../src/recipes/export-gguf.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { score } from "../../src/recipes/score.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
-import { noGrad, ops, scope } from "../../src/torch/index.ts";
+import { noGrad, scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
@@ -117,7 +117,7 @@ test("modules trained in full and DoRA's magnitudes are start + s (trained − s
 
 test("one batch answers with two scales of one adapter, each as if alone", () => {
   const adapter = adapterOf("lora");
-  const voices = new Map([
+  const variants = new Map([
     ["half", `${adapter}@scale=0.5`],
     ["whole", adapter],
   ]);
@@ -132,8 +132,8 @@ test("one batch answers with two scales of one adapter, each as if alone", () =>
     while (open.engine.step());
     return texts;
   };
-  const together = answers(voices);
-  for (const [name, place] of voices) {
+  const together = answers(variants);
+  for (const [name, place] of variants) {
     assert.equal(together.get(name), answers(new Map([[name, place]])).get(name));
   }
   assert.notEqual(together.get("half"), together.get("whole"));
@@ -161,7 +161,7 @@ test("bad scales are refused with place, reason and remedy", async () => {
   const run = { ...fixture.values, use_peft: true, adapter_name_or_path: `${adapter}@scale=0.5` };
   await assert.rejects(
     runTraining({ ...run, max_steps: 1, output_dir: fixture.path("run") }),
-    /training goes on with an adapter as it is/,
+    /training continues an adapter as it is/,
   );
   const held = fixture.path("held.jsonl");
   await assert.rejects(

@@ -1,0 +1,98 @@
+/** What a run's model does at each scale between its start and its result: two pictures, a table, answers. The answers are a model's: hostile. */
+import { formatNumber } from "../base/number-text.ts";
+import type { ScaleEstimate, ScaleRecord, ScaleRow } from "../runs/scale-record.ts";
+import { type Html, html, shownText, tableHtml } from "./html.ts";
+import { chartHtml, type Series } from "./line-chart.ts";
+import { percent, signed } from "./signed.ts";
+
+/** Characters of a text that are shown. */
+const longestText = 600;
+
+const chosen = "logps/chosen_delta_init";
+const rejected = "logps/rejected_delta_init";
+const drift = "displacement/token_change_mean_abs";
+const tail = "displacement/token_change_p01";
+
+/** Columns of the table: heading, figure, how it is written. */
+export const SCALE_COLUMNS: readonly [
+  string,
+  (row: ScaleRow) => number | undefined,
+  (value: number) => string,
+][] = [
+  ["chosen", ({ figures }) => figures[chosen], signed],
+  ["rejected", ({ figures }) => figures[rejected], signed],
+  ["margin", marginOf, signed],
+  ["accuracy", ({ figures }) => figures["logps/accuracies"], percent],
+  ["chosen down", ({ figures }) => figures["displacement/frac_chosen_down"], percent],
+  ["drift", ({ figures }) => figures[drift], formatNumber],
+  ["tail", ({ figures }) => figures[tail], signed],
+  ["other text", ({ figures }) => figures["displacement/other_text_change"], signed],
+];
+
+/** The section; nothing where nothing was measured. */
+export function scalesSection(record: ScaleRecord | null, lengthBaseline: string): Html {
+  if (record === null) return html``;
+  const { rows, pairs, choice, other_text: other } = record;
+  const line = (name: string, colour: number, value: (row: ScaleRow) => number | undefined): Series => ({
+    name,
+    colour,
+    points: rows.map((row) => [row.scale, value(row) ?? Number.NaN]),
+    isEval: false,
+  });
+  const chart = (title: string, unit: string, series: Series[]): Html =>
+    chartHtml({ title, unit, xLabel: "scale", isOverValues: true, series });
+  const charts = [
+    chart("Likelihood at each scale", "nats/token since the start", [
+      line("chosen", 1, ({ figures }) => figures[chosen]),
+      line("margin", 2, marginOf),
+    ]),
+    chart("Damage at each scale", "nats", [
+      line("drift", 1, ({ figures }) => figures[drift]),
+      line("tail", 2, ({ figures }) => figures[tail]),
+    ]),
+  ];
+  const cells = rows.map((row) => [
+    row.scale,
+    ...SCALE_COLUMNS.map(([, value, show]) => shown(value(row), show)),
+  ]);
+  const table = tableHtml({ columns: ["scale", ...SCALE_COLUMNS.map(([name]) => name)], rows: cells });
+  const chosenHtml = choice === null ? html`` : html`<p>${choiceText(choice)}</p>`;
+  const text = `${pairs} held-out pairs, changes since the start in nats per token; drift and tail in nats. ${lengthBaseline}${other === null ? "" : ` Other text: ${other}.`}`;
+  return html`<section><h2>How much of it to take?</h2>${chosenHtml}<div class="charts">${charts}</div><p class="soft">${text}</p>${table}${answersHtml(rows)}</section>`;
+}
+
+function marginOf({ figures }: ScaleRow): number | undefined {
+  const [up, down] = [figures[chosen], figures[rejected]];
+  return up === undefined || down === undefined ? undefined : up - down;
+}
+
+function shown(value: number | undefined, show: (value: number) => string): string {
+  return value === undefined ? "–" : show(value);
+}
+
+/** What the rule picked, in sentences. */
+export function choiceText(choice: NonNullable<ScaleRecord["choice"]>): string {
+  const { scale, best, isUndecided, choosing, reporting, figures } = choice;
+  const interval = ({ value, low, high }: ScaleEstimate): string =>
+    `${signed(value)} [${signed(low)}, ${signed(high)}]`;
+  const how = isUndecided
+    ? `No scale can be preferred: on ${choosing} pairs no scale that meets the bounds differs from the others, and the smallest is kept, ${scale}.`
+    : best === scale
+      ? `Chosen on ${choosing} pairs: scale ${scale}.`
+      : `Chosen on ${choosing} pairs: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;
+  const accuracy = `${percent(figures.accuracy.value)} [${percent(figures.accuracy.low)}, ${percent(figures.accuracy.high)}]`;
+  return `${how} On the other ${reporting} pairs, 95 % intervals: chosen ${interval(figures.chosen)}, margin ${interval(figures.margin)}, accuracy ${accuracy}, drift ${formatNumber(figures.drift)}, tail ${signed(figures.tail)}.`;
+}
+
+function answersHtml(rows: readonly ScaleRow[]): Html {
+  const prompts = rows[0]?.answers.map(({ prompt }) => prompt) ?? [];
+  if (prompts.length === 0) return html``;
+  const parts = prompts.map((prompt, i) => {
+    const cells = rows.map(({ scale, answers }) => [
+      scale,
+      html`<div class="answer">${shownText(answers[i]?.answer ?? "", longestText)}</div>`,
+    ]);
+    return html`<p><b>${shownText(prompt, longestText)}</b></p>${tableHtml({ columns: ["scale", "answer"], rows: cells })}`;
+  });
+  return html`<details><summary>Greedy answers at each scale</summary>${parts}</details>`;
+}

@@ -1,0 +1,80 @@
+/** The rule that picks a scale: planted truths, noise, bounds, and halves that are apart. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { Random } from "../base/random.ts";
+import { bootstrapInterval } from "../stats/bootstrap.ts";
+import { chosenScale, halvesOf, type MeasuredScale, type ScaleRule } from "./scale-choice.ts";
+
+const scales = [0, 0.25, 0.5, 0.75, 1, 1.25];
+const count = 60;
+
+/** Pairs whose margin is highest at scale 0.5 (or nowhere), with noise that the scales of a pair share in part. */
+function measured(seed: number, height: number): MeasuredScale[] {
+  const random = new Random(seed);
+  const noise = () => random.next() - 0.5;
+  const own = Array.from({ length: count }, () => noise());
+  return scales.map((scale) => ({
+    scale,
+    pairs: own.map((shared) => {
+      const gain = height * (scale - scale ** 2) + scale * (height === 0 ? shared : 0.2 * noise());
+      return { chosen: -scale, rejected: -scale - gain, margin: gain };
+    }),
+    changes: own.map((_, row) => ({
+      row,
+      role: "chosen",
+      changes: Float32Array.of(-scale, scale),
+      logps: Float32Array.of(-1, -1),
+    })),
+  }));
+}
+
+const interval = (values: readonly number[]) =>
+  bootstrapInterval(
+    values.length,
+    (draw) => draw.reduce((sum, i) => sum + (values[i] ?? 0), 0) / draw.length,
+  );
+const halves = halvesOf(Array.from({ length: count }, (_, i) => `${(i * 37) % 100}`.padStart(3, "0")));
+const choose = (of: MeasuredScale[], rule: ScaleRule) => chosenScale(of, rule, { ...halves, interval });
+
+test("a planted best scale is found within 0.25 in nine of ten seeds, and the halves are apart", () => {
+  assert.equal(halves.choosing.size + halves.reporting.size, count);
+  assert.ok([...halves.choosing].every((row) => !halves.reporting.has(row)));
+  const found = Array.from({ length: 10 }, (_, seed) => choose(measured(seed, 4), { max: "margin" }));
+  assert.ok(found.filter(({ scale }) => scale === 0.5).length >= 9, found.map(({ scale }) => scale).join());
+  const [first] = found;
+  assert.ok(first !== undefined && first.figures.margin.low > 0.8 && first.figures.margin.high < 1.2);
+  assert.equal(first.isUndecided, false);
+});
+
+test("of noise nothing can be told, and the smallest scale is kept", () => {
+  const told = Array.from({ length: 10 }, (_, seed) => choose(measured(100 + seed, 0), { max: "margin" }));
+  assert.ok(told.filter(({ isUndecided, scale }) => isUndecided && scale === 0).length >= 8);
+});
+
+test("the reported figures are of the other half: what chooses does not change them", () => {
+  const all = measured(3, 4);
+  const before = choose(all, { max: "margin" });
+  const changed = all.map((one) => ({
+    ...one,
+    pairs: one.pairs.map((pair, row) =>
+      halves.choosing.has(row) && one.scale === before.scale
+        ? { ...pair, rejected: pair.rejected - 5 }
+        : pair,
+    ),
+  }));
+  const after = choose(changed, { max: "margin" });
+  assert.deepEqual(after.figures, before.figures);
+});
+
+test("bounds leave out scales; where none meets them the nearest is named", () => {
+  const all = measured(3, 4);
+  assert.equal(choose(all, { max: "margin", chosen_min: -0.3 }).scale, 0.25);
+  assert.equal(choose(all, { max: "margin", drift_max: 0.3 }).scale, 0.25);
+  assert.equal(choose(all, { max: "margin", tail_min: -0.3 }).scale, 0.25);
+  assert.throws(
+    () => choose(all, { max: "margin", chosen_min: 0.5 }),
+    (error) =>
+      error instanceof ConfigError && /no scale meets the bounds: the nearest is 0, /.test(error.message),
+  );
+});
