@@ -25,11 +25,11 @@ import { loadModel } from "../models/load.ts";
 import { installAdapter, interpolate } from "../models/load-adapter.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { namedTensors } from "../nn/module.ts";
+import { meanInterval } from "../report/displacement-section.ts";
 import { writeReport } from "../report/run-report.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import type { ScaleRecord, ScaleRow } from "../runs/scale-record.ts";
-import { bootstrapInterval } from "../stats/bootstrap.ts";
 import { type DType, noGrad, scope } from "../torch/index.ts";
 import { displacement, pairAccuracy, pairChanges } from "../train/displacement.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
@@ -115,11 +115,7 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
       ? null
       : chosenScale(measured, choose, {
           ...halvesOf(examples.map(rowKeyOf)),
-          interval: (values) =>
-            bootstrapInterval(
-              values.length,
-              (draw) => draw.reduce((sum, i) => sum + at(values, i), 0) / draw.length,
-            ),
+          interval: meanInterval,
         });
   const record: ScaleRecord = {
     pairs: examples.length,

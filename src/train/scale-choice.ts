@@ -31,7 +31,7 @@ export interface MeasuredScale {
   changes: readonly CompletionChange[];
 }
 
-/** A mean with its 95 % interval, bootstrap over pairs. */
+/** A mean with its 95 % interval over pairs. */
 export interface Estimated {
   value: number;
   low: number;
@@ -53,7 +53,7 @@ export interface ScaleChoice {
 }
 
 /** Held-out pairs that a choice needs. */
-export const leastPairs = 30;
+const leastPairs = 30;
 
 type Interval = (values: readonly number[]) => { low: number; high: number };
 
