@@ -74,7 +74,7 @@ ${keyCases(keys, (takes) => (takes === "anything" ? "_files; return" : `compadd 
   case "$command" in
 ${commands.map((command) => `  ${word(command.path)}) ${zshNames(command)} ;;`).join("\n")}
   esac
-  if (( \${#names} )); then _describe preftune names; else _files; fi
+  if (( \${#names} )); then _describe command names; else _files; fi
 }
 typeset -ga _preftune_keys
 _preftune_keys=(${keys.map(described).join(" ")})

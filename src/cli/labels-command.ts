@@ -1,5 +1,5 @@
 /** `preftune labels`: what is labelled in a workbench, from import to export, and where a label went. */
-import { globSync } from "node:fs";
+import fs from "node:fs";
 import { type Command, Option } from "commander";
 import { writeFileAtomic } from "../base/files.ts";
 import { isRun } from "../runs/run-directory.ts";
@@ -42,7 +42,7 @@ export function addLabelsCommands(preftune: Command): void {
     .description("make a version of what was judged: rows to train on, named by their digest")
     .argument("<dir>", "the workbench")
     .addOption(
-      new Option("--rows <kind>", "pairs: prompt, chosen, rejected; kto: prompt, completion, label")
+      new Option("--format <kind>", "pairs: prompt, chosen, rejected; kto: prompt, completion, label")
         .choices(["pairs", "kto"])
         .default("pairs"),
     )
@@ -89,8 +89,9 @@ function showAgreement(dir: string, { json }: { json?: true }): void {
 
 async function exportFrom(
   dir: string,
-  { output, ...rules }: ExportRules & { output?: string },
+  { output, format, ...others }: Omit<ExportRules, "rows"> & { format: ExportRules["rows"]; output?: string },
 ): Promise<void> {
+  const rules = { rows: format, ...others };
   using store = openWorkbench(dir);
   const { rows, counts } = exportLabels(store, rules);
   const version = await saveVersion(dir, rows, { by: "export", sources: {}, rules, counts });
@@ -103,6 +104,6 @@ function trace(dir: string, subject: string, { runs }: { runs: string }): void {
   using store = openWorkbench(dir);
   const found = isRun(subject)
     ? runLineage(dir, store, subject)
-    : itemLineage(dir, store.item(subject).id, globSync(runs).filter(isRun));
+    : itemLineage(dir, store.item(subject).id, fs.globSync(runs).filter(isRun));
   process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
 }

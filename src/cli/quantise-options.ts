@@ -83,8 +83,9 @@ export function heldWeights(cli: QuantiseOptions & WeightsOptions): Quantisation
   const loaded = quantisationOf(cli);
   const form = quantisationOfForm(cli.weights);
   if (loaded !== null && form !== null) {
+    const other = loaded.bits === 4 ? "--load-in-4bit" : "--load-in-8bit";
     throw new ConfigError(
-      `--weights ${cli.weights} and --load-in-${loaded.bits}bit: weights are held in one form. Give one of the two.`,
+      `--weights ${cli.weights} and ${other}: weights are held in one form. Give one of the two.`,
     );
   }
   return form ?? loaded;

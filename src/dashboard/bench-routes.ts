@@ -1,8 +1,9 @@
 /** The data of the workbench: its pairs and what was said of them, people and their agreement, decisions, imports, versions. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { z } from "zod";
+import { uniqueTag } from "../base/file-io.ts";
+import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { type Choice, plainText } from "../workbench/comparison.ts";
 import { exportLabels } from "../workbench/export-labels.ts";
@@ -233,17 +234,18 @@ async function importNamed(name: string, text: string): Promise<Imported> {
       422,
       `${name}: expected a file whose name ends in ${known.join(", ")}. preftune labels import reads others.`,
     );
-  const dir = mkdtempSync(join(tmpdir(), "preftune-import-"));
+  const dir = join(tmpdir(), `preftune-import-${uniqueTag()}`);
   try {
     const path = join(dir, `sent${ending}`);
-    writeFileSync(path, text);
+    makeDirectory(dir);
+    writeFileAtomic(path, text);
     return await importFiles(path);
   } catch (error) {
     // the person knows the file by its own name
     if (error instanceof Error) error.message = error.message.replaceAll(join(dir, `sent${ending}`), name);
     throw error;
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    remove(dir);
   }
 }
 

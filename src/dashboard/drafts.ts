@@ -1,5 +1,5 @@
 /** From a form to a configuration: a recipe, a run or nothing, and the values that were changed, read as on a command line. */
-import { existsSync, globSync, realpathSync } from "node:fs";
+import fs, { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { CONFIG_KEYS, defaultText, FIELD_GROUPS, fieldOf, flatConfig } from "../config/keys.ts";
@@ -54,7 +54,8 @@ const recipes = join(import.meta.dirname, "..", "..", "recipes");
 
 /** The recipes by name, each with its first line. */
 export function recipeNames(): string[] {
-  return globSync("*.yaml", { cwd: recipes })
+  return fs
+    .globSync("*.yaml", { cwd: recipes })
     .map((file) => basename(file, ".yaml"))
     .sort();
 }

@@ -52,10 +52,11 @@ export async function rowAt(
 /** A pair's text by the run's own reading of its rows. @throws {DataError} when the row is no pair */
 export function pairOf(row: RawRow, spec: DatasetSpec, config: RunConfig): PairText {
   const columns = spec.columns ?? config.columns;
+  const { plain_strings } = config;
   const { source } = normaliseRow(row, {
     task: "preference",
     ...(columns === null ? {} : { columns }),
-    ...(config.plain_strings === null ? {} : { strings: config.plain_strings }),
+    ...(plain_strings === null ? {} : { strings: plain_strings }),
   });
   if (source === null) throw new ConfigError("The row is a list of token ids, and has no text.");
   if (source.kind === "text") {

@@ -1,5 +1,5 @@
 /** What the list knows of each run between two starts of the dashboard: an index that can be deleted at any time. */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { ignoreErrors, io } from "../base/file-io.ts";
 import type { SavedSummary } from "./run-summary.ts";
 
@@ -39,6 +39,7 @@ function opened(path: string): DatabaseSync {
 }
 
 function prepared(path: string): DatabaseSync {
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
   const db = new DatabaseSync(path);
   // what is lost by a power cut is read again from the runs
   db.exec(

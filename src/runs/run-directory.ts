@@ -369,16 +369,19 @@ function changedFiles(
   saved: Readonly<Record<string, string>>,
   now: Readonly<Record<string, string>>,
 ): string[] {
-  // what an older version did not keep is not known to have changed
-  return Object.keys(saved)
+  const files = new Set([...Object.keys(saved), ...Object.keys(now)]);
+  return [...files]
     .filter((file) => saved[file] !== now[file])
     .map((file) => `${what} ${file}: ${saved[file] ?? "not read"}, now ${now[file] ?? "not read"}`);
 }
 
 /** The fingerprints that differ between a saved run and now, in words; a resumed run warns of each. */
 export function changedFingerprints(saved: Fingerprints, now: Fingerprints): string[] {
+  // an older version kept the digest of the rows alone: which files they were in is not known to have changed
+  const keptFiles = Object.keys(saved.data).some((key) => key !== "rows");
+  const sameKind = Object.entries(now.data).filter(([key]) => keptFiles || key === "rows");
   const changes = [
-    ...changedFiles("data", saved.data, now.data),
+    ...changedFiles("data", saved.data, Object.fromEntries(sameKind)),
     ...changedFiles("reward_funcs", saved.reward_files ?? {}, now.reward_files ?? {}),
   ];
   const keys = [

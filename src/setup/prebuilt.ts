@@ -3,10 +3,11 @@
  * version of torch. What does not fit, or does not compute, is left alone, and the addon is compiled.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, symlinkSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join } from "node:path";
-import { makeDirectory, readJsonFile, sha256, writeDirectoryAtomic } from "../base/files.ts";
+import { io } from "../base/file-io.ts";
+import { makeDirectory, readJsonFile, sha256, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import type { Torch } from "./find-torch.ts";
 import { stateFolder } from "./places.ts";
 
@@ -88,8 +89,8 @@ export async function prebuiltAddon(
 async function place(from: string, folder: string, torch: Torch): Promise<void> {
   makeDirectory(dirname(folder));
   const fill = (fresh: string): void => {
-    copyFileSync(from, join(fresh, "preftune.node"));
-    symlinkSync(join(torch.folder, "lib"), join(fresh, "torch"));
+    writeFileAtomic(join(fresh, "preftune.node"), readFileSync(from));
+    io.symlinkSync(join(torch.folder, "lib"), join(fresh, "torch"));
   };
   await writeDirectoryAtomic(folder, fill, { replace: true, durable: false });
 }

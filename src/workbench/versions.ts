@@ -6,10 +6,10 @@
  *                       removed.jsonl  rows that cleaning took out, each with the filter and where it was
  *                       version.json   what it was made of, by which rules, with counts
  */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { readJsonFile, sha256, sha256File, writeDirectoryAtomic } from "../base/files.ts";
+import { readJsonFile, sha256, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 
@@ -75,9 +75,9 @@ export async function saveVersion(
   if (existsSync(paths.about)) return readVersion(dir, digest);
   const version: Version = { digest, rows: rows.length, created: new Date().toISOString(), ...about };
   await writeDirectoryAtomic(paths.folder, (into) => {
-    writeFileSync(join(into, "rows.jsonl"), text);
-    if (removed.length > 0) writeFileSync(join(into, "removed.jsonl"), linesOf(removed));
-    writeFileSync(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
+    writeFileAtomic(join(into, "rows.jsonl"), text);
+    if (removed.length > 0) writeFileAtomic(join(into, "removed.jsonl"), linesOf(removed));
+    writeFileAtomic(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
   });
   return version;
 }

@@ -57,7 +57,10 @@ function leaves(command: Command, words: string[] = []): string[][] {
     [
       ...words,
       ...given,
-      ...needed.flatMap(({ long }) => [long ?? "", long === "--judge" ? "http://127.0.0.1/v1#judge" : "1"]),
+      ...needed.flatMap(({ long, argChoices }) => [
+        long ?? "",
+        argChoices?.[0] ?? (long === "--judge" ? "http://127.0.0.1/v1#judge" : "1"),
+      ]),
     ],
   ];
 }

@@ -20,7 +20,7 @@ const questions: Record<string, RegExp> = {
   "Where is the prompt masked out of the loss?": /mask/,
   "How do I add a method?": /pure function from log-prob|# Adding a method/,
   "How do I add a model family?": /A family is one file in/,
-  "How do I add a metric?": /interface MetricInfo/,
+  "How do I add a metric?": /const METRICS: readonly MetricInfo/,
 };
 
 /** Pages that the README links to. */

@@ -47,7 +47,7 @@ const exceptions: Record<string, readonly string[]> = {
 
 function namesImported(text: string): string[] {
   const imports = text.matchAll(
-    /import (?!type )([^;]*?) from "(?:node:)?fs(?:\/promises)?"|import\("(?:node:)?fs/g,
+    /^import (?!type )([^;]*?) from "(?:node:)?fs(?:\/promises)?"|import\("(?:node:)?fs/gm,
   );
   return [...imports].flatMap(([, clause]) => {
     if (clause === undefined) return ["import()"];
