@@ -29,7 +29,7 @@ export function labelOf(columns: RowColumns, threshold: number | null): boolean 
   const rating = meanOf(columns);
   if (threshold !== null) return rating >= threshold;
   throw new DataError(
-    `${columns.place("rating")}: expected a label, true or false, got a rating alone. Set rating_threshold: ratings from there on are good.`,
+    `${columns.place("rating")}: expected a label, true or false, got a rating alone. Set rating_threshold, from which on ratings are good.`,
   );
 }
 

@@ -77,7 +77,7 @@ export function groupsOfEvaluation(
 export function requireOtherAnswers(rows: number): void {
   if (rows !== 1) return;
   throw new ConfigError(
-    "the KL estimate takes for each row the answer of another, and there is one row alone. Give more rows, or take the loss_type "apo_zero_unpaired", which needs no KL.",
+    "the KL estimate takes for each row the answer of another, and there is one row alone. Give more rows, or take the loss_type apo_zero_unpaired, which needs no KL.",
   );
 }
 
