@@ -1,13 +1,15 @@
 /**
  * Keys and values of earlier tokens, for generation: pages of a fixed number of tokens in one store a layer. A sequence is a list
  * of pages; several may hold the same page, so sequences start, end and branch without copying. On the CPU in float32 and bfloat16
- * the addon's operator reads the pages in place (`native/paged-attention.h`); elsewhere torch's do.
+ * the addon's operator reads the pages in place (`native/paged-attention.h`); elsewhere torch's do, in half precision on CUDA one call a
+ * layer for the newest tokens of all sequences.
  */
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { cappedAttention } from "./caps.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
+import { hasVarlenAttention, type VarlenPlan, varlenAttention } from "./varlen-attention.ts";
 
 /** Tokens of a page: `kPage` in `native/paged-attention.h`. */
 export const pageTokens = 32;
@@ -281,12 +283,25 @@ export class KVCache implements Disposable {
   #tokenPass(spans: readonly Readonly<PageSpan>[]): CachedAttention[] {
     const slots = spans.map(slotsOf);
     const last = this.#indices(slots.map((row) => row.at(-1) as number));
-    const rows = slots.map((row) => this.#indices(row));
-    return this.#stores.map((store): CachedAttention => {
+    const { device, dtype, layers } = this.#shape;
+    const together = new Map<number, VarlenPlan>();
+    let apart: Tensor[] | null = null;
+    return this.#stores.map((store, layer): CachedAttention => {
+      const isOneCall = hasVarlenAttention(device, dtype, at(layers, layer).headDim);
       return ({ q, k, v }, plan) => {
         storeRows(store, last, { k, v });
-        const seen = rows.map((row) => visibleRows(store, row, plan.window));
-        return ops.cat(seen.map((own, i) => attendLast(ops.narrow(q, 0, i, 1), own, plan)));
+        const { cap, scale, window } = plan;
+        if (isOneCall && cap === null) {
+          const own = together.get(window) ?? tokensPlan(slots, window, device);
+          together.set(window, own);
+          return inScope(() => varlenAttention(q, store.keys, store.values, { ...own, scale }), q);
+        }
+        const rows = apart ?? slots.map((row) => this.#indices(row));
+        apart = rows;
+        return inScope(() => {
+          const seen = rows.map((row) => visibleRows(store, row, window));
+          return ops.cat(seen.map((own, i) => attendLast(ops.narrow(q, 0, i, 1), own, plan)));
+        }, q);
       };
     });
   }
@@ -301,6 +316,33 @@ function slotsOf({ pages, length }: Readonly<PageSpan>): number[] {
   return Array.from({ length }, (_, t) => {
     return at(pages, Math.floor(t / pageTokens)) * pageTokens + (t % pageTokens);
   });
+}
+
+/** What `attend` gives as (T, H · E), T and H · E those of q (T, H, E); the keys and values that it gathers are freed. */
+function inScope(attend: () => Tensor, q: Tensor): Tensor {
+  using attending = scope();
+  return attending.keep(ops.reshape(attend(), [q.size(0), q.size(1) * q.size(2)]));
+}
+
+/** How the newest token of each sequence attends to its last `window` tokens (0: to all), in one call; `slots`: its rows of the store. */
+function tokensPlan(slots: readonly number[][], window: number, device: string): VarlenPlan {
+  const seen = slots.map((row) => (window === 0 ? row : row.slice(-window)));
+  const ends = (counts: readonly number[]) => {
+    let end = 0;
+    return Int32Array.from([0, ...counts.map((count) => (end += count))]);
+  };
+  const counts = seen.map((row) => row.length);
+  const placed = (values: Int32Array<ArrayBuffer>, dtype: DType) => onDevice(tensor(values), device, dtype);
+  return {
+    keyRows: placed(Int32Array.from(seen.flat()), "int64"),
+    queryOffsets: placed(ends(seen.map(() => 1)), "int32"),
+    keyOffsets: placed(ends(counts), "int32"),
+    // as in training: a bound of 1 would take another path of the kernel
+    longestQueries: 2,
+    longestKeys: Math.max(...counts),
+    reach: null,
+    scale: 1,
+  };
 }
 
 /** What `preftune::paged_attention` reads: three entries a sequence, then pages. */
