@@ -1,7 +1,7 @@
 /** Bundles the dashboard's page: its script with Preact and uPlot, and its style. `npm run build` writes the result into the package. */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build } from "esbuild-wasm";
 
 const root = join(import.meta.dirname, "..");
 const page = join(root, "src", "dashboard", "page");

@@ -29,7 +29,7 @@ function built(): Bundle {
 }
 
 async function bundled(): Promise<Bundle> {
-  // esbuild and what it bundles are packages of a checkout; the published package has the result
+  // the bundler and what it bundles are packages of a checkout; the published package has the result
   const bundler = new URL("../../scripts/bundle-page.ts", import.meta.url).href;
   const { bundlePage } = (await import(bundler)) as { bundlePage: () => Promise<Bundle> };
   return await bundlePage();
