@@ -3,6 +3,7 @@
  * from it, and a test compares it with real runs. Evaluation rows carry the keys with `eval_` in front, but for
  * `global_step` and `epoch`. TRL's names stand where TRL has the quantity.
  */
+import { at } from "../base/at.ts";
 import { type MethodName, methodNames, methodOf, methodsWhere } from "../methods/index.ts";
 import type { Over } from "../methods/method.ts";
 import { EVALUATION, type MetricInfo, metric, TRAINING } from "./metric-info.ts";
@@ -252,19 +253,34 @@ export function greaterIsBetter(key: string): boolean {
   return better === null ? !key.endsWith("loss") : better === "higher";
 }
 
-/** What the methods log themselves, by the alphabet; a metric that several have once, and one of another meaning apart. */
+/** What the methods log themselves, by the alphabet; a metric that several have once, with what it is in each. */
 function metricsOfMethods(): MetricInfo[] {
-  const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
+  const found = new Map<string, (MetricInfo & { objectives: MethodName[] })[]>();
   for (const name of [...methodNames].sort()) {
     for (const info of methodOf(name).metrics) {
-      const meaning = `${info.key}: ${info.definition}`;
-      const known = found.get(meaning);
-      const ofObjective = info.key !== "reward";
-      if (known === undefined) found.set(meaning, { ...info, objectives: [name], ofObjective });
+      const meanings = found.get(info.key) ?? [];
+      found.set(info.key, meanings);
+      const known = meanings.find(({ definition }) => definition === info.definition);
+      if (known === undefined)
+        meanings.push({ ...info, objectives: [name], ofObjective: info.key !== "reward" });
       else known.objectives.push(name);
     }
   }
-  return [...found.values()];
+  return [...found.values()].map(asOne);
+}
+
+/** One row of the table for all meanings of a key. */
+function asOne(meanings: readonly (MetricInfo & { objectives: MethodName[] })[]): MetricInfo {
+  const first = at(meanings, 0);
+  if (meanings.length === 1) return first;
+  const needs = meanings.flatMap((one) => one.needs ?? []);
+  return {
+    ...first,
+    unit: [...new Set(meanings.map(({ unit }) => unit))].join(" or "),
+    definition: meanings.map((one) => `${one.objectives.join(", ")}: ${one.definition}`).join(" "),
+    objectives: meanings.flatMap(({ objectives }) => objectives),
+    ...(needs.length === 0 ? {} : { needs: needs.join(" or ") }),
+  };
 }
 
 function over(...kinds: Over[]): Pick<MetricInfo, "objectives" | "ofObjective"> {

@@ -146,8 +146,8 @@ test("multimodal Gemma 3: what is neither text nor vision is refused, and so is 
     const twice = zeros("model.language_model.norm.weight", [16]);
     for (const [more, message] of [
       [
-        zeros("audio_tower.x.weight", [3]),
-        /1 tensors do not belong to a gemma3_text model.*audio_tower\.x\.weight/,
+        zeros("other_tower.x.weight", [3]),
+        /1 tensors do not belong to a gemma3_text model.*other_tower\.x\.weight/,
       ],
       [twice, /"language_model\.model\.norm\.weight" and "model\.language_model\.norm\.weight" are both/],
     ] as const) {

@@ -56,9 +56,15 @@ export class LabelStore {
   readonly #state: LabelState = new LabelState();
   #order: readonly string[] | null = null;
 
-  /** @throws {FileError} when the file is no database or cannot be written */
-  constructor(path: string) {
+  readonly #newSalt: string;
+
+  /**
+   * @param newSalt - what the order of items is drawn by in a store that is new; left out: at random
+   * @throws {FileError} when the file is no database or cannot be written
+   */
+  constructor(path: string, newSalt: string = randomBytes(8).toString("hex")) {
     this.path = path;
+    this.#newSalt = newSalt;
     makeDirectory(dirname(path));
     try {
       // named here and not above: src/base/node-version.ts reports a Node without it, not a failing import
@@ -168,7 +174,7 @@ export class LabelStore {
 
   /** What the order of items is drawn by. */
   #salt(): string {
-    this.#run("INSERT OR IGNORE INTO settings VALUES ('salt', ?)", randomBytes(8).toString("hex"));
+    this.#run("INSERT OR IGNORE INTO settings VALUES ('salt', ?)", this.#newSalt);
     return String(this.#all("SELECT value FROM settings WHERE name = 'salt'")[0]?.["value"]);
   }
 

@@ -27,7 +27,7 @@ function comparisonsOf(count: number): Comparison[] {
 }
 
 function storeOf(count: number, people: readonly string[] = ["ann"]): LabelStore {
-  const store = new LabelStore(join(dir, `${stores++}.sqlite`));
+  const store = new LabelStore(join(dir, `${stores++}.sqlite`), "salt");
   store.add(comparisonsOf(count));
   for (const person of people) store.addPerson(person, "person");
   return store;

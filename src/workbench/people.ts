@@ -160,7 +160,8 @@ function findingsOf(report: PersonReport, people: number): PeopleFinding[] {
   const { person, left, selfAgreement, withOthers: others, seconds } = report;
   const found: PeopleFinding[] = [];
   const add = (code: PeopleFinding["code"], message: string) => found.push({ code, person, message });
-  if (left.of >= enough && (left.low > 0.5 || left.high < 0.5)) {
+  // three standard errors: an even-handed person is named once in some 400 times
+  if (left.of >= enough && Math.abs(left.share - 0.5) > 1.5 / Math.sqrt(left.of)) {
     const side = left.share > 0.5 ? "left" : "right";
     const share = side === "left" ? left.share : 1 - left.share;
     add(

@@ -173,7 +173,8 @@ test("stopped by a signal: announced at once, a checkpoint, and the hint's own c
     const ended = await running.ended;
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(ended.stdout, /"reason":"stopped"/);
-    const [, reported] = /stopping after step (\d+); again to leave at once\n/.exec(ended.stderr) ?? [];
+    const [, reported] =
+      /stopping after (?:the evaluation at )?step (\d+); again to leave at once\n/.exec(ended.stderr) ?? [];
     const [checkpoint, ...others] = listCheckpoints(fixture.path(name, "checkpoints"));
     assert.equal(checkpoint?.step, Number(reported), ended.stderr);
     assert.deepEqual(others, []);
