@@ -70,6 +70,23 @@ test("one run a device, in order; the next begins when the one before has ended"
   await until(() => states(jobs).join() === "b ended,c ended");
 });
 
+test("a run is resumed while its stopped process is still ending: the job waits for that, and only one does", async () => {
+  const { jobs, end } = queue();
+  const first = jobs.draft(job("d"));
+  await jobs.queue(first.id);
+  const again = jobs.draft({ ...job("d"), isResume: true });
+  assert.equal((await jobs.queue(again.id)).state, "queued");
+  await assert.rejects(jobs.queue(jobs.draft(job("d")).id), /d is in the queue already/);
+  await assert.rejects(
+    jobs.queue(jobs.draft({ ...job("d"), isResume: true }).id),
+    /d is in the queue already/,
+  );
+  end("d");
+  await until(() => jobs.get(first.id).state === "ended");
+  await jobs.startNext();
+  await until(() => jobs.get(again.id).state === "ended");
+});
+
 test("a run of a terminal holds its device, and 'auto' may be any", async () => {
   const { jobs } = queue({ "/elsewhere": "cuda:0" });
   for (const one of [job("x", "auto"), job("y", "cuda:1")]) await jobs.queue(jobs.draft(one).id);

@@ -112,7 +112,9 @@ export class Jobs {
   async queue(id: string): Promise<Job> {
     const job = this.get(id);
     if (job.state !== "draft") throw new PageError(409, "It is in the queue already.");
-    const other = this.list().find((one) => one.outputDir === job.outputDir && one.state !== "ended");
+    // a run that has stopped may be resumed while its process is still ending: the job waits for that
+    const others = job.isResume ? ["queued"] : ["queued", "started"];
+    const other = this.list().find((one) => one.outputDir === job.outputDir && others.includes(one.state));
     if (other !== undefined) throw new PageError(409, `${basename(job.outputDir)} is in the queue already.`);
     this.#keep({ ...job, state: "queued", queuedAt: Date.now() });
     await this.startNext();

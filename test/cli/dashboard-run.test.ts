@@ -110,7 +110,7 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     assert.ok(stopped < steps, `stopped after ${stopped} rows`);
 
     await again.getByRole("button", { name: "Resume" }).click();
-    await again.locator(".state.done").waitFor({ timeout: 300_000 });
+    await again.locator(".state.done").waitFor({ timeout: 120_000 });
     await again.getByText(`at step ${steps} of ${steps}`).waitFor();
     assert.deepEqual(complaints, []);
     await second.kill();

@@ -54,6 +54,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     await page.keyboard.press("r");
     await page.keyboard.press("d");
     await page.keyboard.press("n");
+    await page.locator("#writing:focus").waitFor();
     await page.keyboard.type("worth a look");
     await page.getByRole("button", { name: "Keep the note" }).click();
     await page.keyboard.press("e");
