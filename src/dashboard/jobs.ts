@@ -59,6 +59,8 @@ const shownOutput = 8000;
 export class Jobs {
   readonly #options: JobsOptions;
   readonly #jobs: Map<string, Job> = new Map();
+  /** Jobs whose process is a child of this one, which hears of its end with its status. */
+  readonly #children: Set<string> = new Set();
   #isStarting = false;
 
   constructor(options: JobsOptions) {
@@ -166,12 +168,14 @@ export class Jobs {
     const { program, cwd, dir } = this.#options;
     const output = join(dir, job.id, files.output);
     const end = (status: number | null): void => {
+      this.#children.delete(job.id);
       const now = this.#jobs.get(job.id);
       // nobody waits for this: what cannot be written is found out at the next look
       if (now !== undefined) ignoreErrors(() => this.#keep({ ...now, state: "ended", status }));
     };
     try {
       const started = startDetached({ program, argv: job.argv, cwd, output }, end);
+      if (started !== null) this.#children.add(job.id);
       this.#keep({ ...job, state: started === null ? "ended" : "started", process: started });
     } catch (error) {
       writeFileAtomic(output, `${messageOf(error)}\n`);
@@ -179,9 +183,10 @@ export class Jobs {
     }
   }
 
-  /** Jobs that ended while no dashboard ran. */
+  /** Jobs of an earlier dashboard that have ended. */
   #noteEnds(): void {
     for (const job of this.#jobs.values()) {
+      if (this.#children.has(job.id)) continue;
       if (job.state === "started" && (job.process === null || !isAlive(job.process))) {
         this.#keep({ ...job, state: "ended" });
       }
