@@ -238,7 +238,9 @@ export const METRICS: readonly MetricInfo[] = [
   ...ON_POLICY,
 ];
 
-const BY_KEY: ReadonlyMap<string, MetricInfo> = new Map(METRICS.map((info) => [info.key, info]));
+const BY_KEY: ReadonlyMap<string, MetricInfo> = new Map(
+  [...Map.groupBy(METRICS, ({ key }) => key)].map(([key, meanings]) => [key, asOne(meanings)]),
+);
 
 /** What is known about `key`, with or without `eval_`; null for a metric that is not in the table. */
 export function metricInfo(key: string): MetricInfo | null {
@@ -253,33 +255,31 @@ export function greaterIsBetter(key: string): boolean {
   return better === null ? !key.endsWith("loss") : better === "higher";
 }
 
-/** What the methods log themselves, by the alphabet; a metric that several have once, with what it is in each. */
+/** What the methods log themselves, by the alphabet; a metric that several have once, and one of another meaning apart. */
 function metricsOfMethods(): MetricInfo[] {
-  const found = new Map<string, (MetricInfo & { objectives: MethodName[] })[]>();
+  const found = new Map<string, MetricInfo & { objectives: MethodName[] }>();
   for (const name of [...methodNames].sort()) {
     for (const info of methodOf(name).metrics) {
-      const meanings = found.get(info.key) ?? [];
-      found.set(info.key, meanings);
-      const known = meanings.find(({ definition }) => definition === info.definition);
-      if (known === undefined)
-        meanings.push({ ...info, objectives: [name], ofObjective: info.key !== "reward" });
+      const meaning = `${info.key}: ${info.definition}`;
+      const known = found.get(meaning);
+      const ofObjective = info.key !== "reward";
+      if (known === undefined) found.set(meaning, { ...info, objectives: [name], ofObjective });
       else known.objectives.push(name);
     }
   }
-  return [...found.values()].map(asOne);
+  return [...found.values()];
 }
 
-/** One row of the table for all meanings of a key. */
-function asOne(meanings: readonly (MetricInfo & { objectives: MethodName[] })[]): MetricInfo {
+/** What is known of a key that means something else in other methods. */
+function asOne(meanings: readonly MetricInfo[]): MetricInfo {
   const first = at(meanings, 0);
   if (meanings.length === 1) return first;
-  const needs = meanings.flatMap((one) => one.needs ?? []);
   return {
     ...first,
     unit: [...new Set(meanings.map(({ unit }) => unit))].join(" or "),
-    definition: meanings.map((one) => `${one.objectives.join(", ")}: ${one.definition}`).join(" "),
-    objectives: meanings.flatMap(({ objectives }) => objectives),
-    ...(needs.length === 0 ? {} : { needs: needs.join(" or ") }),
+    definition: meanings
+      .map(({ objectives = [], definition }) => `${objectives.join(", ")}: ${definition}`)
+      .join(" "),
   };
 }
 

@@ -197,7 +197,9 @@ const undrawn = new Set([
 /** A chart for each metric of the table that none of `plans` shows. */
 export function otherPlans(plans: readonly ChartPlan[]): ChartPlan[] {
   const shown = new Set(plans.flatMap(({ lines }) => lines.map(([key]) => key.replace(/^eval_/, ""))));
-  return METRICS.filter(({ key }) => !shown.has(key) && !undrawn.has(key) && !key.includes("NAME")).map(
-    ({ key }) => ({ title: key, lines: [[key, key]] }),
-  );
+  // a key may stand in the table twice: what it means differs by method
+  const keys = [...new Set(METRICS.map(({ key }) => key))];
+  return keys
+    .filter((key) => !shown.has(key) && !undrawn.has(key) && !key.includes("NAME"))
+    .map((key) => ({ title: key, lines: [[key, key]] }));
 }
