@@ -1,6 +1,6 @@
 /** Keys: what is on the page says which it takes, and `?` lists them. */
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 /** A key and what it does. */
 export interface KeyUse {
@@ -16,7 +16,8 @@ export const keyUses = signal<readonly KeyUse[]>([]);
 /** Takes keys while the component is on the page. `because`: what makes them others. */
 export function useKeys(uses: readonly KeyUse[], because: readonly unknown[]): void {
   // each rendering makes other objects of the same uses
-  useEffect(() => {
+  // as soon as what they are for is shown: an effect after the painting would miss a quick key
+  useLayoutEffect(() => {
     keyUses.value = [...keyUses.value, ...uses];
     return () => {
       keyUses.value = keyUses.value.filter((use) => !uses.includes(use));
