@@ -16,14 +16,19 @@ function report(given: unknown): number {
   while (error instanceof SuppressedError) error = error.suppressed;
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.ConfigError;
   if (error instanceof PreftuneError) {
-    process.stderr.write(`preftune: ${printable(error.message)}\n`);
+    process.stderr.write(`preftune: ${printable(error.message)}\n${moreOn(error)}`);
     writeErrorFile(error, error.message);
     return error.exitCode;
   }
-  const text = `this is a bug, please report it.\n${error instanceof Error ? error.stack : error}`;
+  const text = `this is a bug, please report it (docs/troubleshooting.md#a-bug).\n${error instanceof Error ? error.stack : error}`;
   process.stderr.write(`preftune: ${text}\n`);
   writeErrorFile(error, text);
   return 1;
+}
+
+/** Where the manual says more, for errors whose message comes from torch or a child process and names no remedy. */
+function moreOn({ exitCode, name }: PreftuneError): string {
+  return exitCode === 1 ? `See docs/troubleshooting.md#${name.toLowerCase()}\n` : "";
 }
 
 goOnWithoutOutput();

@@ -42,7 +42,7 @@ export function program(): Command {
     .configureHelp({ sortSubcommands: false })
     .addHelpText(
       "after",
-      "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).",
+      "\nAlso: preftune doctor (what is installed and missing), preftune setup (installs it).\nWhen a command fails: docs/troubleshooting.md.",
     );
   showReading();
   refuseSeveralRanks(preftune);

@@ -1,0 +1,101 @@
+/** YAML and JSON in the documents is what the program reads: configurations by the loader, other files by their readers. */
+import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseDocument } from "yaml";
+import { isConfigKey } from "../../src/config/keys.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { parseSweep } from "../../src/sweep/sweep-file.ts";
+import { parseCleanRecipe } from "../../src/workbench/clean/clean-recipe.ts";
+import { snippetsOf } from "../support/snippets.ts";
+
+const root = join(import.meta.dirname, "../..");
+const documents = globSync(["*.md", "docs/*.md"], { cwd: root })
+  .sort()
+  .map((page) => ({ page, text: readFileSync(join(root, page), "utf8") }));
+
+/** Keys by which a configuration becomes one: a snippet shows what it is about. */
+const rest = { model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "runs/mine" };
+
+/** A snippet that shows one key several times shows alternatives: the last one, and each of the others in its place. */
+function alternatives(yaml: string): string[] {
+  const lines = yaml.trimEnd().split("\n");
+  const keys = lines.map((line) => /^(\w+):/.exec(line)?.[1]);
+  const isChoice = lines.length > 1 && keys.every((key) => key !== undefined && key === keys[0]);
+  return isChoice ? lines : [yaml];
+}
+
+/** Checks a part of a run's configuration, completed by what every run needs. */
+function checkConfig(yaml: string, page: string): void {
+  const given = parseDocument(yaml).toJS() as Record<string, unknown>;
+  const held = "eval_data" in given ? {} : { eval_fraction: 0.1 };
+  const missing = Object.entries({ ...rest, ...held }).filter(([key]) => !(key in given));
+  const completed = `${yaml}\n${missing.map(([key, value]) => `${key}: ${value}`).join("\n")}\n`;
+  loadConfig({ yaml: completed, file: page });
+}
+
+/** Files of other kinds, by a key that only they have. */
+const readers: Readonly<Record<string, (yaml: string, page: string) => void>> = {
+  parameters: (yaml, page) => void parseSweep(yaml, page),
+  filters: (yaml, page) => void parseCleanRecipe(yaml, page),
+  // read by the dashboard from a folder
+  contestants: () => {},
+  // Kubernetes' own
+  apiVersion: () => {},
+};
+
+function checkYaml(yaml: string, page: string): "config" | "other" {
+  const document = parseDocument(yaml, { uniqueKeys: false });
+  assert.deepEqual(document.errors, []);
+  const keys = Object.keys(document.toJS() as object);
+  const reader = Object.entries(readers).find(([key]) => keys.includes(key))?.[1];
+  if (reader !== undefined) {
+    reader(yaml, page);
+    return "other";
+  }
+  assert.ok(
+    keys.some(isConfigKey),
+    `${keys.join(", ")}: neither a run's configuration nor another file of ours`,
+  );
+  for (const one of alternatives(yaml)) checkConfig(one, page);
+  return "config";
+}
+
+test("every YAML snippet is a configuration that loads, or a file that its reader takes", () => {
+  const wrong: string[] = [];
+  const count = { config: 0, other: 0 };
+  for (const { page, text } of documents) {
+    // a file that a shell block writes is one too
+    const written = [...text.matchAll(/^cat > \S+\.yaml <<'?END'?\n([\s\S]*?)^END$/gm)].map(
+      ([, yaml = ""]) => yaml,
+    );
+    for (const yaml of [...snippetsOf(text, "yaml"), ...written]) {
+      try {
+        count[checkYaml(yaml, page)] += 1;
+      } catch (error) {
+        wrong.push(`${page}: ${error instanceof Error ? error.message : error}\n${yaml}`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+  assert.ok(count.config > 10 && count.other > 3, JSON.stringify(count));
+  assert.throws(
+    () => checkYaml("learning_rat: 1\nobjective: slime\n", "page"),
+    /Did you mean "learning_rate"/,
+  );
+  assert.throws(() => checkYaml("train_data: a\ntrain_data: [1]\n", "page"), /train_data/);
+});
+
+test("every JSON snippet is JSON, and every line of JSON lines", () => {
+  let count = 0;
+  for (const { page, text } of documents) {
+    for (const [, language = "", code = ""] of text.matchAll(/^```(jsonl?)[^\n]*\n(.*?)^```$/gms)) {
+      for (const part of language === "jsonl" ? code.trimEnd().split("\n") : [code]) {
+        count += 1;
+        assert.doesNotThrow(() => JSON.parse(part), `${page}: ${part}`);
+      }
+    }
+  }
+  assert.ok(count > 30, `${count}`);
+});
