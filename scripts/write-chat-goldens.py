@@ -5,7 +5,8 @@ For developers only; no test runs it. Run it from the repository root with the v
     .preftune/peers/bin/python scripts/write-chat-goldens.py
 
 The tokenizer is that of src/text/toy-tokenizer.ts, built here anew. `masks` holds conversations with tools, rendered with
-templates that mark what the assistant wrote; `continued` holds conversations that end in a turn the assistant has begun.
+templates that mark what the assistant wrote; `continued` holds conversations that end in a turn the assistant has begun;
+`tools_example` is the row of examples/tools.ts with a template that writes tools and calls.
 """
 
 import json
@@ -211,6 +212,46 @@ def continued():
         }
 
 
+# Tools as JSON in a system message, calls as JSON in marks: the way of Hermes and Qwen.
+TOOLS = (
+    "{% if tools %}{{ '<|im_start|>system\\nTools:\\n' }}{% for t in tools %}{{ (t | tojson) + '\\n' }}{% endfor %}"
+    "{{ '<|im_end|>\\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}"
+    "{% for c in m.tool_calls or [] %}{{ '<tool_call>' + (c.function | tojson) + '</tool_call>' }}{% endfor %}"
+    "{{ '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def tools_example():
+    """The row of examples/tools.ts. A test compares it with what the example writes."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    weather = {"name": "weather", "description": "The weather of a city.", "parameters": parameters}
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    row = {
+        "tools": [{"type": "function", "function": weather}],
+        "prompt": [{"role": "user", "content": "How warm is it in Oslo?"}],
+        "chosen": [
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": "4 degrees"},
+            {"role": "assistant", "content": "It is 4 degrees."},
+        ],
+        "rejected": [{"role": "assistant", "content": "It is warm."}],
+    }
+    tokenizer = toy_tokenizer(TOOLS)
+
+    def text(messages, **more):
+        return tokenizer.apply_chat_template(messages, tools=row["tools"], tokenize=False, **more)
+
+    return {
+        "row": row,
+        "template": TOOLS,
+        "prompt": text(row["prompt"], add_generation_prompt=True),
+        "chosen": text(row["prompt"] + row["chosen"]),
+        "rejected": text(row["prompt"] + row["rejected"]),
+    }
+
+
 assert transformers.__version__ == PINNED, transformers.__version__
 GOLDENS = {
     "versions": {"transformers": transformers.__version__},
@@ -220,6 +261,7 @@ GOLDENS = {
     },
     "masks": list(masks()),
     "continued": list(continued()),
+    "tools_example": tools_example(),
 }
 OUT.write_text(json.dumps(GOLDENS, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 print(f"{OUT}: {len(GOLDENS['masks'])} masks, {len(GOLDENS['continued'])} begun turns")

@@ -44,7 +44,7 @@ function ok(ran: Ran): string {
 
 /** What a tarball may hold. */
 const allowed =
-  /^(bin\/[\w-]+\.mjs|dist\/[\w./-]+\.(js|d\.ts|txt|json|css|html)|docs\/[\w./-]+\.(md|json)|examples\/[\w-]+\.ts|native\/[\w./-]+\.(cpp|h)|recipes\/[\w.-]+\.yaml|[A-Z]+(\.md)?|package\.json|run\.schema\.json)$/;
+  /^(bin\/[\w-]+\.mjs|dist\/[\w./-]+\.(js|d\.ts|txt|json|css|html)|docs\/[\w./-]+\.(md|json)|examples\/[\w-]+\.(ts|jsonl)|native\/[\w./-]+\.(cpp|h)|recipes\/[\w.-]+\.yaml|[A-Z]+(\.md)?|package\.json|run\.schema\.json)$/;
 const refused = /\.(test|nightly)\.|tsconfig|^dist\/(dashboard\/page\/.*\.tsx?$)/;
 
 const skip = isNightly ? false : "in full only";
@@ -117,7 +117,7 @@ suite("the tarball", () => {
     const snippets = documents.flatMap((name) => snippetsOf(readFileSync(join(installed, name), "utf8")));
     assert.ok(snippets.length > 5);
     for (const [i, code] of snippets.entries()) writeFileSync(join(source, `snippet-${i}.ts`), code);
-    for (const name of names.filter((one) => one.startsWith("examples/"))) {
+    for (const name of names.filter((one) => /^examples\/.*\.ts$/.test(one))) {
       writeFileSync(join(source, name.replace("/", "-")), readFileSync(join(installed, name), "utf8"));
     }
     mkdirSync(join(folder, "node_modules", "@types"), { recursive: true });
