@@ -154,3 +154,16 @@ test("a body has to be JSON of the form that is asked for, and not too long", as
     assert.equal((await post({ "content-length": "2000000" }, "x".repeat(2_000_000))).status, 413);
   });
 });
+
+test("what is started is answered without paths and processes of this machine", async () => {
+  await withDashboardApp(async ({ root, ask, faults }) => {
+    const values = { model_name_or_path: "m", train_data: "t.jsonl", output_dir: join(root, "new") };
+    const draft = await ask("/api/drafts", { method: "POST", as: "owner", body: { values } });
+    const { id } = (await draft.json()) as { id: string };
+    const started = await ask(`/api/drafts/${id}/start`, { method: "POST", as: "owner", body: {} });
+    const text = await started.text();
+    assert.equal(started.status, 200, text);
+    assert.ok(!text.includes(root) && !/"(pid|argv|process)"/.test(text), text);
+    assert.deepEqual(faults, []);
+  });
+});

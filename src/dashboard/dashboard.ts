@@ -4,8 +4,6 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
-import { runPaths } from "../runs/run-directory.ts";
-import { readRunJson } from "../runs/run-json.ts";
 import { lockHolder, RunLock, RunLockedError } from "../runs/run-lock.ts";
 import { Callers } from "../serve/callers.ts";
 import { isLoopback } from "../serve/guard.ts";
@@ -65,31 +63,30 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
   for (const dir of dirs) requireFolder(dir);
   const stateDir = join(resolve(dirs[0] ?? "."), stateFolder);
   makeDirectory(stateDir);
+  const page = await pageFiles();
   const held = lockOf(join(stateDir, "lock"));
-  const file = held.lock === null ? null : new SummaryFile(join(stateDir, "index.sqlite"));
-  const sessions = new Sessions();
-  const runs = new RunStore(dirs, file);
-  const jobs = new Jobs({
-    dir: join(stateDir, "jobs"),
-    program,
-    cwd: process.cwd(),
-    busy: () => busyDevices(runs),
-  });
-  const callers = new Callers();
-  const bench = options.workbench === undefined ? Bench.in(dirs[0] ?? ".") : new Bench(options.workbench);
-  const context = {
-    ...{ page: await pageFiles(), sessions, runs, jobs, bench, onFault, stateDir },
-    readOnly: held.problem,
-  };
-  const app = createDashboardApp({ context, allowedHosts, callers, onFault });
-  const queue = held.lock === null ? null : setInterval(() => jobs.startNext().catch(onFault), queueMs);
-  const release = (): void => {
-    clearInterval(queue ?? undefined);
-    file?.close();
-    bench.close();
-    held.lock?.release();
-  };
+  const isReadOnly = held.lock === null;
+  const closing = new DisposableStack();
+  closing.defer(() => held.lock?.release());
   try {
+    const file = isReadOnly
+      ? null
+      : closing.adopt(new SummaryFile(join(stateDir, "index.sqlite")), (one) => one.close());
+    const sessions = new Sessions();
+    const runs = new RunStore(dirs, { file, onFault });
+    const jobs = new Jobs({
+      ...{ dir: join(stateDir, "jobs"), program, cwd: process.cwd() },
+      ...{ busy: () => runs.devices(), onFault, isReadOnly },
+    });
+    const callers = new Callers();
+    const bench = closing.adopt(benchOf(options), (one) => one.close());
+    const context = {
+      ...{ page, sessions, runs, jobs, bench, onFault, stateDir },
+      readOnly: held.problem,
+    };
+    const app = createDashboardApp({ context, allowedHosts, callers, onFault });
+    const queue = isReadOnly ? null : setInterval(() => jobs.startNext().catch(onFault), queueMs);
+    closing.defer(() => clearInterval(queue ?? undefined));
     const server = await listen((request, source) => app.fetch(request, source), {
       ...{ host, port, callers, timeouts: REQUEST_TIMEOUTS },
     });
@@ -98,24 +95,17 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       readOnly: held.problem,
       close: async () => {
         await server.close(200);
-        release();
+        closing.dispose();
       },
     };
   } catch (error) {
-    release();
+    closing.dispose();
     throw error;
   }
 }
 
-/** Devices of the runs that run, by directory. */
-async function busyDevices(runs: RunStore): Promise<ReadonlyMap<string, string>> {
-  const running = (await runs.list()).filter(({ state }) => state === "running");
-  return new Map(
-    running.map(({ id }) => {
-      const dir = runs.dirOf(id);
-      return [dir, readRunJson(runPaths(dir).runJson).config.device];
-    }),
-  );
+function benchOf({ workbench, dirs }: DashboardOptions): Bench {
+  return workbench === undefined ? Bench.in(dirs[0] ?? ".") : new Bench(workbench);
 }
 
 function requireFolder(dir: string): void {

@@ -1,6 +1,6 @@
 /** What a page is told: the lines that it lacks and no others, and when it has to read all again. */
 import assert from "node:assert/strict";
-import { appendFileSync, realpathSync, truncateSync } from "node:fs";
+import { appendFileSync, mkdirSync, realpathSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type DashboardApp, fewRows, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
@@ -11,7 +11,14 @@ import type { WireCurve, WireRow } from "./wire.ts";
 interface Message {
   event: string;
   id: string;
-  data: { rows?: WireRow[]; events?: { event: string }[]; summary?: { step: number; state: string } };
+  data: {
+    rows?: WireRow[];
+    count?: number;
+    summary?: { step: number; state: string };
+    changed?: { name: string }[];
+    isWhole?: boolean;
+    message?: string;
+  };
 }
 
 /** The messages of a stream until one is of the wanted kind. */
@@ -101,10 +108,46 @@ test("events and states are told, and of runs that are not there the stream is r
       `{"time":"2026-01-01T00:00:00Z","event":"failed","message":"no <b>luck</b>"}\n`,
     );
     const messages = await told;
-    assert.equal(messages[0]?.data.events?.[0]?.event, "failed");
+    assert.deepEqual([messages[0]?.event, messages[0]?.data.count], ["events", 3]);
     assert.equal(messages.at(-1)?.data.summary?.state, "failed");
     assert.equal((await app.ask("/api/stream?runs=gone@1.2.3.4", { as: "owner" })).status, 404);
     const many = Array.from({ length: 9 }, (_, i) => i).join(",");
     assert.equal((await app.ask(`/api/stream?runs=${many}`, { as: "owner" })).status, 422);
+  });
+});
+
+test("a page that was away gets the list as it is now; one that has it gets nothing", async () => {
+  await withDashboardApp(async (app) => {
+    const gone = writeRun(app.root, "gone");
+    writeRun(app.root, "a");
+    const { mark } = (await (await app.ask("/api/runs", { as: "viewer" })).json()) as { mark: string };
+    rmSync(gone, { recursive: true });
+    app.context.runs.expectChange();
+    const [first] = await messagesUntil(app, `/api/stream?list=${mark}`, "list");
+    assert.equal(first?.data.isWhole, true);
+    assert.deepEqual(
+      first?.data.changed?.map(({ name }) => name),
+      ["a"],
+    );
+  });
+});
+
+test("a run that goes away, or cannot be read any more, ends its stream with the reason", async () => {
+  await withDashboardApp(async (app) => {
+    const dir = writeRun(app.root, "a");
+    const id = idOf(realpathSync(dir));
+    const told = messagesUntil(app, `/api/stream?runs=${id}`, "problem");
+    await new Promise((done) => setTimeout(done, 100));
+    rmSync(dir, { recursive: true });
+    assert.match((await told).at(-1)?.data.message ?? "", /no such run/);
+    const other = writeRun(app.root, "b");
+    rmSync(join(other, "metrics.jsonl"));
+    mkdirSync(join(other, "metrics.jsonl"));
+    const [said] = (
+      await messagesUntil(app, `/api/stream?runs=${idOf(realpathSync(other))}`, "problem")
+    ).slice(-1);
+    assert.match(said?.data.message ?? "", /^The run cannot be read: .*b\/metrics\.jsonl/);
+    assert.ok(!said?.data.message?.includes(app.root), "no path of this machine");
+    assert.deepEqual(app.faults, []);
   });
 });

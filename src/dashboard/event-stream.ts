@@ -74,18 +74,25 @@ function parts(text: string): [string, LivePlace | null] {
   return [id, placeOf(place)];
 }
 
-function answer(c: Ctx, { runs }: DashboardContext, times: StreamTimes): Response {
+function answer(c: Ctx, { runs, onFault }: DashboardContext, times: StreamTimes): Response {
   const places = placesOf(c);
   const list = c.req.query("list") ?? null;
   for (const id of places.keys()) runs.dirOf(id);
   if (streams >= mostStreams) throw new PageError(409, `${streams} pages are open already: close one.`);
   c.header("X-Accel-Buffering", "no");
+  const leave = (): void => void c.env?.incoming?.socket.destroy();
   return streamSSE(c, async (stream) => {
     streams += 1;
+    const hide = runs.show([...places.keys()]);
+    const page = new PageStream(stream, { runs, places, list, times, leave });
     try {
-      await new PageStream(stream, { runs, places, list, times }).run();
+      await page.run();
+    } catch (error) {
+      if (error instanceof PageError) await page.sayProblem(error);
+      else onFault(error);
     } finally {
       streams -= 1;
+      hide();
     }
   });
 }
@@ -96,6 +103,8 @@ interface Watched {
   /** {@link listMark} of the list that the page has; null: it shows none. */
   list: string | null;
   times: StreamTimes;
+  /** Ends the connection. */
+  leave: () => void;
 }
 
 /** The messages to one page. */
@@ -126,8 +135,7 @@ class PageStream {
 
   async #sayRun(id: string): Promise<void> {
     const { runs, places } = this.#watched;
-    const run = runs.live(id);
-    await run.refresh();
+    const run = await runs.live(id);
     for (const news of newsOf(run, places.get(id) ?? null)) {
       places.set(id, news.place);
       await this.#say(news.event, { run: id, ...news.data });
@@ -144,15 +152,26 @@ class PageStream {
     const { runs, list, times } = this.#watched;
     if (list === null || performance.now() - this.#listedAt < times.list) return;
     const summaries = await runs.list();
-    const isKnown = !Number.isFinite(this.#listedAt) && listMark(summaries) === list;
+    const isFirst = !Number.isFinite(this.#listedAt);
     const changed = changesOf(summaries, this.#list);
-    if (changed !== null && !isKnown) await this.#say("list", changed);
+    // what a page has that was away is not known: it gets the list as it is now, unless that is what it has
+    const isKnown = isFirst && listMark(summaries) === list;
+    if (isFirst ? !isKnown : changed !== null) await this.#say("list", { ...changed, isWhole: isFirst });
     this.#listedAt = performance.now();
   }
 
-  /** A page that does not take what is sent is left. */
+  /** Says why nothing more comes: a run that is gone or cannot be read. */
+  async sayProblem({ message }: PageError): Promise<void> {
+    await this.#say("problem", { message });
+  }
+
+  /** A page that does not take what is sent is left, and its connection ended. */
   async #say(event: string, data: object): Promise<void> {
-    const timer = setTimeout(() => this.#stream.abort(), this.#watched.times.patience);
+    const { times, leave } = this.#watched;
+    const timer = setTimeout(() => {
+      this.#stream.abort();
+      leave();
+    }, times.patience);
     const id = [...this.#watched.places].map(
       ([run, place]) => `${run}@${place === null ? "" : placeText(place)}`,
     );
@@ -182,9 +201,8 @@ function newsOf(run: LiveRun, from: LivePlace | null): News[] {
     news.push({ event: "rows", data: { rows: rows.map(wireRow) }, place: at });
   }
   if (at.events < end.events) {
-    const events = run.events.slice(at.events);
     at = { ...at, events: end.events };
-    news.push({ event: "events", data: { events }, place: at });
+    news.push({ event: "events", data: { count: end.events }, place: at });
   }
   if (at.evaluations < end.evaluations) {
     at = { ...at, evaluations: end.evaluations };
@@ -194,7 +212,10 @@ function newsOf(run: LiveRun, from: LivePlace | null): News[] {
 }
 
 /** The summaries that are not as they were sent, and the ids that are gone; null when all is as it was. */
-function changesOf(summaries: readonly Summary[], sent: Map<string, string>): object | null {
+function changesOf(
+  summaries: readonly Summary[],
+  sent: Map<string, string>,
+): { changed: readonly Summary[]; gone: readonly string[] } | null {
   const changed = summaries.filter((summary) => sent.get(summary.id) !== JSON.stringify(summary));
   const there = new Set(summaries.map(({ id }) => id));
   const gone = [...sent.keys()].filter((id) => !there.has(id));

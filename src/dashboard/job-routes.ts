@@ -5,7 +5,7 @@ import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { stopHolder } from "../runs/run-lock.ts";
 import { resumableConfig } from "./drafts.ts";
-import { type Job, runOf } from "./jobs.ts";
+import { type Job, type Jobs, runOf } from "./jobs.ts";
 import { PageError } from "./page-error.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route } from "./route.ts";
 
@@ -17,8 +17,8 @@ export function jobRoutes(context: DashboardContext): Route[] {
   });
   const idOf = (c: Ctx): string => c.req.param("job") ?? "";
   return [
-    route("GET", "/api/jobs", (c) => c.json({ jobs: jobs.list().map(shown) })),
-    route("GET", "/api/jobs/:job", (c) => c.json({ ...shown(jobs.get(idOf(c))), ...jobs.texts(idOf(c)) })),
+    route("GET", "/api/jobs", (c) => c.json({ jobs: jobs.list().map(shownJob) })),
+    route("GET", "/api/jobs/:job", (c) => c.json({ ...shownJob(jobs.get(idOf(c))), ...jobs.texts(idOf(c)) })),
     route("DELETE", "/api/jobs/:job", (c) => {
       jobs.remove(idOf(c));
       return c.json({});
@@ -29,7 +29,7 @@ export function jobRoutes(context: DashboardContext): Route[] {
 }
 
 /** A job as a page gets it: no paths, no processes. */
-function shown(job: Job): object {
+export function shownJob(job: Job): object {
   const { id, name, state, isResume, device, queuedAt, status } = job;
   return { id, name, state, isResume, device, queuedAt, status, run: runOf(job) };
 }
@@ -59,9 +59,19 @@ async function resume(c: Ctx, { runs, jobs }: DashboardContext): Promise<Respons
       },
       argv: () => ["train", config, "--resume"],
     });
-    return c.json(shown(await jobs.queue(job.id)));
+    return c.json(shownJob(await queued(jobs, job.id)));
   } catch (error) {
     if (error instanceof PreftuneError) throw new PageError(409, error.message);
+    throw error;
+  }
+}
+
+/** Puts a draft into the queue; one that it does not take is of no use. */
+async function queued(jobs: Jobs, id: string): Promise<Job> {
+  try {
+    return await jobs.queue(id);
+  } catch (error) {
+    jobs.remove(id);
     throw error;
   }
 }

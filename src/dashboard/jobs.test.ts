@@ -1,13 +1,13 @@
 /** The queue: one run a device, on disk, and processes that it only ever asks to stop by name. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startOf } from "../base/process-state.ts";
 import { stopHolder } from "../runs/run-lock.ts";
-import { type Job, Jobs, type NewJob } from "./jobs.ts";
+import { type Job, Jobs, type JobsOptions, type NewJob } from "./jobs.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-jobs-"));
 const children: ChildProcess[] = [];
@@ -21,7 +21,7 @@ let count = 0;
 /** A queue whose jobs run until a file of their name appears in their folder. */
 function queue(busy: Record<string, string> = {}): {
   jobs: Jobs;
-  again: () => Jobs;
+  again: (change?: Partial<JobsOptions>) => Jobs;
   end: (name: string) => void;
 } {
   const home = join(root, String(++count));
@@ -31,9 +31,10 @@ function queue(busy: Record<string, string> = {}): {
   const options = {
     ...{ dir: join(home, "jobs"), program: [process.execPath, "-e", script], cwd: home },
     busy: async () => new Map(Object.entries(busy)),
+    onFault: (error: unknown) => assert.fail(String(error)),
   };
   const end = (name: string): void => writeFileSync(join(home, `end-${name}`), "");
-  return { jobs: new Jobs(options), again: () => new Jobs(options), end };
+  return { jobs: new Jobs(options), again: (change) => new Jobs({ ...options, ...change }), end };
 }
 
 const job = (name: string, device = "cpu"): NewJob => ({
@@ -122,6 +123,68 @@ test("a number that was given to another process is not taken for the job's", as
   const stale: Job = { ...jobs.get(id), state: "started", process: { pid: process.pid, started: "1" } };
   writeFileSync(path, JSON.stringify(stale));
   assert.equal(again().get(id).state, "ended");
+});
+
+/** Writes what a dashboard would have left of a job. */
+function left(id: string, change: Partial<Job>): string {
+  const path = join(root, String(count), "jobs", id, "job.json");
+  const job = JSON.parse(readFileSync(path, "utf8")) as Job;
+  writeFileSync(path, JSON.stringify({ ...job, ...change }));
+  return path;
+}
+
+test("a dashboard that was killed while it started a job starts it no second time, and says so", async () => {
+  const { jobs, again } = queue();
+  const { id } = jobs.draft(job("cut"));
+  left(id, { state: "started" });
+  const other = again();
+  await other.startNext();
+  assert.deepEqual(states(other), ["cut ended"]);
+  assert.match(other.texts(id).output, /^The dashboard ended while it started this/);
+});
+
+test("a job whose file is damaged is reported and left out; a draft is forgotten after a day", () => {
+  const { jobs, again } = queue();
+  const [bad, old, kept] = ["bad", "old", "kept"].map((name) => jobs.draft(job(name))) as [Job, Job, Job];
+  const path = left(bad.id, { argv: 7 as never });
+  left(old.id, { queuedAt: Date.now() - 2 * 86_400_000 });
+  const faults: string[] = [];
+  const other = again({ onFault: (error) => faults.push(String(error)) });
+  assert.equal(faults.length, 1);
+  assert.ok(faults[0]?.includes(`${path}: expected what a dashboard wrote of a job`), faults[0]);
+  assert.throws(() => other.get(bad.id), /no such job/);
+  assert.throws(() => other.get(old.id), /no such job/);
+  assert.equal(other.get(kept.id).state, "draft");
+});
+
+test("a second dashboard sees what the first one does, and writes nothing", async () => {
+  const { jobs, again, end } = queue();
+  const reader = again({ isReadOnly: true });
+  const { id } = jobs.draft(job("seen"));
+  await jobs.queue(id);
+  assert.deepEqual(states(reader), ["seen started"]);
+  const path = left(id, { process: { pid: process.pid, started: "1" } });
+  const before = readFileSync(path, "utf8");
+  assert.deepEqual(states(reader), ["seen ended"]);
+  assert.equal(readFileSync(path, "utf8"), before);
+  end("seen");
+  await until(() => jobs.get(id).state === "ended");
+  assert.ok(existsSync(path));
+});
+
+test("a program that is not there ends the job, with the reason in its output", async () => {
+  const { again } = queue();
+  const jobs = again({ program: ["/no/such/program"] });
+  const { id } = jobs.draft(job("lost"));
+  assert.equal((await jobs.queue(id)).state, "ended");
+  assert.match(jobs.texts(id).output, /no such program/);
+});
+
+test("cuda may be any of its devices", async () => {
+  const { jobs, end } = queue({ "/elsewhere": "cuda" });
+  end("y");
+  for (const one of [job("x", "cuda:1"), job("y", "cpu")]) await jobs.queue(jobs.draft(one).id);
+  assert.match(states(jobs).join(), /^x queued,y (started|ended)$/);
 });
 
 test("stop asks the process that the lock names, and no other of its number, host or time", async () => {

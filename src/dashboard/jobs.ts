@@ -5,7 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { z } from "zod";
+import { FormatError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
@@ -25,10 +26,24 @@ export interface Job {
   argv: readonly string[];
   /** Where in the queue: the time at which it came in. */
   queuedAt: number;
+  /** Null before the start, and in the moment of it. */
   process: ProcessId | null;
   /** Exit status; null while it runs, and of one that ended while no dashboard ran. */
   status: number | null;
 }
+
+const jobForm: z.ZodType<Job> = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.enum(["draft", "queued", "started", "ended"]),
+  isResume: z.boolean(),
+  device: z.string(),
+  outputDir: z.string(),
+  argv: z.array(z.string()),
+  queuedAt: z.number(),
+  process: z.object({ pid: z.int().positive(), started: z.string().nullable() }).nullable(),
+  status: z.number().nullable(),
+});
 
 /** What a new job is made of. */
 export type NewJob = Pick<Job, "name" | "isResume" | "device" | "outputDir"> & {
@@ -47,6 +62,10 @@ export interface JobsOptions {
   cwd: string;
   /** Devices of the runs that run now, by directory. */
   busy: () => Promise<ReadonlyMap<string, string>>;
+  /** Called with jobs whose files are damaged; they are left out. */
+  onFault: (error: unknown) => void;
+  /** Another dashboard looks after them: nothing is written, and what it writes is read at each look. */
+  isReadOnly?: boolean;
 }
 
 /** A job's folder holds its configuration, its output and what is known of it. */
@@ -54,6 +73,12 @@ const files = { job: "job.json", config: "config.yaml", output: "output.txt" } a
 
 /** Characters of a job's output that are shown. */
 const shownOutput = 8000;
+
+/** Ms after which a draft that nobody started is thrown away. */
+const draftMs = 86_400_000;
+
+const cutShort =
+  "The dashboard ended while it started this. If the list of runs has the run, it goes on by itself; if not, start it again.\n";
 
 /** The jobs of a dashboard. */
 export class Jobs {
@@ -65,11 +90,8 @@ export class Jobs {
 
   constructor(options: JobsOptions) {
     this.#options = options;
-    if (!existsSync(options.dir)) return;
-    for (const id of readdirSync(options.dir)) {
-      const path = join(options.dir, id, files.job);
-      if (existsSync(path)) this.#jobs.set(id, readJsonFile(path) as Job);
-    }
+    this.#read(options.onFault);
+    if (options.isReadOnly !== true) this.#forgetDrafts();
   }
 
   get program(): readonly string[] {
@@ -82,7 +104,7 @@ export class Jobs {
 
   /** All but drafts, the first in the queue first. */
   list(): Job[] {
-    this.#noteEnds();
+    this.#look();
     return [...this.#jobs.values()]
       .filter(({ state }) => state !== "draft")
       .sort((a, b) => a.queuedAt - b.queuedAt);
@@ -90,7 +112,7 @@ export class Jobs {
 
   /** @throws {PageError} when there is none of this id */
   get(id: string): Job {
-    this.#noteEnds();
+    this.#look();
     const job = this.#jobs.get(id);
     if (job === undefined) throw new PageError(404, "There is no such job: it was removed.");
     return job;
@@ -110,7 +132,7 @@ export class Jobs {
     return job;
   }
 
-  /** Puts a draft at the end of the queue. @throws {PageError} when it is in it already, or its folder is a run's */
+  /** Puts a draft at the end of the queue. @throws {PageError} when it, or another one for its folder, is in it already */
   async queue(id: string): Promise<Job> {
     const job = this.get(id);
     if (job.state !== "draft") throw new PageError(409, "It is in the queue already.");
@@ -135,7 +157,7 @@ export class Jobs {
     const folder = join(this.#options.dir, this.get(id).id);
     const output = join(folder, files.output);
     return {
-      output: existsSync(output) ? readTextFile(output).slice(-shownOutput) : "",
+      output: textIn(output).slice(-shownOutput),
       yaml: readTextFile(join(folder, files.config)),
     };
   }
@@ -173,35 +195,83 @@ export class Jobs {
       // nobody waits for this: what cannot be written is found out at the next look
       if (now !== undefined) ignoreErrors(() => this.#keep({ ...now, state: "ended", status }));
     };
+    // said before it is done: a dashboard that is killed in between starts nothing twice
+    this.#keep({ ...job, state: "started" });
     try {
       const started = startDetached({ program, argv: job.argv, cwd, output }, end);
-      if (started !== null) this.#children.add(job.id);
-      this.#keep({ ...job, state: started === null ? "ended" : "started", process: started });
+      if (started === null)
+        throw new Error(`${program[0] ?? ""}: there is no such program, or it may not be run`);
+      this.#children.add(job.id);
+      this.#keep({ ...job, state: "started", process: started });
     } catch (error) {
-      writeFileAtomic(output, `${messageOf(error)}\n`);
+      ignoreErrors(() => writeFileAtomic(output, `${messageOf(error)}\n`));
       this.#keep({ ...job, state: "ended" });
     }
   }
 
-  /** Jobs of an earlier dashboard that have ended. */
-  #noteEnds(): void {
+  /** What is on disk, where another dashboard writes it; then the ends of jobs whose processes are gone. */
+  #look(): void {
+    if (this.#options.isReadOnly === true) this.#read(() => {});
     for (const job of this.#jobs.values()) {
-      if (this.#children.has(job.id)) continue;
-      if (job.state === "started" && (job.process === null || !isAlive(job.process))) {
-        this.#keep({ ...job, state: "ended" });
+      if (job.state !== "started" || this.#children.has(job.id)) continue;
+      if (job.process !== null && isAlive(job.process)) continue;
+      if (job.process === null) this.#explain(job);
+      this.#keep({ ...job, state: "ended" });
+    }
+  }
+
+  #explain({ id }: Job): void {
+    const output = join(this.#options.dir, id, files.output);
+    if (this.#options.isReadOnly === true) return;
+    ignoreErrors(() => writeFileAtomic(output, `${textIn(output)}${cutShort}`));
+  }
+
+  #read(onFault: (error: unknown) => void): void {
+    const { dir } = this.#options;
+    this.#jobs.clear();
+    for (const id of existsSync(dir) ? readdirSync(dir) : []) {
+      const path = join(dir, id, files.job);
+      try {
+        if (existsSync(path)) this.#jobs.set(id, { ...readJob(path), id });
+      } catch (error) {
+        onFault(error);
       }
+    }
+  }
+
+  /** What was looked over and not started is of no use after a day. */
+  #forgetDrafts(): void {
+    for (const { id, state, queuedAt } of this.#jobs.values()) {
+      if (state === "draft" && Date.now() - queuedAt > draftMs) this.remove(id);
     }
   }
 
   #keep(job: Job): void {
     this.#jobs.set(job.id, job);
+    if (this.#options.isReadOnly === true) return;
     writeFileAtomic(join(this.#options.dir, job.id, files.job), `${JSON.stringify(job, null, 2)}\n`);
   }
 }
 
-/** Whether two runs could be on one device: "auto" may be any. */
+function readJob(path: string): Job {
+  const read = jobForm.safeParse(readJsonFile(path));
+  if (read.success) return read.data;
+  throw new FormatError(
+    `${path}: expected what a dashboard wrote of a job, got something else (${z.prettifyError(read.error)}). Its run is not touched; remove the folder to be rid of the job.`,
+  );
+}
+
+function textIn(path: string): string {
+  return existsSync(path) ? readTextFile(path) : "";
+}
+
+/** Whether two runs could be on one device: "auto" may be any, and "cuda" any of its devices. */
 function mayBeSame(a: string, b: string): boolean {
-  return a === b || a === "auto" || b === "auto";
+  return a === b || [a, b].includes("auto") || (isCuda(a) && isCuda(b) && [a, b].includes("cuda"));
+}
+
+function isCuda(device: string): boolean {
+  return device.startsWith("cuda");
 }
 
 /** The id that the run of a job has in the list, once its folder is there; null before. */

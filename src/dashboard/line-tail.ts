@@ -3,8 +3,8 @@
  * for the next read. A resumed run cuts its files: a file that is shorter than the cursor, or has other bytes before it, is read
  * again from its beginning.
  */
-import { closeSync, readSync, type Stats } from "node:fs";
-import { openFile, statsOf } from "../base/open-file.ts";
+import { readSync, type Stats } from "node:fs";
+import { statsOf, withFile } from "../base/open-file.ts";
 
 /** Bytes read at once, so that a long file does not hold up everything else. */
 const pieceBytes = 2 ** 20;
@@ -47,7 +47,7 @@ export class LineTail {
     return { offset: this.#offset, before: this.#before.toString("base64") };
   }
 
-  /** The lines that are new, at most {@link pieceBytes} of them unless one line is longer. */
+  /** The lines that are new, at most {@link pieceBytes} of them unless one line is longer. @throws {FileError} where it cannot be read */
   read(): TailRead {
     const stats = statsOf(this.path);
     const seen = this.#seen;
@@ -58,16 +58,13 @@ export class LineTail {
       this.#start();
       return { ...nothing, isRestart };
     }
-    const fd = openFile(this.path);
-    try {
+    return withFile(this.path, (fd) => {
       const isRestart = !this.#isWhereItWas(fd, size);
       if (isRestart) this.#start();
       const { lines, isMore } = this.#next(fd, size);
       this.#seen = isMore ? null : { size, mtimeMs, ino };
       return { lines, isRestart, isMore };
-    } finally {
-      closeSync(fd);
-    }
+    });
   }
 
   #start(): void {

@@ -1,9 +1,9 @@
-/** The figures of one run in memory, kept up to date line by line: rows of metrics, events, and how many evaluations there are. */
+/** The figures of one run in memory, kept up to date line by line: rows of metrics, and how many events and evaluations there are. */
 import { withDisplacement } from "../report/metric-series.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { type RunEvent, runPaths } from "../runs/run-directory.ts";
+import { runPaths } from "../runs/run-directory.ts";
 import { LineTail } from "./line-tail.ts";
-import { parsed, rowOf } from "./run-summary.ts";
+import { rowOf } from "./run-summary.ts";
 
 /** Where a reader of a run's rows and events is. */
 export interface LivePlace {
@@ -31,7 +31,7 @@ let readings = Date.now();
 /** One run. */
 export class LiveRun {
   rows: PlacedRow[] = [];
-  events: RunEvent[] = [];
+  events = 0;
   evaluations = 0;
   #reading = ++readings;
   readonly #metrics: LineTail;
@@ -48,7 +48,7 @@ export class LiveRun {
   /** Where a reader is that has read all there is. */
   get place(): LivePlace {
     const { rows, events, evaluations } = this;
-    return { reading: this.#reading, rows: rows.length, events: events.length, evaluations };
+    return { reading: this.#reading, rows: rows.length, events, evaluations };
   }
 
   /** Reads what is new. */
@@ -65,12 +65,11 @@ export class LiveRun {
     });
     await this.#read(this.#log, {
       restart: () => {
-        this.events = [];
+        this.events = 0;
         this.#reading = ++readings;
       },
-      line: (line) => {
-        const event = parsed(line) as RunEvent | null;
-        if (typeof event?.event === "string") this.events.push(event);
+      line: () => {
+        this.events += 1;
       },
     });
     await this.#read(this.#evaluations, {

@@ -7,6 +7,7 @@ import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { DataFile } from "../data/data-file.ts";
 import type { RawRow } from "../data/example.ts";
+import { parseHubId } from "../data/hub-data.ts";
 import { ReadMeter } from "../data/read-meter.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { findFiles, readFiles } from "../data/sources.ts";
@@ -93,7 +94,8 @@ async function fileOf(name: string, spec: DatasetSpec): Promise<DataFile | null>
 
 function requireInside({ path }: DataFile, spec: DatasetSpec, roots: readonly string[]): void {
   // of a hub data set, in the hub's cache
-  if (statsOf(spec.path) === null) return;
+  const source = sourcePath(spec);
+  if (statsOf(source) === null && parseHubId(source) !== null) return;
   const real = realpathSync(resolve(path));
   const isInside = [process.cwd(), ...roots].some((root) => !relative(root, real).startsWith(".."));
   if (isInside) return;

@@ -1,6 +1,6 @@
 /** What the page of a run is sent: complete, escaped, without paths of this machine. */
 import assert from "node:assert/strict";
-import { realpathSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -29,12 +29,24 @@ async function withRun(
 }
 
 test("sections: findings, configuration with its sources, files; all escaped, no path of this machine", async () => {
-  await withRun(async ({ app, get }) => {
+  await withRun(async ({ app, dir, get }) => {
+    const [start = ""] = readFileSync(join(dir, "log.jsonl"), "utf8").split("\n");
+    const { time } = JSON.parse(start) as { time: string };
+    writeFileSync(join(dir, "restarts.jsonl"), `${JSON.stringify({ time, cause: `at ${app.root}/a/x` })}\n`);
     const text = await (await get("/sections")).text();
     const parts = JSON.parse(text) as RunSections;
     assert.match(parts.findings, /The run was stopped at step 10/);
     assert.match(parts.findings, /1 row of metrics holds NaN/);
     assert.deepEqual(parts.steps, [0, 10]);
+    assert.deepEqual(
+      parts.events.map(([, event, details]) => [event, details]),
+      [
+        ["stopped", "step 10, exported []"],
+        ["restart", `cause at …/${app.root.split("/").at(-1)}/a/x`],
+        ["start", "step 0, total_steps 10, trainable 1"],
+      ],
+      "those of the supervisor too, the last first",
+    );
     assert.deepEqual(
       parts.config.find(([key]) => key === "objective"),
       ["objective", "slime", "default"],
@@ -100,6 +112,7 @@ test("numbers as CSV, the configuration as YAML, and a damaged run in the reader
     writeFileSync(join(dir, "run.json"), "{}");
     const damaged = await get("/sections");
     assert.equal(damaged.status, 422);
+    assert.equal((await get("/curves")).status, 422, "in words, and no internal error");
     assert.match(((await damaged.json()) as { error: string }).error, /run\.json/);
     const { runs } = (await (await app.ask("/api/runs", { as: "viewer" })).json()) as {
       runs: { message: string }[];

@@ -20,9 +20,9 @@ import { wireCsv, wireCurves } from "./wire.ts";
 /** The routes. */
 export function runRoutes({ runs }: DashboardContext): Route[] {
   const get = (path: string, answer: Route["answer"]): Route => ({
-    ...{ method: "GET", path, roles: seesRuns, answer },
+    ...{ method: "GET", path, roles: seesRuns, answer: inWords(answer) },
   });
-  const viewOf = (c: Ctx): RunView => opened(runs.dirOf(idOf(c)));
+  const viewOf = (c: Ctx): RunView => openRun(runs.dirOf(idOf(c)));
   return [
     get("/api/runs", async (c) => {
       const summaries = await runs.list();
@@ -50,32 +50,31 @@ function idOf(c: Ctx): string {
 }
 
 /** A run whose files are damaged is reported to the page in the reader's own words. */
-function opened(dir: string): RunView {
-  try {
-    return openRun(dir);
-  } catch (error) {
-    if (error instanceof PreftuneError) throw new PageError(422, error.message);
-    throw error;
-  }
+function inWords(answer: Route["answer"]): Route["answer"] {
+  return async (c) => {
+    try {
+      return await answer(c);
+    } catch (error) {
+      if (error instanceof PreftuneError) throw new PageError(422, error.message);
+      throw error;
+    }
+  };
 }
 
 async function curves(c: Ctx, runs: RunStore): Promise<Response> {
-  const run = runs.live(idOf(c));
-  await run.refresh();
+  const run = await runs.live(idOf(c));
   const { config } = readRunJson(runPaths(runs.dirOf(idOf(c))).runJson);
   return c.json({
     summary: runs.summary(idOf(c)),
     place: placeText(run.place),
     groups: chartGroups(config),
     curves: wireCurves(run.rows),
-    events: run.events,
   });
 }
 
 /** All rows with the metrics `?keys=a,b`, or with all. */
 async function csv(c: Ctx, runs: RunStore): Promise<Response> {
-  const run = runs.live(idOf(c));
-  await run.refresh();
+  const run = await runs.live(idOf(c));
   const keys = (c.req.query("keys") ?? "").split(",").filter(Boolean);
   const name = `${basename(runs.dirOf(idOf(c))).replace(/[^\w.-]/g, "_")}.csv`;
   return c.body(wireCsv(run.rows, keys), 200, {
@@ -114,12 +113,7 @@ function comparison(c: Ctx, runs: RunStore): Response {
     throw new PageError(422, `Expected 2 to ${mostCompared} runs to compare, got ${ids.length}.`);
   }
   const dirs = ids.map((id) => runs.dirOf(id));
-  try {
-    return reportPage(c, comparisonPage(dirs, null));
-  } catch (error) {
-    if (error instanceof PreftuneError) throw new PageError(422, error.message);
-    throw error;
-  }
+  return reportPage(c, comparisonPage(dirs, null));
 }
 
 /** A page with its own style, which may load and run nothing. */

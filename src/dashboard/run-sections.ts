@@ -7,6 +7,7 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { answersHtml } from "../report/answers-section.ts";
+import { eventRow } from "../report/event-row.ts";
 import { dataCheckSection, exportSection } from "../report/facts-section.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.ts";
 import { rejectedTokens } from "../report/histogram.ts";
@@ -20,6 +21,9 @@ import type { RunView } from "../runs/run-directory.ts";
 
 /** A value of the configuration: key, value, where it comes from. */
 export type ConfigRow = readonly [key: string, value: string, from: string];
+
+/** An event: its time, its name, what else it says. */
+export type EventRow = readonly [time: string, event: string, details: string];
 
 /** A file of the run. */
 export interface RunFile {
@@ -37,6 +41,8 @@ export interface RunSections {
   rollouts: string;
   config: readonly ConfigRow[];
   files: readonly RunFile[];
+  /** The last first: time, name, details. */
+  events: readonly EventRow[];
   /** Steps of the evaluations. */
   steps: readonly number[];
   /** Rows of an epoch, where they are known. */
@@ -56,6 +62,7 @@ export function runSections(run: RunView): RunSections {
     rollouts,
     config: configRows(reported),
     files: filesOf(run.paths.dir),
+    events: run.events.toReversed().map((event) => eventRow(event, shorten)),
     steps: run.evaluations.map(({ global_step: step }) => step),
     epochRows: epochRowsOf(run.preflight),
   };

@@ -5,7 +5,9 @@
 import { createHash } from "node:crypto";
 import { readdirSync, realpathSync } from "node:fs";
 import { basename, join, relative } from "node:path";
-import { isRun } from "../runs/run-directory.ts";
+import { messageOf } from "../base/errors.ts";
+import { isRun, runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
 import { LiveRun } from "./live-run.ts";
 import { PageError } from "./page-error.ts";
 import { RunSummary, type Summary } from "./run-summary.ts";
@@ -17,22 +19,34 @@ const deepest = 6;
 const passedOver = /^(\.|node_modules$|checkpoints$|checkpoint-)/;
 /** Ms in which the folders are not looked through again. */
 const freshMs = 2000;
-/** Runs whose figures are held in memory. */
-const mostLive = 12;
+/** Runs whose figures stay in memory though no page shows them. */
+const mostIdle = 12;
+
+/** What a store keeps the list in, and whom it tells of what goes wrong. */
+export interface StoreOptions {
+  /** Null: nothing is kept. */
+  file: SummaryFile | null;
+  /** Called when the list cannot be kept. */
+  onFault: (error: unknown) => void;
+}
 
 /** The runs of one dashboard. */
 export class RunStore {
   /** Real paths. */
   readonly roots: readonly string[];
-  readonly #file: SummaryFile | null;
+  readonly #options: StoreOptions;
   readonly #summaries: Map<string, RunSummary> = new Map();
+  /** Those that were asked for last come last. */
   readonly #live: Map<string, LiveRun> = new Map();
+  /** How many pages show a run. */
+  readonly #shown: Map<string, number> = new Map();
+  #isKept = true;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | null = null;
 
-  constructor(roots: readonly string[], file: SummaryFile | null) {
+  constructor(roots: readonly string[], options: StoreOptions) {
     this.roots = roots.map((root) => realpathSync(root));
-    this.#file = file;
+    this.#options = options;
   }
 
   /** All runs, brought up to date. */
@@ -67,15 +81,39 @@ export class RunStore {
     return run.summary;
   }
 
-  /** The figures of one run. @throws {PageError} when there is none of this id */
-  live(id: string): LiveRun {
+  /** The figures of one run, brought up to date. @throws {PageError} when there is none of this id, or it cannot be read */
+  async live(id: string): Promise<LiveRun> {
     const dir = this.dirOf(id);
     const run = this.#live.get(id) ?? new LiveRun(dir);
     this.#live.delete(id);
     this.#live.set(id, run);
-    const [oldest] = this.#live.keys();
-    if (this.#live.size > mostLive && oldest !== undefined) this.#live.delete(oldest);
+    this.#forgetIdle();
+    try {
+      await run.refresh();
+    } catch (error) {
+      throw new PageError(422, `The run cannot be read: ${messageOf(error).replaceAll(dir, basename(dir))}`);
+    }
     return run;
+  }
+
+  /** Says that a page shows these runs, whose figures then stay in memory. @returns says that it does no longer */
+  show(ids: readonly string[]): () => void {
+    for (const id of ids) this.#shown.set(id, (this.#shown.get(id) ?? 0) + 1);
+    return () => {
+      for (const id of ids) {
+        const others = (this.#shown.get(id) ?? 1) - 1;
+        if (others > 0) this.#shown.set(id, others);
+        else this.#shown.delete(id);
+      }
+      this.#forgetIdle();
+    };
+  }
+
+  /** Devices of the runs that run, by directory. A run that says nothing of its device may be on any. */
+  async devices(): Promise<ReadonlyMap<string, string>> {
+    await this.refresh();
+    const running = [...this.#summaries.values()].filter(({ summary }) => summary.state === "running");
+    return new Map(running.map(({ paths }) => [paths.dir, deviceOf(paths.dir)]));
   }
 
   /** Says that runs have come or gone: the folders are looked through at the next question. */
@@ -105,9 +143,25 @@ export class RunStore {
         // a long file is read between other work
         if (isMore) await new Promise(setImmediate);
       }
-      if (isChanged) this.#file?.save(run.paths.dir, run.saved);
+      if (isChanged) this.#keep(run);
     }
     this.#lookedAt = performance.now();
+  }
+
+  /** A list that cannot be kept, on a full disk say, is read again from the runs at the next start. */
+  #keep(run: RunSummary): void {
+    try {
+      this.#options.file?.save(run.paths.dir, run.saved);
+      this.#isKept = true;
+    } catch (error) {
+      if (this.#isKept) this.#options.onFault(error);
+      this.#isKept = false;
+    }
+  }
+
+  #forgetIdle(): void {
+    const idle = [...this.#live.keys()].filter((id) => !this.#shown.has(id));
+    for (const id of idle.slice(0, -mostIdle)) this.#live.delete(id);
   }
 
   /** Makes the runs those that are on disk. */
@@ -124,8 +178,16 @@ export class RunStore {
     for (const id of this.#summaries.keys()) if (!found.has(id)) this.#summaries.delete(id);
     for (const [id, place] of found) {
       if (this.#summaries.has(id)) continue;
-      this.#summaries.set(id, new RunSummary({ id, ...place }, this.#file?.saved(place.dir) ?? null));
+      this.#summaries.set(id, new RunSummary({ id, ...place }, this.#options.file?.saved(place.dir) ?? null));
     }
+  }
+}
+
+function deviceOf(dir: string): string {
+  try {
+    return readRunJson(runPaths(dir).runJson).config.device;
+  } catch {
+    return "auto";
   }
 }
 

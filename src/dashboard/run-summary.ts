@@ -12,6 +12,7 @@ import { readRunJson } from "../runs/run-json.ts";
 import { type RunState, stateOf } from "../runs/run-state.ts";
 import { LineTail, type TailPlace } from "./line-tail.ts";
 import { type SavedSparkline, Sparkline } from "./sparkline.ts";
+import { type WireNumber, wireNumber } from "./wire.ts";
 
 /** A run as the list shows it. */
 export interface Summary {
@@ -30,12 +31,12 @@ export interface Summary {
   step: number;
   totalSteps: number | null;
   /** Change of the mean log-prob per token of held-out answers since the start, nats. */
-  chosen: number | null;
-  rejected: number | null;
-  accuracy: number | null;
+  chosen: WireNumber | null;
+  rejected: WireNumber | null;
+  accuracy: WireNumber | null;
   /** What always choosing the longer, or shorter, answer gets. */
   baseline: number | null;
-  loss: number | null;
+  loss: WireNumber | null;
   /** What the small curve shows, and its points. */
   curve: "chosen" | "loss" | null;
   points: readonly number[];
@@ -54,7 +55,7 @@ export interface SavedSummary {
 }
 
 /** Raised when the figures below mean something else. */
-const savedVersion = 1;
+const savedVersion = 2;
 
 /** Figures of the rows of metrics so far. */
 interface RowFigures {
@@ -104,6 +105,8 @@ export class RunSummary {
   readonly #data: FileFact<string>;
   readonly #baseline: FileFact<number | null>;
   #summary: Summary | null = null;
+  /** Why its files could not be read at the last look; "" otherwise. */
+  #problem = "";
 
   constructor({ id, dir, folder }: { id: string; dir: string; folder: string }, saved: SavedSummary | null) {
     this.id = id;
@@ -148,15 +151,30 @@ export class RunSummary {
   /** Reads what is new, a piece at a time. @returns whether the summary is another one, and whether there is more to read */
   refresh(): { isChanged: boolean; isMore: boolean } {
     const before = this.#summary;
-    const rows = this.#metrics.read();
-    const events = this.#log.read();
-    if (rows.isRestart) this.#rows = noRows();
-    if (events.isRestart) this.#events = noEvents;
-    for (const line of rows.lines) this.#row(line);
-    for (const line of events.lines) this.#event(line);
+    const isMore = this.#tried();
     this.#summary = this.#made();
-    const isChanged = JSON.stringify(before) !== JSON.stringify(this.#summary);
-    return { isChanged, isMore: rows.isMore || events.isMore };
+    return { isChanged: JSON.stringify(before) !== JSON.stringify(this.#summary), isMore };
+  }
+
+  /** One run whose files cannot be read keeps no other from being shown. */
+  #tried(): boolean {
+    try {
+      this.#problem = "";
+      return this.#read();
+    } catch (error) {
+      this.#problem = messageOf(error);
+      return false;
+    }
+  }
+
+  #read(): boolean {
+    const rows = this.#metrics.read();
+    if (rows.isRestart) this.#rows = noRows();
+    for (const line of rows.lines) this.#row(line);
+    const events = this.#log.read();
+    if (events.isRestart) this.#events = noEvents;
+    for (const line of events.lines) this.#event(line);
+    return rows.isMore || events.isMore;
   }
 
   #row(line: string): void {
@@ -190,15 +208,19 @@ export class RunSummary {
     const { totalSteps, startedAt, last: event } = this.#events;
     const state = stateOf(this.paths, event === null ? [] : [event]);
     const { problem, ...facts } = this.#facts.value();
-    const figure = (...keys: FigureKey[]): number | null =>
-      keys.map((key) => last[key]).find((value) => value !== undefined) ?? null;
+    const figure = (...keys: FigureKey[]): WireNumber | null => {
+      const value = keys.map((key) => last[key]).find((one) => one !== undefined);
+      return value === undefined ? null : wireNumber(value);
+    };
+    const { dir } = this.paths;
+    const unread = [problem, this.#problem].find((one) => one !== "")?.replaceAll(dir, basename(dir));
     const curve = chosen.points.length > 1 ? "chosen" : loss.points.length > 1 ? "loss" : null;
     return {
       ...{ id: this.id, folder: this.folder, ...facts, data: this.#data.value() },
       ...{
         state: state.kind,
         stateText: stateWord(state),
-        message: problem === "" ? state.message : problem,
+        message: unread ?? state.message,
       },
       ...{ step, totalSteps, startedAt, changedAt: changedAt(this.paths) },
       chosen: figure("eval_logps/chosen_delta_init"),
@@ -236,7 +258,7 @@ function factsOf(path: string, dir: string): Facts {
 }
 
 function dataOf(path: string): string {
-  return Object.values(readFingerprints(path).data)[0]?.slice(0, 8) ?? "";
+  return readFingerprints(path).data["rows"]?.slice(0, 8) ?? "";
 }
 
 function baselineOf(path: string): number | null {

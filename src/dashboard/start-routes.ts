@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { basename } from "node:path";
 import { z } from "zod";
 import { baseValues, draftOf, formFields, recipeNames } from "./drafts.ts";
+import { shownJob } from "./job-routes.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route } from "./route.ts";
 
@@ -30,7 +31,9 @@ export function startRoutes(context: DashboardContext): Route[] {
     route("POST", "/api/drafts", (c) => newDraft(c, context)),
     route("POST", "/api/drafts/:job/data-check", (c) => check(c, context, ["data", "check"])),
     route("POST", "/api/drafts/:job/plan", (c) => check(c, context, ["plan"])),
-    route("POST", "/api/drafts/:job/start", async (c) => c.json(await jobs.queue(c.req.param("job") ?? ""))),
+    route("POST", "/api/drafts/:job/start", async (c) =>
+      c.json(shownJob(await jobs.queue(c.req.param("job") ?? ""))),
+    ),
   ];
 }
 

@@ -1,7 +1,8 @@
 /** What the list knows of each run between two starts of the dashboard: an index that can be deleted at any time. */
 import type { DatabaseSync } from "node:sqlite";
 import { ignoreErrors, io } from "../base/file-io.ts";
-import type { SavedSummary } from "./run-summary.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { parsed, type SavedSummary } from "./run-summary.ts";
 
 /** The index, a row a run. */
 export class SummaryFile {
@@ -15,12 +16,12 @@ export class SummaryFile {
   /** What was kept of the run at `dir`; null for nothing. */
   saved(dir: string): SavedSummary | null {
     const row = this.#db.prepare("SELECT summary FROM runs WHERE dir = ?").get(dir);
-    return row === undefined ? null : (JSON.parse(String(row["summary"])) as SavedSummary);
+    return row === undefined ? null : (parsed(String(row["summary"])) as SavedSummary | null);
   }
 
   /** Keeps what is known of the run at `dir`. */
   save(dir: string, summary: SavedSummary): void {
-    this.#db.prepare("INSERT OR REPLACE INTO runs VALUES (?, ?)").run(dir, JSON.stringify(summary));
+    this.#db.prepare("INSERT OR REPLACE INTO runs VALUES (?, ?)").run(dir, stringifyNumbers(summary));
   }
 
   /** Closes the file. */

@@ -27,7 +27,8 @@ export function wireRow({ row, ...place }: PlacedRow): WireRow {
   return { step: row.global_step, ...place, values };
 }
 
-function wireNumber(value: number): WireNumber {
+/** A number as it is sent. */
+export function wireNumber(value: number): WireNumber {
   return Number.isFinite(value) ? value : String(value);
 }
 

@@ -96,3 +96,15 @@ test("words that another text lacks are marked, and nothing where little is in c
   assert.equal(marked("same", "same"), "same");
   assert.equal(marked("one two three four five six", "alpha beta gamma delta epsilon six"), undefined);
 });
+
+test("runs of one name are told apart by their folders, and links lead to folders of any name", () => {
+  const named = (dir: string): string => runOf(dir, { run_name: "same" }, 0.1);
+  const dirs = [named("s1/runs/a#1"), named("s2/runs/a#1"), named("s2/runs/javascript:b")];
+  for (const dir of dirs) writeReport(dir);
+  const path = join(root, "named.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  assert.match(page, /<a href="s1\/runs\/a%231\/report\.html">s1\/runs\/a#1<\/a>/);
+  assert.match(page, /<a href="s2\/runs\/a%231\/report\.html">s2\/runs\/a#1<\/a>/);
+  assert.match(page, /<a href="s2\/runs\/javascript%3Ab\/report\.html">runs\/javascript:b<\/a>/);
+});

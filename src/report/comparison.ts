@@ -1,6 +1,6 @@
 /** A report over several runs: the table first, then differences pair by pair, what differs in the runs, answers, curves. */
 import { existsSync } from "node:fs";
-import { dirname, relative } from "node:path";
+import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { openRun } from "../runs/run-directory.ts";
@@ -66,20 +66,37 @@ export function comparisonPage(
   const shorten = pathShortener(views);
   const names = text?.names ?? differentNames(views.map(nameOf), dirs);
   const runs = views.map((view, i): Compared => {
-    const link =
-      path !== null && existsSync(view.paths.report) ? relative(dirname(path), view.paths.report) : null;
+    const hasLink = path !== null && existsSync(view.paths.report);
+    const link = hasLink ? addressOf(relative(dirname(path), view.paths.report)) : null;
     return { ...reportedRun(view, shorten), name: names[i] ?? "", link };
   });
   return comparisonHtml(runs, text ?? { title: names.join(", ") });
 }
 
-/** Runs of one name are distinguished by their directories' ends. */
+/** A relative path as an address: signs that mean something there stand for themselves. */
+function addressOf(path: string): string {
+  return path.split(sep).map(encodeURIComponent).join("/");
+}
+
+/** Runs of one name are distinguished by as much of their directories' ends as it takes. */
 function differentNames(names: readonly string[], dirs: readonly string[]): string[] {
-  return names.map((name, i) =>
-    names.indexOf(name) === names.lastIndexOf(name)
-      ? name
-      : (dirs[i] ?? "").split("/").filter(Boolean).slice(-2).join("/"),
-  );
+  return names.map((name, i) => {
+    const alike = dirs.filter((_, n) => names[n] === name).map(partsOf);
+    const own = partsOf(dirs[i] ?? "");
+    if (alike.length === 1) return name;
+    const isOwn = (depth: number): boolean =>
+      alike.filter((parts) => endOf(parts, depth) === endOf(own, depth)).length === 1;
+    const depth = own.findIndex((_, n) => n > 0 && isOwn(n + 1)) + 1;
+    return endOf(own, depth === 0 ? own.length : depth);
+  });
+}
+
+function partsOf(dir: string): string[] {
+  return resolve(dir).split(sep).filter(Boolean);
+}
+
+function endOf(parts: readonly string[], depth: number): string {
+  return parts.slice(-depth).join("/");
 }
 
 function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string {

@@ -1,5 +1,5 @@
 /** What is to be known of a run before anything else, in words, each with what to do about it. */
-import { basename, join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
 import { shellWord } from "../base/shell-word.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
@@ -48,12 +48,16 @@ export function findingsHtml(findings: readonly Finding[]): Html {
   return html`<ul class="findings" aria-label="Findings">${items}</ul>`;
 }
 
-/** How to continue a run that is not done. */
+/** How to continue a run that is not done. A configuration names its folder from where the run was started, or by the whole path. */
 function goOn({ run }: ReportedRun): string {
-  const config = shellWord(join(basename(run.paths.dir), "config.yaml"));
+  const { output_dir } = run.config;
+  const [folder, where] = isAbsolute(output_dir)
+    ? [basename(run.paths.dir), "in the folder above the run's"]
+    : [output_dir, "where the run was started"];
+  const config = shellWord(join(folder, "config.yaml"));
   const saved = run.checkpoints.at(-1);
   const from = saved === undefined ? "It has no checkpoint and would begin again" : `From step ${saved.step}`;
-  return `${from}: preftune train ${config} --resume, in the folder of the run.`;
+  return `${from}: preftune train ${config} --resume, ${where}.`;
 }
 
 function stateFindings(reported: ReportedRun): Finding[] {

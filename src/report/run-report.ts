@@ -13,6 +13,7 @@ import { answersHtml } from "./answers-section.ts";
 import { bestEvaluation } from "./best-evaluation.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
+import { eventRow } from "./event-row.ts";
 import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "./facts-section.ts";
 import { fallenTokens } from "./fallen-tokens.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
@@ -225,13 +226,7 @@ ${tableHtml({ columns, rows: chosen })}
 
 function eventSection({ run: { events }, shorten }: ReportedRun): Html {
   if (events.length === 0) return html``;
-  const rows = events.map(({ time, event, ...details }) => [
-    time.slice(0, 19).replace("T", " "),
-    event,
-    Object.entries(details)
-      .map(([key, value]) => `${key} ${shorten(typeof value === "string" ? value : JSON.stringify(value))}`)
-      .join(", "),
-  ]);
+  const rows = events.map((event) => eventRow(event, shorten));
   return html`<section><h2>Events</h2>
 <details><summary>${events.length} events</summary>${tableHtml({ columns: ["time, UTC", "event", "details"], rows })}</details></section>`;
 }

@@ -1,5 +1,5 @@
 /** Runs for the dashboard to show, and the dashboard as an application without a network. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
@@ -38,6 +38,7 @@ export const hostileKey = "0123456789abcdef";
 export function writeRun(root: string, name: string, rows: readonly MetricRow[] = fewRows): string {
   const dir = join(root, name);
   const data = join(root, "eval.jsonl");
+  mkdirSync(root, { recursive: true });
   writeFileSync(data, `{"prompt":"a","chosen":"b","rejected":"c"}\n${JSON.stringify(hostile)}\n`);
   const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", eval_data: data, output_dir: dir };
   const run = createRun(loadConfig({ values }));
@@ -86,17 +87,17 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
   const root = mkdtempSync(join(tmpdir(), "preftune-dashboard-"));
   try {
     const sessions = new Sessions();
+    const faults: unknown[] = [];
+    const onFault = (error: unknown): void => void faults.push(error);
     const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
-    const runs = new RunStore([root], null);
+    const runs = new RunStore([root], { file: null, onFault });
     // a program that says what it was asked, and fails
     const program = [process.execPath, "-e", "console.log(process.argv.slice(1).join()); process.exit(3)"];
     const jobs = new Jobs({
       ...{ dir: join(root, ".dashboard", "jobs"), program, cwd: root },
-      busy: async () => new Map(),
+      ...{ busy: async () => new Map(), onFault },
     });
     using bench = new DisposableStack();
-    const faults: unknown[] = [];
-    const onFault = (error: unknown): void => void faults.push(error);
     const context = {
       ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null, onFault },
       bench: bench.adopt(Bench.in(root), (opened) => opened.close()),

@@ -62,7 +62,10 @@ function Compared({ ids }: { ids: readonly string[] }): JSX.Element {
       addRows(curves.current.get(run) ?? new Map(), rows);
       setVersion((n) => n + 1);
     },
+    summary: ({ run, summary }) =>
+      setRuns((before) => before?.map((one) => (one.summary.id === run ? { ...one, summary } : one)) ?? null),
     restart: load,
+    problem: ({ message }) => setProblem(message),
   });
   if (problem !== "") return <Problem text={problem} />;
   if (runs === null) return <p aria-busy="true">Reading the runs …</p>;

@@ -1,12 +1,11 @@
 /** What a run is made of: its events, its configuration with where each value comes from, its files. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { RunEvent } from "../../runs/run-directory.ts";
-import type { ConfigRow, RunFile } from "../run-sections.ts";
+import type { ConfigRow, EventRow, RunFile } from "../run-sections.ts";
 import { bytesText } from "./pieces.tsx";
 
 /** The events, the last first. */
-export function EventSection({ events }: { events: readonly RunEvent[] }): JSX.Element | null {
+export function EventSection({ events }: { events: readonly EventRow[] }): JSX.Element | null {
   if (events.length === 0) return null;
   return (
     <section>
@@ -14,19 +13,11 @@ export function EventSection({ events }: { events: readonly RunEvent[] }): JSX.E
       <div class="scroll">
         <table>
           <tbody>
-            {events.toReversed().map(({ time, event, ...details }, i) => (
+            {events.map(([time, event, details], i) => (
               <tr key={events.length - i}>
-                <th scope="row">
-                  <time dateTime={time}>{time.slice(0, 19).replace("T", " ")}</time>
-                </th>
+                <th scope="row">{time}</th>
                 <td>{event}</td>
-                <td>
-                  {Object.entries(details)
-                    .map(
-                      ([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`,
-                    )
-                    .join(", ")}
-                </td>
+                <td>{details}</td>
               </tr>
             ))}
           </tbody>

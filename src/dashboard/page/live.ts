@@ -1,20 +1,22 @@
 /** The page's event stream: open while the page is looked at, from where the page is, and again after a break. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { RunEvent } from "../../runs/run-directory.ts";
 import type { Summary } from "../run-summary.ts";
 import type { WireRow } from "../wire.ts";
 import { get, type Me, me } from "./api.ts";
 
 /** What a screen does with what comes. */
 export interface Listener {
-  list?: (news: { changed: Summary[]; gone: string[] }) => void;
+  /** `isWhole`: what changed is all there is. */
+  list?: (news: { changed: Summary[]; gone: string[]; isWhole: boolean }) => void;
   summary?: (news: { run: string; summary: Summary }) => void;
   rows?: (news: { run: string; rows: WireRow[] }) => void;
-  events?: (news: { run: string; events: RunEvent[] }) => void;
+  events?: (news: { run: string }) => void;
   evaluations?: (news: { run: string }) => void;
-  /** The run's files were cut or the dashboard was started again: all is to be read again. */
+  /** The run's files were cut or the dashboard was started again: all is to be read again, and nothing more comes. */
   restart?: (news: { run: string }) => void;
+  /** Nothing more comes: a run is gone or cannot be read. */
+  problem?: (news: { message: string }) => void;
 }
 
 /** Whether news come at this moment. */
@@ -29,6 +31,9 @@ export function useStream(address: string | null, listener: Listener): void {
     return () => stream.close();
   }, [address]);
 }
+
+/** News after which nothing more is of use. */
+const lasts: readonly string[] = ["restart", "problem"];
 
 /** Ms after which a stream that broke for good is tried again. */
 const againMs = 3000;
@@ -78,6 +83,7 @@ class Stream {
     for (const [name, listen] of Object.entries(this.#listener)) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
         this.#lastId = event.lastEventId;
+        if (lasts.includes(name)) this.close();
         (listen as (news: unknown) => void)(JSON.parse(event.data));
       });
     }

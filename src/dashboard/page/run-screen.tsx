@@ -1,7 +1,6 @@
 /** One run, live: the outcome first, then pairs and answers, training, machine, and what it is made of. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { RunEvent } from "../../runs/run-directory.ts";
 import type { ChartGroup } from "../run-charts.ts";
 import type { RunSections } from "../run-sections.ts";
 import type { Summary } from "../run-summary.ts";
@@ -25,7 +24,6 @@ interface Opened {
   place: string;
   groups: ChartGroup[];
   curves: Readonly<Record<string, WireCurve>>;
-  events: RunEvent[];
 }
 
 type Shown = Omit<Opened, "curves">;
@@ -65,12 +63,10 @@ function useRun(id: string): LiveRun {
       setVersion((n) => n + 1);
     },
     summary: ({ summary }) => setRun((before) => before && { ...before, summary }),
-    events: ({ events }) => {
-      setRun((before) => before && { ...before, events: [...before.events, ...events] });
-      setSections((n) => n + 1);
-    },
+    events: () => setSections((n) => n + 1),
     evaluations: () => setSections((n) => n + 1),
     restart: load,
+    problem: ({ message }) => setProblem(message),
   });
   return { run, curves: curves.current, version, sections, problem };
 }
@@ -113,7 +109,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       <ServerHtml html={parts.value?.rollouts ?? ""} />
       {charts("training", "Training")}
       {charts("machine", "Machine")}
-      <EventSection events={run.events} />
+      <EventSection events={parts.value?.events ?? []} />
       {parts.value !== null && <Facts id={id} parts={parts.value} />}
       <details>
         <summary>More metrics</summary>
@@ -180,7 +176,7 @@ function RunTop({ summary }: { summary: Summary }): JSX.Element {
 function Tiles({ summary }: { summary: Summary }): JSX.Element | null {
   const { chosen, rejected, accuracy, baseline } = summary;
   if (chosen === null && accuracy === null) return null;
-  const margin = chosen === null || rejected === null ? null : chosen - rejected;
+  const margin = chosen === null || rejected === null ? null : Number(chosen) - Number(rejected);
   const alone = baseline === null ? "" : `; length alone ${percentText(baseline)}`;
   const tiles = [
     [signedText(chosen), "chosen since the start, nats/token"],

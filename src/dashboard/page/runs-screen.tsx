@@ -24,7 +24,8 @@ export function RunsScreen({ place }: { place: Place }): JSX.Element {
       .catch((error: Error) => setProblem(error.message));
   }, []);
   useStream(runs === null ? null : `/api/stream?list=${mark}`, {
-    list: ({ changed, gone }) => setRuns((before) => merged(before ?? [], changed, gone)),
+    list: ({ changed, gone, isWhole }) =>
+      setRuns((before) => merged(isWhole ? [] : (before ?? []), changed, gone)),
   });
   if (problem !== "") return <Problem text={problem} />;
   if (runs === null) return <p aria-busy="true">Looking for runs …</p>;

@@ -1,9 +1,11 @@
 /** Numbers and times as the page writes them. */
 import { formatDuration, formatNumber } from "../../base/number-text.ts";
+import type { WireNumber } from "../wire.ts";
 
 /** A number with its sign, "–" for none. */
-export function signedText(value: number | null): string {
+export function signedText(value: WireNumber | null): string {
   if (value === null) return "–";
+  if (typeof value === "string") return value;
   return `${value > 0 ? "+" : ""}${formatNumber(value)}`.replace("-", "−");
 }
 
@@ -13,8 +15,9 @@ export function numberText(value: number | null): string {
 }
 
 /** A share as a percentage, "–" for none. */
-export function percentText(value: number | null): string {
-  return value === null ? "–" : `${(100 * value).toFixed(1)} %`;
+export function percentText(value: WireNumber | null): string {
+  if (value === null) return "–";
+  return typeof value === "string" ? value : `${(100 * value).toFixed(1)} %`;
 }
 
 /** How long ago: "12 s ago". */

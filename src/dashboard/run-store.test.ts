@@ -1,0 +1,90 @@
+/** The runs of a dashboard: one that is damaged hides no other, and what pages show stays in memory. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { writeRun } from "../../test/support/dashboards.ts";
+import { startOf } from "../base/process-state.ts";
+import { idOf, RunStore } from "./run-store.ts";
+import { SummaryFile } from "./summary-file.ts";
+
+const root = mkdtempSync(join(tmpdir(), "preftune-store-"));
+after(() => rmSync(root, { recursive: true }));
+
+const faults: unknown[] = [];
+const onFault = (error: unknown): void => void faults.push(error);
+
+test("a run whose files cannot be read says why, and the others are listed", async () => {
+  const runs = join(root, "unread");
+  const [bad] = ["bad", "good"].map((name) => writeRun(runs, name)) as [string, string];
+  rmSync(join(bad, "metrics.jsonl"));
+  mkdirSync(join(bad, "metrics.jsonl"));
+  const list = await new RunStore([runs], { file: null, onFault }).list();
+  const said = new Map(list.map(({ name, message, step }) => [name, { message, step }]));
+  assert.match(said.get("bad")?.message ?? "", /bad\/metrics\.jsonl/);
+  assert.ok(!said.get("bad")?.message.includes(runs), "no path of this machine");
+  assert.deepEqual(said.get("good"), { message: "", step: 10 });
+  assert.deepEqual(faults, []);
+});
+
+test("a figure that is not finite is shown as that, after a restart too; a damaged index is passed over", async () => {
+  const runs = join(root, "nan");
+  const rows = [
+    { global_step: 5, epoch: 1, loss: Number.NaN, "eval_logps/accuracies": Number.POSITIVE_INFINITY },
+  ];
+  const dir = realpathSync(writeRun(runs, "a", rows));
+  const path = join(root, "index.sqlite");
+  for (let start = 0; start < 2; start++) {
+    const file = new SummaryFile(path);
+    const [one] = await new RunStore([runs], { file, onFault }).list();
+    assert.deepEqual([one?.loss, one?.accuracy, one?.step], ["NaN", "Infinity", 5]);
+    assert.notEqual(file.saved(dir), null);
+    file.close();
+  }
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
+  const db = new DatabaseSync(path);
+  db.exec("UPDATE runs SET summary = '{'");
+  db.close();
+  const file = new SummaryFile(path);
+  assert.equal(file.saved(dir), null);
+  // one that cannot be written any more is told of once, and keeps no run from being listed
+  const store = new RunStore([runs], { file: brokenFile(file), onFault });
+  assert.equal((await store.list()).length, 1);
+  writeRun(runs, "b");
+  store.expectChange();
+  assert.equal((await store.list()).length, 2);
+  assert.deepEqual(faults.splice(0).map(String), ["Error: the disk is full"]);
+  file.close();
+});
+
+function brokenFile(file: SummaryFile): SummaryFile {
+  const save = (): void => {
+    throw new Error("the disk is full");
+  };
+  return Object.assign(Object.create(file) as SummaryFile, { save, saved: () => null });
+}
+
+test("runs that pages show stay in memory, however many; others are forgotten", async () => {
+  const runs = join(root, "many");
+  const ids = Array.from({ length: 15 }, (_, i) => idOf(realpathSync(writeRun(runs, `r${i}`))));
+  const store = new RunStore([runs], { file: null, onFault });
+  const places = async () => await Promise.all(ids.map(async (id) => (await store.live(id)).place.reading));
+  const hide = store.show(ids);
+  const first = await places();
+  assert.deepEqual(await places(), first, "read once");
+  hide();
+  assert.notDeepEqual(await places(), first, "the first three were forgotten");
+});
+
+test("a run whose run.json is damaged while it runs holds every device", async () => {
+  const runs = join(root, "busy");
+  const dir = realpathSync(writeRun(runs, "a"));
+  const child = process.ppid;
+  const lock = { pid: child, host: hostname(), thread: null, started: startOf(child), job: null };
+  writeFileSync(join(dir, "run.lock"), JSON.stringify(lock));
+  const store = new RunStore([runs], { file: null, onFault });
+  assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);
+  writeFileSync(join(dir, "run.json"), "{");
+  assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);
+});
