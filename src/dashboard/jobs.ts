@@ -78,7 +78,7 @@ const shownOutput = 8000;
 const draftMs = 86_400_000;
 
 const cutShort =
-  "The dashboard ended while it started this. If the list of runs has the run, it goes on by itself; if not, start it again.\n";
+  "The dashboard ended while it started this. If the list of runs has the run, it continues by itself; if not, start it again.\n";
 
 /** The jobs of a dashboard. */
 export class Jobs {

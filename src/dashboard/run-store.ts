@@ -22,7 +22,7 @@ const freshMs = 2000;
 /** Runs whose figures stay in memory though no page shows them. */
 const mostIdle = 12;
 
-/** What a store keeps the list in, and whom it tells of what goes wrong. */
+/** What a store keeps the list in, and what hears of faults. */
 export interface StoreOptions {
   /** Null: nothing is kept. */
   file: SummaryFile | null;

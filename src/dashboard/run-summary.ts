@@ -12,7 +12,7 @@ import { readRunJson } from "../runs/run-json.ts";
 import { type RunState, stateOf } from "../runs/run-state.ts";
 import { LineTail, type TailPlace } from "./line-tail.ts";
 import { type SavedSparkline, Sparkline } from "./sparkline.ts";
-import { type WireNumber, wireNumber } from "./wire.ts";
+import { type WireNumber, wireNumber } from "./wire-number.ts";
 
 /** A run as the list shows it. */
 export interface Summary {

@@ -1,8 +1,6 @@
 /** Rows of metrics and curves as they are sent to a page: JSON, in which numbers that are not finite stand as text. */
 import type { PlacedRow } from "./live-run.ts";
-
-/** A number, or "NaN", "Infinity", "-Infinity". */
-export type WireNumber = number | string;
+import { type WireNumber, wireNumber } from "./wire-number.ts";
 
 /** What a point can be drawn over: steps, passes over the data, input tokens, seconds of training and evaluations. */
 export const places = ["step", "epoch", "tokens", "seconds"] as const;
@@ -25,11 +23,6 @@ export function wireRow({ row, ...place }: PlacedRow): WireRow {
   const numbers = Object.entries(row).filter(([, value]) => typeof value === "number");
   const values = Object.fromEntries(numbers.map(([key, value]) => [key, wireNumber(value as number)]));
   return { step: row.global_step, ...place, values };
-}
-
-/** A number as it is sent. */
-export function wireNumber(value: number): WireNumber {
-  return Number.isFinite(value) ? value : String(value);
 }
 
 /** Most points of a curve that is sent whole: more than a picture has pixels. */

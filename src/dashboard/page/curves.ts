@@ -1,5 +1,6 @@
 /** The curves of a run in the page: points by key, to which new rows are added, and what a chart draws of them. */
-import type { Places, WireCurve, WireNumber, WireRow } from "../wire.ts";
+import type { Places, WireCurve, WireRow } from "../wire.ts";
+import type { WireNumber } from "../wire-number.ts";
 
 /** What charts can be drawn over. `pairs` needs to know how many rows an epoch has. */
 export type Over = keyof Places<unknown> | "pairs";

@@ -1,6 +1,6 @@
 /** Numbers and times as the page writes them. */
 import { formatDuration, formatNumber } from "../../base/number-text.ts";
-import type { WireNumber } from "../wire.ts";
+import type { WireNumber } from "../wire-number.ts";
 
 /** A number with its sign, "–" for none. */
 export function signedText(value: WireNumber | null): string {
