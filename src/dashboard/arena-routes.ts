@@ -39,8 +39,11 @@ export function arenaRoutes({ bench, onFault }: DashboardContext): Route[] {
         const lines = new ReadableStream<Uint8Array>({
           pull: async (controller) => {
             const { done, value } = await pieces.next();
-            if (done === true) controller.close();
-            else controller.enqueue(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
+            if (done === true) {
+              // a contestant that still answers after the other failed
+              stop.abort();
+              controller.close();
+            } else controller.enqueue(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
           },
           cancel: () => stop.abort(),
         });

@@ -2,11 +2,13 @@
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { z } from "zod";
+import { DataError } from "../base/errors.ts";
 import { uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
+import { normaliseRow } from "../data/rows.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { type Choice, plainText } from "../workbench/comparison.ts";
-import { exportLabels } from "../workbench/export-labels.ts";
+import { conflictsIn, exportLabels } from "../workbench/export-labels.ts";
 import { type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";
 import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
@@ -105,7 +107,9 @@ export function benchRoutes(context: DashboardContext): Route[] {
     post("/api/versions", async (c) => {
       const rules = await bodyOf(c, exportBody);
       const { rows, counts } = exportLabels(bench.store, rules);
-      return c.json(await saveVersion(bench.dir, rows, { by: "export", sources: {}, rules, counts }));
+      const version = await saveVersion(bench.dir, rows, { by: "export", sources: {}, rules, counts });
+      // of rows that were a version before, the counts of this time
+      return c.json({ ...version, counts });
     }),
   ];
 }
@@ -118,7 +122,7 @@ function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; to
   const filter = c.req.query("show") ?? "all";
   const words = (c.req.query("find") ?? "").toLowerCase();
   const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
-  const isShown = filterOf(filter, state, new Set(peopleReport(store).conflicts));
+  const isShown = filterOf(filter, state, filter === "conflicts" ? new Set(conflictsIn(store)) : new Set());
   const found = store.order
     .filter(isShown)
     .filter((id) => words === "" || textOf(store.item(id).comparison).includes(words));
@@ -133,9 +137,9 @@ function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; to
       a: plainText(answers[0]),
       b: plainText(answers[1]),
       votes: votes.map(({ person, verdict }) => ({ person, verdict })),
-      decision: state.decisions.get(id) ?? null,
-      notes: state.notes.get(id) ?? [],
-      isFlagged: state.flagged.has(id),
+      decision: state.decisions.get(id)?.choice ?? null,
+      notes: (state.notes.get(id) ?? []).map(({ person, text }) => `${person}: ${text}`),
+      isFlagged: isFlagged(state, id),
     };
   });
   return { items, total: found.length };
@@ -158,11 +162,15 @@ function filterOf(name: string, state: LabelState, conflicts: ReadonlySet<string
     unjudged: (id) => !judged.has(id),
     judged: (id) => judged.has(id),
     conflicts: (id) => conflicts.has(id),
-    flagged: (id) => state.flagged.has(id),
+    flagged: (id) => isFlagged(state, id),
   };
   const found = itemFilters.find((filter) => filter === name);
   if (found !== undefined) return filters[found];
   throw new PageError(422, `show: expected one of ${itemFilters.join(", ")}, got ${JSON.stringify(name)}.`);
+}
+
+function isFlagged({ flags }: LabelState, id: string): boolean {
+  return (flags.get(id)?.size ?? 0) > 0;
 }
 
 function whereItWent({ bench, runs }: DashboardContext, item: string): object {
@@ -199,7 +207,9 @@ function versionRows({ bench }: DashboardContext, c: Ctx): VersionRows {
       ? readJsonLines(versionPaths(bench.dir, digest).rows).map(({ value }) => ({
           row: withoutVoices(value),
         }))
-      : removed.filter(({ filter }) => filter === group);
+      : removed
+          .filter(({ filter }) => filter === group)
+          .map((one) => ({ ...one, row: withoutVoices(one.row) }));
   return {
     version,
     groups: [
@@ -210,10 +220,25 @@ function versionRows({ bench }: DashboardContext, c: Ctx): VersionRows {
   };
 }
 
-/** The row without its meta column, which names models: somebody who looks here may have pairs of it left to judge. */
+/**
+ * The texts of a row, and no other column: those may say which model wrote what, and somebody who looks here may have pairs of it
+ * left to judge. A row that cannot be read is shown as it is.
+ */
 function withoutVoices(row: unknown): unknown {
-  const { meta, ...rest } = row as { meta?: unknown };
-  return meta === undefined ? row : rest;
+  const { prompt, completion, label } = row as Record<string, unknown>;
+  if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
+  try {
+    const { source } = normaliseRow(
+      { origin: { file: "", line: 0 }, value: row as Record<string, unknown> },
+      { task: "preference" },
+    );
+    if (source?.kind !== "chat" && source?.kind !== "text") return row;
+    const [chosen, rejected] = source.completions;
+    return { prompt: source.prompt, chosen, rejected };
+  } catch (error) {
+    if (error instanceof DataError) return row;
+    throw error;
+  }
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */

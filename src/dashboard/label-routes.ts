@@ -28,7 +28,7 @@ const voteBody = z.strictObject({
   reason: z.string().max(longest).optional(),
   edit: z.strictObject({ side, text: z.string().trim().min(1).max(longest) }).optional(),
 });
-const undoBody = z.strictObject({ key: id });
+const undoBody = z.strictObject({ vote: z.int().min(1) });
 const noteBody = z.strictObject({ showing: id, text: z.string().max(longest) });
 const flagBody = z.strictObject({ showing: id, isSet: z.boolean() });
 
@@ -62,8 +62,8 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
       return { isNew, ...next(person) };
     }),
     post("/api/label/undo", async (c, person) => {
-      const { key } = await bodyOf(c, undoBody);
-      return { isNew: undoVote(bench.store, person, key), ...next(person) };
+      const { vote } = await bodyOf(c, undoBody);
+      return { isNew: undoVote(bench.store, person, vote), ...next(person) };
     }),
     post("/api/label/note", async (c, person) => {
       const { showing, text } = await bodyOf(c, noteBody);

@@ -40,6 +40,10 @@ export interface ExportCounts {
   byJudge: number;
   byFile: number;
   rows: number;
+  /** Edited answers that are in no row: of judgments that do not count, or beside another edit. */
+  editsLeftOut: number;
+  /** Texts that were written as messages, because others are conversations: trainers read files of one kind. */
+  textsAsMessages: number;
 }
 
 /** Rows with their counts. */
@@ -53,6 +57,8 @@ interface Outcome {
   choice: Choice | "conflict" | "skip" | null;
   by: "decision" | "people" | "judge" | "file" | "majority";
   votes: readonly Vote[];
+  /** Who decided. */
+  decidedBy?: string;
 }
 
 /**
@@ -65,12 +71,18 @@ function outcomesOf(store: LabelStore, conflicts: ExportRules["conflicts"]): Map
   const byItem = new Map<string, Vote[]>();
   const seen = new Set<string>();
   for (const vote of state.votes.values()) {
-    const key = `${vote.item} ${vote.person}`;
+    // who says two things of one pair contradicts themselves, which is a conflict too
+    const key = `${vote.item} ${vote.verdict} ${vote.person}`;
     if (vote.showing?.isRepeat === true || seen.has(key)) continue;
     seen.add(key);
     byItem.set(vote.item, [...(byItem.get(vote.item) ?? []), vote]);
   }
   return new Map(store.order.map((id) => [id, outcomeOf(id, byItem.get(id) ?? [], state, conflicts)]));
+}
+
+/** Items whose judgments differ and that no decision settles. */
+export function conflictsIn(store: LabelStore): string[] {
+  return [...outcomesOf(store, "drop")].flatMap(([id, { choice }]) => (choice === "conflict" ? [id] : []));
 }
 
 function outcomeOf(
@@ -80,7 +92,8 @@ function outcomeOf(
   conflicts: ExportRules["conflicts"],
 ): Outcome {
   const decision = state.decisions.get(item);
-  if (decision !== undefined) return { choice: decision, by: "decision", votes };
+  if (decision !== undefined)
+    return { choice: decision.choice, by: "decision", votes, decidedBy: decision.person };
   for (const kind of ["person", "judge", "file"] as const) {
     const given = votes.filter(
       ({ person, verdict }) => verdict !== "skip" && state.people.get(person) === kind,
@@ -111,15 +124,36 @@ export function exportLabels(store: LabelStore, given: Partial<ExportRules> = {}
   const counts: ExportCounts = {
     ...{ items: 0, unlabelled: 0, skipped: 0, conflicts: 0, ties: 0, bad: 0, used: 0 },
     ...{ decided: 0, byMajority: 0, edited: 0, byJudge: 0, byFile: 0, rows: 0 },
+    ...{ editsLeftOut: 0, textsAsMessages: 0 },
   };
   const rows: Record<string, unknown>[] = [];
   for (const [id, outcome] of outcomesOf(store, rules.conflicts)) {
     counts.items++;
+    counts.editsLeftOut += outcome.votes.filter(({ edit }) => edit !== undefined).length;
     if (!isUsed(id, outcome, { rules, counts })) continue;
     rows.push(...rowsOf(store.item(id), outcome, { rules, counts }));
   }
   counts.rows = rows.length;
-  return { rows, counts };
+  return { rows: ofOneKind(rows, counts), counts };
+}
+
+const partColumns = { prompt: "user", completion: "assistant", chosen: "assistant", rejected: "assistant" };
+
+/** Where some rows are conversations, the texts of the others as messages. */
+function ofOneKind(rows: Record<string, unknown>[], counts: ExportCounts): Record<string, unknown>[] {
+  const parts = rows.flatMap((row) => Object.keys(partColumns).flatMap((name) => row[name] ?? []));
+  const isMixed = rows.some((row) =>
+    Object.keys(partColumns).some((name) => typeof row[name] === "object" && row[name] !== null),
+  );
+  if (!isMixed || parts.every((part) => typeof part === "object")) return rows;
+  return rows.map((row) => {
+    const texts = Object.entries(partColumns).flatMap(([name, role]) => {
+      const content = row[name];
+      return typeof content === "string" ? [[name, [{ role, content }]] as const] : [];
+    });
+    if (texts.length > 0) counts.textsAsMessages++;
+    return { ...row, ...Object.fromEntries(texts) };
+  });
 }
 
 function refuseUnfit({ rows, ties, bad }: ExportRules): void {
@@ -169,39 +203,49 @@ function isUsed(id: string, { choice, by }: Outcome, { rules, counts }: Account)
 
 function rowsOf(
   { id, comparison }: { id: string; comparison: Comparison },
-  { choice, by, votes }: Outcome,
+  { choice, by, votes, decidedBy }: Outcome,
   { rules, counts }: Account,
 ): Record<string, unknown>[] {
-  const { prompt, answers, models, extra } = comparison;
+  const { prompt, answers, extra } = comparison;
+  const models = comparison.models.map((model) => model ?? "unknown");
+  const { inputs, others } = dividedExtra(extra);
   const at = (answer: "a" | "b") => (answer === "a" ? 0 : 1);
   const meta = {
     item: id,
     verdict: choice,
     by,
+    ...(decidedBy === undefined ? {} : { decidedBy }),
     votes: votes.map(({ person, verdict, strength }) => ({ person, verdict, strength })),
   };
   if (choice !== "a" && choice !== "b") {
     const label = choice === "tie";
     return answers.map((completion, i) => ({
-      prompt,
-      completion,
-      label,
-      meta: { ...meta, model: models[i] },
+      ...{ prompt, completion, label, ...inputs },
+      meta: { ...meta, model: models[i], ...others },
     }));
   }
-  const edit = votes.find((vote) => vote.edit !== undefined)?.edit;
+  // an edit of somebody who says otherwise is not what counts
+  const edit = votes.find((vote) => vote.edit !== undefined && vote.verdict === choice)?.edit;
   const pair = edit === undefined ? chosenOf(answers, choice) : editedOf(answers, choice, edit);
-  if (edit !== undefined) counts.edited++;
+  if (edit !== undefined) {
+    counts.edited++;
+    counts.editsLeftOut--;
+  }
+  const best = edit?.answer ?? choice;
   const wrote = {
-    chosen: edit?.answer === choice ? `${models[at(choice)] ?? "unknown"}, edited` : models[at(choice)],
-    rejected: models[at(otherThan(choice))],
+    chosen: edit === undefined ? models[at(best)] : `${models[at(best)]}, edited`,
+    rejected: models[at(best === choice ? otherThan(choice) : best)],
   };
   if (rules.rows === "pairs")
-    return [{ prompt, ...pair, meta: { ...meta, models: wrote, ...withExtra(extra) } }];
+    return [{ prompt, ...pair, ...inputs, meta: { ...meta, models: wrote, ...others } }];
   return [
-    { prompt, completion: pair.chosen, label: true, meta: { ...meta, model: wrote.chosen } },
-    { prompt, completion: pair.rejected, label: false, meta: { ...meta, model: wrote.rejected } },
+    { ...{ prompt, completion: pair.chosen, label: true, ...inputs }, ...metaOf(wrote.chosen) },
+    { ...{ prompt, completion: pair.rejected, label: false, ...inputs }, ...metaOf(wrote.rejected) },
   ];
+
+  function metaOf(model: string | undefined): { meta: object } {
+    return { meta: { ...meta, model, ...others } };
+  }
 }
 
 interface Pair {
@@ -225,6 +269,19 @@ function editedOf(
   return { chosen: edited, rejected: choice === answer ? rejected : chosen };
 }
 
-function withExtra(extra: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.keys(extra).length === 0 ? {} : { extra };
+/** Columns that say how the prompt is rendered. */
+const inputColumns = ["tools", "chat_template_kwargs"];
+
+/** What training reads besides the texts, and the other columns, as a text: their types differ from row to row. */
+function dividedExtra(extra: Readonly<Record<string, unknown>>): {
+  inputs: Record<string, unknown>;
+  others: { extra?: string };
+} {
+  const of = (isInput: boolean) =>
+    Object.fromEntries(Object.entries(extra).filter(([name]) => inputColumns.includes(name) === isInput));
+  const others = of(false);
+  return {
+    inputs: of(true),
+    others: Object.keys(others).length === 0 ? {} : { extra: JSON.stringify(others) },
+  };
 }

@@ -65,6 +65,11 @@ test("Label Studio's pairwise tasks: an annotation is a judgment, a cancelled on
         { id: 1, completed_by: 4, result: result("left"), was_cancelled: false, lead_time: 3.2 },
         { id: 2, completed_by: { id: 5, email: "bo@example.org" }, result: result("right") },
         { id: 3, completed_by: 6, result: result("left"), was_cancelled: true },
+        {
+          id: 4,
+          completed_by: 7,
+          result: [...result("left"), { type: "choices", value: { choices: ["tie"] } }],
+        },
       ],
     },
   ]);
@@ -75,6 +80,7 @@ test("Label Studio's pairwise tasks: an annotation is a judgment, a cancelled on
     votes: [
       { person: "4", choice: "a" },
       { person: "bo@example.org", choice: "b" },
+      { person: "7", choice: "tie" },
     ],
     extra: { topic: "sky" },
   });
@@ -176,6 +182,17 @@ test("pasted tables: tabs, commas, bars; a verdict nobody knows is refused", asy
     importPasted("prompt,a,b,better\nx,y,z,perhaps"),
     /pasted table:2, "better": expected a, b, tie or both bad/,
   );
+  // the last cell of a pasted row may be empty, and lines are counted as they stand
+  const open = await importPasted("prompt\ta\tb\tbetter\nx\ty\tz\ta\n\nx\tv\tw\t\n");
+  assert.deepEqual(
+    open.comparisons.map(({ votes }) => votes.length),
+    [1, 0],
+  );
+  await assert.rejects(
+    importPasted("| prompt | a | b | better |\n| --- | --- | --- | --- |\n| x | y | z | perhaps |"),
+    /pasted table:3, "better"/,
+  );
+  await assert.rejects(importPasted("prompt,a,b,a\nx,y,z,w"), /got "a" twice/);
   await assert.rejects(importPasted("only one line"), /expected the names of several columns/);
   await assert.rejects(
     importPasted("prompt,a,b\nx,y"),

@@ -1,5 +1,5 @@
 /** What happens while people label, and the state that follows from it. Events are only ever added; undo is one of them. */
-import { type Choice, exchanged } from "./comparison.ts";
+import { type Choice, type Comparison, exchanged } from "./comparison.ts";
 
 /** Who judges: a person, a model that judges, or a file that does not say who. */
 export type PersonKind = "person" | "judge" | "file";
@@ -25,7 +25,13 @@ export type ShowingOrder = "random" | "uncertain";
 /** Bodies of events by their kind. */
 export interface EventBodies {
   person: { kind: PersonKind };
-  shown: { swapped: boolean; isRepeat: boolean; order: ShowingOrder };
+  shown: {
+    swapped: boolean;
+    isRepeat: boolean;
+    order: ShowingOrder;
+    /** Of a battle: who wrote answer "a" and who "b" this time. Others may have written the same words before. */
+    models?: Comparison["models"];
+  };
   vote: VoteBody;
   /** Takes a vote back. */
   undo: { vote: number };
@@ -61,6 +67,7 @@ export interface Showing {
   /** Whether the person had judged it before. */
   isRepeat: boolean;
   order: ShowingOrder;
+  models?: Comparison["models"];
   /** The vote that stands, or null. */
   vote: number | null;
 }
@@ -73,6 +80,18 @@ export interface Vote extends VoteBody {
   person: string;
   /** Null: it came with a file. */
   showing: Showing | null;
+}
+
+/** What somebody wrote about an item. */
+export interface Note {
+  person: string;
+  text: string;
+}
+
+/** What counts for an item, and who said so. */
+export interface Decision {
+  choice: Choice;
+  person: string;
 }
 
 /** The side that a verdict names: -1 the left answer, 1 the right one, 0 neither. */
@@ -90,9 +109,11 @@ export class LabelState {
   readonly showings: Map<string, Showing> = new Map();
   /** Votes that stand, in their order. */
   readonly votes: Map<number, Vote> = new Map();
-  readonly notes: Map<string, string[]> = new Map();
-  readonly flagged: Set<string> = new Set();
-  readonly decisions: Map<string, Choice> = new Map();
+  /** Of each item, everybody's last note. */
+  readonly notes: Map<string, Note[]> = new Map();
+  /** Of each item, who has flagged it. */
+  readonly flags: Map<string, ReadonlySet<string>> = new Map();
+  readonly decisions: Map<string, Decision> = new Map();
 
   apply(event: LabelEvent): void {
     this.seq = event.seq;
@@ -112,15 +133,14 @@ export class LabelState {
         this.#undo(event.body.vote);
         break;
       case "note":
-        this.notes.set(event.item, [...(this.notes.get(event.item) ?? []), event.body.text]);
+        this.#note(event.item, { person: event.person, text: event.body.text });
         break;
       case "flag":
-        if (event.body.isSet) this.flagged.add(event.item);
-        else this.flagged.delete(event.item);
+        this.#flag(event.item, event.person, event.body.isSet);
         break;
       case "decision":
         if (event.body.choice === null) this.decisions.delete(event.item);
-        else this.decisions.set(event.item, event.body.choice);
+        else this.decisions.set(event.item, { choice: event.body.choice, person: event.person });
     }
   }
 
@@ -138,6 +158,16 @@ export class LabelState {
     const showing = this.showings.get(id) ?? null;
     if (showing !== null) showing.vote = seq;
     this.votes.set(seq, { seq, time, item, person, showing, ...body });
+  }
+
+  #note(item: string, note: Note): void {
+    const others = (this.notes.get(item) ?? []).filter(({ person }) => person !== note.person);
+    this.notes.set(item, note.text === "" ? others : [...others, note]);
+  }
+
+  #flag(item: string, person: string, isSet: boolean): void {
+    const others = [...(this.flags.get(item) ?? [])].filter((one) => one !== person);
+    this.flags.set(item, new Set(isSet ? [...others, person] : others));
   }
 
   #undo(seq: number): void {

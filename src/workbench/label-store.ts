@@ -53,7 +53,8 @@ const fileVoter = "(the file)";
 export class LabelStore {
   readonly path: string;
   readonly #database: DatabaseSync;
-  readonly #state: LabelState = new LabelState();
+  #state: LabelState = new LabelState();
+  #isInTransaction = false;
   #order: readonly string[] | null = null;
 
   readonly #newSalt: string;
@@ -94,7 +95,10 @@ export class LabelStore {
           JSON.stringify({ models, extra }),
         );
         if (Number(changes) === 1) added.items++;
-        else added.known++;
+        else {
+          added.known++;
+          this.#nameModels(id, models);
+        }
         for (const vote of votes) if (this.#addGiven(id, vote)) added.votes++;
       }
       return added;
@@ -143,16 +147,23 @@ export class LabelStore {
     this.append({ kind: "person", person, key: `person ${person}`, body: { kind } });
   }
 
-  /** All or nothing, and nobody else's events in between. */
+  /** All or nothing, and nobody else's events in between. Within another one it is part of that. */
   transaction<T>(action: () => T): T {
+    if (this.#isInTransaction) return action();
     this.#guard(() => this.#database.exec("BEGIN IMMEDIATE"));
+    this.#isInTransaction = true;
     try {
       const result = action();
       this.#guard(() => this.#database.exec("COMMIT"));
       return result;
     } catch (error) {
       ignoreErrors(() => this.#database.exec("ROLLBACK"));
+      // what was read within is of events that are gone, and whose numbers the next ones get
+      this.#state = new LabelState();
+      this.#order = null;
       throw error;
+    } finally {
+      this.#isInTransaction = false;
     }
   }
 
@@ -169,7 +180,16 @@ export class LabelStore {
     const name = person ?? fileVoter;
     this.addPerson(name, person === null ? "file" : "person");
     const body = { verdict: choice, strength: 1, ms: null } as const;
-    return this.append({ kind: "vote", person: name, item, key: `given ${item} ${name}`, body });
+    // with the choice: rows of a file that contradict each other are two judgments, and a conflict
+    return this.append({ kind: "vote", person: name, item, key: `given ${item} ${choice} ${name}`, body });
+  }
+
+  /** Keeps who wrote the answers of an item that is known, where that was not. */
+  #nameModels(id: string, [a, b]: Comparison["models"]): void {
+    const { models, extra } = this.item(id).comparison;
+    const named = [models[0] ?? a, models[1] ?? b];
+    if (named[0] !== models[0] || named[1] !== models[1])
+      this.#run("UPDATE items SET hidden = ? WHERE id = ?", JSON.stringify({ models: named, extra }), id);
   }
 
   /** What the order of items is drawn by. */

@@ -6,10 +6,20 @@ import { after, test } from "node:test";
 import { scratch } from "../../test/support/scratch.ts";
 import { at } from "../base/at.ts";
 import { Random } from "../base/random.ts";
+import { castBattle, winRates } from "./battle.ts";
 import type { Comparison } from "./comparison.ts";
 import { exportLabels } from "./export-labels.ts";
 import { LabelStore } from "./label-store.ts";
-import { castVote, decide, nextPair, progressOf, type ShownPair, undoVote } from "./labelling.ts";
+import {
+  castVote,
+  decide,
+  flag,
+  nextPair,
+  noteOn,
+  progressOf,
+  type ShownPair,
+  undoVote,
+} from "./labelling.ts";
 import { peopleReport } from "./people.ts";
 
 const dir = mkdtempSync(join(scratch(), "preftune-workbench-"));
@@ -118,10 +128,12 @@ test("undo takes back the last vote, shows its pair again, and can go on to the 
   const second = nextPair(store, "ann", { chance });
   castVote(store, "ann", { showing: second?.showing ?? "", key: "2", verdict: "tie" });
   const third = nextPair(store, "ann", { chance });
-  assert.equal(undoVote(store, "ann", "u1"), true);
-  assert.equal(undoVote(store, "ann", "u1"), false, "the same press twice");
+  const undo = (vote: number | null) => undoVote(store, "ann", vote ?? 0);
+  const { last } = progressOf(store, "ann");
+  assert.equal(undo(last), true);
+  assert.equal(undo(last), false, "a double click, or a second tab");
   assert.equal(nextPair(store, "ann")?.showing, second?.showing);
-  assert.equal(undoVote(store, "ann", "u2"), true);
+  assert.equal(undo(progressOf(store, "ann").last), true);
   assert.equal(nextPair(store, "ann")?.showing, first?.showing);
   castVote(store, "ann", { showing: first?.showing ?? "", key: "3", verdict: "right" });
   castVote(store, "ann", { showing: second?.showing ?? "", key: "4", verdict: "left" });
@@ -226,6 +238,126 @@ test("an edited answer is the chosen one, and says so", () => {
     chosen: "voice-one, edited",
     rejected: "voice-two",
   });
+});
+
+test("what was read in a transaction that failed is forgotten with it", () => {
+  using store = storeOf(3);
+  assert.throws(
+    () =>
+      store.transaction(() => {
+        nextPair(store, "ann");
+        store.addPerson("gone", "person");
+        store.state();
+        throw new Error("the disk is full");
+      }),
+    /the disk is full/,
+  );
+  assert.deepEqual([store.state().showings.size, store.state().people.has("gone")], [0, false]);
+  // the next events get the same numbers
+  const pair = nextPair(store, "ann");
+  assert.equal(castVote(store, "ann", { showing: pair?.showing ?? "", key: "k", verdict: "tie" }), true);
+  assert.equal(store.state().votes.size, 1);
+});
+
+test("a battle: who wrote the same words this time is who wins; it does not come back, and is not undone, once names were told", () => {
+  using store = storeOf(0);
+  const battle = (models: [string, string], showing: string, verdict: "left" | "right") =>
+    castBattle(
+      store,
+      "ann",
+      { prompt: "2+2?", answers: ["4", "5"], models, votes: [], extra: {} },
+      { showing, key: "vote", verdict },
+    );
+  battle(["base", "other"], "b1", "left");
+  battle(["tuned", "other"], "b2", "left");
+  const rates = winRates(store).map(({ one, other, rate }) => [one, other, rate]);
+  assert.deepEqual(rates, [
+    ["base", "other", 1],
+    ["other", "tuned", 0],
+  ]);
+  assert.equal(progressOf(store, "ann").last, null);
+  assert.equal(nextPair(store, "ann", { chance: () => 0 }), null);
+  // both answers the same words: the side's own contestant
+  const same = { prompt: "x", answers: ["y", "y"], models: ["p", "q"], votes: [], extra: {} } as const;
+  castBattle(store, "ann", same, { showing: "b3", key: "vote", verdict: "right" });
+  castBattle(store, "ann", { ...same, models: ["q", "p"] }, { showing: "b4", key: "vote", verdict: "right" });
+  const [, , equal] = winRates(store);
+  assert.deepEqual([equal?.one, equal?.rate, equal?.judgments], ["p", 0.5, 2]);
+});
+
+test("notes and flags of others are not shown: they would lead", () => {
+  using store = storeOf(1, ["ann", "bob"]);
+  const [ann, bob] = [nextPair(store, "ann"), nextPair(store, "bob")];
+  noteOn(store, "ann", ann?.showing ?? "", "the left one is the old model");
+  flag(store, "ann", ann?.showing ?? "", true);
+  const seen = nextPair(store, "bob");
+  assert.deepEqual([seen?.showing, seen?.note, seen?.isFlagged], [bob?.showing, "", false]);
+  const own = nextPair(store, "ann");
+  assert.deepEqual([own?.note, own?.isFlagged], ["the left one is the old model", true]);
+  flag(store, "bob", bob?.showing ?? "", true);
+  flag(store, "ann", ann?.showing ?? "", false);
+  assert.deepEqual([...(store.state().flags.get(store.order[0] ?? "") ?? [])], ["bob"]);
+});
+
+test("rows of a file that contradict each other are a conflict; models are named by a later file; edits that lose are counted", () => {
+  using store = storeOf(0, ["ann", "bob", "cleo"]);
+  const pair: Comparison = {
+    ...at(comparisonsOf(1), 0),
+    models: [null, null],
+    votes: [{ person: null, choice: "a" }],
+  };
+  store.add([pair, { ...pair, votes: [{ person: null, choice: "b" }] }]);
+  assert.equal(exportLabels(store).counts.conflicts, 1);
+  assert.deepEqual(peopleReport(store).conflicts, [...store.order]);
+  store.add(comparisonsOf(1));
+  assert.deepEqual(store.item(store.order[0] ?? "").comparison.models.toSorted(), ["voice-one", "voice-two"]);
+  // most say "good"; the one who says "poor" has edited it
+  for (const person of ["ann", "bob", "cleo"]) {
+    const shown = nextPair(store, person);
+    const side = shown !== null && good(shown) === "left" ? "left" : "right";
+    const other = side === "left" ? "right" : "left";
+    const vote = { showing: shown?.showing ?? "", key: "k" };
+    if (person === "cleo")
+      castVote(store, person, { ...vote, verdict: other, edit: { side: other, text: "edited" } });
+    else castVote(store, person, { ...vote, verdict: side });
+  }
+  const { rows, counts } = exportLabels(store, { conflicts: "majority" });
+  assert.deepEqual([rows[0]?.["chosen"], counts.edited, counts.editsLeftOut], ["good 0", 0, 1]);
+});
+
+test("rows of an export: tools stay columns, texts among conversations become messages, which is counted", () => {
+  using store = storeOf(0);
+  const tools = [{ type: "function", function: { name: "look" } }];
+  const judged = { models: [null, null], votes: [{ person: null, choice: "a" }] } as const;
+  const asked = [{ role: "user" as const, content: "Look." }];
+  const say = (content: string) => [{ role: "assistant" as const, content }];
+  store.add([
+    { ...judged, prompt: asked, answers: [say("yes"), say("no")], extra: { tools, topic: 3 } },
+    { ...judged, prompt: "x", answers: ["y", "z"], extra: {} },
+  ]);
+  const { rows, counts } = exportLabels(store);
+  assert.equal(counts.textsAsMessages, 1);
+  assert.deepEqual(rows.find((row) => "tools" in row)?.["tools"], tools);
+  const text = rows.find((row) => !("tools" in row));
+  assert.deepEqual(text?.["prompt"], [{ role: "user", content: "x" }]);
+  assert.deepEqual(text?.["chosen"], say("y"));
+  const { meta } = rows.find((row) => "tools" in row) as { meta: { extra: string } };
+  assert.deepEqual(JSON.parse(meta.extra), { topic: 3 });
+  // an answer of several messages is not edited into one
+  store.add([
+    { ...judged, prompt: "w", answers: [[...say("a"), ...asked, ...say("b")], say("c")], extra: {} },
+  ]);
+  for (let i = 0; i < 3; i++) {
+    const shown = nextPair(store, "ann", { chance: () => 1 });
+    const side = shown?.left.length === 3 ? "left" : "right";
+    const vote = { showing: shown?.showing ?? "", key: "k", verdict: side } as const;
+    if (shown?.prompt === "w")
+      assert.throws(
+        () => castVote(store, "ann", { ...vote, edit: { side, text: "t" } }),
+        /expected an answer of one text to edit/,
+      );
+    castVote(store, "ann", vote);
+  }
 });
 
 test("adding the same rows again changes nothing; a damaged file is refused in words", () => {

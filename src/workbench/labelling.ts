@@ -15,6 +15,7 @@ export interface ShownPair {
   prompt: Answer;
   left: Answer;
   right: Answer;
+  /** The person's own note and flag: others' would lead them. */
   note: string;
   isFlagged: boolean;
 }
@@ -26,6 +27,8 @@ export interface Progress {
   items: number;
   /** Items an hour over the last votes, pauses of more than ten minutes left out; null before the second vote. */
   perHour: number | null;
+  /** The vote that {@link undoVote} takes back; null: there is none. */
+  last: number | null;
 }
 
 /** What a person says of the pair before them. */
@@ -109,11 +112,16 @@ function forRepeat(judged: readonly Vote[], chance: Chance): Vote | null {
   const returned = new Set(judged.filter(({ showing }) => showing?.isRepeat).map(({ item }) => item));
   const found = judged
     .slice(0, -repeatAfter)
-    .filter(({ item, verdict }) => verdict !== "skip" && !returned.has(item));
+    .filter(({ item, verdict, showing }) => verdict !== "skip" && isBlind(showing) && !returned.has(item));
   return found.length === 0 ? null : (found[chance(found.length)] ?? null);
 }
 
-function pairOf(store: LabelStore, state: LabelState, { id, item, swapped }: Showing): ShownPair {
+/** Whether nobody was told who wrote what of this showing: after a battle the person was. */
+function isBlind(showing: Showing | null): boolean {
+  return showing !== null && showing.models === undefined;
+}
+
+function pairOf(store: LabelStore, state: LabelState, { id, item, swapped, person }: Showing): ShownPair {
   const { prompt, answers } = store.item(item).comparison;
   const [left, right] = swapped ? answers.toReversed() : answers;
   if (left === undefined || right === undefined) throw new RangeError(`item ${item} has no two answers`);
@@ -122,8 +130,8 @@ function pairOf(store: LabelStore, state: LabelState, { id, item, swapped }: Sho
     prompt,
     left,
     right,
-    note: (state.notes.get(item) ?? []).at(-1) ?? "",
-    isFlagged: state.flagged.has(item),
+    note: state.notes.get(item)?.find((note) => note.person === person)?.text ?? "",
+    isFlagged: state.flags.get(item)?.has(person) === true,
   };
 }
 
@@ -131,13 +139,14 @@ function pairOf(store: LabelStore, state: LabelState, { id, item, swapped }: Sho
  * Keeps a vote; it is on the disk when this returns.
  *
  * @returns false where this showing has its vote already: from another tab, or from the same press sent twice
- * @throws {DataError} where the showing is not this person's
+ * @throws {DataError} where the showing is not this person's, or the edited answer is more than one text
  */
 export function castVote(store: LabelStore, person: string, vote: SidedVote): boolean {
   return store.transaction(() => {
     const showing = ownShowing(store, person, vote.showing);
     if (showing.vote !== null) return false;
     const { key, ms = null, strength = 1, reason, edit } = vote;
+    if (edit !== undefined) requirePlain(store, showing, edit.side);
     return store.append({
       kind: "vote",
       person,
@@ -164,22 +173,40 @@ function answerAt(side: "left" | "right", { swapped }: Showing): "a" | "b" {
   return swapped ? otherThan(answer) : answer;
 }
 
-/** Takes back the person's last vote, whose pair is shown next. @returns whether there was one */
-export function undoVote(store: LabelStore, person: string, key?: string): boolean {
+/** An edited answer is one text: of several messages, calls of tools or thoughts it would make one message. */
+function requirePlain(store: LabelStore, showing: Showing, side: "left" | "right"): void {
+  const answer = store.item(showing.item).comparison.answers[answerAt(side, showing) === "a" ? 0 : 1];
+  if (isPlain(answer)) return;
+  throw new DataError(
+    "expected an answer of one text to edit, got one with several messages, calls of tools or thoughts. Judge it as it is, or skip it.",
+  );
+}
+
+function isPlain(answer: Answer): boolean {
+  if (typeof answer === "string") return true;
+  const [only, ...more] = answer;
+  return more.length === 0 && only?.tool_calls === undefined && (only?.reasoning_content ?? "") === "";
+}
+
+/** The person's last vote of a pair that was shown blind. */
+function lastVote(state: LabelState, person: string): Vote | null {
+  return (
+    [...state.votes.values()].findLast((vote) => vote.person === person && isBlind(vote.showing)) ?? null
+  );
+}
+
+/**
+ * Takes back the person's last vote, whose pair is shown next. A battle's is not: its contestants were named.
+ *
+ * @param vote - {@link Progress.last}, as the page knew it: a second press of the same, or one in another tab, takes nothing more
+ * @returns whether it was taken back
+ */
+export function undoVote(store: LabelStore, person: string, vote: number): boolean {
   return store.transaction(() => {
-    const last = [...store.state().votes.values()].findLast(
-      (vote) => vote.person === person && vote.showing !== null,
-    );
-    if (last === undefined) return false;
+    const last = lastVote(store.state(), person);
+    if (last?.seq !== vote) return false;
     const { seq, item, showing } = last;
-    return store.append({
-      kind: "undo",
-      person,
-      item,
-      showing: showing?.id ?? "",
-      ...(key === undefined ? {} : { key: `undo ${person} ${key}` }),
-      body: { vote: seq },
-    });
+    return store.append({ kind: "undo", person, item, showing: showing?.id ?? "", body: { vote: seq } });
   });
 }
 
@@ -217,6 +244,7 @@ export function progressOf(store: LabelStore, person: string): Progress {
     skipped: firsts.filter(({ verdict }) => verdict === "skip").length,
     items: store.order.length,
     perHour: total === 0 ? null : Math.round((worked.length * 3_600_000) / total),
+    last: lastVote(state, person)?.seq ?? null,
   };
 }
 

@@ -71,6 +71,8 @@ const countWords: Readonly<Record<keyof ExportCounts, string>> = {
   byJudge: "by a judge's verdict alone",
   byFile: "by the file's verdict alone",
   rows: "rows written",
+  editsLeftOut: "edited answers left out: of judgments that do not count",
+  textsAsMessages: "rows of texts written as messages, as the others are conversations",
 };
 
 /** Where each pair went, those of no pairs left out. */

@@ -17,7 +17,7 @@ export interface RunLineage {
   run: string;
   versions: Version[];
   items: string[];
-  /** Judgments that its rows follow from, by who gave them. */
+  /** Judgments and decisions that say what its rows say, by who gave them. */
   people: Record<string, number>;
   judges: Record<string, number>;
   /** Answers by who wrote them. */
@@ -27,7 +27,9 @@ export interface RunLineage {
 /** What a row of an export says of itself. */
 interface RowMeta {
   item: string;
-  votes: { person: string }[];
+  votes: { person: string; verdict: string }[];
+  verdict: string;
+  decidedBy?: string;
   models?: { chosen: string | null; rejected: string | null };
   model?: string | null;
 }
@@ -51,7 +53,10 @@ export function runLineage(dir: string, store: LabelStore, run: string): RunLine
   const versions = listVersions(dir).filter(({ digest }) => files.has(digest));
   const metas = versions.flatMap(({ digest }) => metasOf(dir, digest));
   const kinds = store.state().people;
-  const voters = metas.flatMap(({ votes }) => votes.map(({ person }) => person));
+  const voters = metas.flatMap(({ votes, verdict, decidedBy }) => [
+    ...(decidedBy === undefined ? [] : [decidedBy]),
+    ...votes.filter((vote) => vote.verdict === verdict).map(({ person }) => person),
+  ]);
   const isJudge = (person: string) => kinds.get(person) === "judge";
   return {
     run,

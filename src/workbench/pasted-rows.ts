@@ -12,19 +12,22 @@ const file = "pasted table";
  * @throws {DataError} where the text is no table
  */
 export function pastedRows(text: string): RawRow[] {
-  const trimmed = text.replace(/^\uFEFF/, "").trim();
-  const [header = ""] = trimmed.split(/\r\n|\n|\r/, 1);
-  const isMarkdown = header.startsWith("|");
+  // spaces and tabs at the end of a line are cells that are empty
+  const table = text.replace(/^\uFEFF/, "").replace(/^\s*[\r\n]|[\r\n]+\s*$/g, "");
+  const [header = ""] = table.split(/\r\n|\n|\r/, 1);
+  const isMarkdown = header.trim().startsWith("|");
   const delimiter = ["\t", ",", ";"].toSorted((a, b) => times(header, b) - times(header, a))[0] ?? ",";
   if (!isMarkdown && times(header, delimiter) === 0) {
     throw new DataError(
       `${file}:1: expected the names of several columns divided by tabs, commas, semicolons or bars, got ${JSON.stringify(header.slice(0, 60))}.`,
     );
   }
-  const cells = isMarkdown ? markdownCells(trimmed) : delimitedCells(trimmed, delimiter);
-  const [names = [], ...rows] = cells;
-  return rows.map((values, i): RawRow => {
-    const line = i + 2;
+  const cells = isMarkdown ? markdownCells(table) : delimitedCells(table, delimiter);
+  const [{ values: names } = { values: [] as string[] }, ...rows] = cells;
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new DataError(`${file}:1: expected columns of different names, got "${twice}" twice. Rename one.`);
+  return rows.map(({ values, line }): RawRow => {
     if (values.length !== names.length) {
       throw new DataError(
         `${file}:${line}: expected ${names.length} cells as in the first line, got ${values.length}.`,
@@ -42,20 +45,32 @@ function times(text: string, mark: string): number {
   return text.split(mark).length - 1;
 }
 
-function delimitedCells(text: string, delimiter: string): string[][] {
+/** A row of cells, and the line that it ends on. */
+interface Cells {
+  values: string[];
+  line: number;
+}
+
+function delimitedCells(text: string, delimiter: string): Cells[] {
   try {
-    return parse(text, { delimiter, skip_empty_lines: true, relax_column_count: true, relax_quotes: true });
+    const how = { delimiter, skip_empty_lines: true, relax_column_count: true, relax_quotes: true };
+    const records = parse(text, { ...how, info: true }) as unknown as {
+      record: string[];
+      info: { lines: number };
+    }[];
+    return records.map(({ record, info }) => ({ values: record, line: info.lines }));
   } catch (error) {
     throw new DataError(`${file}: expected a table, but: ${messageOf(error)}`, { cause: error });
   }
 }
 
 /** Cells of a Markdown table: `\|` is a bar of the text, `<br>` a new line. The line of dashes is left out. */
-function markdownCells(text: string): string[][] {
+function markdownCells(text: string): Cells[] {
   return text
     .split(/\r\n|\n|\r/)
-    .map((line) =>
-      line
+    .map((row, i) => ({
+      line: i + 1,
+      values: row
         .trim()
         .replace(/^\|/, "")
         .replace(/(?<!\\)\|$/, "")
@@ -66,6 +81,6 @@ function markdownCells(text: string): string[][] {
             .replaceAll("\\|", "|")
             .replaceAll(/<br\s*\/?>/g, "\n"),
         ),
-    )
-    .filter((cells) => !cells.every((cell) => /^:?-+:?$/.test(cell)));
+    }))
+    .filter(({ line, values }) => line !== 2 || !values.every((cell) => /^:?-+:?$/.test(cell)));
 }

@@ -2,6 +2,7 @@
 import { type Agreement, agreementOf, cohenKappa, type Ratings } from "../stats/agreement.ts";
 import { bootstrapInterval, type Interval, shareInterval } from "../stats/bootstrap.ts";
 import { type Choice, plainText } from "./comparison.ts";
+import { conflictsIn } from "./export-labels.ts";
 import { type LabelState, sideOf, type Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 
@@ -65,7 +66,7 @@ export function peopleReport(store: LabelStore): PeopleReport {
   return {
     people: reports,
     agreement: humans.length < 2 ? null : agreementOf(table, choices.length),
-    conflicts: conflictsOf(state, humans),
+    conflicts: conflictsIn(store),
     findings: reports.flatMap((report) => findingsOf(report, humans.length)),
   };
 }
@@ -78,15 +79,6 @@ function ratingsOf(state: LabelState, people: readonly string[]): Ratings {
 
 function numberOf(vote: Vote | undefined): number | null {
   return vote === undefined || vote.verdict === "skip" ? null : choices.indexOf(vote.verdict);
-}
-
-function conflictsOf(state: LabelState, people: readonly string[]): string[] {
-  const votes = people.map((person) => state.firstVotes(person));
-  const items = new Set(votes.flatMap((of) => [...of.keys()]));
-  return [...items].filter((item) => {
-    const given = new Set(votes.flatMap((of) => of.get(item)?.verdict ?? []));
-    return given.size > 1 && !state.decisions.has(item);
-  });
 }
 
 function reportOf(

@@ -38,6 +38,7 @@ test("a version is named by its rows, made once, and refused when it was changed
   assert.deepEqual(removedRows(dir, version.digest), [
     { filter: "empty_answer", origin: "f:2", row: { a: 1 } },
   ]);
+  await assert.rejects(saveVersion(dir, [], about), /expected rows for a version, got none: nothing that/);
   appendFileSync(paths.rows, "{}\n");
   assert.throws(
     () => readVersion(dir, version.digest),

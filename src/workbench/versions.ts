@@ -8,7 +8,7 @@
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
 import { readJsonFile, sha256, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
@@ -61,6 +61,7 @@ export function versionPaths(
 /**
  * Keeps rows as a version. Rows that a version holds already make no second one.
  *
+ * @throws {DataError} where there are no rows
  * @throws {FileError} where it cannot be written
  */
 export async function saveVersion(
@@ -69,6 +70,10 @@ export async function saveVersion(
   about: VersionAbout,
   removed: readonly RemovedRow[] = [],
 ): Promise<Version> {
+  if (rows.length === 0)
+    throw new DataError(
+      `expected rows for a version, got none: ${about.by === "export" ? "nothing that was judged gives one by these rules. Judge pairs, or choose other rules." : "the filters take every row. Take filters out."}`,
+    );
   const text = linesOf(rows);
   const digest = sha256(text);
   const paths = versionPaths(dir, digest);

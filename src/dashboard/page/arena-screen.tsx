@@ -35,6 +35,7 @@ export function ArenaScreen(): JSX.Element {
   const [problem, setProblem] = useState("");
   const [isStreaming, setStreaming] = useState(false);
   const prompt = useRef<HTMLTextAreaElement>(null);
+  const voted = useRef("");
   const fail = (error: Error): void => setProblem(error.message);
   const load = (): void => {
     get<{ rates: WinRate[]; missing: string }>("/api/arena").then((answer) => {
@@ -58,11 +59,17 @@ export function ArenaScreen(): JSX.Element {
       .finally(() => setStreaming(false));
   };
   const vote = (verdict: string): void => {
-    if (shown?.isDone !== true || contestants !== null) return;
+    if (shown?.isDone !== true || contestants !== null || voted.current === shown.battle) return;
+    // a second press before the answer is the same press
+    voted.current = shown.battle;
+    const retry = (error: Error): void => {
+      voted.current = "";
+      fail(error);
+    };
     post<Contestants>("/api/arena/votes", { battle: shown.battle, verdict }).then((answer) => {
       setVoices(answer);
       load();
-    }, fail);
+    }, retry);
   };
   useKeys(
     verdicts.map(({ key, text, verdict }) => ({ key, what: text, run: () => vote(verdict) })),

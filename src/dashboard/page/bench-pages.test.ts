@@ -93,7 +93,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     assert.equal(own.length, 6);
     assert.ok(own.every(({ ms }) => ms !== null));
     assert.equal(own.at(-1)?.edit?.text, "A better answer.");
-    assert.deepEqual([...store.state().notes.values()], [["worth a look"]]);
+    assert.deepEqual([...store.state().notes.values()], [[{ person: "owner", text: "worth a look" }]]);
   } finally {
     await browser.close();
     await dashboard.close();

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
-import { clearPending, keepPending, newKey, pendingVote } from "./pending-vote.ts";
+import { clearPending, keepPending, newKey, pendingVotes } from "./pending-vote.ts";
 import { Problem } from "./pieces.tsx";
 import { partText, TextView } from "./text-views.tsx";
 
@@ -31,7 +31,7 @@ export function LabelScreen(): JSX.Element {
   const [next, setNext] = useState<Next | null>(null);
   const [problem, setProblem] = useState("");
   const rubric = useRef("");
-  const show = (sent: Promise<Next>): void => {
+  const show = (sent: Promise<Next>): Promise<void> =>
     sent
       .then((answer) => {
         rubric.current = answer.rubric ?? rubric.current;
@@ -39,29 +39,32 @@ export function LabelScreen(): JSX.Element {
         setNext(answer);
       })
       .catch((error: Error) => setProblem(error.message));
-  };
-  const send = (vote: SidedVote): void => {
+  const send = async (vote: SidedVote): Promise<Next> => {
     keepPending(vote);
-    show(
-      post<Next>("/api/label/vote", vote).then(
-        (answer) => {
-          clearPending();
-          return answer;
-        },
-        (error: Error & { status?: number }) => {
-          // what was refused is not sent again; what did not arrive is
-          if (error.status !== 0) clearPending();
-          throw error;
-        },
-      ),
-    );
+    try {
+      const answer = await post<Next>("/api/label/vote", vote);
+      clearPending(vote);
+      return answer;
+    } catch (error) {
+      if (!isRefusal(error)) throw new Error(`${messageOf(error)} ${keptWords}`);
+      // what was refused is not sent again: the pair is not this person's, or not there any more
+      clearPending(vote);
+      setProblem(error.message);
+      return await post<Next>("/api/label/next", {});
+    }
   };
   useEffect(() => {
-    const pending = pendingVote();
-    if (pending !== null) send(pending);
-    show(post<Next>("/api/label/next", {}));
+    // one after the other: a pair that is asked for before they have arrived may be one of theirs
+    const begin = async (): Promise<Next> => {
+      for (const vote of pendingVotes()) await send(vote);
+      return await post<Next>("/api/label/next", {});
+    };
+    void show(begin());
   }, []);
-  const undo = (): void => show(post<Next>("/api/label/undo", { key: newKey() }));
+  const last = next?.progress.last ?? null;
+  const undo = (): void => {
+    if (last !== null) void show(post<Next>("/api/label/undo", { vote: last }));
+  };
   if (next === null)
     return problem === "" ? <p aria-busy="true">Looking for a pair …</p> : <Problem text={problem} />;
   return (
@@ -78,10 +81,30 @@ export function LabelScreen(): JSX.Element {
       {next.pair === null ? (
         <NothingLeft progress={next.progress} undo={undo} />
       ) : (
-        <Pair key={next.pair.showing} pair={next.pair} send={send} undo={undo} fail={setProblem} />
+        <Pair
+          key={next.pair.showing}
+          pair={next.pair}
+          last={last}
+          send={(vote) => show(send(vote))}
+          undo={undo}
+          fail={setProblem}
+        />
       )}
     </>
   );
+}
+
+const keptWords =
+  "The judgment is kept in this browser, and sent again with the next key or when this page is opened again.";
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether the server has understood a vote and does not take it; without a login or an answer it may take it later. */
+function isRefusal(error: unknown): error is Error {
+  const { status } = error as { status?: number };
+  return status === 404 || status === 422;
 }
 
 function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
@@ -98,7 +121,7 @@ function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
 }
 
 function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void }): JSX.Element {
-  useKeys([{ key: "u", what: "Take the last judgment back", run: undo }], []);
+  useKeys([{ key: "u", what: "Take the last judgment back", run: undo }], [progress.last]);
   return (
     <section class="empty">
       {progress.items === 0 ? (
@@ -126,27 +149,33 @@ function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void 
 
 interface PairProps {
   pair: ShownPair;
-  send: (vote: SidedVote) => void;
+  /** What undo takes back. */
+  last: number | null;
+  send: (vote: SidedVote) => Promise<void>;
   undo: () => void;
   fail: (problem: string) => void;
 }
 
-function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
+function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
   const [writing, setWriting] = useState<Writing>("nothing");
   const [isRendered, setRendered] = useState(false);
   const [isDiffered, setDiffered] = useState(false);
   const [isFlagged, setFlagged] = useState(pair.isFlagged);
   const began = useRef(performance.now());
-  const isSent = useRef(false);
+  const sent = useRef<SidedVote | null>(null);
+  const isUnderWay = useRef(false);
   const say = (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>): void => {
-    // a second press before the answer is the same press
-    if (isSent.current) return;
-    isSent.current = true;
-    send({
+    // a second press before the answer is none; one after an answer that never came sends the first again
+    if (isUnderWay.current) return;
+    isUnderWay.current = true;
+    sent.current ??= {
       showing: pair.showing,
       key: newKey(),
       ms: Math.round(performance.now() - began.current),
       ...vote,
+    };
+    void send(sent.current).finally(() => {
+      isUnderWay.current = false;
     });
   };
   const setFlag = (): void => {
@@ -177,7 +206,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
       { key: "d", what: "Mark what differs", run: () => setDiffered((is) => !is) },
       { key: "r", what: "Rendered or as it is", run: () => setRendered((is) => !is) },
     ],
-    [pair.showing, isFlagged],
+    [pair.showing, isFlagged, last],
   );
   const [left, right] = [partText(pair.left), partText(pair.right)];
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });

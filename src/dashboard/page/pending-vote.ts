@@ -1,25 +1,26 @@
-/** A vote on its way: kept by the browser until the server has it, so that a crash in between loses nothing. */
+/** Votes on their way: kept by the browser until the server has them, so that a crash in between loses nothing. */
 import type { SidedVote } from "../../workbench/labelling.ts";
 
-const name = "preftune-vote";
+const prefix = "preftune-vote ";
 
 /** A name for a press, which the server takes once. */
 export function newKey(): string {
   return crypto.randomUUID();
 }
 
-/** Keeps a vote until {@link clearPending}. */
+/** Keeps a vote until {@link clearPending}; each has a place of its own, so that two tabs do not overwrite one another's. */
 export function keepPending(vote: SidedVote): void {
-  localStorage.setItem(name, JSON.stringify(vote));
+  localStorage.setItem(prefix + vote.key, JSON.stringify(vote));
 }
 
-/** The vote that a page before this one did not get an answer to; null: there is none. */
-export function pendingVote(): SidedVote | null {
-  const text = localStorage.getItem(name);
-  return text === null ? null : (JSON.parse(text) as SidedVote);
+/** The votes that no page got an answer to. */
+export function pendingVotes(): SidedVote[] {
+  return Object.keys(localStorage)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => JSON.parse(localStorage.getItem(name) ?? "null") as SidedVote);
 }
 
 /** Forgets the vote: the server has it, or refuses it. */
-export function clearPending(): void {
-  localStorage.removeItem(name);
+export function clearPending({ key }: SidedVote): void {
+  localStorage.removeItem(prefix + key);
 }

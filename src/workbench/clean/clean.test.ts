@@ -95,6 +95,20 @@ test("findings about tokens need a model, and are those of data check", async ()
   assert.match(readFileSync(join(dir, "out-removed.jsonl"), "utf8"), /tokens, max_length is 40/);
 });
 
+test("the files that are read are never written", async () => {
+  const data = join(dir, "same.jsonl");
+  const text = `${JSON.stringify({ prompt: "a", chosen: "b", rejected: "c" })}\n`;
+  writeFileSync(data, text);
+  for (const key of ["output", "removed"]) {
+    const output = key === "removed" ? `output: ${join(dir, "x.jsonl")}\n` : "";
+    await assert.rejects(
+      cleaned(`data: ${data}\n${output}${key}: ${dir}/./same.jsonl\nfilters: [duplicate_row]\n`),
+      new RegExp(`${key}: expected another file than those that are read`),
+    );
+  }
+  assert.equal(readFileSync(data, "utf8"), text);
+});
+
 test("a recipe is checked as a whole, and rows that cannot be trained on do not slip through", async () => {
   assert.throws(
     () => parseCleanRecipe("data: x\nfilter: [a]\n", "r.yaml"),

@@ -2,6 +2,7 @@
  * Takes rows out by a recipe of filters, each row by the first filter that finds something in it. The files that are read stay as
  * they are: without a filter, the same recipe gives its rows back.
  */
+import { resolve } from "node:path";
 import { ConfigError, DataError } from "../../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../../base/files.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
@@ -30,6 +31,7 @@ export interface CleanResult {
  * @throws {DataError} where a row that no filter took cannot be trained on, or a filter lacks what it needs
  */
 export async function clean(recipe: CleanRecipe, modelDirectory: string | null): Promise<CleanResult> {
+  await refuseOverwriting(recipe);
   await using text = modelDirectory === null ? null : await openText(modelDirectory);
   const model = text === null ? null : textOf(text, recipe);
   if (text === null && recipe.max_length !== null)
@@ -51,6 +53,19 @@ export async function clean(recipe: CleanRecipe, modelDirectory: string | null):
     await saveVersion(recipe.workbench, values, about, removed);
   }
   return result;
+}
+
+/** The files that are read stay as they are. */
+async function refuseOverwriting({ data, eval_data, output, removed }: CleanRecipe): Promise<void> {
+  const read = new Set<string>();
+  for (const path of [...data, ...eval_data])
+    for (const file of (await findFiles({ path })).files) read.add(resolve(file.path));
+  for (const [key, path] of Object.entries({ output, removed })) {
+    if (path !== null && read.has(resolve(path)))
+      throw new ConfigError(`${key}: expected another file than those that are read, got ${path}.`);
+  }
+  if (output !== null && removed !== null && resolve(output) === resolve(removed))
+    throw new ConfigError(`removed: expected another file than output, got ${removed}.`);
 }
 
 async function* rowsOf(paths: readonly string[]): AsyncGenerator<RawRow> {

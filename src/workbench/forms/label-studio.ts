@@ -65,10 +65,11 @@ function votesOf(annotation: Record<string, unknown>, names: readonly [string, s
   if (annotation["was_cancelled"] === true) return [];
   const by = annotation["completed_by"];
   const person = nameIn(objectIn(by)?.["email"]) ?? nameIn(objectIn(by)?.["id"]) ?? nameIn(by);
-  return objectsIn(annotation["result"]).flatMap((result): GivenVote[] => {
-    const choice = choiceOf(result, names);
-    return choice === null ? [] : [{ person, choice }];
-  });
+  const results = objectsIn(annotation["result"]);
+  // one judgment an annotation: the tag for ties is filled in beside the one for sides, which may not stay empty
+  const given = [...results.filter(({ type }) => type !== "pairwise"), ...results];
+  const [choice] = given.flatMap((result) => choiceOf(result, names) ?? []);
+  return choice === undefined ? [] : [{ person, choice }];
 }
 
 function choiceOf(

@@ -35,6 +35,11 @@ export const pairs: Form = {
     const vote = onlyVote(comparison, "pairs");
     if (vote === null || vote.choice === "tie" || vote.choice === "bad")
       throw new DataError("expected one of the answers to be the better one, got none. Leave the row out.");
+    if (vote.person !== null || comparison.models.some((model) => model !== null)) {
+      throw new DataError(
+        "expected a judgment without names for a pair, got one of a person or models, for which it has no column. Write a table instead.",
+      );
+    }
     const [chosen, rejected] = vote.choice === "a" ? comparison.answers : comparison.answers.toReversed();
     return { prompt: comparison.prompt, chosen, rejected, ...comparison.extra };
   },
