@@ -8,7 +8,7 @@ export function newKey(): string {
   return crypto.randomUUID();
 }
 
-/** Keeps a vote until {@link clearPending}; each has a place of its own, so that two tabs do not overwrite one another's. */
+/** Keeps a vote until {@link clearPending}; each under its key, so that two tabs do not overwrite one another. */
 export function keepPending(vote: SidedVote): void {
   localStorage.setItem(prefix + vote.key, JSON.stringify(vote));
 }
