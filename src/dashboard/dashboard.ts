@@ -1,5 +1,5 @@
 /** `preftune dashboard`: a server on this machine that shows the runs below some directories while they run. */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
@@ -12,6 +12,7 @@ import { Bench } from "./bench.ts";
 import { createDashboardApp } from "./dashboard-app.ts";
 import { Jobs } from "./jobs.ts";
 import { pageFiles } from "./page-files.ts";
+import { MarksFile } from "./run-marks.ts";
 import { RunStore } from "./run-store.ts";
 import { Sessions } from "./sessions.ts";
 import { SummaryFile } from "./summary-file.ts";
@@ -73,7 +74,8 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       ? null
       : closing.adopt(new SummaryFile(join(stateDir, "index.sqlite")), (one) => one.close());
     const sessions = new Sessions();
-    const runs = new RunStore(dirs, { file, onFault });
+    const marks = new MarksFile(stateDir, realpathSync(dirs[0] ?? "."));
+    const runs = new RunStore(dirs, { file, marks, onFault });
     const jobs = new Jobs({
       ...{ dir: join(stateDir, "jobs"), program, cwd: process.cwd() },
       ...{ busy: () => runs.devices(), onFault, isReadOnly },

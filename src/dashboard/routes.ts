@@ -4,6 +4,7 @@ import { benchRoutes } from "./bench-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { labelRoutes } from "./label-routes.ts";
+import { markRoutes } from "./mark-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";
@@ -16,6 +17,7 @@ export function routesOf(context: DashboardContext): Route[] {
     ...pageRoutes(context),
     ...sessionRoutes(context),
     ...runRoutes(context),
+    ...markRoutes(context),
     ...labelRoutes(context),
     ...benchRoutes(context),
     ...startRoutes(context),

@@ -11,6 +11,7 @@ import { readRunJson } from "../runs/run-json.ts";
 import { listMark, placeText } from "./event-stream.ts";
 import { PageError } from "./page-error.ts";
 import { pairOf, rowAt } from "./pair-text.ts";
+import { reportPage } from "./report-page.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
 import { chartGroups } from "./run-charts.ts";
 import { pairCourse, runSections, shownEvaluation } from "./run-sections.ts";
@@ -114,13 +115,6 @@ function comparison(c: Ctx, runs: RunStore): Response {
   }
   const dirs = ids.map((id) => runs.dirOf(id));
   return reportPage(c, comparisonPage(dirs, null));
-}
-
-/** A page with its own style, which may load and run nothing. */
-function reportPage(c: Ctx, html: string): Response {
-  const policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
-  c.header("Content-Security-Policy", policy);
-  return c.body(html, 200, { "Content-Type": "text/html; charset=utf-8" });
 }
 
 /** The report as the run wrote it. */

@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { writeRun } from "../../test/support/dashboards.ts";
 import { startOf } from "../base/process-state.ts";
+import { MarksFile } from "./run-marks.ts";
 import { idOf, RunStore } from "./run-store.ts";
 import { SummaryFile } from "./summary-file.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-store-"));
 after(() => rmSync(root, { recursive: true }));
 
+const marks = new MarksFile(root, realpathSync(root));
 const faults: unknown[] = [];
 const onFault = (error: unknown): void => void faults.push(error);
 
@@ -20,7 +22,7 @@ test("a run whose files cannot be read says why, and the others are listed", asy
   const [bad] = ["bad", "good"].map((name) => writeRun(runs, name)) as [string, string];
   rmSync(join(bad, "metrics.jsonl"));
   mkdirSync(join(bad, "metrics.jsonl"));
-  const list = await new RunStore([runs], { file: null, onFault }).list();
+  const list = await new RunStore([runs], { file: null, marks, onFault }).list();
   const said = new Map(list.map(({ name, message, step }) => [name, { message, step }]));
   assert.match(said.get("bad")?.message ?? "", /bad\/metrics\.jsonl/);
   assert.ok(!said.get("bad")?.message.includes(runs), "no path of this machine");
@@ -37,7 +39,7 @@ test("a figure that is not finite is shown as that, after a restart too; a damag
   const path = join(root, "index.sqlite");
   for (let start = 0; start < 2; start++) {
     const file = new SummaryFile(path);
-    const [one] = await new RunStore([runs], { file, onFault }).list();
+    const [one] = await new RunStore([runs], { file, marks, onFault }).list();
     assert.deepEqual([one?.loss, one?.accuracy, one?.step], ["NaN", "Infinity", 5]);
     assert.notEqual(file.saved(dir), null);
     file.close();
@@ -49,7 +51,7 @@ test("a figure that is not finite is shown as that, after a restart too; a damag
   const file = new SummaryFile(path);
   assert.equal(file.saved(dir), null);
   // one that cannot be written any more is told of once, and keeps no run from being listed
-  const store = new RunStore([runs], { file: brokenFile(file), onFault });
+  const store = new RunStore([runs], { file: brokenFile(file), marks, onFault });
   assert.equal((await store.list()).length, 1);
   writeRun(runs, "b");
   store.expectChange();
@@ -68,7 +70,7 @@ function brokenFile(file: SummaryFile): SummaryFile {
 test("runs that pages show stay in memory, however many; others are forgotten", async () => {
   const runs = join(root, "many");
   const ids = Array.from({ length: 15 }, (_, i) => idOf(realpathSync(writeRun(runs, `r${i}`))));
-  const store = new RunStore([runs], { file: null, onFault });
+  const store = new RunStore([runs], { file: null, marks, onFault });
   const places = async () => await Promise.all(ids.map(async (id) => (await store.live(id)).place.reading));
   const hide = store.show(ids);
   const first = await places();
@@ -83,7 +85,7 @@ test("a run whose run.json is damaged while it runs holds every device", async (
   const child = process.ppid;
   const lock = { pid: child, host: hostname(), thread: null, started: startOf(child), job: null };
   writeFileSync(join(dir, "run.lock"), JSON.stringify(lock));
-  const store = new RunStore([runs], { file: null, onFault });
+  const store = new RunStore([runs], { file: null, marks, onFault });
   assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);
   writeFileSync(join(dir, "run.json"), "{");
   assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);

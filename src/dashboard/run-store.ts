@@ -3,20 +3,23 @@
  * through again when somebody asks. What the list knows of each is kept in a file that can be deleted at any time.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, realpathSync } from "node:fs";
-import { basename, join, relative } from "node:path";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { basename, join, relative, sep } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { LiveRun } from "./live-run.ts";
 import { PageError } from "./page-error.ts";
-import { RunSummary, type Summary } from "./run-summary.ts";
+import type { MarksFile, RunMarks } from "./run-marks.ts";
+import { RunSummary, type Study, type Summary } from "./run-summary.ts";
 import type { SummaryFile } from "./summary-file.ts";
 
 /** Folders below a given one that are looked into. */
 const deepest = 6;
 /** Folders that hold no runs, however many they are. */
 const passedOver = /^(\.|node_modules$|checkpoints$|checkpoint-)/;
+/** What a study or a sweep has in its folder. */
+const studyFiles = { mark: "study.json", report: "report.html" } as const;
 /** Ms in which the folders are not looked through again. */
 const freshMs = 2000;
 /** Runs whose figures stay in memory though no page shows them. */
@@ -26,6 +29,8 @@ const mostIdle = 12;
 export interface StoreOptions {
   /** Null: nothing is kept. */
   file: SummaryFile | null;
+  /** What people have said of runs. */
+  marks: MarksFile;
   /** Called when the list cannot be kept. */
   onFault: (error: unknown) => void;
 }
@@ -38,6 +43,8 @@ export class RunStore {
   readonly #summaries: Map<string, RunSummary> = new Map();
   /** Those that were asked for last come last. */
   readonly #live: Map<string, LiveRun> = new Map();
+  /** Folders of studies and sweeps, by id. */
+  readonly #studies: Map<string, string> = new Map();
   /** How many pages show a run. */
   readonly #shown: Map<string, number> = new Map();
   #isKept = true;
@@ -52,7 +59,7 @@ export class RunStore {
   /** All runs, brought up to date. */
   async list(): Promise<Summary[]> {
     await this.refresh();
-    return [...this.#summaries.values()].map(({ summary }) => summary);
+    return [...this.#summaries.values()].map((run) => this.#marked(run));
   }
 
   /** Looks for runs and reads what is new of each; not again within two seconds. */
@@ -78,7 +85,21 @@ export class RunStore {
   summary(id: string): Summary {
     const run = this.#summaryOf(id);
     run.refresh();
-    return run.summary;
+    return this.#marked(run);
+  }
+
+  /** Says something of a run. @returns it as it is now @throws {PageError} when there is none of this id */
+  mark(id: string, change: Partial<RunMarks>): Summary {
+    const run = this.#summaryOf(id);
+    this.#options.marks.change(run.paths.dir, change);
+    return this.#marked(run);
+  }
+
+  /** Where the report of a study would lie; null for no study. */
+  studyReport(id: string): string | null {
+    this.#find();
+    const dir = this.#studies.get(id);
+    return dir === undefined ? null : join(dir, studyFiles.report);
   }
 
   /** The figures of one run, brought up to date. @throws {PageError} when there is none of this id, or it cannot be read */
@@ -112,13 +133,30 @@ export class RunStore {
   /** Devices of the runs that run, by directory. A run that says nothing of its device may be on any. */
   async devices(): Promise<ReadonlyMap<string, string>> {
     await this.refresh();
-    const running = [...this.#summaries.values()].filter(({ summary }) => summary.state === "running");
+    const running = [...this.#summaries.values()].filter(({ figures }) => figures.state === "running");
     return new Map(running.map(({ paths }) => [paths.dir, deviceOf(paths.dir)]));
   }
 
   /** Says that runs have come or gone: the folders are looked through at the next question. */
   expectChange(): void {
     this.#lookedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #marked(run: RunSummary): Summary {
+    const { dir } = run.paths;
+    return { ...run.figures, ...this.#options.marks.of(dir), study: this.#studyOf(dir, run.folder) };
+  }
+
+  #studyOf(dir: string, folder: string): Study | null {
+    const study = [...this.#studies].find(([, at]) => dir.startsWith(at + sep));
+    if (study === undefined) return null;
+    const [id, at] = study;
+    const below = folder.split(sep).slice(0, -relative(at, dir).split(sep).length).join(sep);
+    return {
+      id,
+      folder: below === "" ? basename(at) : below,
+      hasReport: existsSync(join(at, studyFiles.report)),
+    };
   }
 
   #summaryOf(id: string): RunSummary {
@@ -164,11 +202,20 @@ export class RunStore {
     for (const id of idle.slice(0, -mostIdle)) this.#live.delete(id);
   }
 
+  /** The runs at and below `dir`. Links are not followed: what lies elsewhere is given by itself. */
+  #runsBelow(dir: string, depth = 0): string[] {
+    if (isRun(dir)) return [dir];
+    if (existsSync(join(dir, studyFiles.mark))) this.#studies.set(idOf(dir), dir);
+    if (depth >= deepest) return [];
+    return foldersIn(dir).flatMap((name) => this.#runsBelow(join(dir, name), depth + 1));
+  }
+
   /** Makes the runs those that are on disk. */
   #find(): void {
     const found = new Map<string, { dir: string; folder: string }>();
+    this.#studies.clear();
     for (const root of this.roots) {
-      for (const dir of runsBelow(root)) {
+      for (const dir of this.#runsBelow(root)) {
         // two given directories may have runs in folders of one name
         const below = relative(root, dir);
         const folder = this.roots.length === 1 ? below : join(basename(root), below);
@@ -194,13 +241,6 @@ function deviceOf(dir: string): string {
 /** A name for the run at `dir` that tells nothing of the path. */
 export function idOf(dir: string): string {
   return createHash("sha256").update(dir).digest("base64url").slice(0, 12);
-}
-
-/** The runs at and below `dir`. Links are not followed: what lies elsewhere is given by itself. */
-function runsBelow(dir: string, depth = 0): string[] {
-  if (isRun(dir)) return [dir];
-  if (depth >= deepest) return [];
-  return foldersIn(dir).flatMap((name) => runsBelow(join(dir, name), depth + 1));
 }
 
 function foldersIn(dir: string): string[] {

@@ -11,11 +11,26 @@ import { type RunEvent, type RunPaths, readFingerprints, runPaths } from "../run
 import { readRunJson } from "../runs/run-json.ts";
 import { type RunState, stateOf } from "../runs/run-state.ts";
 import { LineTail, type TailPlace } from "./line-tail.ts";
+import type { RunMarks } from "./run-marks.ts";
 import { type SavedSparkline, Sparkline } from "./sparkline.ts";
 import { type WireNumber, wireNumber } from "./wire-number.ts";
 
+/** A folder of many runs that belong together: a study or a sweep. */
+export interface Study {
+  id: string;
+  /** Below the directory that was given. */
+  folder: string;
+  hasReport: boolean;
+}
+
 /** A run as the list shows it. */
-export interface Summary {
+export interface Summary extends RunFigures, RunMarks {
+  /** Null where it is of none. */
+  study: Study | null;
+}
+
+/** What its files say of a run. */
+export interface RunFigures {
   id: string;
   /** Its folder below the directory that was given, "" for that itself. */
   folder: string;
@@ -57,7 +72,7 @@ export interface SavedSummary {
 /** Raised when the figures below mean something else. */
 const savedVersion = 2;
 
-/** Figures of the rows of metrics so far. */
+/** What rows of metrics have said so far. */
 interface RowFigures {
   step: number;
   last: Readonly<Partial<Record<FigureKey, number>>>;
@@ -104,7 +119,7 @@ export class RunSummary {
   readonly #facts: FileFact<Facts>;
   readonly #data: FileFact<string>;
   readonly #baseline: FileFact<number | null>;
-  #summary: Summary | null = null;
+  #figures: RunFigures | null = null;
   /** Why its files could not be read at the last look; "" otherwise. */
   #problem = "";
 
@@ -130,10 +145,10 @@ export class RunSummary {
     this.#baseline = new FileFact(this.paths.preflight, baselineOf, () => null);
   }
 
-  /** The summary as it was last read. */
-  get summary(): Summary {
-    this.#summary ??= this.#made();
-    return this.#summary;
+  /** The figures as they were last read. */
+  get figures(): RunFigures {
+    this.#figures ??= this.#made();
+    return this.#figures;
   }
 
   /** What to keep of it. */
@@ -148,12 +163,12 @@ export class RunSummary {
     };
   }
 
-  /** Reads what is new, a piece at a time. @returns whether the summary is another one, and whether there is more to read */
+  /** Reads what is new, a piece at a time. @returns whether the figures are others, and whether there is more to read */
   refresh(): { isChanged: boolean; isMore: boolean } {
-    const before = this.#summary;
+    const before = this.#figures;
     const isMore = this.#tried();
-    this.#summary = this.#made();
-    return { isChanged: JSON.stringify(before) !== JSON.stringify(this.#summary), isMore };
+    this.#figures = this.#made();
+    return { isChanged: JSON.stringify(before) !== JSON.stringify(this.#figures), isMore };
   }
 
   /** One run whose files cannot be read keeps no other from being shown. */
@@ -203,7 +218,7 @@ export class RunSummary {
     };
   }
 
-  #made(): Summary {
+  #made(): RunFigures {
     const { last, step, chosen, loss } = this.#rows;
     const { totalSteps, startedAt, last: event } = this.#events;
     const state = stateOf(this.paths, event === null ? [] : [event]);

@@ -1,5 +1,5 @@
 /** Runs for the dashboard to show, and the dashboard as an application without a network. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
@@ -8,6 +8,7 @@ import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
 import { Jobs } from "../../src/dashboard/jobs.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
+import { MarksFile } from "../../src/dashboard/run-marks.ts";
 import { RunStore } from "../../src/dashboard/run-store.ts";
 import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
@@ -90,7 +91,11 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
     const faults: unknown[] = [];
     const onFault = (error: unknown): void => void faults.push(error);
     const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
-    const runs = new RunStore([root], { file: null, onFault });
+    const runs = new RunStore([root], {
+      file: null,
+      marks: new MarksFile(root, realpathSync(root)),
+      onFault,
+    });
     // a program that says what it was asked, and fails
     const program = [process.execPath, "-e", "console.log(process.argv.slice(1).join()); process.exit(3)"];
     const jobs = new Jobs({

@@ -2,8 +2,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
-import { me, post } from "./api.ts";
+import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
+import { MarkActions, mayChange } from "./marks.tsx";
 import { Problem } from "./pieces.tsx";
 import { goTo } from "./place.ts";
 
@@ -14,8 +15,7 @@ const resumable: readonly Summary["state"][] = ["stopped", "failed", "killed", "
 export function RunActions({ run }: { run: Summary }): JSX.Element | null {
   const [said, setSaid] = useState("");
   const [problem, setProblem] = useState("");
-  const person = me.value;
-  const mayChange = person?.role === "owner" && person.readOnly === null;
+  const isOwner = mayChange();
   const { id, state } = run;
   const act = (path: string, words: string): void => {
     setProblem("");
@@ -28,8 +28,8 @@ export function RunActions({ run }: { run: Summary }): JSX.Element | null {
   const resume = (): void =>
     act(`/api/runs/${id}/resume`, "In the queue, to continue from its newest checkpoint.");
   const duplicate = (): void => goTo(["start"], { run: id });
-  useKeys(mayChange ? [{ key: "d", what: "Duplicate with changes", run: duplicate }] : [], [id, mayChange]);
-  if (!mayChange) return null;
+  useKeys(isOwner ? [{ key: "d", what: "Duplicate with changes", run: duplicate }] : [], [id, isOwner]);
+  if (!isOwner) return null;
   return (
     <>
       <p class="bar">
@@ -51,6 +51,7 @@ export function RunActions({ run }: { run: Summary }): JSX.Element | null {
         </span>
       </p>
       {problem !== "" && <Problem text={problem} />}
+      <MarkActions key={id} run={run} />
     </>
   );
 }

@@ -6,9 +6,14 @@ import type { Summary } from "../run-summary.ts";
 import { get } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { useStream } from "./live.ts";
-import { Problem, StateTag } from "./pieces.tsx";
+import { mayChange, setMarks } from "./marks.tsx";
+import { Problem } from "./pieces.tsx";
 import { addressOf, goTo, type Place, setQuery } from "./place.ts";
-import { ageText, percentText, signedText } from "./texts.ts";
+import { type Entry, entriesOf, placeNames } from "./run-filter.ts";
+import { RunTable } from "./run-table.tsx";
+
+/** Most runs of a comparison. */
+const mostPicked = 8;
 
 /** The list. */
 export function RunsScreen({ place }: { place: Place }): JSX.Element {
@@ -23,14 +28,15 @@ export function RunsScreen({ place }: { place: Place }): JSX.Element {
       })
       .catch((error: Error) => setProblem(error.message));
   }, []);
+  const merge = (changed: readonly Summary[], gone: readonly string[] = []): void =>
+    setRuns((before) => merged(before ?? [], changed, gone));
   useStream(runs === null ? null : `/api/stream?list=${mark}`, {
-    list: ({ changed, gone, isWhole }) =>
-      setRuns((before) => merged(isWhole ? [] : (before ?? []), changed, gone)),
+    list: ({ changed, gone, isWhole }) => (isWhole ? setRuns(changed) : merge(changed, gone)),
+    problem: ({ message }) => setProblem(message),
   });
   if (problem !== "") return <Problem text={problem} />;
   if (runs === null) return <p aria-busy="true">Looking for runs …</p>;
-  const filter = place.query.get("filter") ?? "";
-  return <RunList runs={shownRuns(runs, filter)} total={runs.length} filter={filter} />;
+  return <RunList runs={runs} query={place.query} onMarked={merge} />;
 }
 
 function merged(before: readonly Summary[], changed: readonly Summary[], gone: readonly string[]): Summary[] {
@@ -38,77 +44,174 @@ function merged(before: readonly Summary[], changed: readonly Summary[], gone: r
   return [...others, ...changed];
 }
 
-/** The runs that have all words of the filter, those that changed last first; the order of running ones stays. */
-function shownRuns(runs: readonly Summary[], filter: string): Summary[] {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const textOf = (run: Summary): string =>
-    [run.name, run.folder, run.stateText, run.objective, run.model, run.data].join(" ").toLowerCase();
-  const order = ({ state, changedAt, startedAt }: Summary): number =>
-    state === "running" ? Number.MAX_SAFE_INTEGER / 2 + (startedAt ?? 0) : changedAt;
-  return runs
-    .filter((run) => words.every((word) => textOf(run).includes(word)))
-    .sort((a, b) => order(b) - order(a) || (a.id < b.id ? -1 : 1));
-}
-
 /** Runs that are chosen for a comparison. */
 const picked = signal<readonly string[]>([]);
+/** Studies whose folders were opened or closed. */
+const folders = signal<ReadonlyMap<string, boolean>>(new Map());
 
-function pick(id: string): void {
-  const others = picked.value.filter((one) => one !== id);
-  picked.value = others.length < picked.value.length ? others : [...others, id].slice(-8);
+function toggleFolder(id: string, isOpen: boolean): void {
+  folders.value = new Map(folders.value).set(id, !isOpen);
 }
 
-function compare(): void {
-  if (picked.value.length > 1) goTo(["compare"], { runs: picked.value.join() });
+interface ListProps {
+  runs: readonly Summary[];
+  query: URLSearchParams;
+  onMarked: (changed: readonly Summary[]) => void;
 }
 
-function RunList({ runs, total, filter }: { runs: Summary[]; total: number; filter: string }): JSX.Element {
-  const [at, setAt] = useState(0);
-  const chosen = runs[Math.min(at, runs.length - 1)];
-  useKeys(
-    [
-      { key: "j", what: "Next run", run: () => setAt((i) => Math.min(i + 1, runs.length - 1)) },
-      { key: "k", what: "Run before", run: () => setAt((i) => Math.max(i - 1, 0)) },
-      { key: "o", what: "Open the run", run: () => chosen !== undefined && goTo(["runs", chosen.id]) },
-      {
-        key: "x",
-        what: "Choose the run for a comparison",
-        run: () => chosen !== undefined && pick(chosen.id),
-      },
-      { key: "c", what: "Compare the chosen runs", run: compare },
-      { key: "/", what: "Filter", run: () => document.getElementById("filter")?.focus() },
-    ],
-    [runs.length, chosen?.id],
+function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
+  const [said, setSaid] = useState("");
+  const filter = query.get("filter") ?? "";
+  const hasArchived = query.get("archived") === "1";
+  const entries = entriesOf(runs, { filter, hasArchived, folders: folders.value });
+  const chosen = picked.value.filter((id) => runs.some((run) => run.id === id));
+  const baseline = runs.find(({ isBaseline }) => isBaseline);
+  const compared = comparedIds(chosen, baseline?.id);
+  const pick = (id: string): void => {
+    if (chosen.includes(id)) picked.value = chosen.filter((one) => one !== id);
+    else if (chosen.length >= mostPicked) setSaid(`A comparison has ${mostPicked} runs at most.`);
+    else picked.value = [...chosen, id];
+  };
+  const compare = (): void => {
+    if (compared.length > 1) goTo(["compare"], { runs: compared.join() });
+  };
+  const mark = (run: Summary, change: Parameters<typeof setMarks>[1]): void => {
+    setMarks(run.id, change)
+      .then((now) => onMarked([now, ...(now.isBaseline ? unpinned(runs, now.id) : [])]))
+      .catch((error: Error) => setSaid(error.message));
+  };
+  const at = useListKeys(entries, { pick, compare, mark });
+  const shown = entries.reduce(
+    (sum, entry) => sum + ("run" in entry ? 1 : entry.isOpen ? 0 : entry.runs.length),
+    0,
   );
+  const archived = runs.filter(({ isArchived }) => isArchived).length;
+  if (runs.length === 0)
+    return (
+      <>
+        <h1>Runs</h1>
+        <NoRuns />
+      </>
+    );
   return (
     <>
       <h1>Runs</h1>
-      {total === 0 ? (
-        <NoRuns />
-      ) : (
-        <>
-          <p class="bar">
-            <label for="filter">Filter</label>
+      <p class="bar">
+        <label for="filter">Filter</label>
+        <input
+          id="filter"
+          type="search"
+          value={filter}
+          aria-describedby="filter-words"
+          onInput={(event) => setQuery({ filter: event.currentTarget.value })}
+        />
+        <small id="filter-words" class="soft">
+          words of a run; {placeNames.map((name) => `${name}:`).join(" ")} look in one place, -word leaves out
+        </small>
+        {archived > 0 && (
+          <label>
             <input
-              id="filter"
-              type="search"
-              value={filter}
-              onInput={(event) => setQuery({ filter: event.currentTarget.value })}
-            />
-            <span class="soft" role="status">
-              {runs.length === total ? `${total} runs` : `${runs.length} of ${total} runs`}
-            </span>
-          </p>
-          <p class="bar">
-            <button type="button" onClick={compare} disabled={picked.value.length < 2}>
-              Compare {picked.value.length} runs
-            </button>
-          </p>
-          <RunTable runs={runs} at={chosen?.id} />
-        </>
+              type="checkbox"
+              checked={hasArchived}
+              onChange={(event) => setQuery({ archived: event.currentTarget.checked ? "1" : "" })}
+            />{" "}
+            Archived too ({archived})
+          </label>
+        )}
+        <span class="soft" role="status">
+          {shown === runs.length ? `${runs.length} runs` : `${shown} of ${runs.length} runs`}
+        </span>
+      </p>
+      <p class="bar">
+        <button type="button" onClick={compare} disabled={compared.length < 2}>
+          {compareText(compared.length, chosen, baseline)}
+        </button>
+        <span class="soft" role="status">
+          {said}
+        </span>
+      </p>
+      {entries.length === 0 ? (
+        <p class="empty">
+          No run has all of these words
+          {archived > 0 && !hasArchived ? "; archived ones were not looked at" : ""}.{" "}
+          <button type="button" onClick={() => setQuery({ filter: "" })}>
+            Show all
+          </button>
+        </p>
+      ) : (
+        <RunTable entries={entries} at={at} {...{ picked: chosen, baseline, pick, toggleFolder }} />
       )}
     </>
   );
+}
+
+/** The baseline stands first: differences are told against it. */
+function comparedIds(chosen: readonly string[], baseline: string | undefined): string[] {
+  if (baseline === undefined || chosen.length === 0) return [...chosen];
+  return [baseline, ...chosen.filter((id) => id !== baseline)].slice(0, mostPicked);
+}
+
+function compareText(count: number, chosen: readonly string[], baseline: Summary | undefined): string {
+  if (count < 2) return "Compare: choose runs by their boxes";
+  const isWith = baseline !== undefined && !chosen.includes(baseline.id);
+  return isWith ? `Compare ${count - 1} with ${baseline.name}` : `Compare ${count} runs`;
+}
+
+/** What was the baseline until another run was made it. */
+function unpinned(runs: readonly Summary[], now: string): Summary[] {
+  return runs
+    .filter(({ id, isBaseline }) => isBaseline && id !== now)
+    .map((run) => ({ ...run, isBaseline: false }));
+}
+
+interface Acts {
+  pick: (id: string) => void;
+  compare: () => void;
+  mark: (run: Summary, change: Parameters<typeof setMarks>[1]) => void;
+}
+
+/** The keys of the list. @returns the line that they act on */
+function useListKeys(entries: readonly Entry[], { pick, compare, mark }: Acts): string | undefined {
+  const [key, setKey] = useState<string | null>(null);
+  const found = entries.findIndex((entry) => entry.key === key);
+  const at = Math.max(0, found);
+  const entry = entries[at];
+  const run = entry !== undefined && "run" in entry ? entry.run : null;
+  const go = (by: number): void => {
+    const next = entries[Math.min(entries.length - 1, Math.max(0, at + by))];
+    setKey(next?.key ?? null);
+    document.getElementById(`line-${next?.key ?? ""}`)?.scrollIntoView({ block: "nearest" });
+  };
+  const open = (): void => {
+    if (run !== null) goTo(["runs", run.id]);
+    else if (entry !== undefined && "study" in entry) toggleFolder(entry.key, entry.isOpen);
+  };
+  const isOwner = mayChange();
+  const marking = [
+    {
+      key: "p",
+      what: "Pin the run as baseline, or unpin it",
+      run: () => run && mark(run, { isBaseline: !run.isBaseline }),
+    },
+    {
+      key: "e",
+      what: "Archive the run, or take it back",
+      run: () => run && mark(run, { isArchived: !run.isArchived }),
+    },
+  ];
+  useKeys(
+    [
+      { key: "j", what: "Next line", run: () => go(1) },
+      { key: "k", what: "Line before", run: () => go(-1) },
+      { key: "o", what: "Open the run, or open and close the folder", run: open },
+      { key: "x", what: "Choose the run for a comparison", run: () => run && pick(run.id) },
+      { key: "c", what: "Compare the chosen runs", run: compare },
+      ...(isOwner ? marking : []),
+      { key: "/", what: "Filter", run: () => document.getElementById("filter")?.focus() },
+    ],
+    [entries, key, isOwner, pick],
+  );
+  return entry?.key;
 }
 
 function NoRuns(): JSX.Element {
@@ -123,105 +226,5 @@ function NoRuns(): JSX.Element {
         itself; <a href={addressOf(["start"])}>New run</a> starts one from here.
       </p>
     </section>
-  );
-}
-
-function RunTable({ runs, at }: { runs: readonly Summary[]; at: string | undefined }): JSX.Element {
-  return (
-    <div class="scroll">
-      <table class="runs">
-        <thead>
-          <tr>
-            {["Run", "State", "Objective", "Model", "Data"].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-            {["Chosen", "Rejected", "Accuracy"].map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-            <th scope="col">Curve</th>
-            <th scope="col">Changed</th>
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map((run) => (
-            <RunRow key={run.id} run={run} isAt={run.id === at} />
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function RunRow({ run, isAt }: { run: Summary; isAt: boolean }): JSX.Element {
-  const { id, name, folder, objective, model, data, step, totalSteps, accuracy, baseline } = run;
-  return (
-    <tr class={isAt ? "at" : ""}>
-      <th scope="row">
-        <input
-          type="checkbox"
-          aria-label={`Compare ${name}`}
-          checked={picked.value.includes(id)}
-          onChange={() => pick(id)}
-        />{" "}
-        <a href={addressOf(["runs", id])}>{name}</a>
-        {folder !== "" && folder !== name && <small class="soft">{folder}</small>}
-      </th>
-      <td data-name="State">
-        <StateTag run={run} />
-        <small class="soft">
-          step {step}
-          {totalSteps === null ? "" : ` of ${totalSteps}`}
-        </small>
-      </td>
-      <td data-name="Objective">{objective}</td>
-      <td data-name="Model">{model}</td>
-      <td data-name="Data">
-        <code>{data === "" ? "–" : data}</code>
-      </td>
-      <td data-name="Chosen" class="number">
-        {signedText(run.chosen)}
-      </td>
-      <td data-name="Rejected" class="number">
-        {signedText(run.rejected)}
-      </td>
-      <td data-name="Accuracy" class="number">
-        {percentText(accuracy)}
-        {accuracy !== null && baseline !== null && (
-          <small class="soft">length alone {percentText(baseline)}</small>
-        )}
-      </td>
-      <td data-name="Curve">
-        <SmallCurve run={run} />
-      </td>
-      <td data-name="Changed">
-        <time dateTime={new Date(run.changedAt).toISOString()}>{ageText(run.changedAt)}</time>
-      </td>
-    </tr>
-  );
-}
-
-/** The chosen answers' log-likelihood since the start, or the loss, without axes. */
-function SmallCurve({ run }: { run: Summary }): JSX.Element | null {
-  const { points, curve } = run;
-  if (curve === null) return null;
-  const [low, high] = [Math.min(...points), Math.max(...points)];
-  const x = (i: number): string => ((96 * i) / (points.length - 1) + 2).toFixed(1);
-  const y = (value: number): string =>
-    high === low ? "14" : (26 - (24 * (value - low)) / (high - low)).toFixed(1);
-  const what = curve === "chosen" ? "chosen answers since the start" : "loss";
-  const [first = 0, last = 0] = [points[0], points.at(-1)];
-  return (
-    <svg
-      class="small c1"
-      viewBox="0 0 100 28"
-      role="img"
-      aria-label={`${what}: from ${signedText(first)} to ${signedText(last)}`}
-    >
-      <path class="line" d={`M${points.map((value, i) => `${x(i)} ${y(value)}`).join("L")}`} />
-    </svg>
   );
 }
