@@ -90,7 +90,7 @@ export class MarksFile {
       const why =
         error instanceof z.ZodError ? z.prettifyError(error) : String((error as FormatError).message);
       const remedy =
-        "Tags, what was put away and the baseline are in it: mend it, or delete it to begin again.";
+        "Tags, what was put away and the baseline are in it: correct it, or delete it to begin again.";
       return { saved: none, problem: `marks.json of the dashboard cannot be read (${why}). ${remedy}` };
     }
   }

@@ -145,7 +145,7 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
   );
 }
 
-/** The baseline stands first: differences are told against it. */
+/** The baseline stands first: differences are from it. */
 function comparedIds(chosen: readonly string[], baseline: string | undefined): string[] {
   if (baseline === undefined || chosen.length === 0) return [...chosen];
   return [baseline, ...chosen.filter((id) => id !== baseline)].slice(0, mostPicked);
