@@ -45,7 +45,7 @@ export const layers = {
   data: ["text", "hub", "formats", "base"],
   methods: ["torch", "base"],
   forward: ["data", "models", "nn", "torch", "setup", "base"],
-  train: [...learning, "forward", "gguf", "setup"],
+  train: [...learning, "stats", "forward", "gguf", "setup"],
   generate: ["models", "nn", "torch", "text", "formats", "base"],
   evaluate: [...learning, "hub", "report", "terminal", "stats", "generate", "forward", "train"],
   rewards: ["process", "text", "formats", "config", "methods", "base"],

@@ -140,7 +140,7 @@ export function environmentOf(options: MachineOptions): {
 export function withAdapterScale(command: Command): Command {
   return command.option(
     "--adapter-scale <number>",
-    "how much of the adapter is taken: 0 is the start, 1 the result, up to 2; see docs/scale.md",
+    "how much of the adapter, or of a full tuning, is taken: 0 is the start, 1 the result, up to 2; see docs/scale.md",
     adapterScale,
     1,
   );

@@ -2,10 +2,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { choiceText, SCALE_COLUMNS } from "../report/scales-section.ts";
-import type { ScaleRecord } from "../runs/scale-record.ts";
+import type { ScaleRecord, ScaleRule } from "../runs/scale-record.ts";
 import { Phases } from "../terminal/phases.ts";
 import { textTable } from "../terminal/text-table.ts";
-import type { ScaleRule } from "../train/scale-choice.ts";
 import { type DeviceOptions, wholeNumber, withDeviceOptions } from "./options.ts";
 
 interface CliOptions extends DeviceOptions {

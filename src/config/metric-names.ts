@@ -154,6 +154,13 @@ export const METRICS: readonly MetricInfo[] = [
     { ...EVALUATION, ...LOGPS },
   ),
   metric(
+    "displacement/token_change_not_finite",
+    "tokens",
+    "Tokens of chosen answers whose change is NaN or infinite. Drift and tail leave them out; bounds on either are exceeded where there is one.",
+    "lower",
+    { ...EVALUATION, ...LOGPS },
+  ),
+  metric(
     "displacement/rejected_token_change_mean_abs",
     "nats",
     "Drift of the rejected answers' tokens.",

@@ -57,6 +57,27 @@ test("sections: findings, configuration with its sources, files; all escaped, no
   });
 });
 
+test("scales that were measured: the picture and every scale's answers, escaped", async () => {
+  await withRun(async ({ dir, get }) => {
+    const empty = (await (await get("/sections")).json()) as RunSections;
+    assert.equal(empty.scales, "");
+    const row = (scale: number) => ({
+      scale,
+      figures: { "logps/chosen_delta_init": scale, "logps/rejected_delta_init": -scale },
+      answers: [{ prompt: "<b>why</b>", answer: hostile.chosen[0]?.content ?? "" }],
+    });
+    writeFileSync(
+      join(dir, "scale.json"),
+      JSON.stringify({ pairs: 40, other_text: null, rows: [0, 0.4, 1].map(row), choice: null }),
+    );
+    const { scales } = (await (await get("/sections")).json()) as RunSections;
+    assert.match(scales, /Margin against likelihood, by scale/);
+    assert.equal(scales.match(/<input type="radio" name="scale"/g)?.length, 3);
+    assert.match(scales, /id="scale-2" checked><label for="scale-2">1</);
+    assert.ok(!/<script|<b>why/.test(scales), scales);
+  });
+});
+
 test("an evaluation beside the first: pictures and answers escaped, pairs with their rows", async () => {
   await withRun(async ({ get }) => {
     const shown = (await (await get("/evaluations/10")).json()) as ShownEvaluation;

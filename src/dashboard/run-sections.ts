@@ -8,16 +8,18 @@ import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { answersHtml } from "../report/answers-section.ts";
 import { eventRow } from "../report/event-row.ts";
-import { dataCheckSection, exportSection } from "../report/facts-section.ts";
+import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "../report/facts-section.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.ts";
 import { rejectedTokens } from "../report/histogram.ts";
 import { factsHtml } from "../report/html.ts";
 import { kneeOf, quadrantsHtml } from "../report/pairs-section.ts";
 import { trainedOnHtml } from "../report/rollouts-section.ts";
 import { reportedRun } from "../report/run-report.ts";
+import { scalesSection } from "../report/scales-section.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import type { RunView } from "../runs/run-directory.ts";
+import { readScales } from "../runs/scale-record.ts";
 
 /** A value of the configuration: key, value, where it comes from. */
 export type ConfigRow = readonly [key: string, value: string, from: string];
@@ -39,6 +41,8 @@ export interface RunSections {
   exported: string;
   fingerprints: string;
   rollouts: string;
+  /** What preftune scale measured. */
+  scales: string;
   config: readonly ConfigRow[];
   files: readonly RunFile[];
   /** The last first: time, name, details. */
@@ -60,6 +64,7 @@ export function runSections(run: RunView): RunSections {
     exported: exportSection(run.exported, shorten).text,
     fingerprints: factsHtml(run.fingerprints, shorten)?.text ?? "",
     rollouts,
+    scales: scalesSection(readScales(run.paths.dir), lengthSentence(lengthOnly(run.preflight)) ?? "").text,
     config: configRows(reported),
     files: filesOf(run.paths.dir),
     events: run.events.toReversed().map((event) => eventRow(event, shorten)),

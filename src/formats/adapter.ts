@@ -46,6 +46,12 @@ export function isAdapter(place: string): boolean {
   return existsSync(join(dir, adapterConfigName)) && !existsSync(join(dir, "config.json"));
 }
 
+/** Whether `place` is that of a fully tuned model, of which a scale takes a part as it does of an adapter. */
+export function isTunedModel(place: string): boolean {
+  const { place: dir } = adapterPlace(place);
+  return existsSync(join(dir, "config.json")) && !existsSync(join(dir, adapterConfigName));
+}
+
 /**
  * The checked adapter in a directory, `DIR` or `DIR@scale=0.4`.
  *

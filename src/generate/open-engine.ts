@@ -1,6 +1,6 @@
 /** From directories to an engine: a base model, and adapters by name on the same weights. */
 import { ConfigError } from "../base/errors.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -17,7 +17,7 @@ export interface EngineSource {
   /** Hugging Face model directory. */
   model: string;
   tokenizer: Tokenizer;
-  /** PEFT adapter directories by the names that requests give. */
+  /** PEFT adapter directories by the names that requests give; or models tuned from this one at a scale, with separate weights. */
   adapters: ReadonlyMap<string, string>;
   device: string;
   /** Type of the weights and activations. */
@@ -40,6 +40,13 @@ function requireCpu(quantise: Quantisation | null, device: string): void {
   );
 }
 
+/** The model with an adapter, on its own weights. */
+function withAdapter(model: CausalLM, path: string): CausalLM {
+  const shared = shareWeights(model);
+  installAdapter(shared, readAdapter(path));
+  return shared;
+}
+
 /**
  * Loads a model with its adapters.
  *
@@ -52,9 +59,12 @@ export function openEngine(source: EngineSource): OpenEngine {
   const model = loadModel(source.model, { device, dtype, quantise });
   const adapted = new Map<string, CausalLM>();
   for (const [name, path] of adapters) {
-    const shared = shareWeights(model);
-    installAdapter(shared, readAdapter(path));
-    adapted.set(name, shared);
+    adapted.set(
+      name,
+      isTunedModel(path)
+        ? loadModel(source.model, { device, dtype, quantise, adapter: path })
+        : withAdapter(model, path),
+    );
   }
   const engine = new Engine({ model, adapters: adapted, tokenizer, dtype, ...(limits && { limits }) });
   const free = (): void => {

@@ -10,7 +10,7 @@ import { FileError, FormatError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, requireFreeBytes, writeFileAtomic } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { adapterWeightsName } from "../formats/adapter.ts";
+import { adapterWeightsName, isTunedModel } from "../formats/adapter.ts";
 import { adapterPlace, scaledPlace } from "../formats/adapter-scale.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
@@ -74,7 +74,9 @@ interface ModelId {
  */
 export async function resolveModel(given: string, search: ModelSearch = {}): Promise<FoundModel> {
   const { place, scale } = search.kind === "adapter" ? adapterPlace(given) : { place: given, scale: 1 };
-  const found = await resolvePlace(place, search);
+  // a part of a tuned model is taken as a part of an adapter is
+  const isTuned = scale !== 1 && isFolder(place) && isTunedModel(place);
+  const found = await resolvePlace(place, isTuned ? { ...search, kind: "model" } : search);
   return { ...found, directory: scaledPlace(found.directory, scale) };
 }
 

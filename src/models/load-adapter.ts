@@ -26,18 +26,17 @@ function scaleWhole(model: Decoder, scale: number): void {
   for (const [{ part, initial }, tensor] of adapterTensors(model)) {
     if (part === "magnitude" || part === "saved") {
       using _ = scope();
-      noGrad(() => interpolate(tensor, initial(), scale));
+      noGrad(() => ops.copy_(ops.detach(tensor), interpolated(tensor, initial(), scale)));
     }
   }
 }
 
-/** Puts start + scale · (trained − start), computed in float32, in the place of `trained`; at 0 the start, at 1 the trained numbers. */
-export function interpolate(trained: Tensor, start: Tensor, scale: number): void {
-  if (scale === 1) return;
-  const target = ops.detach(trained);
+/** start + scale · (trained − start), computed and left in float32; at 0 the start and at 1 the result, in their own types. */
+export function interpolated(trained: Tensor, start: Tensor, scale: number): Tensor {
+  if (scale === 1) return ops.detach(trained);
+  if (scale === 0) return ops.detach(start);
   const from = ops.to(ops.detach(start), "float32");
-  if (scale === 0) ops.copy_(target, from);
-  else ops.copy_(target, ops.add(from, ops.mul(ops.sub(ops.to(target, "float32"), from), scale)));
+  return ops.add(from, ops.mul(ops.sub(ops.to(ops.detach(trained), "float32"), from), scale));
 }
 
 /** The same without reading the tensors, which are given under the names that they have in the file. */

@@ -1,12 +1,14 @@
 /** Hugging Face model directories: config, weights by memory map, and the text part of multimodal checkpoints. */
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isTunedModel, readAdapter } from "../formats/adapter.ts";
+import { adapterPlace } from "../formats/adapter-scale.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { isSameForm, type Quantisation, quantisationText } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
+import { namedTensors } from "../nn/module.ts";
 import { EightBitHead } from "../nn/quantised-linear.ts";
 import { type DType, ops, scope, type Tensor } from "../torch/index.ts";
 import { buildModel } from "./build.ts";
@@ -14,6 +16,7 @@ import type { CausalLM } from "./causal-lm.ts";
 import { requireFinite } from "./finite.ts";
 import { installAdapter } from "./load-adapter.ts";
 import { copyStored, type MappedFile, mapSafetensors } from "./mapped-file.ts";
+import { modelAtScale } from "./model-at-scale.ts";
 import { quantisedLinear } from "./quantised-source.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -25,7 +28,7 @@ export interface LoadOptions {
   dtype?: DType | null;
   /** Own memory for every weight instead of a share in the map: needed to train them. */
   copy?: boolean;
-  /** PEFT adapter directory to put into the model; default: none. */
+  /** PEFT adapter directory to put into the model, or a model tuned from it, each at its scale; default: none. */
   adapter?: string | null;
   /**
    * How the linears of blocks are held, quantised one after another while they are read; default: as they are stored. The directory
@@ -45,6 +48,7 @@ const shapesAlone = "meta";
  * @throws {ConfigError} if the adapter names modules the model does not have
  */
 export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
+  if (options.adapter && isTunedModel(options.adapter)) return tunedModel(dir, options.adapter, options);
   const stored = openModel(dir);
   const { config } = stored;
   if (config.isRewardModel) {
@@ -62,6 +66,22 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
     model.lm_head = new EightBitHead(model.lm_head.weight);
   }
   if (options.adapter) installAdapter(model, readAdapter(options.adapter));
+  return model;
+}
+
+/** The model that full tuning made of the one in `dir`, at its scale. @throws {ConfigError} for a start in few bits */
+function tunedModel(dir: string, place: string, { device = "cpu", dtype, quantise }: LoadOptions): CausalLM {
+  const { place: result, scale } = adapterPlace(place);
+  if (quantise) {
+    throw new ConfigError(
+      `${place}: full tuning changes all weights, which ${quantisationText(quantise)} cannot hold. Leave the option that quantises out.`,
+    );
+  }
+  using own = scope();
+  const trained = loadModel(result, { device });
+  const type = dtype ?? trained.lm_head.weight.dtype;
+  const model = modelAtScale({ start: loadModel(dir, { device }), trained }, scale, type);
+  for (const [, tensor] of namedTensors(model)) own.keep(tensor);
   return model;
 }
 

@@ -20,7 +20,7 @@ import { writeGgufAdapter } from "../train/gguf-adapter.ts";
 import { type GgufMeasure, type GgufScores, judgeGguf } from "../train/gguf-gate.ts";
 import { type GgufModel, scoreGguf, writeGgufModel } from "../train/gguf-model.ts";
 import { ggufBatches, systemMessage } from "./gguf-rows.ts";
-import { type GgufOrigin, ggufOrigin } from "./gguf-source.ts";
+import { type GgufOrigin, ggufOrigin, startOfRun } from "./gguf-source.ts";
 import { findQuantizer, quantise } from "./llama-quantize.ts";
 
 /** Types of files. Q4_K_M is made by llama.cpp's own program. */
@@ -32,7 +32,7 @@ export interface ExportGgufOptions {
   source: string;
   /** Adapter of a model; a run has its own. */
   adapter?: string | null;
-  /** How much of the adapter is taken: 0 is the start, 1 the result. Default 1. */
+  /** How much of what was trained is taken: 0 is the start, 1 the result. Default: what a run exported, of an adapter 1. */
   adapterScale?: number;
   /** How a model's linears were held when the adapter was trained; default: as they are stored. A run knows. */
   quantise?: Quantisation | null;
@@ -86,8 +86,9 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
   const { adapter = null, quantise: held = null } = options;
-  const whole = await ggufOrigin(options.source, { adapter, quantise: held }, onPhase);
-  const origin = atScale(whole, options);
+  const takesWhole = (options.adapterScale ?? 1) !== 1;
+  const whole = await ggufOrigin(options.source, { adapter, quantise: held, takesWhole }, onPhase);
+  const { origin, base } = await atScale(whole, options);
   const { device } = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -95,7 +96,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   });
   await using text = await textOf(origin);
   const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
-  const given = { ...origin, device, ...rows };
+  const given = { ...origin, ...base, device, ...rows };
   const content = modelfile === null ? null : await modelfileOf(options, origin, text);
   const temporary = siblingName(output, "tmp", uniqueTag());
   try {
@@ -122,16 +123,27 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
   );
 }
 
-/** @throws {ConfigError} for a scale without an adapter, or of 0 in an adapter's file, which llama.cpp would take for 1 */
-function atScale(origin: GgufOrigin, { adapterScale = 1, lora = false }: ExportGgufOptions): GgufOrigin {
-  if (adapterScale === 1) return origin;
+/**
+ * The origin at the scale, and what its weights are made of where that is something else.
+ *
+ * @throws {ConfigError} for a scale of a model alone, or of 0 in an adapter's file, which llama.cpp would take for 1
+ */
+async function atScale(
+  origin: GgufOrigin,
+  { adapterScale = 1, lora = false, source, onPhase = () => {} }: ExportGgufOptions,
+): Promise<{ origin: GgufOrigin; base?: Pick<GgufOrigin, "model" | "adapter"> }> {
+  if (adapterScale === 1) return { origin };
+  const scale = checkedScale(adapterScale, "adapter_scale");
   if (origin.adapter === null) {
-    throw new ConfigError(
-      `${origin.name}: --adapter-scale scales an adapter, and there is none. Leave the scale out, or give the base model and --adapter.`,
-    );
+    if (origin.run === null) {
+      throw new ConfigError(
+        `${origin.name}: --adapter-scale scales what was trained, and of a model alone nobody knows what that is. Give the run, leave the scale out, or give the base model and --adapter.`,
+      );
+    }
+    const model = await startOfRun(source, onPhase);
+    return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
   }
-  const adapter = scaledPlace(origin.adapter, checkedScale(adapterScale, "adapter_scale"));
-  if (adapterScale > 0 || !lora) return { ...origin, adapter };
+  if (scale > 0 || !lora) return { origin: { ...origin, adapter: scaledPlace(origin.adapter, scale) } };
   throw new ConfigError(
     "--adapter-scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
   );

@@ -1,6 +1,6 @@
 /** What a GGUF file is made of: a run with what it was trained with, or a model directory. */
 import { existsSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
@@ -31,18 +31,25 @@ export interface GgufOrigin {
 /**
  * The model of a run, or the model in a directory or of a hub id with an adapter.
  *
+ * @param takesWhole - of a run whose export takes a part of its training, the whole of it
  * @throws {ConfigError} for a run and an adapter
  * @throws {FileError} for a run that has exported nothing
  */
 export async function ggufOrigin(
   source: string,
-  { adapter, quantise }: Pick<GgufOrigin, "adapter" | "quantise">,
+  {
+    adapter,
+    quantise,
+    takesWhole = false,
+  }: Pick<GgufOrigin, "adapter" | "quantise"> & { takesWhole?: boolean },
   onPhase: PhaseListener,
 ): Promise<GgufOrigin> {
   const name = basename(resolve(source));
   const paths = runPaths(source);
   if (existsSync(paths.runJson)) {
-    if (adapter === null && quantise === null) return { ...(await originOfRun(paths, onPhase)), name };
+    if (adapter === null && quantise === null) {
+      return { ...(await originOfRun(takesWhole ? wholePaths(paths) : paths, onPhase)), name };
+    }
     throw new ConfigError(
       `${source} is a run, which has its own adapter or model, and its base as it was held: expected no ` +
         `${adapter === null ? "option that quantises" : "--adapter"}. Give the base model instead of the run to export another adapter with it.`,
@@ -79,11 +86,36 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
       run: { ...config, model_name_or_path: paths.model },
       lineage,
     };
-  const pinned = `${paths.dir}/models.json`;
-  const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
-  const model = await resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, {
-    onPhase,
-  });
+  const model = await pinnedModel(paths, config, onPhase);
   const quantise = askedQuantisation(config);
   return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
+}
+
+/** Where the whole training lies: beside an export that takes a part of it. */
+function wholePaths(paths: RunPaths): RunPaths {
+  if (!isFolder(paths.whole)) return paths;
+  return { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
+}
+
+/** The directory of the model that a run names, at the revision that it began with. */
+function pinnedModel(
+  { dir }: Pick<RunPaths, "dir">,
+  config: Pick<RunConfig, "model_name_or_path">,
+  onPhase: PhaseListener,
+): Promise<string> {
+  const pinned = join(dir, "models.json");
+  const known = existsSync(pinned) ? (readSealed(pinned) as Record<string, string>) : {};
+  return resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, { onPhase });
+}
+
+/** The model that a run began with. @throws {ConfigError} if that was an adapter, which no scale leads back to */
+export async function startOfRun(run: string, onPhase: PhaseListener): Promise<string> {
+  const paths = runPaths(run);
+  const { config } = readRunJson(paths.runJson);
+  if (config.adapter_name_or_path !== null) {
+    throw new ConfigError(
+      `${run}: the run began with the adapter ${config.adapter_name_or_path}, and scale 0 would be the model without any. Merge that adapter and train on the result.`,
+    );
+  }
+  return pinnedModel(paths, config, onPhase);
 }

@@ -30,9 +30,20 @@ export function templateDate(group: Together | null, run: Pick<OpenRun, "paths" 
   return new Date(onFirst(group ?? alone, () => settledDate(run).toISOString()));
 }
 
+/** What the templates of a run in `dir` take as today; nothing where it has not kept that. */
+export function dateOfRun(dir: string): { now?: Date } {
+  const path = datePath(dir);
+  return existsSync(path) ? { now: new Date(readSealed(path)["date"] as string) } : {};
+}
+
+function datePath(dir: string): string {
+  return join(dir, "template-date.json");
+}
+
 function settledDate(run: Pick<OpenRun, "paths" | "saveSealed">): Date {
-  const path = join(run.paths.dir, "template-date.json");
-  if (existsSync(path)) return new Date(readSealed(path)["date"] as string);
+  const path = datePath(run.paths.dir);
+  const { now } = dateOfRun(run.paths.dir);
+  if (now !== undefined) return now;
   const today = new Date(Math.floor(Date.now() / dayMs) * dayMs);
   run.saveSealed(path, { date: today.toISOString() });
   return today;

@@ -8,7 +8,7 @@ import { Random } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { assertPreflight } from "../data/preflight.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig, WeightDtype } from "../formats/model-config.ts";
@@ -25,14 +25,15 @@ import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel } from "../train/export.ts";
-import { checkMerged, type MergeMeasure } from "../train/merge-gate.ts";
+import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
+import { isRewardModel } from "./score-rewards.ts";
 
 /** What to merge, and where to. */
 export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   model: string;
-  /** Directory or hub id; `DIR@scale=0.4` merges 0.4 of it. */
+  /** Directory or hub id of an adapter, of which `DIR@scale=0.4` merges 0.4; or `DIR@scale=0.4` of a model that was tuned from `model`. */
   adapter: string;
   /** Must not exist or be empty, unless it is replaced. */
   output: string;
@@ -61,7 +62,8 @@ export type MergeResult = ParityResult &
 const parityRows = 16;
 
 /**
- * Writes a Hugging Face directory of base and adapter merged, once rows were re-scored with exactly the written files.
+ * Writes a Hugging Face directory of base and adapter merged, or of a part of a full tuning, once rows were re-scored with exactly the
+ * written files.
  *
  * @throws {FileError} if the target is occupied, or is to be replaced and holds no model
  * @throws {FormatError} if they do not score as base and adapter do; the target is then as it was
@@ -70,28 +72,25 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
-  const config = readModelConfig(baseDir);
-  const files = readAdapter(options.adapter);
+  // a tuned model has its own settings and tokenizer
+  const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
+  const config = readModelConfig(dir);
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
-  const tokenizer = loadTokenizer(baseDir);
-  const scores = files.config.taskType === "SEQ_CLS";
+  const tokenizer = loadTokenizer(dir);
+  const scores = isRewardModel(baseDir, options.adapter);
   const batches = await gateBatches(options, config, scores);
   using _ = scope();
-  const load = { device, dtype: "float32", quantise: options.quantise ?? null } as const;
   const padTokenId = paddingTokenOf({ tokenizer, modelConfig: config, stopIds: new Set(config.eosTokenIds) });
-  const model = scores
-    ? loadRewardModel(baseDir, { ...load, newScore: "normal", padTokenId })
-    : loadModel(baseDir, load);
-  const adapter = installAdapter(model, files);
+  const { model, ofBase } = opened(options, device, scores ? { padTokenId } : null);
   const dtype = options.exportDtype ?? config.dtype;
   const measured: { merge?: MergeMeasure } = {};
   const check = (directory: string): void => {
-    measured.merge = checkMerged(directory, { model, adapter, batches, dtype, tolerance, output });
+    measured.merge = checkMerged(directory, { model, ofBase, batches, dtype, tolerance, output });
     options.onWrite?.();
   };
   options.onWrite?.();
-  await exportModel(output, { model, tokenizer, baseDir, dtype, replace, check });
+  await exportModel(output, { model, tokenizer, baseDir: dir, dtype, replace, check });
   const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -101,6 +100,29 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     ...(measured.merge as MergeMeasure),
     fromFewerBits,
   };
+}
+
+/** Base with what was trained in it, and how the base alone is scored. @param reward - null: a language model */
+function opened(
+  { model: dir, adapter: place, quantise = null }: MergeOptions,
+  device: string,
+  reward: { padTokenId: number | null } | null,
+): Pick<MergeGate, "model" | "ofBase"> {
+  const load = { device, dtype: "float32", quantise } as const;
+  if (isTunedModel(place)) {
+    const model = loadModel(dir, { ...load, adapter: place });
+    return { model, ofBase: (score) => score(loadModel(dir, load)) };
+  }
+  const model =
+    reward === null ? loadModel(dir, load) : loadRewardModel(dir, { ...load, newScore: "normal", ...reward });
+  const adapter = installAdapter(model, readAdapter(place));
+  const ofBase: MergeGate["ofBase"] = (score) => {
+    adapter.switch.enabled = false;
+    const base = score(model);
+    adapter.switch.enabled = true;
+    return base;
+  };
+  return { model, ofBase };
 }
 
 /** What de-quantising costs on the disk. */

@@ -8,7 +8,7 @@ import { describeOrigin, type Example } from "../data/example.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -46,7 +46,7 @@ export interface RewardScoreResult {
 
 /** Whether `model`, with `adapter` if there is one, is a reward model, by its files. */
 export function isRewardModel(model: string, adapter: string | null): boolean {
-  if (adapter !== null) return readAdapter(adapter).config.taskType === "SEQ_CLS";
+  if (adapter !== null && !isTunedModel(adapter)) return readAdapter(adapter).config.taskType === "SEQ_CLS";
   return readModelConfig(model).isRewardModel;
 }
 

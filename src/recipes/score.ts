@@ -8,7 +8,7 @@ import { describeOrigin, type Example } from "../data/example.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
-import { readAdapter } from "../formats/adapter.ts";
+import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
@@ -40,6 +40,7 @@ import { batchesWithKl } from "./kl-estimates.ts";
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
   model: string;
+  /** A PEFT adapter, or at a scale a model tuned from `model`. */
   adapter?: string | null;
   data: string;
   /** Adds the objective's loss and metrics over all rows. */
@@ -104,8 +105,11 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
-  const model = loadModel(options.model, { device, dtype, quantise: options.quantise ?? null });
-  const adapter = options.adapter ? installAdapter(model, readAdapter(options.adapter)) : null;
+  const tuned = options.adapter && isTunedModel(options.adapter) ? options.adapter : null;
+  const quantise = options.quantise ?? null;
+  const model = loadModel(options.model, { device, dtype, quantise, adapter: tuned });
+  const adapter =
+    options.adapter && tuned === null ? installAdapter(model, readAdapter(options.adapter)) : null;
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const batches = evaluationBatches(dataset.examples, {
@@ -187,9 +191,11 @@ function referenceOf(
     numerics: scored.numerics,
     ldAlpha: options.objective ? ldAlphaOf(options.objective) : null,
   };
-  if (options.reference) {
+  const start = options.adapter && scored.adapter === null ? options.model : null;
+  const named = options.reference ?? start;
+  if (named !== null) {
     const { device } = scored.model;
-    const model = loadModel(options.reference, { device, dtype: scored.numerics.dtype });
+    const model = loadModel(named, { device, dtype: scored.numerics.dtype });
     return modelReference(model, pass);
   }
   if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, pass);

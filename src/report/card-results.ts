@@ -4,8 +4,9 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
+import { meanInterval } from "../stats/mean-interval.ts";
 import { exportedStep } from "./best-evaluation.ts";
-import { displacementNote, meanInterval } from "./displacement-section.ts";
+import { displacementNote } from "./displacement-section.ts";
 import { dataOf, lengthOnly } from "./facts-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */

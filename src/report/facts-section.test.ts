@@ -1,8 +1,9 @@
 /** What reports say in words and tables of displacement, export and data check, and the numbers of axes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { meanInterval } from "../stats/mean-interval.ts";
 import { tickTexts } from "./axis.ts";
-import { displacementNote, meanInterval } from "./displacement-section.ts";
+import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
 
 test("numbers of an axis differ from one another, however close they lie", () => {

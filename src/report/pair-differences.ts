@@ -1,6 +1,6 @@
 /** Held-out pairs of two runs set against each other, matched by what is in them. */
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
-import { type MeanInterval, meanInterval } from "./displacement-section.ts";
+import { type MeanInterval, meanInterval } from "../stats/mean-interval.ts";
 
 /** The difference of two runs on the pairs that both have: mean over pairs, 95 % interval. */
 export interface PairedDifference {

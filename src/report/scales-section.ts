@@ -1,8 +1,9 @@
-/** What a run's model does at each scale between its start and its result: two pictures, a table, answers. The answers are a model's: hostile. */
+/** What a run's model does at each scale between its start and its result: pictures, a row of scales to step through, a table. Answers are a model's: hostile. */
 import { formatNumber } from "../base/number-text.ts";
-import type { ScaleEstimate, ScaleRecord, ScaleRow } from "../runs/scale-record.ts";
-import { type Html, html, shownText, tableHtml } from "./html.ts";
+import type { ScaleChoice, ScaleEstimate, ScaleRecord, ScaleRow } from "../runs/scale-record.ts";
+import { type Html, html, shownText, tableHtml, tileHtml } from "./html.ts";
 import { chartHtml, type Series } from "./line-chart.ts";
+import { scatterChartHtml } from "./scatter-chart.ts";
 import { percent, signed } from "./signed.ts";
 
 /** Characters of a text that are shown. */
@@ -42,6 +43,7 @@ export function scalesSection(record: ScaleRecord | null, lengthBaseline: string
   const chart = (title: string, unit: string, series: Series[]): Html =>
     chartHtml({ title, unit, xLabel: "scale", isOverValues: true, series });
   const charts = [
+    tradeChart(rows),
     chart("Likelihood at each scale", "nats/token since the start", [
       line("chosen", 1, ({ figures }) => figures[chosen]),
       line("margin", 2, marginOf),
@@ -58,7 +60,39 @@ export function scalesSection(record: ScaleRecord | null, lengthBaseline: string
   const table = tableHtml({ columns: ["scale", ...SCALE_COLUMNS.map(([name]) => name)], rows: cells });
   const chosenHtml = choice === null ? html`` : html`<p>${choiceText(choice)}</p>`;
   const text = `${pairs} held-out pairs, changes since the start in nats per token; drift and tail in nats. ${lengthBaseline}${other === null ? "" : ` Other text: ${other}.`}`;
-  return html`<section><h2>How much of it to take?</h2>${chosenHtml}<div class="charts">${charts}</div><p class="soft">${text}</p>${table}${answersHtml(rows)}</section>`;
+  return html`<section><h2>How much of it to take?</h2>${chosenHtml}<div class="charts">${charts}</div><p class="soft">${text}</p>${stepper(record)}${table}</section>`;
+}
+
+/** Likelihood against margin, the scales joined in their order: what is paid for what. */
+function tradeChart(rows: readonly ScaleRow[]): Html {
+  const bare = (value = Number.NaN): ScaleEstimate => ({ value, low: Number.NaN, high: Number.NaN });
+  const points = rows.map((row) => ({
+    name: `scale ${row.scale}`,
+    mark: `${row.scale}`,
+    colour: 1,
+    x: bare(row.figures[chosen]),
+    y: bare(marginOf(row)),
+  }));
+  return scatterChartHtml({
+    title: "Margin against likelihood, by scale",
+    xLabel: "change of chosen, nats/token",
+    yLabel: "change of the margin, nats/token",
+    points,
+    note: "Each point is a scale. Where the line turns down or to the left, more of the training costs more than it gives.",
+    isPath: true,
+  });
+}
+
+/** A row of scales to step through, by pointer or arrow keys, without script: the one that is picked shows its figures and answers. */
+function stepper({ rows, choice }: ScaleRecord): Html {
+  const shownFirst = choice?.scale ?? 1;
+  const first = rows.some(({ scale }) => scale === shownFirst) ? shownFirst : rows.at(-1)?.scale;
+  const steps = rows.map((row, i) => {
+    const checked = row.scale === first ? html` checked` : html``;
+    const tiles = SCALE_COLUMNS.map(([name, value, show]) => tileHtml(shown(value(row), show), name));
+    return html`<input type="radio" name="scale" id="scale-${i}"${checked}><label for="scale-${i}">${row.scale}</label><div class="at-scale"><div class="tiles">${tiles}</div>${answersHtml(row)}</div>`;
+  });
+  return html`<fieldset class="scales"><legend>At scale</legend>${steps}</fieldset>`;
 }
 
 function marginOf({ figures }: ScaleRow): number | undefined {
@@ -71,28 +105,24 @@ function shown(value: number | undefined, show: (value: number) => string): stri
 }
 
 /** What the rule picked, in sentences. */
-export function choiceText(choice: NonNullable<ScaleRecord["choice"]>): string {
-  const { scale, best, isUndecided, choosing, reporting, figures } = choice;
+export function choiceText(choice: ScaleChoice): string {
+  const { scale, best, allowed, isUndecided, choosing, reporting, figures } = choice;
   const interval = ({ value, low, high }: ScaleEstimate): string =>
     `${signed(value)} [${signed(low)}, ${signed(high)}]`;
+  const only = allowed.length === 1 ? ", the only one that meets the bounds" : "";
   const how = isUndecided
     ? `No scale can be preferred: on ${choosing} pairs no scale that meets the bounds differs from the others, and the smallest is kept, ${scale}.`
     : best === scale
-      ? `Chosen on ${choosing} pairs: scale ${scale}.`
+      ? `Chosen on ${choosing} pairs: scale ${scale}${only}.`
       : `Chosen on ${choosing} pairs: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;
   const accuracy = `${percent(figures.accuracy.value)} [${percent(figures.accuracy.low)}, ${percent(figures.accuracy.high)}]`;
   return `${how} On the other ${reporting} pairs, 95 % intervals: chosen ${interval(figures.chosen)}, margin ${interval(figures.margin)}, accuracy ${accuracy}, drift ${formatNumber(figures.drift)}, tail ${signed(figures.tail)}.`;
 }
 
-function answersHtml(rows: readonly ScaleRow[]): Html {
-  const prompts = rows[0]?.answers.map(({ prompt }) => prompt) ?? [];
-  if (prompts.length === 0) return html``;
-  const parts = prompts.map((prompt, i) => {
-    const cells = rows.map(({ scale, answers }) => [
-      scale,
-      html`<div class="answer">${shownText(answers[i]?.answer ?? "", longestText)}</div>`,
-    ]);
-    return html`<p><b>${shownText(prompt, longestText)}</b></p>${tableHtml({ columns: ["scale", "answer"], rows: cells })}`;
-  });
-  return html`<details><summary>Greedy answers at each scale</summary>${parts}</details>`;
+function answersHtml({ answers }: ScaleRow): Html {
+  const said = answers.map(
+    ({ prompt, answer }) =>
+      html`<p><b>${shownText(prompt, longestText)}</b></p><div class="answer">${shownText(answer, longestText)}</div>`,
+  );
+  return html`${said}`;
 }

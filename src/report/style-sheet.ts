@@ -82,6 +82,13 @@ ins { background:color-mix(in srgb, var(--c3) 24%, transparent); } del { backgro
 a { color:var(--c1); }
 .answer { white-space:pre-wrap; overflow-wrap:anywhere; unicode-bidi:isolate; margin:0; max-height:22em; overflow-y:auto;
   font:.84em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.scales { display:flex; flex-wrap:wrap; border:0; margin:14px 0; padding:0; min-width:0; } .scales legend { padding:0 0 6px; font-weight:600; }
+.scales > input { position:absolute; opacity:0; width:1px; height:1px; margin:0; }
+.scales > label { flex:1 1 44px; min-height:40px; padding:8px 4px; text-align:center; border:1px solid var(--line); background:var(--card); cursor:pointer; font-variant-numeric:tabular-nums; }
+.scales > input:checked + label { background:var(--c1); border-color:var(--c1); color:var(--bg); font-weight:600; }
+.scales > input:focus-visible + label { outline:2px solid var(--c2); outline-offset:2px; }
+.scales > .at-scale { display:none; order:1; flex:1 0 100%; min-width:0; } .scales > input:checked + label + .at-scale { display:block; }
+.at-scale .answer { margin:0 0 12px; } .at-scale p { margin:12px 0 4px; }
 .tag { display:inline-block; margin-top:4px; color:var(--soft); font-size:.78rem; }
 code { font:.88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 td code { overflow-wrap:anywhere; }

@@ -13,6 +13,7 @@
  *   checkpoints/       checkpoint-<step>/, each with a manifest
  *   reference/         sums of reference log-probs
  *   adapter/, model/   the export
+ *   whole/             of an export at another scale than 1: the adapter or model as it was trained
  *   value_model/       the value model of a PPO run, exported
  *   export.json        result of the export's parity check
  *   report.html        the report
@@ -78,6 +79,8 @@ export interface RunPaths {
   reference: string;
   adapter: string;
   model: string;
+  /** Folder of what was trained where the export takes a part of it, `adapter` and `model` in it. */
+  whole: string;
   valueModel: string;
   exportJson: string;
   report: string;
@@ -102,6 +105,7 @@ export function runPaths(dir: string): RunPaths {
     reference: join(dir, "reference"),
     adapter: join(dir, "adapter"),
     model: join(dir, "model"),
+    whole: join(dir, "whole"),
     valueModel: join(dir, "value_model"),
     exportJson: join(dir, "export.json"),
     report: join(dir, "report.html"),

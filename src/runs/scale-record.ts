@@ -5,6 +5,18 @@ import { FormatError } from "../base/errors.ts";
 import { readTextFile } from "../base/files.ts";
 import { parseNumbers } from "../base/json-numbers.ts";
 
+/** What is wanted of a scale. */
+export interface ScaleRule {
+  /** What is to be as large as the bounds allow. */
+  max: "margin" | "chosen" | "accuracy";
+  /** Least mean change of chosen completions, nats per token; null or left out: no bound. */
+  chosen_min?: number | null;
+  /** Largest drift, nats. */
+  drift_max?: number | null;
+  /** Least tail, nats: −1 allows that one token in a hundred lost 1. */
+  tail_min?: number | null;
+}
+
 /** One scale. */
 export interface ScaleRow {
   scale: number;
@@ -14,11 +26,27 @@ export interface ScaleRow {
   answers: readonly { prompt: string; answer: string }[];
 }
 
-/** A mean with its 95 % interval. */
+/** A mean with its 95 % interval over pairs. */
 export interface ScaleEstimate {
   value: number;
   low: number;
   high: number;
+}
+
+/** What a rule picked. */
+export interface ScaleChoice {
+  rule: ScaleRule;
+  scale: number;
+  /** The scale that is best on the choosing half; another than `scale` where the two cannot be distinguished. */
+  best: number;
+  /** Scales that meet the bounds on the choosing half, ascending. */
+  allowed: readonly number[];
+  /** Whether none of several scales that meet the bounds can be distinguished from the best. */
+  isUndecided: boolean;
+  /** Pairs of the choosing half, and of the half that the figures are of. */
+  choosing: number;
+  reporting: number;
+  figures: Record<"chosen" | "margin" | "accuracy", ScaleEstimate> & { drift: number; tail: number };
 }
 
 /** All that was measured. */
@@ -30,19 +58,17 @@ export interface ScaleRecord {
   /** Ascending, the start first. */
   rows: readonly ScaleRow[];
   /** What a rule has picked, with its figures on pairs that chose nothing; null: there was no rule. */
-  choice: {
-    scale: number;
-    best: number;
-    isUndecided: boolean;
-    choosing: number;
-    reporting: number;
-    figures: Record<"chosen" | "margin" | "accuracy", ScaleEstimate> & { drift: number; tail: number };
-  } | null;
+  choice: ScaleChoice | null;
+}
+
+/** The file in a run directory. */
+export function scalePath(runDir: string): string {
+  return join(runDir, "scale.json");
 }
 
 /** The record in a run directory; null where there is none. @throws {FormatError} for another file */
 export function readScales(runDir: string): ScaleRecord | null {
-  const path = join(runDir, "scale.json");
+  const path = scalePath(runDir);
   if (!existsSync(path)) return null;
   const record = parseNumbers(readTextFile(path)) as ScaleRecord | null;
   if (Array.isArray(record?.rows) && record.rows.every(({ scale }) => typeof scale === "number"))

@@ -3,7 +3,6 @@ import { FormatError } from "../base/errors.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import type { Adapter } from "../models/adapt.ts";
 import type { LogpDifference } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
 import {
@@ -18,9 +17,10 @@ import { allowedMean, roundingNoise } from "./rounding.ts";
 
 /** What is compared with the files. */
 export interface MergeGate {
-  /** Base with the adapter in it, float32. */
+  /** Base with what was trained in it, float32. */
   model: HeadedModel;
-  adapter: Adapter;
+  /** What `score` gives of the base alone. */
+  ofBase: (score: (model: HeadedModel) => Float32Array[]) => Float32Array[];
   batches: readonly MicroBatch[];
   dtype: WeightDtype;
   /** Largest difference of a float32 export, nats. */
@@ -47,13 +47,11 @@ export interface MergeMeasure extends LogpDifference {
  */
 export function checkMerged(directory: string, gate: MergeGate): MergeMeasure {
   using _ = scope();
-  const { model, adapter, batches, dtype, tolerance, output } = gate;
+  const { model, ofBase, batches, dtype, tolerance, output } = gate;
   const numerics: Numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null };
   const score = (of: HeadedModel) => outputsOf(of, { batches, numerics });
   const want = score(model);
-  adapter.switch.enabled = false;
-  const base = score(model);
-  adapter.switch.enabled = true;
+  const base = ofBase(score);
   const exported = loadLike(model, directory, { device: model.device, dtype: "float32" });
   const difference = differenceOf(want, score(exported));
   const rounding = dtype === "float32" ? null : roundingNoise(directory, { model, batches, numerics, dtype });

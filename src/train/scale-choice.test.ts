@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { Random } from "../base/random.ts";
-import { bootstrapInterval } from "../stats/bootstrap.ts";
-import { chosenScale, halvesOf, type MeasuredScale, type ScaleRule } from "./scale-choice.ts";
+import type { Example } from "../data/example.ts";
+import type { ScaleRule } from "../runs/scale-record.ts";
+import { chosenScale, halvesOf, type MeasuredScale } from "./scale-choice.ts";
 
 const scales = [0, 0.25, 0.5, 0.75, 1, 1.25];
 const count = 60;
@@ -29,13 +30,15 @@ function measured(seed: number, height: number): MeasuredScale[] {
   }));
 }
 
-const interval = (values: readonly number[]) =>
-  bootstrapInterval(
-    values.length,
-    (draw) => draw.reduce((sum, i) => sum + (values[i] ?? 0), 0) / draw.length,
-  );
-const halves = halvesOf(Array.from({ length: count }, (_, i) => `${(i * 37) % 100}`.padStart(3, "0")));
-const choose = (of: MeasuredScale[], rule: ScaleRule) => chosenScale(of, rule, { ...halves, interval });
+/** Pair i of the prompt `prompts[i]`. */
+const examplesOf = (prompts: readonly number[]): Example[] =>
+  prompts.map((prompt, i) => ({
+    origin: { file: "rows", line: i + 1 },
+    promptIds: [1, prompt],
+    completions: [{ ids: [2, i] }, { ids: [3, i] }],
+  }));
+const halves = halvesOf(examplesOf(Array.from({ length: count }, (_, i) => i)));
+const choose = (of: MeasuredScale[], rule: ScaleRule) => chosenScale(of, rule, halves);
 
 test("a planted best scale is found within 0.25 in nine of ten seeds, and the halves are apart", () => {
   assert.equal(halves.choosing.size + halves.reporting.size, count);
@@ -77,4 +80,37 @@ test("bounds leave out scales; where none meets them the nearest is named", () =
     (error) =>
       error instanceof ConfigError && /no scale meets the bounds: the nearest is 0, /.test(error.message),
   );
+});
+
+test("pairs of one prompt are in one half; too few pairs, and too few prompts for two halves, are refused", () => {
+  const prompts = Array.from({ length: 40 }, (_, i) => Math.floor(i / 4));
+  const { choosing, reporting } = halvesOf(examplesOf(prompts));
+  const of = (half: ReadonlySet<number>) => new Set([...half].map((row) => prompts[row]));
+  assert.deepEqual([choosing.size, reporting.size], [20, 20]);
+  assert.ok([...of(choosing)].every((prompt) => !of(reporting).has(prompt)));
+  assert.throws(
+    () => halvesOf(examplesOf(Array.from({ length: 29 }, (_, i) => i))),
+    /at least 30 pairs, got 29/,
+  );
+  const crowded = Array.from({ length: 40 }, (_, i) => (i < 35 ? 0 : i));
+  assert.throws(() => halvesOf(examplesOf(crowded)), /6 different prompts, and one half would have 5 pairs/);
+});
+
+test("a scale that ruins a token fails a bound on drift and on tail, and one without a likelihood is never chosen", () => {
+  const ruined = (value: number) =>
+    measured(3, 4).map((one) =>
+      one.scale < 0.5
+        ? one
+        : { ...one, changes: one.changes.map((of) => ({ ...of, changes: Float32Array.of(0, value) })) },
+    );
+  for (const value of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+    assert.equal(choose(ruined(value), { max: "margin" }).scale, 0.5);
+    assert.equal(choose(ruined(value), { max: "margin", drift_max: 9 }).scale, 0.25);
+    assert.equal(choose(ruined(value), { max: "margin", tail_min: -9 }).scale, 0.25);
+  }
+  const broken = measured(3, 4).map((one) => ({
+    ...one,
+    pairs: one.pairs.map((pair) => (one.scale === 0.5 ? { ...pair, chosen: Number.NaN } : pair)),
+  }));
+  assert.notEqual(choose(broken, { max: "margin" }).scale, 0.5);
 });

@@ -1,19 +1,11 @@
 /** Which scale to take, by a rule: chosen on one half of the held-out pairs and measured on the other. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
-import type { CompletionChange } from "./token-changes.ts";
-import { damage } from "./token-changes.ts";
-
-/** What is wanted of a scale. */
-export interface ScaleRule {
-  /** What is to be as large as the bounds allow. */
-  max: "margin" | "chosen" | "accuracy";
-  /** Least mean change of chosen completions, nats per token. */
-  chosen_min?: number;
-  /** Largest drift, nats. */
-  drift_max?: number;
-  /** Least tail, nats: −1 allows that one token in a hundred lost 1. */
-  tail_min?: number;
-}
+import type { Example } from "../data/example.ts";
+import { promptKeyOf } from "../data/fingerprint.ts";
+import type { ScaleChoice, ScaleEstimate, ScaleRule } from "../runs/scale-record.ts";
+import { meanInterval } from "../stats/mean-interval.ts";
+import { type CompletionChange, damage } from "./token-changes.ts";
 
 /** What one scale does to one pair. */
 export interface PairAtScale {
@@ -31,92 +23,78 @@ export interface MeasuredScale {
   changes: readonly CompletionChange[];
 }
 
-/** A mean with its 95 % interval over pairs. */
-export interface Estimated {
-  value: number;
-  low: number;
-  high: number;
+/** Places of the pairs that choose, and of those that the choice is measured on. */
+export interface Halves {
+  choosing: ReadonlySet<number>;
+  reporting: ReadonlySet<number>;
 }
 
-/** What was chosen. */
-export interface ScaleChoice {
-  rule: ScaleRule;
-  scale: number;
-  /** The scale that is best on the choosing half; another than `scale` where the two cannot be distinguished. */
-  best: number;
-  /** Whether all scales that meet the bounds cannot be distinguished from the best. */
-  isUndecided: boolean;
-  /** Pairs of the choosing half, and of the half that the figures are of. */
-  choosing: number;
-  reporting: number;
-  figures: Record<"chosen" | "margin" | "accuracy", Estimated> & { drift: number; tail: number };
-}
-
-/** Held-out pairs that a choice needs. */
+/** Held-out pairs that a choice needs, and how many each half needs of them. */
 const leastPairs = 30;
-
-type Interval = (values: readonly number[]) => { low: number; high: number };
+const leastOfHalf = 10;
 
 /**
- * The scale that the rule picks on the pairs of `choosing`, its figures on those of `reporting`. Of scales that cannot be distinguished from the best,
- * by the paired interval of what is to be large, the smallest is kept.
+ * The halves of some pairs. All pairs of one prompt are in one half; prompts come in the order of their hashes, each into the smaller half.
  *
- * @param interval - of the mean of some values
- * @throws {ConfigError} if no scale meets the bounds, naming the nearest; or there are fewer than 30 pairs
+ * @throws {ConfigError} for fewer than 30 pairs, and where one prompt has so many that a half is left with fewer than 10
+ */
+export function halvesOf(examples: readonly Example[]): Halves {
+  const { length } = examples;
+  if (length < leastPairs) {
+    throw new ConfigError(
+      `a scale is chosen on one half of the held-out pairs and measured on the other: expected at least ${leastPairs} pairs, got ${length}. Hold out more rows (eval_data, eval_fraction).`,
+    );
+  }
+  const byPrompt = Map.groupBy(examples.keys(), (row) => promptKeyOf(at(examples, row)));
+  const [choosing, reporting] = [new Set<number>(), new Set<number>()];
+  for (const [, rows] of [...byPrompt].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const half = reporting.size < choosing.size ? reporting : choosing;
+    for (const row of rows) half.add(row);
+  }
+  const least = Math.min(choosing.size, reporting.size);
+  if (least >= leastOfHalf) return { choosing, reporting };
+  throw new ConfigError(
+    `a scale is chosen on one half of the held-out pairs and measured on the other, and pairs of one prompt stay together: the ${length} pairs have ${byPrompt.size} different prompts, and one half would have ${least} pairs, expected at least ${leastOfHalf}. Hold out pairs of more prompts.`,
+  );
+}
+
+/**
+ * The scale that the rule picks on the choosing half, its figures on the reporting one. Of scales that cannot be distinguished from the
+ * best, by the paired interval of what is to be large, the smallest is kept.
+ *
+ * @throws {ConfigError} if no scale meets the bounds, naming the nearest
  */
 export function chosenScale(
   scales: readonly MeasuredScale[],
   rule: ScaleRule,
-  {
-    choosing,
-    reporting,
-    interval,
-  }: { choosing: ReadonlySet<number>; reporting: ReadonlySet<number>; interval: Interval },
+  { choosing, reporting }: Halves,
 ): ScaleChoice {
-  if (choosing.size + reporting.size < leastPairs) {
-    throw new ConfigError(
-      `a scale is chosen on one half of the held-out pairs and measured on the other: expected at least ${leastPairs} pairs, got ${choosing.size + reporting.size}. Hold out more rows (eval_data, eval_fraction).`,
-    );
-  }
-  const halves = scales.map((one) => ({ ...one, own: only(one, choosing) }));
+  const halves = scales
+    .map((one) => ({ scale: one.scale, own: only(one, choosing), other: only(one, reporting) }))
+    .sort((a, b) => a.scale - b.scale);
   const allowed = halves.filter(({ own }) => shortfall(own, rule) === 0);
   if (allowed.length === 0) throw nothingMeets(halves, rule);
-  const gainOf = (pair: PairAtScale): number => target(pair, rule);
-  const best = allowed.reduce((a, b) =>
-    mean(b.own.pairs.map(gainOf)) > mean(a.own.pairs.map(gainOf)) ? b : a,
-  );
-  const isAlike = ({ own }: (typeof allowed)[number]): boolean => {
-    const differences = best.own.pairs.map((pair, i) => gainOf(pair) - gainOf(own.pairs[i] ?? pair));
-    return interval(differences).low <= 0;
-  };
-  const alike = allowed.filter((one) => one === best || isAlike(one));
-  const kept = alike.reduce((a, b) => (b.scale < a.scale ? b : a));
-  const other = only(kept, reporting);
-  const estimated = (values: readonly number[]): Estimated => ({ value: mean(values), ...interval(values) });
-  const { drift, tail } = damageOf(other);
+  const gains = ({ own }: (typeof allowed)[number]): number[] => own.pairs.map((pair) => target(pair, rule));
+  const best = allowed.reduce((a, b) => (mean(gains(b)) > mean(gains(a)) ? b : a));
+  const bestGains = gains(best);
+  const isAlike = (one: (typeof allowed)[number]): boolean =>
+    one === best || !(meanInterval(gains(one).map((gain, i) => (bestGains[i] ?? gain) - gain)).low > 0);
+  const alike = allowed.filter(isAlike);
+  const kept = alike[0] ?? best;
   return {
     rule,
     scale: kept.scale,
     best: best.scale,
+    allowed: allowed.map(({ scale }) => scale),
     isUndecided: alike.length === allowed.length && allowed.length > 1,
     choosing: choosing.size,
     reporting: reporting.size,
     figures: {
-      chosen: estimated(other.pairs.map(({ chosen }) => chosen)),
-      margin: estimated(other.pairs.map(({ chosen, rejected }) => chosen - rejected)),
-      accuracy: estimated(other.pairs.map(({ margin }) => right(margin))),
-      drift,
-      tail,
+      chosen: estimated(kept.other.pairs.map(({ chosen }) => chosen)),
+      margin: estimated(kept.other.pairs.map(({ chosen, rejected }) => chosen - rejected)),
+      accuracy: estimated(kept.other.pairs.map(({ margin }) => right(margin))),
+      ...damageOf(kept.other),
     },
-  };
-}
-
-/** The places of pairs whose chosen and reported halves are apart: every other one, in the order of their keys. */
-export function halvesOf(keys: readonly string[]): { choosing: Set<number>; reporting: Set<number> } {
-  const order = [...keys.keys()].sort((a, b) => ((keys[a] ?? "") < (keys[b] ?? "") ? -1 : 1));
-  return {
-    choosing: new Set(order.filter((_, i) => i % 2 === 0)),
-    reporting: new Set(order.filter((_, i) => i % 2 === 1)),
   };
 }
 
@@ -132,33 +110,53 @@ function only({ pairs, changes }: MeasuredScale, rows: ReadonlySet<number>): Hal
   };
 }
 
+function estimated(values: readonly number[]): ScaleEstimate {
+  const { mean: value, low, high } = meanInterval(values);
+  return { value, low, high };
+}
+
+/** Of chosen tokens; where the change of one is no finite number both are as bad as can be. */
 function damageOf({ changes }: Half): { drift: number; tail: number } {
   const figures = damage(changes);
+  if ((figures["displacement/token_change_not_finite"] ?? 0) > 0) {
+    return { drift: Number.POSITIVE_INFINITY, tail: Number.NEGATIVE_INFINITY };
+  }
   return {
     drift: figures["displacement/token_change_mean_abs"] ?? Number.NaN,
     tail: figures["displacement/token_change_p01"] ?? Number.NaN,
   };
 }
 
-/** By how much the bounds are missed, nats in all; 0 where they are met. */
-function shortfall(half: Half, { chosen_min, drift_max, tail_min }: ScaleRule): number {
+/** By how much the bounds are missed, nats in all; 0 where they are met. What is no number misses its bound by all there is. */
+function shortfall(half: Half, { chosen_min = null, drift_max = null, tail_min = null }: ScaleRule): number {
   const { drift, tail } = damageOf(half);
-  const chosen = mean(half.pairs.map((pair) => pair.chosen));
   const missed = [
-    chosen_min === undefined ? 0 : chosen_min - chosen,
-    drift_max === undefined ? 0 : drift - drift_max,
-    tail_min === undefined ? 0 : tail_min - tail,
+    chosen_min === null ? 0 : chosen_min - chosenOf(half),
+    drift_max === null ? 0 : drift - drift_max,
+    tail_min === null ? 0 : tail_min - tail,
+    // without any bound too a ruined model is none to choose
+    half.pairs.every((pair) => Object.values(pair).every(Number.isFinite)) ? 0 : Number.POSITIVE_INFINITY,
   ];
-  return missed.reduce((sum, one) => sum + Math.max(0, one), 0);
+  return missed.reduce(
+    (sum, one) => sum + (Number.isNaN(one) ? Number.POSITIVE_INFINITY : Math.max(0, one)),
+    0,
+  );
 }
 
 function nothingMeets(halves: readonly { scale: number; own: Half }[], rule: ScaleRule): ConfigError {
-  const nearest = halves.toSorted((a, b) => shortfall(a.own, rule) - shortfall(b.own, rule))[0];
-  const { drift, tail } = damageOf(nearest?.own ?? { pairs: [], changes: [] });
-  const chosen = mean((nearest?.own.pairs ?? []).map((pair) => pair.chosen));
+  const [nearest] = halves.toSorted((a, b) => {
+    const [one, other] = [shortfall(a.own, rule), shortfall(b.own, rule)];
+    return one === other ? 0 : one - other;
+  });
+  const own = nearest?.own ?? { pairs: [], changes: [] };
+  const { drift, tail } = damageOf(own);
   return new ConfigError(
-    `no scale meets the bounds: the nearest is ${nearest?.scale}, with a chosen change of ${chosen.toFixed(4)}, drift ${drift.toFixed(4)} and tail ${tail.toFixed(4)}. Widen a bound, or give other scales.`,
+    `no scale meets the bounds: the nearest is ${nearest?.scale}, with a chosen change of ${chosenOf(own).toFixed(4)}, drift ${drift.toFixed(4)} and tail ${tail.toFixed(4)}. Widen a bound, or give other scales.`,
   );
+}
+
+function chosenOf({ pairs }: Half): number {
+  return mean(pairs.map(({ chosen }) => chosen));
 }
 
 function target({ chosen, rejected, margin }: PairAtScale, { max }: ScaleRule): number {

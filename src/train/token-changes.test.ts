@@ -31,12 +31,14 @@ test("drift is the mean absolute change, tail the interpolated 1 % quantile, cho
   const figures = damage(tokenChanges(joinedTokens(start), now, examples));
   // chosen: −0.5, −0.25, 1, −4; rejected: 1, 0, −1. numpy.quantile(…, 0.01): −4 + 0.03 · 3.5, −1 + 0.02 · 1
   assert.deepEqual(Object.keys(figures), [
+    "displacement/token_change_not_finite",
     "displacement/token_change_mean_abs",
     "displacement/token_change_p01",
     "displacement/rejected_token_change_mean_abs",
     "displacement/rejected_token_change_p01",
   ]);
-  const [drift, tail, rejectedDrift, rejectedTail] = Object.values(figures);
+  const [ruined, drift, tail, rejectedDrift, rejectedTail] = Object.values(figures);
+  assert.equal(ruined, 0);
   assert.equal(drift, 5.75 / 4);
   assert.ok(Math.abs(Number(tail) - (-4 + 0.03 * 3.5)) < 1e-6);
   assert.equal(rejectedDrift, 2 / 3);
@@ -65,6 +67,7 @@ test("no changes where another number of tokens was kept, and a NaN takes only i
   );
   const figures = damage(tokenChanges(joinedTokens(start), broken, examples));
   assert.equal(figures["displacement/token_change_mean_abs"], 5.25 / 3);
+  assert.equal(figures["displacement/token_change_not_finite"], 1);
 });
 
 test("stored log-probs are exact up to a number of tokens and then within 5e-4 nats in two bytes each", () => {

@@ -52,7 +52,8 @@ export function tokenChanges(
 
 /**
  * Drift, the mean absolute change of a token's log-prob, and tail, the 1 % quantile of the changes (interpolated between neighbours, as
- * numpy does), over the tokens of chosen completions and over those of rejected ones. Changes that are not finite are left out.
+ * numpy does), over the tokens of chosen completions and over those of rejected ones. Changes that are not finite are left out, and
+ * those of chosen completions counted: where there are any, drift and tail say nothing.
  */
 export function damage(changes: readonly CompletionChange[]): Record<string, number> {
   const figures: Record<string, number> = {};
@@ -61,7 +62,11 @@ export function damage(changes: readonly CompletionChange[]): Record<string, num
     ["rejected", "rejected_token_change"],
   ] as const) {
     const own = changes.filter((change) => change.role === role);
-    const all = joinedTokens([own.map((change) => change.changes)]).filter(Number.isFinite);
+    const joined = joinedTokens([own.map((change) => change.changes)]);
+    const all = joined.filter(Number.isFinite);
+    if (role === "chosen" && joined.length > 0) {
+      figures["displacement/token_change_not_finite"] = joined.length - all.length;
+    }
     if (all.length === 0) continue;
     figures[`displacement/${name}_mean_abs`] =
       all.reduce((sum, change) => sum + Math.abs(change), 0) / all.length;

@@ -34,7 +34,10 @@ for (const [kind, values] of [
         cost = text;
       },
     });
-    assert.match(cost, /^3 scales: as many passes over 8 pairs, [\d,]+ tokens each/);
+    assert.match(
+      cost,
+      /^3 scales: as many passes over 8 pairs, [\d,]+ tokens each; and over other text, [\d,]+ tokens each; 1 answers of up to 64 tokens at each; .* read once/,
+    );
     assert.deepEqual([pairs, rows.map(({ scale }) => scale)], [8, [0, 0.4, 1]]);
     const [start, part, end] = rows;
     const drift = "displacement/token_change_mean_abs";
@@ -56,6 +59,8 @@ for (const [kind, values] of [
     const report = readFileSync(join(run, "report.html"), "utf8");
     assert.match(report, /How much of it to take\?/);
     assert.match(report, /Damage at each scale/);
+    assert.match(report, /Margin against likelihood, by scale/);
+    assert.equal(report.match(/<input type="radio" name="scale"/g)?.length, 3);
     assert.match(
       scaleText({ rows, pairs, other_text: null, choice: null }),
       /^scale +chosen +rejected +margin/m,
@@ -66,8 +71,10 @@ for (const [kind, values] of [
 test("a choice with too few pairs, and a run without its export or over single completions, are refused; nothing is written", async () => {
   const run = fixture.path("refused");
   await runTraining({ ...common, use_peft: true, output_dir: run });
+  // refused before a model is read: the cost is reported right before that
+  const onCost = () => assert.fail("the work had begun");
   await assert.rejects(
-    measureScales({ ...machine, run, scales: [1], choose: { max: "margin" } }),
+    measureScales({ ...machine, run, scales: [1], choose: { max: "margin" }, onCost }),
     /expected at least 30 pairs, got 8/,
   );
   assert.equal(existsSync(join(run, "scale.json")), false);

@@ -107,6 +107,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       />
       {charts("answers", "Health of the answers")}
       <ServerHtml html={parts.value?.rollouts ?? ""} />
+      <ServerHtml html={parts.value?.scales ?? ""} />
       {charts("training", "Training")}
       {charts("machine", "Machine")}
       <EventSection events={parts.value?.events ?? []} />

@@ -86,3 +86,17 @@ test("a loss that is no number is a collapse, whatever the thresholds", () => {
   assert.deepEqual(breachesOf({ loss: 3 }, start, none), []);
   assert.match(breachesOf({ loss: Number.NaN }, start, none)[0]?.text ?? "", /^loss is NaN/);
 });
+
+test("a token whose change is no number exceeds a bound on drift or tail, and nothing where there is none", () => {
+  const now = {
+    "displacement/token_change_mean_abs": 0.1,
+    "displacement/token_change_p01": -0.1,
+    "displacement/token_change_not_finite": 2,
+  };
+  const start: WatchStart = { step: 0, watchStep: 0, metrics: {} };
+  const of = (own: Partial<WatchThresholds>) =>
+    breachesOf(now, start, { ...limits, ...own }).map(({ threshold }) => threshold);
+  assert.deepEqual(of({ drift: 0.5 }), ["drift"]);
+  assert.deepEqual(of({ tail: 2 }), ["tail"]);
+  assert.deepEqual(of({}), []);
+});

@@ -55,6 +55,9 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
   gold_fall: { metric: "gold", change: fall, verb: "fell" },
 };
 
+/** Bounds on single tokens, which are exceeded by a token whose change is no finite number. */
+const tokenBounds = ["drift", "tail"] as const;
+
 /** The thresholds that `now` exceeds. A loss that is NaN and a KL that is not finite always count. */
 export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: WatchThresholds): Breach[] {
   const names = Object.keys(rules) as (keyof WatchThresholds)[];
@@ -82,5 +85,8 @@ export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: W
     threshold: null,
     text: `${what}: log-probabilities are no longer numbers`,
   }));
-  return [...lost, ...beyond];
+  const ruined = now["displacement/token_change_not_finite"] ?? 0;
+  const bound = ruined > 0 ? tokenBounds.find((name) => thresholds[name] !== null) : undefined;
+  const text = `displacement/token_change_not_finite is ${ruined}: log-probabilities of chosen tokens are no longer numbers`;
+  return [...lost, ...beyond, ...(bound === undefined ? [] : [{ threshold: bound, text }])];
 }

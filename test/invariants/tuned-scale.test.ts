@@ -1,0 +1,130 @@
+/** A fully tuned model at a scale: W₀ + s (W − W₀), computed in float32 and rounded once; scored, merged, generated and exported. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { FileError, FormatError } from "../../src/base/errors.ts";
+import { openEngine } from "../../src/generate/open-engine.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { modelAtScale } from "../../src/models/model-at-scale.ts";
+import { namedTensors } from "../../src/nn/module.ts";
+import { exportGguf } from "../../src/recipes/export-gguf.ts";
+import { merge } from "../../src/recipes/merge.ts";
+import { score } from "../../src/recipes/score.ts";
+import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { type DType, noGrad, ops, scope } from "../../src/torch/index.ts";
+import { generateRequest } from "../support/generate-request.ts";
+import { runFixture, runTraining } from "../support/runs.ts";
+import { makeTinyModel } from "../support/tiny-model.ts";
+import { logitsOf, tinyModel } from "../support/tiny-models.ts";
+
+const fixture = runFixture({ rows: 6, held: 4 });
+after(() => fixture[Symbol.dispose]());
+const base = String(fixture.values["model_name_or_path"]);
+const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
+const ids = [3, 9, 4, 7, 12, 5];
+const tuned = makeTinyModel(fixture.path("tuned"), { seed: 2 });
+const untied = makeTinyModel(fixture.path("untied"), { seed: 2, config: { tie_word_embeddings: false } });
+
+function distance(a: readonly number[], b: readonly number[]): number {
+  return Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? Number.NaN))));
+}
+
+function logits(adapter: string | null, dtype: DType = "float32"): number[] {
+  using _ = scope();
+  return noGrad(() => logitsOf(loadModel(base, { adapter, dtype }), ids, dtype));
+}
+
+/** All weights in float32, joined. */
+function weights(model: CausalLM): number[] {
+  return [...namedTensors(model)].flatMap(([, tensor]) => ops.to(ops.detach(tensor), "float32").toNumbers());
+}
+
+test("0 is the start and 1 the result bit for bit, in float32 and bfloat16", () => {
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    using _ = scope();
+    const [start, end] = [
+      logits(null, dtype),
+      noGrad(() => logitsOf(loadModel(tuned, { dtype }), ids, dtype)),
+    ];
+    assert.ok(distance(start, end) > 1e-3);
+    assert.deepEqual(logits(`${tuned}@scale=0`, dtype), start);
+    assert.deepEqual(logits(`${tuned}@scale=1`, dtype), end);
+  }
+});
+
+test("in bfloat16 the sum of float32 weights is rounded once", () => {
+  using _ = scope();
+  const models = { start: loadModel(base), trained: loadModel(tuned) };
+  const [start, end] = [weights(models.start), weights(models.trained)];
+  const want = start.map((value, i) => value + 0.4 * ((end[i] ?? 0) - value));
+  const exact = weights(modelAtScale(models, 0.4, "float32"));
+  assert.ok(distance(exact, want) < 1e-7);
+  const rounded = weights(modelAtScale(models, 0.4, "bfloat16"));
+  // half a step of bfloat16, of whose digits there are 8; a start rounded before adds as much again
+  assert.ok(
+    rounded.every((value, i) => Math.abs(value - (exact[i] ?? 0)) <= Math.abs(exact[i] ?? 0) * 2 ** -8),
+  );
+});
+
+test("a head that only the result has apart starts at the embedding; what one of the two lacks is refused", () => {
+  using _ = scope();
+  const models = { start: loadModel(base), trained: loadModel(untied) };
+  const [start, end] = [models.start, models.trained].map(({ lm_head }) => lm_head.weight.toNumbers());
+  const part = modelAtScale(models, 0.4, "float32");
+  const want = (start ?? []).map((value, i) => value + 0.4 * ((end?.[i] ?? 0) - value));
+  assert.ok(distance(start ?? [], end ?? []) > 1e-3);
+  assert.ok(distance(part.lm_head.weight.toNumbers(), want) < 1e-6);
+  assert.throws(
+    () => modelAtScale({ start: tinyModel("qwen3"), trained: models.trained }, 0.4, "float32"),
+    (error) =>
+      error instanceof FormatError && /this start is another model than the result/.test(error.message),
+  );
+});
+
+test("merged, scored and generated at 0.4 are one model; a model without a scale is no adapter", async () => {
+  const adapter = `${tuned}@scale=0.4`;
+  const output = fixture.path("part");
+  const { maxDifference } = await merge({ device: "cpu", threads: 1, model: base, adapter, output });
+  assert.ok(maxDifference < 1e-4);
+  using _ = scope();
+  const merged = noGrad(() => logitsOf(loadModel(output), ids));
+  assert.ok(distance(merged, logits(adapter)) < 1e-5);
+  const data = fixture.path("held.jsonl");
+  const sums = async (of: { model: string; adapter?: string }) =>
+    (await score({ ...machine, ...of, data })).rows.map((row) => row["logps/chosen"]);
+  assert.ok(distance(await sums({ model: base, adapter }), await sums({ model: output })) < 1e-4);
+  const first = (model: string, adapters: ReadonlyMap<string, string>): string => {
+    using open = openEngine({ model, tokenizer: loadTokenizer(base), adapters, ...machine });
+    const seen: string[] = [];
+    const name = [...adapters.keys()][0] ?? null;
+    open.engine.submit("one", generateRequest({ promptIds: ids, adapter: name }), (event) => {
+      if (event.type === "token") seen.push(String(event.id));
+    });
+    while (open.engine.step());
+    return seen.join();
+  };
+  assert.equal(first(base, new Map([["part", adapter]])), first(output, new Map()));
+  await assert.rejects(
+    score({ ...machine, model: base, adapter: tuned, data }),
+    (error) => error instanceof FileError && /got a model directory/.test(error.message),
+  );
+});
+
+test("a run of full tuning is exported to GGUF at a scale; of a model alone nobody knows what was trained", async () => {
+  const run = fixture.path("run");
+  await runTraining({
+    ...fixture.values,
+    use_peft: false,
+    max_steps: 1,
+    learning_rate: 1e-2,
+    save_strategy: "no",
+    output_dir: run,
+  });
+  const given = { device: "cpu", threads: 1, type: "f32", adapterScale: 0.4 } as const;
+  const result = await exportGguf({ ...given, source: run, output: fixture.path("part.gguf") });
+  assert.ok(result.maxDifference <= result.tolerance);
+  await assert.rejects(
+    exportGguf({ ...given, source: tuned, output: fixture.path("other.gguf") }),
+    /of a model alone nobody knows/,
+  );
+});
