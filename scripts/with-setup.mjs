@@ -30,6 +30,7 @@ const tasks = {
   peers: { program: "scripts/peers.ts", first: [], addon: false },
   architecture: { program: "scripts/check-architecture.ts", first: ["--write"], addon: false },
   api: { program: "scripts/public-api.ts", first: ["--write"], addon: false },
+  site: { program: "site/build.ts", first: [], addon: false },
   docs: { program: "scripts/write-docs.ts", first: [], addon: false },
 };
 

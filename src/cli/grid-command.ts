@@ -13,8 +13,7 @@ export type GridPart = "runs" | "judging";
  * Does `work` with a signal that the first Ctrl-C aborts; the second leaves at once, and so does the first while judging.
  * A stopped study prints the command that resumes it.
  *
- * @param part - what is running
- * @param stoppedStatus - exit status after a stop
+ * @param options - `part`: what is running; `stoppedStatus`: exit status after a stop
  */
 export async function stoppable(
   work: (signal: AbortSignal) => Promise<void>,

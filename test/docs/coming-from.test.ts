@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parse } from "yaml";
 import { isConfigKey } from "../../src/config/keys.ts";
 import { TRL_ALIASES } from "../../src/config/trl-names.ts";
+import { snippetsOf } from "../support/snippets.ts";
 
 const text = readFileSync(join(import.meta.dirname, "../../docs/coming-from.md"), "utf8");
 const rows = text
@@ -39,4 +41,29 @@ test("another trainer's name that preftune refuses with a hint leads to the key 
     }
   }
   assert.ok(hints > 5, `${hints}`);
+});
+
+/** Keys of the other trainers' files that say nothing that a configuration of ours has to. */
+const withoutCounterpart: Readonly<Record<string, readonly string[]>> = { "LLaMA-Factory": ["do_train"] };
+
+test("the keys of the same run in the other trainers' files are in their columns, in rows of keys that ours has", () => {
+  const [factory, axolotl, trl, own] = snippetsOf(text, "yaml").map((yaml) => Object.keys(parse(yaml)));
+  assert.ok(own?.every(isConfigKey));
+  // what follows from defaults here: DPO's form, LoRA on all linear layers, the tokenizer's template
+  const byDefault = ["loss_type", "lora_target_modules", "chat_template", "eval_data"];
+  for (const [name, column, keys = []] of [
+    ["TRL", 1, trl],
+    ["LLaMA-Factory", 2, factory],
+    ["Axolotl", 3, axolotl],
+  ] as const) {
+    assert.ok(keys.length > 12, name);
+    for (const key of keys.filter((one) => !withoutCounterpart[name]?.includes(one))) {
+      const row = rows.filter((cells) => new RegExp(`\\b${key}\\b`).test(cells[column] ?? ""));
+      const ours = row.map(([cell = ""]) => cell.replaceAll("`", ""));
+      assert.ok(
+        ours.some((one) => own?.some((key) => key === one) || byDefault.includes(one)),
+        `${name}: ${key}: ${ours}`,
+      );
+    }
+  }
 });

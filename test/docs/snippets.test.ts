@@ -41,6 +41,10 @@ const readers: Readonly<Record<string, (yaml: string, page: string) => void>> = 
   filters: (yaml, page) => void parseCleanRecipe(yaml, page),
   // read by the dashboard from a folder
   contestants: () => {},
+  // other trainers', of which coming-from.test.ts reads the names
+  stage: () => {},
+  base_model: () => {},
+  dataset_name: () => {},
   // Kubernetes' own
   apiVersion: () => {},
 };
