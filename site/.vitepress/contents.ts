@@ -60,6 +60,7 @@ export const contents: readonly Group[] = [
       ["Generation", "generation"],
       ["Serving", "serving"],
       ["GGUF", "gguf"],
+      ["Container", "container"],
       ["Hub", "push"],
     ],
   },
