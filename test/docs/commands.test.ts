@@ -93,7 +93,9 @@ function parse(words: readonly string[]): void {
 
 /** Checks one command of a block, where it is ours. */
 function check(words: readonly string[]): boolean {
-  const at = words.findIndex((word) => basename(word) === "preftune");
+  // an image of this name, in which another program is started, is not the program
+  const isImage = words[0] === "podman" && (words[1] !== "run" || words.includes("--entrypoint"));
+  const at = isImage ? -1 : words.findIndex((word) => basename(word) === "preftune");
   if (at >= 0) parse(words.slice(at + 1));
   const [first, second, third = ""] = words;
   if (first === "npm" && second === "run") assert.ok(third in scripts, `there is no script ${third}`);
