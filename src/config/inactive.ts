@@ -1,5 +1,5 @@
 /** Which keys have no effect under the other values of a configuration, and why (a table). */
-import { hasRatio, methodOf } from "../methods/index.ts";
+import { comparesOnRows, hasRatio, methodOf } from "../methods/index.ts";
 import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf } from "./method-keys.ts";
@@ -310,6 +310,13 @@ const RULES: readonly Rule[] = [
     when: isOnPolicy,
     reason: "the reference scores completions as they are sampled",
     remedy: "Take it out.",
+  },
+  {
+    keys: ["precompute_ref_log_probs", "reference_cache_dir"],
+    because: "lambda_start",
+    when: (config) =>
+      !isOnPolicy(config) && "lambda_start" in config.method && !comparesOnRows(config.method),
+    reason: "lambda_start is 0 and chosen_floor null, so nothing is compared with the start",
   },
   {
     keys: ["num_train_epochs"],

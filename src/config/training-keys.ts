@@ -2,6 +2,11 @@
 import { type MethodName, methodsWhere } from "../methods/index.ts";
 import { learningRates } from "./method-keys.ts";
 
+/** Methods that may need log-probs of a reference on rows. */
+const referenceMethods: MethodName[] = methodsWhere(
+  ({ needsReference, keys }) => needsReference || "lambda_start" in keys,
+);
+
 /** Keys of the optimiser and of how a step is cut. */
 export const OPTIMISATION_KEYS = {
   learning_rate: {
@@ -140,15 +145,15 @@ export const OPTIMISATION_KEYS = {
   },
   precompute_ref_log_probs: {
     schema: { type: "boolean", default: true },
-    doc: "dpo: compute the reference's log-probabilities once before training. false (LoRA only): adapter switched off at each step.",
+    doc: "dpo, and slime with lambda_start or chosen_floor: compute the reference's log-probabilities once before training. false (LoRA only): adapter switched off at each step.",
     source: "TRL has false",
-    objectives: methodsWhere(({ needsReference }) => needsReference) as MethodName[],
+    objectives: referenceMethods as MethodName[],
   },
   reference_cache_dir: {
     schema: { type: ["string", "null"], pattern: "\\S", default: null },
     expected: "a directory path",
-    doc: "dpo: where reference log-probabilities are kept, by hash of model, data and template. null: in the run directory.",
-    objectives: methodsWhere(({ needsReference }) => needsReference) as MethodName[],
+    doc: "Where reference log-probabilities are kept, by hash of model, data and template. null: in the run directory.",
+    objectives: referenceMethods as MethodName[],
     freeOnResume: true,
   },
   max_nonfinite_steps: {

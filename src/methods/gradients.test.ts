@@ -7,6 +7,7 @@ import {
   pairsOf,
   totalsOf,
   totalsOfCompletions,
+  withStart,
 } from "../../test/support/completion-lists.ts";
 import { Random } from "../base/random.ts";
 import { loadMethod } from "../config/load-config.ts";
@@ -23,7 +24,12 @@ import {
 
 /** Settings beside each method's defaults. */
 const forms: Readonly<Record<string, Record<string, unknown>[]>> = {
-  slime: [{ preset: "script" }, { preset: "paper" }],
+  slime: [
+    { preset: "script" },
+    { preset: "paper" },
+    { lambda_start: 2 },
+    { lambda_start: 1, start_margin: 0.3, chosen_floor: 0.1 },
+  ],
   dpo: [
     ...["sigmoid", "sigmoid_norm", "ipo", "hinge", "bco_pair", "nca_pair", "apo_zero", "apo_down"].map(
       (loss_type) => ({ loss_type }),
@@ -48,6 +54,11 @@ const answers = lengths.map(list);
 // near the sums, so that no logistic function is flat
 const reference = answers.map((own) => own.reduce((sum, logp) => sum + logp, 0) + random.next() - 0.5);
 
+// some tokens above, some below, none so near that a step of the differences crosses
+const atStart = answers.flat().map((logp, i) => logp + (i % 2 === 0 ? 0.7 : -0.7));
+
+const takesWeights = ({ columns = {} }: Objective): boolean => "lambda_w" in columns;
+
 /** The completions as the objective takes them, and the totals of a step of theirs. */
 function batchOf(
   objective: Objective,
@@ -61,7 +72,11 @@ function batchOf(
       number[][],
       number[][],
     ];
-    return { completions: pairsOf(chosen, rejected, reference), totals: totalsOf(chosen, rejected) };
+    const pairs = pairsOf(chosen, rejected, reference);
+    return {
+      completions: withStart(pairs, atStart, takesWeights(objective) ? [0.3, 0, 2] : null),
+      totals: totalsOf(chosen, rejected),
+    };
   }
   const plain = completionsOf(lists, reference);
   const totals = totalsOfCompletions(lists);

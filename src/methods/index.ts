@@ -114,6 +114,25 @@ export function comparesOnPolicy(method: MethodSettings): boolean {
   return needsReference || (klWeight !== undefined && Number(settings[klWeight]) > 0);
 }
 
+/** The keys by which the loss compares single tokens with the model of the start. */
+export function startKeysOf(method: MethodSettings): string[] {
+  if (!("lambda_start" in method)) return [];
+  return [
+    ...(method.lambda_start > 0 ? ["lambda_start"] : []),
+    ...(method.chosen_floor === null ? [] : ["chosen_floor"]),
+  ];
+}
+
+/** Whether the loss compares single tokens with the model of the start. */
+export function takesStartTokens(method: MethodSettings): boolean {
+  return startKeysOf(method).length > 0;
+}
+
+/** Whether on rows the method with these settings needs log-probs of a reference, the model of the start. */
+export function comparesOnRows(method: MethodSettings): boolean {
+  return methodOf(method.objective).needsReference || takesStartTokens(method);
+}
+
 /** Which rows share the method's estimate of a KL on answers of other rows; null: none is computed. */
 export function klOverOfSettings(method: MethodSettings): "step" | "micro_batch" | null {
   return "kl_over" in method && method.loss_type !== "apo_zero_unpaired" ? method.kl_over : null;

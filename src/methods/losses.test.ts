@@ -7,12 +7,13 @@ import {
   pairsOf,
   totalsOf,
   totalsOfCompletions,
+  withStart,
 } from "../../test/support/completion-lists.ts";
 import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
 import { scriptValues } from "../../test/support/tiny-training.ts";
 import { backward, type Tensor } from "../torch/index.ts";
 import { dpo } from "./dpo/loss.ts";
-import { type PairObjective, pairLogps } from "./objective.ts";
+import { type PairObjective, pairLogps, takesReferenceTokens } from "./objective.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
 import { slime } from "./slime/loss.ts";
@@ -48,13 +49,21 @@ function optionsOf(hyper: Record<string, number>): SlimeOptions {
   };
 }
 
+/** The start's log-probs that go with these, in stream order. */
+function startOf(chosen: number[][], rejected: number[][]): number[] {
+  return chosen
+    .flatMap((own, i) => [...own, ...(rejected[i] ?? [])])
+    .map((logp) => logp + Math.sin(99 * logp));
+}
+
 function lossOf(
   objective: PairObjective,
   chosen: number[][],
   rejected: number[][],
   reference: number[] | null = null,
 ) {
-  const completions = pairsOf(chosen, rejected, reference);
+  const plain = pairsOf(chosen, rejected, reference);
+  const completions = takesReferenceTokens(objective) ? withStart(plain, startOf(chosen, rejected)) : plain;
   const result = objective.evaluate(pairLogps(completions), totalsOf(chosen, rejected));
   backward([result.loss]);
   return {
@@ -101,6 +110,47 @@ test("slime by hand: one pair, every part", () => {
     assertClose(value("slime/rejected_penalty"), penalty, { rtol: 1e-12 });
     assertClose(value("slime/frac_rejected_tokens_penalised"), 0.5, {});
     assertClose(value("rewards/margins"), 1, {});
+  });
+});
+
+test("slime's anchor to the start by hand: what fell is lifted, and nothing else; a weight for each pair", () => {
+  withoutLeaks(() => {
+    const [chosen, rejected] = [
+      [[-1, -2], [-3]],
+      [[-4], [-4, -4]],
+    ];
+    // in stream order: fell by 0.5, rose by 1 | rejected | fell by 0.25 | rejected, which do not count
+    const start = [-0.5, -3, -1, -2.75, -1, -1];
+    const off = { ...scriptValues, lambda_l: 0, lambda_d: 0, lambda_w: 0 };
+    const at = (options: SlimeOptions, tokens: number[], weights: number[] | null = null) => {
+      const completions = withStart(pairsOf(chosen, rejected), tokens, weights);
+      const { loss, metrics } = slime(options).evaluate(pairLogps(completions), totalsOf(chosen, rejected));
+      backward([loss]);
+      const value = (name: string) => (metrics[name]?.sum.item() ?? Number.NaN) / (metrics[name]?.count ?? 0);
+      return { loss: loss.item(), grad: (completions.logps.grad as Tensor).toNumbers(), value };
+    };
+    const plain = at({ ...off, lambda_start: 2 }, start);
+    // 2 · ½ · (0.5 / 2 + 0.25)
+    assertClose(plain.loss, 0.5, { rtol: 1e-12 });
+    assertClose(plain.grad, [-0.5, 0, 0, -1, 0, 0], { atol: 1e-15 });
+    assertClose(plain.value("slime/start_anchor_loss"), 0.5, { rtol: 1e-12 });
+    assertClose(plain.value("slime/frac_chosen_tokens_fallen"), 0.75, {});
+    // ½ · ((−0.5 + 1) / 2 − 0.25)
+    assertClose(plain.value("slime/chosen_change"), 0, { atol: 1e-12 });
+    // 2 · ½ · ((0.5 + 1.5 + 0.5) / 2 + 0.75): with a margin of 1.5 the token that rose by 1 lacks 0.5
+    const higher = at({ ...off, lambda_start: 2, start_margin: 1.5 }, start);
+    assertClose(higher.loss, (2 + 0.5) / 2 + 1.75, { rtol: 1e-12 });
+    // rounding is no fall
+    const rounded = at({ ...off, lambda_start: 2 }, [-1 + 9e-4, -2, -4, -3 - 9e-4, -4, -4]);
+    assert.equal(rounded.loss, 0);
+    assertClose(rounded.grad, [0, 0, 0, 0, 0, 0], {});
+    const weighed = at({ ...off, lambda_w: 9, chosen_floor: 0 }, start, [0.5, 2]);
+    // ½ · (0.5 · 1.5 + 2 · 3)
+    assertClose(weighed.loss, 3.375, { rtol: 1e-12 });
+    assertClose(weighed.value("slime/lambda_w"), 1.25, { rtol: 1e-12 });
+    const fixed = at({ ...off, lambda_w: 9, chosen_floor: 0 }, start);
+    assertClose([fixed.loss, fixed.value("slime/lambda_w")], [(9 * 4.5) / 2, 9], { rtol: 1e-12 });
+    assert.throws(() => at({ ...off, lambda_start: 2 }, start.slice(1)), /size|shape/i);
   });
 });
 
@@ -160,6 +210,7 @@ const lists = fc.array(
 test("property: however a step is cut into micro-batches, its loss and gradient are the same", () => {
   const objectives = [
     slime(scriptValues),
+    slime({ ...scriptValues, lambda_start: 2, start_margin: 0.2 }),
     simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0.1, cpo_alpha: 0.3 }),
   ];
   fc.assert(
@@ -171,7 +222,8 @@ test("property: however a step is cut into micro-batches, its loss and gradient 
           const whole = lossOf(objective, chosen, rejected);
           const totals = totalsOf(chosen, rejected);
           const cut = pairs.map(([c, r]) => {
-            const completions = pairsOf([c], [r]);
+            const plain = pairsOf([c], [r]);
+            const completions = takesReferenceTokens(objective) ? withStart(plain, startOf([c], [r])) : plain;
             const { loss } = objective.evaluate(pairLogps(completions), {
               ...totals,
               micro: totalsOf([c], [r]),

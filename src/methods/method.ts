@@ -57,7 +57,7 @@ export interface MethodMetric {
   term?: string;
   /** The setting without which it is not logged. */
   needs?: string;
-  /** Logged only in runs on the model's own answers. */
+  /** True: logged only in runs on the model's own answers; false: only in runs on rows. Left out: in both. */
   onPolicy?: boolean;
 }
 

@@ -54,6 +54,18 @@ export interface PairLogps {
   weights: Tensor | null;
   /** 1 for pairs whose chosen completion is anchored, else 0; null: all are. */
   anchored: Tensor | null;
+  /** The tokens under the model of the start, where the objective's `columns` has `referenceTokenLogps`; else null. */
+  start: StartTokens | null;
+  /** What the column `lambda_w` has for each pair, where it is given; else null. */
+  anchorWeights: Tensor | null;
+}
+
+/** Tokens of pairs under the model of the start. Both (R). */
+export interface StartTokens {
+  /** Their log-probs, nats. */
+  logps: Tensor;
+  /** One over the length of its completion for a chosen token, 0 for a rejected one: Σ values × shares is Σ over pairs of a mean. */
+  chosenShares: Tensor;
 }
 
 /** Scores of P pairs; completion 2i is chosen, 2i + 1 rejected. */
@@ -177,9 +189,17 @@ export function klOverOf(objective: Objective): "step" | "micro_batch" | null {
 /** Any objective. */
 export type Objective = PairObjective | CompletionObjective | ScoreObjective;
 
-/** Whether the objective needs log-probs of a reference model: `referenceLogps`, a sum for each completion. */
-export function needsReference({ columns = {} }: Objective): boolean {
-  return "referenceLogps" in columns;
+/**
+ * Whether the objective needs log-probs of a reference model: `referenceLogps`, a sum for each completion, or `referenceTokenLogps`, one
+ * for each token.
+ */
+export function needsReference(objective: Objective): boolean {
+  return "referenceLogps" in (objective.columns ?? {}) || takesReferenceTokens(objective);
+}
+
+/** Whether it needs those of single tokens. */
+export function takesReferenceTokens({ columns = {} }: Objective): boolean {
+  return "referenceTokenLogps" in columns;
 }
 
 /** What tokens beyond a pair's shorter completion count in the objective's sums, the reference's among them; null: as the others. */
@@ -231,8 +251,9 @@ export function pairLogps(completions: CompletionLogps, ldAlpha: number | null =
   );
   const means = halves(ops.div(plain, tokens));
   const lengths = halves(tokens);
-  const { referenceLogps } = columns;
+  const { referenceLogps, referenceTokenLogps, lambda_w } = columns;
   const reference = referenceLogps === undefined ? null : halves(referenceLogps);
+  const roles = ops.indexSelect(alternating(tokens), 0, completions.completion);
   const squares = logSquares === null ? null : halves(sumByCompletion(logSquares, completions));
   return {
     chosenLogps: sums[0],
@@ -242,7 +263,7 @@ export function pairLogps(completions: CompletionLogps, ldAlpha: number | null =
     chosenLengths: lengths[0],
     rejectedLengths: lengths[1],
     tokenLogps: logps,
-    rejectedTokens: ops.indexSelect(alternating(tokens), 0, completions.completion),
+    rejectedTokens: roles,
     referenceChosenLogps: reference?.[0] ?? null,
     referenceRejectedLogps: reference?.[1] ?? null,
     chosenLogSquares: squares?.[0] ?? null,
@@ -250,7 +271,15 @@ export function pairLogps(completions: CompletionLogps, ldAlpha: number | null =
     promptLogps,
     weights: null,
     anchored: null,
+    start: referenceTokenLogps === undefined ? null : startTokens(completions, referenceTokenLogps, roles),
+    anchorWeights: lambda_w === undefined ? null : halves(lambda_w)[0],
   };
+}
+
+/** @param roles - (R) 0 for tokens of chosen completions, 1 for those of rejected ones */
+function startTokens({ lengths, completion }: CompletionLogps, logps: Tensor, roles: Tensor): StartTokens {
+  const ownLength = ops.indexSelect(lengths, 0, completion);
+  return { logps, chosenShares: ops.div(ops.sub(1, roles), ownLength) };
 }
 
 /** (R): 1 for the tokens up to the length of their pair's shorter completion, `alpha` for those beyond. */

@@ -55,6 +55,8 @@ export interface Workload {
   own: readonly PairLengths[];
   /** Bytes of the log-probs of held-out tokens that the run keeps from its start; null or left out: unknown. */
   startLogpBytes?: number | null;
+  /** Bytes of those of all rows' tokens, where the loss compares with them; null or left out: unknown. */
+  comparedLogpBytes?: number | null;
   /** The largest micro-batch of so many rows. */
   microBatch(size: number): readonly PairLengths[];
 }

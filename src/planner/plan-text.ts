@@ -174,6 +174,11 @@ function notesText(plan: Plan): string {
       `The log-probs of held-out tokens at the start take ${formatBytes(rows.startLogpBytes)} of memory, of the run directory, and of each checkpoint.`,
     );
   }
+  if (rows.comparedLogpBytes !== null && rows.comparedLogpBytes > 0) {
+    notes.push(
+      `The log-probs of all rows' tokens at the start, which the loss compares with, take ${formatBytes(rows.comparedLogpBytes)} of memory and of the run directory, where they are precomputed.`,
+    );
+  }
   if (rows.ofRollout) {
     notes.push(
       "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +

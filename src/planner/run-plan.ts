@@ -9,9 +9,11 @@ import {
   comparesOnPolicy,
   klOverOfSettings,
   type MethodName,
+  type MethodSettings,
   methodOf,
   pairMethods,
   predictsPrompts,
+  takesStartTokens,
   updatesOf,
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
@@ -88,6 +90,8 @@ export interface Plan {
     largestMicroBatch: { pairs: number; tokens: number; answerTokens: number };
     /** Of the held-out tokens' log-probs that the run keeps from its start; null: unknown. */
     startLogpBytes: number | null;
+    /** The same of the rows' tokens that the loss compares with; 0: it compares with none; null: unknown. */
+    comparedLogpBytes: number | null;
     /** Whether rows are completions that the model samples. */
     ofRollout: boolean;
   };
@@ -195,7 +199,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
   const { model, trained, keys, cluster, workload, device } = input;
   if (ranksOf(cluster) === 1) return null;
   const { own, mean } = workload;
-  const method = methodsBeside(keys.method.objective).find((one) => isOwnMethod(one, input));
+  const method = methodsBeside(keys.method).find((one) => isOwnMethod(one, input));
   const isLive = method?.reference === "live";
   const row = stepCost(flops, isLive);
   const rows = Math.max(1, own.length);
@@ -268,6 +272,7 @@ export function planRun(input: PlanInput): Plan {
       pairs: workload.pairs,
       mean: workload.mean,
       startLogpBytes: workload.startLogpBytes ?? null,
+      comparedLogpBytes: takesStartTokens(keys.method) ? (workload.comparedLogpBytes ?? null) : 0,
       largestMicroBatch: {
         pairs: own.length,
         tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
@@ -281,7 +286,7 @@ export function planRun(input: PlanInput): Plan {
     longestPairBytes: planMemory(setup, [longest]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
-    methods: methodsBeside(keys.method.objective).map((method) =>
+    methods: methodsBeside(keys.method).map((method) =>
       planMethod(method, input, { memoryBytes: memory.total, largest }),
     ),
     advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
@@ -295,10 +300,11 @@ function pairsPerStep({ keys, workload }: PlanInput): number {
 }
 
 /** What is compared with a method that is over pairs; of any other nothing. */
-function methodsBeside(own: MethodName): PlannedMethod[] {
+function methodsBeside(method: MethodSettings): PlannedMethod[] {
+  const { objective: own } = method;
   const names = pairMethods.includes(own) ? [...new Set([...comparedMethods, own])] : [own];
   return names.flatMap((name): PlannedMethod[] =>
-    methodOf(name).needsReference
+    methodOf(name).needsReference || (name === own && takesStartTokens(method))
       ? [
           { name, reference: "live" },
           { name, reference: "precomputed" },

@@ -10,7 +10,7 @@ import { assertPreflight, type PreflightReport } from "../data/preflight.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { klOverOf, ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { klOverOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { Plan } from "../planner/run-plan.ts";
@@ -25,6 +25,7 @@ import {
   liveReference,
   modelReference,
   referenceFrom,
+  referencePass,
   refuseGivenSums,
 } from "../train/reference.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
@@ -175,10 +176,10 @@ function firstReference(
   { objective, trained, numerics }: { objective: Objective; trained: RunModel; numerics: Numerics },
 ): ReferenceSource | null {
   if (!needsReference(objective)) return null;
-  const given = givenReference(examples);
+  const pass = referencePass(objective, numerics);
+  const given = givenReference(examples, pass);
   if (given !== null) return referenceFrom(given);
   const model = requireLanguageModel(trained.model, "a reference");
-  const pass = { numerics, ldAlpha: ldAlphaOf(objective) };
   const isNew = trained.adapter !== null && adapter_name_or_path === null;
   return isNew && trained.adapter !== null
     ? liveReference(model, trained.adapter, pass)

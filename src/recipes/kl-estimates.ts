@@ -4,6 +4,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { klOverOf } from "../methods/objective.ts";
+import { type FloorSettings, FloorSteps } from "../train/chosen-floor.ts";
 import {
   batchesOf,
   EstimatedSteps,
@@ -83,9 +84,14 @@ function* groupsOfRun(epochs: EpochSteps, over: "step" | "micro_batch"): Generat
   for (let step = 0; step < epochs.totalSteps; step++) yield* groupsOfStep(epochs, step, over);
 }
 
-/** The steps of `epochs`, with their KL estimates where there are any. */
-export function stepsOnRows(epochs: EpochSteps | null, kl: KlEstimates | null): StepSource {
+/** The steps of `epochs`, with their KL estimates where there are any, or the weights that hold a floor. */
+export function stepsOnRows(
+  epochs: EpochSteps | null,
+  kl: KlEstimates | null,
+  floor: FloorSettings | null,
+): StepSource {
   if (epochs === null) throw new Error("there are no rows to make steps of");
+  if (floor !== null) return new FloorSteps(epochs, floor);
   return kl === null ? epochs : new EstimatedSteps(epochs, kl.train, kl.over);
 }
 

@@ -149,9 +149,11 @@ function readRows(config: PlanConfig, directory: string | null, onPhase: PhaseLi
 function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   const { examples, report, evalExamples } = dataset;
   const { over } = methodOf(config.method.objective);
-  const held = evalExamples?.flatMap(({ completions }) => completions);
-  const heldTokens = held?.reduce((sum, completion) => sum + countedTokens(completion), 0);
+  const tokensOf = (rows: readonly Example[]): number =>
+    rows.flatMap(({ completions }) => completions).reduce((sum, one) => sum + countedTokens(one), 0);
+  const heldTokens = evalExamples === null ? undefined : tokensOf(evalExamples);
   const startLogpBytes = heldTokens === undefined || over === "scores" ? null : storedLogpBytes(heldTokens);
+  const compared = over === "scores" ? 0 : storedLogpBytes(tokensOf(examples)) + (startLogpBytes ?? 0);
   if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), startLogpBytes };
   const lengths = examples.map(lengthsOf);
   const isFaulty = hasErrors(report);
@@ -162,6 +164,7 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     pairs: examples.length,
     mean: meanOf(lengths),
     startLogpBytes,
+    comparedLogpBytes: compared,
     own: largest(config),
     microBatch: (size) =>
       largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),

@@ -9,13 +9,20 @@ import type { RankGroup } from "../distributed/rank-group.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
-import { givenReference, liveReference, precomputeReference, referenceFrom } from "../train/reference.ts";
+import {
+  givenReference,
+  liveReference,
+  precomputeReference,
+  referenceFrom,
+  referencePass,
+} from "../train/reference.ts";
+import { precomputeTokens } from "../train/reference-tokens.ts";
 import { evaluationBatches, packingOf } from "../train/step-source.ts";
 
 /** What the reference is computed with. */
@@ -70,14 +77,15 @@ export function sourceFor(
   options: ReferenceOptions,
   { examples, split, key: ofRows, batches }: ReferenceRows,
 ): ReferenceSource {
-  const given = givenReference(examples);
-  if (given !== null) return referenceFrom(given);
   const { config, trained, numerics, fingerprints } = options;
+  const pass = referencePass(options.objective, numerics);
+  const given = givenReference(examples, pass);
+  if (given !== null) return referenceFrom(given);
   const model = requireLanguageModel(trained.model, "a reference");
-  const ldAlpha = ldAlphaOf(options.objective);
+  const { ldAlpha } = pass;
   const startsAtZero = trained.adapter !== null && config.adapter_name_or_path === null;
   if (startsAtZero && trained.adapter !== null && !config.precompute_ref_log_probs) {
-    return liveReference(model, trained.adapter, { numerics, ldAlpha });
+    return liveReference(model, trained.adapter, pass);
   }
   const quantise = askedQuantisation(config);
   const key = [
@@ -91,17 +99,20 @@ export function sourceFor(
     // left out where there is none: caches of floats stay valid
     ...(quantise === null ? [] : [JSON.stringify(quantise)]),
     ...(ldAlpha === null ? [] : [`ld_alpha ${ldAlpha}`]),
+    ...(pass.tokens === true ? ["tokens"] : []),
     ...(ofRows === undefined ? [] : [ofRows]),
   ];
   const own =
     batches?.() ?? evaluationBatches(examples, { ...config, joins: packingOf(options.objective).joins });
-  const { sums } = precomputeReference(model, own, {
-    ...{ numerics, ldAlpha },
+  const rows = {
+    ...pass,
     examples,
     over: options.objective.over,
     cache: { dir: config.reference_cache_dir ?? runPaths(options.runDir).reference, key },
     group: options.group,
-    progress: (done) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
-  });
-  return referenceFrom(sums);
+    progress: (done: number) => options.onPhase(`reference log-probs (${split})`, done, examples.length),
+  };
+  return pass.tokens === true
+    ? precomputeTokens(model, own, rows)
+    : referenceFrom(precomputeReference(model, own, rows));
 }

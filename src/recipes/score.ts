@@ -15,7 +15,7 @@ import { type EnvironmentOptions, settleEnvironment } from "../forward/environme
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
-import { klOverOf, ldAlphaOf, needsReference, type Objective } from "../methods/objective.ts";
+import { klOverOf, needsReference, type Objective } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
@@ -30,6 +30,7 @@ import {
   liveReference,
   modelReference,
   referenceFrom,
+  referencePass,
   refuseGivenSums,
 } from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
@@ -122,7 +123,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const objective = options.objective ?? null;
   if (objective === null) return { rows, objective: null, preflight: dataset.report };
   const reference = needsReference(objective)
-    ? referenceOf(options, { model, adapter, numerics, batches, examples: dataset.examples })
+    ? referenceOf(objective, options, { model, adapter, numerics, batches, examples: dataset.examples })
     : null;
   const { examples, report } = dataset;
   const over = klOverOf(objective);
@@ -182,15 +183,13 @@ function scoreRows(
 }
 
 function referenceOf(
+  objective: Objective,
   options: ScoreOptions,
   scored: Scoring & { adapter: Adapter | null; examples: readonly Example[] },
 ): ReferenceSource {
-  const given = givenReference(scored.examples);
+  const pass = referencePass(objective, scored.numerics);
+  const given = givenReference(scored.examples, pass);
   if (given !== null) return referenceFrom(given);
-  const pass = {
-    numerics: scored.numerics,
-    ldAlpha: options.objective ? ldAlphaOf(options.objective) : null,
-  };
   const start = options.adapter && scored.adapter === null ? options.model : null;
   const named = options.reference ?? start;
   if (named !== null) {
@@ -199,10 +198,12 @@ function referenceOf(
     return modelReference(model, pass);
   }
   if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, pass);
-  throw new ConfigError(
-    `${options.objective?.name} needs reference log-probs: name the model trained from with --reference DIR, score an adapter, or ` +
-      "give rows with ref_chosen_logps and ref_rejected_logps.",
-  );
+  const isOfTokens = pass.tokens === true;
+  const ways = ["name the model trained from with --reference DIR", "score an adapter"];
+  // sums tell nothing of single tokens
+  const sums = isOfTokens ? [] : ["give rows with ref_chosen_logps and ref_rejected_logps"];
+  const what = isOfTokens ? "the start's log-probs of single tokens" : "reference log-probs";
+  throw new ConfigError(`${objective.name} needs ${what}: ${[...ways, ...sums].join(", or ")}.`);
 }
 
 /** Writes scored rows as JSON lines; the last line holds the objective's value when there is one. */

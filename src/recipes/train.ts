@@ -23,6 +23,7 @@ import type { TrainEvent, TrainSummary, WorkListener } from "../runs/train-event
 import { setDeterministic } from "../torch/index.ts";
 import { trackingOf } from "../trackers/tracking.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
+import { floorOf } from "../train/chosen-floor.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportRun } from "../train/export-run.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
@@ -207,7 +208,8 @@ async function* trainRun(
   const evaluator = evaluatorOf(measure, held, config, { watch, other });
 
   // where it begins: before the first step, or at a checkpoint
-  const source = online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl);
+  const source =
+    online?.steps(training, environment, data, memory) ?? stepsOnRows(epochs, kl, floorOf(config.method));
   const checkpoints = new RunCheckpoints(run.paths.checkpoints, config, training, { data, source });
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;

@@ -10,6 +10,7 @@ import { type CollapseStory, collapseText } from "./collapse-section.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { type Checked, lengthOnly } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
+import { floorFindings } from "./floor-finding.ts";
 import { type Html, html } from "./html.ts";
 import { pointsOf } from "./metric-series.ts";
 import type { ShortenPaths } from "./shared-text.ts";
@@ -99,6 +100,7 @@ function outcomeFindings({ run, rows }: ReportedRun): Finding[] {
   if (displaced !== null) {
     found.push({ severity: "warning", text: displaced, remedy: displacementRemedy(run.config) });
   }
+  found.push(...floorFindings({ run, rows }));
   const accuracy = accuracyOf(rows);
   const bias = lengthOnly(run.preflight);
   if (accuracy !== null && bias !== null && accuracy <= bias.heldOutAccuracy) {

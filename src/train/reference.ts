@@ -1,5 +1,5 @@
 /**
- * Reference log-probabilities for DPO: live with the adapter switched off, or computed once before training and kept in
+ * Reference log-probabilities, sums of completions for DPO or single tokens: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
 
@@ -17,11 +17,12 @@ import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { type CompletionScore, requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { type Over, roleOf } from "../methods/method.ts";
-import { ldAlphaOf, type Objective } from "../methods/objective.ts";
+import { ldAlphaOf, type Objective, takesReferenceTokens } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { ReferenceSource } from "./completion-logps.ts";
 import { shareOf } from "./row-shares.ts";
+import { joinedTokens } from "./token-changes.ts";
 
 /** Of the cache's files; those of version 1 had no digest. */
 const VERSION = 2;
@@ -33,16 +34,30 @@ export function referenceFrom(sums: CompletionValues): ReferenceSource {
   });
 }
 
-/** How a reference is computed. */
+/** How a reference is computed, and what is wanted of it. */
 export interface ReferencePass {
   numerics: Numerics;
   /** See `PairObjective.ld_alpha`. */
   ldAlpha: number | null;
+  /** Whether the log-probs of single tokens are wanted, in place of their sums; left out: the sums. */
+  tokens?: boolean;
+}
+
+/** The pass that `objective` needs. */
+export function referencePass(objective: Objective, numerics: Numerics): ReferencePass {
+  return { numerics, ldAlpha: ldAlphaOf(objective), tokens: takesReferenceTokens(objective) };
 }
 
 /** Runs the model for each batch. */
-export function modelReference(model: CausalLM, { numerics, ldAlpha }: ReferencePass): ReferenceSource {
-  return (batch) => ({ referenceLogps: sumsOf(scoreBatch(model, batch, numerics), ldAlpha) });
+export function modelReference(
+  model: CausalLM,
+  { numerics, ldAlpha, tokens = false }: ReferencePass,
+): ReferenceSource {
+  return (batch) => {
+    const scores = scoreBatch(model, batch, numerics);
+    if (tokens) return { referenceTokenLogps: joinedTokens([scores.map(({ logps }) => logps)]) };
+    return { referenceLogps: sumsOf(scores, ldAlpha) };
+  };
 }
 
 /** The sum of each completion's log-probs, in order. With `ldAlpha` they are pairs, and tokens beyond the shorter one's length count that much. */
@@ -89,8 +104,12 @@ export function liveReference(model: CausalLM, adapter: Adapter, pass: Reference
   };
 }
 
-/** The sums that the rows bring along, or null when any row lacks them. */
-export function givenReference(examples: readonly Example[]): CompletionValues | null {
+/** The sums that the rows bring along, or null when any row lacks them, or single tokens are wanted. */
+export function givenReference(
+  examples: readonly Example[],
+  { tokens = false }: Pick<ReferencePass, "tokens">,
+): CompletionValues | null {
+  if (tokens) return null;
   const sums = new CompletionValues(examples);
   for (const [row, { completions, referenceLogps = [] }] of examples.entries()) {
     if (referenceLogps.length !== completions.length) return null;
@@ -106,50 +125,84 @@ export interface ReferenceCache {
   key: readonly string[];
 }
 
-/**
- * Sums of `examples` under the model as it is now, read from the cache when it has them.
- *
- * @param progress - called with how many examples are done
- */
+/** A pass of the reference over rows. */
+export interface PassOptions extends ReferencePass {
+  examples: readonly Example[];
+  over: Over;
+  cache: ReferenceCache;
+  /** Called with how many examples are done. */
+  progress?: (done: number) => void;
+  /** The ranks that share the work; left out: this process does all of it. */
+  group?: RankGroup | null;
+}
+
+/** Sums of `examples` under the model as it is now, read from the cache when it has them. */
 export function precomputeReference(
   model: CausalLM,
   batches: readonly MicroBatch[],
-  options: ReferencePass & {
-    examples: readonly Example[];
-    over: Over;
-    cache: ReferenceCache;
-    progress?: (done: number) => void;
-    /** The ranks that share the work; left out: this process does all of it. */
-    group?: RankGroup | null;
-  },
-): { sums: CompletionValues; fromCache: boolean } {
-  const path = join(options.cache.dir, `reference-${sha256(options.cache.key.join("\n")).slice(0, 32)}.json`);
-  const cached = readSums(path, options.examples);
-  if (cached !== null) return { sums: cached, fromCache: true };
-  const sums = new CompletionValues(options.examples);
-  const { group = null } = options;
+  options: PassOptions,
+): CompletionValues {
+  const { examples, ldAlpha } = options;
+  return throughCache(options, {
+    read: ({ sums }) => readSums(sums, examples),
+    make: () => {
+      const sums = new CompletionValues(examples);
+      const keep = (scores: readonly CompletionScore[]) => sumsOf(scores, ldAlpha);
+      for (const [row, completion, sum] of scoredRows(model, batches, options, keep)) {
+        sums.of(row)[completion] = sum;
+      }
+      return sums;
+    },
+    write: (sums) => ({ sums: Array.from(sums.all) }),
+  });
+}
+
+/** How values are read from a cache file, made, and written into it. */
+interface Cached<Values> {
+  /** Null where the file does not hold them. */
+  read(content: Record<string, unknown>): Values | null;
+  make(): Values;
+  write(values: Values): Record<string, unknown>;
+}
+
+/** The values in the cache, or made now and put there; a file that is absent, damaged or without a digest is written again. */
+export function throughCache<Values>(
+  { cache, group = null }: Pick<PassOptions, "cache" | "group">,
+  { read, make, write }: Cached<Values>,
+): Values {
+  const path = join(cache.dir, `reference-${sha256(cache.key.join("\n")).slice(0, 32)}.json`);
+  const known = readCached(path, read);
+  if (known !== null) return known;
+  const values = make();
+  if (group === null || group.rank === 0) {
+    makeDirectory(cache.dir);
+    writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, ...write(values) })));
+  }
+  return values;
+}
+
+/** Of each completion of the rows what `keep` keeps of its score, a batch at a time; of all ranks. */
+export function scoredRows<Kept>(
+  model: CausalLM,
+  batches: readonly MicroBatch[],
+  { numerics, examples, over, progress, group = null }: PassOptions,
+  keep: (scores: readonly CompletionScore[]) => Kept[],
+): [row: number, completion: number, kept: Kept][] {
   let done = 0;
-  const found: [row: number, completion: number, sum: number][] = [];
+  const found: [row: number, completion: number, kept: Kept][] = [];
   for (const batch of shareOf(batches, group)) {
-    const scores = scoreBatch(model, batch, options.numerics);
-    const sumOf = sumsOf(scores, options.ldAlpha);
+    const scores = scoreBatch(model, batch, numerics);
+    const kept = keep(scores);
     for (const [i, score] of scores.entries()) {
       if (batch.isIdle === true) continue;
       const row = `${rowOf(batch, score.index)}, reference log-probs`;
-      requireFiniteScore(score, row, roleOf(options.over, score.completion));
-      found.push([score.index, score.completion, at(sumOf, i)]);
+      requireFiniteScore(score, row, roleOf(over, score.completion));
+      found.push([score.index, score.completion, at(kept, i)]);
     }
     done += batch.indices.length * (group?.size ?? 1);
-    options.progress?.(Math.min(done, options.examples.length));
+    progress?.(Math.min(done, examples.length));
   }
-  for (const [index, completion, sum] of group === null ? found : group.gather(found).flat()) {
-    sums.of(index)[completion] = sum;
-  }
-  if (group === null || group.rank === 0) {
-    makeDirectory(options.cache.dir);
-    writeFileAtomic(path, sealed(JSON.stringify({ version: VERSION, sums: Array.from(sums.all) })));
-  }
-  return { sums, fromCache: false };
+  return group === null ? found : group.gather(found).flat();
 }
 
 /** `file:line` of example `index` of the dataset. */
@@ -157,15 +210,18 @@ function rowOf({ packed, indices }: MicroBatch, index: number): string {
   return describeOrigin(at(packed.examples, indices.indexOf(index)).origin);
 }
 
-/** The sums in a cache file; null when it is absent, damaged or without a digest: it will be written again. */
-function readSums(path: string, examples: readonly Example[]): CompletionValues | null {
+/** What `read` finds in a cache file; null when it is absent, damaged, or of another version. */
+function readCached<Values>(path: string, read: Cached<Values>["read"]): Values | null {
   if (!existsSync(path)) return null;
   try {
-    const { version, sums } = readSealed(path);
-    const isComplete =
-      version === VERSION && Array.isArray(sums) && sums.length === countCompletions(examples);
-    return isComplete && sums.every(Number.isFinite) ? new CompletionValues(examples, sums) : null;
+    const { version, ...content } = readSealed(path);
+    return version === VERSION ? read(content) : null;
   } catch {
     return null;
   }
+}
+
+function readSums(sums: unknown, examples: readonly Example[]): CompletionValues | null {
+  const isComplete = Array.isArray(sums) && sums.length === countCompletions(examples);
+  return isComplete && sums.every(Number.isFinite) ? new CompletionValues(examples, sums) : null;
 }

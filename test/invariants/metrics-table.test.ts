@@ -32,7 +32,7 @@ const everyForm = methods.dpo.keys.loss_type.schema.anyOf?.[0]?.enum;
 
 /** What `info.needs` names, switched on. */
 const switchedOn: Partial<Record<MethodName, Values>> = {
-  slime: { log_entropy: true, ...watched },
+  slime: { log_entropy: true, lambda_start: 1, chosen_floor: 0, ...watched },
   dpo: { log_entropy: true, loss_type: everyForm, use_weighting: true, ...watched },
   dpop: { log_entropy: true, ...watched },
   cpo: { log_entropy: true, ...watched },

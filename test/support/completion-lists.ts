@@ -28,6 +28,21 @@ export function completionsOf(
   };
 }
 
+/** The same completions with the start's log-probs of their tokens, in one list, and for each pair an anchor's weight. */
+export function withStart(
+  completions: CompletionLogps,
+  tokens: readonly number[],
+  weights: readonly number[] | null = null,
+): CompletionLogps {
+  const float64 = (values: readonly number[]) => tensor(values, [values.length], { dtype: "float64" });
+  const columns = {
+    ...completions.columns,
+    referenceTokenLogps: float64(tokens),
+    ...(weights === null ? {} : { lambda_w: float64(weights.flatMap((weight) => [weight, weight])) }),
+  };
+  return { ...completions, columns };
+}
+
 /** Pairs as the completions 2i and 2i + 1. */
 export function pairsOf(chosen: Lists, rejected: Lists, reference: number[] | null = null): CompletionLogps {
   return completionsOf(

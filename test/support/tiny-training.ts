@@ -48,7 +48,10 @@ export function tinyTraining(
     numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
     max_grad_norm: 1,
     reference: needsReference(objective)
-      ? ({ packed }) => ({ referenceLogps: packed.spans.map(() => -20) })
+      ? ({ packed }) => ({
+          referenceLogps: packed.spans.map(() => -20),
+          referenceTokenLogps: new Array<number>(packed.targets.length).fill(-2),
+        })
       : null,
   };
 }

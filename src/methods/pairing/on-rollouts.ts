@@ -181,6 +181,8 @@ function pairLogpsOf(completions: CompletionLogps, groups: readonly IndexPair[][
     promptLogps: null,
     weights: like(groups.flatMap((ofGroup) => ofGroup.map(() => 1 / ofGroup.length))),
     anchored: anchored === undefined ? null : ops.indexSelect(anchored, 0, chosen),
+    start: null,
+    anchorWeights: null,
   };
 }
 

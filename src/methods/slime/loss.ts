@@ -10,7 +10,9 @@ import {
   type ObjectiveResult,
   type PairLogps,
   type PairObjective,
+  type Per,
   pairMetrics,
+  type StartTokens,
   type StepTotals,
   shareOf,
 } from "../objective.ts";
@@ -24,7 +26,10 @@ import type { SlimeOptions } from "./settings.ts";
  *   with l_w, l_l the mean token log-probs of the completions and Δ = l_w − l_l.
  * Differs: N_l counts the rejected tokens of the whole optimiser step by the completion mask (the authors' code: of the
  *   micro-batch, by log-prob ≠ 0); the loss is counted once. `preset: "reference-compat"` restores both.
- * Numerics: softplus is linear above 20, an error below 3e-9.
+ *   `lambda_start` η adds η · mean over pairs of (1/|y_w|) Σ_t relu(logp0_t + ε − logp_t) over chosen tokens, logp0 those of the
+ *   start and ε `start_margin`; with `chosen_floor` λw is the column `lambda_w`, where the micro-batch has it.
+ * Numerics: softplus is linear above 20, an error below 3e-9. A token within 1e-3 nats of where η's term begins is not in it, so that
+ *   rounding does not decide at the first step, where every token is at its start.
  *
  * Metrics: `rewards/*` are the completions' mean token log-probs (nats per token), so `rewards/margins` is the mean Δ.
  */
@@ -33,12 +38,23 @@ export function slime(options: SlimeOptions): PairObjective {
     name: "slime",
     over: "pairs",
     lambda_w: options.lambda_w,
+    columns: columnsOf(options),
     needsWholeMicroBatch: options.preset === "reference-compat",
     evaluate: (pairs, totals) => evaluate(pairs, totals, options),
   };
 }
 
-/** The three parts, each this micro-batch's part of the step's loss, (). */
+function columnsOf({ lambda_start = 0, chosen_floor = null }: SlimeOptions): Record<string, Per> {
+  return {
+    ...(lambda_start > 0 || chosen_floor !== null ? { referenceTokenLogps: "token" } : {}),
+    ...(chosen_floor === null ? {} : { lambda_w: "completion?" }),
+  };
+}
+
+/** Nats by which a token has to be below the start to have fallen: more than half precision of what is kept of the start. */
+const level = 1e-3;
+
+/** The parts, each this micro-batch's part of the step's loss, (). */
 interface Parts {
   /** Eq. (6) */
   anchor: Tensor;
@@ -46,6 +62,8 @@ interface Parts {
   margin: Tensor;
   /** Eq. (7) */
   penalty: Tensor;
+  /** Of `lambda_start`; null without. */
+  startAnchor: Tensor | null;
 }
 
 function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): ObjectiveResult {
@@ -59,19 +77,46 @@ function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): 
   const softplus = ops.softplus(ops.sub(ops.neg(logps), options.delta));
   const perPair = 1 / totals.groups;
   const parts: Parts = {
-    anchor: weighed(byWeight(anchored(pairs), pairs), -options.lambda_w * perPair),
+    anchor: anchorOf(pairs, options.lambda_w, perPair),
     margin: weighed(byWeight(ops.mul(hinge, gate), pairs), options.lambda_d * perPair),
     penalty: weighed(
       ops.mul(ops.pow(softplus, options.power), counted.mask),
       options.lambda_l * counted.weight,
     ),
+    startAnchor: startAnchor(pairs, options, perPair),
   };
-  const once = ops.add(ops.add(parts.anchor, parts.margin), parts.penalty);
+  const paper = ops.add(ops.add(parts.anchor, parts.margin), parts.penalty);
+  const once = parts.startAnchor === null ? paper : ops.add(paper, parts.startAnchor);
   const times = options.preset === "reference-compat" ? 3 : 1;
   return {
     loss: times === 1 ? once : ops.mul(once, times),
     metrics: { ...rewardMetrics(pairs, times), ...slimeMetrics(pairs, delta, parts, { totals, options }) },
   };
+}
+
+/** −λw l_w, with a weight for each pair where there is one. */
+function anchorOf(pairs: PairLogps, lambda: number, perPair: number): Tensor {
+  const values = byWeight(anchored(pairs), pairs);
+  if (pairs.anchorWeights === null) return weighed(values, -lambda * perPair);
+  const isOff = ops.eq(pairs.anchorWeights, 0);
+  return weighed(ops.mul(ops.maskedFill(values, isOff, 0), pairs.anchorWeights), -perPair);
+}
+
+/** η's term; null without one. */
+function startAnchor(
+  { start, tokenLogps }: PairLogps,
+  { lambda_start = 0, start_margin = 0 }: SlimeOptions,
+  perPair: number,
+): Tensor | null {
+  if (start === null || lambda_start === 0) return null;
+  const missing = missingOf(start, tokenLogps, start_margin);
+  const fallen = ops.maskedFill(missing, ops.le(missing, level), 0);
+  return weighed(ops.mul(fallen, start.chosenShares), lambda_start * perPair);
+}
+
+/** By how much each token is below its log-prob at the start plus `margin`, (R); 0 for rejected ones, whatever they are. */
+function missingOf({ logps, chosenShares }: StartTokens, tokenLogps: Tensor, margin: number): Tensor {
+  return ops.maskedFill(ops.sub(ops.add(logps, margin), tokenLogps), ops.eq(chosenShares, 0), 0);
 }
 
 /** l_w, 0 where the chosen completion is not anchored. */
@@ -130,5 +175,32 @@ function slimeMetrics(
       sum: ops.sum(ops.mul(low, pairs.rejectedTokens)),
       count: totals.micro.tokensByRole.rejected,
     },
+    ...(parts.startAnchor === null ? {} : { "slime/start_anchor_loss": share(parts.startAnchor) }),
+    ...startMetrics(pairs, totals.micro.groups, options),
+    ...weightMetric(pairs, options),
   };
+}
+
+/** The anchor's weight where it changes. */
+function weightMetric(
+  { anchorWeights, chosenMeanLogps }: PairLogps,
+  { lambda_w, chosen_floor = null }: SlimeOptions,
+): Record<string, Metric> {
+  if (chosen_floor === null) return {};
+  const weights = anchorWeights ?? ops.mul(ops.onesLike(ops.detach(chosenMeanLogps)), lambda_w);
+  return { "slime/lambda_w": meanOf(weights) };
+}
+
+function startMetrics(
+  { start, tokenLogps, chosenMeanLogps }: PairLogps,
+  count: number,
+  { lambda_start = 0, start_margin = 0 }: SlimeOptions,
+): Record<string, Metric> {
+  if (start === null) return {};
+  const atStart = ops.sum(ops.mul(start.logps, start.chosenShares));
+  const change = { sum: ops.sub(ops.sum(ops.detach(chosenMeanLogps)), atStart), count };
+  if (lambda_start === 0) return { "slime/chosen_change": change };
+  const fallen = ops.gt(missingOf(start, ops.detach(tokenLogps), start_margin), level);
+  const share = ops.sum(ops.mul(ops.to(fallen, start.logps.dtype), start.chosenShares));
+  return { "slime/chosen_change": change, "slime/frac_chosen_tokens_fallen": { sum: share, count } };
 }

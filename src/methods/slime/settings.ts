@@ -44,13 +44,67 @@ const KEYS = {
     unit: "none",
     doc: "Weight of the margin term: λd, Eq. (10).",
   },
+  lambda_start: {
+    schema: { type: "number", minimum: 0, default: 0 },
+    unit: "none",
+    doc: "Weight of a second anchor, not in the paper: it lifts the chosen tokens that are less likely than at the start, and no others. 1 to 3 are worth a try. 0: off.",
+    source: "preftune",
+  },
+  start_margin: {
+    schema: { type: "number", minimum: 0, default: 0 },
+    unit: "nats",
+    doc: "lambda_start lifts a chosen token up to its log-probability at the start plus this.",
+    source: "preftune",
+  },
+  chosen_floor: {
+    schema: { type: ["number", "null"], default: null },
+    unit: "nats per token",
+    doc: "Adjusts the anchor's weight after each step, so that the chosen completions' log-probabilities rise by this over the start, on the mean; 0: so that they do not fall. lambda_w is the weight of the first step. null: it stays.",
+    source: "preftune",
+  },
+  floor_gain: {
+    schema: { type: "number", minimum: 0, default: 5 },
+    unit: "tokens per nat",
+    doc: "With chosen_floor: weight added for each nat per token that the chosen completions lack.",
+    source: "preftune",
+  },
+  floor_integral: {
+    schema: { type: "number", minimum: 0, default: 0.2 },
+    unit: "tokens per nat",
+    doc: "With chosen_floor: weight added for good by each step for each nat per token that they lack.",
+    source: "preftune",
+  },
+  floor_average: {
+    schema: { type: "number", exclusiveMinimum: 0, maximum: 1, default: 0.2 },
+    unit: "share",
+    doc: "With chosen_floor: what a step's pairs count in the running mean of the chosen completions' change. 1: they alone.",
+    source: "preftune",
+  },
+  lambda_w_max: {
+    schema: { type: "number", exclusiveMinimum: 0, default: 5 },
+    unit: "none",
+    doc: "With chosen_floor: the largest weight that the anchor gets.",
+    source: "preftune",
+  },
 } as const;
+
+/** Keys that the paper has not, each with a default. */
+type Added =
+  | "lambda_start"
+  | "start_margin"
+  | "chosen_floor"
+  | "floor_gain"
+  | "floor_integral"
+  | "floor_average"
+  | "lambda_w_max";
 
 /** Named sets of values. */
 export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
 
-/** What the loss takes. `preset: "reference-compat"` adds the oddities of the authors' code. */
-export interface SlimeOptions extends ValuesOf<typeof KEYS> {
+/** What the loss takes. `preset: "reference-compat"` adds the oddities of the authors' code. What is left out is at its default. */
+export interface SlimeOptions
+  extends Omit<ValuesOf<typeof KEYS>, Added>,
+    Partial<Pick<ValuesOf<typeof KEYS>, Added>> {
   preset?: SlimePreset;
 }
 
@@ -61,7 +115,7 @@ export interface SlimeSettings extends ValuesOf<typeof KEYS> {
 }
 
 /** The values of the authors' training script. */
-export const SLIME_SCRIPT: ValuesOf<typeof KEYS> = {
+export const SLIME_SCRIPT: Omit<ValuesOf<typeof KEYS>, Added> = {
   lambda_w: 0.1,
   lambda_l: 0.0005,
   delta: 1.25,
@@ -114,8 +168,24 @@ export const slime: Method<SlimeSettings> = {
     {
       key: "lambda_w",
       severity: "warning",
-      when: ({ lambda_w }) => lambda_w === 0,
+      when: ({ lambda_w, lambda_start, chosen_floor }) =>
+        lambda_w === 0 && lambda_start === 0 && chosen_floor === null,
       text: () => "0 switches the anchor off: the chosen likelihood is free to fall.",
+    },
+    {
+      key: "lambda_w_max",
+      severity: "error",
+      when: ({ lambda_w, lambda_w_max, chosen_floor }) => chosen_floor !== null && lambda_w > lambda_w_max,
+      text: ({ lambda_w, lambda_w_max }) =>
+        `${lambda_w_max} is below lambda_w ${lambda_w}, the weight of the first step. Make it larger, or lambda_w smaller.`,
+    },
+    {
+      key: "floor_gain",
+      severity: "error",
+      when: ({ floor_gain, floor_integral, chosen_floor }) =>
+        chosen_floor !== null && floor_gain === 0 && floor_integral === 0,
+      text: () =>
+        "floor_gain and floor_integral are both 0, so chosen_floor would change nothing. Give one of them, or take chosen_floor out.",
     },
   ],
   inactive: [
@@ -131,6 +201,18 @@ export const slime: Method<SlimeSettings> = {
       when: ({ lambda_d }) => lambda_d === 0,
       reason: "lambda_d is 0, so there is no margin term",
     },
+    {
+      keys: ["start_margin"],
+      because: "lambda_start",
+      when: ({ lambda_start }) => lambda_start === 0,
+      reason: "lambda_start is 0, so nothing is compared with the start",
+    },
+    {
+      keys: ["floor_gain", "floor_integral", "floor_average", "lambda_w_max"],
+      because: "chosen_floor",
+      when: ({ chosen_floor }) => chosen_floor === null,
+      reason: "chosen_floor is null, so lambda_w stays as it is",
+    },
   ],
   reward: "mean per token; three times that with preset reference-compat",
   metrics: [
@@ -138,7 +220,8 @@ export const slime: Method<SlimeSettings> = {
       key: "slime/anchor_loss",
       term: "Anchor, weighted by lambda_w",
       unit: "nats",
-      definition: "Anchor term: −lambda_w × mean over pairs of the chosen log-probability per token.",
+      definition:
+        "Anchor term: −lambda_w × mean over pairs of the chosen log-probability per token; with chosen_floor the step's weight, in evaluations lambda_w.",
       better: "lower",
     },
     {
@@ -153,8 +236,44 @@ export const slime: Method<SlimeSettings> = {
       term: "Stabiliser, weighted by lambda_l",
       unit: "nats",
       definition:
-        "Stabiliser term on rejected tokens, lambda_l included. The three terms add up to the loss.",
+        "Stabiliser term on rejected tokens, lambda_l included. The terms, slime/start_anchor_loss among them, add up to the loss.",
       better: "lower",
+    },
+    {
+      key: "slime/start_anchor_loss",
+      term: "Anchor to the start, weighted by lambda_start",
+      unit: "nats",
+      definition:
+        "Anchor to the start: lambda_start × mean over pairs of the mean over chosen tokens of how far each is below its log-probability at the start plus start_margin.",
+      better: "lower",
+      needs: "lambda_start",
+      onPolicy: false,
+    },
+    {
+      key: "slime/frac_chosen_tokens_fallen",
+      unit: "share",
+      definition:
+        "Fraction of chosen tokens, each pair counted alike, that lambda_start lifts: below their log-probability at the start plus start_margin.",
+      better: "lower",
+      needs: "lambda_start",
+      onPolicy: false,
+    },
+    {
+      key: "slime/chosen_change",
+      unit: "nats/token",
+      definition:
+        "Mean change of the chosen log-probability per token since the start, of the step's own pairs, before the step.",
+      better: "higher",
+      needs: "lambda_start or chosen_floor",
+      onPolicy: false,
+    },
+    {
+      key: "slime/lambda_w",
+      unit: "",
+      definition: "The anchor's weight in the step.",
+      better: null,
+      needs: "chosen_floor",
+      onPolicy: false,
     },
     {
       key: "slime/margin_mean",

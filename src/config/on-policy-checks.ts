@@ -1,0 +1,160 @@
+/** Checks across keys of a configuration that trains on the model's own answers (a table). */
+import { isGreedyAt } from "../base/temperature.ts";
+import { comparesOnPolicy, hasRatio, methodOf, startKeysOf } from "../methods/index.ts";
+import type { Check } from "../methods/method.ts";
+import { error } from "./check.ts";
+import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
+import { rewardSpecProblems } from "./reward-specs.ts";
+import type { RunConfig } from "./run-config.ts";
+import { rowsPerStep } from "./step-rows.ts";
+
+/** Whether the loss is weighted for completions of an older policy. */
+function correctsStaleness({ method, max_staleness, importance_sampling_correction }: RunConfig): boolean {
+  return max_staleness > 0 && importance_sampling_correction && hasRatio(method.objective);
+}
+
+function hasNoBound(config: RunConfig): boolean {
+  return config.importance_sampling_clip_min === null && config.importance_sampling_clip_max === null;
+}
+
+/** Checks of runs on own answers. */
+export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
+  error(
+    "objective" as keyof RunConfig,
+    (config) => methodOf(config.method.objective).onPolicy === "only" && !isOnPolicy(config),
+    ({ method }) =>
+      `${method.objective} trains on completions that the model samples, which something must score. Give reward_funcs, such as reward_funcs: [rewards.ts#brevity].`,
+  ),
+  ...REWARD_SOURCES.map((key) =>
+    error(
+      key,
+      (config) => config[key] !== null && methodOf(config.method.objective).onPolicy === "never",
+      ({ method }) =>
+        `${method.objective} trains on rows as they are. Take it out, or set another objective.`,
+    ),
+  ),
+  error(
+    "data_order",
+    (config) => isOnPolicy(config) && config.data_order === "length",
+    "an on-policy run has prompts, and the lengths of what it samples are not known before. Set data_order: shuffled or given.",
+  ),
+  error(
+    "num_generations",
+    (config) => isOnPolicy(config) && config.num_generations < 2,
+    "a completion is compared with others of its prompt: expected at least 2.",
+  ),
+  error(
+    "per_device_train_batch_size",
+    (config) => isOnPolicy(config) && rowsPerStep(config) % config.num_generations !== 0,
+    (config) =>
+      `an optimiser step has ${rowsPerStep(config)} completions (with gradient_accumulation_steps ${config.gradient_accumulation_steps}), no multiple of num_generations ${config.num_generations}. Change one of the three.`,
+  ),
+  error(
+    "per_device_train_batch_size",
+    (config) =>
+      isOnPolicy(config) &&
+      methodOf(config.method.objective).over === "pairs" &&
+      config.per_device_train_batch_size % config.num_generations !== 0,
+    (config) =>
+      `pairs are made inside a micro-batch: expected a multiple of num_generations ${config.num_generations}, got ${config.per_device_train_batch_size}. max_tokens_per_micro_batch cuts between prompts.`,
+  ),
+  error(
+    "ld_alpha" as keyof RunConfig,
+    (config) => isOnPolicy(config) && "ld_alpha" in config.method && config.method.ld_alpha !== null,
+    "a sampled completion is in several pairs, in each of which another part of it would be weighed. Take it out; it is for rows of pairs.",
+  ),
+  error(
+    "nll_over" as keyof RunConfig,
+    (config) => isOnPolicy(config) && "nll_over" in config.method && config.method.nll_over !== "answer",
+    "a prompt of the model's own answers is in any number of pairs. Set nll_over: answer (preset: paper).",
+  ),
+  ...["lambda_start", "chosen_floor"].map((key) =>
+    error(
+      key as keyof RunConfig,
+      (config) => isOnPolicy(config) && startKeysOf(config.method).includes(key),
+      "answers that are sampled have no log-probabilities at the start to compare with. Take it out; kl_coef holds own answers near the start.",
+    ),
+  ),
+  error(
+    "reward_weights",
+    (config) =>
+      isOnPolicy(config) &&
+      config.reward_weights !== null &&
+      config.reward_weights.length !== rewardCount(config),
+    (config) =>
+      `expected ${rewardCount(config)} numbers, one for each of reward_funcs, then for reward_model and judge where there are any, got ${config.reward_weights?.length}.`,
+  ),
+  ...(["reward_funcs", "eval_reward_funcs"] as const).map((key) => {
+    const problems = (config: RunConfig): string[] => rewardSpecProblems(config[key] ?? []);
+    return error(
+      key,
+      (config) => problems(config).length > 0,
+      (config) => problems(config).join(" "),
+    );
+  }),
+  error(
+    "temperature",
+    (config) => isOnPolicy(config) && isGreedyAt(config.temperature),
+    ({ temperature, num_generations }) =>
+      `at ${temperature} all ${num_generations} completions of a prompt are the same, and nothing is learned. Set it to 1.`,
+  ),
+  error(
+    "sync_ref_model",
+    (config) => isOnPolicy(config) && config.sync_ref_model && !comparesOnPolicy(config.method),
+    ({ method }) => {
+      const { klWeight } = methodOf(method.objective);
+      const give = klWeight === undefined ? "" : `Give ${klWeight} a value above 0, or `;
+      return `nothing is compared with a reference here, so there is none to move. ${give}${give === "" ? "Take" : "take"} it out.`;
+    },
+  ),
+  error(
+    "sync_ref_model",
+    (config) => isOnPolicy(config) && config.sync_ref_model && config.use_peft,
+    "with LoRA the reference is the model without its adapter, and a mix of two models with adapters of rank r has no adapter of that rank. " +
+      "Train all weights (use_peft: false), or take it out.",
+  ),
+  error(
+    "repetition_penalty",
+    (config) => isOnPolicy(config) && hasRatio(config.method.objective) && config.repetition_penalty !== 1,
+    ({ repetition_penalty, method }) =>
+      `with ${repetition_penalty} completions come from another law than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
+  ),
+  error(
+    "importance_sampling_clip_min",
+    ({ importance_sampling_clip_min: min, importance_sampling_clip_max: max }) =>
+      min !== null && max !== null && min >= max,
+    ({ importance_sampling_clip_min: min, importance_sampling_clip_max: max }) =>
+      `${min} is not below importance_sampling_clip_max ${max}. Make it smaller, or null.`,
+  ),
+  error(
+    "importance_sampling_mode",
+    (config) => correctsStaleness(config) && hasNoBound(config),
+    ({ importance_sampling_mode }) =>
+      `${importance_sampling_mode} needs a bound. Give importance_sampling_clip_max or importance_sampling_clip_min.`,
+  ),
+  error(
+    "importance_sampling_mode",
+    (config) =>
+      correctsStaleness(config) &&
+      methodOf(config.method.objective).ratio === "completion" &&
+      config.importance_sampling_mode.startsWith("token"),
+    ({ importance_sampling_mode, method }) =>
+      `${method.objective} has one ratio for a completion, so ${importance_sampling_mode} cannot be applied. Set sequence_mask or sequence_truncate.`,
+  ),
+  error(
+    "watch_thresholds",
+    ({ watch_thresholds, eval_reward_funcs }) =>
+      watch_thresholds.gold_fall !== null && eval_reward_funcs === null,
+    "gold_fall judges the sum of eval_reward_funcs. Give these, or take it out.",
+  ),
+  error(
+    "watch_thresholds",
+    (config) => !isOnPolicy(config) && config.watch_thresholds.kl !== null,
+    "kl is measured on-policy only. Give reward_funcs, or take it out.",
+  ),
+  error(
+    "lora_dropout",
+    (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,
+    "completions are sampled without dropout, so their log-probs would not be those of the pass that trains on them. Set it to 0.",
+  ),
+];
