@@ -1,7 +1,7 @@
 /** Whether a run's floor under the chosen answers' likelihood held on held-out pairs. */
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
-import { meanInterval } from "./displacement-section.ts";
+import { meanInterval } from "../stats/mean-interval.ts";
 import type { Finding } from "./finding.ts";
 import { pointsOf } from "./metric-series.ts";
 import { signed } from "./signed.ts";
