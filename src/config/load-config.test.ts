@@ -43,14 +43,8 @@ test("the least configuration takes SLIME's balanced preset and TRL's defaults",
     margin_soft: 1.75,
     kappa: 2.5,
     power: 2.5,
-    lambda_d: 1,
-    lambda_start: 0,
-    start_margin: 0,
-    chosen_floor: null,
-    floor_gain: 5,
-    floor_integral: 0.2,
-    floor_average: 0.2,
-    lambda_w_max: 5,
+    ...{ lambda_d: 1, lambda_start: 0, start_margin: 0, chosen_floor: null },
+    ...{ floor_gain: 5, floor_integral: 0.2, floor_average: 0.2, lambda_w_max: 5 },
   });
   assert.equal(config.learning_rate, 1e-6);
   assert.equal(config.per_device_train_batch_size, 8);
