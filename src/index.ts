@@ -13,6 +13,7 @@ import type { PhaseListener } from "./base/phase-listener.ts";
 import type { DatasetSpec } from "./config/datasets.ts";
 import { loadConfig } from "./config/load-config.ts";
 import type { CommonConfig } from "./config/run-config.ts";
+import type { FinalScaleRule } from "./config/training-keys.ts";
 import type { WatchThresholds } from "./config/watch-keys.ts";
 import { readLaunch } from "./distributed/launch.ts";
 import type { DefaultSettings, MethodName, SettingsOf } from "./methods/index.ts";
@@ -64,13 +65,16 @@ export type MethodConfig =
   | Partial<DefaultSettings>;
 
 /** A run's configuration: the keys of its YAML file. What is left out has the same default as there. */
-export type TrainConfig = Partial<Omit<CommonConfig, "train_data" | "eval_data" | "watch_thresholds">> &
+export type TrainConfig = Partial<
+  Omit<CommonConfig, "train_data" | "eval_data" | "watch_thresholds" | "final_scale_rule">
+> &
   MethodConfig & {
     model_name_or_path: string;
     output_dir: string;
     train_data: DataSources;
     eval_data?: DataSources | null;
     watch_thresholds?: Partial<WatchThresholds>;
+    final_scale_rule?: Partial<FinalScaleRule>;
   };
 
 /** A training on this process: its events, and which of the run's ranks this is. */

@@ -4,6 +4,7 @@ import { isGreedyAt } from "../base/temperature.ts";
 import { comparesOnRows, klOverOfSettings, methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { error, warning } from "./check.ts";
+import { FINAL_SCALE_CHECKS } from "./final-scale-checks.ts";
 import { METRICS, metricInfo } from "./metric-names.ts";
 import { ON_POLICY_CHECKS } from "./on-policy-checks.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
@@ -18,7 +19,8 @@ export interface ConfigIssue {
 
 /** Everything wrong or doubtful in `config`. */
 export function checkConfig(config: RunConfig): ConfigIssue[] {
-  return [...checkMethod(config), ...issuesOf(CHECKS, config), ...issuesOf(ON_POLICY_CHECKS, config)];
+  const checks = [...CHECKS, ...FINAL_SCALE_CHECKS, ...ON_POLICY_CHECKS];
+  return [...checkMethod(config), ...issuesOf(checks, config)];
 }
 
 /** What is wrong or doubtful in the settings of the method by themselves. */

@@ -46,6 +46,8 @@ const ALWAYS: readonly ConfigKey[] = [
   "logging_steps",
   "eval_strategy",
   "save_strategy",
+  // refused where there is nothing to choose by
+  "final_scale",
   // a stop by Ctrl-C writes a checkpoint whatever the strategy, and old ones are taken away by this
   "save_total_limit",
   "resume_from_checkpoint",
@@ -121,6 +123,7 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["save_steps", { save_strategy: "epoch", save_steps: 5 }, /save_strategy is epoch/],
   ["share_prompt", { objective: "sft", share_prompt: true }, /objective is sft/],
   ["logits_kept_mib", { use_peft: true, logits_kept_mib: 8 }, /the head is not trained/],
+  ["final_scale_rule", { final_scale_rule: { max: "chosen" } }, /final_scale is 1/],
   ["watch_rows", { watch_rows: 1 }, /watch_prompts is null.*eval, train or a file/],
   ["watch_samples", { watch_samples: 1 }, /watch_prompts is null/],
   ["watch_temperature", { watch_temperature: 1 }, /watch_prompts is null/],

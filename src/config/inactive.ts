@@ -206,6 +206,13 @@ const RULES: readonly Rule[] = [
     remedy: "Give eval_data or eval_fraction, or take it out.",
   },
   {
+    keys: ["final_scale_rule"],
+    because: "final_scale",
+    when: ({ final_scale }) => final_scale === 1,
+    reason: "final_scale is 1, so no scale is chosen",
+    remedy: "Set final_scale: auto, or take it out.",
+  },
+  {
     keys: ["watch_prompts"],
     when: ({ method, watch_prompts }) =>
       methodOf(method.objective).over === "scores" && watch_prompts !== null,

@@ -1,4 +1,5 @@
 /** Configuration keys of optimisation, batches, memory, logging, checkpoints and export (a table). */
+import type { ValueOf } from "../base/value-schema.ts";
 import { type MethodName, methodsWhere } from "../methods/index.ts";
 import { learningRates } from "./method-keys.ts";
 
@@ -6,6 +7,21 @@ import { learningRates } from "./method-keys.ts";
 const referenceMethods: MethodName[] = methodsWhere(
   ({ needsReference, keys }) => needsReference || "lambda_start" in keys,
 );
+
+const SCALE_RULE = {
+  type: "object",
+  properties: {
+    max: { enum: ["margin", "chosen", "accuracy"], default: "margin" },
+    chosen_min: { type: ["number", "null"], default: 0 },
+    drift_max: { type: ["number", "null"], minimum: 0, default: null },
+    tail_min: { type: ["number", "null"], maximum: 0, default: null },
+  },
+  additionalProperties: false,
+  default: {},
+} as const;
+
+/** What of its training a run exports where it chooses that itself. */
+export type FinalScaleRule = ValueOf<typeof SCALE_RULE>;
 
 /** Keys of the optimiser and of how a step is cut. */
 export const OPTIMISATION_KEYS = {
@@ -272,6 +288,21 @@ export const RECORD_KEYS = {
     expected: '"latest" or a checkpoint directory',
     doc: "Resume from this checkpoint directory, or from the newest intact one of output_dir (latest).",
     source: "TRL",
+    freeOnResume: true,
+  },
+  final_scale: {
+    schema: { anyOf: [{ type: "number", minimum: 1, maximum: 1 }, { enum: ["auto"] }], default: 1 },
+    expected: '1 or "auto"',
+    doc: "How much of the training is exported: 1, the whole; auto: the tenth of it that final_scale_rule picks on one half of the held-out pairs, 30 at least in all, while the whole stays in whole/. Costs eleven evaluations.",
+    source: "preftune; see docs/scale.md",
+    freeOnResume: true,
+  },
+  final_scale_rule: {
+    schema: SCALE_RULE as typeof SCALE_RULE,
+    expected:
+      "a mapping from max to margin, chosen or accuracy, from chosen_min and tail_min to nats or null, from drift_max to nats or null" as string,
+    doc: "With final_scale: auto, what is to be as large as the bounds allow: least mean change of chosen answers (chosen_min, nats per token), largest drift (drift_max, nats), least tail (tail_min, nats, 0 or below). Of scales that cannot be distinguished from the best the smallest is taken. Names left out keep their default; null: no bound.",
+    source: "preftune; see docs/scale.md",
     freeOnResume: true,
   },
   export_merged: {

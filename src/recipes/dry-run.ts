@@ -30,6 +30,7 @@ import {
 } from "../train/reference.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import { EpochSteps, microBatchOf, packingOf } from "../train/step-source.ts";
+import { finalHalves } from "./final-scale.ts";
 import { batchesWithKl } from "./kl-estimates.ts";
 import { type LocalRun, localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
@@ -84,6 +85,7 @@ export async function* dryRun(
   yield { type: "preflight", report: data.dataset.report };
   assertPreflight(data.dataset.report);
   refuseGivenSums(objective, data.dataset);
+  finalHalves(given, data);
   yield await planned(given, data);
   yield { type: "step", step: await oneStep(local, environment, data, { objective, onPhase }) };
 }

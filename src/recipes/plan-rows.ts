@@ -17,6 +17,7 @@ import { streamTokens } from "../planner/flops.ts";
 import type { Workload } from "../planner/plan-input.ts";
 import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
+import { halvesOf } from "../train/scale-choice.ts";
 import { EpochSteps, type PlanKeys } from "../train/step-source.ts";
 import { lengthsOf } from "./row-cost.ts";
 
@@ -148,6 +149,7 @@ function readRows(config: PlanConfig, directory: string | null, onPhase: PhaseLi
 
 function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   const { examples, report, evalExamples } = dataset;
+  if (config.final_scale === "auto" && !hasErrors(report)) halvesOf(evalExamples ?? []);
   const { over } = methodOf(config.method.objective);
   const tokensOf = (rows: readonly Example[]): number =>
     rows.flatMap(({ completions }) => completions).reduce((sum, one) => sum + countedTokens(one), 0);

@@ -40,6 +40,7 @@ import {
   type StepSource,
 } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
+import { exportPart, finalHalves } from "./final-scale.ts";
 import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
 import { localRun } from "./local-models.ts";
@@ -164,6 +165,7 @@ async function* trainRun(
   yield { type: "preflight", report };
   requireRows(group, report);
   refuseGivenSums(objective, data.dataset);
+  const halves = finalHalves(config, data);
   const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
@@ -242,10 +244,9 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    for await (const event of exportsOf(source, exportRun(run.paths, config, data, training))) {
-      exported.push(event.result.path);
-      yield event;
-    }
+    const work = { paths: run.paths, config, data, environment, other: otherText, halves, step, onWork };
+    const whole = exportsOf(source, exportRun(run.paths, config, data, training));
+    yield* noting(exported, exportPart({ ...work, free: () => memory.dispose() }, whole));
   }
   const collapse = hasCollapsed ? { step, breaches, restored } : null;
   const { skippedSteps } = state;
@@ -269,6 +270,14 @@ function epochsOf(
 
 function* noted(texts: readonly string[]): Generator<TrainEvent, void> {
   for (const text of texts) yield { type: "note", text };
+}
+
+/** `events`, the paths of what they export put into `exported`. */
+async function* noting(exported: string[], events: AsyncGenerator<TrainEvent>): AsyncGenerator<TrainEvent> {
+  for await (const event of events) {
+    if (event.type === "export") exported.push(event.result.path);
+    yield event;
+  }
 }
 
 /** What is exported: the run's model, and what its source trained besides. */

@@ -3,11 +3,13 @@ import { metricInfo } from "../config/metric-names.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
+import { readScales } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { meanInterval } from "../stats/mean-interval.ts";
 import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataOf, lengthOnly } from "./facts-section.ts";
+import { choiceText } from "./scales-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */
 const shown: readonly [key: string, words: string][] = [
@@ -60,6 +62,7 @@ export function cardResults(run: RunView): string {
       ? `step ${step}, which these files hold`
       : `step ${last.global_step}, the last evaluation before step ${step}, which these files hold`;
   const notes = [
+    scaleNote(run),
     baseline(run),
     displacementNote(
       run.metrics.filter((row) => row.global_step <= step),
@@ -75,6 +78,16 @@ ${held} rows; start: step ${first.global_step}; end: ${at}.
 ${lines.join("\n")}
 
 ${notes.filter((note) => note !== null).join("\n\n")}`.trimEnd();
+}
+
+/** Of which part of the training the files are, whose figures are not those of the table; null where they hold the whole. */
+function scaleNote({ exported, paths }: RunView): string | null {
+  const [first] = Array.isArray(exported) ? (exported as { scale?: number }[]) : [];
+  if (first?.scale === undefined) return null;
+  const choice = readScales(paths.dir)?.choice ?? null;
+  const of =
+    first.scale === 1 ? "" : `The table is of the whole training; these files take ${first.scale} of it. `;
+  return `${of}${choice === null ? "" : choiceText(choice)}`;
 }
 
 function intervalOf(key: string, value: number, held: number, record: EvaluationRecord | null): string {

@@ -9,6 +9,7 @@ interface Exported {
   kind: string;
   path: string;
   dtype: string;
+  scale?: number;
   tokens: number;
   maxDifference: number;
   tolerance: number;
@@ -35,11 +36,16 @@ type Lengths = Pick<TokenStatistics, "rows" | "prompt" | "chosen" | "rejected">;
 /** The export's section: a sentence for each part; nothing where there is none. */
 export function exportSection(value: unknown, shorten: ShortenPaths): Html {
   if (!Array.isArray(value) || value.length === 0) return html``;
-  const said = (value as Exported[]).map(({ kind, path, dtype, tokens, maxDifference, tolerance }) => {
+  const said = (value as Exported[]).map(({ kind, path, dtype, tokens, maxDifference, tolerance, scale }) => {
     const place = path.split(/[\\/]/).at(-1) ?? path;
-    return html`<p>${shorten(place)}/: the ${kind} in ${dtype}. ${tokens} tokens were scored again with the exported files: the largest difference to the trained model is ${formatNumber(maxDifference)} nats, ${formatNumber(tolerance)} are allowed.</p>`;
+    return html`<p>${shorten(place)}/: the ${kind} in ${dtype}${scaleWords(scale)}. ${tokens} tokens were scored again with the exported files: the largest difference to the trained model is ${formatNumber(maxDifference)} nats, ${formatNumber(tolerance)} are allowed.</p>`;
   });
   return html`<section><h2>Export</h2>${said}</section>`;
+}
+
+/** How much of the training an export takes, where the run chose that; else nothing. */
+export function scaleWords(scale: number | undefined): string {
+  return scale === undefined ? "" : `, at scale ${scale} of the training`;
 }
 
 /** Words for the counts of a data check, in their order. */

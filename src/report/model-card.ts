@@ -7,7 +7,7 @@ import { methodOf } from "../methods/index.ts";
 import { hubDataSets } from "../runs/lineage.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { cardResults } from "./card-results.ts";
-import type { Checked } from "./facts-section.ts";
+import { type Checked, scaleWords } from "./facts-section.ts";
 import { pathShortener, type ShortenPaths } from "./shared-text.ts";
 import { nameOf } from "./state-text.ts";
 
@@ -71,9 +71,10 @@ function opening(
       : `[${base}](https://huggingface.co/${base})${commit}`;
   const what =
     kind === "adapter" ? "An adapter" : config.use_peft ? "A model with its adapter merged in" : "A model";
+  const part = scaleWords(checkOf(run, kind)?.scale);
   return `# ${nameOf(run)}
 
-${what} trained with preftune ${version} from ${from}: objective ${config.method.objective}${preset}, ${how}. This card is made of the files of the run.`;
+${what} trained with preftune ${version} from ${from}: objective ${config.method.objective}${preset}, ${how}${part}. This card is made of the files of the run.`;
 }
 
 function dataSection({ config, fingerprints, preflight }: RunView, shorten: ShortenPaths): string {
@@ -107,11 +108,16 @@ interface Checks {
   meanDifference: number;
   tolerance: number;
   of?: string;
+  scale?: number;
 }
 
-function exportSection({ exported }: RunView, { kind }: CardFacts): string {
-  const checks = Array.isArray(exported) ? (exported as Checks[]) : [];
-  const check = checks.find((one) => one.kind === kind);
+/** What the export says of itself; undefined where nothing was checked. */
+function checkOf({ exported }: Pick<RunView, "exported">, kind: CardFacts["kind"]): Checks | undefined {
+  return (Array.isArray(exported) ? (exported as Checks[]) : []).find((one) => one.kind === kind);
+}
+
+function exportSection(run: RunView, { kind }: CardFacts): string {
+  const check = checkOf(run, kind);
   if (check === undefined) return "";
   const { dtype, answers, tokens, maxDifference, meanDifference, tolerance } = check;
   const what =
@@ -121,7 +127,7 @@ function exportSection({ exported }: RunView, { kind }: CardFacts): string {
   const unit = check.of === "rewards" ? "" : " nats";
   return `## Check of these files
 
-${what} were scored again with the exported files (${dtype}): largest difference to the model as trained ${String(maxDifference)}${unit}, mean ${String(meanDifference)}; tolerance ${String(tolerance)}.`;
+${what} were scored again with the exported files (${dtype}${scaleWords(check.scale)}): largest difference to the model as trained ${String(maxDifference)}${unit}, mean ${String(meanDifference)}; tolerance ${String(tolerance)}.`;
 }
 
 function trainingSection(run: RunView, { version }: CardFacts, shorten: ShortenPaths): string {

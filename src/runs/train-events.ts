@@ -115,6 +115,8 @@ export interface ParityResult extends LogpDifference {
   /** Element type of the exported weights. */
   dtype: string;
   tolerance: number;
+  /** How much of the training it takes, where the run chose that; left out: the whole. */
+  scale?: number;
 }
 
 /** One event. */

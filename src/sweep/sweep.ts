@@ -50,6 +50,9 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
       "margin_change",
       "accuracy",
       "chosen_down",
+      "drift",
+      "worst_token",
+      "other_text",
     ];
     return writeOutcome({
       dir: output,

@@ -27,6 +27,23 @@ function ofPairs(value: (before: Means, after: Means) => number): TrialMetric["p
     Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
 }
 
+/** Metrics of how the log-probs of a pair's chosen tokens changed. */
+function ofChosenTokens(value: (changes: readonly number[]) => number): TrialMetric["perPair"] {
+  return ({ before, after }) =>
+    Float64Array.from(after, ({ chosen }, i) => {
+      const start = at(before, i).chosen;
+      return value(chosen.map((logp, t) => logp - at(start, t)));
+    });
+}
+
+/** A figure of a run's last evaluation, the same for each of its pairs: its interval is over seeds alone. */
+function ofEvaluation(key: string): TrialMetric["perPair"] {
+  return ({ after, metrics }) => {
+    const last = metrics.findLast((row) => typeof row[key] === "number")?.[key];
+    return new Float64Array(after.length).fill(typeof last === "number" ? last : Number.NaN);
+  };
+}
+
 /** Metrics of the completions that the run's watch sampled at its last evaluation. */
 function ofSamples(
   metric: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
@@ -53,6 +70,9 @@ export type TrialMetricName =
   | "margin_change"
   | "margin"
   | "chosen_down"
+  | "drift"
+  | "worst_token"
+  | "other_text"
   | "both_down"
   | "preference_loss"
   | "distinct_2"
@@ -104,6 +124,24 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     unit: "share",
     better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
+  },
+  drift: {
+    title: "drift",
+    unit: "nats",
+    better: "less",
+    perPair: ofChosenTokens((changes) => mean(changes.map(Math.abs))),
+  },
+  worst_token: {
+    title: "worst chosen token of a pair",
+    unit: "nats",
+    better: "more",
+    perPair: ofChosenTokens((changes) => Math.min(...changes)),
+  },
+  other_text: {
+    title: "change of other text",
+    unit: "nats/token",
+    better: "more",
+    perPair: ofEvaluation("eval_displacement/other_text_change"),
   },
   both_down: {
     title: "both below their start",

@@ -7,7 +7,7 @@ import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { exportAdapter, exportModel } from "./export.ts";
 import type { HeadedModel } from "./logp-difference.ts";
-import { checkParity } from "./parity.ts";
+import { checkParity, type ParityCheck } from "./parity.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import { evaluationBatches } from "./step-source.ts";
@@ -23,25 +23,14 @@ const parityRows = 16;
 export async function* exportRun(
   paths: Pick<RunPaths, "adapter" | "model">,
   config: RunConfig,
-  { dataset, tokenizer, modelConfig }: PreparedData,
+  data: PreparedData,
   training: Training<HeadedModel>,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
   const { model, adapter, numerics, ranks, base } = training;
-  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
-  if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
-  const baseDir = config.model_name_or_path;
-  const quantise = askedQuantisation(config);
-  const batches = evaluationBatches(held, { ...config, scores: training.objective.over === "scores" });
-  const gate = {
-    baseDir,
-    base,
-    quantise,
-    model,
-    batches,
-    numerics,
-    ranks,
-    tolerance: config.export_parity_tolerance,
-  };
+  const { tokenizer, modelConfig } = data;
+  const scores = training.objective.over === "scores";
+  const gate = { ...gateOf(config, data, scores), base, model, numerics, ranks };
+  const { baseDir } = gate;
   if (adapter !== null) {
     await exportAdapter(paths.adapter, training, tokenizer);
     const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
@@ -52,6 +41,22 @@ export async function* exportRun(
     await exportModel(paths.model, { model, tokenizer, baseDir, dtype, ranks, replace: true });
     yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
   }
+}
+
+/** The rows that an export is checked with, and how near it has to come. @throws {ConfigError} if there are none */
+export function gateOf(
+  config: RunConfig,
+  { dataset }: Pick<PreparedData, "dataset">,
+  scores: boolean,
+): Pick<ParityCheck, "baseDir" | "quantise" | "batches" | "tolerance"> {
+  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
+  if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
+  return {
+    baseDir: config.model_name_or_path,
+    quantise: askedQuantisation(config),
+    batches: evaluationBatches(held, { ...config, scores }),
+    tolerance: config.export_parity_tolerance,
+  };
 }
 
 /** A prompt alone, of an on-policy run, with its later half as the completion: there is something to score. */

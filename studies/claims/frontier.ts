@@ -30,7 +30,17 @@ export const frontier: StudyDefinition = {
   title: "Frontier: likelihood of the chosen answer against the margin",
   question:
     "Every preset, the baselines, and a random search over SLIME's seven values, by how much the chosen answer gained and how much the margin grew on held-out pairs. Which are dominated, does any have both, and which preset deserves to be the default?",
-  metrics: ["chosen_change", "margin_change", "accuracy", "distinct_2", "ended_properly", "chosen_down"],
+  metrics: [
+    "chosen_change",
+    "margin_change",
+    "accuracy",
+    "distinct_2",
+    "ended_properly",
+    "chosen_down",
+    "drift",
+    "worst_token",
+    "other_text",
+  ],
   referenceOf: (name) => (name === "SLIME script" || name.startsWith("search") ? null : "SLIME script"),
   evaluations: "few",
   needsAnswers: true,

@@ -22,7 +22,15 @@ export const guarantees: StudyDefinition = {
   title: "Guarantees: what can be proved of SLIME, on real runs",
   question:
     "For any parameters whose loss is at most the starting loss L₀, the chosen answers' mean negative log-likelihood is at most L₀/λw; the stabiliser implies a floor for rejected tokens; and a gradient step raises l_w to first order iff (λw + g) > ρ (g − s). docs/guarantees.md has statements, assumptions and proofs.",
-  metrics: ["chosen_change", "margin_change", "rejected_change", "chosen_down"],
+  metrics: [
+    "chosen_change",
+    "margin_change",
+    "rejected_change",
+    "chosen_down",
+    "drift",
+    "worst_token",
+    "other_text",
+  ],
   referenceOf: () => null,
   evaluations: "every step",
   needsAnswers: false,

@@ -29,7 +29,15 @@ export const sensitivity: StudyDefinition = {
   title: "Sensitivity: what the seven hyperparameters do",
   question:
     "λw, λl, δ, mh, ms, κ and p: each set to the ends of its range with the others at the default preset, and all together by Morris's elementary effects, a global screening method.",
-  metrics: ["chosen_change", "margin_change", "accuracy", "chosen_down"],
+  metrics: [
+    "chosen_change",
+    "margin_change",
+    "accuracy",
+    "chosen_down",
+    "drift",
+    "worst_token",
+    "other_text",
+  ],
   referenceOf: (name) => (name.includes(" at ") ? standard : null),
   evaluations: "few",
   needsAnswers: false,

@@ -32,6 +32,9 @@ def check(case):
         tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
         if case["adapter"] is not None:
             model = peft.PeftModel.from_pretrained(model, case["adapter"]).eval()
+            for module in model.modules():
+                if isinstance(module, peft.tuners.lora.LoraLayer):
+                    module.scaling = {name: value * case.get("scale", 1) for name, value in module.scaling.items()}
     got = logits_of(model, case["ids"])
     expected = torch.tensor(case["logits"])
     return {

@@ -87,6 +87,35 @@ function tinyCases(): CheckCase[] {
   });
 }
 
+/**
+ * An adapter at scale 0.4: by PEFT's own scaling where that is what a scale means (no magnitudes, no saved modules), by the alpha and
+ * tensors that are written at that scale, and merged. A log-prob differs by twice as much as a logit at most.
+ */
+function scaledCases(): CheckCase[] {
+  const base = join(scratch?.path ?? "", "qwen3-base");
+  const atScale = { scale: 0.4, tolerance: 5e-6 };
+  return Object.entries(adapters).flatMap(([kind, changes]) => {
+    using _ = scope();
+    const name = `${kind} at 0.4`;
+    const whole = newDirectory(`${name} whole`);
+    const trained = tinyModel("qwen3");
+    writeAdapter(
+      whole,
+      adaptPatterned(trained, tinyAdapterConfig(changes)).config,
+      adapterParameters(trained).tensors,
+    );
+    const model = loadModel(base);
+    const files = readAdapter(`${whole}@scale=0.4`);
+    installAdapter(model, files);
+    const cases = casesOf(name, model, files.config, base).map((one) => ({ ...one, tolerance: 5e-6 }));
+    const isProduct = files.saved.size === 0 && !files.config.useDora;
+    const [first] = cases;
+    return isProduct && first
+      ? [...cases, { ...first, ...atScale, name: `${name}: scaling`, adapter: whole }]
+      : cases;
+  });
+}
+
 function halfPrecisionCase(): CheckCase {
   const dir = newDirectory("bfloat16");
   writeMergedModel(dir, tinyModel("qwen3"), "bfloat16");
@@ -147,7 +176,7 @@ function writeCases(): WriteCase[] {
 
 test("models and adapters go to transformers and PEFT and come from them", { skip }, async (t) => {
   const { check, write } = withoutLeaks(() => ({
-    check: [...tinyCases(), halfPrecisionCase(), multimodalCase(), ...fixtureCases()],
+    check: [...tinyCases(), ...scaledCases(), halfPrecisionCase(), multimodalCase(), ...fixtureCases()],
     write: writeCases(),
   }));
   const answer = askPython(check, write);

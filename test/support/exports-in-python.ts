@@ -11,6 +11,10 @@ export interface CheckCase {
   adapter: string | null;
   ids: readonly number[];
   logits: number[];
+  /** By what PEFT's scaling is multiplied; default 1. */
+  scale?: number;
+  /** Largest difference of a logit; default 1e-4. */
+  tolerance?: number;
   /** What the loaded model must say of its head; null: as it likes. */
   tied: boolean | null;
 }
@@ -61,6 +65,6 @@ export function assertRead(got: Checked, want: CheckCase): void {
   assert.equal(got.name, want.name);
   assert.deepEqual([got.missing, got.unexpected, got.warnings], [[], [], []], got.name);
   assert.ok(got.spread > 0.05, "the logits hardly differ from each other, the test would see little");
-  assert.ok(got.difference < 1e-4, `${got.name}: logits differ by ${got.difference}`);
+  assert.ok(got.difference < (want.tolerance ?? 1e-4), `${got.name}: logits differ by ${got.difference}`);
   assert.equal(got.tied, want.tied, got.name);
 }

@@ -1,0 +1,174 @@
+/** `final_scale: auto`: a run exports the part of its training that a rule picks on held-out pairs, and keeps the whole beside it. */
+import { join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
+import { io } from "../base/file-io.ts";
+import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
+import { isFolder } from "../base/open-file.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { scaledPlace } from "../formats/adapter-scale.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
+import type { Environment } from "../forward/environment.ts";
+import { type Adapter, adapterTensors } from "../models/adapt.ts";
+import type { CausalLM } from "../models/causal-lm.ts";
+import { loadModel } from "../models/load.ts";
+import { installAdapter } from "../models/load-adapter.ts";
+import { choiceText } from "../report/scales-section.ts";
+import type { RunPaths } from "../runs/run-directory.ts";
+import { type ScaleRecord, scalePath } from "../runs/scale-record.ts";
+import type { ParityResult, TrainEvent, WorkListener } from "../runs/train-events.ts";
+import { noGrad, ops, scope } from "../torch/index.ts";
+import { exportAdapter, exportModel } from "../train/export.ts";
+import { gateOf } from "../train/export-run.ts";
+import { adapterParameters } from "../train/parameters.ts";
+import { checkParity } from "../train/parity.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
+import { type Halves, halvesOf } from "../train/scale-choice.ts";
+import { measuredScales, type ScaleWork, scaleCost } from "./measured-scales.ts";
+import type { OtherText } from "./other-text.ts";
+
+/** What a run chooses among: tenths of its training. */
+const finalScales: readonly number[] = Array.from({ length: 11 }, (_, tenths) => tenths / 10);
+/** Prompts that are answered at each scale. */
+const answered = 2;
+
+/**
+ * The halves of the held-out pairs of a run that chooses its scale; null for one that does not.
+ *
+ * @throws {ConfigError} if there are too few
+ */
+export function finalHalves(
+  { final_scale }: Pick<RunConfig, "final_scale">,
+  { dataset }: Pick<PreparedData, "dataset">,
+): Halves | null {
+  if (final_scale !== "auto") return null;
+  try {
+    return halvesOf(dataset.evalExamples ?? []);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(`final_scale: auto: ${error.message} Or set final_scale: 1.`);
+  }
+}
+
+/** A run at its end. */
+interface FinalScaleWork {
+  paths: RunPaths;
+  config: RunConfig;
+  data: PreparedData;
+  environment: Environment;
+  other: OtherText | null;
+  /** Null: the whole is exported. */
+  halves: Halves | null;
+  /** Steps taken. */
+  step: number;
+  onWork: WorkListener;
+  /** Called when the trained model is needed no more. */
+  free: () => void;
+}
+
+/** Events of an export. */
+type ExportEvents = AsyncGenerator<Extract<TrainEvent, { type: "note" | "export" }>>;
+
+/**
+ * Exports the whole of the training; where the run chooses its scale, measures tenths of that, picks one, and exports that in its place; at
+ * another scale than 1 the whole moves to `whole/`.
+ *
+ * @throws {ConfigError} if no scale meets the bounds of `final_scale_rule`: the whole training is in `whole/` then, and nothing exported
+ * @throws {FormatError} if an export does not score as the model at its scale does
+ */
+export async function* exportPart(
+  work: FinalScaleWork,
+  whole: AsyncGenerator<Extract<TrainEvent, { type: "export" }>>,
+): ExportEvents {
+  const { paths, halves } = work;
+  // what an earlier export left says nothing of this one
+  for (const path of [paths.whole, scalePath(paths.dir)]) remove(path);
+  if (halves === null) return yield* whole;
+  const exported: ParityResult[] = [];
+  for await (const { result } of whole) exported.push(result);
+  work.free();
+  const scaled = scaleWork(work, halves);
+  yield { type: "note", text: `final_scale: ${scaleCost(finalScales, scaled)}` };
+  const { choice } = await chosen(work, scaled);
+  if (choice === null) return;
+  yield { type: "note", text: `final_scale: ${choiceText(choice)}` };
+  const { scale } = choice;
+  if (scale !== 1) keepWhole(paths);
+  const results = scale === 1 ? exported : await exportedAt(work, scale);
+  for (const result of results) yield { type: "export", result: { ...result, scale } };
+}
+
+function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
+  const { paths, config, data, environment, other } = work;
+  return {
+    ...{ config, data, environment, other, prompts: answered },
+    start: config.model_name_or_path,
+    trained: config.use_peft ? paths.adapter : paths.model,
+    quantise: askedQuantisation(config),
+    choose: { rule: config.final_scale_rule, halves },
+  };
+}
+
+async function chosen({ paths, step, onWork }: FinalScaleWork, scaled: ScaleWork): Promise<ScaleRecord> {
+  try {
+    const record = await measuredScales(finalScales, scaled, (_, done, total) =>
+      onWork({ at: "export", step, done, total: total ?? done, tokens: 0 }),
+    );
+    writeFileAtomic(scalePath(paths.dir), `${stringifyNumbers(record)}\n`);
+    return record;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    keepWhole(paths);
+    throw new ConfigError(
+      `final_scale: auto: ${error.message} Nothing is exported; the whole training is in ${paths.whole}, and preftune scale measures it.`,
+    );
+  }
+}
+
+/** Moves what was exported to where the whole of a training is kept. */
+function keepWhole({ whole, adapter, model }: RunPaths): void {
+  makeDirectory(whole);
+  if (isFolder(adapter)) io.renameSync(adapter, join(whole, "adapter"));
+  if (isFolder(model)) io.renameSync(model, join(whole, "model"));
+}
+
+/** Exports what `whole/` holds at a scale. */
+async function exportedAt(work: FinalScaleWork, scale: number): Promise<ParityResult[]> {
+  using _ = scope();
+  const { paths, config, data, environment } = work;
+  const { device } = environment;
+  const { tokenizer, modelConfig } = data;
+  const { dtype } = modelConfig;
+  const baseDir = config.model_name_or_path;
+  const numerics = {
+    ...{ dtype: environment.dtype, gradient_checkpointing: false },
+    logits_chunk_size: config.logits_chunk_size,
+  };
+  const gate = { ...gateOf(config, data, false), numerics };
+  const writeModel = async (model: CausalLM): Promise<ParityResult> => {
+    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, replace: true });
+    return checkParity({ ...gate, model, kind: "model", path: paths.model, dtype });
+  };
+  if (!config.use_peft) {
+    const adapter = scaledPlace(join(paths.whole, "model"), scale);
+    return [await writeModel(loadModel(baseDir, { device, dtype, adapter }))];
+  }
+  const quantise = askedQuantisation(config);
+  const model = loadModel(baseDir, { device, dtype: environment.dtype, quantise });
+  const adapter = installedAt(model, join(paths.whole, "adapter"), scale);
+  await exportAdapter(paths.adapter, { model, adapter, parameters: adapterParameters(model) }, tokenizer);
+  const result = checkParity({ ...gate, model, kind: "adapter", path: paths.adapter, dtype: "float32" });
+  return config.export_merged ? [result, await writeModel(model)] : [result];
+}
+
+/** The adapter as its file at the scale is to say it: alpha scaled; at 0, which no file's alpha can be, B is 0. */
+function installedAt(model: CausalLM, dir: string, scale: number): Adapter {
+  const adapter = installAdapter(model, readAdapter(scaledPlace(dir, scale)));
+  if (scale > 0) return adapter;
+  for (const [{ part }, tensor] of adapterTensors(model)) {
+    if (part === "B") noGrad(() => ops.zero_(ops.detach(tensor)));
+  }
+  const { alpha, alphaPattern } = readAdapter(dir).config;
+  return { ...adapter, config: { ...adapter.config, alpha, alphaPattern } };
+}

@@ -1,0 +1,140 @@
+/** `final_scale: auto`: the export takes the part that the rule picks, says so, and the whole stays beside it; the same after a resume. */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { ConfigError } from "../../src/base/errors.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { plan } from "../../src/recipes/plan.ts";
+import { modelCard } from "../../src/report/model-card.ts";
+import { openRun } from "../../src/runs/run-directory.ts";
+import { readScales } from "../../src/runs/scale-record.ts";
+import { noGrad, scope } from "../../src/torch/index.ts";
+import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
+import { logitsOf } from "../support/tiny-models.ts";
+
+const fixture = runFixture({ rows: 12, held: 32 });
+after(() => fixture[Symbol.dispose]());
+const base = String(fixture.values["model_name_or_path"]);
+const ids = [3, 9, 4, 7, 12, 5];
+const common: Values = {
+  ...fixture.values,
+  per_device_train_batch_size: 6,
+  per_device_eval_batch_size: 16,
+  max_steps: 4,
+  save_steps: 4,
+};
+const facts = { base: null, baseCommit: null, license: null, version: "0" };
+
+function logits(dir: string, adapter: string | null = null): number[] {
+  using _ = scope();
+  return noGrad(() => logitsOf(loadModel(dir, { adapter }), ids));
+}
+
+function alphaOf(dir: string): number {
+  return JSON.parse(readFileSync(join(dir, "adapter_config.json"), "utf8")).lora_alpha;
+}
+
+/** Half of the drift of the whole run, as a bound. */
+async function halfOfDrift(values: Values): Promise<number> {
+  const evaluations = evaluationsOf(await runTraining(values));
+  return Number(evaluations.at(-1)?.["eval_displacement/token_change_mean_abs"]) / 2;
+}
+
+const auto = (rule: Values): Values => ({
+  final_scale: "auto",
+  final_scale_rule: rule,
+  resume_from_checkpoint: "latest",
+});
+
+test("an adapter: alpha, record, card and report say the scale; a resumed run chooses again, and the same", async () => {
+  const dir = fixture.path("adapter");
+  const values = {
+    ...common,
+    ...{ use_peft: true, lora_r: 4, lora_alpha: 6, use_dora: true, lora_modules_to_save: ["lm_head"] },
+    ...{ learning_rate: 5e-3, export_merged: true, output_dir: dir },
+  };
+  const driftMax = await halfOfDrift(values);
+  const rule = { max: "chosen", chosen_min: null, drift_max: driftMax };
+  const { summary, events } = await runTraining({ ...values, ...auto(rule) });
+  const choice = readScales(dir)?.choice;
+  const scale = Number(choice?.scale);
+  assert.ok(scale > 0.2 && scale < 0.8, String(scale));
+  assert.ok(choice !== null && choice !== undefined && choice.figures.drift > 0);
+  assert.equal(alphaOf(join(dir, "adapter")), 6 * scale);
+  assert.equal(alphaOf(join(dir, "whole", "adapter")), 6);
+  const want = logits(base, `${join(dir, "whole", "adapter")}@scale=${scale}`);
+  assert.deepEqual(logits(base, join(dir, "adapter")), want);
+  assert.ok(logits(join(dir, "model")).every((value, i) => Math.abs(value - Number(want[i])) < 1e-5));
+  assert.deepEqual(summary.exported, [join(dir, "adapter"), join(dir, "model")]);
+  const results = JSON.parse(readFileSync(join(dir, "export.json"), "utf8"));
+  assert.deepEqual(
+    results.map((one: { scale: number }) => one.scale),
+    [scale, scale],
+  );
+  assert.match(notesOf({ events }).join("\n"), /final_scale: 11 scales: as many passes over 32 pairs/);
+  const card = modelCard(openRun(dir), { ...facts, kind: "adapter" });
+  assert.match(card, new RegExp(`LoRA of rank 4, at scale ${scale} of the training\\.`));
+  assert.match(card, new RegExp(`The table is of the whole training; these files take ${scale} of it`));
+  const report = readFileSync(join(dir, "report.html"), "utf8");
+  assert.match(report, new RegExp(`the adapter in float32, at scale ${scale} of the training`));
+  // chosen again from the same checkpoint
+  await runTraining({ ...values, ...auto(rule) });
+  assert.deepEqual(logits(base, join(dir, "adapter")), want);
+  // 0 is the start, and a file that can be read
+  await runTraining({ ...values, ...auto({ ...rule, drift_max: 0 }) });
+  assert.deepEqual(logits(base, join(dir, "adapter")), logits(base));
+  assert.match(modelCard(openRun(dir), { ...facts, kind: "adapter" }), /these files take 0 of it/);
+  // no scale has that much
+  await assert.rejects(
+    runTraining({ ...values, ...auto({ chosen_min: 100 }) }),
+    (error) => error instanceof ConfigError && /the nearest is .*whole training is in/.test(error.message),
+  );
+  assert.equal(existsSync(join(dir, "adapter")), false);
+  assert.equal(alphaOf(join(dir, "whole", "adapter")), 6);
+  // and the whole again
+  await runTraining({ ...values, resume_from_checkpoint: "latest" });
+  assert.equal(alphaOf(join(dir, "adapter")), 6);
+  assert.equal(existsSync(join(dir, "whole")), false);
+  assert.equal(readScales(dir), null);
+});
+
+test("full tuning: the model is start + s (result − start)", async () => {
+  const dir = fixture.path("full");
+  const values = { ...common, use_peft: false, learning_rate: 1e-3, output_dir: dir };
+  const driftMax = await halfOfDrift(values);
+  await runTraining({ ...values, ...auto({ max: "chosen", chosen_min: null, drift_max: driftMax }) });
+  const scale = Number(readScales(dir)?.choice?.scale);
+  assert.ok(scale > 0.2 && scale < 0.8, String(scale));
+  const part = logits(join(dir, "model"));
+  assert.deepEqual(part, logits(base, `${join(dir, "whole", "model")}@scale=${scale}`));
+  assert.notDeepEqual(part, logits(join(dir, "whole", "model")));
+});
+
+test("too few held-out pairs are refused before a model is read, and by the plan; so are runs without a start or pairs", async () => {
+  const few = {
+    ...common,
+    use_peft: true,
+    final_scale: "auto",
+    max_eval_rows: 29,
+    output_dir: fixture.path("few"),
+  };
+  const isFew = (error: unknown) =>
+    error instanceof ConfigError && /expected at least 30 pairs, got 29/.test(error.message);
+  const seen: string[] = [];
+  await assert.rejects(runTraining(few, { onEvent: ({ type }) => seen.push(type) }), isFew);
+  assert.ok(!seen.includes("start"));
+  await assert.rejects(plan(loadConfig({ values: few }).config), isFew);
+  const refused: [Values, RegExp][] = [
+    [{ adapter_name_or_path: "a", use_peft: true }, /final_scale: auto takes a part of the training/],
+    [{ objective: "sft" }, /sft is not over pairs/],
+    [{ eval_data: null }, /there are none/],
+    [{ final_scale: 0.5 }, /final_scale: expected 1 or "auto"/],
+    [{ final_scale: 1, final_scale_rule: { max: "chosen" } }, /final_scale is 1, so no scale is chosen/],
+  ];
+  const bare = { ...fixture.values, final_scale: "auto", output_dir: "x" };
+  for (const [values, expected] of refused) {
+    assert.throws(() => loadConfig({ values: { ...bare, ...values } }), expected);
+  }
+});
