@@ -122,7 +122,9 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
   const int64_t width = h.n.width, perRow = h.n.keyHeads * h.group * width, own = h.group * width, count = rows.count * h.group;
   const int64_t firstPage = h.firstSeen(rows.position) / kPage, endPage = (rows.position + rows.count - 1) / kPage + 1;
   const int64_t stride = (endPage - firstPage) * kPage;
-  std::vector<float> scores(static_cast<size_t>(count * stride)), scaled(static_cast<size_t>(count * width));
+  static thread_local std::vector<float> scores, scaled;
+  scores.resize(static_cast<size_t>(count * stride));
+  scaled.resize(static_cast<size_t>(count * width));
   for (int64_t i = 0; i < rows.count; ++i)
     rowScale(scaled.data() + i * own, q + (rows.row + i) * perRow + head * own, own, h.scale);
   for (int64_t p = firstPage; p < endPage; ++p)

@@ -1,7 +1,7 @@
 // preftune::segment_attention: attention over a packed stream on the CPU, float32. Each segment sees itself causally (or
-// through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once;
-// keys are neither copied for each query head nor joined with their parent's, and no mask is ever built. The backward pass
-// computes the probabilities again from the saved log-sum-exp.
+// through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once, small ones in
+// a kernel of their own (small-product.h); keys are neither copied for each query head nor joined with their parent's, and no mask is
+// ever built. The backward pass computes the probabilities again from the saved log-sum-exp.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,6 +11,7 @@
 
 #include "matmul.h"
 #include "row-kernels.h"
+#include "small-product.h"
 
 namespace preftune {
 namespace {
@@ -47,6 +48,16 @@ void forEachBlock(at::IntArrayRef segments, int64_t window, const F& body) {
   }
 }
 
+// The most rows, of all query heads of a key head, and scores that a block has.
+std::pair<int64_t, int64_t> largestBlock(at::IntArrayRef segments, const Shapes& n) {
+  int64_t rows = 0, scores = 0;
+  forEachBlock(segments, n.window, [&](const Block& b) {
+    rows = std::max(rows, n.group * b.rows);
+    scores = std::max(scores, n.group * b.rows * b.columns());
+  });
+  return {rows, scores};
+}
+
 // Rows [first, first + count) of a key head of keys or values (T, K, E).
 Matrix headRows(const float* x, const Shapes& n, int64_t keyHead, int64_t first, int64_t count) {
   return {x + (first * n.keyHeads + keyHead) * n.width, count, n.width, n.keyHeads * n.width};
@@ -76,10 +87,28 @@ void zeroOutside(float* row, int64_t low, int64_t high, int64_t columns) {
   std::fill(row + high, row + columns, 0.0f);
 }
 
+// Up to so many products of two numbers the kernel for small matrices is the faster one: a library takes microseconds to begin.
+constexpr int64_t kSmallProducts = 1 << 18;
+
+// c (+)= a · b, c with rows `strideC` apart.
+void product(float* c, int64_t strideC, const Matrix& a, const Matrix& b, bool adds) {
+  if (a.rows * a.columns * b.columns > kSmallProducts) return multiply(c, strideC, a, b, adds);
+  static thread_local std::vector<float> room;
+  const int64_t width = roundUp(b.columns, kLanes);
+  Matrix right = b;
+  if (b.isTransposed || b.columns != width) {
+    room.resize(std::max(room.size(), static_cast<size_t>(b.rows * width)));
+    pack(room.data(), width, b, width);
+    right = {room.data(), b.rows, b.columns, width};
+  }
+  const int64_t down = a.isTransposed ? 1 : a.stride, across = a.isTransposed ? a.stride : 1;
+  smallProduct(SmallProduct{c, a.at, right.at, strideC, down, across, right.stride, a.rows, a.columns, b.columns, adds});
+}
+
 // left (m, E) · keysᵀ over parent and own keys -> out (m, columns)
 void timesKeys(float* out, const Matrix& left, const float* keys, const Block& b, const Shapes& n, int64_t keyHead) {
   const auto part = [&](int64_t column, int64_t first, int64_t count) {
-    if (count > 0) multiply(out + column, b.columns(), left, headRows(keys, n, keyHead, first, count).transposed(), false);
+    if (count > 0) product(out + column, b.columns(), left, headRows(keys, n, keyHead, first, count).transposed(), false);
   };
   part(0, b.parentFirst, b.parentRows);
   part(b.parentRows, b.ownFirst, b.ownRows);
@@ -88,7 +117,7 @@ void timesKeys(float* out, const Matrix& left, const float* keys, const Block& b
 // weights (m, columns) · values over parent and own keys -> out (m, E)
 void timesValues(float* out, const Matrix& weights, const float* values, const Block& b, const Shapes& n, int64_t keyHead) {
   const auto part = [&](int64_t column, int64_t first, int64_t count, bool adds) {
-    if (count > 0) multiply(out, n.width, weights.part(0, column, weights.rows, count), headRows(values, n, keyHead, first, count), adds);
+    if (count > 0) product(out, n.width, weights.part(0, column, weights.rows, count), headRows(values, n, keyHead, first, count), adds);
   };
   part(b.parentRows, b.ownFirst, b.ownRows, false);
   part(0, b.parentFirst, b.parentRows, true);
@@ -98,7 +127,7 @@ void timesValues(float* out, const Matrix& weights, const float* values, const B
 void addTransposed(float* sum, const Matrix& weights, const Matrix& right, const Block& b, const Shapes& n, int64_t keyHead) {
   const auto part = [&](int64_t column, int64_t first, int64_t count) {
     if (count > 0)
-      multiply(sum + (first * n.keyHeads + keyHead) * n.width, n.keyHeads * n.width, weights.part(0, column, weights.rows, count).transposed(), right, true);
+      product(sum + (first * n.keyHeads + keyHead) * n.width, n.keyHeads * n.width, weights.part(0, column, weights.rows, count).transposed(), right, true);
   };
   part(0, b.parentFirst, b.parentRows);
   part(b.parentRows, b.ownFirst, b.ownRows);
@@ -122,10 +151,11 @@ std::pair<at::Tensor, at::Tensor> attendForward(const at::Tensor& q, const at::T
   const Shapes n = shapesOf(q, k, scale, window);
   at::Tensor out = at::empty_like(q);
   at::Tensor logSumExp = at::empty({n.heads, q.size(0)}, q.options());
-  forEachKeyHead(n.keyHeads, [&](int64_t keyHead) {
+  const auto [mostRows, mostScores] = largestBlock(segments, n);
+  forEachKeyHead(n.keyHeads, [&, mostRows = mostRows, mostScores = mostScores](int64_t keyHead) {
+    const at::Tensor queries = at::empty({mostRows, n.width}, q.options()), scores = at::empty({mostScores}, q.options());
     forEachBlock(segments, window, [&](const Block& b) {
       const int64_t m = n.group * b.rows, columns = b.columns();
-      at::Tensor queries = at::empty({m, n.width}, q.options()), scores = at::empty({m, columns}, q.options());
       gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
       float* const all = scores.mutable_data_ptr<float>();
       timesKeys(all, {queries.const_data_ptr<float>(), m, n.width, n.width}, k.const_data_ptr<float>(), b, n, keyHead);
@@ -156,11 +186,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& 
   const auto& [q, k, v, out, logSumExp] = saved;
   const Shapes n = shapesOf(q, k, scale, window);
   at::Tensor dq = at::empty_like(q), dk = at::zeros_like(k), dv = at::zeros_like(v);
-  forEachKeyHead(n.keyHeads, [&](int64_t keyHead) {
+  const auto [mostRows, mostScores] = largestBlock(segments, n);
+  forEachKeyHead(n.keyHeads, [&, mostRows = mostRows, mostScores = mostScores](int64_t keyHead) {
+    const at::Tensor queries = at::empty({mostRows, n.width}, q.options()), upstream = at::empty_like(queries), values = at::empty_like(queries);
+    const at::Tensor p = at::empty({mostScores}, q.options()), dp = at::empty_like(p);
     forEachBlock(segments, window, [&](const Block& b) {
       const int64_t m = n.group * b.rows, columns = b.columns();
-      at::Tensor queries = at::empty({m, n.width}, q.options()), upstream = at::empty_like(queries), values = at::empty_like(queries);
-      at::Tensor p = at::empty({m, columns}, q.options()), dp = at::empty_like(p);
       gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
       gather(upstream.mutable_data_ptr<float>(), grad.const_data_ptr<float>(), b, n, keyHead, 1.0f);
       gather(values.mutable_data_ptr<float>(), out.const_data_ptr<float>(), b, n, keyHead, 1.0f);

@@ -83,14 +83,18 @@ function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {
   const below = ops.sub(logits, ops.amax(logits, [-1], true));
   const scaled = ops.div(below, tensor(temperatures, [rows.length, 1]));
   const probabilities = ops.softmax(scaled, -1);
-  const drawn = rows.map((row, i): DrawnRow => {
-    if (isGreedy(row)) return { ids: row.randoms.map(() => at(greedy, i)), law: null };
-    const candidates = candidatesOf(rowOf(probabilities, i), row.sampling);
-    const ids = row.randoms.map((random) => draw(candidates, random.next()));
-    return { ids, law: row.sampling.samplingLogprobs === true ? lawOf(candidates) : null };
-  });
+  const drawn: DrawnRow[] = [];
+  for (const [i, values] of rowsOf(probabilities)) drawn.push(drawnFrom(values, at(rows, i), greedy[i] ?? 0));
   if (drawn.every(({ law }) => law === null)) return drawn.map(({ ids }) => ids.map((id) => ({ id })));
   return withLaws(drawn, { below, probabilities, temperatures });
+}
+
+/** The draws from a row of probabilities, and its law. `greedy`: the most likely token, which a greedy row takes. */
+function drawnFrom(probabilities: Float32Array, row: ChoiceRow, greedy: number): DrawnRow {
+  if (isGreedy(row)) return { ids: row.randoms.map(() => greedy), law: null };
+  const candidates = candidatesOf(probabilities, row.sampling);
+  const ids = row.randoms.map((random) => draw(candidates, random.next()));
+  return { ids, law: row.sampling.samplingLogprobs === true ? lawOf(candidates) : null };
 }
 
 /** Drawn tokens of a row. */
@@ -150,7 +154,7 @@ function penalised(raw: Tensor, rows: readonly ChoiceRow[]): Tensor {
   const changed = ops.clone(raw);
   for (const [i, row] of rows.entries()) {
     if (!isChanged(row)) continue;
-    const values = rowOf(raw, i);
+    const values = ops.select(raw, 0, i).data(roomFor(raw.size(1))) as Float32Array;
     change(values, row);
     ops.copy_(ops.select(changed, 0, i), tensor(values));
   }
@@ -187,13 +191,26 @@ function finite(logit: number): number {
   return Math.max(-greatestFloat32, Math.min(greatestFloat32, logit));
 }
 
-// of one row, used again and again: an array for every pass would wait for the garbage collector
-let room = new Float32Array(0);
+// used again and again: an array for every pass would wait for the garbage collector
+let room: Float32Array<ArrayBuffer> = new Float32Array(0);
 
-/** Row `i` of `x` (R, V) float32, until the next row is asked for. */
-function rowOf(x: Tensor, i: number): Float32Array {
-  if (room.length !== x.size(1)) room = new Float32Array(x.size(1));
-  return ops.select(x, 0, i).data(room) as Float32Array;
+function roomFor(numbers: number): Float32Array<ArrayBuffer> {
+  if (room.length < numbers) room = new Float32Array(numbers);
+  return room;
+}
+
+/** Numbers read from torch at once. */
+const numbersAtOnce = 2 ** 18;
+
+/** The rows of `x` (R, V) float32 with their places. Each is to be used before the next is asked for. */
+function* rowsOf(x: Tensor): Generator<[number, Float32Array]> {
+  const [count, width] = [x.size(0), x.size(1)];
+  const together = Math.max(1, Math.floor(numbersAtOnce / width));
+  for (let first = 0; first < count; first += together) {
+    const some = Math.min(together, count - first);
+    const values = ops.narrow(x, 0, first, some).data(roomFor(some * width)) as Float32Array;
+    for (let i = 0; i < some; i++) yield [first + i, values.subarray(i * width, (i + 1) * width)];
+  }
 }
 
 function withLogprobs(

@@ -1,17 +1,18 @@
 /**
- * Continuous batching: requests join and leave between passes. A prompt is computed once, alone, for all its answers; then
- * each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
+ * Continuous batching: requests join and leave between passes. A prompt is computed once for all its answers, beside other prompts;
+ * then each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
  */
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { KVCache, type PageSpan, pageTokens } from "../nn/kv-cache.ts";
-import { type DType, noGrad, scope, type Tensor } from "../torch/index.ts";
+import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
 import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
 import type { TokenDecoder, TokenStep } from "./completion-text.ts";
-import { cacheShape, followingLogprobs, lastLogits, nextLogits, promptHidden } from "./forward.ts";
+import { cacheShape, newHidden, nextLogits } from "./forward.ts";
 import { PrefixCache } from "./prefix-cache.ts";
+import { firstChoices, type PromptPart, promptChoices, waitsFor } from "./prompt-parts.ts";
 import type {
   EndEvent,
   EngineLimits,
@@ -19,7 +20,6 @@ import type {
   GenerateEvent,
   GenerateRequest,
   GenerationEngine,
-  TokenChoice,
 } from "./request.ts";
 import { type EngineRequest, mostPagesOf, type Sample, samplesOf } from "./running.ts";
 
@@ -157,26 +157,47 @@ export class Engine implements GenerationEngine, Disposable {
   #computePrompts(): void {
     let left = promptTokensAStep;
     for (;;) {
-      const job =
-        this.#running.find((running) => running.computed < running.request.promptIds.length) ??
-        this.#admitNext();
-      if (job === null) return;
-      const tokens = this.#partEnd(job) - job.computed;
-      if (tokens > left && left < promptTokensAStep) return;
-      left -= tokens;
-      this.#computePart(job);
+      const jobs = this.#nextPrompts(left);
+      if (jobs.length === 0) return;
+      left -= jobs.reduce((sum, job) => sum + this.#partSize(job), 0);
+      this.#computeParts(jobs);
     }
   }
 
-  #partEnd({ computed, request }: EngineRequest): number {
-    const all = request.promptIds.length;
-    return this.#cache.takesParts ? Math.min(all, computed + partTokens) : all;
+  /**
+   * Prompts whose next parts are computed in one pass, `room` tokens at most: the one under way, then waiting ones, each once nothing is
+   * left of those before it.
+   */
+  #nextPrompts(room: number): EngineRequest[] {
+    const jobs: EngineRequest[] = [];
+    for (let [left, isWhole] = [room, true]; isWhole && (jobs.length === 0 || this.#cache.takesParts); ) {
+      const job = this.#underWay(jobs) ?? this.#admitNext(jobs);
+      if (job === null || (jobs[0]?.model ?? job.model) !== job.model) break;
+      const size = this.#partSize(job);
+      // what a step has no room for goes alone
+      if (size > left && left < promptTokensAStep) break;
+      left -= size;
+      isWhole = job.computed + size === job.request.promptIds.length;
+      jobs.push(job);
+    }
+    return jobs;
   }
 
-  /** Moves the next waiting request to the running ones; null if there is none or no room. */
-  #admitNext(): EngineRequest | null {
+  #underWay(but: readonly EngineRequest[]): EngineRequest | undefined {
+    return this.#running.find((job) => job.computed < job.request.promptIds.length && !but.includes(job));
+  }
+
+  /** Tokens of the next part of a prompt. */
+  #partSize({ computed, request }: EngineRequest): number {
+    const left = request.promptIds.length - computed;
+    return this.#cache.takesParts ? Math.min(left, partTokens) : left;
+  }
+
+  /** Moves the next waiting request to the running ones; null if there is none or no room, or it waits for what `others` compute. */
+  #admitNext(others: readonly EngineRequest[]): EngineRequest | null {
     const job = this.#waiting[0];
     if (job === undefined || !this.#hasRoom(job)) return null;
+    if (this.#prefixes !== null && others.some((other) => waitsFor(job, other))) return null;
     this.#waiting.shift();
     this.#running.push(job);
     this.#beginPrompt(job);
@@ -200,53 +221,59 @@ export class Engine implements GenerationEngine, Disposable {
     return this.#openAnswers().length + job.request.n <= this.#limits.maxRunning && pages <= this.#mostPages;
   }
 
-  /** Computes the next part of a prompt; after the last one every answer gets its first token. */
-  #computePart(job: EngineRequest): void {
-    const { request, answers, prompt, computed: first } = job;
-    const end = this.#partEnd(job);
-    const isLast = end === request.promptIds.length;
-    const choices = this.#guarded([job], () => {
-      this.#cache.extend(prompt, end - first);
+  /** Computes the next parts of prompts, all of one model; after its last one each of a prompt's answers gets its first token. */
+  #computeParts(jobs: readonly EngineRequest[]): void {
+    const { model } = at(jobs, 0);
+    const ended = this.#guarded(jobs, () => {
+      const parts = jobs.map((job) => this.#nextPart(job));
       using _ = scope();
-      const hidden = noGrad(() =>
-        promptHidden(this.#with(job.model), request.promptIds, { span: prompt, first }),
-      );
-      this.#promptTokens += end - first;
-      job.computed = end;
-      this.#prefixes?.add(this.#cache, job.model, { tokens: request.promptIds, span: prompt });
-      this.#emitPrompt(job, hidden, first);
-      if (!isLast || job.maxNewTokens === 0) return [];
-      const logits = noGrad(() => lastLogits(job.model, hidden));
-      const randoms = answers.map(({ random }) => random);
-      const seen = answers[0]?.seen ?? new Set();
-      return chooseTokens(logits, [{ sampling: request, seen, randoms }])[0];
+      const hidden = noGrad(() => newHidden(this.#with(model), parts));
+      this.#noteComputed(parts);
+      let end = 0;
+      const ends = parts.map(({ job, first, ids }) => {
+        const begin = end;
+        end += ids.length;
+        this.#emitPrompt(job, first, () => ops.narrow(hidden, 0, begin, ids.length));
+        return { job, last: end - 1 };
+      });
+      const whole = ends.filter(({ job }) => job.computed === job.request.promptIds.length);
+      const drawing = whole.filter(({ job }) => job.maxNewTokens > 0);
+      return { jobs: whole.map(({ job }) => job), choices: firstChoices(model, hidden, drawing) };
     });
-    if (choices === null || !isLast) return;
+    for (const job of ended?.jobs ?? []) this.#beginAnswers(job, ended?.choices.get(job) ?? []);
+  }
+
+  #nextPart(job: EngineRequest): PromptPart {
+    const { computed: first, request, prompt: span } = job;
+    const ids = request.promptIds.slice(first, first + this.#partSize(job));
+    this.#cache.extend([span], ids.length);
+    return { job, first, span, ids };
+  }
+
+  #noteComputed(parts: readonly PromptPart[]): void {
+    for (const { job, span, ids } of parts) {
+      job.computed += ids.length;
+      this.#promptTokens += ids.length;
+      this.#prefixes?.add(this.#cache, job.model, { tokens: job.request.promptIds, span });
+    }
+  }
+
+  /** Gives a prompt that is computed to its answers, and them their first tokens. */
+  #beginAnswers({ answers, prompt, maxNewTokens }: EngineRequest, choices: readonly Choice[]): void {
     for (const answer of answers) answer.span = this.#cache.share(prompt.pages, prompt.length);
     this.#cache.release(prompt);
-    this.#acceptAll(answers, choices ?? []);
-    if (job.maxNewTokens > 0) return;
+    this.#acceptAll(answers, choices);
+    if (maxNewTokens > 0) return;
     for (const answer of answers.filter(({ isOver }) => !isOver)) {
       this.#end(answer, { reason: "length", text: "", stoppedBy: null, last: null });
     }
   }
 
-  /** Tells the log-probs of the prompt's tokens as far as they are known now: up to the one after the part from `first`. */
-  #emitPrompt(job: EngineRequest, hidden: Tensor, first: number): void {
-    const { promptIds, promptLogprobs = null } = job.request;
-    if (promptLogprobs === null) return;
-    const { tokenizer } = this.#parts;
-    const following = promptIds.slice(first + 1, job.computed + 1);
-    const choices = noGrad(() =>
-      followingLogprobs(job.model, hidden, following, { alternatives: promptLogprobs }),
-    );
-    const beginning = promptIds.findIndex((id) => tokenizer?.isSpecial(id) !== true);
-    const tokens = choices.map(
-      (choice, i): TokenChoice => ({ ...choice, isFirst: first + 1 + i === beginning }),
-    );
-    if (first === 0)
-      tokens.unshift({ id: at(promptIds, 0), logprob: null, top: [], isFirst: beginning === 0 });
-    job.onEvent({ type: "prompt", tokens });
+  /** Tells the log-probs of a part of a prompt, where they are asked for; `hidden` gives its hidden states. */
+  #emitPrompt(job: EngineRequest, first: number, hidden: () => Tensor): void {
+    // the event of a prompt beside it may have cancelled it
+    if ((job.request.promptLogprobs ?? null) === null || !this.#running.includes(job)) return;
+    job.onEvent({ type: "prompt", tokens: promptChoices(job, first, hidden(), this.#parts.tokenizer) });
   }
 
   /** Adds a token to each of `answers`, all of one model. */
@@ -254,7 +281,8 @@ export class Engine implements GenerationEngine, Disposable {
     if (answers.length === 0) return;
     const jobs = [...new Set(answers.map(({ job }) => job))];
     const choices = this.#guarded(jobs, () => {
-      for (const { span } of answers) this.#cache.extend(span, 1);
+      const spans = answers.map(({ span }) => span);
+      this.#cache.extend(spans, 1);
       const tokens = answers.map(({ span, ids }) => ({ span, id: ids.at(-1) as number }));
       const rows = answers.map(({ job, seen, ids, random }): ChoiceRow => {
         return { sampling: job.request, seen, drawn: ids, randoms: [random] };

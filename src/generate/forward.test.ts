@@ -17,7 +17,7 @@ import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
 import { readProcessor } from "../setup/hardware.ts";
 import { setsOf } from "../setup/instruction-set.ts";
 import { type DType, noGrad, ops, scope, setThreads, type Tensor, threads } from "../torch/index.ts";
-import { cacheShape, lastLogits, nextLogits, promptHidden } from "./forward.ts";
+import { cacheShape, logitsAfter, newHidden, nextLogits } from "./forward.ts";
 
 const adapters = {
   none: null,
@@ -35,10 +35,10 @@ function sequencesOf(model: CausalLM, dtype: DType, count: number) {
   const tokens = Array.from({ length: count }, (_, i) => {
     const ids = Array.from({ length: 1 + ((7 * i) % 40) }, (__, t) => (5 * t + 3 * i) % 32);
     const span: PageSpan = { pages: [], length: 0 };
-    cache.extend(span, ids.length);
+    cache.extend([span], ids.length);
     using _scope = scope();
-    noGrad(() => promptHidden(parts, ids, { span, first: 0 }));
-    cache.extend(span, 1);
+    noGrad(() => newHidden(parts, [{ span, ids }]));
+    cache.extend([span], 1);
     return { span, id: (11 * i + 1) % 32 };
   });
   /** The logits of some of the sequences, as the bits they are made of. */
@@ -78,13 +78,15 @@ function bitsAfter(
   using _scope = scope();
   let logits: Tensor | null = null;
   for (const [i, first] of cuts.entries()) {
-    cache.extend(span, (cuts[i + 1] ?? ids.length) - first);
+    cache.extend([span], (cuts[i + 1] ?? ids.length) - first);
     const parts = { model, cache, dtype };
     // one token comes as a new one of an answer does
     logits = noGrad(() =>
       span.length - first === 1
         ? nextLogits(parts, [{ span, id: ids[first] as number }])
-        : lastLogits(model, promptHidden(parts, ids, { span, first })),
+        : logitsAfter(model, newHidden(parts, [{ span, ids: ids.slice(first, span.length) }]), [
+            span.length - first - 1,
+          ]),
     );
   }
   return Buffer.from(new Float32Array(logits?.toNumbers() ?? []).buffer).toString("hex");

@@ -1,7 +1,8 @@
-/** The two passes of generation over a cache: a whole prompt, and the newest token of many sequences. */
+/** The two passes of generation over a cache: prompts or parts of them, and the newest token of many sequences. */
 import { headsOf } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { CacheShape, KVCache, PageSpan } from "../nn/kv-cache.ts";
+import type { Segment } from "../nn/packed-attention.ts";
 import { batchInvariant, type DType, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { type Choice, logprobsOf } from "./choose.ts";
 
@@ -18,28 +19,35 @@ export interface NextToken {
   id: number;
 }
 
+/** The newest tokens of a sequence, which are not in the cache yet but have their places there. */
+export interface NewIds {
+  span: Readonly<PageSpan>;
+  ids: readonly number[];
+}
+
 /**
- * Computes the last tokens of a prompt as far as it is in the cache, from `first` on: hidden states (T, D) of those T tokens. On the
- * CPU they and what the cache holds are the same, to the bit, however a prompt is cut, and as decoding would have them.
- *
- * @param ids - the whole prompt
+ * Computes the newest tokens of some sequences: hidden states (T, D), one sequence after the other. On the CPU they and what the cache
+ * holds are the same, to the bit, however a sequence is cut and whatever is computed with it. Elsewhere a pass takes one prompt as a
+ * whole, or one token of each sequence.
  */
-export function promptHidden(
-  { model, cache, dtype }: CachedModel,
-  ids: readonly number[],
-  { span, first }: { span: Readonly<PageSpan>; first: number },
-): Tensor {
-  const end = span.length;
-  const count = end - first;
+export function newHidden({ model, cache, dtype }: CachedModel, added: readonly NewIds[]): Tensor {
   const stream = {
-    ids: placed(model, ids.slice(first, end)),
+    ids: placed(
+      model,
+      added.flatMap(({ ids }) => ids),
+    ),
     positions: placed(
       model,
-      Array.from({ length: count }, (_, i) => first + i),
+      added.flatMap(({ span, ids }) => ids.map((_, i) => span.length - ids.length + i)),
     ),
-    segments: [{ start: 0, end: count, parent: -1 }],
+    segments: cache.takesParts ? [] : added.flatMap(wholeSegments),
   };
-  return batchInvariant(() => model.hiddenStates(stream, dtype, cache.pass([{ span, count }])));
+  const attention = cache.pass(added.map(({ span, ids }) => ({ span, count: ids.length })));
+  return batchInvariant(() => model.hiddenStates(stream, dtype, attention));
+}
+
+function wholeSegments({ span, ids }: NewIds): Segment[] {
+  return ids.length === span.length ? [{ start: 0, end: ids.length, parent: -1 }] : [];
 }
 
 /** What a cache has to hold for a model whose activations are of this type. */
@@ -52,9 +60,9 @@ export function cacheShape(model: CausalLM, dtype: DType): CacheShape {
   return { layers, capsScores: config.design.scoreCap !== null, dtype, device };
 }
 
-/** Logits of what follows the last token of `hidden` (T, D): (1, V) float32. */
-export function lastLogits(model: CausalLM, hidden: Tensor): Tensor {
-  return logitsOf(model, ops.narrow(hidden, 0, hidden.size(0) - 1, 1));
+/** Logits of what follows some of the tokens of `hidden` (T, D), at `rows`: (R, V) float32. */
+export function logitsAfter(model: CausalLM, hidden: Tensor, rows: readonly number[]): Tensor {
+  return logitsOf(model, ops.indexSelect(hidden, 0, placed(model, rows)));
 }
 
 /** Numbers of logits held at once where a whole prompt's are wanted. */
@@ -89,21 +97,9 @@ export function followingLogprobs(
  * Logits of what follows each sequence's newest token: (B, V) float32. On the CPU a sequence's are the same to the bit
  * whichever sequences are computed with it, and alone.
  */
-export function nextLogits({ model, cache, dtype }: CachedModel, tokens: readonly NextToken[]): Tensor {
-  const stream = {
-    ids: placed(
-      model,
-      tokens.map(({ id }) => id),
-    ),
-    positions: placed(
-      model,
-      tokens.map(({ span }) => span.length - 1),
-    ),
-    segments: [],
-  };
-  const attention = cache.pass(tokens.map(({ span }) => ({ span, count: 1 })));
-  const hidden = batchInvariant(() => model.hiddenStates(stream, dtype, attention));
-  return logitsOf(model, hidden);
+export function nextLogits(parts: CachedModel, tokens: readonly NextToken[]): Tensor {
+  const added = tokens.map(({ span, id }) => ({ span, ids: [id] }));
+  return logitsOf(parts.model, newHidden(parts, added));
 }
 
 function logitsOf(model: CausalLM, hidden: Tensor): Tensor {

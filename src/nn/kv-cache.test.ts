@@ -41,7 +41,7 @@ function compare(
   const cuts = cache.takesParts ? [0, 11, prompt] : [0, prompt];
   for (const [i, end] of cuts.slice(1).entries()) {
     const first = cuts[i] as number;
-    cache.extend(span, end - first);
+    cache.extend([span], end - first);
     const [q, k, v] = shared.map((x) => cast(rows(x, first, end))) as [Tensor, Tensor, Tensor];
     cache.pass([{ span, count: end - first }])[0]?.({ q, k, v }, whole);
   }
@@ -60,7 +60,10 @@ function compare(
   cache.release(span);
   for (let step = 0; step < Math.max(...lengths); step++) {
     const open = sequences.flatMap((_, i) => (step < (lengths[i] as number) ? [i] : []));
-    for (const i of open) cache.extend(sequences[i] as PageSpan, 1);
+    cache.extend(
+      open.map((i) => sequences[i] as PageSpan),
+      1,
+    );
     const [newQ, newK, newV] = [0, 1, 2].map((part) =>
       cast(ops.cat(open.map((i) => rows(texts[i]?.[part] as Tensor, step, step + 1)))),
     );
@@ -100,7 +103,7 @@ test("pages are given out once, come back, and the store grows with what was in 
       device: "cpu",
     });
     const spans = Array.from({ length: 5 }, (): PageSpan => ({ pages: [], length: 0 }));
-    for (const [i, span] of spans.entries()) cache.extend(span, 1 + i * pageTokens);
+    for (const [i, span] of spans.entries()) cache.extend([span], 1 + i * pageTokens);
     assert.deepEqual(
       spans.map(({ pages }) => pages.length),
       [1, 2, 3, 4, 5],
@@ -109,12 +112,12 @@ test("pages are given out once, come back, and the store grows with what was in 
     assert.equal(new Set(all).size, all.length);
     assert.equal(cache.usedPages, all.length);
     assert.equal(cache.pageBytes, 2 * 2 * 4 * 4 * pageTokens);
-    cache.extend(spans[0] as PageSpan, pageTokens - 1);
+    cache.extend([spans[0] as PageSpan], pageTokens - 1);
     assert.equal(spans[0]?.pages.length, 1, "a full page needs no other");
     const { capacity } = cache;
     for (const span of spans) cache.release(span);
     assert.deepEqual([cache.usedPages, spans[4]?.length, spans[4]?.pages], [0, 0, []]);
-    cache.extend(spans[1] as PageSpan, 15 * pageTokens);
+    cache.extend([spans[1] as PageSpan], 15 * pageTokens);
     assert.equal(cache.capacity, capacity, "freed pages are used again");
     assert.deepEqual(
       [pagesFor(0), pagesFor(1), pagesFor(pageTokens), pagesFor(pageTokens + 1)],
@@ -131,7 +134,7 @@ test("no memory is set aside beyond what can be asked for", () => {
     );
     const span: PageSpan = { pages: [], length: 0 };
     for (let page = 1; page <= 11; page++) {
-      cache.extend(span, pageTokens);
+      cache.extend([span], pageTokens);
       assert.equal(cache.capacity, page <= 8 ? 8 : 11);
     }
     assert.deepEqual(
@@ -173,8 +176,8 @@ test("a begun page is not copied where the limit leaves no other: its tokens are
   using cache = new KVCache(shape, { mostPages: 2, keeper });
   const spans = [0, 1].map((): PageSpan => ({ pages: [], length: 0 }));
   const [earlier, running] = spans as [PageSpan, PageSpan];
-  cache.extend(earlier, 10);
-  cache.extend(running, 3);
+  cache.extend([earlier], 10);
+  cache.extend([running], 3);
   const [page = -1] = earlier.pages;
   cache.release(earlier);
   assert.deepEqual(kept, [page]);

@@ -69,6 +69,12 @@ export interface AttentionInputs {
 /** How a pass attends in one layer: it stores the pass's keys and values and gives (T, H · E). */
 export type CachedAttention = (inputs: AttentionInputs, plan: AttentionPlan) => Tensor;
 
+/** What is in page `from` is to be in page `to` as well. */
+interface PageCopy {
+  from: number;
+  to: number;
+}
+
 interface Store {
   keys: Tensor;
   values: Tensor;
@@ -130,15 +136,22 @@ export class KVCache implements Disposable {
     return at(this.#holders, page);
   }
 
-  /** Makes `span` longer by `tokens`, with the pages that takes. A page begun that others hold too is copied first. */
-  extend(span: PageSpan, tokens: number): void {
-    const begun = span.length % pageTokens === 0 ? undefined : span.pages.at(-1);
-    if (begun !== undefined && this.holders(begun) > 1) {
-      span.pages.splice(-1, 1, this.#copyOf(begun));
-      this.#leave(begun);
+  /** Makes each of `spans` longer by `tokens`, with the pages that takes. A page begun that others hold too is copied first. */
+  extend(spans: readonly PageSpan[], tokens: number): void {
+    const copies: PageCopy[] = [];
+    for (const span of spans) {
+      const begun = span.length % pageTokens === 0 ? undefined : span.pages.at(-1);
+      if (begun !== undefined && this.holders(begun) > 1) {
+        const to = this.#newPage();
+        copies.push({ from: begun, to });
+        span.pages.splice(-1, 1, to);
+        this.#leave(begun);
+      }
+      while (span.pages.length < pagesFor(span.length + tokens)) span.pages.push(this.#newPage());
+      span.length += tokens;
     }
-    while (span.pages.length < pagesFor(span.length + tokens)) span.pages.push(this.#newPage());
-    span.length += tokens;
+    // what is copied has a holder left, who writes in it after this
+    this.#copy(copies);
   }
 
   /** A sequence of `length` tokens in `pages`, which others hold or which are kept; it continues by itself. */
@@ -188,17 +201,22 @@ export class KVCache implements Disposable {
   }
 
   #copyOf(page: number): number {
-    const copy = this.#newPage();
-    using _ = scope();
-    for (const { keys, values } of this.#stores) {
-      for (const store of [keys, values]) ops.copy_(this.#rowsOf(store, copy), this.#rowsOf(store, page));
-    }
-    return copy;
+    const to = this.#newPage();
+    this.#copy([{ from: page, to }]);
+    return to;
   }
 
-  #rowsOf(store: Tensor, page: number): Tensor {
-    const rows = this.takesParts ? 1 : pageTokens;
-    return ops.narrow(store, 0, page * rows, rows);
+  #copy(copies: readonly PageCopy[]): void {
+    if (copies.length === 0) return;
+    using _ = scope();
+    const from = this.#indices(copies.map((copy) => copy.from));
+    const to = this.#indices(copies.map((copy) => copy.to));
+    for (const { keys, values } of this.#stores) {
+      for (const store of [keys, values]) {
+        const pages = ops.view(store, [this.capacity, store.numel / this.capacity]);
+        ops.indexCopy_(pages, 0, to, ops.indexSelect(pages, 0, from));
+      }
+    }
   }
 
   /** Frees the store. */

@@ -81,7 +81,7 @@ for (const window of [null, 20]) {
       const sequences = [1, 7, pageTokens + 9].map((length) => {
         const span = { pages: [], length: 0 };
         const [k, v] = [drawn(length + 1, keyHeads), drawn(length + 1, keyHeads)];
-        cache.extend(span, length);
+        cache.extend([span], length);
         const whole = planAttention([{ start: 0, end: length, parent: -1 }], {
           ...{ dtype, device, headWidth: headDim, scale, cap: null, window },
         });
@@ -90,7 +90,7 @@ for (const window of [null, 20]) {
           { q: on(drawn(length, heads)), k: first(k), v: first(v) },
           whole,
         );
-        cache.extend(span, 1);
+        cache.extend([span], 1);
         return { span, k, v, length };
       });
       const q = drawn(sequences.length, heads);
