@@ -4,7 +4,7 @@ import { amount, campaignSeed, figure } from "../support/campaign.ts";
 import { killWhileJudging } from "../support/judge-kills.ts";
 
 test("a judged run, killed while its judge answers and resumed: no judgment that was kept is paid twice", async () => {
-  const kills = amount(3, 20);
+  const kills = amount(3, 100);
   const { paid, lost, finishedRuns } = await killWhileJudging(kills, 10 * campaignSeed + 7);
   figure(
     4,
