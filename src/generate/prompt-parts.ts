@@ -1,4 +1,4 @@
-/** Prompts under way in an engine: what they have in common, what is told of their tokens, and the first tokens of their answers. */
+/** Prompts under way in an engine: what they have in common, what is reported of their tokens, and the first tokens of their answers. */
 import { at } from "../base/at.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { pageTokens } from "../nn/kv-cache.ts";
