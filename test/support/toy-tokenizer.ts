@@ -16,6 +16,8 @@ export interface ToyOptions {
   appendEos?: boolean;
   /** Merges as the older "a b" strings instead of pairs. */
   stringMerges?: boolean;
+  /** Control tokens beside those that are always there, with the ids after theirs. */
+  controls?: readonly string[];
   /** More keys of tokenizer_config.json. */
   config?: JsonObject;
 }
@@ -29,7 +31,7 @@ const merges: [string, string][] = [
 
 /** Files of a toy tokenizer: `tokenizer.json` and `tokenizer_config.json` as objects. */
 export function toyFiles(options: ToyOptions = {}): { tokenizer: JsonObject; config: JsonObject } {
-  const made = byteLevelBpe(controlTokens, {
+  const made = byteLevelBpe([...controlTokens, ...(options.controls ?? [])], {
     symbols: [...byteSymbols(), ...merges.map((pair) => pair.join(""))],
     merges,
   });
