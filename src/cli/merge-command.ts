@@ -21,6 +21,7 @@ interface CliOptions extends DeviceOptions, QuantiseOptions, ScaleOptions {
   adapter: string;
   output: string;
   replace?: true;
+  textOnly?: true;
   exportDtype?: WeightDtype;
   data?: string;
   tolerance: number;
@@ -35,6 +36,7 @@ export function addMergeCommand(preftune: Command): void {
     .requiredOption("--adapter <dir>", "PEFT adapter directory or hub id")
     .requiredOption("--output <dir>", "a directory that does not exist yet, unless --replace is given")
     .option("--replace", "replace the model at --output, once the merged one is complete and checked")
+    .option("--text-only", "of a multimodal base, write the text model without its other parts")
     .addOption(
       new Option("--export-dtype <type>", "type of the written weights; default: the base model's").choices([
         "float32",
@@ -58,6 +60,7 @@ export function addMergeCommand(preftune: Command): void {
         adapter: scaledPlace(cli.adapter, cli.adapterScale),
         output: cli.output,
         replace: cli.replace ?? false,
+        textOnly: cli.textOnly ?? false,
         exportDtype: cli.exportDtype ?? null,
         data: cli.data ?? null,
         tolerance: cli.tolerance,

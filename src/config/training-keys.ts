@@ -310,6 +310,11 @@ export const RECORD_KEYS = {
     doc: "With LoRA: at the end also write the merged model beside the adapter.",
     freeOnResume: true,
   },
+  export_text_only: {
+    schema: { type: "boolean", default: false },
+    doc: "Of a multimodal model, export the text model alone, and an adapter for it. Default: what the checkpoint has beside it goes into the export untouched.",
+    freeOnResume: true,
+  },
   export_parity_tolerance: {
     schema: { type: "number", exclusiveMinimum: 0, default: 1e-4 },
     doc: "Largest accepted difference of a token log-probability (nats) between the trained model and its export; of a half-precision export, the mean may be 200 times that, or three times what its rounding does.",

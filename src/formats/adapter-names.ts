@@ -1,10 +1,15 @@
 /** Names of the tensors in a PEFT adapter file, and which modules of a model a target names. */
+import type { AdapterConfig } from "./adapter-config.ts";
+import { multimodalPath, textName } from "./checkpoint-names.ts";
 import { matchPattern, namesAny } from "./module-patterns.ts";
 
 /** Parts of a LoRA module: the two factors, and DoRA's vector of row norms. */
 export type LoraPart = "A" | "B" | "magnitude";
 
-/** What a tensor of an adapter file is. `saved` is a whole parameter of a module listed in `modules_to_save`. */
+/**
+ * What a tensor of an adapter file is, by the path that its module has in a text model: adapters of a multimodal model's text part
+ * are read too. `saved` is a whole parameter of a module listed in `modules_to_save`.
+ */
 export type AdapterTensorName =
   | { kind: LoraPart; module: string }
   | { kind: "saved"; module: string; parameter: "weight" | "bias" };
@@ -27,10 +32,40 @@ export function savedModuleName(module: string): string {
   return `${prefix}${module}.weight`;
 }
 
+/** How an adapter names the modules of a model, and each tensor of it. */
+export interface AdapterPaths {
+  config: AdapterConfig;
+  nameOf: (tensor: string) => string;
+}
+
+/**
+ * An adapter's settings and names for the class that it is to be used in.
+ *
+ * @param isPart - for a multimodal model's class, of which the text model is a part: its modules have other paths there, and a
+ * target that is no whole path would name modules of the other parts as well
+ */
+export function adapterPathsIn(
+  { config, targets }: { config: AdapterConfig; targets: readonly string[] },
+  isPart: boolean,
+): AdapterPaths {
+  if (!isPart) return { config, nameOf: (tensor) => tensor };
+  const placed = (of: Readonly<Record<string, number>>) =>
+    Object.fromEntries(Object.entries(of).map(([path, value]) => [multimodalPath(path), value]));
+  return {
+    config: {
+      ...config,
+      targetModules: targets.map(multimodalPath),
+      rankPattern: placed(config.rankPattern),
+      alphaPattern: placed(config.alphaPattern),
+    },
+    nameOf: (tensor) => prefix + multimodalPath(tensor.slice(prefix.length)),
+  };
+}
+
 /** What a tensor name of an adapter file means, or null when it is no LoRA factor and no plain parameter. */
 export function parseAdapterTensorName(name: string): AdapterTensorName | null {
   if (!name.startsWith(prefix)) return null;
-  const path = name.slice(prefix.length);
+  const path = textName(name.slice(prefix.length));
   const lora = /^(.+)\.lora_(?:([AB])\.weight|magnitude_vector(?:\.weight)?)$/.exec(path);
   if (lora?.[1] !== undefined) {
     const part = lora[2];

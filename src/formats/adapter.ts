@@ -12,6 +12,7 @@ import { settingsLimits } from "../base/json-limits.ts";
 import { type AdapterConfig, loraScale, parseAdapterConfig } from "./adapter-config.ts";
 import { isNamed, type LoraPart, parseAdapterTensorName } from "./adapter-names.ts";
 import { adapterPlace } from "./adapter-scale.ts";
+import { textName } from "./checkpoint-names.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
 
 /** The tensors of one LoRA module: A (rank, in), B (out, rank), and DoRA's magnitude (out) or null. */
@@ -78,7 +79,11 @@ export function readAdapter(from: string): AdapterFiles {
   const adapter = {
     dir,
     scale,
-    config: { ...scaledConfig(config, scale), targetModules: isList ? targets : [...lora.keys()] },
+    config: {
+      ...scaledConfig(config, scale),
+      targetModules: isList ? targets.map(textName) : [...lora.keys()],
+      modulesToSave: config.modulesToSave.map(textName),
+    },
     file,
     lora,
     saved,

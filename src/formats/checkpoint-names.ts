@@ -18,6 +18,7 @@ const otherParts = [
   "embed_vision.",
   "embed_audio.",
   "multi_modal_projector.",
+  "visual.",
 ].flatMap((part) => [part, `model.${part}`]);
 
 /**
@@ -46,14 +47,20 @@ export function textNames(dir: string, index: WeightIndex, config: ModelConfig):
   }
   if (passedOver > 0) {
     warn(
-      `${dir}: the text part of a multimodal model is used; ${passedOver} tensors of its vision part are passed over.`,
+      `${dir}: the text part of a multimodal model is used; ${passedOver} tensors of its other parts are passed over.`,
     );
   }
   return names;
 }
 
-function textName(stored: string): string {
-  if (stored === "language_model.lm_head.weight") return headName;
+/** A tensor's or module's place in a multimodal checkpoint as a text-only one has it; other places stay as they are. */
+export function textName(stored: string): string {
+  if (stored.startsWith("language_model.lm_head")) return stored.slice("language_model.".length);
   const prefix = textPrefixes.find((p) => stored.startsWith(p));
   return prefix === undefined ? stored : `model.${stored.slice(prefix.length)}`;
+}
+
+/** The path that transformers gives a text model's module in the class of a multimodal model. */
+export function multimodalPath(path: string): string {
+  return path.startsWith("model.") ? `model.language_model.${path.slice("model.".length)}` : path;
 }

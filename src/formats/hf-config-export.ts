@@ -3,6 +3,7 @@
 import { FormatError } from "../base/errors.ts";
 import type { Family } from "./families/family.ts";
 import { families } from "./families/index.ts";
+import { isRecord } from "./json-fields.ts";
 import type { ModelConfig, WeightDtype } from "./model-config.ts";
 
 /** What may differ from the configuration that was read. */
@@ -76,6 +77,28 @@ export function exportConfig(
     ...family.write(config),
   };
   return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Keys that say in which type and form the weights of a file are. */
+const weightKeys: readonly string[] = ["dtype", "torch_dtype", "quantization_config"];
+
+/**
+ * Content of `config.json` for a multimodal model whose text part is written anew: as it was, but for type and head of the text's
+ * weights.
+ *
+ * @param whole - the file as it was
+ */
+export function exportWholeConfig(
+  whole: Readonly<Record<string, unknown>>,
+  { tieWordEmbeddings, dtype }: ExportConfigOptions,
+): Record<string, unknown> {
+  const written = { tie_word_embeddings: tieWordEmbeddings, torch_dtype: dtype };
+  const anew = (part: Readonly<Record<string, unknown>>): Record<string, unknown> => ({
+    ...Object.fromEntries(Object.entries(part).filter(([key]) => !weightKeys.includes(key))),
+    ...written,
+  });
+  const { text_config: text } = whole;
+  return { ...anew(whole), ...(isRecord(text) ? { text_config: anew(text) } : {}) };
 }
 
 /**

@@ -61,6 +61,26 @@ describe("what is refused", () => {
       { ...gemma4b, text_config: { quantization_config: {} } },
       /text_config\.quantization_config/,
     ],
+    [
+      "a multimodal model around a text of another family",
+      { model_type: "mistral3", text_config: { model_type: "ministral3" } },
+      /text_config\.model_type: expected "mistral", got "ministral3", which needs what is not here: queries scaled by their positions/,
+    ],
+    [
+      "a multimodal model around a text that is unknown",
+      { model_type: "gemma3", text_config: { model_type: "gemma2" } },
+      /text_config\.model_type: expected "gemma3_text", got "gemma2"\. docs\/models\.md/,
+    ],
+    [
+      "an unknown key beside the text's at the top",
+      { model_type: "qwen2_5_vl", vision_config: {}, image_scale: 2 },
+      /config\.json: image_scale: /,
+    ],
+    [
+      "sections of positions without the model that has them",
+      { model_type: "qwen2", rope_scaling: { type: "mrope", mrope_section: [4, 2, 2] } },
+      /rope_scaling\.type: .*got "mrope"/,
+    ],
     ["no text part", { model_type: "gemma3" }, /text_config: expected the text model's configuration/],
     [
       "yarn",

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { everyFamily, fixturePath } from "../../test/support/fixture-files.ts";
+import { multimodalConfig, multimodalLayout, multimodalNames } from "../../test/support/multimodal.ts";
 import { gemma4b, gemma4bText, llama32 } from "../../test/support/sample-configs.ts";
 import { FileError } from "../base/errors.ts";
 import { plainDesign } from "./families/family.ts";
@@ -214,6 +215,22 @@ describe("what is read", () => {
     assert.deepEqual(config.fullHeads, { headDim: 16, numKeyValueHeads: 1 });
     const sliding = { ...text, model_type: "gemma4_text", layer_types: Array(3).fill("sliding_attention") };
     assert.deepEqual(parse(sliding).layerKinds, ["sliding", "sliding", "full"]);
+  });
+
+  for (const name of multimodalNames) {
+    test(`${name}: the text of a multimodal file is that of its family`, () => {
+      const config = parse(JSON.parse(JSON.stringify(multimodalConfig(name))));
+      const text = readModelConfig(fixturePath(multimodalLayout(name).fixture, "model"));
+      assert.deepEqual({ ...comparable(config), isMultimodalText: false }, comparable(text));
+    });
+  }
+
+  test("Qwen2.5-VL: what its file leaves out is its class's, not Qwen2's", () => {
+    const { vocabSize, numLayers, rmsNormEps, rope, eosTokenIds } = parse({ model_type: "qwen2_5_vl" });
+    assert.deepEqual(
+      [vocabSize, numLayers, rmsNormEps, rope.full.theta, eosTokenIds],
+      [152_064, 80, 1e-5, 1_000_000, [151_645]],
+    );
   });
 
   test("generation_config.json adds end tokens", () => {

@@ -10,7 +10,7 @@ import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { didYouMean } from "../base/suggest.ts";
-import type { Family, FamilySizes } from "./families/family.ts";
+import type { Family, FamilySizes, MultimodalClass } from "./families/family.ts";
 import { classesOf, families, type NamedClass, titlesOf } from "./families/index.ts";
 import { refusedTypes } from "./families/refused.ts";
 import { harmlessKeys } from "./harmless-keys.ts";
@@ -61,15 +61,15 @@ export function parseModelConfig(
 ): ModelConfig {
   if (!isRecord(json)) throw new FormatError(`${file}: expected a JSON object with a model's configuration.`);
   const top = new JsonFields(json, file);
-  const { family, isMultimodal } = findClass(top, file, known);
-  const text = isMultimodal ? top.object("text_config") : top;
-  if (text === null) return top.refuse("text_config", "the text model's configuration");
-  const quantisation = checkpointQuantisation(top) ?? checkpointQuantisation(text);
+  const { family, multimodal } = findClass(top, file, known);
+  const text = multimodal === null ? top : textPart(top, file, multimodal);
+  const quantisation = checkpointQuantisation(text) ?? checkpointQuantisation(top);
   refuseOtherValues(text, family);
   const architecture = top.strings("architectures")?.[0] ?? "";
   const isRewardModel = classesOf(known).some((one) => one.rewardArchitecture === architecture);
   if (isRewardModel) refuseSeveralLabels(top);
   const sizes = parseSizes(text, family);
+  const beside = multimodal?.besideText ?? [];
   const config: ModelConfig = {
     family: family.name,
     modelType: family.names.modelType,
@@ -84,11 +84,34 @@ export function parseModelConfig(
     dtype: checkpointDtype(top, text),
     quantisation,
     isRewardModel,
-    isMultimodalText: isMultimodal,
-    raw: { ...text.values },
+    isMultimodalText: multimodal !== null,
+    raw: Object.fromEntries(Object.entries(text.values).filter(([key]) => !beside.includes(key))),
   };
-  text.refuseUnknown([...harmlessKeys, ...family.ignored], `a ${family.title} model`);
+  text.refuseUnknown([...harmlessKeys, ...family.ignored, ...beside], `a ${family.title} model`);
   return config;
+}
+
+/** The text part of a multimodal model's file: under `text_config`, or at the top of an older file. */
+function textPart(
+  top: JsonFields,
+  file: string,
+  { textType, besideText, asText }: MultimodalClass,
+): JsonFields {
+  const text = top.object("text_config");
+  if (text === null && besideText === undefined) {
+    return top.refuse("text_config", "the text model's configuration");
+  }
+  const type = text?.string("model_type") ?? textType;
+  if (type !== textType) {
+    const missing = Object.hasOwn(refusedTypes, type)
+      ? `, which needs what is not here: ${refusedTypes[type]}`
+      : "";
+    throw new FormatError(
+      `${file}: text_config.model_type: expected "${textType}", got "${type}"${missing}. docs/models.md lists the families.`,
+    );
+  }
+  const fields = (text ?? top).values;
+  return new JsonFields(asText?.(fields) ?? fields, file, text === null ? "" : "text_config");
 }
 
 /** The class that the file names by `model_type`, `architectures`, or both. */

@@ -3,6 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { isNamed } from "./adapter-names.ts";
 import { blockLinears, linearPath } from "./block-linears.ts";
+import { classesOf, families } from "./families/index.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /** The linears of a block that stores each by itself: the default of a run's list. */
@@ -27,8 +28,7 @@ export function listedTargets(config: ModelConfig, listed: readonly string[]): r
     blockLinears(config, layer).map((linear) => ({ name: linear.name, path: linearPath(layer, linear) })),
   );
   const names: readonly string[] = [...new Set(linears.map(({ name }) => name))];
-  const isUsual = listed.length === usual.length && usual.every((name) => listed.includes(name));
-  if (isUsual && !usual.every((name) => names.includes(name))) return names;
+  if (isUsual(listed) && !usual.every((name) => names.includes(name))) return names;
   const places = [...linears.map(({ path }) => path), "lm_head"];
   const unknown = listed.find((name) => !places.some((place) => isNamed(place, name)));
   if (unknown === undefined) return listed;
@@ -38,7 +38,11 @@ export function listedTargets(config: ModelConfig, listed: readonly string[]): r
   );
 }
 
-/** What to tell the user of a new adapter's linears where they are not those that the configuration lists. */
+function isUsual(listed: readonly string[]): boolean {
+  return listed.length === usual.length && usual.every((name) => listed.includes(name));
+}
+
+/** What to tell the user of a new adapter's linears where they are not those that the configuration lists, or that PEFT would take. */
 export function targetNotes(
   config: ModelConfig,
   {
@@ -53,6 +57,16 @@ export function targetNotes(
 ): string[] {
   if (!use_peft || adapter_name_or_path !== null || listed === "all-linear") return [];
   const targets = listedTargets(config, listed);
-  if (targets === listed) return [];
-  return [`LoRA on ${targets.join(", ")}: this model stores several of ${usual.join(", ")} in one matrix.`];
+  const isStored = targets === listed;
+  const type = classesOf(families).find(
+    ({ family, multimodal }) =>
+      family.name === config.family && (multimodal !== null) === config.isMultimodalText,
+  );
+  const reasons = [
+    ...(isStored ? [] : [`this model stores several of ${usual.join(", ")} in one matrix`]),
+    ...(type?.hasPeftTargets === false && isUsual(listed)
+      ? [`PEFT has no default for a ${type.modelType} model; all linears of its blocks are the one here`]
+      : []),
+  ];
+  return reasons.length === 0 ? [] : [`LoRA on ${targets.join(", ")}: ${reasons.join("; ")}.`];
 }

@@ -64,7 +64,7 @@ export interface RopeConfig {
 /** What attention a layer has: over all earlier tokens, or over a window of them. */
 export type LayerKind = "full" | "sliding";
 
-/** Gate nonlinearities; Gemma's GELU is the tanh approximation. */
+/** Gate nonlinearities; GELU is the tanh approximation. */
 export type Activation = "silu" | "gelu_tanh";
 
 /** The choices, beside sizes, in which decoders differ. Models are built of it, and plans count by it. */
@@ -117,7 +117,7 @@ export interface LayerHeads {
 export interface ModelConfig {
   /** Name of its family: a file of `families`. */
   family: string;
-  /** `model_type` of the text model as written in the file, e.g. "gemma3_text". */
+  /** `model_type` of the text model, as files name it. */
   modelType: string;
   vocabSize: number;
   hiddenSize: number;

@@ -18,7 +18,12 @@ const toy: Family = {
   ...llama,
   name: "toy",
   title: "Toy",
-  names: { modelType: "toy", architecture: "ToyForCausalLM", rewardArchitecture: null },
+  names: {
+    modelType: "toy",
+    architecture: "ToyForCausalLM",
+    rewardArchitecture: null,
+    hasPeftTargets: false,
+  },
   ignored: [],
   only: { colour: ["red"] },
   read(fields, sizes) {

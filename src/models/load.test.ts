@@ -180,7 +180,7 @@ for (const [prefix, rename] of Object.entries(layouts)) {
       assert.deepEqual(logitsOf(loaded, ids), logitsOf(model, ids));
     });
     assert.deepEqual(await warnings(dir.path), [
-      `${dir.path}: the text part of a multimodal model is used; 3 tensors of its vision part are passed over.`,
+      `${dir.path}: the text part of a multimodal model is used; 3 tensors of its other parts are passed over.`,
     ]);
   });
 }

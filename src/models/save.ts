@@ -4,8 +4,9 @@ import { writeFileAtomic } from "../base/files.ts";
 import { adapterWeightsName } from "../formats/adapter.ts";
 import { type AdapterConfig, adapterConfigJson } from "../formats/adapter-config.ts";
 import { headName } from "../formats/checkpoint-names.ts";
-import { configJsonText, exportConfig } from "../formats/hf-config-export.ts";
+import { configJsonText, exportConfig, exportWholeConfig } from "../formats/hf-config-export.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
+import type { OtherParts } from "../formats/other-parts.ts";
 import { type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import { writeWeights } from "../formats/weight-shards.ts";
 import { Embedding } from "../nn/linear.ts";
@@ -70,6 +71,14 @@ export function writeAdapter(
   );
 }
 
+/** How a model is written. */
+export interface WriteOptions {
+  /** Default: it is all in memory. */
+  collect?: Collect | undefined;
+  /** Of the multimodal checkpoint that the model is the text part of: written with it. Default: none, the model alone. */
+  parts?: OtherParts | null;
+}
+
 /**
  * Writes config.json and the weights of `model` into `dir`, adapters merged in float32 and rounded once to `dtype`.
  *
@@ -80,17 +89,20 @@ export function writeMergedModel(
   dir: string,
   model: Decoder,
   dtype: WeightDtype,
-  collect: Collect = inMemory,
+  { collect = inMemory, parts = null }: WriteOptions = {},
 ): void {
   const merged = mergedTensors(model);
   const { isRewardModel, tieWordEmbeddings } = model.config;
   // a reward model has no head that its base's word on ties could be about
   const tied = isRewardModel ? tieWordEmbeddings : !merged.some(({ name }) => name === headName);
-  writeWeights(
-    dir,
-    merged.map((tensor) => sourceOf(tensor, dtype, collect)),
-  );
-  const config = exportConfig(model.config, { tieWordEmbeddings: tied, dtype });
+  const own = merged.map((tensor) => ({
+    ...sourceOf(tensor, dtype, collect),
+    name: parts?.storedName(tensor.name) ?? tensor.name,
+  }));
+  writeWeights(dir, [...own, ...(parts?.tensors ?? [])]);
+  const options = { tieWordEmbeddings: tied, dtype };
+  const config =
+    parts === null ? exportConfig(model.config, options) : exportWholeConfig(parts.config, options);
   writeFileAtomic(join(dir, "config.json"), configJsonText(config));
 }
 

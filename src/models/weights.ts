@@ -23,7 +23,7 @@ export interface WeightSource {
  * Drawn from torch's default generator, so `manualSeed` makes them reproducible.
  *
  * @param deviation - `initializer_range` of the config, usually 0.02
- * @param neutralNorm - what a norm's stored weight is when it does nothing: 1, or 0 for Gemma
+ * @param neutralNorm - what a norm's stored weight is when it does nothing: 1, or 0 where w − 1 is stored
  */
 export function randomWeights(deviation: number, neutralNorm: 0 | 1): WeightSource {
   return (name, shape) => {

@@ -1,4 +1,4 @@
-/** Caps: c · tanh(x / c) on scores of attention and on logits (Bello et al. 2016, arXiv:1611.09940), as Gemma 2 has them. */
+/** Caps: c · tanh(x / c) on scores of attention and on logits (Bello et al. 2016, arXiv:1611.09940). */
 import { ops, scope, type Tensor } from "../torch/index.ts";
 
 /** c · tanh(x / c), x's shape; x is used up. */

@@ -7,7 +7,7 @@ export function normalised(x: Tensor, eps: number): Tensor {
   return ops.rmsNorm(x, ops.full([x.size(-1)], 1, { dtype: x.dtype, device: x.device }), eps);
 }
 
-/** y = x / sqrt(mean(x²) + eps) · w over the last dimension; Gemma stores w − 1. */
+/** y = x / sqrt(mean(x²) + eps) · w over the last dimension; some families store w − 1. */
 export class RMSNorm {
   weight: Tensor;
   readonly eps: number;
@@ -19,7 +19,7 @@ export class RMSNorm {
   /**
    * @param weight - (D)
    * @param eps - added to the mean square
-   * @param offset - added to the weight: 0, or 1 for Gemma
+   * @param offset - added to the weight: 0, or 1 where w − 1 is stored
    * @param scale - factor on the result
    */
   constructor(weight: Tensor, eps: number, offset: 0 | 1 = 0, scale: number = 1) {

@@ -24,7 +24,7 @@ import { heldModel } from "../planner/plan-input.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
-import { exportModel } from "../train/export.ts";
+import { exportModel, refuseTextOnly } from "../train/export.ts";
 import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
@@ -39,6 +39,8 @@ export interface MergeOptions extends Omit<EnvironmentOptions, "dtype"> {
   output: string;
   /** Replace the model at `output`, once the merged one is complete and checked; default false. */
   replace?: boolean;
+  /** Of a multimodal base: write the text model alone; default false: what else it has is carried over as it is. */
+  textOnly?: boolean;
   /** Type of the written weights; default: the base checkpoint's. */
   exportDtype?: WeightDtype | null;
   /** Held-out preference rows for the gate; default: sequences of random tokens. */
@@ -70,11 +72,12 @@ const parityRows = 16;
  */
 export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
-  const { output, replace = false, model: baseDir, tolerance = 1e-4 } = options;
+  const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);
+  if (textOnly && !config.isMultimodalText) refuseTextOnly(dir, "--text-only");
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
   const tokenizer = loadTokenizer(dir);
@@ -90,7 +93,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     options.onWrite?.();
   };
   options.onWrite?.();
-  await exportModel(output, { model, tokenizer, baseDir: dir, dtype, replace, check });
+  await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
   const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
   return {
     kind: "model",

@@ -25,7 +25,7 @@ import { trackingOf } from "../trackers/tracking.ts";
 import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { floorOf } from "../train/chosen-floor.ts";
 import { evaluate } from "../train/evaluate.ts";
-import { exportRun } from "../train/export-run.ts";
+import { exportNotes, exportRun } from "../train/export-run.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { type PreparedData, taskOf } from "../train/prepare-data.ts";
 import { refuseGivenSums } from "../train/reference.ts";
@@ -170,7 +170,7 @@ async function* trainRun(
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
-  const notes = targetNotes(data.modelConfig, config);
+  const notes = [...targetNotes(data.modelConfig, config), ...exportNotes(config, data.modelConfig)];
   yield* noted([...changed.map((change) => `changed since the run began: ${change}`), ...notes]);
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);

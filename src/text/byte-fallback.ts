@@ -1,5 +1,5 @@
 /**
- * Decoding of byte-fallback tokens (`<0xEF>`), as used by SentencePiece-style tokenizers such as Gemma's.
+ * Decoding of byte-fallback tokens (`<0xEF>`), as used by SentencePiece-style tokenizers.
  *
  * Stands in for the library's own decoder, which drops U+FEFF and counts replacement characters differently.
  */

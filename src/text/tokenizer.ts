@@ -67,7 +67,7 @@ export interface Tokenizer {
   readonly eosToken: string | null;
   readonly padToken: string | null;
   readonly unkToken: string | null;
-  /** Largest token id plus one. A text model may have fewer rows: Gemma 3's last token stands for images only. */
+  /** Largest token id plus one. A text model may have fewer rows: a last token may stand for images only. */
   readonly vocabSize: number;
   readonly addedTokens: readonly AddedToken[];
   readonly chatTemplates: ChatTemplates;

@@ -2,10 +2,13 @@
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import { otherPartsOf } from "../formats/other-parts.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
+import { methodOf } from "../methods/index.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
-import { exportAdapter, exportModel } from "./export.ts";
+import { exportAdapter, exportModel, refuseTextOnly } from "./export.ts";
 import type { HeadedModel } from "./logp-difference.ts";
 import { checkParity, type ParityCheck } from "./parity.ts";
 import type { PreparedData } from "./prepare-data.ts";
@@ -31,14 +34,15 @@ export async function* exportRun(
   const scores = training.objective.over === "scores";
   const gate = { ...gateOf(config, data, scores), base, model, numerics, ranks };
   const { baseDir } = gate;
+  const textOnly = config.export_text_only;
   if (adapter !== null) {
-    await exportAdapter(paths.adapter, training, tokenizer);
+    await exportAdapter(paths.adapter, { ...training, tokenizer, textOnly });
     const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
     yield { type: "export", result: checkParity(check) };
   }
   if (adapter === null || config.export_merged) {
     const { dtype } = modelConfig;
-    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, ranks, replace: true });
+    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, textOnly, ranks, replace: true });
     yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
   }
 }
@@ -57,6 +61,33 @@ export function gateOf(
     batches: evaluationBatches(held, { ...config, scores }),
     tolerance: config.export_parity_tolerance,
   };
+}
+
+/**
+ * What to tell the user of a run's export of a multimodal model.
+ *
+ * @throws {ConfigError} if a text model's other parts are to be left out
+ * @throws {FormatError} if its other parts cannot be carried over
+ */
+export function exportNotes(
+  config: Pick<
+    RunConfig,
+    "model_name_or_path" | "use_peft" | "export_merged" | "export_text_only" | "method"
+  >,
+  { isMultimodalText }: Pick<ModelConfig, "isMultimodalText">,
+): string[] {
+  const { model_name_or_path: dir, export_text_only: textOnly } = config;
+  if (!isMultimodalText) {
+    if (textOnly) refuseTextOnly(dir, "export_text_only");
+    return [];
+  }
+  const of = `${dir}: the text part of a multimodal model is trained`;
+  if (methodOf(config.method.objective).over === "scores")
+    return [`${of}, and exported as a reward model of text.`];
+  if (textOnly) return [`${of}, and exported alone (export_text_only).`];
+  if (config.use_peft && !config.export_merged) return [`${of}. The adapter is for the class of the whole.`];
+  const { tensors } = otherPartsOf(dir) ?? { tensors: [] };
+  return [`${of}. The ${tensors.length} tensors of its other parts go into the export as they are.`];
 }
 
 /** A prompt alone, of an on-policy run, with its later half as the completion: there is something to score. */

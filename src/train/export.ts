@@ -2,10 +2,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { copyFile } from "../base/copy-files.ts";
-import { FormatError } from "../base/errors.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
 import { writeDirectoryAtomic } from "../base/files.ts";
 import { alone } from "../base/ranks.ts";
+import { adapterPathsIn } from "../formats/adapter-names.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
+import { otherPartsOf } from "../formats/other-parts.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import {
   adapterFileTensors,
@@ -45,29 +47,40 @@ function writeTensors(
   else collector.takePart(tensors());
 }
 
+/** What an adapter is written from. */
+export interface AdapterExport extends Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters"> {
+  tokenizer: Tokenizer;
+  /** Of a multimodal model: for the text model alone, not for the class of the whole. Default false. */
+  textOnly?: boolean;
+  ranks?: HoldingRanks | null | undefined;
+}
+
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(
   dir: string,
-  trained: Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters"> & {
-    ranks?: HoldingRanks | null | undefined;
-  },
-  tokenizer: Tokenizer,
+  { model, adapter, parameters, tokenizer, textOnly = false, ranks = null }: AdapterExport,
 ): Promise<void> {
-  const { model, adapter, parameters, ranks = null } = trained;
   if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
   await writeDirectoryAtomic(
     dir,
     (temporary) => {
-      const { tensors } = parameters;
+      const isPart = model.config.isMultimodalText && !model.config.isRewardModel && !textOnly;
+      const { config, nameOf } = adapterPathsIn(adapter, isPart);
+      const tensors = new Map([...parameters.tensors].map(([name, tensor]) => [nameOf(name), tensor]));
       writeTensors(
         ranks,
         () => adapterFileTensors(tensors),
-        (collect) => writeAdapter(temporary, adapter.config, tensors, collect),
+        (collect) => writeAdapter(temporary, config, tensors, collect),
       );
       if (isFirst(ranks)) writeTokenizer(temporary, tokenizer, model);
     },
     { replace: true, ranks: ranks?.group ?? alone },
   );
+}
+
+/** Refuses to leave out what is not there. */
+export function refuseTextOnly(dir: string, key: string): never {
+  throw new ConfigError(`${key}: ${dir} is a text model, it has no other parts to leave out. Take ${key} out.`);
 }
 
 /** What a merged model is written from. */
@@ -77,6 +90,8 @@ export interface MergedExport {
   /** Directory the model came from: its generation config goes along. */
   baseDir: string;
   dtype: WeightDtype;
+  /** Of a multimodal model: leave out what it has beside the text model. Default false: that is carried over as it is. */
+  textOnly?: boolean;
   /** Replace what is at the target; default false. */
   replace?: boolean;
   /** The ranks that have the model; each calls it. Default: this process alone. */
@@ -87,19 +102,22 @@ export interface MergedExport {
 
 /** Writes a Hugging Face model directory with tokenizer, template and generation config. */
 export async function exportModel(dir: string, merged: MergedExport): Promise<void> {
-  const { model, dtype, ranks = null } = merged;
+  const { model, dtype, baseDir, textOnly = false, ranks = null } = merged;
+  const parts = textOnly || model.config.isRewardModel ? null : otherPartsOf(baseDir);
   await writeDirectoryAtomic(
     dir,
     (temporary) => {
       writeTensors(
         ranks,
         () => mergedTensors(model),
-        (collect) => writeMergedModel(temporary, model, dtype, collect),
+        (collect) => writeMergedModel(temporary, model, dtype, { collect, parts }),
       );
       if (!isFirst(ranks)) return;
       writeTokenizer(temporary, merged.tokenizer, model);
-      const generation = join(merged.baseDir, "generation_config.json");
-      if (existsSync(generation)) copyFile(generation, join(temporary, "generation_config.json"));
+      for (const file of ["generation_config.json", ...(parts?.files ?? [])]) {
+        const [from, to] = [join(baseDir, file), join(temporary, file)];
+        if (existsSync(from) && !existsSync(to)) copyFile(from, to);
+      }
       merged.check?.(temporary);
     },
     { replace: merged.replace ?? false, ranks: ranks?.group ?? alone },

@@ -10,11 +10,13 @@ import warnings
 import peft
 import torch
 import transformers
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 
 def load(path):
-    model, info = AutoModelForCausalLM.from_pretrained(
+    whole = hasattr(AutoConfig.from_pretrained(path), "vision_config")
+    auto = AutoModelForImageTextToText if whole else AutoModelForCausalLM
+    model, info = auto.from_pretrained(
         path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
     )
     return model.eval(), info
@@ -72,6 +74,7 @@ def main():
     answer = {
         "checked": [check(case) for case in manifest["check"]],
         "written": [write_adapter(case) for case in manifest["write"]],
+        "targeted": sorted(peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING),
     }
     json.dump(answer, sys.stdout)
 

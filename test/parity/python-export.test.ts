@@ -8,6 +8,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import type { AdapterConfig } from "../../src/formats/adapter-config.ts";
+import { adapterPathsIn } from "../../src/formats/adapter-names.ts";
+import { classesOf, families } from "../../src/formats/families/index.ts";
+import { otherPartsOf } from "../../src/formats/other-parts.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
@@ -18,17 +21,15 @@ import { assertClose, withoutLeaks } from "../support/close.ts";
 import { askPython, assertRead, type CheckCase, type WriteCase } from "../support/exports-in-python.ts";
 import { everyFamily, fixturePath } from "../support/fixture-files.ts";
 import { fixtureAdapted } from "../support/fixtures.ts";
+import { multimodalNames, writeMultimodal } from "../support/multimodal.ts";
 import { skipWithoutPeers } from "../support/peers.ts";
 import {
   adaptPatterned,
-  checkpointTensors,
   logitsOf,
   temporaryDirectory,
   tinyAdapterConfig,
-  tinyConfig,
   tinyModel,
   tinyNames,
-  writeCheckpoint,
 } from "../support/tiny-models.ts";
 
 const ids = [1, 9, 30, 4, 4, 17, 22, 0, 11, 31, 5, 6, 7, 2, 28, 19, 13, 3];
@@ -123,26 +124,29 @@ function halfPrecisionCase(): CheckCase {
   return { name: "bfloat16 weights", model: dir, adapter: null, ids, logits, tied: false };
 }
 
-/** A text model exported from a multimodal checkpoint. */
-function multimodalCase(): CheckCase {
-  const source = newDirectory("multimodal source");
-  const tensors = checkpointTensors(tinyModel("gemma3")).map((t) => ({
-    ...t,
-    name: `language_model.${t.name}`,
-  }));
-  const config = { model_type: "gemma3", text_config: tinyConfig("gemma3"), vision_config: {} };
-  writeCheckpoint(source, { architectures: ["Gemma3ForConditionalGeneration"], ...config }, tensors);
-  const dir = newDirectory("multimodal export");
-  const model = loadModel(source);
-  writeMergedModel(dir, model, "float32");
-  return {
-    name: "text of a multimodal Gemma 3",
-    model: dir,
-    adapter: null,
-    ids,
-    logits: logitsOf(model, ids),
-    tied: true,
-  };
+/** Multimodal models: an adapter for the class of the whole, merged with all parts, and the text alone. */
+function multimodalCases(): CheckCase[] {
+  return multimodalNames.flatMap((name) => {
+    using _ = scope();
+    const source = writeMultimodal(newDirectory(`${name} whole`), name);
+    const model = loadModel(source, { copy: true });
+    const made = adaptPatterned(model, tinyAdapterConfig({ rankPattern: { q_proj: 2 } }));
+    const logits = logitsOf(model, ids);
+    const { config, nameOf } = adapterPathsIn(made, true);
+    const { tensors } = adapterParameters(model);
+    const [adapter, merged, text] = ["adapter", "merged", "text"].map((kind) =>
+      newDirectory(`${name} whole ${kind}`),
+    ) as [string, string, string];
+    writeAdapter(adapter, config, new Map([...tensors].map(([tensor, value]) => [nameOf(tensor), value])));
+    writeMergedModel(merged, model, "float32", { parts: otherPartsOf(source) });
+    writeMergedModel(text, model, "float32");
+    const common = { ids, logits, tied: model.config.tieWordEmbeddings };
+    return [
+      { name: `${name}: adapter of the whole`, model: source, adapter, ...common },
+      { name: `${name}: merged with its other parts`, model: merged, adapter: null, ...common },
+      { name: `${name}: its text alone`, model: text, adapter: null, ...common },
+    ];
+  });
 }
 
 function fixtureCases(): CheckCase[] {
@@ -164,7 +168,7 @@ function writeCases(): WriteCase[] {
       target_modules: String.raw`.*layers\.1\.(self_attn\.v_proj|mlp\.up_proj)`,
     },
   };
-  return tinyNames.flatMap((name, n) =>
+  const tiny = tinyNames.flatMap((name, n) =>
     Object.entries(settings).map(([kind, lora], k) => {
       const title = `${name}, ${kind}`;
       const [savedModel, savedAdapter] = [newDirectory(`${title} model`), newDirectory(`${title} peft`)];
@@ -172,15 +176,28 @@ function writeCases(): WriteCase[] {
       return { name: title, seed: 10 * n + k, model, savedModel, savedAdapter, lora, ids };
     }),
   );
+  // PEFT's own default for a multimodal model's text part
+  const lora = { ...common, target_modules: String.raw`.*language_model\..*\.(q_proj|v_proj)` };
+  const whole = (["gemma3", "qwen2_5_vl"] as const).map((name, n) => {
+    const [savedModel, savedAdapter] = [
+      newDirectory(`${name} whole model`),
+      newDirectory(`${name} whole peft`),
+    ];
+    const model = join(scratch?.path ?? "", `${name}-whole`);
+    return { name: `${name} with its other parts`, seed: 90 + n, model, savedModel, savedAdapter, lora, ids };
+  });
+  return [...tiny, ...whole];
 }
 
 test("models and adapters go to transformers and PEFT and come from them", { skip }, async (t) => {
   const { check, write } = withoutLeaks(() => ({
-    check: [...tinyCases(), ...scaledCases(), halfPrecisionCase(), multimodalCase(), ...fixtureCases()],
+    check: [...tinyCases(), ...scaledCases(), halfPrecisionCase(), ...multimodalCases(), ...fixtureCases()],
     write: writeCases(),
   }));
   const answer = askPython(check, write);
   assert.equal(answer.checked.length, check.length);
+  for (const { modelType, hasPeftTargets } of classesOf(families))
+    assert.equal(hasPeftTargets, answer.targeted.includes(modelType), modelType);
   for (const [i, got] of answer.checked.entries()) {
     const want = check[i] as CheckCase;
     await t.test(`there: ${want.name}`, () => {

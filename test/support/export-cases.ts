@@ -116,7 +116,7 @@ export async function exportCase(
   const gate = { baseDir, model, batches, numerics, ranks, tolerance: 1e-4 };
   const results: ParityResult[] = [];
   if (adapter !== null) {
-    await exportAdapter(to.adapter, { ...prepared, ranks }, tokenizer);
+    await exportAdapter(to.adapter, { ...prepared, ranks, tokenizer });
     results.push(checkParity({ ...gate, kind: "adapter", path: to.adapter, dtype: "float32" }));
   }
   await exportModel(to.model, { model, tokenizer, baseDir, dtype: written, ranks, replace: true });

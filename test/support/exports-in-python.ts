@@ -45,6 +45,8 @@ export interface WriteCase {
 interface Answer {
   checked: Checked[];
   written: { name: string; logits: number[] }[];
+  /** The classes for which PEFT has target modules where none are named. */
+  targeted: string[];
 }
 
 /** Asks them all of it. */

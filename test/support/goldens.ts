@@ -11,6 +11,7 @@ export function golden<T>(
     | "nn"
     | "lora"
     | "models"
+    | "multimodal"
     | "reward-models"
     | "rewards"
     | "tied-heads"

@@ -92,8 +92,8 @@ function plain(answer: string): string {
 }
 
 /**
- * Marks in which models put their thoughts: tags of most (Seed's with its name before), `[THINK]` of Mistral's, `◁think▷` of
- * Kimi's, `<|begin_of_thought|>` of OpenThinker's. Those in backquotes are talked about, and `<think/>` holds nothing.
+ * Marks in which models put their thoughts: tags of most (Seed's with its name before), `[THINK]`, `◁think▷`,
+ * `<|begin_of_thought|>`. Those in backquotes are talked about, and `<think/>` holds nothing.
  */
 const mark = new RegExp(
   [

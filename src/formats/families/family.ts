@@ -24,6 +24,18 @@ export interface ClassNames {
   /** `architectures` entry of the language model, and of the reward model (a classifier); null: there is no such class. */
   architecture: string;
   rewardArchitecture: string | null;
+  /** Whether PEFT has target modules for it where none are named. */
+  hasPeftTargets: boolean;
+}
+
+/** A model of text and something else, whose text part is of a family. */
+export interface MultimodalClass extends ClassNames {
+  /** What its `text_config` says that it is. */
+  textType: string;
+  /** Keys beside the text's where the text's stand at the top of the file, as in older ones; left out: they never do. */
+  besideText?: readonly string[];
+  /** The text part's fields as the family's own files have them; left out: it has them so. */
+  asText?: (fields: Readonly<Record<string, unknown>>) => Record<string, unknown>;
 }
 
 /** Sizes that a family's other values may depend on. */
@@ -87,8 +99,8 @@ export interface Family {
   /** As people write it. */
   title: string;
   names: ClassNames;
-  /** A multimodal model whose `text_config` is of this family; null: there is none. */
-  multimodal: ClassNames | null;
+  /** A multimodal model whose text part is of this family; null: there is none. */
+  multimodal: MultimodalClass | null;
   activationKey: "hidden_act" | "hidden_activation";
   activation: string;
   /** Of its configuration class in transformers. */

@@ -14,6 +14,7 @@ export const gemma2: Family = {
     modelType: "gemma2",
     architecture: "Gemma2ForCausalLM",
     rewardArchitecture: "Gemma2ForSequenceClassification",
+    hasPeftTargets: true,
   },
   multimodal: null,
   defaults: { ...gemma3.defaults, vocab_size: 256_000, max_position_embeddings: 8192 },

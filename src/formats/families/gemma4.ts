@@ -12,11 +12,18 @@ export const gemma4: Family = {
   ...gemma3,
   name: "gemma4",
   title: "Gemma 4 dense",
-  names: { modelType: "gemma4_text", architecture: "Gemma4ForCausalLM", rewardArchitecture: null },
+  names: {
+    modelType: "gemma4_text",
+    architecture: "Gemma4ForCausalLM",
+    rewardArchitecture: null,
+    hasPeftTargets: false,
+  },
   multimodal: {
     modelType: "gemma4",
     architecture: "Gemma4ForConditionalGeneration",
     rewardArchitecture: null,
+    hasPeftTargets: true,
+    textType: "gemma4_text",
   },
   defaults: { ...gemma3.defaults, vocab_size: 262_144, num_hidden_layers: 30 },
   ignored: [

@@ -8,7 +8,12 @@ import { llama } from "./llama.ts";
 export const granite: Family = {
   name: "granite",
   title: "Granite 3",
-  names: { modelType: "granite", architecture: "GraniteForCausalLM", rewardArchitecture: null },
+  names: {
+    modelType: "granite",
+    architecture: "GraniteForCausalLM",
+    rewardArchitecture: null,
+    hasPeftTargets: false,
+  },
   multimodal: null,
   activationKey: "hidden_act",
   activation: "silu",

@@ -11,6 +11,7 @@ export const granite4: Family = {
     modelType: "granitemoehybrid",
     architecture: "GraniteMoeHybridForCausalLM",
     rewardArchitecture: null,
+    hasPeftTargets: false,
   },
   multimodal: null,
   activationKey: "hidden_act",

@@ -1,5 +1,5 @@
 /** The families that are there: the one list of them. */
-import type { ClassNames, Family } from "./family.ts";
+import type { ClassNames, Family, MultimodalClass } from "./family.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
 import { gemma4 } from "./gemma4.ts";
@@ -34,14 +34,15 @@ export const families: readonly Family[] = [
 /** A class that files may name, and the family that it is read as. */
 export interface NamedClass extends ClassNames {
   family: Family;
-  isMultimodal: boolean;
+  /** Null: the family's own class. */
+  multimodal: MultimodalClass | null;
 }
 
 /** The classes of `some` families. */
 export function classesOf(some: readonly Family[]): NamedClass[] {
   return some.flatMap((family) => [
-    { ...family.names, family, isMultimodal: false },
-    ...(family.multimodal === null ? [] : [{ ...family.multimodal, family, isMultimodal: true }]),
+    { ...family.names, family, multimodal: null },
+    ...(family.multimodal === null ? [] : [{ ...family.multimodal, family, multimodal: family.multimodal }]),
   ]);
 }
 

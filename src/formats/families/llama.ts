@@ -9,6 +9,7 @@ export const llama: Family = {
     modelType: "llama",
     architecture: "LlamaForCausalLM",
     rewardArchitecture: "LlamaForSequenceClassification",
+    hasPeftTargets: true,
   },
   multimodal: null,
   activationKey: "hidden_act",

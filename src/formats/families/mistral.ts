@@ -10,8 +10,15 @@ export const mistral: Family = {
     modelType: "mistral",
     architecture: "MistralForCausalLM",
     rewardArchitecture: "MistralForSequenceClassification",
+    hasPeftTargets: true,
   },
-  multimodal: null,
+  multimodal: {
+    modelType: "mistral3",
+    architecture: "Mistral3ForConditionalGeneration",
+    rewardArchitecture: null,
+    hasPeftTargets: false,
+    textType: "mistral",
+  },
   activationKey: "hidden_act",
   activation: "silu",
   defaults: {

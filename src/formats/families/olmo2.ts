@@ -11,6 +11,7 @@ export const olmo2: Family = {
     modelType: "olmo2",
     architecture: "Olmo2ForCausalLM",
     rewardArchitecture: "Olmo2ForSequenceClassification",
+    hasPeftTargets: false,
   },
   multimodal: null,
   activationKey: "hidden_act",

@@ -13,6 +13,7 @@ export const olmo3: Family = {
     modelType: "olmo3",
     architecture: "Olmo3ForCausalLM",
     rewardArchitecture: "Olmo3ForSequenceClassification",
+    hasPeftTargets: false,
   },
   multimodal: null,
   activationKey: "hidden_act",

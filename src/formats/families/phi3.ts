@@ -11,6 +11,7 @@ export const phi3: Family = {
     modelType: "phi3",
     architecture: "Phi3ForCausalLM",
     rewardArchitecture: "Phi3ForSequenceClassification",
+    hasPeftTargets: false,
   },
   multimodal: null,
   activationKey: "hidden_act",

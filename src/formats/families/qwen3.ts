@@ -17,6 +17,7 @@ export const qwen3: Family = {
     modelType: "qwen3",
     architecture: "Qwen3ForCausalLM",
     rewardArchitecture: "Qwen3ForSequenceClassification",
+    hasPeftTargets: true,
   },
   multimodal: null,
   activationKey: "hidden_act",

@@ -17,6 +17,7 @@ export const smollm3: Family = {
     modelType: "smollm3",
     architecture: "SmolLM3ForCausalLM",
     rewardArchitecture: "SmolLM3ForSequenceClassification",
+    hasPeftTargets: false,
   },
   multimodal: null,
   activationKey: "hidden_act",
