@@ -83,7 +83,7 @@ export function exportConfig(
 const weightKeys: readonly string[] = ["dtype", "torch_dtype", "quantization_config"];
 
 /**
- * Content of `config.json` for a multimodal model whose text part is written anew: as it was, but for type and head of the text's
+ * Content of `config.json` for a multimodal model whose text part is written again: as it was, but for type and head of the text's
  * weights.
  *
  * @param whole - the file as it was
@@ -93,12 +93,12 @@ export function exportWholeConfig(
   { tieWordEmbeddings, dtype }: ExportConfigOptions,
 ): Record<string, unknown> {
   const written = { tie_word_embeddings: tieWordEmbeddings, torch_dtype: dtype };
-  const anew = (part: Readonly<Record<string, unknown>>): Record<string, unknown> => ({
+  const withWeights = (part: Readonly<Record<string, unknown>>): Record<string, unknown> => ({
     ...Object.fromEntries(Object.entries(part).filter(([key]) => !weightKeys.includes(key))),
     ...written,
   });
   const { text_config: text } = whole;
-  return { ...anew(whole), ...(isRecord(text) ? { text_config: anew(text) } : {}) };
+  return { ...withWeights(whole), ...(isRecord(text) ? { text_config: withWeights(text) } : {}) };
 }
 
 /**

@@ -80,7 +80,9 @@ export async function exportAdapter(
 
 /** Refuses to leave out what is not there. */
 export function refuseTextOnly(dir: string, key: string): never {
-  throw new ConfigError(`${key}: ${dir} is a text model, it has no other parts to leave out. Take ${key} out.`);
+  throw new ConfigError(
+    `${key}: ${dir} is a text model, it has no other parts to leave out. Take ${key} out.`,
+  );
 }
 
 /** What a merged model is written from. */

@@ -6,8 +6,6 @@ import { readSafetensorsHeader, readTensorBytes } from "../../src/formats/safete
 import { type TensorSource, writeSafetensors } from "../../src/formats/safetensors-write.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 import { golden } from "./goldens.ts";
-import { pattern } from "./patterned.ts";
-import type { ConfigJson } from "./tiny-models.ts";
 
 /** The classes, by `model_type`. */
 export const multimodalNames = ["gemma3", "gemma4", "mistral3", "qwen2_5_vl"] as const;
@@ -37,11 +35,11 @@ const textTypes: Record<MultimodalName, string> = {
 };
 
 /** `config.json`, as on the hub: Qwen2.5-VL has the text's keys at the top. */
-export function multimodalConfig(name: MultimodalName): ConfigJson {
+export function multimodalConfig(name: MultimodalName): Record<string, unknown> {
   const { fixture, config } = multimodalLayout(name);
   const path = fixturePath(fixture, "model", "config.json");
-  const { architectures: _, ...text } = parseSpelt(readFileSync(path, "utf8")) as ConfigJson;
-  const { tie_word_embeddings: __, ...others } = parseSpelt(config) as ConfigJson;
+  const { architectures: _, ...text } = parseSpelt(readFileSync(path, "utf8")) as Record<string, unknown>;
+  const { tie_word_embeddings: __, ...others } = parseSpelt(config) as Record<string, unknown>;
   if (name !== "qwen2_5_vl") return { ...others, text_config: { ...text, model_type: textTypes[name] } };
   return { ...text, ...others, rope_scaling: { type: "mrope", mrope_section: [4, 2, 2] } };
 }
@@ -49,13 +47,8 @@ export function multimodalConfig(name: MultimodalName): ConfigJson {
 /** Tensors beside the text's, in bfloat16 whatever the text is in. */
 export function otherTensors(name: MultimodalName): TensorSource[] {
   return Object.entries(multimodalLayout(name).tensors).map(([tensor, shape]) => {
-    const values = new Float32Array(
-      pattern(
-        tensor,
-        shape.reduce((a, b) => a * b, 1),
-        0.1,
-      ),
-    );
+    const count = shape.reduce((product, size) => product * size, 1);
+    const values = Float32Array.from({ length: count }, (_, i) => 0.1 * Math.sin(i + tensor.length));
     const halves = new Uint16Array(values.buffer).filter((_, i) => i % 2 === 1);
     return { name: tensor, dtype: "BF16", shape, bytes: () => new Uint8Array(halves.buffer) };
   });
