@@ -140,14 +140,14 @@ async function exportedAt(work: FinalScaleWork, scale: number): Promise<ParityRe
   const { device } = environment;
   const { tokenizer, modelConfig } = data;
   const { dtype } = modelConfig;
-  const baseDir = config.model_name_or_path;
+  const { model_name_or_path: baseDir, export_text_only: textOnly } = config;
   const numerics = {
     ...{ dtype: environment.dtype, gradient_checkpointing: false },
     logits_chunk_size: config.logits_chunk_size,
   };
   const gate = { ...gateOf(config, data, false), numerics };
   const writeModel = async (model: CausalLM): Promise<ParityResult> => {
-    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, replace: true });
+    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, textOnly, replace: true });
     return checkParity({ ...gate, model, kind: "model", path: paths.model, dtype });
   };
   if (!config.use_peft) {
@@ -157,7 +157,8 @@ async function exportedAt(work: FinalScaleWork, scale: number): Promise<ParityRe
   const quantise = askedQuantisation(config);
   const model = loadModel(baseDir, { device, dtype: environment.dtype, quantise });
   const adapter = installedAt(model, join(paths.whole, "adapter"), scale);
-  await exportAdapter(paths.adapter, { model, adapter, parameters: adapterParameters(model) }, tokenizer);
+  const parameters = adapterParameters(model);
+  await exportAdapter(paths.adapter, { model, adapter, parameters, tokenizer, textOnly });
   const result = checkParity({ ...gate, model, kind: "adapter", path: paths.adapter, dtype: "float32" });
   return config.export_merged ? [result, await writeModel(model)] : [result];
 }
