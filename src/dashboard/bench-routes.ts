@@ -2,35 +2,21 @@
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { z } from "zod";
-import { DataError } from "../base/errors.ts";
 import { uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
-import { normaliseRow } from "../data/rows.ts";
-import { readJsonLines } from "../runs/json-lines.ts";
 import { type Choice, plainText } from "../workbench/comparison.ts";
-import { conflictsIn, exportLabels } from "../workbench/export-labels.ts";
+import { conflictsIn } from "../workbench/export-labels.ts";
 import { type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";
 import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
-import { itemLineage } from "../workbench/lineage.ts";
+import { itemLineage, runLineage } from "../workbench/lineage.ts";
 import { type PeopleReport, peopleReport } from "../workbench/people.ts";
-import {
-  filesOfRun,
-  listVersions,
-  readVersion,
-  removedRows,
-  saveVersion,
-  type Version,
-  versionPaths,
-} from "../workbench/versions.ts";
+import { pageRows } from "./clean-routes.ts";
 import { personOf } from "./label-routes.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
-
-/** Rows of a page of a list. */
-const pageRows = 50;
 
 /** Longest file that is sent to be imported, bytes. */
 const maxImport = 2 ** 26;
@@ -43,12 +29,6 @@ const importBody = z.strictObject({
 const decisionBody = z.strictObject({
   item: z.string().regex(/^[0-9a-f]{64}$/),
   choice: z.enum(["a", "b", "tie", "bad"]).nullable(),
-});
-const exportBody = z.strictObject({
-  rows: z.enum(["pairs", "kto"]),
-  ties: z.enum(["drop", "good"]),
-  bad: z.enum(["drop", "bad"]),
-  conflicts: z.enum(["drop", "majority", "error"]),
 });
 
 /** What a list of pairs can be narrowed to. */
@@ -66,19 +46,6 @@ export interface ListedItem {
   isFlagged: boolean;
 }
 
-/** A version with the runs that read it. */
-export interface ListedVersion extends Version {
-  runs: { id: string; name: string }[];
-}
-
-/** A page of a version's rows. */
-export interface VersionRows {
-  version: Version;
-  /** Rows in all, by what became of them: kept, or the filter that took them. */
-  groups: { name: string; rows: number }[];
-  rows: { row: unknown; origin?: string; detail?: string }[];
-}
-
 /** The routes. */
 export function benchRoutes(context: DashboardContext): Route[] {
   const { bench } = context;
@@ -91,9 +58,8 @@ export function benchRoutes(context: DashboardContext): Route[] {
   return [
     get("/api/items", (c) => c.json(bench.exists ? itemsOf(context, c) : { items: [], total: 0 })),
     get("/api/items/:item", (c) => c.json(whereItWent(context, parameter(c, "item")))),
+    get("/api/runs/:run/labels", (c) => c.json(behind(context, parameter(c, "run")))),
     get("/api/people", (c) => c.json(bench.exists ? peopleReport(bench.store) : nobody)),
-    get("/api/versions", (c) => c.json({ versions: versionsOf(context) })),
-    get("/api/versions/:version", (c) => c.json(versionRows(context, c))),
     post(
       "/api/import",
       async (c) => c.json(await importSent(context, await bodyOf(c, importBody))),
@@ -103,13 +69,6 @@ export function benchRoutes(context: DashboardContext): Route[] {
       const { item, choice } = await bodyOf(c, decisionBody);
       decide(bench.store, personOf(c), item, choice);
       return c.json({});
-    }),
-    post("/api/versions", async (c) => {
-      const rules = await bodyOf(c, exportBody);
-      const { rows, counts } = exportLabels(bench.store, rules);
-      const version = await saveVersion(bench.dir, rows, { by: "export", sources: {}, rules, counts });
-      // of rows that were a version before, the counts of this time
-      return c.json({ ...version, counts });
     }),
   ];
 }
@@ -178,67 +137,29 @@ function whereItWent({ bench, runs }: DashboardContext, item: string): object {
   const dirs = runs.dirs();
   const { versions, runs: read } = itemLineage(bench.dir, item, [...dirs.values()]);
   const named = [...dirs].filter(([, dir]) => read.includes(dir)).map(([id]) => namedRun(runs, id));
-  return { item, versions, runs: named };
+  return { item, versions: versions.map(({ digest }) => ({ digest })), runs: named };
+}
+
+/** The labels, people, judges and models behind a run's data; null: they are no version of this workbench. */
+export interface BehindRun {
+  versions: string[];
+  items: number;
+  people: Record<string, number>;
+  judges: Record<string, number>;
+  models: Record<string, number>;
+}
+
+function behind({ bench, runs }: DashboardContext, run: string): { behind: BehindRun | null } {
+  const dir = runs.dirOf(run);
+  if (!bench.exists) return { behind: null };
+  const { versions, items, people, judges, models } = runLineage(bench.dir, bench.store, dir);
+  if (versions.length === 0) return { behind: null };
+  const digests = versions.map(({ digest }) => digest);
+  return { behind: { versions: digests, items: items.length, people, judges, models } };
 }
 
 function namedRun(runs: DashboardContext["runs"], id: string): { id: string; name: string } {
   return { id, name: runs.summary(id).name };
-}
-
-function versionsOf({ bench, runs }: DashboardContext): ListedVersion[] {
-  const read = [...runs.dirs()].map(([id, dir]) => ({ id, files: filesOfRun(dir) }));
-  return listVersions(bench.dir).map((version) => ({
-    ...version,
-    runs: read.filter(({ files }) => files.includes(version.digest)).map(({ id }) => namedRun(runs, id)),
-  }));
-}
-
-function versionRows({ bench }: DashboardContext, c: Ctx): VersionRows {
-  const digest = parameter(c, "version");
-  if (!listVersions(bench.dir).some((version) => version.digest === digest))
-    throw new PageError(404, "There is no such version.");
-  const version = readVersion(bench.dir, digest);
-  const removed = removedRows(bench.dir, digest);
-  const filters = [...new Set(removed.map(({ filter }) => filter))];
-  const group = c.req.query("group") ?? "kept";
-  const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
-  const rows =
-    group === "kept"
-      ? readJsonLines(versionPaths(bench.dir, digest).rows).map(({ value }) => ({
-          row: withoutVoices(value),
-        }))
-      : removed
-          .filter(({ filter }) => filter === group)
-          .map((one) => ({ ...one, row: withoutVoices(one.row) }));
-  return {
-    version,
-    groups: [
-      { name: "kept", rows: version.rows },
-      ...filters.map((name) => ({ name, rows: removed.filter(({ filter }) => filter === name).length })),
-    ],
-    rows: rows.slice(from, from + pageRows),
-  };
-}
-
-/**
- * The texts of a row, and no other column: those may say which model wrote what, and somebody who looks here may have pairs of it
- * left to judge. A row that cannot be read is shown as it is.
- */
-function withoutVoices(row: unknown): unknown {
-  const { prompt, completion, label } = row as Record<string, unknown>;
-  if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
-  try {
-    const { source } = normaliseRow(
-      { origin: { file: "", line: 0 }, value: row as Record<string, unknown> },
-      { task: "preference" },
-    );
-    if (source?.kind !== "chat" && source?.kind !== "text") return row;
-    const [chosen, rejected] = source.completions;
-    return { prompt: source.prompt, chosen, rejected };
-  } catch (error) {
-    if (error instanceof DataError) return row;
-    throw error;
-  }
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */

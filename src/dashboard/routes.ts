@@ -1,6 +1,7 @@
 /** Every route of the dashboard: the list that the application serves and that its test asks in every way. */
 import { arenaRoutes } from "./arena-routes.ts";
 import { benchRoutes } from "./bench-routes.ts";
+import { cleanRoutes } from "./clean-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { labelRoutes } from "./label-routes.ts";
@@ -20,6 +21,7 @@ export function routesOf(context: DashboardContext): Route[] {
     ...markRoutes(context),
     ...labelRoutes(context),
     ...benchRoutes(context),
+    ...cleanRoutes(context),
     ...startRoutes(context),
     ...jobRoutes(context),
     ...arenaRoutes(context),

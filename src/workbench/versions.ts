@@ -9,9 +9,14 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../base/errors.ts";
-import { readJsonFile, sha256, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import { io } from "../base/file-io.ts";
+import { readJsonFile, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { cleanRowOf } from "./clean/clean-row.ts";
+import { quickFindings } from "./clean/filters.ts";
+import { LineSink } from "./line-sink.ts";
+import { openRowIndex, type RowIndex } from "./row-index.ts";
 
 /** What a version is told of. */
 export interface VersionAbout {
@@ -70,42 +75,106 @@ export async function saveVersion(
   about: VersionAbout,
   removed: readonly RemovedRow[] = [],
 ): Promise<Version> {
-  if (rows.length === 0)
-    throw new DataError(
-      `expected rows for a version, got none: ${about.by === "export" ? "nothing that was judged gives one by these rules. Judge pairs, or choose other rules." : "the filters take every row. Take filters out."}`,
-    );
-  const text = linesOf(rows);
-  const digest = sha256(text);
-  const paths = versionPaths(dir, digest);
-  if (existsSync(paths.about)) return readVersion(dir, digest);
-  const version: Version = { digest, rows: rows.length, created: new Date().toISOString(), ...about };
-  await writeDirectoryAtomic(paths.folder, (into) => {
-    writeFileAtomic(join(into, "rows.jsonl"), text);
-    if (removed.length > 0) writeFileAtomic(join(into, "removed.jsonl"), linesOf(removed));
-    writeFileAtomic(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
-  });
-  return version;
+  using draft = new VersionDraft(dir);
+  for (const row of rows) draft.keep(row);
+  for (const row of removed) draft.take(row);
+  return await draft.save(about);
 }
 
-function linesOf(rows: readonly unknown[]): string {
-  return rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+/** A version in the making, row by row. What is not saved leaves nothing. */
+export class VersionDraft {
+  readonly #dir: string;
+  readonly #rows: LineSink;
+  readonly #removed: LineSink;
+
+  /** @throws {FileError} where it cannot be written */
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#rows = new LineSink(join(dir, "versions", "rows.jsonl"));
+    this.#removed = new LineSink(join(dir, "versions", "removed.jsonl"));
+  }
+
+  keep(row: unknown): void {
+    this.#rows.write(row);
+  }
+
+  take(row: RemovedRow): void {
+    this.#removed.write(row);
+  }
+
+  /** The version, which is one that there is already where its rows are the same. @throws as {@link saveVersion} */
+  async save(about: VersionAbout): Promise<Version> {
+    const digest = this.#rows.end();
+    this.#removed.end();
+    if (this.#rows.rows === 0)
+      throw new DataError(
+        `expected rows for a version, got none: ${about.by === "export" ? "nothing that was judged gives one by these rules. Judge pairs, or choose other rules." : "the filters take every row. Take filters out."}`,
+      );
+    const paths = versionPaths(this.#dir, digest);
+    if (existsSync(paths.about)) return readVersion(this.#dir, digest);
+    const created = new Date().toISOString();
+    const version: Version = { digest, rows: this.#rows.rows, created, ...about };
+    await writeDirectoryAtomic(paths.folder, (into) => {
+      io.renameSync(this.#rows.temp ?? "", join(into, "rows.jsonl"));
+      if (this.#removed.rows > 0) io.renameSync(this.#removed.temp ?? "", join(into, "removed.jsonl"));
+      writeFileAtomic(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
+    });
+    return version;
+  }
+
+  [Symbol.dispose](): void {
+    this.#rows[Symbol.dispose]();
+    this.#removed[Symbol.dispose]();
+  }
 }
 
-/** @throws {ConfigError} where there is no such version, or its rows are not those it is named by */
-export function readVersion(dir: string, digest: string): Version {
-  const { about, rows } = versionPaths(dir, digest);
+/** What a version says of itself. @throws {ConfigError} where there is no such version */
+function versionAbout(dir: string, digest: string): Version {
+  const { about } = versionPaths(dir, digest);
   if (!existsSync(about)) {
     const known = listVersions(dir).map((version) => version.digest.slice(0, 12));
     throw new ConfigError(
       `${dir}: expected a version ${digest}, there are ${known.join(", ") || "none"}. Export labels to make one.`,
     );
   }
-  if (sha256File(rows) !== digest) {
-    throw new ConfigError(
-      `${rows}: expected the rows that the version is named by, got others: it was changed. Versions do not change; put the rows back.`,
-    );
-  }
   return readJsonFile(about) as Version;
+}
+
+/** @throws {ConfigError} where there is no such version, or its rows are not those it is named by */
+export function readVersion(dir: string, digest: string): Version {
+  const version = versionAbout(dir, digest);
+  const { rows } = versionPaths(dir, digest);
+  if (sha256File(rows) === digest) return version;
+  throw new ConfigError(changedWords(rows));
+}
+
+/** A version with the ways to its rows: those that are in it, and those that were taken out. */
+export interface OpenVersion {
+  version: Version;
+  /** By the findings of the quick filters. */
+  kept: RowIndex;
+  /** By the filter that took them; null: none were taken out. */
+  removed: RowIndex | null;
+}
+
+/** Opens a version to look at, by indexes that are made once. @throws {ConfigError} as {@link readVersion} */
+export async function openVersion(dir: string, digest: string): Promise<OpenVersion> {
+  const version = versionAbout(dir, digest);
+  const { rows, removed } = versionPaths(dir, digest);
+  const find = await quickFindings();
+  const indexAt = (name: string): string => join(dir, "index", `${digest}-${name}.idx`);
+  const kept = await openRowIndex(rows, indexAt("rows"), (value, line) =>
+    find(cleanRowOf({ origin: { file: "rows.jsonl", line }, value: value as Record<string, unknown> })),
+  );
+  if (kept.digest !== digest) throw new ConfigError(changedWords(rows));
+  const taken = existsSync(removed)
+    ? await openRowIndex(removed, indexAt("removed"), (value) => [(value as RemovedRow).filter])
+    : null;
+  return { version, kept, removed: taken };
+}
+
+function changedWords(rows: string): string {
+  return `${rows}: expected the rows that the version is named by, got others: it was changed. Versions do not change; put the rows back.`;
 }
 
 /** All versions, the oldest first. */

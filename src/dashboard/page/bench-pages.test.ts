@@ -85,6 +85,19 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     const version = page.locator("tbody th a").first();
     await version.click();
     await page.getByText("rows, made by export").waitFor();
+    // take rows out of it by keys and buttons: counted, made, and a filter taken back
+    await page.getByText("Take rows out of it").click();
+    await page.getByLabel("Add a filter").selectOption("cut_off");
+    await page.getByLabel("Add a filter").selectOption("length_gap");
+    await page.getByRole("button", { name: "Count" }).click();
+    await page.getByText(/\d rows read, \d kept/).waitFor();
+    for (const { name, width, colorScheme } of looks) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      assert.deepEqual(await barriers(page), [], `filters, ${name}`);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.equal(overflow, 0, `filters, ${name}: scrolls sideways`);
+    }
     assert.equal(await page.title(), "preftune");
     assert.deepEqual(complaints, []);
     assert.deepEqual(faults, []);

@@ -1,8 +1,10 @@
 /** The pairs of the workbench with what was said of them, what is imported, and the versions made of it. */
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { ListedItem, ListedVersion } from "../bench-routes.ts";
+import type { ListedItem } from "../bench-routes.ts";
+import type { ListedVersion } from "../clean-routes.ts";
 import { get, me, post } from "./api.ts";
+import { CleanPanel } from "./clean-panel.tsx";
 import { useKeys } from "./keys.ts";
 import { Problem } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
@@ -58,8 +60,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
       <h1>Data</h1>
       {problem !== "" && <Problem text={problem} />}
       <Versions versions={versions} />
-      {isOwner && <MakeVersion again={again} fail={fail} />}
-      {isOwner && <ImportBox again={again} fail={fail} />}
+      {isOwner && <Making place={place} again={again} fail={fail} />}
       <h2>Pairs</h2>
       <p class="bar">
         <label for="show">Show</label>
@@ -107,6 +108,19 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
           Next
         </button>
       </p>
+    </>
+  );
+}
+
+/** What makes versions and pairs. */
+function Making({ place: { query }, again, fail }: Doing & { place: Place }): JSX.Element {
+  const rows = query.get("rows") ?? "";
+  const like = query.get("like") ?? "";
+  return (
+    <>
+      <MakeVersion again={again} fail={fail} />
+      <CleanPanel key={`${rows} ${like}`} rows={rows} like={like} again={again} />
+      <ImportBox again={again} fail={fail} />
     </>
   );
 }

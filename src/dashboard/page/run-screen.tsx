@@ -12,6 +12,7 @@ import { addRows, type Curves, curvesOf, extentOf } from "./curves.ts";
 import { EvaluationSections } from "./evaluation-section.tsx";
 import { ConfigSection, EventSection, FileSection } from "./facts-sections.tsx";
 import { useKeys } from "./keys.ts";
+import { LabelsSection } from "./labels-section.tsx";
 import { useStream } from "./live.ts";
 import { Problem, ServerHtml, StateTag, useAnswer } from "./pieces.tsx";
 import { place } from "./place.ts";
@@ -110,6 +111,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       <ServerHtml html={parts.value?.scales ?? ""} />
       {charts("training", "Training")}
       {charts("machine", "Machine")}
+      <LabelsSection run={id} />
       <EventSection events={parts.value?.events ?? []} />
       {parts.value !== null && <Facts id={id} parts={parts.value} />}
       <details>

@@ -1,24 +1,31 @@
-/** One version: what it was made by, its rows, and those that were taken out. */
+/** One version: what it was made by, its rows with what filters find in them, and those that were taken out. */
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { VersionRows } from "../bench-routes.ts";
-import { get } from "./api.ts";
+import type { VersionRows } from "../clean-routes.ts";
+import { get, me } from "./api.ts";
 import { Problem } from "./pieces.tsx";
-import { place, setQuery } from "./place.ts";
+import { addressOf, place, setQuery } from "./place.ts";
+
+/** Rows that are shown at once. */
+const pageRows = 50;
 
 /** The screen. */
 export function VersionScreen({ id }: { id: string }): JSX.Element {
   const [shown, setShown] = useState<VersionRows | null>(null);
   const [problem, setProblem] = useState("");
-  const group = place.value.query.get("group") ?? "kept";
+  const { query } = place.value;
+  const group = query.get("group") ?? "kept";
+  const finding = query.get("finding") ?? "";
+  const from = Number(query.get("from") ?? 0) || 0;
   useEffect(() => {
-    get<VersionRows>(`/api/versions/${id}?${new URLSearchParams({ group })}`)
+    get<VersionRows>(`/api/versions/${id}?${new URLSearchParams({ group, finding, from: String(from) })}`)
       .then(setShown)
       .catch((error: Error) => setProblem(error.message));
-  }, [id, group]);
+  }, [id, group, finding, from]);
   if (problem !== "") return <Problem text={problem} />;
   if (shown === null) return <p aria-busy="true">Reading the version …</p>;
-  const { version, groups, rows } = shown;
+  const { version, rows } = shown;
+  const total = totalOf(shown, group, finding);
   return (
     <>
       <h1>Version {version.digest.slice(0, 12)}</h1>
@@ -26,6 +33,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
         {version.rows} rows, made by {version.by} on {version.created.slice(0, 10)}. Its name is the SHA-256
         of its rows; a run that reads them keeps the same digest.
       </p>
+      <Ways shown={shown} />
       <details>
         <summary>Rules and counts</summary>
         <pre class="as-text">
@@ -36,22 +44,13 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
           )}
         </pre>
       </details>
-      <p class="bar">
-        <label for="group">Rows</label>
-        <select id="group" value={group} onChange={(event) => setQuery({ group: event.currentTarget.value })}>
-          {groups.map(({ name, rows: count }) => (
-            <option key={name} value={name}>
-              {name === "kept" ? "kept" : `taken out: ${name}`} ({count})
-            </option>
-          ))}
-        </select>
-      </p>
+      <Choices shown={shown} group={group} finding={finding} />
       <div class="items">
         {rows.map(({ row, origin, detail }, i) => (
           <article class="bench-prompt" key={i}>
             {origin !== undefined && (
               <p class="soft">
-                {origin.split("/").at(-1)}
+                {origin}
                 {detail === undefined ? "" : `: ${detail}`}
               </p>
             )}
@@ -59,7 +58,95 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
           </article>
         ))}
       </div>
+      <p class="bar">
+        <button
+          type="button"
+          disabled={from === 0}
+          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
+        >
+          Before
+        </button>
+        <button
+          type="button"
+          disabled={from + pageRows >= total}
+          onClick={() => setQuery({ from: String(from + pageRows) })}
+        >
+          Next
+        </button>
+        <span class="soft" role="status">
+          {total === 0 ? "no rows" : `${from + 1} to ${Math.min(total, from + pageRows)} of ${total}`}
+        </span>
+      </p>
     </>
+  );
+}
+
+function totalOf({ groups, findings }: VersionRows, group: string, finding: string): number {
+  if (group === "kept" && finding !== "") return findings.find(({ code }) => code === finding)?.rows ?? 0;
+  return groups.find(({ name }) => name === group)?.rows ?? 0;
+}
+
+/** Where one goes from here: rows out, filters changed, to the runs that read it. */
+function Ways({ shown: { version, source } }: { shown: VersionRows }): JSX.Element {
+  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  return (
+    <p class="bar">
+      {isOwner && <a href={addressOf(["data"], { rows: version.digest })}>Take rows out of it</a>}
+      {isOwner && version.by === "clean" && source !== null && (
+        <a href={addressOf(["data"], { rows: source, like: version.digest })}>
+          Change its filters, or take one back
+        </a>
+      )}
+      {version.runs.map(({ id, name }) => (
+        <a key={id} href={addressOf(["runs", id])}>
+          Read by {name}
+        </a>
+      ))}
+    </p>
+  );
+}
+
+function Choices({
+  shown: { groups, findings },
+  group,
+  finding,
+}: {
+  shown: VersionRows;
+  group: string;
+  finding: string;
+}): JSX.Element {
+  return (
+    <p class="bar">
+      <label for="group">Rows</label>
+      <select
+        id="group"
+        value={group}
+        onChange={(event) => setQuery({ group: event.currentTarget.value, finding: "", from: "" })}
+      >
+        {groups.map(({ name, rows }) => (
+          <option key={name} value={name}>
+            {name === "kept" ? "kept" : `taken out: ${name}`} ({rows})
+          </option>
+        ))}
+      </select>
+      {group === "kept" && (
+        <>
+          <label for="finding">with the finding</label>
+          <select
+            id="finding"
+            value={finding}
+            onChange={(event) => setQuery({ finding: event.currentTarget.value, from: "" })}
+          >
+            <option value="">any or none</option>
+            {findings.map(({ code, rows }) => (
+              <option key={code} value={code}>
+                {code} ({rows})
+              </option>
+            ))}
+          </select>
+        </>
+      )}
+    </p>
   );
 }
 

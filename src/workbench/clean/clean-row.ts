@@ -35,32 +35,35 @@ export interface CleanText {
 const atOnce = 64;
 
 /** The rows with what the checks say of each. */
-export async function cleanRows(rows: AsyncIterable<RawRow>, model: CleanText | null): Promise<CleanRow[]> {
-  const all: CleanRow[] = [];
+export async function* cleanRows(
+  rows: AsyncIterable<RawRow>,
+  model: CleanText | null,
+): AsyncGenerator<CleanRow> {
   let batch: { row: RawRow; normal: NormalRow }[] = [];
-  const flush = async (): Promise<void> => {
-    const encoded =
-      model === null
-        ? []
-        : await encodeRows(
-            batch.map(({ normal }) => normal),
-            model.text.encoder,
-          );
-    for (const [i, one] of batch.entries()) all.push(readable(one, encoded[i] ?? null, model));
+  const flush = async (): Promise<CleanRow[]> => {
+    const whole = batch;
     batch = [];
+    const normals = whole.map(({ normal }) => normal);
+    const encoded = model === null ? [] : await encodeRows(normals, model.text.encoder);
+    return whole.map((one, i) => readable(one, encoded[i] ?? null, model));
   };
   for await (const row of rows) {
     const normal = normalOrProblem(row);
     if ("codes" in normal) {
-      await flush();
-      all.push(normal);
+      yield* await flush();
+      yield normal;
       continue;
     }
     batch.push({ row, normal });
-    if (batch.length === atOnce) await flush();
+    if (batch.length === atOnce) yield* await flush();
   }
-  await flush();
-  return all;
+  yield* await flush();
+}
+
+/** A row with what the checks say of its text. */
+export function cleanRowOf(row: RawRow): CleanRow {
+  const normal = normalOrProblem(row);
+  return "codes" in normal ? normal : readable({ row, normal }, null, null);
 }
 
 function normalOrProblem(row: RawRow): NormalRow | CleanRow {

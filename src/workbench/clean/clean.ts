@@ -1,18 +1,20 @@
 /**
  * Takes rows out by a recipe of filters, each row by the first filter that finds something in it. The files that are read stay as
- * they are: without a filter, the same recipe gives its rows back.
+ * they are: without a filter, the same recipe gives its rows back. Rows pass one by one: of those that went by only what filters
+ * remember is held.
  */
 import { resolve } from "node:path";
 import { ConfigError, DataError } from "../../base/errors.ts";
-import { sha256, sha256File, writeFileAtomic } from "../../base/files.ts";
+import { sha256File } from "../../base/files.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { findFiles, readRows } from "../../data/sources.ts";
 import { contextLength } from "../../formats/model-config.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
-import { type RemovedRow, saveVersion } from "../versions.ts";
+import { LineSink } from "../line-sink.ts";
+import { VersionDraft } from "../versions.ts";
 import type { CleanRecipe } from "./clean-recipe.ts";
 import { type CleanRow, type CleanText, cleanRows } from "./clean-row.ts";
-import type { FilterContext } from "./filters.ts";
+import type { Finder } from "./filters.ts";
 
 /** What a cleaning did. */
 export interface CleanResult {
@@ -24,13 +26,25 @@ export interface CleanResult {
   digest: string;
 }
 
+/** A filter at work. */
+interface AtWork {
+  code: string;
+  taken: number;
+  find: Finder;
+}
+
 /**
  * Reads, filters and writes what `recipe` names.
  *
  * @param modelDirectory - where model_name_or_path lies on the disk; null where the recipe names none
+ * @param options - `isTrial`: counts, and writes nothing
  * @throws {DataError} where a row that no filter took cannot be trained on, or a filter lacks what it needs
  */
-export async function clean(recipe: CleanRecipe, modelDirectory: string | null): Promise<CleanResult> {
+export async function clean(
+  recipe: CleanRecipe,
+  modelDirectory: string | null,
+  { isTrial = false }: { isTrial?: boolean } = {},
+): Promise<CleanResult> {
   await refuseOverwriting(recipe);
   await using text = modelDirectory === null ? null : await openText(modelDirectory);
   const model = text === null ? null : textOf(text, recipe);
@@ -38,21 +52,69 @@ export async function clean(recipe: CleanRecipe, modelDirectory: string | null):
     throw new ConfigError(
       "max_length: expected model_name_or_path beside it, whose tokens it counts, got none.",
     );
-  const rows = await cleanRows(rowsOf(recipe.data), model);
   const heldOut = recipe.eval_data.length === 0 ? null : await promptsOf(recipe.eval_data);
-  const { left, removed, filters } = await filtered(rows, recipe, { heldOut, hasModel: model !== null });
-  refuseUnreadable(left);
-  const values = left.map(({ value }) => value);
-  const lines = linesOf(values);
-  if (recipe.output !== null) writeFileAtomic(recipe.output, lines);
-  if (recipe.removed !== null) writeFileAtomic(recipe.removed, linesOf(removed));
-  const result = { read: rows.length, kept: left.length, filters, digest: sha256(lines) };
-  if (recipe.workbench !== null) {
-    const rules = recipe.filters.map(({ kind, options }) => ({ [kind.code]: options }));
-    const about = { by: "clean", sources: await digestsOf(recipe.data), rules, counts: result } as const;
-    await saveVersion(recipe.workbench, values, about, removed);
+  const filters: AtWork[] = [];
+  for (const { kind, options } of recipe.filters) {
+    const find = await kind.open({ heldOut, hasModel: model !== null }, options);
+    filters.push({ code: kind.code, taken: 0, find });
   }
+  using outlet = new Outlet(isTrial ? { output: null, removed: null, workbench: null } : recipe);
+  const unreadable: CleanRow[] = [];
+  let read = 0;
+  for await (const row of cleanRows(rowsOf(recipe.data), model)) {
+    read++;
+    if (isTaken(row, filters, outlet)) continue;
+    if (row.answers.length === 0) unreadable.push(row);
+    outlet.kept.write(row.value);
+    outlet.draft?.keep(row.value);
+  }
+  if (!isTrial) refuseUnreadable(unreadable);
+  const digest = outlet.kept.end();
+  const counts = filters.map(({ code, taken }) => ({ code, taken }));
+  const result = { read, kept: outlet.kept.rows, filters: counts, digest };
+  const rules = recipe.filters.map(({ kind, options }) => ({ [kind.code]: options }));
+  await outlet.save({ by: "clean", sources: await digestsOf(recipe.data), rules, counts: result });
   return result;
+}
+
+/** Whether one of the filters takes the row, which then has it. */
+function isTaken({ origin, value, ...row }: CleanRow, filters: readonly AtWork[], outlet: Outlet): boolean {
+  for (const filter of filters) {
+    const detail = filter.find({ origin, value, ...row });
+    if (detail === null) continue;
+    filter.taken++;
+    const found = detail === "" ? {} : { detail };
+    const removed = { filter: filter.code, origin: describeOrigin(origin), ...found, row: value };
+    outlet.removed.write(removed);
+    outlet.draft?.take(removed);
+    return true;
+  }
+  return false;
+}
+
+/** Where rows go. */
+class Outlet {
+  readonly kept: LineSink;
+  readonly removed: LineSink;
+  readonly draft: VersionDraft | null;
+
+  constructor({ output, removed, workbench }: Pick<CleanRecipe, "output" | "removed" | "workbench">) {
+    this.kept = new LineSink(output);
+    this.removed = new LineSink(removed);
+    this.draft = workbench === null ? null : new VersionDraft(workbench);
+  }
+
+  /** Puts everything in place. */
+  async save(about: Parameters<VersionDraft["save"]>[0]): Promise<void> {
+    this.removed.end();
+    await this.draft?.save(about);
+    this.kept.place();
+    this.removed.place();
+  }
+
+  [Symbol.dispose](): void {
+    for (const part of [this.kept, this.removed, this.draft]) part?.[Symbol.dispose]();
+  }
 }
 
 /** The files that are read stay as they are. */
@@ -89,44 +151,18 @@ function textOf(text: ModelText, { max_length: maxLength }: CleanRecipe): CleanT
 }
 
 async function promptsOf(paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const rows = await cleanRows(rowsOf(paths), null);
-  return new Set(rows.filter(({ answers }) => answers.length > 0).map(({ prompt }) => prompt));
-}
-
-async function filtered(
-  rows: readonly CleanRow[],
-  { filters }: CleanRecipe,
-  context: FilterContext,
-): Promise<{ left: readonly CleanRow[]; removed: RemovedRow[]; filters: CleanResult["filters"] }> {
-  let left = rows;
-  const removed: RemovedRow[] = [];
-  const counts: CleanResult["filters"] = [];
-  for (const { kind, options } of filters) {
-    const taken = await kind.take(left, context, options);
-    counts.push({ code: kind.code, taken: taken.size });
-    for (const [i, detail] of taken) {
-      const row = left[i];
-      if (row === undefined) continue;
-      const { origin, value } = row;
-      removed.push({
-        filter: kind.code,
-        origin: describeOrigin(origin),
-        ...(detail === "" ? {} : { detail }),
-        row: value,
-      });
-    }
-    left = left.filter((_, i) => !taken.has(i));
-  }
-  return { left, removed, filters: counts };
+  const prompts = new Set<string>();
+  for await (const { prompt, answers } of cleanRows(rowsOf(paths), null))
+    if (answers.length > 0) prompts.add(prompt);
+  return prompts;
 }
 
 function refuseUnreadable(rows: readonly CleanRow[]): void {
-  const faulty = rows.filter(({ answers }) => answers.length === 0);
-  const [first] = faulty;
+  const [first] = rows;
   if (first === undefined) return;
   const [code = "invalid_row", message = ""] = [...first.codes][0] ?? [];
   throw new DataError(
-    `${faulty.length} rows are left that cannot be trained on (first: ${message || describeOrigin(first.origin)}). Add ${code} to filters.`,
+    `${rows.length} rows are left that cannot be trained on (first: ${message || describeOrigin(first.origin)}). Add ${code} to filters.`,
   );
 }
 
@@ -135,8 +171,4 @@ async function digestsOf(paths: readonly string[]): Promise<Record<string, strin
   for (const path of paths)
     for (const file of (await findFiles({ path })).files) digests[file.name] = sha256File(file.path);
   return digests;
-}
-
-function linesOf(values: readonly unknown[]): string {
-  return values.map((value) => `${JSON.stringify(value)}\n`).join("");
 }

@@ -1,6 +1,7 @@
 /** What takes rows out: the findings of `data check` by their codes, and filters of their own with options. */
 import { z } from "zod";
 import { DataError } from "../../base/errors.ts";
+import { sha256 } from "../../base/files.ts";
 import { describeOrigin } from "../../data/example.ts";
 import { describeFindings, type FindingCode } from "../../data/findings.ts";
 import { readRows } from "../../data/sources.ts";
@@ -16,8 +17,8 @@ export interface FilterContext {
   hasModel: boolean;
 }
 
-/** Of the rows that it takes out, the number in `rows` and what it found. */
-export type Taken = Map<number, string>;
+/** Says of a row what is found in it, "" where the code says all; null: nothing, and it stays. Gets the rows one by one, in their order. */
+export type Finder = (row: CleanRow) => string | null;
 
 /** A kind of filter. */
 export interface FilterKind {
@@ -25,11 +26,10 @@ export interface FilterKind {
   /** What it takes, for the documentation. */
   words: string;
   options: z.ZodType<Record<string, unknown>>;
-  take: (
-    rows: readonly CleanRow[],
-    context: FilterContext,
-    options: Record<string, unknown>,
-  ) => Promise<Taken> | Taken;
+  /** It looks at tokens: a model must be named. */
+  needsTokens?: boolean;
+  /** @throws {DataError} where it lacks what it needs */
+  open: (context: FilterContext, options: Record<string, unknown>) => Promise<Finder> | Finder;
 }
 
 const none = z.strictObject({});
@@ -59,39 +59,32 @@ function ofRow(code: FindingCode): FilterKind {
     code,
     words: found?.message ?? code,
     options: none,
-    take: (rows, { hasModel }) => {
+    needsTokens: !ofText.has(code),
+    open: ({ hasModel }) => {
       if (!hasModel && !ofText.has(code)) {
         throw new DataError(
           `filter ${code}: expected model_name_or_path, whose tokenizer says what the row's tokens are, got none. Name the model.`,
         );
       }
-      return takenBy(rows, ({ codes }) => codes.get(code) ?? null);
+      return ({ codes }) => codes.get(code) ?? null;
     },
   };
-}
-
-function takenBy(rows: readonly CleanRow[], find: (row: CleanRow) => string | null): Taken {
-  const taken: Taken = new Map();
-  for (const [i, row] of rows.entries()) {
-    const detail = find(row);
-    if (detail !== null) taken.set(i, detail);
-  }
-  return taken;
 }
 
 const duplicateRow: FilterKind = {
   code: "duplicate_row",
   words: "prompt and answers of an earlier row",
   options: none,
-  take: (rows) => {
+  open: () => {
+    // digests: the texts of a large file would not fit into memory
     const seen = new Map<string, string>();
-    return takenBy(rows, ({ prompt, answers, origin }) => {
+    return ({ prompt, answers, origin }) => {
       if (answers.length === 0) return null;
-      const key = JSON.stringify([prompt, answers]);
+      const key = sha256(JSON.stringify([prompt, answers])).slice(0, 32);
       const first = seen.get(key);
       if (first === undefined) seen.set(key, describeOrigin(origin));
       return first === undefined ? null : `as ${first}`;
-    });
+    };
   },
 };
 
@@ -99,15 +92,15 @@ const nearDuplicate: FilterKind = {
   code: "near_duplicate",
   words: "nearly the words of an earlier row: `similarity` (0.8) of their runs of three words are common",
   options: z.strictObject({ similarity: z.number().positive().max(1).default(0.8) }),
-  take: (rows, _, { similarity }) => {
+  open: (_, { similarity }) => {
     const texts = new NearTexts(Number(similarity));
     const kept: string[] = [];
-    return takenBy(rows, ({ prompt, answers, origin }) => {
+    return ({ prompt, answers, origin }) => {
       if (answers.length === 0) return null;
       const near = texts.add([prompt, ...answers].join("\n"));
       if (near === null) kept.push(describeOrigin(origin));
       return near === null ? null : `${near.similarity.toFixed(2)} of ${kept[near.of]}`;
-    });
+    };
   },
 };
 
@@ -115,12 +108,12 @@ const splitLeak: FilterKind = {
   code: "prompt_in_both_splits",
   words: "a prompt that is also in `eval_data`",
   options: none,
-  take: (rows, { heldOut }) => {
+  open: ({ heldOut }) => {
     if (heldOut === null)
       throw new DataError(
         "filter prompt_in_both_splits: expected eval_data, got none. Name the held-out rows.",
       );
-    return takenBy(rows, ({ prompt, answers }) => (answers.length > 0 && heldOut.has(prompt) ? "" : null));
+    return ({ prompt, answers }) => (answers.length > 0 && heldOut.has(prompt) ? "" : null);
   },
 };
 
@@ -144,13 +137,13 @@ const inBenchmark: FilterKind = {
     files: z.array(z.string()).min(1),
     words: z.int().min(5).default(13),
   }),
-  take: async (rows, _, { files, words }) => {
+  open: async (_, { files, words }) => {
     const runs = new WordRuns(Number(words));
     for (const path of files as string[]) {
       for await (const row of readRows({ path }))
         for (const text of textsIn(row.value, describeOrigin(row.origin))) runs.add(text);
     }
-    return takenBy(rows, ({ prompt }) => runs.sharedBy(prompt));
+    return ({ prompt }) => runs.sharedBy(prompt);
   },
 };
 
@@ -177,25 +170,27 @@ const lengthGap: FilterKind = {
     ratio: z.number().min(1).default(4),
     characters: z.int().min(0).default(200),
   }),
-  take: (rows, _, { ratio, characters }) =>
-    takenBy(rows, ({ answers: [chosen, rejected] }) => {
+  open:
+    (_, { ratio, characters }) =>
+    ({ answers: [chosen, rejected] }) => {
       if (chosen === undefined || rejected === undefined) return null;
       const [short, long] = [chosen.length, rejected.length].toSorted((a, b) => a - b);
       if (short === undefined || long === undefined) return null;
       const isFar = long > Number(ratio) * short && long - short > Number(characters);
       return isFar ? `${chosen.length} and ${rejected.length} characters` : null;
-    }),
+    },
 };
 
 const cutOff: FilterKind = {
   code: "cut_off",
   words: "an answer that stops in the middle of a sentence or of a block of code, as at a limit of tokens",
   options: none,
-  take: (rows) =>
-    takenBy(rows, ({ answers }) => {
+  open:
+    () =>
+    ({ answers }) => {
       const at = answers.findIndex(stopsShort);
       return at < 0 ? null : `the ${at === 0 ? "chosen" : "rejected"} answer`;
-    }),
+    },
 };
 
 /** Shorter answers ("yes", "42") need no full stop. */
@@ -215,8 +210,8 @@ const margin: FilterKind = {
   words:
     "log-probability of the chosen answer less that of the rejected one below `least` or above `most`, by the file `scores` of `preftune score`",
   options: z.strictObject(scored),
-  take: (rows, _, options) =>
-    byScores(rows, options, (score) => difference(score["logps/chosen"], score["logps/rejected"])),
+  open: (_, options) =>
+    byScores(options, (score) => difference(score["logps/chosen"], score["logps/rejected"])),
 };
 
 const surprise: FilterKind = {
@@ -224,8 +219,8 @@ const surprise: FilterKind = {
   words:
     "mean nats per token of the chosen answer below `least` or above `most`, by the file `scores` of `preftune score`",
   options: z.strictObject(scored),
-  take: (rows, _, options) =>
-    byScores(rows, options, (score) => {
+  open: (_, options) =>
+    byScores(options, (score) => {
       const [sum, tokens] = [numberOf(score["logps/chosen"]), numberOf(score["num_tokens/chosen"])];
       return sum === null || tokens === null || Number(tokens) === 0 ? null : -Number(sum) / Number(tokens);
     }),
@@ -237,10 +232,9 @@ function difference(one: unknown, other: unknown): number | null {
 }
 
 async function byScores(
-  rows: readonly CleanRow[],
   { scores, least, most }: Record<string, unknown>,
   readValue: (score: Readonly<Record<string, unknown>>) => number | null,
-): Promise<Taken> {
+): Promise<Finder> {
   if (least === undefined && most === undefined)
     throw new DataError("filters margin and surprise: expected least or most, got neither.");
   const values = new Map<string, number>();
@@ -248,7 +242,7 @@ async function byScores(
     const found = readValue(value);
     if (found !== null) values.set(`${String(value["file"])}:${String(value["line"])}`, found);
   }
-  return takenBy(rows, ({ origin, answers }) => {
+  return ({ origin, answers }) => {
     if (answers.length === 0) return null;
     const value = values.get(describeOrigin(origin));
     if (value === undefined) {
@@ -259,7 +253,7 @@ async function byScores(
     const isOut =
       value < Number(least ?? Number.NEGATIVE_INFINITY) || value > Number(most ?? Number.POSITIVE_INFINITY);
     return isOut ? value.toFixed(3) : null;
-  });
+  };
 }
 
 /** All filters, those of `data check` first. */
@@ -267,3 +261,14 @@ export const filterKinds: readonly FilterKind[] = [
   ...ofRows.map(ofRow),
   ...[duplicateRow, nearDuplicate, splitLeak, inBenchmark, lengthGap, cutOff, margin, surprise],
 ];
+
+/** Filters that look at the text of one row and the digests of those before it: cheap enough for every row of a version. */
+const quickCodes: ReadonlySet<string> = new Set([...ofText, "duplicate_row", "length_gap", "cut_off"]);
+
+/** What the quick filters, with their usual options, find in a row, each by itself; gets the rows in their order. */
+export async function quickFindings(): Promise<(row: CleanRow) => string[]> {
+  const finders: { code: string; find: Finder }[] = [];
+  for (const { code, options, open } of filterKinds.filter((kind) => quickCodes.has(kind.code)))
+    finders.push({ code, find: await open({ heldOut: null, hasModel: false }, options.parse({})) });
+  return (row) => finders.filter(({ find }) => find(row) !== null).map(({ code }) => code);
+}

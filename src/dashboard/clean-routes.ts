@@ -1,0 +1,263 @@
+/** Versions and the cleaning that makes them: the recipe of `preftune data clean`, from the page. */
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { DataError } from "../base/errors.ts";
+import { isFolder } from "../base/open-file.ts";
+import { normaliseRow } from "../data/rows.ts";
+import { clean } from "../workbench/clean/clean.ts";
+import { parseCleanRecipe } from "../workbench/clean/clean-recipe.ts";
+import { filterKinds } from "../workbench/clean/filters.ts";
+import { exportLabels } from "../workbench/export-labels.ts";
+import {
+  filesOfRun,
+  listVersions,
+  openVersion,
+  type RemovedRow,
+  saveVersion,
+  type Version,
+} from "../workbench/versions.ts";
+import { rowSource, rowSources } from "./data-sources.ts";
+import { PageError } from "./page-error.ts";
+import { refusing } from "./refusing.ts";
+import { bodyOf } from "./request-body.ts";
+import { type Ctx, type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
+
+/** Rows of a page of a list. */
+export const pageRows = 50;
+
+/** Folders of the workbench whose files filters compare with. */
+const folders = { scores: "scores", files: "benchmarks" } as const;
+
+const exportBody = z.strictObject({
+  rows: z.enum(["pairs", "kto"]),
+  ties: z.enum(["drop", "good"]),
+  bad: z.enum(["drop", "bad"]),
+  conflicts: z.enum(["drop", "majority", "error"]),
+});
+
+const option = z.union([z.number(), z.string().max(200), z.array(z.string().max(200)).max(50)]);
+const filter = z.strictObject({ code: z.string().max(40), options: z.record(z.string().max(40), option) });
+const cleanBody = z.strictObject({
+  source: z.string().max(100),
+  /** Rows whose prompts must not be among them; null: none. */
+  heldOut: z.string().max(100).nullable(),
+  filters: z.array(filter).min(1).max(40),
+  /** Only counted. */
+  isTrial: z.boolean(),
+});
+
+/** A filter as the page has it: its options without paths. */
+export interface PageFilter {
+  code: string;
+  options: Record<string, unknown>;
+}
+
+/** A version with the runs that read it. Of its sources only the names of files are told. */
+export interface ListedVersion extends Omit<Version, "rules"> {
+  /** Of an export its rules, of a cleaning its filters. */
+  rules: unknown;
+  runs: { id: string; name: string }[];
+}
+
+/** A page of a version's rows. */
+export interface VersionRows {
+  version: ListedVersion;
+  /** The rows that it was made of, where they are still there. */
+  source: string | null;
+  /** Rows in all, by what became of them: kept, or the filter that took them. */
+  groups: { name: string; rows: number }[];
+  /** Of the rows that were kept, what quick filters find in them. */
+  findings: { code: string; rows: number }[];
+  rows: { row: unknown; origin?: string; detail?: string }[];
+}
+
+/** What a cleaning can be made of. */
+export interface Cleaning {
+  sources: { id: string; name: string; bytes: number }[];
+  filters: { code: string; words: string; options: unknown }[];
+  scores: string[];
+  files: string[];
+}
+
+/** The routes. */
+export function cleanRoutes(context: DashboardContext): Route[] {
+  const { bench } = context;
+  const get = (path: string, answer: Route["answer"]): Route => ({
+    ...{ method: "GET", path, roles: seesRuns, answer: refusing(answer) },
+  });
+  const post = (path: string, answer: Route["answer"]): Route => ({
+    ...{ method: "POST", path, roles: ownerOnly, answer: refusing(answer) },
+  });
+  return [
+    get("/api/versions", (c) =>
+      c.json({ versions: listVersions(bench.dir).map((one) => listed(context, one)) }),
+    ),
+    get("/api/versions/:version", async (c) => c.json(await versionRows(context, c))),
+    get("/api/cleaning", (c) => c.json(cleaning(context))),
+    post("/api/versions", async (c) => {
+      const rules = await bodyOf(c, exportBody);
+      const { rows, counts } = exportLabels(bench.store, rules);
+      const version = await saveVersion(bench.dir, rows, { by: "export", sources: {}, rules, counts });
+      // of rows that were a version before, the counts of this time
+      return c.json({ ...version, counts });
+    }),
+    post("/api/cleaning", async (c) => c.json(await cleaned(context, await bodyOf(c, cleanBody)))),
+  ];
+}
+
+function listed({ runs }: DashboardContext, version: Version): ListedVersion {
+  const read = [...runs.dirs()].filter(([, dir]) => filesOfRun(dir).includes(version.digest));
+  return {
+    ...version,
+    sources: Object.fromEntries(
+      Object.entries(version.sources).map(([path, digest]) => [basename(path), digest]),
+    ),
+    rules: version.by === "clean" ? pageFilters(version.rules) : version.rules,
+    runs: read.map(([id]) => ({ id, name: runs.summary(id).name })),
+  };
+}
+
+/** Filters as a version keeps them, for the page. */
+function pageFilters(rules: unknown): PageFilter[] {
+  return (rules as Record<string, Record<string, unknown>>[]).flatMap((rule) =>
+    Object.entries(rule).map(([code, options]) => ({
+      code,
+      options: Object.fromEntries(
+        Object.entries(options).map(([name, value]) => [
+          name,
+          name in folders ? withoutFolders(value) : value,
+        ]),
+      ),
+    })),
+  );
+}
+
+function withoutFolders(value: unknown): unknown {
+  return Array.isArray(value) ? value.map((path) => basename(String(path))) : basename(String(value));
+}
+
+function cleaning(context: DashboardContext): Cleaning {
+  return {
+    sources: rowSources(context).map(({ id, name, bytes }) => ({ id, name, bytes })),
+    filters: filterKinds
+      .filter(({ needsTokens }) => needsTokens !== true)
+      .map(({ code, words, options }) => ({
+        code,
+        words,
+        options: z.toJSONSchema(options).properties ?? {},
+      })),
+    scores: namesIn(context, "scores"),
+    files: namesIn(context, "files"),
+  };
+}
+
+function namesIn({ bench }: DashboardContext, option: keyof typeof folders): string[] {
+  const folder = join(bench.dir, folders[option]);
+  return isFolder(folder) ? readdirSync(folder).sort() : [];
+}
+
+async function cleaned(
+  context: DashboardContext,
+  { source, heldOut, filters, isTrial }: z.infer<typeof cleanBody>,
+): Promise<object> {
+  const recipe = {
+    data: rowSource(context, source).path,
+    ...(heldOut === null ? {} : { eval_data: rowSource(context, heldOut).path }),
+    filters: filters.map(({ code, options }) => ({ [code]: withPaths(context, options) })),
+    workbench: context.bench.dir,
+  };
+  return await clean(parseCleanRecipe(JSON.stringify(recipe), "the filters"), null, { isTrial });
+}
+
+/** Options whose files are named get the paths of the workbench's. */
+function withPaths(
+  context: DashboardContext,
+  options: z.infer<typeof filter>["options"],
+): Record<string, unknown> {
+  const pathOf = (option: keyof typeof folders, name: string): string => {
+    if (namesIn(context, option).includes(name)) return join(context.bench.dir, folders[option], name);
+    throw new PageError(
+      422,
+      `${option}: expected a file of the workbench's folder ${folders[option]}, there is no ${name}.`,
+    );
+  };
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => {
+      if (name !== "scores" && name !== "files") return [name, value];
+      return [
+        name,
+        Array.isArray(value) ? value.map((one) => pathOf(name, one)) : pathOf(name, String(value)),
+      ];
+    }),
+  );
+}
+
+async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRows> {
+  const { bench } = context;
+  const digest = c.req.param("version") ?? "";
+  if (!listVersions(bench.dir).some((one) => one.digest === digest))
+    throw new PageError(404, "There is no such version.");
+  const { version, kept, removed } = await openVersion(bench.dir, digest);
+  const group = c.req.query("group") ?? "kept";
+  const finding = c.req.query("finding") ?? "";
+  const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
+  const rows =
+    group === "kept"
+      ? kept
+          .page(finding === "" ? null : finding, from, pageRows)
+          .map(({ value }) => ({ row: withoutVoices(value) }))
+      : (removed?.page(group, from, pageRows) ?? []).map(({ value }) => {
+          const { row, origin, detail } = value as RemovedRow;
+          return {
+            row: withoutVoices(row),
+            origin: nameIn(origin),
+            ...(detail === undefined ? {} : { detail: nameIn(detail) }),
+          };
+        });
+  return {
+    version: listed(context, version),
+    source: sourceOf(context, version),
+    groups: [
+      { name: "kept", rows: version.rows },
+      ...(removed?.counts() ?? []).map(({ code, rows: count }) => ({ name: code, rows: count })),
+    ],
+    findings: kept.counts(),
+    rows,
+  };
+}
+
+/** The rows of a cleaning's source by their id; null where they are gone or several. */
+function sourceOf(context: DashboardContext, { sources }: Version): string | null {
+  const [only, ...more] = Object.entries(sources);
+  if (only === undefined || more.length > 0) return null;
+  const [path, digest] = only;
+  const found = rowSources(context).find((source) => source.id === digest || source.path === path);
+  return found?.id ?? null;
+}
+
+/** A text that names a file, without the folders. */
+function nameIn(text: string): string {
+  return text.replaceAll(/\S*\//g, "");
+}
+
+/**
+ * The texts of a row, and no other column: those may say which model wrote what, and somebody who looks here may have pairs of it
+ * left to judge. A row that cannot be read is shown as it is.
+ */
+function withoutVoices(row: unknown): unknown {
+  const { prompt, completion, label } = row as Record<string, unknown>;
+  if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
+  try {
+    const { source } = normaliseRow(
+      { origin: { file: "", line: 0 }, value: row as Record<string, unknown> },
+      { task: "preference" },
+    );
+    if (source?.kind !== "chat" && source?.kind !== "text") return row;
+    const [chosen, rejected] = source.completions;
+    return { prompt: source.prompt, chosen, rejected };
+  } catch (error) {
+    if (error instanceof DataError) return row;
+    throw error;
+  }
+}

@@ -1,0 +1,72 @@
+/** Files of rows that can be cleaned from the page, by ids: versions of the workbench, and what the runs were trained on. */
+import { createHash } from "node:crypto";
+import { realpathSync } from "node:fs";
+import { basename, isAbsolute, relative, resolve } from "node:path";
+import { statsOf } from "../base/open-file.ts";
+import { sourcePath } from "../config/datasets.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
+import { listVersions, versionPaths } from "../workbench/versions.ts";
+import { PageError } from "./page-error.ts";
+import type { DashboardContext } from "./route.ts";
+
+/** One of them. */
+export interface RowSource {
+  id: string;
+  name: string;
+  bytes: number;
+  path: string;
+}
+
+/** All that there are, versions first. Of runs: single files on this disk, below where the dashboard was started or what it shows. */
+export function rowSources(context: DashboardContext): RowSource[] {
+  const versions = listVersions(context.bench.dir).map(({ digest, rows }): RowSource => {
+    const path = versionPaths(context.bench.dir, digest).rows;
+    return {
+      id: digest,
+      name: `version ${digest.slice(0, 12)}, ${rows} rows`,
+      bytes: statsOf(path)?.size ?? 0,
+      path,
+    };
+  });
+  const files = new Map<string, RowSource>();
+  for (const path of filesOfRuns(context)) {
+    const id = createHash("sha256").update(path).digest("hex").slice(0, 16);
+    files.set(id, { id, name: basename(path), bytes: statsOf(path)?.size ?? 0, path });
+  }
+  const known = new Set(versions.map(({ path }) => resolve(path)));
+  return [...versions, ...[...files.values()].filter(({ path }) => !known.has(path))];
+}
+
+/** The source of this id. @throws {PageError} where there is none */
+export function rowSource(context: DashboardContext, id: string): RowSource {
+  const found = rowSources(context).find((source) => source.id === id);
+  if (found !== undefined) return found;
+  throw new PageError(404, "There are no such rows any more. Choose others.");
+}
+
+function filesOfRuns({ runs }: DashboardContext): string[] {
+  const roots = [process.cwd(), ...runs.roots];
+  return [...runs.dirs().values()].flatMap((dir) =>
+    specsOf(dir).flatMap((path) => {
+      if (statsOf(path)?.isFile() !== true) return [];
+      const real = realpathSync(path);
+      return roots.some((root) => isInside(root, real)) ? [real] : [];
+    }),
+  );
+}
+
+/** A run whose run.json cannot be read has no data here; the list of runs says what is wrong with it. */
+function specsOf(dir: string): string[] {
+  try {
+    const { train_data, eval_data } = readRunJson(runPaths(dir).runJson).config;
+    return [...train_data, ...(eval_data ?? [])].map((spec) => resolve(sourcePath(spec)));
+  } catch {
+    return [];
+  }
+}
+
+function isInside(root: string, path: string): boolean {
+  const way = relative(root, path);
+  return !way.startsWith("..") && !isAbsolute(way);
+}
