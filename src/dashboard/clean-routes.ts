@@ -53,7 +53,7 @@ export interface PageFilter {
   options: Record<string, unknown>;
 }
 
-/** A version with the runs that read it. Of its sources only the names of files are told. */
+/** A version with the runs that read it. Of its sources it has the names of files alone. */
 export interface ListedVersion extends Omit<Version, "rules"> {
   /** Of an export its rules, of a cleaning its filters. */
   rules: unknown;

@@ -10,6 +10,7 @@ import {
   withDashboardApp,
   writeRun,
 } from "../../test/support/dashboards.ts";
+import type { ShownTokens } from "./run-routes.ts";
 import type { RunSections, ShownEvaluation } from "./run-sections.ts";
 import { idOf } from "./run-store.ts";
 
@@ -94,7 +95,11 @@ test("an evaluation beside the first: pictures and answers escaped, pairs with t
 
 test("a pair is found again by its key, with its course; what is gone says so", async () => {
   await withRun(async ({ app, get }) => {
-    const pair = (await (await get(`/pairs/${hostileKey}`)).json()) as Record<string, unknown>;
+    const { tokens, ...pair } = (await (await get(`/pairs/${hostileKey}`)).json()) as Record<
+      string,
+      unknown
+    > & { tokens: ShownTokens };
+    assert.deepEqual([tokens.start, tokens.step, tokens.rejected.now], [0, 10, [-1.5, -6]]);
     assert.deepEqual(pair, {
       place: "eval.jsonl:2",
       steps: [
@@ -112,6 +117,9 @@ test("a pair is found again by its key, with its course; what is gone says so", 
     rmSync(join(app.root, "eval.jsonl"));
     const gone = (await (await get(`/pairs/${hostileKey}`)).json()) as { text: null; problem: string };
     assert.equal(gone.text, null);
+    writeFileSync(join(app.root, "a", "pair-tokens.json"), "torn");
+    const torn = (await (await get(`/pairs/${hostileKey}`)).json()) as { tokens: null };
+    assert.equal(torn.tokens, null);
     assert.match(gone.problem, /the row is not there any more/);
     assert.deepEqual(app.faults, []);
   });

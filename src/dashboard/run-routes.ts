@@ -6,6 +6,7 @@ import { PreftuneError } from "../base/errors.ts";
 import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
 import { comparisonPage } from "../report/comparison.ts";
+import { type PairTokens, readPairTokens, type TokensOfPair } from "../runs/pair-tokens.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { listMark, placeText } from "./event-stream.ts";
@@ -88,7 +89,9 @@ async function pair(c: Ctx, run: RunView, runs: RunStore): Promise<Response> {
   const course = pairCourse(run.evaluations, c.req.param("pair") ?? "");
   if (course === null) throw new PageError(404, "No evaluation of this run has this pair.");
   const { place, steps } = course;
-  const shown = { place: basename(place), steps };
+  const kept = readPairTokens(run.paths.pairTokens);
+  const tokens = kept === null ? null : shownTokens(kept, c.req.param("pair") ?? "");
+  const shown = { place: basename(place), steps, tokens };
   try {
     const { row, spec } = await rowAt(place, run.config, runs.roots);
     return c.json({ ...shown, text: pairOf(row, spec, run.config), problem: null });
@@ -96,6 +99,17 @@ async function pair(c: Ctx, run: RunView, runs: RunStore): Promise<Response> {
     if (!(error instanceof PreftuneError)) throw error;
     return c.json({ ...shown, text: null, problem: error.message });
   }
+}
+
+/** The tokens of one pair, with the steps that they are of. */
+export interface ShownTokens extends TokensOfPair {
+  start: number;
+  step: number;
+}
+
+function shownTokens({ start, step, pairs }: PairTokens, key: string): ShownTokens | null {
+  const own = Object.hasOwn(pairs, key) ? pairs[key] : undefined;
+  return own === undefined ? null : { start, step, ...own };
 }
 
 function config(c: Ctx, runs: RunStore): Response {

@@ -12,6 +12,7 @@ import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
 import type { EvaluationRecord, RecordedRow } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
+import type { PairTokens } from "../runs/pair-tokens.ts";
 import { loadedLogps, storedLogps } from "../runs/start-logps.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -28,6 +29,7 @@ import {
   pairChanges,
 } from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
+import { pairTokens } from "../train/pair-tokens.ts";
 import type { BatchListener } from "../train/step.ts";
 import {
   type CompletionChange,
@@ -90,6 +92,8 @@ export class Evaluator {
   /** The log-probs of its tokens, as they are stored; null: not read yet. */
   #startTokens: Float32Array | null = null;
   #recorded: RecordedPair[] | null = null;
+  /** Texts of tokens. */
+  readonly #texts: Map<number, string> = new Map();
   #pairs: readonly LabelledPair[] | null = null;
 
   constructor(
@@ -190,7 +194,8 @@ export class Evaluator {
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
     const breaches = this.#breaches(all, baseline, isWatched);
-    yield { type: "evaluation", row, record, baseline: isNew ? baseline : null };
+    const kept = this.#tokensOfPairs(moved, { start: baseline.step, step });
+    yield { type: "evaluation", row, record, baseline: isNew ? baseline : null, tokens: kept };
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
     for (const text of this.#nonFiniteNotes(step, means)) yield { type: "note", text };
     const { watch_action } = this.#config;
@@ -213,6 +218,21 @@ export class Evaluator {
       pair_rows: pairs.map(({ row }) => row),
       pair_margins: pairs.map(({ change }) => rounded(change.margin)),
     };
+  }
+
+  /** The tokens of the recorded pairs; null where the rows are no pairs, or nothing is known of the start. */
+  #tokensOfPairs(
+    moved: readonly CompletionChange[],
+    steps: Pick<PairTokens, "start" | "step">,
+  ): PairTokens | null {
+    if (this.#over !== "pairs" || moved.length === 0) return null;
+    const pairs = (this.#recorded ?? []).map(({ at: place, row: [, key] }) => ({ at: place, key }));
+    const textOf = (id: number): string => {
+      const known = this.#texts.get(id) ?? this.#tokenizer.decode([id], { skipSpecialTokens: false });
+      this.#texts.set(id, known);
+      return known;
+    };
+    return { ...steps, pairs: pairTokens(moved, pairs, this.#examples, textOf) };
   }
 
   /** Says of which rows a completion's mean log-prob, or reward, is not finite. */

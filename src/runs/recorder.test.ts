@@ -22,6 +22,7 @@ const start: TrainEvent = {
 const baseline = { step: 0, means: [-1, -2], watch: null };
 const evaluation: TrainEvent = {
   type: "evaluation",
+  tokens: null,
   row: { global_step: 0, eval_loss: 2 },
   record: { global_step: 0, rejected_logps: null, pair_changes: [], samples: [] },
   baseline,

@@ -9,6 +9,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "./metrics.ts";
+import { cutPairTokens, writePairTokens } from "./pair-tokens.ts";
 import { appendRollout, cutRollouts, saveRolloutsLength } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
@@ -132,10 +133,11 @@ export class Recorder {
     }
   }
 
-  #evaluation({ row, record, baseline }: TrainEvaluation): void {
+  #evaluation({ row, record, baseline, tokens }: TrainEvaluation): void {
     const { paths } = this.#run;
     if (baseline !== null) writeFileAtomic(paths.evaluationStart, sealed(stringifyNumbers(baseline)));
     appendEvaluation(paths.evaluations, record);
+    if (tokens !== null) writePairTokens(paths.pairTokens, tokens);
     this.#tensorboard?.writeEvaluation(record);
     this.#write(row);
     const { at, cost } = this.#reported;
@@ -195,7 +197,8 @@ export class Recorder {
    * @param checkpoint - null: the run begins again
    */
   cutTo(checkpoint: Checkpoint | null): void {
-    const { dir, metrics, evaluations, evaluationStart, rollouts } = this.#run.paths;
+    const { dir, metrics, evaluations, evaluationStart, pairTokens, rollouts } = this.#run.paths;
+    cutPairTokens(pairTokens, checkpoint?.step ?? -1);
     cutRollouts(rollouts, checkpoint?.path ?? null);
     const records = checkpoint === null ? {} : recordsOf(checkpoint);
     if (records !== null) cutRecords(dir, records);

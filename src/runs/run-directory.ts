@@ -9,6 +9,7 @@
  *   tensorboard/       the same for TensorBoard, where report_to asks for it
  *   trackers.json      which rows other trackers have; trackers.lock: held by the process that sends them
  *   evaluations.jsonl  what evaluations give besides metrics: histograms, sampled answers
+ *   pair-tokens.json   log-probs of single tokens of some held-out pairs, at the first evaluation and at the last one
  *   log.jsonl          events: start, resume, skipped step, checkpoint, end
  *   checkpoints/       checkpoint-<step>/, each with a manifest
  *   reference/         sums of reference log-probs
@@ -45,6 +46,7 @@ const IGNORED_ENTRIES =
 const PRE_STEP_FILES = [
   "metrics.jsonl",
   "evaluations.jsonl",
+  "pair-tokens.json",
   "fingerprints.json",
   "preflight.json",
   "evaluation-start.json",
@@ -71,6 +73,8 @@ export interface RunPaths {
   evaluations: string;
   /** What later evaluations are compared with. */
   evaluationStart: string;
+  /** Tokens of held-out pairs, for people to look at. */
+  pairTokens: string;
   log: string;
   /** Completions of an on-policy run, with their rewards. */
   rollouts: string;
@@ -99,6 +103,7 @@ export function runPaths(dir: string): RunPaths {
     tensorboard: join(dir, "tensorboard"),
     evaluations: join(dir, "evaluations.jsonl"),
     evaluationStart: join(dir, "evaluation-start.json"),
+    pairTokens: join(dir, "pair-tokens.json"),
     log: join(dir, "log.jsonl"),
     rollouts: join(dir, "rollouts.jsonl.gz"),
     checkpoints: join(dir, "checkpoints"),

@@ -5,6 +5,7 @@ import type { PreflightReport } from "../data/preflight.ts";
 import type { EvaluationBaseline } from "./evaluation-baseline.ts";
 import type { EvaluationRecord } from "./evaluation-records.ts";
 import type { MetricRow } from "./metrics.ts";
+import type { PairTokens } from "./pair-tokens.ts";
 import type { Fingerprints } from "./run-directory.ts";
 
 /**
@@ -80,6 +81,8 @@ export interface TrainEvaluation {
   record: EvaluationRecord;
   /** What later evaluations are compared with, where this one has set it; else null. */
   baseline: EvaluationBaseline | null;
+  /** The tokens of some of the pairs; null where the rows are no pairs. */
+  tokens: PairTokens | null;
 }
 
 /** Why a step changed nothing. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { score } from "../../src/recipes/score.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
+import { readPairTokens } from "../../src/runs/pair-tokens.ts";
 import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -114,4 +115,33 @@ test("drift_data without rows, and where nothing is evaluated, is refused", asyn
     runTraining({ ...common, drift_data: other, eval_strategy: "no", eval_steps: null, output_dir: "none" }),
     /drift_data has no effect here: eval_strategy is no, so nothing is measured/,
   );
+});
+
+test("the tokens of the pairs are kept with their log-probs at the start and at the last evaluation, as score gives them", async () => {
+  await finished;
+  const kept = readPairTokens(join(dir, "pair-tokens.json"));
+  const records = readEvaluations(join(dir, "evaluations.jsonl"));
+  assert.deepEqual([kept?.start, kept?.step], [records[0]?.global_step, records.at(-1)?.global_step]);
+  const rows = records.at(-1)?.pair_rows ?? [];
+  assert.deepEqual(
+    Object.keys(kept?.pairs ?? {}),
+    rows.map(([, key]) => key),
+  );
+  const held = fixture.path("held.jsonl");
+  const scored = [await tokensOf(held, null), await tokensOf(held, join(dir, "adapter"))];
+  for (const [place, key] of rows) {
+    const tokens = kept?.pairs[key];
+    for (const role of ["chosen", "rejected"] as const) {
+      assert.equal(tokens?.[role].texts.length, tokens?.[role].now.length);
+      const [before, now] = scored.map(
+        (file) => file.find(({ line }) => place.endsWith(`:${line}`))?.[`token_logps/${role}`] ?? [],
+      );
+      for (const [name, wanted] of Object.entries({ before, now })) {
+        const got = tokens?.[role][name as "before" | "now"] ?? [];
+        assert.equal(got.length, wanted?.length);
+        for (const [t, logp] of got.entries())
+          assert.ok(Math.abs(logp - (wanted?.[t] ?? Number.NaN)) < 2e-3, `${place} ${role} ${name} ${t}`);
+      }
+    }
+  }
 });

@@ -13,6 +13,7 @@ import { RunStore } from "../../src/dashboard/run-store.ts";
 import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
+import { writePairTokens } from "../../src/runs/pair-tokens.ts";
 import { createRun } from "../../src/runs/run-directory.ts";
 import { Callers } from "../../src/serve/callers.ts";
 
@@ -59,6 +60,15 @@ export function writeRun(root: string, name: string, rows: readonly MetricRow[] 
         { prompt: hostile.prompt[0]?.content ?? "", answers: [{ text: `<b>${step}</b>`, ended: true }] },
       ],
     });
+  });
+  writePairTokens(run.paths.pairTokens, {
+    ...{ start: 0, step: 10 },
+    pairs: {
+      [hostileKey]: {
+        chosen: { texts: ["<script>", "alert(2)", " good"], before: [-1, -2, -0.5], now: [-3, -2, -0.25] },
+        rejected: { texts: ["![x](http://evil.example/x.png)", " bad"], before: [-1, -1], now: [-1.5, -6] },
+      },
+    },
   });
   run.log("stopped", { step: 10, exported: [] });
   run.release();

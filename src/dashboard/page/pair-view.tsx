@@ -2,14 +2,17 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { PairText, Turn } from "../pair-text.ts";
+import type { ShownTokens } from "../run-routes.ts";
 import type { PairCourse } from "../run-sections.ts";
 import { useKeys } from "./keys.ts";
+import { PairTokens } from "./pair-tokens.tsx";
 import { Problem, useAnswer } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
 import { signedText } from "./texts.ts";
 
 interface Answer extends PairCourse {
   text: PairText | null;
+  tokens: ShownTokens | null;
   problem: string | null;
 }
 
@@ -29,7 +32,7 @@ export function PairView({
   useEffect(() => heading.current?.focus(), [value === null]);
   if (problem !== "") return <Problem text={problem} />;
   if (value === null) return <p aria-busy="true">Looking for the row …</p>;
-  const { place, steps, text, problem: missing } = value;
+  const { place, steps, text, tokens, problem: missing } = value;
   return (
     <article class="pair" aria-label={`Pair ${place}`}>
       <p class="bar">
@@ -42,6 +45,7 @@ export function PairView({
       </p>
       {missing !== null && <Problem text={missing} />}
       {text !== null && <Texts text={text} />}
+      <PairTokens tokens={tokens} />
       <Course steps={steps} step={step} />
     </article>
   );
