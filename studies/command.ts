@@ -2,8 +2,8 @@
 
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Argument, type Command, Option } from "commander";
-import type { PhaseListener } from "preftune";
+import { Argument, type Command, InvalidArgumentError, Option } from "commander";
+import { ConfigError, type PhaseListener } from "preftune";
 import {
   collect,
   type GridPart,
@@ -33,6 +33,7 @@ interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge">
   output?: string;
   jobs?: number;
   reuse: string[];
+  learningRates?: number[];
   judge?: JudgeEndpointOptions["judge"];
 }
 
@@ -50,6 +51,11 @@ export function addStudyCommand(preftune: Command): void {
     .option("--other-data <file>", "transfer: the second preference set")
     .option("--other-eval-data <file>", "transfer: its evaluation rows")
     .option("--seeds <count>", "number of training seeds; default: the study's", wholeNumber(1))
+    .option(
+      "--learning-rates <list>",
+      "frontier, geometry: learning rates of every method, three or more for frontier, such as 5e-4,1e-3,2e-3",
+      rateList,
+    )
     .addOption(
       new Option("--budget <size>", "quick: minutes on two cores with the quick start's model")
         .choices(["quick", "full"])
@@ -78,8 +84,20 @@ export function addStudyCommand(preftune: Command): void {
   withStoppedStatus(withJudge(command, judge)).action(run);
 }
 
+/** @throws {InvalidArgumentError} if one is no positive number */
+function rateList(text: string): number[] {
+  const rates = text.split(",").map(Number);
+  if (rates.every((rate) => rate > 0 && Number.isFinite(rate))) return rates;
+  throw new InvalidArgumentError(`expected positive numbers with commas between them, got "${text}"`);
+}
+
 async function run(name: StudyName, overrides: string[], cli: CliOptions): Promise<void> {
-  const { judge } = cli;
+  const { judge, learningRates = null } = cli;
+  if (name === "frontier" && learningRates !== null && learningRates.length < 3) {
+    throw new ConfigError(
+      `--learning-rates: expected three or more, got ${learningRates.length}: with fewer a method may lack the rate that suits it.`,
+    );
+  }
   const phases = new Phases();
   let part: GridPart = "runs";
   const onPhase: PhaseListener = (...phase) => {
@@ -100,6 +118,7 @@ async function run(name: StudyName, overrides: string[], cli: CliOptions): Promi
       otherData: cli.otherData ?? null,
       otherEvalData: cli.otherEvalData ?? null,
       reuse: cli.reuse,
+      learningRates,
       judge: judge === undefined ? null : { ...judgeOf({ ...cli, judge }), onPhase },
       overrides: pairsOf(overrides),
       jobs: cli.jobs ?? null,

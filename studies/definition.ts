@@ -19,6 +19,10 @@ export interface StudyDefinition {
   needsAnswers: boolean;
   /** Whether it compares two preference sets. */
   needsTwoSets?: boolean;
+  /** Whether each seed stands for another part of the training rows: disjoint training sets, which all conditions share. */
+  dividesRows?: boolean;
+  /** Learning rates of every method, where the study sweeps them; `--learning-rates` gives others. */
+  learningRates?: readonly number[];
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];
@@ -34,6 +38,8 @@ export interface Asked {
   sets: readonly PairSet[];
   /** Prompts of generated data; null where the user brought a model and rows. */
   prompts: ConfigValues | null;
+  /** Those that the study sweeps; left out for one that sweeps none. */
+  learningRates?: readonly number[];
   /** What the search measured; null where there was none. */
   searched: Measured | null;
 }

@@ -9,6 +9,7 @@ export const STUDY_NAMES = [
   "thumbs",
   "guarantees",
   "frontier",
+  "geometry",
   "online",
 ] as const;
 

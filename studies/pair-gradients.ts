@@ -39,11 +39,17 @@ export class PairGradients {
   readonly #numerics: Numerics;
   readonly #moving: ParameterSet;
 
-  constructor(trained: TrainedModel, objective: Objective, numerics: Numerics) {
+  /** @param options - `moves: "all"`: every trained weight, where full tuning otherwise moves those of the last block */
+  constructor(
+    trained: TrainedModel,
+    objective: Objective,
+    numerics: Numerics,
+    { moves = "last block" }: { moves?: "last block" | "all" } = {},
+  ) {
     this.#trained = trained;
     this.#objective = objective;
     this.#numerics = numerics;
-    this.#moving = movingOf(trained);
+    this.#moving = moves === "all" ? trained.parameters : movingOf(trained);
     const moving = new Set(this.#moving);
     for (const parameter of trained.parameters) parameter.tensor.requiresGrad = moving.has(parameter);
     this.weights = this.#moving.numel;
@@ -68,28 +74,37 @@ export class PairGradients {
 
   /** The gradients at one pair; `reference` has the sums of its two answers. */
   probe(example: Example, reference: readonly number[]): Probe {
-    const mean = (side: 0 | 1) => (batch: DeviceBatch) => {
-      const weights = new Float32Array(batch.targets.numel);
-      const span = batch.spans[side];
-      if (span !== undefined) weights.fill(1 / (span.end - span.start), span.start, span.end);
-      return weights;
-    };
-    const chosen = this.#gradient([example], mean(0));
-    const rejected = this.#gradient([example], mean(1));
+    const chosen = this.mean([example], 0);
+    const rejected = this.mean([example], 1);
     let pull = 0;
-    const descent = this.#gradient([example], (batch, logps) => {
+    this.#goBack([example], (batch, logps) => {
       const weights = this.#descentWeights(batch, logps, reference);
       const span = batch.spans[0];
       pull =
         span === undefined ? Number.NaN : weights.subarray(span.start, span.end).reduce((a, b) => a + b, 0);
       return weights;
     });
-    return { chosen, rejected, descent, pull };
+    return { chosen, rejected, descent: this.#takeGradients(), pull };
+  }
+
+  /** ∇ of the mean of l_w over the pairs, or with `side` 1 of l_l. */
+  mean(examples: readonly Example[], side: 0 | 1): Float32Array {
+    for (const example of examples) {
+      this.#goBack([example], (batch) => {
+        const weights = new Float32Array(batch.targets.numel);
+        const span = batch.spans[side];
+        const share = span === undefined ? Number.NaN : 1 / (examples.length * (span.end - span.start));
+        if (span !== undefined) weights.fill(share, span.start, span.end);
+        return weights;
+      });
+    }
+    return this.#takeGradients();
   }
 
   /** −∇L of all the pairs together. */
   direction(examples: readonly Example[], reference: readonly number[]): Float32Array {
-    return this.#gradient(examples, (batch, logps) => this.#descentWeights(batch, logps, reference));
+    this.#goBack(examples, (batch, logps) => this.#descentWeights(batch, logps, reference));
+    return this.#takeGradients();
   }
 
   /** What `look` gives while the weights are moved by `step` times `direction`; they are put back. */
@@ -126,11 +141,11 @@ export class PairGradients {
     return Float32Array.from(grad.toNumbers(), (x) => -x);
   }
 
-  /** Σ over response tokens of `weightsOf` times ∇logp. */
-  #gradient(
+  /** Adds Σ over response tokens of `weightsOf` times ∇logp to the gradients. */
+  #goBack(
     examples: readonly Example[],
     weightsOf: (batch: DeviceBatch, logps: Tensor) => Float32Array,
-  ): Float32Array {
+  ): void {
     using _ = scope();
     const { model } = this.#trained;
     const batch = toDevice(batchOf(examples).packed, model.device);
@@ -140,10 +155,10 @@ export class PairGradients {
     const weights = weightsOf(batch, tokens.logps);
     tokens.backward(ops.to(tensor(weights), model.device, "float32"));
     pass.backward();
-    return this.#takeGradients();
   }
 
   #takeGradients(): Float32Array {
+    using _ = scope();
     const all = new Float32Array(this.weights);
     let at = 0;
     for (const { tensor: weight } of this.#moving) {

@@ -1,5 +1,6 @@
 /** The studies by name. */
 import { frontier } from "./claims/frontier.ts";
+import { geometry } from "./claims/geometry.ts";
 import { guarantees } from "./claims/guarantees.ts";
 import { online } from "./claims/online.ts";
 import { sensitivity } from "./claims/sensitivity.ts";
@@ -18,5 +19,6 @@ export const STUDIES: Readonly<Record<StudyName, StudyDefinition>> = {
   thumbs: readStudy("thumbs"),
   guarantees,
   frontier,
+  geometry,
   online,
 };

@@ -21,6 +21,7 @@ import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
 import { type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
+import { trainingSets } from "./training-sets.ts";
 
 /** Options of {@link study}. */
 export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
@@ -33,6 +34,8 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   seeds: number | null;
   /** Folders of other studies, see {@link GridOptions}. */
   reuse: readonly string[];
+  /** Learning rates that are swept; null for the study's own. */
+  learningRates: readonly number[] | null;
   /** Judges the sampled answers; null for none. */
   judge: StudyJudge | null;
   /** The command line, for the report. */
@@ -63,13 +66,15 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
     const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
-    const setup = await setUpStudy(options.output, { ...options, seeds: count + searchSeeds });
+    const made = await setUpStudy(options.output, { ...options, seeds: count + searchSeeds });
+    const setup = definition.dividesRows === true ? await divided(made, options.output, count) : made;
     if (definition.needsTwoSets === true && setup.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
-    const asked = { budget: options.budget, sets: setup.sets, prompts: setup.prompts };
+    const learningRates = options.learningRates ?? definition.learningRates ?? [];
+    const asked = { budget: options.budget, sets: setup.sets, prompts: setup.prompts, learningRates };
     const place = { definition, setup, options };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
@@ -135,11 +140,34 @@ async function run(
   return { outcomes, measured: readMeasured(paths, outcomes) };
 }
 
-/** Rows that the study would not use. */
+/** With a training set for each seed in place of all rows. */
+async function divided(setup: StudySetup, dir: string, count: number): Promise<StudySetup> {
+  const files = await trainingSets(dir, setup.valuesOf(1), count);
+  return {
+    ...setup,
+    valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),
+    note: `${setup.note} Training rows are divided into ${count} disjoint sets.`,
+  };
+}
+
+/** What the study would not use. */
 function refuseUnused(
-  { name, otherData, otherEvalData }: StudyOptions,
-  { needsTwoSets }: StudyDefinition,
+  { name, otherData, otherEvalData, overrides, learningRates }: StudyOptions,
+  { needsTwoSets, learningRates: swept, dividesRows }: StudyDefinition,
 ): void {
+  if (learningRates !== null && swept === undefined)
+    throw new ConfigError(
+      `${name} sweeps no learning rates: --learning-rates has no effect here. Give --learning_rate.`,
+    );
+  const decided = [
+    ...(swept === undefined ? [] : ["learning_rate"]),
+    ...(dividesRows === true ? ["train_data"] : []),
+  ];
+  const given = overrides.find(([key]) => decided.includes(key))?.[0];
+  if (given !== undefined)
+    throw new ConfigError(
+      `${name} decides ${given} itself: take --${given} out. ${given === "learning_rate" ? "--learning-rates 5e-4,1e-3,2e-3 says which are swept." : "--data names the rows that it divides."}`,
+    );
   if (needsTwoSets === true || (otherData ?? otherEvalData) === null) return;
   const able = Object.entries(STUDIES).flatMap(([study, { needsTwoSets: two }]) =>
     two === true ? [study] : [],

@@ -13,6 +13,7 @@ export type { ScatterPoint } from "../report/scatter-chart.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export { runPaths } from "../runs/run-directory.ts";
 export type { Estimate } from "../stats/crossed-bootstrap.ts";
+export { studentQuantile } from "../stats/student.ts";
 export {
   differenceInterval,
   half,

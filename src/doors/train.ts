@@ -27,6 +27,7 @@ export {
   type ScoringOptions,
   scoreCompletions,
 } from "../online/reward-model.ts";
+export { measureScales, type ScaleOptions } from "../recipes/scale.ts";
 export {
   openRewards,
   type RewardSettings,

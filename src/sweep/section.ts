@@ -14,6 +14,8 @@ export interface Condition {
   changes: ConfigValues;
   /** What else is measured of the first seed's run, see `Trial.extra`. */
   extra?: string;
+  /** Whether `extra` is measured of the runs of all seeds. */
+  ofAllSeeds?: boolean;
   /** How many of the last seeds it does without; the first it always has. */
   fewerSeeds?: number;
   /** Left out of the tables and charts that all studies have: one of many that only sections look at. */

@@ -29,7 +29,7 @@ export function trialsOf(
     const own = conditions.filter(
       ({ fewerSeeds = 0 }) => seed === first || seed < first + count - fewerSeeds,
     );
-    return own.map(({ name, changes, extra = null }) => ({
+    return own.map(({ name, changes, extra = null, ofAllSeeds = false }) => ({
       id: trialId(name, seed),
       condition: name,
       seed,
@@ -37,7 +37,7 @@ export function trialsOf(
       values: shared(seed),
       overrides,
       changes,
-      extra: seed === first ? extra : null,
+      extra: seed === first || ofAllSeeds ? extra : null,
     }));
   });
 }

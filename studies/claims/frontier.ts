@@ -1,258 +1,285 @@
-/** Likelihood against margin: presets, baselines and a search over SLIME's values. Which are dominated, and which has both? */
-import { presetsOf } from "preftune/methods";
+/** Likelihood against margin: the curve that swept baselines draw, and who lies above it, within training sets and at each learning rate. */
 import {
   type Condition,
-  type ConfigValues,
-  countText,
-  drawValue,
   type Estimate,
-  estimate,
-  estimateDifference,
-  half,
   intervalText,
-  type Measured,
-  type MeasuredCondition,
-  meanInterval,
   numberText,
-  plainMean,
-  Random,
   type ReportSection,
   type ResultRow,
-  type TrialMetricName,
-  tableOf,
 } from "preftune/sweep";
-import type { StudyDefinition } from "../definition.ts";
-import type { Budget } from "../setup.ts";
-import { SLIME_RANGES } from "../slime-ranges.ts";
+import {
+  type Compared,
+  excessOf,
+  overSets,
+  type Point,
+  readingOf,
+  type SetMean,
+} from "../analyses/excess.ts";
+import type { Asked, StudyDefinition } from "../definition.ts";
+import { atRates, BASELINES, isBaseline, type NamedValues, pointsOf } from "../points.ts";
 
 /** The study. */
 export const frontier: StudyDefinition = {
   title: "Frontier: likelihood of the chosen answer against the margin",
   question:
-    "Every preset, the baselines, and a random search over SLIME's seven values, by how much the chosen answer gained and how much the margin grew on held-out pairs. Which are dominated, does any have both, and which preset deserves to be the default?",
+    "Does any method gain more margin than the curve that swept baselines draw, at the same change of the chosen answers' likelihood, and at which drift and tail? Every method at three learning rates, on disjoint training sets, compared within them.",
   metrics: [
     "chosen_change",
     "margin_change",
     "accuracy",
-    "distinct_2",
-    "ended_properly",
     "chosen_down",
     "drift",
     "worst_token",
     "other_text",
   ],
-  referenceOf: (name) => (name === "SLIME script" || name.startsWith("search") ? null : "SLIME script"),
+  referenceOf: () => null,
   evaluations: "few",
-  needsAnswers: true,
-  seeds: { quick: 2, full: 5 },
+  needsAnswers: false,
+  dividesRows: true,
+  learningRates: [5e-4, 1e-3, 2e-3],
+  seeds: { quick: 4, full: 8 },
   conditions,
-  sections: (measured) => [frontierSection(measured), choiceSection(measured)],
+  sections: (measured) => {
+    const points = pointsOf(measured);
+    const found = comparisonsIn(points);
+    const names = [...new Set(points.map(({ name }) => name))];
+    const numbers = new Map(names.map((name, i) => [name, String(i + 1)]));
+    return [
+      curveSection(points, numbers),
+      excessSection(found, numbers),
+      ratesSection(points),
+      powerSection(found),
+    ];
+  },
 };
 
-const searched: Record<Budget, number> = { quick: 12, full: 40 };
+/** What is held against the curve in both budgets. */
+const candidates: readonly NamedValues[] = [
+  ["SLIME balanced", { objective: "slime", preset: "balanced" }],
+  ["SLIME script", { objective: "slime", preset: "script" }],
+  ["DPO", { objective: "dpo" }],
+  ["RPO α 0.3", { objective: "dpo", loss_type: ["sigmoid", "sft"], loss_weights: [1, 0.3] }],
+  ["CPO-SimPO", { objective: "simpo", preset: "slime-paper" }],
+  ["start anchor η 3", { objective: "slime", preset: "balanced", lambda_w: 0, lambda_start: 3 }],
+  ["start anchor η 1, λw 0.4", { objective: "slime", preset: "balanced", lambda_start: 1 }],
+  ["chosen floor 0", { objective: "slime", preset: "balanced", chosen_floor: 0 }],
+];
 
-function conditions({ budget }: { budget: Budget }): Condition[] {
-  const random = new Random(1);
-  return [
-    ...presetsOf("slime").map((preset) => ({
-      name: `SLIME ${preset}`,
-      changes: { objective: "slime", preset },
-    })),
-    { name: "DPO", changes: { objective: "dpo" } },
-    { name: "DPOP", changes: { objective: "dpop", dpop_lambda: 5 } },
-    { name: "RPO", changes: { objective: "dpo", loss_type: ["sigmoid", "sft"] } },
-    { name: "DPO per token", changes: { objective: "dpo", loss_type: "sigmoid_norm", beta: 5 } },
-    { name: "APO", changes: { objective: "dpo", loss_type: "apo_zero" } },
-    { name: "ORPO", changes: { objective: "orpo" } },
-    { name: "SimPO, its authors' values", changes: { objective: "simpo", preset: "authors" } },
-    { name: "SimPO, the SLIME paper's values", changes: { objective: "simpo", preset: "slime-paper" } },
-    ...Array.from({ length: searched[budget] }, (_, i) => ({
-      name: `search ${i + 1}`,
-      changes: { objective: "slime", preset: "script", ...drawn(random) },
-    })),
-  ];
+/** What the full budget has besides. */
+const more: readonly NamedValues[] = [
+  ["SLIME config", { objective: "slime", preset: "config" }],
+  ["SLIME paper", { objective: "slime", preset: "paper" }],
+  ["SLIME without anchor", { objective: "slime", preset: "balanced", lambda_w: 0 }],
+  ["SLIME without stabiliser", { objective: "slime", preset: "balanced", lambda_l: 0 }],
+  ["SLIME without soft gate", { objective: "slime", preset: "balanced", margin_soft: 1000 }],
+  ["SLIME without hard margin", { objective: "slime", preset: "balanced", margin_hard: 1e6, lambda_d: 1e-6 }],
+  ["DPO β 0.05", { objective: "dpo", beta: 0.05 }],
+  ["DPO β 0.3", { objective: "dpo", beta: 0.3 }],
+  ["RPO α 1", { objective: "dpo", loss_type: ["sigmoid", "sft"] }],
+  ["DPOP", { objective: "dpop", dpop_lambda: 5 }],
+  ["ORPO", { objective: "orpo" }],
+  ["SimPO γ 0", { objective: "simpo", preset: "authors", gamma_beta_ratio: 0 }],
+  ["start anchor η 1", { objective: "slime", preset: "balanced", lambda_w: 0, lambda_start: 1 }],
+  ["start anchor η 3, λw 0.4", { objective: "slime", preset: "balanced", lambda_start: 3 }],
+  ["chosen floor 0.05", { objective: "slime", preset: "balanced", chosen_floor: 0.05 }],
+];
+
+function conditions({ budget, learningRates = [] }: Asked): Condition[] {
+  return atRates([...BASELINES, ...candidates, ...(budget === "full" ? more : [])], learningRates);
 }
 
-function drawn(random: Random): ConfigValues {
-  return Object.fromEntries(
-    Object.entries(SLIME_RANGES).map(([key, range]) => [key, drawValue(range, random.next())]),
-  );
+/** A method at a learning rate against the curve of that rate. */
+interface Comparison {
+  name: string;
+  learningRate: number;
+  points: readonly Point[];
+  excess: Readonly<Record<Compared, SetMean>>;
 }
 
-/** How a condition stands among the others. */
-interface Rank {
-  condition: MeasuredCondition;
-  /** Better by both metrics, each difference beyond its interval; of several the one with the largest margin. */
-  dominatedBy: string | null;
-  /** Better by both metrics as they were measured. */
-  aheadOf: string | null;
-  hasBoth: boolean;
+/** The points of each learning rate, lowest first. */
+function byRate(points: readonly Point[]): [learningRate: number, own: Point[]][] {
+  return [...Map.groupBy(points, ({ learningRate }) => learningRate)].sort(([a], [b]) => a - b);
 }
 
-function rankOf(condition: MeasuredCondition, all: readonly MeasuredCondition[]): Rank {
-  const ahead = all
-    .filter((other) => other !== condition)
-    .map((other) => ({
-      other,
-      chosen: estimateDifference(other, condition, "chosen_change"),
-      margin: estimateDifference(other, condition, "margin_change"),
-    }))
-    .filter(({ chosen, margin }) => chosen.value > 0 && margin.value > 0)
-    .sort((a, b) => b.margin.value - a.margin.value);
-  const beyondNoise = ahead.filter(({ chosen, margin }) => chosen.low > 0 && margin.low > 0);
-  const hasBoth =
-    estimate(condition, "chosen_change").low > 0 && estimate(condition, "margin_change").low > 0;
+function comparisonsIn(points: readonly Point[]): Comparison[] {
+  return byRate(points).flatMap(([learningRate, own]) => {
+    const baselines = own.filter(({ name }) => isBaseline(name));
+    return [...Map.groupBy(own, ({ name }) => name)].map(([name, method]) => ({
+      ...{ name, learningRate, points: method },
+      excess: againstCurve(method, baselines),
+    }));
+  });
+}
+
+function againstCurve(method: readonly Point[], baselines: readonly Point[]): Comparison["excess"] {
+  const reading = readingOf(baselines);
+  const of = (what: Compared): SetMean => overSets(excessOf(method, baselines, what, reading));
+  return { margin: of("margin"), drift: of("drift"), tail: of("tail") };
+}
+
+const meanOver = (points: readonly Point[], key: Compared | "chosen"): SetMean =>
+  overSets(points.map((point) => point[key]));
+
+/** As an estimate of the tables; `sets` stand for its seeds. */
+function estimateOf({ mean, low, high, sets }: SetMean): Estimate {
+  const isKnown = Number.isFinite(low);
+  return { value: isKnown ? mean : Number.NaN, low, high, seeds: sets, pairs: sets };
+}
+
+/** "+0.010 [−0.017, +0.037] n6"; a mean without ends of one set alone. */
+function excessText(value: SetMean): string {
+  if (value.sets === 0) return "–";
+  const text =
+    value.sets === 1 ? numberText(value.mean, 3, true) : intervalText(estimateOf(value), "nats/token");
+  return `${text} n${value.sets}`;
+}
+
+function meanText(value: SetMean): string {
+  return value.sets < 2 ? numberText(value.mean, 3, true) : intervalText(estimateOf(value), "nats/token");
+}
+
+/** The number by which charts and table call a method. */
+type Numbers = ReadonlyMap<string, string>;
+
+function curveSection(points: readonly Point[], numbers: Numbers): ReportSection {
   return {
-    condition,
-    dominatedBy: beyondNoise[0]?.other.name ?? null,
-    aheadOf: ahead[0]?.other.name ?? null,
-    hasBoth,
+    title: "The curve",
+    note:
+      "Means over training sets; numbers are those of the next table. Joined: the baselines, whose anchor grows from SimPO over SLIME with λw 0.2, 0.8 and 1.6 to the likelihood alone. " +
+      "One curve belongs to one learning rate, which with the number of steps sets how far a run goes; the rows decide which curve it is.",
+    scatters: byRate(points).flatMap(([learningRate, own]) => {
+      const methods = [...Map.groupBy(own, ({ name }) => name)].map(([name, method]) => ({
+        name,
+        x: { value: meanOver(method, "chosen").mean, low: Number.NaN, high: Number.NaN },
+        y: { value: meanOver(method, "margin").mean, low: Number.NaN, high: Number.NaN },
+      }));
+      const chart = (isPath: boolean) => ({
+        title: `Learning rate ${learningRate}: ${isPath ? "the baselines" : "all methods"}`,
+        xLabel: "change of chosen, nats per token",
+        yLabel: "change of the margin, nats per token",
+        points: methods
+          .filter(({ name }) => !isPath || isBaseline(name))
+          .sort((a, b) => a.x.value - b.x.value)
+          .map((point) => ({
+            ...point,
+            mark: numbers.get(point.name) ?? "",
+            colour: isBaseline(point.name) ? 3 : 1,
+          })),
+        isPath,
+      });
+      return [chart(true), chart(false)];
+    }),
   };
 }
 
-function frontierSection(measured: Measured): ReportSection {
-  const all = [...measured.values()].filter(({ runs }) => runs.length > 0);
-  const ranks = all.map((condition) => rankOf(condition, all));
-  const points = all.map((condition, i) => ({
-    name: condition.name,
-    mark: String(i + 1),
-    colour: condition.name.startsWith("search")
-      ? 6
-      : condition.name.startsWith("SLIME")
-        ? 1
-        : condition.name === "DPO"
-          ? 2
-          : 3,
-    x: estimate(condition, "margin_change"),
-    y: estimate(condition, "chosen_change"),
-  }));
+function excessSection(found: readonly Comparison[], numbers: Numbers): ReportSection {
+  const rows = found.toSorted(
+    (a, b) =>
+      a.learningRate - b.learningRate ||
+      meanOver(a.points, "chosen").mean - meanOver(b.points, "chosen").mean,
+  );
   return {
-    title: "The frontier",
-    note: "Numbers are those of the table. Up and right is better. Blue: SLIME's presets; grey: searched values; orange: DPO; green: the other objectives.",
-    scatters: [
-      {
-        title: "Change of the chosen likelihood against change of the margin",
-        xLabel: "change of the margin, nats per token",
-        yLabel: "change of chosen, nats per token",
-        points,
-      },
-    ],
+    title: "Excess over the curve",
+    note:
+      "Excess: a method's margin (drift, tail) less the baselines' curve of the same learning rate at the method's own change of chosen, taken within each training set; mean over sets with 95 % t interval, n sets. " +
+      "Sets in which it lies beyond the curve's ends are left out, so the outermost baselines have none; a baseline (*) is held against the others. " +
+      "Where the curve is short (its ends less than 0.15 nats apart) or steep (more than 1 nat of margin per nat of chosen) the two baselines next to the method in their means are weighed alike in all sets, with one slope. " +
+      "× 0.4: the trained model scaled back towards its start. Nothing is chosen on held-out pairs.",
     tables: [
       {
         columns: [
           "",
           "number",
-          "beaten by both metrics, beyond noise, by",
-          "as measured, by",
-          "gains both",
-          "its values",
+          "learning rate",
+          "change of chosen",
+          "change of the margin",
+          "excess of margin",
+          "excess of drift",
+          "excess of tail",
+          "drift",
+          "tail",
+          "least margin seen",
         ],
-        rows: ranks.map(({ condition, dominatedBy, aheadOf, hasBoth }, i) => [
-          condition.name,
-          String(i + 1),
-          dominatedBy ?? "none",
-          aheadOf ?? "none",
-          hasBoth ? "yes" : "no",
-          valuesText(condition),
+        rows: rows.map(({ name, learningRate, points, excess }) => [
+          `${name}${isBaseline(name) ? "*" : ""}`,
+          numbers.get(name) ?? "",
+          String(learningRate),
+          meanText(meanOver(points, "chosen")),
+          meanText(meanOver(points, "margin")),
+          excessText(excess.margin),
+          excessText(excess.drift),
+          excessText(excess.tail),
+          numberText(meanOver(points, "drift").mean, 3),
+          numberText(meanOver(points, "tail").mean, 2),
+          numberText(excess.margin.smallest, 3),
         ]),
       },
     ],
-    sentences: sentences(ranks),
+    rows: rows.flatMap(({ name, learningRate, points, excess }): ResultRow[] => [
+      ...(["margin", "drift", "tail"] as const).map((what) => ({
+        condition: `${name} @ ${learningRate}`,
+        metric: `excess_of_${what}`,
+        unit: what === "margin" ? "nats/token" : "nats",
+        interval: estimateOf(excess[what]),
+      })),
+      ...(["drift", "tail"] as const).map((what) => ({
+        condition: `${name} @ ${learningRate}`,
+        metric: what,
+        unit: "nats",
+        interval: estimateOf(meanOver(points, what)),
+      })),
+    ]),
   };
 }
 
-/** What is chosen from: presets, baselines, and what was searched. */
-const groups: readonly { title: string; has: (name: string) => boolean }[] = [
-  { title: "presets of SLIME", has: (name) => name.startsWith("SLIME") },
-  { title: "baselines", has: (name) => !name.startsWith("SLIME") && !name.startsWith("search") },
-  { title: "searched settings", has: (name) => name.startsWith("search") },
-];
-
-function choiceSection(measured: Measured): ReportSection {
-  const choices = groups.flatMap(({ title, has }) => {
-    const among = [...measured.values()].filter(({ name }) => has(name));
-    const best = bestOfBoth(among);
-    return best === null ? [] : [{ title, count: among.length, ...best }];
-  });
+/** What another learning rate does, by the same reading: the baselines of each rate against the curve of the middle one. */
+function ratesSection(points: readonly Point[]): ReportSection {
+  const rates = byRate(points);
+  const [middle, curve] = rates[Math.floor((rates.length - 1) / 2)] ?? [Number.NaN, []];
+  const baselines = curve.filter(({ name }) => isBaseline(name));
+  const rows = rates
+    .filter(([learningRate]) => learningRate !== middle)
+    .flatMap(([learningRate, own]) =>
+      [...Map.groupBy(own, ({ name }) => name)]
+        .filter(([name]) => isBaseline(name))
+        .map(([name, method]) => {
+          const renamed = method.map((point) => ({ ...point, name: `${name}, other rate` }));
+          return { name, learningRate, excess: againstCurve(renamed, baselines) };
+        }),
+    );
   return {
-    title: "The best of each kind",
-    note:
-      "By the smaller of the two gains, which is above 0 only where both are. Chosen on one half of the held-out pairs (every other one) and measured on the " +
-      "other half, so that being lucky in the choice does not count.",
+    title: "What the learning rate does",
+    note: `Baselines at other learning rates against the curve of ${middle}: above 0, the margin grows with the distance from the start, and two methods must not be compared at different rates.`,
     tables: [
       {
-        columns: ["of", "chosen", "change of chosen", "change of the margin", "seeds × pairs"],
-        rows: choices.map(({ title, count, name, chosen, margin }) => [
-          `${count} ${title}`,
+        columns: ["", "learning rate", "excess of margin", "excess of drift", "excess of tail"],
+        rows: rows.map(({ name, learningRate, excess }) => [
           name,
-          intervalText(chosen, "nats/token"),
-          intervalText(margin, "nats/token"),
-          countText(chosen),
+          String(learningRate),
+          excessText(excess.margin),
+          excessText(excess.drift),
+          excessText(excess.tail),
         ]),
       },
     ],
-    sentences: choices.map(
-      ({ title, count, name, chosen, margin }) =>
-        `Of ${count} ${title} ${name} has the most of both: on the pairs that had no part in the choice, chosen ${intervalText(chosen, "nats/token")}, margin ${intervalText(margin, "nats/token")} nats per token.`,
-    ),
-    rows: choices.flatMap(({ title, name, chosen, margin }): ResultRow[] => {
-      const condition = `best of ${title}: ${name}`;
-      return [
-        { condition, metric: "chosen_change_on_other_half", unit: "nats/token", interval: chosen },
-        { condition, metric: "margin_change_on_other_half", unit: "nats/token", interval: margin },
-      ];
-    }),
   };
 }
 
-function valuesText({ runs, name }: MeasuredCondition): string {
-  if (!name.startsWith("search")) return "as named";
-  return Object.entries(runs[0]?.trial.changes ?? {})
-    .flatMap(([key, value]) => (typeof value === "number" ? [`${key} ${Number(value.toPrecision(3))}`] : []))
-    .join(", ");
-}
-
-function sentences(ranks: readonly Rank[]): string[] {
-  const named = ranks.filter(({ condition }) => !condition.name.startsWith("search"));
-  const both = named.filter(({ hasBoth }) => hasBoth);
-  const free = named.filter(({ dominatedBy }) => dominatedBy === null);
-  const count = ranks.filter(({ hasBoth }) => hasBoth).length;
-  const list = (some: readonly Rank[]): string =>
-    some.map(({ condition }) => condition.name).join("; ") || "none";
-  const best = both.toSorted(
-    (a, b) => estimate(b.condition, "margin_change").value - estimate(a.condition, "margin_change").value,
-  )[0];
-  const bestText =
-    best === undefined
-      ? ""
-      : ` Of the presets and baselines that gain both, ${best.condition.name} has the largest margin: ${intervalText(estimate(best.condition, "margin_change"), "nats/token")}, chosen ${intervalText(estimate(best.condition, "chosen_change"), "nats/token")}.`;
-  return [
-    `Not dominated beyond noise among presets and baselines: ${list(free)}.`,
-    `Chosen likelihood and margin both grew beyond noise with: ${list(both)}; and in ${numberText(count - both.length, 0)} of ${ranks.length - named.length} searched settings.${bestText}`,
-  ];
-}
-
-/** The condition that was chosen, and its gains on the pairs that had no part in the choice. */
-export interface BothGains {
-  name: string;
-  chosen: Estimate;
-  margin: Estimate;
-}
-
-const gains = ["chosen_change", "margin_change"] as const satisfies readonly TrialMetricName[];
-
-/**
- * The best of `conditions` by the smaller of its two gains, chosen on one half of the held-out pairs and measured on the other,
- * as the best of many is partly the luckiest. Null when none has runs.
- */
-export function bestOfBoth(conditions: readonly MeasuredCondition[]): BothGains | null {
-  let best: { condition: MeasuredCondition; gain: number } | null = null;
-  for (const condition of conditions) {
-    const gain = Math.min(...gains.map((metric) => plainMean(half(tableOf(condition.runs, metric), 0))));
-    if (Number.isFinite(gain) && (best === null || gain > best.gain)) best = { condition, gain };
-  }
-  if (best === null) return null;
-  const { condition } = best;
-  const [chosen, margin] = gains.map((metric) => meanInterval(half(tableOf(condition.runs, metric), 1)));
-  return { name: condition.name, chosen: chosen as Estimate, margin: margin as Estimate };
+function powerSection(found: readonly Comparison[]): ReportSection {
+  const compared = found.filter(({ name, excess }) => !isBaseline(name) && excess.margin.sets > 1);
+  const above = compared.filter(({ excess }) => excess.margin.low > 0);
+  const below = compared.filter(({ excess }) => excess.margin.high < 0);
+  const list = (some: readonly Comparison[]): string =>
+    some.map(({ name, learningRate }) => `${name} at ${learningRate}`).join("; ") || "none";
+  const powers = compared.map(({ excess }) => excess.margin.smallest).sort((a, b) => a - b);
+  const middle = powers[Math.floor(powers.length / 2)] ?? Number.NaN;
+  const about = numberText(compared.length / 20, 1);
+  return {
+    title: "In words",
+    sentences: [
+      `${compared.length} methods and learning rates were compared with the curve by their margin; were there no effect at all, about ${about} of their intervals would not hold 0. There is no correction for that.`,
+      `Above the curve: ${list(above)}. Below it: ${list(below)}.`,
+      `The smallest excess of margin that would have been seen in four of five such studies: ${numberText(powers[0] ?? Number.NaN, 3)} to ${numberText(powers.at(-1) ?? Number.NaN, 3)} nats per token, half of the comparisons ${numberText(middle, 3)} or less. What is smaller stays unseen. Intervals are over training sets, which share their held-out pairs.`,
+    ],
+  };
 }

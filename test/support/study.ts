@@ -31,6 +31,8 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     eval_data: evalData,
   } = place.values as Record<string, string>;
   const definition: StudyDefinition = STUDIES[name];
+  const { learning_rate, ...values } = oneStep;
+  const own = definition.learningRates === undefined ? { ...values, learning_rate } : values;
   const isOfTwoSets = definition.needsTwoSets === true;
   return {
     name,
@@ -44,8 +46,10 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     otherData: isOfTwoSets ? (evalData as string) : null,
     otherEvalData: isOfTwoSets ? (data as string) : null,
     reuse: [],
+    // three for each method in a study of use: what is swept here is one, in half of the time
+    learningRates: definition.learningRates === undefined ? null : [1e-2],
     judge: null,
-    overrides: Object.entries({ ...oneStep, ...changes }).map(([key, value]) => [key, String(value)]),
+    overrides: Object.entries({ ...own, ...changes }).map(([key, value]) => [key, String(value)]),
     jobs: 1,
     cores: 1,
     out: { write: () => true },

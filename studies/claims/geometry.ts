@@ -1,0 +1,200 @@
+/** Can four gradient products at the start say what training will cost? Predicted trade of likelihood against margin beside trained runs. */
+import {
+  type Condition,
+  type Measured,
+  numberText,
+  type ReportSection,
+  type ResultRow,
+} from "preftune/sweep";
+import { type ArcPoint, arcPoint, tradeBetween } from "../analyses/arc.ts";
+import { overSets, type Point, type SetMean, tradeOf } from "../analyses/excess.ts";
+import type { Asked, StudyDefinition } from "../definition.ts";
+import { angles, type StartGeometry } from "../geometry.ts";
+import { atRates, BASELINES, pointsOf } from "../points.ts";
+
+/** The study. */
+export const geometry: StudyDefinition = {
+  title: "Geometry: what gradients at the start say of the trade",
+  question:
+    "To first order a run moves held-out likelihoods by a 2 × 2 matrix, the products of held-out and training gradients. Does that matrix, measured before training, predict how much margin a nat of chosen likelihood costs on these rows?",
+  metrics: ["chosen_change", "margin_change", "rejected_change"],
+  referenceOf: () => null,
+  evaluations: "few",
+  needsAnswers: false,
+  dividesRows: true,
+  learningRates: [2.5e-4, 1e-3],
+  seeds: { quick: 4, full: 8 },
+  conditions,
+  sections: (measured) => {
+    const trades = tradesOf(measured);
+    return [matrixSection(measured), tradeSection(trades)];
+  },
+};
+
+function conditions({ learningRates = [] }: Asked): Condition[] {
+  const methods = BASELINES.map(([name, changes]) => [name, changes] as const);
+  // the start is the same for all methods of a set: it is measured beside one
+  return atRates(methods, learningRates).map((condition, i) =>
+    i === 0 ? { ...condition, extra: "geometry" } : condition,
+  );
+}
+
+/** The start of each training set. */
+function startsOf(measured: Measured): { set: number; start: StartGeometry }[] {
+  return [...measured.values()].flatMap(({ runs }) =>
+    runs.flatMap(({ trial, extra }) =>
+      trial.extra === "geometry" ? [{ set: trial.seed, start: extra as StartGeometry }] : [],
+    ),
+  );
+}
+
+/** Ways from gradients to a direction. */
+const predictions: readonly { name: string; at: (start: StartGeometry, angle: number) => ArcPoint }[] = [
+  { name: "gradients", at: ({ products }, angle) => arcPoint(products, angle) },
+  {
+    name: "their signs",
+    at: ({ signs }, angle) =>
+      signs.find((point) => point.angle === angle) ?? { angle, chosen: Number.NaN, margin: Number.NaN },
+  },
+];
+
+/** Predicted and realised trade, by prediction and learning rate. */
+export interface Trade {
+  prediction: string;
+  learningRate: number;
+  predicted: SetMean;
+  realised: SetMean;
+  /** Predicted less realised, set by set. */
+  difference: SetMean;
+}
+
+/** @param points - of trained baselines */
+export function tradesIn(
+  starts: readonly { set: number; start: StartGeometry }[],
+  points: readonly Point[],
+): Trade[] {
+  return predictions.flatMap(({ name, at }) =>
+    [...Map.groupBy(points, ({ learningRate }) => learningRate)].map(([learningRate, own]) => {
+      const pairs = starts.flatMap(({ set, start }) => {
+        const realised = tradeOf(own.filter((point) => point.set === set));
+        const predicted = tradeBetween(at(start, 0), at(start, 45));
+        return Number.isFinite(realised) && Number.isFinite(predicted) ? [{ realised, predicted }] : [];
+      });
+      return {
+        ...{ prediction: name, learningRate },
+        predicted: overSets(pairs.map(({ predicted }) => predicted)),
+        realised: overSets(pairs.map(({ realised }) => realised)),
+        difference: overSets(pairs.map(({ predicted, realised }) => predicted - realised)),
+      };
+    }),
+  );
+}
+
+function tradesOf(measured: Measured): Trade[] {
+  return tradesIn(startsOf(measured), pointsOf(measured));
+}
+
+function matrixSection(measured: Measured): ReportSection {
+  const starts = startsOf(measured);
+  const small = (value: number): string => value.toPrecision(3).replace("-", "−");
+  return {
+    title: "The matrix at the start",
+    note: "Products of mean gradients of l over all weights that move: held-out chosen and rejected (first) by training chosen and rejected (second), before any step. ρ: cosine of the training gradients of chosen and rejected; near 1 the matrix is all but singular and the two cannot be moved apart.",
+    tables: [
+      {
+        columns: ["set", "c · c", "c · r", "r · c", "r · r", "ρ", "pairs, training and held out", "weights"],
+        rows: starts.map(({ set, start: { products, trainingPairs, heldOutPairs, weights } }) => [
+          String(set),
+          small(products.chosenChosen),
+          small(products.chosenRejected),
+          small(products.rejectedChosen),
+          small(products.rejectedRejected),
+          numberText(products.trainMixed / Math.sqrt(products.trainChosen * products.trainRejected), 2),
+          `${trainingPairs}, ${heldOutPairs}`,
+          weights,
+        ]),
+      },
+      {
+        columns: ["set", "step along", ...angles.map((angle) => `chosen, margin at ${angle}°`)],
+        rows: starts.flatMap(({ set, start }) =>
+          predictions.map(({ name, at }) => {
+            const whole = at(start, 0).chosen;
+            return [
+              String(set),
+              name,
+              ...angles.map((angle) => {
+                const { chosen, margin } = at(start, angle);
+                return `${numberText(chosen / whole, 2, true)}, ${numberText(margin / whole, 2, true)}`;
+              }),
+            ];
+          }),
+        ),
+      },
+    ],
+    sentences: [
+      "The predicted arc is in parts of what likelihood alone (0°) does to the chosen answers; 45° pulls and pushes alike.",
+    ],
+  };
+}
+
+/** Half of what tells the pilot's two data sets apart: 0.31 nats of margin per nat of chosen on helpful rows, 0 on harmless ones. */
+const useful = 0.15;
+
+/** What is to be concluded of a prediction. */
+export function verdictOf({ difference }: Trade): "holds" | "does not hold" | "undecided" {
+  const { low, high, sets } = difference;
+  if (sets < 2) return "undecided";
+  if (low > 0 || high < 0) return "does not hold";
+  return (high - low) / 2 <= useful ? "holds" : "undecided";
+}
+
+function tradeSection(trades: readonly Trade[]): ReportSection {
+  const text = ({ mean, low, high }: SetMean): string =>
+    Number.isFinite(low)
+      ? `${numberText(mean, 2, true)} [${numberText(low, 2, true)},\u00a0${numberText(high, 2, true)}]`
+      : numberText(mean, 2, true);
+  return {
+    title: "The trade, predicted and trained",
+    note:
+      `Nats of margin that a nat of chosen costs. Predicted: from 0° to 45° on the arc. Trained: least squares through the baselines' ends, set by set. Means over training sets, 95 % t intervals. ` +
+      `A prediction holds if the interval of the difference holds 0 and reaches at most ${useful} to either side; one that is wider decides nothing.`,
+    tables: [
+      {
+        columns: [
+          "step along",
+          "learning rate",
+          "predicted",
+          "trained",
+          "predicted − trained",
+          "sets",
+          "verdict",
+        ],
+        rows: trades.map((trade) => [
+          trade.prediction,
+          String(trade.learningRate),
+          text(trade.predicted),
+          text(trade.realised),
+          text(trade.difference),
+          trade.difference.sets,
+          verdictOf(trade),
+        ]),
+      },
+    ],
+    sentences: trades.map(
+      (trade) =>
+        `Along ${trade.prediction}, learning rate ${trade.learningRate}: predicted ${text(trade.predicted)}, trained ${text(trade.realised)} nats of margin per nat of chosen; it ${verdictOf(trade) === "undecided" ? "remains undecided whether the prediction holds" : `${verdictOf(trade)}`}.`,
+    ),
+    rows: trades.flatMap(({ prediction, learningRate, predicted, realised, difference }): ResultRow[] =>
+      (
+        [
+          ["predicted_trade", predicted],
+          ["trained_trade", realised],
+          ["trade_difference", difference],
+        ] as const
+      ).map(([metric, { mean, low, high, sets }]) => ({
+        ...{ condition: `${prediction} @ ${learningRate}`, metric, unit: "nats per nat" },
+        interval: { value: Number.isFinite(low) ? mean : Number.NaN, low, high, seeds: sets, pairs: sets },
+      })),
+    ),
+  };
+}

@@ -1,0 +1,95 @@
+/** Where runs ended, as points of likelihood against margin, and the baselines whose curve others are held against. */
+import type { Condition, ConfigValues, Measured, MeasuredRun } from "preftune/sweep";
+import type { Point } from "./analyses/excess.ts";
+
+/** A method: a name, and its values. */
+export type NamedValues = readonly [name: string, changes: ConfigValues, more?: Pick<Condition, "extra">];
+
+/** What draws the curve: a pull on the margin, and more and more of the chosen likelihood beside it. */
+export const BASELINES: readonly NamedValues[] = [
+  ["SimPO", { objective: "simpo", preset: "authors" }],
+  ["SLIME λw 0.2", { objective: "slime", preset: "balanced", lambda_w: 0.2 }],
+  ["SLIME λw 0.8", { objective: "slime", preset: "balanced", lambda_w: 0.8 }, { extra: "scales" }],
+  ["SLIME λw 1.6", { objective: "slime", preset: "balanced", lambda_w: 1.6 }],
+  // −l_w alone
+  ["likelihood (SFT)", { objective: "slime", preset: "script", lambda_w: 1, lambda_l: 0, lambda_d: 0 }],
+];
+
+/** Whether the method called `name` is one of those that draw the curve. */
+export function isBaseline(name: string): boolean {
+  return BASELINES.some(([baseline]) => baseline === name);
+}
+
+const between = " @ ";
+
+/** Every method with every learning rate. */
+export function atRates(methods: readonly NamedValues[], learningRates: readonly number[]): Condition[] {
+  return methods.flatMap(([name, changes, more = {}]) =>
+    learningRates.map((learning_rate) => ({
+      name: `${name}${between}${learning_rate}`,
+      changes: { ...changes, learning_rate },
+      ...more,
+      ofAllSeeds: true,
+    })),
+  );
+}
+
+/** The points of all runs, those of scaled models among them, each training set being a seed. */
+export function pointsOf(measured: Measured): Point[] {
+  return [...measured.values()].flatMap(({ name, runs }) => {
+    const [method = "", rate = ""] = name.split(between);
+    return runs.flatMap((run): Point[] => {
+      const place = { set: run.trial.seed, learningRate: Number(rate) };
+      return [
+        { ...place, name: method, ...endOf(run) },
+        ...scaledEnds(run).map((end) => ({ ...place, ...end, name: `${method} × ${end.scale}` })),
+      ];
+    });
+  });
+}
+
+type End = Pick<Point, "chosen" | "margin" | "drift" | "tail">;
+
+function endOf({ before, after }: Pick<MeasuredRun, "before" | "after">): End {
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const change = (side: "chosen" | "rejected"): number =>
+    mean(after.map((pair, i) => mean(pair[side]) - mean(before[i]?.[side] ?? [])));
+  const tokens = after.flatMap((pair, i) =>
+    pair.chosen.map((logp, t) => logp - (before[i]?.chosen[t] ?? Number.NaN)),
+  );
+  return {
+    chosen: change("chosen"),
+    margin: change("chosen") - change("rejected"),
+    drift: mean(tokens.map(Math.abs)),
+    tail: lowQuantile(tokens, 0.01),
+  };
+}
+
+/** Interpolated between neighbours, as numpy does. */
+function lowQuantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const place = share * (sorted.length - 1);
+  const low = sorted[Math.floor(place)] ?? Number.NaN;
+  const high = sorted[Math.ceil(place)] ?? Number.NaN;
+  return low + (place - Math.floor(place)) * (high - low);
+}
+
+/** What the extra `scales` has measured of a run. */
+interface ScaledFigures {
+  rows: readonly { scale: number; figures: Readonly<Record<string, number>> }[];
+}
+
+function scaledEnds({ extra }: Pick<MeasuredRun, "extra">): (End & { scale: number })[] {
+  const { rows = [] } = (extra ?? {}) as Partial<ScaledFigures>;
+  return rows
+    .filter(({ scale }) => scale !== 0 && scale !== 1)
+    .map(({ scale, figures }) => {
+      const of = (key: string): number => figures[key] ?? Number.NaN;
+      const [chosen, rejected] = [of("logps/chosen_delta_init"), of("logps/rejected_delta_init")];
+      return {
+        ...{ scale, chosen, margin: chosen - rejected },
+        ...{ drift: of("displacement/token_change_mean_abs"), tail: of("displacement/token_change_p01") },
+      };
+    });
+}
