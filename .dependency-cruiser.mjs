@@ -78,7 +78,7 @@ export const layers = {
     "base",
   ],
   trackers: ["runs", "config", "setup", "process", "formats", "base"],
-  recipes: [...jobs, "planner", "process", "trackers"],
+  recipes: [...jobs, "workbench", "planner", "process", "trackers"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
 };

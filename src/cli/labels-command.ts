@@ -1,8 +1,10 @@
 /** `preftune labels`: what is labelled in a workbench, from import to export, and where a label went. */
 import fs from "node:fs";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { writeFileAtomic } from "../base/files.ts";
 import { isRun } from "../runs/run-directory.ts";
+import { Phases } from "../terminal/phases.ts";
 import { textTable } from "../terminal/text-table.ts";
 import { type ExportRules, exportLabels } from "../workbench/export-labels.ts";
 import type { FormName } from "../workbench/forms/form.ts";
@@ -12,6 +14,8 @@ import { itemLineage, runLineage } from "../workbench/lineage.ts";
 import { peopleReport } from "../workbench/people.ts";
 import { saveVersion, versionPaths } from "../workbench/versions.ts";
 import { makeWorkbench, openWorkbench } from "../workbench/workbench-dir.ts";
+import { type JudgeEndpointOptions, judgeOf, withJudge } from "./judge-options.ts";
+import { wholeNumber } from "./options.ts";
 
 /** Adds `labels` and its commands to `preftune`. */
 export function addLabelsCommands(preftune: Command): void {
@@ -37,6 +41,15 @@ export function addLabelsCommands(preftune: Command): void {
     .argument("<dir>", "the workbench")
     .option("--json", "the report as JSON")
     .action(showAgreement);
+  const judged = labels
+    .command("judge")
+    .description("let a model judge pairs, each in both orders: labels that stay marked as a judge's")
+    .argument("<dir>", "the workbench")
+    .option("--limit <count>", "only so many pairs that it has not judged", wholeNumber(1))
+    .exitOverride()
+    .action(judgeIn);
+  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint of the judge, and its model");
+  withJudge(judged, judge.makeOptionMandatory());
   labels
     .command("export")
     .description("make a version of what was judged: rows to train on, named by their digest")
@@ -73,6 +86,22 @@ async function importInto(dir: string, files: string[], { form }: { form?: FormN
   const lines = [
     `${read.reduce((sum, { rows }) => sum + rows, 0)} rows read: ${added.items} new pairs, ${added.known} known, ${added.votes} new judgments`,
     ...left.map(([reason, count]) => `${count} left out: ${reason}`),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+async function judgeIn(dir: string, cli: JudgeEndpointOptions & { limit?: number }): Promise<void> {
+  const { judgeLabels } = await import("../recipes/judge-labels.ts");
+  using store = openWorkbench(dir);
+  const phases = new Phases();
+  const options = { ...judgeOf(cli), limit: cli.limit ?? null, dir, onPhase: phases.listen };
+  const { kept, known, without, judge } = await judgeLabels(store, options);
+  phases.done();
+  const lines = [
+    `${kept} pairs judged by ${judge.model}`,
+    ...(known > 0 ? [`${known} it had judged before`] : []),
+    ...(without > 0 ? [`${without} without a verdict in both orders: not kept`] : []),
+    `its replies: ${join(dir, "judge", "judgments.sqlite")}`,
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
 }

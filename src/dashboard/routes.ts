@@ -4,6 +4,7 @@ import { benchRoutes } from "./bench-routes.ts";
 import { cleanRoutes } from "./clean-routes.ts";
 import { streamRoutes, streamTimes } from "./event-stream.ts";
 import { jobRoutes } from "./job-routes.ts";
+import { judgeRoutes } from "./judge-routes.ts";
 import { labelRoutes } from "./label-routes.ts";
 import { markRoutes } from "./mark-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
@@ -22,6 +23,7 @@ export function routesOf(context: DashboardContext): Route[] {
     ...labelRoutes(context),
     ...benchRoutes(context),
     ...cleanRoutes(context),
+    ...judgeRoutes(context),
     ...startRoutes(context),
     ...jobRoutes(context),
     ...arenaRoutes(context),

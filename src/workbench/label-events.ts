@@ -15,6 +15,8 @@ export interface VoteBody {
   /** Milliseconds from showing to key; null where that is not known. */
   ms: number | null;
   reason?: string;
+  /** Of a judge that was asked in both orders: with answer "a" shown first, and with "b" shown first. */
+  orders?: readonly [Choice, Choice];
   /** A better wording of one answer, which becomes the chosen one. */
   edit?: { answer: "a" | "b"; text: string };
 }

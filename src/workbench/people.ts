@@ -114,7 +114,8 @@ function longerSign(store: LabelStore, { item, verdict }: Vote): number {
   return verdict === "a" ? apart : -apart;
 }
 
-function shareOf(hits: number, of: number): Share {
+/** `hits` of `of`, with the 95 % interval. */
+export function shareOf(hits: number, of: number): Share {
   return { share: hits / of, of, ...shareInterval(hits, of) };
 }
 

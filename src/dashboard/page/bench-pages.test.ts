@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import type { Comparison } from "../../workbench/comparison.ts";
+import { keepVerdicts } from "../../workbench/judges.ts";
 import { makeWorkbench, openWorkbench } from "../../workbench/workbench-dir.ts";
 import { startDashboard } from "../dashboard.ts";
 
@@ -28,6 +29,12 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
   const root = mkdtempSync(join(tmpdir(), "preftune-bench-"));
   using made = makeWorkbench(join(root, "workbench"));
   made.add(comparisons);
+  const orders = ["a", "b"] as const;
+  keepVerdicts(
+    made,
+    "small",
+    made.order.map((item) => ({ item, orders })),
+  );
   const faults: unknown[] = [];
   const dashboard = await startDashboard({
     ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [], program: [] },
@@ -68,6 +75,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
         ["#/label", "Left"],
         ["#/data", "Versions"],
         ["#/people", "Krippendorff's alpha"],
+        ["#/judge", "pairs, each judged in both orders"],
         ["#/arena", "Ask two contestants"],
       ] as const) {
         await page.goto(new URL(place, link).href);

@@ -8,7 +8,11 @@ import { Problem } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 
 /** A report as it arrives: JSON has no NaN, which becomes null. */
-type Sent<T> = T extends number ? number | null : T extends object ? { [K in keyof T]: Sent<T[K]> } : T;
+export type Sent<T> = T extends number
+  ? number | null
+  : T extends object
+    ? { [K in keyof T]: Sent<T[K]> }
+    : T;
 
 /** The screen. */
 export function PeopleScreen(): JSX.Element {
@@ -72,20 +76,24 @@ export function PeopleScreen(): JSX.Element {
 function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.Element {
   return (
     <div class="tile">
-      <b>{text(value.value)}</b>
+      <b>{valueText(value.value)}</b>
       <span>
-        {name} [{text(value.low)}, {text(value.high)}]
+        {name} [{valueText(value.low)}, {valueText(value.high)}]
       </span>
     </div>
   );
 }
 
-function text(value: number | null): string {
+/** Two decimals, a dash for none. */
+export function valueText(value: number | null): string {
   return value === null ? "–" : value.toFixed(2).replace("-", "−");
 }
 
-function share({ share: value, of, low, high }: Sent<Share>): string {
-  return value === null || of === 0 ? "–" : `${text(value)} [${text(low)}, ${text(high)}] of ${of}`;
+/** A share with its interval. */
+export function shareText({ share: value, of, low, high }: Sent<Share>): string {
+  return value === null || of === 0
+    ? "–"
+    : `${valueText(value)} [${valueText(low)}, ${valueText(high)}] of ${of}`;
 }
 
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
@@ -113,11 +121,11 @@ function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX
               <td data-name="Kappa">
                 {one.withOthers === null
                   ? "–"
-                  : `${text(one.withOthers.value)} [${text(one.withOthers.low)}, ${text(one.withOthers.high)}]`}
+                  : `${valueText(one.withOthers.value)} [${valueText(one.withOthers.low)}, ${valueText(one.withOthers.high)}]`}
               </td>
-              <td data-name="Alike again">{share(one.selfAgreement)}</td>
-              <td data-name="Left side">{share(one.left)}</td>
-              <td data-name="Longer">{share(one.longer)}</td>
+              <td data-name="Alike again">{shareText(one.selfAgreement)}</td>
+              <td data-name="Left side">{shareText(one.left)}</td>
+              <td data-name="Longer">{shareText(one.longer)}</td>
               <td data-name="Seconds">{one.seconds === null ? "–" : one.seconds.toFixed(1)}</td>
             </tr>
           ))}

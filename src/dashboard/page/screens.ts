@@ -7,6 +7,7 @@ import type { Role } from "../sessions.ts";
 import { ArenaScreen } from "./arena-screen.tsx";
 import { CompareScreen } from "./compare-screen.tsx";
 import { DataScreen } from "./data-screen.tsx";
+import { JudgeScreen } from "./judge-screen.tsx";
 import { LabelScreen } from "./label-screen.tsx";
 import { PeopleScreen } from "./people-screen.tsx";
 import type { Place } from "./place.ts";
@@ -44,5 +45,6 @@ export const screens: readonly Screen[] = [
     ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
     ...{ view: DataScreen, one: VersionScreen },
   },
+  { ...{ path: "judge", title: "Judge", key: "g", roles: ["owner", "viewer"] }, view: JudgeScreen },
   { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PeopleScreen },
 ];

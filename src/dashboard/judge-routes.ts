@@ -1,0 +1,110 @@
+/** Judges: what the workbench knows of them, and the results that `preftune evaluate` left below the directories. */
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { readJsonFile, readTextFile } from "../base/files.ts";
+import type { Interval } from "../stats/bootstrap.ts";
+import { type JudgeFacts, judgeFacts } from "../workbench/judges.ts";
+import { PageError } from "./page-error.ts";
+import { refusing } from "./refusing.ts";
+import { reportPage } from "./report-page.ts";
+import { type DashboardContext, type Route, seesRuns } from "./route.ts";
+
+/** A fraction with its interval. */
+interface Statistic {
+  value: number | null;
+  interval: Interval;
+}
+
+/** One comparison of `evaluate`, as its results.json has it. */
+export interface JudgedRun {
+  id: string;
+  name: string;
+  benchmark: string;
+  models: readonly string[];
+  judge: string;
+  questions: number;
+  winRate: Statistic;
+  /** Pairs whose winner changed with the order. */
+  changed: Statistic;
+  /** Verdicts for the answer shown first. */
+  first: Statistic;
+  /** Verdicts for the longer answer. */
+  longer: Statistic;
+}
+
+/** What the screen shows. */
+export interface Judges {
+  judges: JudgeFacts[];
+  runs: JudgedRun[];
+}
+
+/** Folders below a given one that are looked into. */
+const deepest = 3;
+
+/** The routes. */
+export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
+  const get = (path: string, answer: Route["answer"]): Route => ({
+    ...{ method: "GET", path, roles: seesRuns, answer: refusing(answer) },
+  });
+  return [
+    get("/api/judges", (c) => {
+      const found = runs.roots.flatMap((root) => resultsBelow(root, 0));
+      const judged: Judges = {
+        judges: bench.exists ? judgeFacts(bench.store) : [],
+        runs: found.flatMap((path) => judgedRun(path) ?? []),
+      };
+      return c.json(judged);
+    }),
+    get("/api/judges/:results/report", (c) => {
+      const id = c.req.param("results");
+      const path = runs.roots.flatMap((root) => resultsBelow(root, 0)).find((one) => idOf(one) === id);
+      const report = path === undefined ? "" : join(dirname(path), "report.html");
+      if (!existsSync(report)) throw new PageError(404, "There is no such report.");
+      return reportPage(c, readTextFile(report));
+    }),
+  ];
+}
+
+function idOf(path: string): string {
+  return createHash("sha256").update(path).digest("hex").slice(0, 16);
+}
+
+/** Files results.json in `dir` and up to three folders below it; links are not followed. */
+function resultsBelow(dir: string, depth: number): string[] {
+  const entries = readdirSync(dir, { withFileTypes: true });
+  const own = entries.some((entry) => entry.isFile() && entry.name === "results.json");
+  const folders =
+    depth < deepest ? entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")) : [];
+  return [
+    ...(own ? [join(dir, "results.json")] : []),
+    ...folders.flatMap(({ name }) => resultsBelow(join(dir, name), depth + 1)),
+  ];
+}
+
+/** A comparison in pairs; null for other results, and for a file that is not whole. */
+function judgedRun(path: string): JudgedRun | null {
+  try {
+    const { benchmark, models, judge, questions, statistics } = readJsonFile(path) as ResultsFile;
+    const { outcomes, positionBias, lengthBias } = statistics;
+    return {
+      ...{ id: idOf(path), name: basename(dirname(path)), benchmark, models, judge: judge.model, questions },
+      ...{ winRate: outcomes.winRate, changed: positionBias.changed },
+      ...{ first: positionBias.firstShare, longer: lengthBias.longerShare },
+    };
+  } catch {
+    return null;
+  }
+}
+
+interface ResultsFile {
+  benchmark: string;
+  models: string[];
+  judge: { model: string };
+  questions: number;
+  statistics: {
+    outcomes: { winRate: Statistic };
+    positionBias: { changed: Statistic; firstShare: Statistic };
+    lengthBias: { longerShare: Statistic };
+  };
+}

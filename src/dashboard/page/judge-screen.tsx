@@ -1,0 +1,142 @@
+/** Judges: how far they depend on order and length, where they and people part, and the comparisons that they made. */
+import type { JSX } from "preact";
+import type { JudgedRun, Judges } from "../judge-routes.ts";
+import { type Sent, shareText, valueText } from "./people-screen.tsx";
+import { Problem, useAnswer } from "./pieces.tsx";
+import { TextView } from "./text-views.tsx";
+
+type Facts = Sent<Judges>["judges"][number];
+
+/** The screen. */
+export function JudgeScreen(): JSX.Element {
+  const { value, problem } = useAnswer<Sent<Judges>>("/api/judges");
+  if (problem !== "") return <Problem text={problem} />;
+  if (value === null) return <p aria-busy="true">Reading verdicts …</p>;
+  const { judges, runs } = value;
+  return (
+    <>
+      <h1>Judge</h1>
+      {judges.length === 0 ? (
+        <section class="empty">
+          <p>
+            No model has judged pairs of the workbench.{" "}
+            <code>preftune labels judge runs/workbench --judge URL#MODEL</code> lets one judge each pair in
+            both orders; its verdicts are labels that stay marked as a judge's, and people go before them.
+          </p>
+        </section>
+      ) : (
+        judges.map((facts) => <Judge key={facts.judge} facts={facts} />)
+      )}
+      <h2>Comparisons</h2>
+      {runs.length === 0 ? (
+        <p class="soft">
+          None below the directories of this dashboard.{" "}
+          <code>preftune evaluate pairwise A B --prompts FILE --judge URL#MODEL</code> makes one.
+        </p>
+      ) : (
+        <Comparisons runs={runs} />
+      )}
+    </>
+  );
+}
+
+const words: Readonly<Record<string, string>> = {
+  a: "the first",
+  b: "the second",
+  tie: "equal",
+  bad: "both bad",
+};
+
+function Judge({ facts }: { facts: Facts }): JSX.Element {
+  const { judge, verdicts, changed, first, longer, withPeople, partings } = facts;
+  const rows = [
+    ["Winner changed with the order", shareText(changed)],
+    ["Verdicts for the answer shown first", shareText(first)],
+    ["Verdicts for the longer answer", shareText(longer)],
+    [
+      "Kappa with people",
+      withPeople === null
+        ? "– (no pair that both judged)"
+        : `${valueText(withPeople.value)} [${valueText(withPeople.low)}, ${valueText(withPeople.high)}] on ${withPeople.units} pairs`,
+    ],
+  ] as const;
+  return (
+    <section>
+      <h2>{judge}</h2>
+      <p class="soft">
+        {verdicts} pairs, each judged in both orders. A half for the answer shown first is no bias; in
+        brackets 95 % intervals.
+      </p>
+      <dl class="facts">
+        {rows.map(([name, text]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
+      </dl>
+      {partings.length > 0 && (
+        <details>
+          <summary>{partings.length} pairs on which people are of another mind</summary>
+          <div class="items">
+            {partings.slice(0, 50).map(({ item, prompt, a, b, judge: said, people }) => (
+              <article class="bench-prompt" key={item}>
+                <TextView text={prompt} look={{ isRendered: false, against: null }} />
+                <div class="sides">
+                  <div class="bench-answer">
+                    <TextView text={a} look={{ isRendered: false, against: b }} />
+                  </div>
+                  <div class="bench-answer">
+                    <TextView text={b} look={{ isRendered: false, against: a }} />
+                  </div>
+                </div>
+                <p>
+                  People: {words[people] ?? people}; the judge: {words[said] ?? said}.
+                </p>
+              </article>
+            ))}
+          </div>
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Comparisons({ runs }: { runs: readonly Sent<JudgedRun>[] }): JSX.Element {
+  const text = ({ value, interval }: Sent<JudgedRun>["winRate"]): string =>
+    `${valueText(value)} [${valueText(interval.low)}, ${valueText(interval.high)}]`;
+  return (
+    <div class="scroll">
+      <table class="runs">
+        <thead>
+          <tr>
+            <th scope="col">Comparison</th>
+            <th scope="col">Judge</th>
+            <th scope="col">Questions</th>
+            <th scope="col">Win rate</th>
+            <th scope="col">Changed with the order</th>
+            <th scope="col">For the first shown</th>
+            <th scope="col">For the longer</th>
+          </tr>
+        </thead>
+        <tbody>
+          {runs.map((run) => (
+            <tr key={run.id}>
+              <th scope="row">
+                <a href={`/api/judges/${run.id}/report`} target="_blank" rel="noreferrer">
+                  {run.models.join(" against ")}
+                </a>
+              </th>
+              <td data-name="Judge">{run.judge}</td>
+              <td data-name="Questions">{run.questions}</td>
+              <td data-name="Win rate">{text(run.winRate)}</td>
+              <td data-name="Changed">{text(run.changed)}</td>
+              <td data-name="First">{text(run.first)}</td>
+              <td data-name="Longer">{text(run.longer)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,67 @@
+/** A judge of a workbench: both orders, its bias, where people are of another mind, and that people go before it. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startJudge } from "../../test/support/judge-server.ts";
+import { scratch } from "../../test/support/scratch.ts";
+import { exportLabels } from "../workbench/export-labels.ts";
+import { judgeFacts } from "../workbench/judges.ts";
+import { castVote, nextPair } from "../workbench/labelling.ts";
+import { makeWorkbench } from "../workbench/workbench-dir.ts";
+import { judgeLabels } from "./judge-labels.ts";
+
+const dir = mkdtempSync(join(scratch(), "preftune-judge-"));
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+test("a judge with a planted bias for the first place on every other pair; people go before it, and part from it", async () => {
+  // sees the blue answer, but of pairs with an even number takes the one shown first
+  await using server = await startJudge(({ text }) => {
+    const isEven = Number(/Question (\d+)/.exec(text)?.[1]) % 2 === 0;
+    const isFirstBlue = text.indexOf("blue") < text.indexOf("grey");
+    return isEven || isFirstBlue ? "[[A>B]]" : "[[B>A]]";
+  });
+  using store = makeWorkbench(dir);
+  store.add(
+    Array.from({ length: 10 }, (_, i) => ({
+      prompt: [{ role: "user" as const, content: `Question ${i}?` }],
+      answers: [
+        [{ role: "assistant" as const, content: `grey ${i}` }],
+        [{ role: "assistant" as const, content: `blue ${i}` }],
+      ],
+      models: ["one", "two"],
+      votes: [],
+      extra: {},
+    })),
+  );
+  const options = {
+    judge: {
+      ...{ baseUrl: server.baseUrl, model: "m", apiKey: null, temperature: null, maxTokens: null },
+      ...{ retriesWithoutVerdict: 0, extra: {}, price: null },
+    },
+    limits: { timeoutMs: 60_000, maxRetries: 0, requestsPerMinute: null, tokensPerMinute: null },
+    ...{ concurrency: 4, dir },
+  };
+  const some = await judgeLabels(store, { ...options, limit: 4 });
+  assert.deepEqual([some.kept, some.without, server.calls.length], [4, 0, 8]);
+  const all = await judgeLabels(store, { ...options, limit: null });
+  assert.deepEqual([all.kept, server.calls.length], [6, 20]);
+  const [facts] = judgeFacts(store);
+  assert.deepEqual([facts?.judge, facts?.verdicts, facts?.changed.share], ["m (judge)", 10, 0.5]);
+  // of 20 verdicts the first place won all 10 of the even pairs, and 5 of the others
+  assert.equal(facts?.first.share, 0.75);
+
+  // one person says that grey is better than blue, of three pairs
+  store.addPerson("ann", "person");
+  for (let i = 0; i < 3; i++) {
+    const pair = nextPair(store, "ann", { chance: () => 1 });
+    const verdict = JSON.stringify(pair?.left).includes("grey") ? "left" : "right";
+    castVote(store, "ann", { showing: pair?.showing ?? "", key: "k", verdict });
+  }
+  assert.equal(judgeFacts(store)[0]?.partings.length, 3);
+  const { counts, rows } = exportLabels(store);
+  const ofPeople = rows.filter((row) => JSON.stringify(row["chosen"]).includes("grey"));
+  assert.equal(ofPeople.length, 3);
+  assert.equal(counts.byJudge, counts.used - 3);
+  assert.equal(counts.items, counts.used + counts.ties);
+});

@@ -1,0 +1,144 @@
+/** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
+import type { Interval } from "../stats/bootstrap.ts";
+import { type Choice, plainText } from "./comparison.ts";
+import type { LabelState, Vote } from "./label-events.ts";
+import type { LabelStore } from "./label-store.ts";
+import { peopleReport, type Share, shareOf } from "./people.ts";
+
+/** What a judge said of one item, asked in both orders; null where no verdict could be read. */
+export interface ItemVerdict {
+  item: string;
+  /** With answer "a" shown first, and with "b" shown first. */
+  orders: readonly [Choice | null, Choice | null];
+}
+
+/** What became of verdicts. */
+export interface KeptVerdicts {
+  kept: number;
+  /** Items that this judge has judged before. */
+  known: number;
+  /** Items without a verdict in one of the orders. */
+  without: number;
+}
+
+/** The name under which a judge's verdicts are kept: nobody else's. */
+export function judgeName(model: string): string {
+  return `${model} (judge)`;
+}
+
+/**
+ * Keeps verdicts as labels of a judge: one that is the same in both orders, and a tie where the winner changed with the order. In
+ * an export people go before them.
+ */
+export function keepVerdicts(
+  store: LabelStore,
+  model: string,
+  verdicts: readonly ItemVerdict[],
+): KeptVerdicts {
+  const person = judgeName(model);
+  return store.transaction(() => {
+    const counts: KeptVerdicts = { kept: 0, known: 0, without: 0 };
+    store.addPerson(person, "judge");
+    for (const { item, orders } of verdicts) {
+      store.item(item);
+      const [first, second] = orders;
+      if (first === null || second === null) {
+        counts.without++;
+        continue;
+      }
+      const verdict = first === second ? first : "tie";
+      const body = { verdict, strength: 1, ms: null, orders: [first, second] } as const;
+      const isNew = store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
+      counts[isNew ? "kept" : "known"]++;
+    }
+    return counts;
+  });
+}
+
+/** Items that a judge has not judged, in the order in which people see them. */
+export function unjudgedBy(store: LabelStore, model: string): string[] {
+  const judged = store.state().firstVotes(judgeName(model));
+  return store.order.filter((item) => !judged.has(item));
+}
+
+/** An item that people and a judge see differently. */
+export interface Parting {
+  item: string;
+  prompt: string;
+  a: string;
+  b: string;
+  judge: string;
+  people: string;
+}
+
+/** What is known of one judge. */
+export interface JudgeFacts {
+  judge: string;
+  verdicts: number;
+  /** Of the verdicts in both orders, those whose winner changed with the order. */
+  changed: Share;
+  /** Of the verdicts for one answer, those for the one that was shown first: a half without a bias. */
+  first: Share;
+  /** Of the verdicts for one answer, those for the longer one. */
+  longer: Share;
+  /** Kappa with what most people said. */
+  withPeople: ({ value: number; units: number } & Interval) | null;
+  /** Items on which people are of one mind and the judge of another. */
+  partings: Parting[];
+}
+
+/** The judges of a workbench. */
+export function judgeFacts(store: LabelStore): JudgeFacts[] {
+  const state = store.state();
+  const judges = new Map(peopleReport(store).people.map((report) => [report.person, report]));
+  return [...state.people].flatMap(([judge, kind]) => {
+    const report = judges.get(judge);
+    if (kind !== "judge" || report === undefined) return [];
+    const votes = [...state.firstVotes(judge).values()];
+    const orders = votes.flatMap(({ orders: both }) => (both === undefined ? [] : [both]));
+    const decided = orders.flatMap(([one, other]) =>
+      [wonFirst(one, "a"), wonFirst(other, "b")].filter((won) => won !== null),
+    );
+    return [
+      {
+        judge,
+        verdicts: votes.length,
+        changed: shareOf(orders.filter(([one, other]) => one !== other).length, orders.length),
+        first: shareOf(decided.filter(Boolean).length, decided.length),
+        longer: report.longer,
+        withPeople: report.withOthers,
+        partings: votes.flatMap((vote) => partingOf(store, state, vote)),
+      },
+    ];
+  });
+}
+
+/** Whether the answer shown first won; null: neither did. */
+function wonFirst(verdict: Choice, first: "a" | "b"): boolean | null {
+  return verdict === "a" || verdict === "b" ? verdict === first : null;
+}
+
+function partingOf(store: LabelStore, state: LabelState, { item, verdict }: Vote): Parting[] {
+  const said = sayOf(state, item);
+  if (said === null || said === verdict) return [];
+  const { prompt, answers } = store.item(item).comparison;
+  return [
+    {
+      ...{ item, judge: verdict, people: said },
+      ...{ prompt: plainText(prompt), a: plainText(answers[0]), b: plainText(answers[1]) },
+    },
+  ];
+}
+
+/** What people say of an item: a decision, or what all who judged it say; null: nothing, or not one thing. */
+function sayOf(state: LabelState, item: string): string | null {
+  const decision = state.decisions.get(item);
+  if (decision !== undefined) return decision.choice;
+  const said = new Set(
+    [...state.people]
+      .filter(([, kind]) => kind === "person")
+      .flatMap(([person]) => state.firstVotes(person).get(item)?.verdict ?? []),
+  );
+  const [only, ...others] = said;
+  return only === undefined || others.length > 0 ? null : only;
+}
