@@ -82,7 +82,7 @@ function resultsBelow(dir: string, depth: number): string[] {
   ];
 }
 
-/** A comparison in pairs; null for other results, and for a file that is not whole. */
+/** A comparison in pairs; null for other results, and for a file that cannot be read. */
 function judgedRun(path: string): JudgedRun | null {
   try {
     const { benchmark, models, judge, questions, statistics } = readJsonFile(path) as ResultsFile;

@@ -22,7 +22,7 @@ export interface KeptVerdicts {
 }
 
 /** The name under which a judge's verdicts are kept: nobody else's. */
-export function judgeName(model: string): string {
+function judgeName(model: string): string {
   return `${model} (judge)`;
 }
 
