@@ -3,7 +3,6 @@
  * linears, exported, merged and re-scored from the files, and answers from the server's engine with the adapter by name.
  */
 import assert from "node:assert/strict";
-import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
@@ -12,9 +11,9 @@ import { loadModel } from "../../src/models/load.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { scope } from "../../src/torch/index.ts";
 import { isNightly } from "../support/campaign.ts";
-import { everyFamily, type FixtureFamily, families, fixturePath } from "../support/fixture-files.ts";
+import { everyFamily, type FixtureFamily, families } from "../support/fixture-files.ts";
 import { generateRequest } from "../support/generate-request.ts";
-import { fixtureWithTokenizer } from "../support/gguf-files.ts";
+import { fixtureModelDir } from "../support/gguf-files.ts";
 import { losses, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { logitsOf } from "../support/tiny-models.ts";
 
@@ -32,21 +31,12 @@ const fused: Partial<Record<FixtureFamily, string[]>> = {
   granite4_dense: ["q_proj", "k_proj", "v_proj", "o_proj", "input_linear", "output_linear"],
 };
 
-/** The fixture's model with a tokenizer and a chat template, so configured that its numbers stay what they are. */
-function modelOf(family: FixtureFamily): string {
-  const dir = fixtureWithTokenizer(family, fixture.path(`model-${family}`));
-  for (const file of ["config.json", "generation_config.json"])
-    copyFileSync(fixturePath(family, "model", file), join(dir, file));
-  copyFileSync(fixturePath("llama_tied", "model", "chat_template.jinja"), join(dir, "chat_template.jinja"));
-  return dir;
-}
-
 function recipeOf(family: FixtureFamily, objective: (typeof objectives)[number]): Values {
   const isShort = inFourBits.includes(family);
   return {
     ...{
       ...fixture.values,
-      model_name_or_path: modelOf(family),
+      model_name_or_path: fixtureModelDir(family, fixture.path(`model-${family}`)),
       objective,
       max_length: 128,
       overflow: "truncate",

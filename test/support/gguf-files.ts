@@ -71,3 +71,12 @@ export function fixtureWithTokenizer(family: FixtureFamily, dir: string): string
   writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), ...change }));
   return dir;
 }
+
+/** The same with the configuration of the fixture, so that its numbers stay what they are, and a chat template. */
+export function fixtureModelDir(family: FixtureFamily, dir: string): string {
+  fixtureWithTokenizer(family, dir);
+  for (const file of ["config.json", "generation_config.json"])
+    cpSync(fixturePath(family, "model", file), join(dir, file));
+  cpSync(fixturePath("llama_tied", "model", "chat_template.jinja"), join(dir, "chat_template.jinja"));
+  return dir;
+}
