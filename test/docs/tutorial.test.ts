@@ -2,11 +2,11 @@
  * docs/tutorial.md, from its data to a GGUF file: the commands of the page in their order, with a tiny model in place of the one it names.
  */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { readGguf } from "../../src/gguf/read.ts";
-import { startProcess } from "../support/command.ts";
+import { manualShell } from "../support/manual-shell.ts";
 import { runFixture } from "../support/runs.ts";
 import { snippetsOf } from "../support/snippets.ts";
 
@@ -15,24 +15,9 @@ const page = readFileSync(join(root, "docs/tutorial.md"), "utf8");
 const fixture = runFixture({ rows: 2, held: 0 });
 after(() => fixture[Symbol.dispose]());
 
-/** A folder as the page has it: the examples in it, and `npx preftune` as the program of this checkout. */
-function folder(): { cwd: string; path: string } {
-  const cwd = fixture.path("checkout");
-  const bin = fixture.path("bin");
-  mkdirSync(cwd);
-  mkdirSync(bin);
-  symlinkSync(join(root, "examples"), join(cwd, "examples"));
-  const program = `"${process.execPath}" --conditions=preftune-source "${join(root, "src/cli/main.ts")}"`;
-  writeFileSync(
-    join(bin, "npx"),
-    `#!/bin/sh\n[ "$1" = preftune ] || exit 127\nshift\nexec ${program} "$@"\n`,
-  );
-  chmodSync(join(bin, "npx"), 0o755);
-  return { cwd, path: `${bin}${delimiter}${process.env["PATH"]}` };
-}
-
 test("the page's commands lead from rows to a file for llama.cpp and Ollama", async () => {
-  const { cwd, path } = folder();
+  const cwd = fixture.path("checkout");
+  const shell = manualShell(cwd, { examples: join(root, "examples") });
   const blocks = snippetsOf(page, "sh").map((block) => block.trimEnd());
   const models = blocks.filter((block) => block.startsWith("MODEL="));
   assert.equal(models.length, 1);
@@ -41,15 +26,8 @@ test("the page's commands lead from rows to a file for llama.cpp and Ollama", as
   const commands = others.toReversed();
   assert.equal(commands.filter((block) => block.startsWith("npx preftune")).length, 7);
   const model = `MODEL="${String(fixture.values["model_name_or_path"])}"`;
-  const script = [
-    "set -e",
-    ...commands.flatMap((block, i) => [`echo "== ${i}"`, block.startsWith("MODEL=") ? model : block]),
-  ];
-  const { ended } = startProcess("bash", ["-c", script.join("\n")], {
-    cwd,
-    env: { PATH: path, OMP_NUM_THREADS: "1" },
-  });
-  const { status, stdout, stderr } = await ended;
+  const script = commands.map((block) => (block.startsWith("MODEL=") ? model : block)).join("\n");
+  const { status, stdout, stderr } = await shell(script);
   assert.equal(status, 0, `${stdout}\n${stderr}`);
   assert.match(stdout, /length_bias/);
   assert.ok(existsSync(join(cwd, "runs/mine/report.html")));
