@@ -45,9 +45,14 @@ export async function superviseTraining(options: SupervisorOptions): Promise<Sup
     const end = await trainer.ended;
     stop.child = null;
     const wait = watch.after(trainer, end, { restarts, isStopped: stop.status !== null });
-    if (wait === null) return { status: statusOf(end), restarts };
+    if (wait === null) {
+      await watch.report();
+      return { status: statusOf(end), restarts };
+    }
     await stop.unless(wait * 1000);
-    if (stop.status !== null) return { status: stop.status, restarts };
+    if (stop.status === null) continue;
+    await watch.report();
+    return { status: stop.status, restarts };
   }
 }
 
@@ -63,6 +68,8 @@ class Watch {
   /** A run that was there before is resumed, and written to, only where the trainer itself got its lock. */
   readonly #wasThere: boolean;
   #hasBegun = false;
+  /** A trainer that ends by itself has written the report; one that is killed, and why, is known here alone. */
+  #hasReport = true;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -75,6 +82,17 @@ class Watch {
     return isRun(this.#options.outputDir) && (this.#hasBegun || !this.#wasThere);
   }
 
+  /** Writes the report of a run whose last trainer could not. */
+  async report(): Promise<void> {
+    if (this.#hasReport || !this.isOurs) return;
+    try {
+      const { writeReport } = await import("../report/run-report.ts");
+      writeReport(this.#options.outputDir);
+    } catch (error) {
+      this.#options.say(`no report: ${messageOf(error)}`);
+    }
+  }
+
   /** Reports and records an end; returns the seconds until the next start, or null: there is none. */
   after(
     { beganAt, step }: Trainer,
@@ -84,6 +102,7 @@ class Watch {
     const { outputDir, maxRestarts, stoppedStatus, say } = this.#options;
     this.#hasBegun ||= beganAt !== null;
     const verdict = end.status === stoppedStatus ? "left" : verdictOn(end, this.#hasBegun);
+    this.#hasReport = verdict === "left";
     if (verdict === "left" || isStopped) return null;
     const isLast = verdict === "lasting" || restarts === maxRestarts;
     const readyMs = beganAt === null ? null : performance.now() - beganAt;

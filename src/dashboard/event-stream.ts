@@ -116,10 +116,13 @@ class PageStream {
   readonly #states: Map<string, string> = new Map();
   #listedAt = Number.NEGATIVE_INFINITY;
   #saidAt: number = performance.now();
+  #wake: () => void = () => {};
 
   constructor(stream: SSEStreamingApi, watched: Watched) {
     this.#stream = stream;
     this.#watched = watched;
+    // a page that leaves gives its place back at once
+    stream.onAbort(() => this.#wake());
   }
 
   /** Tells what is new until the page leaves. */
@@ -129,8 +132,18 @@ class PageStream {
       for (const id of places.keys()) await this.#sayRun(id);
       await this.#sayList();
       if (performance.now() - this.#saidAt >= times.heartbeat) await this.#say("beat", {});
-      await this.#stream.sleep(times.tick);
+      if (!this.#stream.aborted) await this.#wait(times.tick);
     }
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake(), ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #sayRun(id: string): Promise<void> {
@@ -140,8 +153,8 @@ class PageStream {
       places.set(id, news.place);
       await this.#say(news.event, { run: id, ...news.data });
     }
-    const summary = runs.summary(id);
-    // when a file was touched last is of no interest to a page that sees what is in it
+    // the small curve, and when a file was touched last, are of no use to a page that sees all curves
+    const summary = { ...runs.summary(id), points: [] };
     const text = JSON.stringify({ ...summary, changedAt: 0 });
     const before = this.#states.get(id);
     this.#states.set(id, text);

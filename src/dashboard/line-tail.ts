@@ -7,7 +7,7 @@ import { readSync, type Stats } from "node:fs";
 import { statsOf, withFile } from "../base/open-file.ts";
 
 /** Bytes read at once, so that a long file does not hold up everything else. */
-const pieceBytes = 2 ** 20;
+const pieceBytes = 2 ** 18;
 /** Bytes before the cursor that are looked at again. */
 const rememberedBytes = 256;
 /** The longest line that is read; one of more ends the reading of its file. */

@@ -8,7 +8,7 @@ import { plansOf, unplanned } from "../report/run-plans.ts";
 /** Charts under a heading. */
 export interface ChartGroup {
   /** Which part of the page it stands in. */
-  part: "outcome" | "answers" | "training" | "machine" | "other";
+  part: "outcome" | "health" | "training" | "machine" | "other";
   plans: readonly ChartPlan[];
 }
 
@@ -17,7 +17,7 @@ export function chartGroups(config: RunConfig): ChartGroup[] {
   const { outcome, training } = plansOf(config);
   return [
     { part: "outcome", plans: outcome },
-    { part: "answers", plans: isOnPolicy(config) ? [...COMPLETION_PLANS, ...SAMPLE_PLANS] : SAMPLE_PLANS },
+    { part: "health", plans: isOnPolicy(config) ? [...COMPLETION_PLANS, ...SAMPLE_PLANS] : SAMPLE_PLANS },
     { part: "training", plans: training },
     { part: "machine", plans: MACHINE_PLANS },
     { part: "other", plans: unplanned(config) },

@@ -139,9 +139,13 @@ function report(c: Ctx, runs: RunStore): Response {
   return reportPage(c, readTextFile(path));
 }
 
-/** Unit, meaning and good direction of every metric. */
+/** Unit, meaning and good direction of every metric, and of the curve that reports make of two. */
 function metricTexts(): object {
-  return Object.fromEntries(
-    METRICS.map(({ key, unit, definition, better }) => [key, { unit, definition, better }]),
-  );
+  const known = METRICS.map(({ key, unit, definition, better }) => [key, { unit, definition, better }]);
+  const margin = {
+    unit: "nats/token",
+    definition: "Change of chosen answers since the start less that of rejected ones, held-out rows.",
+    better: "higher",
+  };
+  return Object.fromEntries([...known, ["logps/margin_delta_init", margin]]);
 }

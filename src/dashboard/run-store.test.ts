@@ -1,6 +1,14 @@
 /** The runs of a dashboard: one that is damaged hides no other, and what pages show stays in memory. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -89,4 +97,32 @@ test("a run whose run.json is damaged while it runs holds every device", async (
   assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);
   writeFileSync(join(dir, "run.json"), "{");
   assert.deepEqual([...(await store.devices())], [[dir, "auto"]]);
+});
+
+const readSoFar = (): number => Number(/^rchar: (\d+)/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
+const skip = process.platform === "linux" ? false : "counts what Linux counts";
+
+test("what is indexed is not read again, and of a run that went on only what is new", { skip }, async () => {
+  const runs = join(root, "indexed");
+  const rows = Array.from({ length: 3000 }, (_, i) => ({
+    global_step: i + 1,
+    epoch: i / 100,
+    loss: 1 / (i + 1),
+  }));
+  const dirs = Array.from({ length: 4 }, (_, i) => writeRun(runs, `r${i}`, rows));
+  const file = new SummaryFile(join(root, "indexed.sqlite"));
+  const listed = async (): Promise<{ steps: number[]; read: number }> => {
+    const before = readSoFar();
+    const list = await new RunStore([runs], { file, marks, onFault }).list();
+    return { steps: list.map(({ step }) => step), read: readSoFar() - before };
+  };
+  const first = await listed();
+  assert.deepEqual(first.steps, [3000, 3000, 3000, 3000]);
+  appendFileSync(join(dirs[0] ?? "", "metrics.jsonl"), '{"global_step":3001,"epoch":30}\n');
+  const second = await listed();
+  assert.deepEqual(second.steps.toSorted(), [3000, 3000, 3000, 3001]);
+  assert.ok(second.read < first.read / 4, `${first.read} bytes, then ${second.read}`);
+  const config = readFileSync(join(dirs[0] ?? "", "run.json")).length;
+  assert.ok((await listed()).read < 4 * config, "nor are configurations that are as they were");
+  file.close();
 });

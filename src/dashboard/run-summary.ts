@@ -1,9 +1,10 @@
 /** One run of the list: what it is, its state and its last figures, from new lines of its files alone. */
 import { basename } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import { readJsonFile } from "../base/files.ts";
-import { parseNumbers } from "../base/json-numbers.ts";
+import { readJsonFile, sha256 } from "../base/files.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { statsOf } from "../base/open-file.ts";
+import { flatConfig } from "../config/keys.ts";
 import { lengthOnly } from "../report/facts-section.ts";
 import { stateWord } from "../report/state-text.ts";
 import type { MetricRow } from "../runs/metrics.ts";
@@ -41,6 +42,8 @@ export interface RunFigures {
   message: string;
   objective: string;
   model: string;
+  /** Of all that was configured but seed, name and folder: equal for seeds of one configuration. "" where it is not known. */
+  setting: string;
   /** The first eight digits of the digest of its training rows; "" where it is not known yet. */
   data: string;
   step: number;
@@ -67,10 +70,15 @@ export interface SavedSummary {
   log: TailPlace;
   rows: Omit<RowFigures, "chosen" | "loss"> & { chosen: SavedSparkline; loss: SavedSparkline };
   events: EventFigures;
+  facts: {
+    run: KnownFact<Facts> | null;
+    data: KnownFact<string> | null;
+    baseline: KnownFact<number | null> | null;
+  };
 }
 
 /** Raised when the figures below mean something else. */
-const savedVersion = 2;
+const savedVersion = 3;
 
 /** What rows of metrics have said so far. */
 interface RowFigures {
@@ -104,8 +112,12 @@ interface Facts {
   name: string;
   objective: string;
   model: string;
+  setting: string;
   problem: string;
 }
+
+/** Keys in which seeds of one configuration differ. */
+const ofSeed: readonly string[] = ["seed", "run_name", "output_dir", "resume_from_checkpoint"];
 
 /** A run of the list; {@link RunSummary.refresh} brings it up to date. */
 export class RunSummary {
@@ -135,14 +147,15 @@ export class RunSummary {
         ? noRows()
         : { ...known.rows, chosen: new Sparkline(known.rows.chosen), loss: new Sparkline(known.rows.loss) };
     this.#events = known?.events ?? noEvents;
-    const unknown = { name: basename(dir), objective: "", model: "", problem: "" };
+    const unknown = { name: basename(dir), objective: "", model: "", setting: "", problem: "" };
     this.#facts = new FileFact(
       this.paths.runJson,
       (path) => factsOf(path, dir),
       (problem) => ({ ...unknown, problem }),
+      known?.facts.run,
     );
-    this.#data = new FileFact(this.paths.fingerprints, dataOf, () => "");
-    this.#baseline = new FileFact(this.paths.preflight, baselineOf, () => null);
+    this.#data = new FileFact(this.paths.fingerprints, dataOf, () => "", known?.facts.data);
+    this.#baseline = new FileFact(this.paths.preflight, baselineOf, () => null, known?.facts.baseline);
   }
 
   /** The figures as they were last read. */
@@ -160,6 +173,7 @@ export class RunSummary {
       log: this.#log.place,
       rows: { ...this.#rows, chosen: chosen.saved, loss: loss.saved },
       events: this.#events,
+      facts: { run: this.#facts.known, data: this.#data.known, baseline: this.#baseline.known },
     };
   }
 
@@ -269,7 +283,10 @@ function factsOf(path: string, dir: string): Facts {
   const { objective } = config.method;
   const preset = "preset" in config.method ? ` (${config.method.preset})` : "";
   const model = config.model_name_or_path.split("/").filter(Boolean).slice(-2).join("/");
-  return { name: config.run_name ?? basename(dir), objective: `${objective}${preset}`, model, problem: "" };
+  const values = Object.entries(flatConfig(config)).filter(([key]) => !ofSeed.includes(key));
+  const setting = sha256(stringifyNumbers(values)).slice(0, 16);
+  const name = config.run_name ?? basename(dir);
+  return { name, objective: `${objective}${preset}`, model, setting, problem: "" };
 }
 
 function dataOf(path: string): string {
@@ -284,18 +301,37 @@ function changedAt({ metrics, log, runJson }: RunPaths): number {
   return Math.max(...[metrics, log, runJson].map((path) => statsOf(path)?.mtimeMs ?? 0));
 }
 
+/** What a file said when it was last changed at this time. */
+interface KnownFact<T> {
+  mtimeMs: number;
+  value: T;
+}
+
 /** What a small file says, read again when the file changes. */
 class FileFact<T> {
   readonly #path: string;
   readonly #read: (path: string) => T;
   /** Where there is no file, problem "", or it is damaged. */
   readonly #without: (problem: string) => T;
-  #known: { mtimeMs: number; value: T } | null = null;
+  #known: KnownFact<T> | null;
+  /** What could not be read is tried again at the next start. */
+  #isRead = true;
 
-  constructor(path: string, read: (path: string) => T, without: (problem: string) => T) {
+  constructor(
+    path: string,
+    read: (path: string) => T,
+    without: (problem: string) => T,
+    known: KnownFact<T> | null = null,
+  ) {
     this.#path = path;
     this.#read = read;
     this.#without = without;
+    this.#known = known;
+  }
+
+  /** What another start of the dashboard continues from. */
+  get known(): KnownFact<T> | null {
+    return this.#isRead ? this.#known : null;
   }
 
   value(): T {
@@ -308,8 +344,10 @@ class FileFact<T> {
 
   #tried(): T {
     try {
+      this.#isRead = true;
       return this.#read(this.#path);
     } catch (error) {
+      this.#isRead = false;
       return this.#without(messageOf(error));
     }
   }

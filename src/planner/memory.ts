@@ -79,6 +79,8 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged">
   accumulates: boolean;
   /** What an on-policy run samples; null for others. */
   rollout: RolloutSize | null;
+  /** Answers that each evaluation samples for people to read. */
+  watch: RolloutSize | null;
   /** What an on-policy run has beside its model. */
   side: SideModels;
   /** How ranks share the model; null where each has all of it. */
@@ -294,14 +296,18 @@ function valueMoments(setup: MemorySetup, sizes: Sizes): Moment[] {
   }));
 }
 
-/** Before the steps of a rollout: no gradients, no activations, the cache of the completions and one pass's logits. */
-function sampling({ model, numerics, rollout }: MemorySetup): Moment[] {
-  if (rollout === null) return [];
-  const { completions } = rollout;
+/** Between steps: no gradients, no activations, the cache of the completions and one pass's logits. */
+function sampling(
+  name: string,
+  size: RolloutSize | null,
+  { model, numerics }: Pick<MemorySetup, "model" | "numerics">,
+): Moment[] {
+  if (size === null) return [];
+  const { completions } = size;
   return [
     {
-      ...{ name: "sampling a rollout", gradients: 0, activations: 0 },
-      cache: cacheBytes(model, numerics, rollout),
+      ...{ name, gradients: 0, activations: 0 },
+      cache: cacheBytes(model, numerics, size),
       head: 4 * model.vocabSize * completions,
       working: completions * passingBytesPerToken(model, numerics) + densifiedBytes(model, nothing, numerics),
     },
@@ -313,7 +319,7 @@ export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number 
   const counts = countParameters(setup.model, setup.trained);
   const { process, files, weights, optimiser } = residentBytes(setup, counts);
   const gathered = wholeBytes(setup);
-  const drawn = sampling({ ...setup, rollout });
+  const drawn = sampling("sampling", rollout, setup);
   const held = drawn.reduce((sum, { cache = 0, head, working }) => sum + cache + head + working, 0);
   return process + files + weights + optimiser + gathered + held;
 }
@@ -322,13 +328,14 @@ export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number 
 export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
   const always = residentBytes(setup, counts);
-  const drawn = sampling(setup);
+  const drawn = sampling("sampling a rollout", setup.rollout, setup);
+  const watched = sampling("sampling the watched answers", setup.watch, setup);
   const isAhead = setup.rollout?.isAhead === true;
   const sizes = sizesOf(setup, pairs);
   const own = moments(setup, counts, sizes);
   const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, sizes, own);
   const steps = [...ofPolicy, ...valueMoments(setup, sizes)];
-  const all = [...steps, ...(isAhead ? [] : drawn)];
+  const all = [...steps, ...watched, ...(isAhead ? [] : drawn)];
   const sum = ({ gradients, activations, head, working, cache = 0, gathered = 0 }: Moment) =>
     gradients + activations + head + working + cache + gathered;
   const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));

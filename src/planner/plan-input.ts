@@ -39,6 +39,10 @@ export type PlannedKeys = Pick<
   | "steps_per_generation"
   | "num_iterations"
   | "adapter_name_or_path"
+  | "watch_prompts"
+  | "watch_rows"
+  | "watch_samples"
+  | "watch_max_new_tokens"
   | keyof QuantisationKeys
 >;
 

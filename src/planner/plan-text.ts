@@ -17,7 +17,7 @@ const componentText: Readonly<Record<Component, string>> = {
   activations: "activations",
   head: "head (logits, answers)",
   working: "working memory of a block",
-  cache: "KV cache of a rollout",
+  cache: "KV cache of what is sampled",
   reference: "reference model",
   valueModel: "value model and its optimiser",
   rewardModel: "reward model",
@@ -183,6 +183,12 @@ function notesText(plan: Plan): string {
     notes.push(
       "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +
         "Evaluations hold the model of the start a second time in full tuning. Time is that of updates: how long sampling and scoring take is not known.",
+    );
+  }
+  if (plan.watch !== null) {
+    const { prompts, samples, longest, tokens, rows: asMany } = plan.watch;
+    notes.push(
+      `Each evaluation samples ${prompts} × ${samples} watched answers of at most ${longest} tokens: ${grouped(tokens)} tokens, with their prompts as many as ${grouped(Math.max(1, asMany))} rows have, one token at a time (watch_prompts: null samples none).`,
     );
   }
   if (methods.length > 1 && !rows.ofRollout) {

@@ -1,83 +1,13 @@
 /** Tests of run-plan.ts and what it is made of: sums, limits, side by side, words. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { input, pair } from "../../test/support/plan-inputs.ts";
 import { ConfigError } from "../base/errors.ts";
-import { loadConfig } from "../config/load-config.ts";
-import { parseModelConfig } from "../formats/hf-config.ts";
 import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
-import { longestPair, type PlanInput, type Workload } from "./plan-input.ts";
+import { longestPair } from "./plan-input.ts";
 import { formatPlan } from "./plan-text.ts";
 import { memorySetup, type Plan, planRun } from "./run-plan.ts";
-import { adapterParts, everything } from "./trained-parts.ts";
-
-const llama8b = {
-  model_type: "llama",
-  num_hidden_layers: 32,
-  hidden_size: 4096,
-  intermediate_size: 14_336,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128_256,
-  torch_dtype: "bfloat16",
-};
-const pair = { prompt: 200, chosen: 300, rejected: 280 };
-
-function workload(pairs: number | null = 1000): Workload {
-  const microBatch = (size: number) => Array.from({ length: size }, () => pair);
-  return { source: "a test", isMeasured: false, pairs, mean: pair, own: microBatch(2), microBatch };
-}
-
-interface Changes {
-  model?: Record<string, unknown>;
-  run?: Record<string, unknown>;
-  lora?: boolean;
-  gpu?: string;
-  pairs?: number | null;
-  count?: number;
-  dtype?: ComputeType;
-}
-
-function input({
-  model,
-  run,
-  lora = false,
-  gpu = "h100",
-  pairs,
-  count = 1,
-  dtype = "bfloat16",
-}: Changes = {}): PlanInput {
-  const shape = parseModelConfig({ ...llama8b, ...model }, "config.json");
-  const values = {
-    model_name_or_path: "m",
-    output_dir: "o",
-    train_data: "d",
-    per_device_train_batch_size: 2,
-    ...run,
-  };
-  const adapter = {
-    rank: 16,
-    targets: "all-linear",
-    targetModules: [],
-    modulesToSave: [],
-    rankPattern: {},
-    dropout: 0,
-    useDora: false,
-  };
-  return {
-    modelName: "m",
-    model: shape,
-    trained: lora ? adapterParts(shape, adapter) : everything,
-    keys: loadConfig({ values: lora ? { ...values, use_peft: true } : values }).config,
-    dtype,
-    device: gpuNamed(gpu),
-    cluster: { hosts: [count], inside: 300e9, link: 50e9 },
-    utilisation: 0.4,
-    isUtilisationGiven: true,
-    speedSource: "a test",
-    workload: workload(pairs === undefined ? 1000 : pairs),
-  };
-}
 
 function methodOf(plan: Plan, method: string): Plan["methods"][number] {
   const found = plan.methods.find((one) => one.method === method);

@@ -95,6 +95,8 @@ export interface Plan {
     /** Whether rows are completions that the model samples. */
     ofRollout: boolean;
   };
+  /** Answers that each evaluation samples at most, and rows that have as many tokens; null: none. */
+  watch: { prompts: number; samples: number; longest: number; tokens: number; rows: number } | null;
   flops: PairFlops;
   memory: MemoryPlan & { fits: boolean };
   /** On several ranks; null on one. */
@@ -122,6 +124,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
+    watch: watchSize(keys, workload),
     side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
     shards: null,
   };
@@ -165,6 +168,24 @@ function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
     cachedTokens: prompts * prompt + completions * longest,
     isAhead: keys.max_staleness > 0,
   };
+}
+
+/** What an evaluation samples at a time; null where nothing is watched. */
+function watchSize(keys: PlannedKeys, { mean }: Workload): RolloutSize | null {
+  const { watch_prompts, watch_rows, watch_samples, watch_max_new_tokens: longest } = keys;
+  if (watch_prompts === null) return null;
+  const prompts = Math.min(promptsAtOnce, watch_rows);
+  const completions = prompts * watch_samples;
+  return { completions, cachedTokens: prompts * mean.prompt + completions * longest, isAhead: false };
+}
+
+/** What an evaluation samples in all; null where nothing is watched. */
+function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
+  const { watch_prompts, watch_rows: prompts, watch_samples: samples, watch_max_new_tokens: longest } = keys;
+  if (watch_prompts === null) return null;
+  const tokens = prompts * samples * longest;
+  const forward = tokens + prompts * mean.prompt;
+  return { prompts, samples, longest, tokens, rows: forward / streamTokens(mean, keys.share_prompt) };
 }
 
 /** A new adapter switched off is its own reference; anything else needs the model of the start a second time. */
@@ -280,6 +301,7 @@ export function planRun(input: PlanInput): Plan {
       },
       ofRollout: isOnPolicy(keys),
     },
+    watch: watchPlan(input),
     flops,
     memory: { ...memory, fits },
     ranks,

@@ -10,9 +10,11 @@ import { ChartOptions, drawingOf } from "./chart-options.tsx";
 import { CurveChart, type Line } from "./curve-chart.tsx";
 import { addRows, type Curves, curvesOf, extentOf } from "./curves.ts";
 import { useStream } from "./live.ts";
+import { meaningOf, unitOf } from "./metric-texts.tsx";
+import { OutcomeTable } from "./outcome-table.tsx";
 import { Problem } from "./pieces.tsx";
-import { addressOf, type Place } from "./place.ts";
-import { percentText, signedText } from "./texts.ts";
+import { addressOf, type Place, setQuery } from "./place.ts";
+import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
 
 /** Colours of the style sheet. */
 const colours = 7;
@@ -38,10 +40,16 @@ export function CompareScreen({ place }: { place: Place }): JSX.Element {
       </>
     );
   }
-  return <Compared key={ids.join()} ids={ids} />;
+  return <Compared key={ids.join()} ids={ids} isFolded={place.query.get("seeds") !== "each"} />;
 }
 
-function Compared({ ids }: { ids: readonly string[] }): JSX.Element {
+/** The runs as they are opened, kept up to date. */
+function useRuns(ids: readonly string[]): {
+  runs: readonly Opened[] | null;
+  curves: ReadonlyMap<string, Curves>;
+  version: number;
+  problem: string;
+} {
   const [runs, setRuns] = useState<readonly Opened[] | null>(null);
   const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
@@ -51,6 +59,7 @@ function Compared({ ids }: { ids: readonly string[] }): JSX.Element {
       .then((opened) => {
         curves.current = new Map(opened.map(({ summary, curves: sent }) => [summary.id, curvesOf(sent)]));
         setRuns(opened);
+        setVersion((n) => n + 1);
       })
       .catch((error: Error) => setProblem(error.message));
   };
@@ -67,15 +76,23 @@ function Compared({ ids }: { ids: readonly string[] }): JSX.Element {
     restart: load,
     problem: ({ message }) => setProblem(message),
   });
+  return { runs, curves: curves.current, version, problem };
+}
+
+function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean }): JSX.Element {
+  const { runs, curves, version, problem } = useRuns(ids);
   if (problem !== "") return <Problem text={problem} />;
   if (runs === null) return <p aria-busy="true">Reading the runs …</p>;
   const { isLog, ...drawing } = drawingOf(null);
-  const [first = new Map()] = curves.current.values();
+  const [first = new Map()] = curves.values();
   const plans = runs[0]?.groups.filter(({ part }) => part === "outcome" || part === "training") ?? [];
+  const folds = foldsOf(runs, isFolded);
+  const baselines = baselinesOf(runs);
+  const hasSeeds = foldsOf(runs, true).length < runs.length;
   return (
     <>
       <h1>Compare</h1>
-      <Outcome runs={runs.map(({ summary }) => summary)} />
+      <OutcomeTable folds={folds} />
       <p class="bar">
         <a
           href={`/api/comparison?runs=${ids.map(encodeURIComponent).join()}`}
@@ -84,68 +101,75 @@ function Compared({ ids }: { ids: readonly string[] }): JSX.Element {
         >
           Report: differences pair by pair with intervals, what differs in the runs, answers side by side
         </a>
+        {hasSeeds && (
+          <label>
+            <input
+              type="checkbox"
+              checked={isFolded}
+              onChange={(event) => setQuery({ seeds: event.currentTarget.checked ? "" : "each" })}
+            />{" "}
+            Seeds of one configuration as one line: their mean, in a band from the least to the greatest
+          </label>
+        )}
       </p>
       <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(first, drawing)} />
-      {plans.map((group) => (
-        <div key={group.part} class="charts live">
-          {group.plans.map((plan) => {
-            const lines = linesOf(plan, runs, curves.current);
-            if (lines.length === 0) return null;
-            const note =
-              plan.isOwnUnit === true ? "In the unit of each objective's own: not comparable." : plan.note;
-            const { title, unit = "" } = plan;
-            return (
-              <CurveChart
-                key={title + plan.lines[0]?.[0]}
-                {...{ title, unit, lines, drawing, isLog, version, note }}
-              />
-            );
-          })}
-        </div>
+      {plans.map(({ part, plans: some }) => (
+        <section key={part}>
+          <h2>{part === "outcome" ? "Outcome" : "Training"}</h2>
+          <div class="charts live">
+            {some.flatMap(byLine).map((plan) => {
+              const lines = linesOf(plan, folds, curves);
+              if (lines.length === 0) return null;
+              const note =
+                plan.isOwnUnit === true ? "In the unit of each objective's own: not comparable." : plan.note;
+              return (
+                <CurveChart
+                  key={plan.title + plan.lines[0]?.[0]}
+                  {...{ title: plan.title, unit: unitOf(plan), lines, drawing, isLog, version, note }}
+                  marks={plan.isAccuracy === true ? baselines : []}
+                  meaning={meaningOf(plan)}
+                />
+              );
+            })}
+          </div>
+        </section>
       ))}
     </>
   );
 }
 
-/** A line a run: of held-out rows where there are any. */
-function linesOf(plan: ChartPlan, runs: readonly Opened[], curves: ReadonlyMap<string, Curves>): Line[] {
-  const [key = ""] = plan.lines[0] ?? [];
-  return runs.flatMap(({ summary: { id, name } }, i): Line[] => {
-    const held = curves.get(id)?.get(`eval_${key}`);
-    const curve = held ?? curves.get(id)?.get(key);
-    const isEval = held !== undefined && plan.isSampled !== true;
-    return curve === undefined ? [] : [{ name, curve, colour: (i % colours) + 1, isEval }];
-  });
+/** A chart for each line of a plan, as every run has one. */
+function byLine(plan: ChartPlan): ChartPlan[] {
+  const { title, lines } = plan;
+  return lines.map((line) => ({
+    ...plan,
+    title: lines.length === 1 ? title : `${title}: ${line[1]}`,
+    lines: [line],
+  }));
 }
 
-function Outcome({ runs }: { runs: readonly Summary[] }): JSX.Element {
-  return (
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Run</th>
-            {["Chosen", "Rejected", "Accuracy", "Step"].map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map(({ id, name, chosen, rejected, accuracy, step }) => (
-            <tr key={id}>
-              <th scope="row">
-                <a href={addressOf(["runs", id])}>{name}</a>
-              </th>
-              <td class="number">{signedText(chosen)}</td>
-              <td class="number">{signedText(rejected)}</td>
-              <td class="number">{percentText(accuracy)}</td>
-              <td class="number">{step}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+/** What length alone gets on the held-out pairs of the runs. */
+function baselinesOf(runs: readonly Opened[]): { value: number; name: string }[] {
+  const values = new Set(runs.flatMap(({ summary: { baseline } }) => baseline ?? []));
+  return [...values].map((value) => ({ value, name: "length alone" }));
+}
+
+/** A line a run, or a group of seeds: of held-out rows where there are any. */
+function linesOf(
+  plan: ChartPlan,
+  folds: readonly Fold<Opened>[],
+  curves: ReadonlyMap<string, Curves>,
+): Line[] {
+  const [key = ""] = plan.lines[0] ?? [];
+  return folds.flatMap(({ name, runs }, i): Line[] => {
+    const own = runs.flatMap(({ summary }) => curves.get(summary.id) ?? []);
+    const isHeld = own.some((one) => one.has(`eval_${key}`));
+    const found = own.flatMap((one) => one.get(isHeld ? `eval_${key}` : key) ?? []);
+    const [curve] = found;
+    if (curve === undefined) return [];
+    const line = { name, colour: (i % colours) + 1, isEval: isHeld && plan.isSampled !== true };
+    if (found.length === 1) return [{ ...line, curve }];
+    const band = bandOf(found);
+    return [{ ...line, curve: band.curve, band }];
+  });
 }

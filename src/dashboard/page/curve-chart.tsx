@@ -15,6 +15,8 @@ export interface Line {
   /** Colour 1–7 of the style sheet. */
   colour: number;
   isEval: boolean;
+  /** An area around the line, point by point. */
+  band?: { low: readonly number[]; high: readonly number[] };
 }
 
 /** A chart. */
@@ -140,7 +142,7 @@ function Plot(props: ChartProps): JSX.Element {
   const [isSeen, setSeen] = useState(false);
   const [scheme, setScheme] = useState(0);
   const { lines, isLog, drawing, version } = props;
-  const form = `${lines.map((line) => keyOf(line) + line.colour).join()}|${isLog}|${drawing.smoothing > 0}|${drawing.over}|${scheme}`;
+  const form = `${lines.map((line) => keyOf(line) + line.colour + (line.band === undefined ? "" : "~")).join()}|${isLog}|${drawing.smoothing > 0}|${drawing.over}|${scheme}`;
 
   useEffect(() => watchBox(box.current, plot, setSeen), []);
   useEffect(() => onSchemeChange(() => setScheme((n) => n + 1)), []);
@@ -211,9 +213,14 @@ function dataOf({ lines, drawing, isLog }: ChartProps): uPlot.AlignedData {
   const shown = (y: readonly number[]): readonly number[] =>
     isLog ? y.map((value) => (value > 0 ? value : Number.NaN)) : y;
   const raw = lines.map(({ curve }) => pointsOver(curve, drawing)).map(({ x, y }) => ({ x, y: shown(y) }));
-  if (drawing.smoothing === 0) return aligned(raw) as uPlot.AlignedData;
-  const smooth = raw.map(({ x, y }) => ({ x, y: smoothed(y, drawing.smoothing) }));
-  return aligned([...raw, ...smooth]) as uPlot.AlignedData;
+  const smooth =
+    drawing.smoothing === 0 ? [] : raw.map(({ x, y }) => ({ x, y: smoothed(y, drawing.smoothing) }));
+  const edges = lines.flatMap(({ curve, band }) =>
+    [band?.high, band?.low].flatMap((y) =>
+      y === undefined ? [] : [{ x: pointsOver(curve, drawing).x, y: shown(y) }],
+    ),
+  );
+  return aligned([...raw, ...smooth, ...edges]) as uPlot.AlignedData;
 }
 
 /** A colour of the style sheet. */
@@ -231,12 +238,18 @@ function optionsOf(props: ChartProps, width: number): uPlot.Options {
   };
   const series = lines.map((line) => seriesOf(line, isSmooth ? 0.25 : 1));
   const smooth = isSmooth ? lines.map((line) => seriesOf(line, 1)) : [];
+  const banded = lines.filter(({ band }) => band !== undefined);
+  const edge: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
+  const bands = banded.map(({ colour }, i): uPlot.Band => {
+    const upper = 1 + series.length + smooth.length + 2 * i;
+    return { series: [upper, upper + 1], fill: `${colourOf(`c${colour}`)}26` };
+  });
   return {
     width: Math.max(width, 50),
     height,
     legend: { show: false },
     cursor: { sync: { key: "run", scales: ["x", null] }, points: { size: 6 }, drag: { x: true, y: false } },
-    scales: { x: { time: false }, y: { distr: isLog ? 3 : 1 } },
+    scales: { x: { time: false }, y: isLog ? { distr: 3 } : { range: rangeWith(marks) } },
     axes: [
       { ...axis, size: 28, values: (_, ticks) => ticks.map((tick) => xText(tick, drawing.over)) },
       {
@@ -245,12 +258,21 @@ function optionsOf(props: ChartProps, width: number): uPlot.Options {
         values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : numberText(tick))),
       },
     ],
-    series: [{}, ...series, ...smooth],
+    series: [{}, ...series, ...smooth, ...banded.flatMap(() => [edge, edge])],
+    bands,
     hooks: {
       draw: [(made) => drawMarks(made, marks)],
       setScale: [(made, key) => key === "x" && noteZoom(made)],
       setCursor: [(made) => showValues(made, props)],
     },
+  };
+}
+
+/** What y reaches over: the values, and what they are to be read against. */
+function rangeWith(marks: NonNullable<ChartProps["marks"]>): uPlot.Range.Function {
+  return (_, low, high) => {
+    const reached = [low, high, ...marks.map(({ value }) => value)].filter(Number.isFinite);
+    return uPlot.rangeNum(Math.min(...reached), Math.max(...reached), 0.1, true);
   };
 }
 

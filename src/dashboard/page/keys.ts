@@ -27,6 +27,8 @@ export function useKeys(uses: readonly KeyUse[], because: readonly unknown[]): v
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  // while the list of keys is shown, keys do not act on what lies behind it
+  if (event.key !== "?" && document.querySelector("dialog[open]") !== null) return;
   const use = keyUses.value.findLast(({ key }) => key === event.key);
   if (use === undefined) return;
   event.preventDefault();

@@ -36,7 +36,7 @@ export function MarkActions({ run }: { run: Summary }): JSX.Element {
   };
   const { isArchived, isBaseline } = marks;
   return (
-    <form class="bar" onSubmit={save}>
+    <form class="bar inner" onSubmit={save}>
       <button type="button" onClick={() => change({ isBaseline: !isBaseline })}>
         {isBaseline ? "Unpin the baseline" : "Pin as baseline"}
       </button>

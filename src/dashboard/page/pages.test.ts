@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Page } from "playwright-core";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { hostileKey, writeRun } from "../../../test/support/dashboards.ts";
 import { startDashboard } from "../dashboard.ts";
@@ -41,6 +42,8 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
         await page.getByText(wanted, { exact: true }).first().waitFor();
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
+        const ids = await page.evaluate(() => [...document.querySelectorAll("[id]")].map(({ id }) => id));
+        assert.equal(new Set(ids).size, ids.length, `${place}: an id twice`);
         assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
       }
     }
@@ -54,6 +57,8 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     await page.keyboard.press("?");
     await page.getByText("Next evaluation").waitFor();
     await page.keyboard.press("Escape");
+    await byKeyboard(page, link);
+    await page.getByText("Nobody is logged in here").waitFor();
     // the address is used up, and nobody else gets in by it
     const stranger = await (await browser.newContext()).newPage();
     await stranger.goto(link);
@@ -66,3 +71,59 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     rmSync(root, { recursive: true, force: true });
   }
 });
+
+/** Moves the focus by Tab to what has this text or label, and presses Enter there. */
+async function press(page: Page, text: string, key: string = "Enter"): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(() => {
+      const { activeElement: element } = document;
+      return `${element?.getAttribute("name") ?? ""}|${element?.getAttribute("aria-label") ?? ""}|${element?.textContent ?? ""}`;
+    });
+    if (at.split("|").some((one) => one.trim() === text)) return await page.keyboard.press(key);
+  }
+  assert.fail(`Tab does not lead to "${text}"`);
+}
+
+/** A session without a mouse: find, tag and compare runs, read a pair, start a run, look at its output, leave. */
+async function byKeyboard(page: Page, link: string): Promise<void> {
+  const { keyboard } = page;
+  await page.setViewportSize({ width: 1400, height: 800 });
+  await page.goto(new URL("#/runs", link).href);
+  await page.getByRole("link", { name: "b", exact: true }).waitFor();
+  await keyboard.press("?");
+  await page.getByText("Pin the run as baseline, or unpin it").waitFor();
+  // behind the list of keys nothing happens
+  await keyboard.press("p");
+  await keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  assert.equal(await page.getByText("baseline", { exact: true }).count(), 0);
+  await keyboard.press("p");
+  await page.getByText("baseline", { exact: true }).waitFor();
+  await keyboard.press("/");
+  await keyboard.type("nothing");
+  await page.getByText("No run has all of these words").waitFor();
+  await press(page, "Show all");
+  await page.getByText("2 runs", { exact: true }).waitFor();
+  for (const key of ["x", "j", "x", "c"]) await keyboard.press(key);
+  await page.getByRole("heading", { name: "Compare" }).waitFor();
+  await press(page, "Numbers");
+  await page.getByRole("region", { name: /^Numbers of/ }).waitFor();
+  await keyboard.press("1");
+  await page.getByRole("heading", { name: "Runs" }).waitFor();
+  await keyboard.press("o");
+  await page.getByText("Evaluation at step").waitFor();
+  await keyboard.press("[");
+  await page.waitForFunction(() => location.hash.includes("at=0"));
+  await press(page, "eval.jsonl:2");
+  await page.getByText("<script>alert(2)</script> good").first().waitFor();
+  await keyboard.press("d");
+  await page.getByRole("heading", { name: "The run again, with changes" }).waitFor();
+  await page.locator('[name="output_dir"]').waitFor();
+  await press(page, "Check");
+  await press(page, "Start");
+  await page.getByRole("heading", { name: "Queue" }).waitFor();
+  await press(page, "Output");
+  await page.getByText("nothing yet").waitFor();
+  await press(page, "Log out");
+}

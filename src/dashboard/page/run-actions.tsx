@@ -32,7 +32,7 @@ export function RunActions({ run }: { run: Summary }): JSX.Element | null {
   if (!isOwner) return null;
   return (
     <>
-      <p class="bar">
+      <div class="bar">
         {state === "running" && (
           <button type="button" onClick={stop}>
             Stop
@@ -46,12 +46,12 @@ export function RunActions({ run }: { run: Summary }): JSX.Element | null {
         <button type="button" onClick={duplicate}>
           Duplicate with changes
         </button>
+        <MarkActions key={id} run={run} />
         <span role="status" class="soft">
           {said}
         </span>
-      </p>
+      </div>
       {problem !== "" && <Problem text={problem} />}
-      <MarkActions key={id} run={run} />
     </>
   );
 }

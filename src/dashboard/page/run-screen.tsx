@@ -106,7 +106,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
         asked={query.has("at") ? Number(query.get("at")) : null}
         pair={query.get("pair")}
       />
-      {charts("answers", "Health of the answers")}
+      {charts("health", "Health of the answers")}
       <ServerHtml html={parts.value?.rollouts ?? ""} />
       <ServerHtml html={parts.value?.scales ?? ""} />
       {charts("training", "Training")}

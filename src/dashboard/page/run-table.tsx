@@ -175,7 +175,7 @@ interface AgainstProps {
 /** How far a figure is from the baseline's; nothing where one of them has none. */
 function Against({ own, other, text }: AgainstProps): JSX.Element | null {
   if (typeof own !== "number" || typeof other !== "number") return null;
-  return <small class="soft">{text(own - other)} to the baseline</small>;
+  return <small class="soft">Δ {text(own - other)}</small>;
 }
 
 function pointsText(difference: number): string {

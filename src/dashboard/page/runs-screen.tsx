@@ -126,6 +126,7 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
         <button type="button" onClick={compare} disabled={compared.length < 2}>
           {compareText(compared.length, chosen, baseline)}
         </button>
+        {baseline !== undefined && <span class="soft">Δ: difference from {baseline.name}, the baseline</span>}
         <span class="soft" role="status">
           {said}
         </span>

@@ -17,7 +17,7 @@ export function numberText(value: number | null): string {
 /** A share as a percentage, "–" for none. */
 export function percentText(value: WireNumber | null): string {
   if (value === null) return "–";
-  return typeof value === "string" ? value : `${(100 * value).toFixed(1)} %`;
+  return typeof value === "string" ? value : `${(100 * value).toFixed(1)}\u00a0%`;
 }
 
 /** How long ago: "12 s ago". */
