@@ -4,9 +4,9 @@ import { test } from "node:test";
 import { bundlePage } from "../../../scripts/bundle-page.ts";
 import { REPORT_STYLE } from "../../report/style-sheet.ts";
 
-test("the whole page has fewer than 160 KiB", async () => {
+test("the whole page has fewer than 184 KiB", async () => {
   const { script, style } = await bundlePage();
   assert.ok(script.length > 20_000, "it is there");
   const bytes = [script, style, REPORT_STYLE].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  assert.ok(bytes < 160 * 1024, `${bytes} bytes`);
+  assert.ok(bytes < 184 * 1024, `${bytes} bytes`);
 });
