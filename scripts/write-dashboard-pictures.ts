@@ -1,16 +1,15 @@
 /**
  * The pictures of docs/dashboard.md: screens of the dashboard over real runs, the quick start's unless another folder is given. Needs
- * Chromium. `npm run quickstart`, then `npm run ts -- scripts/write-dashboard-pictures.ts [DIR]`. The runs are not touched.
+ * Chromium (PREFTUNE_CHROMIUM, else /usr/bin/chromium). `npm run quickstart`, then `npm run ts -- scripts/write-dashboard-pictures.ts [DIR]`. The runs are not touched.
  */
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { Page } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { formatBytes } from "../src/base/file-io.ts";
 import { writeFileAtomic } from "../src/base/files.ts";
 import { type Dashboard, startDashboard } from "../src/dashboard/dashboard.ts";
 import type { Summary } from "../src/dashboard/run-summary.ts";
-import { startBrowser } from "../test/support/browser.ts";
 
 const pictures = join(import.meta.dirname, "..", "docs", "pictures");
 /** Largest picture: they are in the repository for ever. */
@@ -61,7 +60,10 @@ async function take(page: Page, link: string, { name, place, wanted, from, heigh
 }
 
 async function takeAll(dashboard: Dashboard): Promise<void> {
-  const browser = await startBrowser();
+  const executablePath = process.env["PREFTUNE_CHROMIUM"] ?? "/usr/bin/chromium";
+  // as root, in containers, Chromium has no sandbox
+  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  const browser = await chromium.launch({ executablePath, args });
   try {
     const page = await (await browser.newContext({ colorScheme: "light" })).newPage();
     const link = dashboard.link();
