@@ -33,7 +33,10 @@ export function addMergeCommand(preftune: Command): void {
     .command("merge")
     .description("merge an adapter into its base model and compare log-probs before and after")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
-    .requiredOption("--adapter <dir>", "PEFT adapter directory or hub id")
+    .requiredOption(
+      "--adapter <dir>",
+      "PEFT adapter directory or hub id; with --adapter-scale also a model tuned from --model",
+    )
     .requiredOption("--output <dir>", "a directory that does not exist yet, unless --replace is given")
     .option("--replace", "replace the model at --output, once the merged one is complete and checked")
     .option("--text-only", "of a multimodal base, write the text model without its other parts")
@@ -84,7 +87,7 @@ function refuseDtype(): never {
 export function mergeText(result: MergeResult): string {
   const { path, dtype, of, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
   const measured = `${path} (${dtype}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}${costText(result)}`;
-  const effect = `The adapter itself changes ${of ?? "log-probs"} by ${few(adapterEffect)} on average.`;
+  const effect = `What was trained changes ${of ?? "log-probs"} by ${few(adapterEffect)} on average.`;
   if (rounding === null) return `${measured}\nFine: up to ${few(tolerance)} is allowed. ${effect}`;
   const fine =
     `Fine: rounding to ${dtype} does as much by chance (largest ${few(rounding.maxDifference)}, mean ` +

@@ -52,7 +52,10 @@ export function addScoreCommand(preftune: Command): void {
     .command("score")
     .description("log-probs of every pair of a data file, one JSON line each; of a reward model the rewards")
     .requiredOption("--model <dir>", "Hugging Face model directory or hub id")
-    .option("--adapter <dir>", "PEFT adapter directory or hub id")
+    .option(
+      "--adapter <dir>",
+      "PEFT adapter directory or hub id; with --adapter-scale also a model tuned from --model",
+    )
     .requiredOption("--data <file>", "preference rows: JSONL, CSV, Parquet, a directory, a glob or a hub id")
     .requiredOption("--output <file>", "JSON lines of log-probs, or rewards")
     .option("--limit <count>", "only the first rows", wholeNumber(1))

@@ -86,6 +86,7 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
     prompts,
     choose: chooses,
   };
+  for (const text of other?.warnings ?? []) warn(text);
   onCost(scaleCost(scales, work));
   const record = await measuredScales(scales, work, onPhase);
   writeFileAtomic(scalePath(run), `${stringifyNumbers(record)}\n`);

@@ -111,7 +111,7 @@ export function choiceText(choice: ScaleChoice): string {
     `${signed(value)} [${signed(low)}, ${signed(high)}]`;
   const only = allowed.length === 1 ? ", the only one that meets the bounds" : "";
   const how = isUndecided
-    ? `No scale can be preferred: on ${choosing} pairs no scale that meets the bounds differs from the others, and the smallest is kept, ${scale}.`
+    ? `No scale can be preferred to the smallest: on ${choosing} pairs none that meets the bounds is better beyond chance, and ${scale} is kept.`
     : best === scale
       ? `Chosen on ${choosing} pairs: scale ${scale}${only}.`
       : `Chosen on ${choosing} pairs: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;

@@ -64,7 +64,7 @@ tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
 .wide { min-width:560px; } .wide td { overflow-wrap:break-word; }
 .facts th { width:34%; }
 .bad { border-left-color:var(--bad); }
-.scroll + p { margin-top:8px; }
+.scroll + p, .charts + p { margin-top:8px; }
 .charts + .scroll, .scroll + .scroll, .tiles + .note { margin-top:14px; }
 .pairs { display:grid; grid-template-columns:repeat(auto-fit, minmax(min(100%, 350px), 1fr)); gap:14px; align-items:start; } .pairs + .scroll { margin-top:14px; }
 .pairs .scroll + .scroll { margin-top:0; }

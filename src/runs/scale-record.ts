@@ -41,7 +41,7 @@ export interface ScaleChoice {
   best: number;
   /** Scales that meet the bounds on the choosing half, ascending. */
   allowed: readonly number[];
-  /** Whether none of several scales that meet the bounds can be distinguished from the best. */
+  /** Whether of several scales that meet the bounds none is better than the smallest, as far as can be told. */
   isUndecided: boolean;
   /** Pairs of the choosing half, and of the half that the figures are of. */
   choosing: number;

@@ -48,6 +48,12 @@ test("a planted best scale is found within 0.25 in nine of ten seeds, and the ha
   const [first] = found;
   assert.ok(first !== undefined && first.figures.margin.low > 0.8 && first.figures.margin.high < 1.2);
   assert.equal(first.isUndecided, false);
+  // of a share the interval ends at 1
+  const { accuracy } = first.figures;
+  assert.ok(
+    accuracy.low > 0.8 && accuracy.low < accuracy.value && accuracy.high <= 1,
+    JSON.stringify(accuracy),
+  );
 });
 
 test("of noise nothing can be told, and the smallest scale is kept", () => {

@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
 import { promptKeyOf } from "../data/fingerprint.ts";
 import type { ScaleChoice, ScaleEstimate, ScaleRule } from "../runs/scale-record.ts";
+import { shareInterval } from "../stats/bootstrap.ts";
 import { meanInterval } from "../stats/mean-interval.ts";
 import { type CompletionChange, damage } from "./token-changes.ts";
 
@@ -79,20 +80,19 @@ export function chosenScale(
   const bestGains = gains(best);
   const isAlike = (one: (typeof allowed)[number]): boolean =>
     one === best || !(meanInterval(gains(one).map((gain, i) => (bestGains[i] ?? gain) - gain)).low > 0);
-  const alike = allowed.filter(isAlike);
-  const kept = alike[0] ?? best;
+  const kept = allowed.find(isAlike) ?? best;
   return {
     rule,
     scale: kept.scale,
     best: best.scale,
     allowed: allowed.map(({ scale }) => scale),
-    isUndecided: alike.length === allowed.length && allowed.length > 1,
+    isUndecided: kept === allowed[0] && allowed.length > 1,
     choosing: choosing.size,
     reporting: reporting.size,
     figures: {
       chosen: estimated(kept.other.pairs.map(({ chosen }) => chosen)),
       margin: estimated(kept.other.pairs.map(({ chosen, rejected }) => chosen - rejected)),
-      accuracy: estimated(kept.other.pairs.map(({ margin }) => right(margin))),
+      accuracy: shareOf(kept.other.pairs.map(({ margin }) => right(margin))),
       ...damageOf(kept.other),
     },
   };
@@ -113,6 +113,12 @@ function only({ pairs, changes }: MeasuredScale, rows: ReadonlySet<number>): Hal
 function estimated(values: readonly number[]): ScaleEstimate {
   const { mean: value, low, high } = meanInterval(values);
   return { value, low, high };
+}
+
+/** A share with Wilson's interval, which stays between 0 and 1. */
+function shareOf(values: readonly number[]): ScaleEstimate {
+  const hits = values.reduce((sum, value) => sum + value, 0);
+  return { value: hits / values.length, ...shareInterval(hits, values.length) };
 }
 
 /** Of chosen tokens; where the change of one is no finite number both are as bad as can be. */
