@@ -101,12 +101,13 @@ export async function* exportPart(
 
 function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
   const { paths, config, data, environment, other } = work;
+  const { model_name_or_path, final_scale_rule } = config;
   return {
     ...{ config, data, environment, other, prompts: answered },
-    start: config.model_name_or_path,
+    start: model_name_or_path,
     trained: config.use_peft ? paths.adapter : paths.model,
     quantise: askedQuantisation(config),
-    choose: { rule: config.final_scale_rule, halves },
+    choose: { rule: final_scale_rule, halves },
   };
 }
 

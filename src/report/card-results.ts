@@ -8,7 +8,7 @@ import { shareInterval } from "../stats/bootstrap.ts";
 import { meanInterval } from "../stats/mean-interval.ts";
 import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
-import { dataOf, lengthOnly } from "./facts-section.ts";
+import { dataOf, exportedScale, lengthOnly } from "./facts-section.ts";
 import { choiceText } from "./scales-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */
@@ -81,12 +81,11 @@ ${notes.filter((note) => note !== null).join("\n\n")}`.trimEnd();
 }
 
 /** Of which part of the training the files are, whose figures are not those of the table; null where they hold the whole. */
-function scaleNote({ exported, paths }: RunView): string | null {
-  const [first] = Array.isArray(exported) ? (exported as { scale?: number }[]) : [];
-  if (first?.scale === undefined) return null;
-  const choice = readScales(paths.dir)?.choice ?? null;
-  const of =
-    first.scale === 1 ? "" : `The table is of the whole training; these files take ${first.scale} of it. `;
+function scaleNote(run: RunView): string | null {
+  const scale = exportedScale(run);
+  if (scale === null) return null;
+  const choice = readScales(run.paths.dir)?.choice ?? null;
+  const of = scale === 1 ? "" : `The table is of the whole training; these files take ${scale} of it. `;
   return `${of}${choice === null ? "" : choiceText(choice)}`;
 }
 

@@ -6,7 +6,7 @@ import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { openRun } from "../runs/run-directory.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, type NamedRows } from "./comparison-charts.ts";
-import { dataOf, lengthOnly, lengthSentence } from "./facts-section.ts";
+import { dataOf, exportedScale, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
@@ -147,6 +147,7 @@ const columns: readonly Column[] = [
   ["drift, nats", (run) => shown(last(run, "eval_displacement/token_change_mean_abs"), formatNumber)],
   ["tail, nats", (run) => shown(last(run, "eval_displacement/token_change_p01"), signed)],
   ["other text since start", (run) => shown(last(run, "eval_displacement/other_text_change"), signed)],
+  ["scale of the export", ({ run }) => exportedScale(run)],
   ["reward", (run) => last(run, "eval_reward")],
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],

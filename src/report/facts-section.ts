@@ -43,6 +43,12 @@ export function exportSection(value: unknown, shorten: ShortenPaths): Html {
   return html`<section><h2>Export</h2>${said}</section>`;
 }
 
+/** How much of its training a run exported, where it chose that; else null. */
+export function exportedScale({ exported }: { exported: unknown }): number | null {
+  const [first] = Array.isArray(exported) ? (exported as Exported[]) : [];
+  return first?.scale ?? null;
+}
+
 /** How much of the training an export takes, where the run chose that; else nothing. */
 export function scaleWords(scale: number | undefined): string {
   return scale === undefined ? "" : `, at scale ${scale} of the training`;

@@ -41,7 +41,7 @@ export interface ScaleChoice {
   best: number;
   /** Scales that meet the bounds on the choosing half, ascending. */
   allowed: readonly number[];
-  /** Whether of several scales that meet the bounds none is better than the smallest, as far as can be told. */
+  /** Whether of several scales that meet the bounds none is better than the smallest beyond chance. */
   isUndecided: boolean;
   /** Pairs of the choosing half, and of the half that the figures are of. */
   choosing: number;

@@ -55,8 +55,9 @@ export function gateOf(
 ): Pick<ParityCheck, "baseDir" | "quantise" | "batches" | "tolerance"> {
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
+  const baseDir = config.model_name_or_path;
   return {
-    baseDir: config.model_name_or_path,
+    baseDir,
     quantise: askedQuantisation(config),
     batches: evaluationBatches(held, { ...config, scores }),
     tolerance: config.export_parity_tolerance,

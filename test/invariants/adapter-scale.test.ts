@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import type { AdapterConfig } from "../../src/formats/adapter-config.ts";
+import { scaledPlace } from "../../src/formats/adapter-scale.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
 import { loadModel } from "../../src/models/load.ts";
@@ -158,6 +159,11 @@ test("bad scales are refused with place, reason and remedy", async () => {
       (error) => error instanceof ConfigError && /expected a number from 0, the start/.test(error.message),
     );
   }
+  assert.throws(
+    () => scaledPlace(`${adapter}@scale=0.5`, 0.4),
+    (error) =>
+      error instanceof ConfigError && /a scale is given twice, there and as 0\.4/.test(error.message),
+  );
   const run = { ...fixture.values, use_peft: true, adapter_name_or_path: `${adapter}@scale=0.5` };
   await assert.rejects(
     runTraining({ ...run, max_steps: 1, output_dir: fixture.path("run") }),

@@ -7,6 +7,7 @@ import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { plan } from "../../src/recipes/plan.ts";
+import { comparisonPage } from "../../src/report/comparison.ts";
 import { modelCard } from "../../src/report/model-card.ts";
 import { openRun } from "../../src/runs/run-directory.ts";
 import { readScales } from "../../src/runs/scale-record.ts";
@@ -79,6 +80,7 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   assert.match(card, new RegExp(`The table is of the whole training; these files take ${scale} of it`));
   const report = readFileSync(join(dir, "report.html"), "utf8");
   assert.match(report, new RegExp(`the adapter in float32, at scale ${scale} of the training`));
+  assert.match(comparisonPage([dir], null), /scale of the export/);
   // chosen again from the same checkpoint
   await runTraining({ ...values, ...auto(rule) });
   assert.deepEqual(logits(base, join(dir, "adapter")), want);
