@@ -23,13 +23,19 @@ import { temporaryDirectory } from "../support/tiny-models.ts";
 const files = [
   ...["matmul", "signal-watch", "torch"].map((name) => `src/torch/${name}`),
   ...["dropout", "kv-cache", "lora", "mlp", "module", "own-operators"].map((name) => `src/nn/${name}`),
-  ...["packed-attention", "rms-norm", "rotary", "varlen-attention"].map((name) => `src/nn/${name}`),
-  ...["mapped-file", "load", "save", "finite", "build", "stored-head"].map((name) => `src/models/${name}`),
-  ...["engine", "sample", "choose", "prompt-logprobs", "forward"].map((name) => `src/generate/${name}`),
-  ...["adamw", "clip"].map((name) => `src/optim/${name}`),
+  ...["packed-attention", "quantised-linear", "rms-norm", "rotary", "varlen-attention"].map(
+    (name) => `src/nn/${name}`,
+  ),
+  ...["mapped-file", "load", "save", "finite", "build", "sliced-source", "stored-head"].map(
+    (name) => `src/models/${name}`,
+  ),
+  ...["engine", "sample", "choose", "prompt-logprobs", "forward", "int8", "prefix-cache"].map(
+    (name) => `src/generate/${name}`,
+  ),
+  ...["adamw", "adamw-8bit", "adamw-bf16", "clip"].map((name) => `src/optim/${name}`),
   "src/methods/losses",
   ...["head", "score-batch", "token-logps", "walk"].map((name) => `src/forward/${name}`),
-  ...["groups", "meta", "step"].map((name) => `src/train/${name}`),
+  ...["groups", "meta", "sharded-walk", "step", "trained-slices"].map((name) => `src/train/${name}`),
   ...["half-copies", "merge", "threads", "batches"].map((name) => `test/invariants/${name}`),
 ];
 
@@ -41,7 +47,11 @@ const trainings: Record<string, Values> = {
   "LoRA with dropout": { use_peft: true, lora_dropout: 0.1 },
   "LoRA with dropout, bfloat16": { use_peft: true, lora_dropout: 0.1, dtype: "bfloat16" },
   "DoRA with dropout": { use_peft: true, use_dora: true, lora_dropout: 0.05 },
+  "LoRA on four bits": { use_peft: true, load_in_4bit: true, bnb_4bit_use_double_quant: true },
+  "LoRA on eight bits": { use_peft: true, load_in_8bit: true },
   "all weights": { use_peft: false },
+  "all weights, averages in eight bits": { use_peft: false, optim: "adamw_8bit" },
+  "all weights, averages in bfloat16": { use_peft: false, optim: "adamw_bf16" },
   "all weights, two threads": { use_peft: false, threads: 2, gradient_checkpointing: true },
 };
 
