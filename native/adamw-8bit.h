@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <vector>
 
 #include "nearest-code.h"
@@ -85,17 +86,30 @@ T* dataOf(const at::Tensor& tensor, at::ScalarType type, int64_t numel, const ch
   return tensor.mutable_data_ptr<T>();
 }
 
+// The lists of a step hold as many entries as there are weights.
+void requireLengths(at::TensorList weights, std::initializer_list<size_t> lengths) {
+  for (const size_t length : lengths) TORCH_CHECK(length == weights.size(), "expected ", weights.size(), " entries, got ", length);
+}
+
+// The number of a step, a tensor () as AdamW keeps it.
+double stepOf(const at::Tensor& held) {
+  const double step = held.item<double>();
+  TORCH_CHECK(step >= 1 && step <= 1e9, "expected the number of a step, got ", step);
+  return step;
+}
+
 // The same step on each tensor: weights, gradients float32; state1, state2 uint8 of their shape; absmax1, absmax2 float32, one a block;
 // steps () float32, this one counted.
 void adamw8bit(at::TensorList weights, at::TensorList grads, at::TensorList state1, at::TensorList absmax1, at::TensorList state2,
                at::TensorList absmax2, at::TensorList steps, const at::Tensor& code1, const at::Tensor& code2, double lr, double beta1,
                double beta2, double weightDecay, double eps) {
+  requireLengths(weights, {grads.size(), state1.size(), absmax1.size(), state2.size(), absmax2.size(), steps.size()});
   const NearestCode nearest1(code1), nearest2(code2);
   const Betas betas(beta1, beta2, eps);
   for (size_t t = 0; t < weights.size(); ++t) {
     const int64_t n = weights[t].numel(), blocks = (n + kStateBlock - 1) / kStateBlock;
     const at::Tensor grad = grads[t].contiguous();
-    const double step = steps[t].item<double>();
+    const double step = stepOf(steps[t]);
     Adam8 of;
     of.weight = dataOf<float>(weights[t], at::kFloat, n, "a weight");
     of.grad = dataOf<float>(grad, at::kFloat, n, "a gradient");

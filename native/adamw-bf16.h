@@ -103,6 +103,7 @@ void plainBf16(const PlainBf16& of, double lr, double beta1, double beta2, doubl
 void adamwBf16(at::TensorList weights, at::TensorList grads, at::TensorList averages, at::TensorList squares, at::TensorList steps,
                at::IntArrayRef tensors, double lr, double beta1, double beta2, double weightDecay, double eps,
                const std::optional<at::Tensor>& foundInf, bool plain) {
+  requireLengths(weights, {grads.size(), averages.size(), squares.size(), steps.size(), tensors.size()});
   at::NoGradGuard guard;
   const Betas betas(beta1, beta2, eps);
   for (size_t t = 0; t < weights.size(); ++t) {
@@ -112,7 +113,7 @@ void adamwBf16(at::TensorList weights, at::TensorList grads, at::TensorList aver
       continue;
     }
     if (foundInf.has_value() && foundInf->item<double>() != 0) continue;
-    const StepBf16 step(steps[t].item<double>(), tensors[t], lr, beta1, beta2, weightDecay);
+    const StepBf16 step(stepOf(steps[t]), tensors[t], lr, beta1, beta2, weightDecay);
     const int64_t n = weights[t].numel();
     auto* weight = dataOf<float>(weights[t], at::kFloat, n, "a weight");
     const auto* from = dataOf<float>(grad, at::kFloat, n, "a gradient");

@@ -163,7 +163,7 @@ constexpr int64_t kHeadsTogether = 12;
 // The rows of a pass, a few of one sequence at a time. `table` as paged_attention has it.
 std::vector<Rows> rowsOf(const at::Tensor& table, int64_t tokens, int64_t sequences, int64_t together, int64_t pagesThere) {
   TORCH_CHECK(table.is_cpu() && table.scalar_type() == at::kInt && table.is_contiguous(), "expected an int32 table");
-  TORCH_CHECK(sequences >= 0 && table.numel() >= 3 * sequences, "expected three entries for each of ", sequences, " sequences");
+  TORCH_CHECK(sequences >= 0 && sequences <= table.numel() / 3, "expected three entries for each of ", sequences, " sequences");
   const int32_t* const entries = table.const_data_ptr<int32_t>();
   std::vector<Rows> all;
   int64_t row = 0;

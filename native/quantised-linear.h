@@ -50,15 +50,18 @@ void require(const at::Tensor& tensor, at::ScalarType type, int64_t numel, const
 }
 
 QuantisedWeight quantisedWeight(at::TensorList stored, at::IntArrayRef shape, int64_t block) {
-  QuantisedWeight of{stored.vec(), shape.vec(), block};
   TORCH_CHECK(shape.size() == 2 && (stored.size() == 2 || stored.size() == 3 || stored.size() == 6),
               "expected the 2, 3 or 6 tensors of a matrix in 8 or 4 bits");
+  constexpr int64_t kMost = int64_t{1} << 31;  // so that no product of two overflows
+  TORCH_CHECK(0 <= shape[0] && shape[0] < kMost && 0 <= shape[1] && shape[1] < kMost, "expected the shape of a matrix, got ", shape);
+  for (const at::Tensor& part : stored) TORCH_CHECK(part.device() == stored[0].device(), "expected the tensors of a matrix on one device");
+  QuantisedWeight of{stored.vec(), shape.vec(), block};
   if (of.isRows()) {
     require(stored[0], at::kChar, of.numel(), "rows");
     require(stored[1], at::kFloat, shape[0], "scales of rows");
     return of;
   }
-  TORCH_CHECK(block > 0 && block % 2 == 0, "expected blocks of an even number, got ", block);
+  TORCH_CHECK(block > 0 && block % 2 == 0 && block < kMost, "expected blocks of an even number, got ", block);
   require(stored[0], at::kByte, (of.numel() + 1) / 2, "codes");
   require(stored[2], at::kFloat, 16, "a map");
   const bool isNested = stored.size() == 6;
@@ -266,9 +269,10 @@ class QuantisedLinear : public torch::autograd::Function<QuantisedLinear> {
 // x: (T, in), bias: (out) in x's type -> (T, out)
 at::Tensor quantisedLinear(const at::Tensor& x, at::TensorList stored, at::IntArrayRef shape, int64_t block,
                            const std::optional<at::Tensor>& bias) {
+  const QuantisedWeight of = quantisedWeight(stored, shape, block);
   TORCH_CHECK(x.dim() == 2 && x.size(1) == shape[1], "expected x of (T, ", shape[1], "), got ", x.sizes());
   TORCH_CHECK(!bias.has_value() || !bias->requires_grad(), "expected a frozen bias");
-  return QuantisedLinear::apply(x, quantisedWeight(stored, shape, block), bias);
+  return QuantisedLinear::apply(x, of, bias);
 }
 
 }  // namespace

@@ -38,6 +38,36 @@ function pageTable(counts: readonly number[], pages: number): Tensor {
   return tensor(Int32Array.from([...entries, ...places]));
 }
 
+/** Whole numbers of eight bits. */
+const bytes = (...shape: number[]): Tensor => ops.to(whole(256, ...shape), "uint8");
+
+/** A matrix (out, n) in 8 or 4 bits, as `quantised_linear` takes it. */
+function quantised(out: number, n: number): [Tensor[], number[], number] {
+  const block = 2 * oneTo(40);
+  const blocks = Math.ceil((out * n) / block);
+  const codes = bytes(Math.ceil((out * n) / 2));
+  switch (random.below(3)) {
+    case 0:
+      return [[ops.to(whole(127, out, n), "int8"), normal(out)], [out, n], block];
+    case 1:
+      return [[codes, normal(blocks), normal(16)], [out, n], block];
+    default: {
+      const nested = [normal(Math.ceil(blocks / 256)), normal(256), normal(1)];
+      return [[codes, bytes(blocks), normal(16), ...nested], [out, n], block];
+    }
+  }
+}
+
+const rates = { lr: 1e-3, beta1: 0.9, beta2: 0.99, weightDecay: 0.01, eps: 1e-8 };
+
+/** Matrices that an optimiser updates, with what all of its forms need. */
+function updated() {
+  const shapes = Array.from({ length: oneTo(3) }, () => [oneTo(40), oneTo(40)] as [number, number]);
+  const normals = () => shapes.map((shape) => normal(...shape));
+  const steps = shapes.map(() => ops.add(ops.zeros([], { dtype: "float32" }), oneTo(9)));
+  return { shapes, weights: normals(), grads: normals(), steps };
+}
+
 type Sound = readonly [call: (...args: never[]) => unknown, args: () => unknown[]];
 
 const sound: Sound[] = [
@@ -82,6 +112,72 @@ const sound: Sound[] = [
         normal(n, k),
         random.below(2) === 0 ? null : normal(n),
       ]),
+  ],
+  [
+    ops.loraLinearHalf,
+    () =>
+      sized(oneTo(40), oneTo(40), (n, out) => {
+        const [t, rank] = [oneTo(60), oneTo(8)];
+        const half = (...shape: number[]) => ops.to(normal(...shape), "bfloat16");
+        const dropped = random.below(2) === 0 ? null : half(t, n);
+        const [a, b] = [normal(rank, n), normal(out, rank)];
+        return [half(t, n), dropped, half(out, n), a, b, ops.to(a, "bfloat16"), ops.to(b, "bfloat16"), 0.5];
+      }),
+  ],
+  [
+    ops.addProduct_,
+    () =>
+      sized(oneTo(40), oneTo(40), (n, m) => {
+        const k = oneTo(30);
+        return [normal(n, m), normal(n, k), normal(k, m)];
+      }),
+  ],
+  [
+    ops.exactProduct,
+    () => sized(oneTo(40), oneTo(40), (n, k) => [normal(n, k), ops.to(normal(k, oneTo(40)), "bfloat16")]),
+  ],
+  [
+    ops.dequantise,
+    () => [...quantised(oneTo(40), oneTo(90)), { dtype: random.pick(["float32", "bfloat16"]) }],
+  ],
+  [
+    ops.quantisedLinear,
+    () =>
+      sized(oneTo(40), oneTo(90), (out, n) => {
+        const type = random.below(2) === 0 ? "float32" : "bfloat16";
+        const bias = random.below(2) === 0 ? null : ops.to(normal(out), type);
+        return [ops.to(normal(oneTo(60), n), type), ...quantised(out, n), bias];
+      }),
+  ],
+  [
+    ops.adamw8bit_,
+    () => {
+      const of = updated();
+      const blocks = (count: number) => Math.ceil(count / 256);
+      const states = () => of.shapes.map((shape) => bytes(...shape));
+      const absmax = () => of.shapes.map(([rows, columns]) => ops.abs(normal(blocks(rows * columns))));
+      const code = tensor(
+        Float32Array.from({ length: 256 }, (_, i) => Math.sign(i - 127) * 2 ** (Math.abs(i - 127) / 20 - 7)),
+      );
+      return [of.weights, of.grads, states(), absmax(), states(), absmax(), of.steps, code, code, rates];
+    },
+  ],
+  [
+    ops.adamwBf16_,
+    () => {
+      const of = updated();
+      const averages = () => of.shapes.map((shape) => ops.to(ops.abs(normal(...shape)), "bfloat16"));
+      const numbers = of.shapes.map((_, i) => i);
+      return [
+        of.weights,
+        of.grads,
+        averages(),
+        averages(),
+        of.steps,
+        numbers,
+        { ...rates, plain: random.below(3) === 0 },
+      ];
+    },
   ],
   [ops.sumSquares, () => [[normal(oneTo(2000)), normal(oneTo(9), oneTo(9))]]],
   [
@@ -173,7 +269,12 @@ function changed(arg: unknown): unknown {
   if (arg instanceof Tensor) return changedTensor(arg);
   if (typeof arg === "number") return random.pick(numbers);
   if (typeof arg === "string") return random.pick(["", "silu", "SILU", "x".repeat(300)]);
-  if (!Array.isArray(arg)) return normal(random.below(5), 1);
+  if (typeof arg === "boolean") return !arg;
+  if (arg === null) return normal(random.below(5), 1);
+  if (!Array.isArray(arg)) {
+    const [key, value] = random.pick(Object.entries(arg as object));
+    return { ...(arg as object), [key]: key === "dtype" ? random.pick(dtypes) : changed(value) };
+  }
   const list = [...arg];
   const at = random.below(list.length + 1);
   if (at === list.length || random.below(4) === 0)
