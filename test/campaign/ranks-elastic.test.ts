@@ -59,16 +59,16 @@ test("torchrun --nnodes=1:4: one of two hosts is gone, another comes: the same r
   const file = fixture.path("elastic.yaml");
   writeFileSync(file, JSON.stringify({ ...recipe, output_dir: dir }));
   using hosts = await Hosts.start(2);
-  // the process that is left is held while it saves step 20, until another host has come
+  // nobody gets past the saving of step 20 before one is killed; nightly the process that is left is held there until another host has come
   const gate = new Gate(folder, "alone");
-  if (!isNightly) gate.open();
   const first = startAgent(hosts, 0, ["train", file], gate);
   const second = startAgent(hosts, 1, ["train", file], gate);
   await Promise.race([first.saw('"global_step":12'), second.saw('"global_step":12')]);
   const pid = second.child.pid ?? 0;
   for (const each of [...childrenOf(pid), pid]) process.kill(each, "SIGKILL");
   const left = [first];
-  if (isNightly) {
+  if (!isNightly) gate.open();
+  else {
     await gate.met();
     left.push(startAgent(hosts, 1, ["train", file], gate));
     await first.said("Detected 1 new nodes");
@@ -77,7 +77,7 @@ test("torchrun --nnodes=1:4: one of two hosts is gone, another comes: the same r
   const ends = await allEnded(left);
   for (const { status, stderr } of ends) assert.equal(status, 0, stderr);
   const printed = ends.map(({ stdout }) => stdout).join("");
-  assert.match(printed, /resumed from .*checkpoint-10/);
+  assert.match(printed, /resumed from .*checkpoint-[12]0/);
   if (isNightly) assert.match(printed, /resumed from .*checkpoint-2\d/);
   const [got = [], expected = []] = [dir, whole].map((run) => readMetrics(join(run, "metrics.jsonl")));
   assert.deepEqual(

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { assertClose } from "../support/close.ts";
@@ -23,13 +23,22 @@ interface Outcome {
 const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
 const skip = skipWithoutShared("cases") || skipWithoutShared("models");
 
+/** Scripts of the cases start a server and give it a second: here as long as it needs to write its port. */
+const patientSleep = `#!/bin/bash
+for ((i = 0; i < 1200; i++)); do [ -e port ] && ! [ -s port ] || break; PATH=/usr/bin:/bin sleep 0.05; done
+PATH=/usr/bin:/bin exec sleep "$@"
+`;
+
 function run(name: string): Outcome {
   using out = temporaryDirectory();
+  using programs = temporaryDirectory();
+  writeFileSync(join(programs.path, "sleep"), patientSleep, { mode: 0o755 });
   const { status, stdout, stderr } = spawnSync("bash", [requireShared("cases", name, "cmd.sh")], {
     encoding: "utf8",
     env: {
       ...process.env,
       NO_COLOR: "1",
+      PATH: `${programs.path}:${process.env["PATH"]}`,
       PREFTUNE: `${process.execPath} --conditions=preftune-source ${main}`,
       SHARED: join(requireShared("cases"), ".."),
       CASE: requireShared("cases", name),

@@ -81,7 +81,7 @@ test("the numbers do not depend on when work begins", { skip }, () => {
   rehearsal.setLateness(1, 0);
 });
 
-test("memory that runs out anywhere in a step changes nothing, and is given back", { skip }, () => {
+test("memory that runs out anywhere in a step changes nothing, and is given back", { skip }, async () => {
   for (const trains of ["LoRA", "full"] as const) {
     using _ = scope();
     const setup = { name: "qwen3", trains, ...half } as const;
@@ -101,8 +101,12 @@ test("memory that runs out anywhere in a step changes nothing, and is given back
       assert.throws(() => stepOn(training), { name: TorchError.name, message: /rehearsal out of memory/ });
       rehearsal.runOutAfter(-1);
       assert.equal(stateHash(training), before, `after ${end} of ${allocations} allocations`);
-      // handles that no scope holds, such as those of gradients
-      collectGarbage();
+      // handles that no scope holds, such as those of gradients; a frame that ended may hold one until the next turn
+      for (let turns = 0; turns < 5; turns++) {
+        collectGarbage();
+        if (memoryInUse(device).allocated === used) break;
+        await setImmediate();
+      }
       assert.equal(memoryInUse(device).allocated, used, `after ${end} of ${allocations} allocations`);
     }
     assert.equal(stepOn(training).loss, next.loss);

@@ -1,16 +1,38 @@
 /** Processes that are the ranks of a run, as a launcher starts them. */
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Ended, type Running, start, startProcess, startProgram } from "./command.ts";
 import { peersPython, skipWithoutPeers } from "./peers.ts";
 
-/** A port that nobody listens on now, below those that the system hands out: no other process gets it by chance before it is used. */
+/** Ports that tests drew lately, of other suites on this machine too: a file each. */
+const drawn = join(tmpdir(), "preftune-test-ports");
+
+/** Whether a port is this test's for the next hour. */
+function reserve(port: number): boolean {
+  mkdirSync(drawn, { recursive: true });
+  const file = join(drawn, String(port));
+  const age = Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+  if (age > 3_600_000) rmSync(file, { force: true });
+  try {
+    writeFileSync(file, "", { flag: "wx" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A port that nobody listens on now, below those that the system hands out, and that no other test has drawn: nobody gets it by chance
+ * before it is used.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(15_000, 32_000);
+    if (!reserve(port)) continue;
     const server = createServer().listen(port, "127.0.0.1");
     const isFree = await once(server, "listening").then(
       () => true,

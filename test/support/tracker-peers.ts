@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { freePort } from "./rank-processes.ts";
 
 /** The folder of their programs. */
 export const trackerPrograms: string = resolve(import.meta.dirname, "../../.preftune/peers-trackers/bin");
@@ -94,14 +94,6 @@ async function started(port: number, start: () => ChildProcess): Promise<PeerSer
   const server = PeerServer.of(`http://127.0.0.1:${port}`, start);
   await server.begin();
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** Reads what each has of the run with these keys: lists of [step, name, value as Python writes it]. */
