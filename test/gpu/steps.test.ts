@@ -105,7 +105,7 @@ test("memory that runs out anywhere in a step changes nothing, and is given back
       for (let turns = 0; turns < 5; turns++) {
         collectGarbage();
         if (memoryInUse(device).allocated === used) break;
-        await setImmediate();
+        await setImmediate(undefined);
       }
       assert.equal(memoryInUse(device).allocated, used, `after ${end} of ${allocations} allocations`);
     }
