@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { TorchError } from "../../src/base/errors.ts";
 import { memoryInUse, scope } from "../../src/torch/index.ts";
 import { amount } from "../support/campaign.ts";
@@ -105,7 +106,7 @@ test("memory that runs out anywhere in a step changes nothing, and is given back
       for (let turns = 0; turns < 5; turns++) {
         collectGarbage();
         if (memoryInUse(device).allocated === used) break;
-        await setImmediate(undefined);
+        await setImmediate();
       }
       assert.equal(memoryInUse(device).allocated, used, `after ${end} of ${allocations} allocations`);
     }
