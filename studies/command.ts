@@ -28,6 +28,7 @@ interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge">
   evalData?: string;
   otherData?: string;
   otherEvalData?: string;
+  rewardModel?: string;
   seeds?: number;
   budget: Budget;
   output?: string;
@@ -50,6 +51,7 @@ export function addStudyCommand(preftune: Command): void {
     .option("--eval-data <file>", "evaluation rows")
     .option("--other-data <file>", "transfer: the second preference set")
     .option("--other-eval-data <file>", "transfer: its evaluation rows")
+    .option("--reward-model <dir>", "online, with --model: a reward model to train against as well")
     .option("--seeds <count>", "number of training seeds; default: the study's", wholeNumber(1))
     .option(
       "--learning-rates <list>",
@@ -117,6 +119,7 @@ async function run(name: StudyName, overrides: string[], cli: CliOptions): Promi
       evalData: cli.evalData ?? null,
       otherData: cli.otherData ?? null,
       otherEvalData: cli.otherEvalData ?? null,
+      rewardModel: cli.rewardModel ?? null,
       reuse: cli.reuse,
       learningRates,
       judge: judge === undefined ? null : { ...judgeOf({ ...cli, judge }), onPhase },

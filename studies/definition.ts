@@ -23,6 +23,8 @@ export interface StudyDefinition {
   dividesRows?: boolean;
   /** Learning rates of every method, where the study sweeps them; `--learning-rates` gives others. */
   learningRates?: readonly number[];
+  /** Whether it can train against a reward model, on rows of the user's own. */
+  takesRewardModel?: boolean;
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];
@@ -40,6 +42,8 @@ export interface Asked {
   prompts: ConfigValues | null;
   /** Those that the study sweeps; left out for one that sweeps none. */
   learningRates?: readonly number[];
+  /** A reward model's directory; null or left out: none. */
+  rewardModel?: string | null;
   /** What the search measured; null where there was none. */
   searched: Measured | null;
 }

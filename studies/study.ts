@@ -30,6 +30,8 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   output: string;
   /** Overrides of the command line for all runs, key and value. */
   overrides: readonly (readonly [string, string])[];
+  /** A reward model's directory, for the study that may train against one; null for none. */
+  rewardModel: string | null;
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
   /** Folders of other studies, see {@link GridOptions}. */
@@ -61,6 +63,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
   refuseUnused(options, definition);
+  refuseRewardModel(options, definition.takesRewardModel ?? false);
   options.out.write(`${definition.title}\n`);
   const lock = lockFolder(options.output, { study: options.name, budget: options.budget });
   try {
@@ -73,8 +76,9 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
+    const { budget, rewardModel } = options;
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
-    const asked = { budget: options.budget, sets: setup.sets, prompts: setup.prompts, learningRates };
+    const asked = { budget, rewardModel, sets: setup.sets, prompts: setup.prompts, learningRates };
     const place = { definition, setup, options };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
@@ -148,6 +152,13 @@ async function divided(setup: StudySetup, dir: string, count: number): Promise<S
     valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),
     note: `${setup.note} Training rows are divided into ${count} disjoint sets.`,
   };
+}
+
+function refuseRewardModel({ rewardModel, config, model }: StudyOptions, takes: boolean): void {
+  if (rewardModel === null || (takes && (config ?? model) !== null)) return;
+  throw new ConfigError(
+    "--reward-model has no effect here. It is for the study online on rows of your own: give --model, --data and --eval-data with it.",
+  );
 }
 
 /** What the study would not use. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
-import { type Measured, trialsOf } from "preftune/sweep";
+import { checkTrials, type Measured, trialsOf } from "preftune/sweep";
 import { online } from "./online.ts";
 import { METHODS } from "./online-methods.ts";
 
@@ -73,4 +74,20 @@ test("the full budget takes each method's rate from the search, some another's; 
   const own = online.conditions({ ...asked, budget: "quick", prompts: null });
   assert.equal(own.length, 6);
   assert.ok(own.every(({ changes }) => !("eval_reward_funcs" in changes) && !("train_data" in changes)));
+  const scored = online.conditions({ ...asked, budget: "quick", prompts: null, rewardModel: "rm" });
+  assert.deepEqual(
+    scored
+      .slice(own.length)
+      .map(({ name, changes }) => [name, changes["reward_model"], changes["reward_funcs"]]),
+    ["grpo", "slime", "dpo"].map((name) => [`reward model: ${name}`, "rm", undefined]),
+  );
+  // what one of them is given is used in all
+  const shared = () => ({
+    model_name_or_path: "m",
+    train_data: "a.jsonl",
+    eval_data: "b.jsonl",
+    eval_fraction: 0,
+  });
+  const from = { file: join(import.meta.dirname, "../../recipes/smollm2-135m.yaml"), shared, overrides: [] };
+  checkTrials(trialsOf(scored, { first: 1, count: 1 }, from));
 });

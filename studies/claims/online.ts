@@ -22,11 +22,12 @@ export const online: StudyDefinition = {
   groupOf: (name) => splitName(name)[0],
   evaluations: "some",
   needsAnswers: false,
+  takesRewardModel: true,
   seeds: { quick: 2, full: 3 },
   search: { seeds: { quick: 0, full: 1 }, conditions: searchConditions },
-  conditions: ({ budget, prompts, searched }) =>
+  conditions: ({ budget, prompts, searched, rewardModel = null }) =>
     prompts === null
-      ? ownConditions(budget)
+      ? ownConditions(budget, rewardModel)
       : TASKS.flatMap((task) =>
           METHODS.filter(({ tasks }) => tasks[budget].includes(task)).map((method) =>
             islandsCondition(task, method, { budget, prompts, searched }),
@@ -145,11 +146,31 @@ function searchConditions({ budget, prompts }: Omit<Asked, "searched">): Conditi
   );
 }
 
-/** Rewards of text alone, for a model and rows of the user's own, and the longest completion, in tokens. */
-const ownTasks: readonly { task: string; name: string; longest: number }[] = [
-  { task: "within 40 tokens", name: "withinForty", longest: 56 },
-  { task: "three bullets", name: "threeBullets", longest: 64 },
+/** A reward for a model and rows of the user's own, and the longest completion, in tokens. */
+interface OwnTask {
+  task: string;
+  longest: number;
+  rewards: ConfigValues;
+}
+
+/** Rewards of text alone. */
+const textTasks: readonly OwnTask[] = [
+  {
+    task: "within 40 tokens",
+    longest: 56,
+    rewards: { reward_funcs: [reward("withinForty")], reward_workers: 1 },
+  },
+  {
+    task: "three bullets",
+    longest: 64,
+    rewards: { reward_funcs: [reward("threeBullets")], reward_workers: 1 },
+  },
 ];
+
+/** A reward model alone. */
+function modelTask(rewardModel: string): OwnTask {
+  return { task: "reward model", longest: 64, rewards: { reward_model: rewardModel } };
+}
 
 /** Compared on rows of the user's own. */
 const ownMethods: readonly string[] = [REFERENCE, "slime", "dpo"];
@@ -160,13 +181,12 @@ const ownSize: Record<Budget, ConfigValues> = {
   full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
 };
 
-function ownConditions(budget: Budget): Condition[] {
+function ownConditions(budget: Budget, rewardModel: string | null): Condition[] {
   const shared: ConfigValues = {
     ...ownSize[budget],
     num_generations: 8,
     num_generations_eval: 4,
     lora_dropout: 0,
-    reward_workers: 1,
     per_device_train_batch_size: 8,
     lr_scheduler_type: "constant",
     warmup_ratio: 0,
@@ -175,10 +195,11 @@ function ownConditions(budget: Budget): Condition[] {
     save_strategy: "no",
   };
   const compared = METHODS.filter(({ name }) => ownMethods.includes(name));
-  return ownTasks.flatMap(({ task, name: rewarded, longest }) =>
+  const tasks = rewardModel === null ? textTasks : [...textTasks, modelTask(rewardModel)];
+  return tasks.flatMap(({ task, longest, rewards }) =>
     compared.map(({ name, values }) => ({
       name: nameOf(task, name),
-      changes: { ...shared, max_completion_length: longest, reward_funcs: [reward(rewarded)], ...values },
+      changes: { ...shared, max_completion_length: longest, ...rewards, ...values },
     })),
   );
 }

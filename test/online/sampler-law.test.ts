@@ -12,7 +12,7 @@ import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
-import { ops, scope, type Tensor } from "../../src/torch/index.ts";
+import { batchInvariant, ops, scope, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { type FixtureFamily, families } from "../support/fixture-files.ts";
@@ -47,17 +47,19 @@ const reinforce: CompletionObjective = {
 };
 
 /**
- * Within 1e-5 nats under full tuning. The fixtures' adapters are random and large too: divided by a temperature of 0.7 their logits are
- * as large as 20, and rounding alone puts one token in 500 beyond (transformers' float32 is as far from float64).
+ * Most nats apart. What is left is the order of sums in products: the library's, which training computes with, are less exact than the
+ * sampler's (2.0e-6 from float64 against 1.3e-6, root mean square) and take half to three quarters of their time. The fixtures' logits
+ * are as large as 20, divided by a temperature of 0.7 28, and one token in 500 is beyond 1e-5, under LoRA as under full tuning.
  */
-const bounds = { "full tuning": 1e-5, LoRA: 2e-5 };
+const most = { ofLibrary: 2e-5, ofSampler: 1e-5 };
 
-function assertSameLaw(got: readonly number[], want: readonly number[], kind: Kind): void {
+function assertSameLaw(
+  got: readonly number[],
+  want: readonly number[],
+  bound: number = most.ofLibrary,
+): void {
   const { mean, beyond, max } = differenceOf(got, want);
-  assert.ok(
-    mean < 3e-6 && beyond <= 0.02 && max < bounds[kind],
-    `mean ${mean}, beyond 1e-5 ${beyond}, most ${max}`,
-  );
+  assert.ok(mean < 3e-6 && beyond <= 0.02 && max < bound, `mean ${mean}, beyond 1e-5 ${beyond}, most ${max}`);
 }
 
 type Kind = "full tuning" | "LoRA";
@@ -104,14 +106,12 @@ for (const family of families) {
         const completions = await sampleCompletions(training.model, prompts, options);
         for (const { stopId } of completions) ended.add(stopId === null ? "cut" : "by a stop token");
         const want = completions.flatMap(({ logprobs }) => [...(logprobs ?? [])]);
-        const scored = batchesOf(prompts, completions, 4).flatMap((batch) =>
-          scoreBatch(training.model, batch, training.numerics),
-        );
-        assertSameLaw(
-          scored.flatMap(({ logps }) => [...logps]),
-          want,
-          kind,
-        );
+        const scored = () =>
+          batchesOf(prompts, completions, 4)
+            .flatMap((batch) => scoreBatch(training.model, batch, training.numerics))
+            .flatMap(({ logps }) => [...logps]);
+        assertSameLaw(scored(), want);
+        assertSameLaw(batchInvariant(scored), want, most.ofSampler);
         for (const promptsABatch of [4, 1]) {
           // an update of no size: the same weights twice
           const { logps } = trainStep(training, batchesOf(prompts, completions, promptsABatch), {
@@ -121,7 +121,6 @@ for (const family of families) {
           assertSameLaw(
             (logps ?? []).flatMap((part) => [...part]),
             want,
-            kind,
           );
         }
       }
@@ -140,7 +139,7 @@ for (const family of families) {
           ({ logps }) => logps[0] ?? Number.NaN,
         );
       const sampled = next.map(({ logprobs }) => logprobs?.[0] ?? Number.NaN);
-      assertSameLaw(firsts(training.model), sampled, kind);
+      assertSameLaw(firsts(training.model), sampled);
       const before = firsts(policyOf(family, kind).model);
       const moved = sampled.map((logp, i) => Math.abs(logp - (before[i] ?? logp)));
       assert.ok(Math.min(...moved) > 1e-3 && Math.max(...moved) > 0.1, moved.join(" "));

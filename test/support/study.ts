@@ -45,6 +45,7 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     evalData: evalData as string,
     otherData: isOfTwoSets ? (evalData as string) : null,
     otherEvalData: isOfTwoSets ? (data as string) : null,
+    rewardModel: null,
     reuse: [],
     // three for each method in a study of use: what is swept here is one, in half of the time
     learningRates: definition.learningRates === undefined ? null : [1e-2],
