@@ -157,7 +157,7 @@ async function divided(setup: StudySetup, dir: string, count: number): Promise<S
 function refuseRewardModel({ rewardModel, config, model }: StudyOptions, takes: boolean): void {
   if (rewardModel === null || (takes && (config ?? model) !== null)) return;
   throw new ConfigError(
-    "--reward-model has no effect here. It is for the study online on rows of your own: give --model, --data and --eval-data with it.",
+    "--reward-model has no effect here. It is for the study online on your rows: give --model, --data and --eval-data with it.",
   );
 }
 
