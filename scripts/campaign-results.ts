@@ -32,9 +32,12 @@ function placeOf(folder: string, file: string): string {
   return join(folder, `${nameOf(file)}.json`);
 }
 
-/** `kill-storm` of test/campaign/kill-storm.test.ts. */
+/** `kill-storm` of test/campaign/kill-storm.test.ts, `serve-families` of test/serve/families.test.ts. */
 export function nameOf(file: string): string {
-  return file.replace(/^.*\//, "").replace(/\.test\.ts$/, "");
+  return file
+    .replace(/^test\/(campaign\/)?/, "")
+    .replaceAll("/", "-")
+    .replace(/\.test\.ts$/, "");
 }
 
 /** The result kept in `folder`, or null where there is none that can be read. */

@@ -1,11 +1,11 @@
 /**
- * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: the campaign of test/campaign in full, a line for each
- * figure. Files that passed on this commit are not run again (`--again`: they are), so a run that was stopped continues
+ * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: every test that has a longer form than in `npm test`, in full:
+ * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that passed on this commit are not run again (`--again`: they are), so a run that was stopped continues
  * where it was. Files named `*.alone.test.ts` measure times and run with nothing beside them. Logs and results are kept in
  * .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
  */
 import { execFileSync } from "node:child_process";
-import { createWriteStream, globSync, mkdirSync, rmSync } from "node:fs";
+import { createWriteStream, mkdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { run } from "node:test";
@@ -19,13 +19,13 @@ import {
   writeResult,
 } from "./campaign-results.ts";
 import { writeReliability } from "./reliability-table.ts";
-import { matchesFilter } from "./test-files.ts";
+import { findNightlyTests } from "./test-files.ts";
 import { report } from "./test-reporter.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, ".preftune", "nightly");
 
-/** No file may take longer than this, in minutes; those that run the suite itself again and again may take three hours. */
+/** No file of the campaign may take longer than this, in minutes; those that repeat many trainings may take three hours. */
 const limitMinutes = 20;
 const longLimitMinutes = 180;
 
@@ -73,7 +73,7 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const isLong = ["under-load", "ranks-storm"].includes(name);
+  const isLong = ["under-load", "ranks-storm"].includes(name) || !file.startsWith("test/campaign/");
   const minutes = isLong ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],
@@ -123,12 +123,10 @@ async function main(): Promise<number> {
     writeReliability(root, folder);
     return 0;
   }
-  const files = globSync("test/campaign/**/*.test.ts", { cwd: root })
-    .filter((file) => matchesFilter(file, positionals))
-    .sort();
+  const files = findNightlyTests(root, positionals);
   if (files.length === 0) {
     process.stderr.write(
-      `expected files of test/campaign whose path contains ${positionals.join(" or ")}, found none\n`,
+      `expected tests with a nightly form whose path contains ${positionals.join(" or ")}, found none\n`,
     );
     return 2;
   }

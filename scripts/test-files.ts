@@ -1,5 +1,6 @@
 /** Which test files a run of `npm test` takes. */
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 /** Whether `file` (relative, with forward slashes) is meant by one of the filters; by none of none, every file is. */
 export function matchesFilter(file: string, filters: readonly string[]): boolean {
@@ -15,5 +16,14 @@ export function findTests(root: string, filters: readonly string[]): string[] {
     globSync(`${folders}/**/*.test.ts`, { cwd: root })
       .filter((file) => matchesFilter(file, filters))
       .sort(),
+  );
+}
+
+/** Those that the nightly run takes: the files of test/campaign, and others that ask for its size (test/support/campaign.ts). */
+export function findNightlyTests(root: string, filters: readonly string[]): string[] {
+  return findTests(root, filters).filter(
+    (file) =>
+      file.startsWith("test/campaign/") ||
+      /\bisNightly\b|\bamount\(/.test(readFileSync(join(root, file), "utf8")),
   );
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
-import { matchesFilter } from "./test-files.ts";
+import { nameOf } from "./campaign-results.ts";
+import { findNightlyTests, matchesFilter } from "./test-files.ts";
 import { type RunnerEvent, report, type TestEnd } from "./test-reporter.ts";
 
 type Details = TestEnd["details"];
@@ -125,4 +127,12 @@ test("filters are parts of paths", () => {
   assert.equal(matchesFilter("src/data/rows.test.ts", ["./src/data"]), true);
   assert.equal(matchesFilter("src/data/rows.test.ts", ["text", "rows"]), true);
   assert.equal(matchesFilter("src/data/rows.test.ts", ["text"]), false);
+});
+
+test("the nightly run takes what has a longer form, each file with a name that no other has", () => {
+  const files = findNightlyTests(join(import.meta.dirname, ".."), []);
+  assert.ok(files.includes("test/package/packed.test.ts"));
+  assert.ok(files.includes("test/campaign/kill-storm-1.test.ts"));
+  assert.ok(!files.includes("test/package/package.test.ts"));
+  assert.equal(new Set(files.map(nameOf)).size, files.length);
 });
