@@ -3,8 +3,9 @@
  * to look at. Written again at every evaluation.
  */
 import { existsSync } from "node:fs";
-import { readTextFile, remove, writeFileAtomic } from "../base/files.ts";
+import { remove, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
 
 /** The tokens of one answer that count in the loss: their texts, and their log-probs in nats. */
 export interface AnswerTokens {
@@ -30,14 +31,14 @@ export interface PairTokens {
 
 /** Replaces the file. @throws {FileError} when it cannot be written */
 export function writePairTokens(path: string, tokens: PairTokens): void {
-  writeFileAtomic(path, `${stringifyNumbers(tokens)}\n`);
+  writeFileAtomic(path, sealed(stringifyNumbers(tokens)));
 }
 
 /** What is in the file; null where there is none, or it cannot be read: it is nothing that the run depends on. */
 export function readPairTokens(path: string): PairTokens | null {
   if (!existsSync(path)) return null;
   try {
-    const { start, step, pairs } = parseNumbers(readTextFile(path)) as unknown as PairTokens;
+    const { start, step, pairs } = readSealed(path, parseNumbers) as unknown as PairTokens;
     const isWhole = typeof start === "number" && typeof step === "number" && typeof pairs === "object";
     return isWhole && pairs !== null ? { start, step, pairs } : null;
   } catch {
@@ -45,8 +46,14 @@ export function readPairTokens(path: string): PairTokens | null {
   }
 }
 
-/** Removes a file of an evaluation after `step`, which a resumed run will make again. */
-export function cutPairTokens(path: string, step: number): void {
+/**
+ * Takes back a file of an evaluation after `step`.
+ *
+ * @param copy - the file as it was at `step`; null: there was none
+ */
+export function cutPairTokens(path: string, step: number, copy: string | null): void {
   const kept = readPairTokens(path);
-  if (existsSync(path) && (kept === null || kept.step > step)) remove(path);
+  if (!existsSync(path) || (kept !== null && kept.step <= step)) return;
+  if (copy === null) remove(path);
+  else writeFileAtomic(path, copy);
 }

@@ -198,9 +198,9 @@ export class Recorder {
    */
   cutTo(checkpoint: Checkpoint | null): void {
     const { dir, metrics, evaluations, evaluationStart, pairTokens, rollouts } = this.#run.paths;
-    cutPairTokens(pairTokens, checkpoint?.step ?? -1);
     cutRollouts(rollouts, checkpoint?.path ?? null);
     const records = checkpoint === null ? {} : recordsOf(checkpoint);
+    cutPairTokens(pairTokens, checkpoint?.step ?? -1, records?.["pair-tokens.json"] ?? null);
     if (records !== null) cutRecords(dir, records);
     if (checkpoint === null) remove(evaluationStart);
     if (checkpoint === null || records !== null) return;

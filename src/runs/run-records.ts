@@ -22,6 +22,7 @@ const SEALED = [
   "template-date.json",
   "models.json",
   "evaluation-start.json",
+  "pair-tokens.json",
 ] as const;
 /** Lines that are appended. A resumed run continues those of its checkpoint; of the events later ones stay too. */
 const CUT = ["metrics.jsonl", "evaluations.jsonl"] as const;
