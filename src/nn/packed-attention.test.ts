@@ -1,11 +1,14 @@
-/** Packed attention against one dense masked softmax over the whole stream, in float64, gradients included. */
+/**
+ * Packed attention against one dense masked softmax over the whole stream in float64, gradients included: in float64 itself, where torch's
+ * operators do it, and in float32, where the addon's does.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { dense, denseMask, type Layout, random, segmentsOf } from "../../test/support/packed.ts";
 import { ShapeError } from "../base/errors.ts";
-import { backward, gradients, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
+import { backward, type DType, gradients, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
 import { packedAttention, planAttention } from "./packed-attention.ts";
 
 interface Shape {
@@ -15,7 +18,15 @@ interface Shape {
   window: number | null;
 }
 
-function compare(layout: Layout, { heads, shared, width, window }: Shape): void {
+/** Largest differences of results and gradients. */
+const bounds = { float64: [1e-12, 1e-11], float32: [3e-6, 2e-5] } as const;
+
+function compare(
+  layout: Layout,
+  { heads, shared, width, window }: Shape,
+  dtype: DType & keyof typeof bounds = "float64",
+): void {
+  const [atol, atolOfGradients] = bounds[dtype];
   const segments = segmentsOf(layout);
   const count = segments.at(-1)?.end ?? 0;
   const [q, k, v] = [
@@ -24,21 +35,17 @@ function compare(layout: Layout, { heads, shared, width, window }: Shape): void 
     random([count, shared, width]),
   ];
   const upstream = ops.normal_(ops.zeros([count, heads * width], { dtype: "float64" }));
-  const plan = planAttention(segments, {
-    dtype: "float64",
-    device: "cpu",
-    headWidth: width,
-    scale: 0.37,
-    window,
-  });
-  const got = packedAttention(q, k, v, plan);
+  const plan = planAttention(segments, { dtype, device: "cpu", headWidth: width, scale: 0.37, window });
+  const got = ops.to(packedAttention(ops.to(q, dtype), ops.to(k, dtype), ops.to(v, dtype), plan), "float64");
   const want = dense([q, k, v], denseMask(segments, window), 0.37);
-  assertClose(got, want.toNumbers(), { atol: 1e-12 });
+  assertClose(got, want.toNumbers(), { atol });
   const inputs = [q, k, v];
   const gotGrads = gradients([got], inputs, { gradients: [upstream] });
   const wantGrads = gradients([want], inputs, { gradients: [upstream] });
   wantGrads.forEach((grad, i) => {
-    assertClose(gotGrads[i] as Tensor, (grad as Tensor).toNumbers(), { atol: 1e-11 });
+    assertClose(gotGrads[i] as Tensor, (grad as Tensor).toNumbers(), {
+      atol: atolOfGradients,
+    });
   });
 }
 
@@ -64,6 +71,7 @@ for (const [name, layout] of Object.entries(layouts)) {
         compare(layout, { heads: 2, shared: 2, width: 4, window });
         compare(layout, { heads: 4, shared: 2, width: 3, window });
         compare(layout, { heads: 3, shared: 1, width: 2, window });
+        compare(layout, { heads: 4, shared: 2, width: 11, window }, "float32");
       }
     });
   });
@@ -89,6 +97,19 @@ test("any layout, window and grouping", () => {
       }),
       { numRuns: 60, seed: 17 },
     );
+  });
+});
+
+test("float32: more rows than a block has, and products on both sides of what the kernel for small ones takes", () => {
+  withoutLeaks(() => {
+    manualSeed(5);
+    const layout: Layout = [
+      [100, [50, 7]],
+      [3, [99, 1]],
+    ];
+    for (const width of [5, 16, 27]) {
+      for (const window of [null, 40]) compare(layout, { heads: 4, shared: 2, width, window }, "float32");
+    }
   });
 });
 

@@ -29,7 +29,7 @@ const files = [
   ...["mapped-file", "load", "save", "finite", "build", "sliced-source", "stored-head"].map(
     (name) => `src/models/${name}`,
   ),
-  ...["engine", "sample", "choose", "prompt-logprobs", "forward", "int8", "prefix-cache"].map(
+  ...["engine", "sample", "choose", "prompt-logprobs", "prompt-parts", "forward", "int8", "prefix-cache"].map(
     (name) => `src/generate/${name}`,
   ),
   ...["adamw", "adamw-8bit", "adamw-bf16", "clip"].map((name) => `src/optim/${name}`),

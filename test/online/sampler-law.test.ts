@@ -12,6 +12,8 @@ import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
+import { usableFeatures } from "../../src/setup/hardware.ts";
+import { setsOf } from "../../src/setup/instruction-set.ts";
 import { batchInvariant, ops, scope, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
@@ -47,17 +49,16 @@ const reinforce: CompletionObjective = {
 };
 
 /**
- * Most nats apart. What is left is the order of sums in products: the library's, which training computes with, are less exact than the
- * sampler's (2.0e-6 from float64 against 1.3e-6, root mean square) and take half to three quarters of their time. The fixtures' logits
- * are as large as 20, divided by a temperature of 0.7 28, and one token in 500 is beyond 1e-5, under LoRA as under full tuning.
+ * Most nats apart where training computes with the library's products. What is left is the order of sums in products: the library's are
+ * less exact than the sampler's (2.0e-6 from float64 against 1.3e-6, root mean square) and take half to three quarters of their time.
+ * Of some 210 tokens a law, one in some laws is beyond 1e-5: under LoRA, as the fixtures' adapters are random and large, 1.5e-5 at most;
+ * under full tuning only where products lack AVX-512, 1.3e-5 at most.
  */
-const most = { ofLibrary: 2e-5, ofSampler: 1e-5 };
+const mostApart = { "full tuning": setsOf(usableFeatures()).includes("avx512") ? 1e-5 : 2e-5, LoRA: 2e-5 };
+/** Most nats apart with the sampler's products on both sides. */
+const mostOfSampler = 1e-5;
 
-function assertSameLaw(
-  got: readonly number[],
-  want: readonly number[],
-  bound: number = most.ofLibrary,
-): void {
+function assertSameLaw(got: readonly number[], want: readonly number[], bound: number): void {
   const { mean, beyond, max } = differenceOf(got, want);
   assert.ok(mean < 3e-6 && beyond <= 0.02 && max < bound, `mean ${mean}, beyond 1e-5 ${beyond}, most ${max}`);
 }
@@ -110,8 +111,8 @@ for (const family of families) {
           batchesOf(prompts, completions, 4)
             .flatMap((batch) => scoreBatch(training.model, batch, training.numerics))
             .flatMap(({ logps }) => [...logps]);
-        assertSameLaw(scored(), want);
-        assertSameLaw(batchInvariant(scored), want, most.ofSampler);
+        assertSameLaw(scored(), want, mostApart[kind]);
+        assertSameLaw(batchInvariant(scored), want, mostOfSampler);
         for (const promptsABatch of [4, 1]) {
           // an update of no size: the same weights twice
           const { logps } = trainStep(training, batchesOf(prompts, completions, promptsABatch), {
@@ -121,6 +122,7 @@ for (const family of families) {
           assertSameLaw(
             (logps ?? []).flatMap((part) => [...part]),
             want,
+            mostApart[kind],
           );
         }
       }
@@ -139,7 +141,7 @@ for (const family of families) {
           ({ logps }) => logps[0] ?? Number.NaN,
         );
       const sampled = next.map(({ logprobs }) => logprobs?.[0] ?? Number.NaN);
-      assertSameLaw(firsts(training.model), sampled);
+      assertSameLaw(firsts(training.model), sampled, mostApart[kind]);
       const before = firsts(policyOf(family, kind).model);
       const moved = sampled.map((logp, i) => Math.abs(logp - (before[i] ?? logp)));
       assert.ok(Math.min(...moved) > 1e-3 && Math.max(...moved) > 0.1, moved.join(" "));

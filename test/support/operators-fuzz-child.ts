@@ -183,7 +183,8 @@ const sound: Sound[] = [
   [
     ops.segmentAttention,
     () =>
-      sized(oneTo(70), oneTo(3), (t, heads) => {
+      // products on both sides of `kSmallProducts`, and more than a block of rows
+      sized(oneTo(130), oneTo(3), (t, heads) => {
         const e = oneTo(24);
         return [
           normal(t, 2 * heads, e),
