@@ -161,7 +161,7 @@ export const OPTIMISATION_KEYS = {
   },
   precompute_ref_log_probs: {
     schema: { type: "boolean", default: true },
-    doc: "dpo, and slime with lambda_start or chosen_floor: compute the reference's log-probabilities once before training. false (LoRA only): adapter switched off at each step.",
+    doc: "Compute the reference's log-probabilities once before training (dpo, and slime with lambda_start or chosen_floor). false (LoRA only): adapter switched off at each step.",
     source: "TRL has false",
     objectives: referenceMethods as MethodName[],
   },
