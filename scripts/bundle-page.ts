@@ -1,16 +1,31 @@
-/** Bundles the dashboard's page: its script with Preact and uPlot, and its style. `npm run build` writes the result into the package. */
+/**
+ * Bundles the dashboard's page: its scripts with Preact and uPlot, and its style. What a screen imports on demand is a file of its own.
+ * `npm run build` writes the result into the package.
+ */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { build } from "esbuild-wasm";
 
 const root = join(import.meta.dirname, "..");
 const page = join(root, "src", "dashboard", "page");
 
-/** The page's script and style as text, and the licences of what is in them. */
-export async function bundlePage(): Promise<{ script: string; style: string; licences: string }> {
+/** The page's files as text. */
+export interface PageBundle {
+  /** By name; `page.js` is the one that starts the page. */
+  scripts: Readonly<Record<string, string>>;
+  /** For each script, the others that are loaded with it, at once. */
+  needs: Readonly<Record<string, readonly string[]>>;
+  style: string;
+  /** Of what is in them. */
+  licences: string;
+}
+
+/** Bundles the page. */
+export async function bundlePage(): Promise<PageBundle> {
   const { outputFiles, metafile } = await build({
     entryPoints: { page: join(page, "main.tsx"), style: join(page, "page.css") },
     bundle: true,
+    splitting: true,
     minify: true,
     write: false,
     outdir: page,
@@ -24,9 +39,17 @@ export async function bundlePage(): Promise<{ script: string; style: string; lic
     metafile: true,
     absWorkingDir: root,
   });
-  const text = (end: string): string => outputFiles.find(({ path }) => path.endsWith(end))?.text ?? "";
-  const licences = licencesOf(Object.keys(metafile.inputs));
-  return { script: text("page.js"), style: text("style.css"), licences };
+  const files = outputFiles.map(({ path, text }) => [basename(path), text] as const);
+  const needs = Object.entries(metafile.outputs).map(([path, { imports }]) => [
+    basename(path),
+    imports.filter(({ kind }) => kind === "import-statement").map((one) => basename(one.path)),
+  ]);
+  return {
+    scripts: Object.fromEntries(files.filter(([name]) => name.endsWith(".js"))),
+    needs: Object.fromEntries(needs),
+    style: files.find(([name]) => name === "style.css")?.[1] ?? "",
+    licences: licencesOf(Object.keys(metafile.inputs)),
+  };
 }
 
 /** The licences of the packages that files are from. */
@@ -44,8 +67,8 @@ function licencesOf(files: readonly string[]): string {
 
 /** Writes them into a folder. */
 export async function writePage(folder: string): Promise<void> {
-  const { script, style, licences } = await bundlePage();
-  writeFileSync(join(folder, "page.js"), script);
+  const { scripts, style, licences } = await bundlePage();
+  for (const [name, text] of Object.entries(scripts)) writeFileSync(join(folder, name), text);
   writeFileSync(join(folder, "page.css"), style);
   writeFileSync(join(folder, "LICENCES.txt"), licences);
 }

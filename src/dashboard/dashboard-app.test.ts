@@ -108,12 +108,13 @@ test("a token works once, and its session until it is ended", async () => {
 
 test("every answer says what a page may load, files and refusals too", async () => {
   await withDashboardApp(async ({ ask }) => {
-    for (const path of ["/", "/page.js", "/api/runs", "/nothing", "/api/nothing"]) {
+    for (const path of ["/", "/page.js", "/screen-AB12.js", "/api/runs", "/nothing", "/api/nothing"]) {
       const { headers } = await ask(path);
       assert.match(headers.get("content-security-policy") ?? "", /^default-src 'none'; script-src 'self';/);
       assert.match(headers.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
       assert.equal(headers.get("x-content-type-options"), "nosniff");
       assert.equal(headers.get("referrer-policy"), "no-referrer");
+      if (path.endsWith(".js")) assert.equal(headers.get("content-type"), "text/javascript; charset=utf-8");
     }
   });
 });

@@ -1,5 +1,5 @@
 /** The figures of one run in memory, kept up to date line by line: rows of metrics, and how many events and evaluations there are. */
-import { withDisplacement } from "../report/metric-series.ts";
+import { withMarginDelta } from "../report/metric-series.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { LineTail } from "./line-tail.ts";
@@ -96,7 +96,7 @@ export class LiveRun {
   /** Rows of evaluations have no count of tokens: they stand where the row before them does. */
   #placed(logged: MetricRow): PlacedRow {
     const before = this.rows.at(-1);
-    const [row = logged] = withDisplacement([logged]);
+    const row = withMarginDelta(logged);
     const number = (key: string): number | null => {
       const value = row[key];
       return typeof value === "number" && Number.isFinite(value) ? value : null;

@@ -1,31 +1,37 @@
 /**
- * The page's files: one of HTML, one of script, two of style. The script is bundled when the package is built; in a checkout, when the
- * dashboard starts.
+ * The page's files: one of HTML, two of style, and scripts: one that starts the page, and those of screens that are loaded when they
+ * are first shown. They are bundled when the package is built; in a checkout, when the dashboard starts.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readTextFile } from "../base/files.ts";
 import { REPORT_STYLE } from "../report/style-sheet.ts";
 
 /** The files by their path in an address. */
-export type PageFiles = Readonly<Record<"/" | "/page.js" | "/page.css" | "/report.css", string>>;
+export type PageFiles = Readonly<Record<string, string>>;
 
 const folder = join(import.meta.dirname, "page");
 
 /** Reads or makes the files. */
 export async function pageFiles(): Promise<PageFiles> {
   const html = readTextFile(join(folder, "index.html"));
-  const { script, style } = existsSync(join(folder, "page.js")) ? built() : await bundled();
-  return { "/": html, "/page.js": script, "/page.css": style, "/report.css": REPORT_STYLE };
+  const { scripts, style } = existsSync(join(folder, "page.js")) ? built() : await bundled();
+  const named = Object.fromEntries(Object.entries(scripts).map(([name, text]) => [`/${name}`, text]));
+  return { "/": html, ...named, "/page.css": style, "/report.css": REPORT_STYLE };
 }
 
 interface Bundle {
-  script: string;
+  scripts: Readonly<Record<string, string>>;
   style: string;
 }
 
+/** In the package the folder has no other scripts. */
 function built(): Bundle {
-  return { script: readTextFile(join(folder, "page.js")), style: readTextFile(join(folder, "page.css")) };
+  const names = readdirSync(folder).filter((name) => name.endsWith(".js"));
+  return {
+    scripts: Object.fromEntries(names.map((name) => [name, readTextFile(join(folder, name))])),
+    style: readTextFile(join(folder, "page.css")),
+  };
 }
 
 async function bundled(): Promise<Bundle> {

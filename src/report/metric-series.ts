@@ -65,11 +65,14 @@ export function pointsOf(rows: readonly MetricRow[], key: string): [number, numb
  * difference between two training windows would compare different answers.
  */
 export function withDisplacement(rows: readonly MetricRow[]): MetricRow[] {
-  return ["chosen", "rejected"].reduce<MetricRow[]>(fillDelta, [...rows]).map((row) => {
-    const [chosen, rejected] = [row["eval_logps/chosen_delta_init"], row["eval_logps/rejected_delta_init"]];
-    if (typeof chosen !== "number" || typeof rejected !== "number") return row;
-    return { ...row, "eval_logps/margin_delta_init": chosen - rejected };
-  });
+  return ["chosen", "rejected"].reduce<MetricRow[]>(fillDelta, [...rows]).map(withMarginDelta);
+}
+
+/** The row with the change of the margin since the start, where it has those of both sides. */
+export function withMarginDelta(row: MetricRow): MetricRow {
+  const [chosen, rejected] = [row["eval_logps/chosen_delta_init"], row["eval_logps/rejected_delta_init"]];
+  if (typeof chosen !== "number" || typeof rejected !== "number") return row;
+  return { ...row, "eval_logps/margin_delta_init": chosen - rejected };
 }
 
 function fillDelta(rows: MetricRow[], side: string): MetricRow[] {

@@ -79,9 +79,11 @@ suite("the tarball", () => {
       "dist/index.d.ts",
       "docs/data.md",
       "dist/dashboard/page/LICENCES.txt",
+      "dist/dashboard/page/page.js",
     ]) {
       assert.ok(names.includes(name), name);
     }
+    assert.ok(names.some((name) => /^dist\/dashboard\/page\/label-screen-\w+\.js$/.test(name)));
   });
 
   test("publint and Are The Types Wrong find nothing", { skip }, () => {

@@ -100,7 +100,13 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
     const sessions = new Sessions();
     const faults: unknown[] = [];
     const onFault = (error: unknown): void => void faults.push(error);
-    const page = { "/": "<p>page</p>", "/page.js": "", "/page.css": "", "/report.css": "" };
+    const page = {
+      "/": "<p>page</p>",
+      "/page.js": "",
+      "/screen-AB12.js": "",
+      "/page.css": "",
+      "/report.css": "",
+    };
     const runs = new RunStore([root], {
       file: null,
       marks: new MarksFile(root, realpathSync(root)),

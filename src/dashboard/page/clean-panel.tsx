@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Cleaning, PageFilter, VersionRows } from "../clean-routes.ts";
 import { get, post } from "./api.ts";
-import { bytesText, Problem } from "./pieces.tsx";
+import { bytesText, CodeWords, Problem } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 
 /** What a cleaning found. */
@@ -125,7 +125,7 @@ function Recipe({ known, rows, like, again }: Props & { known: Cleaning }): JSX.
         <option value="">…</option>
         {left.map(({ code, words }) => (
           <option key={code} value={code}>
-            {code}: {words}
+            {code}: {words.replaceAll("`", "")}
           </option>
         ))}
       </Choice>
@@ -203,7 +203,9 @@ function FilterLine({ filter, known, taken, change, remove }: LineProps): JSX.El
       <legend>
         <code>{filter.code}</code> {taken !== null && <b>{taken} rows</b>}
       </legend>
-      <span class="soft">{kind?.words ?? "about tokens: by preftune data clean, with a model"}</span>
+      <span class="soft">
+        <CodeWords text={kind?.words ?? "about tokens: by `preftune data clean`, with a model"} />
+      </span>
       <span class="bar">
         {options.map(([name, { default: usual }]) => (
           <FilterOption

@@ -13,6 +13,11 @@ export function Problem({ text }: { text: string }): JSX.Element {
   );
 }
 
+/** Words in which names stand between backticks. */
+export function CodeWords({ text }: { text: string }): JSX.Element {
+  return <>{text.split("`").map((part, i) => (i % 2 === 0 ? part : <code key={i}>{part}</code>))}</>;
+}
+
 /** The state of a run as a word with a colour. */
 export function StateTag({ run }: { run: Summary }): JSX.Element {
   return (

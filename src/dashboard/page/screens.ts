@@ -1,21 +1,22 @@
 /**
- * The screens of the page. To add one: a file in this folder that exports a component, and its line here. What it shows it asks of
+ * The screens of the page. To add one: a file in this folder that exports a component, and its line here; those of the workbench are
+ * loaded when they are first shown. What it shows it asks of
  * routes, which are added as `route.ts` says; its keys it names by `useKeys`.
  */
 import type { ComponentType } from "preact";
 import type { Role } from "../sessions.ts";
-import { ArenaScreen } from "./arena-screen.tsx";
 import { CompareScreen } from "./compare-screen.tsx";
-import { DataScreen } from "./data-screen.tsx";
-import { JudgeScreen } from "./judge-screen.tsx";
-import { LabelScreen } from "./label-screen.tsx";
-import { PeopleScreen } from "./people-screen.tsx";
+import { onDemand } from "./on-demand.tsx";
 import type { Place } from "./place.ts";
 import { QueueScreen } from "./queue-screen.tsx";
 import { RunScreen } from "./run-screen.tsx";
 import { RunsScreen } from "./runs-screen.tsx";
 import { StartScreen } from "./start-screen.tsx";
-import { VersionScreen } from "./version-screen.tsx";
+
+/** What a screen is given. */
+interface Shown {
+  place: Place;
+}
 
 /** A screen. */
 export interface Screen {
@@ -25,10 +26,17 @@ export interface Screen {
   title: string;
   key: string;
   roles: readonly Role[];
-  view: ComponentType<{ place: Place }>;
+  view: ComponentType<Shown>;
   /** What shows a single thing, `#/path/id`; left out: there is none. */
   one?: ComponentType<{ id: string }>;
 }
+
+const ARENA_SCREEN = onDemand<Shown>(async () => (await import("./arena-screen.tsx")).ArenaScreen);
+const DATA_SCREEN = onDemand<Shown>(async () => (await import("./data-screen.tsx")).DataScreen);
+const JUDGE_SCREEN = onDemand<Shown>(async () => (await import("./judge-screen.tsx")).JudgeScreen);
+const LABEL_SCREEN = onDemand<Shown>(async () => (await import("./label-screen.tsx")).LabelScreen);
+const PEOPLE_SCREEN = onDemand<Shown>(async () => (await import("./people-screen.tsx")).PeopleScreen);
+const VERSION_SCREEN = onDemand(async () => (await import("./version-screen.tsx")).VersionScreen);
 
 /** All screens, in the order of the top of the page; the first that a person may see is shown at the start. */
 export const screens: readonly Screen[] = [
@@ -39,12 +47,12 @@ export const screens: readonly Screen[] = [
   { path: "compare", title: "Compare", key: "4", roles: ["owner", "viewer"], view: CompareScreen },
   { path: "start", title: "New run", key: "2", roles: ["owner"], view: StartScreen },
   { path: "queue", title: "Queue", key: "3", roles: ["owner"], view: QueueScreen },
-  { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LabelScreen },
-  { ...{ path: "arena", title: "Arena", key: "b", roles: ["owner"] }, view: ArenaScreen },
+  { ...{ path: "label", title: "Label", key: "l", roles: ["owner", "labeller"] }, view: LABEL_SCREEN },
+  { ...{ path: "arena", title: "Arena", key: "b", roles: ["owner"] }, view: ARENA_SCREEN },
   {
     ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
-    ...{ view: DataScreen, one: VersionScreen },
+    ...{ view: DATA_SCREEN, one: VERSION_SCREEN },
   },
-  { ...{ path: "judge", title: "Judge", key: "g", roles: ["owner", "viewer"] }, view: JudgeScreen },
-  { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PeopleScreen },
+  { ...{ path: "judge", title: "Judge", key: "g", roles: ["owner", "viewer"] }, view: JUDGE_SCREEN },
+  { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PEOPLE_SCREEN },
 ];
