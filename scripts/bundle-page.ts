@@ -1,5 +1,5 @@
 /**
- * Bundles the dashboard's page: its scripts with Preact and uPlot, and its style. What a screen imports on demand is a file of its own.
+ * Bundles the dashboard's page: its scripts with Preact and uPlot, and its style. What a screen imports on demand is a separate file.
  * `npm run build` writes the result into the package.
  */
 import { globSync, readFileSync, writeFileSync } from "node:fs";
