@@ -13,6 +13,7 @@ import { slimeAuthorsCases } from "../../test/support/fixture-files.ts";
 import { scriptValues } from "../../test/support/tiny-training.ts";
 import { backward, type Tensor } from "../torch/index.ts";
 import { dpo } from "./dpo/loss.ts";
+import { dpop } from "./dpop/loss.ts";
 import { type PairObjective, pairLogps, takesReferenceTokens } from "./objective.ts";
 import { sft } from "./sft/loss.ts";
 import { simpo } from "./simpo/loss.ts";
@@ -176,7 +177,12 @@ test("dpo: ln 2 at the reference, TRL's numbers by hand elsewhere", () => {
     assertClose(lossOf(dpo({ ...options, loss_type: "ipo" }), [[-1, -2]], [[-4]], [-5, -3]).loss, 9, {
       rtol: 1e-12,
     });
-    assert.throws(() => lossOf(dpo(options), [[-1]], [[-1]]), /needs reference/);
+    const alone: [PairObjective, RegExp][] = [
+      [dpo(options), /dpo needs reference/],
+      [dpo({ ...options, loss_type: "sigmoid_norm" }), /dpo needs reference/],
+      [dpop({ beta: 0.1, dpop_lambda: 5 }), /dpop needs reference/],
+    ];
+    for (const [objective, said] of alone) assert.throws(() => lossOf(objective, [[-1]], [[-1]]), said);
   });
 });
 

@@ -2,6 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import type { AdapterFiles } from "../formats/adapter.ts";
 import { scoreName } from "../formats/checkpoint-names.ts";
+import { isProjection, namedModules } from "../nn/module.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
 import type { Decoder } from "./causal-lm.ts";
@@ -45,6 +46,7 @@ export function placeAdapter(
   files: AdapterFiles,
 ): { adapter: Adapter; targets: Map<string, Tensor> } {
   requireKind(model, files);
+  requireModules(model, files);
   const adapter = addAdapter(model, files.config, [...files.lora.keys()]);
   const targets = new Map<string, Tensor>();
   for (const [{ path, part }, tensor] of adapterTensors(model)) {
@@ -53,6 +55,33 @@ export function placeAdapter(
   }
   return { adapter, targets };
 }
+
+/** Every module that the adapter changes is one of the model's. */
+function requireModules(model: Decoder, { dir, lora }: AdapterFiles): void {
+  const linears = [...namedModules(model)].flatMap(({ path, module }) =>
+    isProjection(module) ? [path] : [],
+  );
+  const known = new Set(linears);
+  const absent = [...lora.keys()].find((path) => !known.has(path));
+  if (absent === undefined) return;
+  const nameOf = (path: string) => path.split(".").at(-1) ?? "";
+  const names = [...new Set(linears.map(nameOf))];
+  const fused = names.find((name) => (fusedLinears[name] ?? []).includes(nameOf(absent)));
+  const how =
+    fused === undefined
+      ? "It was made for another model: give the model that it was trained on"
+      : `This model has ${fused} in place of ${fusedLinears[fused]?.join(", ")}, and a product of low rank for one of them is none for all. ` +
+        `Give the model that the adapter was trained on, with separate linears, or train one with lora_target_modules: [${fused}]`;
+  throw new ConfigError(
+    `${dir}: the adapter changes "${absent}", which this model does not have; its linears are ${names.join(", ")}. ${how}.`,
+  );
+}
+
+/** Linears that some families store in one. */
+const fusedLinears: Readonly<Record<string, readonly string[]>> = {
+  qkv_proj: ["q_proj", "k_proj", "v_proj"],
+  gate_up_proj: ["gate_proj", "up_proj"],
+};
 
 /** A reward model's adapter brings the score layer; another leaves a model without one. */
 function requireKind(model: Decoder, { dir, config: { taskType }, saved }: AdapterFiles): void {

@@ -229,6 +229,18 @@ const broken: Broken[] = [
     message: /k_proj\.weight" has shape \[256\], config\.json asks for \[16,16\]/,
   },
   {
+    what: "a fused projection without the values' rows",
+    config: { model_type: "phi3", architectures: ["Phi3ForCausalLM"], rope_scaling: null },
+    change: (tensors) => [
+      ...tensors.filter((t) => !/[qkv]_proj|gate_proj|up_proj/.test(t.name)),
+      ...[0, 1].flatMap((layer) => [
+        zeros(`model.layers.${layer}.self_attn.qkv_proj.weight`, [32 + 16 * layer, 16]),
+        zeros(`model.layers.${layer}.mlp.gate_up_proj.weight`, [48, 16]),
+      ]),
+    ],
+    message: /layers\.0\.self_attn\.qkv_proj\.weight" has shape \[32,16\], config\.json asks for \[\d+,16\]/,
+  },
+  {
     what: "more layers than the config says",
     config: { num_hidden_layers: 1 },
     change: (tensors) => tensors,

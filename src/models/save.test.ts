@@ -12,12 +12,12 @@ import {
   tinyModel,
   tinyNames,
 } from "../../test/support/tiny-models.ts";
-import { FormatError } from "../base/errors.ts";
+import { ConfigError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
-import { hostBytes, noGrad, ops } from "../torch/index.ts";
+import { hostBytes, noGrad, ops, scope } from "../torch/index.ts";
 import { adapterParameters, modelParameters } from "../train/parameters.ts";
 import { loadModel } from "./load.ts";
 import { installAdapter } from "./load-adapter.ts";
@@ -121,7 +121,43 @@ test("an adapter for another model is refused, and nothing of it is read", () =>
     const shallow = tinyModel("llama_tied", { num_hidden_layers: 1 });
     assert.throws(
       () => installAdapter(shallow, readAdapter(dir.path)),
-      /layers\.1\..*does not belong to this adapter/,
+      /layers\.1\..*which this model does not have; its linears are q_proj, .*the model that it was trained on/,
+    );
+  });
+});
+
+test("an adapter for separate projections is refused for a model that has them in one, with what to do", () => {
+  withoutLeaks(() => {
+    const config = { model_type: "phi3", attention_bias: false, mlp_bias: false };
+    const separate = tinyModel("llama_untied");
+    const fused = tinyModel("llama_untied", config);
+    for (const [targetModules, said] of [
+      [
+        ["q_proj", "v_proj", "o_proj"],
+        /layers\.0\.self_attn\.q_proj".*qkv_proj in place of q_proj, k_proj, v_proj.*lora_target_modules: \[qkv_proj\]/,
+      ],
+      [["o_proj", "up_proj"], /mlp\.up_proj".*gate_up_proj in place of gate_proj, up_proj/],
+    ] as const) {
+      const settings = tinyAdapterConfig({ targetModules: [...targetModules] });
+      using dir = temporaryDirectory();
+      using _ = scope();
+      const model = tinyModel("llama_untied");
+      const adapter = adaptPatterned(model, settings);
+      writeAdapter(dir.path, adapter.config, adapterParameters(model).tensors);
+      const before = logitsOf(fused, ids);
+      assert.throws(
+        () => installAdapter(fused, readAdapter(dir.path)),
+        (error: unknown) => error instanceof ConfigError && said.test(error.message),
+      );
+      assert.deepEqual(logitsOf(fused, ids), before);
+    }
+    // and the other way round
+    using own = temporaryDirectory();
+    const adapter = adaptPatterned(fused, tinyAdapterConfig({ targetModules: ["qkv_proj"] }));
+    writeAdapter(own.path, adapter.config, adapterParameters(fused).tensors);
+    assert.throws(
+      () => installAdapter(separate, readAdapter(own.path)),
+      /qkv_proj", which this model does not have; its linears are q_proj/,
     );
   });
 });

@@ -111,7 +111,8 @@ function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
   };
 }
 
-async function chosen({ paths, step, onWork }: FinalScaleWork, scaled: ScaleWork): Promise<ScaleRecord> {
+async function chosen(work: FinalScaleWork, scaled: ScaleWork): Promise<ScaleRecord> {
+  const { paths, step, onWork } = work;
   try {
     const record = await measuredScales(finalScales, scaled, (_, done, total) =>
       onWork({ at: "export", step, done, total: total ?? done, tokens: 0 }),
@@ -121,10 +122,22 @@ async function chosen({ paths, step, onWork }: FinalScaleWork, scaled: ScaleWork
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     keepWhole(paths);
-    throw new ConfigError(
-      `final_scale: auto: ${error.message} Nothing is exported; the whole training is in ${paths.whole}, and preftune scale measures it.`,
-    );
+    throw new ConfigError(`final_scale: auto: ${error.message} ${howToGoOn(work)}`);
   }
+}
+
+/** Where the training is that no scale was taken of, and the commands that make something of it. */
+function howToGoOn({ paths: { dir, whole }, config }: FinalScaleWork): string {
+  const trained = join(whole, config.use_peft ? "adapter" : "model");
+  const again =
+    config.save_strategy === "no"
+      ? "There is no checkpoint to choose again from (save_strategy: no)."
+      : "Change final_scale_rule, or set final_scale: 1 for the whole, and go on from the last checkpoint: preftune train RUN.yaml --resume.";
+  const asHeld = askedQuantisation(config) === null ? "" : ", with the option that quantises as the run did";
+  return (
+    `Nothing is exported; the whole training is in ${trained}. ${again} preftune scale ${dir} shows what each scale does, and ` +
+    `preftune merge --model ${config.model_name_or_path} --adapter ${trained} --adapter-scale S --output DIR writes the model at one${asHeld}.`
+  );
 }
 
 /** Moves what was exported to where the whole of a training is kept. */

@@ -1,6 +1,7 @@
-/** Quantiles of Student's distribution against the printed tables. */
+/** Quantiles of Student's distribution against the printed tables, and the interval of a mean. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { meanInterval } from "./mean-interval.ts";
 import { studentQuantile } from "./student.ts";
 
 test("the printed table, even and odd degrees, both tails", () => {
@@ -20,4 +21,15 @@ test("the printed table, even and odd degrees, both tails", () => {
     assert.ok(Math.abs(studentQuantile(p, degrees) - value) < 1e-4, `${degrees}, ${p}`);
   }
   assert.ok(Number.isNaN(studentQuantile(0.5, 0)));
+});
+
+test("a mean's interval has the width of the table, for few values too", () => {
+  // standard deviation 1.2910, 3 degrees of freedom: 3.1824 · 1.2910 / 2
+  const { mean, low, high } = meanInterval([1, 2, 3, 4]);
+  assert.equal(mean, 2.5);
+  assert.ok(Math.abs(high - mean - 2.0543) < 1e-4, String(high));
+  assert.ok(Math.abs(mean - low - 2.0543) < 1e-4);
+  // 12.7062 · 0.7071 / √2, where an expansion is far off
+  assert.ok(Math.abs(meanInterval([1, 2]).high - 1.5 - 6.3531) < 1e-4);
+  assert.ok(Number.isNaN(meanInterval([1]).low));
 });

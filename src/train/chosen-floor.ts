@@ -47,11 +47,11 @@ export function weightOf({ change, integral }: FloorState, floor: FloorSettings)
  * bound and would be pushed beyond it: so it leaves the bound as soon as the lack has gone.
  */
 export function nextState(state: FloorState, change: number, floor: FloorSettings): FloorState {
-  const { floor_average: share, floor_integral, lambda_w_max: most } = floor;
-  const mean = (1 - share) * state.change + share * change;
+  const { floor_average, floor_integral, lambda_w_max } = floor;
+  const mean = (1 - floor_average) * state.change + floor_average * change;
   const missing = floor.chosen_floor - mean;
   const weight = weightOf({ change: mean, integral: state.integral }, floor);
-  const isPushed = (weight >= most && missing > 0) || (weight <= 0 && missing < 0);
+  const isPushed = (weight >= lambda_w_max && missing > 0) || (weight <= 0 && missing < 0);
   return {
     change: mean,
     integral: isPushed ? state.integral : clamped(state.integral + floor_integral * missing, floor),

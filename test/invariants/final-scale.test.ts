@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { loadModel } from "../../src/models/load.ts";
+import { merge } from "../../src/recipes/merge.ts";
 import { plan } from "../../src/recipes/plan.ts";
 import { comparisonPage } from "../../src/report/comparison.ts";
 import { modelCard } from "../../src/report/model-card.ts";
@@ -89,10 +90,15 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   assert.deepEqual(logits(base, join(dir, "adapter")), logits(base));
   assert.match(modelCard(openRun(dir), { ...facts, kind: "adapter" }), /these files take 0 of it/);
   // no scale has that much
-  await assert.rejects(
-    runTraining({ ...values, ...auto({ chosen_min: 100 }) }),
-    (error) => error instanceof ConfigError && /the nearest is .*whole training is in/.test(error.message),
-  );
+  const failure = await runTraining({ ...values, ...auto({ chosen_min: 100 }) }).catch((error) => error);
+  assert.ok(failure instanceof ConfigError);
+  assert.match(failure.message, /the nearest is .*whole training is in .*preftune train RUN\.yaml --resume/);
+  // what it says goes on
+  const [, model = "", adapter] =
+    /preftune merge --model (\S+) --adapter (\S+) --adapter-scale S/.exec(failure.message) ?? [];
+  const output = fixture.path("merged-after");
+  await merge({ model, adapter: `${adapter}@scale=${scale}`, output, device: "cpu", threads: null });
+  assert.ok(logits(output).every((value, i) => Math.abs(value - Number(want[i])) < 1e-5));
   assert.equal(existsSync(join(dir, "adapter")), false);
   assert.equal(alphaOf(join(dir, "whole", "adapter")), 6);
   // and the whole again

@@ -59,7 +59,7 @@ const KEYS = {
   chosen_floor: {
     schema: { type: ["number", "null"], default: null },
     unit: "nats per token",
-    doc: "Adjusts the anchor's weight after each step, so that the chosen completions' log-probabilities rise by this over the start, on the mean; 0: so that they do not fall. lambda_w is the weight of the first step. null: it stays.",
+    doc: "Adjusts the anchor's weight after each step, so that the chosen completions' log-probabilities rise by this over the start, on the mean; 0: so that they do not fall. The weight begins at lambda_w + floor_gain × chosen_floor. null: it stays lambda_w.",
     source: "preftune",
   },
   floor_gain: {
@@ -177,7 +177,7 @@ export const slime: Method<SlimeSettings> = {
       severity: "error",
       when: ({ lambda_w, lambda_w_max, chosen_floor }) => chosen_floor !== null && lambda_w > lambda_w_max,
       text: ({ lambda_w, lambda_w_max }) =>
-        `${lambda_w_max} is below lambda_w ${lambda_w}, the weight of the first step. Make it larger, or lambda_w smaller.`,
+        `${lambda_w_max} is below lambda_w ${lambda_w}, which the weight begins with. Make it larger, or lambda_w smaller.`,
     },
     {
       key: "floor_gain",
