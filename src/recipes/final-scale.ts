@@ -132,7 +132,7 @@ function howToGoOn({ paths: { dir, whole }, config }: FinalScaleWork): string {
   const again =
     config.save_strategy === "no"
       ? "There is no checkpoint to choose again from (save_strategy: no)."
-      : "Change final_scale_rule, or set final_scale: 1 for the whole, and go on from the last checkpoint: preftune train RUN.yaml --resume.";
+      : "Change final_scale_rule, or set final_scale: 1 for the whole, and continue from the last checkpoint: preftune train RUN.yaml --resume.";
   const asHeld = askedQuantisation(config) === null ? "" : ", with the option that quantises as the run did";
   return (
     `Nothing is exported; the whole training is in ${trained}. ${again} preftune scale ${dir} shows what each scale does, and ` +

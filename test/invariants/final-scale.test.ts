@@ -93,7 +93,7 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   const failure = await runTraining({ ...values, ...auto({ chosen_min: 100 }) }).catch((error) => error);
   assert.ok(failure instanceof ConfigError);
   assert.match(failure.message, /the nearest is .*whole training is in .*preftune train RUN\.yaml --resume/);
-  // what it says goes on
+  // the command it names works
   const [, model = "", adapter] =
     /preftune merge --model (\S+) --adapter (\S+) --adapter-scale S/.exec(failure.message) ?? [];
   const output = fixture.path("merged-after");
