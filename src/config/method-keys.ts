@@ -38,6 +38,12 @@ export function ownField(objective: MethodName, key: string): ConfigField | unde
   return OWN[objective].get(key);
 }
 
+/** The value of a hyperparameter that nobody gives, where the method called `objective` has one for it besides its presets. */
+export function ownDefault(objective: MethodName, key: string): unknown {
+  const keys: Readonly<Record<string, Hyperparameter>> = methodOf(objective).keys;
+  return keys[key]?.schema.default;
+}
+
 /** One field of what several methods have, for documents: their texts side by side where they differ. */
 function merged(key: string): ConfigField {
   const fields = methodNames.flatMap((name) => {

@@ -3,6 +3,7 @@ import { FormatError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { configOf, fieldOf, flatConfig, keysOf } from "../config/keys.ts";
+import { ownDefault } from "../config/method-keys.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import { type MethodName, methodNames } from "../methods/index.ts";
 
@@ -55,7 +56,8 @@ function savedValue(
   objective?: MethodName,
 ): unknown {
   const field = fieldOf(key, objective);
-  const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? null);
+  const own = objective === undefined ? undefined : ownDefault(objective, key);
+  const value = Object.hasOwn(saved, key) ? saved[key] : (field.default ?? own ?? null);
   if (value === null && field.rule !== undefined) return null;
   const checked = field.check(value);
   if (checked.success) return checked.data;
