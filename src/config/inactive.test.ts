@@ -52,6 +52,8 @@ const ALWAYS: readonly ConfigKey[] = [
   "save_total_limit",
   "resume_from_checkpoint",
   "export_parity_tolerance",
+  // refused for a model without other parts, which is known only once it is there
+  "export_text_only",
   "use_peft",
   // in full tuning refused for what it would do, not for doing nothing
   "load_in_4bit",

@@ -67,8 +67,8 @@ export const badAdapters: BadInput[] = [
       rewriteWeights(place, (all) => all.filter(({ name }) => !name.includes("layers.1.")));
       return adapter(place, {});
     },
-    error: FormatError,
-    says: [/layers\.1/],
+    error: ConfigError,
+    says: [/layers\.1/, /made for another model/],
   },
   {
     kind: "adapter as a pickle",
