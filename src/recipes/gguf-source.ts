@@ -12,6 +12,7 @@ import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -108,7 +109,11 @@ function pinnedModel(
   return resolveModelDirectory(known["model_name_or_path"] ?? config.model_name_or_path, { onPhase });
 }
 
-/** The model that a run began with. @throws {ConfigError} if that was an adapter, which no scale leads back to */
+/**
+ * The model that a run began with.
+ *
+ * @throws {ConfigError} if that was an adapter, which no scale leads back to, or if another model is in its place now
+ */
 export async function startOfRun(run: string, onPhase: PhaseListener): Promise<string> {
   const paths = runPaths(run);
   const { config } = readRunJson(paths.runJson);
@@ -117,5 +122,13 @@ export async function startOfRun(run: string, onPhase: PhaseListener): Promise<s
       `${run}: the run began with the adapter ${config.adapter_name_or_path}, and scale 0 would be the model without any. Merge that adapter and train on the result.`,
     );
   }
-  return pinnedModel(paths, config, onPhase);
+  const start = await pinnedModel(paths, config, onPhase);
+  const isOther =
+    existsSync(paths.fingerprints) && readFingerprints(paths.fingerprints).model !== modelFingerprint(start);
+  if (isOther) {
+    throw new ConfigError(
+      `${run}: ${start} has changed since the run began with it, and scale 0 would be another model. Put the weights of then back there.`,
+    );
+  }
+  return start;
 }

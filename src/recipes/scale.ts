@@ -40,7 +40,7 @@ export interface ScaleOptions {
  * 1 is the whole training.
  *
  * @throws {ConfigError} for a scale outside [0, 2], a run without held-out pairs, fewer than 30 of them with a rule, a rule that no scale
- * meets; nothing is written then
+ * meets, a start that has changed; nothing is written then
  * @throws {FileError} for a run that has exported nothing, or whose start is gone
  */
 export async function measureScales(options: ScaleOptions): Promise<ScaleRecord> {

@@ -1,11 +1,12 @@
 /** `preftune scale`: its figures are those of evaluations of the run, its choice is of one half of the pairs and its report of the other. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { scaleText } from "../../src/cli/scale-command.ts";
 import { measureScales } from "../../src/recipes/scale.ts";
 import { evaluationsOf, runFixture, runTraining, type Values } from "../support/runs.ts";
+import { listenToWarnings } from "../support/warnings.ts";
 
 const fixture = runFixture({ rows: 12, held: 8 });
 after(() => fixture[Symbol.dispose]());
@@ -68,11 +69,12 @@ for (const [kind, values] of [
   });
 }
 
+/** Runs nothing: what is wrong is said right before the cost, and before a model is read. */
+const onCost = () => assert.fail("the work had begun");
+
 test("a choice with too few pairs, and a run without its export or over single completions, are refused; nothing is written", async () => {
   const run = fixture.path("refused");
   await runTraining({ ...common, use_peft: true, output_dir: run });
-  // refused before a model is read: the cost is reported right before that
-  const onCost = () => assert.fail("the work had begun");
   await assert.rejects(
     measureScales({ ...machine, run, scales: [1], choose: { max: "margin" }, onCost }),
     /expected at least 30 pairs, got 8/,
@@ -82,4 +84,61 @@ test("a choice with too few pairs, and a run without its export or over single c
     measureScales({ ...machine, run, scales: [2.5] }),
     /--scales: expected a number from 0/,
   );
+  rmSync(join(run, "adapter"), { recursive: true });
+  await assert.rejects(measureScales({ ...machine, run, scales: [1], onCost }), {
+    name: "FileError",
+    message: /expected a finished run with its export in adapter\/ or model\//,
+  });
+  const single = fixture.path("single");
+  await runTraining({ ...common, objective: "sft", max_steps: 1, use_peft: true, output_dir: single });
+  await assert.rejects(
+    measureScales({ ...machine, run: single, scales: [1], onCost }),
+    /expected a run over pairs, got sft/,
+  );
+  const without = fixture.path("without-held-out");
+  const alone = { eval_data: null, eval_strategy: "no", max_steps: 1, use_peft: true } as const;
+  await runTraining({ ...common, ...alone, output_dir: without });
+  await assert.rejects(
+    measureScales({ ...machine, run: without, scales: [1], onCost }),
+    /expected held-out pairs, got 0.*eval_data or eval_fraction/,
+  );
+});
+
+test("a start that has changed, or that is an adapter, is refused; changed rows and drift_data that is trained on are warned of", async (t) => {
+  const base = fixture.path("own-base");
+  cpSync(String(fixture.values["model_name_or_path"]), base, { recursive: true });
+  const rows = fixture.path("own-rows.jsonl");
+  cpSync(String(fixture.values["train_data"]), rows);
+  const run = fixture.path("changed");
+  const own = { model_name_or_path: base, train_data: rows, drift_data: rows, max_steps: 1, use_peft: true };
+  await runTraining({ ...common, ...own, output_dir: run });
+  const warnings = listenToWarnings(t);
+  await measureScales({ ...machine, run, scales: [1], prompts: 0 });
+  assert.match((await warnings("drift_data")).join(), /: 12 of its 12 rows are training rows too/);
+  assert.deepEqual(await warnings(run), []);
+  appendFileSync(rows, `${readFileSync(rows, "utf8").split("\n")[0]}\n`);
+  await measureScales({ ...machine, run, scales: [1], prompts: 0 });
+  assert.match(
+    (await warnings(run)).join(),
+    /the rows of its data are others than those it was trained with/,
+  );
+  const further = fixture.path("further");
+  await runTraining({
+    ...common,
+    ...own,
+    adapter_name_or_path: join(run, "adapter"),
+    output_dir: further,
+  });
+  await assert.rejects(
+    measureScales({ ...machine, run: further, scales: [1], onCost }),
+    /began with the adapter .*Merge that adapter/,
+  );
+  const weights = join(base, "model.safetensors");
+  const bytes = readFileSync(weights);
+  bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 64;
+  writeFileSync(weights, bytes);
+  await assert.rejects(measureScales({ ...machine, run, scales: [1], onCost }), {
+    name: "ConfigError",
+    message: /own-base has changed since the run began with it/,
+  });
 });
