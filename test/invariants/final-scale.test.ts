@@ -8,6 +8,7 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { plan } from "../../src/recipes/plan.ts";
+import { measureScales } from "../../src/recipes/scale.ts";
 import { comparisonPage } from "../../src/report/comparison.ts";
 import { modelCard } from "../../src/report/model-card.ts";
 import { openRun } from "../../src/runs/run-directory.ts";
@@ -105,6 +106,13 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   await runTraining({ ...values, resume_from_checkpoint: "latest" });
   assert.equal(alphaOf(join(dir, "adapter")), 6);
   assert.equal(existsSync(join(dir, "whole")), false);
+  assert.equal(readScales(dir), null);
+  // `preftune scale` with bounds that no scale meets writes nothing either
+  const asked = { run: dir, scales: [1], prompts: 0, choose: { max: "chosen", chosen_min: 100 } } as const;
+  await assert.rejects(measureScales({ ...asked, device: "cpu", threads: 1 }), {
+    name: "ConfigError",
+    message: /the nearest is /,
+  });
   assert.equal(readScales(dir), null);
 });
 
