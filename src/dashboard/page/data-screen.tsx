@@ -5,10 +5,11 @@ import type { ListedItem } from "../bench-routes.ts";
 import type { ListedVersion } from "../clean-routes.ts";
 import { get, me, post } from "./api.ts";
 import { CleanPanel } from "./clean-panel.tsx";
+import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
 import { Problem } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
-import { TextView } from "./text-views.tsx";
+import { BareTexts } from "./text-views.tsx";
 
 const filters: Readonly<Record<string, string>> = {
   all: "All pairs",
@@ -302,21 +303,12 @@ function ImportBox({ again, fail }: Doing): JSX.Element {
   );
 }
 
-const verdictWords: Readonly<Record<string, string>> = {
-  a: "the first",
-  b: "the second",
-  tie: "equal",
-  bad: "both bad",
-  skip: "skipped",
-};
-
 function ItemCard({
   item,
   isOwner,
   again,
   fail,
 }: Doing & { item: ListedItem; isOwner: boolean }): JSX.Element {
-  const look = { isRendered: false, against: null };
   const decide = (choice: string): void => {
     post("/api/decisions", { item: item.item, choice: choice === "" ? null : choice })
       .then(again)
@@ -324,15 +316,7 @@ function ItemCard({
   };
   return (
     <article class="bench-prompt">
-      <TextView text={item.prompt} look={look} />
-      <div class="sides">
-        <div class="bench-answer">
-          <TextView text={item.a} look={{ ...look, against: item.b }} />
-        </div>
-        <div class="bench-answer">
-          <TextView text={item.b} look={{ ...look, against: item.a }} />
-        </div>
-      </div>
+      <BareTexts prompt={item.prompt} a={item.a} b={item.b} />
       <p class="bar">
         <span>
           {item.votes.length === 0
