@@ -19,12 +19,10 @@ import {
 } from "../workbench/versions.ts";
 import { rowSource, rowSources } from "./data-sources.ts";
 import { PageError } from "./page-error.ts";
+import { pageRows } from "./page-rows.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
-
-/** Rows of a page of a list. */
-export const pageRows = 50;
 
 /** Folders of the workbench whose files filters compare with. */
 const folders = { scores: "scores", files: "benchmarks" } as const;

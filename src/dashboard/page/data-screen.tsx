@@ -7,6 +7,7 @@ import { get, me, post } from "./api.ts";
 import { CleanPanel } from "./clean-panel.tsx";
 import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
+import { Pager } from "./pager.tsx";
 import { Problem } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
 import { BareTexts } from "./text-views.tsx";
@@ -18,9 +19,6 @@ const filters: Readonly<Record<string, string>> = {
   conflicts: "Judged differently",
   flagged: "Flagged",
 };
-
-/** Rows that are shown at once. */
-const pageRows = 50;
 
 interface Items {
   items: readonly ListedItem[];
@@ -94,20 +92,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
         ))}
       </div>
       <p class="bar">
-        <button
-          type="button"
-          disabled={from === 0}
-          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
-        >
-          Before
-        </button>
-        <button
-          type="button"
-          disabled={from + pageRows >= shown.total}
-          onClick={() => setQuery({ from: String(from + pageRows) })}
-        >
-          Next
-        </button>
+        <Pager from={from} total={shown.total} />
       </p>
     </>
   );

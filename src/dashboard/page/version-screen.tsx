@@ -2,12 +2,11 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { VersionRows } from "../clean-routes.ts";
+import { pageRows } from "../page-rows.ts";
 import { get, me } from "./api.ts";
+import { Pager } from "./pager.tsx";
 import { Problem } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
-
-/** Rows that are shown at once. */
-const pageRows = 50;
 
 /** The screen. */
 export function VersionScreen({ id }: { id: string }): JSX.Element {
@@ -59,20 +58,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
         ))}
       </div>
       <p class="bar">
-        <button
-          type="button"
-          disabled={from === 0}
-          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
-        >
-          Before
-        </button>
-        <button
-          type="button"
-          disabled={from + pageRows >= total}
-          onClick={() => setQuery({ from: String(from + pageRows) })}
-        >
-          Next
-        </button>
+        <Pager from={from} total={total} />
         <span class="soft" role="status">
           {total === 0 ? "no rows" : `${from + 1} to ${Math.min(total, from + pageRows)} of ${total}`}
         </span>
