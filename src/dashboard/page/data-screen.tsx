@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ListedItem } from "../bench-routes.ts";
 import type { ListedVersion } from "../clean-routes.ts";
-import { get, me, post } from "./api.ts";
+import { get, mayChange, post } from "./api.ts";
 import { CleanPanel } from "./clean-panel.tsx";
 import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
@@ -51,7 +51,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
       .catch(fail);
   }, [changes]);
   useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
-  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  const isOwner = mayChange();
   if (shown === null)
     return problem === "" ? <p aria-busy="true">Reading pairs …</p> : <Problem text={problem} />;
   return (

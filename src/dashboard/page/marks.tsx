@@ -3,13 +3,8 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { RunMarks } from "../run-marks.ts";
 import type { Summary } from "../run-summary.ts";
-import { me, post } from "./api.ts";
+import { post } from "./api.ts";
 import { Problem } from "./pieces.tsx";
-
-/** Whether who is logged in may change something here. */
-export function mayChange(): boolean {
-  return me.value?.role === "owner" && me.value.readOnly === null;
-}
 
 /** Says something of a run. @returns the run as it is now */
 export async function setMarks(run: string, change: Partial<RunMarks>): Promise<Summary> {

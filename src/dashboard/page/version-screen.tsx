@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { VersionRows } from "../clean-routes.ts";
 import { pageRows } from "../page-rows.ts";
-import { get, me } from "./api.ts";
+import { get, mayChange } from "./api.ts";
 import { Pager } from "./pager.tsx";
 import { Problem } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
@@ -74,7 +74,7 @@ function totalOf({ groups, findings }: VersionRows, group: string, finding: stri
 
 /** Where one goes from here: rows out, filters changed, to the runs that read it. */
 function Ways({ shown: { version, source } }: { shown: VersionRows }): JSX.Element {
-  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  const isOwner = mayChange();
   return (
     <p class="bar">
       {isOwner && <a href={addressOf(["data"], { rows: version.digest })}>Take rows out of it</a>}
