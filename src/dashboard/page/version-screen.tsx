@@ -1,26 +1,20 @@
 /** One version: what it was made by, its rows with what filters find in them, and those that were taken out. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
 import type { VersionRows } from "../clean-routes.ts";
 import { pageRows } from "../page-rows.ts";
-import { get, mayChange } from "./api.ts";
+import { mayChange } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { Problem } from "./pieces.tsx";
+import { Problem, useAnswer } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
 
 /** The screen. */
 export function VersionScreen({ id }: { id: string }): JSX.Element {
-  const [shown, setShown] = useState<VersionRows | null>(null);
-  const [problem, setProblem] = useState("");
   const { query } = place.value;
   const group = query.get("group") ?? "kept";
   const finding = query.get("finding") ?? "";
   const from = Number(query.get("from") ?? 0) || 0;
-  useEffect(() => {
-    get<VersionRows>(`/api/versions/${id}?${new URLSearchParams({ group, finding, from: String(from) })}`)
-      .then(setShown)
-      .catch((error: Error) => setProblem(error.message));
-  }, [id, group, finding, from]);
+  const asked = new URLSearchParams({ group, finding, from: String(from) });
+  const { value: shown, problem } = useAnswer<VersionRows>(`/api/versions/${id}?${asked}`);
   if (problem !== "") return <Problem text={problem} />;
   if (shown === null) return <p aria-busy="true">Reading the version …</p>;
   const { version, rows } = shown;
