@@ -11,6 +11,7 @@ import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
 import { itemLineage, runLineage } from "../workbench/lineage.ts";
 import { type PeopleReport, peopleReport } from "../workbench/people.ts";
+import { namedRun } from "./clean-routes.ts";
 import { personOf } from "./label-routes.ts";
 import { PageError } from "./page-error.ts";
 import { pageRows } from "./page-rows.ts";
@@ -156,10 +157,6 @@ function behind({ bench, runs }: DashboardContext, run: string): { behind: Behin
   if (versions.length === 0) return { behind: null };
   const digests = versions.map(({ digest }) => digest);
   return { behind: { versions: digests, items: items.length, people, judges, models } };
-}
-
-function namedRun(runs: DashboardContext["runs"], id: string): { id: string; name: string } {
-  return { id, name: runs.summary(id).name };
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */

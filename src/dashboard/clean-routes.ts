@@ -51,11 +51,17 @@ export interface PageFilter {
   options: Record<string, unknown>;
 }
 
+/** A run by its name. */
+export interface NamedRun {
+  id: string;
+  name: string;
+}
+
 /** A version with the runs that read it. Of its sources it has the names of files alone. */
 export interface ListedVersion extends Omit<Version, "rules"> {
   /** Of an export its rules, of a cleaning its filters. */
   rules: unknown;
-  runs: { id: string; name: string }[];
+  runs: NamedRun[];
 }
 
 /** A page of a version's rows. */
@@ -88,9 +94,7 @@ export function cleanRoutes(context: DashboardContext): Route[] {
     ...{ method: "POST", path, roles: ownerOnly, answer: refusing(answer) },
   });
   return [
-    get("/api/versions", (c) =>
-      c.json({ versions: listVersions(bench.dir).map((one) => listed(context, one)) }),
-    ),
+    get("/api/versions", (c) => c.json({ versions: listVersions(bench.dir).map(listed(context)) })),
     get("/api/versions/:version", async (c) => c.json(await versionRows(context, c))),
     get("/api/cleaning", (c) => c.json(cleaning(context))),
     post("/api/versions", async (c) => {
@@ -104,16 +108,22 @@ export function cleanRoutes(context: DashboardContext): Route[] {
   ];
 }
 
-function listed({ runs }: DashboardContext, version: Version): ListedVersion {
-  const read = [...runs.dirs()].filter(([, dir]) => filesOfRun(dir).includes(version.digest));
-  return {
+/** Versions for the page; what the runs read is looked up once for all of them. */
+function listed({ runs }: DashboardContext): (version: Version) => ListedVersion {
+  const read = [...runs.dirs()].map(([id, dir]) => ({ id, files: filesOfRun(dir) }));
+  return (version) => ({
     ...version,
     sources: Object.fromEntries(
       Object.entries(version.sources).map(([path, digest]) => [basename(path), digest]),
     ),
     rules: version.by === "clean" ? pageFilters(version.rules) : version.rules,
-    runs: read.map(([id]) => ({ id, name: runs.summary(id).name })),
-  };
+    runs: read.filter(({ files }) => files.includes(version.digest)).map(({ id }) => namedRun(runs, id)),
+  });
+}
+
+/** The run of this id. */
+export function namedRun(runs: DashboardContext["runs"], id: string): NamedRun {
+  return { id, name: runs.summary(id).name };
 }
 
 /** Filters as a version keeps them, for the page. */
@@ -214,7 +224,7 @@ async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRo
           };
         });
   return {
-    version: listed(context, version),
+    version: listed(context)(version),
     source: sourceOf(context, version),
     groups: [
       { name: "kept", rows: version.rows },
