@@ -1,7 +1,7 @@
 /** Files of rows that can be cleaned from the page, by ids: versions of the workbench, and what the runs were trained on. */
-import { createHash } from "node:crypto";
 import { realpathSync } from "node:fs";
 import { basename, isAbsolute, relative, resolve } from "node:path";
+import { sha256 } from "../base/files.ts";
 import { statsOf } from "../base/open-file.ts";
 import { sourcePath } from "../config/datasets.ts";
 import { runPaths } from "../runs/run-directory.ts";
@@ -31,7 +31,7 @@ export function rowSources(context: DashboardContext): RowSource[] {
   });
   const files = new Map<string, RowSource>();
   for (const path of filesOfRuns(context)) {
-    const id = createHash("sha256").update(path).digest("hex").slice(0, 16);
+    const id = sha256(path).slice(0, 16);
     files.set(id, { id, name: basename(path), bytes: statsOf(path)?.size ?? 0, path });
   }
   const known = new Set(versions.map(({ path }) => resolve(path)));
