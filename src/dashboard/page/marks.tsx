@@ -25,9 +25,10 @@ export function MarkActions({ run }: { run: Summary }): JSX.Element {
       })
       .catch((error: Error) => setProblem(error.message));
   };
+  const words = tags.split(/[\s,]+/).filter(Boolean);
   const save = (event: Event): void => {
     event.preventDefault();
-    change({ tags: tags.split(/[\s,]+/).filter(Boolean) });
+    change({ tags: words });
   };
   const { isArchived, isBaseline } = marks;
   return (
@@ -47,15 +48,7 @@ export function MarkActions({ run }: { run: Summary }): JSX.Element {
           onInput={(event) => setTags(event.currentTarget.value)}
         />
       </label>
-      <button
-        type="submit"
-        disabled={
-          tags
-            .split(/[\s,]+/)
-            .filter(Boolean)
-            .join() === marks.tags.join()
-        }
-      >
+      <button type="submit" disabled={words.join() === marks.tags.join()}>
         Save tags
       </button>
       {problem !== "" && <Problem text={problem} />}
