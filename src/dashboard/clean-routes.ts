@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { DataError } from "../base/errors.ts";
+import { DataError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { clean } from "../workbench/clean/clean.ts";
@@ -110,7 +110,7 @@ export function cleanRoutes(context: DashboardContext): Route[] {
 
 /** Versions for the page; what the runs read is looked up once for all of them. */
 function listed({ runs }: DashboardContext): (version: Version) => ListedVersion {
-  const read = [...runs.dirs()].map(([id, dir]) => ({ id, files: filesOfRun(dir) }));
+  const read = runFiles(runs);
   return (version) => ({
     ...version,
     sources: Object.fromEntries(
@@ -118,6 +118,18 @@ function listed({ runs }: DashboardContext): (version: Version) => ListedVersion
     ),
     rules: version.by === "clean" ? pageFilters(version.rules) : version.rules,
     runs: read.filter(({ files }) => files.includes(version.digest)).map(({ id }) => namedRun(runs, id)),
+  });
+}
+
+/** The digests of the files that each run read. One whose files are damaged is left out: its own page says so. */
+export function runFiles(runs: DashboardContext["runs"]): { id: string; dir: string; files: string[] }[] {
+  return [...runs.dirs()].flatMap(([id, dir]) => {
+    try {
+      return [{ id, dir, files: filesOfRun(dir) }];
+    } catch (error) {
+      if (error instanceof PreftuneError) return [];
+      throw error;
+    }
   });
 }
 
