@@ -11,12 +11,14 @@ import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
 import { itemLineage, runLineage } from "../workbench/lineage.ts";
 import { type PeopleReport, peopleReport } from "../workbench/people.ts";
-import { pageRows } from "./clean-routes.ts";
+import { namedRun, runFiles } from "./clean-routes.ts";
 import { personOf } from "./label-routes.ts";
 import { PageError } from "./page-error.ts";
+import { pageRows } from "./page-rows.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
+import { idOf } from "./run-store.ts";
 
 /** Longest file that is sent to be imported, bytes. */
 const maxImport = 2 ** 26;
@@ -134,9 +136,9 @@ function isFlagged({ flags }: LabelState, id: string): boolean {
 
 function whereItWent({ bench, runs }: DashboardContext, item: string): object {
   if (!bench.exists || !bench.store.order.includes(item)) throw new PageError(404, "There is no such pair.");
-  const dirs = runs.dirs();
-  const { versions, runs: read } = itemLineage(bench.dir, item, [...dirs.values()]);
-  const named = [...dirs].filter(([, dir]) => read.includes(dir)).map(([id]) => namedRun(runs, id));
+  const dirs = runFiles(runs).map(({ dir }) => dir);
+  const { versions, runs: read } = itemLineage(bench.dir, item, dirs);
+  const named = read.map((dir) => namedRun(runs, idOf(dir)));
   return { item, versions: versions.map(({ digest }) => ({ digest })), runs: named };
 }
 
@@ -156,10 +158,6 @@ function behind({ bench, runs }: DashboardContext, run: string): { behind: Behin
   if (versions.length === 0) return { behind: null };
   const digests = versions.map(({ digest }) => digest);
   return { behind: { versions: digests, items: items.length, people, judges, models } };
-}
-
-function namedRun(runs: DashboardContext["runs"], id: string): { id: string; name: string } {
-  return { id, name: runs.summary(id).name };
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type DashboardApp, withDashboardApp } from "../../test/support/dashboards.ts";
+import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import { plantedEach, writePlantedRows } from "../../test/support/planted-rows.ts";
+import { importPasted } from "../workbench/import-comparisons.ts";
 import { saveVersion } from "../workbench/versions.ts";
 import type { Cleaning, ListedVersion, PageFilter, VersionRows } from "./clean-routes.ts";
 
@@ -95,6 +96,31 @@ function isSame(row: unknown): boolean {
   const { chosen, rejected } = row as { chosen: string; rejected: string };
   return chosen === rejected;
 }
+
+test("a run whose files are damaged keeps nobody from seeing the versions, nor where a pair went", async () => {
+  await withDashboardApp(async (app) => {
+    const { bench } = app.context;
+    const about = { by: "export", sources: {}, rules: {}, counts: {} } as const;
+    const { comparisons } = await importPasted("prompt\tanswer_a\tanswer_b\nWhy?\tSo.\tWhat?\n");
+    bench.store.add(comparisons);
+    const [item = ""] = bench.store.order;
+    const row = { prompt: "Why?", chosen: "So.", rejected: "What?", meta: { item, votes: [], verdict: "a" } };
+    const { digest } = await saveVersion(bench.dir, [row], about);
+    const damaged = writeRun(app.root, "damaged");
+    const whole = writeRun(app.root, "whole");
+    writeFileSync(join(damaged, "fingerprints.json"), "{");
+    const read = { model: "m", data: { "rows.jsonl": digest } };
+    writeFileSync(join(whole, "fingerprints.json"), JSON.stringify(read));
+    const { versions } = await ask<{ versions: ListedVersion[] }>(app, "/api/versions");
+    const went = await ask<{ runs: unknown[] }>(app, `/api/items/${item}`);
+    assert.deepEqual(
+      versions.map(({ runs }) => runs.map(({ name }) => name)),
+      [["whole"]],
+    );
+    assert.deepEqual(went.runs, versions[0]?.runs);
+    assert.deepEqual(app.faults, []);
+  });
+});
 
 test("what is asked for must be there: rows, files of the workbench, filters and their options", async () => {
   await withDashboardApp(async (app) => {

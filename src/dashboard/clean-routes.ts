@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { DataError } from "../base/errors.ts";
+import { DataError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { clean } from "../workbench/clean/clean.ts";
@@ -19,12 +19,10 @@ import {
 } from "../workbench/versions.ts";
 import { rowSource, rowSources } from "./data-sources.ts";
 import { PageError } from "./page-error.ts";
+import { pageRows } from "./page-rows.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
-
-/** Rows of a page of a list. */
-export const pageRows = 50;
 
 /** Folders of the workbench whose files filters compare with. */
 const folders = { scores: "scores", files: "benchmarks" } as const;
@@ -53,11 +51,17 @@ export interface PageFilter {
   options: Record<string, unknown>;
 }
 
+/** A run by its name. */
+export interface NamedRun {
+  id: string;
+  name: string;
+}
+
 /** A version with the runs that read it. Of its sources it has the names of files alone. */
 export interface ListedVersion extends Omit<Version, "rules"> {
   /** Of an export its rules, of a cleaning its filters. */
   rules: unknown;
-  runs: { id: string; name: string }[];
+  runs: NamedRun[];
 }
 
 /** A page of a version's rows. */
@@ -90,9 +94,7 @@ export function cleanRoutes(context: DashboardContext): Route[] {
     ...{ method: "POST", path, roles: ownerOnly, answer: refusing(answer) },
   });
   return [
-    get("/api/versions", (c) =>
-      c.json({ versions: listVersions(bench.dir).map((one) => listed(context, one)) }),
-    ),
+    get("/api/versions", (c) => c.json({ versions: listVersions(bench.dir).map(listed(context)) })),
     get("/api/versions/:version", async (c) => c.json(await versionRows(context, c))),
     get("/api/cleaning", (c) => c.json(cleaning(context))),
     post("/api/versions", async (c) => {
@@ -106,16 +108,34 @@ export function cleanRoutes(context: DashboardContext): Route[] {
   ];
 }
 
-function listed({ runs }: DashboardContext, version: Version): ListedVersion {
-  const read = [...runs.dirs()].filter(([, dir]) => filesOfRun(dir).includes(version.digest));
-  return {
+/** Versions for the page; what the runs read is looked up once for all of them. */
+function listed({ runs }: DashboardContext): (version: Version) => ListedVersion {
+  const read = runFiles(runs);
+  return (version) => ({
     ...version,
     sources: Object.fromEntries(
       Object.entries(version.sources).map(([path, digest]) => [basename(path), digest]),
     ),
     rules: version.by === "clean" ? pageFilters(version.rules) : version.rules,
-    runs: read.map(([id]) => ({ id, name: runs.summary(id).name })),
-  };
+    runs: read.filter(({ files }) => files.includes(version.digest)).map(({ id }) => namedRun(runs, id)),
+  });
+}
+
+/** The digests of the files that each run read. One whose files are damaged is left out: its own page says so. */
+export function runFiles(runs: DashboardContext["runs"]): { id: string; dir: string; files: string[] }[] {
+  return [...runs.dirs()].flatMap(([id, dir]) => {
+    try {
+      return [{ id, dir, files: filesOfRun(dir) }];
+    } catch (error) {
+      if (error instanceof PreftuneError) return [];
+      throw error;
+    }
+  });
+}
+
+/** The run of this id. */
+export function namedRun(runs: DashboardContext["runs"], id: string): NamedRun {
+  return { id, name: runs.summary(id).name };
 }
 
 /** Filters as a version keeps them, for the page. */
@@ -216,7 +236,7 @@ async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRo
           };
         });
   return {
-    version: listed(context, version),
+    version: listed(context)(version),
     source: sourceOf(context, version),
     groups: [
       { name: "kept", rows: version.rows },

@@ -1,12 +1,13 @@
 /** Files of rows that can be cleaned from the page, by ids: versions of the workbench, and what the runs were trained on. */
-import { createHash } from "node:crypto";
 import { realpathSync } from "node:fs";
-import { basename, isAbsolute, relative, resolve } from "node:path";
+import { basename, resolve } from "node:path";
+import { sha256 } from "../base/files.ts";
 import { statsOf } from "../base/open-file.ts";
 import { sourcePath } from "../config/datasets.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { listVersions, versionPaths } from "../workbench/versions.ts";
+import { isBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 import type { DashboardContext } from "./route.ts";
 
@@ -31,7 +32,7 @@ export function rowSources(context: DashboardContext): RowSource[] {
   });
   const files = new Map<string, RowSource>();
   for (const path of filesOfRuns(context)) {
-    const id = createHash("sha256").update(path).digest("hex").slice(0, 16);
+    const id = sha256(path).slice(0, 16);
     files.set(id, { id, name: basename(path), bytes: statsOf(path)?.size ?? 0, path });
   }
   const known = new Set(versions.map(({ path }) => resolve(path)));
@@ -51,7 +52,7 @@ function filesOfRuns({ runs }: DashboardContext): string[] {
     specsOf(dir).flatMap((path) => {
       if (statsOf(path)?.isFile() !== true) return [];
       const real = realpathSync(path);
-      return roots.some((root) => isInside(root, real)) ? [real] : [];
+      return roots.some((root) => isBelow(root, real)) ? [real] : [];
     }),
   );
 }
@@ -64,9 +65,4 @@ function specsOf(dir: string): string[] {
   } catch {
     return [];
   }
-}
-
-function isInside(root: string, path: string): boolean {
-  const way = relative(root, path);
-  return !way.startsWith("..") && !isAbsolute(way);
 }

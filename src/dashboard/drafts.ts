@@ -1,6 +1,6 @@
 /** From a form to a configuration: a recipe, a run or nothing, and the values that were changed, read as on a command line. */
 import fs, { existsSync, realpathSync } from "node:fs";
-import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { CONFIG_KEYS, defaultText, FIELD_GROUPS, fieldOf, flatConfig } from "../config/keys.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
@@ -10,6 +10,7 @@ import type { ConfigKey } from "../config/run-config.ts";
 import { methodNames } from "../methods/index.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { isBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 
 /** A field of the form. */
@@ -146,11 +147,6 @@ function placeOf(dir: string): string {
   if (existsSync(dir)) return realpathSync(dir);
   const parent = dirname(dir);
   return parent === dir ? dir : join(placeOf(parent), basename(dir));
-}
-
-function isBelow(root: string, dir: string): boolean {
-  const path = relative(root, dir);
-  return path !== "" && !path.startsWith("..") && !isAbsolute(path);
 }
 
 /**

@@ -1,14 +1,14 @@
 /** Judges: what the workbench knows of them, and the results that `preftune evaluate` left below the directories. */
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { readJsonFile, readTextFile } from "../base/files.ts";
+import { readJsonFile, readTextFile, sha256 } from "../base/files.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import { type JudgeFacts, judgeFacts } from "../workbench/judges.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { reportPage } from "./report-page.ts";
 import { type DashboardContext, type Route, seesRuns } from "./route.ts";
+import { entriesIn } from "./run-store.ts";
 
 /** A fraction with its interval. */
 interface Statistic {
@@ -67,12 +67,12 @@ export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
 }
 
 function idOf(path: string): string {
-  return createHash("sha256").update(path).digest("hex").slice(0, 16);
+  return sha256(path).slice(0, 16);
 }
 
 /** Files results.json in `dir` and up to three folders below it; links are not followed. */
 function resultsBelow(dir: string, depth: number): string[] {
-  const entries = readdirSync(dir, { withFileTypes: true });
+  const entries = entriesIn(dir);
   const own = entries.some((entry) => entry.isFile() && entry.name === "results.json");
   const folders =
     depth < deepest ? entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")) : [];

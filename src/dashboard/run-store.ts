@@ -3,7 +3,7 @@
  * through again when somebody asks. What the list knows of each is kept in a file that can be deleted at any time.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { type Dirent, existsSync, readdirSync, realpathSync } from "node:fs";
 import { basename, join, relative, sep } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
@@ -244,10 +244,15 @@ export function idOf(dir: string): string {
 }
 
 function foldersIn(dir: string): string[] {
+  return entriesIn(dir)
+    .filter((entry) => entry.isDirectory() && !passedOver.test(entry.name))
+    .map(({ name }) => name);
+}
+
+/** What is in a folder; nothing where it cannot be read. */
+export function entriesIn(dir: string): Dirent[] {
   try {
-    return readdirSync(dir, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && !passedOver.test(entry.name))
-      .map(({ name }) => name);
+    return readdirSync(dir, { withFileTypes: true });
   } catch {
     // one that may not be read, or has gone since
     return [];

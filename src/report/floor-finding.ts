@@ -23,10 +23,9 @@ export function floorFindings({
     return [{ severity: "note", text, remedy: "Give eval_data or eval_fraction." }];
   }
   const { mean, low, high } = meanInterval(last.pair_changes.map(([chosen]) => chosen));
-  const measured =
-    `The floor of ${signed(floor)} nats per token VERDICT: at step ${last.global_step} the chosen answers of ${last.pair_changes.length} held-out pairs ` +
+  const said = (verdict: string): string =>
+    `The floor of ${signed(floor)} nats per token ${verdict}: at step ${last.global_step} the chosen answers of ${last.pair_changes.length} held-out pairs ` +
     `had changed by ${signed(mean)}, 95 % interval [${signed(low)}, ${signed(high)}].`;
-  const said = (verdict: string): string => measured.replace("VERDICT", verdict);
   const remedy = "More held-out pairs would show it.";
   if (low >= floor) return [{ severity: "note", text: said("held") }];
   if (high >= floor)

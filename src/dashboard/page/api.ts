@@ -12,6 +12,11 @@ export interface Me {
 /** Who is logged in; undefined until it is known. */
 export const me = signal<Me | null | undefined>(undefined);
 
+/** Whether who is logged in may change something here. */
+export function mayChange(): boolean {
+  return me.value?.role === "owner" && me.value.readOnly === null;
+}
+
 /** A refusal of the server. */
 class Refusal extends Error {
   readonly status: number;

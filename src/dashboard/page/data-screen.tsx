@@ -3,12 +3,14 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ListedItem } from "../bench-routes.ts";
 import type { ListedVersion } from "../clean-routes.ts";
-import { get, me, post } from "./api.ts";
+import { get, mayChange, post } from "./api.ts";
 import { CleanPanel } from "./clean-panel.tsx";
+import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
+import { Pager } from "./pager.tsx";
 import { Problem } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
-import { TextView } from "./text-views.tsx";
+import { BareTexts } from "./text-views.tsx";
 
 const filters: Readonly<Record<string, string>> = {
   all: "All pairs",
@@ -17,9 +19,6 @@ const filters: Readonly<Record<string, string>> = {
   conflicts: "Judged differently",
   flagged: "Flagged",
 };
-
-/** Rows that are shown at once. */
-const pageRows = 50;
 
 interface Items {
   items: readonly ListedItem[];
@@ -52,7 +51,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
       .catch(fail);
   }, [changes]);
   useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
-  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  const isOwner = mayChange();
   if (shown === null)
     return problem === "" ? <p aria-busy="true">Reading pairs …</p> : <Problem text={problem} />;
   return (
@@ -93,20 +92,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
         ))}
       </div>
       <p class="bar">
-        <button
-          type="button"
-          disabled={from === 0}
-          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
-        >
-          Before
-        </button>
-        <button
-          type="button"
-          disabled={from + pageRows >= shown.total}
-          onClick={() => setQuery({ from: String(from + pageRows) })}
-        >
-          Next
-        </button>
+        <Pager from={from} total={shown.total} />
       </p>
     </>
   );
@@ -302,21 +288,12 @@ function ImportBox({ again, fail }: Doing): JSX.Element {
   );
 }
 
-const verdictWords: Readonly<Record<string, string>> = {
-  a: "the first",
-  b: "the second",
-  tie: "equal",
-  bad: "both bad",
-  skip: "skipped",
-};
-
 function ItemCard({
   item,
   isOwner,
   again,
   fail,
 }: Doing & { item: ListedItem; isOwner: boolean }): JSX.Element {
-  const look = { isRendered: false, against: null };
   const decide = (choice: string): void => {
     post("/api/decisions", { item: item.item, choice: choice === "" ? null : choice })
       .then(again)
@@ -324,15 +301,7 @@ function ItemCard({
   };
   return (
     <article class="bench-prompt">
-      <TextView text={item.prompt} look={look} />
-      <div class="sides">
-        <div class="bench-answer">
-          <TextView text={item.a} look={{ ...look, against: item.b }} />
-        </div>
-        <div class="bench-answer">
-          <TextView text={item.b} look={{ ...look, against: item.a }} />
-        </div>
-      </div>
+      <BareTexts prompt={item.prompt} a={item.a} b={item.b} />
       <p class="bar">
         <span>
           {item.votes.length === 0

@@ -1,9 +1,9 @@
 /** Judges: how far they depend on order and length, where they and people part, and the comparisons that they made. */
 import type { JSX } from "preact";
 import type { JudgedRun, Judges } from "../judge-routes.ts";
-import { type Sent, shareText, valueText } from "./people-screen.tsx";
+import { intervalText, type Sent, shareText, valueText, verdictWords } from "./judgment-texts.ts";
 import { Problem, useAnswer } from "./pieces.tsx";
-import { TextView } from "./text-views.tsx";
+import { BareTexts } from "./text-views.tsx";
 
 type Facts = Sent<Judges>["judges"][number];
 
@@ -40,13 +40,6 @@ export function JudgeScreen(): JSX.Element {
   );
 }
 
-const words: Readonly<Record<string, string>> = {
-  a: "the first",
-  b: "the second",
-  tie: "equal",
-  bad: "both bad",
-};
-
 function Judge({ facts }: { facts: Facts }): JSX.Element {
   const { judge, verdicts, changed, first, longer, withPeople, partings } = facts;
   const rows = [
@@ -57,7 +50,7 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
       "Kappa with people",
       withPeople === null
         ? "– (no pair that both judged)"
-        : `${valueText(withPeople.value)} [${valueText(withPeople.low)}, ${valueText(withPeople.high)}] on ${withPeople.units} pairs`,
+        : `${valueText(withPeople.value)} ${intervalText(withPeople)} on ${withPeople.units} pairs`,
     ],
   ] as const;
   return (
@@ -81,17 +74,9 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
           <div class="items">
             {partings.slice(0, 50).map(({ item, prompt, a, b, judge: said, people }) => (
               <article class="bench-prompt" key={item}>
-                <TextView text={prompt} look={{ isRendered: false, against: null }} />
-                <div class="sides">
-                  <div class="bench-answer">
-                    <TextView text={a} look={{ isRendered: false, against: b }} />
-                  </div>
-                  <div class="bench-answer">
-                    <TextView text={b} look={{ isRendered: false, against: a }} />
-                  </div>
-                </div>
+                <BareTexts prompt={prompt} a={a} b={b} />
                 <p>
-                  People: {words[people] ?? people}; the judge: {words[said] ?? said}.
+                  People: {verdictWords[people] ?? people}; the judge: {verdictWords[said] ?? said}.
                 </p>
               </article>
             ))}
@@ -104,7 +89,7 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
 
 function Comparisons({ runs }: { runs: readonly Sent<JudgedRun>[] }): JSX.Element {
   const text = ({ value, interval }: Sent<JudgedRun>["winRate"]): string =>
-    `${valueText(value)} [${valueText(interval.low)}, ${valueText(interval.high)}]`;
+    `${valueText(value)} ${intervalText(interval)}`;
   return (
     <div class="scroll">
       <table class="runs">

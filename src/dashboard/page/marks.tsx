@@ -3,13 +3,8 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { RunMarks } from "../run-marks.ts";
 import type { Summary } from "../run-summary.ts";
-import { me, post } from "./api.ts";
+import { post } from "./api.ts";
 import { Problem } from "./pieces.tsx";
-
-/** Whether who is logged in may change something here. */
-export function mayChange(): boolean {
-  return me.value?.role === "owner" && me.value.readOnly === null;
-}
 
 /** Says something of a run. @returns the run as it is now */
 export async function setMarks(run: string, change: Partial<RunMarks>): Promise<Summary> {
@@ -30,9 +25,10 @@ export function MarkActions({ run }: { run: Summary }): JSX.Element {
       })
       .catch((error: Error) => setProblem(error.message));
   };
+  const words = tags.split(/[\s,]+/).filter(Boolean);
   const save = (event: Event): void => {
     event.preventDefault();
-    change({ tags: tags.split(/[\s,]+/).filter(Boolean) });
+    change({ tags: words });
   };
   const { isArchived, isBaseline } = marks;
   return (
@@ -52,15 +48,7 @@ export function MarkActions({ run }: { run: Summary }): JSX.Element {
           onInput={(event) => setTags(event.currentTarget.value)}
         />
       </label>
-      <button
-        type="submit"
-        disabled={
-          tags
-            .split(/[\s,]+/)
-            .filter(Boolean)
-            .join() === marks.tags.join()
-        }
-      >
+      <button type="submit" disabled={words.join() === marks.tags.join()}>
         Save tags
       </button>
       {problem !== "" && <Problem text={problem} />}

@@ -2,17 +2,11 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
-import type { PeopleReport, PersonReport, Share } from "../../workbench/people.ts";
+import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
 import { get, me, post } from "./api.ts";
+import { intervalText, type Sent, shareText, valueText } from "./judgment-texts.ts";
 import { Problem } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
-
-/** A report as it arrives: JSON has no NaN, which becomes null. */
-export type Sent<T> = T extends number
-  ? number | null
-  : T extends object
-    ? { [K in keyof T]: Sent<T[K]> }
-    : T;
 
 /** The screen. */
 export function PeopleScreen(): JSX.Element {
@@ -78,22 +72,10 @@ function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.
     <div class="tile">
       <b>{valueText(value.value)}</b>
       <span>
-        {name} [{valueText(value.low)}, {valueText(value.high)}]
+        {name} {intervalText(value)}
       </span>
     </div>
   );
-}
-
-/** Two decimals, a dash for none. */
-export function valueText(value: number | null): string {
-  return value === null ? "–" : value.toFixed(2).replace("-", "−");
-}
-
-/** A share with its interval. */
-export function shareText({ share: value, of, low, high }: Sent<Share>): string {
-  return value === null || of === 0
-    ? "–"
-    : `${valueText(value)} [${valueText(low)}, ${valueText(high)}] of ${of}`;
 }
 
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
@@ -121,7 +103,7 @@ function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX
               <td data-name="Kappa">
                 {one.withOthers === null
                   ? "–"
-                  : `${valueText(one.withOthers.value)} [${valueText(one.withOthers.low)}, ${valueText(one.withOthers.high)}]`}
+                  : `${valueText(one.withOthers.value)} ${intervalText(one.withOthers)}`}
               </td>
               <td data-name="Alike again">{shareText(one.selfAgreement)}</td>
               <td data-name="Left side">{shareText(one.left)}</td>

@@ -2,9 +2,9 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
-import { post } from "./api.ts";
+import { mayChange, post } from "./api.ts";
 import { useKeys } from "./keys.ts";
-import { MarkActions, mayChange } from "./marks.tsx";
+import { MarkActions } from "./marks.tsx";
 import { Problem } from "./pieces.tsx";
 import { goTo } from "./place.ts";
 

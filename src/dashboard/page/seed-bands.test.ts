@@ -13,6 +13,7 @@ test("runs of one configuration are one line; those that are not known stay by t
   assert.deepEqual(said(true), ["dpo, 2 seeds: 2", "slime: 1", "x: 1", "y: 1"]);
   assert.deepEqual(said(false), ["dpo-s1: 1", "slime: 1", "dpo-s2: 1", "x: 1", "y: 1"]);
   assert.equal(foldsOf([run("1", "a"), run("2", "a")], true)[0]?.name, "1, 2 seeds");
+  assert.equal(foldsOf([run("less-1", "a"), run("less-2", "a")], true)[0]?.name, "less, 2 seeds");
 });
 
 test("a band is over the steps that all seeds have, whatever they took", () => {

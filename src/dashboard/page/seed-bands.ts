@@ -28,7 +28,10 @@ function nameOf(names: readonly string[]): string {
   const [first = ""] = names;
   if (names.length === 1) return first;
   const end = [...first].findIndex((_, i) => names.some((name) => !name.startsWith(first.slice(0, i + 1))));
-  const alike = (end < 0 ? first : first.slice(0, end)).replace(/[\s_.-]*(s|seed)?[\s_.-]*\d*$/i, "");
+  const alike = (end < 0 ? first : first.slice(0, end)).replace(
+    /[\s_.-]*((?<![a-z])s|seed)?[\s_.-]*\d*$/i,
+    "",
+  );
   return `${alike === "" ? first : alike}, ${names.length} seeds`;
 }
 

@@ -48,6 +48,23 @@ export function TextView({ text, look }: { text: string; look: TextLook }): JSX.
   return look.isRendered ? <Rendered text={text} /> : <p class="as-text">{text}</p>;
 }
 
+/** A prompt and its two answers as they are, with what differs marked. */
+export function BareTexts({ prompt, a, b }: { prompt: string; a: string; b: string }): JSX.Element {
+  return (
+    <>
+      <TextView text={prompt} look={{ isRendered: false, against: null }} />
+      <div class="sides">
+        <div class="bench-answer">
+          <TextView text={a} look={{ isRendered: false, against: b }} />
+        </div>
+        <div class="bench-answer">
+          <TextView text={b} look={{ isRendered: false, against: a }} />
+        </div>
+      </div>
+    </>
+  );
+}
+
 /** The parts of Markdown that answers are mostly made of: blocks of code, headings, lists, emphasis. Links and images stay text. */
 function Rendered({ text }: { text: string }): JSX.Element {
   const blocks = text.split(/^```/m);

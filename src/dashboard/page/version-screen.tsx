@@ -1,27 +1,20 @@
 /** One version: what it was made by, its rows with what filters find in them, and those that were taken out. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
 import type { VersionRows } from "../clean-routes.ts";
-import { get, me } from "./api.ts";
-import { Problem } from "./pieces.tsx";
+import { pageRows } from "../page-rows.ts";
+import { mayChange } from "./api.ts";
+import { Pager } from "./pager.tsx";
+import { Problem, useAnswer } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
-
-/** Rows that are shown at once. */
-const pageRows = 50;
 
 /** The screen. */
 export function VersionScreen({ id }: { id: string }): JSX.Element {
-  const [shown, setShown] = useState<VersionRows | null>(null);
-  const [problem, setProblem] = useState("");
   const { query } = place.value;
   const group = query.get("group") ?? "kept";
   const finding = query.get("finding") ?? "";
   const from = Number(query.get("from") ?? 0) || 0;
-  useEffect(() => {
-    get<VersionRows>(`/api/versions/${id}?${new URLSearchParams({ group, finding, from: String(from) })}`)
-      .then(setShown)
-      .catch((error: Error) => setProblem(error.message));
-  }, [id, group, finding, from]);
+  const asked = new URLSearchParams({ group, finding, from: String(from) });
+  const { value: shown, problem } = useAnswer<VersionRows>(`/api/versions/${id}?${asked}`);
   if (problem !== "") return <Problem text={problem} />;
   if (shown === null) return <p aria-busy="true">Reading the version …</p>;
   const { version, rows } = shown;
@@ -59,20 +52,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
         ))}
       </div>
       <p class="bar">
-        <button
-          type="button"
-          disabled={from === 0}
-          onClick={() => setQuery({ from: String(Math.max(0, from - pageRows)) })}
-        >
-          Before
-        </button>
-        <button
-          type="button"
-          disabled={from + pageRows >= total}
-          onClick={() => setQuery({ from: String(from + pageRows) })}
-        >
-          Next
-        </button>
+        <Pager from={from} total={total} />
         <span class="soft" role="status">
           {total === 0 ? "no rows" : `${from + 1} to ${Math.min(total, from + pageRows)} of ${total}`}
         </span>
@@ -88,7 +68,7 @@ function totalOf({ groups, findings }: VersionRows, group: string, finding: stri
 
 /** Where one goes from here: rows out, filters changed, to the runs that read it. */
 function Ways({ shown: { version, source } }: { shown: VersionRows }): JSX.Element {
-  const isOwner = me.value?.role === "owner" && me.value.readOnly === null;
+  const isOwner = mayChange();
   return (
     <p class="bar">
       {isOwner && <a href={addressOf(["data"], { rows: version.digest })}>Take rows out of it</a>}
