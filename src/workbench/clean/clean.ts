@@ -59,32 +59,38 @@ export async function clean(
     filters.push({ code: kind.code, taken: 0, find });
   }
   using outlet = new Outlet(isTrial ? { output: null, removed: null, workbench: null } : recipe);
-  const unreadable: CleanRow[] = [];
+  const unreadable: Unreadable = { rows: 0, first: null };
   let read = 0;
   for await (const row of cleanRows(rowsOf(recipe.data), model)) {
     read++;
     if (isTaken(row, filters, outlet)) continue;
-    if (row.answers.length === 0) unreadable.push(row);
+    if (row.answers.length === 0) {
+      unreadable.rows++;
+      unreadable.first ??= row;
+    }
     outlet.kept.write(row.value);
     outlet.draft?.keep(row.value);
   }
   if (!isTrial) refuseUnreadable(unreadable);
-  const digest = outlet.kept.end();
+  const digest = outlet.end();
   const counts = filters.map(({ code, taken }) => ({ code, taken }));
   const result = { read, kept: outlet.kept.rows, filters: counts, digest };
-  const rules = recipe.filters.map(({ kind, options }) => ({ [kind.code]: options }));
-  await outlet.save({ by: "clean", sources: await digestsOf(recipe.data), rules, counts: result });
+  if (outlet.draft !== null) {
+    const rules = recipe.filters.map(({ kind, options }) => ({ [kind.code]: options }));
+    await outlet.draft.save({ by: "clean", sources: await digestsOf(recipe.data), rules, counts: result });
+  }
+  outlet.place();
   return result;
 }
 
 /** Whether one of the filters takes the row, which then has it. */
-function isTaken({ origin, value, ...row }: CleanRow, filters: readonly AtWork[], outlet: Outlet): boolean {
+function isTaken(row: CleanRow, filters: readonly AtWork[], outlet: Outlet): boolean {
   for (const filter of filters) {
-    const detail = filter.find({ origin, value, ...row });
+    const detail = filter.find(row);
     if (detail === null) continue;
     filter.taken++;
     const found = detail === "" ? {} : { detail };
-    const removed = { filter: filter.code, origin: describeOrigin(origin), ...found, row: value };
+    const removed = { filter: filter.code, origin: describeOrigin(row.origin), ...found, row: row.value };
     outlet.removed.write(removed);
     outlet.draft?.take(removed);
     return true;
@@ -104,10 +110,14 @@ class Outlet {
     this.draft = workbench === null ? null : new VersionDraft(workbench);
   }
 
-  /** Puts everything in place. */
-  async save(about: Parameters<VersionDraft["save"]>[0]): Promise<void> {
+  /** No more rows come. @returns SHA-256 of those that are kept */
+  end(): string {
     this.removed.end();
-    await this.draft?.save(about);
+    return this.kept.end();
+  }
+
+  /** Puts the files in place, after their {@link end}. */
+  place(): void {
     this.kept.place();
     this.removed.place();
   }
@@ -157,12 +167,17 @@ async function promptsOf(paths: readonly string[]): Promise<ReadonlySet<string>>
   return prompts;
 }
 
-function refuseUnreadable(rows: readonly CleanRow[]): void {
-  const [first] = rows;
-  if (first === undefined) return;
+/** Rows that no filter took and that cannot be trained on. */
+interface Unreadable {
+  rows: number;
+  first: CleanRow | null;
+}
+
+function refuseUnreadable({ rows, first }: Unreadable): void {
+  if (first === null) return;
   const [code = "invalid_row", message = ""] = [...first.codes][0] ?? [];
   throw new DataError(
-    `${rows.length} rows are left that cannot be trained on (first: ${message || describeOrigin(first.origin)}). Add ${code} to filters.`,
+    `${rows} rows are left that cannot be trained on (first: ${message || describeOrigin(first.origin)}). Add ${code} to filters.`,
   );
 }
 
