@@ -1,9 +1,9 @@
 /** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
 import type { Interval } from "../stats/bootstrap.ts";
 import { type Choice, plainText } from "./comparison.ts";
-import type { LabelState, Vote } from "./label-events.ts";
+import type { LabelState, PersonKind, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
-import { peopleReport, type Share, shareOf } from "./people.ts";
+import { reportOf, type Share, shareOf } from "./people.ts";
 
 /** What a judge said of one item, asked in both orders; null where no verdict could be read. */
 export interface ItemVerdict {
@@ -90,11 +90,14 @@ export interface JudgeFacts {
 /** The judges of a workbench. */
 export function judgeFacts(store: LabelStore): JudgeFacts[] {
   const state = store.state();
-  const judges = new Map(peopleReport(store).people.map((report) => [report.person, report]));
-  return [...state.people].flatMap(([judge, kind]) => {
-    const report = judges.get(judge);
-    if (kind !== "judge" || report === undefined) return [];
+  const named = (wanted: PersonKind) =>
+    [...state.people].flatMap(([person, kind]) => (kind === wanted ? [person] : []));
+  const humans = named("person");
+  const said = humans.map((person) => state.firstVotes(person));
+  return named("judge").flatMap((judge) => {
     const votes = [...state.firstVotes(judge).values()];
+    if (votes.length === 0) return [];
+    const report = reportOf(store, state, { person: judge, humans });
     const orders = votes.flatMap(({ orders: both }) => (both === undefined ? [] : [both]));
     const decided = orders.flatMap(([one, other]) =>
       [wonFirst(one, "a"), wonFirst(other, "b")].filter((won) => won !== null),
@@ -107,7 +110,7 @@ export function judgeFacts(store: LabelStore): JudgeFacts[] {
         first: shareOf(decided.filter(Boolean).length, decided.length),
         longer: report.longer,
         withPeople: report.withOthers,
-        partings: votes.flatMap((vote) => partingOf(store, state, vote)),
+        partings: votes.flatMap((vote) => partingOf(store, vote, sayOf(state, said, vote.item))),
       },
     ];
   });
@@ -118,8 +121,8 @@ function wonFirst(verdict: Choice, first: "a" | "b"): boolean | null {
   return verdict === "a" || verdict === "b" ? verdict === first : null;
 }
 
-function partingOf(store: LabelStore, state: LabelState, { item, verdict }: Vote): Parting[] {
-  const said = sayOf(state, item);
+/** @param said - what people say of the item */
+function partingOf(store: LabelStore, { item, verdict }: Vote, said: string | null): Parting[] {
   if (said === null || said === verdict) return [];
   const { prompt, answers } = store.item(item).comparison;
   return [
@@ -130,15 +133,14 @@ function partingOf(store: LabelStore, state: LabelState, { item, verdict }: Vote
   ];
 }
 
-/** What people say of an item: a decision, or what all who judged it say; null: nothing, or not one thing. */
-function sayOf(state: LabelState, item: string): string | null {
+/**
+ * What people say of an item: a decision, or what all who judged it say; null: nothing, or not one thing.
+ *
+ * @param said - of each person the first votes
+ */
+function sayOf(state: LabelState, said: readonly ReadonlyMap<string, Vote>[], item: string): string | null {
   const decision = state.decisions.get(item);
   if (decision !== undefined) return decision.choice;
-  const said = new Set(
-    [...state.people]
-      .filter(([, kind]) => kind === "person")
-      .flatMap(([person]) => state.firstVotes(person).get(item)?.verdict ?? []),
-  );
-  const [only, ...others] = said;
+  const [only, ...others] = new Set(said.flatMap((votes) => votes.get(item)?.verdict ?? []));
   return only === undefined || others.length > 0 ? null : only;
 }

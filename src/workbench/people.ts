@@ -81,7 +81,8 @@ function numberOf(vote: Vote | undefined): number | null {
   return vote === undefined || vote.verdict === "skip" ? null : choices.indexOf(vote.verdict);
 }
 
-function reportOf(
+/** What is said of one person, judge or file. @param who - with `humans`, whom they are compared with */
+export function reportOf(
   store: LabelStore,
   state: LabelState,
   { person, humans }: { person: string; humans: readonly string[] },
