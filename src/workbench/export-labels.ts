@@ -141,11 +141,9 @@ const partColumns = { prompt: "user", completion: "assistant", chosen: "assistan
 
 /** Where some rows are conversations, the texts of the others as messages. */
 function ofOneKind(rows: Record<string, unknown>[], counts: ExportCounts): Record<string, unknown>[] {
-  const parts = rows.flatMap((row) => Object.keys(partColumns).flatMap((name) => row[name] ?? []));
-  const isMixed = rows.some((row) =>
-    Object.keys(partColumns).some((name) => typeof row[name] === "object" && row[name] !== null),
-  );
-  if (!isMixed || parts.every((part) => typeof part === "object")) return rows;
+  const some = (type: "string" | "object") =>
+    rows.some((row) => Object.keys(partColumns).some((name) => typeof row[name] === type));
+  if (!some("object") || !some("string")) return rows;
   return rows.map((row) => {
     const texts = Object.entries(partColumns).flatMap(([name, role]) => {
       const content = row[name];
