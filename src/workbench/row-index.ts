@@ -9,11 +9,13 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, readSync } from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate as othersFirst } from "node:timers/promises";
+import { DataError } from "../base/errors.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import { openFile, readFileBytes, statsOf } from "../base/open-file.ts";
+import { isRecord } from "../formats/json-fields.ts";
 
 /** Codes of what is found in a row. @param line - from 1 */
-export type Classify = (value: unknown, line: number) => readonly string[];
+export type Classify = (value: Record<string, unknown>, line: number) => readonly string[];
 
 /** What an index is of. */
 interface Head {
@@ -105,6 +107,8 @@ function range(from: number, to: number): number[] {
 /**
  * The index of the JSON lines at `path`, made where there is none at `at` that is of the file as it is. Other work goes on
  * meanwhile.
+ *
+ * @throws {DataError} where a line is no JSON object
  */
 export async function openRowIndex(path: string, at: string, classify: Classify): Promise<RowIndex> {
   const stats = statsOf(path);
@@ -142,6 +146,18 @@ function readIndex(path: string, at: string): Parts | null {
   }
 }
 
+function rowIn(text: string, where: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value)) return value;
+  } catch {
+    // said below
+  }
+  throw new DataError(
+    `${where}: expected a JSON object, got ${JSON.stringify(text.slice(0, 60))}: the file was changed or damaged. Put it back.`,
+  );
+}
+
 async function makeIndex(
   path: string,
   at: string,
@@ -167,8 +183,9 @@ async function makeIndex(
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       let begin = 0;
       for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, begin)) {
-        const value: unknown = JSON.parse(bytes.toString("utf8", begin, end));
-        found.push(classify(value, found.length + 1).reduce((bits, code) => bits | bitOf(code), 0));
+        const line = found.length + 1;
+        const value = rowIn(bytes.toString("utf8", begin, end), `${path}:${line}`);
+        found.push(classify(value, line).reduce((bits, code) => bits | bitOf(code), 0));
         offsets.push((offsets.at(-1) ?? 0) + end + 1 - begin);
         begin = end + 1;
       }

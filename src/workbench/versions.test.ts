@@ -13,11 +13,19 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { scratch } from "../../test/support/scratch.ts";
 import { at } from "../base/at.ts";
+import { DataError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { sealed } from "../base/sealed.ts";
 import { exportLabels } from "./export-labels.ts";
 import { itemLineage, runLineage } from "./lineage.ts";
-import { listVersions, readVersion, removedRows, saveVersion, versionPaths } from "./versions.ts";
+import {
+  listVersions,
+  openVersion,
+  readVersion,
+  removedRows,
+  saveVersion,
+  versionPaths,
+} from "./versions.ts";
 import { makeWorkbench, openWorkbench } from "./workbench-dir.ts";
 
 const root = mkdtempSync(join(scratch(), "preftune-workbench-"));
@@ -39,7 +47,18 @@ test("a version is named by its rows, made once, and refused when it was changed
     { filter: "empty_answer", origin: "f:2", row: { a: 1 } },
   ]);
   await assert.rejects(saveVersion(dir, [], about), /expected rows for a version, got none: nothing that/);
+  assert.equal((await openVersion(dir, version.digest)).kept.rows, 1);
+  // a line more, and one that is no row: looked at, and opened by its digest
   appendFileSync(paths.rows, "{}\n");
+  await assert.rejects(openVersion(dir, version.digest), /expected the rows that the version is named by/);
+  for (const line of ["[", "3"]) {
+    writeFileSync(paths.rows, `{}\n${line}\n`);
+    await assert.rejects(openVersion(dir, version.digest), (error) => {
+      assert.ok(error instanceof DataError, String(error));
+      assert.match(error.message, /rows\.jsonl:2: expected a JSON object, got "[[3]": .* Put it back\.$/);
+      return true;
+    });
+  }
   assert.throws(
     () => readVersion(dir, version.digest),
     /expected the rows that the version is named by, got others/,

@@ -157,18 +157,22 @@ export interface OpenVersion {
   removed: RowIndex | null;
 }
 
-/** Opens a version to look at, by indexes that are made once. @throws {ConfigError} as {@link readVersion} */
+/**
+ * Opens a version to look at, by indexes that are made once.
+ *
+ * @throws {ConfigError} as {@link readVersion}, {@link DataError} where a line of its files is no row
+ */
 export async function openVersion(dir: string, digest: string): Promise<OpenVersion> {
   const version = versionAbout(dir, digest);
   const { rows, removed } = versionPaths(dir, digest);
   const find = await quickFindings();
   const indexAt = (name: string): string => join(dir, "index", `${digest}-${name}.idx`);
   const kept = await openRowIndex(rows, indexAt("rows"), (value, line) =>
-    find(cleanRowOf({ origin: { file: "rows.jsonl", line }, value: value as Record<string, unknown> })),
+    find(cleanRowOf({ origin: { file: "rows.jsonl", line }, value })),
   );
   if (kept.digest !== digest) throw new ConfigError(changedWords(rows));
   const taken = existsSync(removed)
-    ? await openRowIndex(removed, indexAt("removed"), (value) => [(value as RemovedRow).filter])
+    ? await openRowIndex(removed, indexAt("removed"), (value) => [String(value["filter"])])
     : null;
   return { version, kept, removed: taken };
 }
