@@ -103,11 +103,8 @@ function textPart(
   }
   const type = text?.string("model_type") ?? textType;
   if (type !== textType) {
-    const missing = Object.hasOwn(refusedTypes, type)
-      ? `, which needs what is not here: ${refusedTypes[type]}`
-      : "";
     throw new FormatError(
-      `${file}: text_config.model_type: expected "${textType}", got "${type}"${missing}. docs/models.md lists the families.`,
+      `${file}: text_config.model_type: expected "${textType}", got "${type}"${lackOf(type) ?? ""}. docs/models.md lists the families.`,
     );
   }
   const fields = (text ?? top).values;
@@ -151,11 +148,16 @@ function findClass(top: JsonFields, file: string, known: readonly Family[]): Nam
 
 /** Refuses a model that is known by name, saying what is missing. */
 function refuseKnownType(modelType: string, file: string): void {
-  if (!Object.hasOwn(refusedTypes, modelType)) return;
+  const lack = lackOf(modelType);
+  if (lack === null) return;
   throw new FormatError(
-    `${file}: model_type: expected a supported model, got "${modelType}", which needs what is not here: ` +
-      `${refusedTypes[modelType]}. docs/models.md lists the families.`,
+    `${file}: model_type: expected a supported model, got "${modelType}"${lack}. docs/models.md lists the families.`,
   );
+}
+
+/** What is missing for a model that is known by name, as the end of a sentence; null for others. */
+function lackOf(type: string): string | null {
+  return Object.hasOwn(refusedTypes, type) ? `, which needs what is not here: ${refusedTypes[type]}` : null;
 }
 
 /** A reward model is a classifier with one label. */
