@@ -27,15 +27,19 @@ export function pathsOf(markdown: string): string[] {
   return [...new Set(markdown.match(mentioned))];
 }
 
-/** Anchors of a page's headings, as GitHub makes them. */
+/** Anchor of a heading, as GitHub makes it. */
+export function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .trim()
+    .replaceAll(" ", "-");
+}
+
+/** Anchors of a page's headings. */
 export function anchorsOf(markdown: string): string[] {
-  return [...markdown.replace(/^```[\s\S]*?^```/gm, "").matchAll(/^#+ +(.*)$/gm)].map(([, heading = ""]) =>
-    heading
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N} _-]/gu, "")
-      .trim()
-      .replaceAll(" ", "-"),
-  );
+  const headings = markdown.replace(/^```[\s\S]*?^```/gm, "").matchAll(/^#+ +(.*)$/gm);
+  return [...headings].map(([, heading = ""]) => anchorOf(heading));
 }
 
 /** The pages that are checked: records of decisions describe the past and are left alone. */

@@ -1,6 +1,7 @@
 /** The manual's Markdown as pages of the site: where each page stands, and where its links lead. */
 import { existsSync, globSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, normalize, relative } from "node:path";
+import { anchorOf } from "../scripts/markdown-links.ts";
 
 /** A page. */
 export interface SitePage {
@@ -32,15 +33,6 @@ const named: Readonly<Record<string, string>> = {
 
 /** A link `[text](path#anchor)`, whose text may have one pair of brackets in it. */
 const link = /\[((?:[^[\]]|\[[^[\]]*\])*)\]\(([^()\s#]*)(#[^()\s]*)?\)/g;
-
-/** Anchor of a heading, as GitHub makes it and as links in the manual have it. */
-export function anchorOf(heading: string): string {
-  return heading
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N} _-]/gu, "")
-    .trim()
-    .replaceAll(" ", "-");
-}
 
 function placeOf(source: string): string {
   return named[source] ?? relative("docs", source);

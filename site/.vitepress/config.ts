@@ -1,7 +1,7 @@
 /** How vitepress builds the pages: plain HTML with links that are relative, so that it works from the disk too. */
 import { posix } from "node:path";
 import { defineConfig } from "vitepress";
-import { anchorOf } from "../pages.ts";
+import { anchorOf } from "../../scripts/markdown-links.ts";
 import { contents } from "./contents.ts";
 
 /** Addresses from the site's root, relative to the page `path`. */

@@ -6,18 +6,13 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { isConfigKey } from "../../src/config/keys.ts";
 import { TRL_ALIASES } from "../../src/config/trl-names.ts";
-import { snippetsOf } from "../support/snippets.ts";
+import { cellsOf, snippetsOf } from "../support/snippets.ts";
 
 const text = readFileSync(join(import.meta.dirname, "../../docs/coming-from.md"), "utf8");
 const rows = text
   .split("\n")
   .filter((line) => line.startsWith("| `"))
-  .map((line) =>
-    line
-      .split("|")
-      .slice(1, 5)
-      .map((cell) => cell.trim()),
-  );
+  .map((line) => cellsOf(line).slice(0, 4));
 
 test("the first column's names are keys, each once, and each row has four trainers", () => {
   const names = rows.map(([own = ""]) => own.replaceAll("`", ""));

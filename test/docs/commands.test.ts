@@ -1,9 +1,10 @@
 /** Every command of the documents is one that the program takes: it is parsed, and not run. */
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import type { Command } from "commander";
+import { documentsOf } from "../../scripts/markdown-links.ts";
 import { pairsOf } from "../../src/cli/overrides.ts";
 import { program } from "../../src/cli/program.ts";
 import { fieldOf, isConfigKey } from "../../src/config/keys.ts";
@@ -13,7 +14,7 @@ import { shellCommands } from "../support/shell-words.ts";
 import { snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
-const documents = globSync(["*.md", "docs/*.md"], { cwd: root }).sort();
+const documents = documentsOf(root);
 const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /** Commands of the launcher, which work before the program does. */

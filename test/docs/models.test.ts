@@ -7,6 +7,7 @@ import { classesOf, families } from "../../src/formats/families/index.ts";
 import { everyFamily } from "../support/fixture-files.ts";
 import { ggufFamilies } from "../support/gguf-files.ts";
 import { multimodalNames } from "../support/multimodal.ts";
+import { cellsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
 const page = readFileSync(join(root, "docs/models.md"), "utf8");
@@ -14,13 +15,7 @@ const page = readFileSync(join(root, "docs/models.md"), "utf8");
 /** The rows of the table whose header begins with `header`, cell by cell. */
 function rowsOf(header: string): string[][] {
   const after = page.slice(page.indexOf(`\n| ${header}`) + 1);
-  const lines = after.slice(0, after.indexOf("\n\n")).split("\n").slice(2);
-  return lines.map((line) =>
-    line
-      .split("|")
-      .slice(1, -1)
-      .map((cell) => cell.trim()),
-  );
+  return after.slice(0, after.indexOf("\n\n")).split("\n").slice(2).map(cellsOf);
 }
 
 /** What stands in backquotes. */

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
+import { anchorsOf } from "../../scripts/markdown-links.ts";
 import { contents } from "../../site/.vitepress/contents.ts";
-import { anchorOf, searchEntries, siteContent } from "../../site/pages.ts";
+import { searchEntries, siteContent } from "../../site/pages.ts";
 
 const root = join(import.meta.dirname, "../..");
 const { pages, files, dead } = siteContent(root);
@@ -22,8 +23,7 @@ test("every page of the manual is in the site and its contents, and every link l
       const target = to === "" ? path : normalize(join(dirname(path), to));
       const page = pages.find((one) => one.path === target);
       assert.ok(page !== undefined, `${path}: ${whole}`);
-      const headings = [...page.text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) => anchorOf(heading));
-      if (anchor !== undefined) assert.ok(headings.includes(anchor), `${path}: ${whole}`);
+      if (anchor !== undefined) assert.ok(anchorsOf(page.text).includes(anchor), `${path}: ${whole}`);
     }
   }
 });

@@ -1,9 +1,10 @@
 /** YAML and JSON in the documents is what the program reads: configurations by the loader, other files by their readers. */
 import assert from "node:assert/strict";
-import { globSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseDocument } from "yaml";
+import { documentsOf } from "../../scripts/markdown-links.ts";
 import { isConfigKey } from "../../src/config/keys.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
@@ -11,9 +12,7 @@ import { parseCleanRecipe } from "../../src/workbench/clean/clean-recipe.ts";
 import { snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
-const documents = globSync(["*.md", "docs/*.md"], { cwd: root })
-  .sort()
-  .map((page) => ({ page, text: readFileSync(join(root, page), "utf8") }));
+const documents = documentsOf(root).map((page) => ({ page, text: readFileSync(join(root, page), "utf8") }));
 
 /** Keys by which a configuration becomes one: a snippet shows what it is about. */
 const rest = { model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "runs/mine" };
