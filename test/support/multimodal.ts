@@ -27,20 +27,13 @@ export function multimodalLayout(name: MultimodalName): Layout {
   return golden<Record<MultimodalName, Layout>>("multimodal")[name];
 }
 
-const textTypes: Record<MultimodalName, string> = {
-  gemma3: "gemma3_text",
-  gemma4: "gemma4_text",
-  mistral3: "mistral",
-  qwen2_5_vl: "qwen2_5_vl_text",
-};
-
 /** `config.json`, as on the hub: Qwen2.5-VL has the text's keys at the top. */
 export function multimodalConfig(name: MultimodalName): Record<string, unknown> {
   const { fixture, config } = multimodalLayout(name);
   const path = fixturePath(fixture, "model", "config.json");
   const { architectures: _, ...text } = parseSpelt(readFileSync(path, "utf8")) as Record<string, unknown>;
   const { tie_word_embeddings: __, ...others } = parseSpelt(config) as Record<string, unknown>;
-  if (name !== "qwen2_5_vl") return { ...others, text_config: { ...text, model_type: textTypes[name] } };
+  if (name !== "qwen2_5_vl") return { ...others, text_config: text };
   return { ...text, ...others, rope_scaling: { type: "mrope", mrope_section: [4, 2, 2] } };
 }
 
