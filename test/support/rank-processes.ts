@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errorCode } from "../../src/base/file-io.ts";
 import { type Ended, type Running, start, startProcess, startProgram } from "./command.ts";
 import { peersPython, skipWithoutPeers } from "./peers.ts";
 
@@ -20,7 +21,9 @@ function reserve(port: number): boolean {
   try {
     writeFileSync(file, "", { flag: "wx" });
     return true;
-  } catch {
+  } catch (error) {
+    // where files cannot be made at all, no other port could be drawn either
+    if (errorCode(error) !== "EEXIST") throw error;
     return false;
   }
 }
