@@ -4,7 +4,7 @@ import type { JsonLimits } from "../base/json-limits.ts";
 /** Tokens of a vocabulary: the largest published ones have half as many. */
 export const maxTokens: number = 524_288;
 
-/** Limits of tokenizer.json: the largest published has 33 MB, 262,144 tokens and 514,906 merges, each a list. */
+/** Limits of tokenizer.json: one that is published has 33 MB, 262,144 tokens and 514,906 merges, each a list. */
 export const tokenizerLimits: JsonLimits = {
   bytes: 128 * 2 ** 20,
   depth: 64,
