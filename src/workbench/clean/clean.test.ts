@@ -1,6 +1,6 @@
 /** Cleaning by a recipe: planted defects, options, what is refused, and the way back. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -107,6 +107,17 @@ test("the files that are read are never written", async () => {
     );
   }
   assert.equal(readFileSync(data, "utf8"), text);
+});
+
+test("a place that cannot be written leaves nothing in the others", async () => {
+  const data = join(dir, "few.jsonl");
+  writeFileSync(data, `${JSON.stringify({ prompt: "a", chosen: "b", rejected: "c" })}\n`);
+  const output = join(dir, "left", "out.jsonl");
+  await assert.rejects(
+    cleaned(`data: ${data}\noutput: ${output}\nremoved: ${data}/x.jsonl\nfilters: [duplicate_row]\n`),
+    /few\.jsonl/,
+  );
+  assert.deepEqual(readdirSync(join(dir, "left")), []);
 });
 
 test("a recipe is checked as a whole, and rows that cannot be trained on do not slip through", async () => {

@@ -103,11 +103,15 @@ class Outlet {
   readonly kept: LineSink;
   readonly removed: LineSink;
   readonly draft: VersionDraft | null;
+  readonly #opened: DisposableStack;
 
   constructor({ output, removed, workbench }: Pick<CleanRecipe, "output" | "removed" | "workbench">) {
-    this.kept = new LineSink(output);
-    this.removed = new LineSink(removed);
-    this.draft = workbench === null ? null : new VersionDraft(workbench);
+    // where one cannot be opened, those before it leave nothing
+    using opening = new DisposableStack();
+    this.kept = opening.use(new LineSink(output));
+    this.removed = opening.use(new LineSink(removed));
+    this.draft = workbench === null ? null : opening.use(new VersionDraft(workbench));
+    this.#opened = opening.move();
   }
 
   /** No more rows come. @returns SHA-256 of those that are kept */
@@ -123,7 +127,7 @@ class Outlet {
   }
 
   [Symbol.dispose](): void {
-    for (const part of [this.kept, this.removed, this.draft]) part?.[Symbol.dispose]();
+    this.#opened.dispose();
   }
 }
 
