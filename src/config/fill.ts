@@ -3,7 +3,7 @@
 import { type AnySettings, type MethodName, methodOf } from "../methods/index.ts";
 import type { Given } from "./given.ts";
 import { configOf, fieldOf, keysOf } from "./keys.ts";
-import { presetsOf } from "./method-keys.ts";
+import { ownDefault, presetsOf } from "./method-keys.ts";
 import { greaterIsBetter } from "./metric-names.ts";
 import { isOnPolicy } from "./online-keys.ts";
 import type { Provenance } from "./provenance.ts";
@@ -104,8 +104,8 @@ function fillAccumulation(draft: Draft): void {
 function fillMethod(draft: Draft, accepted: Accepted): void {
   if (!draft.has("objective")) draft.set("objective", fieldOf("objective").default, { kind: "default" });
   fillPreset(draft, accepted);
-  for (const [key, { schema }] of Object.entries(methodOf(draft.objective).keys)) {
-    const { default: value } = schema;
+  for (const key of Object.keys(methodOf(draft.objective).keys)) {
+    const value = ownDefault(draft.objective, key);
     if (value !== undefined && !draft.has(key as ConfigKey)) {
       draft.set(key as ConfigKey, value, { kind: "default" });
     }
