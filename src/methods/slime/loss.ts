@@ -16,7 +16,7 @@ import {
   type StepTotals,
   shareOf,
 } from "../objective.ts";
-import type { SlimeOptions } from "./settings.ts";
+import { type SlimeOptions, type WholeSlimeOptions, wholeOptions } from "./settings.ts";
 
 /**
  * The SLIME objective over preference pairs.
@@ -33,7 +33,8 @@ import type { SlimeOptions } from "./settings.ts";
  *
  * Metrics: `rewards/*` are the completions' mean token log-probs (nats per token), so `rewards/margins` is the mean Δ.
  */
-export function slime(options: SlimeOptions): PairObjective {
+export function slime(given: SlimeOptions): PairObjective {
+  const options = wholeOptions(given);
   return {
     name: "slime",
     over: "pairs",
@@ -44,7 +45,7 @@ export function slime(options: SlimeOptions): PairObjective {
   };
 }
 
-function columnsOf({ lambda_start = 0, chosen_floor = null }: SlimeOptions): Record<string, Per> {
+function columnsOf({ lambda_start, chosen_floor }: WholeSlimeOptions): Record<string, Per> {
   return {
     ...(lambda_start > 0 || chosen_floor !== null ? { referenceTokenLogps: "token" } : {}),
     ...(chosen_floor === null ? {} : { lambda_w: "completion?" }),
@@ -66,7 +67,7 @@ interface Parts {
   startAnchor: Tensor | null;
 }
 
-function evaluate(pairs: PairLogps, totals: StepTotals, options: SlimeOptions): ObjectiveResult {
+function evaluate(pairs: PairLogps, totals: StepTotals, options: WholeSlimeOptions): ObjectiveResult {
   const { margin_hard: mh, margin_soft: ms, kappa } = options;
   const delta = ops.sub(pairs.chosenMeanLogps, pairs.rejectedMeanLogps);
   const gate = ops.sigmoid(ops.mul(ops.sub(ms, delta), kappa));
@@ -105,7 +106,7 @@ function anchorOf(pairs: PairLogps, lambda: number, perPair: number): Tensor {
 /** η's term; null without one. */
 function startAnchor(
   { start, tokenLogps }: PairLogps,
-  { lambda_start = 0, start_margin = 0 }: SlimeOptions,
+  { lambda_start, start_margin }: WholeSlimeOptions,
   perPair: number,
 ): Tensor | null {
   if (start === null || lambda_start === 0) return null;
@@ -133,7 +134,7 @@ function weighed(values: Tensor, factor: number): Tensor {
 function countedTokens(
   pairs: PairLogps,
   totals: StepTotals,
-  options: SlimeOptions,
+  options: WholeSlimeOptions,
 ): { mask: Tensor; weight: number } {
   if (options.preset !== "reference-compat") {
     return {
@@ -155,7 +156,7 @@ function slimeMetrics(
   pairs: PairLogps,
   delta: Tensor,
   parts: Parts,
-  { totals, options }: { totals: StepTotals; options: SlimeOptions },
+  { totals, options }: { totals: StepTotals; options: WholeSlimeOptions },
 ): Record<string, Metric> {
   const share = (part: Tensor): Metric => ({
     sum: ops.mul(ops.detach(part), totals.groups),
@@ -184,7 +185,7 @@ function slimeMetrics(
 /** The anchor's weight where it changes. */
 function weightMetric(
   { anchorWeights, chosenMeanLogps }: PairLogps,
-  { lambda_w, chosen_floor = null }: SlimeOptions,
+  { lambda_w, chosen_floor }: WholeSlimeOptions,
 ): Record<string, Metric> {
   if (chosen_floor === null) return {};
   const weights = anchorWeights ?? ops.mul(ops.onesLike(ops.detach(chosenMeanLogps)), lambda_w);
@@ -194,7 +195,7 @@ function weightMetric(
 function startMetrics(
   { start, tokenLogps, chosenMeanLogps }: PairLogps,
   count: number,
-  { lambda_start = 0, start_margin = 0 }: SlimeOptions,
+  { lambda_start, start_margin }: WholeSlimeOptions,
 ): Record<string, Metric> {
   if (start === null) return {};
   const atStart = ops.sum(ops.mul(start.logps, start.chosenShares));

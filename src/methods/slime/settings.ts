@@ -88,24 +88,33 @@ const KEYS = {
   },
 } as const;
 
+type Values = ValuesOf<typeof KEYS>;
+
 /** Keys that the paper has not, each with a default. */
-type Added =
-  | "lambda_start"
-  | "start_margin"
-  | "chosen_floor"
-  | "floor_gain"
-  | "floor_integral"
-  | "floor_average"
-  | "lambda_w_max";
+type Added = {
+  [Key in keyof Values]: (typeof KEYS)[Key]["schema"] extends { default: unknown } ? Key : never;
+}[keyof Values];
 
 /** Named sets of values. */
 export type SlimePreset = "balanced" | "script" | "config" | "paper" | "reference-compat";
 
 /** What the loss takes. `preset: "reference-compat"` adds the oddities of the authors' code. What is left out is at its default. */
-export interface SlimeOptions
-  extends Omit<ValuesOf<typeof KEYS>, Added>,
-    Partial<Pick<ValuesOf<typeof KEYS>, Added>> {
+export interface SlimeOptions extends Omit<Values, Added>, Partial<Pick<Values, Added>> {
   preset?: SlimePreset;
+}
+
+/** The same with nothing left out. */
+export interface WholeSlimeOptions extends Values {
+  preset?: SlimePreset;
+}
+
+const DEFAULTS = Object.fromEntries(
+  Object.entries(KEYS).flatMap(([key, { schema }]) => ("default" in schema ? [[key, schema.default]] : [])),
+) as Pick<Values, Added>;
+
+/** The options, those that are left out at their defaults. */
+export function wholeOptions(options: SlimeOptions): WholeSlimeOptions {
+  return { ...DEFAULTS, ...options };
 }
 
 /** Settings of a SLIME run. */
@@ -115,7 +124,7 @@ export interface SlimeSettings extends ValuesOf<typeof KEYS> {
 }
 
 /** The values of the authors' training script. */
-export const SLIME_SCRIPT: Omit<ValuesOf<typeof KEYS>, Added> = {
+export const SLIME_SCRIPT: Omit<Values, Added> = {
   lambda_w: 0.1,
   lambda_l: 0.0005,
   delta: 1.25,
