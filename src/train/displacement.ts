@@ -86,8 +86,13 @@ export function labelledDisplacement(
   if (changes.length === 0) return found;
   found["displacement/frac_both_down"] = share(changes, ({ chosen, rejected }) => chosen < 0 && rejected < 0);
   found["displacement/frac_both_up"] = share(changes, ({ chosen, rejected }) => chosen > 0 && rejected > 0);
-  found["logps/accuracies"] = average(changes.map(({ margin }) => (margin > 0 ? 1 : margin === 0 ? 0.5 : 0)));
+  found["logps/accuracies"] = average(changes.map(({ margin }) => rightness(margin)));
   return found;
+}
+
+/** What a pair of this margin counts in an accuracy: 1 where it is above 0, half for a tie, else 0, for a NaN too. */
+export function rightness(margin: number): number {
+  return margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
 }
 
 /** The first answer's value. */

@@ -6,21 +6,13 @@ import { promptKeyOf } from "../data/fingerprint.ts";
 import type { ScaleChoice, ScaleEstimate, ScaleRule } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { meanInterval } from "../stats/mean-interval.ts";
+import { type PairChange, rightness } from "./displacement.ts";
 import { type CompletionChange, damage } from "./token-changes.ts";
-
-/** What one scale does to one pair. */
-export interface PairAtScale {
-  /** Change of the mean log-probs per token since the start. */
-  chosen: number;
-  rejected: number;
-  /** Chosen − rejected as they are. */
-  margin: number;
-}
 
 /** A scale, and what it does. */
 export interface MeasuredScale {
   scale: number;
-  pairs: readonly PairAtScale[];
+  pairs: readonly PairChange[];
   changes: readonly CompletionChange[];
 }
 
@@ -92,14 +84,14 @@ export function chosenScale(
     figures: {
       chosen: estimated(kept.other.pairs.map(({ chosen }) => chosen)),
       margin: estimated(kept.other.pairs.map(({ chosen, rejected }) => chosen - rejected)),
-      accuracy: shareOf(kept.other.pairs.map(({ margin }) => right(margin))),
+      accuracy: shareOf(kept.other.pairs.map(({ margin }) => rightness(margin))),
       ...damageOf(kept.other),
     },
   };
 }
 
 interface Half {
-  pairs: readonly PairAtScale[];
+  pairs: readonly PairChange[];
   changes: readonly CompletionChange[];
 }
 
@@ -165,13 +157,9 @@ function chosenOf({ pairs }: Half): number {
   return mean(pairs.map(({ chosen }) => chosen));
 }
 
-function target({ chosen, rejected, margin }: PairAtScale, { max }: ScaleRule): number {
-  if (max === "accuracy") return right(margin);
+function target({ chosen, rejected, margin }: PairChange, { max }: ScaleRule): number {
+  if (max === "accuracy") return rightness(margin);
   return max === "chosen" ? chosen : chosen - rejected;
-}
-
-function right(margin: number): number {
-  return margin > 0 ? 1 : margin === 0 ? 0.5 : 0;
 }
 
 function mean(values: readonly number[]): number {
