@@ -63,10 +63,13 @@ export function chosenScale(
   { choosing, reporting }: Halves,
 ): ScaleChoice {
   const halves = scales
-    .map((one) => ({ scale: one.scale, own: only(one, choosing), other: only(one, reporting) }))
+    .map((one) => {
+      const own = only(one, choosing);
+      return { scale: one.scale, own, missed: shortfall(own, rule), other: only(one, reporting) };
+    })
     .sort((a, b) => a.scale - b.scale);
-  const allowed = halves.filter(({ own }) => shortfall(own, rule) === 0);
-  if (allowed.length === 0) throw nothingMeets(halves, rule);
+  const allowed = halves.filter(({ missed }) => missed === 0);
+  if (allowed.length === 0) throw nothingMeets(halves);
   const gains = ({ own }: (typeof allowed)[number]): number[] => own.pairs.map((pair) => target(pair, rule));
   const best = allowed.reduce((a, b) => (mean(gains(b)) > mean(gains(a)) ? b : a));
   const bestGains = gains(best);
@@ -141,11 +144,8 @@ function shortfall(half: Half, { chosen_min = null, drift_max = null, tail_min =
   );
 }
 
-function nothingMeets(halves: readonly { scale: number; own: Half }[], rule: ScaleRule): ConfigError {
-  const [nearest] = halves.toSorted((a, b) => {
-    const [one, other] = [shortfall(a.own, rule), shortfall(b.own, rule)];
-    return one === other ? 0 : one - other;
-  });
+function nothingMeets(halves: readonly { scale: number; own: Half; missed: number }[]): ConfigError {
+  const [nearest] = halves.toSorted((a, b) => (a.missed === b.missed ? 0 : a.missed - b.missed));
   const own = nearest?.own ?? { pairs: [], changes: [] };
   const { drift, tail } = damageOf(own);
   return new ConfigError(
