@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { countedTokens } from "../data/packing.ts";
 import type { MicroBatch } from "../forward/batch.ts";
+import type { CompletionScore } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadedLogps, type StoredLogps, storedLogps } from "../runs/start-logps.ts";
 import type { ReferenceSource } from "./completion-logps.ts";
@@ -23,12 +24,11 @@ export function precomputeTokens(
     read: (cached) => storedOf(cached["tokens"], count),
     make: () => {
       const kept = options.examples.map(() => [] as Float32Array[]);
-      const encode = ({ logps }: { logps: Float32Array }) =>
-        Buffer.from(Float32Array.from(logps).buffer).toString("base64");
-      for (const [row, completion, text] of scoredRows(model, batches, options, (scores) =>
-        scores.map(encode),
-      )) {
-        at(kept, row)[completion] = new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer);
+      // as text: ranks give each other JSON
+      const keep = (scores: readonly CompletionScore[]) =>
+        scores.map(({ logps }) => storedLogps(logps, Number.POSITIVE_INFINITY));
+      for (const [row, completion, logps] of scoredRows(model, batches, options, keep)) {
+        at(kept, row)[completion] = loadedLogps(logps);
       }
       return storedLogps(joinedTokens(kept));
     },
