@@ -19,13 +19,11 @@ import type { RunPaths } from "../runs/run-directory.ts";
 import { type ScaleRecord, scalePath } from "../runs/scale-record.ts";
 import type { ParityResult, TrainEvent, WorkListener } from "../runs/train-events.ts";
 import { noGrad, ops, scope } from "../torch/index.ts";
-import { exportAdapter, exportModel } from "../train/export.ts";
-import { gateOf } from "../train/export-run.ts";
+import { exportRun } from "../train/export-run.ts";
 import { adapterParameters } from "../train/parameters.ts";
-import { checkParity } from "../train/parity.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { type Halves, halvesOf } from "../train/scale-choice.ts";
-import { measuredScales, type ScaleWork, scaleCost } from "./measured-scales.ts";
+import { measuredScales, numericsOf, type ScaleWork, scaleCost } from "./measured-scales.ts";
 import type { OtherText } from "./other-text.ts";
 
 /** What a run chooses among: tenths of its training. */
@@ -77,16 +75,12 @@ type ExportEvents = AsyncGenerator<Extract<TrainEvent, { type: "note" | "export"
  * @throws {ConfigError} if no scale meets the bounds of `final_scale_rule`: the whole training is in `whole/` then, and nothing exported
  * @throws {FormatError} if an export does not score as the model at its scale does
  */
-export async function* exportPart(
-  work: FinalScaleWork,
-  whole: AsyncGenerator<Extract<TrainEvent, { type: "export" }>>,
-): ExportEvents {
+export async function* exportPart(work: FinalScaleWork, whole: ReturnType<typeof exportRun>): ExportEvents {
   const { paths, halves } = work;
   // what an earlier export left says nothing of this one
   for (const path of [paths.whole, scalePath(paths.dir)]) remove(path);
   if (halves === null) return yield* whole;
-  const exported: ParityResult[] = [];
-  for await (const { result } of whole) exported.push(result);
+  const exported = await resultsOf(whole);
   work.free();
   const scaled = scaleWork(work, halves);
   yield { type: "note", text: `final_scale: ${scaleCost(finalScales, scaled)}` };
@@ -150,31 +144,39 @@ function keepWhole({ whole, adapter, model }: RunPaths): void {
 /** Exports what `whole/` holds at a scale. */
 async function exportedAt(work: FinalScaleWork, scale: number): Promise<ParityResult[]> {
   using _ = scope();
-  const { paths, config, data, environment } = work;
-  const { device } = environment;
-  const { tokenizer, modelConfig } = data;
-  const { dtype } = modelConfig;
-  const { model_name_or_path: baseDir, export_text_only: textOnly } = config;
-  const numerics = {
-    ...{ dtype: environment.dtype, gradient_checkpointing: false },
-    logits_chunk_size: config.logits_chunk_size,
-  };
-  const gate = { ...gateOf(config, data, false), numerics };
-  const writeModel = async (model: CausalLM): Promise<ParityResult> => {
-    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, textOnly, replace: true });
-    return checkParity({ ...gate, model, kind: "model", path: paths.model, dtype });
-  };
-  if (!config.use_peft) {
-    const adapter = scaledPlace(join(paths.whole, "model"), scale);
-    return [await writeModel(loadModel(baseDir, { device, dtype, adapter }))];
-  }
-  const quantise = askedQuantisation(config);
-  const model = loadModel(baseDir, { device, dtype: environment.dtype, quantise });
-  const adapter = installedAt(model, join(paths.whole, "adapter"), scale);
+  const { paths, config, data } = work;
+  const { model, adapter } = opened(work, scale);
   const parameters = adapterParameters(model);
-  await exportAdapter(paths.adapter, { model, adapter, parameters, tokenizer, textOnly });
-  const result = checkParity({ ...gate, model, kind: "adapter", path: paths.adapter, dtype: "float32" });
-  return config.export_merged ? [result, await writeModel(model)] : [result];
+  const part = {
+    model,
+    adapter,
+    parameters,
+    numerics: numericsOf(work),
+    objective: { over: "pairs" },
+  } as const;
+  // the scope ends with this function
+  return await resultsOf(exportRun(paths, config, data, part));
+}
+
+/** Of full tuning the model at the scale; else the base with the adapter in it. */
+function opened(
+  { paths, config, data, environment: { device, dtype } }: FinalScaleWork,
+  scale: number,
+): { model: CausalLM; adapter: Adapter | null } {
+  const { model_name_or_path: base, use_peft } = config;
+  if (!use_peft) {
+    const result = scaledPlace(join(paths.whole, "model"), scale);
+    const model = loadModel(base, { device, dtype: data.modelConfig.dtype, adapter: result });
+    return { model, adapter: null };
+  }
+  const model = loadModel(base, { device, dtype, quantise: askedQuantisation(config) });
+  return { model, adapter: installedAt(model, join(paths.whole, "adapter"), scale) };
+}
+
+async function resultsOf(events: ReturnType<typeof exportRun>): Promise<ParityResult[]> {
+  const results: ParityResult[] = [];
+  for await (const { result } of events) results.push(result);
+  return results;
 }
 
 /** The adapter as its file at the scale is to say it: alpha scaled; at 0, which no file's alpha can be, B is 0. */

@@ -149,7 +149,11 @@ function pass(model: CausalLM, work: ScaleWork, examples: readonly Example[]): P
   return { tokens, means, other: other?.mean() ?? null };
 }
 
-function numericsOf({ environment: { dtype }, config: { logits_chunk_size } }: ScaleWork): Numerics {
+/** How models at a scale are computed. */
+export function numericsOf({
+  environment: { dtype },
+  config: { logits_chunk_size },
+}: Pick<ScaleWork, "environment" | "config">): Numerics {
   return { dtype, gradient_checkpointing: false, logits_chunk_size };
 }
 

@@ -6,17 +6,24 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { otherPartsOf } from "../formats/other-parts.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import { methodOf } from "../methods/index.ts";
+import type { Objective } from "../methods/objective.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { exportAdapter, exportModel, refuseTextOnly } from "./export.ts";
 import type { HeadedModel } from "./logp-difference.ts";
-import { checkParity, type ParityCheck } from "./parity.ts";
+import { checkParity } from "./parity.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import { evaluationBatches } from "./step-source.ts";
 
 /** Rows that the parity gate re-scores at most. */
 const parityRows = 16;
+
+/** What a run exports. */
+export interface TrainedRun
+  extends Pick<Training<HeadedModel>, "model" | "adapter" | "parameters" | "numerics" | "base" | "ranks"> {
+  objective: Pick<Objective, "over">;
+}
 
 /**
  * Exports the adapter, or the model (also merged where the run wants it).
@@ -27,16 +34,28 @@ export async function* exportRun(
   paths: Pick<RunPaths, "adapter" | "model">,
   config: RunConfig,
   data: PreparedData,
-  training: Training<HeadedModel>,
+  trained: TrainedRun,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
-  const { model, adapter, numerics, ranks, base } = training;
-  const { tokenizer, modelConfig } = data;
-  const scores = training.objective.over === "scores";
-  const gate = { ...gateOf(config, data, scores), base, model, numerics, ranks };
-  const { baseDir } = gate;
+  const { model, adapter, numerics, ranks, base, objective } = trained;
+  const { dataset, tokenizer, modelConfig } = data;
+  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
+  if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
+  const baseDir = config.model_name_or_path;
+  const quantise = askedQuantisation(config);
+  const batches = evaluationBatches(held, { ...config, scores: objective.over === "scores" });
+  const gate = {
+    baseDir,
+    base,
+    quantise,
+    model,
+    batches,
+    numerics,
+    ranks,
+    tolerance: config.export_parity_tolerance,
+  };
   const textOnly = config.export_text_only;
   if (adapter !== null) {
-    await exportAdapter(paths.adapter, { ...training, tokenizer, textOnly });
+    await exportAdapter(paths.adapter, { ...trained, tokenizer, textOnly });
     const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
     yield { type: "export", result: checkParity(check) };
   }
@@ -45,23 +64,6 @@ export async function* exportRun(
     await exportModel(paths.model, { model, tokenizer, baseDir, dtype, textOnly, ranks, replace: true });
     yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
   }
-}
-
-/** The rows that an export is checked with, and how near it has to come. @throws {ConfigError} if there are none */
-export function gateOf(
-  config: RunConfig,
-  { dataset }: Pick<PreparedData, "dataset">,
-  scores: boolean,
-): Pick<ParityCheck, "baseDir" | "quantise" | "batches" | "tolerance"> {
-  const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
-  if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
-  const baseDir = config.model_name_or_path;
-  return {
-    baseDir,
-    quantise: askedQuantisation(config),
-    batches: evaluationBatches(held, { ...config, scores }),
-    tolerance: config.export_parity_tolerance,
-  };
 }
 
 /**
