@@ -203,12 +203,16 @@ export class Evaluator {
     return { row, breaches: watch_action === "warn" ? [] : breaches };
   }
 
+  get #recordedPairs(): readonly RecordedPair[] {
+    this.#recorded ??= recordedPairs(this.#examples, this.#labelled);
+    return this.#recorded;
+  }
+
   /** What is recorded of the pairs, but for those that are not finite. */
   #pairsOf(
     changes: readonly PairChange[],
   ): Pick<EvaluationRecord, "pair_changes" | "pair_rows" | "pair_margins"> {
-    this.#recorded ??= recordedPairs(this.#examples, this.#labelled);
-    const pairs = this.#recorded.flatMap(({ at, row }) => {
+    const pairs = this.#recordedPairs.flatMap(({ at, row }) => {
       const change = changes[at];
       return change !== undefined && Object.values(change).every(Number.isFinite) ? [{ row, change }] : [];
     });
@@ -226,7 +230,7 @@ export class Evaluator {
     steps: Pick<PairTokens, "start" | "step">,
   ): PairTokens | null {
     if (this.#over !== "pairs" || moved.length === 0) return null;
-    const pairs = (this.#recorded ?? []).map(({ at: place, row: [, key] }) => ({ at: place, key }));
+    const pairs = this.#recordedPairs.map(({ at: place, row: [, key] }) => ({ at: place, key }));
     const textOf = (id: number): string => {
       const known = this.#texts.get(id) ?? this.#tokenizer.decode([id], { skipSpecialTokens: false });
       this.#texts.set(id, known);
