@@ -125,6 +125,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
   },
+  // of each pair's tokens, the mean over pairs: `eval_displacement/token_change_mean_abs` is of all tokens alike
   drift: {
     title: "drift",
     unit: "nats",
