@@ -3,7 +3,7 @@ import type { Example } from "../data/example.ts";
 import type { AnswerTokens, TokensOfPair } from "../runs/pair-tokens.ts";
 import type { CompletionChange } from "./token-changes.ts";
 
-/** Tokens that are kept at most: some 2 MB. */
+/** Tokens that are kept at most: 1 MB of English words, which each checkpoint has too. */
 const mostTokens = 50_000;
 
 /** A pair to be kept: its place among the rows, and the key of its row. */
