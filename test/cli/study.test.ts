@@ -105,7 +105,7 @@ test("a study that was killed and started again has the tables of one that was n
   using place = runFixture({ rows: 8, held: 4 });
   const { model_name_or_path: model, train_data: data, eval_data: held } = place.values;
   const words = (output: string): string[] => [
-    ...["study", "anchoring", "--model", String(model), "--data", String(data), "--eval-data", String(held)],
+    ...["study", "thumbs", "--model", String(model), "--data", String(data), "--eval-data", String(held)],
     ...["--seeds", "1", "--jobs", "2", "--output", output, "--max_steps", "3", "--eval_steps", "1"],
     ...[
       "--warmup_ratio",
@@ -119,7 +119,7 @@ test("a study that was killed and started again has the tables of one that was n
       "--dtype",
       "float32",
     ],
-    ...["--save_steps", "1", "--export_parity_tolerance", "0.1"],
+    ...["--save_steps", "1", "--watch_max_new_tokens", "4", "--export_parity_tolerance", "0.1"],
   ];
   const cut = place.path("cut");
   const running = start(words(cut));
