@@ -1,5 +1,13 @@
 /** Where runs ended, as points of likelihood against margin, and the baselines whose curve others are held against. */
-import type { Condition, ConfigValues, Measured, MeasuredRun } from "preftune/sweep";
+import {
+  type Condition,
+  type ConfigValues,
+  type Measured,
+  type MeasuredRun,
+  plainMean,
+  quantile,
+  tableOf,
+} from "preftune/sweep";
 import type { Point } from "./analyses/excess.ts";
 
 /** A method: a name, and its values. */
@@ -50,29 +58,19 @@ export function pointsOf(measured: Measured): Point[] {
 
 type End = Pick<Point, "chosen" | "margin" | "drift" | "tail">;
 
-function endOf({ before, after }: Pick<MeasuredRun, "before" | "after">): End {
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
-  const change = (side: "chosen" | "rejected"): number =>
-    mean(after.map((pair, i) => mean(pair[side]) - mean(before[i]?.[side] ?? [])));
-  const tokens = after.flatMap((pair, i) =>
-    pair.chosen.map((logp, t) => logp - (before[i]?.chosen[t] ?? Number.NaN)),
+function endOf(run: MeasuredRun): End {
+  const { before, after } = run;
+  const [chosen, rejected] = (["chosen_change", "rejected_change"] as const).map((metric) =>
+    plainMean(tableOf([run], metric)),
+  ) as [number, number];
+  const tokens = Float64Array.from(
+    after.flatMap((pair, i) => pair.chosen.map((logp, t) => logp - (before[i]?.chosen[t] ?? Number.NaN))),
   );
   return {
-    chosen: change("chosen"),
-    margin: change("chosen") - change("rejected"),
-    drift: mean(tokens.map(Math.abs)),
-    tail: lowQuantile(tokens, 0.01),
+    ...{ chosen, margin: chosen - rejected },
+    drift: plainMean([tokens.map(Math.abs)]),
+    tail: quantile(tokens.sort(), 0.01),
   };
-}
-
-/** Interpolated between neighbours, as numpy does. */
-function lowQuantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const place = share * (sorted.length - 1);
-  const low = sorted[Math.floor(place)] ?? Number.NaN;
-  const high = sorted[Math.ceil(place)] ?? Number.NaN;
-  return low + (place - Math.floor(place)) * (high - low);
 }
 
 /** What the extra `scales` has measured of a run. */

@@ -12,7 +12,9 @@ export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export { runPaths } from "../runs/run-directory.ts";
+export { quantile } from "../stats/bootstrap.ts";
 export type { Estimate } from "../stats/crossed-bootstrap.ts";
+export { meanInterval as studentInterval } from "../stats/mean-interval.ts";
 export { studentQuantile } from "../stats/student.ts";
 export {
   differenceInterval,

@@ -2,7 +2,7 @@
  * How far methods lie above or below the curve of likelihood against margin that swept baselines draw, set by set of training rows
  * and learning rate by learning rate. Numbers in, numbers out.
  */
-import { studentQuantile } from "preftune/sweep";
+import { studentInterval, studentQuantile } from "preftune/sweep";
 
 /** Where a run ended, as means over the held-out pairs. */
 export interface Point {
@@ -35,13 +35,11 @@ export interface SetMean {
 /** Mean, 95 % interval and power over sets. */
 export function overSets(values: readonly number[]): SetMean {
   const sets = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / sets;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (sets - 1);
-  const error = Math.sqrt(variance / sets);
-  const point = studentQuantile(0.975, sets - 1);
-  const half = point * error;
-  const smallest = (point + studentQuantile(0.8, sets - 1)) * error;
-  return { sets, mean: sets === 0 ? Number.NaN : mean, low: mean - half, high: mean + half, smallest };
+  const interval = studentInterval(values);
+  const quantile = (p: number): number => studentQuantile(p, sets - 1);
+  // half of the interval is the 0.975 quantile times the mean's standard error
+  const smallest = (interval.high - interval.mean) * (1 + quantile(0.8) / quantile(0.975));
+  return { sets, ...interval, smallest };
 }
 
 /** How the curve is read at a method's change of chosen. */

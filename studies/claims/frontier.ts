@@ -1,12 +1,5 @@
 /** Likelihood against margin: the curve that swept baselines draw, and who lies above it, within training sets and at each learning rate. */
-import {
-  type Condition,
-  type Estimate,
-  intervalText,
-  numberText,
-  type ReportSection,
-  type ResultRow,
-} from "preftune/sweep";
+import { type Condition, numberText, type ReportSection, type ResultRow } from "preftune/sweep";
 import {
   type Compared,
   excessOf,
@@ -17,6 +10,7 @@ import {
 } from "../analyses/excess.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { atRates, BASELINES, isBaseline, type NamedValues, pointsOf } from "../points.ts";
+import { estimateOf, meanText } from "../set-mean-text.ts";
 
 /** The study. */
 export const frontier: StudyDefinition = {
@@ -120,22 +114,9 @@ function againstCurve(method: readonly Point[], baselines: readonly Point[]): Co
 const meanOver = (points: readonly Point[], key: Compared | "chosen"): SetMean =>
   overSets(points.map((point) => point[key]));
 
-/** As an estimate of the tables; `sets` stand for its seeds. */
-function estimateOf({ mean, low, high, sets }: SetMean): Estimate {
-  const isKnown = Number.isFinite(low);
-  return { value: isKnown ? mean : Number.NaN, low, high, seeds: sets, pairs: sets };
-}
-
-/** "+0.010 [−0.017, +0.037] n6"; a mean without ends of one set alone. */
+/** "+0.010 [−0.017, +0.037] n6". */
 function excessText(value: SetMean): string {
-  if (value.sets === 0) return "–";
-  const text =
-    value.sets === 1 ? numberText(value.mean, 3, true) : intervalText(estimateOf(value), "nats/token");
-  return `${text} n${value.sets}`;
-}
-
-function meanText(value: SetMean): string {
-  return value.sets < 2 ? numberText(value.mean, 3, true) : intervalText(estimateOf(value), "nats/token");
+  return value.sets === 0 ? "–" : `${meanText(value)} n${value.sets}`;
 }
 
 /** The number by which charts and table call a method. */

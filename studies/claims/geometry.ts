@@ -11,6 +11,7 @@ import { overSets, type Point, type SetMean, tradeOf } from "../analyses/excess.
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { angles, type StartGeometry } from "../geometry.ts";
 import { atRates, BASELINES, pointsOf } from "../points.ts";
+import { estimateOf, meanText } from "../set-mean-text.ts";
 
 /** The study. */
 export const geometry: StudyDefinition = {
@@ -149,10 +150,7 @@ export function verdictOf({ difference }: Trade): "holds" | "does not hold" | "u
 }
 
 function tradeSection(trades: readonly Trade[]): ReportSection {
-  const text = ({ mean, low, high }: SetMean): string =>
-    Number.isFinite(low)
-      ? `${numberText(mean, 2, true)} [${numberText(low, 2, true)},\u00a0${numberText(high, 2, true)}]`
-      : numberText(mean, 2, true);
+  const text = (value: SetMean): string => meanText(value, 2);
   return {
     title: "The trade, predicted and trained",
     note:
@@ -191,9 +189,9 @@ function tradeSection(trades: readonly Trade[]): ReportSection {
           ["trained_trade", realised],
           ["trade_difference", difference],
         ] as const
-      ).map(([metric, { mean, low, high, sets }]) => ({
+      ).map(([metric, mean]) => ({
         ...{ condition: `${prediction} @ ${learningRate}`, metric, unit: "nats per nat" },
-        interval: { value: Number.isFinite(low) ? mean : Number.NaN, low, high, seeds: sets, pairs: sets },
+        interval: estimateOf(mean),
       })),
     ),
   };
