@@ -10,8 +10,7 @@ import { idOf } from "../../src/dashboard/run-store.ts";
 import type { Summary } from "../../src/dashboard/run-summary.ts";
 import type { MetricRow } from "../../src/runs/metrics.ts";
 import { isNightly } from "../support/campaign.ts";
-import { start } from "../support/command.ts";
-import { writeRun } from "../support/dashboards.ts";
+import { startDashboard, writeRun } from "../support/dashboards.ts";
 import { scratch } from "../support/scratch.ts";
 
 const [runs, lines] = [500, 10_000];
@@ -48,16 +47,7 @@ async function dashboardOf(root: string): Promise<{
   get: (path: string) => Promise<{ body: unknown; ms: number; bytes: number }>;
   end: () => Promise<void>;
 }> {
-  const running = start(["dashboard", root, "--port", "0"]);
-  const link = await new Promise<string>((resolve, reject) => {
-    let text = "";
-    running.child.stdout?.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-      const found = /http:\S+/.exec(text)?.[0];
-      if (found !== undefined) resolve(found);
-    });
-    void running.ended.then(({ stderr }) => reject(new Error(stderr)));
-  });
+  const { running, link } = await startDashboard(root);
   const [url = "", token = ""] = link.split("/#token=");
   const headers = { "content-type": "application/json" };
   const session = await fetch(`${url}/api/session`, {

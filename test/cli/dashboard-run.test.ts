@@ -8,7 +8,8 @@ import type { Page } from "playwright-core";
 import { sha256File } from "../../src/base/files.ts";
 import { complaintsOf, skipsBrowser, startBrowser } from "../support/browser.ts";
 import { isNightly } from "../support/campaign.ts";
-import { preftune, start } from "../support/command.ts";
+import { preftune } from "../support/command.ts";
+import { startDashboard } from "../support/dashboards.ts";
 import { scratch } from "../support/scratch.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -17,16 +18,7 @@ const steps = 200;
 
 /** A dashboard as a process, and the address that logs in. */
 async function dashboardAt(dir: string): Promise<{ link: string; kill: () => Promise<void> }> {
-  const running = start(["dashboard", dir, "--port", "0"]);
-  let text = "";
-  const link = await new Promise<string>((resolve, reject) => {
-    running.child.stdout?.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-      const found = /http:\S+/.exec(text)?.[0];
-      if (found !== undefined) resolve(found);
-    });
-    void running.ended.then(({ stderr }) => reject(new Error(stderr)));
-  });
+  const { running, link } = await startDashboard(dir);
   return {
     link,
     kill: async () => {

@@ -16,6 +16,7 @@ import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
 import { writePairTokens } from "../../src/runs/pair-tokens.ts";
 import { createRun } from "../../src/runs/run-directory.ts";
 import { Callers } from "../../src/serve/callers.ts";
+import { type Running, start } from "./command.ts";
 
 /** Rows of a short run, with an evaluation at its start. */
 export const fewRows: readonly MetricRow[] = [
@@ -141,4 +142,19 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+/** Starts `preftune dashboard` on `dir`; `link` is the address that logs in. */
+export async function startDashboard(dir: string): Promise<{ running: Running; link: string }> {
+  const running = start(["dashboard", dir, "--port", "0"]);
+  const link = await new Promise<string>((resolve, reject) => {
+    let text = "";
+    running.child.stdout?.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+      const found = /http:\S+/.exec(text)?.[0];
+      if (found !== undefined) resolve(found);
+    });
+    void running.ended.then(({ stderr }) => reject(new Error(stderr)));
+  });
+  return { running, link };
 }
