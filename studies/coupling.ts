@@ -4,13 +4,11 @@
  *
  * Only the adapter's weights move, or in full tuning those of the last block. docs/guarantees.md has the statements.
  */
-import { assertPreflight, type Example, prepareData } from "preftune/data";
-import { resolveModelDirectory } from "preftune/formats";
-import { objectiveOf } from "preftune/methods";
+import type { Example } from "preftune/data";
 import { runPaths, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
-import { scope, seeded } from "preftune/torch";
-import { prepareModel, type ResolvedConfig, settleEnvironment } from "preftune/train";
-import { dot, PairGradients, type Probe } from "./pair-gradients.ts";
+import type { ResolvedConfig } from "preftune/train";
+import { dot, type PairGradients, type Probe } from "./pair-gradients.ts";
+import { openGradients } from "./run-gradients.ts";
 
 /** One pair, trained on alone. */
 export interface PairCoupling {
@@ -51,35 +49,20 @@ const sizes = [0.001, 0.01] as const;
 /** Measures the model a finished run began with and the one it ended with, on its first training pairs. */
 export async function writeCoupling(resolved: ResolvedConfig, path: string): Promise<void> {
   const { config } = resolved;
-  const base = await resolveModelDirectory(config.model_name_or_path);
-  const selection = { ...config, model_name_or_path: base, task: "preference" as const };
-  const { dataset } = await prepareData(selection);
-  assertPreflight(dataset.report);
-  const examples = dataset.examples.slice(0, mostPairs);
+  const run = await openGradients(resolved);
+  const examples = run.training.slice(0, mostPairs);
   const paths = runPaths(config.output_dir);
-  const ended = config.use_peft
+  const changes = config.use_peft
     ? { adapter_name_or_path: paths.adapter }
     : { model_name_or_path: paths.model };
-  const environment = settleEnvironment(config);
   const measured: ModelCoupling[] = [];
   let reference: readonly number[] | null = null;
   for (const place of ["start", "end"] as const) {
-    using _ = scope();
-    // a new adapter is drawn as the run drew it
-    const chosen = { ...config, model_name_or_path: base, ...(place === "end" ? ended : {}) };
-    const selected = { ...chosen, baseModel: config.model_name_or_path, disable_dropout: true };
-    const trained = seeded(config.seed, () => prepareModel(selected, environment));
-    try {
-      const gradients = new PairGradients(trained, objectiveOf(config.method), {
-        dtype: environment.dtype,
-        gradient_checkpointing: false,
-        logits_chunk_size: config.logits_chunk_size,
-      });
+    const look = (gradients: PairGradients): void => {
       reference ??= gradients.sums(examples);
       measured.push({ place, ...measure(gradients, examples, reference) });
-    } finally {
-      trained.dispose();
-    }
+    };
+    run.at(look, place === "end" ? { changes } : {});
   }
   writeFileAtomic(path, `${stringifyNumbers(measured)}\n`);
 }

@@ -1,12 +1,10 @@
 /** The mean gradients of training and held-out answers where a run begins, and what a step along them would do. Needs libtorch. */
-import { assertPreflight, prepareData } from "preftune/data";
-import { resolveModelDirectory } from "preftune/formats";
-import { objectiveOf } from "preftune/methods";
+import type { Example } from "preftune/data";
 import { stringifyNumbers, writeFileAtomic } from "preftune/sweep";
-import { scope, seeded } from "preftune/torch";
-import { prepareModel, type ResolvedConfig, settleEnvironment } from "preftune/train";
+import type { ResolvedConfig } from "preftune/train";
 import type { ArcPoint, GradientProducts } from "./analyses/arc.ts";
-import { dot, PairGradients } from "./pair-gradients.ts";
+import { dot, type PairGradients } from "./pair-gradients.ts";
+import { openGradients } from "./run-gradients.ts";
 
 /** What is measured of a start. In a run's geometry.json. */
 export interface StartGeometry {
@@ -25,44 +23,34 @@ const mostPairs = 64;
 export const angles = [0, 15, 30, 45] as const;
 
 /** Measures the model that a finished run began with. */
-export async function writeGeometry({ config }: ResolvedConfig, path: string): Promise<void> {
-  const base = await resolveModelDirectory(config.model_name_or_path);
-  const { dataset } = await prepareData({ ...config, model_name_or_path: base, task: "preference" as const });
-  assertPreflight(dataset.report);
-  const training = dataset.examples.slice(0, mostPairs);
-  const heldOut = (dataset.evalExamples ?? []).slice(0, mostPairs);
-  const environment = settleEnvironment(config);
-  using _ = scope();
-  const selected = {
-    ...{ ...config, model_name_or_path: base },
-    ...{ baseModel: config.model_name_or_path, disable_dropout: true },
+export async function writeGeometry(resolved: ResolvedConfig, path: string): Promise<void> {
+  const run = await openGradients(resolved);
+  const training = run.training.slice(0, mostPairs);
+  const heldOut = run.heldOut.slice(0, mostPairs);
+  const found = run.at((gradients) => measure(gradients, training, heldOut), { moves: "all" });
+  writeFileAtomic(path, `${stringifyNumbers(found)}\n`);
+}
+
+function measure(
+  gradients: PairGradients,
+  training: readonly Example[],
+  heldOut: readonly Example[],
+): StartGeometry {
+  const [u, v] = [gradients.mean(training, 0), gradients.mean(training, 1)];
+  const [chosen, rejected] = [gradients.mean(heldOut, 0), gradients.mean(heldOut, 1)];
+  return {
+    ...{ weights: gradients.weights, trainingPairs: training.length, heldOutPairs: heldOut.length },
+    products: {
+      ...{ chosenChosen: dot(chosen, u), chosenRejected: dot(chosen, v) },
+      ...{ rejectedChosen: dot(rejected, u), rejectedRejected: dot(rejected, v) },
+      ...{ trainChosen: dot(u, u), trainMixed: dot(u, v), trainRejected: dot(v, v) },
+    },
+    signs: angles.map((angle) => {
+      const step = signsOf(u, v, angle);
+      const change = dot(chosen, step);
+      return { angle, chosen: change, margin: change - dot(rejected, step) };
+    }),
   };
-  const trained = seeded(config.seed, () => prepareModel(selected, environment));
-  try {
-    const numerics = {
-      ...{ dtype: environment.dtype, gradient_checkpointing: false },
-      logits_chunk_size: config.logits_chunk_size,
-    };
-    const gradients = new PairGradients(trained, objectiveOf(config.method), numerics, { moves: "all" });
-    const [u, v] = [gradients.mean(training, 0), gradients.mean(training, 1)];
-    const [chosen, rejected] = [gradients.mean(heldOut, 0), gradients.mean(heldOut, 1)];
-    const found: StartGeometry = {
-      ...{ weights: gradients.weights, trainingPairs: training.length, heldOutPairs: heldOut.length },
-      products: {
-        ...{ chosenChosen: dot(chosen, u), chosenRejected: dot(chosen, v) },
-        ...{ rejectedChosen: dot(rejected, u), rejectedRejected: dot(rejected, v) },
-        ...{ trainChosen: dot(u, u), trainMixed: dot(u, v), trainRejected: dot(v, v) },
-      },
-      signs: angles.map((angle) => {
-        const step = signsOf(u, v, angle);
-        const change = dot(chosen, step);
-        return { angle, chosen: change, margin: change - dot(rejected, step) };
-      }),
-    };
-    writeFileAtomic(path, `${stringifyNumbers(found)}\n`);
-  } finally {
-    trained.dispose();
-  }
 }
 
 /** The signs of cos φ · u − sin φ · v, 0 where it is 0. */

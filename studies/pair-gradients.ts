@@ -31,6 +31,9 @@ export interface Probe {
   pull: number;
 }
 
+/** All that are trained, or of full tuning those of the last block. */
+export type MovingWeights = "last block" | "all";
+
 /** Takes gradients of a model's pairs. Its other weights stand still. */
 export class PairGradients {
   readonly weights: number;
@@ -44,7 +47,7 @@ export class PairGradients {
     trained: TrainedModel,
     objective: Objective,
     numerics: Numerics,
-    { moves = "last block" }: { moves?: "last block" | "all" } = {},
+    { moves = "last block" }: { moves?: MovingWeights } = {},
   ) {
     this.#trained = trained;
     this.#objective = objective;
