@@ -1,6 +1,6 @@
 /** Disjoint training sets, and what a study of such refuses. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { runFixture } from "../test/support/runs.ts";
 import { tinyStudy } from "../test/support/study.ts";
@@ -30,6 +30,15 @@ test("sets share no row, have all rows together, and are the same again", async 
     all.sort(),
   );
   assert.deepEqual(await trainingSets(place.path("study"), { train_data }, 3), sets);
+  const others = place.path("others.jsonl");
+  writeFileSync(
+    others,
+    readFileSync(String(train_data), "utf8").split("\n").reverse().join("\n").trimStart(),
+  );
+  await assert.rejects(
+    trainingSets(place.path("study"), { train_data: others }, 3),
+    /set-1-of-3\.jsonl: expected rows of .*others\.jsonl, got others: .*another --output/,
+  );
   await assert.rejects(
     trainingSets(place.path("study"), { train_data }, 8),
     /at least 8 rows, one for each training set, got 7.*--seeds/,

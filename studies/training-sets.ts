@@ -1,15 +1,15 @@
 /** Disjoint training sets: each has every n-th of the training rows. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "preftune";
 import { readRows } from "preftune/data";
 import { type ConfigValues, makeDirectory, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
 
 /**
- * Writes the rows of `values.train_data` into `count` files of the study's folder, unless they are there.
+ * Writes the rows of `values.train_data` into `count` files of the study's folder; those that are there must have them.
  *
  * @returns the file of each set, in order
- * @throws {ConfigError} if the values name no file of rows, or one with fewer rows than sets
+ * @throws {ConfigError} if the values name no file of rows, one with fewer rows than sets, or other rows than the folder's
  */
 export async function trainingSets(
   dir: string,
@@ -23,7 +23,6 @@ export async function trainingSets(
     );
   }
   const files = Array.from({ length: count }, (_, i) => join(dir, "setup", `set-${i + 1}-of-${count}.jsonl`));
-  if (files.every((file) => existsSync(file))) return files;
   const sets: string[][] = files.map(() => []);
   let rows = 0;
   for await (const { value } of readRows({ path })) sets[rows++ % count]?.push(stringifyNumbers(value));
@@ -33,6 +32,14 @@ export async function trainingSets(
     );
   }
   makeDirectory(join(dir, "setup"));
-  for (const [i, file] of files.entries()) writeFileAtomic(file, `${sets[i]?.join("\n")}\n`);
+  for (const [i, file] of files.entries()) {
+    const text = `${sets[i]?.join("\n")}\n`;
+    if (!existsSync(file)) writeFileAtomic(file, text);
+    else if (readFileSync(file, "utf8") !== text) {
+      throw new ConfigError(
+        `${file}: expected rows of ${path}, got others: the study in this folder began with them. Give the rows that it began with, or another --output.`,
+      );
+    }
+  }
   return files;
 }
