@@ -32,6 +32,11 @@ export class Gate {
     while (!existsSync(`${this.#path}.met`) && existsSync(this.#path)) await sleep(20);
   }
 
+  /** {@link met} waits for the next process that is held. */
+  forgetMet(): void {
+    rmSync(`${this.#path}.met`, { force: true });
+  }
+
   open(): void {
     rmSync(this.#path, { force: true });
   }
