@@ -47,7 +47,7 @@ const KEYS = {
   lambda_start: {
     schema: { type: "number", minimum: 0, default: 0 },
     unit: "none",
-    doc: "Weight of a second anchor, not in the paper: it lifts the chosen tokens that are less likely than at the start, and no others. 1 to 3 are worth a try. 0: off.",
+    doc: "Weight of a second anchor, not in the paper: it lifts the chosen tokens that are less likely than at the start, and no others. 0: off.",
     source: "preftune",
   },
   start_margin: {
