@@ -1,9 +1,9 @@
 /** The file of pairs' tokens: sealed, and taken back to what it was at the checkpoint that a run resumes from. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
-import { temporaryDirectory } from "../../test/support/tiny-models.ts";
+import { afterEach, beforeEach, test } from "node:test";
 import { cutPairTokens, type PairTokens, readPairTokens, writePairTokens } from "./pair-tokens.ts";
 
 const answer = { texts: ["a", " b"], before: [-1, Number.NEGATIVE_INFINITY], now: [-0.5, Number.NaN] };
@@ -13,9 +13,15 @@ const at = (step: number): PairTokens => ({
   pairs: { "rows.jsonl:1": { chosen: answer, rejected: answer } },
 });
 
+let dir = "";
+let path = "";
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "preftune-pair-tokens-"));
+  path = join(dir, "pair-tokens.json");
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
 test("what is written is read; a file with a flipped bit, or none, is not", () => {
-  using dir = temporaryDirectory();
-  const path = join(dir.path, "pair-tokens.json");
   assert.equal(readPairTokens(path), null);
   writePairTokens(path, at(4));
   assert.deepEqual(readPairTokens(path), at(4));
@@ -24,8 +30,6 @@ test("what is written is read; a file with a flipped bit, or none, is not", () =
 });
 
 test("a file after the step of the checkpoint is put back from its copy, or removed; an earlier one stays", () => {
-  using dir = temporaryDirectory();
-  const path = join(dir.path, "pair-tokens.json");
   cutPairTokens(path, 4, null);
   assert.equal(existsSync(path), false);
   writePairTokens(path, at(4));
