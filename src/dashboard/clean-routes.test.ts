@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
-import { plantedEach, writePlantedRows } from "../../test/support/planted-rows.ts";
+import { plantedEach, plantedKinds, writePlantedRows } from "../../test/support/planted-rows.ts";
 import { importPasted } from "../workbench/import-comparisons.ts";
 import { saveVersion } from "../workbench/versions.ts";
 import type { Cleaning, ListedVersion, PageFilter, VersionRows } from "./clean-routes.ts";
@@ -50,16 +50,10 @@ test("planted defects by filters from the page: counts, a version, what was take
       [[source, heldOut].toSorted(), ["bench.jsonl"]],
     );
     assert.ok(kinds.every(({ code }) => code !== "too_long"));
-    const filters: PageFilter[] = [
-      "empty_answer",
-      "identical_pair",
-      "duplicate_row",
-      "near_duplicate",
-      "prompt_in_both_splits",
-      "in_benchmark",
-      "length_gap",
-      "cut_off",
-    ].map((code) => ({ code, options: code === "in_benchmark" ? { files: ["bench.jsonl"] } : {} }));
+    const filters: PageFilter[] = plantedKinds.map((code) => ({
+      code,
+      options: code === "in_benchmark" ? { files: ["bench.jsonl"] } : {},
+    }));
     const sent = { source, heldOut, filters };
     const trial = await ask<Result>(app, "/api/cleaning", { ...sent, isTrial: true });
     assert.deepEqual(

@@ -45,6 +45,7 @@ export type { ConfigValues, Trial, TrialOutcome } from "../sweep/trial.ts";
 export {
   estimate,
   estimateDifference,
+  PAIR_METRICS,
   TRIAL_METRICS,
   type TrialMetricName,
   tableOf,

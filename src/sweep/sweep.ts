@@ -12,7 +12,13 @@ import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import type { Condition, Measured, ReportSection } from "./section.ts";
 import { type Choices, drawValue, type Sweep } from "./sweep-file.ts";
 import type { ConfigValues, GridPaths, TrialOutcome } from "./trial.ts";
-import { estimate, estimateDifference, TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
+import {
+  estimate,
+  estimateDifference,
+  PAIR_METRICS,
+  TRIAL_METRICS,
+  type TrialMetricName,
+} from "./trial-metrics.ts";
 import { checkTrials, lockFolder, trialsOf } from "./trials.ts";
 
 /** How a sweep is run. */
@@ -44,16 +50,7 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
     );
     const run = new Runner(sweep, paths, options);
     const section = await run.all(settings);
-    const metrics: TrialMetricName[] = [
-      sweep.metric,
-      "chosen_change",
-      "margin_change",
-      "accuracy",
-      "chosen_down",
-      "drift",
-      "worst_token",
-      "other_text",
-    ];
+    const metrics: TrialMetricName[] = [sweep.metric, ...PAIR_METRICS];
     return writeOutcome({
       dir: output,
       text: {

@@ -87,6 +87,17 @@ export type TrialMetricName =
   | "distinct"
   | "length";
 
+/** The columns of a table about runs over pairs: what was won, and what it cost. */
+export const PAIR_METRICS: readonly TrialMetricName[] = [
+  "chosen_change",
+  "margin_change",
+  "accuracy",
+  "chosen_down",
+  "drift",
+  "worst_token",
+  "other_text",
+];
+
 /** All metrics by name. */
 export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
   accuracy: {

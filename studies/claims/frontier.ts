@@ -1,5 +1,5 @@
 /** Likelihood against margin: the curve that swept baselines draw, and who lies above it, within training sets and at each learning rate. */
-import { type Condition, numberText, type ReportSection, type ResultRow } from "preftune/sweep";
+import { type Condition, numberText, PAIR_METRICS, type ReportSection, type ResultRow } from "preftune/sweep";
 import {
   type Compared,
   excessOf,
@@ -17,15 +17,7 @@ export const frontier: StudyDefinition = {
   title: "Frontier: likelihood of the chosen answer against the margin",
   question:
     "Does any method gain more margin than the curve that swept baselines draw, at the same change of the chosen answers' likelihood, and at which drift and tail? Every method at three learning rates, on disjoint training sets, compared within them.",
-  metrics: [
-    "chosen_change",
-    "margin_change",
-    "accuracy",
-    "chosen_down",
-    "drift",
-    "worst_token",
-    "other_text",
-  ],
+  metrics: PAIR_METRICS,
   referenceOf: () => null,
   evaluations: "few",
   needsAnswers: false,
