@@ -1,9 +1,12 @@
-/** When a run cannot choose its scale (a table). */
+/** What a run that chooses its scale chooses among, and when it cannot (a table). */
 import { methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { error } from "./check.ts";
 import { isOnPolicy } from "./online-keys.ts";
 import type { RunConfig } from "./run-config.ts";
+
+/** The scales of `final_scale: auto`: tenths of the training. */
+export const FINAL_SCALES: readonly number[] = Array.from({ length: 11 }, (_, tenths) => tenths / 10);
 
 /** @param when - of a run that chooses its scale */
 function refused(

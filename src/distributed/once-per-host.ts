@@ -1,5 +1,5 @@
 /**
- * What one rank of a host does for all of it, since it takes minutes, or writes what the others read: fetching a model, tokenising.
+ * What one rank does for all, or one of a host for all of it, since it takes minutes, or writes what the others read: fetching a model, tokenising.
  * The others wait in the store, so no collective is pending and signs of life go on.
  */
 import { at } from "../base/at.ts";
@@ -32,6 +32,15 @@ export async function firstsFirst<T>(group: RankGroup | null, work: () => Promis
   if (others.length > 0) await doneBy(group, others, mine);
   if (own.length === 0) await mine();
   return at(own, 0);
+}
+
+/**
+ * What `work` gives on rank 0, which does it while the others wait; as JSON has it.
+ *
+ * @throws {RankFailure} on every rank, if it failed
+ */
+export async function onceForAll<T>(group: RankGroup | null, work: () => Promise<T>): Promise<T> {
+  return group === null ? await work() : (at(await doneBy(group, [0], work), 0) as T);
 }
 
 /** The first rank of each host, rank 0 before all. */

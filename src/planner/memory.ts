@@ -85,6 +85,17 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged">
   side: SideModels;
   /** How ranks share the model; null where each has all of it. */
   shards: Shards | null;
+  /** What is measured when training is over; null: nothing. */
+  scales: ScalesSize | null;
+}
+
+/** Scales of the model that are measured one after the other on the same rows. */
+export interface ScalesSize {
+  count: number;
+  /** The largest batch. */
+  batch: readonly PairLengths[];
+  /** Tokens of all rows' answers. */
+  tokens: number;
 }
 
 /** How much of a rollout is in memory at a time. */
@@ -324,8 +335,45 @@ export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number 
   return process + files + weights + optimiser + gathered + held;
 }
 
-/** Peak memory of training on micro-batches of these pairs. */
+/**
+ * Memory while scales are measured, training's being free: an adapter's base with the adapter; of full tuning start, result and what is
+ * mixed of them. All of it on each rank, however training shares the model.
+ */
+export function scalesMemory(setup: MemorySetup, { count, batch, tokens }: ScalesSize): MemoryPlan {
+  const { model, trained, numerics } = setup;
+  const counts = countParameters(model, trained);
+  const stored = model.dtype === "float32" ? 4 : 2;
+  // the largest tensor is mixed in float32: both of it, and their difference
+  const mixed = counts.total * (2 * stored + itemBytes(numerics)) + 12 * model.vocabSize * model.hiddenSize;
+  const { stream, shared, kept, head, passing, ...sizes } = sizesOf({ ...setup, shards: null }, batch);
+  const held: Partial<Record<Component, number>> = {
+    process: processBytes(numerics),
+    weights: trained.isFull ? mixed : heldBytes(model, trained, counts, numerics),
+    activations: shared + 2 * stream,
+    // in the computer's memory: each token's log-prob and its change at each scale, and its log-prob at the start
+    head: head.working + head.gradient + (numerics.onGpu ? 0 : (8 * count + 4) * tokens),
+    working:
+      sizes.tokens * passingBytesPerToken(model, numerics) +
+      passing +
+      Math.max(0, ...kept) +
+      densifiedBytes(model, trained, numerics),
+  };
+  const components = Object.fromEntries(componentNames.map((name) => [name, held[name] ?? 0]));
+  return planOf(components as Record<Component, number>, "measuring the scales at the end");
+}
+
+function planOf(components: Record<Component, number>, moment: string): MemoryPlan {
+  return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment };
+}
+
+/** Peak memory of training on micro-batches of these pairs, and of what is measured after it. */
 export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
+  const training = trainingMemory(setup, pairs);
+  const after = setup.scales === null ? null : scalesMemory(setup, setup.scales);
+  return after !== null && after.total > training.total ? after : training;
+}
+
+function trainingMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
   const always = residentBytes(setup, counts);
   const drawn = sampling("sampling a rollout", setup.rollout, setup);
@@ -346,5 +394,5 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
     ? drawn.reduce((held, moment) => held + sum(moment), always.process + always.weights)
     : 0;
   const components: Record<Component, number> = { ...always, ...parts, gathered, cache, ...beside, sampler };
-  return { components, total: Object.values(components).reduce((a, b) => a + b, 0), moment: name };
+  return planOf(components, name);
 }

@@ -43,8 +43,20 @@ export type PlannedKeys = Pick<
   | "watch_rows"
   | "watch_samples"
   | "watch_max_new_tokens"
+  | "per_device_eval_batch_size"
+  | "final_scale"
   | keyof QuantisationKeys
 >;
+
+/** Held-out rows. */
+export interface HeldRows {
+  rows: number;
+  mean: PairLengths;
+  /** Tokens of their answers. */
+  answerTokens: number;
+  /** The evaluation's batch of most tokens. */
+  batch: readonly PairLengths[];
+}
 
 /** The rows of a run, as far as they are known. */
 export interface Workload {
@@ -57,6 +69,8 @@ export interface Workload {
   mean: PairLengths;
   /** The run's largest micro-batch as it is configured. */
   own: readonly PairLengths[];
+  /** Null or left out: unknown. */
+  held?: HeldRows | null;
   /** Bytes of the log-probs of held-out tokens that the run keeps from its start; null or left out: unknown. */
   startLogpBytes?: number | null;
   /** Bytes of those of all rows' tokens, where the loss compares with them; null or left out: unknown. */

@@ -3,6 +3,7 @@ import { formatBytes } from "../base/file-io.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { Advice } from "./advice.ts";
+import type { FinalScalePlan } from "./final-scale-plan.ts";
 import { type Component, componentNames } from "./memory.ts";
 import { rankNotes, ranksText } from "./ranks-text.ts";
 import type { MethodPlan, Plan } from "./run-plan.ts";
@@ -206,8 +207,26 @@ function notesText(plan: Plan): string {
       "GPU memory is computed from the code; on one H200 five plans were within 3 % of the allocator's peak (docs/planner.md).",
     );
   if (plan.ranks !== null) notes.push(rankNotes);
-  notes.push("Time is that of training steps alone: no loading, evaluation, checkpoints or export.");
+  if (plan.finalScale !== null) notes.push(finalScaleText(plan.finalScale, plan.ranks?.ranks ?? 1));
+  const counted = (plan.finalScale?.seconds ?? null) === null ? "steps" : "steps and of these passes";
+  notes.push(`Time is that of training ${counted} alone: no loading, evaluation, checkpoints or export.`);
   return notes.join("\n");
+}
+
+/** What choosing the scale takes at the end. */
+function finalScaleText(
+  { scales, rows, flops, seconds, memoryBytes }: FinalScalePlan,
+  ranks: number,
+): string {
+  const work =
+    rows === null || flops === null || seconds === null
+      ? "the held-out rows, how many is unknown: their time is not counted"
+      : `${grouped(rows)} held-out rows, ${flopsText(flops)}, ${formatDuration(seconds)}`;
+  const shared = ranks === 1 ? "" : `, divided among the ${ranks} ranks, each with all of the model`;
+  return (
+    `final_scale: auto ends the run with ${scales} passes over ${work}${shared}. Answers to two prompts at each scale, and in full tuning ` +
+    `mixing the weights, come besides. It holds ${formatBytes(memoryBytes)}, when training's memory is free.`
+  );
 }
 
 /** Why a small micro-batch does not reach the usual fraction of the peak. */

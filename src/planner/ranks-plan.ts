@@ -57,6 +57,8 @@ export interface RanksInput extends TrafficInput {
   runRows: (rowsPerStep: number) => number | null;
   /** Tokens of a row in the mean. */
   rowTokens: number;
+  /** Seconds of what ranks do after the steps. */
+  endSeconds: number;
 }
 
 /** How a layout's ranks share the model, as memory is planned by. */
@@ -107,6 +109,7 @@ export function planRanks(input: RanksInput): RanksPlan {
             flopsPerToken: microBatch.flops / microBatch.tokens,
             flopsPerSecond: microBatch.flops / microBatch.seconds,
           }),
-    runSeconds: runRows === null ? null : Math.ceil(runRows / rows) * layout.costs.stepSeconds,
+    runSeconds:
+      runRows === null ? null : Math.ceil(runRows / rows) * layout.costs.stepSeconds + input.endSeconds,
   };
 }

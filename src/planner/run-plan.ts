@@ -18,9 +18,10 @@ import {
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
+import { type FinalScalePlan, finalScalePlan, scalesSize } from "./final-scale-plan.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { ranksOf } from "./layout.ts";
-import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize } from "./memory.ts";
+import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize, scalesMemory } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
@@ -52,7 +53,7 @@ export interface MethodPlan {
   /** Largest per_device_train_batch_size that fits; 0 where not even one pair does. */
   largestBatch: number | null;
   pairsPerSecond: number | null;
-  /** Seconds of the run, on one device; null where the number of pairs is unknown. */
+  /** Seconds of the run's steps and of its passes at the end, on one device; null where the number of pairs is unknown. */
   runSeconds: number | null;
 }
 
@@ -98,6 +99,8 @@ export interface Plan {
   /** Answers that each evaluation samples at most, and rows that have as many tokens; null: none. */
   watch: { prompts: number; samples: number; longest: number; tokens: number; rows: number } | null;
   flops: PairFlops;
+  /** Null where the run does not choose its scale. */
+  finalScale: FinalScalePlan | null;
   memory: MemoryPlan & { fits: boolean };
   /** On several ranks; null on one. */
   ranks: RanksPlan | null;
@@ -127,6 +130,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     watch: watchSize(keys, workload),
     side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
     shards: null,
+    scales: scalesSize(keys, workload),
   };
 }
 
@@ -215,8 +219,11 @@ function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): nu
   return low;
 }
 
-/** The plan of its ranks, where the run has several. */
-function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): RanksPlan | null {
+/** The plan of its ranks, where the run has several. `end`: seconds of what comes after the steps, on one device. */
+function planOnRanks(
+  input: PlanInput,
+  { setup, flops, end }: { setup: MemorySetup; flops: PairFlops; end: number },
+): RanksPlan | null {
   const { model, trained, keys, cluster, workload, device } = input;
   if (ranksOf(cluster) === 1) return null;
   const { own, mean } = workload;
@@ -236,6 +243,7 @@ function planOnRanks(input: PlanInput, setup: MemorySetup, flops: PairFlops): Ra
     },
     rowTokens: streamTokens(mean, keys.share_prompt),
     runRows: (perStep) => runPairs(keys, workload, perStep),
+    endSeconds: end / ranksOf(cluster),
   });
 }
 
@@ -255,7 +263,10 @@ export function planRun(input: PlanInput): Plan {
   const bytes = usableBytes(device);
   const flops = rowFlops(keys.method.objective, input);
   const alone = memorySetup(input);
-  const ranks = planOnRanks(input, alone, flops);
+  const finalScale =
+    alone.scales === null ? null : finalScalePlan(input, scalesMemory(alone, alone.scales).total);
+  const end = finalScale?.seconds ?? 0;
+  const ranks = planOnRanks(input, { setup: alone, flops, end });
   const setup = ranks === null ? alone : { ...alone, ...ranks.memory };
   const memory = planMemory(setup, workload.own);
   const fits = memory.total <= bytes;
@@ -303,13 +314,14 @@ export function planRun(input: PlanInput): Plan {
     },
     watch: watchPlan(input),
     flops,
+    finalScale,
     memory: { ...memory, fits },
     ranks,
     longestPairBytes: planMemory(setup, [longest]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
     methods: methodsBeside(keys.method).map((method) =>
-      planMethod(method, input, { memoryBytes: memory.total, largest }),
+      planMethod(method, input, { memoryBytes: memory.total, largest, end }),
     ),
     advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
   };
@@ -345,7 +357,7 @@ function isOwnMethod({ name, reference }: PlannedMethod, { keys }: PlanInput): b
 function planMethod(
   planned: PlannedMethod,
   input: PlanInput,
-  shared: { memoryBytes: number; largest: number },
+  shared: { memoryBytes: number; largest: number; end: number },
 ): MethodPlan {
   const { workload, keys, trained } = input;
   const { name, reference: way } = planned;
@@ -374,7 +386,9 @@ function planMethod(
     pairsPerSecond: 1 / seconds,
     // a row is mismatched with another one in each epoch
     runSeconds:
-      pairs === null ? null : pairs * seconds + ((workload.pairs ?? 0) + (flops.kl > 0 ? pairs : 0)) * once,
+      pairs === null
+        ? null
+        : pairs * seconds + ((workload.pairs ?? 0) + (flops.kl > 0 ? pairs : 0)) * once + shared.end,
   };
 }
 

@@ -5,7 +5,11 @@ import { io } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder } from "../base/open-file.ts";
+import { alone, onFirst } from "../base/ranks.ts";
+import { FINAL_SCALES } from "../config/final-scale-checks.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { onceForAll } from "../distributed/once-per-host.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
@@ -23,11 +27,16 @@ import { exportRun } from "../train/export-run.ts";
 import { adapterParameters } from "../train/parameters.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { type Halves, halvesOf } from "../train/scale-choice.ts";
-import { measuredScales, numericsOf, type ScaleWork, scaleCost } from "./measured-scales.ts";
+import {
+  type Measurements,
+  measuredScales,
+  numericsOf,
+  type ScaleWork,
+  scaleCost,
+  scaleRecord,
+} from "./measured-scales.ts";
 import type { OtherText } from "./other-text.ts";
 
-/** What a run chooses among: tenths of its training. */
-const finalScales: readonly number[] = Array.from({ length: 11 }, (_, tenths) => tenths / 10);
 /** Prompts that are answered at each scale. */
 const answered = 2;
 
@@ -63,6 +72,8 @@ interface FinalScaleWork {
   onWork: WorkListener;
   /** Called when the trained model is needed no more. */
   free: () => void;
+  /** The ranks of the run, all of which come here; null: this process is the only one. */
+  group: RankGroup | null;
 }
 
 /** Events of an export. */
@@ -70,34 +81,36 @@ type ExportEvents = AsyncGenerator<Extract<TrainEvent, { type: "note" | "export"
 
 /**
  * Exports the whole of the training; where the run chooses its scale, measures tenths of that, picks one, and exports that in its place; at
- * another scale than 1 the whole moves to `whole/`.
+ * another scale than 1 the whole moves to `whole/`. Ranks measure together, each with the whole model; rank 0 picks, and exports.
  *
- * @throws {ConfigError} if no scale meets the bounds of `final_scale_rule`: the whole training is in `whole/` then, and nothing exported
+ * @throws {ConfigError} if no scale meets the bounds of `final_scale_rule` (on ranks {RankFailure}): the whole training is in `whole/` then,
+ * and nothing exported
  * @throws {FormatError} if an export does not score as the model at its scale does
  */
 export async function* exportPart(work: FinalScaleWork, whole: ReturnType<typeof exportRun>): ExportEvents {
-  const { paths, halves } = work;
+  const { paths, halves, group } = work;
   // what an earlier export left says nothing of this one
-  for (const path of [paths.whole, scalePath(paths.dir)]) remove(path);
+  onFirst(group ?? alone, () => {
+    for (const path of [paths.whole, scalePath(paths.dir)]) remove(path);
+  });
   if (halves === null) return yield* whole;
   const exported = await resultsOf(whole);
   work.free();
   const scaled = scaleWork(work, halves);
-  yield { type: "note", text: `final_scale: ${scaleCost(finalScales, scaled)}` };
+  yield { type: "note", text: `final_scale: ${scaleCost(FINAL_SCALES, scaled)}` };
   const { choice } = await chosen(work, scaled);
   if (choice === null) return;
   yield { type: "note", text: `final_scale: ${choiceText(choice)}` };
   const { scale } = choice;
-  if (scale !== 1) keepWhole(paths);
-  const results = scale === 1 ? exported : await exportedAt(work, scale);
+  const results = scale === 1 ? exported : await onceForAll(group, () => exportedAt(work, scale));
   for (const result of results) yield { type: "export", result: { ...result, scale } };
 }
 
 function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
-  const { paths, config, data, environment, other } = work;
+  const { paths, config, data, environment, other, group } = work;
   const { model_name_or_path, final_scale_rule } = config;
   return {
-    ...{ config, data, environment, other, prompts: answered },
+    ...{ config, data, environment, other, group, prompts: answered },
     start: model_name_or_path,
     trained: config.use_peft ? paths.adapter : paths.model,
     quantise: askedQuantisation(config),
@@ -106,11 +119,17 @@ function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
 }
 
 async function chosen(work: FinalScaleWork, scaled: ScaleWork): Promise<ScaleRecord> {
-  const { paths, step, onWork } = work;
+  const { step, onWork, group } = work;
+  const measured = await measuredScales(FINAL_SCALES, scaled, (_, done, total) =>
+    onWork({ at: "export", step, done, total: total ?? done, tokens: 0 }),
+  );
+  return onFirst(group ?? alone, () => picked(work, scaled, measured));
+}
+
+function picked(work: FinalScaleWork, scaled: ScaleWork, measured: Measurements): ScaleRecord {
+  const { paths } = work;
   try {
-    const record = await measuredScales(finalScales, scaled, (_, done, total) =>
-      onWork({ at: "export", step, done, total: total ?? done, tokens: 0 }),
-    );
+    const record = scaleRecord(measured, scaled);
     writeFileAtomic(scalePath(paths.dir), `${stringifyNumbers(record)}\n`);
     return record;
   } catch (error) {
@@ -141,10 +160,11 @@ function keepWhole({ whole, adapter, model }: RunPaths): void {
   if (isFolder(model)) io.renameSync(model, join(whole, "model"));
 }
 
-/** Exports what `whole/` holds at a scale. */
+/** Moves the whole to `whole/`, and exports that at a scale in its place. */
 async function exportedAt(work: FinalScaleWork, scale: number): Promise<ParityResult[]> {
   using _ = scope();
   const { paths, config, data } = work;
+  keepWhole(paths);
   const { model, adapter } = opened(work, scale);
   const parameters = adapterParameters(model);
   const part = {

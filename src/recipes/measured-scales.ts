@@ -1,9 +1,11 @@
 /** What a model does to held-out pairs at each of several scales, between the start of its training (0) and the result (1). */
 import { at } from "../base/at.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
@@ -20,6 +22,7 @@ import type { ScaleRecord, ScaleRow, ScaleRule } from "../runs/scale-record.ts";
 import { scope } from "../torch/index.ts";
 import { displacement, pairAccuracy, pairChanges } from "../train/displacement.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
+import { exchangeFound, shareOf } from "../train/row-shares.ts";
 import { chosenScale, type Halves, type MeasuredScale } from "../train/scale-choice.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import { damage, joinedTokens, type TokenLogps, tokenChanges } from "../train/token-changes.ts";
@@ -43,7 +46,12 @@ export interface ScaleWork {
   prompts: number;
   /** Picks a scale; null: none is picked. */
   choose: { rule: ScaleRule; halves: Halves } | null;
+  /** The ranks that share the rows, each with the whole model, and all of which get what was measured; null: this process is the only one. */
+  group: RankGroup | null;
 }
+
+/** What was measured at each scale, the start first. */
+export type Measurements = readonly (MeasuredScale & { row: ScaleRow })[];
 
 /** Longest answer that is shown, in tokens. */
 const longestAnswer = 64;
@@ -55,7 +63,7 @@ export function withStart(scales: readonly number[]): number[] {
 
 /** What measuring costs, before it begins. */
 export function scaleCost(scales: readonly number[], work: ScaleWork): string {
-  const { config, other, prompts, trained } = work;
+  const { config, other, prompts, trained, group } = work;
   const held = work.data.dataset.evalExamples ?? [];
   const tokensOf = (examples: readonly Example[]): string =>
     evaluationBatches(examples, config)
@@ -72,6 +80,7 @@ export function scaleCost(scales: readonly number[], work: ScaleWork): string {
       ? "start and result are read once, and all weights mixed at each scale"
       : "the base is read once, the adapter at each scale",
   );
+  if (group !== null) parts.push(`rows and answers are divided among ${group.size} ranks`);
   return parts.join("; ");
 }
 
@@ -79,17 +88,16 @@ export function scaleCost(scales: readonly number[], work: ScaleWork): string {
  * Measures the scales: rows as they were tokenised, the pass at 0 for all of them.
  *
  * @param scales - ascending, from 0
- * @throws {ConfigError} if no scale meets the rule's bounds
  */
 export async function measuredScales(
   scales: readonly number[],
   work: ScaleWork,
   onPhase: PhaseListener,
-): Promise<ScaleRecord> {
+): Promise<Measurements> {
   using _ = scope();
   const examples = work.data.dataset.evalExamples ?? [];
   const modelAt = opened(work);
-  const measured: (MeasuredScale & { row: ScaleRow })[] = [];
+  const measured: Measurements[number][] = [];
   let start: Pass | null = null;
   for (const [i, scale] of scales.entries()) {
     onPhase("scales measured", i, scales.length);
@@ -102,9 +110,13 @@ export async function measuredScales(
     );
   }
   onPhase("scales measured", scales.length, scales.length);
-  const { choose, other } = work;
+  return measured;
+}
+
+/** What is kept of it, with the scale that the rule picks. @throws {ConfigError} if no scale meets the rule's bounds */
+export function scaleRecord(measured: Measurements, { choose, other, data }: ScaleWork): ScaleRecord {
   return {
-    pairs: examples.length,
+    pairs: data.dataset.evalExamples?.length ?? 0,
     other_text: other?.name ?? null,
     rows: measured.map(({ row }) => row),
     choice: choose === null ? null : chosenScale(measured, choose.rule, choose.halves),
@@ -135,17 +147,22 @@ interface Pass {
 }
 
 function pass(model: CausalLM, work: ScaleWork, examples: readonly Example[]): Pass {
-  const { config } = work;
+  const { config, group } = work;
   const numerics = numericsOf(work);
   const means = new CompletionValues(examples);
   const tokens = examples.map(() => [] as Float32Array[]);
-  for (const batch of evaluationBatches(examples, config)) {
+  const share = shareOf(evaluationBatches(examples, config), group);
+  for (const batch of share) {
+    // each rank has the whole model: none waits for one that has nothing to do
+    if (batch.isIdle === true) continue;
     for (const { index, completion, sum, logps } of scoreBatch(model, batch, numerics)) {
       means.of(index)[completion] = sum / logps.length;
       at(tokens, index)[completion] = logps;
     }
   }
-  const other: OtherTextMeasure | null = otherTextMeasure(work.other, { model, numerics }, config);
+  if (group !== null) exchangeFound(group, null, share, { means, tokens });
+  const ranks = group === null ? null : { group };
+  const other: OtherTextMeasure | null = otherTextMeasure(work.other, { model, numerics, ranks }, config);
   return { tokens, means, other: other?.mean() ?? null };
 }
 
@@ -173,12 +190,18 @@ async function answersOf(
   if (prompts.length === 0) return [];
   const { stopIds, tokenizer } = work.data;
   const { dtype } = work.environment;
+  const { group } = work;
+  const { rank, size } = group ?? alone;
   const sampling = { temperature: 0, maxNewTokens: longestAnswer, seed: 0, stopIds, dtype };
-  const answers = await sampleCompletions(model, prompts, sampling);
-  return answers.map(({ prompt, ids }) => ({
-    prompt: tokenizer.decode(at(prompts, prompt), { skipSpecialTokens: true }),
-    answer: tokenizer.decode(ids, { skipSpecialTokens: false }),
-  }));
+  const own = await sampleCompletions(model, prompts, { ...sampling, share: { rank, size } });
+  const told = own.map(({ prompt, ids }) => ({ prompt, ids }));
+  const answers = (group ?? alone).gather(told).flat();
+  return answers
+    .sort((a, b) => a.prompt - b.prompt)
+    .map(({ prompt, ids }) => ({
+      prompt: tokenizer.decode(at(prompts, prompt), { skipSpecialTokens: true }),
+      answer: tokenizer.decode(ids, { skipSpecialTokens: false }),
+    }));
 }
 
 /** What a scale is described from. */
@@ -189,10 +212,7 @@ interface Measured {
   answers: ScaleRow["answers"];
 }
 
-function described(
-  scale: number,
-  { start, now, examples, answers }: Measured,
-): MeasuredScale & { row: ScaleRow } {
+function described(scale: number, { start, now, examples, answers }: Measured): Measurements[number] {
   const changes = tokenChanges(joinedTokens(start.tokens), now.tokens, examples);
   const figures: Record<string, number> = {
     ...displacement(start.means, now.means),

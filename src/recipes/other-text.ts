@@ -13,6 +13,7 @@ import { type DataSelection, type PreparedData, rowsOf } from "../train/prepare-
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
+import type { StepRanks } from "../train/step-ranks.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 
 /** What is measured at every evaluation. */
@@ -115,10 +116,13 @@ function promptsOf(held: readonly Example[]): OtherText | null {
   return { examples, name: `${count} (${tokens} tokens)`, warnings: [] };
 }
 
+/** The ranks that each take some of the text. */
+type Shared = Pick<StepRanks, "group">;
+
 /** What measures `text` in a training; each rank takes some of it, and all have the result. */
 export function otherTextMeasure(
   text: OtherText | null,
-  { model, numerics, ranks }: Pick<Training<Decoder>, "model" | "numerics" | "ranks">,
+  { model, numerics, ranks }: Pick<Training<Decoder>, "model" | "numerics"> & { ranks?: Shared | null },
   config: Pick<RunConfig, "per_device_eval_batch_size" | "share_prompt">,
 ): OtherTextMeasure | null {
   if (text === null || !(model instanceof CausalLM)) return null;

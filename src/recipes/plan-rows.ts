@@ -14,7 +14,7 @@ import { hasErrors } from "../data/preflight.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
-import type { Workload } from "../planner/plan-input.ts";
+import type { HeldRows, Workload } from "../planner/plan-input.ts";
 import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
@@ -151,9 +151,8 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   const { examples, report, evalExamples } = dataset;
   if (config.final_scale === "auto" && !hasErrors(report)) halvesOf(evalExamples ?? []);
   const { over } = methodOf(config.method.objective);
-  const tokensOf = (rows: readonly Example[]): number =>
-    rows.flatMap(({ completions }) => completions).reduce((sum, one) => sum + countedTokens(one), 0);
-  const heldTokens = evalExamples === null ? undefined : tokensOf(evalExamples);
+  const held = evalExamples === null ? null : heldRows(evalExamples, config);
+  const heldTokens = held?.answerTokens;
   const startLogpBytes = heldTokens === undefined || over === "scores" ? null : storedLogpBytes(heldTokens);
   const compared = over === "scores" ? 0 : storedLogpBytes(tokensOf(examples)) + (startLogpBytes ?? 0);
   if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), startLogpBytes };
@@ -165,12 +164,39 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     isMeasured: true,
     pairs: examples.length,
     mean: meanOf(lengths),
+    held,
     startLogpBytes,
     comparedLogpBytes: compared,
     own: largest(config),
     microBatch: (size) =>
       largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),
   };
+}
+
+/** Held-out rows as a plan knows them. */
+export function heldRows(
+  examples: readonly Example[],
+  {
+    per_device_eval_batch_size: size,
+    share_prompt,
+  }: Pick<PlanConfig, "per_device_eval_batch_size" | "share_prompt">,
+): HeldRows {
+  const lengths = examples.map(lengthsOf);
+  const tokensIn = (batch: readonly PairLengths[]) =>
+    batch.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
+  const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
+  const batches = starts.map((start) => lengths.slice(start, start + size));
+  return {
+    rows: examples.length,
+    mean: meanOf(lengths),
+    answerTokens: tokensOf(examples),
+    batch: batches.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a), []),
+  };
+}
+
+/** Tokens that count of all answers. */
+function tokensOf(rows: readonly Example[]): number {
+  return rows.flatMap(({ completions }) => completions).reduce((sum, one) => sum + countedTokens(one), 0);
 }
 
 /** A completion as a row: its part of the prompt, and as long as it may be. */

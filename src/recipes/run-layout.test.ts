@@ -33,7 +33,16 @@ async function inputOf(values: Record<string, unknown>) {
   const environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" } as const;
   const { examples } = dataset;
   const cost = rowCost(examples, wide, { trained: everything, share_prompt: config.share_prompt });
-  return { config, model: wide, trained: everything, environment, examples, cost, sampled: null };
+  return {
+    config,
+    model: wide,
+    trained: everything,
+    environment,
+    examples,
+    held: examples,
+    cost,
+    sampled: null,
+  };
 }
 
 const gibibyte = 2 ** 30;
@@ -88,4 +97,16 @@ test("ranks that share a model sample with all of it where that fits, else in lo
       .sampling,
     null,
   );
+});
+
+test("ranks that share the model and choose a scale must each have room for all of it", async () => {
+  const input = await inputOf({ final_scale: "auto", eval_fraction: 0.25 });
+  const narrow = groupOf([[0, 1]], 0.5 * gibibyte);
+  assert.throws(() => layoutOfRun(narrow, { ...input, config: { ...input.config, shard: "all" } }), {
+    name: "ConfigError",
+    message:
+      /^shard: all: each rank trains a part .* takes \d.* of the 512(\.0)? MiB .* Set final_scale: 1, and choose afterwards .*preftune scale RUN\.$/,
+  });
+  const roomy = groupOf([[0, 1]], 64 * gibibyte);
+  assert.equal(layoutOfRun(roomy, { ...input, config: { ...input.config, shard: "all" } }).shard, "all");
 });

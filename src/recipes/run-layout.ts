@@ -1,5 +1,6 @@
 /** How the ranks of a run share its model: as configured, or the planner's choice by its rows and the ranks' memory. */
 import { ConfigError } from "../base/errors.ts";
+import { formatBytes } from "../base/file-io.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
@@ -7,6 +8,7 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import type { Environment } from "../forward/environment.ts";
 import { clusterOf, usableBytes } from "../planner/devices.ts";
+import type { FinalScalePlan } from "../planner/final-scale-plan.ts";
 import { streamTokens } from "../planner/flops.ts";
 import type { ChosenLayout } from "../planner/layout.ts";
 import type { RolloutSize } from "../planner/memory.ts";
@@ -15,7 +17,7 @@ import { memorySetup, planRun } from "../planner/run-plan.ts";
 import type { TrainedParts } from "../planner/trained-parts.ts";
 import { EpochSteps } from "../train/step-source.ts";
 import { deviceOfEnvironment, usualFraction } from "./plan-device.ts";
-import { largestOf, meanOf } from "./plan-rows.ts";
+import { heldRows, largestOf, meanOf } from "./plan-rows.ts";
 import { lengthsOf } from "./row-cost.ts";
 import { type ChosenWay, samplingWay } from "./sampling-way.ts";
 
@@ -27,6 +29,8 @@ export interface LayoutInput {
   trained: TrainedParts;
   environment: Environment;
   examples: readonly Example[];
+  /** Held-out rows. */
+  held: readonly Example[];
   /** What ranks are balanced by: see `rowCost`. */
   cost: (index: number) => number;
   /** What each rank samples at a time between two steps; null where it does not. */
@@ -45,7 +49,8 @@ const stepsLookedAt = 50;
 /**
  * The layout, the same on all ranks: that of the rank with least memory.
  *
- * @throws {ConfigError} when hosts of unequal size are to share the model within each
+ * @throws {ConfigError} when hosts of unequal size are to share the model within each, and when the run chooses its scale and a rank that
+ * has a part of the model could not hold all of it
  */
 export function layoutOfRun(
   group: Pick<RankGroup, "rank" | "size" | "hosts" | "gather">,
@@ -69,16 +74,31 @@ export function layoutOfRun(
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },
     workload: workloadOf(input, group.size),
   };
-  const { ranks } = planRun(asked);
+  const { ranks, finalScale } = planRun(asked);
   if (ranks === null) throw new ConfigError("a layout is of several ranks");
   const { layout, memory } = ranks;
+  if (memory.shards !== null) requireWhole(layout, finalScale, usableBytes(device));
   const { sampled } = input;
   const shares = sampled !== null && memory.shards !== null;
   const setup = { ...memorySetup(asked), ...memory };
   return { ...layout, sampling: shares ? samplingWay(setup, sampled, usableBytes(device)) : null };
 }
 
-function workloadOf({ config, examples, cost }: LayoutInput, ranks: number): Workload {
+/** @throws {ConfigError} if the run chooses its scale and a rank cannot hold the whole model while it measures */
+function requireWhole(
+  { shard }: Pick<ChosenLayout, "shard">,
+  finalScale: FinalScalePlan | null,
+  usable: number,
+): void {
+  if (finalScale === null || finalScale.memoryBytes <= usable) return;
+  throw new ConfigError(
+    `shard: ${shard}: each rank trains a part of the model, and final_scale: auto measures scales with all of it on each rank, which ` +
+      `takes ${formatBytes(finalScale.memoryBytes)} of the ${formatBytes(usable)} that a rank may fill. Set final_scale: 1, and choose ` +
+      "afterwards where there is more memory: preftune scale RUN.",
+  );
+}
+
+function workloadOf({ config, examples, held, cost }: LayoutInput, ranks: number): Workload {
   const { share_prompt } = config;
   const lengths = examples.map(lengthsOf);
   const run = new EpochSteps(examples, { ...config, ranks, cost });
@@ -88,5 +108,6 @@ function workloadOf({ config, examples, cost }: LayoutInput, ranks: number): Wor
     mean: meanOf(lengths),
     own: largestOf(run, lengths, { steps: stepsLookedAt, share_prompt }),
     microBatch: (size) => longest.slice(0, size),
+    held: heldRows(held, config),
   };
 }

@@ -71,6 +71,7 @@ export function* sharedWork(
     trained,
     environment,
     examples,
+    held: dataset.evalExamples ?? [],
     cost,
     sampled,
   });

@@ -29,11 +29,6 @@ export function refuseOnRanks(config: RunConfig, size: number): void {
         "step (preset: paper), which no number of ranks changes, or start it without a launcher.",
     );
   }
-  if (config.final_scale === "auto") {
-    throw new ConfigError(
-      `${size} ranks were started, and final_scale: auto measures scales in one process. Leave it at 1, and choose afterwards: preftune scale RUN.`,
-    );
-  }
   if (config.optimizer_in_backward) {
     throw new ConfigError(
       `${size} ranks were started, and optimizer_in_backward is for one: a rank's gradients are parts already, and are summed before ` +

@@ -15,7 +15,7 @@ import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
 import { ggufOrigin, startOfRun } from "./gguf-source.ts";
 import { dateOfRun } from "./identity.ts";
-import { measuredScales, scaleCost, withStart } from "./measured-scales.ts";
+import { measuredScales, scaleCost, scaleRecord, withStart } from "./measured-scales.ts";
 import { otherTextOf } from "./other-text.ts";
 
 /** What is measured. */
@@ -85,10 +85,11 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
     other,
     prompts,
     choose: chooses,
+    group: null,
   };
   for (const text of other?.warnings ?? []) warn(text);
   onCost(scaleCost(scales, work));
-  const record = await measuredScales(scales, work, onPhase);
+  const record = scaleRecord(await measuredScales(scales, work, onPhase), work);
   writeFileAtomic(scalePath(run), `${stringifyNumbers(record)}\n`);
   writeReport(runPaths(run).dir);
   return record;

@@ -25,7 +25,7 @@ import { ops, scope, type Tensor } from "../torch/index.ts";
 import { columnsOf, completionLogps, sliceCounts, totalsOf } from "./completion-logps.ts";
 import { addSums, averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
 import { type ObjectiveValues, objectiveHead } from "./objective-head.ts";
-import { shareOf } from "./row-shares.ts";
+import { exchangeFound, shareOf } from "./row-shares.ts";
 import type { BatchListener, Training } from "./step.ts";
 import type { TokenLogps } from "./token-changes.ts";
 
@@ -100,7 +100,7 @@ export function evaluate(
   }
   const { sums, values } = tally.read(losses.length === 0 ? [] : [ops.sum(ops.cat(losses))]);
   const own = { loss: values[0] ?? 0, sums, rejected };
-  const all = group === null ? [own] : shared(group, own, { share, means, perToken });
+  const all = group === null ? [own] : exchangeFound(group, own, share, { means, tokens: perToken });
   return evaluationOf(all, means, perToken);
 }
 
@@ -110,32 +110,6 @@ interface ShareOutcome {
   sums: MetricSums;
   /** Counts of the histogram. */
   rejected: number[];
-}
-
-/** The outcomes of all ranks, in their order; `means` and `perToken` get what the others found. */
-function shared(
-  group: RankGroup,
-  own: ShareOutcome,
-  {
-    share,
-    means,
-    perToken,
-  }: { share: readonly MicroBatch[]; means: CompletionValues; perToken: Float32Array[][] },
-): ShareOutcome[] {
-  const rows = share.filter(({ isIdle }) => isIdle !== true).flatMap(({ indices }) => [...indices]);
-  const found = rows.map((row): [number, number[], string[]] => [
-    row,
-    Array.from(means.of(row)),
-    at(perToken, row).map((logps) => Buffer.from(logps.buffer).toString("base64")),
-  ]);
-  const all = group.gather({ own, found });
-  for (const [row, values, tokens] of all.flatMap((one) => one.found)) {
-    means.of(row).set(values);
-    perToken[row] = tokens.map(
-      (text) => new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer),
-    );
-  }
-  return all.map((one) => one.own);
 }
 
 function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues, tokens: TokenLogps): Evaluation {

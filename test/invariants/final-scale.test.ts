@@ -142,6 +142,8 @@ test("too few held-out pairs are refused before a model is read, and by the plan
   await assert.rejects(runTraining(few, { onEvent: ({ type }) => seen.push(type) }), isFew);
   assert.ok(!seen.includes("start"));
   await assert.rejects(plan(loadConfig({ values: few }).config), isFew);
+  const { finalScale } = await plan(loadConfig({ values: { ...few, max_eval_rows: 31 } }).config);
+  assert.deepEqual([finalScale?.scales, finalScale?.rows], [11, 31]);
   const refused: [Values, RegExp][] = [
     [{ adapter_name_or_path: "a", use_peft: true }, /final_scale: auto takes a part of the training/],
     [{ objective: "sft" }, /sft is not over pairs/],
