@@ -207,10 +207,17 @@ function notesText(plan: Plan): string {
       "GPU memory is computed from the code; on one H200 five plans were within 3 % of the allocator's peak (docs/planner.md).",
     );
   if (plan.ranks !== null) notes.push(rankNotes);
-  if (plan.finalScale !== null) notes.push(finalScaleText(plan.finalScale, plan.ranks?.ranks ?? 1));
-  const counted = (plan.finalScale?.seconds ?? null) === null ? "steps" : "steps and of these passes";
-  notes.push(`Time is that of training ${counted} alone: no loading, evaluation, checkpoints or export.`);
+  notes.push(...timeNotes(plan));
   return notes.join("\n");
+}
+
+/** What of a run is counted in its time. */
+function timeNotes({ finalScale, ranks }: Plan): string[] {
+  const alone = (what: string) =>
+    `Time is that of ${what} alone: no loading, evaluation, checkpoints or export.`;
+  if (finalScale === null) return [alone("training steps")];
+  const counted = finalScale.seconds === null ? "training steps" : "training steps and of these passes";
+  return [finalScaleText(finalScale, ranks?.ranks ?? 1), alone(counted)];
 }
 
 /** What choosing the scale takes at the end. */

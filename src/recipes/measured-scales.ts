@@ -194,8 +194,8 @@ async function answersOf(
   const { rank, size } = group ?? alone;
   const sampling = { temperature: 0, maxNewTokens: longestAnswer, seed: 0, stopIds, dtype };
   const own = await sampleCompletions(model, prompts, { ...sampling, share: { rank, size } });
-  const told = own.map(({ prompt, ids }) => ({ prompt, ids }));
-  const answers = (group ?? alone).gather(told).flat();
+  const drawn = own.map(({ prompt, ids }) => ({ prompt, ids }));
+  const answers = (group ?? alone).gather(drawn).flat();
   return answers
     .sort((a, b) => a.prompt - b.prompt)
     .map(({ prompt, ids }) => ({

@@ -244,19 +244,9 @@ async function* trainRun(
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
     if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
-    const work = {
-      paths: run.paths,
-      config,
-      data,
-      environment,
-      other: otherText,
-      halves,
-      step,
-      onWork,
-      group,
-    };
+    const work = { config, data, environment, other: otherText, halves, step, onWork, group };
     const whole = exportsOf(source, exportRun(run.paths, config, data, training));
-    yield* noting(exported, exportPart({ ...work, free: () => memory.dispose() }, whole));
+    yield* noting(exported, exportPart({ ...work, paths: run.paths, free: () => memory.dispose() }, whole));
   }
   const collapse = hasCollapsed ? { step, breaches, restored } : null;
   const { skippedSteps } = state;
