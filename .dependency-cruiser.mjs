@@ -79,6 +79,7 @@ export const layers = {
   ],
   trackers: ["runs", "config", "setup", "process", "formats", "base"],
   recipes: [...jobs, "workbench", "planner", "process", "trackers"],
+  rounds: [...jobs, "stats", "workbench", "recipes"],
   quickstart: [...jobs, "process", "recipes", "toy"],
   sweep: [...jobs, "stats", "process", "recipes"],
 };

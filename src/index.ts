@@ -49,6 +49,8 @@ export { installAdapter } from "./models/load-adapter.ts";
 export { type GenerateFileOptions, type GenerationProgress, generateFile } from "./recipes/generate.ts";
 export { type MergeOptions, merge } from "./recipes/merge.ts";
 export { type ScoredRow, type ScoreOptions, type ScoreResult, score, writeScores } from "./recipes/score.ts";
+export { type RoundState, runRound } from "./rounds/round.ts";
+export type { RoundOptions } from "./rounds/round-work.ts";
 export type { MetricRow } from "./runs/metrics.ts";
 export { openRun, type RunView } from "./runs/run-directory.ts";
 export type { ParityResult } from "./runs/train-events.ts";

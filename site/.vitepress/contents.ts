@@ -24,6 +24,7 @@ export const contents: readonly Group[] = [
     pages: [
       ["Data", "data"],
       ["Labelling", "labelling"],
+      ["Rounds", "rounds"],
       ["Objectives", "objectives"],
       ["Models", "models"],
       ["Planner", "planner"],

@@ -2,10 +2,9 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { writeFileAtomic } from "../base/files.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
-import { type JudgedText, writeJudgments } from "../evaluate/judge/judged-texts.ts";
+import { type JudgedText, writeResults } from "../evaluate/judge/judged-texts.ts";
 import type { JudgeSettings, Price } from "../evaluate/judge/judging.ts";
 import type { PairReport } from "../evaluate/judge/pair-report.ts";
 import { isRecord } from "../formats/json-fields.ts";
@@ -218,23 +217,16 @@ export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): Ju
   };
 }
 
-/**
- * Writes the results (statistics that are not known are null), answers and judgments to be read (a JSON line a question and
- * turn), and `page` as the report, then prints `tables`.
- */
+/** Writes what judging came to, with `page` as the report, then prints `tables`. */
 export function finishJudging(
-  { texts, ...results }: { texts: readonly JudgedText[] },
+  results: { texts: readonly JudgedText[] },
   dir: string,
   page: string,
   tables: string,
 ): void {
-  const path = join(dir, "results.json");
-  const report = join(dir, "report.html");
   finishFirst();
-  writeFileAtomic(path, `${JSON.stringify(results, null, 2)}\n`);
-  const readable = writeJudgments(dir, texts);
-  writeFileAtomic(report, page);
-  process.stdout.write(`${tables}\n\n${path}\n${readable}\n${report}\n`);
+  const paths = writeResults(dir, results, page);
+  process.stdout.write(`${tables}\n\n${paths.join("\n")}\n`);
 }
 
 /** {@link finishJudging} for a comparison in pairs. */

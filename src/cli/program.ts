@@ -22,6 +22,7 @@ import { addPlanCommand } from "./plan-command.ts";
 import { addPushCommand } from "./push-command.ts";
 import { addReplayCommand } from "./replay-command.ts";
 import { addReportCommand } from "./report-command.ts";
+import { addRoundCommand } from "./round-command.ts";
 import { addScaleCommand } from "./scale-command.ts";
 import { addSchemaCommand } from "./schema-command.ts";
 import { addScoreCommand } from "./score-command.ts";
@@ -60,6 +61,7 @@ export function program(): Command {
   addExportCommand(preftune);
   addDataCommands(preftune);
   addLabelsCommands(preftune);
+  addRoundCommand(preftune);
   addPlanCommand(preftune);
   addEvaluateCommands(preftune);
   addServeCommand(preftune);

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { ConfigError, exitCodes } from "../base/errors.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { formatConfig } from "../config/print-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { type Launch, readLaunch, startedBy } from "../distributed/launch.ts";
 import { StoppedEarlyError } from "../distributed/stopped-early.ts";
 import type { TrainOptions } from "../recipes/train.ts";
@@ -148,7 +149,8 @@ async function run(
   const stop = watchStopSignals();
   // a rank that ends is sent SIGTERM by torchrun, and is to keep its status
   using _ = launch === null ? stop : null;
-  const options = isFirst(launch) ? shown(resolved, stop, { stoppedStatus, launch }) : unseen;
+  const resume = resumeText(resolved.config, stoppedStatus, launch);
+  const options = isFirst(launch) ? trainListeners(resolved.config, stop, { resume, launch }) : unseen;
   if (launch === null) {
     stop.leave(`stopped before a step was begun: nothing is lost. Again:\n  ${sameCommand()}`);
   } else stop.say(isFirst(launch) ? stoppingTogether : "");
@@ -166,6 +168,13 @@ async function run(
   }
 }
 
+/** How the run is resumed: its own configuration has every value, also those that were given on the command line. */
+function resumeText({ output_dir }: RunConfig, stoppedStatus: number, launch: Launch | null): string {
+  const own = runPaths(output_dir).configYaml;
+  const again = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
+  return launch === null ? again : `${again}\n(with the same launcher, on any number of ranks)`;
+}
+
 /** Sets the exit status. */
 function endWith({ reason, collapse }: TrainSummary, stoppedStatus: number): void {
   if (reason === "stopped") process.exitCode = stoppedStatus;
@@ -181,17 +190,13 @@ type Listeners = Pick<TrainOptions, "onPhase" | "onWork"> & { onEvent: (event: T
 /** On a rank other than 0: rank 0 prints what happens to all. */
 const unseen: Listeners = { onEvent: () => {} };
 
-/** Prints what happens. */
-function shown(
-  { config }: ResolvedConfig,
+/** Prints what happens. @param resume - the command that resumes the run once it is stopped */
+export function trainListeners(
+  config: RunConfig,
   stop: StopSignals,
-  { stoppedStatus, launch }: { stoppedStatus: number; launch: Launch | null },
+  { resume, launch }: { resume: string; launch: Launch | null },
 ): Listeners {
   const phases = new Phases();
-  // its own configuration has every value, also those that were given on the command line
-  const own = runPaths(config.output_dir).configYaml;
-  const again = commandLine(["train", own, "--resume", ...stoppedStatusArguments({ stoppedStatus })]);
-  const resume = launch === null ? again : `${again}\n(with the same launcher, on any number of ranks)`;
   const display = new TrainDisplay(config, { phases, resume });
   let totalSteps = 0;
   const beat = heartbeats();

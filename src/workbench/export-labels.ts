@@ -54,7 +54,7 @@ export interface ExportedLabels {
 
 /** What counts for one item. */
 interface Outcome {
-  choice: Choice | "conflict" | "skip" | null;
+  choice: Said | null;
   by: "decision" | "people" | "judge" | "file" | "majority";
   votes: readonly Vote[];
   /** Who decided. */
@@ -83,6 +83,17 @@ function outcomesOf(store: LabelStore, conflicts: ExportRules["conflicts"]): Map
 /** Items whose judgments differ and that no decision settles. */
 export function conflictsIn(store: LabelStore): string[] {
   return [...outcomesOf(store, "drop")].flatMap(([id, { choice }]) => (choice === "conflict" ? [id] : []));
+}
+
+/** What people say of an item: one thing, different things, or that they skip it. */
+export type Said = Choice | "conflict" | "skip";
+
+/** What people, or a decision, say of each item; null: nothing yet. */
+export function saidByPeople(store: LabelStore): Map<string, Said | null> {
+  const isPeoples = ({ by }: Outcome) => by === "people" || by === "decision";
+  return new Map(
+    [...outcomesOf(store, "drop")].map(([id, outcome]) => [id, isPeoples(outcome) ? outcome.choice : null]),
+  );
 }
 
 function outcomeOf(

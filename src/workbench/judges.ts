@@ -55,6 +55,22 @@ export function keepVerdicts(
   });
 }
 
+/** Keeps what follows of scores as labels of who gave them: which answer of an item has more. What is known stays as it is. */
+export function keepScored(
+  store: LabelStore,
+  scorer: string,
+  better: readonly { item: string; verdict: "a" | "b" }[],
+): void {
+  const person = judgeName(scorer);
+  store.transaction(() => {
+    store.addPerson(person, "judge");
+    for (const { item, verdict } of better) {
+      const body = { verdict, strength: 1, ms: null } as const;
+      store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
+    }
+  });
+}
+
 /** Items that a judge has not judged, in the order in which people see them. */
 export function unjudgedBy(store: LabelStore, model: string): string[] {
   const judged = store.state().firstVotes(judgeName(model));

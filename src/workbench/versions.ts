@@ -20,8 +20,8 @@ import { openRowIndex, type RowIndex } from "./row-index.ts";
 
 /** What a version is told of. */
 export interface VersionAbout {
-  /** What made it: "export" or "clean". */
-  by: "export" | "clean";
+  /** What made it. */
+  by: "export" | "clean" | "round";
   /** Digests of the files or versions it was made of; of an export, none. */
   sources: Record<string, string>;
   /** The rules or filters it was made by. */

@@ -9,6 +9,7 @@ import { isConfigKey } from "../../src/config/keys.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { parseCleanRecipe } from "../../src/workbench/clean/clean-recipe.ts";
+import { parseRound } from "../../src/workbench/rounds/round-file.ts";
 import { snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -37,6 +38,7 @@ function checkConfig(yaml: string, page: string): void {
 /** Files of other kinds, by a key that only they have. */
 const readers: Readonly<Record<string, (yaml: string, page: string) => void>> = {
   parameters: (yaml, page) => void parseSweep(yaml, page),
+  eval_prompts: (yaml, page) => void parseRound(yaml, page),
   filters: (yaml, page) => void parseCleanRecipe(yaml, page),
   // read by the dashboard from a folder
   contestants: () => {},

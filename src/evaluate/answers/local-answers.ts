@@ -31,7 +31,7 @@ export interface LocalModel extends EnvironmentOptions {
 const questionsAtOnce = 16;
 
 /** Hash of weights and text handling: the same for models that give the same answers. */
-export function localIdentity({ model, adapter }: LocalModel): string {
+export function localIdentity({ model, adapter }: Pick<LocalModel, "model" | "adapter">): string {
   const { fingerprint, chatTemplates } = loadTokenizer(model);
   const parts = [
     modelFingerprint(model),

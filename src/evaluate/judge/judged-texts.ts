@@ -39,6 +39,23 @@ export function writeJudgments(dir: string, texts: readonly JudgedText[]): strin
   return path;
 }
 
+/**
+ * Writes what judging came to: `results.json` (statistics that are not known are null), answers and judgments to be read (a JSON line
+ * a question and turn), and `page` as `report.html`. Gives their paths.
+ */
+export function writeResults(
+  dir: string,
+  { texts, ...results }: { texts: readonly JudgedText[] },
+  page: string,
+): string[] {
+  const path = join(dir, "results.json");
+  const report = join(dir, "report.html");
+  writeFileAtomic(path, `${JSON.stringify(results, null, 2)}\n`);
+  const readable = writeJudgments(dir, texts);
+  writeFileAtomic(report, page);
+  return [path, readable, report];
+}
+
 const labels: Readonly<Record<PairVerdict, string>> = {
   [2]: "A>>B",
   [1]: "A>B",

@@ -15,6 +15,8 @@ import { readJudgePrompts } from "../mt-bench/mt-bench-prompts.ts";
 export interface PairwiseOptions extends JudgingOptions {
   /** The model under test; see `parseAnswerer`. */
   answerers: readonly [a: string, b: string];
+  /** What they are called; left out: by their paths. */
+  names?: readonly [a: string, b: string];
   /** File of prompts; see `readQuestions`. */
   prompts: string;
   /**
@@ -51,7 +53,7 @@ export async function evaluatePairwise(options: PairwiseOptions): Promise<PairRe
   const b = await namedAnswers(answerers[1], questions, temperatureOf, options);
   const { judge, onJudged, report } = judging;
   const judged = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
-  return pairReport("pairwise", twoNames(a, b), judged, {
+  return pairReport("pairwise", options.names ?? twoNames(a, b), judged, {
     judge: report(),
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },

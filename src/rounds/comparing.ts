@@ -1,0 +1,145 @@
+/** The comparison at the end of a round: the trained model against the one that the round began with, on the fixed prompts. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { at } from "../base/at.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { type JudgingOptions, namedAnswers } from "../evaluate/answers/answers.ts";
+import { readQuestions } from "../evaluate/answers/questions.ts";
+import { writeResults } from "../evaluate/judge/judged-texts.ts";
+import { pairPage } from "../evaluate/judge/pair-report.ts";
+import { evaluatePairwise } from "../evaluate/pairwise/evaluate-pairwise.ts";
+import { isEvalRow, readMetrics } from "../runs/metrics.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { type Interval, shareInterval } from "../stats/bootstrap.ts";
+import { openText } from "../text/open-text.ts";
+import { inOrder, itemIdOf } from "../workbench/comparison.ts";
+import { saidByPeople } from "../workbench/export-labels.ts";
+import type { LabelStore } from "../workbench/label-store.ts";
+import type { RoundSettings } from "../workbench/rounds/round-file.ts";
+import { type AnsweredPrompt, comparisonOf, encoded, type RoundPrompt } from "./answers.ts";
+import { winOf } from "./labelled.ts";
+import { judgeSettings, type ScoringOptions, scoreGroups } from "./scoring.ts";
+import type { NamedPlace } from "./start.ts";
+
+/** How often the trained model was better. */
+export interface Outcome extends Interval {
+  /** Wins and half of the ties, as a fraction of `of`. */
+  rate: number;
+  of: number;
+}
+
+/** What is compared. */
+export interface Contest {
+  settings: RoundSettings;
+  /** The trained model, and the one before it. */
+  models: readonly [NamedPlace, NamedPlace];
+  /** The fixed prompts. */
+  prompts: readonly RoundPrompt[];
+  scoring: ScoringOptions;
+  /** Where it is kept. */
+  dir: string;
+}
+
+/** Compares by a judge behind an endpoint, as `preftune evaluate pairwise` does; results and report are in the contest's directory. */
+export async function judgedContest(
+  { settings, models, scoring, dir }: Contest,
+  judge: string,
+): Promise<Outcome> {
+  const options = answering({ settings, scoring, dir }, judge);
+  const [a, b] = models;
+  const report = await evaluatePairwise({
+    ...options,
+    answerers: [answererOf(a), answererOf(b)],
+    names: [a.name, b.name],
+    prompts: settings.eval_prompts,
+    ...{ judgePrompts: null, limit: null, temperature: 0, strongWeight: 1 },
+  });
+  writeResults(dir, report, pairPage(report));
+  const { winRate, pairs } = report.statistics.outcomes;
+  return { rate: winRate.value, ...winRate.interval, of: pairs };
+}
+
+/** Compares by reward functions or a reward model; the rewards of both answers are in `rewards.jsonl` of the contest's directory. */
+export async function scoredContest(contest: Contest): Promise<Outcome> {
+  await using text = await openText(contest.scoring.model, contest.scoring.text);
+  const answered = await encoded(text.encoder, await bothAnswers(contest));
+  const groups = answered.filter(({ answers }) => answers.length === 2);
+  const scores = await scoreGroups(groups, contest.settings, contest.scoring);
+  const lines = groups.map(({ answers }, i) => JSON.stringify({ answers, rewards: at(scores, i) }));
+  writeFileAtomic(join(contest.dir, "rewards.jsonl"), lines.map((line) => `${line}\n`).join(""));
+  const known = scores.filter((rewards) => rewards.every((reward) => !Number.isNaN(reward)));
+  return outcomeOf(known.map(([own = 0, before = 0]) => (Math.sign(own - before) + 1) / 2));
+}
+
+/**
+ * Compares by what people say, who do not know which is which. Equal answers are ties that nobody is asked about.
+ *
+ * @returns the outcome, null where pairs wait for a judgment, and their number
+ */
+export async function peoplesContest(
+  contest: Contest,
+  store: LabelStore,
+): Promise<{ outcome: Outcome | null; open: number }> {
+  const names = [contest.models[0].name, contest.models[1].name] as const;
+  const groups = await bothAnswers(contest);
+  const asked = groups.filter(({ answers }) => answers[0] !== answers[1]);
+  const comparisons = asked.map((group) =>
+    comparisonOf(group, [at(group.answers, 0), at(group.answers, 1)], names),
+  );
+  store.add(comparisons);
+  const said = saidByPeople(store);
+  const open = comparisons.filter((one) => (said.get(itemIdOf(one)) ?? null) === null).length;
+  if (open > 0) return { outcome: null, open };
+  const wins = comparisons.flatMap((comparison) => {
+    const won = winOf(said.get(itemIdOf(comparison)) ?? null);
+    if (won === null) return [];
+    return inOrder(comparison).answers[0] === comparison.answers[0] ? won : 1 - won;
+  });
+  const ties = new Array<number>(groups.length - asked.length).fill(0.5);
+  return { outcome: outcomeOf([...wins, ...ties]), open };
+}
+
+function outcomeOf(wins: readonly number[]): Outcome {
+  const won = wins.reduce((sum, one) => sum + one, 0);
+  return { rate: won / wins.length, of: wins.length, ...shareInterval(won, wins.length) };
+}
+
+/** The answers of both models to the fixed prompts, the trained one's first. */
+async function bothAnswers({ settings, models, prompts, scoring, dir }: Contest): Promise<AnsweredPrompt[]> {
+  const questions = await readQuestions(settings.eval_prompts);
+  const options = answering({ settings, scoring, dir }, null);
+  const [own, before] = models;
+  const ofOwn = await namedAnswers(answererOf(own), questions, () => 0, options);
+  const ofBefore = await namedAnswers(answererOf(before), questions, () => 0, options);
+  return questions.map(({ id }, i) => ({
+    ...at(prompts, i),
+    answers: [ofOwn, ofBefore].map(({ answers }) => answers.get(id)?.[0] ?? ""),
+  }));
+}
+
+function answererOf({ model, adapter }: NamedPlace): string {
+  return adapter === null ? model : `${model}+${adapter}`;
+}
+
+/** How answers are made, and judged where there is a judge behind an endpoint. */
+function answering(
+  { settings, scoring, dir }: Pick<Contest, "settings" | "scoring" | "dir">,
+  judge: string | null,
+): JudgingOptions {
+  return {
+    ...scoring.environment,
+    ...judgeSettings(settings, judge ?? "http://127.0.0.1#nobody"),
+    ...{ answerKey: null, bootstrapRounds: 1000, dir, onPhase: scoring.onPhase },
+    ...{ maxNewTokens: settings.max_completion_length, seed: settings.seed },
+    chatTemplate: scoring.text.chatTemplate,
+  };
+}
+
+/** How held-out answers moved since the run's start, nats per token, by its last evaluation; null: it had no held-out pairs. */
+export function displacementOf(run: string): { chosen: number; rejected: number } | null {
+  const { metrics } = runPaths(run);
+  const last = existsSync(metrics) ? readMetrics(metrics).findLast(isEvalRow) : undefined;
+  const chosen = last?.["eval_logps/chosen_delta_init"];
+  const rejected = last?.["eval_logps/rejected_delta_init"];
+  return typeof chosen === "number" && typeof rejected === "number" ? { chosen, rejected } : null;
+}

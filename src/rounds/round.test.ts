@@ -1,0 +1,135 @@
+/** Rounds end to end on a tiny model: a judge that fails and comes back, files that change in between, then people, on the model of the round before. */
+import assert from "node:assert/strict";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { after, test } from "node:test";
+import { startJudge } from "../../test/support/judge-server.ts";
+import { ruleAnswer } from "../../test/support/rule-judge.ts";
+import { runFixture } from "../../test/support/runs.ts";
+import { writeRows } from "../../test/support/tiny-model.ts";
+import { readRunJson } from "../runs/run-json.ts";
+import { castVote, nextPair } from "../workbench/labelling.ts";
+import { runLineage } from "../workbench/lineage.ts";
+import { type RoundNode, readRound, roundPaths } from "../workbench/rounds/round-record.ts";
+import { openWorkbench } from "../workbench/workbench-dir.ts";
+import { type RoundState, runRound } from "./round.ts";
+
+// every tenth token or so ends an answer
+const ends = [2, ...Array.from({ length: 30 }, (_, i) => 200 + i)];
+const fixture = runFixture({ held: 0, config: { eos_token_id: ends } });
+after(() => fixture[Symbol.dispose]());
+const prompts = writeRows(
+  fixture.path("prompts.jsonl"),
+  Array.from({ length: 6 }, (_, i) => ({ prompt: `${i}: where is the cow?` })),
+);
+const fixed = writeRows(
+  fixture.path("fixed.jsonl"),
+  Array.from({ length: 3 }, (_, i) => ({ prompt: `${i}: where is the pig?` })),
+);
+const workbench = fixture.path("workbench");
+
+function roundOf(name: string, more: Record<string, unknown>): { dir: string; text: string } {
+  const dir = fixture.path(name);
+  const values = {
+    ...{
+      objective: "dpo",
+      use_peft: true,
+      max_steps: 2,
+      learning_rate: 1e-3,
+      eval_fraction: 0.3,
+      eval_steps: 2,
+    },
+    ...{ device: "cpu", dtype: "float32", threads: 1, watch_prompts: null, report_to: [] },
+  };
+  const round = {
+    ...{ model: fixture.values["model_name_or_path"], prompts, eval_prompts: fixed, output_dir: dir, values },
+    ...{ num_generations: 4, max_completion_length: 60, ...more },
+  };
+  return { dir, text: JSON.stringify(round) };
+}
+
+async function go({ text }: { text: string }): Promise<RoundState & { nodes: string[] }> {
+  const nodes: string[] = [];
+  const onNode = (node: RoundNode, state: string): void => void nodes.push(`${node} ${state}`);
+  return { ...(await runRound(text, "round.yaml", { onNode })), nodes };
+}
+
+test("a judge's round: stopped by a judge that refuses, it continues there; then the model of the round before, judged by people", async () => {
+  let isDown = true;
+  await using judge = await startJudge((call) => (isDown ? { status: 401 } : ruleAnswer(call)));
+  const first = roundOf("round-1", {
+    ...{ judge: `${judge.baseUrl}#rule`, judge_mode: "pairs", max_retries: 0, pairs: "best_worst" },
+  });
+  await assert.rejects(go(first), { name: "EndpointError" });
+  assert.equal(readRound(first.dir).problem?.node, "labels");
+
+  const { answers } = roundPaths(first.dir);
+  const written = readFileSync(answers, "utf8");
+  appendFileSync(answers, "\n");
+  isDown = false;
+  await assert.rejects(
+    go(first),
+    /the node answers is finished, and what it took or made is another[\s\S]*answers\.jsonl: it was changed/,
+  );
+  writeFileSync(answers, written);
+  await assert.rejects(
+    go(roundOf("round-1", { judge: `${judge.baseUrl}#rule`, seed: 7 })),
+    /seed: 42, now 7/,
+  );
+
+  const done = await go(first);
+  assert.equal(done.state, "finished");
+  assert.deepEqual(done.nodes.slice(0, 4), ["prompts kept", "answers kept", "labels begins", "labels done"]);
+  const { nodes } = readRound(first.dir);
+  // the judge prefers length: of each prompt the longest answer is chosen, and a version says who judged
+  const rows = readFileSync(`${workbench}/versions/${nodes.pairs?.facts["version"]}/rows.jsonl`, "utf8");
+  for (const line of rows.trim().split("\n")) {
+    const { chosen, rejected, meta } = JSON.parse(line);
+    assert.ok(chosen[0].content.length > rejected[0].content.length);
+    assert.deepEqual(meta.votes[0].person, "rule (judge)");
+  }
+  assert.equal(nodes.comparison?.facts["prompts"], 3);
+  assert.equal(typeof nodes.comparison?.facts["chosen"], "number");
+  const calls = judge.calls.length;
+  assert.deepEqual(new Set((await go(first)).nodes.map((node) => node.split(" ")[1])), new Set(["kept"]));
+  assert.equal(judge.calls.length, calls);
+
+  const second = roundOf("round-2", { model: first.dir, judge: "people" });
+  const waiting = await go(second);
+  assert.equal(waiting.state, "waiting");
+  assert.match(waiting.text, /0 of \d+ pairs judged by people, \d+ are needed.*preftune round/);
+  label();
+  const compares = await go(second);
+  assert.match(compares.text, /pairs of answers to the fixed prompts wait for a judgment/);
+  label();
+  const end = await go(second);
+  assert.equal(end.state, "finished");
+  assert.equal(readRound(second.dir).nodes.comparison?.facts["against"], "round-1");
+  const { config } = readRunJson(`${second.dir}/run/run.json`);
+  assert.equal(config.adapter_name_or_path, `${first.dir}/run/adapter`);
+  using store = openWorkbench(workbench);
+  const behind = runLineage(workbench, store, `${second.dir}/run`);
+  assert.deepEqual(Object.keys(behind.people), ["ann"]);
+  assert.deepEqual(Object.keys(behind.models), ["round-1"]);
+});
+
+/** Ann judges all that there is, the longer answer being better. */
+function label(): void {
+  using store = openWorkbench(workbench);
+  store.addPerson("ann", "person");
+  for (let key = 0; ; key++) {
+    const pair = nextPair(store, "ann", { chance: () => 1 });
+    if (pair === null) return;
+    const [left, right] = [pair.left, pair.right].map((answer) => JSON.stringify(answer).length);
+    const verdict = (left ?? 0) > (right ?? 0) ? "left" : "right";
+    castVote(store, "ann", { showing: pair.showing, key: `k${key}`, verdict });
+  }
+}
+
+test("fixed prompts that are trained on are refused with their lines", async () => {
+  const both = writeRows(fixture.path("both.jsonl"), [{ prompt: "0: where is the cow?" }]);
+  const round = roundOf("round-3", { eval_prompts: both, reward_funcs: ["length"] });
+  await assert.rejects(
+    go(round),
+    /1 of the 1 fixed prompts are trained on too.*both\.jsonl:1.*prompts\.jsonl:1/,
+  );
+});
