@@ -158,9 +158,9 @@ function peoplesLabels({ settings, dir }: RoundWork, groups: readonly AnswerGrou
   return { waitsFor: `${said}, ${wanted} are needed. ${howToLabel(settings, dir)}` };
 }
 
-/** What people do, and the command that goes on. */
+/** What people do, and the command that continues. */
 export function howToLabel({ workbench }: RoundSettings, dir: string): string {
-  return `Judge them on the Label screen of \`preftune dashboard --workbench ${workbench}\`, then go on: preftune round ${dir}`;
+  return `Judge them on the Label screen of \`preftune dashboard --workbench ${workbench}\`, then continue: preftune round ${dir}`;
 }
 
 /** Pairs as a version of the workbench. */

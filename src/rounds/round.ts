@@ -1,6 +1,6 @@
 /**
  * A round: prompts, answers of the current model, labels, pairs, data check, training, comparison with the model before. Each is a
- * node; what is finished is kept, and the same call goes on with the first node that is not.
+ * node; what is finished is kept, and the same call continues with the first node that is not.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -114,7 +114,7 @@ function refuseChanged(name: RoundNode, known: NodeRecord, work: RoundWork): voi
   throw new ConfigError(
     `${work.dir}: the node ${name} is finished, and what it took or made is another now:\n` +
       `${changes.map((change) => `  ${change}`).join("\n")}\n` +
-      "Put it back to go on, or begin another round with another output_dir.",
+      "Put it back to continue, or begin another round with another output_dir.",
   );
 }
 

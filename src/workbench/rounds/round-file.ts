@@ -5,6 +5,7 @@ import { ConfigError } from "../../base/errors.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { type Given, givenByYaml, gotText } from "../../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../../config/keys.ts";
+import { ownDefault } from "../../config/method-keys.ts";
 import type { RewardSpec } from "../../config/reward-specs.ts";
 import type { ConfigKey } from "../../config/run-config.ts";
 
@@ -186,7 +187,7 @@ function fieldOfRound(key: string): RoundField {
     context.addIssue(expected);
     return z.NEVER;
   });
-  return { schema, expected, default: field.default ?? null };
+  return { schema, expected, default: field.default ?? ownDefault("dpo", key as ConfigKey) ?? null };
 }
 
 /** The value as its key reads it, or what is wrong with it. */
