@@ -1,11 +1,10 @@
 /**
- * The page's files: one of HTML, two of style, and scripts: one that starts the page, and those of screens that are loaded when they
+ * The page's files: one of HTML, one of style, and scripts: one that starts the page, and those of screens that are loaded when they
  * are first shown. They are bundled when the package is built; in a checkout, when the dashboard starts.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readTextFile } from "../base/files.ts";
-import { REPORT_STYLE } from "../report/style-sheet.ts";
 
 /** The files by their path in an address. */
 export type PageFiles = Readonly<Record<string, string>>;
@@ -17,7 +16,7 @@ export async function pageFiles(): Promise<PageFiles> {
   const html = readTextFile(join(folder, "index.html"));
   const { scripts, style } = existsSync(join(folder, "page.js")) ? built() : await bundled();
   const named = Object.fromEntries(Object.entries(scripts).map(([name, text]) => [`/${name}`, text]));
-  return { "/": html, ...named, "/page.css": style, "/report.css": REPORT_STYLE };
+  return { "/": html, ...named, "/page.css": style };
 }
 
 interface Bundle {

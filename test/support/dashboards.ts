@@ -106,7 +106,6 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
       "/page.js": "",
       "/screen-AB12.js": "",
       "/page.css": "",
-      "/report.css": "",
     };
     const runs = new RunStore([root], {
       file: null,

@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { zoom } from "./curve-chart.tsx";
 import type { Drawing, Over } from "./curves.ts";
+import { Options } from "./pieces.tsx";
 import { place, setQuery } from "./place.ts";
 
 const overs: readonly (readonly [Over, string])[] = [
@@ -52,11 +53,7 @@ export function ChartOptions({
             setQuery({ over: event.currentTarget.value === "step" ? "" : event.currentTarget.value });
           }}
         >
-          {shown.map(([value, name]) => (
-            <option key={value} value={value}>
-              {name}
-            </option>
-          ))}
+          <Options of={shown} />
         </select>
       </label>
       <label>

@@ -12,7 +12,7 @@ import { addRows, type Curves, curvesOf, extentOf } from "./curves.ts";
 import { useStream } from "./live.ts";
 import { meaningOf, unitOf } from "./metric-texts.tsx";
 import { OutcomeTable } from "./outcome-table.tsx";
-import { Problem } from "./pieces.tsx";
+import { Waiting } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
 import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
 
@@ -81,8 +81,7 @@ function useRuns(ids: readonly string[]): {
 
 function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean }): JSX.Element {
   const { runs, curves, version, problem } = useRuns(ids);
-  if (problem !== "") return <Problem text={problem} />;
-  if (runs === null) return <p aria-busy="true">Reading the runs …</p>;
+  if (runs === null || problem !== "") return <Waiting problem={problem}>Reading the runs …</Waiting>;
   const { isLog, ...drawing } = drawingOf(null);
   const [first = new Map()] = curves.values();
   const plans = runs[0]?.groups.filter(({ part }) => part === "outcome" || part === "training") ?? [];

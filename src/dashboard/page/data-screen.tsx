@@ -8,8 +8,9 @@ import { CleanPanel } from "./clean-panel.tsx";
 import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
 import { Pager } from "./pager.tsx";
-import { Problem } from "./pieces.tsx";
-import { addressOf, type Place, setQuery } from "./place.ts";
+import { Options, Problem, RunLinks, VersionLink, Waiting } from "./pieces.tsx";
+import { type Place, setQuery } from "./place.ts";
+import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
 
 const filters: Readonly<Record<string, string>> = {
@@ -52,8 +53,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
   }, [changes]);
   useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
   const isOwner = mayChange();
-  if (shown === null)
-    return problem === "" ? <p aria-busy="true">Reading pairs …</p> : <Problem text={problem} />;
+  if (shown === null) return <Waiting problem={problem}>Reading pairs …</Waiting>;
   return (
     <>
       <h1>Data</h1>
@@ -68,11 +68,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
           value={show}
           onChange={(event) => setQuery({ show: event.currentTarget.value, from: "" })}
         >
-          {Object.entries(filters).map(([name, text]) => (
-            <option key={name} value={name}>
-              {text}
-            </option>
-          ))}
+          <Options of={Object.entries(filters)} />
         </select>
         <label for="find">Find</label>
         <input
@@ -132,40 +128,18 @@ function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Ele
           changes.
         </p>
       ) : (
-        <div class="scroll">
-          <table class="runs">
-            <thead>
-              <tr>
-                <th scope="col">Version</th>
-                <th scope="col">Made by</th>
-                <th scope="col">Rows</th>
-                <th scope="col">When</th>
-                <th scope="col">Runs that read it</th>
-              </tr>
-            </thead>
-            <tbody>
-              {versions.map(({ digest, by, rows, created, runs }) => (
-                <tr key={digest}>
-                  <th scope="row">
-                    <a href={addressOf(["data", digest])}>{digest.slice(0, 12)}</a>
-                  </th>
-                  <td data-name="Made by">{by}</td>
-                  <td data-name="Rows">{rows}</td>
-                  <td data-name="When">{created.slice(0, 16).replace("T", " ")}</td>
-                  <td data-name="Read by">
-                    {runs.length === 0
-                      ? "none"
-                      : runs.map(({ id, name }) => (
-                          <a key={id} href={addressOf(["runs", id])}>
-                            {name}{" "}
-                          </a>
-                        ))}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          isStacked
+          head={["Version", "Made by", "Rows", "When", "Runs that read it"]}
+          lines={versions.map(({ digest, by, rows, created, runs }) => ({
+            key: digest,
+            cells: [
+              <VersionLink key="version" digest={digest} />,
+              ...[by, rows, created.slice(0, 16).replace("T", " ")],
+              runs.length === 0 ? "none" : <RunLinks key="runs" runs={runs} />,
+            ],
+          }))}
+        />
       )}
     </>
   );
@@ -228,11 +202,7 @@ function Rule({
     <>
       <label for={`rule-${name}`}>{text}</label>
       <select id={`rule-${name}`} name={name}>
-        {Object.entries(values).map(([value, words]) => (
-          <option key={value} value={value}>
-            {words}
-          </option>
-        ))}
+        <Options of={Object.entries(values)} />
       </select>
     </>
   );
@@ -320,11 +290,9 @@ function ItemCard({
               onChange={(event) => decide(event.currentTarget.value)}
             >
               <option value="">what was judged</option>
-              {["a", "b", "tie", "bad"].map((choice) => (
-                <option key={choice} value={choice}>
-                  {verdictWords[choice]}
-                </option>
-              ))}
+              <Options
+                of={["a", "b", "tie", "bad"].map((choice) => [choice, verdictWords[choice] ?? choice])}
+              />
             </select>
           </>
         )}
@@ -357,16 +325,10 @@ function WhereItWent({ item }: { item: string }): JSX.Element {
         <p>
           {went.versions.length === 0 ? "Into no version yet." : "Versions: "}
           {went.versions.map(({ digest }) => (
-            <a key={digest} href={addressOf(["data", digest])}>
-              {digest.slice(0, 12)}{" "}
-            </a>
+            <VersionLink key={digest} digest={digest} />
           ))}
           {went.runs.length > 0 && "Runs: "}
-          {went.runs.map(({ id, name }) => (
-            <a key={id} href={addressOf(["runs", id])}>
-              {name}{" "}
-            </a>
-          ))}
+          <RunLinks runs={went.runs} />
         </p>
       )}
     </details>

@@ -6,6 +6,7 @@ import { useKeys } from "./keys.ts";
 import { PairView } from "./pair-view.tsx";
 import { Problem, ServerHtml, useAnswer } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
+import { Table } from "./table.tsx";
 import { signedText } from "./texts.ts";
 
 interface Props {
@@ -136,34 +137,20 @@ function PairTable({
           </select>
         </label>
       </p>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Row</th>
-              {["Chosen", "Rejected", "Margin now"].map((name) => (
-                <th key={name} scope="col" class="number">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {sorted.slice(0, count).map(({ key, place, chosen: up, rejected, margin }) => (
-              <tr key={key} class={key === chosen ? "at" : ""}>
-                <th scope="row">
-                  <button type="button" class="link" onClick={() => setQuery({ pair: key })}>
-                    {place}
-                  </button>
-                </th>
-                <td class="number">{signedText(up)}</td>
-                <td class="number">{signedText(rejected)}</td>
-                <td class="number">{signedText(margin)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        head={["Row", "Chosen", "Rejected", "Margin now"]}
+        numbers={[1]}
+        lines={sorted.slice(0, count).map(({ key, place, chosen: up, rejected, margin }) => ({
+          key,
+          cells: [
+            <button key="pair" type="button" class="link" onClick={() => setQuery({ pair: key })}>
+              {place}
+            </button>,
+            ...[up, rejected, margin].map(signedText),
+          ],
+          class: key === chosen ? "at" : "",
+        }))}
+      />
       {count < known.length && (
         <button type="button" onClick={() => setCount(count + 40)}>
           More of {known.length} pairs

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { ConfigRow, EventRow, RunFile } from "../run-sections.ts";
 import { bytesText } from "./pieces.tsx";
+import { Table } from "./table.tsx";
 
 /** The events, the last first. */
 export function EventSection({ events }: { events: readonly EventRow[] }): JSX.Element | null {
@@ -10,19 +11,7 @@ export function EventSection({ events }: { events: readonly EventRow[] }): JSX.E
   return (
     <section>
       <h2 id="events">Events</h2>
-      <div class="scroll">
-        <table>
-          <tbody>
-            {events.map(([time, event, details], i) => (
-              <tr key={events.length - i}>
-                <th scope="row">{time}</th>
-                <td>{event}</td>
-                <td>{details}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table lines={events.map((cells, i) => ({ key: events.length - i, cells }))} />
     </section>
   );
 }
@@ -43,28 +32,13 @@ export function ConfigSection({ run, rows }: { run: string; rows: readonly Confi
           As YAML
         </a>
       </p>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Key</th>
-              <th scope="col">Value</th>
-              <th scope="col">From</th>
-            </tr>
-          </thead>
-          <tbody>
-            {shown.map(([key, value, from]) => (
-              <tr key={key}>
-                <th scope="row">{key}</th>
-                <td>
-                  <code>{value}</code>
-                </td>
-                <td>{from}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        head={["Key", "Value", "From"]}
+        lines={shown.map(([key, value, from]) => ({
+          key,
+          cells: [key, <code key="value">{value}</code>, from],
+        }))}
+      />
     </section>
   );
 }
@@ -74,26 +48,22 @@ export function FileSection({ run, files }: { run: string; files: readonly RunFi
   return (
     <section>
       <h2 id="files">Files</h2>
-      <div class="scroll">
-        <table>
-          <tbody>
-            {files.map(({ name, bytes }) => (
-              <tr key={name}>
-                <th scope="row">
-                  {name === "report.html" ? (
-                    <a href={`/api/runs/${run}/report`} target="_blank" rel="noreferrer">
-                      {name}
-                    </a>
-                  ) : (
-                    name
-                  )}
-                </th>
-                <td class="number">{bytes === null ? "folder" : bytesText(bytes)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        numbers={[1]}
+        lines={files.map(({ name, bytes }) => ({
+          key: name,
+          cells: [
+            name === "report.html" ? (
+              <a key="report" href={`/api/runs/${run}/report`} target="_blank" rel="noreferrer">
+                {name}
+              </a>
+            ) : (
+              name
+            ),
+            bytes === null ? "folder" : bytesText(bytes),
+          ],
+        }))}
+      />
     </section>
   );
 }

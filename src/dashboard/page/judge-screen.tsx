@@ -2,7 +2,8 @@
 import type { JSX } from "preact";
 import type { JudgedRun, Judges } from "../judge-routes.ts";
 import { intervalText, type Sent, shareText, valueText, verdictWords } from "./judgment-texts.ts";
-import { Problem, useAnswer } from "./pieces.tsx";
+import { useAnswer, Waiting } from "./pieces.tsx";
+import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
 
 type Facts = Sent<Judges>["judges"][number];
@@ -10,8 +11,7 @@ type Facts = Sent<Judges>["judges"][number];
 /** The screen. */
 export function JudgeScreen(): JSX.Element {
   const { value, problem } = useAnswer<Sent<Judges>>("/api/judges");
-  if (problem !== "") return <Problem text={problem} />;
-  if (value === null) return <p aria-busy="true">Reading verdicts …</p>;
+  if (value === null || problem !== "") return <Waiting problem={problem}>Reading verdicts …</Waiting>;
   const { judges, runs } = value;
   return (
     <>
@@ -91,37 +91,28 @@ function Comparisons({ runs }: { runs: readonly Sent<JudgedRun>[] }): JSX.Elemen
   const text = ({ value, interval }: Sent<JudgedRun>["winRate"]): string =>
     `${valueText(value)} ${intervalText(interval)}`;
   return (
-    <div class="scroll">
-      <table class="runs">
-        <thead>
-          <tr>
-            <th scope="col">Comparison</th>
-            <th scope="col">Judge</th>
-            <th scope="col">Questions</th>
-            <th scope="col">Win rate</th>
-            <th scope="col">Changed with the order</th>
-            <th scope="col">For the first shown</th>
-            <th scope="col">For the longer</th>
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map((run) => (
-            <tr key={run.id}>
-              <th scope="row">
-                <a href={`/api/judges/${run.id}/report`} target="_blank" rel="noreferrer">
-                  {run.models.join(" against ")}
-                </a>
-              </th>
-              <td data-name="Judge">{run.judge}</td>
-              <td data-name="Questions">{run.questions}</td>
-              <td data-name="Win rate">{text(run.winRate)}</td>
-              <td data-name="Changed">{text(run.changed)}</td>
-              <td data-name="First">{text(run.first)}</td>
-              <td data-name="Longer">{text(run.longer)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      isStacked
+      head={[
+        ...["Comparison", "Judge", "Questions", "Win rate"],
+        ...["Changed with the order", "For the first shown", "For the longer"],
+      ]}
+      lines={runs.map((run) => ({
+        key: run.id,
+        cells: [
+          <a key="report" href={`/api/judges/${run.id}/report`} target="_blank" rel="noreferrer">
+            {run.models.join(" against ")}
+          </a>,
+          ...[
+            run.judge,
+            run.questions,
+            text(run.winRate),
+            text(run.changed),
+            text(run.first),
+            text(run.longer),
+          ],
+        ],
+      }))}
+    />
   );
 }

@@ -5,7 +5,7 @@ import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.t
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { clearPending, keepPending, newKey, pendingVotes } from "./pending-vote.ts";
-import { Problem } from "./pieces.tsx";
+import { Problem, Waiting } from "./pieces.tsx";
 import { partText, TextView } from "./text-views.tsx";
 
 interface Next {
@@ -25,6 +25,20 @@ const verdicts = [
   { key: "5", text: "Right much better", verdict: "right", strength: 2 },
   { key: "b", text: "Both bad", verdict: "bad", strength: 1 },
 ] as const;
+
+/** What a key does that has a button too. */
+interface Action {
+  key: string;
+  /** On its button. */
+  text: string;
+  /** In the list of keys; left out: what the button says. */
+  what?: string;
+  /** Whether what it switches is on; left out: it switches nothing. */
+  isOn?: boolean;
+  run: () => void;
+}
+
+const takeBack = "Take the last judgment back";
 
 /** The screen. */
 export function LabelScreen(): JSX.Element {
@@ -65,8 +79,7 @@ export function LabelScreen(): JSX.Element {
   const undo = (): void => {
     if (last !== null) void show(post<Next>("/api/label/undo", { vote: last }));
   };
-  if (next === null)
-    return problem === "" ? <p aria-busy="true">Looking for a pair …</p> : <Problem text={problem} />;
+  if (next === null) return <Waiting problem={problem}>Looking for a pair …</Waiting>;
   return (
     <>
       <h1>Label</h1>
@@ -121,7 +134,7 @@ function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
 }
 
 function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void }): JSX.Element {
-  useKeys([{ key: "u", what: "Take the last judgment back", run: undo }], [progress.last]);
+  useKeys([{ key: "u", what: takeBack, run: undo }], [progress.last]);
   return (
     <section class="empty">
       {progress.items === 0 ? (
@@ -183,28 +196,36 @@ function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
       .then(() => setFlagged(!isFlagged))
       .catch((error: Error) => fail(error.message));
   };
+  const actions: readonly Action[] = [
+    ...verdicts.map(({ key, text, verdict, strength }) => ({
+      ...{ key, text },
+      run: () => say({ verdict, strength }),
+    })),
+    { key: "s", text: "Skip", what: "Skip, with a reason", run: () => setWriting("reason") },
+    { key: "u", text: "Undo", what: takeBack, run: undo },
+    { key: "n", text: "Note", run: () => setWriting("note") },
+    { key: "f", text: isFlagged ? "Flagged" : "Flag", isOn: isFlagged, run: setFlag },
+    {
+      ...{ key: "e", text: "Edit left" },
+      what: "Edit the left answer: the edited one becomes the chosen one",
+      run: () => setWriting("edit left"),
+    },
+    { key: "E", text: "Edit right", what: "Edit the right answer", run: () => setWriting("edit right") },
+    {
+      ...{ key: "d", text: "Differences", what: "Mark what differs", isOn: isDiffered },
+      run: () => setDiffered((is) => !is),
+    },
+    {
+      ...{ key: "r", text: "Rendered", what: "Rendered or as it is", isOn: isRendered },
+      run: () => setRendered((is) => !is),
+    },
+  ];
   useKeys(
     [
-      ...verdicts.map(({ key, text, verdict, strength }) => ({
-        key,
-        what: text,
-        run: () => say({ verdict, strength }),
-      })),
+      ...actions.map(({ key, text, what = text, run }) => ({ key, what, run })),
       { key: "ArrowLeft", what: "Left better", run: () => say({ verdict: "left" }) },
       { key: "ArrowUp", what: "Equal", run: () => say({ verdict: "tie" }) },
       { key: "ArrowRight", what: "Right better", run: () => say({ verdict: "right" }) },
-      { key: "s", what: "Skip, with a reason", run: () => setWriting("reason") },
-      { key: "u", what: "Take the last judgment back", run: undo },
-      { key: "n", what: "Note", run: () => setWriting("note") },
-      { key: "f", what: "Flag", run: setFlag },
-      {
-        key: "e",
-        what: "Edit the left answer: the edited one becomes the chosen one",
-        run: () => setWriting("edit left"),
-      },
-      { key: "E", what: "Edit the right answer", run: () => setWriting("edit right") },
-      { key: "d", what: "Mark what differs", run: () => setDiffered((is) => !is) },
-      { key: "r", what: "Rendered or as it is", run: () => setRendered((is) => !is) },
     ],
     [pair.showing, isFlagged, last],
   );
@@ -234,35 +255,11 @@ function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
         close={() => setWriting((now) => (now === writing ? "nothing" : now))}
       />
       <fieldset class="verdicts" aria-label="Judgment">
-        {verdicts.map(({ key, text, verdict, strength }) => (
-          <button key={key} type="button" onClick={() => say({ verdict, strength })}>
+        {actions.map(({ key, text, isOn, run }) => (
+          <button key={key} type="button" aria-pressed={isOn} onClick={run}>
             {text} <kbd>{key}</kbd>
           </button>
         ))}
-        <button type="button" onClick={() => setWriting("reason")}>
-          Skip <kbd>s</kbd>
-        </button>
-        <button type="button" onClick={undo}>
-          Undo <kbd>u</kbd>
-        </button>
-        <button type="button" onClick={() => setWriting("note")}>
-          Note <kbd>n</kbd>
-        </button>
-        <button type="button" aria-pressed={isFlagged} onClick={setFlag}>
-          {isFlagged ? "Flagged" : "Flag"} <kbd>f</kbd>
-        </button>
-        <button type="button" onClick={() => setWriting("edit left")}>
-          Edit left <kbd>e</kbd>
-        </button>
-        <button type="button" onClick={() => setWriting("edit right")}>
-          Edit right <kbd>E</kbd>
-        </button>
-        <button type="button" aria-pressed={isDiffered} onClick={() => setDiffered((is) => !is)}>
-          Differences <kbd>d</kbd>
-        </button>
-        <button type="button" aria-pressed={isRendered} onClick={() => setRendered((is) => !is)}>
-          Rendered <kbd>r</kbd>
-        </button>
       </fieldset>
     </>
   );

@@ -1,9 +1,10 @@
 /** The outcome of runs side by side: a line a run, or a group of seeds with its mean and range. */
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import type { Summary } from "../run-summary.ts";
 import type { WireNumber } from "../wire-number.ts";
 import { addressOf } from "./place.ts";
 import { type Fold, rangeOf } from "./seed-bands.ts";
+import { Table } from "./table.tsx";
 import { percentText, signedText } from "./texts.ts";
 
 type Shown = Fold<{ summary: Summary }>;
@@ -18,39 +19,26 @@ const columns: readonly [string, (run: Summary) => WireNumber | null, (value: nu
 /** The table. */
 export function OutcomeTable({ folds }: { folds: readonly Shown[] }): JSX.Element {
   return (
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Run</th>
-            {columns.map(([name]) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
+    <Table
+      head={["Run", ...columns.map(([name]) => name)]}
+      numbers={[1]}
+      lines={folds.map(({ name, runs }) => ({
+        key: name,
+        cells: [
+          <Fragment key="runs">
+            {runs.length > 1 && <div>{name}</div>}
+            {runs.map(({ summary }) => (
+              <a key={summary.id} class="of-seed" href={addressOf(["runs", summary.id])}>
+                {summary.name}
+              </a>
             ))}
-          </tr>
-        </thead>
-        <tbody>
-          {folds.map(({ name, runs }) => (
-            <tr key={name}>
-              <th scope="row">
-                {runs.length > 1 && <div>{name}</div>}
-                {runs.map(({ summary }) => (
-                  <a key={summary.id} class="of-seed" href={addressOf(["runs", summary.id])}>
-                    {summary.name}
-                  </a>
-                ))}
-              </th>
-              {columns.map(([column, figureOf, text]) => (
-                <td key={column} class="number">
-                  <Figure values={runs.map(({ summary }) => figureOf(summary))} text={text} />
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </Fragment>,
+          ...columns.map(([column, figureOf, text]) => (
+            <Figure key={column} values={runs.map(({ summary }) => figureOf(summary))} text={text} />
+          )),
+        ],
+      }))}
+    />
   );
 }
 

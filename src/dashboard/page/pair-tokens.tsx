@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { AnswerTokens } from "../../runs/pair-tokens.ts";
 import type { ShownTokens } from "../run-routes.ts";
+import { Options } from "./pieces.tsx";
 import { signedText } from "./texts.ts";
 
 const shades = { change: "what changed", now: "how likely now", before: "how likely at the start" } as const;
@@ -33,11 +34,7 @@ export function PairTokens({ tokens }: { tokens: ShownTokens | null }): JSX.Elem
         <label>
           Tokens shaded by{" "}
           <select value={shade} onChange={(event) => setShade(event.currentTarget.value as Shade)}>
-            {Object.entries(shades).map(([name, text]) => (
-              <option key={name} value={name}>
-                {text}
-              </option>
-            ))}
+            <Options of={Object.entries(shades)} />
           </select>
         </label>
         <span class="soft">

@@ -6,8 +6,9 @@ import type { ShownTokens } from "../run-routes.ts";
 import type { PairCourse } from "../run-sections.ts";
 import { useKeys } from "./keys.ts";
 import { PairTokens } from "./pair-tokens.tsx";
-import { Problem, useAnswer } from "./pieces.tsx";
+import { Problem, useAnswer, Waiting } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
+import { Table } from "./table.tsx";
 import { signedText } from "./texts.ts";
 
 interface Answer extends PairCourse {
@@ -30,8 +31,7 @@ export function PairView({
   const heading = useRef<HTMLHeadingElement>(null);
   useKeys([{ key: "Escape", what: "Close the pair", run: close }], []);
   useEffect(() => heading.current?.focus(), [value === null]);
-  if (problem !== "") return <Problem text={problem} />;
-  if (value === null) return <p aria-busy="true">Looking for the row …</p>;
+  if (value === null || problem !== "") return <Waiting problem={problem}>Looking for the row …</Waiting>;
   const { place, steps, text, tokens, problem: missing } = value;
   return (
     <article class="pair" aria-label={`Pair ${place}`}>
@@ -96,34 +96,15 @@ function Course({ steps, step }: { steps: PairCourse["steps"]; step: number }): 
   return (
     <details>
       <summary>Its log-probabilities over the evaluations, nats per token</summary>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Step</th>
-              <th scope="col" class="number">
-                Chosen since the start
-              </th>
-              <th scope="col" class="number">
-                Rejected since the start
-              </th>
-              <th scope="col" class="number">
-                Chosen − rejected
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {steps.map(({ step: at, chosen, rejected, margin }) => (
-              <tr key={at} class={at === step ? "at" : ""}>
-                <th scope="row">{at}</th>
-                <td class="number">{signedText(chosen)}</td>
-                <td class="number">{signedText(rejected)}</td>
-                <td class="number">{signedText(margin)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        head={["Step", "Chosen since the start", "Rejected since the start", "Chosen − rejected"]}
+        numbers={[1]}
+        lines={steps.map(({ step: at, chosen, rejected, margin }) => ({
+          key: at,
+          cells: [at, ...[chosen, rejected, margin].map(signedText)],
+          class: at === step ? "at" : "",
+        }))}
+      />
     </details>
   );
 }

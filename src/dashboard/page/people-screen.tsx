@@ -5,8 +5,9 @@ import type { Coefficient } from "../../stats/agreement.ts";
 import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
 import { get, me, post } from "./api.ts";
 import { intervalText, type Sent, shareText, valueText } from "./judgment-texts.ts";
-import { Problem } from "./pieces.tsx";
+import { Problem, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
+import { Table } from "./table.tsx";
 
 /** The screen. */
 export function PeopleScreen(): JSX.Element {
@@ -18,8 +19,7 @@ export function PeopleScreen(): JSX.Element {
       .catch((error: Error) => setProblem(error.message));
   }, []);
   const isOwner = me.value?.role === "owner";
-  if (report === null)
-    return problem === "" ? <p aria-busy="true">Reading judgments …</p> : <Problem text={problem} />;
+  if (report === null) return <Waiting problem={problem}>Reading judgments …</Waiting>;
   return (
     <>
       <h1>People</h1>
@@ -80,40 +80,24 @@ function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.
 
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
   return (
-    <div class="scroll">
-      <table class="runs">
-        <thead>
-          <tr>
-            <th scope="col">Person</th>
-            <th scope="col">Judged</th>
-            <th scope="col">Skipped</th>
-            <th scope="col">Kappa with the others</th>
-            <th scope="col">Alike when it came back</th>
-            <th scope="col">Left side chosen</th>
-            <th scope="col">Longer answer chosen</th>
-            <th scope="col">Seconds</th>
-          </tr>
-        </thead>
-        <tbody>
-          {people.map((one) => (
-            <tr key={one.person}>
-              <th scope="row">{one.person}</th>
-              <td data-name="Judged">{one.labelled}</td>
-              <td data-name="Skipped">{one.skipped}</td>
-              <td data-name="Kappa">
-                {one.withOthers === null
-                  ? "–"
-                  : `${valueText(one.withOthers.value)} ${intervalText(one.withOthers)}`}
-              </td>
-              <td data-name="Alike again">{shareText(one.selfAgreement)}</td>
-              <td data-name="Left side">{shareText(one.left)}</td>
-              <td data-name="Longer">{shareText(one.longer)}</td>
-              <td data-name="Seconds">{one.seconds === null ? "–" : one.seconds.toFixed(1)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      isStacked
+      head={[
+        ...["Person", "Judged", "Skipped", "Kappa with the others", "Alike when it came back"],
+        ...["Left side chosen", "Longer answer chosen", "Seconds"],
+      ]}
+      lines={people.map((one) => ({
+        key: one.person,
+        cells: [
+          ...[one.person, one.labelled, one.skipped],
+          one.withOthers === null
+            ? "–"
+            : `${valueText(one.withOthers.value)} ${intervalText(one.withOthers)}`,
+          ...[one.selfAgreement, one.left, one.longer].map(shareText),
+          one.seconds === null ? "–" : one.seconds.toFixed(1),
+        ],
+      }))}
+    />
   );
 }
 

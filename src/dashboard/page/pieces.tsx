@@ -1,8 +1,9 @@
 /** Small parts that several screens have. */
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
 import { get } from "./api.ts";
+import { addressOf } from "./place.ts";
 
 /** Something that went wrong, in words. */
 export function Problem({ text }: { text: string }): JSX.Element {
@@ -10,6 +11,48 @@ export function Problem({ text }: { text: string }): JSX.Element {
     <p class="note bad" role="alert">
       {text}
     </p>
+  );
+}
+
+/** Stands where something is not there yet: what is done about it, or what went wrong. */
+export function Waiting({
+  problem,
+  children,
+}: {
+  problem: string;
+  children: ComponentChildren;
+}): JSX.Element {
+  return problem === "" ? <p aria-busy="true">{children}</p> : <Problem text={problem} />;
+}
+
+/** What a field of choices offers: values with their words. */
+export function Options({ of }: { of: readonly (readonly [string, string])[] }): JSX.Element {
+  return (
+    <>
+      {of.map(([value, words]) => (
+        <option key={value} value={value}>
+          {words}
+        </option>
+      ))}
+    </>
+  );
+}
+
+/** Leads to a version of the workbench's data. */
+export function VersionLink({ digest }: { digest: string }): JSX.Element {
+  return <a href={addressOf(["data", digest])}>{digest.slice(0, 12)} </a>;
+}
+
+/** Leads to runs. */
+export function RunLinks({ runs }: { runs: readonly { id: string; name: string }[] }): JSX.Element {
+  return (
+    <>
+      {runs.map(({ id, name }) => (
+        <a key={id} href={addressOf(["runs", id])}>
+          {name}{" "}
+        </a>
+      ))}
+    </>
   );
 }
 

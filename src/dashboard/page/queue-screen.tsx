@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { remove } from "./api.ts";
-import { Problem, useAnswer } from "./pieces.tsx";
+import { Problem, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 
 interface Job {
@@ -33,8 +33,7 @@ export function QueueScreen(): JSX.Element {
   const tick = useTick();
   const [removed, setRemoved] = useState(0);
   const { value, problem } = useAnswer<{ jobs: Job[] }>("/api/jobs", tick + removed);
-  if (problem !== "") return <Problem text={problem} />;
-  if (value === null) return <p aria-busy="true">Reading the queue …</p>;
+  if (value === null || problem !== "") return <Waiting problem={problem}>Reading the queue …</Waiting>;
   return (
     <>
       <h1>Queue</h1>

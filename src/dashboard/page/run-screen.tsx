@@ -14,7 +14,7 @@ import { ConfigSection, EventSection, FileSection } from "./facts-sections.tsx";
 import { useKeys } from "./keys.ts";
 import { LabelsSection } from "./labels-section.tsx";
 import { useStream } from "./live.ts";
-import { Problem, ServerHtml, StateTag, useAnswer } from "./pieces.tsx";
+import { Problem, ServerHtml, StateTag, useAnswer, Waiting } from "./pieces.tsx";
 import { place } from "./place.ts";
 import { RunActions } from "./run-actions.tsx";
 import { percentText, signedText } from "./texts.ts";
@@ -76,8 +76,7 @@ function useRun(id: string): LiveRun {
 export function RunScreen({ id }: { id: string }): JSX.Element {
   const { run, curves, version, sections, problem } = useRun(id);
   const parts = useAnswer<RunSections>(run === null ? null : `/api/runs/${id}/sections`, sections);
-  if (problem !== "") return <Problem text={problem} />;
-  if (run === null) return <p aria-busy="true">Reading the run …</p>;
+  if (run === null || problem !== "") return <Waiting problem={problem}>Reading the run …</Waiting>;
   const { isLog, ...drawing } = drawingOf(parts.value?.epochRows ?? null);
   const { query } = place.value;
   const charts = (part: ChartGroup["part"], title: string): JSX.Element[] =>

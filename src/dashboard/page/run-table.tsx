@@ -5,6 +5,7 @@ import type { WireNumber } from "../wire-number.ts";
 import { StateTag } from "./pieces.tsx";
 import { addressOf, setQuery } from "./place.ts";
 import { type Entry, statesText } from "./run-filter.ts";
+import { Table } from "./table.tsx";
 import { ageText, percentText, signedText } from "./texts.ts";
 
 interface Props {
@@ -17,52 +18,35 @@ interface Props {
   toggleFolder: (id: string, isOpen: boolean) => void;
 }
 
-const columns = 10;
+const columns = [
+  ...["Run", "State", "Objective", "Model", "Data"],
+  ...["Chosen", "Rejected", "Accuracy", "Curve", "Changed"],
+];
 
 /** The table. */
 export function RunTable({ entries, at, picked, baseline, pick, toggleFolder }: Props): JSX.Element {
   return (
-    <div class="scroll">
-      <table class="runs">
-        <thead>
-          <tr>
-            {["Run", "State", "Objective", "Model", "Data"].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-            {["Chosen", "Rejected", "Accuracy"].map((name) => (
-              <th key={name} scope="col" class="number">
-                {name}
-              </th>
-            ))}
-            <th scope="col">Curve</th>
-            <th scope="col">Changed</th>
-          </tr>
-        </thead>
-        <tbody>
-          {entries.map((entry) =>
-            "run" in entry ? (
-              <RunRow
-                key={entry.key}
-                run={entry.run}
-                isInside={entry.isInside}
-                isAt={entry.key === at}
-                isPicked={picked.includes(entry.key)}
-                {...{ baseline, pick }}
-              />
-            ) : (
-              <FolderRow
-                key={entry.key}
-                {...{ study: entry.study, runs: entry.runs, isOpen: entry.isOpen }}
-                isAt={entry.key === at}
-                toggle={() => toggleFolder(entry.key, entry.isOpen)}
-              />
-            ),
-          )}
-        </tbody>
-      </table>
-    </div>
+    <Table isStacked head={columns} numbers={[5, 8]}>
+      {entries.map((entry) =>
+        "run" in entry ? (
+          <RunRow
+            key={entry.key}
+            run={entry.run}
+            isInside={entry.isInside}
+            isAt={entry.key === at}
+            isPicked={picked.includes(entry.key)}
+            {...{ baseline, pick }}
+          />
+        ) : (
+          <FolderRow
+            key={entry.key}
+            {...{ study: entry.study, runs: entry.runs, isOpen: entry.isOpen }}
+            isAt={entry.key === at}
+            toggle={() => toggleFolder(entry.key, entry.isOpen)}
+          />
+        ),
+      )}
+    </Table>
   );
 }
 
@@ -77,7 +61,7 @@ interface FolderProps {
 function FolderRow({ study, runs, isOpen, isAt, toggle }: FolderProps): JSX.Element {
   return (
     <tr id={`line-${study.id}`} class={isAt ? "at folder" : "folder"}>
-      <th scope="row" colSpan={columns}>
+      <th scope="row" colSpan={columns.length}>
         <button type="button" class="plain" aria-expanded={isOpen} onClick={toggle}>
           {isOpen ? "▾" : "▸"} {study.folder}
         </button>{" "}

@@ -7,7 +7,7 @@ import { get, mayChange } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { useStream } from "./live.ts";
 import { setMarks } from "./marks.tsx";
-import { Problem } from "./pieces.tsx";
+import { Waiting } from "./pieces.tsx";
 import { addressOf, goTo, type Place, setQuery } from "./place.ts";
 import { type Entry, entriesOf, placeNames } from "./run-filter.ts";
 import { RunTable } from "./run-table.tsx";
@@ -34,8 +34,7 @@ export function RunsScreen({ place }: { place: Place }): JSX.Element {
     list: ({ changed, gone, isWhole }) => (isWhole ? setRuns(changed) : merge(changed, gone)),
     problem: ({ message }) => setProblem(message),
   });
-  if (problem !== "") return <Problem text={problem} />;
-  if (runs === null) return <p aria-busy="true">Looking for runs …</p>;
+  if (runs === null || problem !== "") return <Waiting problem={problem}>Looking for runs …</Waiting>;
   return <RunList runs={runs} query={place.query} onMarked={merge} />;
 }
 

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { FormField } from "../drafts.ts";
 import { post } from "./api.ts";
 import { FieldGroup, type Values } from "./field-form.tsx";
-import { Problem, useAnswer } from "./pieces.tsx";
+import { Problem, useAnswer, Waiting } from "./pieces.tsx";
 import { goTo, type Place, setQuery } from "./place.ts";
 
 interface Form {
@@ -25,8 +25,7 @@ export function StartScreen({ place }: { place: Place }): JSX.Element {
   const [run, recipe] = [place.query.get("run"), place.query.get("recipe")];
   const base =
     run !== null ? `/api/form/runs/${run}` : recipe !== null ? `/api/form/recipes/${recipe}` : null;
-  if (problem !== "") return <Problem text={problem} />;
-  if (form === null) return <p aria-busy="true">Reading the form …</p>;
+  if (form === null || problem !== "") return <Waiting problem={problem}>Reading the form …</Waiting>;
   return (
     <>
       <h1>{run === null ? "New run" : "The run again, with changes"}</h1>
@@ -52,8 +51,8 @@ export function StartScreen({ place }: { place: Place }): JSX.Element {
 /** The form with the values that it begins with. */
 function Based({ base, isCopy, form }: { base: string | null; isCopy: boolean; form: Form }): JSX.Element {
   const { value, problem } = useAnswer<{ values: Values }>(base);
-  if (problem !== "") return <Problem text={problem} />;
-  if (base !== null && value === null) return <p aria-busy="true">Reading its values …</p>;
+  if ((base !== null && value === null) || problem !== "")
+    return <Waiting problem={problem}>Reading its values …</Waiting>;
   const { output_dir: dir, ...rest } = value?.values ?? {};
   // a copy is another run, and needs another folder
   const first = { ...rest, ...(dir === undefined ? {} : { output_dir: isCopy ? `${dir}-2` : dir }) };

@@ -4,7 +4,7 @@ import type { VersionRows } from "../clean-routes.ts";
 import { pageRows } from "../page-rows.ts";
 import { mayChange } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { Problem, useAnswer } from "./pieces.tsx";
+import { useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
 
 /** The screen. */
@@ -15,8 +15,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
   const from = Number(query.get("from") ?? 0) || 0;
   const asked = new URLSearchParams({ group, finding, from: String(from) });
   const { value: shown, problem } = useAnswer<VersionRows>(`/api/versions/${id}?${asked}`);
-  if (problem !== "") return <Problem text={problem} />;
-  if (shown === null) return <p aria-busy="true">Reading the version …</p>;
+  if (shown === null || problem !== "") return <Waiting problem={problem}>Reading the version …</Waiting>;
   const { version, rows } = shown;
   const total = totalOf(shown, group, finding);
   return (
