@@ -3,13 +3,14 @@ import { type Extras, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
 import { measureScales, type ResolvedConfig } from "preftune/train";
 import { writeCoupling } from "./coupling.ts";
 import { writeGeometry } from "./geometry.ts";
+import { scaleTried } from "./points.ts";
 
 /** See `Extras` of preftune/sweep. */
 export const extras: Extras = { coupling: writeCoupling, scales: writeScales, geometry: writeGeometry };
 
-/** The finished run's model at 0.4 of the way from its start: what is worth seeing without another training. */
+/** The finished run's model at `scaleTried`. */
 async function writeScales({ config }: ResolvedConfig, path: string): Promise<void> {
   const { output_dir: run, device, threads } = config;
-  const record = await measureScales({ run, scales: [0.4], prompts: 0, device, threads });
+  const record = await measureScales({ run, scales: [scaleTried], prompts: 0, device, threads });
   writeFileAtomic(path, `${stringifyNumbers(record)}\n`);
 }

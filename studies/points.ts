@@ -50,13 +50,25 @@ export function pointsOf(measured: Measured): Point[] {
       const place = { set: run.trial.seed, learningRate: Number(rate) };
       return [
         { ...place, name: method, ...endOf(run) },
-        ...scaledEnds(run).map((end) => ({ ...place, ...end, name: `${method} × ${end.scale}` })),
+        ...scaledEnds(run).map(({ scale, ...end }) => ({
+          ...place,
+          name: scaledName(method, scale),
+          ...end,
+        })),
       ];
     });
   });
 }
 
-type End = Pick<Point, "chosen" | "margin" | "drift" | "tail">;
+/** The scale between start and result at which a run's model is measured as well: what is worth seeing without another training. */
+export const scaleTried = 0.4;
+
+/** What a method's runs are called where their models are taken at `scale`. */
+export function scaledName(method: string, scale: number): string {
+  return `${method} × ${scale}`;
+}
+
+type End = Omit<Point, "set" | "name" | "learningRate">;
 
 function endOf(run: MeasuredRun): End {
   const { before, after } = run;
@@ -70,6 +82,7 @@ function endOf(run: MeasuredRun): End {
     ...{ chosen, margin: chosen - rejected },
     drift: plainMean([tokens.map(Math.abs)]),
     tail: quantile(tokens.sort(), 0.01),
+    otherText: plainMean(tableOf([run], "other_text")),
   };
 }
 
@@ -88,6 +101,7 @@ function scaledEnds({ extra }: Pick<MeasuredRun, "extra">): (End & { scale: numb
       return {
         ...{ scale, chosen, margin: chosen - rejected },
         ...{ drift: of("displacement/token_change_mean_abs"), tail: of("displacement/token_change_p01") },
+        otherText: of("displacement/other_text_change"),
       };
     });
 }

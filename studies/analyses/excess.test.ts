@@ -12,7 +12,8 @@ function points(
   return Array.from({ length: sets }, (_, i) => i + 1).map((set) => {
     const chosen = chosenOf(set);
     const margin = 0.5 * set + slope * chosen + above;
-    return { set, name, learningRate: 1e-3, chosen, margin, drift: 0.1 + chosen ** 2, tail: -2 };
+    const drift = 0.1 + chosen ** 2;
+    return { set, name, learningRate: 1e-3, chosen, margin, drift, tail: -2, otherText: 0 };
   });
 }
 

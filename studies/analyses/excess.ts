@@ -17,6 +17,8 @@ export interface Point {
   /** Mean absolute change of a chosen token's log-prob, and the 1 % quantile of these changes, nats. */
   drift: number;
   tail: number;
+  /** Mean change of the other text's log-probs, nats per token; NaN where none was measured. */
+  otherText: number;
 }
 
 /** What is compared at an equal change of chosen. */

@@ -8,8 +8,17 @@ import {
   readingOf,
   type SetMean,
 } from "../analyses/excess.ts";
+import { scaledBack, scaledBackKeys } from "../analyses/scaled-back.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
-import { atRates, BASELINES, isBaseline, type NamedValues, pointsOf } from "../points.ts";
+import {
+  atRates,
+  BASELINES,
+  isBaseline,
+  type NamedValues,
+  pointsOf,
+  scaledName,
+  scaleTried,
+} from "../points.ts";
 import { estimateOf, meanText } from "../set-mean-text.ts";
 
 /** The study. */
@@ -34,6 +43,7 @@ export const frontier: StudyDefinition = {
       curveSection(points, numbers),
       excessSection(found, numbers),
       ratesSection(points),
+      scaledSection(points),
       powerSection(found),
     ];
   },
@@ -232,6 +242,26 @@ function ratesSection(points: readonly Point[]): ReportSection {
           excessText(excess.margin),
           excessText(excess.drift),
           excessText(excess.tail),
+        ]),
+      },
+    ],
+  };
+}
+
+function scaledSection(points: readonly Point[]): ReportSection {
+  const names = BASELINES.map(([name]) => [name, scaledName(name, scaleTried)] as const);
+  return {
+    title: "Trained further, then scaled back",
+    note:
+      `Models of the higher learning rates taken at ${scaleTried} of the way from their start, less those that the same method trained at the lowest rate; differences within training sets, with 95 % t intervals. ` +
+      "Drift and tail are of held-out chosen tokens; a greater tail is a better one.",
+    tables: [
+      {
+        columns: ["", "learning rate", "chosen", "margin", "drift", "tail", "other text"],
+        rows: scaledBack(points, names).map(({ name, learningRate, less }) => [
+          name,
+          String(learningRate),
+          ...scaledBackKeys.map((key) => meanText(less[key])),
         ]),
       },
     ],

@@ -23,7 +23,7 @@ function start(trade: number): StartGeometry {
 function runs(set: number, trade: number): Point[] {
   return [-0.2, 0.1, 0.4].map((chosen, i) => ({
     ...{ set, name: `baseline ${i}`, learningRate: 1e-3, chosen, margin: 0.1 - trade * chosen },
-    ...{ drift: 0, tail: 0 },
+    ...{ drift: 0, tail: 0, otherText: 0 },
   }));
 }
 
