@@ -13,6 +13,9 @@ import type { Point } from "./analyses/excess.ts";
 /** A method: a name, and its values. */
 export type NamedValues = readonly [name: string, changes: ConfigValues, more?: Pick<Condition, "extra">];
 
+/** The likelihood of chosen answers alone. */
+export const LIKELIHOOD = "likelihood (SFT)";
+
 /** What draws the curve: a pull on the margin, and more and more of the chosen likelihood beside it. */
 export const BASELINES: readonly NamedValues[] = [
   ["SimPO", { objective: "simpo", preset: "authors" }],
@@ -20,7 +23,7 @@ export const BASELINES: readonly NamedValues[] = [
   ["SLIME λw 0.8", { objective: "slime", preset: "balanced", lambda_w: 0.8 }, { extra: "scales" }],
   ["SLIME λw 1.6", { objective: "slime", preset: "balanced", lambda_w: 1.6 }],
   // −l_w alone
-  ["likelihood (SFT)", { objective: "slime", preset: "script", lambda_w: 1, lambda_l: 0, lambda_d: 0 }],
+  [LIKELIHOOD, { objective: "slime", preset: "script", lambda_w: 1, lambda_l: 0, lambda_d: 0 }],
 ];
 
 /** Whether the method called `name` is one of those that draw the curve. */

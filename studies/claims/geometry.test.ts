@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Point } from "../analyses/excess.ts";
 import type { StartGeometry } from "../geometry.ts";
+import { LIKELIHOOD } from "../points.ts";
 import { type Trade, tradesIn, verdictOf } from "./geometry.ts";
 
 /** A start whose signs predict `trade`; its gradients at right angles predict √2. */
@@ -28,8 +29,8 @@ function runs(set: number, trade: number): Point[] {
 }
 
 const starts = (trades: readonly number[]) => trades.map((trade, i) => ({ set: i + 1, start: start(trade) }));
-const of = (all: readonly Trade[], prediction: string): Trade =>
-  all.find((trade) => trade.prediction === prediction) ?? assert.fail();
+const of = (all: readonly Trade[], prediction: string, quantity: Trade["quantity"] = "trade"): Trade =>
+  all.find((trade) => trade.prediction === prediction && trade.quantity === quantity) ?? assert.fail();
 
 test("predicted and trained trades are compared set by set; right predictions hold, wrong ones do not", () => {
   const trained = [0.3, 0.1, 0.25, 0.2];
@@ -50,4 +51,20 @@ test("a difference that is wide decides nothing, nor does one set", () => {
   const points = [0.3, 0.3, 0.3].flatMap((trade, i) => runs(i + 1, trade));
   assert.equal(verdictOf(of(tradesIn(starts([-0.5, 0.3, 1.1]), points), "their signs")), "undecided");
   assert.equal(verdictOf(of(tradesIn(starts([0.3]), points), "their signs")), "undecided");
+});
+
+test("what likelihood alone gains is compared with its own end, not with the other baselines'", () => {
+  const points = [1, 2, 3].flatMap((set) => [
+    ...runs(set, 0.3),
+    ...runs(set, 0)
+      .slice(0, 1)
+      .map((point) => ({ ...point, name: LIKELIHOOD, chosen: 0.2, margin: 0.2 * set })),
+  ]);
+  const all = tradesIn(starts([0.3, 0.3, 0.3]), points);
+  // gradients at right angles: 1 of margin for 1 of chosen
+  const plain = of(all, "gradients", "gain");
+  assert.ok(Math.abs(plain.predicted.mean - 1) < 1e-9);
+  assert.ok(Math.abs(plain.realised.mean - 2) < 1e-9);
+  assert.equal(of(all, "their signs", "gain").predicted.mean, 0);
+  assert.equal(of(tradesIn(starts([0.3]), runs(1, 0.3)), "gradients", "gain").realised.sets, 0);
 });

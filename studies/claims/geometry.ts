@@ -10,7 +10,7 @@ import { type ArcPoint, arcPoint, tradeBetween } from "../analyses/arc.ts";
 import { overSets, type Point, type SetMean, tradeOf } from "../analyses/excess.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { angles, type StartGeometry } from "../geometry.ts";
-import { atRates, BASELINES, pointsOf } from "../points.ts";
+import { atRates, BASELINES, LIKELIHOOD, pointsOf } from "../points.ts";
 import { estimateOf, meanText } from "../set-mean-text.ts";
 
 /** The study. */
@@ -59,8 +59,29 @@ const predictions: readonly { name: string; at: (start: StartGeometry, angle: nu
   },
 ];
 
-/** Predicted and realised trade, by prediction and learning rate. */
+/** A ratio of held-out changes, which needs no length of a step. */
+interface Quantity {
+  name: "trade" | "gain";
+  predicted(at: (angle: number) => ArcPoint): number;
+  /** @param ends - of the baselines of one set */
+  realised(ends: readonly Point[]): number;
+}
+
+const quantities: readonly Quantity[] = [
+  { name: "trade", predicted: (at) => tradeBetween(at(0), at(45)), realised: tradeOf },
+  {
+    name: "gain",
+    predicted: (at) => at(0).margin / at(0).chosen,
+    realised: (ends) => {
+      const end = ends.find(({ name }) => name === LIKELIHOOD);
+      return end === undefined ? Number.NaN : end.margin / end.chosen;
+    },
+  },
+];
+
+/** A predicted and a realised ratio, by prediction and learning rate. */
 export interface Trade {
+  quantity: Quantity["name"];
   prediction: string;
   learningRate: number;
   predicted: SetMean;
@@ -74,20 +95,23 @@ export function tradesIn(
   starts: readonly { set: number; start: StartGeometry }[],
   points: readonly Point[],
 ): Trade[] {
-  return predictions.flatMap(({ name, at }) =>
-    [...Map.groupBy(points, ({ learningRate }) => learningRate)].map(([learningRate, own]) => {
-      const pairs = starts.flatMap(({ set, start }) => {
-        const realised = tradeOf(own.filter((point) => point.set === set));
-        const predicted = tradeBetween(at(start, 0), at(start, 45));
-        return Number.isFinite(realised) && Number.isFinite(predicted) ? [{ realised, predicted }] : [];
-      });
-      return {
-        ...{ prediction: name, learningRate },
-        predicted: overSets(pairs.map(({ predicted }) => predicted)),
-        realised: overSets(pairs.map(({ realised }) => realised)),
-        difference: overSets(pairs.map(({ predicted, realised }) => predicted - realised)),
-      };
-    }),
+  const byRate = [...Map.groupBy(points, ({ learningRate }) => learningRate)];
+  return quantities.flatMap((quantity) =>
+    predictions.flatMap(({ name, at }) =>
+      byRate.map(([learningRate, own]) => {
+        const pairs = starts.flatMap(({ set, start }) => {
+          const realised = quantity.realised(own.filter((point) => point.set === set));
+          const predicted = quantity.predicted((angle) => at(start, angle));
+          return Number.isFinite(realised) && Number.isFinite(predicted) ? [{ realised, predicted }] : [];
+        });
+        return {
+          ...{ quantity: quantity.name, prediction: name, learningRate },
+          predicted: overSets(pairs.map(({ predicted }) => predicted)),
+          realised: overSets(pairs.map(({ realised }) => realised)),
+          difference: overSets(pairs.map(({ predicted, realised }) => predicted - realised)),
+        };
+      }),
+    ),
   );
 }
 
@@ -152,13 +176,15 @@ export function verdictOf({ difference }: Trade): "holds" | "does not hold" | "u
 function tradeSection(trades: readonly Trade[]): ReportSection {
   const text = (value: SetMean): string => meanText(value, 2);
   return {
-    title: "The trade, predicted and trained",
+    title: "Trade and gain, predicted and trained",
     note:
-      `Nats of margin that a nat of chosen costs. Predicted: from 0° to 45° on the arc. Trained: least squares through the baselines' ends, set by set. Means over training sets, 95 % t intervals. ` +
+      `Trade: nats of margin that a nat of chosen costs. Predicted: from 0° to 45° on the arc. Trained: least squares through the baselines' ends, set by set. ` +
+      `Gain: nats of margin that come with a nat of chosen where its likelihood alone is trained. Predicted: at 0°. Trained: the end of ${LIKELIHOOD}. Means over training sets, 95 % t intervals. ` +
       `A prediction holds if the interval of the difference holds 0 and reaches at most ${useful} to either side; one that is wider decides nothing.`,
     tables: [
       {
         columns: [
+          "",
           "step along",
           "learning rate",
           "predicted",
@@ -168,6 +194,7 @@ function tradeSection(trades: readonly Trade[]): ReportSection {
           "verdict",
         ],
         rows: trades.map((trade) => [
+          trade.quantity,
           trade.prediction,
           String(trade.learningRate),
           text(trade.predicted),
@@ -180,14 +207,14 @@ function tradeSection(trades: readonly Trade[]): ReportSection {
     ],
     sentences: trades.map(
       (trade) =>
-        `Along ${trade.prediction}, learning rate ${trade.learningRate}: predicted ${text(trade.predicted)}, trained ${text(trade.realised)} nats of margin per nat of chosen; it ${verdictOf(trade) === "undecided" ? "remains undecided whether the prediction holds" : `${verdictOf(trade)}`}.`,
+        `${trade.quantity === "trade" ? "Trade" : "Gain"} along ${trade.prediction}, learning rate ${trade.learningRate}: predicted ${text(trade.predicted)}, trained ${text(trade.realised)} nats of margin per nat of chosen; the prediction ${verdictOf(trade) === "undecided" ? "is undecided" : verdictOf(trade)}.`,
     ),
-    rows: trades.flatMap(({ prediction, learningRate, predicted, realised, difference }): ResultRow[] =>
+    rows: trades.flatMap(({ quantity, prediction, learningRate, ...means }): ResultRow[] =>
       (
         [
-          ["predicted_trade", predicted],
-          ["trained_trade", realised],
-          ["trade_difference", difference],
+          [`predicted_${quantity}`, means.predicted],
+          [`trained_${quantity}`, means.realised],
+          [`${quantity}_difference`, means.difference],
         ] as const
       ).map(([metric, mean]) => ({
         ...{ condition: `${prediction} @ ${learningRate}`, metric, unit: "nats per nat" },
