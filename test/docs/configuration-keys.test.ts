@@ -48,7 +48,9 @@ const otherNames: Readonly<Record<string, string>> = {
   enable_thinking: "enableThinking",
   train_on: "trainOn",
   mask_tool_output: "maskToolOutput",
-  // options of sampling, for the answers that the collapse watch reads
+  // options of sampling, for a round's answers and for those that the collapse watch reads
+  num_generations: "n",
+  max_completion_length: "maxNewTokens",
   watch_temperature: "temperature",
   watch_max_new_tokens: "maxNewTokens",
   watch_samples: "answersPerPrompt",
