@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { isFolder } from "../base/open-file.ts";
 import { readConfigText } from "../config/given.ts";
 import { Phases } from "../terminal/phases.ts";
-import { type RoundNode, roundPaths } from "../workbench/rounds/round-record.ts";
+import { nodeTitles, roundPaths } from "../workbench/rounds/round-record.ts";
 import { sameCommand } from "./called-as.ts";
 import { type StoppedOptions, withStoppedStatus } from "./options.ts";
 import { trainListeners } from "./train-command.ts";
@@ -18,16 +18,6 @@ export function addRoundCommand(preftune: Command): void {
     .argument("<round.yaml>", "the round, or its directory to continue it; see docs/rounds.md");
   withStoppedStatus(command).action(run);
 }
-
-const titles: Readonly<Record<RoundNode, string>> = {
-  prompts: "prompts",
-  answers: "answers",
-  labels: "labels",
-  pairs: "pairs",
-  data_check: "data check",
-  training: "training",
-  comparison: "comparison",
-};
 
 async function run(given: string, { stoppedStatus = 0 }: StoppedOptions): Promise<void> {
   const { runRound } = await import("../rounds/round.ts");
@@ -45,7 +35,7 @@ async function run(given: string, { stoppedStatus = 0 }: StoppedOptions): Promis
     onNode: (node, at, outcome) => {
       phases.done();
       if (at === "begins") stop.leave(leaves);
-      else if (at !== "waits") process.stdout.write(`${titles[node].padEnd(10)}  ${outcome}\n`);
+      else if (at !== "waits") process.stdout.write(`${nodeTitles[node].padEnd(10)}  ${outcome}\n`);
     },
     listenTo: (training) => trainListeners(training.config, stop, { resume: again, launch: null }),
   });

@@ -106,13 +106,7 @@ export function draftOf(
   const unknown = Object.keys(values).find((key) => !(CONFIG_KEYS as readonly string[]).includes(key));
   if (unknown !== undefined) throw new PageError(422, `"${unknown}" is no key of a configuration.`);
   const resolved = checked(() => loadConfig({ overrides: Object.entries(values) }));
-  const outputDir = placeOf(resolve(cwd, resolved.config.output_dir));
-  if (!roots.some((root) => isBelow(root, outputDir))) {
-    throw new PageError(
-      422,
-      `output_dir: expected a folder below one that the dashboard shows (${roots.map((root) => relative(cwd, root) || ".").join(", ")}), got ${resolved.config.output_dir}.`,
-    );
-  }
+  const outputDir = outputPlace(resolved.config.output_dir, roots, cwd);
   if (isRun(outputDir)) {
     throw new PageError(
       422,
@@ -120,6 +114,16 @@ export function draftOf(
     );
   }
   return { resolved, yaml: givenYaml(resolved), outputDir };
+}
+
+/** The real path of an output_dir. @throws {PageError} where it is not below one of `roots` */
+export function outputPlace(given: string, roots: readonly string[], cwd: string): string {
+  const dir = placeOf(resolve(cwd, given));
+  if (roots.some((root) => isBelow(root, dir))) return dir;
+  throw new PageError(
+    422,
+    `output_dir: expected a folder below one that the dashboard shows (${roots.map((root) => relative(cwd, root) || ".").join(", ")}), got ${given}.`,
+  );
 }
 
 /** Whether a value of a run was given, by what run.json says of its source. */
@@ -143,7 +147,7 @@ function checked(load: () => ResolvedConfig): ResolvedConfig {
 }
 
 /** The real path of a folder that need not be there yet: links above it are followed. */
-function placeOf(dir: string): string {
+export function placeOf(dir: string): string {
   if (existsSync(dir)) return realpathSync(dir);
   const parent = dirname(dir);
   return parent === dir ? dir : join(placeOf(parent), basename(dir));

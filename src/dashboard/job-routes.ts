@@ -67,7 +67,7 @@ async function resume(c: Ctx, { runs, jobs }: DashboardContext): Promise<Respons
 }
 
 /** Puts a draft into the queue; one that it does not take is of no use. */
-async function queued(jobs: Jobs, id: string): Promise<Job> {
+export async function queued(jobs: Jobs, id: string): Promise<Job> {
   try {
     return await jobs.queue(id);
   } catch (error) {

@@ -8,7 +8,7 @@ import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { reportPage } from "./report-page.ts";
 import { type DashboardContext, type Route, seesRuns } from "./route.ts";
-import { entriesIn } from "./run-store.ts";
+import { foldersWith } from "./run-store.ts";
 
 /** A fraction with its interval. */
 interface Statistic {
@@ -49,7 +49,7 @@ export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
   });
   return [
     get("/api/judges", (c) => {
-      const found = runs.roots.flatMap((root) => resultsBelow(root, 0));
+      const found = runs.roots.flatMap((root) => resultsBelow(root));
       const judged: Judges = {
         judges: bench.exists ? judgeFacts(bench.store) : [],
         runs: found.flatMap((path) => judgedRun(path) ?? []),
@@ -58,7 +58,7 @@ export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
     }),
     get("/api/judges/:results/report", (c) => {
       const id = c.req.param("results");
-      const path = runs.roots.flatMap((root) => resultsBelow(root, 0)).find((one) => idOf(one) === id);
+      const path = runs.roots.flatMap((root) => resultsBelow(root)).find((one) => idOf(one) === id);
       const report = path === undefined ? "" : join(dirname(path), "report.html");
       if (!existsSync(report)) throw new PageError(404, "There is no such report.");
       return reportPage(c, readTextFile(report));
@@ -70,16 +70,9 @@ function idOf(path: string): string {
   return sha256(path).slice(0, 16);
 }
 
-/** Files results.json in `dir` and up to three folders below it; links are not followed. */
-function resultsBelow(dir: string, depth: number): string[] {
-  const entries = entriesIn(dir);
-  const own = entries.some((entry) => entry.isFile() && entry.name === "results.json");
-  const folders =
-    depth < deepest ? entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")) : [];
-  return [
-    ...(own ? [join(dir, "results.json")] : []),
-    ...folders.flatMap(({ name }) => resultsBelow(join(dir, name), depth + 1)),
-  ];
+/** Files results.json below `dir`. */
+function resultsBelow(dir: string): string[] {
+  return foldersWith("results.json", dir, deepest).map((folder) => join(folder, "results.json"));
 }
 
 /** A comparison in pairs; null for other results, and for a file that cannot be read. */

@@ -8,6 +8,7 @@ import { judgeRoutes } from "./judge-routes.ts";
 import { labelRoutes } from "./label-routes.ts";
 import { markRoutes } from "./mark-routes.ts";
 import { pageRoutes } from "./page-routes.ts";
+import { roundRoutes } from "./round-routes.ts";
 import type { DashboardContext, Route } from "./route.ts";
 import { runRoutes } from "./run-routes.ts";
 import { sessionRoutes } from "./session-routes.ts";
@@ -24,6 +25,7 @@ export function routesOf(context: DashboardContext): Route[] {
     ...benchRoutes(context),
     ...cleanRoutes(context),
     ...judgeRoutes(context),
+    ...roundRoutes(context),
     ...startRoutes(context),
     ...jobRoutes(context),
     ...arenaRoutes(context),

@@ -249,6 +249,18 @@ function foldersIn(dir: string): string[] {
     .map(({ name }) => name);
 }
 
+/** Folders with a file `name`: `dir` and those up to `depth` below it; links are not followed. */
+export function foldersWith(name: string, dir: string, depth: number): string[] {
+  const entries = entriesIn(dir);
+  const own = entries.some((entry) => entry.isFile() && entry.name === name);
+  const folders =
+    depth > 0 ? entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith(".")) : [];
+  return [
+    ...(own ? [dir] : []),
+    ...folders.flatMap((folder) => foldersWith(name, join(dir, folder.name), depth - 1)),
+  ];
+}
+
 /** What is in a folder; nothing where it cannot be read. */
 export function entriesIn(dir: string): Dirent[] {
   try {

@@ -12,6 +12,8 @@ import type { Comparison } from "../workbench/comparison.ts";
 
 /** A prompt, what its row says besides, and answers to it. */
 export interface AnsweredPrompt {
+  /** Place of the prompt in its file, from 0. */
+  index: number;
   row: ChatRow;
   /** The row's columns. */
   columns: Readonly<Record<string, unknown>>;
@@ -85,7 +87,7 @@ export async function answerGroups(
     counts.answers += all.length;
     counts.cut += all.length - ended.length;
     counts.repeated += ended.length - answers.length;
-    return { row, columns, answers };
+    return { index, row, columns, answers };
   });
   const groups = await encoded(encoder, answered);
   const left = (some: readonly AnsweredPrompt[]) =>
@@ -104,7 +106,7 @@ export async function encoded(
   );
   const outcomes = await encoder.encode(rows);
   let next = 0;
-  return answered.map(({ row, columns, answers }) => {
+  return answered.map(({ index, row, columns, answers }) => {
     const own = answers.flatMap((answer) => {
       const outcome = at(outcomes, next++);
       if ("row" in outcome) return { answer, ...outcome.row };
@@ -112,7 +114,13 @@ export async function encoded(
       throw outcome.error;
     });
     return {
-      ...{ row, columns, answers: own.map(({ answer }) => answer), promptIds: own[0]?.promptIds ?? [] },
+      ...{
+        index,
+        row,
+        columns,
+        answers: own.map(({ answer }) => answer),
+        promptIds: own[0]?.promptIds ?? [],
+      },
       ids: own.map(({ completions }) => at(completions, 0).ids),
     };
   });

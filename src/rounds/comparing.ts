@@ -65,7 +65,9 @@ export async function scoredContest(contest: Contest): Promise<Outcome> {
   const answered = await encoded(text.encoder, await bothAnswers(contest));
   const groups = answered.filter(({ answers }) => answers.length === 2);
   const scores = await scoreGroups(groups, contest.settings, contest.scoring);
-  const lines = groups.map(({ answers }, i) => JSON.stringify({ answers, rewards: at(scores, i) }));
+  const lines = groups.map(({ index, answers }, i) =>
+    JSON.stringify({ index, answers, rewards: at(scores, i) }),
+  );
   writeFileAtomic(join(contest.dir, "rewards.jsonl"), lines.map((line) => `${line}\n`).join(""));
   const known = scores.filter((rewards) => rewards.every((reward) => !Number.isNaN(reward)));
   return outcomeOf(known.map(([own = 0, before = 0]) => (Math.sign(own - before) + 1) / 2));
@@ -112,7 +114,7 @@ async function bothAnswers({ settings, models, prompts, scoring, dir }: Contest)
   const ofOwn = await namedAnswers(answererOf(own), questions, () => 0, options);
   const ofBefore = await namedAnswers(answererOf(before), questions, () => 0, options);
   return questions.map(({ id }, i) => ({
-    ...at(prompts, i),
+    ...{ index: i, ...at(prompts, i) },
     answers: [ofOwn, ofBefore].map(({ answers }) => answers.get(id)?.[0] ?? ""),
   }));
 }

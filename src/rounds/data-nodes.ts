@@ -134,7 +134,10 @@ export const labels: Node = {
     if (settings.judge === people) return peoplesLabels(work, groups);
     const rewards = await scoreGroups(groups, settings, scoringOf(work, work.dir));
     // JSON has no NaN: null
-    const lines = rewards.map((own) => `${JSON.stringify({ rewards: own })}\n`);
+    const lines = groups.map(
+      (group, i) =>
+        `${JSON.stringify({ index: group.index, answers: group.answers, rewards: at(rewards, i) })}\n`,
+    );
     writeFileAtomic(paths.scores, lines.join(""));
     const unscored = rewards.flat().filter(Number.isNaN).length;
     const scored = rewards.flat().length - unscored;

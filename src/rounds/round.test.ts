@@ -4,7 +4,7 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { startJudge } from "../../test/support/judge-server.ts";
 import { ruleAnswer } from "../../test/support/rule-judge.ts";
-import { runFixture } from "../../test/support/runs.ts";
+import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { writeRows } from "../../test/support/tiny-model.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
@@ -132,4 +132,45 @@ test("fixed prompts that are trained on are refused with their lines", async () 
     go(round),
     /1 of the 1 fixed prompts are trained on too.*both\.jsonl:1.*prompts\.jsonl:1/,
   );
+});
+
+test("rewards in place of a judge: a function of a module, then a reward model; the models are compared by them too", async () => {
+  const module = fixture.path("rewards.mjs");
+  const code =
+    "export const longer = ({ completions }) => completions.map(([{ content }]) => content.length);\n";
+  writeFileSync(module, code);
+  const byFunction = roundOf("round-4", { reward_funcs: [`${module}#longer`] });
+  const done = await go(byFunction);
+  assert.equal(done.state, "finished");
+  const { pairs, comparison } = done.record.nodes;
+  const rows = readFileSync(`${workbench}/versions/${pairs?.facts["version"]}/rows.jsonl`, "utf8");
+  for (const line of rows.trim().split("\n")) {
+    const { chosen, rejected } = JSON.parse(line);
+    assert.ok(chosen[0].content.length > rejected[0].content.length);
+  }
+  const rewards = readFileSync(`${byFunction.dir}/compare/rewards.jsonl`, "utf8");
+  const wins = rewards
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { answers, rewards: given } = JSON.parse(line);
+      assert.deepEqual(
+        given,
+        answers.map((answer: string) => answer.length),
+      );
+      return (Math.sign(given[0] - given[1]) + 1) / 2;
+    });
+  assert.equal(comparison?.facts["win_rate"], wins.reduce((sum, won) => sum + won, 0) / wins.length);
+  writeFileSync(module, `${code}// another\n`);
+  await assert.rejects(go(byFunction), /the node labels is finished[\s\S]*reward_funcs: /);
+
+  const model = fixture.path("reward");
+  await runTraining({ ...fixture.values, ...{ objective: "reward", output_dir: model, max_steps: 1 } });
+  const byModel = await go(roundOf("round-5", { reward_model: `${model}/model` }));
+  assert.equal(byModel.state, "finished");
+  // as many lines as prompts with two answers or more, each answer with a number
+  const scores = readFileSync(`${fixture.path("round-5")}/scores.jsonl`, "utf8")
+    .trim()
+    .split("\n");
+  for (const line of scores) assert.ok(JSON.parse(line).rewards.every(Number.isFinite), line);
 });

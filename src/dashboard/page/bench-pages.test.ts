@@ -1,14 +1,16 @@
 /** The workbench's pages in a real browser: judged by keys alone, on a desktop and a phone; what answers hold does nothing. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { writeRound } from "../../../test/support/rounds.ts";
 import type { Comparison } from "../../workbench/comparison.ts";
 import { keepVerdicts } from "../../workbench/judges.ts";
 import { makeWorkbench, openWorkbench } from "../../workbench/workbench-dir.ts";
 import { startDashboard } from "../dashboard.ts";
+import { idOf } from "../run-store.ts";
 
 const hostile = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script> ![i](http://evil.example/i.png)`;
 
@@ -35,6 +37,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     "small",
     made.order.map((item) => ({ item, orders })),
   );
+  const round = realpathSync(writeRound(root, "round-1"));
   const faults: unknown[] = [];
   const dashboard = await startDashboard({
     ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [], program: [] },
@@ -77,6 +80,8 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
         ["#/people", "Krippendorff's alpha"],
         ["#/judge", "pairs, each judged in both orders"],
         ["#/arena", "Ask two contestants"],
+        ["#/rounds", "stopped before comparison"],
+        [`#/rounds/${idOf(round)}?show=answers`, "reward 7"],
       ] as const) {
         await page.goto(new URL(place, link).href);
         await page.getByText(wanted).first().waitFor();

@@ -40,7 +40,7 @@ test("the whole page has fewer than 160 KB, what is loaded at the start fewer th
   assert.ok(bytesOf(first) < 130_000, `${bytesOf(first)} bytes at the start`);
   assert.ok(whole < 160_000, `${whole} bytes as a whole`);
   // a screen of the workbench comes on top of it, and no screen brings the others along
-  for (const name of ["arena", "data", "judge", "label", "people", "version"]) {
+  for (const name of ["arena", "data", "judge", "label", "people", "rounds", "version"]) {
     const screen = Object.keys(scripts).find((script) => script.startsWith(`${name}-screen-`));
     assert.ok(screen !== undefined && !first.has(screen), `${name} is loaded on demand`);
   }

@@ -1,9 +1,10 @@
 /** The queue: what waits for a device, what was started from here, and what it has written. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { remove } from "./api.ts";
 import { Problem, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
+import { useTick } from "./tick.ts";
 
 interface Job {
   id: string;
@@ -13,19 +14,6 @@ interface Job {
   device: string;
   status: number | null;
   run: string | null;
-}
-
-/** Ms between two looks at the queue. */
-const againMs = 2000;
-
-/** A number that is another every so often, while the page is looked at. */
-function useTick(): number {
-  const [tick, setTick] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || setTick((n) => n + 1), againMs);
-    return () => clearInterval(timer);
-  }, []);
-  return tick;
 }
 
 /** The screen. */

@@ -36,6 +36,8 @@ const DATA_SCREEN = onDemand<Shown>(async () => (await import("./data-screen.tsx
 const JUDGE_SCREEN = onDemand<Shown>(async () => (await import("./judge-screen.tsx")).JudgeScreen);
 const LABEL_SCREEN = onDemand<Shown>(async () => (await import("./label-screen.tsx")).LabelScreen);
 const PEOPLE_SCREEN = onDemand<Shown>(async () => (await import("./people-screen.tsx")).PeopleScreen);
+const ROUND_SCREEN = onDemand(async () => (await import("./rounds-screen.tsx")).RoundScreen);
+const ROUNDS_SCREEN = onDemand<Shown>(async () => (await import("./rounds-screen.tsx")).RoundsScreen);
 const VERSION_SCREEN = onDemand(async () => (await import("./version-screen.tsx")).VersionScreen);
 
 /** All screens, in the order of the top of the page; the first that a person may see is shown at the start. */
@@ -52,6 +54,10 @@ export const screens: readonly Screen[] = [
   {
     ...{ path: "data", title: "Data", key: "a", roles: ["owner", "viewer"] },
     ...{ view: DATA_SCREEN, one: VERSION_SCREEN },
+  },
+  {
+    ...{ path: "rounds", title: "Rounds", key: "t", roles: ["owner", "viewer"] },
+    ...{ view: ROUNDS_SCREEN, one: ROUND_SCREEN },
   },
   { ...{ path: "judge", title: "Judge", key: "g", roles: ["owner", "viewer"] }, view: JUDGE_SCREEN },
   { ...{ path: "people", title: "People", key: "p", roles: ["owner", "viewer"] }, view: PEOPLE_SCREEN },

@@ -16,6 +16,7 @@ import { basename, join, resolve } from "node:path";
 import { ConfigError, FormatError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
 import { readSealed, sealed } from "../../base/sealed.ts";
+import { lockHolder } from "../../runs/run-lock.ts";
 import type { RoundSettings } from "./round-file.ts";
 
 /** The nodes of a round, in the order in which they are worked on. */
@@ -31,6 +32,17 @@ export const roundNodes = [
 
 /** A node of a round. */
 export type RoundNode = (typeof roundNodes)[number];
+
+/** What each is called. */
+export const nodeTitles: Readonly<Record<RoundNode, string>> = {
+  prompts: "Prompts",
+  answers: "Answers",
+  labels: "Labels",
+  pairs: "Pairs",
+  data_check: "Data check",
+  training: "Training",
+  comparison: "Comparison",
+};
 
 /** What a finished node came to. */
 export interface NodeRecord {
@@ -113,4 +125,22 @@ export function refuseOccupied(dir: string): void {
   throw new ConfigError(
     `output_dir ${dir} is not empty and not a round (it holds ${others.slice(0, 3).join(", ")}). Choose another output_dir; nothing was changed.`,
   );
+}
+
+/** What a node is at. */
+export type NodeState = "done" | "works" | "waits" | "failed" | "open";
+
+/** The state of each node; of a round whose process is gone, the node that it was at is open. */
+export function nodeStates(dir: string, round: RoundRecord): Record<RoundNode, NodeState> {
+  const holder = lockHolder(roundPaths(dir).lock);
+  const isAtWork = holder !== null && holder.state !== "gone";
+  const next = roundNodes.find((name) => round.nodes[name] === undefined);
+  const stateOf = (name: RoundNode): NodeState => {
+    if (round.nodes[name] !== undefined) return "done";
+    if (name !== next) return "open";
+    if (isAtWork) return "works";
+    if (round.waiting !== null) return "waits";
+    return round.problem === null ? "open" : "failed";
+  };
+  return Object.fromEntries(roundNodes.map((name) => [name, stateOf(name)])) as Record<RoundNode, NodeState>;
 }
