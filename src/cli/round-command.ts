@@ -41,6 +41,5 @@ async function run(given: string, { stoppedStatus = 0 }: StoppedOptions): Promis
   });
   phases.done();
   if (state === "stopped") process.exitCode = stoppedStatus;
-  if (state !== "finished") process.stdout.write(`${said}\n`);
-  if (state === "stopped") process.stdout.write(`Continue with:\n  ${again}\n`);
+  if (state === "waiting") process.stdout.write(`${said}\n`);
 }

@@ -142,7 +142,7 @@ export const labels: Node = {
     const unscored = rewards.flat().filter(Number.isNaN).length;
     const scored = rewards.flat().length - unscored;
     return {
-      text: `${scored} answers scored${unscored === 0 ? "" : `, ${unscored} not`}`,
+      text: `${scored} of ${counts.answers} answers scored`,
       facts: { scorer: scorerName(settings), scored, unscored },
       made: ["scores.jsonl"],
     };
