@@ -4,15 +4,14 @@ import { useState } from "preact/hooks";
 import type { Rounds, ShownRound } from "../round-routes.ts";
 import { get, mayChange, post } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { Problem, ServerHtml, useAnswer } from "./pieces.tsx";
+import { Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf, goTo, place } from "./place.ts";
 import { useTick } from "./tick.ts";
 
 /** The list. */
 export function RoundsScreen(): JSX.Element {
   const { value, problem } = useAnswer<Rounds>("/api/rounds");
-  if (problem !== "") return <Problem text={problem} />;
-  if (value === null) return <p aria-busy="true">Reading rounds …</p>;
+  if (value === null || problem !== "") return <Waiting problem={problem}>Reading rounds …</Waiting>;
   return (
     <>
       <h1>Rounds</h1>
@@ -63,7 +62,7 @@ export function RoundScreen({ id }: { id: string }): JSX.Element {
   const { value, problem } = useAnswer<ShownRound>(`/api/rounds/${id}?${asked}`, useTick());
   const [next, setNext] = useState("");
   const [refused, setRefused] = useState("");
-  if (value === null) return problem === "" ? <p aria-busy="true">Reading …</p> : <Problem text={problem} />;
+  if (value === null) return <Waiting problem={problem}>Reading the round …</Waiting>;
   const fail = (error: Error): void => setRefused(error.message);
   const act = (word: string, then: () => void): void => {
     post(`/api/rounds/${id}/${word}`, {}).then(then).catch(fail);
