@@ -262,7 +262,7 @@ export function foldersWith(name: string, dir: string, depth: number): string[] 
 }
 
 /** What is in a folder; nothing where it cannot be read. */
-export function entriesIn(dir: string): Dirent[] {
+function entriesIn(dir: string): Dirent[] {
   try {
     return readdirSync(dir, { withFileTypes: true });
   } catch {
