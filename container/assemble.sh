@@ -16,7 +16,7 @@ cp "$here/health.mjs" "$here/quickstart.mjs" "$app/"
 
 # the libraries that the addon opens; torch's Python half and its tests stay behind
 for library in "$torch"/lib/*.so*; do
-  case $library in
+  case ${library##*/} in
     *python* | *jitbackend* | *backend_with_compiler* | *torchbind_test*) ;;
     *) cp -L "$library" "$image/opt/torch/lib/" ;;
   esac

@@ -25,7 +25,7 @@ import { report } from "./test-reporter.ts";
 const root = join(import.meta.dirname, "..");
 const folder = join(root, ".preftune", "nightly");
 
-/** No file of the campaign may take longer than this, in minutes; those that repeat many trainings may take three hours. */
+/** No file of the campaign may take longer than this, in minutes; those that repeat many trainings, or build an image, may take three hours. */
 const limitMinutes = 20;
 const longLimitMinutes = 180;
 
@@ -73,7 +73,7 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const isLong = ["under-load", "ranks-storm"].includes(name) || !file.startsWith("test/campaign/");
+  const isLong = ["under-load", "ranks-storm", "container"].includes(name) || !file.startsWith("test/campaign/");
   const minutes = isLong ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],

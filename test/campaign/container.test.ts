@@ -1,26 +1,17 @@
 /**
- * The image of container/Containerfile without a registry of images: a base system by mmdebstrap, the image's own part by the script that the
- * Containerfile calls, run as its user on a read-only root without a network. In full only; skipped where the tools are missing.
+ * The image of container/Containerfile, built by buildah where no registry of images is (container/without-registry.sh), unpacked by umoci and
+ * run by runc as its user on a read-only root without a network. In full only; skipped where the tools are missing.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-} from "node:fs";
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { findTorch } from "../../src/setup/find-torch.ts";
-import { locateAddon } from "../../src/setup/locate.ts";
+import { readJsonFile, writeFileAtomic } from "../../src/base/files.ts";
 import { findProgram } from "../../src/setup/path-search.ts";
+import { pinnedTorch } from "../../src/setup/version.ts";
 import { isNightly } from "../support/campaign.ts";
-import { scratch } from "../support/scratch.ts";
 
 const root = join(import.meta.dirname, "../..");
 const containerfile = readFileSync(join(root, "container/Containerfile"), "utf8");
@@ -29,9 +20,7 @@ const image = containerfile.slice(containerfile.lastIndexOf("\nFROM "));
 /** What keeps the image from being made here; null: nothing. */
 function missing(): string | null {
   if (process.getuid?.() !== 0) return "needs root, for mounts";
-  const tools = ["mmdebstrap", "unshare", "chroot", "ip", "mount"].filter(
-    (name) => findProgram(name) === null,
-  );
+  const tools = ["mmdebstrap", "buildah", "umoci", "runc"].filter((name) => findProgram(name) === null);
   return tools.length === 0 ? null : `missing: ${tools.join(", ")}`;
 }
 
@@ -49,11 +38,19 @@ interface Findings {
   dashboard: { withoutKey: number; opened: number; withKey: number; again: number };
 }
 
+/** What umoci writes for a runtime, of which the test changes this. */
+interface Bundle {
+  root: { readonly: boolean };
+  process: { args: string[]; user: { uid: number; gid: number }; capabilities: object; terminal: boolean };
+  mounts: { destination: string; type: string; source: string; options: string[] }[];
+  linux: { resources?: object; namespaces: { type: string }[] };
+}
+
 function run(program: string, ...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd: root,
     encoding: "utf8",
-    timeout: 900_000,
+    timeout: 1_800_000,
     maxBuffer: 2 ** 26,
     env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}` },
   });
@@ -65,30 +62,24 @@ function run(program: string, ...args: string[]): string {
 const instructions = (name: string): string[] =>
   [...image.matchAll(new RegExp(`^${name} (.*)$`, "gm"))].map(([, value = ""]) => value);
 
-const folder = mkdtempSync(join(scratch(), "preftune-container-"));
-const base = join(folder, "root");
+// some GB meanwhile: not in memory
+const folder = mkdtempSync(join(tmpdir(), "preftune-container-"));
+const [layout, bundle] = [join(folder, "layout"), join(folder, "bundle")];
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Bytes below a folder, in MB. */
-const megabytes = (path: string): number => Number(run("du", "-sm", path).split("\t")[0]);
+/** The wheel of torch for CPUs, where pip's own configuration has one; else the index that the Containerfile names is asked. */
+function wheels(): string[] {
+  const to = join(folder, "wheels");
+  const kind = ["--no-deps", "--only-binary=:all:", "--python-version", "3.11"];
+  const wanted = ["-m", "pip", "download", ...kind, "--dest", to, `torch==${pinnedTorch}+cpu`];
+  return spawnSync("python3", wanted, { timeout: 900_000 }).status === 0 ? [to] : [];
+}
 
-/** Makes the root of the image. */
 function makeImage(): void {
   // the folder of a test belongs to root alone, and the image's user has to pass through it
   chmodSync(folder, 0o755);
-  const { VERSION_CODENAME: suiteName = "" } = Object.fromEntries(
-    readFileSync("/etc/os-release", "utf8")
-      .split("\n")
-      .map((line) => line.split("=")),
-  ) as Record<string, string>;
-  const sources = globSync(["/etc/apt/sources.list", "/etc/apt/sources.list.d/*.{list,sources}"]);
-  run("mmdebstrap", "--variant=minbase", "--include=libgomp1", suiteName, base, ...sources);
-  const packed = run("npm", "pack", "--ignore-scripts=false", "--json", "--pack-destination", folder);
-  const [{ filename }] = JSON.parse(packed.slice(packed.indexOf("["))) as [{ filename: string }];
-  const { torch } = findTorch();
-  assert.ok(torch !== null);
-  const parts = [process.execPath, join(folder, filename), torch.folder, locateAddon()];
-  run("sh", "container/assemble.sh", base, ...parts);
+  run("sh", "container/without-registry.sh", layout, ...wheels());
+  run("umoci", "unpack", "--image", `${layout}:preftune`, bundle);
   for (const name of ["runs", "models"]) {
     mkdirSync(join(folder, name));
     chownSync(join(folder, name), 10001, 10001);
@@ -96,24 +87,31 @@ function makeImage(): void {
   cpSync(join(root, "test/support/in-container.mjs"), join(folder, "runs/in-container.mjs"));
 }
 
-/** Runs a program as a container engine would: own mounts, processes and network, a read-only root, the image's user and variables. */
+/** The manifest of the only image of the layout. */
+function manifestPath(): string {
+  const { manifests } = readJsonFile(join(layout, "index.json")) as { manifests: { digest: string }[] };
+  assert.equal(manifests.length, 1);
+  return join(layout, "blobs", (manifests[0]?.digest ?? "").replace(":", "/"));
+}
+
+/** Runs a program in the image by a container runtime: what the image says, but a read-only root, no rights and a network of its own. */
 function inImage(...words: string[]): string {
-  const [user = ""] = instructions("USER");
-  const variables = instructions("ENV").flatMap((line) => line.split(" "));
-  const script = [
-    "set -e",
-    `mount --bind ${base} ${base}`,
-    `mount --bind ${folder}/runs ${base}/runs`,
-    `mount --bind ${folder}/models ${base}/models`,
-    `mount --bind /dev ${base}/dev`,
-    `mount -t proc proc ${base}/proc`,
-    `mount -t tmpfs tmpfs ${base}/tmp`,
-    `mount -o remount,bind,ro ${base}`,
-    "ip link set lo up",
-    `exec chroot --userspec=${user} --groups= ${base} /usr/bin/env -i -C ${instructions("WORKDIR")[0]} "$@"`,
-  ];
-  const spaces = ["--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child"];
-  return run("unshare", ...spaces, "sh", "-c", script.join("\n"), "sh", ...variables, ...words);
+  const path = join(bundle, "config.json");
+  const spec = readJsonFile(path) as Bundle;
+  spec.root.readonly = true;
+  spec.process = { ...spec.process, args: words, capabilities: {}, terminal: false };
+  assert.ok(spec.linux.namespaces.some(({ type }) => type === "network"));
+  delete spec.linux.resources;
+  const own = new Set(["/tmp", "/runs", "/models"]);
+  spec.mounts = spec.mounts.filter(({ destination }) => !own.has(destination));
+  const volume = (name: string): Bundle["mounts"][number] => ({
+    ...{ destination: `/${name}`, type: "bind", source: join(folder, name) },
+    options: ["rbind", "rw"],
+  });
+  const temporary = { destination: "/tmp", type: "tmpfs", source: "tmpfs", options: ["mode=1777"] };
+  spec.mounts.push(temporary, volume("runs"), volume("models"));
+  writeFileAtomic(path, JSON.stringify(spec));
+  return run("runc", "--root", join(folder, "runc"), "run", "--bundle", bundle, `preftune-${process.pid}`);
 }
 
 test("the file for GPUs makes the same image but for torch and CUDA", () => {
@@ -136,9 +134,14 @@ suite("the image", () => {
     makeImage();
     const said = inImage("node", "/runs/in-container.mjs");
     found = JSON.parse(/^FINDINGS (.*)$/m.exec(said)?.[1] ?? "null") as Findings;
+    const blobs = readJsonFile(manifestPath()) as { layers: { size: number }[] };
+    console.log(
+      `compressed: ${Math.round(blobs.layers.reduce((sum, { size }) => sum + size, 0) / 2 ** 20)} MB`,
+    );
     const parts = { all: "", torch: "opt/torch", preftune: "opt/preftune", node: "usr/local/bin" };
-    for (const [name, path] of Object.entries(parts))
-      console.log(`${name}: ${megabytes(join(base, path))} MB`);
+    for (const [name, path] of Object.entries(parts)) {
+      console.log(`${name}: ${run("du", "-sm", join(bundle, "rootfs", path)).split("\t")[0]} MB`);
+    }
   });
 
   test("its user writes to the volumes and nowhere else", { skip }, () => {
@@ -163,7 +166,11 @@ suite("the image", () => {
   });
 
   test("preftune is what it starts, and its help is what it says", { skip }, () => {
-    assert.deepEqual(instructions("ENTRYPOINT"), ['["preftune"]']);
-    assert.match(inImage("preftune", "--help"), /Usage: preftune/);
+    const { Docker } = readJsonFile(`${layout}.json`) as { Docker: { config: Record<string, unknown> } };
+    const { Entrypoint, Cmd, User, Healthcheck, Volumes } = Docker.config;
+    assert.deepEqual([Entrypoint, Cmd, User], [["preftune"], ["--help"], "10001:10001"]);
+    assert.deepEqual((Healthcheck as { Test: string[] }).Test, ["CMD", "node", "/opt/preftune/health.mjs"]);
+    assert.deepEqual(Object.keys(Volumes as object).sort(), ["/models", "/runs"]);
+    assert.match(inImage(...(Entrypoint as string[]), ...(Cmd as string[])), /Usage: preftune/);
   });
 });
