@@ -1,7 +1,7 @@
 /**
  * `npm run ts -- scripts/build-prebuilt.ts FOLDER --torch TORCH [--torch TORCH ...] [--glibc 2.28]`: this platform's package of prebuilt
- * addons, one for each folder of an installed torch. Refuses an addon that needs a newer glibc than is given. The release workflow runs it
- * in an old distribution's image; the package is published beside preftune's.
+ * addons, one for each folder of an installed torch. Refuses an addon that needs a newer glibc than is given, or a newer libstdc++ than GCC 8's,
+ * which came with glibc 2.28. The package is published beside preftune's.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -21,6 +21,12 @@ import { newestSymbols } from "./symbol-versions.ts";
 
 const root = join(import.meta.dirname, "..");
 
+/** The newest symbols of libstdc++ that GCC 8 has. */
+const libstdcxx = "3.4.25";
+
+/** Symbols' old versions, where the system has newer ones. */
+const oldSymbols = process.platform === "linux" ? ["-include", join(import.meta.dirname, "old-glibc.h")] : [];
+
 function build(folder: string, torchFolder: string, glibc: string): [minor: string, file: string] {
   const torch = inspectTorch(resolve(torchFolder), "PREFTUNE_TORCH");
   if (typeof torch === "string") throw new Error(torch);
@@ -30,7 +36,7 @@ function build(folder: string, torchFolder: string, glibc: string): [minor: stri
   const file = `torch-${minor}.node`;
   const target = join(folder, file);
   const flags = compileFlags(torch, nodeHeaderFolders(), compiler, torchBesideAddon);
-  const args = [...compiler.prefix, ...addonFiles(), ...flags, "-s", "-o", target];
+  const args = [...compiler.prefix, ...oldSymbols, ...addonFiles(), ...flags, "-s", "-o", target];
   const { status } = spawnSync(compiler.path, args, { stdio: "inherit" });
   if (status !== 0) throw new Error(`the addon does not compile against torch ${torch.version}`);
   const newest = newestSymbols(target);
@@ -38,9 +44,11 @@ function build(folder: string, torchFolder: string, glibc: string): [minor: stri
     .map(([name, version]) => `${name} ${version}`)
     .join(", ");
   process.stdout.write(`${file}: needs ${text}\n`);
-  if (newest["GLIBC"] !== undefined && newest["GLIBC"].localeCompare(glibc, "en", { numeric: true }) > 0) {
+  for (const [family, limit] of Object.entries({ GLIBC: glibc, GLIBCXX: libstdcxx })) {
+    const needed = newest[family] ?? "0";
+    if (needed.localeCompare(limit, "en", { numeric: true }) <= 0) continue;
     throw new Error(
-      `${file} needs glibc ${newest["GLIBC"]}: expected ${glibc} or older. Build it on an older system.`,
+      `${file} needs ${family} ${needed}: expected ${limit} or older. Ask for the old version in scripts/old-glibc.h, or build on an older system.`,
     );
   }
   return [minor, file];

@@ -1,0 +1,130 @@
+/**
+ * The tarballs of the package and of its prebuilt addon where there is no compiler and an older glibc: Debian 11, with nothing but Node and
+ * torch. In full only; skipped where the tools are missing.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { newestSymbols } from "../../scripts/symbol-versions.ts";
+import { sha256 } from "../../src/base/files.ts";
+import type { DoctorReport } from "../../src/setup/doctor.ts";
+import { findTorch } from "../../src/setup/find-torch.ts";
+import { sourcesHash } from "../../src/setup/native-sources.ts";
+import { findProgram } from "../../src/setup/path-search.ts";
+import { stateFolder } from "../../src/setup/places.ts";
+import { isNightly } from "../support/campaign.ts";
+
+const root = join(import.meta.dirname, "../..");
+
+/** What keeps it from being run here; null: nothing. */
+function missing(): string | null {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs root on Linux, for mounts";
+  if (findTorch().torch?.cuda !== null) return "prebuilt addons are for torch without CUDA";
+  const tools = ["mmdebstrap", "unshare", "chroot", "ip", "g++"].filter((name) => findProgram(name) === null);
+  return tools.length === 0 ? null : `missing: ${tools.join(", ")}`;
+}
+
+const reason = isNightly ? missing() : "in full only";
+const skip = reason ?? false;
+
+const folder = mkdtempSync(join(tmpdir(), "preftune-prebuilt-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const system = join(folder, "root");
+
+function run(cwd: string, program: string, ...args: string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    timeout: 1_800_000,
+    maxBuffer: 2 ** 26,
+    env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}` },
+  });
+  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error?.message ?? ""}\n${stdout}\n${stderr}`);
+  return stdout;
+}
+
+/** Packs the package of a folder; where the tarball is. */
+function packed(from: string, ...options: string[]): string {
+  const said = run(from, "npm", "pack", "--json", "--pack-destination", folder, ...options);
+  const [{ filename }] = JSON.parse(said.slice(said.indexOf("["))) as [{ filename: string }];
+  return join(folder, filename);
+}
+
+const torchFolder = (): string => findTorch().torch?.folder ?? assert.fail("no torch");
+
+/** The platform's package, built once for each state of what it is built from. */
+function builtAddons(): string {
+  const parts = ["old-glibc.h", "build-prebuilt.ts"].map((name) => readFileSync(join(root, "scripts", name)));
+  const key = sha256(JSON.stringify([sourcesHash(), torchFolder(), ...parts.map(String)])).slice(0, 16);
+  const built = join(stateFolder(), `test-prebuilt-${key}`);
+  if (!existsSync(join(built, "package.json"))) {
+    const program = ["--conditions=preftune-source", "scripts/build-prebuilt.ts"];
+    run(root, process.execPath, ...program, built, "--torch", torchFolder());
+  }
+  return built;
+}
+
+/** Runs a program of Debian 11, with its own mounts, processes and network. */
+function inSystem(...words: string[]): string {
+  const script = [
+    "set -e",
+    `mount --bind ${torchFolder()} ${system}/opt/torch`,
+    `mount --bind /dev ${system}/dev`,
+    `mount -t proc proc ${system}/proc`,
+    "ip link set lo up",
+    `exec chroot ${system} /usr/bin/env -i -C /runs "$@"`,
+  ];
+  const spaces = ["--mount", "--pid", "--fork", "--net", "--kill-child"];
+  const variables = {
+    PATH: "/usr/local/bin",
+    HOME: "/runs",
+    PREFTUNE_TORCH: "/opt/torch",
+    OMP_NUM_THREADS: "1",
+  };
+  const given = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  return run(root, "unshare", ...spaces, "sh", "-c", script.join("\n"), "sh", ...given, ...words);
+}
+
+suite("without a compiler, on Debian 11", () => {
+  let addons = "";
+
+  before(() => {
+    if (skip !== false) return;
+    addons = builtAddons();
+    run(root, "mmdebstrap", "--variant=minbase", "bullseye", system);
+    const own = packed(root, "--ignore-scripts=false");
+    // in the place of an image's addon, which is not what is tested: any file
+    const noAddon = join(addons, "LICENSE");
+    run(root, "sh", "container/assemble.sh", system, process.execPath, own, torchFolder(), noAddon);
+    const app = join(system, "opt/preftune");
+    const options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
+    run(root, "npm", "install", "--prefix", app, ...options, own, packed(addons));
+    rmSync(join(system, "opt/torch"), { recursive: true });
+    mkdirSync(join(system, "opt/torch"));
+    cpSync(join(root, "test/support/in-container.mjs"), join(system, "runs/in-container.mjs"));
+  });
+
+  test("the addon asks for nothing newer than glibc 2.28 and GCC 8 have", { skip }, () => {
+    const { addons: files } = JSON.parse(readFileSync(join(addons, "prebuilt.json"), "utf8"));
+    const newest = Object.values(files as Record<string, string>).map((name) =>
+      newestSymbols(join(addons, name)),
+    );
+    assert.equal(newest.length, 1);
+    console.log(newest);
+  });
+
+  test("the prebuilt addon is taken and doctor says so; the quick start trains, the server answers", {
+    skip,
+  }, () => {
+    assert.match(inSystem("preftune", "setup"), /^Ready\.$/m);
+    const report = JSON.parse(inSystem("preftune", "doctor", "--json")) as DoctorReport;
+    assert.deepEqual([report.ready, report.addon.prebuilt, report.compiler], [true, true, null]);
+    const said = inSystem("node", "/runs/in-container.mjs");
+    const found = JSON.parse(/^FINDINGS (.*)$/m.exec(said)?.[1] ?? "null");
+    assert.equal(found.quickstart.status, 0, found.quickstart.text);
+    assert.deepEqual(found.serve, { health: 200, withoutKey: 401, wrongKey: 401, answer: 200 });
+  });
+});
