@@ -73,7 +73,8 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const isLong = ["under-load", "ranks-storm", "container"].includes(name) || !file.startsWith("test/campaign/");
+  const isLong =
+    ["under-load", "ranks-storm", "container"].includes(name) || !file.startsWith("test/campaign/");
   const minutes = isLong ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],
