@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
-import { castVote, flag, nextPair, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
+import { castVote, flag, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import type { Ctx, DashboardContext, Route } from "./route.ts";
@@ -42,10 +42,11 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
       return c.json(await act(c, person));
     }),
   });
-  const next = (person: string) => ({
-    pair: nextPair(bench.store, person),
-    progress: progressOf(bench.store, person),
-  });
+  const next = (person: string) => {
+    // the pair behind the next one too: the page shows it with the key, not with the answer
+    const [pair = null, ahead = null] = nextPairs(bench.store, person, 2);
+    return { pair, ahead, progress: progressOf(bench.store, person) };
+  };
   return [
     post("/api/label/next", async (c, person) => {
       await bodyOf(c, nextBody);

@@ -68,21 +68,39 @@ export interface NextOptions {
  * every tab; one in twenty has been judged before and returns with its sides exchanged.
  */
 export function nextPair(store: LabelStore, person: string, options: NextOptions = {}): ShownPair | null {
+  return nextPairs(store, person, 1, options)[0] ?? null;
+}
+
+/**
+ * That pair and those after it, `count` at most: what a page has before it is asked for can be shown at once. Those after it are drawn
+ * before the pair is judged, and stay the ones that are shown.
+ */
+export function nextPairs(
+  store: LabelStore,
+  person: string,
+  count: number,
+  options: NextOptions = {},
+): ShownPair[] {
   requirePerson(store.state(), person);
   return store.transaction(() => {
+    let open = openShowings(store.state(), person);
+    while (open.length < count) {
+      const drawn = draw(store, store.state(), person, options);
+      if (drawn === null) break;
+      const { item, ...body } = drawn;
+      store.append({ kind: "shown", person, item, showing: randomUUID(), body });
+      open = openShowings(store.state(), person);
+    }
     const state = store.state();
-    const open = [...state.showings.values()]
-      .filter((showing) => showing.person === person && showing.vote === null)
-      .toSorted((a, b) => a.seq - b.seq)[0];
-    if (open !== undefined) return pairOf(store, state, open);
-    const drawn = draw(store, state, person, options);
-    if (drawn === null) return null;
-    const showing = randomUUID();
-    const { item, ...body } = drawn;
-    store.append({ kind: "shown", person, item, showing, body });
-    const shown = store.state().showings.get(showing);
-    return shown === undefined ? null : pairOf(store, state, shown);
+    return open.slice(0, count).map((showing) => pairOf(store, state, showing));
   });
+}
+
+/** What was given out to the person and is not judged, the oldest first. */
+function openShowings(state: LabelState, person: string): Showing[] {
+  return [...state.showings.values()]
+    .filter((showing) => showing.person === person && showing.vote === null)
+    .toSorted((a, b) => a.seq - b.seq);
 }
 
 function draw(
@@ -92,10 +110,17 @@ function draw(
   { chance = secure, order = "random", uncertainty = () => 0 }: NextOptions,
 ): { item: string; swapped: boolean; isRepeat: boolean; order: ShowingOrder } | null {
   const judged = [...state.votes.values()].filter((vote) => vote.person === person && vote.showing !== null);
-  const again = chance(repeatEvery) === 0 ? forRepeat(judged, chance) : null;
+  const open = openShowings(state, person).map(({ item }) => item);
+  const again =
+    chance(repeatEvery) === 0
+      ? forRepeat(
+          judged.filter(({ item }) => !open.includes(item)),
+          chance,
+        )
+      : null;
   if (again?.showing != null)
     return { item: again.item, swapped: !again.showing.swapped, isRepeat: true, order };
-  const done = new Set(judged.map(({ item }) => item));
+  const done = new Set([...open, ...judged.map(({ item }) => item)]);
   const left = store.order.filter((id) => !done.has(id));
   const item =
     order === "random"

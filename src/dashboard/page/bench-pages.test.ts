@@ -4,7 +4,9 @@ import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Page } from "playwright-core";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { amount } from "../../../test/support/campaign.ts";
 import { writeRound } from "../../../test/support/rounds.ts";
 import type { Comparison } from "../../workbench/comparison.ts";
 import { keepVerdicts } from "../../workbench/judges.ts";
@@ -25,9 +27,48 @@ const comparisons: Comparison[] = Array.from({ length: 8 }, (_, i) => ({
   extra: {},
 }));
 
+/** In the page: ms from each key to the frame that has another prompt. */
+function watchPace(): void {
+  const promptOf = (): string => document.querySelector('[aria-label="Prompt"]')?.textContent ?? "";
+  const paces: number[] = [];
+  let [pressed, before] = [0, ""];
+  addEventListener("keydown", ({ timeStamp }) => ([pressed, before] = [timeStamp, promptOf()]), true);
+  new MutationObserver(() => {
+    if (pressed === 0 || promptOf() === before) return;
+    const began = pressed;
+    pressed = 0;
+    requestAnimationFrame(() => paces.push(performance.now() - began));
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+  Object.assign(globalThis, { paces });
+}
+
+/**
+ * A key whose vote does not get through: the next pair is shown without waiting for it, then its own is there again with the reason,
+ * and once the page is loaded again the vote has been sent.
+ */
+async function whileVotesAreLost(page: Page, key: string): Promise<void> {
+  const prompt = page.getByRole("region", { name: "Prompt" });
+  const before = (await prompt.textContent()) ?? "";
+  const lose = Promise.withResolvers<void>();
+  await page.route("**/api/label/vote", async (route) => {
+    await lose.promise;
+    await route.abort("aborted");
+  });
+  await page.keyboard.press(key);
+  await page.waitForFunction(
+    (text) => document.querySelector('[aria-label="Prompt"]')?.textContent !== text,
+    before,
+  );
+  lose.resolve();
+  await page.getByText("The judgment is kept in this browser").waitFor();
+  assert.equal(await prompt.textContent(), before);
+  await page.unroute("**/api/label/vote");
+  await page.reload();
+}
+
 test("label by keys, see data, people and a version; nothing an answer holds is executed or loaded", {
   skip: skipsBrowser,
-}, async () => {
+}, async (t) => {
   const root = mkdtempSync(join(tmpdir(), "preftune-bench-"));
   using made = makeWorkbench(join(root, "workbench"));
   made.add(comparisons);
@@ -52,12 +93,18 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     await page.goto(link);
     await page.goto(new URL("#/label", link).href);
     await judged(0);
+    await page.evaluate(watchPace);
     // five verdicts by five keys, an arrow, a tie taken back, rendered and different
     for (const [i, key] of ["1", "2", "4", "5", "ArrowLeft"].entries()) {
       await page.keyboard.press(key);
       await judged(i + 1);
     }
-    await page.keyboard.press("3");
+    const paces = await page.evaluate(() => (globalThis as unknown as { paces: number[] }).paces);
+    const pace = paces.toSorted((a, b) => a - b)[Math.floor(paces.length / 2)] ?? Number.NaN;
+    t.diagnostic(`next pair ${pace.toFixed(0)} ms after the key`);
+    assert.equal(paces.length, 5);
+    assert.ok(pace < amount(1000, 100), `the next pair came ${pace} ms after the key`);
+    await whileVotesAreLost(page, "3");
     await judged(6);
     await page.keyboard.press("u");
     await judged(5);

@@ -10,6 +10,8 @@ import { partText, TextView } from "./text-views.tsx";
 
 interface Next {
   pair: ShownPair | null;
+  /** The one after it, which is shown as soon as the pair is judged. */
+  ahead: ShownPair | null;
   progress: Progress;
   rubric?: string;
 }
@@ -40,68 +42,101 @@ interface Action {
 
 const takeBack = "Take the last judgment back";
 
-/** The screen. */
-export function LabelScreen(): JSX.Element {
+interface Labelling {
+  next: Next | null;
+  problem: string;
+  rubric: string;
+  vote: (vote: SidedVote) => Promise<void>;
+  undo: () => void;
+  fail: (problem: string) => void;
+}
+
+/** The pair at hand. A vote shows the one after it at once, and is sent meanwhile; if that fails, its pair is there again. */
+function useLabelling(): Labelling {
   const [next, setNext] = useState<Next | null>(null);
-  const [problem, setProblem] = useState("");
+  const [problem, fail] = useState("");
   const rubric = useRef("");
-  const show = (sent: Promise<Next>): Promise<void> =>
-    sent
-      .then((answer) => {
+  // what a key finds: the newest, also before it is drawn
+  const shown = useRef<Next | null>(null);
+  const answered = useRef<Promise<void>>(Promise.resolve());
+  const put = (now: Next): void => {
+    shown.current = now;
+    setNext(now);
+  };
+  // one after the other, in the order of the keys
+  const show = (ask: () => Promise<Next>, before: Next | null = null): Promise<void> => {
+    answered.current = answered.current.then(ask).then(
+      (answer) => {
         rubric.current = answer.rubric ?? rubric.current;
-        setProblem("");
-        setNext(answer);
-      })
-      .catch((error: Error) => setProblem(error.message));
-  const send = async (vote: SidedVote): Promise<Next> => {
-    keepPending(vote);
-    try {
-      const answer = await post<Next>("/api/label/vote", vote);
-      clearPending(vote);
-      return answer;
-    } catch (error) {
-      if (!isRefusal(error)) throw new Error(`${messageOf(error)} ${keptWords}`);
-      // what was refused is not sent again: the pair is not this person's, or not there any more
-      clearPending(vote);
-      setProblem(error.message);
-      return await post<Next>("/api/label/next", {});
-    }
+        fail("");
+        put(answer);
+      },
+      (error: Error) => {
+        fail(error.message);
+        if (before !== null) put(before);
+      },
+    );
+    return answered.current;
   };
   useEffect(() => {
     // one after the other: a pair that is asked for before they have arrived may be one of theirs
     const begin = async (): Promise<Next> => {
-      for (const vote of pendingVotes()) await send(vote);
+      for (const vote of pendingVotes()) await deliver(vote, fail);
       return await post<Next>("/api/label/next", {});
     };
-    void show(begin());
+    void show(begin);
   }, []);
-  const last = next?.progress.last ?? null;
-  const undo = (): void => {
-    if (last !== null) void show(post<Next>("/api/label/undo", { vote: last }));
+  const vote = (given: SidedVote): Promise<void> => {
+    keepPending(given);
+    const before = shown.current;
+    if (before !== null && before.ahead !== null) put({ ...before, pair: before.ahead, ahead: null });
+    return show(() => deliver(given, fail), before);
   };
+  const undo = (): void => {
+    // which vote is the last is known when those on their way are answered
+    void show(async () => {
+      const now = shown.current;
+      const last = now?.progress.last ?? null;
+      return now !== null && last === null ? now : await post<Next>("/api/label/undo", { vote: last });
+    });
+  };
+  return { next, problem, rubric: rubric.current, vote, undo, fail };
+}
+
+/** Sends a vote that the browser keeps. */
+async function deliver(vote: SidedVote, fail: (problem: string) => void): Promise<Next> {
+  try {
+    const answer = await post<Next>("/api/label/vote", vote);
+    clearPending(vote);
+    return answer;
+  } catch (error) {
+    if (!isRefusal(error)) throw new Error(`${messageOf(error)} ${keptWords}`);
+    // what was refused is not sent again: the pair is not this person's, or not there any more
+    clearPending(vote);
+    fail(error.message);
+    return await post<Next>("/api/label/next", {});
+  }
+}
+
+/** The screen. */
+export function LabelScreen(): JSX.Element {
+  const { next, problem, rubric, vote, undo, fail } = useLabelling();
   if (next === null) return <Waiting problem={problem}>Looking for a pair …</Waiting>;
   return (
     <>
       <h1>Label</h1>
       {problem !== "" && <Problem text={problem} />}
       <ProgressBar progress={next.progress} />
-      {rubric.current !== "" && (
+      {rubric !== "" && (
         <details open>
           <summary>What to look at</summary>
-          <p class="as-text">{rubric.current}</p>
+          <p class="as-text">{rubric}</p>
         </details>
       )}
       {next.pair === null ? (
         <NothingLeft progress={next.progress} undo={undo} />
       ) : (
-        <Pair
-          key={next.pair.showing}
-          pair={next.pair}
-          last={last}
-          send={(vote) => show(send(vote))}
-          undo={undo}
-          fail={setProblem}
-        />
+        <Pair key={next.pair.showing} pair={next.pair} send={vote} undo={undo} fail={fail} />
       )}
     </>
   );
@@ -162,14 +197,12 @@ function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void 
 
 interface PairProps {
   pair: ShownPair;
-  /** What undo takes back. */
-  last: number | null;
   send: (vote: SidedVote) => Promise<void>;
   undo: () => void;
   fail: (problem: string) => void;
 }
 
-function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
+function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const [writing, setWriting] = useState<Writing>("nothing");
   const [isRendered, setRendered] = useState(false);
   const [isDiffered, setDiffered] = useState(false);
@@ -181,7 +214,7 @@ function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
     // a second press before the answer is none; one after an answer that never came sends the first again
     if (isUnderWay.current) return;
     isUnderWay.current = true;
-    sent.current ??= {
+    sent.current ??= pendingVotes().find(({ showing }) => showing === pair.showing) ?? {
       showing: pair.showing,
       key: newKey(),
       ms: Math.round(performance.now() - began.current),
@@ -227,7 +260,7 @@ function Pair({ pair, last, send, undo, fail }: PairProps): JSX.Element {
       { key: "ArrowUp", what: "Equal", run: () => say({ verdict: "tie" }) },
       { key: "ArrowRight", what: "Right better", run: () => say({ verdict: "right" }) },
     ],
-    [pair.showing, isFlagged, last],
+    [pair.showing, isFlagged],
   );
   const [left, right] = [partText(pair.left), partText(pair.right)];
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });

@@ -199,8 +199,11 @@ const leastSentence = 8;
 function stopsShort(answer: string): boolean {
   const text = answer.trimEnd();
   if (text.split("```").length % 2 === 0) return true;
+  // most answers end well, and of those nothing more is looked at: these are the rows of a whole file
+  if (!/[\p{L}\p{N},;:(–-]$/u.test(text.slice(-2))) return false;
   if (text.split(/\s+/).length < leastSentence) return false;
-  return /[\p{L}\p{N},;:(–-]$/u.test(text) && !/\n\s*([-*|]|\d+[.)]).*$/.test(text);
+  const lastLine = text.slice(text.lastIndexOf("\n") + 1);
+  return lastLine === text || !/^\s*([-*|]|\d+[.)])/.test(lastLine);
 }
 
 const scored = { scores: z.string(), least: z.number().optional(), most: z.number().optional() };
