@@ -51,27 +51,41 @@ export interface Choice {
 type Draw = Pick<Choice, "id" | "sampling">;
 
 /**
- * Draws tokens: `rows.length` lists, each with a choice for every number stream of its row.
+ * Draws tokens: `rows.length` lists, each with a choice for every number stream of its row; null for a row of which a logit is not finite.
  *
  * @param logits - (R, V) float32 for R rows; left as it is
- * @throws {FormatError} if one of them is not finite
  */
-export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
+export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)[] {
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
-  requireFiniteLogits(raw);
+  if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return choicesOf(raw, rows);
+  const fine: number[] = [];
+  for (const [i, values] of rowsOf(raw)) if (values.every(Number.isFinite)) fine.push(i);
+  const choices = rows.map((): Choice[] | null => null);
+  if (fine.length === 0) return choices;
+  const kept = ops.indexSelect(raw, 0, tensor(fine, [fine.length], { dtype: "int64" }));
+  const drawn = choicesOf(
+    kept,
+    fine.map((i) => at(rows, i)),
+  );
+  for (const [j, i] of fine.entries()) choices[i] = at(drawn, j);
+  return choices;
+}
+
+/** What is wrong with a row that has no choice. */
+export function notFinite(): FormatError {
+  return new FormatError(
+    "the model's logits are not finite, though every weight is: its numbers grow too large on the way. Compute in float32 " +
+      "(--dtype float32); if that is no better, the weights are damaged or diverged in training.",
+  );
+}
+
+/** The choices from rows whose logits are all finite. */
+function choicesOf(raw: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
   const draws = drawTokens(raw, rows);
   if (rows.every(({ sampling }) => sampling.logprobs === null)) {
     return draws.map((row) => row.map((drawn) => ({ ...drawn, logprob: null, top: [] })));
   }
   return withLogprobs(raw, rows, draws);
-}
-
-function requireFiniteLogits(raw: Tensor): void {
-  if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return;
-  throw new FormatError(
-    "the model's logits are not finite, though every weight is: its numbers grow too large on the way. Compute in float32 " +
-      "(--dtype float32); if that is no better, the weights are damaged or diverged in training.",
-  );
 }
 
 function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {

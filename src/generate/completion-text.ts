@@ -21,6 +21,9 @@ export interface TokenStep extends TextStep {
   isFirst: boolean;
 }
 
+/** What a token is where there is no text. */
+export const noStep: TokenStep = { text: "", stop: null, place: 0, isFirst: false };
+
 /** Tokens after which bytes that make no character are given up waiting for. */
 const longestWait = 32;
 /** Tokens of a prompt that decide how the first token after it reads: bytes of a character, and the one before them. */

@@ -1,6 +1,7 @@
 /**
  * Continuous batching: requests join and leave between passes. A prompt is computed once for all its answers, beside other prompts;
- * then each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter.
+ * then each pass adds a token to every running answer. Sequences under different adapters take a pass for each adapter. A request whose
+ * own numbers are no longer finite ends alone; where a whole pass fails, for want of memory, say, all that share it do.
  */
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
@@ -8,8 +9,8 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { KVCache, type PageSpan, pageTokens } from "../nn/kv-cache.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
-import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
-import type { TokenDecoder, TokenStep } from "./completion-text.ts";
+import { type Choice, chooseTokens, notFinite } from "./choose.ts";
+import { noStep, type TokenDecoder } from "./completion-text.ts";
 import { cacheShape, newHidden, nextLogits } from "./forward.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import { firstChoices, type PromptPart, promptChoices, waitsFor } from "./prompt-parts.ts";
@@ -21,7 +22,15 @@ import type {
   GenerateRequest,
   GenerationEngine,
 } from "./request.ts";
-import { type EngineRequest, mostPagesOf, type Sample, samplesOf } from "./running.ts";
+import {
+  choiceRow,
+  type EngineRequest,
+  isComputed,
+  mostPagesOf,
+  type Sample,
+  samplesOf,
+  tooLarge,
+} from "./running.ts";
 
 /** What an engine runs. Weights stay as they are while it lives: keys and values of earlier requests are used again. */
 export interface EngineParts {
@@ -184,7 +193,7 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   #underWay(but: readonly EngineRequest[]): EngineRequest | undefined {
-    return this.#running.find((job) => job.computed < job.request.promptIds.length && !but.includes(job));
+    return this.#running.find((job) => !isComputed(job) && !but.includes(job));
   }
 
   /** Tokens of the next part of a prompt. */
@@ -233,14 +242,20 @@ export class Engine implements GenerationEngine, Disposable {
       const ends = parts.map(({ job, first, ids }) => {
         const begin = end;
         end += ids.length;
-        this.#emitPrompt(job, first, () => ops.narrow(hidden, 0, begin, ids.length));
+        this.#guarded([job], () =>
+          this.#emitPrompt(job, first, () => ops.narrow(hidden, 0, begin, ids.length)),
+        );
         return { job, last: end - 1 };
       });
-      const whole = ends.filter(({ job }) => job.computed === job.request.promptIds.length);
+      const whole = ends.filter(({ job }) => this.#running.includes(job) && isComputed(job));
       const drawing = whole.filter(({ job }) => job.maxNewTokens > 0);
       return { jobs: whole.map(({ job }) => job), choices: firstChoices(model, hidden, drawing) };
     });
-    for (const job of ended?.jobs ?? []) this.#beginAnswers(job, ended?.choices.get(job) ?? []);
+    for (const job of ended?.jobs ?? []) {
+      const choices = ended?.choices.get(job);
+      if (choices === null) this.#fail([job], notFinite());
+      else this.#beginAnswers(job, choices ?? []);
+    }
   }
 
   #nextPart(job: EngineRequest): PromptPart {
@@ -279,28 +294,29 @@ export class Engine implements GenerationEngine, Disposable {
   /** Adds a token to each of `answers`, all of one model. */
   #advance(model: CausalLM, answers: readonly Sample[]): void {
     if (answers.length === 0) return;
-    const jobs = [...new Set(answers.map(({ job }) => job))];
-    const choices = this.#guarded(jobs, () => {
+    const jobs = (some: readonly Sample[]) => new Set(some.map(({ job }) => job));
+    const choices = this.#guarded(jobs(answers), () => {
       const spans = answers.map(({ span }) => span);
       this.#cache.extend(spans, 1);
       const tokens = answers.map(({ span, ids }) => ({ span, id: ids.at(-1) as number }));
-      const rows = answers.map(({ job, seen, ids, random }): ChoiceRow => {
-        return { sampling: job.request, seen, drawn: ids, randoms: [random] };
-      });
       using _ = scope();
       const logits = noGrad(() => nextLogits(this.#with(model), tokens));
-      return chooseTokens(logits, rows).flat();
+      return chooseTokens(logits, answers.map(choiceRow));
     });
-    this.#acceptAll(answers, choices ?? []);
+    this.#fail(jobs(answers.filter((_, i) => choices?.[i] === null)), notFinite());
+    this.#acceptAll(
+      answers,
+      (choices ?? []).map((row) => row?.[0] ?? null),
+    );
   }
 
   #with(model: CausalLM): { model: CausalLM; cache: KVCache; dtype: DType } {
     return { model, cache: this.#cache, dtype: this.#dtype };
   }
 
-  /** `choices`: one for each answer, or none after a failure. */
-  #acceptAll(answers: readonly Sample[], choices: readonly Choice[]): void {
-    for (const [i, choice] of choices.entries()) this.#accept(at(answers, i), choice);
+  /** `choices`: one for each answer, null for one of a request that has failed. */
+  #acceptAll(answers: readonly Sample[], choices: readonly (Choice | null)[]): void {
+    for (const [i, choice] of choices.entries()) if (choice !== null) this.#accept(at(answers, i), choice);
   }
 
   #accept(answer: Sample, choice: Choice): void {
@@ -368,30 +384,24 @@ export class Engine implements GenerationEngine, Disposable {
   }
 
   /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else continues. */
-  #guarded<T>(jobs: readonly EngineRequest[], pass: () => T): T | null {
+  #guarded<T>(jobs: Iterable<EngineRequest>, pass: () => T): T | null {
     try {
       return pass();
     } catch (error) {
       // of ranks that share a model: nothing can continue
       if (error instanceof LostRankError) throw error;
-      for (const job of jobs) {
-        // places in the cache that were to be filled may not be
-        for (const span of [job.prompt, ...job.answers.map((answer) => answer.span)])
-          this.#cache.release(span);
-        this.#drop(job);
-        job.onEvent({ type: "error", message: messageOf(error) });
-      }
+      this.#fail(jobs, error);
       return null;
     }
   }
-}
 
-/** What a token is where there is no text. */
-const noStep: TokenStep = { text: "", stop: null, place: 0, isFirst: false };
-
-function tooLarge(tokens: number, limit: number): ConfigError {
-  return new ConfigError(
-    `prompt and answers may take ${tokens} tokens of cache, and there are ${limit}. ` +
-      "Ask for fewer or shorter answers, or raise the cache's limit.",
-  );
+  /** Ends requests with an error. */
+  #fail(jobs: Iterable<EngineRequest>, error: unknown): void {
+    for (const job of jobs) {
+      // places in the cache that were to be filled may not be
+      for (const span of [job.prompt, ...job.answers.map((answer) => answer.span)]) this.#cache.release(span);
+      this.#drop(job);
+      job.onEvent({ type: "error", message: messageOf(error) });
+    }
+  }
 }

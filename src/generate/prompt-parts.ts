@@ -3,7 +3,7 @@ import { at } from "../base/at.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { pageTokens } from "../nn/kv-cache.ts";
 import { noGrad, type Tensor } from "../torch/index.ts";
-import { type Choice, type ChoiceRow, chooseTokens } from "./choose.ts";
+import { type Choice, type ChoiceRow, chooseTokens, notFinite } from "./choose.ts";
 import type { TokenDecoder } from "./completion-text.ts";
 import { followingLogprobs, logitsAfter, type NewIds } from "./forward.ts";
 import type { TokenChoice } from "./request.ts";
@@ -26,6 +26,7 @@ export function waitsFor(job: EngineRequest, other: EngineRequest): boolean {
 /**
  * Log-probs of a prompt's tokens as far as they are known with `hidden` (T, D) of those from `first` on: up to the one after them.
  *
+ * @throws {FormatError} if one is not finite
  * @param tokenizer - says which tokens are special; null where only tokens matter
  */
 export function promptChoices(
@@ -39,6 +40,7 @@ export function promptChoices(
   const choices = noGrad(() =>
     followingLogprobs(model, hidden, following, { alternatives: alternatives ?? 0 }),
   );
+  if (choices.some(({ logprob }) => !Number.isFinite(logprob))) throw notFinite();
   const beginning = promptIds.findIndex((id) => tokenizer?.isSpecial(id) !== true);
   const tokens = choices.map(
     (choice, i): TokenChoice => ({ ...choice, isFirst: first + 1 + i === beginning }),
@@ -47,12 +49,12 @@ export function promptChoices(
   return [{ id: at(promptIds, 0), logprob: null, top: [], isFirst: beginning === 0 }, ...tokens];
 }
 
-/** Draws the first token of each answer to some prompts, whose last tokens are at `last` in `hidden` (T, D). */
+/** Draws the first token of each answer to some prompts, whose last tokens are at `last` in `hidden` (T, D); null: see `chooseTokens`. */
 export function firstChoices(
   model: CausalLM,
   hidden: Tensor,
   prompts: readonly { job: EngineRequest; last: number }[],
-): Map<EngineRequest, Choice[]> {
+): Map<EngineRequest, Choice[] | null> {
   if (prompts.length === 0) return new Map();
   const lasts = prompts.map(({ last }) => last);
   const rows = prompts.map(({ job: { request, answers } }): ChoiceRow => {

@@ -1,7 +1,9 @@
 /** Requests that an engine runs, and their answers. */
+import { ConfigError } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
+import type { ChoiceRow } from "./choose.ts";
 import { CompletionText, type TokenDecoder } from "./completion-text.ts";
 import type { GenerateEvent, GenerateRequest } from "./request.ts";
 
@@ -53,6 +55,24 @@ export function samplesOf(job: EngineRequest, tokenizer: TokenDecoder | null): S
       text: tokenizer === null ? null : new CompletionText(tokenizer, stop, continuesPrompt ? promptIds : []),
       isOver: false,
     }),
+  );
+}
+
+/** Whether all of its prompt is in the cache. */
+export function isComputed({ computed, request }: EngineRequest): boolean {
+  return computed === request.promptIds.length;
+}
+
+/** An answer as the row of logits that its next token is drawn from. */
+export function choiceRow({ job, seen, ids, random }: Sample): ChoiceRow {
+  return { sampling: job.request, seen, drawn: ids, randoms: [random] };
+}
+
+/** That a request takes more tokens of cache than there are. */
+export function tooLarge(tokens: number, limit: number): ConfigError {
+  return new ConfigError(
+    `prompt and answers may take ${tokens} tokens of cache, and there are ${limit}. ` +
+      "Ask for fewer or shorter answers, or raise the cache's limit.",
   );
 }
 

@@ -27,6 +27,8 @@ export interface SamplingOptions
   share?: { rank: number; size: number };
   /** Prompts computed together; default 16. */
   promptsAtOnce?: number;
+  /** What a prompt is called in messages; default "prompt 3", counted from 0. */
+  nameOf?: (prompt: number) => string;
   /** Type of the activations; default that of the embedding. */
   dtype?: DType;
   /** Ends the sampling before its next pass: the promise is rejected with the signal's reason. */
@@ -60,7 +62,8 @@ export interface SampledCompletion {
  * it does not depend on the number of passes.
  *
  * @throws {ConfigError} if a prompt is empty, an option is out of range, or log-probs are asked of greedy decoding
- * @throws {TorchError} if the model cannot be computed
+ * @throws {TorchError} if the model cannot be computed, or its numbers are not finite for a prompt, which is named; what others share a
+ * pass with it is computed all the same
  */
 export async function sampleCompletions(
   model: CausalLM,
@@ -68,6 +71,7 @@ export async function sampleCompletions(
   options: SamplingOptions,
 ): Promise<SampledCompletion[]> {
   const { answersPerPrompt: n = 1, promptsAtOnce = 16, signal, onProgress = () => {} } = options;
+  const { nameOf = (prompt: number) => `prompt ${prompt}` } = options;
   const { rank, size } = options.share ?? { rank: 0, size: 1 };
   checkOptions(prompts, options);
   using engine = new Engine({
@@ -82,7 +86,7 @@ export async function sampleCompletions(
     const own = Array.from({ length: n }, () => new Draft(prompt));
     const request = { ...requestOf(options), promptIds, n, firstSeries: prompt * n };
     engine.submit(`${prompt}`, request, (event) => {
-      if (event.type === "error") failures.push(event.message);
+      if (event.type === "error") failures.push(`${nameOf(prompt)}: ${event.message}`);
       if (event.type === "token") at(own, event.answer).add(event);
       if (event.type === "end" && event.last !== null) at(own, event.answer).stop(event.last);
     });
@@ -95,7 +99,10 @@ export async function sampleCompletions(
     signal?.throwIfAborted();
   }
   onProgress(engine.stats.completionTokens);
-  if (failures[0] !== undefined) throw new TorchError(failures[0]);
+  if (failures[0] !== undefined) {
+    const others = failures.length > 1 ? ` So of ${failures.length - 1} other prompts.` : "";
+    throw new TorchError(`${failures[0]}${others}`);
+  }
   return drafts.map((draft) => draft.completion(options));
 }
 

@@ -1,5 +1,6 @@
 /** A rollout: prompts, and the completions that the model as it is samples of each. */
-import type { Example } from "../data/example.ts";
+import { at } from "../base/at.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
 import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
@@ -53,7 +54,11 @@ export interface RolloutOptions {
   onProgress?: (tokens: number) => void;
 }
 
-/** Samples `num_generations` completions of each prompt. The model is used as it is, and nothing of its cache is kept. */
+/**
+ * Samples `num_generations` completions of each prompt. The model is used as it is, and nothing of its cache is kept.
+ *
+ * @throws {TorchError} naming a prompt's row, if the model's numbers are not finite for it
+ */
 export async function rollout(
   model: CausalLM,
   prompts: readonly { index: number; example: Example }[],
@@ -68,6 +73,7 @@ export async function rollout(
       ...{ temperature, stopIds, seed, dtype, answersPerPrompt: n, maxNewTokens: max_completion_length },
       ...{ topP: top_p === 1 ? null : top_p, topK: top_k === 0 ? null : top_k, minP: min_p },
       ...{ repetitionPenalty: repetition_penalty === 1 ? null : repetition_penalty, samplingLogprobs: true },
+      nameOf: (prompt) => describeOrigin(at(prompts, prompt).example.origin),
       signal: options.signal,
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     },

@@ -12,6 +12,7 @@ import type { Numerics } from "../forward/numerics.ts";
 import { needsReference, type Objective } from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
+import type { DType } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
@@ -42,6 +43,20 @@ export interface ReferenceOptions {
 export interface References {
   train: ReferenceSource | null;
   evaluation: ReferenceSource | null;
+}
+
+/** What the user should know of how a run's reference is computed. */
+export function referenceNotes(config: RunConfig, dtype: DType): string[] {
+  const { method, precompute_ref_log_probs: isBefore } = config;
+  const isLifted = "lambda_start" in method && method.lambda_start > 0 && !isOnPolicy(config);
+  if (!isLifted || !isBefore || dtype === "float32") return [];
+  const live = config.use_peft
+    ? ", or precompute_ref_log_probs: false, which computes the start in the very batch"
+    : "";
+  return [
+    `lambda_start lifts a chosen token that is 0.001 nats below its start, and in ${dtype} another batch alone moves tokens by more (by 0.006 nats in the ` +
+      `median of a measurement, docs/objectives.md): some are lifted that only rounding moved. Where that matters set dtype: float32${live}.`,
+  ];
 }
 
 /**

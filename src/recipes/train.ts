@@ -11,7 +11,7 @@ import type { RankGroup } from "../distributed/rank-group.ts";
 import { agreeOnDirectory } from "../distributed/shared-directory.ts";
 import { stopTogether, toldToAll } from "../distributed/together.ts";
 import { targetNotes } from "../formats/listed-targets.ts";
-import { settleEnvironment } from "../forward/environment.ts";
+import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
@@ -47,7 +47,7 @@ import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { otherTextMeasure, otherTextOf } from "./other-text.ts";
 import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
-import { type References, referencesOf } from "./references.ts";
+import { type References, referenceNotes, referencesOf } from "./references.ts";
 import { openTraining, type SharedWork, sharedWork } from "./run-model.ts";
 import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
@@ -170,7 +170,7 @@ async function* trainRun(
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
-  const notes = [...targetNotes(data.modelConfig, config), ...exportNotes(config, data.modelConfig)];
+  const notes = settingNotes(config, data, environment);
   yield* noted([...changed.map((change) => `changed since the run began: ${change}`), ...notes]);
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
@@ -255,6 +255,15 @@ async function* trainRun(
   const summary: TrainSummary = { ...how, ...last, exported, report: reportPath };
   yield { type: "end", summary };
   return summary;
+}
+
+/** What the user should know of how the run is set up. */
+function settingNotes(config: RunConfig, { modelConfig }: PreparedData, { dtype }: Environment): string[] {
+  return [
+    ...targetNotes(modelConfig, config),
+    ...exportNotes(config, modelConfig),
+    ...referenceNotes(config, dtype),
+  ];
 }
 
 /** The steps on rows; null where the model samples what it is trained on. */

@@ -1,5 +1,10 @@
 /** Metrics of a condition, or of the difference between two, with their intervals. */
-import { bootstrap, type CrossedBootstrapOptions, type Estimate } from "../stats/crossed-bootstrap.ts";
+import {
+  bootstrap,
+  type CrossedBootstrapOptions,
+  type Estimate,
+  type WeightedStatistic,
+} from "../stats/crossed-bootstrap.ts";
 import { chiSquareQuantile } from "../stats/normal.ts";
 
 /** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
@@ -9,12 +14,17 @@ export type PairTable = readonly Float64Array[];
 export interface MeanOptions extends CrossedBootstrapOptions {
   /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's. */
   isShare?: boolean;
+  /** How much each pair counts, by its number of tokens, say. Default: all alike. */
+  counts?: Float64Array | undefined;
 }
 
 /** The mean over all seeds and pairs. */
 export function meanInterval(table: PairTable, options: MeanOptions = {}): Estimate {
   const size = sizeOf(table);
-  const interval = bootstrap(({ seeds, pairs }) => weightedMean(table, seeds, pairs), size, options);
+  const { counts } = options;
+  const mean: WeightedStatistic = ({ seeds, pairs }) =>
+    weightedMean(table, seeds, counts === undefined ? pairs : pairs.map((w, i) => w * (counts[i] ?? 0)));
+  const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
   if (options.isShare !== true || low !== high || (value !== 0 && value !== 1)) return interval;
   // pairs alone are independent: seeds that agree on all of them add no more of them
@@ -34,11 +44,7 @@ export function half(table: PairTable, parity: 0 | 1): PairTable {
 }
 
 /** The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. */
-export function differenceInterval(
-  table: PairTable,
-  base: PairTable,
-  options: CrossedBootstrapOptions = {},
-): Estimate {
+export function differenceInterval(table: PairTable, base: PairTable, options: MeanOptions = {}): Estimate {
   const difference = table.map((row, s) => row.map((x, i) => x - (base[s]?.[i] ?? Number.NaN)));
   return meanInterval(difference, options);
 }

@@ -16,9 +16,9 @@ import {
   estimate,
   estimateDifference,
   lengthAccuracy,
+  meanOfRun,
   TRIAL_METRICS,
   type TrialMetricName,
-  tableOf,
 } from "./trial-metrics.ts";
 
 /** What a report is about. */
@@ -135,16 +135,8 @@ function runLine({ trial, reason }: TrialOutcome, { measured, metrics }: Outcome
   const known = { id, condition, seed, changes };
   if (reason !== null) return { ...known, status: "failed", reason };
   const run = measured.get(condition)?.runs.find(({ trial: own }) => own.id === id);
-  const values = metrics.map((metric) => [
-    metric,
-    run === undefined ? Number.NaN : meanOf(tableOf([run], metric)[0]),
-  ]);
+  const values = metrics.map((metric) => [metric, run === undefined ? Number.NaN : meanOfRun(run, metric)]);
   return { ...known, status: "done", ...Object.fromEntries(values) };
-}
-
-function meanOf(values: Float64Array | undefined): number {
-  const known = (values ?? new Float64Array()).filter((value) => !Number.isNaN(value));
-  return known.reduce((a, b) => a + b, 0) / known.length;
 }
 
 function terminalTable(parts: OutcomeParts): string {

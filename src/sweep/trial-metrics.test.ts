@@ -1,8 +1,10 @@
 /** Damage as columns of sweeps and studies: by pair from the scored tokens, by run from its last evaluation. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { at } from "../base/at.ts";
+import { damage, tokenChanges } from "../train/token-changes.ts";
 import type { MeasuredRun } from "./measured.ts";
-import { TRIAL_METRICS } from "./trial-metrics.ts";
+import { estimate, estimateDifference, meanOfRun, TRIAL_METRICS } from "./trial-metrics.ts";
 
 const pair = (line: number, chosen: number[]) => ({ file: "rows", line, chosen, rejected: [-1] });
 const run: Pick<MeasuredRun, "before" | "after" | "metrics"> = {
@@ -10,16 +12,46 @@ const run: Pick<MeasuredRun, "before" | "after" | "metrics"> = {
   after: [pair(1, [-0.5, -4]), pair(2, [-3])],
   metrics: [
     { global_step: 0, epoch: 0, "eval_displacement/other_text_change": 0 },
-    { global_step: 4, epoch: 1, "eval_displacement/other_text_change": -0.25 },
+    {
+      ...{ global_step: 4, epoch: 1, "eval_displacement/other_text_change": -0.25 },
+      "eval_displacement/token_change_p01": -1.5,
+    },
     { global_step: 4, epoch: 1, loss: 1 },
   ],
 };
-const values = (name: "drift" | "worst_token" | "other_text", of = run) =>
+const values = (name: "drift" | "tail" | "worst_token" | "other_text", of = run) =>
   Array.from(TRIAL_METRICS[name].perPair(of as MeasuredRun));
 
-test("drift, the worst token and other text, a value for each pair", () => {
+test("drift, tail, the worst token and other text, a value for each pair", () => {
   assert.deepEqual(values("drift"), [1.25, 0]);
+  assert.deepEqual(values("tail"), [-1.5, -1.5]);
   assert.deepEqual(values("worst_token"), [-2, 0]);
   assert.deepEqual(values("other_text"), [-0.25, -0.25]);
   assert.deepEqual(values("other_text", { ...run, metrics: [] }), [Number.NaN, Number.NaN]);
+});
+
+test("drift is over tokens, as an evaluation has it: of a run, of a condition, and of a difference", () => {
+  const after = [pair(1, [-0.5, -4]), pair(2, [-3.75])];
+  const measured = [run, { ...run, after }].map((one, seed) => ({ ...one, trial: { seed } }) as MeasuredRun);
+  const [first, second] = [at(measured, 0), at(measured, 1)];
+  const evaluated = ({ before, after: now }: MeasuredRun) => {
+    const rows = (pairs: MeasuredRun["after"]) => pairs.map(({ chosen }) => [Float32Array.from(chosen)]);
+    const start = Float32Array.from(before.flatMap(({ chosen }) => chosen));
+    return damage(tokenChanges(start, rows(now), []))["displacement/token_change_mean_abs"];
+  };
+  // two tokens changed by 0.5 and 2, and one by 0 or 0.75
+  assert.deepEqual(measured.map(evaluated), [2.5 / 3, 3.25 / 3]);
+  for (const one of measured) {
+    assert.ok(Math.abs(meanOfRun(one, "drift") - Number(evaluated(one))) < 1e-6);
+  }
+  const both = { name: "both", runs: measured, failed: [] };
+  assert.ok(Math.abs(estimate(both, "drift").value - 5.75 / 6) < 1e-12);
+  const [one, other] = [first, second].map((own, i) => ({
+    ...{ name: `${i}`, failed: [] },
+    runs: [{ ...own, trial: { ...own.trial, seed: 1 } }],
+  }));
+  assert.ok(one !== undefined && other !== undefined);
+  assert.ok(Math.abs(estimateDifference(other, one, "drift").value - 0.25) < 1e-12);
+  // other metrics count pairs alike
+  assert.equal(meanOfRun(first, "worst_token"), -1);
 });

@@ -18,6 +18,8 @@ export interface TrialMetric {
   better: "more" | "less" | null;
   /** A value for each held-out pair or watched prompt. */
   perPair(run: MeasuredRun): Float64Array;
+  /** How much each of these counts in a mean; left out: all alike. */
+  counts?(run: MeasuredRun): Float64Array;
 }
 
 type Means = { chosen: number; rejected: number };
@@ -71,6 +73,7 @@ export type TrialMetricName =
   | "margin"
   | "chosen_down"
   | "drift"
+  | "tail"
   | "worst_token"
   | "other_text"
   | "both_down"
@@ -94,6 +97,7 @@ export const PAIR_METRICS: readonly TrialMetricName[] = [
   "accuracy",
   "chosen_down",
   "drift",
+  "tail",
   "worst_token",
   "other_text",
 ];
@@ -136,12 +140,19 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     better: "less",
     perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
   },
-  // of each pair's tokens, the mean over pairs: `eval_displacement/token_change_mean_abs` is of all tokens alike
+  // pairs count by their tokens: the mean over all tokens, as `eval_displacement/token_change_mean_abs`
   drift: {
     title: "drift",
     unit: "nats",
     better: "less",
     perPair: ofChosenTokens((changes) => mean(changes.map(Math.abs))),
+    counts: ({ after }) => Float64Array.from(after, ({ chosen }) => chosen.length),
+  },
+  tail: {
+    title: "tail",
+    unit: "nats",
+    better: "more",
+    perPair: ofEvaluation("eval_displacement/token_change_p01"),
   },
   worst_token: {
     title: "worst chosen token of a pair",
@@ -235,7 +246,28 @@ function kept<K extends object, N extends string, V>(
 /** The metric of a condition. */
 export function estimate(condition: MeasuredCondition, name: TrialMetricName): Estimate {
   const isShare = TRIAL_METRICS[name].unit === "share";
-  return kept(estimates, condition, name, () => meanInterval(tableOf(condition.runs, name), { isShare }));
+  const { runs } = condition;
+  return kept(estimates, condition, name, () =>
+    meanInterval(tableOf(runs, name), { isShare, counts: countsOf(runs, name) }),
+  );
+}
+
+/** How much each pair counts: runs are measured on the same ones. */
+function countsOf([run]: readonly MeasuredRun[], name: TrialMetricName): Float64Array | undefined {
+  return run === undefined ? undefined : TRIAL_METRICS[name].counts?.(run);
+}
+
+/** The metric of one run; what is no number is left out. */
+export function meanOfRun(run: MeasuredRun, name: TrialMetricName): number {
+  const counts = countsOf([run], name);
+  let [sum, weight] = [0, 0];
+  for (const [i, value] of (tableOf([run], name)[0] ?? []).entries()) {
+    if (Number.isNaN(value)) continue;
+    const count = counts?.[i] ?? 1;
+    sum += count * value;
+    weight += count;
+  }
+  return sum / weight;
 }
 
 /** How much the metric is above that of `base`, over the seeds that both have. */
@@ -248,7 +280,8 @@ export function estimateDifference(
   return kept(differences, condition, `${name} − ${base.name}`, () => {
     const twins = twinsOf({ condition, base });
     const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
-    return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name));
+    const counts = countsOf(tables[0], name);
+    return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name), { counts });
   });
 }
 

@@ -28,6 +28,7 @@ export const guarantees: StudyDefinition = {
     "rejected_change",
     "chosen_down",
     "drift",
+    "tail",
     "worst_token",
     "other_text",
   ],
