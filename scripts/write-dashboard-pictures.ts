@@ -1,6 +1,7 @@
 /**
  * The pictures of docs/dashboard.md: screens of the dashboard over real runs, the quick start's unless another folder is given. Needs
- * Chromium (PREFTUNE_CHROMIUM, else /usr/bin/chromium). `npm run quickstart`, then `npm run ts -- scripts/write-dashboard-pictures.ts [DIR]`. The runs are not touched.
+ * Chromium (PREFTUNE_CHROMIUM, else /usr/bin/chromium). `npm run quickstart`, then `npm run ts -- scripts/write-dashboard-pictures.ts [DIR [NAME]]`. The runs are not touched.
+ * With NAME that picture alone: `round` is of a folder with a round, which the quick start's has not.
  */
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -77,13 +78,18 @@ async function takeAll(dashboard: Dashboard): Promise<void> {
     const baseline = runs.find(({ objective }) => objective.startsWith("slime")) ?? runs[0];
     if (baseline === undefined) throw new Error("There is no run: npm run quickstart makes some.");
     await ask(`/api/runs/${baseline.id}/marks`, { isBaseline: true, tags: ["quick-start"] });
-    for (const picture of picturesOf(runs, baseline)) await take(page, link, picture);
+    const { html } = (await ask("/api/rounds")) as { html: string };
+    const [place] = /#\/rounds\/[\w-]+/.exec(html) ?? [];
+    const round = place === undefined ? [] : [{ name: "round", place, wanted: ".round-graph", height: 820 }];
+    const all: Picture[] = [...picturesOf(runs, baseline), ...round];
+    const wanted = all.filter(({ name }) => only === undefined || name === only);
+    for (const picture of wanted) await take(page, link, picture);
   } finally {
     await browser.close();
   }
 }
 
-const dir = process.argv[2] ?? "runs";
+const [dir = "runs", only] = process.argv.slice(2);
 const copy = mkdtempSync(join(tmpdir(), "preftune-pictures-"));
 try {
   const weights = /^(checkpoints|model|adapter|reference|\.dashboard)$/;

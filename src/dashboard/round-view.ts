@@ -151,7 +151,7 @@ export function comparisonHtml({ record }: FoundRound): Html {
       ? `${value > 0 ? "+" : ""}${value.toFixed(3)} nats per token`
       : "no held-out pairs";
   return tableHtml({
-    columns: [`Against ${facts["against"]}`, ""],
+    columns: [`Against ${facts["against"]}`, "Value"],
     rows: [
       [
         "Better on the fixed prompts, ties half",
