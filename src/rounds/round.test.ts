@@ -4,9 +4,10 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { startJudge } from "../../test/support/judge-server.ts";
 import { ruleAnswer } from "../../test/support/rule-judge.ts";
-import { runFixture, runTraining } from "../../test/support/runs.ts";
+import { logOf, runFixture, runTraining } from "../../test/support/runs.ts";
 import { writeRows } from "../../test/support/tiny-model.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import type { TrainEvent } from "../runs/train-events.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
 import { runLineage } from "../workbench/lineage.ts";
 import { type RoundNode, readRound, roundPaths } from "../workbench/rounds/round-record.ts";
@@ -140,8 +141,20 @@ test("rewards in place of a judge: a function of a module, then a reward model; 
     "export const longer = ({ completions }) => completions.map(([{ content }]) => content.length);\n";
   writeFileSync(module, code);
   const byFunction = roundOf("round-4", { reward_funcs: [`${module}#longer`] });
+  // stopped after the first of two steps, it continues with the second
+  const stop = new AbortController();
+  const onEvent = ({ type }: TrainEvent): void => void (type === "step" && stop.abort());
+  const stopped = await runRound(byFunction.text, "round.yaml", {
+    ...{ signal: stop.signal, listenTo: () => ({ onEvent }) },
+  });
+  assert.deepEqual([stopped.state, stopped.record.nodes.training], ["stopped", undefined]);
   const done = await go(byFunction);
-  assert.equal(done.state, "finished");
+  assert.deepEqual([done.state, done.record.nodes.training?.facts["steps"]], ["finished", 2]);
+  const begins = logOf(`${byFunction.dir}/run`).filter(({ event }) => event === "start");
+  assert.deepEqual(
+    begins.map(({ step }) => step),
+    [0, 1],
+  );
   const { pairs, comparison } = done.record.nodes;
   const rows = readFileSync(`${workbench}/versions/${pairs?.facts["version"]}/rows.jsonl`, "utf8");
   for (const line of rows.trim().split("\n")) {
