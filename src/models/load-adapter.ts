@@ -37,7 +37,9 @@ export function interpolated(trained: Tensor, start: Tensor, scale: number): Ten
   if (scale === 1) return ops.detach(trained);
   if (scale === 0) return ops.detach(start);
   const from = ops.to(ops.detach(start), "float32");
-  return ops.add(from, ops.mul(ops.sub(ops.to(ops.detach(trained), "float32"), from), scale));
+  // in place: new memory for every tensor costs more than the sums
+  const moved = ops.sub(ops.to(ops.detach(trained), "float32"), from);
+  return ops.add_(ops.mul_(moved, scale), from);
 }
 
 /** The same without reading the tensors, which are given under the names that they have in the file. */
