@@ -43,7 +43,7 @@ export function answersHtml(
     return html`<tbody><tr>${asked}</tr><tr>${cells}</tr></tbody>`;
   });
   const table = (part: readonly Html[]): Html =>
-    html`<div class="scroll"><table class="answers"><thead><tr>${head}</tr></thead>${part}</table></div>`;
+    html`<div class="scroll" tabindex="0"><table class="answers"><thead><tr>${head}</tr></thead>${part}</table></div>`;
   const more = rows.slice(shownPrompts);
   const rest =
     more.length === 0
@@ -123,5 +123,5 @@ export function modelAnswersHtml(names: readonly string[], asked: readonly Answe
     });
     return html`<tbody><tr><th colspan="${names.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th></tr><tr>${cells}</tr></tbody>`;
   });
-  return html`<div class="scroll"><table class="answers"><thead><tr>${head}</tr></thead>${bodies}</table></div>`;
+  return html`<div class="scroll" tabindex="0"><table class="answers"><thead><tr>${head}</tr></thead>${bodies}</table></div>`;
 }

@@ -58,7 +58,7 @@ export function tableHtml(table: ReportTable): Html {
     return html`<tr>${cells}</tr>`;
   });
   const width = table.columns.length > 3 ? html` class="wide"` : html``;
-  return html`<div class="scroll"><table${width}><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+  return html`<div class="scroll" tabindex="0"><table${width}><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
 /** Characters from which on a cell is a text that needs room. */

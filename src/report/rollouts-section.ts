@@ -196,7 +196,7 @@ export function trainedOnHtml(rows: readonly RolloutRow[]): Html {
     (name) => html`<th scope="col">${name}</th>`,
   );
   return html`<h3>Trained on</h3><p class="soft">Best and worst of the completions of ${shown.prompts} prompts of some rollouts; all are in rollouts.jsonl.gz.</p>
-<div class="scroll"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+<div class="scroll" tabindex="0"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
 /** Of equal rewards only the first. */

@@ -44,9 +44,9 @@ export function scalesSection(record: ScaleRecord | null, lengthBaseline: string
     chartHtml({ title, unit, xLabel: "scale", isOverValues: true, series });
   const charts = [
     tradeChart(rows),
-    chart("Likelihood at each scale", "nats/token since the start", [
+    // alone: beside the margin, which may be a hundred times as far, it would be a flat line
+    chart("Chosen answers at each scale", "nats/token", [
       line("chosen", 1, ({ figures }) => figures[chosen]),
-      line("margin", 2, marginOf),
     ]),
     chart("Damage at each scale", "nats", [
       line("drift", 1, ({ figures }) => figures[drift]),

@@ -30,9 +30,6 @@ export interface ScatterChart {
   isPath?: boolean;
 }
 
-const height = 340;
-const plot = { left: 70, right: chartWidth - 14, top: 12, bottom: height - 40 };
-
 /** The chart as a figure. */
 export function scatterChartHtml({
   title,
@@ -44,6 +41,9 @@ export function scatterChartHtml({
 }: ScatterChart): Html {
   const shown = points.filter(({ x, y }) => Number.isFinite(x.value) && Number.isFinite(y.value));
   if (shown.length === 0) return html``;
+  // a path stands beside line charts, which are as high
+  const height = isPath ? 250 : 340;
+  const plot = { left: 70, right: chartWidth - 14, top: 12, bottom: height - 40 };
   const x = scale(
     shown.map((point) => point.x),
     [plot.left, plot.right],

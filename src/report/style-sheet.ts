@@ -77,7 +77,8 @@ tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
 .findings li.warning { border-left-color:var(--note-line); } .findings li.error { border-left-color:var(--bad); }
 .findings p { margin:2px 0 0; max-width:none; color:var(--soft); font-size:.92rem; }
 .badge { display:inline-block; border:1px solid var(--note-line); border-radius:99px; padding:0 9px; margin-left:8px; font-size:.78rem; font-weight:500; vertical-align:middle; }
-ins, del { text-decoration:none; border-radius:3px; padding:0 1px; }
+ins, del, mark { text-decoration:none; border-radius:3px; padding:0 1px; color:inherit; }
+mark { background:color-mix(in srgb, var(--note-line) 35%, transparent); }
 ins { background:color-mix(in srgb, var(--c3) 24%, transparent); } del { background:color-mix(in srgb, var(--c2) 24%, transparent); }
 a { color:var(--c1); }
 .answer { white-space:pre-wrap; overflow-wrap:anywhere; unicode-bidi:isolate; margin:0; max-height:22em; overflow-y:auto;
@@ -88,13 +89,13 @@ a { color:var(--c1); }
 .scales > input:checked + label { background:var(--c1); border-color:var(--c1); color:var(--bg); font-weight:600; }
 .scales > input:focus-visible + label { outline:2px solid var(--c2); outline-offset:2px; }
 .scales > .at-scale { display:none; order:1; flex:1 0 100%; min-width:0; } .scales > input:checked + label + .at-scale { display:block; }
-.at-scale .answer { margin:0 0 12px; } .at-scale p { margin:12px 0 4px; }
+.at-scale .answer { margin:12px 0 0; }
 .tag { display:inline-block; margin-top:4px; color:var(--soft); font-size:.78rem; }
 code { font:.88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 td code { overflow-wrap:anywhere; }
 details { margin:0 0 12px; } summary { cursor:pointer; padding:6px 0; font-weight:600; }
 footer { margin-top:48px; color:var(--soft); font-size:.85rem; }
 @media (max-width:560px) { main { padding:18px 12px 48px; } .tiles { grid-template-columns:1fr 1fr; gap:8px; }
-  svg text { font-size:13px; } h1 { font-size:1.3rem; } th, td { padding:6px 8px; } }
+  svg text { font-size:13px; } h1 { font-size:1.3rem; } th, td { padding:6px 8px; } td:not(.number) { min-width:84px; } }
 @media print { figure, .tile { break-inside:avoid; } }
 `;

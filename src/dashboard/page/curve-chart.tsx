@@ -77,7 +77,7 @@ export function CurveChart(props: ChartProps): JSX.Element {
       <Plot {...props} lines={shown} />
       <p>
         {note}
-        {goneText(lines)}
+        {goneText(props)}
       </p>
       <p class="links">
         <button type="button" class="plain" aria-expanded={isTable} onClick={() => setTable(!isTable)}>
@@ -99,11 +99,18 @@ function keyOf({ name, isEval }: Line): string {
   return `${name}${isEval ? ", held out" : ""}`;
 }
 
-function goneText(lines: readonly Line[]): string {
-  const gone = lines.flatMap(({ curve }) => curve.value).filter((value) => !Number.isFinite(value)).length;
-  return gone === 0
-    ? ""
-    : ` ${gone === 1 ? "1 value is" : `${gone} values are`} NaN or infinite and not drawn.`;
+/** What is not drawn, and why. */
+function goneText({ lines, isLog }: ChartProps): string {
+  const values = lines.flatMap(({ curve }) => curve.value);
+  const gone = values.filter((value) => !Number.isFinite(value)).length;
+  const below = isLog ? values.filter((value) => value <= 0 && Number.isFinite(value)).length : 0;
+  return [
+    [gone, "NaN or infinite"] as const,
+    [below, "0 or below, which has no place on a logarithmic scale,"] as const,
+  ]
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => ` ${count === 1 ? "1 value is" : `${count} values are`} ${what} and not drawn.`)
+    .join("");
 }
 
 interface LegendProps {
@@ -283,7 +290,7 @@ function seriesOf({ colour, isEval }: Line, alpha: number): uPlot.Series {
     alpha,
     spanGaps: true,
     ...(isEval ? { dash: [5, 4] } : {}),
-    points: { show: isEval, size: 5 },
+    points: { show: isEval, size: 5, fill: colourOf("card") },
   };
 }
 

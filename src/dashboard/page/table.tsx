@@ -32,7 +32,8 @@ export function Table({
   const [from, to = 99] = numbers;
   const classOf = (column: number): string => (column >= from && column < to ? "number" : "");
   return (
-    <div class="scroll">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by the keyboard
+    <div class="scroll" tabIndex={0}>
       <table class={isStacked ? "runs" : ""}>
         {head.length > 0 && (
           <thead>

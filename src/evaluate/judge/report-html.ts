@@ -99,7 +99,7 @@ function itemHtml(item: JudgedText, names: readonly string[]): Html {
   const head = answers.map((_, i) => html`<th scope="col">${names[i] ?? ""}</th>`);
   const cells = answers.map((answer) => html`<td>${textHtml(answer)}</td>`);
   return html`<details><summary>${`${shownText(about, 200)}: ${verdicts}`}</summary>
-<div class="scroll"><table class="answers"><thead><tr>${head}</tr></thead><tbody>
+<div class="scroll" tabindex="0"><table class="answers"><thead><tr>${head}</tr></thead><tbody>
 <tr><th colspan="${answers.length}" scope="rowgroup">${textHtml(question)}</th></tr><tr>${cells}</tr>
 ${judgments.map((judgment) => judgmentHtml(judgment, names))}</tbody></table></div></details>`;
 }
