@@ -120,7 +120,7 @@ test("reports with drift, tail, worst tokens and scales: no sideways scroll, no 
         await page.emulateMedia({ colorScheme });
         await page.goto(pathToFileURL(path).href);
         for (const text of wanted) await page.getByText(text).first().waitFor({ state: "attached" });
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        const overflow = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
         assert.equal(overflow, 0, `${path}, ${name}: scrolls sideways`);
         assert.deepEqual(await barriers(page), [], `${path}, ${name}`);
       }
