@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { writeFileAtomic } from "../base/files.ts";
-import { type JudgingOptions, namedAnswers } from "../evaluate/answers/answers.ts";
+import { type AnswerOptions, answersOf, type JudgingOptions } from "../evaluate/answers/answers.ts";
 import { readQuestions } from "../evaluate/answers/questions.ts";
 import { writeResults } from "../evaluate/judge/judged-texts.ts";
 import { pairPage } from "../evaluate/judge/pair-report.ts";
@@ -45,7 +45,11 @@ export async function judgedContest(
   { settings, models, scoring, dir }: Contest,
   judge: string,
 ): Promise<Outcome> {
-  const options = answering({ settings, scoring, dir }, judge);
+  const options: JudgingOptions = {
+    ...answering({ settings, scoring, dir }),
+    ...judgeSettings(settings, judge),
+    ...{ answerKey: null, bootstrapRounds: 1000 },
+  };
   const [a, b] = models;
   const report = await evaluatePairwise({
     ...options,
@@ -109,10 +113,16 @@ function outcomeOf(wins: readonly number[]): Outcome {
 /** The answers of both models to the fixed prompts, the trained one's first. */
 async function bothAnswers({ settings, models, prompts, scoring, dir }: Contest): Promise<AnsweredPrompt[]> {
   const questions = await readQuestions(settings.eval_prompts);
-  const options = answering({ settings, scoring, dir }, null);
+  const options: AnswerOptions = {
+    ...answering({ settings, scoring, dir }),
+    concurrency: settings.concurrency,
+    openEndpoint: () => {
+      throw new Error("both models are on this disk");
+    },
+  };
   const [own, before] = models;
-  const ofOwn = await namedAnswers(answererOf(own), questions, () => 0, options);
-  const ofBefore = await namedAnswers(answererOf(before), questions, () => 0, options);
+  const ofOwn = await answersOf({ kind: "model", ...own }, questions, () => 0, options);
+  const ofBefore = await answersOf({ kind: "model", ...before }, questions, () => 0, options);
   return questions.map(({ id }, i) => ({
     ...{ index: i, ...at(prompts, i) },
     answers: [ofOwn, ofBefore].map(({ answers }) => answers.get(id)?.[0] ?? ""),
@@ -123,17 +133,12 @@ function answererOf({ model, adapter }: NamedPlace): string {
   return adapter === null ? model : `${model}+${adapter}`;
 }
 
-/** How answers are made, and judged where there is a judge behind an endpoint. */
-function answering(
-  { settings, scoring, dir }: Pick<Contest, "settings" | "scoring" | "dir">,
-  judge: string | null,
-): JudgingOptions {
+/** How answers are made. */
+function answering({ settings, scoring, dir }: Pick<Contest, "settings" | "scoring" | "dir">) {
   return {
     ...scoring.environment,
-    ...judgeSettings(settings, judge ?? "http://127.0.0.1#nobody"),
-    ...{ answerKey: null, bootstrapRounds: 1000, dir, onPhase: scoring.onPhase },
     ...{ maxNewTokens: settings.max_completion_length, seed: settings.seed },
-    chatTemplate: scoring.text.chatTemplate,
+    ...{ chatTemplate: scoring.text.chatTemplate, dir, onPhase: scoring.onPhase },
   };
 }
 
