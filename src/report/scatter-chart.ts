@@ -15,6 +15,8 @@ export interface ScatterPoint {
   mark: string;
   /** Colour 1–7 of the style sheet. */
   colour: number;
+  /** Joined with the next such point, in their order. */
+  isJoined?: boolean;
   x: Interval;
   y: Interval;
 }
@@ -26,7 +28,7 @@ export interface ScatterChart {
   yLabel: string;
   points: readonly ScatterPoint[];
   note?: string;
-  /** The points are joined in their order, in a chart of the usual width. */
+  /** All points are joined in their order. A chart with joined points has the usual width. */
   isPath?: boolean;
 }
 
@@ -60,14 +62,17 @@ export function scatterChartHtml({
     (tick) =>
       html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${tickText(tick)}</text>`,
   );
-  const dots = shown.map((point) => pointHtml(point, x.at, y.at));
-  const d = shown.map((point) => `${x.at(point.x.value)} ${y.at(point.y.value)}`).join("L");
-  const path = isPath ? [html`<g class="c6"><path class="line whisker" d="M${d}"/></g>`] : [];
+  const placed = shown.map((point) => ({ point, cx: x.at(point.x.value), cy: y.at(point.y.value) }));
+  const places = markPlaces(placed.map(({ point, cx, cy }) => ({ cx, cy, length: point.mark.length })));
+  const dots = placed.map(({ point }, i) => pointHtml(point, places[i] ?? nextToPoint[0], { x, y }));
+  const joined = placed.filter(({ point }) => isPath || point.isJoined === true);
+  const d = joined.map(({ cx, cy }) => `${cx} ${cy}`).join("L");
+  const path = joined.length > 0 ? [html`<g class="c6"><path class="line whisker" d="M${d}"/></g>`] : [];
   const [middleX, middleY] = [(plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2];
   const names = html`<text x="${middleX}" y="${height - 6}" text-anchor="middle">${xLabel}</text>
 <text x="12" y="${middleY}" text-anchor="middle" transform="rotate(-90 12 ${middleY})">${yLabel}</text>`;
   const label = `${title}: ${shown.length} points`;
-  return figureHtml({ title, note, label, height, isLarge: !isPath }, [
+  return figureHtml({ title, note, label, height, isLarge: joined.length === 0 }, [
     ...columns,
     ...rows,
     ...path,
@@ -76,14 +81,59 @@ export function scatterChartHtml({
   ]);
 }
 
-function pointHtml(point: ScatterPoint, x: (value: number) => number, y: (value: number) => number): Html {
-  const [cx, cy] = [x(point.x.value), y(point.y.value)];
+/** Where a mark stands beside its point, the first choice first. */
+const nextToPoint = [
+  { dx: 6, dy: -5, anchor: "start" },
+  { dx: 6, dy: 13, anchor: "start" },
+  { dx: -6, dy: -5, anchor: "end" },
+  { dx: -6, dy: 13, anchor: "end" },
+] as const;
+
+type MarkPlace = (typeof nextToPoint)[number];
+
+interface Box {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
+
+const meets = (a: Box, b: Box): boolean =>
+  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+
+/** A place for each mark at which it covers no point and no mark before it; the first one where there is none. */
+function markPlaces(points: readonly { cx: number; cy: number; length: number }[]): MarkPlace[] {
+  const taken: Box[] = points.map(({ cx, cy }) => boxAt(cx - 4, cx + 4, cy + 4, 8));
+  return points.map(({ cx, cy, length }) => {
+    const boxOf = ({ dx, dy, anchor }: MarkPlace): Box => {
+      const [start, width] = [cx + dx, 7 * length];
+      return anchor === "start"
+        ? boxAt(start, start + width, cy + dy, 10)
+        : boxAt(start - width, start, cy + dy, 10);
+    };
+    const free =
+      nextToPoint.find((place) => !taken.some((box) => meets(box, boxOf(place)))) ?? nextToPoint[0];
+    taken.push(boxOf(free));
+    return free;
+  });
+}
+
+function boxAt(left: number, right: number, bottom: number, height: number): Box {
+  return { left, right, top: bottom - height, bottom };
+}
+
+function pointHtml(
+  point: ScatterPoint,
+  { dx, dy, anchor }: MarkPlace,
+  { x, y }: { x: Scale; y: Scale },
+): Html {
+  const [cx, cy] = [x.at(point.x.value), y.at(point.y.value)];
   const hasEnds = [point.x, point.y].every(({ low, high }) => Number.isFinite(low) && Number.isFinite(high));
   const whiskers = hasEnds
-    ? html`<path class="line whisker" d="M${x(point.x.low)} ${cy}H${x(point.x.high)}M${cx} ${y(point.y.low)}V${y(point.y.high)}"/>`
+    ? html`<path class="line whisker" d="M${x.at(point.x.low)} ${cy}H${x.at(point.x.high)}M${cx} ${y.at(point.y.low)}V${y.at(point.y.high)}"/>`
     : html``;
   const title = html`<title>${point.name}: ${intervalText(point.x)}; ${intervalText(point.y)}</title>`;
-  return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + 6}" y="${cy - 5}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
+  return html`<g class="c${point.colour}">${whiskers}<circle class="dot full" cx="${cx}" cy="${cy}" r="3.5"/><text class="over" x="${cx + dx}" y="${cy + dy}" text-anchor="${anchor}">${point.mark}</text><circle class="hit" cx="${cx}" cy="${cy}" r="10">${title}</circle></g>`;
 }
 
 function scale(intervals: readonly Interval[], range: readonly [number, number]): Scale {

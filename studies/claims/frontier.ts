@@ -130,27 +130,25 @@ function curveSection(points: readonly Point[], numbers: Numbers): ReportSection
     note:
       "Means over training sets; numbers are those of the next table. Joined: the baselines, whose anchor grows from SimPO over SLIME with λw 0.2, 0.8 and 1.6 to the likelihood alone. " +
       "One curve belongs to one learning rate, which with the number of steps sets how far a run goes; the rows decide which curve it is.",
-    scatters: byRate(points).flatMap(([learningRate, own]) => {
+    scatters: byRate(points).map(([learningRate, own]) => {
       const methods = [...Map.groupBy(own, ({ name }) => name)].map(([name, method]) => ({
         name,
         x: { value: meanOver(method, "chosen").mean, low: Number.NaN, high: Number.NaN },
         y: { value: meanOver(method, "margin").mean, low: Number.NaN, high: Number.NaN },
       }));
-      const chart = (isPath: boolean) => ({
-        title: `Learning rate ${learningRate}: ${isPath ? "the baselines" : "all methods"}`,
+      return {
+        title: `Learning rate ${learningRate}`,
         xLabel: "change of chosen, nats per token",
         yLabel: "change of the margin, nats per token",
         points: methods
-          .filter(({ name }) => !isPath || isBaseline(name))
           .sort((a, b) => a.x.value - b.x.value)
           .map((point) => ({
             ...point,
             mark: numbers.get(point.name) ?? "",
             colour: isBaseline(point.name) ? 3 : 1,
+            isJoined: isBaseline(point.name),
           })),
-        isPath,
-      });
-      return [chart(true), chart(false)];
+      };
     }),
   };
 }
