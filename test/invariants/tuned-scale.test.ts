@@ -128,3 +128,13 @@ test("a run of full tuning is exported to GGUF at a scale; of a model alone nobo
     /of a model alone nobody knows/,
   );
 });
+
+test("two results of one start are mixed by weights: the one as the start of the other", async () => {
+  const other = makeTinyModel(fixture.path("other"), { seed: 3 });
+  const output = fixture.path("mixed");
+  await merge({ model: tuned, adapter: `${other}@scale=0.25`, output, device: "cpu", threads: 1 });
+  using _ = scope();
+  const [one, two, mixed] = [tuned, other, output].map((dir) => weights(loadModel(dir)));
+  const want = (one ?? []).map((value, i) => 0.75 * value + 0.25 * (two?.[i] ?? Number.NaN));
+  assert.ok(distance(mixed ?? [], want) < 1e-7);
+});
