@@ -3,10 +3,16 @@ import { type Extras, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
 import { measureScales, type ResolvedConfig } from "preftune/train";
 import { writeCoupling } from "./coupling.ts";
 import { writeGeometry } from "./geometry.ts";
+import { writeMixtures } from "./mixtures.ts";
 import { scaleTried } from "./points.ts";
 
 /** See `Extras` of preftune/sweep. */
-export const extras: Extras = { coupling: writeCoupling, scales: writeScales, geometry: writeGeometry };
+export const extras: Extras = {
+  coupling: writeCoupling,
+  scales: writeScales,
+  mixtures: writeMixtures,
+  geometry: writeGeometry,
+};
 
 /** The finished run's model at `scaleTried`. */
 async function writeScales({ config }: ResolvedConfig, path: string): Promise<void> {

@@ -11,7 +11,11 @@ import {
 import type { Point } from "./analyses/excess.ts";
 
 /** A method: a name, and its values. */
-export type NamedValues = readonly [name: string, changes: ConfigValues, more?: Pick<Condition, "extra">];
+export type NamedValues = readonly [
+  name: string,
+  changes: ConfigValues,
+  more?: Pick<Condition, "extra" | "isHidden">,
+];
 
 /** The likelihood of chosen answers alone. */
 export const LIKELIHOOD = "likelihood (SFT)";
@@ -24,6 +28,13 @@ export const BASELINES: readonly NamedValues[] = [
   ["SLIME λw 1.6", { objective: "slime", preset: "balanced", lambda_w: 1.6 }],
   // −l_w alone
   [LIKELIHOOD, { objective: "slime", preset: "script", lambda_w: 1, lambda_l: 0, lambda_d: 0 }],
+];
+
+/** Its runs are there for mixtures of their weights with those of the likelihood alone: SimPO again. */
+export const MIXED: NamedValues = [
+  "SimPO, mixed",
+  { objective: "simpo", preset: "authors" },
+  { extra: "mixtures", isHidden: true },
 ];
 
 /** Whether the method called `name` is one of those that draw the curve. */
@@ -51,6 +62,8 @@ export function pointsOf(measured: Measured): Point[] {
     const [method = "", rate = ""] = name.split(between);
     return runs.flatMap((run): Point[] => {
       const place = { set: run.trial.seed, learningRate: Number(rate) };
+      const { mixtures = null } = (run.extra ?? {}) as Partial<Mixtures>;
+      if (mixtures !== null) return mixtures.map((one) => ({ ...place, ...mixedEnd(one) }));
       return [
         { ...place, name: method, ...endOf(run) },
         ...scaledEnds(run).map(({ scale, ...end }) => ({
@@ -74,10 +87,32 @@ export function scaledName(method: string, scale: number): string {
 type End = Omit<Point, "set" | "name" | "learningRate">;
 
 function endOf(run: MeasuredRun): End {
-  const { before, after } = run;
-  const [chosen, rejected] = (["chosen_change", "rejected_change"] as const).map((metric) =>
-    plainMean(tableOf([run], metric)),
-  ) as [number, number];
+  return {
+    ...endOfPairs(run.before, run.after),
+    otherText: plainMean(tableOf([run], "other_text")),
+  };
+}
+
+/** What the extra `mixtures` has measured of a run's weights and those of the likelihood alone. */
+export interface Mixtures {
+  mixtures: readonly (Omit<End, "otherText"> & {
+    /** Of the likelihood's weights; the rest is the run's. */ weight: number;
+  })[];
+}
+
+function mixedEnd({ weight, ...end }: Mixtures["mixtures"][number]): End & Pick<Point, "name"> {
+  return { name: `SimPO ${1 - weight} + likelihood ${weight}`, ...end, otherText: Number.NaN };
+}
+
+/** Where a model ended by its held-out pairs, before and after. */
+export function endOfPairs(
+  before: MeasuredRun["before"],
+  after: MeasuredRun["after"],
+): Omit<End, "otherText"> {
+  const mean = (logps: readonly number[] = []) => plainMean([Float64Array.from(logps)]);
+  const change = (side: "chosen" | "rejected") =>
+    plainMean([Float64Array.from(after, (pair, i) => mean(pair[side]) - mean(before[i]?.[side]))]);
+  const [chosen, rejected] = [change("chosen"), change("rejected")];
   const tokens = Float64Array.from(
     after.flatMap((pair, i) => pair.chosen.map((logp, t) => logp - (before[i]?.chosen[t] ?? Number.NaN))),
   );
@@ -85,7 +120,6 @@ function endOf(run: MeasuredRun): End {
     ...{ chosen, margin: chosen - rejected },
     drift: plainMean([tokens.map(Math.abs)]),
     tail: quantile(tokens.sort(), 0.01),
-    otherText: plainMean(tableOf([run], "other_text")),
   };
 }
 

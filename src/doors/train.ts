@@ -4,7 +4,7 @@
  */
 import "../base/node-version.ts";
 
-export type { ResolvedConfig } from "../config/load-config.ts";
+export type { ConfigInput, ResolvedConfig } from "../config/load-config.ts";
 export {
   allCompletions,
   type Columns,
@@ -43,5 +43,7 @@ export {
   type Unscored,
   unscoredCounts,
 } from "../rewards/scored-completions.ts";
+export { type ModelPlace, type RunTask, runTrial, scorePairs } from "../sweep/run-trial.ts";
+export type { HeldOutPair } from "../sweep/trial.ts";
 export { completionLogps, countsOf } from "../train/completion-logps.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";

@@ -30,8 +30,13 @@ export interface RunTask extends RunDestination {
   extra: { name: string; module: string } | null;
 }
 
-/** `extras` of a module that measures what a grid knows nothing of, by name: writes a JSON file about a finished run. */
-export type Extras = Readonly<Record<string, (resolved: ResolvedConfig, path: string) => Promise<void>>>;
+/**
+ * `extras` of a module that measures what a grid knows nothing of, by name: writes a JSON file about a finished run. `input` is what its
+ * configuration was read from.
+ */
+export type Extras = Readonly<
+  Record<string, (resolved: ResolvedConfig, path: string, input: ConfigInput) => Promise<void>>
+>;
 
 /**
  * Runs `task`.
@@ -55,7 +60,7 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
   }
   await writeHeldOut(config, "before", task.before);
   await writeHeldOut(config, "after", join(task.dir, heldOutName));
-  if (task.extra !== null) await measureExtra(task.extra, resolved, task.dir);
+  if (task.extra !== null) await measureExtra(task.extra, resolved, task);
   const content = contentKey(config, task.extra?.name ?? null);
   writeFileAtomic(task.mark, markText({ digest: task.digest, content }));
 }
@@ -63,18 +68,19 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
 async function measureExtra(
   { name, module }: NonNullable<RunTask["extra"]>,
   resolved: ResolvedConfig,
-  dir: string,
+  { dir, config }: Pick<RunTask, "dir" | "config">,
 ): Promise<void> {
   const { extras } = (await import(module)) as { extras: Extras };
   const measure = extras[name];
   if (measure === undefined)
     throw new TrainingError(`${module}: expected a measurement "${name}", found none`);
-  await measure(resolved, join(dir, extraName(name)));
+  await measure(resolved, join(dir, extraName(name)), config);
 }
 
 /** A model on disk. */
-interface ModelPlace {
+export interface ModelPlace {
   model: string;
+  /** What is put into it, at a scale as `DIR@scale=0.4`. */
   adapter: string | null;
 }
 
@@ -101,7 +107,12 @@ function exportOf(config: RunConfig): ModelPlace {
     : { model: paths.model, adapter: null };
 }
 
-async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOutPair[]> {
+/**
+ * The held-out pairs of `config` under a model.
+ *
+ * @throws {DataError} if there are none
+ */
+export async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOutPair[]> {
   const { model: base, adapter } = await withLocalModels(place);
   const { dataset } = await prepareData({ ...config, model_name_or_path: base, task: "preference" });
   assertPreflight(dataset.report);

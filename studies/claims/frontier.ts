@@ -14,6 +14,7 @@ import {
   atRates,
   BASELINES,
   isBaseline,
+  MIXED,
   type NamedValues,
   pointsOf,
   scaledName,
@@ -80,8 +81,10 @@ const more: readonly NamedValues[] = [
   ["chosen floor 0.05", { objective: "slime", preset: "balanced", chosen_floor: 0.05 }],
 ];
 
-function conditions({ budget, learningRates = [] }: Asked): Condition[] {
-  return atRates([...BASELINES, ...candidates, ...(budget === "full" ? more : [])], learningRates);
+function conditions({ budget, prompts, learningRates = [] }: Asked): Condition[] {
+  // rows and model of the user's own are trained with adapters, whose weights are not mixed
+  const besides = budget === "full" ? [...more, ...(prompts === null ? [] : [MIXED])] : [];
+  return atRates([...BASELINES, ...candidates, ...besides], learningRates);
 }
 
 /** A method at a learning rate against the curve of that rate. */
@@ -165,7 +168,7 @@ function excessSection(found: readonly Comparison[], numbers: Numbers): ReportSe
       "Excess: a method's margin (drift, tail) less the baselines' curve of the same learning rate at the method's own change of chosen, taken within each training set; mean over sets with 95 % t interval, n sets. " +
       "Sets in which it lies beyond the curve's ends are left out, so the outermost baselines have none; a baseline (*) is held against the others. " +
       "Where the curve is short (its ends less than 0.15 nats apart) or steep (more than 1 nat of margin per nat of chosen) the two baselines next to the method in their means are weighed alike in all sets, with one slope. " +
-      "× 0.4: the trained model scaled back towards its start. Nothing is chosen on held-out pairs.",
+      "× 0.4: the trained model scaled back towards its start. SimPO 0.75 + likelihood 0.25: so much of the weights of either. Nothing is chosen on held-out pairs.",
     tables: [
       {
         columns: [
