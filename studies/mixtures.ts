@@ -1,4 +1,4 @@
-/** What weights of two finished runs do when they are mixed: W_A + w (W_B − W_A), measured without a training of its own. */
+/** What weights of two finished runs do when they are mixed: W_A + w (W_B − W_A), measured on the held-out pairs. */
 import { join } from "node:path";
 import { ConfigError } from "preftune";
 import { remove, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
