@@ -1,7 +1,7 @@
 /** What `preftune scale` costs beside evaluations, and what drift and tail cost an evaluation, in processor time of one process. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { numericsOf } from "../../src/forward/environment.ts";
 import { loadModel } from "../../src/models/load.ts";
@@ -21,8 +21,7 @@ const shape = {
   ...{ hidden_size: 384, intermediate_size: 1152, num_hidden_layers: 6 },
   ...{ num_attention_heads: 6, num_key_value_heads: 2, head_dim: 64 },
 };
-const fixture = runFixture({ family: "llama_untied", rows: 8, held: 96, config: shape });
-after(() => fixture[Symbol.dispose]());
+const size = { family: "llama_untied", rows: 8, held: 96, config: shape } as const;
 const scales = [0, 0.25, 0.5, 0.75, 1, 1.25];
 const rounds = 3;
 
@@ -79,6 +78,7 @@ for (const [kind, values] of [
   test(`${kind}: a scale costs no more than an evaluation, and an evaluation's changes of tokens little`, {
     skip,
   }, async () => {
+    using fixture = runFixture(size);
     const run = fixture.path(kind.replace(" ", "-"));
     const both = { ...fixture.values, ...values, output_dir: run, save_strategy: "no", max_steps: 1 };
     await runTraining(both);
