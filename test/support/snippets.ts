@@ -1,4 +1,6 @@
-/** Code and tables in the documents. */
+/** Code, tables and outputs in the documents. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 /** The contents of a document's fenced blocks of a language. */
 export function snippetsOf(text: string, language = "ts"): string[] {
@@ -12,4 +14,15 @@ export function cellsOf(line: string): string[] {
     .split("|")
     .slice(1, -1)
     .map((cell) => cell.trim());
+}
+
+/** The shell block of the document at `path` that begins with `begin`, and the output that stands under it. */
+export function shownOutput(path: string, begin: string): { command: string; output: string } {
+  const text = readFileSync(path, "utf8");
+  for (const [, command = "", output = ""] of text.matchAll(
+    /^```sh\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).*\n)*)```$/gm,
+  )) {
+    if (command.startsWith(begin)) return { command, output };
+  }
+  return assert.fail(`${path}: no block that begins with ${begin}`);
 }
