@@ -43,7 +43,7 @@ class Trainer {
   constructor({ name, own, environment }: Variant, round: number) {
     this.name = name;
     this.dir = fixture.path(`${name}-${round}`);
-    const program = join(import.meta.dirname, "../support/train-turns.ts");
+    const program = join(import.meta.dirname, "../support/train-turns-child.ts");
     const words = JSON.stringify({ ...values, ...own, output_dir: this.dir });
     this.child = spawn(process.execPath, [...process.execArgv, program, words], {
       stdio: ["pipe", "pipe", "ignore"],

@@ -1,5 +1,5 @@
 /**
- * Child program, `train-turns.ts JSON`: trains as the JSON says, a step for each line on standard input. It prints, when a step is done and
+ * Child program, `train-turns-child.ts JSON`: trains as the JSON says, a step for each line on standard input. It prints, when a step is done and
  * at the end, the processor seconds that this process took since the last time (all its threads, no other process).
  */
 import { createInterface } from "node:readline";
