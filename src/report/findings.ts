@@ -85,8 +85,10 @@ function stateFindings(reported: ReportedRun): Finding[] {
           text: `${state.holder ?? "Another host"} holds the run; whether it still runs cannot be seen from here.`,
         },
       ];
-    case "stopped":
-      return [{ severity: "note", text: `The run was stopped ${at}, with a checkpoint.`, remedy }];
+    case "stopped": {
+      const kept = run.checkpoints.length === 0 ? "" : ", with a checkpoint";
+      return [{ severity: "note", text: `The run was stopped ${at}${kept}.`, remedy }];
+    }
     default:
       return run.metrics.length === 0 && state.kind === "running"
         ? [{ severity: "note", text: "The run is at its beginning: there are no figures yet." }]
