@@ -1,5 +1,6 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
 
+import { at } from "../base/at.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickText } from "./axis.ts";
 import { type Html, html } from "./html.ts";
@@ -64,7 +65,7 @@ export function scatterChartHtml({
   );
   const placed = shown.map((point) => ({ point, cx: x.at(point.x.value), cy: y.at(point.y.value) }));
   const places = markPlaces(placed.map(({ point, cx, cy }) => ({ cx, cy, length: point.mark.length })));
-  const dots = placed.map(({ point }, i) => pointHtml(point, places[i] ?? nextToPoint[0], { x, y }));
+  const dots = placed.map(({ point }, i) => pointHtml(point, at(places, i), { x, y }));
   const joined = placed.filter(({ point }) => isPath || point.isJoined === true);
   const d = joined.map(({ cx, cy }) => `${cx} ${cy}`).join("L");
   const path = joined.length > 0 ? [html`<g class="c6"><path class="line whisker" d="M${d}"/></g>`] : [];
