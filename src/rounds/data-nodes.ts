@@ -21,7 +21,7 @@ import { readJsonLines } from "../runs/json-lines.ts";
 import { openText } from "../text/open-text.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
 import { keepScored } from "../workbench/judges.ts";
-import { people, type RoundSettings } from "../workbench/rounds/round-file.ts";
+import { people, type RoundSettings, samplingKeys } from "../workbench/rounds/round-file.ts";
 import { roundName } from "../workbench/rounds/round-record.ts";
 import { saveVersion, versionPaths } from "../workbench/versions.ts";
 import { makeWorkbench } from "../workbench/workbench-dir.ts";
@@ -37,18 +37,6 @@ import {
 import type { Node, NodeResult, RoundWork } from "./round-work.ts";
 import { type ScoringOptions, scoreGroups, scorerName } from "./scoring.ts";
 import { trainingOf } from "./start.ts";
-
-/** Keys of the file that decide the answers. */
-const samplingKeys = [
-  "num_generations",
-  "max_completion_length",
-  "temperature",
-  "top_p",
-  "top_k",
-  "min_p",
-  "repetition_penalty",
-  "seed",
-] as const;
 
 /** Prompts: both files read, none of one in the other. */
 export const prompts: Node = {

@@ -6,12 +6,13 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { readJsonFile, writeFileAtomic } from "../../src/base/files.ts";
 import { findProgram } from "../../src/setup/path-search.ts";
 import { pinnedTorch } from "../../src/setup/version.ts";
 import { isNightly } from "../support/campaign.ts";
+import { runProgram } from "../support/long-program.ts";
 
 const root = join(import.meta.dirname, "../..");
 const containerfile = readFileSync(join(root, "container/Containerfile"), "utf8");
@@ -46,17 +47,7 @@ interface Bundle {
   linux: { resources?: object; namespaces: { type: string }[] };
 }
 
-function run(program: string, ...args: string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    cwd: root,
-    encoding: "utf8",
-    timeout: 1_800_000,
-    maxBuffer: 2 ** 26,
-    env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}` },
-  });
-  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error?.message ?? ""}\n${stdout}\n${stderr}`);
-  return stdout;
-}
+const run = (program: string, ...args: string[]): string => runProgram(root, program, ...args);
 
 /** Values of an instruction of the image. */
 const instructions = (name: string): string[] =>

@@ -9,13 +9,12 @@ import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { CDPSession, Page } from "playwright-core";
-import { startDashboard } from "../../src/dashboard/dashboard.ts";
 import { streamTimes } from "../../src/dashboard/event-stream.ts";
 import { idOf } from "../../src/dashboard/run-store.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { complaintsOf, skipsBrowser, startBrowser } from "../support/browser.ts";
 import { amount } from "../support/campaign.ts";
-import { fewRows, hostileKey, writeRun } from "../support/dashboards.ts";
+import { fewRows, hostileKey, serveDashboard, writeRun } from "../support/dashboards.ts";
 import { scratch } from "../support/scratch.ts";
 
 const pages = amount(2, 10);
@@ -89,11 +88,7 @@ test("an hour of a run in ten pages leaves memory and handles of both sides as t
   const dir = writeRun(root, "a", fewRows);
   const times = { ...streamTimes };
   streamTimes.tick = pace;
-  const faults: unknown[] = [];
-  const dashboard = await startDashboard({
-    ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [], program: [] },
-    onFault: (error: unknown) => faults.push(error),
-  });
+  const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
     const alone = heldHere();

@@ -3,10 +3,9 @@
  * torch. In full only; skipped where the tools are missing.
  */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { newestSymbols } from "../../scripts/symbol-versions.ts";
 import { sha256 } from "../../src/base/files.ts";
@@ -16,6 +15,7 @@ import { sourcesHash } from "../../src/setup/native-sources.ts";
 import { findProgram } from "../../src/setup/path-search.ts";
 import { stateFolder } from "../../src/setup/places.ts";
 import { isNightly } from "../support/campaign.ts";
+import { runProgram } from "../support/long-program.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -34,21 +34,9 @@ const folder = mkdtempSync(join(tmpdir(), "preftune-prebuilt-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const system = join(folder, "root");
 
-function run(cwd: string, program: string, ...args: string[]): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, {
-    cwd,
-    encoding: "utf8",
-    timeout: 1_800_000,
-    maxBuffer: 2 ** 26,
-    env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env["PATH"]}` },
-  });
-  assert.equal(status, 0, `${program} ${args.join(" ")}: ${error?.message ?? ""}\n${stdout}\n${stderr}`);
-  return stdout;
-}
-
 /** Packs the package of a folder; where the tarball is. */
 function packed(from: string, ...options: string[]): string {
-  const said = run(from, "npm", "pack", "--json", "--pack-destination", folder, ...options);
+  const said = runProgram(from, "npm", "pack", "--json", "--pack-destination", folder, ...options);
   const [{ filename }] = JSON.parse(said.slice(said.indexOf("["))) as [{ filename: string }];
   return join(folder, filename);
 }
@@ -62,7 +50,7 @@ function builtAddons(): string {
   const built = join(stateFolder(), `test-prebuilt-${key}`);
   if (!existsSync(join(built, "package.json"))) {
     const program = ["--conditions=preftune-source", "scripts/build-prebuilt.ts"];
-    run(root, process.execPath, ...program, built, "--torch", torchFolder());
+    runProgram(root, process.execPath, ...program, built, "--torch", torchFolder());
   }
   return built;
 }
@@ -85,7 +73,7 @@ function inSystem(...words: string[]): string {
     OMP_NUM_THREADS: "1",
   };
   const given = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-  return run(root, "unshare", ...spaces, "sh", "-c", script.join("\n"), "sh", ...given, ...words);
+  return runProgram(root, "unshare", ...spaces, "sh", "-c", script.join("\n"), "sh", ...given, ...words);
 }
 
 suite("without a compiler, on Debian 11", () => {
@@ -94,14 +82,14 @@ suite("without a compiler, on Debian 11", () => {
   before(() => {
     if (skip !== false) return;
     addons = builtAddons();
-    run(root, "mmdebstrap", "--variant=minbase", "bullseye", system);
+    runProgram(root, "mmdebstrap", "--variant=minbase", "bullseye", system);
     const own = packed(root, "--ignore-scripts=false");
     // in the place of an image's addon, which is not what is tested: any file
     const noAddon = join(addons, "LICENSE");
-    run(root, "sh", "container/assemble.sh", system, process.execPath, own, torchFolder(), noAddon);
+    runProgram(root, "sh", "container/assemble.sh", system, process.execPath, own, torchFolder(), noAddon);
     const app = join(system, "opt/preftune");
     const options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
-    run(root, "npm", "install", "--prefix", app, ...options, own, packed(addons));
+    runProgram(root, "npm", "install", "--prefix", app, ...options, own, packed(addons));
     rmSync(join(system, "opt/torch"), { recursive: true });
     mkdirSync(join(system, "opt/torch"));
     cpSync(join(root, "test/support/in-container.mjs"), join(system, "runs/in-container.mjs"));

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { Bench } from "../../src/dashboard/bench.ts";
+import { type Dashboard, startDashboard as listen } from "../../src/dashboard/dashboard.ts";
 import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
 import { Jobs } from "../../src/dashboard/jobs.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
@@ -156,4 +157,15 @@ export async function startDashboard(dir: string): Promise<{ running: Running; l
     void running.ended.then(({ stderr }) => reject(new Error(stderr)));
   });
   return { running, link };
+}
+
+/** The dashboard of `dir`, listening in this process; `faults` are those that it met. */
+export async function serveDashboard(dir: string): Promise<{ dashboard: Dashboard; faults: unknown[] }> {
+  const faults: unknown[] = [];
+  const dashboard = await listen({
+    ...{ dirs: [dir], host: "127.0.0.1", port: 0, allowedHosts: [] },
+    program: [process.execPath, "-e", ""],
+    onFault: (error: unknown) => faults.push(error),
+  });
+  return { dashboard, faults };
 }

@@ -7,11 +7,11 @@ import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { amount } from "../../../test/support/campaign.ts";
+import { serveDashboard } from "../../../test/support/dashboards.ts";
 import { writeRound } from "../../../test/support/rounds.ts";
 import type { Comparison } from "../../workbench/comparison.ts";
 import { keepVerdicts } from "../../workbench/judges.ts";
 import { makeWorkbench, openWorkbench } from "../../workbench/workbench-dir.ts";
-import { startDashboard } from "../dashboard.ts";
 import { idOf } from "../run-store.ts";
 
 const hostile = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script> ![i](http://evil.example/i.png)`;
@@ -79,11 +79,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     made.order.map((item) => ({ item, orders })),
   );
   const round = realpathSync(writeRound(root, "round-1"));
-  const faults: unknown[] = [];
-  const dashboard = await startDashboard({
-    ...{ dirs: [root], host: "127.0.0.1", port: 0, allowedHosts: [], program: [] },
-    onFault: (error: unknown) => faults.push(error),
-  });
+  const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
     const page = await (await browser.newContext()).newPage();

@@ -6,21 +6,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
-import { hostileKey, writeRun } from "../../../test/support/dashboards.ts";
-import { startDashboard } from "../dashboard.ts";
+import { hostileKey, serveDashboard, writeRun } from "../../../test/support/dashboards.ts";
 import { idOf } from "../run-store.ts";
 
 test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrowser }, async () => {
   const root = mkdtempSync(join(tmpdir(), "preftune-pages-"));
   const id = idOf(writeRun(root, "a"));
-  const faults: unknown[] = [];
-  const options = {
-    host: "127.0.0.1",
-    port: 0,
-    allowedHosts: [],
-    onFault: (error: unknown) => faults.push(error),
-  };
-  const dashboard = await startDashboard({ ...options, dirs: [root], program: [process.execPath, "-e", ""] });
+  const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
     const context = await browser.newContext();

@@ -95,14 +95,8 @@ const ownKeys: Readonly<Record<string, RoundField>> = {
   },
 };
 
-/** Keys that a configuration has as well. */
-const sharedKeys: readonly ConfigKey[] = [
-  "judge_mode",
-  "reward_funcs",
-  "reward_model",
-  "reward_weights",
-  "reward_timeout",
-  "reward_max_failures",
+/** Keys that decide the answers; a configuration has them as well. */
+export const samplingKeys = [
   "num_generations",
   "max_completion_length",
   "temperature",
@@ -111,6 +105,17 @@ const sharedKeys: readonly ConfigKey[] = [
   "min_p",
   "repetition_penalty",
   "seed",
+] as const;
+
+/** Keys that a configuration has as well. */
+const sharedKeys: readonly ConfigKey[] = [
+  "judge_mode",
+  "reward_funcs",
+  "reward_model",
+  "reward_weights",
+  "reward_timeout",
+  "reward_max_failures",
+  ...samplingKeys,
   "pairs",
   "reward_gap",
 ];
