@@ -103,15 +103,23 @@ export function chosenPairs(
   });
 }
 
-/** The rows of pairs, with who judged them, and the number of pairs that a label contradicts: these make no row. */
+/**
+ * The rows of pairs in their order, with who judged them, and the number of pairs that a label contradicts: these make no row. The
+ * workbench has an order of its own, drawn by chance: the same answers and labels are the same file in any.
+ */
 export function rowsOf(
   store: LabelStore,
   pairs: readonly ChosenPair[],
 ): { rows: Record<string, unknown>[]; contradicted: number } {
-  const wanted = new Map(pairs.map(({ item, verdict }) => [item, verdict]));
-  const rows = exportLabels(store).rows.filter((row) => {
-    const { item, verdict } = row["meta"] as { item: string; verdict: string };
-    return wanted.get(item) === verdict;
-  });
+  const byLabel = new Map(
+    exportLabels(store).rows.map((row) => {
+      const { item, verdict } = row["meta"] as { item: string; verdict: string };
+      return [labelOf({ item, verdict }), row];
+    }),
+  );
+  const wanted = new Set(pairs.map(labelOf));
+  const rows = [...wanted].map((label) => byLabel.get(label)).filter((row) => row !== undefined);
   return { rows, contradicted: wanted.size - rows.length };
 }
+
+const labelOf = ({ item, verdict }: { item: string; verdict: string }): string => `${item} ${verdict}`;

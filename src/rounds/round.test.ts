@@ -4,8 +4,9 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { startJudge } from "../../test/support/judge-server.ts";
 import { ruleAnswer } from "../../test/support/rule-judge.ts";
-import { logOf, runFixture, runTraining } from "../../test/support/runs.ts";
+import { logOf, runTraining } from "../../test/support/runs.ts";
 import { writeRows } from "../../test/support/tiny-model.ts";
+import { roundFixture } from "../../test/support/tiny-round.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
@@ -14,38 +15,13 @@ import { type RoundNode, readRound, roundPaths } from "../workbench/rounds/round
 import { openWorkbench } from "../workbench/workbench-dir.ts";
 import { type RoundState, runRound } from "./round.ts";
 
-// every tenth token or so ends an answer
-const ends = [2, ...Array.from({ length: 30 }, (_, i) => 200 + i)];
-const fixture = runFixture({ held: 0, config: { eos_token_id: ends } });
+const fixture = roundFixture();
 after(() => fixture[Symbol.dispose]());
-const prompts = writeRows(
-  fixture.path("prompts.jsonl"),
-  Array.from({ length: 6 }, (_, i) => ({ prompt: `${i}: where is the cow?` })),
-);
-const fixed = writeRows(
-  fixture.path("fixed.jsonl"),
-  Array.from({ length: 3 }, (_, i) => ({ prompt: `${i}: where is the pig?` })),
-);
 const workbench = fixture.path("workbench");
 
 function roundOf(name: string, more: Record<string, unknown>): { dir: string; text: string } {
   const dir = fixture.path(name);
-  const values = {
-    ...{
-      objective: "dpo",
-      use_peft: true,
-      max_steps: 2,
-      learning_rate: 1e-3,
-      eval_fraction: 0.3,
-      eval_steps: 2,
-    },
-    ...{ device: "cpu", dtype: "float32", threads: 1, watch_prompts: null, report_to: [] },
-  };
-  const round = {
-    ...{ model: fixture.values["model_name_or_path"], prompts, eval_prompts: fixed, output_dir: dir, values },
-    ...{ num_generations: 4, max_completion_length: 60, ...more },
-  };
-  return { dir, text: JSON.stringify(round) };
+  return { dir, text: fixture.roundText({ output_dir: dir, ...more }) };
 }
 
 async function go({ text }: { text: string }): Promise<RoundState & { nodes: string[] }> {
@@ -83,11 +59,15 @@ test("a judge's round: stopped by a judge that refuses, it continues there; then
   const { nodes } = readRound(first.dir);
   // the judge prefers length: of each prompt the longest answer is chosen, and a version says who judged
   const rows = readFileSync(`${workbench}/versions/${nodes.pairs?.facts["version"]}/rows.jsonl`, "utf8");
+  const asked: string[] = [];
   for (const line of rows.trim().split("\n")) {
-    const { chosen, rejected, meta } = JSON.parse(line);
+    const { prompt, chosen, rejected, meta } = JSON.parse(line);
+    asked.push(prompt[0].content);
     assert.ok(chosen[0].content.length > rejected[0].content.length);
     assert.deepEqual(meta.votes[0].person, "rule (judge)");
   }
+  // in the order of the prompts, which all begin with their number: not in the workbench's, which is by chance
+  assert.deepEqual(asked, asked.toSorted());
   assert.equal(nodes.comparison?.facts["prompts"], 3);
   assert.equal(typeof nodes.comparison?.facts["chosen"], "number");
   const calls = judge.calls.length;

@@ -43,7 +43,7 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
   });
   assert.deepEqual([...answers.values()].flat(), ["so far", "", "whole"]);
   assert.deepEqual(await warnings(), [
-    "m: 2 answers were cut at --max-new-tokens 8, and judged as cut.",
+    "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);
 });

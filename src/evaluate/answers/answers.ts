@@ -90,7 +90,7 @@ export async function answersOf(
   });
   if (cut > 0) {
     warn(
-      `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at --max-new-tokens ${maxTokens}, and judged as cut.`,
+      `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at the limit of ${maxTokens} tokens, and judged as cut.`,
     );
   }
   warnOfEmpty(path, log.answers);
