@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
+import { judgesDoubt } from "../workbench/judges.ts";
+import type { ShowingOrder } from "../workbench/label-events.ts";
 import { castVote, flag, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
@@ -18,8 +20,12 @@ const longest = 100_000;
 const id = z.string().min(1).max(100);
 const side = z.enum(["left", "right"]);
 
-const nextBody = z.strictObject({});
+/** The order of the pairs that are shown from now on. */
+const order = z.enum(["random", "uncertain"]).default("random");
+
+const nextBody = z.strictObject({ order });
 const voteBody = z.strictObject({
+  order,
   showing: id,
   key: id,
   verdict: z.enum(["left", "right", "tie", "bad", "skip"]),
@@ -28,7 +34,7 @@ const voteBody = z.strictObject({
   reason: z.string().max(longest).optional(),
   edit: z.strictObject({ side, text: z.string().trim().min(1).max(longest) }).optional(),
 });
-const undoBody = z.strictObject({ vote: z.int().min(1) });
+const undoBody = z.strictObject({ order, vote: z.int().min(1) });
 const noteBody = z.strictObject({ showing: id, text: z.string().max(longest) });
 const flagBody = z.strictObject({ showing: id, isSet: z.boolean() });
 
@@ -42,29 +48,30 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
       return c.json(await act(c, person));
     }),
   });
-  const next = (person: string) => {
+  const next = (person: string, by: ShowingOrder) => {
+    const options = by === "random" ? {} : { order: by, uncertainty: judgesDoubt(bench.store) };
     // the pair behind the next one too: the page shows it with the key, not with the answer
-    const [pair = null, ahead = null] = nextPairs(bench.store, person, 2);
+    const [pair = null, ahead = null] = nextPairs(bench.store, person, 2, options);
     return { pair, ahead, progress: progressOf(bench.store, person) };
   };
   return [
     post("/api/label/next", async (c, person) => {
-      await bodyOf(c, nextBody);
-      return { ...next(person), rubric: rubricIn(bench.dir) };
+      const { order: by } = await bodyOf(c, nextBody);
+      return { ...next(person, by), rubric: rubricIn(bench.dir) };
     }),
     post("/api/label/vote", async (c, person) => {
-      const { ms, reason, edit, ...vote } = await bodyOf(c, voteBody);
+      const { order: by, ms, reason, edit, ...vote } = await bodyOf(c, voteBody);
       const isNew = castVote(bench.store, person, {
         ...vote,
         ...(ms === undefined ? {} : { ms }),
         ...(reason === undefined ? {} : { reason }),
         ...(edit === undefined ? {} : { edit }),
       });
-      return { isNew, ...next(person) };
+      return { isNew, ...next(person, by) };
     }),
     post("/api/label/undo", async (c, person) => {
-      const { vote } = await bodyOf(c, undoBody);
-      return { isNew: undoVote(bench.store, person, vote), ...next(person) };
+      const { order: by, vote } = await bodyOf(c, undoBody);
+      return { isNew: undoVote(bench.store, person, vote), ...next(person, by) };
     }),
     post("/api/label/note", async (c, person) => {
       const { showing, text } = await bodyOf(c, noteBody);

@@ -89,6 +89,8 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     await page.goto(link);
     await page.goto(new URL("#/label", link).href);
     await judged(0);
+    await page.keyboard.press("o");
+    await page.getByRole("button", { name: "Unsure first", pressed: true }).waitFor();
     await page.evaluate(watchPace);
     // five verdicts by five keys, an arrow, a tie taken back, rendered and different
     for (const [i, key] of ["1", "2", "4", "5", "ArrowLeft"].entries()) {
@@ -161,6 +163,9 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     const own = [...store.state().votes.values()].filter(({ person }) => person === "owner");
     assert.equal(own.length, 6);
     assert.ok(own.every(({ ms }) => ms !== null));
+    // two were drawn already when the order changed
+    const orders = [...store.state().showings.values()].map(({ order }) => order);
+    assert.deepEqual(orders.slice(0, 4), ["random", "random", "uncertain", "uncertain"]);
     assert.equal(own.at(-1)?.edit?.text, "A better answer.");
     assert.deepEqual([...store.state().notes.values()], [[{ person: "owner", text: "worth a look" }]]);
   } finally {

@@ -1,11 +1,13 @@
 /** Two answers and the keys to judge them. Which model wrote which is not known here. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { ShowingOrder } from "../../workbench/label-events.ts";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { clearPending, keepPending, newKey, pendingVotes } from "./pending-vote.ts";
 import { Problem, Waiting } from "./pieces.tsx";
+import { place, setQuery } from "./place.ts";
 import { partText, TextView } from "./text-views.tsx";
 
 interface Next {
@@ -41,6 +43,9 @@ interface Action {
 }
 
 const takeBack = "Take the last judgment back";
+
+/** The order that the address asks for. */
+const order = (): ShowingOrder => (place.value.query.has("unsure") ? "uncertain" : "random");
 
 interface Labelling {
   next: Next | null;
@@ -82,7 +87,7 @@ function useLabelling(): Labelling {
     // one after the other: a pair that is asked for before they have arrived may be one of theirs
     const begin = async (): Promise<Next> => {
       for (const vote of pendingVotes()) await deliver(vote, fail);
-      return await post<Next>("/api/label/next", {});
+      return await post<Next>("/api/label/next", { order: order() });
     };
     void show(begin);
   }, []);
@@ -97,7 +102,9 @@ function useLabelling(): Labelling {
     void show(async () => {
       const now = shown.current;
       const last = now?.progress.last ?? null;
-      return now !== null && last === null ? now : await post<Next>("/api/label/undo", { vote: last });
+      return now !== null && last === null
+        ? now
+        : await post<Next>("/api/label/undo", { order: order(), vote: last });
     });
   };
   return { next, problem, rubric: rubric.current, vote, undo, fail };
@@ -106,7 +113,7 @@ function useLabelling(): Labelling {
 /** Sends a vote that the browser keeps. */
 async function deliver(vote: SidedVote, fail: (problem: string) => void): Promise<Next> {
   try {
-    const answer = await post<Next>("/api/label/vote", vote);
+    const answer = await post<Next>("/api/label/vote", { order: order(), ...vote });
     clearPending(vote);
     return answer;
   } catch (error) {
@@ -114,7 +121,7 @@ async function deliver(vote: SidedVote, fail: (problem: string) => void): Promis
     // what was refused is not sent again: the pair is not this person's, or not there any more
     clearPending(vote);
     fail(error.message);
-    return await post<Next>("/api/label/next", {});
+    return await post<Next>("/api/label/next", { order: order() });
   }
 }
 
@@ -207,6 +214,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const [isRendered, setRendered] = useState(false);
   const [isDiffered, setDiffered] = useState(false);
   const [isFlagged, setFlagged] = useState(pair.isFlagged);
+  const isUnsure = order() === "uncertain";
   const began = useRef(performance.now());
   const sent = useRef<SidedVote | null>(null);
   const isUnderWay = useRef(false);
@@ -252,6 +260,11 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
       ...{ key: "r", text: "Rendered", what: "Rendered or as it is", isOn: isRendered },
       run: () => setRendered((is) => !is),
     },
+    {
+      ...{ key: "o", text: "Unsure first", isOn: isUnsure },
+      what: "From the next pairs on: those first of which a judge is unsure",
+      run: () => setQuery({ unsure: isUnsure ? "" : "1" }),
+    },
   ];
   useKeys(
     [
@@ -260,7 +273,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
       { key: "ArrowUp", what: "Equal", run: () => say({ verdict: "tie" }) },
       { key: "ArrowRight", what: "Right better", run: () => say({ verdict: "right" }) },
     ],
-    [pair.showing, isFlagged],
+    [pair.showing, isFlagged, isUnsure],
   );
   const [left, right] = [partText(pair.left), partText(pair.right)];
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
