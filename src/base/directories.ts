@@ -158,9 +158,18 @@ const transientName = /^\..+\.(tmp|new|gone|stale)-\d+-[0-9a-f]{8}$/;
 
 /** Removes what interrupted writes and removals left in `dir`. Only for directories that no other process writes. */
 export function removeLeftOvers(dir: string): void {
+  removeTransient(dir, () => true);
+}
+
+/** Removes what writes of processes left in `dir` that are no more: for directories that several processes write. */
+export function removeOrphans(dir: string): void {
+  removeTransient(dir, isOrphan);
+}
+
+function removeTransient(dir: string, isLeft: (name: string) => boolean): void {
   if (!existsSync(dir)) return;
   for (const name of readdirSync(dir)) {
-    if (transientName.test(name)) ignoreErrors(() => io.rmSync(join(dir, name)));
+    if (transientName.test(name) && isLeft(name)) ignoreErrors(() => io.rmSync(join(dir, name)));
   }
 }
 

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, messageOf, PreftuneError } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
-import { makeDirectory, sha256File, writeFileAtomic } from "../base/files.ts";
+import { makeDirectory, removeLeftOvers, sha256File, writeFileAtomic } from "../base/files.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { parseRound } from "../workbench/rounds/round-file.ts";
 import {
@@ -50,6 +50,7 @@ export async function runRound(text: string, file: string, options: RoundOptions
   makeDirectory(dir);
   const lock = new RunLock(paths.lock);
   try {
+    for (const each of [dir, paths.compare]) removeLeftOvers(each);
     const record: RoundRecord = isRound(dir)
       ? { ...readRound(dir), settings, waiting: null, problem: null }
       : { settings, nodes: {}, waiting: null, problem: null };

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -48,6 +49,11 @@ test("a version is named by its rows, made once, and refused when it was changed
   ]);
   await assert.rejects(saveVersion(dir, [], about), /expected rows for a version, got none: nothing that/);
   assert.equal((await openVersion(dir, version.digest)).kept.rows, 1);
+  // what a killed process began is removed with the next version, what another one writes just now is not
+  const [orphan, underWay] = [999_999_999, process.pid].map((pid) => `.rows.jsonl.tmp-${pid}-0123abcd`);
+  for (const name of [orphan, underWay]) writeFileSync(join(dir, "versions", name ?? ""), "{}\n");
+  assert.deepEqual(await saveVersion(dir, rows, about), version);
+  assert.deepEqual(readdirSync(join(dir, "versions")).toSorted(), [underWay, version.digest]);
   // a line more, and one that is no row: looked at, and opened by its digest
   appendFileSync(paths.rows, "{}\n");
   await assert.rejects(openVersion(dir, version.digest), /expected the rows that the version is named by/);

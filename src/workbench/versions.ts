@@ -10,7 +10,13 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
-import { readJsonFile, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import {
+  readJsonFile,
+  removeOrphans,
+  sha256File,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { cleanRowOf } from "./clean/clean-row.ts";
@@ -90,8 +96,12 @@ export class VersionDraft {
   /** @throws {FileError} where it cannot be written */
   constructor(dir: string) {
     this.#dir = dir;
-    this.#rows = new LineSink(join(dir, "versions", "rows.jsonl"));
-    this.#removed = new LineSink(join(dir, "versions", "removed.jsonl"));
+    removeOrphans(join(dir, "versions"));
+    // where the second cannot be opened, the first leaves nothing
+    using opening = new DisposableStack();
+    this.#rows = opening.use(new LineSink(join(dir, "versions", "rows.jsonl")));
+    this.#removed = opening.use(new LineSink(join(dir, "versions", "removed.jsonl")));
+    opening.move();
   }
 
   keep(row: unknown): void {
