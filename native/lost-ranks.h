@@ -85,7 +85,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     isHeard_ = true;
     failure_ = std::string(kFailed) + "rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
     woken_.notify_all();
-    woken_.wait_for(lock, std::chrono::seconds(2), [this] { return failure_.empty() || isOver_; });
+    woken_.wait_for(lock, Milliseconds(kLinger + 1000), [this] { return failure_.empty() || isOver_; });
   }
 
   // The rank that is lost, as a sentence; empty while none is.
@@ -134,7 +134,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     std::unique_lock<std::mutex> lock(mutex_);
     isEnding_ = true;
     woken_.notify_all();
-    woken_.wait_for(lock, Milliseconds(serves() ? kLinger + 1000 : 1000), [this] { return isOver_; });
+    // on a busy machine saying it takes a while; who is gone without it is lost to the others
+    woken_.wait_for(lock, Milliseconds(kLinger + 1000), [this] { return isOver_; });
     onLoss_.clear();
   }
 
@@ -204,7 +205,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     std::string said;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      said = isHeard_ ? "" : verdict_;
+      // a process that leaves has an end of its own: it is slow, not stuck
+      said = isHeard_ || isEnding_ ? "" : verdict_;
     }
     if (said.empty()) {
       std::this_thread::sleep_for(Milliseconds(kHeard));

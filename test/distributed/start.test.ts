@@ -104,8 +104,8 @@ suite("ranks", { concurrency: 3 }, () => {
     ];
     for (const [one, two, expected] of cases) {
       const ends = await ranksOf([one, two, one]);
-      for (const { status, last } of ends) {
-        assert.equal(status, 2);
+      for (const { status, stderr, last } of ends) {
+        assert.equal(status, 2, `${stderr}${last.message}`);
         assert.match(String(last.message), expected);
       }
     }
@@ -155,6 +155,14 @@ suite("ranks", { concurrency: 3 }, () => {
       );
     }
     assert.ok(performance.now() - killed < 60_000, "long before the work is done");
+  });
+
+  test("a rank that leaves while another is gone ends as it would, however slowly", async () => {
+    // it is noticed within 0.4 s, and who has not heard of it after another second is ended
+    const slow: StartPlan = { values, leaves: [800, 3000] };
+    const [zero, , two] = await allEnded(await startPlans([slow, { values, fails: "at once" }, slow]));
+    for (const end of [zero, two])
+      assert.deepEqual({ status: end?.status, stderr: end?.stderr }, { status: 0, stderr: "" });
   });
 
   test("a signal at one rank before the first step ends all, which name it", async () => {

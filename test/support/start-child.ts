@@ -30,6 +30,8 @@ export interface StartPlan {
   rows?: string;
   /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
+  /** Does nothing in common; leaves after the first of these times, in ms, and is busy for the second before it ends. */
+  leaves?: readonly [after: number, busyFor: number];
   /** Is in work for this many seconds that nothing interrupts. */
   isBusyFor?: number;
   /** Waits this long, in ms, before it looks whether a rank was asked to stop. */
@@ -43,12 +45,18 @@ const {
   plan,
   rows: rowsDigest = "",
   fails,
+  leaves,
   isBusyFor = 0,
   isHeardAfter = 0,
 } = JSON.parse(process.env["PLAN"] ?? "{}") as StartPlan;
 
 using stop = watchStopSignals();
 stop.say("");
+
+/** Holds the thread up, as a kernel does. @param time - in ms */
+function beBusy(time: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time);
+}
 
 async function started({ group, machine, resolved }: Ranks): Promise<object> {
   if (group === null) return { group: null };
@@ -73,7 +81,11 @@ async function started({ group, machine, resolved }: Ranks): Promise<object> {
   }
   if (isBusyFor > 0) {
     process.stdout.write("busy\n");
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000 * isBusyFor);
+    beBusy(1000 * isBusyFor);
+  }
+  if (leaves !== undefined) {
+    beBusy(leaves[0]);
+    return {};
   }
   if (fails === "at once") process.exit(3);
   if (fails === "in a collective") throw new TypeError("a bug");
@@ -98,6 +110,7 @@ async function main(): Promise<object> {
 
 try {
   process.stdout.write(`${JSON.stringify(await main())}\n`);
+  beBusy(leaves?.[1] ?? 0);
 } catch (error) {
   const { name, message } = error as Error;
   process.stdout.write(`${JSON.stringify({ name, message })}\n`);
