@@ -205,7 +205,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     std::string said;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      // a process that leaves has an end of its own: it is slow, not stuck
+      // a process that leaves is slow, not stuck
       said = isHeard_ || isEnding_ ? "" : verdict_;
     }
     if (said.empty()) {

@@ -156,20 +156,16 @@ function isOrphan(path: string): boolean {
 /** Names that `siblingName` makes for things that are not to last; set-aside old content is none of them. */
 const transientName = /^\..+\.(tmp|new|gone|stale)-\d+-[0-9a-f]{8}$/;
 
-/** Removes what interrupted writes and removals left in `dir`. Only for directories that no other process writes. */
-export function removeLeftOvers(dir: string): void {
-  removeTransient(dir, () => true);
-}
-
-/** Removes what writes of processes left in `dir` that are no more: for directories that several processes write. */
-export function removeOrphans(dir: string): void {
-  removeTransient(dir, isOrphan);
-}
-
-function removeTransient(dir: string, isLeft: (name: string) => boolean): void {
+/**
+ * Removes what interrupted writes and removals left in `dir`.
+ *
+ * @param isShared - whether other processes write in it: then only what those left that are no more
+ */
+export function removeLeftOvers(dir: string, isShared: boolean = false): void {
   if (!existsSync(dir)) return;
   for (const name of readdirSync(dir)) {
-    if (transientName.test(name) && isLeft(name)) ignoreErrors(() => io.rmSync(join(dir, name)));
+    const isLeft = transientName.test(name) && (!isShared || isOrphan(name));
+    if (isLeft) ignoreErrors(() => io.rmSync(join(dir, name)));
   }
 }
 

@@ -12,7 +12,7 @@ import { ConfigError, DataError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import {
   readJsonFile,
-  removeOrphans,
+  removeLeftOvers,
   sha256File,
   writeDirectoryAtomic,
   writeFileAtomic,
@@ -96,7 +96,7 @@ export class VersionDraft {
   /** @throws {FileError} where it cannot be written */
   constructor(dir: string) {
     this.#dir = dir;
-    removeOrphans(join(dir, "versions"));
+    removeLeftOvers(join(dir, "versions"), true);
     // where the second cannot be opened, the first leaves nothing
     using opening = new DisposableStack();
     this.#rows = opening.use(new LineSink(join(dir, "versions", "rows.jsonl")));
