@@ -12,6 +12,8 @@ cp "$node" "$image/usr/local/bin/node"
 npm install --prefix "$app" --omit=dev --ignore-scripts --no-audit --no-fund --no-save "$tarball"
 ln -s /opt/preftune/node_modules/preftune/bin/preftune.mjs "$image/usr/local/bin/preftune"
 cp "$addon" "$app/preftune.node"
+# the part for several GPUs, where torch has CUDA
+[ ! -e "$(dirname "$addon")/nccl.node" ] || cp -L "$(dirname "$addon")/nccl.node" "$app/"
 cp "$here/health.mjs" "$here/quickstart.mjs" "$app/"
 
 # the libraries that the addon opens; torch's Python half and its tests stay behind

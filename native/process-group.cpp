@@ -10,6 +10,7 @@
 #define USE_C10D_GLOO
 
 #include <ATen/ATen.h>
+#include <ATen/DynamicLibrary.h>
 #include <arpa/inet.h>
 #include <c10/util/Logging.h>
 #include <netdb.h>
@@ -224,20 +225,35 @@ void groupWatchNext(int64_t group, int64_t beats) {
   }).detach();
 }
 
+JoinGpu& joinGpu() {
+  static JoinGpu join = nullptr;
+  return join;
+}
+
+// Loads the library that makes NCCL's groups.
+void groupLoadGpu(const std::string& library) {
+  if (joinGpu() != nullptr) return;
+  at::DynamicLibrary loaded(library.c_str(), nullptr, true);
+  joinGpu() = reinterpret_cast<JoinGpu>(loaded.sym(kJoinNccl));
+}
+
 // Joins NCCL's group too: what lies on a GPU then goes by it.
 int64_t groupJoinGpu(int64_t group, int64_t store, const std::string& name, int64_t beats) {
   Group joined = groups().get(group);
-  TORCH_CHECK(joinGpu() != nullptr, "expected an addon with NCCL, got one that was built without it");
+  const JoinGpu join = joinGpu();
+  TORCH_CHECK(join != nullptr, "expected the library of NCCL, it is not loaded");
   const std::shared_ptr<LostRanks> watch = watches().get(beats);
   const StoreHandle own = c10::make_intrusive<c10d::PrefixStore>(name, stores().get(store));
-  joined.gpu = connected(watch, [=] { return joinGpu()(own, joined.rank, joined.size); });
+  joined.gpu = connected(watch, [=] {
+    BackendHandle made;
+    join(own, joined.rank, joined.size, made);
+    return made;
+  });
   // work of NCCL that waits for a lost rank ends by this alone: the thread that trains is in CUDA's own wait
   watch->onLoss([gpu = joined.gpu] { gpu->abort(); });
   groups().take(group);
   return groups().add(joined);
 }
-
-int64_t groupHasGpu() { return joinGpu() != nullptr ? 1 : 0; }
 
 void groupLeave(int64_t group) { groups().take(group); }
 
@@ -375,7 +391,7 @@ TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def("group_join(int store, str name, int rank, int size, str address, int timeout_ms, int beats) -> int", groupJoin);
   m.def("group_join_gpu(int group, int store, str name, int beats) -> int", groupJoinGpu);
   m.def("group_watch_next(int group, int beats) -> ()", groupWatchNext);
-  m.def("group_has_gpu() -> int", groupHasGpu);
+  m.def("group_load_gpu(str library) -> ()", groupLoadGpu);
   m.def("group_leave(int group) -> ()", groupLeave);
   m.def("group_all_gather(Tensor output, Tensor input, int group) -> int", allGather);
   m.def("group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int", exchange);

@@ -69,11 +69,9 @@ struct Collective {
   std::vector<at::Tensor> tensors;
 };
 
-// Makes the backend of GPUs; null in an addon without it.
-using JoinGpu = BackendHandle (*)(const StoreHandle& store, int64_t rank, int64_t size);
-inline JoinGpu& joinGpu() {
-  static JoinGpu join = nullptr;
-  return join;
-}
+// Makes the backend of GPUs.
+using JoinGpu = void (*)(const StoreHandle& store, int64_t rank, int64_t size, BackendHandle& made);
+// Its name in the library.
+constexpr const char* kJoinNccl = "preftune_join_nccl";
 
 }  // namespace preftune

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { locateNccl } from "../setup/locate.ts";
 import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
 import { type ComingListener, lostRank, meet, nameOf, openStore, prefixOf, theRunEnds } from "./meeting.ts";
@@ -182,15 +183,17 @@ export class RankGroup implements Disposable {
   /**
    * Has what lies on GPUs sent by NCCL; all ranks of the group call it.
    *
-   * @throws {ConfigError} if the addon was built without NCCL
+   * @throws {ConfigError} if there is no part for NCCL beside the addon
    */
   joinGpus(): void {
-    if (ops.groupHasGpu() === 0) {
+    const library = locateNccl();
+    if (library === null) {
       throw new ConfigError(
-        "several GPUs send by NCCL, and the addon was built without it, as headers of CUDA were missing. " +
-          'The line "ranks" of "preftune doctor" says which, and the command that gets them. Or set device: cpu, or start one process.',
+        "several GPUs send by NCCL, and the addon's part for it is missing. " +
+          'The line "ranks" of "preftune doctor" says why, and what gets it. Or set device: cpu, or start one process.',
       );
     }
+    ops.groupLoadGpu(library);
     this.#shared.hasGpus = true;
     this.#group = this.#withGpus(this.#group, `${prefixOf(this.launch)}/group`);
   }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type AddonInputs, addonKey, compileFlags } from "./addon.ts";
-import { libraryName, type Torch } from "./find-torch.ts";
+import type { Torch } from "./find-torch.ts";
 import { sourcesHash } from "./native-sources.ts";
 
 const inputs: AddonInputs = {
@@ -60,14 +60,15 @@ test("GCC's threads are torch's; another compiler's would be a second kind", {
   assert.ok(!compileFlags(torch, [], { version: "Debian clang version 14.0.6" }).includes("-fopenmp"));
 });
 
-test("CUDA libraries are linked when the torch has them", (t) => {
+test("an addon for a torch with CUDA is the one for a torch without", (t) => {
   const folder = temporaryFolder(t);
   const torch: Torch = { version: "2.13.0", cuda: null, folder, source: "python3" };
-  assert.ok(!compileFlags(torch, [], gcc).includes("-ltorch_cuda"));
-  mkdirSync(join(folder, "lib"));
-  writeFileSync(join(folder, "lib", libraryName("torch_cuda")), "");
   const flags = compileFlags(torch, ["/headers"], gcc);
-  assert.ok(flags.includes("-ltorch_cuda") && flags.includes("-lc10_cuda"));
+  assert.deepEqual(
+    compileFlags({ ...torch, version: "2.13.0+cu130", cuda: "13.0" }, ["/headers"], gcc),
+    flags,
+  );
+  assert.ok(!flags.some((flag) => /cuda/.test(flag.replaceAll(folder, ""))));
   assert.ok(flags.includes(`-Wl,-rpath,${join(folder, "lib")}`));
   assert.ok(compileFlags(torch, [], gcc, "$ORIGIN/torch").includes("-Wl,-rpath,$ORIGIN/torch"));
   assert.equal(flags[flags.indexOf("/headers") - 1], "-isystem");

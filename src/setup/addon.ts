@@ -10,9 +10,10 @@ import { io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
-import { ncclBuild } from "./cuda-headers.ts";
-import { hasLibrary, type Torch } from "./find-torch.ts";
-import { nativeFolder, nativeSources } from "./native-sources.ts";
+import { ncclBuild, ncclSource } from "./cuda-headers.ts";
+import type { Torch } from "./find-torch.ts";
+import { ncclBeside } from "./locate.ts";
+import { nativeFolder, nativeSources, sourcesHash } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;
@@ -40,12 +41,10 @@ export function nodeHeaderFolders(): string[] {
 
 function linkFlags(torch: Torch, searched: string): string[] {
   const lib = join(torch.folder, "lib");
-  const names = ["c10", "torch_cpu", "torch"];
-  if (hasLibrary(torch.folder, "torch_cuda")) names.push("torch_cuda", "c10_cuda");
-  const libraries = names.map((name) => `-l${name}`);
+  // nothing of CUDA is named: libtorch itself loads its CUDA kernels where there are any, and one addon serves both kinds
+  const libraries = ["c10", "torch_cpu", "torch"].map((name) => `-l${name}`);
   const search = [`-L${lib}`, `-Wl,-rpath,${searched}`];
   if (process.platform === "darwin") return ["-undefined", "dynamic_lookup", ...search, ...libraries];
-  // nothing in the addon names a CUDA symbol, yet the library must load: it registers torch's CUDA kernels
   return [...search, "-Wl,--no-as-needed", ...libraries];
 }
 
@@ -166,19 +165,27 @@ export async function buildUnit(
   return target;
 }
 
-/** The addon with what several GPUs need, where torch has CUDA; without it where that does not compile: one GPU works all the same. */
-export async function buildWithNccl(
-  torch: Torch,
-  compiler: Compiler | null,
-  sources: string,
-): Promise<{ addon: string; noNccl: string | null; watched: string[] }> {
+/** What setting up several GPUs came to. */
+export interface NcclOutcome {
+  /** Why several cannot be used, and what to do; null where they can, or torch has no CUDA. */
+  noNccl: string | null;
+  /** Files and folders whose change can change the outcome. */
+  watched: string[];
+}
+
+/** Puts what several GPUs need beside the addon, where torch has CUDA. Without it one GPU works all the same. */
+export async function addNccl(addon: string, torch: Torch, compiler: Compiler | null): Promise<NcclOutcome> {
   const { args, problem, watched } = await ncclBuild(torch);
+  if (args.length === 0) return { noNccl: problem, watched };
   try {
-    return { addon: await buildAddon(torch, compiler, sources, args), noNccl: problem, watched };
+    const unit = { name: "nccl", title: "the part for several GPUs", files: [ncclSource] };
+    const built = await buildUnit(torch, compiler, { ...unit, sources: sourcesHash(), extra: args });
+    const link = ncclBeside(addon);
+    io.rmSync(link);
+    io.symlinkSync(built, link);
+    return { noNccl: null, watched };
   } catch (error) {
-    if (args.length === 0) throw error;
-    const addon = await buildAddon(torch, compiler, sources);
-    return { addon, noNccl: `native/nccl does not compile: ${messageOf(error)}`, watched };
+    return { noNccl: messageOf(error), watched };
   }
 }
 

@@ -23,9 +23,12 @@ const needed = [
   "cusolverDn.h",
 ];
 
+/** Its source. */
+export const ncclSource: string = join(nativeFolder, "nccl", "nccl-group.cpp");
+
 /** What the unit of several GPUs is compiled with. */
 export interface NcclBuild {
-  /** Compiler arguments that add it to the addon; none without CUDA or headers. */
+  /** Compiler arguments besides those of the addon; none without CUDA or headers. */
   args: string[];
   /** Why several GPUs cannot be used, with the command for that; null where they can, or torch has no CUDA. */
   problem: string | null;
@@ -107,8 +110,8 @@ export async function ncclBuild(torch: Torch, fetch: typeof fetchHeaders = fetch
       : null;
   const missing = missingFrom(find());
   if (missing.length === 0) {
-    const source = join(nativeFolder, "nccl", "nccl-group.cpp");
-    const args = [source, "-DUSE_C10D_NCCL", ...find().flatMap((path) => ["-isystem", path])];
+    const libraries = ["-ltorch_cuda", "-lc10_cuda"];
+    const args = ["-DUSE_C10D_NCCL", ...find().flatMap((path) => ["-isystem", path]), ...libraries];
     return { args, problem: null, watched };
   }
   const why = `headers of CUDA ${cuda} are missing: ${missing.join(", ")}${failed === null ? "" : ` (${failed})`}`;

@@ -1,5 +1,6 @@
-/** Finds the built addon. */
+/** Finds the built addon, and what lies beside it. */
 import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { setupCommand, stateFolder } from "./places.ts";
 import { readRecord, recordPath } from "./record.ts";
@@ -20,4 +21,15 @@ export function locateAddon(): string {
   throw new ConfigError(
     `the addon that binds torch is not built (${recordPath(stateFolder())} names none). Run "${setupCommand}".`,
   );
+}
+
+/** Where the part for several GPUs of the addon at `addon` is, if there is one. */
+export function ncclBeside(addon: string): string {
+  return join(dirname(addon), "nccl.node");
+}
+
+/** The part for several GPUs; null where there is none. @throws {ConfigError} as {@link locateAddon} */
+export function locateNccl(): string | null {
+  const path = ncclBeside(locateAddon());
+  return existsSync(path) ? path : null;
 }

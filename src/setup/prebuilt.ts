@@ -63,9 +63,6 @@ export async function prebuiltAddon(
   if (manifest === null || process.env["PREFTUNE_PREBUILT"] === "no") {
     return { addon: null, refused: null, watched: [] };
   }
-  if (torch.cuda !== null) {
-    return { addon: null, refused: "prebuilt addons are for torch without CUDA", watched: [manifest] };
-  }
   const refused = (why: string): PrebuiltSearch => ({ addon: null, refused: why, watched: [manifest] });
   const { sources: built, addons } = readJsonFile(manifest) as PrebuiltManifest;
   if (built !== sources) return refused("it was built from the sources of another version");

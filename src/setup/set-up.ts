@@ -3,6 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { messageOf, PreftuneError } from "../base/errors.ts";
 import { makeDirectory } from "../base/files.ts";
+import type { Compiler } from "./compiler.ts";
 import type { Torch } from "./find-torch.ts";
 import { processorName } from "./hardware.ts";
 import { measureMatmul } from "./matmul-choice.ts";
@@ -120,9 +121,13 @@ async function setUpAnew(): Promise<Setup> {
   const { torch } = search;
   if (torch === null)
     throw new PreftuneError(`torch was installed but cannot be used: ${search.refused.join("; ")}`);
-  const { addon, noNccl, prebuilt, watched } = await addonFor(torch, inputs.sources);
+  const { findCompiler } = await import("./compiler.ts");
+  const compiler = findCompiler();
+  const { addon, prebuilt, watched } = await addonFor(torch, compiler, inputs.sources);
+  const { addNccl } = await import("./addon.ts");
+  const { noNccl, watched: ofNccl } = await addNccl(addon, torch, compiler);
   if (noNccl !== null) process.stderr.write(`preftune: one GPU can be used, several not: ${noNccl}\n`);
-  const files = [...search.watched, ...watched];
+  const files = [...search.watched, ...watched, ...ofNccl, ...(compiler === null ? [] : [compiler.path])];
   writeRecord(folder, { inputs, torch, addon, noNccl, prebuilt, matmul: measured(addon) }, files);
   return { torch, addon };
 }
@@ -130,24 +135,15 @@ async function setUpAnew(): Promise<Setup> {
 /** The prebuilt addon where one fits, else one that is compiled. */
 async function addonFor(
   torch: Torch,
+  compiler: Compiler | null,
   sources: string,
-): Promise<{ addon: string; noNccl: string | null; prebuilt: boolean; watched: string[] }> {
+): Promise<{ addon: string; prebuilt: boolean; watched: string[] }> {
   const { prebuiltAddon } = await import("./prebuilt.ts");
-  const found = await prebuiltAddon(torch, sources);
-  if (found.addon !== null) {
-    return { addon: found.addon, noNccl: null, prebuilt: true, watched: found.watched };
-  }
-  if (found.refused !== null) {
-    process.stderr.write(`preftune: the prebuilt addon is not used: ${found.refused}\n`);
-  }
-  const [{ buildWithNccl }, { findCompiler }] = await Promise.all([
-    import("./addon.ts"),
-    import("./compiler.ts"),
-  ]);
-  const compiler = findCompiler();
-  const { watched, ...built } = await buildWithNccl(torch, compiler, sources);
-  const files = [...found.watched, ...watched, ...(compiler === null ? [] : [compiler.path])];
-  return { ...built, prebuilt: false, watched: files };
+  const { addon, refused, watched } = await prebuiltAddon(torch, sources);
+  if (addon !== null) return { addon, prebuilt: true, watched };
+  if (refused !== null) process.stderr.write(`preftune: the prebuilt addon is not used: ${refused}\n`);
+  const { buildAddon } = await import("./addon.ts");
+  return { addon: await buildAddon(torch, compiler, sources), prebuilt: false, watched };
 }
 
 /** `setUp`, ending the process with the error's message and status when it fails. */

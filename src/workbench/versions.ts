@@ -91,31 +91,30 @@ export async function saveVersion(
 export class VersionDraft {
   readonly #dir: string;
   readonly #rows: LineSink;
-  readonly #removed: LineSink;
+  /** Null until a row is taken out. */
+  #removed: LineSink | null = null;
 
   /** @throws {FileError} where it cannot be written */
   constructor(dir: string) {
     this.#dir = dir;
     removeLeftOvers(join(dir, "versions"), true);
-    // where the second cannot be opened, the first leaves nothing
-    using opening = new DisposableStack();
-    this.#rows = opening.use(new LineSink(join(dir, "versions", "rows.jsonl")));
-    this.#removed = opening.use(new LineSink(join(dir, "versions", "removed.jsonl")));
-    opening.move();
+    this.#rows = new LineSink(join(dir, "versions", "rows.jsonl"));
   }
 
   keep(row: unknown): void {
     this.#rows.write(row);
   }
 
+  /** @throws {FileError} where it cannot be written */
   take(row: RemovedRow): void {
+    this.#removed ??= new LineSink(join(this.#dir, "versions", "removed.jsonl"));
     this.#removed.write(row);
   }
 
   /** The version, which is one that there is already where its rows are the same. @throws as {@link saveVersion} */
   async save(about: VersionAbout): Promise<Version> {
     const digest = this.#rows.end();
-    this.#removed.end();
+    this.#removed?.end();
     if (this.#rows.rows === 0)
       throw new DataError(
         `expected rows for a version, got none: ${about.by === "export" ? "nothing that was judged gives one by these rules. Judge pairs, or choose other rules." : "the filters take every row. Take filters out."}`,
@@ -126,7 +125,7 @@ export class VersionDraft {
     const version: Version = { digest, rows: this.#rows.rows, created, ...about };
     await writeDirectoryAtomic(paths.folder, (into) => {
       io.renameSync(this.#rows.temp ?? "", join(into, "rows.jsonl"));
-      if (this.#removed.rows > 0) io.renameSync(this.#removed.temp ?? "", join(into, "removed.jsonl"));
+      if (this.#removed !== null) io.renameSync(this.#removed.temp ?? "", join(into, "removed.jsonl"));
       writeFileAtomic(join(into, "version.json"), `${JSON.stringify(version, null, 2)}\n`);
     });
     return version;
@@ -134,7 +133,7 @@ export class VersionDraft {
 
   [Symbol.dispose](): void {
     this.#rows[Symbol.dispose]();
-    this.#removed[Symbol.dispose]();
+    this.#removed?.[Symbol.dispose]();
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Outputs of trainings and exports that the manual shows, of models and data that are not here or on another machine: the same commands on a
  * tiny model, or on the quick start's, print the same lines but for the numbers. In full only. Not among them: the collapse in collapse.md, whose
- * step, and whether there is a checkpoint before it, differ by processor; answers of models that are not here.
+ * step and cause differ by processor; answers of models that are not here.
  */
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync } from "node:fs";

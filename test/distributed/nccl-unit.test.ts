@@ -31,4 +31,6 @@ test("native/nccl compiles, and names nothing of CUDA or NCCL but c10d's group",
   const ofCuda = names.filter((name) => /nccl|cuda|cublas|cusparse|cusolver/i.test(name));
   assert.ok(ofCuda.length > 0);
   for (const name of ofCuda) assert.match(name, /^ +U c10d::ProcessGroupNCCL::/);
+  const given = spawnSync("nm", ["--defined-only", object], { encoding: "utf8" }).stdout;
+  assert.match(given, / T preftune_join_nccl$/m, "what the addon looks for");
 });

@@ -3,26 +3,23 @@
  * torch. In full only; skipped where the tools are missing.
  */
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { newestSymbols } from "../../scripts/symbol-versions.ts";
-import { sha256 } from "../../src/base/files.ts";
 import type { DoctorReport } from "../../src/setup/doctor.ts";
 import { findTorch } from "../../src/setup/find-torch.ts";
-import { sourcesHash } from "../../src/setup/native-sources.ts";
 import { findProgram } from "../../src/setup/path-search.ts";
-import { stateFolder } from "../../src/setup/places.ts";
 import { isNightly } from "../support/campaign.ts";
 import { runProgram } from "../support/long-program.ts";
+import { prebuiltPackageFor } from "../support/prebuilt-addons.ts";
 
 const root = join(import.meta.dirname, "../..");
 
 /** What keeps it from being run here; null: nothing. */
 function missing(): string | null {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "needs root on Linux, for mounts";
-  if (findTorch().torch?.cuda !== null) return "prebuilt addons are for torch without CUDA";
   const tools = ["mmdebstrap", "unshare", "chroot", "ip", "g++"].filter((name) => findProgram(name) === null);
   return tools.length === 0 ? null : `missing: ${tools.join(", ")}`;
 }
@@ -42,18 +39,6 @@ function packed(from: string, ...options: string[]): string {
 }
 
 const torchFolder = (): string => findTorch().torch?.folder ?? assert.fail("no torch");
-
-/** The platform's package, built once for each state of what it is built from. */
-function builtAddons(): string {
-  const parts = ["old-glibc.h", "build-prebuilt.ts"].map((name) => readFileSync(join(root, "scripts", name)));
-  const key = sha256(JSON.stringify([sourcesHash(), torchFolder(), ...parts.map(String)])).slice(0, 16);
-  const built = join(stateFolder(), `test-prebuilt-${key}`);
-  if (!existsSync(join(built, "package.json"))) {
-    const program = ["--conditions=preftune-source", "scripts/build-prebuilt.ts"];
-    runProgram(root, process.execPath, ...program, built, "--torch", torchFolder());
-  }
-  return built;
-}
 
 /** Runs a program of Debian 11, with its own mounts, processes and network. */
 function inSystem(...words: string[]): string {
@@ -81,7 +66,7 @@ suite("without a compiler, on Debian 11", () => {
 
   before(() => {
     if (skip !== false) return;
-    addons = builtAddons();
+    addons = prebuiltPackageFor(torchFolder());
     runProgram(root, "mmdebstrap", "--variant=minbase", "bullseye", system);
     const own = packed(root, "--ignore-scripts=false");
     // in the place of an image's addon, which is not what is tested: any file

@@ -346,14 +346,14 @@ export const groupBarrier: (group: number) => number = bind("preftune::group_bar
 export const groupBroadcast: (values: Tensor, from: number, group: number) => number = bind("preftune::group_broadcast");
 /** `preftune::group_exchange(Tensor output, Tensor input, int[] counts, int group) -> int` */
 export const groupExchange: (output: Tensor, input: Tensor, counts: readonly number[], group: number) => number = bind("preftune::group_exchange");
-/** `preftune::group_has_gpu() -> int` */
-export const groupHasGpu: () => number = bind("preftune::group_has_gpu");
 /** `preftune::group_join(int store, str name, int rank, int size, str address, int timeout_ms, int beats) -> int` */
 export const groupJoin: (store: number, name: string, rank: number, size: number, address: string, timeoutMs: number, beats: number) => number = bind("preftune::group_join");
 /** `preftune::group_join_gpu(int group, int store, str name, int beats) -> int` */
 export const groupJoinGpu: (group: number, store: number, name: string, beats: number) => number = bind("preftune::group_join_gpu");
 /** `preftune::group_leave(int group) -> ()` */
 export const groupLeave: (group: number) => void = bind("preftune::group_leave");
+/** `preftune::group_load_gpu(str library) -> ()` */
+export const groupLoadGpu: (library: string) => void = bind("preftune::group_load_gpu");
 /** `preftune::group_wait(int collective, int beats) -> ()` */
 export const groupWait: (collective: number, beats: number) => void = bind("preftune::group_wait");
 /** `preftune::group_watch_next(int group, int beats) -> ()` */

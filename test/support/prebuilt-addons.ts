@@ -1,0 +1,21 @@
+/** The platform's package of prebuilt addons, as it is published. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha256 } from "../../src/base/files.ts";
+import { sourcesHash } from "../../src/setup/native-sources.ts";
+import { stateFolder } from "../../src/setup/places.ts";
+import { runProgram } from "./long-program.ts";
+
+const root = join(import.meta.dirname, "../..");
+
+/** The package with an addon for the torch in `torchFolder`, built once for each state of what it is built from. @returns its folder */
+export function prebuiltPackageFor(torchFolder: string): string {
+  const parts = ["old-glibc.h", "build-prebuilt.ts"].map((name) => readFileSync(join(root, "scripts", name)));
+  const key = sha256(JSON.stringify([sourcesHash(), torchFolder, ...parts.map(String)])).slice(0, 16);
+  const built = join(stateFolder(), `test-prebuilt-${key}`);
+  if (!existsSync(join(built, "package.json"))) {
+    const program = ["--conditions=preftune-source", "scripts/build-prebuilt.ts"];
+    runProgram(root, process.execPath, ...program, built, "--torch", torchFolder);
+  }
+  return built;
+}
