@@ -3,8 +3,7 @@ import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, exitCodes, type LostRankError, messageOf } from "../base/errors.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { locateNccl } from "../setup/locate.ts";
-import { itemSize, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { itemSize, loadNccl, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Launch } from "./launch.ts";
 import { type ComingListener, lostRank, meet, nameOf, openStore, prefixOf, theRunEnds } from "./meeting.ts";
 import type { StoppedEarlyError } from "./stopped-early.ts";
@@ -186,14 +185,12 @@ export class RankGroup implements Disposable {
    * @throws {ConfigError} if there is no part for NCCL beside the addon
    */
   joinGpus(): void {
-    const library = locateNccl();
-    if (library === null) {
+    if (!loadNccl()) {
       throw new ConfigError(
         "several GPUs send by NCCL, and the addon's part for it is missing. " +
           'The line "ranks" of "preftune doctor" says why, and what gets it. Or set device: cpu, or start one process.',
       );
     }
-    ops.groupLoadGpu(library);
     this.#shared.hasGpus = true;
     this.#group = this.#withGpus(this.#group, `${prefixOf(this.launch)}/group`);
   }

@@ -34,11 +34,6 @@ export function libraryName(name: string): string {
   return process.platform === "darwin" ? `lib${name}.dylib` : `lib${name}.so`;
 }
 
-/** Whether `folder` has a shared library of torch called `name`. */
-export function hasLibrary(folder: string, name: string): boolean {
-  return existsSync(join(folder, "lib", libraryName(name)));
-}
-
 /** The project's own environment, filled by `install-torch.ts`. */
 export function projectTorchFolder(): string {
   return join(stateFolder(), "torch");

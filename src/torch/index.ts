@@ -20,6 +20,7 @@ export {
   torchVersion,
 } from "./machine.ts";
 export { batchInvariant, matmulLibrary, settleMatmul } from "./matmul.ts";
+export { loadNccl } from "./nccl.ts";
 export { onDevice } from "./on-device.ts";
 export { bind, describe, type Scalar } from "./operator.ts";
 export { type StopSignals, watchStopSignals } from "./signal-watch.ts";

@@ -51,13 +51,10 @@ async function addonFor(torch: Torch): Promise<string> {
 
 /** Whether an addon has torch's CUDA kernels in its process, and its own part for several GPUs. */
 const loadedParts = `import { readFileSync } from "node:fs";
-import { locateNccl } from "./src/setup/locate.ts";
-import { ops, torchVersion } from "./src/torch/index.ts";
-const nccl = locateNccl();
-if (nccl !== null) ops.groupLoadGpu(nccl);
-else torchVersion();
+import { loadNccl } from "./src/torch/index.ts";
+const nccl = loadNccl();
 const kernels = readFileSync("/proc/self/maps", "utf8").includes("/libtorch_cuda.so");
-console.log(JSON.stringify({ kernels, nccl: nccl !== null }));`;
+console.log(JSON.stringify({ kernels, nccl }));`;
 
 for (const folder of isNightly ? folders : []) {
   test(`torch of ${folder}`, async () => {

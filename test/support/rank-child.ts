@@ -5,8 +5,7 @@ import { PreftuneError } from "../../src/base/errors.ts";
 import { readLaunch } from "../../src/distributed/launch.ts";
 import { meet, openStore } from "../../src/distributed/meeting.ts";
 import { RankGroup } from "../../src/distributed/rank-group.ts";
-import { locateNccl } from "../../src/setup/locate.ts";
-import { type DType, itemSize, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
+import { type DType, itemSize, loadNccl, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 
 /** What a rank does. */
 export interface RankPlan {
@@ -108,8 +107,7 @@ function checkRefusals(group: RankGroup): void {
   assert.throws(() => group.allGather(zeros(size), zeros(1, "float64")), /tensors of one type/);
   assert.throws(() => group.exchange(zeros(size), zeros(size + 1)), /equally many numbers for each/);
   assert.throws(() => group.exchange(zeros(size), zeros(size), [size]), /a count for each/);
-  if (locateNccl() === null)
-    assert.throws(() => group.joinGpus(), /part for it is missing.*"preftune doctor"/s);
+  if (!loadNccl()) assert.throws(() => group.joinGpus(), /part for it is missing.*"preftune doctor"/s);
   const values = zeros(1000);
   const pending = group.allReduce(values);
   assert.throws(() => ops.storageResize(values, 0), /which was not waited for/);
