@@ -211,6 +211,7 @@ try {
     await meet(store, launch, { self: "a test", timeout: 60_000, onComing: () => {}, signal: undefined });
     process.exit();
   }
+  process.stdout.write("looks for the others\n");
   const limits = { rank_start_timeout: plan.start ?? 60, rank_timeout: plan.limit ?? 60 };
   using group = await RankGroup.join(launch, limits);
   process.stdout.write(`${JSON.stringify(acts[plan.does](group))}\n`);
