@@ -74,7 +74,8 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
   const isLong =
-    ["under-load", "ranks-storm", "container"].includes(name) || !file.startsWith("test/campaign/");
+    ["under-load", "ranks-storm", "faults-round", "container"].includes(name) ||
+    !file.startsWith("test/campaign/");
   const minutes = isLong ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],

@@ -1,11 +1,12 @@
 /**
- * The tarballs of the package and of its prebuilt addon where there is no compiler and an older glibc: Debian 11, with nothing but Node and
- * torch. In full only; skipped where the tools are missing.
+ * The tarballs of the package and of its prebuilt addons where there is no compiler and an older glibc: Debian 11, with nothing but Node and
+ * torch: the pinned one, and those in the folders of other minor versions that PREFTUNE_TORCHES lists (other-torch.test.ts). In full only;
+ * skipped where the tools are missing.
  */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { newestSymbols } from "../../scripts/symbol-versions.ts";
 import type { DoctorReport } from "../../src/setup/doctor.ts";
@@ -38,13 +39,17 @@ function packed(from: string, ...options: string[]): string {
   return join(folder, filename);
 }
 
-const torchFolder = (): string => findTorch().torch?.folder ?? assert.fail("no torch");
+const pinned = (): string => findTorch().torch?.folder ?? assert.fail("no torch");
+const others = (process.env["PREFTUNE_TORCHES"] ?? "").split(delimiter).filter((one) => one !== "");
 
-/** Runs a program of Debian 11, with its own mounts, processes and network. */
-function inSystem(...words: string[]): string {
+/** Runs a program of Debian 11, with its own mounts, processes and network, and the torch in `torch`. */
+function inSystem(torch: string, ...words: string[]): string {
+  // pip puts what a torch for CUDA needs beside it
+  const libraries = join(dirname(torch), "nvidia");
   const script = [
     "set -e",
-    `mount --bind ${torchFolder()} ${system}/opt/torch`,
+    `mount --bind ${torch} ${system}/opt/torch`,
+    ...(existsSync(libraries) ? [`mount --bind ${libraries} ${system}/opt/nvidia`] : []),
     `mount --bind /dev ${system}/dev`,
     `mount -t proc proc ${system}/proc`,
     "ip link set lo up",
@@ -66,17 +71,17 @@ suite("without a compiler, on Debian 11", () => {
 
   before(() => {
     if (skip !== false) return;
-    addons = prebuiltPackageFor(torchFolder());
+    addons = prebuiltPackageFor(pinned(), ...others);
     runProgram(root, "mmdebstrap", "--variant=minbase", "bullseye", system);
     const own = packed(root, "--ignore-scripts=false");
     // in the place of an image's addon, which is not what is tested: any file
     const noAddon = join(addons, "LICENSE");
-    runProgram(root, "sh", "container/assemble.sh", system, process.execPath, own, torchFolder(), noAddon);
+    runProgram(root, "sh", "container/assemble.sh", system, process.execPath, own, pinned(), noAddon);
     const app = join(system, "opt/preftune");
     const options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save"];
     runProgram(root, "npm", "install", "--prefix", app, ...options, own, packed(addons));
     rmSync(join(system, "opt/torch"), { recursive: true });
-    mkdirSync(join(system, "opt/torch"));
+    for (const name of ["torch", "nvidia"]) mkdirSync(join(system, "opt", name));
     cpSync(join(root, "test/support/in-container.mjs"), join(system, "runs/in-container.mjs"));
   });
 
@@ -85,19 +90,30 @@ suite("without a compiler, on Debian 11", () => {
     const newest = Object.values(files as Record<string, string>).map((name) =>
       newestSymbols(join(addons, name)),
     );
-    assert.equal(newest.length, 1);
+    assert.equal(newest.length, 1 + others.length);
     console.log(newest);
   });
 
-  test("the prebuilt addon is taken and doctor says so; the quick start trains, the server answers", {
-    skip,
-  }, () => {
-    assert.match(inSystem("preftune", "setup"), /^Ready\.$/m);
-    const report = JSON.parse(inSystem("preftune", "doctor", "--json")) as DoctorReport;
+  const use = (torch: string): void => {
+    for (const name of readdirSync(join(system, "runs")))
+      if (name !== "in-container.mjs") rmSync(join(system, "runs", name), { recursive: true });
+    assert.match(inSystem(torch, "preftune", "setup"), /^Ready\.$/m);
+    const report = JSON.parse(inSystem(torch, "preftune", "doctor", "--json")) as DoctorReport;
+    console.log(`torch ${report.torch?.version}`);
     assert.deepEqual([report.ready, report.addon.prebuilt, report.compiler], [true, true, null]);
-    const said = inSystem("node", "/runs/in-container.mjs");
+    const said = inSystem(torch, "node", "/runs/in-container.mjs");
     const found = JSON.parse(/^FINDINGS (.*)$/m.exec(said)?.[1] ?? "null");
     assert.equal(found.quickstart.status, 0, found.quickstart.text);
     assert.deepEqual(found.serve, { health: 200, withoutKey: 401, wrongKey: 401, answer: 200 });
-  });
+  };
+
+  test(
+    "the prebuilt addon is taken and doctor says so; the quick start trains, the server answers",
+    {
+      skip,
+    },
+    () => use(pinned()),
+  );
+
+  for (const torch of others) test(`the same with the torch in ${torch}`, { skip }, () => use(torch));
 });

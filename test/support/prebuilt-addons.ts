@@ -8,14 +8,15 @@ import { runProgram } from "./long-program.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-/** The package with an addon for the torch in `torchFolder`, built once for each state of what it is built from. @returns its folder */
-export function prebuiltPackageFor(torchFolder: string): string {
+/** The package with an addon for each torch, built once for each state of what it is built from. @returns its folder */
+export function prebuiltPackageFor(...torchFolders: readonly string[]): string {
   const parts = ["old-glibc.h", "build-prebuilt.ts"].map((name) => readFileSync(join(root, "scripts", name)));
-  const key = sha256(JSON.stringify([sourcesHash(), torchFolder, ...parts.map(String)])).slice(0, 16);
+  const key = sha256(JSON.stringify([sourcesHash(), torchFolders, ...parts.map(String)])).slice(0, 16);
   const built = join(stateFolder(), `test-prebuilt-${key}`);
   if (!existsSync(join(built, "package.json"))) {
     const program = ["--conditions=preftune-source", "scripts/build-prebuilt.ts"];
-    runProgram(root, process.execPath, ...program, built, "--torch", torchFolder);
+    const torches = torchFolders.flatMap((folder) => ["--torch", folder]);
+    runProgram(root, process.execPath, ...program, built, ...torches);
   }
   return built;
 }
