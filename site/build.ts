@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { searchEntries, siteContent } from "./pages.ts";
+import { placeOf, searchEntries, siteContent } from "./pages.ts";
 
 const site = import.meta.dirname;
 const root = join(site, "..");
@@ -33,7 +33,7 @@ function install(): void {
 
 /** Writes the pages, and what they link to, for vitepress. */
 function writePages(): void {
-  const { pages, files, dead } = siteContent(root);
+  const { pages, files, pictures, dead } = siteContent(root);
   if (dead.length > 0) throw new Error(`dead links:\n${dead.join("\n")}`);
   const folder = join(site, ".pages");
   rmSync(folder, { recursive: true, force: true });
@@ -45,6 +45,7 @@ function writePages(): void {
   const index = JSON.stringify(searchEntries(pages));
   write("public/search-index.js", `globalThis.searchEntries = ${index.replaceAll("\u2028", " ")};\n`);
   cpSync(join(site, "site.js"), join(folder, "public/site.js"));
+  for (const picture of pictures) cpSync(join(root, picture), join(folder, placeOf(picture)));
   for (const file of files) {
     mkdirSync(join(folder, "public/files", dirname(file)), { recursive: true });
     cpSync(join(root, file), join(folder, "public/files", `${file}.txt`));

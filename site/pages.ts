@@ -18,6 +18,8 @@ export interface SiteContent {
   pages: SitePage[];
   /** Files of the repository that pages link to and that are no pages. */
   files: string[];
+  /** Pictures that pages show; each stands in the site as in docs. */
+  pictures: string[];
   /** Links that lead nowhere, a sentence each. */
   dead: string[];
 }
@@ -34,7 +36,8 @@ const named: Readonly<Record<string, string>> = {
 /** A link `[text](path#anchor)`, whose text may have one pair of brackets in it. */
 const link = /\[((?:[^[\]]|\[[^[\]]*\])*)\]\(([^()\s#]*)(#[^()\s]*)?\)/g;
 
-function placeOf(source: string): string {
+/** Where a page, or a picture, of the repository stands in the site. */
+export function placeOf(source: string): string {
   return named[source] ?? relative("docs", source);
 }
 
@@ -51,6 +54,7 @@ export function siteContent(root: string): SiteContent {
   const sources = globSync(["docs/*.md", "docs/decisions/*.md", ...Object.keys(named)], { cwd: root });
   const places = new Map([...new Set(sources)].sort().map((source) => [source, placeOf(source)]));
   const files = new Set<string>();
+  const pictures = new Set<string>();
   const dead: string[] = [];
   const pages = [...places].map(([source, path]) => {
     const markdown = readFileSync(join(root, source), "utf8");
@@ -59,7 +63,10 @@ export function siteContent(root: string): SiteContent {
       const page = places.get(to);
       if (page !== undefined) return `[${label}](${relative(dirname(path), page)}`;
       if (!existsSync(join(root, to))) dead.push(`${source}: ${whole}`);
-      else if (!statSync(join(root, to)).isDirectory()) {
+      else if (to.endsWith(".png")) {
+        pictures.add(to);
+        return `[${label}](./${relative(dirname(path), placeOf(to))}`;
+      } else if (!statSync(join(root, to)).isDirectory()) {
         files.add(to);
         return `[${label}](${relative(dirname(path), "files")}/${to}.txt`;
       }
@@ -75,7 +82,7 @@ export function siteContent(root: string): SiteContent {
     const title = /^# (.*)$/m.exec(linked)?.[1]?.replaceAll("`", "") ?? basename(path, ".md");
     return { source, path, title, text: linked };
   });
-  return { pages, files: [...files].sort(), dead };
+  return { pages, files: [...files].sort(), pictures: [...pictures].sort(), dead };
 }
 
 /** A part of a page that a search finds. */

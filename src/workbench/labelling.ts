@@ -223,7 +223,7 @@ function lastVote(state: LabelState, person: string): Vote | null {
 /**
  * Takes back the person's last vote, whose pair is shown next. A battle's is not: its contestants were named.
  *
- * @param vote - {@link Progress.last}, as the page knew it: a second press of the same, or one in another tab, takes nothing more
+ * @param vote - `last` of {@link progressOf}, as the page knew it: a second press of the same, or one in another tab, takes nothing more
  * @returns whether it was taken back
  */
 export function undoVote(store: LabelStore, person: string, vote: number): boolean {

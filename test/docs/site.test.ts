@@ -5,10 +5,10 @@ import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
 import { anchorsOf } from "../../scripts/markdown-links.ts";
 import { contents } from "../../site/.vitepress/contents.ts";
-import { searchEntries, siteContent } from "../../site/pages.ts";
+import { placeOf, searchEntries, siteContent } from "../../site/pages.ts";
 
 const root = join(import.meta.dirname, "../..");
-const { pages, files, dead } = siteContent(root);
+const { pages, files, pictures, dead } = siteContent(root);
 
 test("every page of the manual is in the site and its contents, and every link leads to a page, a heading or a file", () => {
   assert.deepEqual(dead, []);
@@ -16,6 +16,11 @@ test("every page of the manual is in the site and its contents, and every link l
   const shown = pages.map(({ path }) => path).filter((path) => !path.startsWith("decisions/"));
   assert.deepEqual(listed.filter((path) => path !== "api/index.md").toSorted(), shown.toSorted());
   assert.ok(files.includes("src/base/errors.ts") && files.every((file) => existsSync(join(root, file))));
+  const shownPictures = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/!\[[^\]]*\]\(([^)]*)\)/g)].map(([, to = ""]) => normalize(join(dirname(path), to))),
+  );
+  assert.ok(shownPictures.length > 0);
+  assert.deepEqual(new Set(shownPictures), new Set(pictures.map(placeOf)));
   for (const { path, text } of pages) {
     for (const [whole, to = "", anchor] of text.matchAll(
       /\]\(((?![a-z]+:)[^()\s#]*\.md)?(?:#([^()\s]*))?\)/g,

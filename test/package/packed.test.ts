@@ -44,7 +44,7 @@ function ok(ran: Ran): string {
 
 /** What a tarball may hold. */
 const allowed =
-  /^(bin\/[\w-]+\.mjs|dist\/[\w./-]+\.(js|d\.ts|txt|json|css|html)|docs\/[\w./-]+\.(md|json)|examples\/[\w-]+\.(ts|jsonl)|native\/[\w./-]+\.(cpp|h)|recipes\/[\w.-]+\.yaml|[A-Z]+(\.md)?|package\.json|run\.schema\.json)$/;
+  /^(bin\/[\w-]+\.mjs|dist\/[\w./-]+\.(js|d\.ts|txt|json|css|html)|docs\/[\w./-]+\.(md|json)|docs\/pictures\/[\w-]+\.png|examples\/[\w-]+\.(ts|jsonl)|native\/[\w./-]+\.(cpp|h)|recipes\/[\w.-]+\.yaml|[A-Z]+(\.md)?|package\.json|run\.schema\.json)$/;
 const refused = /\.(test|nightly)\.|tsconfig|^dist\/(dashboard\/page\/.*\.tsx?$)/;
 
 const skip = isNightly ? false : "in full only";
