@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import type { DoctorReport } from "../../src/setup/doctor.ts";
+import { findTorch } from "../../src/setup/find-torch.ts";
 import { isNightly } from "../support/campaign.ts";
 import { runFixture } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
@@ -28,9 +29,13 @@ const env = {
 };
 
 function run(cwd: string, program: string, ...args: string[]): Ran {
+  return runWith({}, cwd, program, ...args);
+}
+
+function runWith(variables: NodeJS.ProcessEnv, cwd: string, program: string, ...args: string[]): Ran {
   const { status, stdout, stderr } = spawnSync(program, args, {
     cwd,
-    env,
+    env: { ...env, ...variables },
     encoding: "utf8",
     timeout: 600_000,
   });
@@ -66,7 +71,11 @@ suite("the tarball", () => {
     names = entry.files.map(({ path }) => path);
     assert.ok(entry.size < 5e6, `${entry.size} bytes`);
     writeFileSync(join(folder, "package.json"), '{"type": "module", "private": true}');
+    const began = performance.now();
     ok(run(folder, "npm", "install", "--no-audit", "--no-fund", tarball));
+    const seconds = (performance.now() - began) / 1000;
+    console.log(`${(entry.size / 1e6).toFixed(2)} MB, installed in ${seconds.toFixed(0)} s`);
+    assert.ok(seconds < 60, `installed in ${seconds} s`);
   });
 
   test("nothing but what is listed is in it", { skip }, () => {
@@ -107,6 +116,32 @@ suite("the tarball", () => {
       /\$schema=node_modules\/preftune\/run\.schema\.json/,
     );
     assert.match(ok(run(folder, "npx", "preftune", "data", "check", "run.yaml")), /0 errors/);
+  });
+
+  test("without a prebuilt addon it is compiled; a training runs, and what it exports scores", {
+    skip,
+  }, () => {
+    using fixture = runFixture({ rows: 6, held: 2 });
+    const { model_name_or_path: model, eval_data: data } = fixture.values;
+    const own = findTorch().torch ?? assert.fail("no torch");
+    const variables = { PREFTUNE_TORCH: own.folder, PREFTUNE_PREBUILT: "no" };
+    const preftune = (...args: string[]): string =>
+      ok(runWith(variables, folder, "npx", "preftune", ...args));
+    assert.match(preftune("setup"), /^Ready\.$/m);
+    const report = JSON.parse(preftune("doctor", "--json")) as DoctorReport;
+    assert.deepEqual([report.ready, report.addon.prebuilt, report.preftune.checkout], [true, false, false]);
+    const config = {
+      ...fixture.values,
+      objective: "slime",
+      use_peft: true,
+      max_steps: 2,
+      output_dir: "mine",
+    };
+    writeFileSync(join(folder, "train.yaml"), JSON.stringify(config));
+    preftune("train", "train.yaml");
+    const scoring = ["--model", String(model), "--adapter", "mine/adapter", "--data", String(data)];
+    preftune("score", ...scoring, "--output", "scores.jsonl");
+    assert.equal(readFileSync(join(folder, "scores.jsonl"), "utf8").trim().split("\n").length, 2);
   });
 
   test("its types compile strictly, by NodeNext and by bundler, examples and snippets of the docs too", {
