@@ -13,7 +13,7 @@ import { type Compiler, compilerInstallCommand } from "./compiler.ts";
 import { ncclBuild, ncclSource } from "./cuda-headers.ts";
 import type { Torch } from "./find-torch.ts";
 import { ncclBeside } from "./locate.ts";
-import { nativeFolder, nativeSources, sourcesHash } from "./native-sources.ts";
+import { nativeFolder, nativeSources } from "./native-sources.ts";
 import { stateFolder } from "./places.ts";
 
 const resolveModule = createRequire(import.meta.url).resolve;
@@ -174,12 +174,22 @@ export interface NcclOutcome {
 }
 
 /** Puts what several GPUs need beside the addon, where torch has CUDA. Without it one GPU works all the same. */
-export async function addNccl(addon: string, torch: Torch, compiler: Compiler | null): Promise<NcclOutcome> {
-  const { args, problem, watched } = await ncclBuild(torch);
-  if (args.length === 0) return { noNccl: problem, watched };
+export async function addNccl(
+  addon: string,
+  torch: Torch,
+  found: Compiler | null,
+  sources: string,
+): Promise<NcclOutcome> {
+  if (torch.cuda === null) return { noNccl: null, watched: [] };
+  const watched: string[] = [];
   try {
-    const unit = { name: "nccl", title: "the part for several GPUs", files: [ncclSource] };
-    const built = await buildUnit(torch, compiler, { ...unit, sources: sourcesHash(), extra: args });
+    // before headers are fetched, which are of no use without it
+    const compiler = requireCompiler(found);
+    const build = await ncclBuild(torch);
+    watched.push(compiler.path, ...build.watched);
+    if (build.args.length === 0) return { noNccl: build.problem, watched };
+    const unit = { name: "nccl", title: "the part for several GPUs", files: [ncclSource], sources };
+    const built = await buildUnit(torch, compiler, { ...unit, extra: build.args });
     const link = ncclBeside(addon);
     io.rmSync(link);
     io.symlinkSync(built, link);

@@ -125,9 +125,9 @@ async function setUpAnew(): Promise<Setup> {
   const compiler = findCompiler();
   const { addon, prebuilt, watched } = await addonFor(torch, compiler, inputs.sources);
   const { addNccl } = await import("./addon.ts");
-  const { noNccl, watched: ofNccl } = await addNccl(addon, torch, compiler);
+  const { noNccl, watched: ofNccl } = await addNccl(addon, torch, compiler, inputs.sources);
   if (noNccl !== null) process.stderr.write(`preftune: one GPU can be used, several not: ${noNccl}\n`);
-  const files = [...search.watched, ...watched, ...ofNccl, ...(compiler === null ? [] : [compiler.path])];
+  const files = [...search.watched, ...watched, ...ofNccl];
   writeRecord(folder, { inputs, torch, addon, noNccl, prebuilt, matmul: measured(addon) }, files);
   return { torch, addon };
 }
@@ -143,7 +143,12 @@ async function addonFor(
   if (addon !== null) return { addon, prebuilt: true, watched };
   if (refused !== null) process.stderr.write(`preftune: the prebuilt addon is not used: ${refused}\n`);
   const { buildAddon } = await import("./addon.ts");
-  return { addon: await buildAddon(torch, compiler, sources), prebuilt: false, watched };
+  const built = await buildAddon(torch, compiler, sources);
+  return {
+    addon: built,
+    prebuilt: false,
+    watched: [...watched, ...(compiler === null ? [] : [compiler.path])],
+  };
 }
 
 /** `setUp`, ending the process with the error's message and status when it fails. */

@@ -79,6 +79,10 @@ ${command.trimEnd()}
 BLOCK
 script -qefc 'stty cols 400; . ./block.sh' seen >screen`;
 
+/** The same, and then what is seen there as its output. */
+const seenOnTerminal = (command: string): string => `${onTerminal(command)}
+cat seen`;
+
 /** Runs the command of the page whose block begins with `begin`, changed by `change`, and checks its output. */
 async function check(page: string, begin: string, change = (command: string): string => command) {
   const { command, output } = shownOutput(join(root, page), begin);
@@ -138,21 +142,11 @@ suite("on the quick start's model", () => {
   });
 
   test("collapse.md: a run made to collapse goes back to a checkpoint before it", { skip }, async () => {
-    await check(
-      "docs/collapse.md",
-      "npx preftune train recipes/quickstart.yaml",
-      (command) => `${onTerminal(command)}
-        cat seen`,
-    );
+    await check("docs/collapse.md", "npx preftune train recipes/quickstart.yaml", seenOnTerminal);
   });
 
   test("online.md: an on-policy training, and the replay of one of its steps", { skip }, async () => {
-    await check(
-      "docs/online.md",
-      "npx preftune train recipes/online-quickstart.yaml",
-      (command) => `${onTerminal(command)}
-        cat seen`,
-    );
+    await check("docs/online.md", "npx preftune train recipes/online-quickstart.yaml", seenOnTerminal);
     await check("docs/online.md", "npx preftune replay");
   });
 });

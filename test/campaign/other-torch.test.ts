@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
 import { addNccl, buildAddon } from "../../src/setup/addon.ts";
 import { findCompiler } from "../../src/setup/compiler.ts";
@@ -13,10 +13,9 @@ import { findTorch, inspectTorch, type Torch } from "../../src/setup/find-torch.
 import { sourcesHash } from "../../src/setup/native-sources.ts";
 import { minorVersion, prebuiltAddon } from "../../src/setup/prebuilt.ts";
 import { isNightly } from "../support/campaign.ts";
-import { prebuiltPackageFor } from "../support/prebuilt-addons.ts";
+import { otherTorches, prebuiltPackageFor } from "../support/prebuilt-addons.ts";
 
 const root = join(import.meta.dirname, "../..");
-const folders = (process.env["PREFTUNE_TORCHES"] ?? "").split(delimiter).filter((folder) => folder !== "");
 
 /** What an addon has to pass: operators, kernels, losses, whole steps, a training that is resumed. */
 const files = [
@@ -32,7 +31,7 @@ const files = [
 ];
 
 test("folders of other torches are given", {
-  skip: !isNightly ? "in full only" : folders.length === 0 && "PREFTUNE_TORCHES names none",
+  skip: !isNightly ? "in full only" : otherTorches.length === 0 && "PREFTUNE_TORCHES names none",
 }, () => {});
 
 /** The prebuilt addon of the torch without CUDA for one with it, of the same minor version; else one that is compiled for the torch. */
@@ -56,12 +55,12 @@ const nccl = loadNccl();
 const kernels = readFileSync("/proc/self/maps", "utf8").includes("/libtorch_cuda.so");
 console.log(JSON.stringify({ kernels, nccl }));`;
 
-for (const folder of isNightly ? folders : []) {
+for (const folder of isNightly ? otherTorches : []) {
   test(`torch of ${folder}`, async () => {
     const torch = inspectTorch(folder, "PREFTUNE_TORCH");
     assert.ok(typeof torch !== "string", String(torch));
     const addon = await addonFor(torch);
-    const { noNccl } = await addNccl(addon, torch, findCompiler());
+    const { noNccl } = await addNccl(addon, torch, findCompiler(), sourcesHash());
     assert.equal(noNccl, null);
     const env: NodeJS.ProcessEnv = { ...process.env, PREFTUNE_ADDON: addon, PREFTUNE_NIGHTLY: "0" };
     // of the runner that started this file

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { newestSymbols } from "../../scripts/symbol-versions.ts";
 import type { DoctorReport } from "../../src/setup/doctor.ts";
@@ -14,7 +14,7 @@ import { findTorch } from "../../src/setup/find-torch.ts";
 import { findProgram } from "../../src/setup/path-search.ts";
 import { isNightly } from "../support/campaign.ts";
 import { runProgram } from "../support/long-program.ts";
-import { prebuiltPackageFor } from "../support/prebuilt-addons.ts";
+import { otherTorches as others, prebuiltPackageFor } from "../support/prebuilt-addons.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -40,7 +40,6 @@ function packed(from: string, ...options: string[]): string {
 }
 
 const pinned = (): string => findTorch().torch?.folder ?? assert.fail("no torch");
-const others = (process.env["PREFTUNE_TORCHES"] ?? "").split(delimiter).filter((one) => one !== "");
 
 /** Runs a program of Debian 11, with its own mounts, processes and network, and the torch in `torch`. */
 function inSystem(torch: string, ...words: string[]): string {
@@ -107,13 +106,8 @@ suite("without a compiler, on Debian 11", () => {
     assert.deepEqual(found.serve, { health: 200, withoutKey: 401, wrongKey: 401, answer: 200 });
   };
 
-  test(
-    "the prebuilt addon is taken and doctor says so; the quick start trains, the server answers",
-    {
-      skip,
-    },
-    () => use(pinned()),
-  );
+  const what = "the prebuilt addon is taken and doctor says so; the quick start trains, the server answers";
+  test(what, { skip }, () => use(pinned()));
 
   for (const torch of others) test(`the same with the torch in ${torch}`, { skip }, () => use(torch));
 });

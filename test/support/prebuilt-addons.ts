@@ -1,12 +1,17 @@
 /** The platform's package of prebuilt addons, as it is published. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { sha256 } from "../../src/base/files.ts";
 import { sourcesHash } from "../../src/setup/native-sources.ts";
 import { stateFolder } from "../../src/setup/places.ts";
 import { runProgram } from "./long-program.ts";
 
 const root = join(import.meta.dirname, "../..");
+
+/** Folders of installed torches other than the pinned one, which the nightly tests of addons use too. */
+export const otherTorches: readonly string[] = (process.env["PREFTUNE_TORCHES"] ?? "")
+  .split(delimiter)
+  .filter((folder) => folder !== "");
 
 /** The package with an addon for each torch, built once for each state of what it is built from. @returns its folder */
 export function prebuiltPackageFor(...torchFolders: readonly string[]): string {
