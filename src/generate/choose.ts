@@ -6,8 +6,9 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { ops, type Tensor, tensor } from "../torch/index.ts";
+import { isGpu, ops, type Tensor, tensor } from "../torch/index.ts";
 import { candidatesOf, draw, type Law, lawOf } from "./candidates.ts";
+import { drawOnGpu } from "./draw-on-gpu.ts";
 import type { GenerateRequest, SamplingLogprob } from "./request.ts";
 
 /** How a token is drawn. */
@@ -56,6 +57,7 @@ type Draw = Pick<Choice, "id" | "sampling">;
  * @param logits - (R, V) float32 for R rows; left as it is
  */
 export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)[] {
+  if (isGpu(logits.device) && rows.every((row) => isPlain(row, logits.size(1)))) return drawOnGpu(logits, rows);
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return choicesOf(raw, rows);
   const fine: number[] = [];
@@ -179,6 +181,13 @@ function isChanged({ sampling, drawn = [] }: ChoiceRow): boolean {
   const { repetitionPenalty, presencePenalty = 0, frequencyPenalty = 0, logitBias } = sampling;
   const isPenalised = drawn.length > 0 && (presencePenalty !== 0 || frequencyPenalty !== 0);
   return (repetitionPenalty ?? 1) !== 1 || isPenalised || (logitBias?.size ?? 0) > 0;
+}
+
+/** Whether nothing but the temperature decides about the draw from V logits, and no log-probs under the model are asked for. */
+function isPlain(row: ChoiceRow, size: number): boolean {
+  const { topK, topP, minP, logprobs } = row.sampling;
+  const filters = (topK ?? size) < size || (topP ?? 1) < 1 || (minP ?? 0) > 0;
+  return !filters && logprobs === null && !isChanged(row);
 }
 
 /** Bias, repetition penalty, then frequency and presence penalty, in the order that vLLM has them. */

@@ -27,8 +27,8 @@ export interface NewIds {
 
 /**
  * Computes the newest tokens of some sequences: hidden states (T, D), one sequence after the other. On the CPU they and what the cache
- * holds are the same, to the bit, however a sequence is cut and whatever is computed with it. Elsewhere a pass takes one prompt as a
- * whole, or one token of each sequence.
+ * holds are the same, to the bit, however a sequence is cut and whatever is computed with it. Elsewhere a pass takes whole prompts, or
+ * one token of each sequence.
  */
 export function newHidden({ model, cache, dtype }: CachedModel, added: readonly NewIds[]): Tensor {
   const stream = {
@@ -40,14 +40,17 @@ export function newHidden({ model, cache, dtype }: CachedModel, added: readonly 
       model,
       added.flatMap(({ span, ids }) => ids.map((_, i) => span.length - ids.length + i)),
     ),
-    segments: cache.takesParts ? [] : added.flatMap(wholeSegments),
+    segments: cache.takesParts ? [] : wholeSegments(added),
   };
   const attention = cache.pass(added.map(({ span, ids }) => ({ span, count: ids.length })));
   return batchInvariant(() => model.hiddenStates(stream, dtype, attention));
 }
 
-function wholeSegments({ span, ids }: NewIds): Segment[] {
-  return ids.length === span.length ? [{ start: 0, end: ids.length, parent: -1 }] : [];
+/** The prompts of a pass that takes them as a whole, one behind the other; none where it takes newest tokens. */
+function wholeSegments(added: readonly NewIds[]): Segment[] {
+  if (added.some(({ span, ids }) => ids.length < span.length)) return [];
+  let end = 0;
+  return added.map(({ ids }) => ({ start: end, end: (end += ids.length), parent: -1 }));
 }
 
 /** What a cache has to hold for a model whose activations are of this type. */

@@ -107,7 +107,7 @@ export class KVCache implements Disposable {
 
   /**
    * Whether the addon's operator attends: any number of a sequence's tokens at a time, with the same result to the bit however
-   * they are cut. If not, a pass takes a whole sequence or one token of each.
+   * they are cut. If not, a pass takes whole sequences or one token of each.
    */
   get takesParts(): boolean {
     const { device, dtype, capsScores = false } = this.#shape;
@@ -272,10 +272,10 @@ export class KVCache implements Disposable {
       throw new ShapeError("expected at least one new token in every sequence, and no more than it has");
     }
     if (this.takesParts) return this.#pagedPass(added);
-    const [first] = added;
-    if (added.length === 1 && first?.span.length === first?.count) return this.#wholePass(at(added, 0).span);
-    if (added.every(({ count }) => count === 1)) return this.#tokenPass(added.map(({ span }) => span));
-    throw new ShapeError("this cache attends to a whole sequence, or to the newest token of each");
+    const spans = added.map(({ span }) => span);
+    if (added.every(({ span, count }) => span.length === count)) return this.#wholePass(spans);
+    if (added.every(({ count }) => count === 1)) return this.#tokenPass(spans);
+    throw new ShapeError("this cache attends to whole sequences, or to the newest token of each");
   }
 
   #pagedPass(added: readonly NewTokens[]): CachedAttention[] {
@@ -288,8 +288,8 @@ export class KVCache implements Disposable {
     });
   }
 
-  #wholePass(span: Readonly<PageSpan>): CachedAttention[] {
-    const slots = this.#indices(slotsOf(span));
+  #wholePass(spans: readonly Readonly<PageSpan>[]): CachedAttention[] {
+    const slots = this.#indices(spans.flatMap(slotsOf));
     return this.#stores.map((store): CachedAttention => {
       return ({ q, k, v }, plan) => {
         storeRows(store, slots, { k, v });

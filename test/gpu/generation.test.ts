@@ -1,11 +1,14 @@
 /** Generation on a GPU, or on what stands in for it: the CPU's tokens, prompts whole, pages begun copied, nothing kept. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { Random } from "../../src/base/random.ts";
+import { type ChoiceRow, chooseTokens } from "../../src/generate/choose.ts";
 import { Engine } from "../../src/generate/engine.ts";
+import { cacheShape, logitsAfter, newHidden, nextLogits } from "../../src/generate/forward.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { KVCache, pageTokens } from "../../src/nn/kv-cache.ts";
 import { planAttention } from "../../src/nn/packed-attention.ts";
-import { manualSeed, noGrad, ops, scope, type Tensor } from "../../src/torch/index.ts";
+import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
 import { assertClose } from "../support/close.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { openGpu } from "../support/gpu.ts";
@@ -19,6 +22,8 @@ import {
 
 const { device, skip, rehearsal } = await openGpu();
 after(() => assert.deepEqual(rehearsal?.faults() ?? [], []));
+
+const plainSampling = { topK: null, topP: null, minP: null, repetitionPenalty: null, logprobs: null };
 
 /** Greedy answers to a prompt of a page and more, two each, and to a short one beside it; and again. */
 function answers(dir: string, on: string): number[][] {
@@ -109,6 +114,61 @@ for (const window of [null, 20]) {
         assertClose(ops.narrow(got, 0, i, 1), want.flat(), { atol: 3e-2 });
       }
     });
+  });
+}
+
+test("draws on the GPU are the host's: tokens, their log-probs, and rows that are not finite", { skip }, () => {
+  using _ = scope();
+  manualSeed(5);
+  const [count, size] = [6, 40_000];
+  const logits = ops.mul(ops.normal_(ops.zeros([count, size], { dtype: "float32" })), 3);
+  ops.copy_(ops.narrow(ops.select(logits, 0, 4), 0, 7, 1), tensor([Number.NaN]));
+  const rows = () =>
+    Array.from({ length: count }, (_, i): ChoiceRow => {
+      const sampling = { ...plainSampling, temperature: [0, 1, 0.7, 1e-9, 1, 30][i] ?? 1, samplingLogprobs: i !== 2 };
+      const randoms = Array.from({ length: i + 1 }, (_, j) => new Random(10 * i + j));
+      return { sampling, seen: new Set(), randoms };
+    });
+  const there = chooseTokens(ops.to(logits, device, "float32"), rows());
+  const here = chooseTokens(logits, rows());
+  const withoutLaw = (all: typeof here) => all.map((row) => row?.map(({ sampling: _, ...rest }) => rest) ?? null);
+  assert.deepEqual(withoutLaw(there), withoutLaw(here));
+  assert.equal(there[4], null);
+  const laws = (all: typeof here) =>
+    all.map((row) => row?.map(({ sampling }) => [sampling?.kept, sampling?.logprob]) ?? []);
+  for (const [i, row] of laws(here).entries()) {
+    for (const [j, [kept, logprob]] of row.entries()) {
+      assert.equal(laws(there)[i]?.[j]?.[0], kept);
+      if (typeof logprob === "number") {
+        assert.ok(Math.abs((laws(there)[i]?.[j]?.[1] as number) - logprob) < 1e-5, `row ${i}, draw ${j}`);
+      }
+    }
+  }
+});
+
+for (const dtype of ["float32", "bfloat16"] as const) {
+  test(`${dtype}: prompts in one pass have the logits of each alone`, { skip }, () => {
+    using dir = temporaryDirectory();
+    writeCheckpoint(dir.path, tinyConfig("qwen3"), checkpointTensors(tinyModel("qwen3")));
+    const model = loadModel(dir.path, { device, dtype });
+    const prompts = [pageTokens + 9, 1, 5].map((length) =>
+      Array.from({ length }, (_, t) => (7 * t + length) % 32),
+    );
+    const after = (some: readonly number[][]): number[] => {
+      using cache = new KVCache(cacheShape(model, dtype));
+      using _ = scope();
+      return noGrad(() => {
+        const added = some.map((ids) => ({ span: { pages: [], length: 0 }, ids }));
+        for (const { span, ids } of added) cache.extend([span], ids.length);
+        const hidden = newHidden({ model, cache, dtype }, added);
+        let end = 0;
+        const first = logitsAfter(model, hidden, some.map((ids) => (end += ids.length) - 1));
+        cache.extend(added.map(({ span }) => span), 1);
+        const next = nextLogits({ model, cache, dtype }, added.map(({ span }) => ({ span, id: 3 })));
+        return ops.to(ops.cat([first, next], 1), "cpu", "float32").toNumbers();
+      });
+    };
+    assertClose(after(prompts), prompts.flatMap((prompt) => after([prompt])), { atol: dtype === "float32" ? 1e-5 : 5e-2 });
   });
 }
 

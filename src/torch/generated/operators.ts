@@ -223,6 +223,8 @@ export const rsqrt: (self: Tensor) => Tensor = bind("aten::rsqrt");
 export const scaledDotProductAttention: (query: Tensor, key: Tensor, value: Tensor, attnMask?: Tensor | null, dropoutP?: number, isCausal?: boolean, options?: { scale?: number | null; enableGqa?: boolean }) => Tensor = bind("aten::scaled_dot_product_attention");
 /** `aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)` */
 export const scatterAdd_: (self: Tensor, dim: number, index: Tensor, src: Tensor) => Tensor = bind("aten::scatter_add_");
+/** `aten::searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor` */
+export const searchsorted: (sortedSequence: Tensor, self: Tensor, options?: { outInt32?: boolean; right?: boolean; side?: string | null; sorter?: Tensor | null }) => Tensor = bind("aten::searchsorted.Tensor");
 /** `aten::select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)` */
 export const select: (self: Tensor, dim: number, index: number) => Tensor = bind("aten::select.int");
 /** `aten::sigmoid(Tensor self) -> Tensor` */
