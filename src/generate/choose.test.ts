@@ -5,7 +5,8 @@ import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
 import { Random } from "../base/random.ts";
 import { tensor } from "../torch/index.ts";
-import { type ChoiceRow, chooseTokens, type Sampling } from "./choose.ts";
+import type { ChoiceRow, Sampling } from "./choice.ts";
+import { chooseTokens } from "./choose.ts";
 
 interface Case {
   logits: number[];

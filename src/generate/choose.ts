@@ -4,49 +4,11 @@
  */
 import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { isGpu, ops, type Tensor, tensor } from "../torch/index.ts";
 import { candidatesOf, draw, type Law, lawOf } from "./candidates.ts";
+import type { Choice, ChoiceRow } from "./choice.ts";
 import { drawOnGpu } from "./draw-on-gpu.ts";
-import type { GenerateRequest, SamplingLogprob } from "./request.ts";
-
-/** How a token is drawn. */
-export type Sampling = Pick<
-  GenerateRequest,
-  | "temperature"
-  | "topK"
-  | "topP"
-  | "minP"
-  | "repetitionPenalty"
-  | "presencePenalty"
-  | "frequencyPenalty"
-  | "logitBias"
-  | "logprobs"
-  | "samplingLogprobs"
->;
-
-/** A row of logits and the draws from it. */
-export interface ChoiceRow {
-  sampling: Sampling;
-  /** Tokens that the repetition penalty falls on. */
-  seen: ReadonlySet<number>;
-  /** Tokens of the answer so far, which presence and frequency penalty fall on; default none. */
-  drawn?: readonly number[];
-  /** A stream of numbers for each draw from this row. */
-  randoms: readonly Pick<Random, "next">[];
-}
-
-/** A drawn token. */
-export interface Choice {
-  id: number;
-  /** ln p under the model; null unless asked for. */
-  logprob: number | null;
-  /** The most likely tokens under the model, as many as asked for. */
-  top: { id: number; logprob: number }[];
-  /** The law it was drawn from; left out unless asked for. */
-  sampling?: SamplingLogprob;
-}
 
 /** A drawn token before its log-prob under the model. */
 type Draw = Pick<Choice, "id" | "sampling">;
@@ -57,7 +19,8 @@ type Draw = Pick<Choice, "id" | "sampling">;
  * @param logits - (R, V) float32 for R rows; left as it is
  */
 export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)[] {
-  if (isGpu(logits.device) && rows.every((row) => isPlain(row, logits.size(1)))) return drawOnGpu(logits, rows);
+  if (isGpu(logits.device) && rows.every((row) => isPlain(row, logits.size(1))))
+    return drawOnGpu(logits, rows);
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return choicesOf(raw, rows);
   const fine: number[] = [];

@@ -5,7 +5,7 @@
 import { at } from "../base/at.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import type { Choice, ChoiceRow } from "./choose.ts";
+import type { Choice, ChoiceRow } from "./choice.ts";
 
 /** Numbers of probabilities held at once, in float64. */
 const numbersAtOnce = 2 ** 24;
@@ -59,7 +59,9 @@ interface DrawnRow {
 function drawAll(below: Tensor, rows: readonly ChoiceRow[]): DrawnRow[] {
   const { device } = below;
   const draws = Math.max(...rows.map(({ randoms }) => randoms.length));
-  const temperatures = rows.map(({ sampling: { temperature } }) => (isGreedyAt(temperature) ? 1 : temperature));
+  const temperatures = rows.map(({ sampling: { temperature } }) =>
+    isGreedyAt(temperature) ? 1 : temperature,
+  );
   const uniform = rows.flatMap(({ randoms }) =>
     Array.from({ length: draws }, (_, j) => randoms[j]?.next() ?? 0),
   );

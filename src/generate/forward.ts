@@ -4,7 +4,8 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import type { CacheShape, KVCache, PageSpan } from "../nn/kv-cache.ts";
 import type { Segment } from "../nn/packed-attention.ts";
 import { batchInvariant, type DType, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
-import { type Choice, logprobsOf } from "./choose.ts";
+import type { Choice } from "./choice.ts";
+import { logprobsOf } from "./choose.ts";
 
 /** A model, the cache its keys and values go to, and the type of its activations. */
 export interface CachedModel {

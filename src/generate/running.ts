@@ -3,7 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
-import type { ChoiceRow } from "./choose.ts";
+import type { ChoiceRow } from "./choice.ts";
 import { CompletionText, type TokenDecoder } from "./completion-text.ts";
 import type { GenerateEvent, GenerateRequest } from "./request.ts";
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { type ChoiceRow, chooseTokens } from "../../src/generate/choose.ts";
+import type { ChoiceRow } from "../../src/generate/choice.ts";
+import { chooseTokens } from "../../src/generate/choose.ts";
 import { Engine } from "../../src/generate/engine.ts";
 import { cacheShape, logitsAfter, newHidden, nextLogits } from "../../src/generate/forward.ts";
 import { loadModel } from "../../src/models/load.ts";
@@ -117,7 +118,9 @@ for (const window of [null, 20]) {
   });
 }
 
-test("draws on the GPU are the host's: tokens, their log-probs, and rows that are not finite", { skip }, () => {
+test("draws on the GPU are the host's: tokens, their log-probs, and rows that are not finite", {
+  skip,
+}, () => {
   using _ = scope();
   manualSeed(5);
   const [count, size] = [6, 40_000];
@@ -125,13 +128,18 @@ test("draws on the GPU are the host's: tokens, their log-probs, and rows that ar
   ops.copy_(ops.narrow(ops.select(logits, 0, 4), 0, 7, 1), tensor([Number.NaN]));
   const rows = () =>
     Array.from({ length: count }, (_, i): ChoiceRow => {
-      const sampling = { ...plainSampling, temperature: [0, 1, 0.7, 1e-9, 1, 30][i] ?? 1, samplingLogprobs: i !== 2 };
+      const sampling = {
+        ...plainSampling,
+        temperature: [0, 1, 0.7, 1e-9, 1, 30][i] ?? 1,
+        samplingLogprobs: i !== 2,
+      };
       const randoms = Array.from({ length: i + 1 }, (_, j) => new Random(10 * i + j));
       return { sampling, seen: new Set(), randoms };
     });
   const there = chooseTokens(ops.to(logits, device, "float32"), rows());
   const here = chooseTokens(logits, rows());
-  const withoutLaw = (all: typeof here) => all.map((row) => row?.map(({ sampling: _, ...rest }) => rest) ?? null);
+  const withoutLaw = (all: typeof here) =>
+    all.map((row) => row?.map(({ sampling: _, ...rest }) => rest) ?? null);
   assert.deepEqual(withoutLaw(there), withoutLaw(here));
   assert.equal(there[4], null);
   const laws = (all: typeof here) =>
@@ -162,13 +170,27 @@ for (const dtype of ["float32", "bfloat16"] as const) {
         for (const { span, ids } of added) cache.extend([span], ids.length);
         const hidden = newHidden({ model, cache, dtype }, added);
         let end = 0;
-        const first = logitsAfter(model, hidden, some.map((ids) => (end += ids.length) - 1));
-        cache.extend(added.map(({ span }) => span), 1);
-        const next = nextLogits({ model, cache, dtype }, added.map(({ span }) => ({ span, id: 3 })));
+        const first = logitsAfter(
+          model,
+          hidden,
+          some.map((ids) => (end += ids.length) - 1),
+        );
+        cache.extend(
+          added.map(({ span }) => span),
+          1,
+        );
+        const next = nextLogits(
+          { model, cache, dtype },
+          added.map(({ span }) => ({ span, id: 3 })),
+        );
         return ops.to(ops.cat([first, next], 1), "cpu", "float32").toNumbers();
       });
     };
-    assertClose(after(prompts), prompts.flatMap((prompt) => after([prompt])), { atol: dtype === "float32" ? 1e-5 : 5e-2 });
+    assertClose(
+      after(prompts),
+      prompts.flatMap((prompt) => after([prompt])),
+      { atol: dtype === "float32" ? 1e-5 : 5e-2 },
+    );
   });
 }
 
