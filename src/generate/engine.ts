@@ -7,14 +7,21 @@ import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { KVCache, type PageSpan, pageTokens } from "../nn/kv-cache.ts";
-import { type DType, isGpu, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { checkRequest } from "./check-request.ts";
 import type { Choice } from "./choice.ts";
 import { chooseTokens, notFinite } from "./choose.ts";
 import { noStep, type TokenDecoder } from "./completion-text.ts";
 import { cacheShape, newHidden, nextLogits } from "./forward.ts";
 import { PrefixCache } from "./prefix-cache.ts";
-import { firstChoices, type PromptPart, promptChoices, waitsFor } from "./prompt-parts.ts";
+import {
+  firstChoices,
+  type PromptPart,
+  partSize,
+  promptChoices,
+  stepTokens,
+  waitsFor,
+} from "./prompt-parts.ts";
 import type {
   EndEvent,
   EngineLimits,
@@ -54,11 +61,6 @@ const defaultLimits: EngineLimits = {
   keepsPrefixes: true,
 };
 
-/** Prompt tokens computed between two tokens of the running answers: a GPU takes thousands in little more time than hundreds. */
-const promptTokensAStep = { cpu: 512, gpu: 4096 };
-/** A longer prompt is computed in parts of so many tokens, whole pages, so that nothing waits for all of it. */
-const partTokens = 256;
-
 /** Runs requests on one model and its adapters. Nothing happens outside `submit`, `cancel` and `step`. */
 export class Engine implements GenerationEngine, Disposable {
   readonly #parts: EngineParts;
@@ -67,7 +69,7 @@ export class Engine implements GenerationEngine, Disposable {
   /** null: nothing is kept. */
   readonly #prefixes: PrefixCache | null;
   readonly #limits: EngineLimits;
-  readonly #promptTokensAStep: number;
+  readonly #stepTokens: number;
   #waiting: EngineRequest[] = [];
   #running: EngineRequest[] = [];
   #promptTokens = 0;
@@ -79,7 +81,7 @@ export class Engine implements GenerationEngine, Disposable {
     this.#parts = parts;
     this.#dtype = parts.dtype ?? model.model.embed_tokens.weight.dtype;
     this.#limits = { ...defaultLimits, ...limits };
-    this.#promptTokensAStep = promptTokensAStep[isGpu(model.device) ? "gpu" : "cpu"];
+    this.#stepTokens = stepTokens(model.device);
     const shape = cacheShape(model, this.#dtype);
     const prefixes = this.#limits.keepsPrefixes ? new PrefixCache() : null;
     this.#cache = new KVCache(shape, { mostPages: this.#mostPages, keeper: prefixes });
@@ -167,11 +169,11 @@ export class Engine implements GenerationEngine, Disposable {
 
   /** Continues the prompts under way and admits waiting ones, as many tokens as a step has. */
   #computePrompts(): void {
-    let left = this.#promptTokensAStep;
+    let left = this.#stepTokens;
     for (;;) {
       const jobs = this.#nextPrompts(left);
       if (jobs.length === 0) return;
-      left -= jobs.reduce((sum, job) => sum + this.#partSize(job), 0);
+      left -= jobs.reduce((sum, job) => sum + partSize(job, this.#cache), 0);
       this.#computeParts(jobs);
     }
   }
@@ -185,9 +187,9 @@ export class Engine implements GenerationEngine, Disposable {
     for (let [left, isWhole] = [room, true]; isWhole; ) {
       const job = this.#underWay(jobs) ?? this.#admitNext(jobs);
       if (job === null || (jobs[0]?.model ?? job.model) !== job.model) break;
-      const size = this.#partSize(job);
+      const size = partSize(job, this.#cache);
       // what a step has no room for goes alone
-      if (size > left && left < this.#promptTokensAStep) break;
+      if (size > left && left < this.#stepTokens) break;
       left -= size;
       isWhole = job.computed + size === job.request.promptIds.length;
       jobs.push(job);
@@ -197,12 +199,6 @@ export class Engine implements GenerationEngine, Disposable {
 
   #underWay(but: readonly EngineRequest[]): EngineRequest | undefined {
     return this.#running.find((job) => !isComputed(job) && !but.includes(job));
-  }
-
-  /** Tokens of the next part of a prompt. */
-  #partSize({ computed, request }: EngineRequest): number {
-    const left = request.promptIds.length - computed;
-    return this.#cache.takesParts ? Math.min(left, partTokens) : left;
   }
 
   /** Moves the next waiting request to the running ones; null if there is none or no room, or it waits for what `others` compute. */
@@ -263,7 +259,7 @@ export class Engine implements GenerationEngine, Disposable {
 
   #nextPart(job: EngineRequest): PromptPart {
     const { computed: first, request, prompt: span } = job;
-    const ids = request.promptIds.slice(first, first + this.#partSize(job));
+    const ids = request.promptIds.slice(first, first + partSize(job, this.#cache));
     this.#cache.extend([span], ids.length);
     return { job, first, span, ids };
   }

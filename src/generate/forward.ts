@@ -51,7 +51,11 @@ export function newHidden({ model, cache, dtype }: CachedModel, added: readonly 
 function wholeSegments(added: readonly NewIds[]): Segment[] {
   if (added.some(({ span, ids }) => ids.length < span.length)) return [];
   let end = 0;
-  return added.map(({ ids }) => ({ start: end, end: (end += ids.length), parent: -1 }));
+  return added.map(({ ids }) => {
+    const start = end;
+    end += ids.length;
+    return { start, end, parent: -1 };
+  });
 }
 
 /** What a cache has to hold for a model whose activations are of this type. */

@@ -1,8 +1,8 @@
 /** Prompts under way in an engine: what they have in common, what is reported of their tokens, and the first tokens of their answers. */
 import { at } from "../base/at.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { pageTokens } from "../nn/kv-cache.ts";
-import { noGrad, type Tensor } from "../torch/index.ts";
+import { type KVCache, pageTokens } from "../nn/kv-cache.ts";
+import { isGpu, noGrad, type Tensor } from "../torch/index.ts";
 import type { Choice, ChoiceRow } from "./choice.ts";
 import { chooseTokens, notFinite } from "./choose.ts";
 import type { TokenDecoder } from "./completion-text.ts";
@@ -10,10 +10,24 @@ import { followingLogprobs, logitsAfter, type NewIds } from "./forward.ts";
 import type { TokenChoice } from "./request.ts";
 import type { EngineRequest } from "./running.ts";
 
+/** A longer prompt is computed in parts of so many tokens, whole pages, so that nothing waits for all of it. */
+const partTokens = 256;
+
+/** Prompt tokens computed between two tokens of the running answers: a GPU takes thousands in little more time than hundreds. */
+export function stepTokens(device: string): number {
+  return isGpu(device) ? 4096 : 512;
+}
+
 /** The next tokens of a prompt, from its `first`-th on. */
 export interface PromptPart extends NewIds {
   job: EngineRequest;
   first: number;
+}
+
+/** Tokens of the next part of a prompt; all that are left where the cache takes no parts. */
+export function partSize({ computed, request }: EngineRequest, { takesParts }: KVCache): number {
+  const left = request.promptIds.length - computed;
+  return takesParts ? Math.min(left, partTokens) : left;
 }
 
 /** Whether `job` finds a page or more of its prompt in the cache once that of `other` is computed, and not before. */

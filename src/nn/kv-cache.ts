@@ -299,8 +299,7 @@ export class KVCache implements Disposable {
   }
 
   #tokenPass(spans: readonly Readonly<PageSpan>[]): CachedAttention[] {
-    const slots = spans.map(slotsOf);
-    const last = this.#indices(slots.map((row) => row.at(-1) as number));
+    const last = this.#indices(spans.map((span) => slotOf(span, span.length - 1)));
     const { device, dtype, layers } = this.#shape;
     const together = new Map<number, VarlenPlan>();
     let apart: Tensor[] | null = null;
@@ -310,11 +309,11 @@ export class KVCache implements Disposable {
         storeRows(store, last, { k, v });
         const { cap, scale, window } = plan;
         if (isOneCall && cap === null) {
-          const own = together.get(window) ?? tokensPlan(slots, window, device);
+          const own = together.get(window) ?? tokensPlan(spans, window, device);
           together.set(window, own);
           return inScope(() => varlenAttention(q, store.keys, store.values, { ...own, scale }), q);
         }
-        const rows = apart ?? slots.map((row) => this.#indices(row));
+        const rows = apart ?? spans.map((span) => this.#indices(slotsOf(span)));
         apart = rows;
         return inScope(() => {
           const seen = rows.map((row) => visibleRows(store, row, window));
@@ -329,11 +328,14 @@ export class KVCache implements Disposable {
   }
 }
 
-/** Rows of an unpaged store that hold a span's tokens, in order. */
-function slotsOf({ pages, length }: Readonly<PageSpan>): number[] {
-  return Array.from({ length }, (_, t) => {
-    return at(pages, Math.floor(t / pageTokens)) * pageTokens + (t % pageTokens);
-  });
+/** The row of an unpaged store that holds a span's token. */
+function slotOf({ pages }: Readonly<PageSpan>, token: number): number {
+  return at(pages, Math.floor(token / pageTokens)) * pageTokens + (token % pageTokens);
+}
+
+/** The rows that hold its tokens, in order. */
+function slotsOf(span: Readonly<PageSpan>): number[] {
+  return Array.from({ length: span.length }, (_, token) => slotOf(span, token));
 }
 
 /** What `attend` gives as (T, H · E), T and H · E those of q (T, H, E); the keys and values that it gathers are freed. */
@@ -342,19 +344,23 @@ function inScope(attend: () => Tensor, q: Tensor): Tensor {
   return attending.keep(ops.reshape(attend(), [q.size(0), q.size(1) * q.size(2)]));
 }
 
-/** How the newest token of each sequence attends to its last `window` tokens (0: to all), in one call; `slots`: its rows of the store. */
-function tokensPlan(slots: readonly number[][], window: number, device: string): VarlenPlan {
-  const seen = slots.map((row) => (window === 0 ? row : row.slice(-window)));
-  const ends = (counts: readonly number[]) => {
-    let end = 0;
-    return Int32Array.from([0, ...counts.map((count) => (end += count))]);
-  };
-  const counts = seen.map((row) => row.length);
+/** How the newest token of each sequence attends to its last `window` tokens (0: to all), in one call. */
+function tokensPlan(spans: readonly Readonly<PageSpan>[], window: number, device: string): VarlenPlan {
+  const counts = spans.map(({ length }) => (window === 0 ? length : Math.min(length, window)));
+  const keyOffsets = new Int32Array(spans.length + 1);
+  for (const [i, count] of counts.entries()) keyOffsets[i + 1] = (keyOffsets[i] ?? 0) + count;
+  const keyRows = new Int32Array(keyOffsets.at(-1) ?? 0);
+  let filled = 0;
+  for (const [i, span] of spans.entries()) {
+    for (let token = span.length - at(counts, i); token < span.length; token++) {
+      keyRows[filled++] = slotOf(span, token);
+    }
+  }
   const placed = (values: Int32Array<ArrayBuffer>, dtype: DType) => onDevice(tensor(values), device, dtype);
   return {
-    keyRows: placed(Int32Array.from(seen.flat()), "int64"),
-    queryOffsets: placed(ends(seen.map(() => 1)), "int32"),
-    keyOffsets: placed(ends(counts), "int32"),
+    keyRows: placed(keyRows, "int64"),
+    queryOffsets: placed(Int32Array.from(keyOffsets.keys()), "int32"),
+    keyOffsets: placed(keyOffsets, "int32"),
     // as in training: a bound of 1 would take another path of the kernel
     longestQueries: 2,
     longestKeys: Math.max(...counts),

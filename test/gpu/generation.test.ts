@@ -169,12 +169,8 @@ for (const dtype of ["float32", "bfloat16"] as const) {
         const added = some.map((ids) => ({ span: { pages: [], length: 0 }, ids }));
         for (const { span, ids } of added) cache.extend([span], ids.length);
         const hidden = newHidden({ model, cache, dtype }, added);
-        let end = 0;
-        const first = logitsAfter(
-          model,
-          hidden,
-          some.map((ids) => (end += ids.length) - 1),
-        );
+        const lasts = some.map((_, i) => some.slice(0, i + 1).flat().length - 1);
+        const first = logitsAfter(model, hidden, lasts);
         cache.extend(
           added.map(({ span }) => span),
           1,
