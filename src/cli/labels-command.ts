@@ -15,7 +15,13 @@ import { peopleReport } from "../workbench/people.ts";
 import { saveVersion, versionPaths } from "../workbench/versions.ts";
 import { makeWorkbench, openWorkbench } from "../workbench/workbench-dir.ts";
 import { type JudgeEndpointOptions, judgeOf, withJudge } from "./judge-options.ts";
-import { wholeNumber } from "./options.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  wholeNumber,
+  withMachineOptions,
+  withPlainStrings,
+} from "./options.ts";
 
 /** Adds `labels` and its commands to `preftune`. */
 export function addLabelsCommands(preftune: Command): void {
@@ -41,15 +47,7 @@ export function addLabelsCommands(preftune: Command): void {
     .argument("<dir>", "the workbench")
     .option("--json", "the report as JSON")
     .action(showAgreement);
-  const judged = labels
-    .command("judge")
-    .description("let a model judge pairs, each in both orders: labels that stay marked as a judge's")
-    .argument("<dir>", "the workbench")
-    .option("--limit <count>", "only so many pairs that it has not judged", wholeNumber(1))
-    .exitOverride()
-    .action(judgeIn);
-  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint of the judge, and its model");
-  withJudge(judged, judge.makeOptionMandatory());
+  addScorers(labels);
   labels
     .command("export")
     .description("make a version of what was judged: rows to train on, named by their digest")
@@ -77,6 +75,34 @@ export function addLabelsCommands(preftune: Command): void {
     .action(trace);
 }
 
+/** Adds what models say of pairs. */
+function addScorers(labels: Command): void {
+  const judged = labels
+    .command("judge")
+    .description("let a model judge pairs, each in both orders: labels that stay marked as a judge's")
+    .argument("<dir>", "the workbench")
+    .option("--limit <count>", "only so many pairs that it has not judged", wholeNumber(1))
+    .exitOverride()
+    .action(judgeIn);
+  const judge = new Option("--judge <url#model>", "OpenAI-style endpoint of the judge, and its model");
+  withJudge(judged, judge.makeOptionMandatory());
+  const scored = labels
+    .command("score")
+    .description("let a model score both answers of every pair; those it is unsure of can be labelled first")
+    .argument("<dir>", "the workbench")
+    .requiredOption("--model <dir>", "language model or reward model: a directory or hub id")
+    .option("--adapter <dir>", "PEFT adapter directory or hub id")
+    .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
+    .option(
+      "--max-length <tokens>",
+      "limit of prompt plus longer answer; longer pairs are left out",
+      wholeNumber(8),
+      1024,
+    )
+    .action(scoreIn);
+  withMachineOptions(withPlainStrings(scored));
+}
+
 async function importInto(dir: string, files: string[], { form }: { form?: FormName }): Promise<void> {
   const read: Imported[] = [];
   for (const file of files) read.push(await importFiles(file, form === undefined ? {} : { form }));
@@ -102,6 +128,32 @@ async function judgeIn(dir: string, cli: JudgeEndpointOptions & { limit?: number
     ...(known > 0 ? [`${known} it had judged before`] : []),
     ...(without > 0 ? [`${without} without a verdict in both orders: not kept`] : []),
     `its replies: ${join(dir, "judge", "judgments.sqlite")}`,
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+interface ScoreOptions extends MachineOptions {
+  model: string;
+  adapter?: string;
+  batchSize: number;
+  maxLength: number;
+  plainStrings: "text" | "chat";
+}
+
+async function scoreIn(dir: string, cli: ScoreOptions): Promise<void> {
+  const { scoreLabels } = await import("../recipes/score-labels.ts");
+  using store = openWorkbench(dir);
+  const phases = new Phases();
+  const { scored, leftOut, unit } = await scoreLabels(store, {
+    ...environmentOf(cli),
+    ...{ dir, model: cli.model, adapter: cli.adapter ?? null, batchSize: cli.batchSize },
+    selection: { max_length: cli.maxLength, overflow: "drop", plain_strings: cli.plainStrings },
+    onPhase: phases.listen,
+  });
+  phases.done();
+  const lines = [
+    `${scored} pairs scored, margins in ${unit}: the key "o" of the Label screen takes those first of which the model is unsure`,
+    ...(leftOut > 0 ? [`${leftOut} left out: longer than ${cli.maxLength} tokens, or an empty answer`] : []),
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
 }

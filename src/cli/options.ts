@@ -136,6 +136,12 @@ export function environmentOf(options: MachineOptions): {
   return { device: options.device, dtype: options.dtype, threads: options.threads ?? null };
 }
 
+/** Adds `--plain-strings`. */
+export function withPlainStrings(command: Command): Command {
+  const option = new Option("--plain-strings <what>", "what prompts and answers of plain strings are");
+  return command.addOption(option.choices(["text", "chat"]).default("text"));
+}
+
 /** Adds --adapter-scale. */
 export function withAdapterScale(command: Command): Command {
   return command.option(

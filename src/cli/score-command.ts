@@ -24,6 +24,7 @@ import {
   wholeNumber,
   withAdapterScale,
   withMachineOptions,
+  withPlainStrings,
 } from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
@@ -74,15 +75,10 @@ export function addScoreCommand(preftune: Command): void {
         .default("error"),
     )
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
-    .addOption(
-      new Option("--plain-strings <what>", "what prompts and answers of plain strings are")
-        .choices(["text", "chat"])
-        .default("text"),
-    )
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
-  withAdapterScale(withQuantiseOptions(withMachineOptions(command))).action(run);
+  withAdapterScale(withQuantiseOptions(withMachineOptions(withPlainStrings(command)))).action(run);
 }
 
 async function run(cli: CliOptions): Promise<void> {

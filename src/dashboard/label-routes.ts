@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
-import { judgesDoubt } from "../workbench/judges.ts";
+import { doubtOf } from "../workbench/doubt.ts";
 import type { ShowingOrder } from "../workbench/label-events.ts";
 import { castVote, flag, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
@@ -49,7 +49,7 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
     }),
   });
   const next = (person: string, by: ShowingOrder) => {
-    const options = by === "random" ? {} : { order: by, uncertainty: judgesDoubt(bench.store) };
+    const options = by === "random" ? {} : { order: by, uncertainty: doubtOf(bench.store) };
     // the pair behind the next one too: the page shows it with the key, not with the answer
     const [pair = null, ahead = null] = nextPairs(bench.store, person, 2, options);
     return { pair, ahead, progress: progressOf(bench.store, person) };

@@ -77,26 +77,6 @@ export function unjudgedBy(store: LabelStore, model: string): string[] {
   return store.order.filter((item) => !judged.has(item));
 }
 
-/**
- * How unsure judges are of an item, from 0, all they said names one answer, to 1, it names both equally often or neither: 1 − |mean|
- * over their verdicts in each order, answer "a" as 1, "b" as −1, others as 0. An item that no judge has judged is between: 0.5.
- */
-export function judgesDoubt(store: LabelStore): (item: string) => number {
-  const state = store.state();
-  const said = new Map<string, { sum: number; of: number }>();
-  for (const { item, person, verdict, orders } of state.votes.values()) {
-    if (state.people.get(person) !== "judge") continue;
-    for (const one of orders ?? [verdict]) {
-      const { sum, of } = said.get(item) ?? { sum: 0, of: 0 };
-      said.set(item, { sum: sum + Number(one === "a") - Number(one === "b"), of: of + 1 });
-    }
-  }
-  return (item) => {
-    const known = said.get(item);
-    return known === undefined ? 0.5 : 1 - Math.abs(known.sum / known.of);
-  };
-}
-
 /** An item that people and a judge see differently. */
 export interface Parting {
   item: string;

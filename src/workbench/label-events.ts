@@ -39,6 +39,8 @@ export interface EventBodies {
   undo: { vote: number };
   note: { text: string };
   flag: { isSet: boolean };
+  /** Of a model that scored both answers: how far it prefers "a". */
+  margin: { margin: number };
   /** What counts for an item whatever was voted. */
   decision: { choice: Choice | null };
 }
@@ -116,6 +118,8 @@ export class LabelState {
   /** Of each item, who has flagged it. */
   readonly flags: Map<string, ReadonlySet<string>> = new Map();
   readonly decisions: Map<string, Decision> = new Map();
+  /** Of each model, its last margin of every item that it scored. */
+  readonly margins: Map<string, Map<string, number>> = new Map();
 
   apply(event: LabelEvent): void {
     this.seq = event.seq;
@@ -139,6 +143,9 @@ export class LabelState {
         break;
       case "flag":
         this.#flag(event.item, event.person, event.body.isSet);
+        break;
+      case "margin":
+        this.#margin(event.person, event.item, event.body.margin);
         break;
       case "decision":
         if (event.body.choice === null) this.decisions.delete(event.item);
@@ -170,6 +177,11 @@ export class LabelState {
   #flag(item: string, person: string, isSet: boolean): void {
     const others = [...(this.flags.get(item) ?? [])].filter((one) => one !== person);
     this.flags.set(item, new Set(isSet ? [...others, person] : others));
+  }
+
+  #margin(model: string, item: string, margin: number): void {
+    const own = this.margins.get(model) ?? new Map<string, number>();
+    this.margins.set(model, own.set(item, margin));
   }
 
   #undo(seq: number): void {

@@ -9,7 +9,6 @@ import { Random } from "../base/random.ts";
 import { castBattle, winRates } from "./battle.ts";
 import type { Comparison } from "./comparison.ts";
 import { exportLabels } from "./export-labels.ts";
-import { judgesDoubt, keepVerdicts } from "./judges.ts";
 import { LabelStore } from "./label-store.ts";
 import {
   castVote,
@@ -368,32 +367,4 @@ test("adding the same rows again changes nothing; a damaged file is refused in w
     () => new LabelStore(dir),
     /expected to keep labels in this SQLite file, but: .*What was labelled before is kept/,
   );
-});
-
-test("pairs that judges are unsure of come first: those that judges differ on, then those nobody judged; they enter no win rate", () => {
-  using store = storeOf(5);
-  const [sure, unknown, changed, leaning, differing] = store.order.map((item) => item) as [
-    ...[string, string, string, string, string],
-  ];
-  keepVerdicts(store, "one", [
-    { item: sure, orders: ["b", "b"] },
-    { item: changed, orders: ["a", "b"] },
-    { item: leaning, orders: ["a", "a"] },
-    { item: differing, orders: ["a", "a"] },
-  ]);
-  keepVerdicts(store, "two", [
-    { item: leaning, orders: ["a", "tie"] },
-    { item: differing, orders: ["b", "b"] },
-  ]);
-  const doubt = judgesDoubt(store);
-  assert.deepEqual([sure, unknown, changed, leaning, differing].map(doubt), [0, 0.5, 1, 0.25, 1]);
-  const seen = store.order.map((_, i) => {
-    // 1: no item returns
-    const pair = nextPair(store, "ann", { order: "uncertain", uncertainty: doubt, chance: () => 1 });
-    assert.ok(pair !== null);
-    castVote(store, "ann", { showing: pair.showing, key: `k${i}`, verdict: good(pair) });
-    return store.state().showings.get(pair.showing)?.item;
-  });
-  assert.deepEqual(seen, [changed, differing, unknown, leaning, sure]);
-  assert.deepEqual(winRates(store), []);
 });

@@ -262,7 +262,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
     },
     {
       ...{ key: "o", text: "Unsure first", isOn: isUnsure },
-      what: "From the next pairs on: those first of which a judge is unsure",
+      what: "From the next pairs on: those first of which a judge or model is unsure",
       run: () => setQuery({ unsure: isUnsure ? "" : "1" }),
     },
   ];

@@ -1,0 +1,98 @@
+/** Models that score the pairs of a workbench: their margins are those of `preftune score`, whichever answer is "a". */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { assertClose } from "../../test/support/close.ts";
+import { preftune } from "../../test/support/command.ts";
+import { runFixture, runTraining } from "../../test/support/runs.ts";
+import type { PairRow } from "../../test/support/tiny-model.ts";
+import { type Comparison, inOrder, itemIdOf } from "../workbench/comparison.ts";
+import type { LabelStore } from "../workbench/label-store.ts";
+import { makeWorkbench, openWorkbench } from "../workbench/workbench-dir.ts";
+import { score } from "./score.ts";
+import { scoreLabels } from "./score-labels.ts";
+import { scoreRewards } from "./score-rewards.ts";
+
+const fixture = runFixture({ rows: 4, held: 6 });
+after(() => fixture[Symbol.dispose]());
+const model = String(fixture.values["model_name_or_path"]);
+const data = fixture.path("held.jsonl");
+const rows = readFileSync(data, "utf8")
+  .trim()
+  .split("\n")
+  .map((line) => JSON.parse(line) as PairRow);
+const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
+
+function comparisonOf({ prompt, chosen, rejected }: PairRow): Comparison {
+  return { prompt, answers: [chosen, rejected], models: [null, null], votes: [], extra: {} };
+}
+
+/** Margins kept of a model, of the chosen answers over the rejected ones, in the order of `rows`. */
+function marginsOf(store: LabelStore, name: string): number[] {
+  const margins = store.state().margins.get(`${name} (model)`);
+  return rows.map((row) => {
+    const comparison = comparisonOf(row);
+    const isA = inOrder(comparison).answers[0] === row.chosen;
+    return (isA ? 1 : -1) * (margins?.get(itemIdOf(comparison)) ?? Number.NaN);
+  });
+}
+
+test("a language model's margins are differences of mean log-probs; pairs too long or without an answer are left out", async () => {
+  const dir = fixture.path("bench");
+  using store = makeWorkbench(dir);
+  const [first] = rows as [PairRow];
+  const long = { ...first, prompt: "on and on ".repeat(60) };
+  store.add([...rows, { ...first, rejected: " " }, long].map(comparisonOf));
+  const options = { ...machine, dir, model, selection: { max_length: 128, overflow: "drop" as const } };
+  assert.deepEqual(await scoreLabels(store, options), { scored: 6, leftOut: 2, unit: "nats per token" });
+  const { rows: want } = await score({ ...machine, model, data });
+  const meansOf = (row: (typeof want)[number]) =>
+    row["logps/chosen"] / row["num_tokens/chosen"] -
+    Number(row["logps/rejected"]) / Number(row["num_tokens/rejected"]);
+  assertClose(marginsOf(store, model), want.map(meansOf), { atol: 1e-6 });
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => name.startsWith("scoring")),
+    [],
+  );
+});
+
+test("a reward model's margins are differences of rewards; the command says what it did", async () => {
+  const output = fixture.path("reward");
+  await runTraining({ ...fixture.values, objective: "reward", max_steps: 1, output_dir: output });
+  const trained = join(output, "model");
+  const dir = fixture.path("rewarded");
+  makeWorkbench(dir)[Symbol.dispose]();
+  const none = await preftune("labels", "score", dir, "--model", trained);
+  assert.equal(none.status, 4, none.stderr);
+  assert.match(none.stderr, /no pairs/);
+  {
+    using store = openWorkbench(dir);
+    store.add(rows.map(comparisonOf));
+  }
+  const { status, stdout, stderr } = await preftune(
+    ...[
+      "labels",
+      "score",
+      dir,
+      "--model",
+      trained,
+      "--device",
+      "cpu",
+      "--dtype",
+      "float32",
+      "--threads",
+      "1",
+    ],
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^6 pairs scored, margins in reward: /m);
+  using store = openWorkbench(dir);
+  const { rows: want } = await scoreRewards({ ...machine, model: trained, data });
+  const got = marginsOf(store, trained);
+  assertClose(
+    got,
+    want.map((row) => row["reward/chosen"] - row["reward/rejected"]),
+    { atol: 1e-6 },
+  );
+});
