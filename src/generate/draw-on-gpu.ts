@@ -8,7 +8,7 @@ import { onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import type { Choice, ChoiceRow } from "./choice.ts";
 
 /** Numbers of probabilities held at once, in float64. */
-const numbersAtOnce = 2 ** 24;
+const numbersAtOnce = 2 ** 23;
 
 /**
  * What `chooseTokens` gives, by the same numbers of the same streams: the token at which the running sum of the probabilities passes
