@@ -151,3 +151,47 @@ test("a run that goes away, or cannot be read any more, ends its stream with the
     assert.deepEqual(app.faults, []);
   });
 });
+
+test("of more windows than a browser has connections the one that has had its turn longest is left, of that session alone", async () => {
+  await withDashboardApp(async (app) => {
+    const id = idOf(realpathSync(writeRun(app.root, "a")));
+    const stop = new AbortController();
+    const { sessions } = app.context;
+    const cookieOf = (role: "viewer" | "owner") => ({
+      cookie: `preftune-0=${sessions.exchange(sessions.link({ role, name: role }))}`,
+    });
+    const browsers = { viewer: cookieOf("viewer"), owner: cookieOf("owner") };
+    const open = async (as: "viewer" | "owner") => {
+      const asked = { headers: browsers[as], signal: stop.signal };
+      const { status, body } = await app.ask(`/api/stream?runs=${id}`, asked);
+      assert.equal(status, 200);
+      const reader = body?.getReader();
+      let isOver = false;
+      const ended = (async () => {
+        while ((await reader?.read())?.done === false);
+        isOver = true;
+      })();
+      return { ended, isOver: () => isOver, leave: () => reader?.cancel() };
+    };
+    const other = await open("owner");
+    const windows = [];
+    for (let i = 0; i < 6; i++) windows.push(await open("viewer"));
+    await Promise.all(windows.slice(0, 2).map(({ ended }) => ended));
+    // a look at the run takes a tick
+    await new Promise((done) => setTimeout(done, 700));
+    assert.deepEqual(
+      windows.map(({ isOver }) => isOver()),
+      [true, true, false, false, false, false],
+    );
+    assert.equal(other.isOver(), false);
+    // the first comes back: now it is the third's turn to leave
+    windows.push(await open("viewer"));
+    await windows[2]?.ended;
+    assert.deepEqual(
+      windows.slice(3).map(({ isOver }) => isOver()),
+      [false, false, false, false],
+    );
+    for (const window of [other, ...windows]) await window.leave();
+    stop.abort();
+  });
+});

@@ -9,6 +9,7 @@ import { PageError } from "./page-error.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
 import type { RunStore } from "./run-store.ts";
 import type { Summary } from "./run-summary.ts";
+import type { Session } from "./sessions.ts";
 import { wireRow } from "./wire.ts";
 
 /** Times of a stream, ms. */
@@ -28,12 +29,16 @@ export const streamTimes: StreamTimes = { tick: 500, list: 3000, heartbeat: 15_0
 
 /** Most streams at once: pages that are looked at. */
 const mostStreams = 64;
+/** Most of one session: a browser opens six connections to an address, and what its windows ask for besides needs some. */
+const mostOfSession = 4;
 /** Most runs of one stream. */
 const mostRuns = 8;
 /** Most rows in one message: a page that was long away gets the rest in the next. */
 const mostRows = 500;
 
 let streams = 0;
+/** The streams of each session, the oldest first. */
+const streamsOf: WeakMap<Session, PageStream[]> = new WeakMap();
 
 /** The route of the stream: `?runs=ID@PLACE,…&list=MARK`. */
 export function streamRoutes(context: DashboardContext, times: StreamTimes): Route[] {
@@ -81,10 +86,12 @@ function answer(c: Ctx, { runs, onFault }: DashboardContext, times: StreamTimes)
   if (streams >= mostStreams) throw new PageError(409, `${streams} pages are open already: close one.`);
   c.header("X-Accel-Buffering", "no");
   const leave = (): void => void c.env?.incoming?.socket.destroy();
+  const session = c.get("session");
   return streamSSE(c, async (stream) => {
     streams += 1;
     const hide = runs.show([...places.keys()]);
     const page = new PageStream(stream, { runs, places, list, times, leave });
+    takeTurn(session, page);
     try {
       await page.run();
     } catch (error) {
@@ -92,9 +99,22 @@ function answer(c: Ctx, { runs, onFault }: DashboardContext, times: StreamTimes)
       else onFault(error);
     } finally {
       streams -= 1;
+      takeTurn(session, page, false);
       hide();
     }
   });
+}
+
+/**
+ * Adds a stream to those of a session, or takes it out. The oldest of too many ends; its page comes back after some seconds, and the
+ * next one's turn is over: more windows of one browser than can be served at once take turns.
+ */
+function takeTurn(session: Session | null, page: PageStream, isOpen = true): void {
+  if (session === null) return;
+  const others = (streamsOf.get(session) ?? []).filter((other) => other !== page);
+  const all = isOpen ? [...others, page] : others;
+  for (const one of all.slice(0, -mostOfSession)) one.end();
+  streamsOf.set(session, all.slice(-mostOfSession));
 }
 
 interface Watched {
@@ -117,6 +137,7 @@ class PageStream {
   #listedAt = Number.NEGATIVE_INFINITY;
   #saidAt: number = performance.now();
   #wake: () => void = () => {};
+  #isOver = false;
 
   constructor(stream: SSEStreamingApi, watched: Watched) {
     this.#stream = stream;
@@ -125,14 +146,20 @@ class PageStream {
     stream.onAbort(() => this.#wake());
   }
 
-  /** Tells what is new until the page leaves. */
+  /** Says no more. */
+  end(): void {
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  /** Tells what is new until the page leaves or its turn is over. */
   async run(): Promise<void> {
     const { places, times } = this.#watched;
-    while (!this.#stream.aborted && !this.#stream.closed) {
+    while (!this.#isOver && !this.#stream.aborted && !this.#stream.closed) {
       for (const id of places.keys()) await this.#sayRun(id);
       await this.#sayList();
       if (performance.now() - this.#saidAt >= times.heartbeat) await this.#say("beat", {});
-      if (!this.#stream.aborted) await this.#wait(times.tick);
+      if (!this.#isOver && !this.#stream.aborted) await this.#wait(times.tick);
     }
   }
 
