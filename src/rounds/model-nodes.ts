@@ -38,8 +38,10 @@ export const training: Node = {
     ...{ version: versionOf(work), training: configDigest(work), model: localIdentity(work.start) },
   }),
   async run(work) {
-    const { dir, metrics, exportJson } = runPaths(work.paths.run);
-    const summary = existsSync(exportJson) ? null : await trained(work);
+    const { dir, metrics, exportJson, lock } = runPaths(work.paths.run);
+    // with a lock it was killed after the export, before its end: that comes by continuing it
+    const isOver = existsSync(exportJson) && !existsSync(lock);
+    const summary = isOver ? null : await trained(work);
     if (summary?.reason === "stopped")
       return { stopped: `the training is stopped after step ${summary.step}, with a checkpoint` };
     const place = exportOf(dir);

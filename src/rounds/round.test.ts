@@ -1,17 +1,20 @@
 /** Rounds end to end on a tiny model: a judge that fails and comes back, files that change in between, then people, on the model of the round before. */
 import assert from "node:assert/strict";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { after, test } from "node:test";
 import { startJudge } from "../../test/support/judge-server.ts";
 import { ruleAnswer } from "../../test/support/rule-judge.ts";
-import { logOf, runTraining } from "../../test/support/runs.ts";
+import { filesOf, logOf, runTraining } from "../../test/support/runs.ts";
 import { writeRows } from "../../test/support/tiny-model.ts";
 import { roundFixture } from "../../test/support/tiny-round.ts";
+import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
 import { runLineage } from "../workbench/lineage.ts";
-import { type RoundNode, readRound, roundPaths } from "../workbench/rounds/round-record.ts";
+import { type RoundNode, readRound, roundPaths, saveRound } from "../workbench/rounds/round-record.ts";
 import { openWorkbench } from "../workbench/workbench-dir.ts";
 import { type RoundState, runRound } from "./round.ts";
 
@@ -166,4 +169,22 @@ test("rewards in place of a judge: a function of a module, then a reward model; 
     .trim()
     .split("\n");
   for (const line of scores) assert.ok(JSON.parse(line).rewards.every(Number.isFinite), line);
+});
+
+test("a training that was killed after its export, before its end, is brought to its end", async () => {
+  const round = roundOf("round-6", { reward_funcs: ["length"] });
+  const { record } = await go(round);
+  const { lock, dir, exportJson } = runPaths(`${round.dir}/run`);
+  const exported = filesOf(`${dir}/adapter`);
+  const { training: _, comparison: __, ...nodes } = record.nodes;
+  saveRound(round.dir, { ...record, nodes });
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  writeFileSync(lock, JSON.stringify({ pid: dead, host: hostname(), started: null }));
+  const again = await go(round);
+  assert.deepEqual(
+    [again.state, again.record.nodes.training?.facts],
+    ["finished", record.nodes.training?.facts],
+  );
+  assert.deepEqual([existsSync(lock), existsSync(exportJson)], [false, true]);
+  assert.deepEqual(filesOf(`${dir}/adapter`), exported);
 });

@@ -14,6 +14,7 @@ import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
 import { allEnded, childrenOf, skipWithoutTorchrun, torchrunCommand } from "../support/rank-processes.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
+import { until } from "../support/signalled.ts";
 
 const fixture = runFixture({ rows: 40, held: 0 });
 const folder = mkdtempSync(join(scratch(), "preftune-elastic-"));
@@ -65,6 +66,8 @@ test("torchrun --nnodes=1:4: one of two hosts is gone, another comes: the same r
   const second = startAgent(hosts, 1, ["train", file], gate);
   await Promise.race([first.saw('"global_step":12'), second.saw('"global_step":12')]);
   const pid = second.child.pid ?? 0;
+  // where the first had begun alone, both are started again when the second has come
+  await until(() => childrenOf(pid).length > 0, "the second agent has started its rank");
   for (const each of [...childrenOf(pid), pid]) process.kill(each, "SIGKILL");
   // where both had come to the gate already: the next that is held there is one that was started again
   gate.forgetMet();

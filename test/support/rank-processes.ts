@@ -111,10 +111,11 @@ export function torchrunCommand(options: readonly string[], args: readonly strin
 
 /** The processes that process `pid` has started, in order of their RANK: the ranks of an agent of torchrun. */
 export function childrenOf(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
-  const rankOf = (child: number): number => {
-    const variables = readFileSync(`/proc/${child}/environ`, "utf8").split("\0");
-    return Number(variables.find((each) => each.startsWith("RANK="))?.slice("RANK=".length));
-  };
-  return children.filter((child) => !Number.isNaN(rankOf(child))).sort((a, b) => rankOf(a) - rankOf(b));
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").match(/\d+/g) ?? [];
+  const ranks = new Map<number, number>();
+  for (const child of children.map(Number)) {
+    const rank = /(?:^|\0)RANK=(\d+)/.exec(readFileSync(`/proc/${child}/environ`, "utf8"))?.[1];
+    if (rank !== undefined) ranks.set(child, Number(rank));
+  }
+  return [...ranks].sort(([, a], [, b]) => a - b).map(([child]) => child);
 }
