@@ -1,8 +1,8 @@
 /** `preftune labels score`: a model scores both answers of the pairs of a workbench; those it is unsure of can be labelled first. */
-import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DataError } from "../base/errors.ts";
-import { remove } from "../base/files.ts";
+import { siblingName, uniqueTag } from "../base/file-io.ts";
+import { makeDirectory, remove, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
@@ -46,10 +46,13 @@ export async function scoreLabels(store: LabelStore, given: ScoreLabelsOptions):
       `${given.dir}: expected pairs with two answers, there are no pairs. Add some: preftune labels import ${given.dir} FILE`,
     );
   }
-  const folder = mkdtempSync(join(given.dir, "scoring-"));
+  // what a scoring that was killed left
+  removeLeftOvers(given.dir, true);
+  const folder = siblingName(join(given.dir, "scoring"), "tmp", uniqueTag());
   try {
+    makeDirectory(folder);
     const data = join(folder, "pairs.jsonl");
-    writeFileSync(data, items.map((item) => `${JSON.stringify(rowOf(item))}\n`).join(""));
+    writeFileAtomic(data, items.map((item) => `${JSON.stringify(rowOf(item))}\n`).join(""));
     const options = await withLocalModels({ ...given, data });
     const { model, adapter = null } = options;
     const isReward = isRewardModel(model, adapter);
