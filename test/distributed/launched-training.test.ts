@@ -43,10 +43,15 @@ function linesOf({ stdout }: Pick<Ended, "stdout">, what: string): string[] {
   return stdout.split("\n").filter((line) => line.startsWith(`{"${what}"`));
 }
 
-/** The process of rank 1, once step 12 is done. */
-async function rankAtWork(torchrun: Running): Promise<number> {
+/** Kills rank 1 of the run `name`, once step 12 is done; its process, and what was started. The run does not get past saving step 30 before. */
+async function killedAtWork(name: string, options: readonly string[]): Promise<[number, Running]> {
+  const gate = new Gate(fixture.path("."), name);
+  const torchrun = startTorchrun(options, ["train", runFile(name)], gate.variables("checkpoint-30", 1));
   await torchrun.saw('"global_step":12');
-  return childrenOf(torchrun.child.pid ?? 0)[1] ?? assert.fail();
+  const pid = childrenOf(torchrun.child.pid ?? 0)[1] ?? assert.fail();
+  process.kill(pid, "SIGKILL");
+  gate.open();
+  return [pid, torchrun];
 }
 
 /** The steps that the run has rows of metrics of. */
@@ -80,11 +85,9 @@ suite("ranks", { concurrency: 3 }, () => {
   });
 
   test("torchrun --max-restarts: a rank that is killed is named, and the run gets the numbers of an undisturbed one", {
-    skip,
+    skip: skip || noGates,
   }, async () => {
-    const torchrun = startTorchrun([...twoRanks, "--max-restarts", "1"], ["train", runFile("restarted")]);
-    const pid = await rankAtWork(torchrun);
-    process.kill(pid, "SIGKILL");
+    const [pid, torchrun] = await killedAtWork("restarted", [...twoRanks, "--max-restarts", "1"]);
     const ended = await torchrun.ended;
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(
@@ -97,11 +100,9 @@ suite("ranks", { concurrency: 3 }, () => {
   });
 
   test("torchrun: the others of a rank that is killed end with their own status, within seconds", {
-    skip,
+    skip: skip || noGates,
   }, async () => {
-    const torchrun = startTorchrun([...twoRanks], ["train", runFile("killed")]);
-    const pid = await rankAtWork(torchrun);
-    process.kill(pid, "SIGKILL");
+    const [, torchrun] = await killedAtWork("killed", twoRanks);
     const { status, stderr } = await torchrun.ended;
     assert.equal(status, 1);
     assert.match(stderr, /Root Cause[\s\S]*rank +: 1 [\s\S]*exitcode +: -9 /);
