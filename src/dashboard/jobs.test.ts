@@ -27,7 +27,9 @@ function queue(busy: Record<string, string> = {}): {
   const home = join(root, String(++count));
   mkdirSync(home);
   const script = `const {existsSync} = require("fs"); console.log("began", process.argv[1]);
-    const look = () => existsSync("end-" + process.argv[1]) ? process.exit(7) : setTimeout(look, 30); look();`;
+    // one that begins when the tests are over finds no folder
+    const isOver = () => existsSync("end-" + process.argv[1]) || !existsSync(${JSON.stringify(home)});
+    const look = () => isOver() ? process.exit(7) : setTimeout(look, 30); look();`;
   const options = {
     ...{ dir: join(home, "jobs"), program: [process.execPath, "-e", script], cwd: home },
     busy: async () => new Map(Object.entries(busy)),
