@@ -156,11 +156,7 @@ test("of more windows than a browser has connections the one that has had its tu
   await withDashboardApp(async (app) => {
     const id = idOf(realpathSync(writeRun(app.root, "a")));
     const stop = new AbortController();
-    const { sessions } = app.context;
-    const cookieOf = (role: "viewer" | "owner") => ({
-      cookie: `preftune-0=${sessions.exchange(sessions.link({ role, name: role }))}`,
-    });
-    const browsers = { viewer: cookieOf("viewer"), owner: cookieOf("owner") };
+    const browsers = { viewer: app.login("viewer"), owner: app.login("owner") };
     const open = async (as: "viewer" | "owner") => {
       const asked = { headers: browsers[as], signal: stop.signal };
       const { status, body } = await app.ask(`/api/stream?runs=${id}`, asked);

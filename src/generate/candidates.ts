@@ -24,23 +24,33 @@ function roomFor(size: number): void {
   keyRoom = new Float64Array(size);
 }
 
+/** The filters that take part in a draw of `size` tokens; null: it would leave all. */
+export function filtersOf(
+  size: number,
+  { topK, topP, minP }: Pick<GenerateRequest, "topK" | "topP" | "minP">,
+): { topK: number | null; topP: number | null; minP: number | null } | null {
+  const filters = {
+    topK: topK !== null && topK < size ? topK : null,
+    topP: topP !== null && topP < 1 ? topP : null,
+    minP: minP !== null && minP > 0 ? minP : null,
+  };
+  return Object.values(filters).every((value) => value === null) ? null : filters;
+}
+
 /** top-k, then top-p of what is left, then min-p of what is left. `probabilities`: (V). */
 export function candidatesOf(
   probabilities: Float32Array,
-  { topK, topP, minP }: Pick<GenerateRequest, "topK" | "topP" | "minP">,
+  sampling: Pick<GenerateRequest, "topK" | "topP" | "minP">,
 ): Candidates {
   const size = probabilities.length;
-  const filtersK = topK !== null && topK < size;
-  const filtersP = topP !== null && topP < 1;
-  const filtersMin = minP !== null && minP > 0;
-  if (!filtersK && !filtersP && !filtersMin) {
-    return { ids: null, weights: probabilities, total: sumOf(probabilities) };
-  }
+  const filters = filtersOf(size, sampling);
+  if (filters === null) return { ids: null, weights: probabilities, total: sumOf(probabilities) };
+  const { topK, topP, minP } = filters;
   roomFor(size);
-  let count = filtersK ? atLeast(probabilities, kthLargest(probabilities, topK)) : null;
-  if (filtersP) count = nucleus(count, probabilities, topP);
+  let count = topK === null ? null : atLeast(probabilities, kthLargest(probabilities, topK));
+  if (topP !== null) count = nucleus(count, probabilities, topP);
   count ??= atLeast(probabilities, 0);
-  if (filtersMin) count = likely(count, probabilities, minP);
+  if (minP !== null) count = likely(count, probabilities, minP);
   const ids = idRoom.subarray(0, count);
   const weights = weightRoom.subarray(0, count);
   for (let i = 0; i < count; i++) weights[i] = probabilities[ids[i] as number] as number;

@@ -6,7 +6,7 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { isGpu, ops, type Tensor, tensor } from "../torch/index.ts";
-import { candidatesOf, draw, type Law, lawOf } from "./candidates.ts";
+import { candidatesOf, draw, filtersOf, type Law, lawOf } from "./candidates.ts";
 import type { Choice, ChoiceRow } from "./choice.ts";
 import { drawOnGpu } from "./draw-on-gpu.ts";
 
@@ -148,9 +148,7 @@ function isChanged({ sampling, drawn = [] }: ChoiceRow): boolean {
 
 /** Whether nothing but the temperature decides about the draw from V logits, and no log-probs under the model are asked for. */
 function isPlain(row: ChoiceRow, size: number): boolean {
-  const { topK, topP, minP, logprobs } = row.sampling;
-  const filters = (topK ?? size) < size || (topP ?? 1) < 1 || (minP ?? 0) > 0;
-  return !filters && logprobs === null && !isChanged(row);
+  return filtersOf(size, row.sampling) === null && row.sampling.logprobs === null && !isChanged(row);
 }
 
 /** Bias, repetition penalty, then frequency and presence penalty, in the order that vLLM has them. */

@@ -1,5 +1,6 @@
 /** `preftune labels score`: a model scores both answers of the pairs of a workbench; those it is unsure of can be labelled first. */
 import { join } from "node:path";
+import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { siblingName, uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
@@ -66,7 +67,7 @@ export async function scoreLabels(store: LabelStore, given: ScoreLabelsOptions):
             row["logps/chosen"] / row["num_tokens/chosen"] -
             (row["logps/rejected"] ?? Number.NaN) / (row["num_tokens/rejected"] ?? Number.NaN),
         }));
-    const margins = scores.map(({ line, margin }) => ({ item: items[line - 1]?.id ?? "", margin }));
+    const margins = scores.map(({ line, margin }) => ({ item: at(items, line - 1).id, margin }));
     keepMargins(store, nameOf(given), margins);
     const leftOut = store.order.length - margins.length;
     return { scored: margins.length, leftOut, unit: isReward ? "reward" : "nats per token" };

@@ -93,6 +93,8 @@ export interface DashboardApp {
   routes: readonly Route[];
   faults: unknown[];
   ask: (path: string, question?: Question) => Promise<Response>;
+  /** The header of somebody who logs in. */
+  login: (role: Role) => { cookie: string };
 }
 
 /** Calls `body` with a dashboard of the runs that it writes below `root`. */
@@ -128,9 +130,11 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
       ...{ context, allowedHosts: ["proxy.example"], callers: new Callers() },
       onFault,
     });
+    const login = (role: Role) => ({
+      cookie: `preftune-0=${sessions.exchange(sessions.link({ role, name: role }))}`,
+    });
     const ask = async (path: string, { method = "GET", as, headers, body: sent, signal }: Question = {}) => {
-      const secret = as === undefined ? null : sessions.exchange(sessions.link({ role: as, name: as }));
-      const cookie = secret === null ? {} : { cookie: `preftune-0=${secret}` };
+      const cookie = as === undefined ? {} : login(as);
       const json = sent === undefined ? {} : { "content-type": "application/json" };
       return await app.request(path, {
         ...{ method, headers: { host: "127.0.0.1:8720", ...cookie, ...json, ...headers } },
@@ -138,7 +142,7 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
         ...(signal === undefined ? {} : { signal }),
       });
     };
-    await body({ root, context, routes: routesOf(context), faults, ask });
+    await body({ root, context, routes: routesOf(context), faults, ask, login });
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
