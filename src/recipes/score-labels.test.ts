@@ -1,6 +1,6 @@
 /** Models that score the pairs of a workbench: their margins are those of `preftune score`, whichever answer is "a". */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
@@ -28,6 +28,15 @@ function comparisonOf({ prompt, chosen, rejected }: PairRow): Comparison {
   return { prompt, answers: [chosen, rejected], models: [null, null], votes: [], extra: {} };
 }
 
+/** Of each scored row, the chosen answer's mean log-prob less the rejected one's. */
+function meanMargins(scored: Awaited<ReturnType<typeof score>>["rows"]): number[] {
+  return scored.map(
+    (row) =>
+      row["logps/chosen"] / row["num_tokens/chosen"] -
+      Number(row["logps/rejected"]) / Number(row["num_tokens/rejected"]),
+  );
+}
+
 /** Margins kept of a model, of the chosen answers over the rejected ones, in the order of `rows`. */
 function marginsOf(store: LabelStore, name: string): number[] {
   const margins = store.state().margins.get(`${name} (model)`);
@@ -47,10 +56,7 @@ test("a language model's margins are differences of mean log-probs; pairs too lo
   const options = { ...machine, dir, model, selection: { max_length: 128, overflow: "drop" as const } };
   assert.deepEqual(await scoreLabels(store, options), { scored: 6, leftOut: 2, unit: "nats per token" });
   const { rows: want } = await score({ ...machine, model, data });
-  const meansOf = (row: (typeof want)[number]) =>
-    row["logps/chosen"] / row["num_tokens/chosen"] -
-    Number(row["logps/rejected"]) / Number(row["num_tokens/rejected"]);
-  assertClose(marginsOf(store, model), want.map(meansOf), { atol: 1e-6 });
+  assertClose(marginsOf(store, model), meanMargins(want), { atol: 1e-6 });
   assert.deepEqual(
     readdirSync(dir).filter((name) => name.includes("scoring")),
     [],
@@ -95,4 +101,46 @@ test("a reward model's margins are differences of rewards; the command says what
     want.map((row) => row["reward/chosen"] - row["reward/rejected"]),
     { atol: 1e-6 },
   );
+});
+
+test("an adapter is part of who scores; what a killed scoring left is removed, a running one's stays", async () => {
+  const output = fixture.path("adapter-run");
+  await runTraining({
+    ...fixture.values,
+    use_peft: true,
+    learning_rate: 0.05,
+    max_steps: 2,
+    output_dir: output,
+  });
+  const adapter = join(output, "adapter");
+  const dir = fixture.path("adapted");
+  using store = makeWorkbench(dir);
+  store.add(rows.map(comparisonOf));
+  // no process has the first number, the second is this one
+  for (const tag of ["99999999-0123abcd", `${process.pid}-0123abcd`])
+    mkdirSync(join(dir, `.scoring.tmp-${tag}`));
+  await scoreLabels(store, { ...machine, dir, model });
+  await scoreLabels(store, { ...machine, dir, model, adapter });
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => name.includes("scoring")),
+    [`.scoring.tmp-${process.pid}-0123abcd`],
+  );
+  const { rows: want } = await score({ ...machine, model, adapter, data });
+  assertClose(marginsOf(store, `${model} + ${adapter}`), meanMargins(want), { atol: 1e-6 });
+  assert.notDeepEqual(marginsOf(store, model), marginsOf(store, `${model} + ${adapter}`));
+});
+
+test("--plain-strings chat scores plain text in the model's chat template", async () => {
+  const dir = fixture.path("templated");
+  using store = makeWorkbench(dir);
+  store.add(rows.map(comparisonOf));
+  const selection = { plain_strings: "chat" } as const;
+  await scoreLabels(store, { ...machine, dir, model, selection });
+  const { rows: want } = await score({ ...machine, model, data, selection });
+  const { rows: bare } = await score({ ...machine, model, data });
+  assert.notDeepEqual(
+    want.map((row) => row["logps/chosen"]),
+    bare.map((row) => row["logps/chosen"]),
+  );
+  assertClose(marginsOf(store, model), meanMargins(want), { atol: 1e-6 });
 });

@@ -26,12 +26,25 @@ export function keepMargins(store: LabelStore, model: string, margins: readonly 
  * items it scored that have a larger margin, either way; margins of different models have different units.
  */
 export function doubtOf(store: LabelStore): (item: string) => number {
-  const state = store.state();
+  const doubts = doubtsIn(store.state());
+  return (item) => doubts.get(item) ?? 0.5;
+}
+
+/** What was found for a state, and after which event: people's votes, which come one by one, change none of it. */
+const found = new WeakMap<LabelState, { seq: number; doubts: ReadonlyMap<string, number> }>();
+
+function doubtsIn(state: LabelState): ReadonlyMap<string, number> {
+  const kept = found.get(state);
+  if (kept?.seq === state.opinionSeq) return kept.doubts;
   const sources = [judgesDoubt(state), ...[...state.margins.values()].map(modelDoubt)];
-  return (item) => {
-    const known = sources.flatMap((source) => source.get(item) ?? []);
-    return known.length === 0 ? 0.5 : known.reduce((sum, doubt) => sum + doubt, 0) / known.length;
-  };
+  const said = new Map<string, { sum: number; of: number }>();
+  for (const [item, doubt] of sources.flatMap((source) => [...source])) {
+    const { sum, of } = said.get(item) ?? { sum: 0, of: 0 };
+    said.set(item, { sum: sum + doubt, of: of + 1 });
+  }
+  const doubts = new Map([...said].map(([item, { sum, of }]) => [item, sum / of]));
+  found.set(state, { seq: state.opinionSeq, doubts });
+  return doubts;
 }
 
 function judgesDoubt(state: LabelState): Map<string, number> {

@@ -109,6 +109,8 @@ export function sideOf({ verdict, showing }: Vote): -1 | 0 | 1 {
 export class LabelState {
   /** The last event that was applied. */
   seq = 0;
+  /** The last one that changed what a judge or a model says of an item. */
+  opinionSeq = 0;
   readonly people: Map<string, PersonKind> = new Map();
   readonly showings: Map<string, Showing> = new Map();
   /** Votes that stand, in their order. */
@@ -123,6 +125,7 @@ export class LabelState {
 
   apply(event: LabelEvent): void {
     this.seq = event.seq;
+    if (this.people.get(event.person) !== "person") this.opinionSeq = event.seq;
     switch (event.kind) {
       case "person":
         this.people.set(event.person, event.body.kind);

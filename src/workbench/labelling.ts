@@ -122,14 +122,18 @@ function draw(
     return { item: again.item, swapped: !again.showing.swapped, isRepeat: true, order };
   const done = new Set([...open, ...judged.map(({ item }) => item)]);
   const left = store.order.filter((id) => !done.has(id));
-  const item =
-    order === "random"
-      ? left[0]
-      : left.reduce<string | undefined>(
-          (best, id) => (best === undefined || uncertainty(id) > uncertainty(best) ? id : best),
-          undefined,
-        );
+  const item = order === "random" ? left[0] : firstLargest(left, uncertainty);
   return item === undefined ? null : { item, swapped: chance(2) === 1, isRepeat: false, order };
+}
+
+/** The item of the largest value, the first of equal ones. */
+function firstLargest(items: readonly string[], sizeOf: (item: string) => number): string | undefined {
+  let largest: { item: string; value: number } | undefined;
+  for (const item of items) {
+    const value = sizeOf(item);
+    if (largest === undefined || value > largest.value) largest = { item, value };
+  }
+  return largest?.item;
 }
 
 /** One of the items that were judged some votes ago and have not come back. */
