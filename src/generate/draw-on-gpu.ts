@@ -32,57 +32,56 @@ export function drawOnGpu(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[]
 
 function drawSome(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)[] {
   const isGreedy = rows.map(({ sampling }) => isGreedyAt(sampling.temperature));
-  const extremes = ops.aminmax(logits, { dim: -1, keepdim: true });
-  const bounds = ops.cat([...extremes], 1).toNumbers();
-  const greedy = isGreedy.includes(true) ? ops.argmax(logits, -1).toNumbers() : [];
-  const drawn = isGreedy.includes(false) ? drawAll(ops.sub(logits, extremes[1]), rows) : null;
-  return rows.map(({ randoms, sampling }, i) => {
-    if (!Number.isFinite(at(bounds, 2 * i)) || !Number.isFinite(at(bounds, 2 * i + 1))) return null;
-    if (isGreedy[i] === true || drawn === null) {
-      return randoms.map(() => ({ id: at(greedy, i), logprob: null, top: [] }));
-    }
-    const { ids, logprobs } = at(drawn, i);
-    return ids.map((id, j): Choice => {
-      const law = { logprob: at(logprobs, j), kept: null };
-      return { id, logprob: null, top: [], ...(sampling.samplingLogprobs === true ? { sampling: law } : {}) };
-    });
+  const draws = Math.max(...rows.map(({ randoms }) => randoms.length));
+  const [least, greatest] = ops.aminmax(logits, { dim: -1, keepdim: true });
+  const likeliest = isGreedy.includes(true) ? [ops.unsqueeze(ops.argmax(logits, -1), 1)] : [];
+  const drawn = isGreedy.includes(false) ? drawAll(ops.sub(logits, greatest), rows, draws) : [];
+  // one wait and one copy for all
+  const columns = ops.cat(
+    [least, greatest, ...likeliest, ...drawn].map((column) => ops.to(column, "float64")),
+    1,
+  );
+  const [numbers, width] = [columns.toNumbers(), columns.size(1)];
+  return rows.map((row, i) => {
+    const [low, high, ...own] = numbers.slice(i * width, (i + 1) * width);
+    if (!Number.isFinite(low) || !Number.isFinite(high)) return null;
+    return isGreedy[i] === true
+      ? row.randoms.map(() => ({ id: at(own, 0), logprob: null, top: [] }))
+      : choicesOf(row, own.slice(likeliest.length), draws);
   });
 }
 
-/** Drawn tokens of a row, and their log-probs under the law of the draw. */
-interface DrawnRow {
-  ids: number[];
-  logprobs: number[];
-}
-
-/** `below`: (R, V) logits less the greatest of each row. */
-function drawAll(below: Tensor, rows: readonly ChoiceRow[]): DrawnRow[] {
+/**
+ * @param below - (R, V) logits less the greatest of each row
+ * @returns for {@link choicesOf}: ids and logits of the `draws` tokens (R, draws), sum and greatest of the probabilities (R, 1)
+ */
+function drawAll(below: Tensor, rows: readonly ChoiceRow[], draws: number): Tensor[] {
   const { device } = below;
-  const draws = Math.max(...rows.map(({ randoms }) => randoms.length));
-  const temperatures = rows.map(({ sampling: { temperature } }) =>
-    isGreedyAt(temperature) ? 1 : temperature,
-  );
   const uniform = rows.flatMap(({ randoms }) =>
     Array.from({ length: draws }, (_, j) => randoms[j]?.next() ?? 0),
   );
   const placed = (values: readonly number[], width: number, dtype: "float32" | "float64") =>
     onDevice(tensor(values, [rows.length, width], { dtype }), device, dtype);
-  const probabilities = ops.softmax(ops.div(below, placed(temperatures, 1, "float32")), -1);
+  const temperatures = placed(rows.map(temperatureOf), 1, "float32");
+  const probabilities = ops.softmax(ops.div(below, temperatures), -1);
   const sums = ops.cumsum(probabilities, -1, { dtype: "float64" });
   const totals = ops.narrow(sums, 1, below.size(1) - 1, 1);
   const wanted = ops.mul(placed(uniform, draws, "float64"), totals);
   // the first whose running sum is greater: none that adds nothing; in a row that is not finite there is none
   const ids = ops.clamp(ops.searchsorted(sums, wanted, { right: true }), 0, below.size(1) - 1);
-  const scores = ops.to(ops.gather(below, 1, ids), "float64");
-  const greatest = ops.to(ops.amax(probabilities, [-1], true), "float64");
-  const found = ops.cat([ops.to(ids, "float64"), scores, totals, greatest], 1).toNumbers();
-  const width = 2 * draws + 2;
-  return rows.map(({ randoms }, i) => {
-    const own = found.slice(i * width, (i + 1) * width);
-    const normaliser = Math.log(at(own, 2 * draws) / at(own, 2 * draws + 1));
-    return {
-      ids: own.slice(0, randoms.length),
-      logprobs: randoms.map((_, j) => at(own, draws + j) / at(temperatures, i) - normaliser),
-    };
+  return [ids, ops.gather(below, 1, ids), totals, ops.amax(probabilities, [-1], true)];
+}
+
+/** What divides a row's logits; a greedy one beside others is drawn as at 1, and not used. */
+function temperatureOf({ sampling: { temperature } }: ChoiceRow): number {
+  return isGreedyAt(temperature) ? 1 : temperature;
+}
+
+function choicesOf(row: ChoiceRow, drawn: readonly number[], draws: number): Choice[] {
+  const normaliser = Math.log(at(drawn, 2 * draws) / at(drawn, 2 * draws + 1));
+  return row.randoms.map((_, j): Choice => {
+    const logprob = at(drawn, draws + j) / temperatureOf(row) - normaliser;
+    const sampling = row.sampling.samplingLogprobs === true ? { sampling: { logprob, kept: null } } : {};
+    return { id: at(drawn, j), logprob: null, top: [], ...sampling };
   });
 }

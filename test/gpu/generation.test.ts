@@ -190,6 +190,54 @@ for (const dtype of ["float32", "bfloat16"] as const) {
   });
 }
 
+/** An engine on the device, and as many requests of `length` tokens in it, each greedy or drawn at temperature 1. */
+function engineWith(dir: string, requests: { count: number; length: number; maxNewTokens: number }): Engine {
+  const model = loadModel(dir, { device, dtype: "bfloat16" });
+  const engine = new Engine({ model, tokenizer: null });
+  for (let i = 0; i < requests.count; i++) {
+    const promptIds = Array.from({ length: requests.length }, (_, t) => (7 * t + i) % 32);
+    const { maxNewTokens } = requests;
+    engine.submit(
+      `${i}`,
+      generateRequest({ promptIds, temperature: i % 2, maxNewTokens, stopIds: new Set() }),
+      () => {},
+    );
+  }
+  return engine;
+}
+
+test("a step takes waiting prompts together, up to 4,096 tokens of them", { skip }, () => {
+  using dir = temporaryDirectory();
+  writeCheckpoint(dir.path, tinyConfig("qwen3"), checkpointTensors(tinyModel("qwen3")));
+  using engine = engineWith(dir.path, { count: 50, length: 100, maxNewTokens: 1 });
+  engine.step();
+  // one is taken in and has to wait for the next step
+  assert.deepEqual([engine.stats.promptTokens, engine.stats.waiting], [4000, 9]);
+  engine.step();
+  assert.deepEqual([engine.stats.promptTokens, engine.stats.waiting], [5000, 0]);
+});
+
+test("prompts and answers beside each other cost one wait and one copy a step, whatever their number", {
+  skip: skip || (rehearsal === null ? "only the rehearsal device counts" : false),
+}, () => {
+  using dir = temporaryDirectory();
+  writeCheckpoint(dir.path, tinyConfig("qwen3"), checkpointTensors(tinyModel("qwen3")));
+  const countsOf = (count: number) => {
+    using engine = engineWith(dir.path, { count, length: 20, maxNewTokens: 9 });
+    // the prompts' pass, the first of the answers' (which makes room in the cache), and one as all others are
+    return Array.from({ length: 3 }, () => {
+      rehearsal?.counts();
+      engine.step();
+      const { waits, toHost, toHostBytes, toDevice } = rehearsal?.counts() ?? assert.fail();
+      return { waits: waits.length, toHost, toDevice, bytes: toHostBytes / count };
+    });
+  };
+  const [two, eight] = [countsOf(2), countsOf(8)];
+  assert.deepEqual(eight, two);
+  // of an answer: its logits' bounds, and the id, log-prob and normaliser of its token
+  for (const { waits, toHost, bytes } of eight) assert.deepEqual([waits, toHost, bytes], [1, 1, 7 * 8]);
+});
+
 for (const name of ["qwen3", "gemma3"] as const) {
   test(`${name}: greedy answers are the CPU's`, { skip }, () => {
     using dir = temporaryDirectory();
