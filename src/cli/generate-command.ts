@@ -199,11 +199,17 @@ function checkMode(cli: CliOptions): void {
   }
   refuseSameCompletions(cli);
   refuseUnusedSampling(cli);
-  if (mode === "chat" && (cli.samples > 1 || cli.adapter.length > 1)) {
+  if (mode === "chat") checkChat(cli);
+}
+
+function checkChat({ plain, samples, adapter }: CliOptions): void {
+  if (plain === true) {
     throw new ConfigError(
-      "--chat samples one completion at a time: take out --samples, and name one adapter.",
+      "--plain gives prompts to the model without a template, and --chat needs one. Take one of the two out.",
     );
   }
+  if (samples === 1 && adapter.length <= 1) return;
+  throw new ConfigError("--chat samples one completion at a time: take out --samples, and name one adapter.");
 }
 
 /** At temperature 0 decoding is greedy: options of sampling have no effect. */

@@ -92,6 +92,11 @@ test("the prompt columns of training, with system message, tools and template va
     },
     { input: { messages: [user("five?")], tools: [{ name: "f" }] }, chat_template_kwargs: { mood: "calm" } },
   ]);
+  const overwritten = file([{ question: "one?", chat_template_kwargs: { add_generation_prompt: false } }]);
+  await assert.rejects(
+    read(overwritten, templated),
+    /:1, column "chat_template_kwargs": .*got add_generation_prompt/,
+  );
   const { prompts } = await read(some, templated);
   assert.deepEqual(
     prompts.map(({ ids }) => text(templated, ids)),

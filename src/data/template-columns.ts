@@ -1,6 +1,7 @@
 /** What a row brings for the chat template beside its messages: tools and variables. */
 import { parseTools, refuseNotJson } from "../text/messages.ts";
 import type { ChatRow } from "../text/source-rows.ts";
+import { refuseOwnVariables } from "../text/template.ts";
 import type { RowColumns } from "./columns.ts";
 import { hasShareGpt } from "./conversations.ts";
 import { requestIn } from "./prompt-columns.ts";
@@ -36,8 +37,10 @@ function readVariables(columns: RowColumns): Record<string, unknown> | null {
   if (value === undefined) return null;
   if (typeof value === "string") value = storedValue(value);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    refuseNotJson(value, columns.place("chat_template_kwargs"));
-    return value as Record<string, unknown>;
+    const variables = value as Record<string, unknown>;
+    refuseNotJson(variables, columns.place("chat_template_kwargs"));
+    refuseOwnVariables(variables, columns.place("chat_template_kwargs"));
+    return variables;
   }
   throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
 }

@@ -36,7 +36,7 @@ export interface AdapterFiles {
 }
 
 /** File name of an adapter's settings. */
-const adapterConfigName: string = "adapter_config.json";
+export const adapterConfigName: string = "adapter_config.json";
 
 /** File name of an adapter's tensors. */
 export const adapterWeightsName: string = "adapter_model.safetensors";

@@ -6,8 +6,10 @@
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { KVCache, type PageSpan, pageTokens } from "../nn/kv-cache.ts";
+import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
+import { pageTokens } from "../nn/pages.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
+import { mostPagesOf } from "./answer-pages.ts";
 import { checkRequest } from "./check-request.ts";
 import type { Choice } from "./choice.ts";
 import { chooseTokens, notFinite } from "./choose.ts";
@@ -30,15 +32,7 @@ import type {
   GenerateRequest,
   GenerationEngine,
 } from "./request.ts";
-import {
-  choiceRow,
-  type EngineRequest,
-  isComputed,
-  mostPagesOf,
-  type Sample,
-  samplesOf,
-  tooLarge,
-} from "./running.ts";
+import { choiceRow, type EngineRequest, isComputed, type Sample, samplesOf, tooLarge } from "./running.ts";
 
 /** What an engine runs. Weights stay as they are while it lives: keys and values of earlier requests are used again. */
 export interface EngineParts {

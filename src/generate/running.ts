@@ -2,7 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { deriveSeed, Random } from "../base/random.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { type PageSpan, pagesFor, pageTokens } from "../nn/kv-cache.ts";
+import type { PageSpan } from "../nn/kv-cache.ts";
 import type { ChoiceRow } from "./choice.ts";
 import { CompletionText, type TokenDecoder } from "./completion-text.ts";
 import type { GenerateEvent, GenerateRequest } from "./request.ts";
@@ -74,11 +74,4 @@ export function tooLarge(tokens: number, limit: number): ConfigError {
     `prompt and answers may take ${tokens} tokens of cache, and there are ${limit}. ` +
       "Ask for fewer or shorter answers, or raise the cache's limit.",
   );
-}
-
-/** Pages of the full ones of a prompt, and for each answer of what follows them: the newest token is in none. */
-export function mostPagesOf(prompt: number, n: number, maxNewTokens: number): number {
-  const full = Math.floor(prompt / pageTokens);
-  const after = (prompt % pageTokens) + Math.max(0, maxNewTokens - 1);
-  return Math.max(pagesFor(prompt), full + n * pagesFor(after));
 }

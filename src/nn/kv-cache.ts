@@ -9,15 +9,8 @@ import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { cappedAttention } from "./caps.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
+import { pagesFor, pageTokens } from "./pages.ts";
 import { hasVarlenAttention, type VarlenPlan, varlenAttention } from "./varlen-attention.ts";
-
-/** Tokens of a page: `kPage` in `native/paged-attention.h`. */
-export const pageTokens = 32;
-
-/** Pages that `tokens` take. */
-export function pagesFor(tokens: number): number {
-  return Math.ceil(tokens / pageTokens);
-}
 
 /** What a layer of a cache holds of a token. */
 export interface CachedHeads {

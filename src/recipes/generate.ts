@@ -10,6 +10,7 @@ import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
+import { localIdentity } from "../evaluate/answers/local-answers.ts";
 import { defaultRunning } from "../generate/engine.ts";
 import { type OpenEngine, openEngine } from "../generate/open-engine.ts";
 import type { RolloutSize } from "../planner/memory.ts";
@@ -24,6 +25,7 @@ import {
   type Generation,
   type GenerationOptions,
   openPrompting,
+  type Prompting,
   type SamplingSettings,
 } from "./open-generation.ts";
 
@@ -104,7 +106,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   if (opened !== null) onLayout(opened.reason);
   using only = opened === null ? openEngine(prompting.source) : null;
   const { engine } = opened ?? (only as OpenEngine);
-  const settings = settingsHash(options, prompts);
+  const settings = settingsHash(options, prompting, prompts);
   const tasks = prompts.flatMap((prompt, index) =>
     variants.map((variant): DialogueTask => ({ prompt, index, variant })),
   );
@@ -167,14 +169,18 @@ function partialsOf(output: string): string[] {
 
 const keyOf = (index: number, adapter: string): string => `${index} ${adapter}`;
 
-/** A short hash of everything the completions depend on. */
+/** A short hash of everything the completions depend on: weights by what they are, not by where they lie. */
 function settingsHash(
-  { model, adapters, sampling, dtype, quantise = null }: GenerateFileOptions,
+  { sampling, dtype, chatTemplate = null, enableThinking = null, quantise = null }: GenerateFileOptions,
+  { source: { model, adapters }, variants, stopIds }: Prompting,
   prompts: readonly Prompt[],
 ): string {
+  const directories = variants.map(({ adapter }) =>
+    adapter === null ? null : (adapters.get(adapter) ?? null),
+  );
   const parts = [
-    model,
-    adapters,
+    variants.map(({ name }, i) => [name, localIdentity({ model, adapter: directories[i] ?? null })]),
+    [chatTemplate, enableThinking, [...stopIds]],
     sampling,
     dtype,
     prompts.map(({ ids, followUps }) => (followUps.length === 0 ? ids : [ids, followUps])),

@@ -137,7 +137,7 @@ test("a request's fields reach the engine under its names, with the chat's stop 
       model: "mine",
       n: 2,
       max_completion_tokens: 7,
-      max_tokens: 9,
+      max_tokens: 7,
       temperature: 0.5,
       top_p: 0.9,
       top_k: 40,

@@ -50,8 +50,9 @@ export function createApp(options: AppOptions): Hono<Env> {
   if (options.loopbackOnly) app.use("*", allowedHostsOnly());
   app.use("*", allowedPagesOnly(options.origins));
   if (options.origins.length > 0) {
-    const allowHeaders = ["Authorization", "Content-Type"];
-    app.use("*", cors({ origin: [...options.origins], allowHeaders, maxAge: 600 }));
+    // headers that are asked for are allowed: OpenAI's client sends several that say what it is; the key decides
+    const exposeHeaders = ["X-Request-Id", "Retry-After", "X-Preftune-Warning"];
+    app.use("*", cors({ origin: [...options.origins], exposeHeaders, maxAge: 600 }));
   }
   app.use("*", keyRequired(options.key));
   app.use("*", knownCaller(options.callers));

@@ -18,16 +18,7 @@ const mostCalls = 1000;
  * @throws {ApiError} naming the message and what is wrong with it
  */
 export function chatMessages(value: readonly object[]): Message[] {
-  for (const [i, message] of value.entries()) {
-    const stray = Object.entries(message).find(([key, it]) => !used.includes(key) && !saysNothing(it));
-    if (stray === undefined) continue;
-    const name = `messages[${i}].${stray[0].slice(0, 60)}`;
-    throw new ApiError(
-      "unsupported",
-      `messages: expected keys that this server uses (${used.join(", ")}), got ${name}. Leave it out.`,
-      { param: "messages" },
-    );
-  }
+  for (const [i, message] of value.entries()) checkKeys(message, `messages[${i}]`);
   let count = 0;
   for (const [i, message] of value.entries()) {
     const calls: unknown = (message as { tool_calls?: unknown }).tool_calls;
@@ -48,6 +39,39 @@ export function chatMessages(value: readonly object[]): Message[] {
     if (error instanceof DataError) throw new ApiError("invalidValue", error.message, { param: "messages" });
     throw error;
   }
+}
+
+function checkKeys(message: object, place: string): void {
+  refuseStrays(message, used, place);
+  const { content } = message as { content?: unknown };
+  for (const [j, part] of (Array.isArray(content) ? content : []).entries()) {
+    checkPart(part, `${place}.content[${j}]`);
+  }
+}
+
+function refuseStrays(value: object, keys: readonly string[], place: string): void {
+  const stray = Object.entries(value).find(([key, it]) => !keys.includes(key) && !saysNothing(it));
+  if (stray === undefined) return;
+  throw unsupported(
+    `expected keys that this server uses (${keys.join(", ")}), got ${place}.${stray[0].slice(0, 60)}. Leave it out.`,
+  );
+}
+
+/** What is no part at all {@link parseMessages} refuses. */
+function checkPart(part: unknown, place: string): void {
+  if (typeof part !== "object" || part === null) return;
+  const { type } = part as { type?: unknown };
+  if (typeof type === "string" && type !== "text") {
+    throw unsupported(
+      `expected parts of type "text", got ${JSON.stringify(type.slice(0, 60))} in ${place}. ` +
+        "The model reads text alone: leave the part out.",
+    );
+  }
+  refuseStrays(part, ["type", "text"], place);
+}
+
+function unsupported(message: string): ApiError {
+  return new ApiError("unsupported", `messages: ${message}`, { param: "messages" });
 }
 
 function saysNothing(value: unknown): boolean {

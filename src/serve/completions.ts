@@ -24,6 +24,10 @@ export async function chatCompletions(c: Ctx, context: ServeContext): Promise<Re
     asked: fields.max_completion_tokens ?? fields.max_tokens ?? null,
     check: () => {
       if (top > 0 && !wantsLogprobs) throw invalid("top_logprobs", "expected logprobs to be true with it.");
+      const { max_tokens: old, max_completion_tokens: now } = fields;
+      if (old !== undefined && now !== undefined && old !== now) {
+        throw invalid("max_tokens", "expected it or max_completion_tokens, got two limits. Leave one out.");
+      }
     },
     reply: (usage) => ({ form: chatForm({ usage, logprobs: wantsLogprobs }), idPrefix: "chatcmpl" }),
   });

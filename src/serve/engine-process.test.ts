@@ -1,7 +1,9 @@
 /** What a request is told when the engine's process has ended before it could be handed over. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { generateRequest } from "../../test/support/generate-request.ts";
+import { faults } from "../../test/support/scripted-engine.ts";
 import { scriptedProcess } from "../../test/support/scripted-process.ts";
 import type { SubmissionEvent } from "./engine-messages.ts";
 import type { EngineNews, EngineProcess } from "./engine-process.ts";
@@ -45,4 +47,29 @@ test("a request made ready while the engine's process ended, was waited for or s
   assert.equal((await asked(engine)).type, "accepted");
   await engine.stop();
   assert.deepEqual(await asked(engine), { type: "lost", message: "The server stops." });
+});
+
+test("requests that come and go do not keep a silent engine alive", async () => {
+  const crashes: Extract<EngineNews, { type: "crashed" }>[] = [];
+  const ready = Promise.withResolvers<void>();
+  const engine = scriptedProcess({
+    stallMs: 1500,
+    policy: { firstDelayMs: 60_000 },
+    onNews: (news) => {
+      if (news.type === "crashed") crashes.push(news);
+      else ready.resolve();
+    },
+  });
+  engine.start();
+  await ready.promise;
+  void engine.submit(generateRequest({ seed: faults.hangs }), () => {});
+  const began = performance.now();
+  while (crashes.length === 0 && performance.now() - began < 30_000) {
+    await sleep(100);
+    const drop = engine.submit(generateRequest(), () => {});
+    await sleep(100);
+    drop();
+  }
+  assert.match(crashes[0]?.reason ?? "still alive", /said nothing for 1.5 s/);
+  await engine.stop();
 });

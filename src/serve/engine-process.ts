@@ -137,11 +137,12 @@ export class EngineProcess {
     }
     this.#requests.set(id, listener);
     this.#send({ type: "submit", id, request });
-    this.#watch();
+    // requests that come and go are no sign of life
+    if (this.#timer === null) this.#watch();
     return () => {
       if (!this.#requests.delete(id)) return;
       this.#send({ type: "cancel", id });
-      this.#watch();
+      if (this.#requests.size === 0) this.#disarm();
     };
   }
 

@@ -1,6 +1,8 @@
 /** From the fields of a request to what the engine is asked. */
 import { deriveSeed } from "../base/random.ts";
+import { longestIn } from "../generate/answer-pages.ts";
 import type { GenerateRequest } from "../generate/request.ts";
+import { pageTokens } from "../nn/pages.ts";
 import { contextExceeded } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
@@ -98,9 +100,6 @@ function checkPromptLogprobs({ prompts, logprobs }: AskOptions): void {
   );
 }
 
-/** Tokens of pages that are not full: the cache is given out in pages of 32. */
-const pageTokens = 32;
-
 function longestAnswer(promptTokens: number, n: number, options: AskOptions): number {
   const { asked, bounds, form } = options;
   const { context, answer, cache } = bounds;
@@ -114,9 +113,8 @@ function longestAnswer(promptTokens: number, n: number, options: AskOptions): nu
   }
   const longest = Math.min(asked ?? room, answer ?? room, room, mostTold(n, options));
   if (cache === null) return longest;
-  const cacheRoom = Math.floor((cache - promptTokens - 2 * pageTokens) / n) - pageTokens;
-  // what does not fit the cache at all the engine refuses
-  return cacheRoom > 0 ? Math.min(longest, cacheRoom) : longest;
+  // where not even one token fits the engine refuses, and says how many tokens that takes
+  return Math.min(longest, Math.max(1, longestIn(Math.floor(cache / pageTokens), promptTokens, n)));
 }
 
 /** Tokens of an answer whose log-probs have room in a reply that comes whole. */

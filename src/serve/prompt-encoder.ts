@@ -1,5 +1,5 @@
 /** From the prompt of a request to token ids, by the path that training and scoring take as well. */
-import { DataError, FormatError } from "../base/errors.ts";
+import { DataError, FormatError, messageOf } from "../base/errors.ts";
 import { endOfText } from "../text/chat-format.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import { chatPromptSteps } from "../text/encode-chat.ts";
@@ -7,7 +7,7 @@ import { promptSteps } from "../text/encode-plain.ts";
 import type { Message } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
 import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/source-rows.ts";
-import { TemplateError } from "../text/template.ts";
+import { refuseOwnVariables, TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError, contextExceeded } from "./api-error.ts";
 import { type Echo, echoSteps } from "./echo.ts";
@@ -110,6 +110,11 @@ export class PromptEncoder implements AsyncDisposable {
       );
     }
     try {
+      refuseOwnVariables(variables, "chat_template_kwargs");
+    } catch (error) {
+      throw asApiError(error, "chat_template_kwargs");
+    }
+    try {
       const row: ChatRow = {
         kind: "chat",
         where: "messages",
@@ -177,13 +182,15 @@ export function listed(prompt: CompletionFields["prompt"]): (string | number[])[
 }
 
 function asApiError(error: unknown, param: string): unknown {
+  // of a run the template is a key, here an option of whoever started the server
+  const message = messageOf(error).replaceAll("with chat_template", "with the server's --chat-template");
   if (error instanceof TemplateError) {
     const isRequests = ["raised", "timeout", "memory", "output"].includes(error.kind);
-    return new ApiError(isRequests ? "invalidValue" : "internal", error.message, { param });
+    return new ApiError(isRequests ? "invalidValue" : "internal", message, { param });
   }
-  if (error instanceof NotRenderedError) return new ApiError("notRendered", error.message, { param });
+  if (error instanceof NotRenderedError) return new ApiError("notRendered", message, { param });
   if (error instanceof DataError || error instanceof FormatError) {
-    return new ApiError("invalidValue", error.message, { param });
+    return new ApiError("invalidValue", message, { param });
   }
   return error;
 }

@@ -34,7 +34,10 @@ export const REQUEST_LIMITS: Readonly<RequestLimits> = {
 export interface SamplingFields {
   model: string;
   stream?: boolean;
-  stream_options?: { include_usage?: boolean | undefined };
+  stream_options?: {
+    include_usage?: boolean | null | undefined;
+    include_obfuscation?: false | null | undefined;
+  };
   n?: number;
   max_tokens?: number;
   temperature?: number;
@@ -109,7 +112,11 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
     model: nameField,
     stream: flagField,
     stream_options: {
-      schema: z.object({ include_usage: z.boolean().optional() }),
+      schema: z.strictObject({
+        include_usage: z.boolean().nullish(),
+        // padding against listeners, which a reply has only where it is asked for
+        include_obfuscation: z.literal(false).nullish(),
+      }),
       expected: `an object like {"include_usage": true}`,
     },
     n: wholeField(1, limits.maxAnswers),
@@ -129,7 +136,10 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
       schema: z.union([stopText, z.array(stopText).max(maxStops)]),
       expected: `a string or a list of at most ${maxStops}, each of 1 to ${maxStopLength} characters`,
     },
-    seed: { schema: z.int(), expected: "a whole number" },
+    seed: {
+      schema: z.custom<number>((value) => Number.isInteger(value) && Math.abs(value as number) <= 2 ** 63),
+      expected: "a whole number of at most 64 bits",
+    },
   };
 }
 

@@ -136,7 +136,9 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
   const config = readModelConfig(directory);
   const { eosTokenIds, vocabSize } = config;
   const contextTokens = contextLength(config);
-  const { chatTemplate, maxAnswers, maxPrompts, maxNewTokens, maxCacheTokens } = options;
+  const { chatTemplate, maxPrompts, maxNewTokens, maxCacheTokens } = options;
+  // the engine begins all answers of a request together
+  const maxAnswers = Math.min(options.maxAnswers, options.maxRunning);
   const requests = await PromptWorker.open(
     directory,
     { chatTemplate, eosTokenIds, vocabSize, contextTokens },

@@ -8,12 +8,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { type Running, startProgram } from "../../test/support/command.ts";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
+import { DataError } from "../base/errors.ts";
 import { isRunning } from "../base/process-state.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { compileTemplate } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
 import type { Message } from "./messages.ts";
-import { createRenderer, type RendererOptions, TemplateError } from "./template.ts";
+import { createRenderer, type RendererOptions, refuseOwnVariables, TemplateError } from "./template.ts";
 import type { FailureKind } from "./template-process.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
@@ -119,6 +120,19 @@ test("null and absent values read the same in this process and in the child's, a
   const messages = [{ thinking: "r", ...message }];
   const input = { ...variables, messages, tools: null, documents: null };
   assert.equal(compileTemplate(source)({ variables: input, now: 0 }), expected);
+});
+
+test("a row's variables may be documents, as transformers takes them, and nothing that a rendering sets itself", async () => {
+  await using renderer = createRenderer("{{ documents[0].title }}");
+  const request = { messages: [{ role: "user", content: "a" }], addGenerationPrompt: true } as const;
+  const variables = { documents: [{ title: "Tides" }] };
+  assert.deepEqual(await renderer.render([{ ...request, variables }]), ["Tides"]);
+  for (const name of ["messages", "tools", "add_generation_prompt"]) {
+    assert.throws(() => refuseOwnVariables({ enable_thinking: false, [name]: null }, "a.jsonl:3"), {
+      name: DataError.name,
+      message: new RegExp(`^a.jsonl:3: expected variables of the template, got ${name}\\.`),
+    });
+  }
 });
 
 test("what a template needs and is not available is refused by its name when the template is read", async () => {

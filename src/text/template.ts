@@ -2,7 +2,7 @@
  * Renders conversations to text with a model's chat template.
  * Known templates run in this process; any other runs in a child process with limits.
  */
-import { FormatError, messageOf } from "../base/errors.ts";
+import { DataError, FormatError, messageOf } from "../base/errors.ts";
 import {
   chooseMarks,
   generationVariables,
@@ -37,6 +37,25 @@ export interface Rendering {
   text: string;
   /** What the template marks as the assistant's (`{% generation %}`); null for templates that mark nothing. */
   generated: readonly TextSpan[] | null;
+}
+
+/** Variables that a rendering sets, and where what they say belongs. */
+const ownVariables: Readonly<Record<string, string>> = {
+  messages: "Give the conversation itself.",
+  tools: "Give them beside the conversation.",
+  add_generation_prompt:
+    "A prompt ends with the beginning of the assistant's turn, a completion has its own.",
+};
+
+/**
+ * Refuses `chat_template_kwargs` that a rendering would overwrite; transformers refuses them as arguments given twice.
+ *
+ * @throws {DataError} naming the variable
+ */
+export function refuseOwnVariables(variables: Readonly<Record<string, unknown>>, where: string): void {
+  const name = Object.keys(variables).find((one) => Object.hasOwn(ownVariables, one));
+  if (name === undefined) return;
+  throw new DataError(`${where}: expected variables of the template, got ${name}. ${ownVariables[name]}`);
 }
 
 /** What one request gave. */
@@ -180,11 +199,11 @@ class Renderer implements TemplateRenderer {
   #input(request: RenderRequest, marks: Marks | null): TemplateInput {
     const variables = {
       ...this.#specialTokens,
+      documents: null,
       ...request.variables,
       ...(marks === null ? {} : generationVariables(marks)),
       messages: request.messages.map(templateMessage),
       tools: request.tools ?? null,
-      documents: null,
       add_generation_prompt: request.addGenerationPrompt,
     };
     return { variables, now: this.#now };

@@ -1,6 +1,6 @@
 /** `preftune generate` as a user meets it. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { Command } from "commander";
 import { PreftuneError } from "../../src/base/errors.ts";
@@ -69,6 +69,7 @@ function makeAdapter(name: string, factor: number): string {
   for (const { tensor } of adapterParameters(adapted)) {
     noGrad(() => ops.copy_(ops.detach(tensor), ops.full(tensor.shape, factor, { dtype: "float32" })));
   }
+  rmSync(at(name), { recursive: true, force: true });
   mkdirSync(at(name));
   writeAdapter(at(name), adapter.config, adapterParameters(adapted).tensors);
   return at(name);
@@ -116,6 +117,15 @@ test("an interrupted run continues where it was, and only as it was asked before
     message:
       /broken\.jsonl\.partial has completions made with another model, other prompts or other settings/,
   });
+  // the same path, other weights
+  const adapter = makeAdapter("retrained", 0.1);
+  const tuned = options({ adapters: [adapter], output: at("tuned.jsonl"), limits: { maxRunning: 2 } });
+  const stop = ({ done }: { done: number }) => {
+    if (done >= 3) throw new Error("power cut");
+  };
+  await assert.rejects(generateFile({ ...tuned, onProgress: stop }), /power cut/);
+  makeAdapter("retrained", 0.3);
+  await assert.rejects(generateFile(tuned), /tuned\.jsonl\.partial has completions made with another model/);
   const reported: number[] = [];
   await generateFile(options({ output, onProgress: ({ done }) => reported.push(done) }));
   assert.ok((reported[0] ?? 0) >= kept);

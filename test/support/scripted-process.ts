@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { EngineProcess, type EngineProcessOptions } from "../../src/serve/engine-process.ts";
 
 /** The process, not started; what it complains of is not shown. */
-export function scriptedProcess(options: Pick<EngineProcessOptions, "policy" | "onNews">): EngineProcess {
+export function scriptedProcess(
+  options: Pick<EngineProcessOptions, "policy" | "onNews" | "stallMs">,
+): EngineProcess {
   return new EngineProcess({
     program: join(import.meta.dirname, "scripted-engine.ts"),
     settings: {

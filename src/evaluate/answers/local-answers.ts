@@ -5,7 +5,8 @@ import { at } from "../../base/at.ts";
 import { DataError } from "../../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../../base/files.ts";
 import { deriveSeed } from "../../base/random.ts";
-import { adapterWeightsName } from "../../formats/adapter.ts";
+import { adapterConfigName, adapterWeightsName, isTunedModel } from "../../formats/adapter.ts";
+import { adapterPlace } from "../../formats/adapter-scale.ts";
 import { contextLength } from "../../formats/model-config.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
 import { sampleCompletions } from "../../generate/sample.ts";
@@ -37,11 +38,18 @@ export function localIdentity({ model, adapter }: Pick<LocalModel, "model" | "ad
     modelFingerprint(model),
     fingerprint,
     chatTemplates,
-    ...(adapter === null
-      ? []
-      : [readTextFile(join(adapter, "adapter_config.json")), sha256File(join(adapter, adapterWeightsName))]),
+    ...(adapter === null ? [] : adapterParts(adapter)),
   ];
   return sha256(JSON.stringify(parts));
+}
+
+/** Of an adapter, or of a tuned model, each with the scale at which it is taken. */
+function adapterParts(adapter: string): (string | number)[] {
+  const { place, scale } = adapterPlace(adapter);
+  const own = isTunedModel(adapter)
+    ? [modelFingerprint(place)]
+    : [readTextFile(join(place, adapterConfigName)), sha256File(join(place, adapterWeightsName))];
+  return scale === 1 ? own : [...own, scale];
 }
 
 /**
