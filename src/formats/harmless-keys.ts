@@ -9,7 +9,7 @@ export const harmlessKeys: readonly string[] = [
   ..."auto_map cache_implementation dtype initializer_range model_type torch_dtype transformers_version".split(
     " ",
   ),
-  ..."unsloth_fixed unsloth_version use_cache finetuning_task id2label label2id num_labels problem_type".split(
+  ..."unsloth_fixed unsloth_version transformers.js_config use_cache finetuning_task id2label label2id num_labels problem_type".split(
     " ",
   ),
   ..."task_specific_params tokenizer_class prefix sep_token_id decoder_start_token_id bos_token_id eos_token_id".split(

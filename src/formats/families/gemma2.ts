@@ -18,7 +18,7 @@ export const gemma2: Family = {
   },
   multimodal: null,
   defaults: { ...gemma3.defaults, vocab_size: 256_000, max_position_embeddings: 8192 },
-  ignored: ["sliding_window", "hidden_act"],
+  ignored: ["sliding_window", "sliding_window_size", "hidden_act"],
   only: { use_bidirectional_attention: [false, null] },
   llamaCpp: {
     ...gemmaForm,

@@ -28,7 +28,8 @@ export const llama: Family = {
   },
   tokens: { bos: [1], eos: [2], pad: [] },
   ignored: ["layer_types", "pretraining_tp"],
-  only: {},
+  // keys of SmolLM2's files
+  only: { is_llama_config: [true], rope_interleaved: [false] },
   llamaCpp: {
     ...plainForm,
     scalings: ["none", "linear", "llama3"],

@@ -35,7 +35,7 @@ export const smollm3: Family = {
     tie_word_embeddings: true,
   },
   tokens: { bos: [128_000], eos: [128_001], pad: [128_004] },
-  ignored: ["sliding_window", "pretraining_tp"],
+  ignored: ["sliding_window", "max_window_layers", "pretraining_tp"],
   only: { use_sliding_window: [false], attention_bias: [false], mlp_bias: [false] },
   llamaCpp: { ...plainForm, name: "smollm3", unrotatedEvery: 4 },
   read(fields, sizes) {
