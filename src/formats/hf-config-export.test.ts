@@ -68,6 +68,21 @@ describe("export", () => {
     });
   });
 
+  test("LongRoPE's table has the three keys that transformers 4 takes, unless its factor is another", () => {
+    const factors = { short_factor: Array(48).fill(1), long_factor: Array(48).fill(2) };
+    const json = {
+      ...{ model_type: "phi3", max_position_embeddings: 131_072, original_max_position_embeddings: 4096 },
+      rope_scaling: { type: "longrope", ...factors },
+    };
+    const tableOf = (config: ModelConfig) =>
+      exportConfig(config, { tieWordEmbeddings: false, dtype: "float16" })["rope_scaling"];
+    assert.deepEqual(tableOf(parse(json)), { type: "longrope", ...factors });
+    const other = { ...json, rope_scaling: { type: "longrope", ...factors, attention_factor: 1.5 } };
+    assert.deepEqual(tableOf(parse(other)), {
+      ...{ type: "longrope", rope_type: "longrope", attention_factor: 1.5, ...factors },
+    });
+  });
+
   test("one end token stays a number, other fields of the file stay", () => {
     const config = parse({ ...llama32, eos_token_id: 7, initializer_range: 0.5, _name_or_path: "/home/x" });
     const written = exportConfig(config, { tieWordEmbeddings: true, dtype: "float32" });

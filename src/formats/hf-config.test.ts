@@ -144,6 +144,24 @@ describe("what is read", () => {
     assert.equal(contextLength(config), 131072);
   });
 
+  test("an empty rope_scaling says nothing; where layers have tables of their own its old name for the kind is refused", () => {
+    const parameters = { rope_type: "linear", factor: 2, rope_theta: 5e5 };
+    const both = parse({ ...llama32, rope_scaling: {}, rope_parameters: parameters, rope_theta: undefined });
+    assert.deepEqual([both.rope.full.theta, both.rope.full.scaling], [5e5, { kind: "linear", factor: 2 }]);
+    for (const type of ["gemma3_text", "olmo3"]) {
+      const old = { model_type: type, rope_scaling: { type: "linear", factor: 8 } };
+      assert.throws(() => parse(old), /rope_scaling\.type: expected rope_type.*scales nothing/);
+    }
+    const olmo = { model_type: "olmo3", rope_theta: 10_000 };
+    const full = { rope_type: "default", rope_theta: 10_000 };
+    assert.throws(
+      () => parse({ ...olmo, rope_parameters: { full_attention: full } }),
+      /rope_theta: expected 500000/,
+    );
+    const each = parse({ ...olmo, rope_parameters: { full_attention: full, sliding_attention: full } });
+    assert.deepEqual([each.rope.full.theta, each.rope.sliding?.theta], [10_000, 10_000]);
+  });
+
   test("patterns of sliding layers, old and new spelling", () => {
     const gemma = { model_type: "gemma3_text", num_hidden_layers: 4 };
     assert.deepEqual(parse({ ...gemma, sliding_window_pattern: 2 }).layerKinds, [
@@ -152,12 +170,11 @@ describe("what is read", () => {
       "sliding",
       "full",
     ]);
-    assert.deepEqual(parse({ ...gemma, _sliding_window_pattern: 3 }).layerKinds, [
-      "sliding",
-      "sliding",
-      "full",
-      "sliding",
-    ]);
+    // transformers 5 writes this name beside layer_types, and without them takes 6
+    assert.throws(
+      () => parse({ ...gemma, _sliding_window_pattern: 3 }),
+      /_sliding_window_pattern: expected 6, got 3/,
+    );
     const allFull = parse({ ...gemma, layer_types: Array(4).fill("full_attention") });
     assert.equal(allFull.slidingWindow, null);
   });

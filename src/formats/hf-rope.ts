@@ -25,9 +25,10 @@ export interface RopeRules {
  * @throws {FormatError} for a scaling that the family does not have
  */
 export function parseRope(fields: JsonFields, rules: RopeRules): RopeConfig {
-  // transformers 5 also lets the old `rope_scaling` win over `rope_parameters` where a file has both
-  const [hasOld] = [fields.has("rope_scaling"), fields.has("rope_parameters")];
-  const rope = fields.objectOrEmpty(hasOld ? "rope_scaling" : "rope_parameters");
+  // transformers 5 also lets an old `rope_scaling` that says something win over `rope_parameters`
+  const old = fields.objectOrEmpty("rope_scaling");
+  const table = fields.objectOrEmpty("rope_parameters");
+  const rope = Object.keys(old.values).length > 0 ? old : table;
   return parseTable(rope, fields, { ...rules, theta: fields.positiveNumber("rope_theta", rules.theta) });
 }
 
@@ -54,13 +55,21 @@ export function parseRopes(
   if (kinds.some((kind) => kind !== "full_attention" && kind !== "sliding_attention")) {
     fields.refuse("rope_parameters", 'an entry for each of "full_attention" and "sliding_attention"');
   }
+  const old = fields.object("rope_scaling");
+  if (old?.has("type") === true && !old.has("rope_type")) {
+    old.refuse(
+      "type",
+      "rope_type",
+      "transformers passes over the old name where layers have tables of their own, and then scales nothing. Write rope_type.",
+    );
+  }
   const entry = (name: string, rules: RopeRules, thetaKey: string, more: JsonFields | null): RopeConfig => {
     const values = { ...parameters?.object(name)?.values, ...more?.values };
     const rope = fields.derived(values, `rope_parameters.${name}`);
     return parseTable(rope, fields, { ...rules, theta: fields.positiveNumber(thetaKey, rules.theta) });
   };
   return {
-    full: entry("full_attention", full, "rope_theta", fields.object("rope_scaling")),
+    full: entry("full_attention", full, "rope_theta", old),
     sliding: entry("sliding_attention", sliding, slidingThetaKey, null),
   };
 }
@@ -177,23 +186,32 @@ function parseLongrope(rope: JsonFields, model: JsonFields, rules: RopeRules): R
     shortFactors: rope.positiveNumbers("short_factor"),
     longFactors: rope.positiveNumbers("long_factor"),
     originalMaxPositions: original,
-    attentionFactor: rope.positiveNumber(
-      "attention_factor",
-      stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original)),
-    ),
+    attentionFactor: rope.positiveNumber("attention_factor", longropeFactor(stretch, original)),
   };
+}
+
+/** LongRoPE's factor on cosines and sines (Ding et al. 2024, arXiv:2402.13753, section 3.3) where a file does not name it. */
+function longropeFactor(stretch: number, original: number): number {
+  return stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original));
 }
 
 function requiredNumber(fields: JsonFields, key: string): number {
   return fields.has(key) ? fields.positiveNumber(key, 1) : fields.refuse(key, "a number above 0");
 }
 
-/** The fields of a rotary table in the layout of transformers 4, which transformers 5 reads too. */
-export function exportRope(rope: RopeConfig): {
+/**
+ * The fields of a rotary table in the layout of transformers 4, which transformers 5 reads too.
+ *
+ * @param maxPositions - the model's, from which both compute LongRoPE's factor on cosines; transformers 4 takes no table that names it
+ */
+export function exportRope(
+  rope: RopeConfig,
+  maxPositions: number | null = null,
+): {
   rope_theta: number;
   rope_scaling: Record<string, unknown> | null;
 } {
-  return { rope_theta: rope.theta, rope_scaling: exportScaling(rope.scaling) };
+  return { rope_theta: rope.theta, rope_scaling: exportScaling(rope.scaling, maxPositions) };
 }
 
 /**
@@ -222,7 +240,10 @@ function exportRopeParameters(rope: RopeConfig): Record<string, unknown> {
   return { rope_theta: rope.theta, rope_type: "default", ...exportScaling(rope.scaling) };
 }
 
-function exportScaling(scaling: RopeScaling): Record<string, unknown> | null {
+function exportScaling(
+  scaling: RopeScaling,
+  maxPositions: number | null = null,
+): Record<string, unknown> | null {
   switch (scaling.kind) {
     case "none":
       return null;
@@ -246,14 +267,18 @@ function exportScaling(scaling: RopeScaling): Record<string, unknown> | null {
         rope_type: "yarn",
       };
     case "longrope":
-      return {
-        attention_factor: scaling.attentionFactor,
-        long_factor: scaling.longFactors,
-        rope_type: "longrope",
-        short_factor: scaling.shortFactors,
-        type: "longrope",
-      };
+      return exportLongrope(scaling, maxPositions);
     case "proportional":
       return { partial_rotary_factor: scaling.share, rope_type: "proportional" };
   }
+}
+
+function exportLongrope(
+  { attentionFactor, longFactors, shortFactors, originalMaxPositions }: RopeScaling & { kind: "longrope" },
+  maxPositions: number | null,
+): Record<string, unknown> {
+  const table = { long_factor: longFactors, short_factor: shortFactors, type: "longrope" };
+  const stretch = (maxPositions ?? 0) / originalMaxPositions;
+  if (attentionFactor === longropeFactor(stretch, originalMaxPositions)) return table;
+  return { attention_factor: attentionFactor, ...table, rope_type: "longrope" };
 }

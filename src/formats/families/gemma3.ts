@@ -65,9 +65,7 @@ export const gemma3: Family = {
   },
   llamaCpp: gemmaForm,
   read(fields, { hiddenSize, numLayers }) {
-    const key = fields.has("sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern";
-    const layerKinds =
-      readLayerTypes(fields, numLayers) ?? sixths(numLayers, fields.positiveInt(key, 6, 1024));
+    const layerKinds = readLayerTypes(fields, numLayers) ?? sixths(numLayers, windowPattern(fields));
     return {
       design: { ...gemmaDesign(fields, hiddenSize), queryKeyNorms: "head", countsStretch: true },
       rope: parseRopes(fields, {
@@ -84,6 +82,20 @@ export const gemma3: Family = {
     return { ...gemmaKeys(config), ...exportRopes(config.rope, "rope_local_base_freq") };
   },
 };
+
+/** Of how many layers the last one is full. transformers writes what it took under another name, and does not read that. */
+function windowPattern(fields: JsonFields): number {
+  const [key, written] = ["sliding_window_pattern", "_sliding_window_pattern"];
+  const pattern = fields.positiveInt(key, 6, 1024);
+  if (fields.positiveInt(written, pattern, 1024) !== pattern) {
+    fields.refuse(
+      written,
+      `${pattern}`,
+      `transformers takes the layers' kinds from layer_types, else from ${key}. Write one of them.`,
+    );
+  }
+  return pattern;
+}
 
 /** Of Gemma 2 and 3. */
 export function gemmaDesign(fields: JsonFields, hiddenSize: number): DecoderDesign {

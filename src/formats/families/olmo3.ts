@@ -1,10 +1,18 @@
 /** OLMo 3: OLMo 2 with windows by layer, and YaRN on full layers (Team OLMo 2025). */
+
 import { exportRope, exportRopes, parseRopes } from "../hf-rope.ts";
+import type { JsonFields } from "../json-fields.ts";
 import { type Family, layerTypeNames, readLayerTypes, readWindow } from "./family.ts";
 import { olmo2, olmoDesign } from "./olmo2.ts";
 
 /** Base of both kinds of layer where a file names none, and in the layout of transformers 4. */
 const theta = 500_000;
+
+/** Whether each kind of layer has a base. */
+function hasThetas(fields: JsonFields): boolean {
+  const tables = fields.object("rope_parameters");
+  return ["full_attention", "sliding_attention"].every((kind) => tables?.object(kind)?.has("rope_theta"));
+}
 
 export const olmo3: Family = {
   name: "olmo3",
@@ -28,7 +36,7 @@ export const olmo3: Family = {
     const layerKinds =
       readLayerTypes(fields, numLayers) ??
       Array.from({ length: numLayers }, (_, i) => ((i + 1) % 4 === 0 ? "full" : "sliding"));
-    if (fields.positiveNumber("rope_theta", theta) !== theta && !fields.has("rope_parameters")) {
+    if (fields.positiveNumber("rope_theta", theta) !== theta && !hasThetas(fields)) {
       fields.refuse(
         "rope_theta",
         `${theta}, as all published models have it`,

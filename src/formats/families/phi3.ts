@@ -56,14 +56,14 @@ export const phi3: Family = {
     const layers = windowedLayers(sizes, oneWindow(fields, null));
     return { ...layers, design: { ...plainDesign, linears: "fused" }, rope: { full: rope, sliding: null } };
   },
-  write: ({ slidingWindow, rope: { full } }) => ({
+  write: ({ slidingWindow, maxPositions, rope: { full } }) => ({
     attention_bias: false,
     partial_rotary_factor: full.share,
     sliding_window: slidingWindow,
     ...(full.scaling.kind === "longrope"
       ? { original_max_position_embeddings: full.scaling.originalMaxPositions }
       : {}),
-    ...exportRope(full),
+    ...exportRope(full, maxPositions),
   }),
 };
 
