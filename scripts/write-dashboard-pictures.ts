@@ -1,7 +1,7 @@
 /**
- * The pictures of docs/dashboard.md: screens of the dashboard over real runs, the quick start's unless another folder is given. Needs
- * Chromium (PREFTUNE_CHROMIUM, else /usr/bin/chromium). `npm run quickstart`, then `npm run ts -- scripts/write-dashboard-pictures.ts [DIR [NAME]]`. The runs are not touched.
- * With NAME that picture alone: `round` is of a folder with a round, which the quick start's has not.
+ * The pictures of docs/dashboard.md: screens of the dashboard over the runs of a folder, `runs` unless another is given. Needs
+ * Chromium (PREFTUNE_CHROMIUM, else /usr/bin/chromium). `npm run ts -- scripts/write-dashboard-pictures.ts [DIR [NAME]]`. The runs are not touched.
+ * With NAME that picture alone: `round` is of a folder with a round.
  */
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -77,7 +77,7 @@ async function takeAll(dashboard: Dashboard): Promise<void> {
     const { runs } = (await ask("/api/runs")) as { runs: Summary[] };
     const baseline = runs.find(({ objective }) => objective.startsWith("slime")) ?? runs[0];
     if (baseline === undefined) throw new Error("There is no run: npm run quickstart makes some.");
-    await ask(`/api/runs/${baseline.id}/marks`, { isBaseline: true, tags: ["quick-start"] });
+    await ask(`/api/runs/${baseline.id}/marks`, { isBaseline: true, tags: ["first"] });
     const { html } = (await ask("/api/rounds")) as { html: string };
     const [place] = /#\/rounds\/[\w-]+/.exec(html) ?? [];
     const round = place === undefined ? [] : [{ name: "round", place, wanted: ".round-graph", height: 820 }];
