@@ -195,7 +195,7 @@ export async function generateSetup(
     (seed) => !existsSync(pathOf(`made-${seed}.json`)),
   );
   const many = missing.length === 1 ? "an SFT model" : `${missing.length} SFT models, ${jobs} at a time`;
-  if (missing.length > 0) out.write(`first ${many}, some minutes each on two cores\n`);
+  if (missing.length > 0) out.write(`first ${many}, half a minute each on two cores\n`);
   const worker = async (): Promise<void> => {
     for (let seed = missing.shift(); seed !== undefined; seed = missing.shift()) {
       if (signal?.aborted === true) return;

@@ -67,10 +67,10 @@ function missingFile(path: string): ConfigError {
   const others = readdirSync(folder).filter((name) => /\.ya?ml$/.test(name));
   const meant = didYouMean(basename(path), others);
   const known =
-    meant === "" && others.length > 0 ? ` ${folder} has ${others.slice(0, 5).join(", ")}.` : meant;
-  return new ConfigError(
-    `${path}: expected a configuration, a YAML file; there is none of that name.${known}`,
-  );
+    meant === "" && others.length > 0
+      ? ` Configurations in ${folder === "." ? "this folder" : folder}: ${others.slice(0, 5).join(", ")}.`
+      : meant;
+  return new ConfigError(`${path}: expected a configuration, a YAML file; there is no such file.${known}`);
 }
 
 /**

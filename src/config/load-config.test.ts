@@ -286,8 +286,8 @@ test("files that are no configuration", () => {
     /^\/nowhere\/run\.yaml: .*there is no folder \/nowhere/,
   );
   const recipe = messageOf({ file: "recipes/smolm2-135m.yaml" });
-  assert.match(recipe, /there is none of that name\. Did you mean "smollm2-135m\.yaml"\?/);
-  assert.match(messageOf({ file: "recipes/x.yaml" }), /recipes has .*gemma-3-4b\.yaml/);
+  assert.match(recipe, /there is no such file\. Did you mean "smollm2-135m\.yaml"\?/);
+  assert.match(messageOf({ file: "recipes/x.yaml" }), /Configurations in recipes: .*gemma-3-4b\.yaml/);
   assert.match(messageOf({ file: "recipes" }), /expected a configuration, a YAML file, got a directory/);
   assert.match(
     messageOf({ yaml: "- 1", file: "run.yaml" }),

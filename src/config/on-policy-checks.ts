@@ -117,7 +117,7 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     "repetition_penalty",
     (config) => isOnPolicy(config) && hasRatio(config.method.objective) && config.repetition_penalty !== 1,
     ({ repetition_penalty, method }) =>
-      `with ${repetition_penalty} completions come from another law than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
+      `with ${repetition_penalty} completions come from another distribution than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
   ),
   error(
     "importance_sampling_clip_min",

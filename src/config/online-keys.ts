@@ -104,7 +104,7 @@ export const ONLINE_KEYS = {
   },
   temperature: {
     schema: { type: "number", exclusiveMinimum: 0, default: 1 },
-    doc: "Sampling temperature. Log-probs in training are of the law at this temperature.",
+    doc: "Sampling temperature. Log-probs in training are computed at this temperature too.",
     source: "TRL",
   },
   top_p: {

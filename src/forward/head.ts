@@ -35,7 +35,7 @@ export interface TokenLogpsHeadOptions
   extends Pick<Numerics, "temperature" | "logits_chunk_size" | "logits_kept_mib"> {
   /** Also compute entropies, or entropies with a gradient. */
   entropies: boolean | "with gradient";
-  /** Also compute log Σ_v p_v² of each token's law. */
+  /** Also compute log Σ_v p_v² of each token's distribution. */
   logSquares?: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The tokens that could be drawn at each place of a completion, where top-k, top-p or min-p left only some: log-probs under the law
+ * The tokens that could be drawn at each place of a completion, where top-k, top-p or min-p left only some: log-probs under the distribution
  * drawn from are renormalised over them.
  */
 import { ShapeError } from "../base/errors.ts";

@@ -46,7 +46,7 @@ export interface TokenLogps {
   logps: Tensor;
   /** (R) float32, nats; null unless asked for. */
   entropies: Tensor | null;
-  /** (R) float32: log Σ_v p_v² of the law; null unless asked for. */
+  /** (R) float32: log Σ_v p_v² of the distribution; null unless asked for. */
   logSquares: Tensor | null;
   /** (R) float32: 1 where no token is more likely than the target. */
   correct: Tensor;
@@ -105,7 +105,7 @@ export function keptRows(weight: Tensor, logits_kept_mib: number | null): number
  * Memory: one part of the logits (R × `logits_chunk_size` × 4 bytes); (R, D) when only hidden gradients are wanted; up to
  * `logits_kept_mib` when the head is trained.
  *
- * With a temperature T all of this is of softmax(hidden Wᵀ / T), the law of tokens sampled at T; with `keptTokens`, of that law
+ * With a temperature T all of this is of softmax(hidden Wᵀ / T), the distribution of tokens sampled at T; with `keptTokens`, of that distribution
  * given that a kept token is drawn, as top-k, top-p and min-p sample: the others have probability 0, in entropies and `correct` too.
  * Their mask is a quarter of the part in size.
  *

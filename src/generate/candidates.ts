@@ -160,7 +160,7 @@ export function draw({ ids, weights, total }: Candidates, u: number): number {
   return ids === null ? last : (ids[last] as number);
 }
 
-/** What log-probs under the law of the draw need of the candidates. */
+/** What log-probs under the distribution of the draw need of the candidates. */
 export interface Law {
   /** The tokens kept, ascending; null: all. */
   kept: Int32Array | null;
@@ -168,7 +168,7 @@ export interface Law {
   total: number;
 }
 
-/** The law of the draw, to be kept. */
+/** The distribution of the draw, to be kept. */
 export function lawOf({ ids, total }: Candidates): Law {
   return { kept: ids?.slice().sort() ?? null, total };
 }

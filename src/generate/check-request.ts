@@ -84,7 +84,7 @@ export function checkLaw({
   if (!samplingLogprobs || !isGreedyAt(temperature)) return;
   throw new ConfigError(
     `samplingLogprobs: expected a temperature above 0, got ${temperature}: below 0.00001 decoding is greedy and draws nothing, so there ` +
-      "is no law to give log-probs of. Set a temperature such as 1.",
+      "is no distribution to give log-probs of. Set a temperature such as 1.",
   );
 }
 

@@ -35,6 +35,6 @@ export interface Choice {
   logprob: number | null;
   /** The most likely tokens under the model, as many as asked for. */
   top: { id: number; logprob: number }[];
-  /** The law it was drawn from; left out unless asked for. */
+  /** The distribution it was drawn from; left out unless asked for. */
   sampling?: SamplingLogprob;
 }

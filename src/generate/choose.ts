@@ -1,6 +1,6 @@
 /**
  * From logits to tokens: repetition penalty, temperature, top-k, top-p and min-p with the meaning and in the order that
- * transformers gives them, then the draw; log-probs under the law of the draw, and under the model itself, before any of these.
+ * transformers gives them, then the draw; log-probs under the distribution of the draw, and under the model itself, before any of these.
  */
 import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
@@ -68,7 +68,7 @@ function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {
   return withLaws(drawn, { below, probabilities, temperatures });
 }
 
-/** The draws from a row of probabilities, and its law. `greedy`: the most likely token, which a greedy row takes. */
+/** The draws from a row of probabilities, and its distribution. `greedy`: the most likely token, which a greedy row takes. */
 function drawnFrom(probabilities: Float32Array, row: ChoiceRow, greedy: number): DrawnRow {
   if (isGreedy(row)) return { ids: row.randoms.map(() => greedy), law: null };
   const candidates = candidatesOf(probabilities, row.sampling);

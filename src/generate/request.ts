@@ -38,7 +38,7 @@ export interface GenerateRequest {
   /** How many of the most likely alternatives to return for each token, 0 for the token's own log-prob only, null for none. */
   logprobs: number | null;
   /**
-   * Whether each token also comes with its log-prob under the law it was drawn from, and with the tokens that top-k, top-p and
+   * Whether each token also comes with its log-prob under the distribution it was drawn from, and with the tokens that top-k, top-p and
    * min-p kept in its place; default false. Needs a temperature above 0.
    */
   samplingLogprobs?: boolean;
@@ -61,11 +61,11 @@ export interface TokenLogprob {
 }
 
 /**
- * The law that a token was drawn from: softmax(logits / temperature), the logits after bias and penalties, renormalised over the
+ * The distribution that a token was drawn from: softmax(logits / temperature), the logits after bias and penalties, renormalised over the
  * tokens that the filters kept.
  */
 export interface SamplingLogprob {
-  /** ln p of the token under that law; float64. */
+  /** ln p of the token under that distribution; float64. */
   logprob: number;
   /** Ids of the tokens that top-k, top-p and min-p kept, ascending; null where none of them is on. */
   kept: Int32Array | null;
@@ -78,7 +78,7 @@ export interface TokenChoice {
   logprob: number | null;
   /** The most likely tokens in its place, in descending order; as many as asked for. */
   top: TokenLogprob[];
-  /** The law it was drawn from; left out unless `samplingLogprobs` is on, and for tokens of the prompt. */
+  /** The distribution it was drawn from; left out unless `samplingLogprobs` is on, and for tokens of the prompt. */
   sampling?: SamplingLogprob;
   /** Whether no other text is before it: there SentencePiece decoders leave out a space. */
   isFirst: boolean;

@@ -46,8 +46,8 @@ export interface SampledCompletion {
   /** The token that ended it, or null when it was cut at `maxNewTokens`. */
   stopId: number | null;
   /**
-   * With `samplingLogprobs`: ln p of each drawn token under the law it was drawn from, nats; the last is `stopId`'s, where there
-   * is one. That law is softmax(logits / temperature), the logits after the repetition penalty, renormalised over `kept`.
+   * With `samplingLogprobs`: ln p of each drawn token under the distribution it was drawn from, nats; the last is `stopId`'s, where there
+   * is one. That distribution is softmax(logits / temperature), the logits after the repetition penalty, renormalised over `kept`.
    */
   logprobs?: Float32Array;
   /** With `samplingLogprobs`: for each drawn token, the ids that top-k, top-p and min-p kept in its place, ascending; null without them. */

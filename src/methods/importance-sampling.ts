@@ -39,7 +39,7 @@ export function canBeCorrected({ columns = {} }: CompletionObjective): boolean {
  * Paper: Hilton et al. 2021, "Batch size-invariance for policy optimization", arXiv:2110.00641, Eq. (3) (decoupled objective);
  *   truncation: Ionides 2008, "Truncated Importance Sampling". Modes as in TRL 1.16 (`vllm_importance_sampling_mode`).
  *
- * Needs the column `samplerLogps`: log-probs under the law that each token was drawn from.
+ * Needs the column `samplerLogps`: log-probs under the distribution that each token was drawn from.
  */
 export function corrected(objective: CompletionObjective, options: ImportanceSampling): CompletionObjective {
   return {

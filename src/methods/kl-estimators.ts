@@ -8,7 +8,7 @@
  * | k3 | e^−x + x − 1 | that of KL(ref ‖ π): biased; times π / π_old it is that of KL | biased |
  *
  * Source: Schulman 2020, "Approximating KL Divergence"; gradients: arXiv:2512.21852, "A Comedy of Estimators". Tested by exact
- * enumeration in kl-estimators.test.ts. Of several tokens, the gradient in the loss is that of each token's KL with the law of
+ * enumeration in kl-estimators.test.ts. Of several tokens, the gradient in the loss is that of each token's KL with the distribution of
  * the tokens before it fixed; taken off the reward, k1 gives that of the completion's KL. No libtorch.
  */
 /** An estimator. */

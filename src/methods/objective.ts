@@ -17,9 +17,9 @@ export interface CompletionLogps {
   lengths: Tensor;
   /** Completions of each of G groups; those of a group stand together. Groups are never cut. */
   groupSizes: readonly number[];
-  /** (R) nats, like `logps`: of the law that each token is from, where the objective takes them; else null or left out. */
+  /** (R) nats, like `logps`: of the distribution that each token is from, where the objective takes them; else null or left out. */
   entropies?: Tensor | null;
-  /** (R) log Σ_v π(v)² of the law that each token is from, where the objective takes it; else null or left out. */
+  /** (R) log Σ_v π(v)² of the distribution that each token is from, where the objective takes it; else null or left out. */
   logSquares?: Tensor | null;
   /** (tokens) of the groups' prompts but the first of each, nats, like `logps`, where the objective takes them; else null or left out. */
   promptLogps?: Tensor | null;

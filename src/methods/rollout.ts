@@ -9,7 +9,7 @@ export interface ScoredRollout {
   rewards: readonly number[];
   /** (N) Whether the completion was cut at the longest length, and so has no end token. */
   truncated: readonly boolean[];
-  /** N times (tokens): log-probs under the law that each token was drawn from, nats, the end token included. */
+  /** N times (tokens): log-probs under the distribution that each token was drawn from, nats, the end token included. */
   samplerLogps: readonly Float32Array[];
   /** The same under the reference; null where there is none. */
   referenceLogps: readonly Float32Array[] | null;

@@ -298,7 +298,7 @@ function oldLogpsOf(current: CurrentRollout): Float32Array[] {
   });
 }
 
-/** For each completion the log-probs of its tokens under the law they were drawn from. */
+/** For each completion the log-probs of its tokens under the distribution they were drawn from. */
 function samplerLogps({ groups }: Pick<CurrentRollout, "groups">): Float32Array[] {
   return groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
 }

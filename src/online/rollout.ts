@@ -11,7 +11,7 @@ export interface RolloutCompletion {
   ids: number[];
   /** Whether it ended by itself; else it was cut at the longest length. */
   ended: boolean;
-  /** (ids) Log-probs under the law that each token was drawn from, nats. */
+  /** (ids) Log-probs under the distribution that each token was drawn from, nats. */
   logps: Float32Array;
   /** (ids) The tokens that could be drawn in each place; null where all could. */
   kept: Int32Array[] | null;

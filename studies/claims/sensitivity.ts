@@ -8,12 +8,12 @@ import {
   estimate,
   intervalText,
   type Measured,
-  meanInterval,
   PAIR_METRICS,
   Random,
   type ReportSection,
   type ResultRow,
   type SearchRange,
+  studentInterval,
   TRIAL_METRICS,
   type TrialMetricName,
 } from "preftune/sweep";
@@ -86,6 +86,12 @@ interface Effect {
   mean: Estimate;
 }
 
+/** By Student's t: of six values a bootstrap's interval covers their mean too seldom. */
+function overTrajectories(values: readonly number[]): Estimate {
+  const { mean, low, high } = studentInterval(values);
+  return { value: mean, low, high, seeds: 1, pairs: values.length };
+}
+
 function effects(measured: Measured): ReportSection {
   const count = [...measured.keys()].filter((name) => name.startsWith("point ")).length / (keys.length + 1);
   const plan = planOf(count);
@@ -97,7 +103,7 @@ function effects(measured: Measured): ReportSection {
         : estimate(condition, metric).value;
     });
     const all = elementaryEffects(plan, values).map(
-      (own): Effect => ({ size: meanInterval([own.map(Math.abs)]), mean: meanInterval([own]) }),
+      (own): Effect => ({ size: overTrajectories([...own].map(Math.abs)), mean: overTrajectories([...own]) }),
     );
     return { metric, all };
   });
@@ -106,7 +112,7 @@ function effects(measured: Measured): ReportSection {
     note:
       `${count} trajectories through the ranges of the seven values, ${plan.length} runs a seed. An effect is the change of the metric when the value goes from one end of its ` +
       "range to the other (on a logarithmic scale for λw, λl and κ), the others where the trajectory has them. Size: mean of the effects without their sign " +
-      "(Morris's μ*); effect: with it (μ). A size well above the effect's means that it goes one way here and the other there. Intervals are over trajectories, all with the same seeds and pairs.",
+      "(Morris's μ*); effect: with it (μ). A size well above the effect's means that it goes one way here and the other there. Intervals are Student's over trajectories, all with the same seeds and pairs.",
     tables: byMetric.map(({ metric, all }) => ({
       columns: [`${TRIAL_METRICS[metric].title}`, "range", "size", "effect", "trajectories"],
       rows: all.map(({ size, mean }, k) => [
