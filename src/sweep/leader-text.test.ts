@@ -19,4 +19,5 @@ test("the first is the best only where no other can be taken for it", () => {
 test("one setting has nothing to be better than; none is said", () => {
   assert.equal(leaderText("accuracy", [setting("a")]), "One setting came to the end: a, 0.5 [0.4, 0.6].");
   assert.equal(leaderText("accuracy", []), "No run came to its end.");
+  assert.match(leaderText("gold reward", [], 3), /^No best by gold reward: none of the 3 settings/);
 });

@@ -9,10 +9,21 @@ export interface Ranked {
   isTied: boolean;
 }
 
-/** Names the first of a ranking by the metric `title` as the best only where no other can be taken for it. */
-export function leaderText(title: string, ranking: readonly Ranked[]): string {
+/**
+ * Names the first of a ranking by the metric `title` as the best only where no other can be taken for it.
+ *
+ * @param ended - settings with a run that came to its end; those without a number are not in the ranking
+ */
+export function leaderText(
+  title: string,
+  ranking: readonly Ranked[],
+  ended: number = ranking.length,
+): string {
   const [first] = ranking;
-  if (first === undefined) return "No run came to its end.";
+  if (first === undefined) {
+    if (ended === 0) return "No run came to its end.";
+    return `No best by ${title}: none of the ${ended} settings that came to an end has a number. Choose by another metric.`;
+  }
   const named = `${first.name}, ${first.value}`;
   if (ranking.length === 1) return `One setting came to the end: ${named}.`;
   const tied = ranking.filter(({ isTied }) => isTied).map(({ name }) => name);

@@ -11,7 +11,7 @@ import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import type { Condition, Measured, ReportSection } from "./section.ts";
 import { type Choices, drawValue, type Sweep } from "./sweep-file.ts";
-import type { ConfigValues, GridPaths, TrialOutcome } from "./trial.ts";
+import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
 import {
   estimate,
   estimateDifference,
@@ -41,6 +41,8 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   const settings = settingsOf(sweep);
   const first = nameOf(settings[0] ?? {});
   const paths = gridPaths(output);
+  // before the folder is taken: what is mended after an error is another sweep
+  checkTrials(runsOf(sweep, conditionsOf(settings)), sweep.metric);
   const lock = lockFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
     const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
@@ -114,6 +116,14 @@ function nameOf(setting: ConfigValues): string {
     .join(", ");
 }
 
+function conditionsOf(settings: readonly ConfigValues[]): Condition[] {
+  return settings.map((changes) => ({ name: nameOf(changes), changes }));
+}
+
+function runsOf({ config, values, seeds }: Sweep, conditions: readonly Condition[]): Trial[] {
+  return trialsOf(conditions, { count: seeds }, { file: config, shared: () => values, overrides: [] });
+}
+
 /** Runs the settings and keeps their outcomes. */
 class Runner {
   readonly outcomes: TrialOutcome[] = [];
@@ -132,7 +142,7 @@ class Runner {
   async all(settings: readonly ConfigValues[]): Promise<ReportSection> {
     const { method, halving } = this.#sweep;
     if (method !== "halving") {
-      const measured = await this.#run(settings.map((changes) => ({ name: nameOf(changes), changes })));
+      const measured = await this.#run(conditionsOf(settings));
       return this.#ranking([...measured.keys()], measured);
     }
     const { resource } = halving;
@@ -164,13 +174,8 @@ class Runner {
   }
 
   async #run(conditions: readonly Condition[]): Promise<Measured> {
-    const { config, values, seeds } = this.#sweep;
-    const trials = trialsOf(
-      conditions,
-      { count: seeds },
-      { file: config, shared: () => values, overrides: [] },
-    );
-    checkTrials(trials);
+    const trials = runsOf(this.#sweep, conditions);
+    checkTrials(trials, this.#sweep.metric);
     const outcomes = await runGrid(trials, this.#paths, this.#options);
     this.outcomes.push(...outcomes);
     this.conditions.push(...conditions);
@@ -191,6 +196,7 @@ class Runner {
     const ranked = names
       .filter((name) => !Number.isNaN(this.#value(measured, name)))
       .sort((a, b) => this.#value(measured, b) - this.#value(measured, a));
+    const ended = names.filter((name) => (measured.get(name)?.runs.length ?? 0) > 0);
     const first = measured.get(ranked[0] ?? "");
     const rows = ranked.flatMap((name, i) => {
       const condition = measured.get(name);
@@ -210,7 +216,7 @@ class Runner {
           rows: rows.slice(0, 20).map(({ columns }) => columns),
         },
       ],
-      sentences: [leaderText(title, rows)],
+      sentences: [leaderText(title, rows, ended.length)],
     };
   }
 }

@@ -16,6 +16,8 @@ export interface TrialMetric {
   unit: MetricUnit;
   /** Which way is better, where one is. */
   better: "more" | "less" | null;
+  /** What it is taken from: held-out pairs, answers that the watch samples, or an on-policy run's completions. Left out: pairs. */
+  source?: "pairs" | "answers" | "rollouts";
   /** A value for each held-out pair or watched prompt. */
   perPair(run: MeasuredRun): Float64Array;
   /** How much each of these counts in a mean; left out: all alike. */
@@ -182,33 +184,79 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "distinct-2 of answers",
     unit: "share",
     better: "more",
+    source: "answers",
     perPair: ofSamples("distinct_2"),
   },
   self_bleu: {
     title: "self-BLEU of answers",
     unit: "share",
     better: "less",
+    source: "answers",
     perPair: ofSamples("self_bleu"),
   },
   repetition: {
     title: "repeated runs of four",
     unit: "share",
     better: "less",
+    source: "answers",
     perPair: ofSamples("repetition"),
   },
   ended_properly: {
     title: "ended properly",
     unit: "share",
     better: "more",
+    source: "answers",
     perPair: ofSamples("ended_properly"),
   },
-  malformed: { title: "malformed Markdown", unit: "share", better: "less", perPair: ofSamples("malformed") },
-  reward: { title: "reward", unit: "reward", better: "more", perPair: ofRollouts("reward") },
-  gold: { title: "gold reward", unit: "reward", better: "more", perPair: ofRollouts("gold") },
-  kl_init: { title: "KL to the start", unit: "nats", better: "less", perPair: ofRollouts("kl_init") },
-  entropy: { title: "entropy", unit: "nats", better: null, perPair: ofRollouts("entropy") },
-  distinct: { title: "distinct completions", unit: "share", better: null, perPair: ofRollouts("distinct") },
-  length: { title: "length", unit: "tokens", better: null, perPair: ofRollouts("length") },
+  malformed: {
+    title: "malformed Markdown",
+    unit: "share",
+    better: "less",
+    source: "answers",
+    perPair: ofSamples("malformed"),
+  },
+  reward: {
+    title: "reward",
+    unit: "reward",
+    better: "more",
+    source: "rollouts",
+    perPair: ofRollouts("reward"),
+  },
+  gold: {
+    title: "gold reward",
+    unit: "reward",
+    better: "more",
+    source: "rollouts",
+    perPair: ofRollouts("gold"),
+  },
+  kl_init: {
+    title: "KL to the start",
+    unit: "nats",
+    better: "less",
+    source: "rollouts",
+    perPair: ofRollouts("kl_init"),
+  },
+  entropy: {
+    title: "entropy",
+    unit: "nats",
+    better: null,
+    source: "rollouts",
+    perPair: ofRollouts("entropy"),
+  },
+  distinct: {
+    title: "distinct completions",
+    unit: "share",
+    better: null,
+    source: "rollouts",
+    perPair: ofRollouts("distinct"),
+  },
+  length: {
+    title: "length",
+    unit: "tokens",
+    better: null,
+    source: "rollouts",
+    perPair: ofRollouts("length"),
+  },
 };
 
 /** Fraction of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */

@@ -5,11 +5,13 @@ import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { overridesOf, trialId } from "./grid.ts";
 import type { Condition } from "./section.ts";
 import type { ConfigValues, Trial } from "./trial.ts";
+import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
 /**
  * The runs: every condition with each of its seeds, seeds in the outer turn so that a study cut short has all conditions.
@@ -45,35 +47,56 @@ export function trialsOf(
 /**
  * Reads every configuration before the first run begins.
  *
+ * @param metric - what runs are chosen by; left out: they are not
  * @throws {ConfigError} naming the run and what is wrong with it
  */
-export function checkTrials(trials: readonly Trial[]): void {
-  for (const { id, file, values, overrides, seed, changes } of trials) {
-    const input = {
-      ...(file === null ? {} : { file }),
-      values: { ...values, seed, output_dir: id },
-      overrides: [...overrides, ...overridesOf(changes)],
-    };
-    let config: ReturnType<typeof loadConfig>["config"];
-    try {
-      ({ config } = loadConfig(input));
-    } catch (error) {
-      if (error instanceof ConfigError)
-        throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
-      throw error;
-    }
+export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | null = null): void {
+  for (const trial of trials) {
+    const config = configOf(trial);
+    const { objective } = config.method;
     if (config.eval_data === null || config.eval_fraction > 0) {
       throw new ConfigError(
-        `run ${id}: expected separate held-out rows, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
+        `run ${trial.id}: expected separate held-out rows, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
       );
     }
-    const { objective } = config.method;
     if (!["pairs", "labelled"].includes(methodOf(objective).over) && !isOnPolicy(config)) {
       throw new ConfigError(
-        `run ${id}: expected an objective on pairs or labelled answers, got ${objective}: nothing could be compared.`,
+        `run ${trial.id}: expected an objective on pairs or labelled answers, got ${objective}: nothing could be compared.`,
       );
     }
+    const lack = metric === null ? null : lackOf(metric, config);
+    if (lack !== null)
+      throw new ConfigError(`run ${trial.id}: metric: ${metric} cannot be measured: ${lack}`);
   }
+}
+
+function configOf({ id, file, values, overrides, seed, changes }: Trial): RunConfig {
+  const input = {
+    ...(file === null ? {} : { file }),
+    values: { ...values, seed, output_dir: id },
+    overrides: [...overrides, ...overridesOf(changes)],
+  };
+  try {
+    return loadConfig(input).config;
+  } catch (error) {
+    if (error instanceof ConfigError) throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** Why runs of `config` have no figure for the metric, and what to do; null: they have. */
+function lackOf(metric: TrialMetricName, config: RunConfig): string | null {
+  const { source = "pairs" } = TRIAL_METRICS[metric];
+  if (source === "rollouts") {
+    if (!isOnPolicy(config))
+      return "the run scores no completions. Take a metric of pairs, such as accuracy.";
+    if (metric !== "gold" || config.eval_reward_funcs !== null) return null;
+    return "there is no other reward at evaluations. Give eval_reward_funcs.";
+  }
+  if (source === "pairs") return null;
+  if (config.watch_prompts === null) return "no answers are sampled at evaluations. Give watch_prompts.";
+  if (metric !== "self_bleu" || config.watch_samples > 1) return null;
+  return "it compares several answers to a prompt. Set watch_samples to 2 or more.";
 }
 
 const format = "preftune study";

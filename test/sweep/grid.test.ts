@@ -1,6 +1,6 @@
 /** Grids and sweeps as a user meets them: interrupted and resumed, and with runs that fail. */
 import assert from "node:assert/strict";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
@@ -199,6 +199,32 @@ function sweepText({ values }: RunFixture, rest: string, without: string): strin
   const shared = Object.entries({ ...values, ...short }).filter(([key]) => key !== without);
   return `values: ${JSON.stringify(Object.fromEntries(shared))}\n${rest}`;
 }
+
+test("a metric that the runs cannot have is refused before anything runs", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
+  const refused: [string, object, RegExp][] = [
+    ["gold", {}, /metric: gold cannot be measured: the run scores no completions/],
+    ["reward", {}, /metric: reward .*Take a metric of pairs, such as accuracy/],
+    ["repetition", { watch_prompts: null }, /no answers are sampled.*Give watch_prompts/],
+    ["self_bleu", { watch_prompts: "eval", watch_samples: 1 }, /Set watch_samples to 2/],
+    [
+      "gold",
+      { reward_funcs: ["length"], num_generations: 2, max_completion_length: 8 },
+      /Give eval_reward_funcs/,
+    ],
+  ];
+  for (const [metric, more, expected] of refused) {
+    const values = { ...place.values, ...short, ...more };
+    const text = `parameters:\n  lambda_w: [0.1, 1]\nmetric: ${metric}\nvalues: ${JSON.stringify(values)}\n`;
+    const options = { output: place.path("none"), jobs: 1, command: "", out: silent };
+    await assert.rejects(runSweep(parseSweep(text, "sweep.yaml"), options), (error: unknown) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, expected);
+      return true;
+    });
+    assert.equal(existsSync(place.path("none")), false);
+  }
+});
 
 test("a sweep whose runs partly fail ranks the others; started again it gives the same tables", async () => {
   using place = runFixture({ rows: 12, held: 4 });
