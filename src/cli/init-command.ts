@@ -8,8 +8,9 @@ import { codeVersion } from "../base/code-version.ts";
 import { ConfigError } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { REWARD_SOURCES } from "../config/online-keys.ts";
 import { preflightNotes } from "../data/preflight-text.ts";
-import { methodNames } from "../methods/index.ts";
+import { methodNames, methodsWhere } from "../methods/index.ts";
 import { type FirstConfig, firstConfig } from "../recipes/first-config.ts";
 import { readMemory } from "../setup/hardware.ts";
 import { Phases } from "../terminal/phases.ts";
@@ -52,16 +53,29 @@ async function init(given: string | undefined, argv: string[], options: CliOptio
   const rest = given === undefined || isFile ? argv : [given, ...argv];
   if (existsSync(file)) throw new ConfigError(`${file} is there already. Name another file, or delete it.`);
   const answers = await answered(options);
+  const overrides = pairsOf(rest);
+  requireScores(answers.objective, overrides);
   const phases = new Phases();
   const first = await firstConfig({
     ...answers,
     ...(options.gpu === undefined ? {} : { gpu: options.gpu }),
-    overrides: pairsOf(rest),
+    overrides,
     onPhase: phases.listen,
   });
   phases.done();
   writeFileAtomic(file, fileText(first, file));
   process.stdout.write(`${summary(first, file)}\n`);
+}
+
+/** @throws {ConfigError} for an objective that only learns from sampled completions, without anything that scores them */
+function requireScores(objective: string, overrides: readonly [string, string][]): void {
+  if (!methodsWhere(({ onPolicy }) => onPolicy === "only").some((name) => name === objective)) return;
+  const isScored = overrides.some(([key]) => REWARD_SOURCES.some((source) => source === key));
+  if (isScored) return;
+  throw new ConfigError(
+    `${objective} trains on completions that the model samples, which something must score. Add --reward_funcs '["rewards.ts#brevity"]', ` +
+      "--reward_model DIR or --judge URL#MODEL; docs/rewards.md has the built-in functions.",
+  );
 }
 
 /** What the questions ask for. */

@@ -55,6 +55,29 @@ test("given everything it asks nothing, and train takes what it wrote", async ()
   assert.equal(readFileSync(file, "utf8"), text);
 });
 
+test("an objective on sampled completions needs something that scores them; the message says which options", async () => {
+  const file = fixture.path("grpo.yaml");
+  const given = ["--model", model, "--data", data, "--objective", "grpo"];
+  const none = await preftune("init", file, ...given);
+  assert.equal(none.status, 2);
+  assert.match(
+    none.stderr,
+    /^preftune: grpo trains on completions.*Add --reward_funcs '\["rewards.ts#brevity"\]'/,
+  );
+  assert.equal(existsSync(file), false);
+  const scored = await preftune(
+    "init",
+    file,
+    ...given,
+    "--reward_funcs",
+    '["length"]',
+    "--max_completion_length",
+    "8",
+  );
+  assert.equal(scored.status, 0, scored.stderr);
+  assert.equal(loadConfig({ file }).config.method.objective, "grpo");
+});
+
 test("without a terminal it names what is missing; faulty rows and wishes write no file", async () => {
   const bare = await preftune("init", fixture.path("bare.yaml"));
   assert.equal(bare.status, 2);
