@@ -92,6 +92,12 @@ function overTrajectories(values: readonly number[]): Estimate {
   return { value: mean, low, high, seeds: 1, pairs: values.length };
 }
 
+/** The same of sizes, none of which is below 0. */
+function sizeOver(sizes: readonly number[]): Estimate {
+  const interval = overTrajectories(sizes);
+  return { ...interval, low: Math.max(0, interval.low) };
+}
+
 function effects(measured: Measured): ReportSection {
   const count = [...measured.keys()].filter((name) => name.startsWith("point ")).length / (keys.length + 1);
   const plan = planOf(count);
@@ -103,7 +109,7 @@ function effects(measured: Measured): ReportSection {
         : estimate(condition, metric).value;
     });
     const all = elementaryEffects(plan, values).map(
-      (own): Effect => ({ size: overTrajectories([...own].map(Math.abs)), mean: overTrajectories([...own]) }),
+      (own): Effect => ({ size: sizeOver([...own].map(Math.abs)), mean: overTrajectories([...own]) }),
     );
     return { metric, all };
   });
