@@ -8,7 +8,7 @@ import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { readAdapter } from "./adapter.ts";
 import { type AdapterConfig, adapterConfigJson, loraScale, parseAdapterConfig } from "./adapter-config.ts";
-import { loraTensorName, savedModuleName } from "./adapter-names.ts";
+import { adapterPathsIn, loraTensorName, savedModuleName } from "./adapter-names.ts";
 import { type TensorSource, writeSafetensors } from "./safetensors-write.ts";
 
 const q0 = "model.layers.0.self_attn.q_proj";
@@ -118,6 +118,59 @@ describe("scales", () => {
   });
 });
 
+describe("adapters of a multimodal model's class", () => {
+  // PEFT 0.21's `scaling` of q_proj in the two layers of a Gemma3ForConditionalGeneration with r 4 and lora_alpha 8
+  const cases: [string, Record<string, number>, number[]][] = [
+    ["a whole path", { "model.language_model.layers.0.self_attn.q_proj": 64 }, [16, 2]],
+    [
+      "an expression over the whole path",
+      { [String.raw`model\.language_model\.layers\.\d+\..*`]: 64 },
+      [16, 16],
+    ],
+    ["the end of a path", { [String.raw`layers\.0\.self_attn\.q_proj`]: 64 }, [16, 2]],
+    [
+      "the path of a text model, which names nothing there",
+      { "model.layers.0.self_attn.q_proj": 64 },
+      [2, 2],
+    ],
+  ];
+  const at = (layer: number, part: "A" | "B") =>
+    loraTensorName(`model.language_model.layers.${layer}.self_attn.q_proj`, part);
+  const tensorsOf = (rank: (layer: number) => number) =>
+    [0, 1].flatMap((layer) => [zeros(at(layer, "A"), rank(layer), 5), zeros(at(layer, "B"), 3, rank(layer))]);
+  const modules = [q0, "model.layers.1.self_attn.q_proj"];
+  const settings = { ...adapterConfigJson({ ...config, rank: 4, alpha: 8, modulesToSave: [] }) };
+
+  for (const [name, pattern, scales] of cases) {
+    test(`alpha_pattern: ${name}`, () => {
+      write(
+        { ...settings, alpha_pattern: pattern },
+        tensorsOf(() => 4),
+      );
+      const read = readAdapter(dir).config;
+      assert.deepEqual(
+        modules.map((module) => loraScale(read, module).scale),
+        scales,
+      );
+    });
+  }
+
+  test("rank_pattern, and written again for either class", () => {
+    const rankPattern = { [String.raw`.*language_model\.layers\.1\..*`]: 2 };
+    write(
+      { ...settings, rank_pattern: rankPattern },
+      tensorsOf((layer) => 4 - 2 * layer),
+    );
+    const read = readAdapter(dir).config;
+    assert.deepEqual(read.rankPattern, { "model.layers.1.self_attn.q_proj": 2 });
+    const adapter = { config: read, targets: modules, saved: ["lm_head", "model.embed_tokens"] };
+    assert.deepEqual(adapterPathsIn(adapter, false).config, read);
+    const whole = adapterPathsIn(adapter, true).config;
+    assert.deepEqual(whole.rankPattern, { "model.language_model.layers.1.self_attn.q_proj": 2 });
+    assert.deepEqual(whole.modulesToSave, ["lm_head", "model.language_model.embed_tokens"]);
+  });
+});
+
 describe("writing", () => {
   test("only keys that PEFT 0.10 knows, with the meaning they have there", () => {
     assert.deepEqual(adapterConfigJson(config, { revision: "abc" }), {
@@ -207,6 +260,12 @@ describe("directories that are refused", () => {
       /lora_B\.weight": expected shape \[out, 2\], got \[3, 4\]/,
     ],
     ["no saved module", {}, [a, b], /expected the weights of "lm_head", which modules_to_save names/],
+    [
+      "a saved bias",
+      {},
+      [a, b, head, zeros(`base_model.model.${q0}.bias`, 3)],
+      /q_proj\.bias": expected no bias beside the weight of a module in modules_to_save.*Merge the adapter in PEFT/,
+    ],
     [
       "DoRA without magnitude",
       { useDora: true },
