@@ -142,14 +142,17 @@ export function withPlainStrings(command: Command): Command {
   return command.addOption(option.choices(["text", "chat"]).default("text"));
 }
 
-/** Adds --adapter-scale. */
+/** Adds --adapter-scale, 1 by default. */
 export function withAdapterScale(command: Command): Command {
-  return command.option(
+  return command.addOption(adapterScaleOption().default(1));
+}
+
+/** --adapter-scale without a default. */
+export function adapterScaleOption(): Option {
+  return new Option(
     "--adapter-scale <number>",
     "how much of the adapter, or of a full tuning, is taken: 0 is the start, 1 the result, up to 2; see docs/scale.md",
-    adapterScale,
-    1,
-  );
+  ).argParser(adapterScale);
 }
 
 function adapterScale(text: string): number {
