@@ -1,6 +1,6 @@
 /** PEFT adapter directories: the fixtures', one written here, and those that must be refused. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -203,6 +203,30 @@ describe("writing", () => {
   });
 });
 
+test("keys that say how an adapter was made, of any version, are known where they are set", () => {
+  const peft = JSON.parse(readFileSync(fixturePath("llama_tied", "lora", "adapter_config.json"), "utf8"));
+  const set = {
+    eva_config: { rho: 2 },
+    corda_config: { verbose: true },
+    lora_ga_config: { scale: "stable" },
+  };
+  const other = { velora_config: { scale: 1 }, loftq_config: { loftq_bits: 4 }, megatron_config: { a: 1 } };
+  const older = { enable_lora: null, merge_weights: true, runtime_config: { ephemeral_gpu_offload: true } };
+  const json = {
+    ...peft,
+    ...set,
+    ...other,
+    ...older,
+    revision: "main",
+    auto_mapping: { parent_library: "x" },
+  };
+  for (const initLoraWeights of [true, "eva", "mica"])
+    assert.equal(
+      parseAdapterConfig({ ...json, init_lora_weights: initLoraWeights }, "adapter_config.json").config.rank,
+      8,
+    );
+});
+
 describe("settings that are refused", () => {
   const cases: [string, Record<string, unknown>, RegExp][] = [
     ["another method", { peft_type: "VERA" }, /peft_type: expected "LORA", got "VERA"\. .*Merge it in PEFT/],
@@ -220,6 +244,16 @@ describe("settings that are refused", () => {
       "PiSSA",
       { init_lora_weights: "pissa_niter_16" },
       /leaves the base weights alone, got "pissa_niter_16".*Convert/,
+    ],
+    [
+      "a key that PEFT does not have",
+      { lora_alphas: 64 },
+      /lora_alphas: expected a key of LoRA's settings in PEFT, got 64\. .*Did you mean "lora_alpha"\?/,
+    ],
+    [
+      "merged fused projections",
+      { enable_lora: [true, false, true] },
+      /enable_lora: expected a key of LoRA's/,
     ],
     ["rank 0", { r: 0 }, /r: expected an integer from 1/],
     ["broken alpha", { lora_alpha: -1 }, /lora_alpha: expected a number above 0/],
