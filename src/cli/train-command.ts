@@ -83,6 +83,11 @@ function refuseUseless(options: CliOptions, launch: Launch | null): void {
   if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
     throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
   }
+  if (options.printConfig === true && options.dryRun === true) {
+    throw new ConfigError(
+      "--print-config prints the configuration alone, so --dry-run has no effect. Take one out.",
+    );
+  }
   if (launch !== null) refuseOwnRestarts(options, launch);
 }
 
