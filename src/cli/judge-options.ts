@@ -78,8 +78,8 @@ export function withJudge(command: Command, judge: Option): Command {
   return command.hook("preAction", (_, called) => {
     if (called.getOptionValue(judge.attributeName()) !== undefined) return;
     const useless = givenOption(called, (name) => own.has(name));
-    if (useless === null) return;
-    throw new ConfigError(`${useless} has no effect without --judge URL#MODEL. Give both, or take it out.`);
+    if (useless !== null)
+      throw new ConfigError(`${useless} has no effect without --judge URL#MODEL. Give both, or take it out.`);
   });
 }
 

@@ -99,11 +99,9 @@ export function refuseOtherNames(command: Command): void {
 
 /** The first of the command's options that the user gave, as `--name`, where `isUseless` says that it has no effect; else null. */
 export function givenOption(command: Command, isUseless: (name: string) => boolean): string | null {
-  const found = command.options.find(
-    (option) =>
-      isUseless(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli",
-  );
-  return found?.long ?? null;
+  const isGiven = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  const names = command.options.map((option) => [option.attributeName(), option.long] as const);
+  return names.find(([name]) => isUseless(name) && isGiven(name))?.[1] ?? null;
 }
 
 /** Takes `--dir`, which scripts for commands with a judge use for their directory, as `--output`, with a warning. */

@@ -22,7 +22,6 @@ function messageOf(text: string, command: Command): string {
     .replaceAll("\n", " ");
   // what a value may be and what an option is called here are remedies
   if (/\(Did you mean .*\?\)$|is invalid\. ./s.test(message)) return message;
-  const { parent } = command;
-  const name = parent === null ? command.name() : `preftune ${nameOf(command)}`;
+  const name = command.parent === null ? command.name() : `preftune ${nameOf(command)}`;
   return `${message.replace(/\.?$/, ".")} See \`${name} --help\`.`;
 }
