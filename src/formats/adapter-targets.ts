@@ -52,7 +52,7 @@ function requireNoBias(paths: readonly string[]): void {
   if (paths.length === 0) return;
   const names = lastParts(paths);
   throw new ConfigError(
-    `lora_modules_to_save: expected modules without a bias, got ${paths[0]}; a bias is not trained here, as PEFT would. ` +
+    `lora_modules_to_save: expected modules without a bias, got ${paths[0]}. PEFT trains a bias with the weight, which is not done here. ` +
       `Adapt it instead: take it out and name it in lora_target_modules: [${names.join(", ")}]. Or train all weights: use_peft: false.`,
   );
 }

@@ -113,7 +113,7 @@ test("a linear with a bias is not saved in full: PEFT reads its bias too", () =>
   withoutLeaks(() => {
     const model = tinyModel("llama_tied", { model_type: "qwen2", rope_scaling: null });
     const message =
-      /expected modules without a bias, got model\.layers\.0\.self_attn\.q_proj; .*lora_target_modules: \[q_proj, k_proj\]/;
+      /expected modules without a bias, got model\.layers\.0\.self_attn\.q_proj\. .*lora_target_modules: \[q_proj, k_proj\]/;
     const saving = (...names: string[]) =>
       tinyAdapterConfig({ targetModules: ["v_proj"], modulesToSave: names });
     assert.throws(() => addAdapter(model, saving("q_proj", "k_proj")), message);
