@@ -33,7 +33,7 @@ export function arenaHardCommand(): Command {
     .option("--judge-settings <file>", "the judge's system prompt: judge_settings.json as published")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--strong-weight <count>", "weight of a verdict A>>B or B>>A", wholeNumber(1), 3);
-  return withJudgeOptions(command, 4096).exitOverride().action(run);
+  return withJudgeOptions(command, 4096).action(run);
 }
 
 async function run(answerer: string, cli: CliOptions): Promise<void> {

@@ -39,7 +39,6 @@ export function addDataCommands(preftune: Command): void {
       wholeNumber(1),
     )
     .allowUnknownOption()
-    .exitOverride()
     .action(check);
   data
     .command("clean")

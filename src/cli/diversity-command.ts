@@ -8,6 +8,7 @@ import { oneLine, textTable } from "../terminal/text-table.ts";
 import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
+  givenOption,
   type MachineOptions,
   refuseSameCompletions,
   wholeNumber,
@@ -56,7 +57,7 @@ export function diversityCommand(): Command {
     )
     .option("--per-prompt", "also a line for each prompt")
     .option("--output <file>", "metrics and completions: .json (everything) or .jsonl (one line per prompt)");
-  return withMachineOptions(command).exitOverride().action(run);
+  return withMachineOptions(command).action(run);
 }
 
 function temperature(text: string): number {
@@ -65,13 +66,13 @@ function temperature(text: string): number {
   throw new InvalidArgumentError("Expected a number of at least 0.");
 }
 
-async function run(cli: CliOptions): Promise<void> {
+async function run(cli: CliOptions, command: Command): Promise<void> {
   const { evaluateDiversity, formatOf, writeDiversity } = await import(
     "../evaluate/diversity/evaluate-diversity.ts"
   );
   if (cli.output !== undefined) formatOf(cli.output);
   const phases = new Phases();
-  const report = await evaluateDiversity(sourceOf(cli, phases), cli.unit);
+  const report = await evaluateDiversity(sourceOf(cli, command, phases), cli.unit);
   phases.done();
   finishFirst();
   if (cli.output !== undefined) writeDiversity(cli.output, report);
@@ -79,14 +80,15 @@ async function run(cli: CliOptions): Promise<void> {
   if (cli.output !== undefined) process.stdout.write(`\n${cli.output}\n`);
 }
 
-function sourceOf(cli: CliOptions, phases: Phases): DiversitySource {
+/** The options that mean something for completions that are there. */
+const ofAnswers: ReadonlySet<string> = new Set(["answers", "unit", "perPrompt", "output"]);
+
+function sourceOf(cli: CliOptions, command: Command, phases: Phases): DiversitySource {
   const { answers, model, prompts } = cli;
   if (answers !== undefined) {
-    const extra = Object.entries({ model, prompts, adapter: cli.adapter, limit: cli.limit }).find(
-      ([, value]) => value !== undefined,
-    );
-    if (extra === undefined) return { answers };
-    throw new ConfigError(`--answers names existing completions: take out --${extra[0]}.`);
+    const extra = givenOption(command, (name) => !ofAnswers.has(name));
+    if (extra === null) return { answers };
+    throw new ConfigError(`--answers names existing completions, ${extra} is for new ones: take it out.`);
   }
   if (model === undefined || prompts === undefined) {
     throw new ConfigError("expected --answers FILE, or --model DIR with --prompts FILE.");

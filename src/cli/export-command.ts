@@ -5,16 +5,17 @@ import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import {
+  adapterScaleOption,
   type DeviceOptions,
   positiveNumber,
-  type ScaleOptions,
   wholeNumber,
-  withAdapterScale,
   withDeviceOptions,
 } from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends DeviceOptions, QuantiseOptions, ScaleOptions {
+interface CliOptions extends DeviceOptions, QuantiseOptions {
+  adapter?: string;
+  adapterScale?: number;
   lora?: true;
   type?: ExportType;
   llamaQuantize?: string;
@@ -62,7 +63,7 @@ function ggufCommand(): Command {
       "--system <text>",
       "system message of the Modelfile; default: the one that all training rows of a run have",
     );
-  return withAdapterScale(withQuantiseOptions(withDeviceOptions(command))).action(
+  return withQuantiseOptions(withDeviceOptions(command).addOption(adapterScaleOption())).action(
     async (source: string, cli: CliOptions) => {
       const { exportGguf } = await import("../recipes/export-gguf.ts");
       const { watchStopSignals } = await import("../torch/index.ts");
@@ -72,7 +73,7 @@ function ggufCommand(): Command {
         exportGguf({
           source,
           adapter: cli.adapter ?? null,
-          adapterScale: cli.adapterScale,
+          adapterScale: cli.adapterScale ?? null,
           quantise: quantisationOf(cli),
           lora: cli.lora ?? false,
           type: cli.type ?? null,

@@ -12,6 +12,7 @@ import type { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import {
   environmentOf,
+  givenOption,
   type MachineOptions,
   positiveNumber,
   takeDirAsOutput,
@@ -70,8 +71,20 @@ export function atLeastZero(text: string): number {
 
 /** Adds the options that say who judges and how. */
 export function withJudge(command: Command, judge: Option): Command {
+  const others = command.options.length;
+  command.addOption(judge.argParser(endpoint));
+  withJudging(command);
+  const own = new Set(command.options.slice(others).map((option) => option.attributeName()));
+  return command.hook("preAction", (_, called) => {
+    if (called.getOptionValue(judge.attributeName()) !== undefined) return;
+    const useless = givenOption(called, (name) => own.has(name));
+    if (useless !== null)
+      throw new ConfigError(`${useless} has no effect without --judge URL#MODEL. Give both, or take it out.`);
+  });
+}
+
+function withJudging(command: Command): Command {
   return command
-    .addOption(judge.argParser(endpoint))
     .option(
       `${judgeKeyOption.name} <name>`,
       "environment variable with the judge's key",

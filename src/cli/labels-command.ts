@@ -82,7 +82,6 @@ function addScorers(labels: Command): void {
     .description("let a model judge pairs, each in both orders: labels that stay marked as a judge's")
     .argument("<dir>", "the workbench")
     .option("--limit <count>", "only so many pairs that it has not judged", wholeNumber(1))
-    .exitOverride()
     .action(judgeIn);
   const judge = new Option("--judge <url#model>", "OpenAI-style endpoint of the judge, and its model");
   withJudge(judged, judge.makeOptionMandatory());

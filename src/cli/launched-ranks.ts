@@ -29,7 +29,7 @@ export function launchOrNone(): Launch | null {
 }
 
 /** "evaluate mt-bench" */
-function nameOf(command: Command): string {
+export function nameOf(command: Command): string {
   const { parent } = command;
   return parent === null || parent.parent === null ? command.name() : `${nameOf(parent)} ${command.name()}`;
 }

@@ -34,7 +34,7 @@ export function mtBenchCommand(): Command {
     .option("--judge-prompts <file>", "prompts for the judge")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--categories <names>", "only these categories, e.g. math,coding");
-  return withJudgeOptions(command).exitOverride().action(run);
+  return withJudgeOptions(command).action(run);
 }
 
 async function run(answerer: string, cli: CliOptions): Promise<void> {

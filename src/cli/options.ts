@@ -97,6 +97,13 @@ export function refuseOtherNames(command: Command): void {
   }
 }
 
+/** The first of the command's options that the user gave, as `--name`, where `isUseless` says that it has no effect; else null. */
+export function givenOption(command: Command, isUseless: (name: string) => boolean): string | null {
+  const isGiven = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  const names = command.options.map((option) => [option.attributeName(), option.long] as const);
+  return names.find(([name]) => isUseless(name) && isGiven(name))?.[1] ?? null;
+}
+
 /** Takes `--dir`, which scripts for commands with a judge use for their directory, as `--output`, with a warning. */
 export function takeDirAsOutput(command: Command): void {
   command.addOption(new Option("--dir <directory>").hideHelp());
@@ -142,14 +149,17 @@ export function withPlainStrings(command: Command): Command {
   return command.addOption(option.choices(["text", "chat"]).default("text"));
 }
 
-/** Adds --adapter-scale. */
+/** Adds --adapter-scale, 1 by default. */
 export function withAdapterScale(command: Command): Command {
-  return command.option(
+  return command.addOption(adapterScaleOption().default(1));
+}
+
+/** --adapter-scale without a default. */
+export function adapterScaleOption(): Option {
+  return new Option(
     "--adapter-scale <number>",
     "how much of the adapter, or of a full tuning, is taken: 0 is the start, 1 the result, up to 2; see docs/scale.md",
-    adapterScale,
-    1,
-  );
+  ).argParser(adapterScale);
 }
 
 function adapterScale(text: string): number {

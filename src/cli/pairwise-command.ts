@@ -34,7 +34,7 @@ export function pairwiseCommand(): Command {
     .option("--limit <count>", "only the first prompts", wholeNumber(1))
     .option("--temperature <number>", "sampling temperature of local models", atLeastZero, 0)
     .option("--strong-weight <count>", "weight of a verdict A>>B or B>>A", wholeNumber(1), 1);
-  return withJudgeOptions(command).exitOverride().action(run);
+  return withJudgeOptions(command).action(run);
 }
 
 async function run(a: string, b: string, cli: CliOptions): Promise<void> {

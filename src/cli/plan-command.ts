@@ -97,12 +97,17 @@ function configOf(
   ]);
 }
 
+/** @throws {ConfigError} for a peak that another option gives too */
+function tflopsOf({ gpu, tflops, gflops }: CliOptions): number | undefined {
+  if (gflops === undefined) return tflops;
+  if (gpu !== undefined) throw new ConfigError("--gflops is for the CPU: with --gpu give --tflops");
+  if (tflops === undefined) return gflops / 1000;
+  throw new ConfigError("--tflops and --gflops are both the peak, of a GPU and of the CPU: take one out");
+}
+
 function planOptions(cli: CliOptions): PlanOptions {
-  const { gpu, gflops } = cli;
-  if (gpu !== undefined && gflops !== undefined) {
-    throw new ConfigError("--gflops is for the CPU: with --gpu give --tflops");
-  }
-  const tflops = cli.tflops ?? (gflops === undefined ? undefined : gflops / 1000);
+  const { gpu } = cli;
+  const tflops = tflopsOf(cli);
   return {
     count: cli.count,
     nodes: cli.nodes,

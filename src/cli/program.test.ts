@@ -4,10 +4,7 @@ import { test } from "node:test";
 import { Command } from "commander";
 import { program } from "./program.ts";
 import { addAbsentCommand } from "./studies-command.ts";
-
-function allCommands(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(allCommands)];
-}
+import { allCommands } from "./usage-errors.ts";
 
 const longNames = (command: Command) =>
   command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? "");
@@ -36,9 +33,74 @@ test("another name is refused with the one that it has here", async () => {
   ];
   for (const [words, message] of cases) {
     const preftune = program();
-    for (const command of allCommands(preftune))
-      command.exitOverride().configureOutput({ writeErr: () => {} });
+    for (const command of allCommands(preftune)) command.configureOutput({ writeErr: () => {} });
     await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), { message });
+  }
+});
+
+test("a mistake in the words of any command is thrown, and said as every other", async () => {
+  const cases: [string[], string][] = [
+    [
+      ["export", "gguf", "run"],
+      "required option '--output <file>' not specified. See `preftune export gguf --help`.",
+    ],
+    [["data", "clean"], "missing required argument 'recipe.yaml'. See `preftune data clean --help`."],
+    [["data", "pair"], "required option '--output <file>' not specified. See `preftune data pair --help`."],
+    [
+      ["evaluate", "diversity", "--wrong"],
+      "unknown option '--wrong'. See `preftune evaluate diversity --help`.",
+    ],
+    [["generate", "--model", "m", "--promts", "p"], "unknown option '--promts' (Did you mean --prompts?)"],
+    [["trian"], "unknown command 'trian' (Did you mean train?)"],
+    [["--wrong"], "unknown option '--wrong'. See `preftune --help`."],
+    [
+      ["merge", "--threads", "0"],
+      "option '--threads <count>' argument '0' is invalid. Expected a whole number of at least 1.",
+    ],
+  ];
+  for (const [words, message] of cases) {
+    const preftune = program();
+    let written = "";
+    const writeErr = (text: string) => {
+      written += text;
+    };
+    for (const command of allCommands(preftune)) command.configureOutput({ writeErr });
+    await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), { name: "CommanderError" });
+    assert.equal(written, `preftune: ${message}\n`);
+  }
+  for (const command of allCommands(program())) {
+    assert.throws(() => command.configureOutput({ writeErr: () => {} }).error("x"), {
+      name: "CommanderError",
+    });
+  }
+});
+
+test("an option that would have no effect is refused by name, at its default value too", async () => {
+  const answers = (...words: string[]) => ["evaluate", "diversity", "--answers", "a.jsonl", ...words];
+  const useless = ["--samples=4", "--temperature=1", "--seed=42", "--max-new-tokens=256", "--plain"];
+  const further = ["--chat-template=x", "--device=auto", "--dtype=auto", "--threads=1", "--limit=1"];
+  const cases: [string[], RegExp][] = [
+    ...[...useless, ...further].map((option): [string[], RegExp] => [
+      answers(option),
+      new RegExp(
+        `^--answers names existing completions, ${option.split("=")[0]} is for new ones: take it out`,
+      ),
+    ]),
+    [
+      ["plan", "--model-config", "c.json", "--tflops", "1", "--gflops", "5"],
+      /--tflops and --gflops are both/,
+    ],
+    [["train", "r.yaml", "--print-config", "--dry-run"], /^--dry-run has no effect with --print-config/],
+    ...["--judge-temperature=0", "--concurrency=8", "--judge-extra={}"].map((option): [string[], RegExp] => [
+      ["study", "anchoring", option],
+      new RegExp(`^${option.split("=")[0]} has no effect without --judge URL#MODEL`),
+    ]),
+  ];
+  for (const [words, message] of cases) {
+    await assert.rejects(program().parseAsync(["node", "preftune", ...words]), {
+      name: "ConfigError",
+      message,
+    });
   }
 });
 

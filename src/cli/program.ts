@@ -31,6 +31,7 @@ import { addStudyCommand } from "./studies-command.ts";
 import { addSweepCommand } from "./sweep-command.ts";
 import { addTrackCommand } from "./track-command.ts";
 import { addTrainCommand } from "./train-command.ts";
+import { allCommands, endAsOthers } from "./usage-errors.ts";
 
 /** The command line, not yet parsed. */
 export function program(): Command {
@@ -69,9 +70,9 @@ export function program(): Command {
   addSweepCommand(preftune);
   addSchemaCommand(preftune);
   addCompletionCommand(preftune);
-  for (const command of [preftune, ...preftune.commands]) {
-    command.exitOverride();
-    for (const each of [command, ...command.commands]) refuseOtherNames(each);
+  for (const command of allCommands(preftune)) {
+    refuseOtherNames(command);
+    endAsOthers(command);
   }
   return preftune;
 }

@@ -83,6 +83,8 @@ function refuseUseless(options: CliOptions, launch: Launch | null): void {
   if (options.heartbeatTimeout !== undefined && options.maxRestarts === undefined) {
     throw new ConfigError("--heartbeat-timeout has no effect without --max-restarts COUNT. Give both.");
   }
+  if (options.printConfig === true && options.dryRun === true)
+    throw new ConfigError("--dry-run has no effect with --print-config. Take one out.");
   if (launch !== null) refuseOwnRestarts(options, launch);
 }
 

@@ -51,6 +51,30 @@ const unsupportedKeys: Readonly<Record<string, string>> = {
   use_qalora: "QALoRA",
 };
 
+/**
+ * Keys of PEFT's settings, also of older versions, that change nothing of what a saved adapter computes, or that its tensors tell:
+ * how it was initialised and trained, where it was saved, and which modules it was put in.
+ */
+const harmlessKeys: readonly string[] = [
+  "auto_mapping",
+  "corda_config",
+  "eva_config",
+  "exclude_modules",
+  "inference_mode",
+  "layers_pattern",
+  "layers_to_transform",
+  "loftq_config",
+  "lora_ga_config",
+  "megatron_config",
+  "megatron_core",
+  "merge_weights",
+  "peft_version",
+  "qalora_group_size",
+  "revision",
+  "runtime_config",
+  "velora_config",
+];
+
 /** Initialisations after which base weights are as they were; the others (PiSSA, OLoRA, ...) change them. */
 const soundInitialisations: readonly unknown[] = [
   undefined,
@@ -60,6 +84,7 @@ const soundInitialisations: readonly unknown[] = [
   "gaussian",
   "orthogonal",
   "eva",
+  "mica",
 ];
 
 /**
@@ -91,8 +116,12 @@ export function parseAdapterConfig(
     alphaPattern: parsePattern(fields, "alpha_pattern"),
     raw: { ...json },
   };
+  const targets = parseTargets(fields);
+  const unset = Object.keys(json).filter((key) => !isSet(json[key]));
+  const known = ["init_lora_weights", "lora_dropout", "target_modules", ...Object.keys(unsupportedKeys)];
+  fields.refuseUnknown([...known, ...harmlessKeys, ...unset], "LoRA's settings in PEFT");
   const isNarrowed = ["exclude_modules", "layers_to_transform"].some((key) => isSet(fields.values[key]));
-  return { config, targets: parseTargets(fields), isNarrowed };
+  return { config, targets, isNarrowed };
 }
 
 function refuseOtherKinds(fields: JsonFields, file: string): void {

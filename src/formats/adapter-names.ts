@@ -1,7 +1,7 @@
 /** Names of the tensors in a PEFT adapter file, and which modules of a model a target names. */
 import type { AdapterConfig } from "./adapter-config.ts";
 import { multimodalPath, textName } from "./checkpoint-names.ts";
-import { matchPattern, namesAny } from "./module-patterns.ts";
+import { matchPattern, namesAny, patternValue } from "./module-patterns.ts";
 
 /** Parts of a LoRA module: the two factors, and DoRA's vector of row norms. */
 export type LoraPart = "A" | "B" | "magnitude";
@@ -45,21 +45,51 @@ export interface AdapterPaths {
  * target that is no whole path would name modules of the other parts as well
  */
 export function adapterPathsIn(
-  { config, targets }: { config: AdapterConfig; targets: readonly string[] },
+  { config, targets, saved }: { config: AdapterConfig; targets: readonly string[]; saved: readonly string[] },
   isPart: boolean,
 ): AdapterPaths {
   if (!isPart) return { config, nameOf: (tensor) => tensor };
-  const placed = (of: Readonly<Record<string, number>>) =>
-    Object.fromEntries(Object.entries(of).map(([path, value]) => [multimodalPath(path), value]));
   return {
     config: {
       ...config,
+      ...patternsAt(
+        config,
+        targets.map((path) => [path, multimodalPath(path)]),
+      ),
       targetModules: targets.map(multimodalPath),
-      rankPattern: placed(config.rankPattern),
-      alphaPattern: placed(config.alphaPattern),
+      modulesToSave: saved.map(multimodalPath),
     },
     nameOf: (tensor) => prefix + multimodalPath(tensor.slice(prefix.length)),
   };
+}
+
+/**
+ * The ranks and alphas of single modules for modules that have other paths elsewhere: an expression over one path says nothing of the
+ * other, so every module that a pattern names has an entry.
+ *
+ * @param paths - of each module, that which the patterns are about, and the other
+ * @throws {ConfigError} when a pattern is no valid expression, or takes too long
+ */
+export function patternsAt(
+  config: Pick<AdapterConfig, "rankPattern" | "alphaPattern">,
+  paths: readonly (readonly [from: string, to: string])[],
+): Pick<AdapterConfig, "rankPattern" | "alphaPattern"> {
+  const at = (pattern: Readonly<Record<string, number>>, where: string) =>
+    Object.fromEntries(
+      paths.flatMap(([from, to]) => {
+        const value = patternValue(pattern, from, where);
+        return value === null ? [] : [[to, value]];
+      }),
+    );
+  return {
+    rankPattern: at(config.rankPattern, "rank_pattern"),
+    alphaPattern: at(config.alphaPattern, "alpha_pattern"),
+  };
+}
+
+/** The path that a module has in the class of which the adapter was saved, from the name of its first factor. */
+export function storedModule(tensor: string): string {
+  return tensor.slice(prefix.length).replace(/\.lora_A\.weight$/, "");
 }
 
 /** What a tensor name of an adapter file means, or null when it is no LoRA factor and no plain parameter. */

@@ -1,6 +1,6 @@
 /** PEFT adapter directories: the fixtures', one written here, and those that must be refused. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -8,7 +8,7 @@ import { families, fixturePath } from "../../test/support/fixture-files.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { readAdapter } from "./adapter.ts";
 import { type AdapterConfig, adapterConfigJson, loraScale, parseAdapterConfig } from "./adapter-config.ts";
-import { loraTensorName, savedModuleName } from "./adapter-names.ts";
+import { adapterPathsIn, loraTensorName, savedModuleName } from "./adapter-names.ts";
 import { type TensorSource, writeSafetensors } from "./safetensors-write.ts";
 
 const q0 = "model.layers.0.self_attn.q_proj";
@@ -118,6 +118,59 @@ describe("scales", () => {
   });
 });
 
+describe("adapters of a multimodal model's class", () => {
+  // PEFT 0.21's `scaling` of q_proj in the two layers of a Gemma3ForConditionalGeneration with r 4 and lora_alpha 8
+  const cases: [string, Record<string, number>, number[]][] = [
+    ["a whole path", { "model.language_model.layers.0.self_attn.q_proj": 64 }, [16, 2]],
+    [
+      "an expression over the whole path",
+      { [String.raw`model\.language_model\.layers\.\d+\..*`]: 64 },
+      [16, 16],
+    ],
+    ["the end of a path", { [String.raw`layers\.0\.self_attn\.q_proj`]: 64 }, [16, 2]],
+    [
+      "the path of a text model, which names nothing there",
+      { "model.layers.0.self_attn.q_proj": 64 },
+      [2, 2],
+    ],
+  ];
+  const at = (layer: number, part: "A" | "B") =>
+    loraTensorName(`model.language_model.layers.${layer}.self_attn.q_proj`, part);
+  const tensorsOf = (rank: (layer: number) => number) =>
+    [0, 1].flatMap((layer) => [zeros(at(layer, "A"), rank(layer), 5), zeros(at(layer, "B"), 3, rank(layer))]);
+  const modules = [q0, "model.layers.1.self_attn.q_proj"];
+  const settings = { ...adapterConfigJson({ ...config, rank: 4, alpha: 8, modulesToSave: [] }) };
+
+  for (const [name, pattern, scales] of cases) {
+    test(`alpha_pattern: ${name}`, () => {
+      write(
+        { ...settings, alpha_pattern: pattern },
+        tensorsOf(() => 4),
+      );
+      const read = readAdapter(dir).config;
+      assert.deepEqual(
+        modules.map((module) => loraScale(read, module).scale),
+        scales,
+      );
+    });
+  }
+
+  test("rank_pattern, and written again for either class", () => {
+    const rankPattern = { [String.raw`.*language_model\.layers\.1\..*`]: 2 };
+    write(
+      { ...settings, rank_pattern: rankPattern },
+      tensorsOf((layer) => 4 - 2 * layer),
+    );
+    const read = readAdapter(dir).config;
+    assert.deepEqual(read.rankPattern, { "model.layers.1.self_attn.q_proj": 2 });
+    const adapter = { config: read, targets: modules, saved: ["lm_head", "model.embed_tokens"] };
+    assert.deepEqual(adapterPathsIn(adapter, false).config, read);
+    const whole = adapterPathsIn(adapter, true).config;
+    assert.deepEqual(whole.rankPattern, { "model.language_model.layers.1.self_attn.q_proj": 2 });
+    assert.deepEqual(whole.modulesToSave, ["lm_head", "model.language_model.embed_tokens"]);
+  });
+});
+
 describe("writing", () => {
   test("only keys that PEFT 0.10 knows, with the meaning they have there", () => {
     assert.deepEqual(adapterConfigJson(config, { revision: "abc" }), {
@@ -150,6 +203,30 @@ describe("writing", () => {
   });
 });
 
+test("keys that say how an adapter was made, of any version, are known where they are set", () => {
+  const peft = JSON.parse(readFileSync(fixturePath("llama_tied", "lora", "adapter_config.json"), "utf8"));
+  const set = {
+    eva_config: { rho: 2 },
+    corda_config: { verbose: true },
+    lora_ga_config: { scale: "stable" },
+  };
+  const other = { velora_config: { scale: 1 }, loftq_config: { loftq_bits: 4 }, megatron_config: { a: 1 } };
+  const older = { enable_lora: null, merge_weights: true, runtime_config: { ephemeral_gpu_offload: true } };
+  const json = {
+    ...peft,
+    ...set,
+    ...other,
+    ...older,
+    revision: "main",
+    auto_mapping: { parent_library: "x" },
+  };
+  for (const initLoraWeights of [true, "eva", "mica"])
+    assert.equal(
+      parseAdapterConfig({ ...json, init_lora_weights: initLoraWeights }, "adapter_config.json").config.rank,
+      8,
+    );
+});
+
 describe("settings that are refused", () => {
   const cases: [string, Record<string, unknown>, RegExp][] = [
     ["another method", { peft_type: "VERA" }, /peft_type: expected "LORA", got "VERA"\. .*Merge it in PEFT/],
@@ -167,6 +244,16 @@ describe("settings that are refused", () => {
       "PiSSA",
       { init_lora_weights: "pissa_niter_16" },
       /leaves the base weights alone, got "pissa_niter_16".*Convert/,
+    ],
+    [
+      "a key that PEFT does not have",
+      { lora_alphas: 64 },
+      /lora_alphas: expected a key of LoRA's settings in PEFT, got 64\. .*Did you mean "lora_alpha"\?/,
+    ],
+    [
+      "merged fused projections",
+      { enable_lora: [true, false, true] },
+      /enable_lora: expected a key of LoRA's/,
     ],
     ["rank 0", { r: 0 }, /r: expected an integer from 1/],
     ["broken alpha", { lora_alpha: -1 }, /lora_alpha: expected a number above 0/],
@@ -207,6 +294,12 @@ describe("directories that are refused", () => {
       /lora_B\.weight": expected shape \[out, 2\], got \[3, 4\]/,
     ],
     ["no saved module", {}, [a, b], /expected the weights of "lm_head", which modules_to_save names/],
+    [
+      "a saved bias",
+      {},
+      [a, b, head, zeros(`base_model.model.${q0}.bias`, 3)],
+      /q_proj\.bias": expected no bias beside the weight of a module in modules_to_save.*Merge the adapter in PEFT/,
+    ],
     [
       "DoRA without magnitude",
       { useDora: true },

@@ -10,7 +10,14 @@ import { FileError, FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { type AdapterConfig, loraScale, parseAdapterConfig } from "./adapter-config.ts";
-import { isNamed, type LoraPart, parseAdapterTensorName } from "./adapter-names.ts";
+import {
+  type AdapterTensorName,
+  isNamed,
+  type LoraPart,
+  parseAdapterTensorName,
+  patternsAt,
+  storedModule,
+} from "./adapter-names.ts";
 import { adapterPlace } from "./adapter-scale.ts";
 import { textName } from "./checkpoint-names.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
@@ -80,7 +87,7 @@ export function readAdapter(from: string): AdapterFiles {
     dir,
     scale,
     config: {
-      ...scaledConfig(config, scale),
+      ...scaledConfig({ ...config, ...textPatterns(config, lora) }, scale),
       targetModules: isList ? targets.map(textName) : [...lora.keys()],
       modulesToSave: config.modulesToSave.map(textName),
     },
@@ -91,6 +98,15 @@ export function readAdapter(from: string): AdapterFiles {
   for (const [module, tensors] of lora) requireShapes(adapter, module, tensors);
   requireSaved(adapter);
   return adapter;
+}
+
+/** Patterns over the paths of a text model: PEFT matches them against those of the class that the adapter was saved of. */
+function textPatterns(
+  config: Pick<AdapterConfig, "rankPattern" | "alphaPattern">,
+  lora: AdapterFiles["lora"],
+): Pick<AdapterConfig, "rankPattern" | "alphaPattern"> {
+  const paths = [...lora].map(([module, { A }]) => [storedModule(A.name), module] as const);
+  return paths.every(([stored, module]) => stored === module) ? config : patternsAt(config, paths);
 }
 
 /** Settings with which PEFT computes the same: it multiplies by alpha / rank. */
@@ -111,17 +127,29 @@ function weightsPath(dir: string): string {
   throw new FileError(`${path}: the adapter's tensors are missing. Finish the download.`);
 }
 
+/** @throws {FormatError} for a tensor that is not computed with */
+function meaningOf({ name: tensor }: TensorEntry, { path }: SafetensorsFile): AdapterTensorName {
+  const name = parseAdapterTensorName(tensor);
+  if (name === null) {
+    throw new FormatError(
+      `${path}: tensor "${tensor}": expected lora_A, lora_B, lora_magnitude_vector or a saved module's ` +
+        "weight. This kind of adapter is not supported; merge it in PEFT and use the merged model.",
+    );
+  }
+  if (name.kind === "saved" && name.parameter === "bias") {
+    throw new FormatError(
+      `${path}: tensor "${tensor}": expected no bias beside the weight of a module in modules_to_save, which is not ` +
+        "supported. Merge the adapter in PEFT and use the merged model.",
+    );
+  }
+  return name;
+}
+
 function sortTensors(file: SafetensorsFile): Pick<AdapterFiles, "lora" | "saved"> {
   const parts = new Map<string, Partial<Record<LoraPart, TensorEntry>>>();
   const saved = new Map<string, TensorEntry>();
   for (const entry of file.tensors.values()) {
-    const name = parseAdapterTensorName(entry.name);
-    if (name === null) {
-      throw new FormatError(
-        `${file.path}: tensor "${entry.name}": expected lora_A, lora_B, lora_magnitude_vector or a saved module's ` +
-          "weight. This kind of adapter is not supported; merge it in PEFT and use the merged model.",
-      );
-    }
+    const name = meaningOf(entry, file);
     if (name.kind === "saved") saved.set(`${name.module}.${name.parameter}`, entry);
     else parts.set(name.module, { ...parts.get(name.module), [name.kind]: entry });
   }

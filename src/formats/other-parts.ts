@@ -22,12 +22,12 @@ export interface OtherParts {
 }
 
 /** Files of transformers' processors. */
-const processorFiles = [
+export const processorFiles: ReadonlySet<string> = new Set([
   "preprocessor_config.json",
   "processor_config.json",
   "video_preprocessor_config.json",
   "chat_template.json",
-] as const;
+]);
 
 /**
  * The other parts of the checkpoint in `dir`; null where it is a text model alone. Their data is read when it is written.
@@ -57,6 +57,6 @@ export function otherPartsOf(dir: string): OtherParts | null {
       bytes: () => readTensorBytes(file, entry),
     })),
     storedName: (name) => names.get(name) ?? (name === headName ? newHead : name),
-    files: processorFiles.filter((name) => existsSync(join(dir, name))),
+    files: [...processorFiles].filter((name) => existsSync(join(dir, name))),
   };
 }

@@ -28,6 +28,7 @@ const files: HubFiles = {
   "generation_config.json": '{"a": 1}',
   "tokenizer.json": '{"b": 2}',
   "tokenizer_config.json": '{"c": 3}',
+  "processor_config.json": '{"d": 4}',
   "chat_template.jinja": "{{ messages }}",
   "additional_chat_templates/tool_use.jinja": "{{ tools }}",
   "model.safetensors": "weights of the first",
@@ -43,6 +44,7 @@ const wanted: string[] = [
   "config.json",
   "generation_config.json",
   "model.safetensors",
+  "processor_config.json",
   "tokenizer.json",
   "tokenizer_config.json",
 ];
@@ -276,6 +278,16 @@ test("a cached file that was cut is fetched again", async () => {
   await resolveModel("o/n", search);
   assert.deepEqual(hub.sent, ["model.safetensors"]);
   assert.equal(readFileSync(join(directory, "model.safetensors"), "utf8"), files["model.safetensors"]);
+});
+
+test("a snapshot that was complete before processors' files were fetched gets them", async () => {
+  const directory = await resolveModelDirectory("o/n", search);
+  const markers = join(directory, "..", "..", "preftune");
+  rmSync(join(directory, "processor_config.json"));
+  rmSync(join(markers, `${first}-all-2.json`));
+  writeFileSync(join(markers, `${first}-all.json`), "{}");
+  await resolveModel("o/n", search);
+  assert.deepEqual(names(directory), wanted);
 });
 
 test("for data the weights stay away, and come when they are asked for", async () => {

@@ -14,6 +14,7 @@ import { adapterWeightsName, isTunedModel } from "../formats/adapter.ts";
 import { adapterPlace, scaledPlace } from "../formats/adapter-scale.ts";
 import { isRecord } from "../formats/json-fields.ts";
 import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
+import { processorFiles } from "../formats/other-parts.ts";
 import { indexFileName, indexLimits, singleFileName } from "../formats/weight-index.ts";
 import {
   type HubEntry,
@@ -187,9 +188,12 @@ function partsOf(search: ModelSearch): ModelParts {
   return search.parts ?? "all";
 }
 
-/** The file that marks a snapshot as complete. It holds the sizes of the snapshot's files by name. */
+/**
+ * The file that marks a snapshot as complete. It holds the sizes of the snapshot's files by name. A snapshot that was complete
+ * before the files of processors were fetched, whose marker had no number, is looked at again.
+ */
 function markerPath({ folder, commit }: Snapshot, parts: ModelParts): string {
-  return join(folder, "preftune", `${commit}-${parts}.json`);
+  return join(folder, "preftune", `${commit}-${parts}-2.json`);
 }
 
 async function isComplete(snapshot: Snapshot, parts: ModelParts): Promise<boolean> {
@@ -238,8 +242,9 @@ async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
   writeFileAtomic(marker, `${JSON.stringify(sizes, null, 2)}\n`);
 }
 
-/** Settings, tokenizers and templates, by the names they have at the top of a repository. */
+/** Settings, tokenizers, processors and templates, by the names they have at the top of a repository. */
 function isText(path: string): boolean {
+  if (processorFiles.has(path)) return true;
   const settings = /^(adapter_config|config|generation_config)\.json$/;
   const tokenizer =
     /^(added_tokens\.json|merges\.txt|special_tokens_map\.json|tokenizer(_config)?\.json|tokenizer\.model|vocab\.(json|txt))$/;

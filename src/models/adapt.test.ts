@@ -13,6 +13,7 @@ import { ConfigError } from "../base/errors.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedTensors } from "../nn/module.ts";
+import { adapterParts } from "../planner/trained-parts.ts";
 import { adapterParameters } from "../train/parameters.ts";
 import { adapterTensors, addAdapter } from "./adapt.ts";
 
@@ -105,6 +106,20 @@ test("a module to save is not adapted as well", () => {
     const adapter = addAdapter(model, tinyAdapterConfig({ modulesToSave: ["q_proj"] }));
     assert.equal(adapter.saved.length, 2);
     assert.ok(adapter.targets.every((path) => !path.endsWith("q_proj")));
+  });
+});
+
+test("a linear with a bias is not saved in full: PEFT reads its bias too", () => {
+  withoutLeaks(() => {
+    const model = tinyModel("llama_tied", { model_type: "qwen2", rope_scaling: null });
+    const message =
+      /expected modules without a bias, got model\.layers\.0\.self_attn\.q_proj\. .*lora_target_modules: \[q_proj, k_proj\]/;
+    const saving = (...names: string[]) =>
+      tinyAdapterConfig({ targetModules: ["v_proj"], modulesToSave: names });
+    assert.throws(() => addAdapter(model, saving("q_proj", "k_proj")), message);
+    const shape = { ...saving("q_proj", "k_proj"), dropout: 0 };
+    assert.throws(() => adapterParts(model.config, shape), message);
+    assert.deepEqual(addAdapter(model, saving("lm_head", "up_proj")).saved.length, 3);
   });
 });
 

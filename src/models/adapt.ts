@@ -23,7 +23,7 @@ export interface Adapter {
  * Replaces the targeted linears of `model` and copies the modules to save. Only the adapter's tensors require grad.
  *
  * @param targets - module paths, their last parts, "all-linear" or a regular expression, by PEFT's rules
- * @throws {ConfigError} if nothing matches, or a module to save does not exist or is adapted as well
+ * @throws {ConfigError} if nothing matches, or a module to save does not exist, has a bias or is adapted as well
  */
 export function addAdapter(
   model: Decoder,
@@ -38,6 +38,7 @@ export function addAdapter(
   const modules = adaptedModules(targets, config.modulesToSave, {
     linears: pathsOf(linears),
     embeddings: pathsOf(embeddings),
+    biased: pathsOf(linears.filter(({ module }) => isBase(module) && module.bias !== null)),
   });
   // of all linears, so that an adapter's masks do not depend on which others there are
   const numbers = new Map(linears.map(({ path }, i) => [path, i]));

@@ -32,8 +32,8 @@ export interface ExportGgufOptions {
   source: string;
   /** Adapter of a model; a run has its own. */
   adapter?: string | null;
-  /** How much of what was trained is taken: 0 is the start, 1 the result. Default: what a run exported, of an adapter 1. */
-  adapterScale?: number;
+  /** How much of what was trained is taken: 0 is the start, 1 the result. Default: what a run exported, of an adapter all. */
+  adapterScale?: number | null;
   /** How a model's linears were held when the adapter was trained; default: as they are stored. A run knows. */
   quantise?: Quantisation | null;
   /** Write the adapter alone, in f32, to be applied to the base model's file; default: it is merged. */
@@ -86,7 +86,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
   const { adapter = null, quantise: held = null } = options;
-  const takesWhole = (options.adapterScale ?? 1) !== 1;
+  const takesWhole = (options.adapterScale ?? null) !== null;
   const whole = await ggufOrigin(options.source, { adapter, quantise: held, takesWhole }, onPhase);
   const { origin, base } = await atScale(whole, options);
   const { device } = settleEnvironment({
@@ -130,9 +130,9 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
  */
 async function atScale(
   origin: GgufOrigin,
-  { adapterScale = 1, lora = false, source, onPhase = () => {} }: ExportGgufOptions,
+  { adapterScale = null, lora = false, source, onPhase = () => {} }: ExportGgufOptions,
 ): Promise<{ origin: GgufOrigin; base?: Pick<GgufOrigin, "model" | "adapter"> }> {
-  if (adapterScale === 1) return { origin };
+  if (adapterScale === null || adapterScale === 1) return { origin };
   const scale = checkedScale(adapterScale, "adapter_scale");
   if (origin.adapter === null) {
     if (origin.run === null) {

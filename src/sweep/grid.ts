@@ -216,9 +216,25 @@ function startValues({ file, values, overrides, changes }: Trial): unknown {
     "dtype",
     "device",
   ];
-  const text = ["chat_template", "enable_thinking", "per_device_eval_batch_size", "threads"];
+  const text = [
+    "chat_template",
+    "enable_thinking",
+    "mask_tool_output",
+    "per_device_eval_batch_size",
+    "threads",
+  ];
+  const weights = [
+    "load_in_4bit",
+    "load_in_8bit",
+    "bnb_4bit_quant_type",
+    "bnb_4bit_use_double_quant",
+    "llm_int8_skip_modules",
+  ];
   const all: ConfigValues = { ...values, ...Object.fromEntries(overrides), ...changes };
-  return [file, Object.fromEntries([...keys, ...rows, ...text].map((key) => [key, all[key] ?? null]))];
+  return [
+    file,
+    Object.fromEntries([...keys, ...rows, ...text, ...weights].map((key) => [key, all[key] ?? null])),
+  ];
 }
 
 /** Two trials with the same digest are the same run: its configuration's file counts by what it says. */

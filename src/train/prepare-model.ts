@@ -1,5 +1,6 @@
 /** From a configuration to the model and what of it is trained. */
 import { ConfigError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
@@ -118,8 +119,13 @@ export function requireFloats(dir: string): void {
   );
 }
 
-/** The files of an adapter with the dropout that the run asks for. */
+/** The files of an adapter to train on, with the dropout that the run asks for. */
 export function withDropout(files: AdapterFiles, selection: TrainedSelection): AdapterFiles {
+  if (files.config.raw["init_lora_weights"] === "mica") {
+    warn(
+      `${files.dir}: an adapter by MiCA, of which PEFT trains lora_A alone. Here lora_B is trained with it.`,
+    );
+  }
   return { ...files, config: { ...files.config, dropout: dropoutOf(selection) } };
 }
 

@@ -110,7 +110,12 @@ test("a model's answers: the same for the same seed, however many are asked at o
 const refusals: [what: string, words: string[], status: number, message: RegExp][] = [
   ["nothing to look at", [], 2, /expected --answers FILE, or --model DIR with --prompts FILE/],
   ["a model without prompts", ["--model", "m"], 2, /--model DIR with --prompts FILE/],
-  ["both", ["--answers", "a.jsonl", "--model", "m"], 2, /take out --model/],
+  [
+    "both",
+    ["--answers", "a.jsonl", "--model", "m"],
+    2,
+    /existing completions, --model is for new ones: take it out/,
+  ],
   [
     "equal answers",
     ["--model", "m", "--prompts", "p", "--temperature", "0"],
@@ -129,7 +134,9 @@ const refusals: [what: string, words: string[], status: number, message: RegExp]
 ];
 for (const [what, words, status, message] of refusals) {
   test(`refused: ${what}`, async () => {
-    const command = diversityCommand().configureOutput({ writeErr: () => {} });
+    const command = diversityCommand()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
     await assert.rejects(command.parseAsync(words, { from: "user" }), (error: unknown) => {
       assert.ok(error instanceof Error);
       assert.match(error.message, message);

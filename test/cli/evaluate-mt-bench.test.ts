@@ -358,7 +358,9 @@ const commands: Record<string, () => Command> = {
 };
 for (const [what, [name = "", ...words], status, message] of refusals) {
   test(`refused: ${what}`, async () => {
-    const command = commands[name]?.().configureOutput({ writeErr: () => {} });
+    const command = commands[name]?.()
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
     const place = ["--output", fixture.path("refused")];
     await assert.rejects(
       command?.parseAsync([...words, ...place], { from: "user" }) ?? Promise.resolve(),

@@ -1,8 +1,12 @@
 /** `preftune evaluate arena-hard` and `pairwise` as a user meets them, with judges of the tests whose verdicts are known. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { loadModel } from "../../src/models/load.ts";
+import { writeAdapter } from "../../src/models/save.ts";
+import { scope } from "../../src/torch/index.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
 import { preftune, start } from "../support/command.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
@@ -10,6 +14,7 @@ import { runFixture } from "../support/runs.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import { rowOf } from "../support/table.ts";
 import { writeRows } from "../support/tiny-model.ts";
+import { adaptPatterned, tinyAdapterConfig } from "../support/tiny-models.ts";
 
 const fixture = runFixture({ held: 0 });
 after(() => fixture[Symbol.dispose]());
@@ -131,6 +136,43 @@ test("pairwise: a local model against a file; interrupted answers come out the s
   const other = await evaluate(...words, ...machine, "--seed", "7");
   assert.equal(other.status, 0, other.stderr);
   assert.equal(readdirSync(join(dir, "answers")).length, 2, "other settings, another file");
+});
+
+test("pairwise: parts of an adapter against its base; at 0 it answers as the base does", async () => {
+  const model = String(fixture.values["model_name_or_path"]);
+  const adapter = fixture.path("run", "adapter");
+  mkdirSync(adapter, { recursive: true });
+  {
+    using _ = scope();
+    const adapted = loadModel(model);
+    const { config } = adaptPatterned(adapted, tinyAdapterConfig());
+    writeAdapter(adapter, config, adapterParameters(adapted).tensors);
+  }
+  const prompts = writeRows(fixture.path("parts.jsonl"), [
+    { prompt: "who is there?" },
+    { prompt: "and now?" },
+  ]);
+  await using judge = await startJudge(() => "[[A=B]]");
+  const dir = fixture.path("parts");
+  const answersAt = async (scale: number): Promise<string[]> => {
+    const parts = `${model}+${adapter}@scale=${scale}`;
+    const words = ["pairwise", model, parts, "--prompts", prompts, "--judge", `${judge.baseUrl}#j`];
+    const machine = ["--max-new-tokens", "6", "--dtype", "float32", "--threads", "1", "--output", dir];
+    const said = await evaluate(...words, ...machine);
+    assert.equal(said.status, 0, said.stderr);
+    const name = scale === 0 ? "base+run_adapter_scale_0-" : "base+run_adapter_scale_0.4-";
+    const file = readdirSync(join(dir, "answers")).find((one) => one.startsWith(name));
+    return answersOf(join(dir, "answers", file ?? assert.fail(name)));
+  };
+  const answersOf = (path: string): string[] =>
+    readFileSync(path, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).choices[0].turns[0]);
+  const atZero = await answersAt(0);
+  const own = readdirSync(join(dir, "answers")).find((one) => /^base-/.test(one)) ?? assert.fail();
+  assert.deepEqual(answersOf(join(dir, "answers", own)), atZero);
+  assert.notDeepEqual(await answersAt(0.4), atZero);
 });
 
 test("a judge that breaks down: status 7, nothing lost, and the rest is asked later", async () => {

@@ -4,8 +4,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
+import { uniqueTag } from "../../src/base/file-io.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { readGguf, readNumbers } from "../../src/gguf/read.ts";
 import { loadModel } from "../../src/models/load.ts";
+import type { ExportGgufOptions } from "../../src/recipes/export-gguf.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { plan } from "../../src/recipes/plan.ts";
 import { measureScales } from "../../src/recipes/scale.ts";
@@ -14,6 +17,8 @@ import { modelCard } from "../../src/report/model-card.ts";
 import { openRun } from "../../src/runs/run-directory.ts";
 import { readScales } from "../../src/runs/scale-record.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
+import { start } from "../support/command.ts";
+import { ggufOf } from "../support/gguf-files.ts";
 import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { logitsOf } from "../support/tiny-models.ts";
 
@@ -37,6 +42,26 @@ function logits(dir: string, adapter: string | null = null): number[] {
 
 function alphaOf(dir: string): number {
   return JSON.parse(readFileSync(join(dir, "adapter_config.json"), "utf8")).lora_alpha;
+}
+
+/** The numbers of a GGUF file. */
+function numbersOf(path: string): unknown {
+  const file = readGguf(path);
+  return [...file.tensors.values()].map((tensor) => [tensor.name, readNumbers(file, tensor)]);
+}
+
+/** Those of the file that recipes write of a model. */
+async function ggufNumbers(source: string, options: Partial<ExportGgufOptions> = {}): Promise<unknown> {
+  return numbersOf(await ggufOf(source, fixture.path("."), uniqueTag(), options));
+}
+
+/** Those of the file that the command writes of a run. */
+async function commandNumbers(run: string, ...options: string[]): Promise<unknown> {
+  const output = fixture.path(`${uniqueTag()}.gguf`);
+  const given = ["export", "gguf", run, "--type", "f32", "--device", "cpu", "--output", output];
+  const { status, stderr } = await start([...given, ...options]).ended;
+  assert.equal(status, 0, stderr);
+  return numbersOf(output);
 }
 
 /** Half of the drift of the whole run, as a bound. */
@@ -71,6 +96,9 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   assert.deepEqual(logits(base, join(dir, "adapter")), want);
   assert.ok(logits(join(dir, "model")).every((value, i) => Math.abs(value - Number(want[i])) < 1e-5));
   assert.deepEqual(summary.exported, [join(dir, "adapter"), join(dir, "model")]);
+  const ofAdapter = (adapter: string) => ggufNumbers(base, { adapter: join(dir, adapter) });
+  assert.deepEqual(await ggufNumbers(dir), await ofAdapter("adapter"));
+  assert.deepEqual(await ggufNumbers(dir, { adapterScale: 1 }), await ofAdapter("whole/adapter"));
   const results = JSON.parse(readFileSync(join(dir, "export.json"), "utf8"));
   assert.deepEqual(
     results.map((one: { scale: number }) => one.scale),
@@ -126,6 +154,11 @@ test("full tuning: the model is start + s (result − start)", async () => {
   const part = logits(join(dir, "model"));
   assert.deepEqual(part, logits(base, `${join(dir, "whole", "model")}@scale=${scale}`));
   assert.notDeepEqual(part, logits(join(dir, "whole", "model")));
+  assert.deepEqual(await commandNumbers(dir), await ggufNumbers(join(dir, "model")));
+  assert.deepEqual(
+    await commandNumbers(dir, "--adapter-scale", "1"),
+    await ggufNumbers(join(dir, "whole", "model")),
+  );
 });
 
 test("too few held-out pairs are refused before a model is read, and by the plan; so are runs without a start or pairs", async () => {

@@ -49,8 +49,12 @@ function tensorsOf(dir: string, name: MultimodalName) {
 test("an adapter and a new head over the text of Gemma 3: the other parts are carried over untouched", async () => {
   const model = checkpoint("gemma3", "gemma3");
   const run = fixture.path("gemma3-run");
-  const lora = { use_peft: true, lora_r: 2, lora_modules_to_save: ["lm_head"], export_merged: true };
-  const record = await runTraining(recipe(model, { ...lora, output_dir: run }));
+  const lora = { use_peft: true, lora_r: 2, export_merged: true };
+  const saving = {
+    lora_target_modules: ["q_proj", "gate_proj"],
+    lora_modules_to_save: ["lm_head", "o_proj"],
+  };
+  const record = await runTraining(recipe(model, { ...lora, ...saving, output_dir: run }));
   assert.ok(
     notesOf(record).includes(
       `${model}: the text part of a multimodal model is trained. The 23 tensors of its other parts go into the export as they are.`,
@@ -74,9 +78,14 @@ test("an adapter and a new head over the text of Gemma 3: the other parts are ca
   const adapter = join(run, "adapter");
   const stored = [...readSafetensorsHeader(join(adapter, "adapter_model.safetensors")).tensors.keys()];
   assert.ok(stored.includes("base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight"));
-  const { target_modules: targets } = JSON.parse(readFileSync(join(adapter, "adapter_config.json"), "utf8"));
-  assert.equal(targets.length, 7 * readModelConfig(model).numLayers);
+  const { target_modules: targets, modules_to_save: saved } = JSON.parse(
+    readFileSync(join(adapter, "adapter_config.json"), "utf8"),
+  );
+  const layers = readModelConfig(model).numLayers;
+  assert.equal(targets.length, 2 * layers);
   assert.ok(targets.every((path: string) => path.startsWith("model.language_model.layers.")));
+  assert.equal(saved.length, 1 + layers);
+  assert.ok(saved.includes("lm_head") && saved.includes("model.language_model.layers.0.self_attn.o_proj"));
   assert.ok(readAdapter(adapter).lora.has("model.layers.0.self_attn.q_proj"));
 
   const [whole, alone] = [fixture.path("merged"), fixture.path("merged-text")];

@@ -130,7 +130,10 @@ function multimodalCases(): CheckCase[] {
     using _ = scope();
     const source = writeMultimodal(newDirectory(`${name} whole`), name);
     const model = loadModel(source, { copy: true });
-    const made = adaptPatterned(model, tinyAdapterConfig({ rankPattern: { q_proj: 2 } }));
+    const made = adaptPatterned(
+      model,
+      tinyAdapterConfig({ rankPattern: { q_proj: 2 }, modulesToSave: ["o_proj"] }),
+    );
     const logits = logitsOf(model, ids);
     const { config, nameOf } = adapterPathsIn(made, true);
     const { tensors } = adapterParameters(model);

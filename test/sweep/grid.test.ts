@@ -85,6 +85,25 @@ test("a grid that was interrupted and resumed leaves the same files as one that 
   }
 });
 
+test("trials that begin alike share the pairs scored before; those that hold or mask the start otherwise do not", () => {
+  using place = runFixture({ rows: 12, held: 4 });
+  const [trial] = trialsOf(place, [0.1]) as [Trial];
+  const paths = gridPaths(place.path("grid"));
+  const before = (changes: Trial["changes"]) => paths.before({ ...trial, changes });
+  assert.equal(before({ lambda_w: 1 }), before({ lambda_w: 0.1, learning_rate: 1e-3 }));
+  const held = { load_in_4bit: true };
+  const starts: Trial["changes"][] = [
+    {},
+    held,
+    { load_in_8bit: true },
+    { ...held, bnb_4bit_quant_type: "fp4" },
+    { ...held, bnb_4bit_use_double_quant: true },
+    { ...held, llm_int8_skip_modules: ["down_proj"] },
+    { mask_tool_output: false },
+  ];
+  assert.equal(new Set(starts.map(before)).size, starts.length);
+});
+
 test("a run of the grid repeats from its own config.yaml", async () => {
   using place = runFixture({ rows: 12, held: 4 });
   const paths = gridPaths(place.path("grid"));

@@ -3,6 +3,7 @@ import { basename, dirname, resolve } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { statsOf } from "../../base/open-file.ts";
 import { fileKind } from "../../data/data-file.ts";
+import { adapterPlace, scaledPlace } from "../../formats/adapter-scale.ts";
 
 /** A file of answers, an endpoint, or a local model. */
 export type Answerer =
@@ -59,7 +60,9 @@ export function answererName(answerer: Answerer): string {
       return answerer.model;
     case "model": {
       const { model, adapter } = answerer;
-      return adapter === null ? directoryName(model) : `${directoryName(model)}+${directoryName(adapter)}`;
+      if (adapter === null) return directoryName(model);
+      const { place, scale } = adapterPlace(adapter);
+      return `${directoryName(model)}+${scaledPlace(directoryName(place), scale)}`;
     }
   }
 }

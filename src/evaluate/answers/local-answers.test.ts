@@ -1,15 +1,19 @@
 /** Tests of local-answers.ts with a tiny model: turns follow from each other, and nothing else changes an answer. */
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { after, test } from "node:test";
 import { runFixture } from "../../../test/support/runs.ts";
 import { makeTinyModel } from "../../../test/support/tiny-model.ts";
+import { adaptPatterned, tinyAdapterConfig } from "../../../test/support/tiny-models.ts";
 import { DataError } from "../../base/errors.ts";
 import { readModelConfig } from "../../formats/hf-config.ts";
 import { sampleCompletions } from "../../generate/sample.ts";
 import { loadModel } from "../../models/load.ts";
+import { writeAdapter } from "../../models/save.ts";
 import { createRowEncoder } from "../../text/encode.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
-import { scope } from "../../torch/index.ts";
+import { noGrad, ops, scope } from "../../torch/index.ts";
+import { adapterParameters } from "../../train/parameters.ts";
 import { AnswerLog } from "./answer-log.ts";
 import { askLocalModel, type LocalModel, localIdentity } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
@@ -121,6 +125,29 @@ test("a question that does not fit is named, with its turn", async () => {
     );
     return true;
   });
+});
+
+test("an adapter's identity is that of its weights, settings and scale; a tuned model's likewise", () => {
+  const saved = (name: string, alpha: number, weight = 1) => {
+    using _ = scope();
+    const model = loadModel(local.model);
+    const { config } = adaptPatterned(model, tinyAdapterConfig({ alpha }));
+    for (const tensor of adapterParameters(model).tensors.values())
+      noGrad(() => ops.mul_(ops.detach(tensor), weight));
+    const dir = fixture.path(name);
+    mkdirSync(dir);
+    writeAdapter(dir, config, adapterParameters(model).tensors);
+    return dir;
+  };
+  const identity = (adapter: string) => localIdentity({ ...local, adapter });
+  const one = saved("one", 6);
+  assert.equal(identity(saved("same", 6)), identity(one));
+  assert.equal(identity(`${one}@scale=1`), identity(one));
+  const tuned = makeTinyModel(fixture.path("tuned"), { seed: 2 });
+  const others = [`${one}@scale=0.4`, `${one}@scale=0.5`, saved("alpha", 7), saved("weights", 6, 2), tuned];
+  const all = [localIdentity(local), identity(one), ...others.map(identity), identity(`${tuned}@scale=0.4`)];
+  assert.equal(new Set(all).size, all.length);
+  assert.equal(identity(makeTinyModel(fixture.path("tuned-copy"), { seed: 2 })), identity(tuned));
 });
 
 test("other weights are another identity, the same in another place are not", () => {
