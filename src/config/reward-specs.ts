@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { gotText } from "./given.ts";
+import { schemaCheck } from "./json-schema.ts";
 
 /** Options of the built-in reward functions; each takes some of them. */
 export interface RewardOptions {
@@ -222,7 +223,7 @@ function valueProblems(called: BuiltInReward, spec: RewardSpec): string[] {
   }
   if (schema !== undefined) {
     try {
-      z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
+      schemaCheck(schema);
     } catch (error) {
       return [`schema: expected a JSON Schema: ${(error as Error).message.replace(/[.]$/, "")}`];
     }

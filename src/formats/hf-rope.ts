@@ -60,7 +60,7 @@ export function parseRopes(
     old.refuse(
       "type",
       "rope_type",
-      "transformers passes over the old name where layers have tables of their own, and then scales nothing. Write rope_type.",
+      "transformers passes over the old name where layers have tables for each kind, and then scales nothing. Write rope_type.",
     );
   }
   const entry = (name: string, rules: RopeRules, thetaKey: string, more: JsonFields | null): RopeConfig => {

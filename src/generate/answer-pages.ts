@@ -1,5 +1,5 @@
 /** How many pages of the cache a prompt and its answers take, and how long answers may be in a given number of them. */
-import { pagesFor, pageTokens } from "../nn/pages.ts";
+import { pagesFor, pageTokens } from "../nn/cache-pages.ts";
 
 /** Pages of the full ones of a prompt, and for each answer of what follows them: the newest token is in none. */
 export function mostPagesOf(prompt: number, n: number, maxNewTokens: number): number {
@@ -8,8 +8,9 @@ export function mostPagesOf(prompt: number, n: number, maxNewTokens: number): nu
   return Math.max(pagesFor(prompt), full + n * pagesFor(after));
 }
 
-/** The longest answers for which {@link mostPagesOf} is at most `pages`; below 1 where not even one token of each fits. */
-export function longestIn(pages: number, prompt: number, n: number): number {
+/** The longest of `n` answers that a cache of `tokens` has room for; below 1 where not even one token of each fits. */
+export function longestIn(tokens: number, prompt: number, n: number): number {
+  const pages = Math.floor(tokens / pageTokens);
   if (pagesFor(prompt) > pages) return 0;
   const each = Math.floor((pages - Math.floor(prompt / pageTokens)) / n);
   return each * pageTokens - (prompt % pageTokens) + 1;

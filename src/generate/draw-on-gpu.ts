@@ -34,11 +34,11 @@ function drawSome(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)
   const isGreedy = rows.map(({ sampling }) => isGreedyAt(sampling.temperature));
   const draws = Math.max(...rows.map(({ randoms }) => randoms.length));
   const [least, greatest] = ops.aminmax(logits, { dim: -1, keepdim: true });
-  const likeliest = isGreedy.includes(true) ? [ops.unsqueeze(ops.argmax(logits, -1), 1)] : [];
+  const mostLikely = isGreedy.includes(true) ? [ops.unsqueeze(ops.argmax(logits, -1), 1)] : [];
   const drawn = isGreedy.includes(false) ? drawAll(ops.sub(logits, greatest), rows, draws) : [];
   // one wait and one copy for all
   const columns = ops.cat(
-    [least, greatest, ...likeliest, ...drawn].map((column) => ops.to(column, "float64")),
+    [least, greatest, ...mostLikely, ...drawn].map((column) => ops.to(column, "float64")),
     1,
   );
   const [numbers, width] = [columns.toNumbers(), columns.size(1)];
@@ -47,7 +47,7 @@ function drawSome(logits: Tensor, rows: readonly ChoiceRow[]): (Choice[] | null)
     if (!Number.isFinite(low) || !Number.isFinite(high)) return null;
     return isGreedy[i] === true
       ? row.randoms.map(() => ({ id: at(own, 0), logprob: null, top: [] }))
-      : choicesOf(row, own.slice(likeliest.length), draws);
+      : choicesOf(row, own.slice(mostLikely.length), draws);
   });
 }
 

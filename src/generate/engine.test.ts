@@ -14,7 +14,7 @@ import { packExamples } from "../data/packing.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { shareWeights } from "../models/share-weights.ts";
-import { pageTokens } from "../nn/pages.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import { liveTensorCount } from "../torch/index.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import type { EndEvent, GenerateEvent, GenerateRequest } from "./request.ts";

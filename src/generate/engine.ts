@@ -6,8 +6,8 @@
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
-import { pageTokens } from "../nn/pages.ts";
 import { type DType, noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import { mostPagesOf } from "./answer-pages.ts";
 import { checkRequest } from "./check-request.ts";

@@ -11,7 +11,7 @@ import {
 } from "../../test/support/tiny-models.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { shareWeights } from "../models/share-weights.ts";
-import { pageTokens } from "../nn/pages.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import { type DType, setThreads, threads } from "../torch/index.ts";
 import { Engine, type EngineParts } from "./engine.ts";
 import type { GenerateEvent, GenerateRequest } from "./request.ts";

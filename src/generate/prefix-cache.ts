@@ -3,8 +3,8 @@
  * pages before it, so it is the same as wanted only if all tokens up to its end are. The page left longest ago goes first.
  */
 import { at } from "../base/at.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import type { KVCache, PageKeeper, PageSpan } from "../nn/kv-cache.ts";
-import { pageTokens } from "../nn/pages.ts";
 
 /** A page with the tokens in it; only one without successors has fewer than a page full. */
 interface KeptPage {

@@ -5,7 +5,7 @@ import { withoutLeaks } from "../../test/support/close.ts";
 import { generateRequest } from "../../test/support/generate-request.ts";
 import { tinyModel } from "../../test/support/tiny-models.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
-import { pageTokens } from "../nn/pages.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import { Engine } from "./engine.ts";
 import type { GenerateEvent, GenerateRequest } from "./request.ts";
 

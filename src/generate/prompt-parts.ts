@@ -1,8 +1,8 @@
 /** Prompts under way in an engine: what they have in common, what is reported of their tokens, and the first tokens of their answers. */
 import { at } from "../base/at.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
+import { pageTokens } from "../nn/cache-pages.ts";
 import type { KVCache } from "../nn/kv-cache.ts";
-import { pageTokens } from "../nn/pages.ts";
 import { isGpu, noGrad, type Tensor } from "../torch/index.ts";
 import type { Choice, ChoiceRow } from "./choice.ts";
 import { chooseTokens, notFinite } from "./choose.ts";

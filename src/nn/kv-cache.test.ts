@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { pagesFor, pageTokens } from "./cache-pages.ts";
 import { KVCache, type PageKeeper, type PageSpan } from "./kv-cache.ts";
 import { packedAttention, planAttention } from "./packed-attention.ts";
-import { pagesFor, pageTokens } from "./pages.ts";
 
 interface Shape {
   heads: number;

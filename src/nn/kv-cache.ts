@@ -7,9 +7,9 @@
 import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
+import { pagesFor, pageTokens } from "./cache-pages.ts";
 import { cappedAttention } from "./caps.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
-import { pagesFor, pageTokens } from "./pages.ts";
 import { hasVarlenAttention, type VarlenPlan, varlenAttention } from "./varlen-attention.ts";
 
 /** What a layer of a cache holds of a token. */

@@ -2,7 +2,6 @@
 import { deriveSeed } from "../base/random.ts";
 import { longestIn } from "../generate/answer-pages.ts";
 import type { GenerateRequest } from "../generate/request.ts";
-import { pageTokens } from "../nn/pages.ts";
 import { contextExceeded } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
@@ -114,7 +113,7 @@ function longestAnswer(promptTokens: number, n: number, options: AskOptions): nu
   const longest = Math.min(asked ?? room, answer ?? room, room, mostTold(n, options));
   if (cache === null) return longest;
   // where not even one token fits the engine refuses, and says how many tokens that takes
-  return Math.min(longest, Math.max(1, longestIn(Math.floor(cache / pageTokens), promptTokens, n)));
+  return Math.min(longest, Math.max(1, longestIn(cache, promptTokens, n)));
 }
 
 /** Tokens of an answer whose log-probs have room in a reply that comes whole. */

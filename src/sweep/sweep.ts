@@ -41,7 +41,7 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   const settings = settingsOf(sweep);
   const first = nameOf(settings[0] ?? {});
   const paths = gridPaths(output);
-  // before the folder is taken: what is mended after an error is another sweep
+  // before the folder is taken: what is corrected after an error is another sweep
   checkTrials(runsOf(sweep, conditionsOf(settings)), sweep.metric);
   const lock = lockFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {

@@ -1,5 +1,5 @@
 /** The built-in reward `json`. */
-import { z } from "zod";
+import { schemaCheck } from "../../config/json-schema.ts";
 import type { RewardOptions } from "../../config/reward-specs.ts";
 import { type RewardFunction, textOf } from "../reward-function.ts";
 
@@ -8,7 +8,7 @@ const block = /^```(?:json)?[^\S\n]*\n([\s\S]*)\n[^\S\n]*```$/i;
 
 /** 1 where the completion is JSON, by itself or in one Markdown code block, and fits the schema; 0 where not. */
 export function jsonReward({ schema }: RewardOptions): RewardFunction {
-  const fits = schema === undefined ? null : z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema);
+  const fits = schema === undefined ? null : schemaCheck(schema);
   const score = (text: string): number => {
     try {
       const value: unknown = JSON.parse(block.exec(text)?.[1] ?? text);
