@@ -76,7 +76,11 @@ export class OnlineSteps implements StepSource {
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
     this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config), count: replay } : null;
     this.#updates = updatesOf(config);
-    const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
+    const [epochs, prompts] = [config.num_train_epochs, this.#promptsARound];
+    // the lesser: rounding errors of either may lift it above a whole number, as 1.1 × 50 / 5 is above 11
+    const rounds = Math.ceil(
+      Math.min((epochs * examples.length) / prompts, epochs * (examples.length / prompts)),
+    );
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
     if (this.#warmupSteps < this.totalSteps || this.#warmupSteps === 0) return;
     throw new ConfigError(
