@@ -85,6 +85,13 @@ const CHECKS: readonly Check<RunConfig>[] = [
     ({ warmup_ratio, warmup_steps }) =>
       `warmup_ratio ${warmup_ratio} and warmup_steps ${warmup_steps} are both set. Keep one of them.`,
   ),
+  ...(["warmup_ratio", "warmup_steps"] as const).map((key) =>
+    error(
+      key,
+      (config) => config.lr_scheduler_type === "constant" && config[key] > 0,
+      "lr_scheduler_type: constant has no warm-up, as in transformers. Write lr_scheduler_type: constant_with_warmup, or take it out.",
+    ),
+  ),
   error(
     "max_steps",
     ({ max_steps }) => max_steps === 0,

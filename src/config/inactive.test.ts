@@ -199,6 +199,12 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
 const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["warmup_steps", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
   ["warmup_ratio", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
+  [
+    "warmup_ratio",
+    { lr_scheduler_type: "constant", warmup_ratio: 0.1 },
+    /has no warm-up.*Write lr_scheduler_type: constant_with_warmup/,
+  ],
+  ["warmup_steps", { lr_scheduler_type: "constant", warmup_steps: 3 }, /has no warm-up/],
   ["eval_fraction", { ...held, eval_fraction: 0.1 }, /eval_data is given too/],
   ["eval_on_start", { eval_on_start: true }, /there are no held-out rows/],
   ["load_best_model_at_end", { load_best_model_at_end: true }, /needs evaluation during training/],

@@ -37,8 +37,8 @@ export const OPTIMISATION_KEYS = {
     source: "transformers; adamw_bf16 is preftune's",
   },
   lr_scheduler_type: {
-    schema: { enum: ["linear", "cosine", "constant"], default: "linear" },
-    doc: "Course of the learning rate after warm-up: down to 0 in a line, in half a cosine, or level.",
+    schema: { enum: ["linear", "cosine", "constant", "constant_with_warmup"], default: "linear" },
+    doc: "Course of the learning rate after warm-up: down to 0 in a line, in half a cosine, or level (constant_with_warmup); constant is level from the first step, without warm-up.",
     source: "TRL",
   },
   warmup_ratio: {
