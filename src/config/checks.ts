@@ -1,7 +1,7 @@
 /** Checks across keys of a configuration in which every value is filled in (a table). */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { comparesOnRows, klOverOfSettings, methodOf } from "../methods/index.ts";
+import { comparesOnRows, klOverOfSettings, methodOf, microBatchSetting } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { error, warning } from "./check.ts";
 import { FINAL_SCALE_CHECKS } from "./final-scale-checks.ts";
@@ -72,6 +72,15 @@ const CHECKS: readonly Check<RunConfig>[] = [
       (config) => klOverOfSettings(config.method) === "micro_batch" && config[key] !== null,
       "kl_over: micro_batch (preset: trl) estimates the KL on chunks of per_device_train_batch_size rows. Take it out, or set kl_over: step.",
     ),
+  ),
+  warning(
+    "max_tokens_per_micro_batch",
+    ({ method, max_tokens_per_micro_batch }) =>
+      max_tokens_per_micro_batch !== null &&
+      klOverOfSettings(method) === null &&
+      microBatchSetting(method) !== null,
+    ({ method }) =>
+      `${microBatchSetting(method)} divides by what a micro-batch has, so that this cut changes loss and gradient. Take it out to divide by that of per_device_train_batch_size rows.`,
   ),
   error(
     "precompute_ref_log_probs",

@@ -110,7 +110,7 @@ export const OPTIMISATION_KEYS = {
   },
   max_tokens_per_micro_batch: {
     schema: { type: ["integer", "null"], minimum: 1, default: null },
-    doc: "Cap on the tokens of a micro-batch; a larger one is cut further, which changes memory and not the result.",
+    doc: "Cap on the tokens of a micro-batch; a larger one is cut further, which changes memory and not the result, unless the loss is of micro-batches (loss_type: bnpo, preset: reference-compat).",
     freeOnResume: true,
   },
   tokens_per_step: {

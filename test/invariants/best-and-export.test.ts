@@ -63,6 +63,42 @@ test("the best checkpoint survives retention and is what is exported", async () 
   );
 });
 
+test("resumed by another metric the best before is forgotten, with a note: the two values cannot be compared", async () => {
+  using fixture = runFixture();
+  const values = {
+    ...fixture.values,
+    ...overshooting,
+    output_dir: fixture.path("run"),
+    load_best_model_at_end: true,
+    save_strategy: "steps",
+  };
+  const notes: string[] = [];
+  const resumed = async (given: Record<string, unknown>) => {
+    notes.length = 0;
+    const { summary } = await runTraining(
+      { ...values, ...given, resume_from_checkpoint: "latest" },
+      { onEvent: (e) => e.type === "note" && notes.push(e.text) },
+    );
+    return summary;
+  };
+  const first = await runTraining({ ...values, max_steps: 4 });
+  const same = await resumed({ max_steps: 6, metric_for_best_model: "loss" });
+  assert.ok(!notes.some((text) => text.includes("the best so far")), "loss is eval_loss by another name");
+  const other = await resumed({ max_steps: 8, metric_for_best_model: "eval_logps/chosen" });
+  assert.ok(first.summary.best !== null && same.best !== null);
+  assert.ok(
+    notes.includes(
+      `step ${same.best.step} was the best so far by the least eval_loss: by the greatest eval_logps/chosen the best from here on counts`,
+    ),
+    notes.join("\n"),
+  );
+  assert.equal(other.best?.step, 8);
+  const row = readMetrics(fixture.path("run", "metrics.jsonl")).find(
+    (one) => one.global_step === 8 && "eval_loss" in one,
+  );
+  assert.equal(other.best?.value, row?.["eval_logps/chosen"]);
+});
+
 test("early stop ends a run whose evaluation gets no better", async () => {
   using fixture = runFixture();
   const { summary } = await runTraining({

@@ -106,6 +106,7 @@ export const grpo: Method<GrpoSettings> = {
   needsReference: false,
   klWeight: "beta",
   ratio: "token",
+  ofMicroBatch: ({ loss_type }) => (loss_type === "bnpo" ? "loss_type: bnpo" : null),
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
