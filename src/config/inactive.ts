@@ -349,11 +349,11 @@ const RULES: readonly Rule[] = [
 /** The rules that the run's method brings. */
 function methodRules({ method }: RunConfig): Rule[] {
   const rules = methodOf(method.objective).inactive ?? [];
-  return rules.map(({ keys, because, when, reason }) => ({
+  return rules.map(({ keys, because, when, ...rest }) => ({
     keys: keys as ConfigKey[],
     because: because as ConfigKey,
     when: () => when({ ...method }),
-    reason,
+    ...rest,
   }));
 }
 

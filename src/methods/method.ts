@@ -77,6 +77,8 @@ export interface InactiveRule<Settings> {
   when(settings: Settings): boolean;
   /** To follow "has no effect here: ". */
   reason: string;
+  /** What to do about it, a sentence. Default: take one of the two out. */
+  remedy?: string;
 }
 
 /**
