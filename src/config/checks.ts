@@ -38,10 +38,6 @@ function hasHeldOutRows({ eval_data, eval_fraction }: RunConfig): boolean {
   return eval_data !== null || eval_fraction > 0;
 }
 
-function wantsBest({ eval_strategy, load_best_model_at_end }: RunConfig): boolean {
-  return eval_strategy !== "no" && load_best_model_at_end;
-}
-
 /** Modules that are to be trained in full and by LoRA. */
 function trainedTwice({ use_peft, lora_target_modules: targets, lora_modules_to_save }: RunConfig): string[] {
   return use_peft && targets !== "all-linear"
@@ -137,26 +133,11 @@ const CHECKS: readonly Check<RunConfig>[] = [
       eval_strategy === "no" && early_stopping_patience !== null,
     evaluateFirst,
   ),
-  error(
-    "load_best_model_at_end",
-    (config) => wantsBest(config) && config.eval_strategy !== config.save_strategy,
-    ({ eval_strategy, save_strategy }) =>
-      `needs a checkpoint at evaluations, but eval_strategy is ${eval_strategy} and save_strategy is ${save_strategy}. Make them the same.`,
-  ),
-  error(
-    "load_best_model_at_end",
-    (config) =>
-      wantsBest(config) &&
-      [config.eval_strategy, config.save_strategy].every((strategy) => strategy === "steps") &&
-      config.eval_steps !== null &&
-      config.save_steps % config.eval_steps !== 0,
-    ({ save_steps, eval_steps }) =>
-      `needs an evaluation at every checkpoint, but save_steps ${save_steps} is not a multiple of eval_steps ${eval_steps}.`,
-  ),
   warning(
     "metric_for_best_model",
     (config) =>
-      (wantsBest(config) || (config.eval_strategy !== "no" && config.early_stopping_patience !== null)) &&
+      config.eval_strategy !== "no" &&
+      (config.load_best_model_at_end || config.early_stopping_patience !== null) &&
       metricInfo(config.metric_for_best_model) === null,
     ({ metric_for_best_model: metric }) => {
       const known = METRICS.map(({ key }) => `eval_${key}`);

@@ -259,7 +259,7 @@ export const RECORD_KEYS = {
   },
   load_best_model_at_end: {
     schema: { type: "boolean", default: false },
-    doc: "Export the checkpoint with the best metric_for_best_model instead of the last state.",
+    doc: "Export the checkpoint with the best metric_for_best_model instead of the last state; the best one is saved whatever save_strategy is.",
     source: "TRL",
     freeOnResume: true,
   },

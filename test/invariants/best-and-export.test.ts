@@ -34,12 +34,27 @@ const overshooting = {
   per_device_train_batch_size: 4,
 };
 
-test("the best checkpoint survives retention and is what is exported", async () => {
+/** Rhythms of checkpoints, and the steps of those that are kept besides the best. */
+const rhythms: readonly [string, Record<string, unknown>, readonly number[]][] = [
+  ["as evaluations", {}, [12]],
+  ["none", { save_strategy: "no", save_steps: null }, []],
+  ["other steps than evaluations", { save_steps: 5 }, [12]],
+];
+
+for (const [name, rhythm, others] of rhythms) {
+  test(`checkpoints: ${name}: the best survives retention and is what is exported`, () =>
+    assertBestExported(rhythm, others));
+}
+
+async function assertBestExported(
+  { save_steps = overshooting.save_steps, ...rhythm }: Record<string, unknown>,
+  others: readonly number[],
+): Promise<void> {
   using fixture = runFixture();
   const run = fixture.path("run");
+  const { save_steps: _, ...rest } = overshooting;
   const { summary } = await runTraining({
-    ...fixture.values,
-    ...overshooting,
+    ...{ ...fixture.values, ...rest, ...rhythm, ...(save_steps === null ? {} : { save_steps }) },
     output_dir: run,
     load_best_model_at_end: true,
     // the worst loss counts as the best here, so that the best checkpoint is an early one
@@ -55,13 +70,13 @@ test("the best checkpoint survives retention and is what is exported", async () 
   assert.deepEqual(summary.best, { step: bestStep, value: bestLoss });
   assert.notEqual(bestStep, 12, "the best was meant to be an early one");
   const kept = readdirSync(join(run, "checkpoints")).sort();
-  assert.deepEqual(kept, [`checkpoint-12`, `checkpoint-${bestStep}`].sort());
+  assert.deepEqual(kept, [...others, bestStep].map((step) => `checkpoint-${step}`).sort());
   const name = "adapter_model.safetensors";
   assert.deepEqual(
     tensorsOf(join(run, "adapter", name)),
     tensorsOf(join(run, "checkpoints", `checkpoint-${bestStep}`, name)),
   );
-});
+}
 
 test("resumed by another metric the best before is forgotten, with a note: the two values cannot be compared", async () => {
   using fixture = runFixture();
