@@ -71,10 +71,7 @@ const CHECKS: readonly Check<RunConfig>[] = [
   ),
   warning(
     "max_tokens_per_micro_batch",
-    ({ method, max_tokens_per_micro_batch }) =>
-      max_tokens_per_micro_batch !== null &&
-      klOverOfSettings(method) === null &&
-      microBatchSetting(method) !== null,
+    ({ method, max_tokens_per_micro_batch: most }) => most !== null && microBatchSetting(method) !== null,
     ({ method }) =>
       `${microBatchSetting(method)} divides by what a micro-batch has, so that this cut changes loss and gradient. Take it out to divide by that of per_device_train_batch_size rows.`,
   ),

@@ -170,7 +170,10 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["dynamic_sampling", { dynamic_sampling: 1 }, /reward_funcs is null/],
   ["max_sampling_logp_difference", { max_sampling_logp_difference: 0.1 }, /reward_funcs is null/],
   ["log_completions", { log_completions: true }, /reward_funcs is null/],
-  ["sync_ref_model", { sync_ref_model: true }, /reward_funcs is null/],
+  ["sync_ref_model", { objective: "dpo", sync_ref_model: true }, /on rows the reference stays.*Take it out/],
+  ["kl_coef", { ...grpo, kl_coef: 0.1 }, /take it out, or write beta, its weight of a KL, or set another/],
+  ["replay", { ...grpo, objective: "rloo", replay: 0.5 }, /or write beta/],
+  ["replay", { objective: "raft", reward_funcs: ["length"], replay: 0.5 }, /take it out, or set another/],
   ["ref_model_mixup_alpha", { ...judged, ref_model_mixup_alpha: 0.5 }, /sync_ref_model is false/],
   ["ref_model_sync_steps", { ...judged, ref_model_sync_steps: 8 }, /sync_ref_model is false/],
   ["max_staleness", { max_staleness: 1 }, /reward_funcs is null/],
@@ -231,7 +234,7 @@ const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   [
     "replay",
     { ...fourPrompts, replay: 0.1 },
-    /replay: a step of 4 prompts would replay 0.4 rows.*Give at least 0.125 for one, or 0/,
+    /replay: of a step's prompts it is 0.4 rows, which is rounded to none. Give at least 0.125 for one, or 0/,
   ],
   ["replay", { ...fourPrompts, replay: 1, lambda_w: 0 }, /weighed by lambda_w, which is 0/],
   [

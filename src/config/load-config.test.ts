@@ -189,6 +189,7 @@ test("eval_steps brings its strategy, and the metric its direction", () => {
 
 const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["lerning_rate: 1", /^run\.yaml:4: unknown key "lerning_rate"\. Did you mean "learning_rate"\?$/],
+  ["warmup_steps: 0.1", /expected a whole number.*write warmup_ratio.*got the number 0.1/],
   ["bf16: true", /^run\.yaml:4: unknown key "bf16"\. In preftune: write `dtype: bfloat16`\.$/],
   ["__proto__: 1", /unknown key "__proto__"/],
   ["seed: soon", /^run\.yaml:4: seed: expected a whole number at least 0 .* got the text "soon"\.$/],

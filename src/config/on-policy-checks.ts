@@ -85,10 +85,8 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   error(
     "replay" as keyof RunConfig,
     (config) => Math.round(replayedRows(config) ?? 1) === 0,
-    (config) => {
-      const prompts = rowsPerStep(config) / config.num_generations;
-      return `a step of ${prompts} ${prompts === 1 ? "prompt" : "prompts"} would replay ${replayedRows(config)} rows, which is rounded to none. Give at least ${1 / (2 * prompts)} for one, or 0.`;
-    },
+    (config) =>
+      `of a step's prompts it is ${replayedRows(config)} rows, which is rounded to none. Give at least ${config.num_generations / (2 * rowsPerStep(config))} for one, or 0.`,
   ),
   error(
     "replay" as keyof RunConfig,

@@ -48,6 +48,7 @@ export const OPTIMISATION_KEYS = {
   },
   warmup_steps: {
     schema: { type: "integer", minimum: 0, default: 0 },
+    expected: "a whole number at least 0 (for a fraction of the steps write warmup_ratio)" as string,
     doc: "Steps in which the learning rate rises from 0. Give this or warmup_ratio.",
     source: "TRL",
   },

@@ -29,8 +29,7 @@ export function learningRateAt(step: number, totalSteps: number, options: Learni
 /**
  * The factor on the learning rate for the update after `step` finished steps (0 for the first).
  *
- * Warm-up: step / warmup_steps. Then linear: (total − step)/(total − warmup); cosine: ½(1 + cos π·progress);
- * constant_with_warmup: 1. constant is 1 throughout, whatever the warm-up.
+ * Warm-up, but for constant: step / warmup_steps. Then linear: (total − step)/(total − warmup); cosine: ½(1 + cos π·progress); 1.
  */
 export function scheduleFactor(
   step: number,

@@ -160,6 +160,12 @@ export const grpo: Method<GrpoSettings> = {
       text: () => "token is not LUSPO, which is defined on ratios of sequences.",
     },
   ],
+  otherNames: {
+    off_policy_mask_threshold:
+      "not offered; rollouts of an older policy are masked by `importance_sampling_mode: sequence_mask`",
+    top_entropy_quantile: "all tokens of a completion count in the loss, TRL's default (1.0); leave it out",
+    use_adaptive_entropy: "the weight of the entropy stays as it is given: write `entropy_coef`",
+  },
   inactive: [
     {
       keys: ["use_bias_correction_kl"],
