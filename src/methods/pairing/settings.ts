@@ -118,7 +118,7 @@ export const PAIRING_INACTIVE: readonly InactiveRule<PairingOptions>[] = [
   },
 ];
 
-/** Which options an objective never reads: with an anchor of its own, weighed by `lambda_w`, or without one. */
+/** Which options an objective never reads: one that has an anchor, weighed by `lambda_w`, or one that has none. */
 function anchorRule(label: string, hasAnchor: boolean): InactiveRule<PairingOptions & { objective: string }> {
   const rule = { because: "objective", when: () => true, remedy: "Take it out." } as const;
   return hasAnchor
