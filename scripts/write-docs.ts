@@ -97,8 +97,11 @@ function resuming(): string {
   const free = CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true).map(code);
   return `## Resuming
 
-On resume, these keys may change: ${free.join(", ")}. A step may also be divided into different micro-batches with the same total of rows, and,
-with a constant learning rate, the run may be longer or shorter. Any other change is refused by name.
+On resume, these keys may change: ${free.join(", ")}. Of \`judge\` that is the address: the model stays. A step may also
+be divided into different micro-batches with the same total of rows, unless its loss is of micro-batches (\`loss_type: bnpo\`,
+\`preset: reference-compat\`, \`kl_over: micro_batch\`: there \`max_tokens_per_micro_batch\` stays too). With a constant learning rate,
+and no \`warmup_ratio\`, the run may be longer or shorter. Any other change is refused by name. When \`metric_for_best_model\` or
+\`greater_is_better\` change, the best from there on counts.
 `;
 }
 

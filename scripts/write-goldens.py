@@ -130,11 +130,7 @@ def clip_case(seed, scale, max_norm):
 
 def schedule_case(kind, warmup, total):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    if kind == "constant":
-        schedule = transformers.get_constant_schedule_with_warmup(optimizer, warmup)
-    else:
-        make = {"linear": transformers.get_linear_schedule_with_warmup, "cosine": transformers.get_cosine_schedule_with_warmup}
-        schedule = make[kind](optimizer, warmup, total)
+    schedule = transformers.get_scheduler(kind, optimizer, warmup, total)
     factors = []
     for _ in range(total + 1):
         factors.append(schedule.get_last_lr()[0])
@@ -152,7 +148,7 @@ def write_optim():
         "clip": [clip_case(7, 3.0, 1.0), clip_case(8, 1e-3, 1.0), clip_case(9, 50.0, 0.3)],
         "schedules": [
             schedule_case(kind, warmup, total)
-            for kind in ("linear", "cosine", "constant")
+            for kind in ("linear", "cosine", "constant", "constant_with_warmup")
             for warmup, total in ((0, 7), (3, 20), (1, 1), (5, 5))
         ],
     })

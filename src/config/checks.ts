@@ -1,7 +1,7 @@
 /** Checks across keys of a configuration in which every value is filled in (a table). */
 import { didYouMean } from "../base/suggest.ts";
 import { isGreedyAt } from "../base/temperature.ts";
-import { comparesOnRows, klOverOfSettings, methodOf } from "../methods/index.ts";
+import { comparesOnRows, klOverOfSettings, methodOf, microBatchSetting } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { error, warning } from "./check.ts";
 import { FINAL_SCALE_CHECKS } from "./final-scale-checks.ts";
@@ -38,10 +38,6 @@ function hasHeldOutRows({ eval_data, eval_fraction }: RunConfig): boolean {
   return eval_data !== null || eval_fraction > 0;
 }
 
-function wantsBest({ eval_strategy, load_best_model_at_end }: RunConfig): boolean {
-  return eval_strategy !== "no" && load_best_model_at_end;
-}
-
 /** Modules that are to be trained in full and by LoRA. */
 function trainedTwice({ use_peft, lora_target_modules: targets, lora_modules_to_save }: RunConfig): string[] {
   return use_peft && targets !== "all-linear"
@@ -73,6 +69,12 @@ const CHECKS: readonly Check<RunConfig>[] = [
       "kl_over: micro_batch (preset: trl) estimates the KL on chunks of per_device_train_batch_size rows. Take it out, or set kl_over: step.",
     ),
   ),
+  warning(
+    "max_tokens_per_micro_batch",
+    ({ method, max_tokens_per_micro_batch: most }) => most !== null && microBatchSetting(method) !== null,
+    ({ method }) =>
+      `${microBatchSetting(method)} divides by what a micro-batch has, so that this cut changes loss and gradient. Take it out to divide by that of per_device_train_batch_size rows.`,
+  ),
   error(
     "precompute_ref_log_probs",
     ({ method, precompute_ref_log_probs, use_peft }) =>
@@ -84,6 +86,13 @@ const CHECKS: readonly Check<RunConfig>[] = [
     ({ warmup_ratio, warmup_steps }) => warmup_ratio > 0 && warmup_steps > 0,
     ({ warmup_ratio, warmup_steps }) =>
       `warmup_ratio ${warmup_ratio} and warmup_steps ${warmup_steps} are both set. Keep one of them.`,
+  ),
+  ...(["warmup_ratio", "warmup_steps"] as const).map((key) =>
+    error(
+      key,
+      (config) => config.lr_scheduler_type === "constant" && config[key] > 0,
+      "lr_scheduler_type: constant has no warm-up, as in transformers. Write lr_scheduler_type: constant_with_warmup, or take it out.",
+    ),
   ),
   error(
     "max_steps",
@@ -121,26 +130,11 @@ const CHECKS: readonly Check<RunConfig>[] = [
       eval_strategy === "no" && early_stopping_patience !== null,
     evaluateFirst,
   ),
-  error(
-    "load_best_model_at_end",
-    (config) => wantsBest(config) && config.eval_strategy !== config.save_strategy,
-    ({ eval_strategy, save_strategy }) =>
-      `needs a checkpoint at evaluations, but eval_strategy is ${eval_strategy} and save_strategy is ${save_strategy}. Make them the same.`,
-  ),
-  error(
-    "load_best_model_at_end",
-    (config) =>
-      wantsBest(config) &&
-      [config.eval_strategy, config.save_strategy].every((strategy) => strategy === "steps") &&
-      config.eval_steps !== null &&
-      config.save_steps % config.eval_steps !== 0,
-    ({ save_steps, eval_steps }) =>
-      `needs an evaluation at every checkpoint, but save_steps ${save_steps} is not a multiple of eval_steps ${eval_steps}.`,
-  ),
   warning(
     "metric_for_best_model",
     (config) =>
-      (wantsBest(config) || (config.eval_strategy !== "no" && config.early_stopping_patience !== null)) &&
+      config.eval_strategy !== "no" &&
+      (config.load_best_model_at_end || config.early_stopping_patience !== null) &&
       metricInfo(config.metric_for_best_model) === null,
     ({ metric_for_best_model: metric }) => {
       const known = METRICS.map(({ key }) => `eval_${key}`);

@@ -73,6 +73,10 @@ const ALWAYS: readonly ConfigKey[] = [
 
 const grpo = { objective: "grpo", reward_funcs: ["length"] };
 const judged = { reward_funcs: null, reward_model: "m", judge: null };
+const fourPrompts = {
+  ...{ reward_funcs: ["length"], num_generations: 2 },
+  ...{ per_device_train_batch_size: 8, gradient_accumulation_steps: 1 },
+};
 const held = { eval_data: "held.jsonl" };
 
 /** A configuration in which the key is of no use, and what is said of it. */
@@ -166,7 +170,10 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["dynamic_sampling", { dynamic_sampling: 1 }, /reward_funcs is null/],
   ["max_sampling_logp_difference", { max_sampling_logp_difference: 0.1 }, /reward_funcs is null/],
   ["log_completions", { log_completions: true }, /reward_funcs is null/],
-  ["sync_ref_model", { sync_ref_model: true }, /reward_funcs is null/],
+  ["sync_ref_model", { objective: "dpo", sync_ref_model: true }, /on rows the reference stays.*Take it out/],
+  ["kl_coef", { ...grpo, kl_coef: 0.1 }, /take it out, or write beta, its weight of a KL, or set another/],
+  ["replay", { ...grpo, objective: "rloo", replay: 0.5 }, /or write beta/],
+  ["replay", { objective: "raft", reward_funcs: ["length"], replay: 0.5 }, /take it out, or set another/],
   ["ref_model_mixup_alpha", { ...judged, ref_model_mixup_alpha: 0.5 }, /sync_ref_model is false/],
   ["ref_model_sync_steps", { ...judged, ref_model_sync_steps: 8 }, /sync_ref_model is false/],
   ["max_staleness", { max_staleness: 1 }, /reward_funcs is null/],
@@ -186,6 +193,21 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
     { ...grpo, max_staleness: 1, importance_sampling_correction: false, importance_sampling_clip_min: 0.5 },
     /importance_sampling_correction is false/,
   ],
+  [
+    "replay_coef",
+    { reward_funcs: ["length"], replay: 1, replay_coef: 0.8 },
+    /SLIME weighs what is replayed by lambda_w. Take it out/,
+  ],
+  [
+    "anchor_on",
+    { objective: "dpo", reward_funcs: ["length"], anchor_on: "positive" },
+    /DPO has no anchor.*Take it out/,
+  ],
+  [
+    "anchor_threshold",
+    { objective: "simpo", reward_funcs: ["length"], anchor_threshold: 1 },
+    /SimPO has no anchor/,
+  ],
   ["gradient_checkpointing_blocks", { gradient_checkpointing_blocks: 1 }, /gradient_checkpointing is false/],
   ["activation_offloading", { activation_offloading: true }, /gradient_checkpointing is false/],
   [
@@ -199,10 +221,27 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
 const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["warmup_steps", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
   ["warmup_ratio", { warmup_steps: 1, warmup_ratio: 0.1 }, /are both set/],
+  [
+    "warmup_ratio",
+    { lr_scheduler_type: "constant", warmup_ratio: 0.1 },
+    /has no warm-up.*Write lr_scheduler_type: constant_with_warmup/,
+  ],
+  ["warmup_steps", { lr_scheduler_type: "constant", warmup_steps: 3 }, /has no warm-up/],
   ["eval_fraction", { ...held, eval_fraction: 0.1 }, /eval_data is given too/],
   ["eval_on_start", { eval_on_start: true }, /there are no held-out rows/],
   ["load_best_model_at_end", { load_best_model_at_end: true }, /needs evaluation during training/],
   ["early_stopping_patience", { early_stopping_patience: 2 }, /needs evaluation during training/],
+  [
+    "replay",
+    { ...fourPrompts, replay: 0.1 },
+    /replay: of a step's prompts it is 0.4 rows, which is rounded to none. Give at least 0.125 for one, or 0/,
+  ],
+  ["replay", { ...fourPrompts, replay: 1, lambda_w: 0 }, /weighed by lambda_w, which is 0/],
+  [
+    "replay",
+    { ...fourPrompts, objective: "dpo", replay: 1, replay_coef: 0 },
+    /weighed by replay_coef, which is 0/,
+  ],
   ["optimizer_in_backward", { optimizer_in_backward: true }, /clipping needs all gradients/],
   ["precompute_ref_log_probs", { objective: "dpo", precompute_ref_log_probs: false }, /needs use_peft/],
   [
@@ -287,6 +326,12 @@ test("values that contradict each other are refused", () => {
     assert.ok(message.includes(key), message);
     assert.match(message, reason);
   }
+});
+
+test("the least replay that is one row is taken, and each objective's weight of it", () => {
+  load({ ...fourPrompts, replay: 0.125 });
+  load({ ...fourPrompts, objective: "dpo", replay: 1, replay_coef: 0.8 });
+  load({ ...fourPrompts, anchor_on: "positive", anchor_threshold: 1 });
 });
 
 test("where a key without effect is only told of, the run is the one that was asked for", () => {

@@ -2,7 +2,7 @@
 import { comparesOnRows, hasRatio, methodOf } from "../methods/index.ts";
 import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
-import { presetsOf } from "./method-keys.ts";
+import { presetsOf, takeOutKey } from "./method-keys.ts";
 import { isOnPolicy, ONLINE_KEYS, REWARD_SOURCES } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 
@@ -243,6 +243,13 @@ const RULES: readonly Rule[] = [
     remedy: "Give eval_data or eval_fraction, or take it out.",
   },
   {
+    keys: ["sync_ref_model"],
+    because: "reward_funcs",
+    when: (config) => !isOnPolicy(config),
+    reason: "on rows the reference stays as it is, and one that moves is offered on own answers alone",
+    remedy: "Take it out.",
+  },
+  {
     keys: ([...Object.keys(ONLINE_KEYS), ...Object.keys(PAIRING_KEYS)] as ConfigKey[]).filter(
       (key) => !REWARD_SOURCES.some((source) => source === key),
     ),
@@ -349,11 +356,11 @@ const RULES: readonly Rule[] = [
 /** The rules that the run's method brings. */
 function methodRules({ method }: RunConfig): Rule[] {
   const rules = methodOf(method.objective).inactive ?? [];
-  return rules.map(({ keys, because, when, reason }) => ({
+  return rules.map(({ keys, because, when, ...rest }) => ({
     keys: keys as ConfigKey[],
     because: because as ConfigKey,
     when: () => when({ ...method }),
-    reason,
+    ...rest,
   }));
 }
 
@@ -373,7 +380,7 @@ export function inactiveKeys(config: RunConfig): Map<ConfigKey, Inactive> {
     found.set(key, {
       because: "objective",
       reason: `objective is ${objective}`,
-      remedy: `It is a key of ${objectives.join(" and ")}: take it out, or set another objective.`,
+      remedy: takeOutKey(key, objectives, objective),
       severity: "error",
     });
   }

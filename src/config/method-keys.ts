@@ -107,3 +107,11 @@ export function learningRates(): string {
   const rates = [...groups].sort(([a], [b]) => b - a);
   return wordList(rates.map(([rate, names]) => `${rate.toExponential()} for ${wordList(names)}`));
 }
+
+/** What to do about a key of `objectives`, which `objective` is none of. */
+export function takeOutKey(key: string, objectives: readonly MethodName[], objective: MethodName): string {
+  const { klWeight } = methodOf(objective);
+  const isLeash = key === "kl_coef" || key.startsWith("replay");
+  const own = isLeash && klWeight !== undefined ? `, or write ${klWeight}, its weight of a KL` : "";
+  return `It is a key of ${objectives.join(" and ")}: take it out${own}, or set another objective.`;
+}

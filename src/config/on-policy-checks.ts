@@ -17,6 +17,13 @@ function hasNoBound(config: RunConfig): boolean {
   return config.importance_sampling_clip_min === null && config.importance_sampling_clip_max === null;
 }
 
+/** Rows that a step replays, not rounded yet; null: the objective replays none. */
+function replayedRows(config: RunConfig): number | null {
+  const { method, num_generations } = config;
+  if (!isOnPolicy(config) || !("replay" in method) || method.replay === 0) return null;
+  return (method.replay * rowsPerStep(config)) / num_generations;
+}
+
 /** Checks of runs on own answers. */
 export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   error(
@@ -74,6 +81,24 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       (config) => isOnPolicy(config) && startKeysOf(config.method).includes(key),
       "answers that are sampled have no log-probabilities at the start to compare with. Take it out; kl_coef holds own answers near the start.",
     ),
+  ),
+  error(
+    "replay" as keyof RunConfig,
+    (config) => Math.round(replayedRows(config) ?? 1) === 0,
+    (config) =>
+      `of a step's prompts it is ${replayedRows(config)} rows, which is rounded to none. Give at least ${config.num_generations / (2 * rowsPerStep(config))} for one, or 0.`,
+  ),
+  error(
+    "replay" as keyof RunConfig,
+    (config) => {
+      const { method } = config;
+      const weight = "lambda_w" in method ? method.lambda_w : "replay_coef" in method && method.replay_coef;
+      return replayedRows(config) !== null && weight === 0;
+    },
+    ({ method }) => {
+      const key = "lambda_w" in method ? "lambda_w" : "replay_coef";
+      return `what is replayed is weighed by ${key}, which is 0. Give ${key} a value above 0, or take replay out.`;
+    },
   ),
   error(
     "reward_weights",

@@ -125,3 +125,53 @@ test("a resumed run may change how it is watched and cut, not what it computes",
   const constant = "lr_scheduler_type: constant\nmax_steps: ";
   assert.deepEqual(refusedChanges(at(`${constant}5\n`), at(`${constant}6\n`)), []);
 });
+
+/** The keys that a run of `before` refuses to be resumed with otherwise. */
+function refusedOf(base: string, before: string, after: string): string[] {
+  const at = (yaml: string) => loadConfig({ yaml: `${BASE}train_data: a\n${base}${yaml}` }).config;
+  return changedValues(at(before), at(after)).refused.map(({ key }) => key);
+}
+
+test("a resumed run keeps the cut into micro-batches where its loss is of them", () => {
+  const cut = (rows: number, steps: number) =>
+    `per_device_train_batch_size: ${rows}\ngradient_accumulation_steps: ${steps}\n`;
+  const bnpo = "objective: grpo\nreward_funcs: [length]\nloss_type: bnpo\nnum_generations: 4\n";
+  const bases = {
+    "objective: kto\npreset: trl\n": ["per_device_train_batch_size"],
+    [bnpo]: ["per_device_train_batch_size"],
+    "preset: reference-compat\n": ["per_device_train_batch_size"],
+    "objective: kto\n": [],
+    [bnpo.replace("bnpo", "dapo")]: [],
+  };
+  for (const [base, refused] of Object.entries(bases)) {
+    assert.deepEqual(refusedOf(base, cut(8, 2), cut(4, 4)), refused, base);
+    // as many rows said in another way are the same cut
+    assert.deepEqual(
+      refusedOf(base, cut(4, 4), "per_device_train_batch_size: 4\ntrain_batch_size: 16\n"),
+      [],
+    );
+  }
+  for (const base of [bnpo, "preset: reference-compat\n"]) {
+    const key = "max_tokens_per_micro_batch";
+    assert.deepEqual(refusedOf(base, "", `${key}: 4096\n`), [key]);
+    const { warnings } = loadConfig({ yaml: `${BASE}train_data: a\n${base}${key}: 4096\n` });
+    assert.match(warnings.join("\n"), /max_tokens_per_micro_batch: .* this cut changes loss and gradient/);
+  }
+});
+
+test("a resumed run may be longer only where no learning rate changes with its length", () => {
+  const longer = (base: string) => refusedOf(base, "max_steps: 50\n", "max_steps: 60\n");
+  assert.deepEqual(longer("lr_scheduler_type: constant\n"), []);
+  assert.deepEqual(longer("lr_scheduler_type: constant_with_warmup\nwarmup_steps: 5\n"), []);
+  assert.deepEqual(longer("lr_scheduler_type: constant_with_warmup\nwarmup_ratio: 0.1\n"), ["max_steps"]);
+  assert.deepEqual(longer("lr_scheduler_type: cosine\n"), ["max_steps"]);
+});
+
+test("of a judge the address may change, not the model", () => {
+  const judge = (text: string) => `judge: ${text}\n`;
+  const base = "objective: grpo\n";
+  assert.deepEqual(refusedOf(base, judge("http://a/v1#m1"), judge("http://b/v1#m1")), []);
+  assert.deepEqual(refusedOf(base, judge("http://a/v1#m1"), judge("http://a/v1#m2")), ["judge"]);
+  const scored = "objective: grpo\nreward_funcs: [length]\n";
+  assert.deepEqual(refusedOf(scored, "", judge("http://a/v1#m1")), ["judge"]);
+});

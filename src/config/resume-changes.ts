@@ -1,5 +1,6 @@
 /** Which changes of the configuration a resumed run accepts. */
 import { isDeepStrictEqual } from "node:util";
+import { microBatchSetting } from "../methods/index.ts";
 import { CONFIG_KEYS, fieldOf, flatConfig } from "./keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 import { rowsPerStep } from "./step-rows.ts";
@@ -17,17 +18,22 @@ const OF_THE_COMMAND: readonly ConfigKey[] = ["resume_from_checkpoint", "output_
 /**
  * The changed keys: refused are those that would make the resumed run another run than the one that was started. Keys of
  * logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long as it
- * holds as many rows. The length may change while the learning rate does not depend on it.
+ * holds as many rows and its loss does not depend on the cut. The length may change while the learning rate does not depend
+ * on it. The judge may have moved, and stays the same model.
  */
 export function changedValues(
   saved: RunConfig,
   now: RunConfig,
 ): { refused: ConfigChange[]; accepted: ConfigChange[] } {
   const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
+  const mayCut = microBatchSetting(now.method) === null;
+  if (!mayCut) free.delete("max_tokens_per_micro_batch");
   if (rowsPerStep(saved) === rowsPerStep(now)) {
-    free.add("train_batch_size").add("per_device_train_batch_size").add("gradient_accumulation_steps");
+    free.add("train_batch_size").add("gradient_accumulation_steps");
+    if (mayCut) free.add("per_device_train_batch_size");
   }
-  if (now.lr_scheduler_type === "constant") free.add("num_train_epochs").add("max_steps");
+  if (isLevel(now)) free.add("num_train_epochs").add("max_steps");
+  if (judgingModel(saved) !== judgingModel(now)) free.delete("judge");
   const [before, after] = [flatConfig(saved), flatConfig(now)];
   const changes = CONFIG_KEYS.map((key) => ({
     key,
@@ -38,4 +44,14 @@ export function changedValues(
     refused: changes.filter(({ key }) => !free.has(key)),
     accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),
   };
+}
+
+/** Whether the learning rate of a step is the same in a run of any length. */
+function isLevel({ lr_scheduler_type: type, warmup_ratio }: RunConfig): boolean {
+  return type === "constant" || (type === "constant_with_warmup" && warmup_ratio === 0);
+}
+
+/** The model in `URL#MODEL`; null without a judge. */
+function judgingModel({ judge }: RunConfig): string | null {
+  return judge === null ? null : judge.slice(judge.indexOf("#") + 1);
 }

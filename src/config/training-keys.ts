@@ -37,8 +37,8 @@ export const OPTIMISATION_KEYS = {
     source: "transformers; adamw_bf16 is preftune's",
   },
   lr_scheduler_type: {
-    schema: { enum: ["linear", "cosine", "constant"], default: "linear" },
-    doc: "Course of the learning rate after warm-up: down to 0 in a line, in half a cosine, or level.",
+    schema: { enum: ["linear", "cosine", "constant", "constant_with_warmup"], default: "linear" },
+    doc: "Course of the learning rate after warm-up: down to 0 in a line, in half a cosine, or level (constant_with_warmup); constant is level from the first step, without warm-up.",
     source: "TRL",
   },
   warmup_ratio: {
@@ -48,6 +48,7 @@ export const OPTIMISATION_KEYS = {
   },
   warmup_steps: {
     schema: { type: "integer", minimum: 0, default: 0 },
+    expected: "a whole number at least 0 (for a fraction of the steps write warmup_ratio)" as string,
     doc: "Steps in which the learning rate rises from 0. Give this or warmup_ratio.",
     source: "TRL",
   },
@@ -110,7 +111,7 @@ export const OPTIMISATION_KEYS = {
   },
   max_tokens_per_micro_batch: {
     schema: { type: ["integer", "null"], minimum: 1, default: null },
-    doc: "Cap on the tokens of a micro-batch; a larger one is cut further, which changes memory and not the result.",
+    doc: "Cap on the tokens of a micro-batch; a larger one is cut further, which changes memory and not the result, unless the loss is of micro-batches (loss_type: bnpo, preset: reference-compat).",
     freeOnResume: true,
   },
   tokens_per_step: {
@@ -259,7 +260,7 @@ export const RECORD_KEYS = {
   },
   load_best_model_at_end: {
     schema: { type: "boolean", default: false },
-    doc: "Export the checkpoint with the best metric_for_best_model instead of the last state.",
+    doc: "Export the checkpoint with the best metric_for_best_model instead of the last state; the best one is saved whatever save_strategy is.",
     source: "TRL",
     freeOnResume: true,
   },

@@ -43,6 +43,13 @@ export const TRL_ALIASES: Readonly<Record<string, string>> = {
     "activations are not rounded to 8 bits here, so none are kept apart as outliers; leave it out",
   llm_int8_has_fp16_weight: "frozen weights are held in 8 bits alone; leave it out",
   llm_int8_enable_fp32_cpu_offload: "the model is on one device; leave it out",
+  r: "write `lora_r`",
+  target_modules: "write `lora_target_modules`",
+  modules_to_save: "write `lora_modules_to_save`",
+  init_lora_weights:
+    "a new adapter begins as PEFT's default, B zero, and no other start is offered; leave it out",
+  rank_pattern:
+    "one rank is for all modules: write `lora_r`; an adapter that has a pattern is trained further with `adapter_name_or_path`",
   lora_task_type: "leave it out; adapters are written as CAUSAL_LM",
   use_liger_kernel: "the head is always computed in chunks; see `logits_chunk_size`",
   gradient_checkpointing_kwargs: "write `gradient_checkpointing: true`",
@@ -52,7 +59,20 @@ export const TRL_ALIASES: Readonly<Record<string, string>> = {
   epochs: "write `num_train_epochs`",
   batch_size: "write `per_device_train_batch_size`",
   remove_unused_columns: "columns that are not read are listed as passed over; leave it out",
+  model_revision: "write `model_name_or_path: owner/name@revision`",
+  attn_implementation: "libtorch's attention on packed rows is always taken; leave it out",
   trust_remote_code: "no code of a model repository is ever run; leave it out",
   push_to_hub: "training uploads nothing; leave it out, and run `preftune push RUN owner/name` afterwards",
+  hub_strategy: "training uploads nothing; leave it out, and run `preftune push RUN owner/name` afterwards",
+  label_smoothing_factor:
+    "cross-entropy is not smoothed here; `label_smoothing` smooths the preferences of `dpo` and others",
+  optim_target_modules: "GaLore and APOLLO are not offered; see `optim` and `lora_target_modules`",
+  eval_delay:
+    "the first evaluation cannot wait; write `eval_steps`, and `eval_on_start: false` for none before the first step",
+  data_seed: "one seed is for weights and the order of rows: write `seed`",
+  neftune_noise_alpha: "no noise is added to embeddings (NEFTune is not offered); leave it out",
+  logging_first_step: "rows come every `logging_steps`: write `logging_steps: 1` to see the first",
+  dataloader_drop_last: "no row is left out: the last step of an epoch may be smaller; leave it out",
+  tau: "write what it stands for: `beta` (IPO's τ), `ref_model_sync_steps` (TR-DPO's τ, steps between two moves)",
   resume: "write `resume_from_checkpoint: latest`",
 };

@@ -138,6 +138,11 @@ export function klOverOfSettings(method: MethodSettings): "step" | "micro_batch"
   return "kl_over" in method && method.loss_type !== "apo_zero_unpaired" ? method.kl_over : null;
 }
 
+/** The setting for which a step's loss depends on its cut into micro-batches; null: it does not. */
+export function microBatchSetting(method: MethodSettings): string | null {
+  return methodOf(method.objective).ofMicroBatch?.({ ...method }) ?? null;
+}
+
 /** Whether the loss needs log-probs of prompts too. */
 export function predictsPrompts(method: MethodSettings): boolean {
   return "nll_over" in method && method.nll_over === "prompt_and_answer";

@@ -77,6 +77,8 @@ export interface InactiveRule<Settings> {
   when(settings: Settings): boolean;
   /** To follow "has no effect here: ". */
   reason: string;
+  /** What to do about it, a sentence. Default: take one of the two out. */
+  remedy?: string;
 }
 
 /**
@@ -118,6 +120,8 @@ export interface Method<Settings extends { objective: string }> {
    * Left out: nothing has.
    */
   ratio?: "token" | "completion";
+  /** The setting, "loss_type: bnpo", for which a step's loss depends on its cut into micro-batches; null, or left out: none does. */
+  ofMicroBatch?(settings: Settings): string | null;
   /** The weight of the term, if any, that keeps the chosen completions likely. */
   chosenWeight?: keyof Settings & string;
   /** Whether it trains on answers that the model itself gives: only on those, also, or never. */

@@ -4,9 +4,9 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadMethod } from "../config/load-config.ts";
-import { methodNames, methodOf, type SettingsOf } from "./index.ts";
+import { methodNames, methodOf, microBatchSetting, type SettingsOf } from "./index.ts";
 import { objectiveOf } from "./losses.ts";
-import { needsReference as needsReferenceOf } from "./objective.ts";
+import { klOverOf, needsReference as needsReferenceOf } from "./objective.ts";
 
 for (const name of methodNames) {
   test(`${name}: its loss says what its settings say of it`, () => {
@@ -35,6 +35,32 @@ for (const name of methodNames) {
     }
   });
 }
+
+test("settings say of every loss whether it is of micro-batches", () => {
+  const found = [];
+  const choices = [{}, { loss_type: "bnpo" }, { loss_type: "apo_zero_unpaired", preset: "trl" }];
+  for (const objective of methodNames) {
+    const { presets, keys } = methodOf(objective);
+    const named = Object.keys(presets ?? {}).map((preset) => ({ preset }));
+    for (const one of [...choices, ...named]) {
+      const isKnown = "loss_type" in one ? JSON.stringify(keys).includes(`"${one.loss_type}"`) : true;
+      if (!isKnown) continue;
+      const settings = loadMethod({ objective, ...one });
+      const loss = objectiveOf(settings);
+      const isOfMicroBatch =
+        ("needsWholeMicroBatch" in loss && loss.needsWholeMicroBatch === true) ||
+        klOverOf(loss) === "micro_batch";
+      const setting = microBatchSetting(settings);
+      assert.equal(setting !== null, isOfMicroBatch, JSON.stringify(one));
+      if (setting !== null) found.push(`${objective}: ${setting}`);
+    }
+  }
+  assert.deepEqual(found.sort(), [
+    "grpo: loss_type: bnpo",
+    "kto: kl_over: micro_batch",
+    "slime: preset: reference-compat",
+  ]);
+});
 
 test("another method's key is a type error", () => {
   // either line would not compile if the keys of one method were known in the settings of another

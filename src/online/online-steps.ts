@@ -16,7 +16,7 @@ import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
 import { drawRollout, type RolloutRequest } from "./draw-rollout.ts";
 import { isBudgetSpent } from "./judge-reward.ts";
-import type { PolicyReference } from "./policy-reference.ts";
+import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
@@ -62,6 +62,8 @@ export class OnlineSteps implements StepSource {
   whyStopped: string | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
   #batches: MicroBatch[] = [];
+  /** Log-probs of the parts after the first, under the policy that took the first. */
+  #laterLogps: Float32Array[] = [];
   readonly #warnings: RolloutWarnings;
   /** Speeds of the last rollout and step: they are not the run's state, and differ from run to run. */
   readonly #speeds: Record<string, number> = {};
@@ -76,7 +78,11 @@ export class OnlineSteps implements StepSource {
     const replay = "replay" in method ? Math.round(method.replay * this.#prompts) : 0;
     this.#replay = replay > 0 ? { rows: new ReplayRows(examples, config), count: replay } : null;
     this.#updates = updatesOf(config);
-    const rounds = Math.ceil((config.num_train_epochs * examples.length) / this.#promptsARound);
+    const [epochs, prompts] = [config.num_train_epochs, this.#promptsARound];
+    // the lesser: rounding errors of either may lift it above a whole number, as 1.1 × 50 / 5 is above 11
+    const rounds = Math.ceil(
+      Math.min((epochs * examples.length) / prompts, epochs * (examples.length / prompts)),
+    );
     this.totalSteps = config.max_steps > 0 ? config.max_steps : rounds * this.#stepsARound;
     if (this.#warmupSteps < this.totalSteps || this.#warmupSteps === 0) return;
     throw new ConfigError(
@@ -121,6 +127,7 @@ export class OnlineSteps implements StepSource {
     const groups = current.groups.slice(first, first + this.#prompts);
     const columns = isFirst ? current.columns : { ...current.columns, oldLogps: oldLogpsOf(current) };
     this.#batches = this.#pack(step, groups, first, columns);
+    if (isFirst) this.#laterLogps = this.#logpsOfLater(current);
     const before = this.#order.epochsAt(round * this.#promptsARound);
     const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
     const endsRound = (step + 1) % this.#stepsARound === 0;
@@ -144,12 +151,22 @@ export class OnlineSteps implements StepSource {
       const all = this.#batches.flatMap((batch, i) => byCompletion(batch, at(logps, i)));
       // what is replayed stands behind
       const own = all.slice(0, this.#prompts * this.#parts.config.num_generations);
-      current.firstLogps = own;
+      current.firstLogps = [...own, ...this.#laterLogps];
       Object.assign(current.metrics, this.#difference(current, own));
     }
     const values = this.#parts.valueModel?.step(this.#batches, step, this.totalSteps) ?? {};
     this.#parts.reference?.stepped?.(step);
     return { ...current.metrics, ...values };
+  }
+
+  /**
+   * Before the first step of a rollout the log-probs of its other parts, as TRL computes them for the whole of it: what an
+   * older policy sampled has other ones. Where the sampler is the policy, its own serve.
+   */
+  #logpsOfLater({ groups }: CurrentRollout): Float32Array[] {
+    const { ahead, objective, model, numerics, config } = this.#parts;
+    if (ahead === null || !("oldLogps" in (objective.columns ?? {}))) return [];
+    return completionLogps(model, groups.slice(this.#prompts), config, numerics);
   }
 
   /** Which part of its rollout a step takes, and whether the policy has not changed since the rollout. */
@@ -289,7 +306,7 @@ export class OnlineSteps implements StepSource {
   }
 }
 
-/** The old log-probs of an update after the first: those of the first pass, where the policy was the sampler's; else the sampler's. */
+/** The old log-probs of an update after the first: those of the policy at the first, where they are known; else the sampler's. */
 function oldLogpsOf(current: CurrentRollout): Float32Array[] {
   // a completion that the loss leaves out has none in the first pass
   return samplerLogps(current).map((logps, i) => {

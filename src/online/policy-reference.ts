@@ -41,7 +41,7 @@ export function policyReference(trained: TrainedModel, settings: ReferenceSettin
         const { enabled } = adapter.switch;
         adapter.switch.enabled = false;
         try {
-          return logpsOf(trained.model, groups, config, numerics);
+          return completionLogps(trained.model, groups, config, numerics);
         } finally {
           adapter.switch.enabled = enabled;
         }
@@ -62,13 +62,13 @@ export function secondModel({ config, environment, numerics }: ReferenceSettings
   const { model, parameters, dispose } = prepareModel(config, environment);
   return {
     parameters,
-    logps: (groups) => logpsOf(model, groups, config, numerics),
+    logps: (groups) => completionLogps(model, groups, config, numerics),
     [Symbol.dispose]: () => dispose(),
   };
 }
 
-/** Log-probs of each completion's tokens, the end token among them. */
-function logpsOf(
+/** Log-probs of each completion's tokens under `model`, the end token among them; without gradients. */
+export function completionLogps(
   model: CausalLM,
   groups: readonly RolloutGroup[],
   keys: Pick<RunConfig, "per_device_train_batch_size" | "max_tokens_per_micro_batch" | "share_prompt">,

@@ -37,7 +37,7 @@ export interface CurrentRollout extends ScoredGroups {
   round: number;
   columns: RolloutColumns;
   metrics: Record<string, number>;
-  /** Log-probs of the completions of the first step's part in its first pass; null before it. */
+  /** Log-probs of the completions of the first step's part in it, with an older sampler of the others too; null before it. */
   firstLogps: Float32Array[] | null;
 }
 

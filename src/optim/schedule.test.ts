@@ -24,8 +24,9 @@ for (const { factors, kind, warmupSteps, totalSteps } of schedules) {
   });
 }
 
-test("past the end linear and cosine stay at 0, constant at 1", () => {
+test("past the end linear and cosine stay at 0, the constant ones at 1", () => {
   const at = (kind: ScheduleKind) =>
     scheduleFactor(25, { lr_scheduler_type: kind, warmup_steps: 2, totalSteps: 20 });
-  assert.deepEqual([at("linear"), at("cosine"), at("constant")], [0, 0, 1]);
+  const kinds = ["linear", "cosine", "constant", "constant_with_warmup"] as const;
+  assert.deepEqual(kinds.map(at), [0, 0, 1, 1]);
 });

@@ -1,7 +1,7 @@
 /** Learning-rate schedules with warm-up, by transformers' names and formulas. */
 
 /** Shapes of the schedule after the warm-up. */
-export type ScheduleKind = "linear" | "cosine" | "constant";
+export type ScheduleKind = "linear" | "cosine" | "constant" | "constant_with_warmup";
 
 /** A schedule over a run. */
 export interface ScheduleOptions {
@@ -29,14 +29,15 @@ export function learningRateAt(step: number, totalSteps: number, options: Learni
 /**
  * The factor on the learning rate for the update after `step` finished steps (0 for the first).
  *
- * Warm-up: step / warmup_steps. Then linear: (total − step)/(total − warmup); cosine: ½(1 + cos π·progress); constant: 1.
+ * Warm-up, but for constant: step / warmup_steps. Then linear: (total − step)/(total − warmup); cosine: ½(1 + cos π·progress); 1.
  */
 export function scheduleFactor(
   step: number,
   { lr_scheduler_type, warmup_steps, totalSteps }: ScheduleOptions,
 ): number {
-  if (step < warmup_steps) return step / Math.max(1, warmup_steps);
   if (lr_scheduler_type === "constant") return 1;
+  if (step < warmup_steps) return step / Math.max(1, warmup_steps);
+  if (lr_scheduler_type === "constant_with_warmup") return 1;
   const rest = Math.max(1, totalSteps - warmup_steps);
   if (lr_scheduler_type === "linear") return Math.max(0, (totalSteps - step) / rest);
   const progress = Math.min(1, (step - warmup_steps) / rest);

@@ -30,6 +30,7 @@ import {
 } from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import { pairTokens } from "../train/pair-tokens.ts";
+import { bestBy } from "../train/run-checkpoints.ts";
 import type { BatchListener } from "../train/step.ts";
 import {
   type CompletionChange,
@@ -321,6 +322,7 @@ export class Evaluator {
       state.best === null || (greater_is_better ? value > state.best.value : value < state.best.value);
     if (better && !isCollapsed && !Number.isNaN(value)) {
       state.best = { step: row.global_step, value };
+      state.bestBy = bestBy(this.#config);
       state.evaluationsWithoutGain = 0;
     } else {
       state.evaluationsWithoutGain += 1;

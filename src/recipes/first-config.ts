@@ -315,6 +315,9 @@ function isOfUse(key: ConfigKey, choices: readonly Choice[], fixed: ReadonlyMap<
     return !["tokens_per_step", "gradient_accumulation_steps"].some((other) => fixed.has(other));
   }
   if (key === "eval_fraction") return !fixed.has("eval_data");
+  if (key === "warmup_ratio") {
+    return !fixed.has("warmup_steps") && fixed.get("lr_scheduler_type") !== "constant";
+  }
   return (
     !(key === "num_train_epochs" && fixed.has("max_steps")) && choices.some((choice) => choice.key === key)
   );

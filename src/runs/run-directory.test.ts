@@ -281,6 +281,17 @@ test("a run.json that was changed or is of another kind is refused", () => {
   const { log_entropy: _, ...older } = saved.config;
   write({ ...saved, config: older });
   assert.equal(openRun(dir).config.log_entropy, false);
+  // Once constant warmed up; without a warm-up it is what it was.
+  for (const [warmupSteps, now] of [
+    [3, "constant_with_warmup"],
+    [0, "constant"],
+  ]) {
+    write({
+      ...saved,
+      config: { ...saved.config, lr_scheduler_type: "constant", warmup_steps: warmupSteps },
+    });
+    assert.equal(openRun(dir).config.lr_scheduler_type, now);
+  }
 });
 
 test("changed fingerprints are named", () => {

@@ -43,9 +43,16 @@ export function readRunJson(path: string): RunJson {
   const keys = keysOf(known ?? (savedValue(path, "objective", saved) as MethodName));
   const config = Object.fromEntries(keys.map((key) => [key, savedValue(path, key, saved, known)]));
   return {
-    config: configOf(config),
+    config: withWarmup(configOf(config)),
     provenance: (value["provenance"] ?? {}) as RunJson["provenance"],
   };
+}
+
+/** In runs from before `constant_with_warmup` that was what `constant` meant. */
+function withWarmup(config: RunConfig): RunConfig {
+  const { lr_scheduler_type: type, warmup_ratio, warmup_steps } = config;
+  const isOlder = type === "constant" && (warmup_ratio > 0 || warmup_steps > 0);
+  return isOlder ? { ...config, lr_scheduler_type: "constant_with_warmup" } : config;
 }
 
 /** A key that is younger than the run has its default. */

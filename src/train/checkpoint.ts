@@ -47,6 +47,8 @@ export interface TrainerState {
   window: StepWindow;
   /** Best evaluation so far. */
   best: { step: number; value: number } | null;
+  /** What it is the best by; left out in checkpoints from before it was kept. */
+  bestBy?: string;
   /** Evaluations in a row that were not better than the best. */
   evaluationsWithoutGain: number;
   /** Hash of the data the run began with. */

@@ -111,3 +111,32 @@ test("a resumed run's row is that of the run; from a checkpoint of earlier versi
   const row = rowOf([stepWith({ kl: 0.4 })], old);
   assert.deepEqual([row["loss"], row["grad_norm"], row["kl"]], [1, 2, (0.5 + 0.4) / 3]);
 });
+
+test("pauses count for no step: time and tokens are of all steps that this process took in the window", (t) => {
+  let now = 0;
+  t.mock.method(performance, "now", () => now * 1000);
+  const state = newState("rows");
+  // a resumed run: two steps of the window were taken before
+  state.window = { steps: 2, sums: { loss: 2, grad_norm: 4 }, counts: { loss: 2, grad_norm: 2 } };
+  const logbook = new Logbook(state);
+  const speedOf = () => {
+    const row = logbook.row({
+      ...{ step: 1, epoch: 1, learningRate: 0.5, sourceMetrics: {}, peakMemoryBytes: 0 },
+    });
+    return [row["step_time"], row["tokens_per_second"]];
+  };
+  const take = (seconds: number): void => {
+    now += seconds;
+    logbook.add(stepWith({}));
+  };
+  now = 50;
+  logbook.restart();
+  take(2);
+  take(2);
+  now += 100; // an evaluation
+  logbook.restart();
+  take(5);
+  assert.deepEqual(speedOf(), [3, 1]);
+  take(4);
+  assert.deepEqual(speedOf(), [4, 3 / 4]);
+});

@@ -21,8 +21,10 @@ export interface RowFacts {
  */
 export class Logbook {
   readonly #state: TrainerState;
-  #began: number = performance.now();
-  #tokens = 0;
+  /** Since when time counts for the next step. */
+  #since: number = performance.now();
+  /** What this process measured of the window: pauses are left out, and steps before a resume. */
+  #measured = { seconds: 0, steps: 0, tokens: 0 };
 
   constructor(state: TrainerState) {
     this.#state = state;
@@ -34,7 +36,11 @@ export class Logbook {
     this.#state.skippedInRow = result.skipped === "not finite" ? this.#state.skippedInRow + 1 : 0;
     if (result.skipped !== null) this.#state.skippedSteps += 1;
     window.steps += 1;
-    this.#tokens += result.tokens;
+    const now = performance.now();
+    this.#measured.seconds += (now - this.#since) / 1000;
+    this.#since = now;
+    this.#measured.steps += 1;
+    this.#measured.tokens += result.tokens;
     this.#state.numTokens += result.tokens;
     this.#count("loss", result.loss);
     this.#count("grad_norm", result.gradNorm);
@@ -56,7 +62,7 @@ export class Logbook {
     const averages = Object.fromEntries(
       Object.entries(window.sums).map(([name, sum]) => [name, sum / (window.counts[name] ?? Number.NaN)]),
     );
-    const seconds = (performance.now() - this.#began) / 1000;
+    const { seconds, steps, tokens } = this.#measured;
     const row: MetricRow = {
       global_step: facts.step,
       epoch: facts.epoch,
@@ -65,18 +71,17 @@ export class Logbook {
       num_tokens: this.#state.numTokens,
       ...facts.sourceMetrics,
       skipped_steps: this.#state.skippedSteps,
-      tokens_per_second: this.#tokens / seconds,
-      step_time: seconds / window.steps,
+      tokens_per_second: tokens / seconds,
+      step_time: seconds / steps,
       peak_memory_bytes: facts.peakMemoryBytes,
     };
-    this.restart();
+    this.#measured = { seconds: 0, steps: 0, tokens: 0 };
     this.#state.window = emptyWindow();
     return row;
   }
 
-  /** Measures time from here on: what went before was not training. */
+  /** Ends a pause: what happened since the last step was not training. */
   restart(): void {
-    this.#began = performance.now();
-    this.#tokens = 0;
+    this.#since = performance.now();
   }
 }

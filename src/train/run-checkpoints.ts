@@ -26,6 +26,14 @@ import type { Training } from "./step.ts";
 import type { StepSource } from "./step-source.ts";
 import { ownSliceFile, writeOwnSlices } from "./trained-slices.ts";
 
+/** What the best evaluation is the best by: "least eval_loss". */
+export function bestBy({
+  metric_for_best_model,
+  greater_is_better,
+}: Pick<RunConfig, "metric_for_best_model" | "greater_is_better">): string {
+  return `${greater_is_better ? "greatest" : "least"} ${metric_for_best_model.replace(/^(?!eval_)/, "eval_")}`;
+}
+
 /** Reads and writes the checkpoints under `dir`, with the other ranks where there are some: each calls the same methods. */
 export class RunCheckpoints {
   readonly #dir: string;
@@ -113,6 +121,7 @@ export class RunCheckpoints {
       const state = onAll(this.#ranks, () =>
         readCheckpointFiles(path, this.#training, this.#data.dataset.fingerprint),
       );
+      yield* this.#forgetOtherBest(state);
       const earlier = yield* this.#lostBest(state, from);
       if (earlier === null) {
         this.#savedAt = state.step;
@@ -121,6 +130,17 @@ export class RunCheckpoints {
       }
       from = earlier;
     }
+  }
+
+  /** The best by another metric is none: the two values cannot be compared. */
+  *#forgetOtherBest(state: TrainerState): Generator<TrainEvent> {
+    const { best, bestBy: before } = state;
+    const now = bestBy(this.#config);
+    if (best === null || before === undefined || before === now) return;
+    state.best = null;
+    state.evaluationsWithoutGain = 0;
+    const text = `step ${best.step} was the best so far by the ${before}: by the ${now} the best from here on counts`;
+    yield { type: "note", text };
   }
 
   /**

@@ -121,8 +121,10 @@ export class EpochSteps implements StepSource {
     const whole = Math.floor(epochs);
     let steps = 0;
     for (let epoch = 0; epoch < whole; epoch++) steps += this.#epoch(epoch).length;
-    const rest = epochs - whole;
-    return rest > 0 ? steps + Math.ceil(rest * this.#epoch(whole).length) : steps;
+    if (epochs === whole) return steps;
+    const { length } = this.#epoch(whole);
+    // transformers' ceil(epochs × steps): 1.1 - 1 is above 0.1, and so would be what is rounded up
+    return steps + Math.ceil(epochs * length) - whole * length;
   }
 
   #epoch(epoch: number): StepPlan[] {

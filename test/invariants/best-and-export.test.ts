@@ -34,12 +34,27 @@ const overshooting = {
   per_device_train_batch_size: 4,
 };
 
-test("the best checkpoint survives retention and is what is exported", async () => {
+/** Rhythms of checkpoints, and the steps of those that are kept besides the best. */
+const rhythms: readonly [string, Record<string, unknown>, readonly number[]][] = [
+  ["as evaluations", {}, [12]],
+  ["none", { save_strategy: "no", save_steps: null }, []],
+  ["other steps than evaluations", { save_steps: 5 }, [12]],
+];
+
+for (const [name, rhythm, others] of rhythms) {
+  test(`checkpoints: ${name}: the best survives retention and is what is exported`, () =>
+    assertBestExported(rhythm, others));
+}
+
+async function assertBestExported(
+  { save_steps = overshooting.save_steps, ...rhythm }: Record<string, unknown>,
+  others: readonly number[],
+): Promise<void> {
   using fixture = runFixture();
   const run = fixture.path("run");
+  const { save_steps: _, ...rest } = overshooting;
   const { summary } = await runTraining({
-    ...fixture.values,
-    ...overshooting,
+    ...{ ...fixture.values, ...rest, ...rhythm, ...(save_steps === null ? {} : { save_steps }) },
     output_dir: run,
     load_best_model_at_end: true,
     // the worst loss counts as the best here, so that the best checkpoint is an early one
@@ -55,12 +70,48 @@ test("the best checkpoint survives retention and is what is exported", async () 
   assert.deepEqual(summary.best, { step: bestStep, value: bestLoss });
   assert.notEqual(bestStep, 12, "the best was meant to be an early one");
   const kept = readdirSync(join(run, "checkpoints")).sort();
-  assert.deepEqual(kept, [`checkpoint-12`, `checkpoint-${bestStep}`].sort());
+  assert.deepEqual(kept, [...others, bestStep].map((step) => `checkpoint-${step}`).sort());
   const name = "adapter_model.safetensors";
   assert.deepEqual(
     tensorsOf(join(run, "adapter", name)),
     tensorsOf(join(run, "checkpoints", `checkpoint-${bestStep}`, name)),
   );
+}
+
+test("resumed by another metric the best before is forgotten, with a note: the two values cannot be compared", async () => {
+  using fixture = runFixture();
+  const values = {
+    ...fixture.values,
+    ...overshooting,
+    output_dir: fixture.path("run"),
+    load_best_model_at_end: true,
+    save_strategy: "steps",
+  };
+  const notes: string[] = [];
+  const resumed = async (given: Record<string, unknown>) => {
+    notes.length = 0;
+    const { summary } = await runTraining(
+      { ...values, ...given, resume_from_checkpoint: "latest" },
+      { onEvent: (e) => e.type === "note" && notes.push(e.text) },
+    );
+    return summary;
+  };
+  const first = await runTraining({ ...values, max_steps: 4 });
+  const same = await resumed({ max_steps: 6, metric_for_best_model: "loss" });
+  assert.ok(!notes.some((text) => text.includes("the best so far")), "loss is eval_loss by another name");
+  const other = await resumed({ max_steps: 8, metric_for_best_model: "eval_logps/chosen" });
+  assert.ok(first.summary.best !== null && same.best !== null);
+  assert.ok(
+    notes.includes(
+      `step ${same.best.step} was the best so far by the least eval_loss: by the greatest eval_logps/chosen the best from here on counts`,
+    ),
+    notes.join("\n"),
+  );
+  assert.equal(other.best?.step, 8);
+  const row = readMetrics(fixture.path("run", "metrics.jsonl")).find(
+    (one) => one.global_step === 8 && "eval_loss" in one,
+  );
+  assert.equal(other.best?.value, row?.["eval_logps/chosen"]);
 });
 
 test("early stop ends a run whose evaluation gets no better", async () => {

@@ -304,7 +304,12 @@ test("a directory without a run is not resumed", async () => {
 test("the best checkpoint and the count of evaluations without gain survive, wherever it was cut", async () => {
   // the third step is the best by 3 %, before rounding could have grown to that
   const best = { ...lora, learning_rate: 0.3, eval_steps: 1, save_steps: 4, load_best_model_at_end: true };
-  const patient = { ...best, lr_scheduler_type: "constant", early_stopping_patience: 3, save_total_limit: 2 };
+  const patient = {
+    ...best,
+    lr_scheduler_type: "constant_with_warmup",
+    early_stopping_patience: 3,
+    save_total_limit: 2,
+  };
   const { dir: whole, record } = await uninterrupted(patient);
   const { summary } = record;
   assert.equal(summary.reason, "early stop");

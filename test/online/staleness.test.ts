@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { at } from "../../src/base/at.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { packExamples } from "../../src/data/packing.ts";
+import { scoreBatch } from "../../src/forward/score-batch.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { drawRollout } from "../../src/online/draw-rollout.ts";
 import { replay } from "../../src/recipes/replay.ts";
@@ -10,6 +13,7 @@ import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
+import { assertClose } from "../support/close.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { assertSameRun, checkpointOf, cutBack, runTraining, type Values } from "../support/runs.ts";
 
@@ -130,5 +134,55 @@ test("the weights are logged: 1 while the sampler is the policy, else within the
     assert.deepEqual([row["ratio/min"], row["ratio/max"]], [1, 1]);
     const [min, max] = [row[`${name}/min`] as number, row[`${name}/max`] as number];
     assert.ok(max <= 1.2 && (min === 0 || min >= 0.8), `${min} ${max}`);
+  }
+});
+
+test("every part of a rollout is weighted by what the policy of its first step says of it, as in TRL", async () => {
+  const values: Values = {
+    ...{ ...full, max_staleness: 2, steps_per_generation: 2 },
+    ...{ importance_sampling_mode: "token_truncate", importance_sampling_clip_max: 1e6 },
+  };
+  const dir = await run(values);
+  const { config } = loadConfig({ values: { ...values, output_dir: dir } });
+  const { dataset } = await prepareData({ ...config, task: "prompt" });
+  const rollouts = rolloutsOf(dir);
+  const modelAfter = (done: number) =>
+    loadModel(done === 0 ? (full["model_name_or_path"] as string) : checkpointOf(dir, done), {
+      ...{ device: "cpu", dtype: "float32" },
+    });
+  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
+  const rows = rowsOf(dir).filter((row) => "loss" in row);
+  for (const step of [2, 3, 4, 5]) {
+    const round = Math.floor(step / 2);
+    const [policy, sampler] = [modelAfter(2 * round), modelAfter(2 * round - 2)];
+    // two groups a step
+    const own = rollouts.filter(
+      ({ rollout, group }) => rollout === round && Math.floor(group / 2) === step % 2,
+    );
+    assert.equal(own.length, 8);
+    const weights = own.flatMap(({ row, ids }) => {
+      const example = dataset.examples.find(({ origin }) => row === `${origin.file}:${origin.line}`);
+      const promptIds = example?.promptIds ?? assert.fail(row);
+      const packed = packExamples([
+        { origin: { file: row, line: 1 }, promptIds, completions: [{ ids: [...ids] }] },
+      ]);
+      const [old, sampled] = [policy, sampler].map(
+        (model) => at(scoreBatch(model, { packed, indices: [0] }, numerics), 0).logps,
+      );
+      return Array.from(old ?? [], (logp, i) => Math.exp(logp - at(sampled ?? [], i)));
+    });
+    const name = "sampling/importance_sampling_ratio";
+    const [mean, min, max] = ["mean", "min", "max"].map(
+      (what) => at(rows, step)[`${name}/${what}`] as number,
+    );
+    const expected = [
+      weights.reduce((sum, weight) => sum + weight, 0) / weights.length,
+      Math.min(...weights),
+      Math.max(...weights),
+    ];
+    assertClose([mean ?? 0, min ?? 0, max ?? 0], expected, { rtol: 1e-4, atol: 1e-5 });
+    assert.ok(Math.abs(at(expected, 2) - 1) > 1e-3, "the policy has moved");
+    // a first step begins at its own old log-probs, a second one has moved from them
+    assert.equal(at(rows, step)["ratio/max"] === 1, step % 2 === 0);
   }
 });

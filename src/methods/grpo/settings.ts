@@ -106,6 +106,7 @@ export const grpo: Method<GrpoSettings> = {
   needsReference: false,
   klWeight: "beta",
   ratio: "token",
+  ofMicroBatch: ({ loss_type }) => (loss_type === "bnpo" ? "loss_type: bnpo" : null),
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
@@ -159,6 +160,12 @@ export const grpo: Method<GrpoSettings> = {
       text: () => "token is not LUSPO, which is defined on ratios of sequences.",
     },
   ],
+  otherNames: {
+    off_policy_mask_threshold:
+      "not offered; rollouts of an older policy are masked by `importance_sampling_mode: sequence_mask`",
+    top_entropy_quantile: "all tokens of a completion count in the loss, TRL's default (1.0); leave it out",
+    use_adaptive_entropy: "the weight of the entropy stays as it is given: write `entropy_coef`",
+  },
   inactive: [
     {
       keys: ["use_bias_correction_kl"],

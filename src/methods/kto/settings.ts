@@ -72,6 +72,8 @@ export const kto: Method<KtoSettings> = {
   label: "KTO",
   over: "labelled",
   needsReference: true,
+  ofMicroBatch: ({ kl_over, loss_type }) =>
+    kl_over === "micro_batch" && loss_type !== "apo_zero_unpaired" ? "kl_over: micro_batch" : null,
   onPolicy: "never",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

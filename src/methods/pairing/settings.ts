@@ -118,6 +118,18 @@ export const PAIRING_INACTIVE: readonly InactiveRule<PairingOptions>[] = [
   },
 ];
 
+/** Which options an objective never reads: one that has an anchor, weighed by `lambda_w`, or one that has none. */
+function anchorRule(label: string, hasAnchor: boolean): InactiveRule<PairingOptions & { objective: string }> {
+  const rule = { because: "objective", when: () => true, remedy: "Take it out." } as const;
+  return hasAnchor
+    ? { ...rule, keys: ["replay_coef"], reason: `${label} weighs what is replayed by lambda_w` }
+    : {
+        ...rule,
+        keys: ["anchor_on", "anchor_threshold"],
+        reason: `${label} has no anchor that could be for some completions alone`,
+      };
+}
+
 const onPolicy = true;
 
 /** What an objective over pairs logs on rollouts besides its own. */
@@ -155,13 +167,14 @@ export type Paired<Settings> = Settings & PairingOptions;
 export function paired<Settings extends { objective: string }>(
   method: Method<Settings>,
 ): Method<Paired<Settings>> {
-  const { keys, checks = [], inactive = [], metrics } = method;
+  const { label, keys, checks = [], inactive = [], metrics } = method;
+  const rules = [...inactive, anchorRule(label, "lambda_w" in keys), ...PAIRING_INACTIVE];
   return {
     ...(method as unknown as Method<Paired<Settings>>),
     klWeight: "kl_coef",
     keys: { ...keys, ...PAIRING_KEYS } as unknown as Method<Paired<Settings>>["keys"],
     checks: [...checks, ...PAIRING_CHECKS] as Method<Paired<Settings>>["checks"] & object,
-    inactive: [...inactive, ...PAIRING_INACTIVE] as Method<Paired<Settings>>["inactive"] & object,
+    inactive: rules as Method<Paired<Settings>>["inactive"] & object,
     metrics: [...metrics, ...PAIRING_METRICS],
   };
 }

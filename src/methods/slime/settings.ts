@@ -161,6 +161,7 @@ export const slime: Method<SlimeSettings> = {
   label: "SLIME",
   over: "pairs",
   needsReference: false,
+  ofMicroBatch: ({ preset }) => (preset === "reference-compat" ? "preset: reference-compat" : null),
   chosenWeight: "lambda_w",
   onPolicy: "also",
   learning_rate: { value: 1e-6, source: "TRL" },
