@@ -1,54 +1,131 @@
-/** JSON Schemas are checked as they say, or refused. */
+/** The schema that editors check run files by says what the configuration's own checks say of each key. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { schemaCheck } from "./json-schema.ts";
+import { Ajv } from "ajv";
+import { TextDocument } from "vscode-languageserver-textdocument";
+import { parse, stringify } from "yaml";
+import { getLanguageService } from "yaml-language-server";
+import { methodNames } from "../methods/index.ts";
+import { configSchema } from "./json-schema.ts";
+import { CONFIG_KEYS, fieldOf, keysOf } from "./keys.ts";
 
-test("what would not be checked is refused, with its place and what to write", () => {
-  const a = { type: "integer" };
-  const refused: [object, RegExp][] = [
-    [{ type: "object", required: ["a"] }, /required has a, which properties has not/],
-    [{ type: "object", required: ["a", "b"], properties: { a } }, /required has b/],
-    [{ properties: { a } }, /properties without type: object/],
-    [{ required: ["a"], type: "array" }, /required without type: object/],
-    [{ minimum: 3 }, /minimum without type: number/],
-    [{ maxItems: 3, type: "object" }, /maxItems without type: array/],
-    [
-      { anyOf: [{ type: "string" }, { type: "null" }], minLength: 4, type: "string" },
-      /minLength beside anyOf/,
-    ],
-    [{ allOf: [{ required: ["a"] }, { type: "object" }] }, /at allOf\.0: required without type/],
-    [{ type: "object", properties: { b: { minimum: 1 } } }, /at properties\.b: minimum/],
-    [{ type: "array", items: { pattern: "a" } }, /at items: pattern without type: string/],
-    [{ enum: [{ a: 1 }] }, /an object or a list in enum or const/],
-    [{ const: [1] }, /an object or a list in enum or const/],
-    [{ type: "object", properties: {}, if: {} }, /./],
-  ];
-  for (const [schema, told] of refused) {
-    assert.throws(() => schemaCheck(schema), told, JSON.stringify(schema));
+const schema = configSchema();
+const validate = new Ajv({ allErrors: true }).compile(schema);
+const base = { model_name_or_path: "m", output_dir: "o", train_data: "a.jsonl" };
+
+/** Values of every kind, right for some keys and wrong for others. */
+const values: readonly unknown[] = [
+  ...[
+    null,
+    true,
+    false,
+    0,
+    1,
+    -1,
+    0.5,
+    1.5,
+    2,
+    7,
+    1e12,
+    "",
+    " ",
+    "x",
+    "auto",
+    "no",
+    "steps",
+    "cuda:1",
+    "cuda:x",
+    "all-linear",
+  ],
+  ...[
+    [],
+    ["a"],
+    [1],
+    [""],
+    [{ path: "a" }],
+    [{ path: "a", weight: 0 }],
+    ["a", { path: "b", weight: 2, split: null }],
+  ],
+  ...[
+    {},
+    { path: "a" },
+    { prompt: "p" },
+    { prompt: 1 },
+    { unknown: 1 },
+    { function: "length", unit: "words" },
+    { function: 1 },
+  ],
+  ...[{ length: 6 }, { length: -1 }, { length: "x" }],
+];
+
+test("each value is accepted or refused as the key's own check does, with each objective", () => {
+  for (const objective of methodNames) {
+    for (const key of keysOf(objective)) {
+      if (key === "objective") continue;
+      for (const value of values as unknown[]) {
+        const own: boolean = fieldOf(key, objective).check(value).success;
+        const shown: string = `${objective}, ${key}: ${JSON.stringify(value)}`;
+        assert.equal(validate({ ...base, objective, [key]: value }), own, shown);
+      }
+    }
   }
 });
 
-test("the rest is checked: required names, types of several, defaults that fill nothing in, properties named default", () => {
-  const number = { type: "integer", minimum: 2, default: 3 };
-  const cases: [object, unknown, boolean][] = [
-    [{ type: "object", properties: { a: number }, required: ["a"] }, {}, false],
-    [{ type: "object", properties: { a: number }, required: ["a"] }, { a: 2 }, true],
-    [{ type: "object", properties: { a: number }, required: ["a"] }, { a: 1 }, false],
-    [{ type: "object", properties: { a: number } }, { b: 1 }, true],
-    [{ type: "object", properties: { a: {} }, required: ["a"] }, {}, false],
-    [{ type: "object", properties: { default: number }, required: ["default"] }, { default: 1 }, false],
-    [{ type: ["string", "null"], minLength: 2 }, null, true],
-    [{ type: ["string", "null"], minLength: 2 }, "a", false],
-    [{ anyOf: [{ type: "string" }, { type: "integer" }], title: "id" }, 1.5, false],
-    [{ type: "array", items: { type: "string" }, minItems: 1 }, [], false],
-    [{ enum: ["a", 1, null] }, null, true],
-    [{ const: "a", default: "b" }, "b", false],
-  ];
-  for (const [schema, value, fits] of cases) {
-    assert.equal(
-      schemaCheck(schema).safeParse(value).success,
-      fits,
-      `${JSON.stringify(schema)} ${JSON.stringify(value)}`,
+test("keys that are unknown, missing or of another objective are refused", () => {
+  assert.equal(validate(base), true);
+  for (const key of Object.keys(base)) assert.equal(validate({ ...base, [key]: undefined }), false, key);
+  const { output_dir: _, ...without } = base;
+  assert.equal(validate(without), false);
+  for (const wrong of [
+    { learning_rte: 1 },
+    { beta: 0.1 },
+    { objective: "dpo", lambda_w: 1 },
+    { objective: "ppoo" },
+  ]) {
+    assert.equal(validate({ ...base, ...wrong }), false, JSON.stringify(wrong));
+  }
+  assert.equal(validate({ ...base, objective: "dpo", beta: 0.1 }), true);
+});
+
+test("every recipe is accepted", () => {
+  const folder = join(import.meta.dirname, "../../recipes");
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".yaml"))) {
+    assert.ok(
+      validate(parse(readFileSync(join(folder, name), "utf8"))),
+      `${name}: ${JSON.stringify(validate.errors)}`,
     );
   }
+});
+
+/** The YAML language server as editors run it, with this schema. */
+function languageServer(): (text: string) => Promise<string[]> {
+  const service = getLanguageService({
+    schemaRequestService: async () => JSON.stringify(schema),
+    workspaceContext: { resolveRelativePath: (path) => path },
+  });
+  service.configure({ validate: true, schemas: [{ uri: "run.schema.json", fileMatch: ["*.yaml"], schema }] });
+  let files = 0;
+  return async (text) => {
+    const document = TextDocument.create(`file:///${files++}.yaml`, "yaml", 1, text);
+    return (await service.doValidation(document, false)).map(({ message }) => String(message));
+  };
+}
+
+test("the YAML language server agrees with ajv", async () => {
+  const messagesOf = languageServer();
+  for (const key of CONFIG_KEYS) {
+    for (const value of [true, 1.5, -1, "x", ["a"], { unknown: 1 }]) {
+      const file = { ...base, [key]: value };
+      const messages = await messagesOf(stringify(file));
+      assert.equal(
+        messages.length === 0,
+        validate(file),
+        `${key}: ${JSON.stringify(value)}: ${messages.join("; ")}`,
+      );
+    }
+  }
+  const [message] = await messagesOf(stringify({ ...base, learning_rte: 1 }));
+  assert.match(message ?? "", /learning_rte/);
 });

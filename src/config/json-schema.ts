@@ -1,131 +1,92 @@
 /**
- * JSON Schemas of the reward `json`, as far as zod checks them: it passes over a keyword whose type is not said, and over what stands
- * beside anyOf, oneOf and allOf. Such schemas are refused, since they would give full marks to what they forbid.
+ * The JSON Schema (draft 7) of a run's YAML file, from the table of keys: editors complete and explain keys by it, and mark what
+ * {@link loadConfig} refuses of a key alone. What several keys say together only a run finds out.
  */
-import { z } from "zod";
+import type { ValueSchema } from "../base/value-schema.ts";
+import { type MethodName, methodNames } from "../methods/index.ts";
+import type { ConfigField } from "./key.ts";
+import { CONFIG_KEYS, defaultText, fieldOf } from "./keys.ts";
+import { isForeign, METHOD_FIELDS } from "./method-keys.ts";
+import type { ConfigKey } from "./run-config.ts";
 
-/** Keywords that zod reads in a schema of these types alone. */
-const typed: Readonly<Record<string, { types: readonly string[]; keywords: readonly string[] }>> = {
-  object: {
-    types: ["object"],
-    keywords: [
-      ...["properties", "required", "additionalProperties", "patternProperties", "propertyNames"],
-      ...["minProperties", "maxProperties"],
-    ],
-  },
-  array: {
-    types: ["array"],
-    keywords: ["items", "prefixItems", "additionalItems", "contains", "minItems", "maxItems", "uniqueItems"],
-  },
-  string: { types: ["string"], keywords: ["minLength", "maxLength", "pattern", "format"] },
-  number: {
-    types: ["number", "integer"],
-    keywords: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"],
-  },
+/** A schema as plain JSON. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** Whether what the key accepts depends on the objective. */
+const isOfMethod = (key: ConfigKey): boolean => key !== "objective" && Object.hasOwn(METHOD_FIELDS, key);
+
+/** The schema of a file with a run's configuration. */
+export function configSchema(): JsonSchema {
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "A training run of preftune",
+    type: "object",
+    properties: Object.fromEntries(CONFIG_KEYS.map((key) => [key, described(key)])),
+    required: CONFIG_KEYS.filter((key) => mustBeGiven(fieldOf(key))),
+    additionalProperties: false,
+    allOf: methodNames.map((name, i) => ({
+      if: hasObjective(name, i === 0),
+      // biome-ignore lint/suspicious/noThenProperty: JSON Schema's word
+      then: ofMethod(name),
+    })),
+  };
+}
+
+function mustBeGiven(field: ConfigField): boolean {
+  return field.rule === undefined && !("default" in field);
+}
+
+/** A key for editors. What a method's key accepts depends on the objective, and is said there. */
+function described(key: ConfigKey): JsonSchema {
+  const field = fieldOf(key);
+  const { doc, expected, schema } = field;
+  const value = mustBeGiven(field) ? "It must be given." : `Default: ${defaultText(field)}.`;
+  const description = `${doc}\nExpected: ${expected}. ${value}`;
+  return { description, ...(isOfMethod(key) ? {} : accepted(schema)) };
+}
+
+/** True for a file with this objective; the default one's need not say it. */
+function hasObjective(name: MethodName, isDefault: boolean): JsonSchema {
+  return { properties: { objective: { const: name } }, ...(isDefault ? {} : { required: ["objective"] }) };
+}
+
+/** What the keys of methods accept with this objective; the keys of others are refused. */
+function ofMethod(name: MethodName): JsonSchema {
+  const schemaOf = (key: ConfigKey): JsonSchema | false =>
+    isForeign(name, key) ? false : accepted(fieldOf(key, name).schema);
+  return {
+    properties: Object.fromEntries(CONFIG_KEYS.filter(isOfMethod).map((key) => [key, schemaOf(key)])),
+  };
+}
+
+/**
+ * What a file may say: `schema` is of the value after it was read. A part with a default can be left out, and where objects are
+ * listed, one alone stands for a list of one, and text for an object with its first part.
+ */
+function accepted(schema: ValueSchema): JsonSchema {
+  const { $schema: _, default: __, required, items, anyOf, properties, ...rest } = schema as Written;
+  if (anyOf !== undefined) return { ...rest, anyOf: anyOf.map(accepted) };
+  if (items?.properties !== undefined) {
+    const [text = {}] = Object.values(items.properties);
+    const one = { anyOf: [accepted(text), accepted(items)] };
+    return { anyOf: [...one.anyOf, { ...rest, items: one }] };
+  }
+  const parts = Object.entries(properties ?? {});
+  return {
+    ...rest,
+    ...(items === undefined ? {} : { items: accepted(items) }),
+    ...(properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(parts.map(([name, part]) => [name, accepted(part)])) }),
+    ...(required === undefined
+      ? {}
+      : { required: required.filter((name) => !("default" in (properties?.[name] ?? {}))) }),
+  };
+}
+
+/** A schema as zod may write it. */
+type Written = ValueSchema & {
+  $schema?: string;
+  required?: readonly string[];
+  anyOf?: readonly ValueSchema[];
 };
-
-const alternatives = ["anyOf", "oneOf", "allOf"] as const;
-/** What says nothing about values. */
-const notes: ReadonlySet<string> = new Set([
-  ...["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"],
-  ...["$id", "$schema", "$comment", "$anchor", "$defs", "definitions"],
-]);
-/** Where schemas stand in a schema: alone or in a list, and by name. */
-const nested = [
-  "items",
-  "prefixItems",
-  "additionalItems",
-  "additionalProperties",
-  "propertyNames",
-  "contains",
-];
-const named = ["properties", "patternProperties", "$defs", "definitions"];
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The check that a schema asks for. @throws {Error} with what is wrong with it */
-export function schemaCheck(schema: unknown): z.ZodType {
-  const problem = problemOf(schema, "");
-  if (problem !== null) throw new Error(problem);
-  return z.fromJSONSchema(withoutDefaults(schema) as z.core.JSONSchema.JSONSchema);
-}
-
-/** Where and why a schema would not be checked as it says; null: it would. */
-function problemOf(schema: unknown, place: string): string | null {
-  if (!isFields(schema)) return null;
-  const own =
-    typeProblem(schema) ?? requiredProblem(schema) ?? alternativesProblem(schema) ?? valuesProblem(schema);
-  if (own !== null) return `${place === "" ? "" : `at ${place}: `}${own}`;
-  for (const [key, part] of partsOf(schema)) {
-    const found = problemOf(part, place === "" ? key : `${place}.${key}`);
-    if (found !== null) return found;
-  }
-  return null;
-}
-
-function partsOf(schema: Fields): [string, unknown][] {
-  const lists = [...nested, ...alternatives].flatMap((key): [string, unknown][] => {
-    const value = schema[key];
-    return Array.isArray(value) ? value.map((part, i) => [`${key}.${i}`, part]) : [[key, value]];
-  });
-  const byName = named.flatMap((key): [string, unknown][] => {
-    const value = schema[key];
-    return isFields(value) ? Object.entries(value).map(([name, part]) => [`${key}.${name}`, part]) : [];
-  });
-  return [...lists, ...byName];
-}
-
-function typeProblem(schema: Fields): string | null {
-  for (const [kind, { types, keywords }] of Object.entries(typed)) {
-    const keyword = keywords.find((one) => schema[one] !== undefined);
-    const said = [schema["type"]].flat();
-    if (keyword === undefined || types.some((type) => said.includes(type))) continue;
-    return `${keyword} without type: ${kind}, which is not checked here. Write the type beside it`;
-  }
-  return null;
-}
-
-function requiredProblem({ required, properties }: Fields): string | null {
-  const names = Array.isArray(required) ? required.map(String) : [];
-  const missing = names.find((name) => !isFields(properties) || !Object.hasOwn(properties, name));
-  return missing === undefined
-    ? null
-    : `required has ${missing}, which properties has not. Add it there, as {} for any value`;
-}
-
-function alternativesProblem(schema: Fields): string | null {
-  const key = alternatives.find((one) => schema[one] !== undefined);
-  if (key === undefined) return null;
-  const beside = Object.keys(schema).find((one) => one !== key && !notes.has(one));
-  return beside === undefined
-    ? null
-    : `${beside} beside ${key}, which is not checked here. Write it into each of ${key}`;
-}
-
-function valuesProblem({ enum: values, const: value }: Fields): string | null {
-  const all = [...(Array.isArray(values) ? (values as unknown[]) : []), value];
-  return all.some((one) => typeof one === "object" && one !== null)
-    ? "an object or a list in enum or const, which is not compared here. Describe it by properties or items"
-    : null;
-}
-
-/** A default says what an absent value means; zod would fill it in, and a required one would never be missing. */
-function withoutDefaults(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(withoutDefaults);
-  if (!isFields(schema)) return schema;
-  const kept = Object.entries(schema).filter(([key]) => key !== "default");
-  return Object.fromEntries(
-    kept.map(([key, value]) => [
-      key,
-      named.includes(key) && isFields(value)
-        ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, withoutDefaults(part)]))
-        : ["enum", "const"].includes(key)
-          ? value
-          : withoutDefaults(value),
-    ]),
-  );
-}

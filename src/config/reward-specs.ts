@@ -4,7 +4,7 @@ import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { gotText } from "./given.ts";
-import { schemaCheck } from "./json-schema.ts";
+import { schemaCheck } from "./reward-json-schema.ts";
 
 /** Options of the built-in reward functions; each takes some of them. */
 export interface RewardOptions {

@@ -1,5 +1,5 @@
 /** The built-in reward `json`. */
-import { schemaCheck } from "../../config/json-schema.ts";
+import { schemaCheck } from "../../config/reward-json-schema.ts";
 import type { RewardOptions } from "../../config/reward-specs.ts";
 import { type RewardFunction, textOf } from "../reward-function.ts";
 
