@@ -99,13 +99,13 @@ async function rewardMetrics(
 ): Promise<{ rewards: number[] } & Pick<RolloutMeasures, "metrics" | "prompts">> {
   const { reward_weights, missing_eos_penalty } = config;
   const { rewards, ...scored } = await score(scorer, groups, {
-    ...{ reward_weights, missing_eos_penalty, tokenizer, step },
+    ...{ reward_weights, missing_eos_penalty, tokenizer, step, isHeldOut: true },
   });
   const own = { ...rolloutMetrics({ ...scored, rewards }), reward: meanOf(rewards) };
   const reward = byPrompt(groups, rewards);
   if (gold === null) return { rewards, metrics: own, prompts: { reward } };
   const other = await score(gold, groups, {
-    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step },
+    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step, isHeldOut: true },
   });
   return {
     rewards,

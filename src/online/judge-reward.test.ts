@@ -91,6 +91,21 @@ test("each completion has its mark; one text is asked once, and never again in a
   assert.equal(endpoint.server.calls.length, 4);
 });
 
+test("a run resumed behind an evaluation counts what that cost: its budget is that of an uninterrupted one", async () => {
+  await using endpoint = await judged(byLength);
+  const dir = newRun();
+  const budget = { budget: { requests: 5, tokens: null, money: null } };
+  const evaluated = { groupSizes: [3], isHeldOut: true };
+  {
+    await using judge = endpoint.open(dir, budget);
+    await judge.score(inputOf(["a", "bb", "ccc"]), evaluated);
+    await assert.rejects(judge.score(inputOf(["d", "ee", "fff"])), { name: JudgeBudgetError.name });
+  }
+  await using resumed = endpoint.open(dir, budget);
+  await assert.rejects(resumed.score(inputOf(["d", "ee", "fff"])), { name: JudgeBudgetError.name });
+  assert.equal(endpoint.server.calls.length, 3);
+});
+
 test("pairs are judged in both orders within their group; equal texts are a tie that is not asked", async () => {
   await using endpoint = await judged(byLength);
   await using judge = endpoint.open(newRun(), { mode: "pairs" });

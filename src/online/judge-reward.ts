@@ -53,8 +53,9 @@ export function isBudgetSpent(error: unknown): error is Error {
   );
 }
 
-/** Rollouts of one step that are told apart. */
+/** Rollouts of one step that are counted apart, evaluations' before those that are trained on. */
 const callsInStep = 1000;
+const evaluationsInStep = callsInStep / 2;
 
 /**
  * Opens the judge of a run. What a resumed run asks again is answered from the file, and costs nothing.
@@ -77,7 +78,8 @@ export class JudgeReward implements Rewards {
   /** Keys of the answers that the rollout at hand has read. */
   #used: Set<string> = new Set();
   #step = -1;
-  #calls = 0;
+  /** Rollouts of that step so far, of evaluations and of training. */
+  #calls = { heldOut: 0, trained: 0 };
   /** One rollout is judged at a time. */
   readonly #queue = new Queue();
 
@@ -109,13 +111,10 @@ export class JudgeReward implements Rewards {
    * @throws {RewardError} when too few judgments have a verdict
    * @throws {EndpointError} when the endpoint gives no answers
    */
-  score(
-    input: RewardInput,
-    { groupSizes = [input.completions.length], signal }: ScoreOptions = {},
-  ): Promise<ScoredCompletions> {
+  score(input: RewardInput, options: ScoreOptions = {}): Promise<ScoredCompletions> {
     return orAborted(
-      this.#queue.add(() => this.#score(input, groupSizes, signal)),
-      signal,
+      this.#queue.add(() => this.#score(input, options)),
+      options.signal,
     );
   }
 
@@ -127,13 +126,12 @@ export class JudgeReward implements Rewards {
 
   async #score(
     input: RewardInput,
-    groupSizes: readonly number[],
-    signal: AbortSignal | undefined,
+    { groupSizes = [input.completions.length], isHeldOut = false, signal }: ScoreOptions,
   ): Promise<ScoredCompletions> {
     signal?.throwIfAborted();
     const { mode } = this.#settings;
     const began = performance.now();
-    const moment = this.#momentOf(input.step);
+    const moment = this.#momentOf(input.step, isHeldOut);
     const questions = judgeQuestions(input, groupSizes, mode);
     // completions of one text are judged once
     const distinct = [...Map.groupBy(questions, ({ messages }) => JSON.stringify(messages)).values()];
@@ -153,12 +151,17 @@ export class JudgeReward implements Rewards {
     return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
   }
 
-  /** Where in the run a rollout is judged: the same again when it is resumed. */
-  #momentOf(step: number): number {
-    this.#calls = step === this.#step ? this.#calls + 1 : 0;
+  /**
+   * Where in the run a rollout is judged: the same again when it is resumed, also where the evaluation of its step came before the
+   * checkpoint and is not made again.
+   */
+  #momentOf(step: number, isHeldOut: boolean): number {
+    if (step !== this.#step) this.#calls = { heldOut: 0, trained: 0 };
     this.#step = step;
     this.#used = new Set();
-    return step * callsInStep + Math.min(this.#calls, callsInStep - 1);
+    const calls = isHeldOut ? this.#calls.heldOut++ : this.#calls.trained++;
+    const first = step * callsInStep + (isHeldOut ? 0 : evaluationsInStep);
+    return first + Math.min(calls, evaluationsInStep - 1);
   }
 
   async #ask(

@@ -18,6 +18,8 @@ export interface Scorer {
       groupSizes: readonly number[];
       /** The same completions as tokens, with their prompts. */
       groups: readonly RolloutGroup[];
+      /** Completions of an evaluation's prompts; left out: those that are trained on. */
+      isHeldOut?: boolean;
       signal?: AbortSignal;
     },
   ): Promise<ScoredCompletions>;
@@ -99,6 +101,8 @@ export interface ScoreOptions extends RewardSum {
   tokenizer: Tokenizer;
   /** Optimiser steps that are done, for reward functions that change with it; default 0. */
   step?: number;
+  /** Whether an evaluation asks; default: training does. */
+  isHeldOut?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -106,13 +110,14 @@ export interface ScoreOptions extends RewardSum {
 export async function score(
   scorer: Scorer,
   groups: RolloutGroup[],
-  { tokenizer, step = 0, signal, ...sum }: ScoreOptions,
+  { tokenizer, step = 0, isHeldOut = false, signal, ...sum }: ScoreOptions,
 ): Promise<ScoredGroups> {
   const groupSizes = sizesOf(groups);
   const input = rewardInput(groups, tokenizer, step);
   const scores = await scorer.score(input, {
     groupSizes,
     groups,
+    isHeldOut,
     ...(signal === undefined ? {} : { signal }),
   });
   return { groups, scores, rewards: sumRewards(scores, groups, sum) };

@@ -39,6 +39,8 @@ export interface RewardSettings {
 export interface ScoreOptions {
   /** Completions of each prompt, in order; default: all are of one. */
   groupSizes?: readonly number[];
+  /** Whether an evaluation asks; default: training does. */
+  isHeldOut?: boolean;
   /** Ends scoring at once: the processes at work are killed. */
   signal?: AbortSignal;
 }

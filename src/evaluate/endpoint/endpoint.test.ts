@@ -79,6 +79,8 @@ describe("what passes is tried again", () => {
     ["429", { status: 429 }],
     ["500", { status: 500, body: "oops" }],
     ["503", { status: 503, body: "" }],
+    ["409", { status: 409, body: "" }],
+    ["521", { status: 521, body: "" }],
     ["a hang-up", "hang up"],
     ["no JSON", { body: "<html>" }],
     ["JSON that is cut", { body: completion({ text: "cut" }).slice(0, 40) }],

@@ -155,7 +155,7 @@ export class Endpoint {
     return {
       what,
       status,
-      passing: passingStatuses.has(status) && !isSpent,
+      passing: isPassing(status) && !isSpent,
       askedMs: retryAfterMs(headers, this.#clock),
     };
   }
@@ -229,8 +229,10 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
-/** Statuses after which the same request may succeed. */
-const passingStatuses: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529]);
+/** Whether the same request may succeed after this status: what the endpoint has to do with, and haste. */
+function isPassing(status: number): boolean {
+  return status >= 500 || [408, 409, 425, 429].includes(status);
+}
 
 const firstWaitMs = 500;
 const longestWaitMs = 30_000;

@@ -77,6 +77,9 @@ test("overlong punishes in the last fifth unless another part is given", async (
   assert.deepEqual([await at(40), await at(45), await at(50), await at(51)], [0, -0.5, -1, -1]);
 });
 
+/** Rows end in two backslashes with a space behind them, as most people write it. */
+const matrix = "\\begin{pmatrix} -1/3 \\\\ 2/3 \\\\ 5/3 \\end{pmatrix}";
+
 test("math takes the last formula or number too, and finds equal forms", async () => {
   const cases: [string, string | number, number | null][] = [
     ["We get $4$.", "4", 1],
@@ -98,6 +101,16 @@ test("math takes the last formula or number too, and finds equal forms", async (
     ["\\boxed{\\frac{x^2-1}{x-1}}", "$x+1$", 1],
     ["\\boxed{\\ln(e^2)}", "2", 1],
     ["\\boxed{\\binom{5}{2}}", "10", 1],
+    // a reference is a formula without dollars too, and never its last number
+    ...["3xy+2", "2ab", "16ab+7", "2\\cos(xy)+1", "ab+bc+ca", matrix].map(
+      (latex): [string, string, number] => [`\\boxed{${latex}}`, latex, 1],
+    ),
+    ["\\boxed{2}", "3xy+2", 0],
+    ["\\boxed{7}", "16ab+7", 0],
+    ["\\boxed{3}", matrix, 0],
+    [`\\boxed{${matrix.replaceAll(" ", "")}}`, matrix, 1],
+    ["\\boxed{12}", "so it is 12 cm", 1],
+    ["\\boxed{30}", "Therefore 30", 1],
     ["no number at all", "4", 0],
     ["4", "no number at all", null],
     ["4", "\\frac{", null],

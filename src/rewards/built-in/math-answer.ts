@@ -54,19 +54,30 @@ export function lastFormulaIn(text: string): string | null {
   const last = formulasIn(text).at(-1);
   if (last !== undefined) return last.latex;
   const whole = text.trim();
-  const bare = whole.replace(/\\(?:text|mathrm|mathbf|textbf|operatorname)\{[^{}]*\}|\\[A-Za-z]+/g, "");
-  if (whole !== "" && whole.length <= longestAnswer && !/[A-Za-z]{2}|[\n#:;?]/.test(bare)) return whole;
+  if (whole !== "" && whole.length <= longestAnswer && !isProse(whole)) return whole;
   const number = lastNumber(text);
   return number === null ? null : String(number);
 }
 
+const commands =
+  /\\(?:text|mathrm|mathbf|textbf|operatorname)\{[^{}]*\}|\\(?:begin|end)\{[a-z*]+\}|\\[A-Za-z]+/g;
+
+/** Whether a text has words: four letters in a row, or two beside something that no operator joins them to. `3xy+2` has none. */
+function isProse(text: string): boolean {
+  const bare = text.replace(commands, "+");
+  return /[\n#;?]|[A-Za-z]{4}|[A-Za-z]{2}[,.:]?\s+[A-Za-z\d]|[A-Za-z\d)]\s+[A-Za-z]{2}/.test(bare);
+}
+
 /** LaTeX of an answer without what does not change its meaning: currency, spaces, a full stop, commas between thousands. */
 export function normalLatex(latex: string): string {
-  return latex
-    .trim()
-    .replace(/[.]$/, "")
-    .replaceAll("\\$", "")
-    .replace(/\\(?:left|right)(?![A-Za-z])|\\[!,;: ]/g, "")
-    .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?![\d,])/g, (digits) => digits.replaceAll(",", ""))
-    .trim();
+  return (
+    latex
+      .trim()
+      .replace(/[.]$/, "")
+      .replaceAll("\\$", "")
+      // \\\\ ends a row, whatever stands behind it
+      .replace(/\\(?:left|right)(?![A-Za-z])|\\\\|\\[!,;: ]/g, (found) => (found === "\\\\" ? found : ""))
+      .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?![\d,])/g, (digits) => digits.replaceAll(",", ""))
+      .trim()
+  );
 }
