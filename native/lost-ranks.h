@@ -85,7 +85,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     isHeard_ = true;
     failure_ = std::string(kFailed) + "rank " + std::to_string(settings_.rank) + " (" + settings_.self + "): " + error;
     woken_.notify_all();
-    woken_.wait_for(lock, Milliseconds(kLinger + 1000), [this] { return failure_.empty() || isOver_; });
+    woken_.wait_for(lock, Milliseconds(kSaying), [this] { return failure_.empty() || isOver_; });
   }
 
   // The rank that is lost, as a sentence; empty while none is.
@@ -108,7 +108,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   std::string verdictAfterFailure() {
     suspects_ = true;
     woken_.notify_all();
-    for (const int64_t until = awake_ + 8 * kBeat; awake_ < until;) {
+    // without beats, as rank 0 has left and its store with it, no time passes and nothing more is heard
+    for (const int64_t until = awake_ + 8 * kBeat; awake_ < until && !isOver();) {
       if (const std::string found = verdict(); !found.empty()) return found;
       std::this_thread::sleep_for(Milliseconds(20));
     }
@@ -135,12 +136,12 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     isEnding_ = true;
     woken_.notify_all();
     // on a busy machine saying it takes a while; who is gone without it is lost to the others
-    woken_.wait_for(lock, Milliseconds(kLinger + 1000), [this] { return isOver_; });
+    woken_.wait_for(lock, Milliseconds(kSaying), [this] { return isOver_; });
     onLoss_.clear();
   }
 
  private:
-  static constexpr int64_t kBeat = 400, kLinger = 4000, kUnheard = 1000, kHeard = 20000;  // ms
+  static constexpr int64_t kBeat = 400, kLinger = 4000, kSaying = kLinger + 1000, kUnheard = 1000, kHeard = 20000;  // ms
   // What the verdict begins with where a rank has failed by its own error.
   static constexpr const char* kFailed = "failed: ";
   static constexpr const char *kNotYet = "not yet", *kEnded = "ended";
@@ -259,6 +260,11 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     const std::lock_guard<std::mutex> lock(mutex_);
     isOver_ = true;
     woken_.notify_all();
+  }
+
+  bool isOver() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return isOver_;
   }
 
   static std::string firstLine(const std::string& text) { return text.substr(0, text.find('\n')); }

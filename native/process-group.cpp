@@ -39,8 +39,9 @@ namespace {
 
 // What the message of a failed wait begins with where a rank is lost.
 constexpr const char* kLost = "lost: ";
-// Gloo's own limit of a collective: lost ranks are noticed by their beats, long before.
-constexpr Milliseconds kNever = std::chrono::hours(7 * 24);
+// Gloo's own limit of a collective, years: lost ranks are noticed by their beats. A message that nobody sends is waited for as long as
+// a run takes, and where that ends Gloo breaks the group.
+constexpr Milliseconds kNever = std::chrono::hours(10 * 365 * 24);
 // Threads of a group, hence collectives that run at a time.
 constexpr int kThreads = 2;
 // An output of this size is gathered in one collective, through a temporary: less to wait for.

@@ -64,7 +64,7 @@ double sumSquaresOnHost(const at::Tensor& x) {
     case at::kFloat: return sumSquaresOnHost(flat.const_data_ptr<float>(), flat.numel());
     case at::kBFloat16: return sumSquaresOnHost(flat.const_data_ptr<at::BFloat16>(), flat.numel());
     case at::kHalf: return sumSquaresOnHost(flat.const_data_ptr<at::Half>(), flat.numel());
-    default: return flat.to(at::kDouble).square_().sum().item<double>();
+    default: return flat.to(at::kDouble).square().sum().item<double>();
   }
 }
 

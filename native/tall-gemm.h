@@ -112,6 +112,7 @@ PREFTUNE_LEVEL("x86-64-v3") void tallRowsV3(const Skinny<Weight>& n, const Panel
 
 template <typename Weight>
 void tallProductInto(const Skinny<Weight>& n) {
+  if (n.rows == 0 || n.outputs == 0) return;
   const int64_t panels = (n.outputs + kPanelOutputs - 1) / kPanelOutputs, wanted = (2 * at::get_num_threads() + panels - 1) / panels;
   const int64_t shares = std::max<int64_t>(1, std::min(wanted, n.rows / kTallRows));
   at::parallel_for(0, panels * shares, 1, [&](int64_t begin, int64_t end) {

@@ -19,7 +19,7 @@ extern "C" __attribute__((visibility("default"))) void preftune_join_nccl(
   // `wait` lets the current stream wait, not the thread
   setenv("TORCH_NCCL_BLOCKING_WAIT", "0", 1);
   const auto options = c10d::ProcessGroupNCCL::Options::create();
-  options->timeout = std::chrono::hours(7 * 24);
+  options->timeout = std::chrono::hours(10 * 365 * 24);
   made = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, static_cast<int>(rank), static_cast<int>(size), options);
 }
 

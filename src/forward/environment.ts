@@ -1,6 +1,6 @@
 /** Where and in what type a run computes, from what was asked for and what the machine has. */
 import { ConfigError } from "../base/errors.ts";
-import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
+import { computesBfloat16, gpuComputesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { type DType, devices, isGpu, setThreads, settleMatmul, threads } from "../torch/index.ts";
 import type { Numerics } from "./numerics.ts";
@@ -52,7 +52,7 @@ function settleDevice(wanted: string): string {
 
 /** Whether matrix products in bfloat16 are done by the hardware; emulated they are some 80 times slower than float32. */
 function hasNativeBfloat16(device: string): boolean {
-  if (isGpu(device)) return true;
+  if (isGpu(device)) return gpuComputesBfloat16(device);
   return device === "cpu" && computesBfloat16(usableFeatures());
 }
 

@@ -61,6 +61,14 @@ test("maxNorm 0 measures only; no gradients have no norm", () => {
   });
 });
 
+test("float64 gradients are measured and stay as they are", () => {
+  withoutLeaks(() => {
+    const grads = [tensor([3, 4], [2], { dtype: "float64" })];
+    assert.deepEqual([normOf(grads, 0), normOf(grads, 0)], [5, 5]);
+    assert.deepEqual(grads[0]?.toNumbers(), [3, 4]);
+  });
+});
+
 /** Σ x² in float64, added up here one by one. */
 function squares(values: Float32Array): number {
   let sum = 0;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
-import { computesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./hardware.ts";
+import { computesBfloat16, gpuComputesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./hardware.ts";
 import { findProgram } from "./path-search.ts";
 
 const loaded: LoadedAddon = {
@@ -173,6 +173,10 @@ test("device and dtype that auto stands for", () => {
     device: "cpu",
     dtype: "float32",
   });
+  // what a run asks itself
+  assert.equal(gpuComputesBfloat16("cuda:0", []), true);
+  assert.equal(gpuComputesBfloat16("cuda:1", [{ ...gpu, capability: 7.5 }]), false);
+  assert.equal(gpuComputesBfloat16("mps", []), false);
   assert.deepEqual(defaultsOf(null, [], ["avx2", "amx_bf16"]), { device: "cpu", dtype: "bfloat16" });
 });
 

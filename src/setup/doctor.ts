@@ -5,6 +5,7 @@ import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.
 import { findTorch, type Torch } from "./find-torch.ts";
 import {
   computesBfloat16,
+  gpuComputesBfloat16,
   type Memory,
   type NvidiaGpu,
   type Processor,
@@ -160,8 +161,7 @@ export function defaultsOf(
   features: readonly string[],
 ): DoctorReport["defaults"] {
   if (addon !== null && addon.cudaDevices > 0) {
-    const native = gpus.length === 0 || gpus.every((gpu) => gpu.capability >= 8);
-    return { device: "cuda", dtype: native ? "bfloat16" : "float32" };
+    return { device: "cuda", dtype: gpuComputesBfloat16("cuda", gpus) ? "bfloat16" : "float32" };
   }
   if (addon?.hasMps === true) return { device: "mps", dtype: "float32" };
   return { device: "cpu", dtype: computesBfloat16(features) ? "bfloat16" : "float32" };

@@ -117,6 +117,16 @@ export function readMemory(): Memory {
   return { totalBytes, limitBytes, availableBytes: process.availableMemory() };
 }
 
+/**
+ * Whether a GPU computes bfloat16 itself: NVIDIA's do from compute capability 8.0 on, and are taken to where nobody says. Apple's is not
+ * known to.
+ *
+ * @param gpus - of this host: which of them a process sees is not told apart
+ */
+export function gpuComputesBfloat16(device: string, gpus: readonly NvidiaGpu[] = readNvidiaGpus()): boolean {
+  return device !== "mps" && gpus.every(({ capability }) => capability >= 8);
+}
+
 /** Free bytes on the disk of `path`, or of its nearest existing parent. */
 export function readFreeDisk(path: string): number {
   let folder = path;

@@ -87,6 +87,16 @@ suite("ranks", { concurrency: 3 }, () => {
     }
   });
 
+  test("rank 0, which has the store, leaves while another waits in a collective: that one says so and ends", async () => {
+    const ranks = await startPlans([
+      { does: "leave", limit: never },
+      { does: "wait", limit: never },
+    ]);
+    await assertLost(ranks.slice(1), /^rank 0 \(.*\) has left while others wait for it/);
+    const [own] = await endsOf(ranks.slice(0, 1));
+    assert.equal(own?.status, 0);
+  });
+
   test("a rank that is busy for three times the limit, all stopped for as long, a rank that comes late: nobody is lost", async () => {
     const places = withPlans(placesOf(3, await freePort()), Array(3).fill({ does: "stall", limit: 2 }));
     const early = startRankPrograms("rank-child.ts", places.slice(0, 2));
