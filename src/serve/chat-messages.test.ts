@@ -41,6 +41,7 @@ test("content parts, names, tool messages and every role are taken as they are",
       name: "Ann",
     },
     { role: "assistant", content: "c", reasoning_content: "hm" },
+    { role: "assistant", content: "d", reasoning_content: "so", reasoning: "so" },
     { role: "tool", content: "3", tool_call_id: "1" },
   ];
   const withoutEmpty = JSON.parse(JSON.stringify(messages).replace(',"annotations":[]', "")) as unknown;

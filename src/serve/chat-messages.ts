@@ -1,12 +1,12 @@
 /** The messages of a chat request: OpenAI's forms of them, each key used or refused. */
 import { DataError } from "../base/errors.ts";
 import { JsonError, parseJson } from "../text/json.ts";
-import { type Message, parseMessages } from "../text/messages.ts";
+import { type Message, parseMessages, reasoningKeys } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 
 /** Keys that the chat template gets. */
-const used = ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"];
+const used = ["role", "content", "name", "tool_calls", "tool_call_id", ...reasoningKeys];
 
 /** Tool calls of a conversation: each is looked for in what the chat template writes. */
 const mostCalls = 1000;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { DataError } from "../base/errors.ts";
-import { contentText, parseMessages, parseTools } from "./messages.ts";
+import { contentText, parseMessages, parseTools, templateKeys } from "./messages.ts";
 
 const where = "pairs.jsonl:7, prompt";
 const fails = (value: unknown, pattern: RegExp): void => {
@@ -34,6 +34,21 @@ test("reads messages, keeps unknown keys for the template and leaves empty optio
     reasoning_content: "hm",
   });
   assert.equal(contentText(messages[2] ?? { role: "user", content: "" }), "ab");
+});
+
+test("thinking under any of its three names is reasoning_content; a second text of it is a key for the template", () => {
+  const turn = { role: "assistant", content: "x" };
+  const read = (keys: object) => parseMessages([{ ...turn, ...keys }], where)[0] ?? assert.fail();
+  assert.deepEqual(read({ thinking: "t", reasoning: null }), {
+    ...turn,
+    thinking: "t",
+    reasoning_content: "t",
+  });
+  assert.deepEqual(templateKeys(read({ reasoning: "r" })), []);
+  const both = read({ reasoning: "r", thinking: "t" });
+  assert.equal(both.reasoning_content, "t");
+  assert.deepEqual(templateKeys(both), ["reasoning"]);
+  fails([{ ...turn, thinking: ["t"] }], /"thinking" to be a string, got a list/);
 });
 
 test("refuses what is no list of messages", () => {
@@ -89,10 +104,10 @@ test("keys whose content would be lost are refused, empty ones let pass", () => 
   fails([{ ...turn, content: null, refusal: "No." }], /put its text in "content"/);
   fails([{ ...turn, audio: { id: "1" } }], /no "audio", got an object/);
   const [message] = parseMessages(
-    [{ ...turn, refusal: null, audio: null, images: [], thinking: "hm" }],
+    [{ ...turn, refusal: null, audio: null, images: [], tool_plan: "hm" }],
     where,
   );
-  assert.deepEqual(message, { ...turn, thinking: "hm" });
+  assert.deepEqual(message, { ...turn, tool_plan: "hm" });
 });
 
 test("NaN, infinite numbers, dates and bytes, which Parquet can hold, are refused where a template would write them", () => {

@@ -20,8 +20,11 @@ export interface Message {
   name?: string;
   tool_calls?: unknown[];
   tool_call_id?: string;
-  /** The assistant's thinking, kept apart from its answer. */
+  /** The assistant's thinking, kept apart from its answer, under the name that chat templates read. */
   reasoning_content?: string;
+  /** Other names of it, as the row has them. Where it has several, `reasoning_content` is the first of `reasoningKeys`. */
+  thinking?: string;
+  reasoning?: string;
   /** 0: an assistant's message that is not in the loss (OpenAI's and LLaMA-Factory's key). Absent or 1: it is. */
   weight?: 0 | 1;
 }
@@ -34,6 +37,8 @@ const roles: ReadonlySet<string> = new Set<MessageRole>([
   "tool",
   "ipython",
 ]);
+/** Names under which messages have the assistant's thinking: the first that is there counts, as in transformers 5. */
+export const reasoningKeys = ["reasoning_content", "thinking", "reasoning"] as const;
 const shareGptKeys = ["from", "value"];
 
 /** Keys of messages whose content would be lost here, and what to do. Empty ones are let pass. */
@@ -82,12 +87,12 @@ function parseMessage(value: unknown, where: string): Message {
   const message: Message = { ...otherKeys(fields, where), role, content: parseContent(fields, where) };
   const name = optionalString(fields, "name", where);
   const toolCallId = optionalString(fields, "tool_call_id", where);
-  const reasoning = optionalString(fields, "reasoning_content", where);
+  const reasoning = reasoningOf(fields, where);
   const toolCalls = parseToolCalls(fields, where);
   const weight = parseWeight(fields, role, where);
   if (name !== null) message.name = name;
   if (toolCallId !== null) message.tool_call_id = toolCallId;
-  if (reasoning !== null) message.reasoning_content = reasoning;
+  Object.assign(message, reasoning);
   if (toolCalls !== null) message.tool_calls = toolCalls;
   if (weight !== null) message.weight = weight;
   refuseNotJson(message, where);
@@ -106,17 +111,31 @@ export function refuseNotJson(value: unknown, where: string): void {
 }
 
 const ownKeys: ReadonlySet<string> = new Set([
-  ...["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"],
+  ...["role", "content", "name", "tool_calls", "tool_call_id"],
+  ...reasoningKeys,
   ...lossKeys,
   ...Object.keys(refusedKeys),
 ]);
 
-/** Keys of `message` that only a chat template can read. */
+/** Keys of `message` that only a chat template can read: a second text of thinking is one of them. */
 export function templateKeys(message: Message): string[] {
-  return Object.keys(message).filter((key) => !ownKeys.has(key));
+  const others = reasoningKeys.filter(
+    (key) => message[key] !== undefined && message[key] !== message.reasoning_content,
+  );
+  return [...Object.keys(message).filter((key) => !ownKeys.has(key)), ...others];
 }
 
-/** What a template may read and this program does not: `thinking`, `tool_plan` and the like. */
+/** The thinking under the names that the row has, and under `reasoning_content`. */
+function reasoningOf(fields: Record<string, unknown>, where: string): Partial<Message> {
+  const given = reasoningKeys.flatMap((key) => {
+    const text = optionalString(fields, key, where);
+    return text === null ? [] : [[key, text] as const];
+  });
+  const [first] = given;
+  return first === undefined ? {} : { ...Object.fromEntries(given), reasoning_content: first[1] };
+}
+
+/** What a template may read and this program does not: `tool_plan` and the like. */
 function otherKeys(fields: Record<string, unknown>, where: string): Record<string, unknown> {
   for (const [key, remedy] of Object.entries(refusedKeys)) {
     if (isNothing(fields[key])) continue;
