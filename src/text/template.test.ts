@@ -62,8 +62,7 @@ for (const [family, ...path] of [
 
 test("an unknown template renders in a child process, in order", async () => {
   await using renderer = createRenderer("{{ bos_token }}{{ messages[0]['content'] }}|{{ x }}", {
-    bosToken: "<s>",
-    eosToken: null,
+    specialTokens: { bos_token: "<s>" },
   });
   assert.equal(renderer.family, null);
   const requests = Array.from({ length: 200 }, (_, x) => ({ ...request, variables: { x } }));
@@ -76,7 +75,10 @@ test("an unknown template renders in a child process, in order", async () => {
 test("list content is joined, special tokens and the date are there", async () => {
   const source =
     "{{ messages[0].content }} {{ eos_token }} {{ strftime_now('%d %b %Y') }} {{ unk_token is defined }}";
-  await using renderer = createRenderer(source, { eosToken: "</s>", now: new Date(Date.UTC(2024, 0, 2)) });
+  await using renderer = createRenderer(source, {
+    specialTokens: { eos_token: "</s>" },
+    now: new Date(Date.UTC(2024, 0, 2)),
+  });
   const content = [
     { type: "text" as const, text: "a" },
     { type: "text" as const, text: "b" },
