@@ -26,6 +26,10 @@ test("the arguments of a call are JSON in a string: templates get the object, nu
   assert.deepEqual(argumentsOf('{"a": 1.0}'), call({ a: JsonNumber.float(1) }));
   assert.deepEqual(argumentsOf(""), call({}));
   assert.deepEqual(argumentsOf({ a: 1 }), call({ a: 1 }));
+  assert.throws(
+    () => argumentsOf('{"a": 1, "5": 2}'),
+    /message 1, the arguments of a tool call: expected keys whose order/,
+  );
 });
 
 test("content parts, names, tool messages and every role are taken as they are", () => {

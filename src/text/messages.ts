@@ -3,6 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
 import { notJsonIn, numberOf } from "./json-number.ts";
+import { reorderedKeyIn } from "./key-order.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type MessageRole = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -100,14 +101,26 @@ function parseMessage(value: unknown, where: string): Message {
 }
 
 /**
- * Refuses values for the chat template that JSON cannot hold.
+ * Refuses values for the chat template that JSON cannot hold, and objects whose keys have lost their order.
  *
- * @throws DataError when NaN, an infinite number, a date or bytes stand in `value`
+ * @throws DataError when NaN, an infinite number, a date or bytes stand in `value`, or a whole number as a key behind others
  */
 export function refuseNotJson(value: unknown, where: string): void {
+  refuseReordered(value, where);
   const found = notJsonIn(value);
   if (found === null) return;
   throw new DataError(`${where}: expected values that JSON can hold, got ${found}. Write null or a text.`);
+}
+
+/** @throws DataError when an object in `value`, which is for a chat template, has lost the order of its keys */
+export function refuseReordered(value: unknown, where: string): void {
+  const key = reorderedKeyIn(value);
+  if (key === null) return;
+  throw new DataError(
+    `${where}: expected keys whose order is kept, got ${shortName(key)}, a whole number, in an object with other keys before it: ` +
+      "here such keys come first, ascending, and the template would write them so. " +
+      "Put them first, ascending, or give them another name.",
+  );
 }
 
 const ownKeys: ReadonlySet<string> = new Set([
@@ -241,7 +254,7 @@ function parseToolCalls(fields: Record<string, unknown>, where: string): unknown
 }
 
 /**
- * The tools of a row: null when there are none.
+ * The tools of a row: null when it has no list of them. An empty list is one, as in transformers: templates tell them apart.
  *
  * @param value - a list of JSON schemas, or such a list as a JSON string
  * @throws DataError when it is neither
@@ -260,7 +273,7 @@ export function parseTools(value: unknown, where: string): unknown[] | null {
     }
   }
   refuseNotJson(tools, where);
-  return tools.length === 0 ? null : tools;
+  return tools;
 }
 
 function parseToolsText(text: string, where: string): unknown {
