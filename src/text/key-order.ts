@@ -1,6 +1,6 @@
 /**
  * Objects whose keys JavaScript puts into another order than the file has: keys that are whole numbers come first,
- * ascending. A chat template would write them so, and Python writes them as they stand. Such objects are marked where
+ * ascending. A chat template would write them so, and Python keeps their order. Such objects are marked where
  * they are read, and refused where a template would get them.
  */
 

@@ -254,7 +254,7 @@ function parseToolCalls(fields: Record<string, unknown>, where: string): unknown
 }
 
 /**
- * The tools of a row: null when it has no list of them. An empty list is one, as in transformers: templates tell them apart.
+ * The tools of a row: null when it has no list of them. An empty list is one, as in transformers.
  *
  * @param value - a list of JSON schemas, or such a list as a JSON string
  * @throws DataError when it is neither
