@@ -14,7 +14,7 @@ import { maxColumns, maxRowBytes } from "./read-meter.ts";
  * @throws DataError naming file and line: another number of cells than columns, a quote left open, a column named twice
  */
 export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
-  let line = 1;
+  let [line, twice] = [1, 0];
   const parser = createParser(file);
   const pieces = readText(file, () => `${file.name}:${line}`);
   const text = Readable.from(bounded(pieces, parser, file));
@@ -22,9 +22,11 @@ export async function* readCsv(file: DataFile): AsyncGenerator<RawRow> {
   try {
     for await (const item of text.pipe(parser)) {
       const { record, info } = item as { record: Record<string, unknown>; info: Info };
-      // csv-parse counts the lines read so far; a quoted cell can span several.
-      const begins = info.lines - lineBreaks(record);
-      line = info.lines;
+      // csv-parse counts the lines read so far; a quoted cell can span several, and its CR LFs are counted twice.
+      const { ends, pairs } = lineEnds(record);
+      const begins = info.lines - ends - twice;
+      twice += pairs;
+      line = info.lines - twice;
       yield { origin: { file: file.name, line: begins }, value: record, isText: true };
     }
   } catch (error) {
@@ -74,6 +76,8 @@ function createParser(file: DataFile): Parser {
     delimiter: file.format === "tsv" ? "\t" : ",",
     info: true,
     max_record_size: maxRowBytes,
+    // csv-parse would take the end of the first line for that of all.
+    record_delimiter: ["\r\n", "\n", "\r"],
     skip_empty_lines: true,
     columns: (names: string[]) => {
       checkDelimiter(names, file);
@@ -108,12 +112,10 @@ function checkNames(names: readonly string[], file: DataFile): void {
   }
 }
 
-function lineBreaks(record: Record<string, unknown>): number {
-  let breaks = 0;
-  for (const value of Object.values(record)) {
-    breaks += String(value).split(/\r\n|\n|\r/).length - 1;
-  }
-  return breaks;
+/** Characters that end lines in the cells of a row, and how many of their CRs have an LF behind them. */
+function lineEnds(record: Record<string, unknown>): { ends: number; pairs: number } {
+  const text = Object.values(record).join(" ");
+  return { ends: text.match(/[\r\n]/g)?.length ?? 0, pairs: text.match(/\r\n/g)?.length ?? 0 };
 }
 
 function csvFailure(error: CsvError, file: DataFile): DataError {

@@ -360,3 +360,11 @@ test("one class alone is an error; an answer that is good and bad a warning", ()
     ["labels_contradict", "warning", ["rows.jsonl:77"]],
   );
 });
+
+test("ratings in cells of a table are decimal numbers: no blank is 0, no hexadecimal is read", () => {
+  const label = (rating: string) => read({ ...text, rating }, { isText: true, rating_threshold: 3 }).label;
+  assert.deepEqual(["3", " 2.5 ", "+.4e1", "5."].map(label), [true, false, true, true]);
+  for (const rating of [" ", "0x10", "inf", "1_0", "3 stars"]) {
+    assert.throws(() => label(rating), /column "rating": expected a number/, rating);
+  }
+});

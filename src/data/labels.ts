@@ -1,6 +1,6 @@
 /** Whether the answer of a row is a good one: its label, or its rating and a threshold. */
 import { DataError } from "../base/errors.ts";
-import { numberOf } from "../text/json-number.ts";
+import { numberInText, numberOf } from "../text/json-number.ts";
 import type { ColumnName, RowColumns } from "./columns.ts";
 import type { Example } from "./example.ts";
 import { storedValue } from "./stored-text.ts";
@@ -83,7 +83,7 @@ function meanOf(columns: RowColumns): number {
   const given = columns.get("rating");
   const values = responsesIn(columns, "rating", given) ?? [given];
   const ratings = values.map((value) =>
-    columns.isText && typeof value === "string" ? Number(value) : numberOf(value),
+    columns.isText && typeof value === "string" ? numberInText(value) : numberOf(value),
   );
   const finite = ratings.filter((rating): rating is number => rating !== null && Number.isFinite(rating));
   if (finite.length === 0 || finite.length < ratings.length) {

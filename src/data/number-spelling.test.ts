@@ -5,8 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
+import type { SchemaTree } from "hyparquet";
+
 import { golden } from "../../test/support/goldens.ts";
+import { refuseReordered } from "../text/messages.ts";
 import { createRenderer } from "../text/template.ts";
+import { columnConverters } from "./parquet-values.ts";
 import { normaliseRow } from "./rows.ts";
 import { readRows } from "./sources.ts";
 
@@ -66,4 +70,41 @@ test("of Parquet, floats and long integers are written as such, and fields that 
         "null\n",
     );
   }
+});
+
+test("margins and log-probs in cells of a table are decimal numbers", () => {
+  const origin = { file: "a.csv", line: 2 };
+  const row = { prompt: "p", chosen: "a", rejected: "b" };
+  const read = (value: object) =>
+    normaliseRow({ origin, value: { ...row, ...value }, isText: true }, { task: "reward" });
+  assert.equal(read({ margin: "1.5" }).margin, 1.5);
+  for (const margin of [" ", "0b1"])
+    assert.throws(() => read({ margin }), /"margin": expected a finite number/);
+  const logps = { ref_chosen_logps: "-1e1", ref_rejected_logps: " " };
+  assert.throws(() => read(logps), /"ref_rejected_logps": expected a finite number/);
+});
+
+test("fields of Parquet keep the schema's order, or are refused where a template would get them", () => {
+  const node = (name: string, children: SchemaTree[] = [], converted?: "MAP"): SchemaTree => ({
+    ...{ children, count: 1, maxRepetitionLevel: 0, maxDefinitionLevel: 0, path: [name] },
+    element: {
+      name,
+      repetition_type: "OPTIONAL",
+      ...(converted === undefined ? {} : { converted_type: converted }),
+    },
+  });
+  const struct = (...names: string[]) =>
+    node(
+      "x",
+      names.map((name) => node(name)),
+    );
+  const keyed = node("x", [node("key_value", [node("key"), node("value")])], "MAP");
+  const read = (schema: SchemaTree, value: object) =>
+    columnConverters(node("root", [schema])).get("x")?.(value);
+  assert.deepEqual(Object.keys(Object(read(struct("b", "a"), { a: 1, b: 2 }))), ["b", "a"]);
+  assert.throws(() => refuseReordered(read(struct("y", "5"), { 5: 1, y: 2 }), "a"), /got "5"/);
+  refuseReordered(read(struct("5", "y"), { 5: 1, y: 2 }), "a");
+  refuseReordered(read(struct("y", "5"), { y: 2, 5: undefined }), "a");
+  assert.throws(() => refuseReordered(read(keyed, { 5: 1, y: 2 }), "a"), /got "5"/);
+  refuseReordered(read(keyed, { y: 2, z: 1 }), "a");
 });

@@ -6,6 +6,7 @@ import type { SchemaTree } from "hyparquet";
 
 import { JsonError } from "../text/json.ts";
 import { JsonNumber } from "../text/json-number.ts";
+import { markedAs, markedIfDoubtful, objectOf } from "../text/key-order.ts";
 
 /** Bytes that are not UTF-8, in the place of a text. */
 export class NotText {
@@ -79,19 +80,32 @@ function list(item: SchemaTree): Convert {
 function map(pairs: SchemaTree): Convert {
   const [, values] = pairs.children;
   const convert = values === undefined ? plainValue : converterOf(values);
-  return (value) => mapEntries(value, (_, entry) => convert(entry));
+  return (value) => {
+    const entries = mapEntries(value, (_, entry) => convert(entry));
+    return entries === null ? null : markedIfDoubtful(entries);
+  };
 }
 
 function structure(fields: readonly SchemaTree[]): Convert {
   const converters = byName(fields);
-  return (value) => mapEntries(value, (key, entry) => converters.get(key)?.(entry) ?? undefined);
+  const names = [...converters.keys()];
+  return (value) => mapEntries(value, (key, entry) => converters.get(key)?.(entry) ?? undefined, names);
 }
 
-/** An object of the entries of `value` that `convert` gives something for; null for no value. */
-function mapEntries(value: unknown, convert: (key: string, entry: unknown) => unknown): unknown {
+/**
+ * An object of the entries of `value` that `convert` gives something for; null for no value.
+ *
+ * @param names - its keys in their order
+ */
+function mapEntries(
+  value: unknown,
+  convert: (key: string, entry: unknown) => unknown,
+  names: readonly string[] = Object.keys(Object(value)),
+): Record<string, unknown> | null {
   if (typeof value !== "object" || value === null) return null;
-  const entries = Object.entries(value).map(([key, entry]) => [key, convert(key, entry)] as const);
-  return Object.fromEntries(entries.filter(([, entry]) => entry !== undefined));
+  const given = new Map(Object.entries(value));
+  const entries = names.map((key) => [key, convert(key, given.get(key))] as const);
+  return markedAs(value, objectOf(entries.filter(([, entry]) => entry !== undefined)));
 }
 
 function leaf({ element }: SchemaTree): Convert {

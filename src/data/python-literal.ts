@@ -4,6 +4,7 @@
  */
 
 import { numberFromJson } from "../text/json-number.ts";
+import { objectOf } from "../text/key-order.ts";
 
 /** Text that is no such notation. */
 class PythonSyntaxError extends Error {}
@@ -95,7 +96,7 @@ class Reader {
       if (this.#take("}")) break;
       if (!this.#take(",")) throw this.#unexpected();
     }
-    return Object.fromEntries(entries);
+    return objectOf([...entries]);
   }
 
   /** `array([...], dtype=object)`, as NumPy writes an array inside something else. */

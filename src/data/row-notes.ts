@@ -1,5 +1,5 @@
 /** Warnings about rows that can be read: the row is used. */
-import { numberOf } from "../text/json-number.ts";
+import { numberInText, numberOf } from "../text/json-number.ts";
 import { contentText, templateKeys } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";
 import type { RawRow } from "./example.ts";
@@ -67,6 +67,6 @@ function isContradicted({ value }: RawRow): boolean {
 }
 
 function scoreOf(value: unknown): number | null {
-  const score = typeof value === "string" && value.trim() !== "" ? Number(value) : numberOf(value);
+  const score = typeof value === "string" ? numberInText(value) : numberOf(value);
   return score === null || Number.isNaN(score) ? null : score;
 }

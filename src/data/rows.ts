@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 
 import { DataError } from "../base/errors.ts";
-import { numberOf } from "../text/json-number.ts";
+import { numberInText, numberOf } from "../text/json-number.ts";
 import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
@@ -295,7 +295,7 @@ function readMargin(columns: RowColumns): number | null {
 /** @param meaning - of the number, for whoever gave something else */
 function readFinite(columns: RowColumns, name: ColumnName, meaning: string): number {
   const value = columns.get(name);
-  const number = columns.isText && typeof value === "string" ? Number(value) : numberOf(value);
+  const number = columns.isText && typeof value === "string" ? numberInText(value) : numberOf(value);
   if (number !== null && Number.isFinite(number)) return number;
   throw columns.wrongType(name, `a finite number (${meaning})`);
 }

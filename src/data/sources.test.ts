@@ -180,6 +180,22 @@ test("CSV: quoted commas and line breaks; rows are named by the line they begin 
   assert.deepEqual(await values(write("a.tsv.gz", gzipSync("a\tb\n1,5\t2\n"))), [{ a: "1,5", b: "2" }]);
 });
 
+test("CSV: every end of line ends a row, whatever the first line has, as Python's csv reads it", async () => {
+  // list(csv.reader(io.StringIO(text, newline=""))) of Python 3 gives these rows
+  const mixed = write("mixed.csv", 'a,b\n1,2\r\n\r\n"x\r\ny",3\r5,"z\rw"\r\n6,7\r');
+  assert.deepEqual(await values(mixed), [
+    { a: "1", b: "2" },
+    { a: "x\r\ny", b: "3" },
+    { a: "5", b: "z\rw" },
+    { a: "6", b: "7" },
+  ]);
+  assert.deepEqual(await lines(mixed), [2, 4, 6, 8]);
+  assert.deepEqual(await values(write("lf.csv", "text\r\nhello\nworld\r\n")), [
+    { text: "hello" },
+    { text: "world" },
+  ]);
+});
+
 test("CSV: wrong numbers of cells, open quotes and repeated columns are refused", async () => {
   await rejects(
     write("cells.csv", "a,b\n1,2\n1,2,3\n"),

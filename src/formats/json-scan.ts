@@ -77,8 +77,11 @@ export interface JsonScan {
    * floats without a fraction, -0.
    */
   exactNumbers: number[];
-  /** Where keys stand that are written with escapes, as start and end of what is between their quotes. */
-  escapedKeys: number[];
+  /**
+   * Where keys stand that JSON.parse does not keep as they are: those with escapes, and those that begin with a digit,
+   * since it puts whole numbers first. As start and end of what is between their quotes.
+   */
+  exactKeys: number[];
   /** `NaN`, `Infinity` or `-Infinity` outside of strings, which Python writes and JSON does not know. */
   bareWord: string | null;
   /** Deepest nesting; a flat object has 1. */
@@ -100,7 +103,7 @@ export function scanJson(text: string, limits: ScanLimits = noLimits): JsonScan 
   const found: JsonScan = {
     repeatedKey: null,
     exactNumbers: [],
-    escapedKeys: [],
+    exactKeys: [],
     bareWord: null,
     deepest: 0,
     keys: 0,
@@ -131,7 +134,7 @@ function scanString(text: string, start: number, keys: KeyTracker, found: JsonSc
   const key = text.slice(start + 1, end);
   found.keys++;
   if (keys.isRepeated(key)) found.repeatedKey ??= keyIn(key);
-  if (key.includes("\\")) found.escapedKeys.push(start + 1, end);
+  if (key.includes("\\") || isDigit(key.charCodeAt(0))) found.exactKeys.push(start + 1, end);
   return colonIndex;
 }
 
@@ -208,6 +211,10 @@ function digitsEnd(text: string, start: number): number {
   let i = start + 1;
   for (let char = text.charCodeAt(i); char >= zero && char <= nine; ) char = text.charCodeAt(++i);
   return i;
+}
+
+function isDigit(char: number): boolean {
+  return char >= zero && char <= nine;
 }
 
 /** Index after the number that continues at `start`. */

@@ -26,6 +26,10 @@ test("the arguments of a call are JSON in a string: templates get the object, nu
   assert.deepEqual(argumentsOf('{"a": 1.0}'), call({ a: JsonNumber.float(1) }));
   assert.deepEqual(argumentsOf(""), call({}));
   assert.deepEqual(argumentsOf({ a: 1 }), call({ a: 1 }));
+  assert.throws(
+    () => argumentsOf('{"a": 1, "5": 2}'),
+    /message 1, the arguments of a tool call: expected keys whose order/,
+  );
 });
 
 test("content parts, names, tool messages and every role are taken as they are", () => {
@@ -41,6 +45,7 @@ test("content parts, names, tool messages and every role are taken as they are",
       name: "Ann",
     },
     { role: "assistant", content: "c", reasoning_content: "hm" },
+    { role: "assistant", content: "d", reasoning_content: "so", reasoning: "so" },
     { role: "tool", content: "3", tool_call_id: "1" },
   ];
   const withoutEmpty = JSON.parse(JSON.stringify(messages).replace(',"annotations":[]', "")) as unknown;

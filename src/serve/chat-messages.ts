@@ -1,12 +1,12 @@
 /** The messages of a chat request: OpenAI's forms of them, each key used or refused. */
 import { DataError } from "../base/errors.ts";
 import { JsonError, parseJson } from "../text/json.ts";
-import { type Message, parseMessages } from "../text/messages.ts";
+import { type Message, parseMessages, reasoningKeys, refuseReordered } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 
 /** Keys that the chat template gets. */
-const used = ["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"];
+const used = ["role", "content", "name", "tool_calls", "tool_call_id", ...reasoningKeys];
 
 /** Tool calls of a conversation: each is looked for in what the chat template writes. */
 const mostCalls = 1000;
@@ -95,7 +95,9 @@ function withParsedCalls(message: Message, index: number): Message {
 function argumentsOf(text: string, index: number): unknown {
   if (text.trim() === "") return {};
   try {
-    return parseJson(text);
+    const value = parseJson(text);
+    refuseReordered(value, `messages, message ${index + 1}, the arguments of a tool call`);
+    return value;
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
     throw new DataError(

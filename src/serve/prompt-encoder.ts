@@ -4,7 +4,7 @@ import { endOfText } from "../text/chat-format.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import { chatPromptSteps } from "../text/encode-chat.ts";
 import { promptSteps } from "../text/encode-plain.ts";
-import type { Message } from "../text/messages.ts";
+import { type Message, refuseReordered } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
 import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/source-rows.ts";
 import { refuseOwnVariables, TemplateError } from "../text/template.ts";
@@ -111,6 +111,7 @@ export class PromptEncoder implements AsyncDisposable {
     }
     try {
       refuseOwnVariables(variables, "chat_template_kwargs");
+      refuseReordered(variables, "chat_template_kwargs");
     } catch (error) {
       throw asApiError(error, "chat_template_kwargs");
     }

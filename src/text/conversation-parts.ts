@@ -1,5 +1,5 @@
 /** The parts of a conversation that a chat template has to write, and the conversation with marks in them. */
-import { contentText, type Message } from "./messages.ts";
+import { contentText, type Message, reasoningKeys } from "./messages.ts";
 import type { RenderRequest } from "./template.ts";
 
 /** A part of a conversation. */
@@ -167,7 +167,10 @@ function reasoningPart(place: Place, isHistory: boolean): Part {
     texts: [reasoning.trim()],
     mayBeMissing: isHistory,
     remedy: `${otherTemplate}, or put it into "content" as the model writes it.`,
-    change: (message, mark) => ({ ...message, reasoning_content: markEnd(reasoning, mark) }),
+    change: (message, mark) => {
+      const names = reasoningKeys.filter((name) => message[name] === reasoning);
+      return { ...message, ...Object.fromEntries(names.map((name) => [name, markEnd(reasoning, mark)])) };
+    },
   });
 }
 

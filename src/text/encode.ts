@@ -101,6 +101,8 @@ function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: 
     tokenizer: tokenizer.fingerprint,
     addedTokens: tokenizer.addedTokens,
     specialTokens: [tokenizer.bosToken, tokenizer.eosToken, tokenizer.padToken, tokenizer.unkToken],
+    // A tokenizer without others keeps its hash.
+    ...otherTokens(tokenizer),
     templates: templates.map(templateHash),
     enableThinking: options.enableThinking ?? null,
     trainOn: options.trainOn ?? "all",
@@ -110,6 +112,13 @@ function textFingerprint(tokenizer: Tokenizer, options: EncoderOptions & { now: 
     now: writesDate ? options.now.toISOString() : null,
   };
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+/** Special tokens that templates read beside the common four. */
+function otherTokens({ specialTokens }: Tokenizer): { otherTokens?: Record<string, string> } {
+  const common = ["bos_token", "eos_token", "pad_token", "unk_token"];
+  const others = Object.entries(specialTokens).filter(([name]) => !common.includes(name));
+  return others.length === 0 ? {} : { otherTokens: Object.fromEntries(others) };
 }
 
 /** A renderer with what was found out about its template. */
@@ -263,8 +272,8 @@ class Encoder implements RowEncoder {
     const tokenizer = this.#tokenizer;
     const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
     const { maskToolOutput = true } = this.#options;
-    const { bosToken, eosToken, padToken, unkToken } = tokenizer;
-    const renderer = createRenderer(source, { bosToken, eosToken, padToken, unkToken, now, ...limits });
+    const { specialTokens } = tokenizer;
+    const renderer = createRenderer(source, { specialTokens, now, ...limits });
     this.#renderers.push(renderer);
     const variables = {
       ...templateVariables,

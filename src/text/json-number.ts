@@ -80,6 +80,12 @@ export function pythonFloat(value: number): string {
   return `${digits}e${exponent.charAt(0)}${exponent.slice(1).padStart(2, "0")}`;
 }
 
+/** The number that a cell of a table spells in decimal digits; null for all else (`" "`, `"0x10"`, `"inf"`). */
+export function numberInText(text: string): number | null {
+  const isDecimal = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text.trim());
+  return isDecimal ? Number(text) : null;
+}
+
 /** Digits of the longest decimal integer that Python reads or writes as text (`sys.int_info.default_max_str_digits`). */
 export const maxIntegerDigits = 4300;
 

@@ -4,6 +4,7 @@
  */
 import { type JsonScan, scanJson } from "../formats/json-scan.ts";
 import { NumberRangeError, numberFromJson } from "./json-number.ts";
+import { objectOf } from "./key-order.ts";
 
 /** Why a text was refused. "syntax": it is no JSON; "meaning": it is, but does not say one thing. */
 export type JsonFault = "syntax" | "meaning";
@@ -32,7 +33,7 @@ const maxKeys = 100_000;
  */
 export function parseJson(text: string, maxDepth: number = pythonDepth): unknown {
   const scan = scanJson(text, { depth: maxDepth, keys: maxKeys });
-  const { repeatedKey, exactNumbers, escapedKeys, bareWord, deepest, keys } = scan;
+  const { repeatedKey, exactNumbers, exactKeys, bareWord, deepest, keys } = scan;
   if (deepest > maxDepth) throw new JsonError("meaning", `it is nested more than ${maxDepth} deep`);
   if (keys > maxKeys) throw new JsonError("meaning", `it has more than ${maxKeys} keys`);
   if (repeatedKey !== null) {
@@ -40,7 +41,7 @@ export function parseJson(text: string, maxDepth: number = pythonDepth): unknown
     throw new JsonError("meaning", `it gives the key ${shortKey(repeatedKey)} twice. Take one of them out`);
   }
   if (maybeHalfPair.test(text)) refuseHalfPairs(parse(text, bareWord));
-  if (exactNumbers.length + escapedKeys.length === 0) return parse(text, bareWord);
+  if (exactNumbers.length + exactKeys.length === 0) return parse(text, bareWord);
   try {
     const value = parseExactly(text, scan);
     // Now that keys are what they say.
@@ -57,7 +58,7 @@ export function parseJson(text: string, maxDepth: number = pythonDepth): unknown
  * JSON.parse of a text with numbers and keys that it does not keep: while it is parsed, others stand for them. For a
  * number that is a string that begins with half of a surrogate pair, as no other string does. For a key with escapes it
  * is a name without any: V8 (Node 24) takes such a key for one of an earlier object that its spelling begins with, so
- * that `"\n"` becomes a backslash.
+ * that `"\n"` becomes a backslash. For a key that begins with a digit it is one that keeps its place.
  */
 function parseExactly(text: string, scan: JsonScan): unknown {
   const standIns = new StandIns(text);
@@ -71,9 +72,9 @@ function parseExactly(text: string, scan: JsonScan): unknown {
 }
 
 /** @throws SyntaxError when a number or a key is none */
-function withStandIns(text: string, { exactNumbers, escapedKeys }: JsonScan, standIns: StandIns): string {
+function withStandIns(text: string, { exactNumbers, exactKeys }: JsonScan, standIns: StandIns): string {
   const numbers = pairs(exactNumbers).map(([start, end]) => ({ start, end, isKey: false }));
-  const keys = pairs(escapedKeys).map(([start, end]) => ({ start, end, isKey: true }));
+  const keys = pairs(exactKeys).map(([start, end]) => ({ start, end, isKey: true }));
   let marked = "";
   let done = 0;
   for (const { start, end, isKey } of [...numbers, ...keys].sort((a, b) => a.start - b.start)) {
@@ -111,8 +112,10 @@ class StandIns {
     if (typeof value === "string") return value.startsWith("\ud800") ? numberFromJson(value.slice(1)) : value;
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map((entry) => this.replaced(entry));
-    const entries = Object.entries(value).map(([key, entry]) => [this.#key(key), this.replaced(entry)]);
-    return Object.fromEntries(entries);
+    const entries = Object.entries(value).map(
+      ([key, entry]) => [this.#key(key), this.replaced(entry)] as const,
+    );
+    return objectOf(entries);
   }
 
   #key(key: string): string {

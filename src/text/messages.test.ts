@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { DataError } from "../base/errors.ts";
-import { contentText, parseMessages, parseTools } from "./messages.ts";
+import { contentText, parseMessages, parseTools, templateKeys } from "./messages.ts";
 
 const where = "pairs.jsonl:7, prompt";
 const fails = (value: unknown, pattern: RegExp): void => {
@@ -36,6 +36,21 @@ test("reads messages, keeps unknown keys for the template and leaves empty optio
   assert.equal(contentText(messages[2] ?? { role: "user", content: "" }), "ab");
 });
 
+test("thinking under any of its three names is reasoning_content; a second text of it is a key for the template", () => {
+  const turn = { role: "assistant", content: "x" };
+  const read = (keys: object) => parseMessages([{ ...turn, ...keys }], where)[0] ?? assert.fail();
+  assert.deepEqual(read({ thinking: "t", reasoning: null }), {
+    ...turn,
+    thinking: "t",
+    reasoning_content: "t",
+  });
+  assert.deepEqual(templateKeys(read({ reasoning: "r" })), []);
+  const both = read({ reasoning: "r", thinking: "t" });
+  assert.equal(both.reasoning_content, "t");
+  assert.deepEqual(templateKeys(both), ["reasoning"]);
+  fails([{ ...turn, thinking: ["t"] }], /"thinking" to be a string, got a list/);
+});
+
 test("refuses what is no list of messages", () => {
   fails("hi", /expected a list of messages .* got a string/);
   fails([], /at least one message, got an empty list/);
@@ -59,7 +74,8 @@ test("reads tools as a list or as JSON", () => {
   const tools = [{ type: "function" }];
   assert.deepEqual(parseTools(tools, where), tools);
   assert.deepEqual(parseTools(JSON.stringify(tools), where), tools);
-  for (const nothing of [undefined, null, "", [], "[]"]) assert.equal(parseTools(nothing, where), null);
+  for (const nothing of [undefined, null, ""]) assert.equal(parseTools(nothing, where), null);
+  for (const empty of [[], "[]"]) assert.deepEqual(parseTools(empty, where), []);
   assert.throws(() => parseTools("[{", where), /a string that is not JSON/);
   assert.throws(() => parseTools('{"a":1}', where), /a list of tool descriptions, got an object/);
   assert.throws(() => parseTools(["add"], where), /tool 1 to be an object, got a string/);
@@ -89,10 +105,10 @@ test("keys whose content would be lost are refused, empty ones let pass", () => 
   fails([{ ...turn, content: null, refusal: "No." }], /put its text in "content"/);
   fails([{ ...turn, audio: { id: "1" } }], /no "audio", got an object/);
   const [message] = parseMessages(
-    [{ ...turn, refusal: null, audio: null, images: [], thinking: "hm" }],
+    [{ ...turn, refusal: null, audio: null, images: [], tool_plan: "hm" }],
     where,
   );
-  assert.deepEqual(message, { ...turn, thinking: "hm" });
+  assert.deepEqual(message, { ...turn, tool_plan: "hm" });
 });
 
 test("NaN, infinite numbers, dates and bytes, which Parquet can hold, are refused where a template would write them", () => {

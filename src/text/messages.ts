@@ -3,6 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
 import { notJsonIn, numberOf } from "./json-number.ts";
+import { reorderedKeyIn } from "./key-order.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type MessageRole = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -20,8 +21,11 @@ export interface Message {
   name?: string;
   tool_calls?: unknown[];
   tool_call_id?: string;
-  /** The assistant's thinking, kept apart from its answer. */
+  /** The assistant's thinking, kept apart from its answer, under the name that chat templates read. */
   reasoning_content?: string;
+  /** Other names of it, as the row has them. Where it has several, `reasoning_content` is the first of `reasoningKeys`. */
+  thinking?: string;
+  reasoning?: string;
   /** 0: an assistant's message that is not in the loss (OpenAI's and LLaMA-Factory's key). Absent or 1: it is. */
   weight?: 0 | 1;
 }
@@ -34,6 +38,8 @@ const roles: ReadonlySet<string> = new Set<MessageRole>([
   "tool",
   "ipython",
 ]);
+/** Names under which messages have the assistant's thinking: the first that is there counts, as in transformers 5. */
+export const reasoningKeys = ["reasoning_content", "thinking", "reasoning"] as const;
 const shareGptKeys = ["from", "value"];
 
 /** Keys of messages whose content would be lost here, and what to do. Empty ones are let pass. */
@@ -82,12 +88,12 @@ function parseMessage(value: unknown, where: string): Message {
   const message: Message = { ...otherKeys(fields, where), role, content: parseContent(fields, where) };
   const name = optionalString(fields, "name", where);
   const toolCallId = optionalString(fields, "tool_call_id", where);
-  const reasoning = optionalString(fields, "reasoning_content", where);
+  const reasoning = reasoningOf(fields, where);
   const toolCalls = parseToolCalls(fields, where);
   const weight = parseWeight(fields, role, where);
   if (name !== null) message.name = name;
   if (toolCallId !== null) message.tool_call_id = toolCallId;
-  if (reasoning !== null) message.reasoning_content = reasoning;
+  Object.assign(message, reasoning);
   if (toolCalls !== null) message.tool_calls = toolCalls;
   if (weight !== null) message.weight = weight;
   refuseNotJson(message, where);
@@ -95,28 +101,54 @@ function parseMessage(value: unknown, where: string): Message {
 }
 
 /**
- * Refuses values for the chat template that JSON cannot hold.
+ * Refuses values for the chat template that JSON cannot hold, and objects whose keys have lost their order.
  *
- * @throws DataError when NaN, an infinite number, a date or bytes stand in `value`
+ * @throws DataError when NaN, an infinite number, a date or bytes stand in `value`, or a whole number as a key behind others
  */
 export function refuseNotJson(value: unknown, where: string): void {
+  refuseReordered(value, where);
   const found = notJsonIn(value);
   if (found === null) return;
   throw new DataError(`${where}: expected values that JSON can hold, got ${found}. Write null or a text.`);
 }
 
+/** @throws DataError when an object in `value`, which is for a chat template, has lost the order of its keys */
+export function refuseReordered(value: unknown, where: string): void {
+  const key = reorderedKeyIn(value);
+  if (key === null) return;
+  throw new DataError(
+    `${where}: expected keys whose order is kept, got ${shortName(key)}, a whole number, in an object with other keys before it: ` +
+      "here such keys come first, ascending, and the template would write them so. " +
+      "Put them first, ascending, or give them another name.",
+  );
+}
+
 const ownKeys: ReadonlySet<string> = new Set([
-  ...["role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"],
+  ...["role", "content", "name", "tool_calls", "tool_call_id"],
+  ...reasoningKeys,
   ...lossKeys,
   ...Object.keys(refusedKeys),
 ]);
 
-/** Keys of `message` that only a chat template can read. */
+/** Keys of `message` that only a chat template can read: a second text of thinking is one of them. */
 export function templateKeys(message: Message): string[] {
-  return Object.keys(message).filter((key) => !ownKeys.has(key));
+  const others = reasoningKeys.filter(
+    (key) => message[key] !== undefined && message[key] !== message.reasoning_content,
+  );
+  return [...Object.keys(message).filter((key) => !ownKeys.has(key)), ...others];
 }
 
-/** What a template may read and this program does not: `thinking`, `tool_plan` and the like. */
+/** The thinking under the names that the row has, and under `reasoning_content`. */
+function reasoningOf(fields: Record<string, unknown>, where: string): Partial<Message> {
+  const given = reasoningKeys.flatMap((key) => {
+    const text = optionalString(fields, key, where);
+    return text === null ? [] : [[key, text] as const];
+  });
+  const [first] = given;
+  return first === undefined ? {} : { ...Object.fromEntries(given), reasoning_content: first[1] };
+}
+
+/** What a template may read and this program does not: `tool_plan` and the like. */
 function otherKeys(fields: Record<string, unknown>, where: string): Record<string, unknown> {
   for (const [key, remedy] of Object.entries(refusedKeys)) {
     if (isNothing(fields[key])) continue;
@@ -222,7 +254,7 @@ function parseToolCalls(fields: Record<string, unknown>, where: string): unknown
 }
 
 /**
- * The tools of a row: null when there are none.
+ * The tools of a row: null when it has no list of them. An empty list is one, as in transformers.
  *
  * @param value - a list of JSON schemas, or such a list as a JSON string
  * @throws DataError when it is neither
@@ -241,7 +273,7 @@ export function parseTools(value: unknown, where: string): unknown[] | null {
     }
   }
   refuseNotJson(tools, where);
-  return tools.length === 0 ? null : tools;
+  return tools;
 }
 
 function parseToolsText(text: string, where: string): unknown {

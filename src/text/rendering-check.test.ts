@@ -4,7 +4,7 @@ import test from "node:test";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
-import type { Message } from "./messages.ts";
+import { type Message, parseMessages } from "./messages.ts";
 import { NotRenderedError, RenderingCheck } from "./rendering-check.ts";
 import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./source-rows.ts";
 import type { RenderRequest, TemplateRenderer } from "./template.ts";
@@ -65,6 +65,7 @@ test("a message whose role the template passes over, a name, and thinking are re
     chat([user("q")], "a", [assistant("b", { reasoning_content: "because" })]),
     chat([user("q")], [assistant("call"), { role: "tool", content: "3" }, assistant("three")]),
     conversation({ role: "system", content: "s" }, user("q"), assistant("a")),
+    chat([user("q")], "a", parseMessages([{ ...assistant("b"), thinking: "because" }], "a")),
   ];
   const words = said(await encode(rows, plain), NotRenderedError);
   assert.match(
@@ -75,6 +76,7 @@ test("a message whose role the template passes over, a name, and thinking are re
   assert.match(words[2] ?? "", /"name" of message 1 \(role user\)/);
   assert.match(words[3] ?? "", /"reasoning_content" of message 2 \(role assistant\)/);
   assert.match(words[4] ?? "", /"content" of message 3 \(role tool\)/);
+  assert.match(words[6] ?? "", /"reasoning_content" of message 2 \(role assistant\)/);
   assert.match(
     words[5] ?? "",
     /"content" of message 1 \(role system\).*template: unknown, SHA-256 [0-9a-f]{12}, tokenizer_config\.json\)/,
@@ -165,6 +167,18 @@ test("rows of a shape that was seen are looked at all the same", async () => {
     words.map((word) => word === "ok"),
     [true, false, true, false],
   );
+});
+
+test("thinking is looked for under every name that a template may read it by", async () => {
+  const answer = (name: string) => parseMessages([{ ...assistant("b"), [name]: "because" }], "a");
+  for (const read of ["reasoning_content", "thinking", "reasoning"]) {
+    const template = plain.replace("{{ m.content", `{{ m.${read} }}{{ m.content`);
+    const words = said(
+      await encode([chat([user("q")], "a", answer("reasoning"))], template),
+      NotRenderedError,
+    );
+    assert.deepEqual(words, ["ok"], read);
+  }
 });
 
 test("thinking of earlier turns may be left out of the history, that of the answer may not", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { chatTemplateSource } from "./template-source.ts";
+import { chatTemplateSource, keyReader } from "./template-source.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
 const named = [
@@ -54,4 +54,16 @@ test("what is missing is said, with the remedy", async () => {
       (error) => error instanceof ConfigError && /Did you mean "tool_use"\?/.test(error.message),
     );
   });
+});
+
+test("a template reads a key that it names as a whole word, and every key of messages that it writes whole", () => {
+  const reads = keyReader(["{% if enable_thinking %}{{ m.tool_plan }}{% endif %}", "{{ m['a.b'] }}"]);
+  assert.deepEqual(["thinking", "tool_plan", "plan", "a.b", "a-b"].map(reads), [
+    false,
+    true,
+    false,
+    true,
+    false,
+  ]);
+  assert.equal(keyReader(["{{ message | tojson }}"])("thinking"), true);
 });

@@ -80,3 +80,13 @@ export function templatesInUse(tokenizer: Tokenizer, choice: string | null): str
   if (choice === null && own === null && Object.keys(named).length === 0) return [];
   return [...new Set([false, true].map((hasTools) => chatTemplateSource(tokenizer, choice, hasTools)))];
 }
+
+/** Whether some of the templates names a key of messages, or writes whole messages. */
+export function keyReader(templates: readonly string[]): (key: string) => boolean {
+  const isWhole = templates.some((source) => /\b(message|msg|m)\s*(\|\s*tojson|\.items\(\))/.test(source));
+  return (key) => {
+    // "thinking" stands in "enable_thinking" as well.
+    const word = new RegExp(`(?<!\\w)${key.replaceAll(/\W/g, "\\$&")}(?!\\w)`);
+    return isWhole || templates.some((source) => word.test(source));
+  };
+}

@@ -13,7 +13,7 @@ import { isRunning } from "../base/process-state.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { compileTemplate } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
-import type { Message } from "./messages.ts";
+import { type Message, parseMessages } from "./messages.ts";
 import { createRenderer, type RendererOptions, refuseOwnVariables, TemplateError } from "./template.ts";
 import type { FailureKind } from "./template-process.ts";
 import { loadTokenizer } from "./tokenizer.ts";
@@ -62,8 +62,7 @@ for (const [family, ...path] of [
 
 test("an unknown template renders in a child process, in order", async () => {
   await using renderer = createRenderer("{{ bos_token }}{{ messages[0]['content'] }}|{{ x }}", {
-    bosToken: "<s>",
-    eosToken: null,
+    specialTokens: { bos_token: "<s>" },
   });
   assert.equal(renderer.family, null);
   const requests = Array.from({ length: 200 }, (_, x) => ({ ...request, variables: { x } }));
@@ -76,7 +75,10 @@ test("an unknown template renders in a child process, in order", async () => {
 test("list content is joined, special tokens and the date are there", async () => {
   const source =
     "{{ messages[0].content }} {{ eos_token }} {{ strftime_now('%d %b %Y') }} {{ unk_token is defined }}";
-  await using renderer = createRenderer(source, { eosToken: "</s>", now: new Date(Date.UTC(2024, 0, 2)) });
+  await using renderer = createRenderer(source, {
+    specialTokens: { eos_token: "</s>" },
+    now: new Date(Date.UTC(2024, 0, 2)),
+  });
   const content = [
     { type: "text" as const, text: "a" },
     { type: "text" as const, text: "b" },
@@ -120,6 +122,26 @@ test("null and absent values read the same in this process and in the child's, a
   const messages = [{ thinking: "r", ...message }];
   const input = { ...variables, messages, tools: null, documents: null };
   assert.equal(compileTemplate(source)({ variables: input, now: 0 }), expected);
+});
+
+test("thinking has the names that transformers 5 gives it, whichever the row has", async () => {
+  await using renderer = createRenderer("{{ messages[0] | tojson }}");
+  const write = async (keys: object): Promise<string[]> => {
+    const messages = parseMessages([{ role: "assistant", content: "a", ...keys }], "a.jsonl:1");
+    return renderer.render([{ messages, addGenerationPrompt: false }]);
+  };
+  const a = '"role": "assistant", "content": "a"';
+  // transformers 5.23.0: render_jinja_template([[message]]) of the same messages
+  assert.deepEqual(await write({ thinking: "r" }), [`{"thinking": "r", ${a}, "reasoning_content": "r"}`]);
+  assert.deepEqual(await write({ reasoning: "r" }), [
+    `{"thinking": "r", ${a}, "reasoning": "r", "reasoning_content": "r"}`,
+  ]);
+  assert.deepEqual(await write({ reasoning: "x", thinking: "t" }), [
+    `{"thinking": "t", ${a}, "reasoning": "x", "reasoning_content": "t"}`,
+  ]);
+  assert.deepEqual(await write({ reasoning_content: "c", thinking: "t" }), [
+    `{"thinking": "t", ${a}, "reasoning_content": "c"}`,
+  ]);
 });
 
 test("a row's variables may be documents, as transformers takes them, and nothing that a rendering sets itself", async () => {

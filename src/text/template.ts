@@ -79,10 +79,8 @@ export interface TemplateRenderer extends AsyncDisposable {
 
 /** Variables and limits of a renderer. */
 export interface RendererOptions extends Partial<RenderLimits> {
-  bosToken?: string | null;
-  eosToken?: string | null;
-  padToken?: string | null;
-  unkToken?: string | null;
+  /** Variables of every rendering: the tokenizer's special tokens by name. */
+  specialTokens?: Readonly<Record<string, string>>;
   /** What `strftime_now` reads as now (UTC). Fixed for the life of the renderer, so that every row says the same. */
   now?: Date;
 }
@@ -148,7 +146,7 @@ class Renderer implements TemplateRenderer {
   readonly hasMarks: boolean;
   readonly #backend: Backend;
   readonly #limits: RenderLimits;
-  readonly #specialTokens: Record<string, string>;
+  readonly #specialTokens: Readonly<Record<string, string>>;
   readonly #now: number;
 
   constructor(
@@ -160,7 +158,7 @@ class Renderer implements TemplateRenderer {
     this.hasMarks = hasMarks;
     this.#backend = backend;
     this.#limits = limits;
-    this.#specialTokens = specialTokens(options);
+    this.#specialTokens = options.specialTokens ?? {};
     this.#now = (options.now ?? new Date()).getTime();
   }
 
@@ -263,16 +261,4 @@ class LocalTemplate implements Backend {
   async close(): Promise<void> {
     // Nothing to end.
   }
-}
-
-function specialTokens(options: RendererOptions): Record<string, string> {
-  const tokens = {
-    bos_token: options.bosToken,
-    eos_token: options.eosToken,
-    pad_token: options.padToken,
-    unk_token: options.unkToken,
-  };
-  const given: Record<string, string> = {};
-  for (const [name, text] of Object.entries(tokens)) if (typeof text === "string") given[name] = text;
-  return given;
 }

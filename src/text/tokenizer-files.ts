@@ -16,13 +16,8 @@ import {
 /** A JSON object of unknown content. */
 export type JsonObject = Record<string, unknown>;
 
-/** The special tokens this project asks for; null where the tokenizer names none. */
-export interface SpecialTokens {
-  bos: string | null;
-  eos: string | null;
-  pad: string | null;
-  unk: string | null;
-}
+/** Special tokens by name, as chat templates read them: `bos_token` and the like, and a tokenizer's own (`image_token`). */
+export type SpecialTokens = Readonly<Record<string, string>>;
 
 /** Chat templates by name. `default` is the one used when none is asked for. */
 export interface ChatTemplates {
@@ -33,6 +28,7 @@ export interface ChatTemplates {
 /** Everything read from a tokenizer's directory, not yet interpreted. */
 export interface TokenizerFiles {
   tokenizer: JsonObject;
+  /** tokenizer_config.json, with what older files beside it say. */
   config: JsonObject;
   specialTokens: SpecialTokens;
   chatTemplates: ChatTemplates;
@@ -78,11 +74,12 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
         `Copy it from the model's repository: it names the special tokens and the chat template.`,
     );
   }
-  const config = readObject(configPath, tokenizerConfigLimits);
+  const config = withOlderFiles(directory, readObject(configPath, tokenizerConfigLimits), tokenizer);
+  refuseSplitting(config, configPath);
   return {
     tokenizer,
     config,
-    specialTokens: readSpecialTokens(directory, config),
+    specialTokens: namedTokens(config),
     chatTemplates: readChatTemplates(directory, config, configPath),
     fingerprint: createHash("sha256").update(bytes).digest("hex"),
     files: listFiles(directory),
@@ -134,12 +131,70 @@ function missingTokenizer(directory: string): FormatError {
   return new FormatError(`${expected}, but it is missing. Point at a directory saved by save_pretrained.`);
 }
 
-function readSpecialTokens(directory: string, config: JsonObject): SpecialTokens {
-  const mapPath = join(directory, "special_tokens_map.json");
-  const map = existsSync(mapPath) ? readObject(mapPath, settingsLimits) : {};
-  // A key that is present but null in the config switches the token off, so the older map only fills gaps.
-  const find = (key: string): string | null => tokenText(key in config ? config[key] : map[key]);
-  return { bos: find("bos_token"), eos: find("eos_token"), pad: find("pad_token"), unk: find("unk_token") };
+/** Names that every tokenizer of transformers has. */
+export const standardTokens: readonly string[] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map(
+  (name) => `${name}_token`,
+);
+
+function isOwnName(key: string): boolean {
+  return key.endsWith("_token") && !standardTokens.includes(key);
+}
+
+/**
+ * `config` with what the older files say, as in transformers 5: beside a config without `added_tokens_decoder`,
+ * special_tokens_map.json overrules it, null too, but for names of the tokenizer's own, and added_tokens.json adds
+ * tokens that tokenizer.json lacks. Beside one that has it, neither is read.
+ */
+function withOlderFiles(directory: string, config: JsonObject, tokenizer: JsonObject): JsonObject {
+  if ("added_tokens_decoder" in config) return config;
+  const read = (name: string, limits: JsonLimits): JsonObject => {
+    const path = join(directory, name);
+    return existsSync(path) ? readObject(path, limits) : {};
+  };
+  const own = Object.entries(config).filter(([key, value]) => isOwnName(key) && typeof value === "string");
+  const map = read("special_tokens_map.json", settingsLimits);
+  const settings: JsonObject = { ...config, ...map, ...Object.fromEntries(own) };
+  const added = read("added_tokens.json", tokenizerConfigLimits);
+  return { ...settings, added_tokens_decoder: olderTokens(added, settings, tokenizer) };
+}
+
+/** Tokens of added_tokens.json, as `added_tokens_decoder` has them. */
+function olderTokens(added: JsonObject, settings: JsonObject, tokenizer: JsonObject): JsonObject {
+  const contents = (tokens: unknown): unknown[] => (Array.isArray(tokens) ? tokens.map(tokenText) : []);
+  const known = new Set(contents(tokenizer["added_tokens"]));
+  const special = new Set([
+    ...standardTokens.map((name) => tokenText(settings[name])),
+    ...contents(settings["additional_special_tokens"]),
+    ...contents(settings["extra_special_tokens"]),
+  ]);
+  const entries = Object.entries(added).filter(([content]) => !known.has(content));
+  return Object.fromEntries(
+    entries.map(([content, id]) => [String(id), { content, special: special.has(content) }]),
+  );
+}
+
+/** Special tokens that have a name in the config, as transformers 5 gives them to chat templates. */
+function namedTokens(config: JsonObject): SpecialTokens {
+  const pick = (isPicked: (key: string, value: unknown) => boolean): JsonObject =>
+    Object.fromEntries(Object.entries(config).filter(([key, value]) => isPicked(key, value)));
+  const extra = [config["extra_special_tokens"], config["additional_special_tokens"]].find(isJsonObject);
+  const own = { ...pick((key, value) => isOwnName(key) && typeof value === "string"), ...extra };
+  const saved = config["model_specific_special_tokens"];
+  const named = {
+    ...pick((key) => standardTokens.includes(key)),
+    ...pick((key, value) => isOwnName(key) && isJsonObject(value) && value["__type"] === "AddedToken"),
+    ...(Object.keys(own).length === 0 && isJsonObject(saved) ? saved : own),
+  };
+  const texts = Object.entries(named).map(([name, value]) => [name, tokenText(value)] as const);
+  return Object.fromEntries(texts.filter((entry): entry is [string, string] => entry[1] !== null));
+}
+
+function refuseSplitting(config: JsonObject, path: string): void {
+  if (config["split_special_tokens"] !== true) return;
+  throw new FormatError(
+    `${path}: expected special tokens that are one token in a text, got split_special_tokens: true, with which those ` +
+      "that a chat template writes would be split too. Set it to false.",
+  );
 }
 
 function tokenText(value: unknown): string | null {

@@ -113,7 +113,7 @@ test("special tokens come from objects and from special_tokens_map.json too", as
       JSON.stringify({ bos_token: "<s>", pad_token: { content: "<|endoftext|>" } }),
     );
     const tokenizer = loadTokenizer(directory);
-    assert.deepEqual([tokenizer.bosTokenId, tokenizer.eosTokenId, tokenizer.padTokenId], [null, 4, 0]);
+    assert.deepEqual([tokenizer.bosTokenId, tokenizer.eosTokenId, tokenizer.padTokenId], [3, 4, 0]);
   });
 });
 

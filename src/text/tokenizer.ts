@@ -13,6 +13,7 @@ import {
   type ChatTemplates,
   type JsonObject,
   readTokenizerFiles,
+  type SpecialTokens,
   type TokenizerFiles,
 } from "./tokenizer-files.ts";
 import { TokenizerPipeline } from "./tokenizer-library.ts";
@@ -67,6 +68,8 @@ export interface Tokenizer {
   readonly eosToken: string | null;
   readonly padToken: string | null;
   readonly unkToken: string | null;
+  /** These and all others that have a name, by the name that chat templates read. */
+  readonly specialTokens: SpecialTokens;
   /** Largest token id plus one. A text model may have fewer rows: a last token may stand for images only. */
   readonly vocabSize: number;
   readonly addedTokens: readonly AddedToken[];
@@ -114,6 +117,7 @@ class PipelineTokenizer implements Tokenizer {
   readonly eosToken: string | null;
   readonly padToken: string | null;
   readonly unkToken: string | null;
+  readonly specialTokens: SpecialTokens;
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
@@ -137,15 +141,16 @@ class PipelineTokenizer implements Tokenizer {
     this.#specialIds = new Set(this.addedTokens.filter((token) => token.isSpecial).map((token) => token.id));
     this.vocabSize = pipeline.largestId + 1;
     this.#splitter = sectionSplitter(pipeline, files.tokenizer);
-    const { bos, eos, pad, unk } = files.specialTokens;
-    this.bosToken = bos;
-    this.eosToken = eos;
-    this.padToken = pad;
-    this.unkToken = unk;
-    this.bosTokenId = this.#requiredId("bos_token", bos);
-    this.eosTokenId = this.#requiredId("eos_token", eos);
+    this.specialTokens = files.specialTokens;
+    const { bos_token = null, eos_token = null, pad_token = null, unk_token = null } = files.specialTokens;
+    this.bosToken = bos_token;
+    this.eosToken = eos_token;
+    this.padToken = pad_token;
+    this.unkToken = unk_token;
+    this.bosTokenId = this.#requiredId("bos_token", bos_token);
+    this.eosTokenId = this.#requiredId("eos_token", eos_token);
     // Padding is never used in training, so a pad token that was never added to the vocabulary does no harm.
-    this.padTokenId = pad === null ? null : this.tokenId(pad);
+    this.padTokenId = pad_token === null ? null : this.tokenId(pad_token);
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
@@ -235,8 +240,8 @@ class PipelineTokenizer implements Tokenizer {
     const id = this.tokenId(text);
     if (id !== null) return id;
     throw new FormatError(
-      `Expected ${key} "${text}" of ${this.directory}/tokenizer_config.json in the vocabulary of tokenizer.json, ` +
-        `but it is not there. The two files do not belong together: take both from the same model.`,
+      `Expected ${key} "${text}" of ${this.directory}/tokenizer_config.json (or special_tokens_map.json) in the vocabulary of tokenizer.json, ` +
+        `but it is not there. The files do not belong together: take them from the same model.`,
     );
   }
 }

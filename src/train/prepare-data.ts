@@ -14,7 +14,7 @@ import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Over } from "../methods/method.ts";
 import type { TemplateUse } from "../text/encode.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
-import { templatesInUse } from "../text/template-source.ts";
+import { keyReader, templatesInUse } from "../text/template-source.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 
 /** Keys that say which rows are read and how they become tokens. */
@@ -143,7 +143,7 @@ export function datasetOptions(
       stopIds,
       hasChatTemplate: encoder.hasChatTemplate,
     },
-    readsMessageKey: keyReader(tokenizer, selection.chat_template),
+    readsMessageKey: keyReader(templatesInUse(tokenizer, selection.chat_template)),
     seed: selection.seed,
     max_length: selection.max_length,
     context: contextLength(modelConfig),
@@ -166,13 +166,6 @@ function labelWeightsOf(method: DataSelection["method"]): LabelWeights | null {
   if (method === undefined || !("desirable_weight" in method)) return null;
   const { desirable_weight, undesirable_weight } = method;
   return { desirable_weight, undesirable_weight };
-}
-
-/** Whether some chat template in use names a key, or writes whole messages. */
-function keyReader(tokenizer: Tokenizer, chatTemplate: string | null): (key: string) => boolean {
-  const sources = templatesInUse(tokenizer, chatTemplate);
-  const isWhole = sources.some((source) => /\b(message|msg|m)\s*(\|\s*tojson|\.items\(\))/.test(source));
-  return (key) => isWhole || sources.some((source) => source.includes(key));
 }
 
 /** The sources as the data layer takes them; equal weights of 1 mean "all rows", as when none was given. */

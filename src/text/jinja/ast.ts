@@ -67,6 +67,8 @@ export type Statement =
   | { kind: "filter block"; filters: FilterCall[]; body: Statement[] }
   | { kind: "with"; targets: { target: Target; value: Expression }[]; body: Statement[] }
   | { kind: "generation"; body: Statement[] }
+  /** No tag: names of the block that have no value yet. */
+  | { kind: "unset"; names: string[] }
   | { kind: "break" | "continue" };
 
 /** `{% for target in iterable if test recursive %}`. */

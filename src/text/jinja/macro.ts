@@ -2,6 +2,7 @@
 import type { Signature, Statement } from "./ast.ts";
 import { evaluate } from "./expressions.ts";
 import { BlockScope } from "./scope.ts";
+import { namesIn } from "./unset-names.ts";
 import { type Arguments, Callable, Dict, PythonError, Tuple, Undefined, type Value } from "./values.ts";
 
 /** What a macro is made of. */
@@ -77,21 +78,16 @@ function bindParameters(
     kwargs.delete(name);
     return value;
   });
-  // A default sees the parameters before it.
+  // A default sees the parameters that are given or stand before it, and no names outside in the place of the others.
   names.forEach((name, i) => {
-    const fallback = defaults[i - names.length + defaults.length];
     const value = given[i];
-    if (value !== undefined) scope.set(name, value);
-    else if (fallback !== undefined) scope.set(name, evaluate(fallback, scope));
+    if (value === undefined) scope.unset(name);
+    else scope.set(name, value);
+  });
+  names.forEach((name, i) => {
+    if (given[i] !== undefined) return;
+    const fallback = defaults[i - names.length + defaults.length];
+    if (fallback !== undefined) scope.set(name, evaluate(fallback, scope));
     else scope.set(name, new Undefined(`parameter '${name}' was not provided`));
   });
-}
-
-/** Every name that is read below `node`. */
-function namesIn(node: unknown, found: Set<string> = new Set()): Set<string> {
-  if (typeof node !== "object" || node === null) return found;
-  const { kind, name } = node as { kind?: unknown; name?: unknown };
-  if (kind === "name" && typeof name === "string") found.add(name);
-  for (const child of Object.values(node)) namesIn(child, found);
-  return found;
 }

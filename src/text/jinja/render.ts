@@ -50,6 +50,9 @@ function step(node: Statement, scope: BlockScope, out: string[]): Ending {
     case "break":
     case "continue":
       return node.kind;
+    case "unset":
+      for (const name of node.names) scope.unset(name);
+      return null;
     case "with":
       return withBlock(node, scope, out);
     case "filter block":

@@ -17,10 +17,19 @@ export class BlockScope {
       const value = scope.#values.get(name);
       if (value !== undefined) return value;
     }
-    return new Undefined(`'${name}' is undefined`);
+    return undefinedName(name);
   }
 
   set(name: string, value: Value): void {
     this.#values.set(name, value);
   }
+
+  /** The name has no value here, whatever the blocks around have. */
+  unset(name: string): void {
+    this.set(name, undefinedName(name));
+  }
+}
+
+function undefinedName(name: string): Undefined {
+  return new Undefined(`'${name}' is undefined`);
 }

@@ -2,6 +2,7 @@
 import type { Expression, FilterCall, Signature, Statement, Target } from "./ast.ts";
 import { tokenize } from "./lexer.ts";
 import { ExpressionParser } from "./parser.ts";
+import { unsetNames } from "./unset-names.ts";
 import { UnsupportedError } from "./values.ts";
 
 /** Tags of Jinja that have no use in a chat template, which stands alone. */
@@ -16,7 +17,9 @@ const unsupportedTags: ReadonlySet<string> = new Set([
 
 /** The syntax tree of `template`. @throws SyntaxFault, UnsupportedError */
 export function parseTemplate(template: string): Statement[] {
-  return new StatementParser(tokenize(template)).template();
+  const statements = new StatementParser(tokenize(template)).template();
+  unsetNames(statements);
+  return statements;
 }
 
 class StatementParser extends ExpressionParser {

@@ -1,16 +1,7 @@
 /** Added tokens that tokenizer_config.json names, as transformers 5 adds them to those of tokenizer.json. */
 import { FormatError } from "../../base/errors.ts";
-import { isJsonObject, type JsonObject, type TokenizerFiles } from "../tokenizer-files.ts";
+import { isJsonObject, type JsonObject, standardTokens, type TokenizerFiles } from "../tokenizer-files.ts";
 
-const specialKeys = [
-  "bos_token",
-  "eos_token",
-  "unk_token",
-  "sep_token",
-  "pad_token",
-  "cls_token",
-  "mask_token",
-];
 const listKeys = ["additional_special_tokens", "extra_special_tokens"];
 const flags = ["single_word", "lstrip", "rstrip", "normalized"] as const;
 
@@ -33,9 +24,9 @@ export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFi
     const known = tokens.get(token["content"]);
     tokens.set(token["content"], { ...known, ...withFlags(token), id: known?.["id"] ?? id });
   }
-  const { bos, eos, unk, pad } = specialTokens;
-  const named = { bos_token: bos, eos_token: eos, unk_token: unk, pad_token: pad };
-  for (const token of specialTokensOf({ ...named, ...config })) addSpecial(tokens, token, tokenizer["model"]);
+  for (const token of [...specialTokensOf(config), ...objectsOf(Object.values(specialTokens))]) {
+    addSpecial(tokens, token, tokenizer["model"]);
+  }
   return [...tokens.values()];
 }
 
@@ -64,7 +55,11 @@ function specialTokensOf(config: JsonObject): JsonObject[] {
     const list = config[key];
     return Array.isArray(list) ? list : isJsonObject(list) ? Object.values(list) : [];
   });
-  const values: unknown[] = [...specialKeys.map((key) => config[key]), ...lists];
+  return objectsOf([...standardTokens.map((key) => config[key]), ...lists]);
+}
+
+/** Tokens as objects, of those that are texts or objects. */
+function objectsOf(values: readonly unknown[]): JsonObject[] {
   return values.flatMap((value) => {
     if (typeof value === "string") return [{ content: value }];
     return isJsonObject(value) && typeof value["content"] === "string" ? [value] : [];
