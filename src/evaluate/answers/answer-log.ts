@@ -2,9 +2,10 @@
  * Answers, each written as soon as it is complete, a line each in MT-Bench's form, so that an interrupted run resumes. Each
  * line carries a hash of what the answer depends on (`answer_id`); answers of other settings are refused.
  */
+import { existsSync } from "node:fs";
 import { FileError } from "../../base/errors.ts";
-import { sha256 } from "../../base/files.ts";
-import { JsonLinesWriter } from "../../runs/json-lines.ts";
+import { remove, sha256 } from "../../base/files.ts";
+import { JsonLinesWriter, readJsonLines } from "../../runs/json-lines.ts";
 import { readAnswerFile } from "./answer-rows.ts";
 import type { Question } from "./questions.ts";
 
@@ -25,16 +26,52 @@ export function answerKey({ messages, followUps }: Question, settings: AnswerSet
   return sha256(JSON.stringify({ version: 1, messages, followUps, ...settings })).slice(0, 32);
 }
 
+/** The first turns of questions of several, in a file beside the answers: they are paid for before the last one is there. */
+class FirstTurns {
+  readonly turns: Map<string, readonly string[]> = new Map();
+  readonly #path: string;
+  #writer: JsonLinesWriter | null = null;
+
+  constructor(answersPath: string, keys: ReadonlyMap<string, string>) {
+    this.#path = `${answersPath}.begun`;
+    for (const { value } of existsSync(this.#path) ? readJsonLines(this.#path) : []) {
+      const { question_id: id, answer_id: key, turns } = value as Record<string, unknown>;
+      if (typeof id !== "string" || keys.get(id) !== key || !Array.isArray(turns)) continue;
+      this.turns.set(id, turns.map(String));
+    }
+  }
+
+  add(id: string, key: string, turns: readonly string[]): void {
+    this.#writer ??= new JsonLinesWriter(this.#path);
+    this.#writer.write({ question_id: id, answer_id: key, turns });
+  }
+
+  close(isNeeded: boolean): void {
+    this.#writer?.close();
+    this.#writer = null;
+    if (!isNeeded && existsSync(this.#path)) remove(this.#path);
+  }
+}
+
 /** A file that answers are added to. */
 export class AnswerLog {
   readonly #writer: JsonLinesWriter;
   readonly #model: string;
+  readonly #keys: ReadonlyMap<string, string>;
   readonly #answers: Map<string, readonly string[]>;
+  readonly #first: FirstTurns;
 
-  private constructor(writer: JsonLinesWriter, model: string, answers: Map<string, readonly string[]>) {
+  private constructor(
+    writer: JsonLinesWriter,
+    model: string,
+    keys: ReadonlyMap<string, string>,
+    answers: Map<string, readonly string[]>,
+  ) {
     this.#writer = writer;
     this.#model = model;
+    this.#keys = keys;
     this.#answers = answers;
+    this.#first = new FirstTurns(writer.path, keys);
   }
 
   /**
@@ -58,12 +95,22 @@ export class AnswerLog {
       }
       answers.set(row.id ?? "", row.turns);
     }
-    return new AnswerLog(writer, model, answers);
+    return new AnswerLog(writer, model, keys, answers);
   }
 
   /** Answers so far, by question id. */
   get answers(): ReadonlyMap<string, readonly string[]> {
     return this.#answers;
+  }
+
+  /** The turns of a question that was not answered to its end; none of others. */
+  firstTurns(id: string): readonly string[] {
+    return this.#first.turns.get(id) ?? [];
+  }
+
+  /** Keeps the turns of a question so far, until its answer is whole. @throws {FileError} when they cannot be written */
+  keep(id: string, key: string, turns: readonly string[]): void {
+    this.#first.add(id, key, turns);
   }
 
   /** Adds an answer. @throws {FileError} when it cannot be written */
@@ -80,6 +127,7 @@ export class AnswerLog {
 
   close(): void {
     this.#writer.close();
+    this.#first.close([...this.#keys.keys()].some((id) => !this.#answers.has(id)));
   }
 
   [Symbol.dispose](): void {

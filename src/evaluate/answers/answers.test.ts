@@ -1,27 +1,43 @@
 /** Tests of answers.ts: answers that are cut or empty are judged, and told of. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startJudge } from "../../../test/support/judge-server.ts";
+import { runFixture } from "../../../test/support/runs.ts";
 import { listenToWarnings } from "../../../test/support/warnings.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
-import { answersOf } from "./answers.ts";
+import { type AnswerOptions, answersOf } from "./answers.ts";
+import { givenTemplate } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
 
+const fixture = runFixture({ held: 0 });
+after(() => fixture[Symbol.dispose]());
 const dir = mkdtempSync(join(tmpdir(), "preftune-answers-of-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
-const question = (id: string): Question => ({
+const question = (id: string, followUps: string[] = []): Question => ({
   id,
   isNamed: true,
   where: `q.jsonl:${id}`,
   category: null,
   messages: [{ role: "user", content: `question ${id}` }],
-  followUps: [],
+  followUps,
   temperature: null,
 });
+
+const options: AnswerOptions = {
+  device: "cpu",
+  dtype: "float32",
+  threads: 1,
+  dir,
+  maxNewTokens: 8,
+  seed: 1,
+  chatTemplate: null,
+  concurrency: 1,
+  openEndpoint: (given) => new Endpoint({ ...given, maxRetries: 0 }),
+};
 
 test("an endpoint's answers that end at the limit, and those without text", async (t) => {
   const warnings = listenToWarnings(t);
@@ -30,20 +46,46 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     return text.includes("2") ? { text: "", finishReason: "length" } : "whole";
   });
   const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "m" } as const;
-  const { answers, path } = await answersOf(place, ["1", "2", "3"].map(question), () => 0, {
-    device: "cpu",
-    dtype: "float32",
-    threads: 1,
-    dir,
-    maxNewTokens: 8,
-    seed: 1,
-    chatTemplate: null,
-    concurrency: 1,
-    openEndpoint: (given) => new Endpoint({ ...given, maxRetries: 0 }),
-  });
+  const { answers, path } = await answersOf(
+    place,
+    ["1", "2", "3"].map((id) => question(id)),
+    () => 0,
+    options,
+  );
   assert.deepEqual([...answers.values()].flat(), ["so far", "", "whole"]);
   assert.deepEqual(await warnings(), [
     "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);
+});
+
+test("a question whose second turn failed is continued, not paid again, and its file of first turns goes", async () => {
+  let fails = true;
+  await using server = await startJudge(({ text }) => {
+    if (text.includes("and then") && fails) return { status: 400, body: "no" };
+    return text.includes("and then") ? "second" : "first";
+  });
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "m" } as const;
+  const two = [question("1", ["and then?"])];
+  await assert.rejects(
+    answersOf(place, two, () => 0, options),
+    /status 400/,
+  );
+  fails = false;
+  const { answers, path } = await answersOf(place, two, () => 0, options);
+  assert.deepEqual([...answers.values()], [["first", "second"]]);
+  const asked = server.calls.map(({ text }) => text.includes("and then"));
+  assert.deepEqual(asked, [false, true, true]);
+  assert.equal(existsSync(`${path}.begun`), false);
+});
+
+test("a chat template counts by its text, not by its file's name", () => {
+  const template = join(dir, "mine.jinja");
+  const model = String(fixture.values["model_name_or_path"]);
+  const texts = ["{{ messages[0].content }}", "{{ messages[0].content }}!"].map((text) => {
+    writeFileSync(template, text);
+    return givenTemplate({ model, chatTemplate: template });
+  });
+  assert.deepEqual(texts, ["{{ messages[0].content }}", "{{ messages[0].content }}!"]);
+  assert.equal(givenTemplate({ model, chatTemplate: null }), null);
 });

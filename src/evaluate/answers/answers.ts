@@ -124,12 +124,16 @@ async function sourceOf(
     };
   }
   // Answers in a file or of an endpoint need no libtorch.
-  const { askLocalModel, localIdentity } = await import("./local-answers.ts");
+  const { askLocalModel, givenTemplate, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
   const { model, adapter, device, dtype, threads } = found;
   const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
   return {
-    settings: { identity: localIdentity(local), seed, further: { chatTemplate, dtype } },
+    settings: {
+      identity: localIdentity(local),
+      seed,
+      further: { chatTemplate: givenTemplate(local), dtype },
+    },
     answer: (request) => askLocalModel(local, request),
   };
 }

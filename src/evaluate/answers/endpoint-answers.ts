@@ -1,9 +1,8 @@
 /** Answers of an endpoint, turn by turn, each question separately. */
 import { forEachAtOnce } from "../endpoint/at-once.ts";
-import type { ChatMessage } from "../endpoint/chat-body.ts";
 import type { Endpoint } from "../endpoint/endpoint.ts";
 import type { AnswerLog } from "./answer-log.ts";
-import type { Question } from "./questions.ts";
+import { conversation, type Question } from "./questions.ts";
 
 /** Questions to be answered, and the log that the answers go to. */
 export interface AnswerRequest {
@@ -34,15 +33,16 @@ export async function askEndpoint(
   const open = questions.filter(({ id }) => !log.answers.has(id));
   let done = questions.length - open.length;
   await forEachAtOnce(open, concurrency, async (question) => {
-    const messages: ChatMessage[] = [...question.messages];
-    const turns: string[] = [];
-    for (const followUp of [null, ...question.followUps]) {
-      if (followUp !== null) messages.push({ role: "user", content: followUp });
-      const { maxTokens, temperatureOf } = request;
+    const { maxTokens, temperatureOf } = request;
+    const turns = [...log.firstTurns(question.id)];
+    while (turns.length <= question.followUps.length) {
+      const messages = conversation(question, turns);
       const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
       if (reply.finishReason === "length") request.onCut();
       turns.push(reply.text);
-      messages.push({ role: "assistant", content: reply.text });
+      if (turns.length <= question.followUps.length) {
+        log.keep(question.id, request.keyOf(question), turns);
+      }
     }
     log.add(question.id, request.keyOf(question), turns);
     onAnswered(++done, questions.length);

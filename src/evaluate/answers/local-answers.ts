@@ -13,12 +13,12 @@ import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
+import { chatTemplateSource } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import { modelFingerprint } from "../../train/model-fingerprint.ts";
-import type { ChatMessage } from "../endpoint/chat-body.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
-import type { Question } from "./questions.ts";
+import { conversation, type Question } from "./questions.ts";
 
 /** A model in local directories, and how it is sampled. */
 export interface LocalModel extends EnvironmentOptions {
@@ -41,6 +41,14 @@ export function localIdentity({ model, adapter }: Pick<LocalModel, "model" | "ad
     ...(adapter === null ? [] : adapterParts(adapter)),
   ];
   return sha256(JSON.stringify(parts));
+}
+
+/** The text of a chat template that is given; null: none is. A file may have another one by the next time. */
+export function givenTemplate({
+  model,
+  chatTemplate,
+}: Pick<LocalModel, "model" | "chatTemplate">): string | null {
+  return chatTemplate === null ? null : chatTemplateSource(loadTokenizer(model), chatTemplate, false);
 }
 
 /** Of an adapter, or of a tuned model, each with the scale at which it is taken. */
@@ -157,12 +165,4 @@ async function encodeTurns(
         `Ask for shorter answers.`,
     );
   });
-}
-
-function conversation({ messages, followUps }: Question, answers: readonly string[]): ChatMessage[] {
-  const later = answers.flatMap((answer, i): ChatMessage[] => [
-    { role: "assistant", content: answer },
-    { role: "user", content: followUps[i] ?? "" },
-  ]);
-  return [...messages, ...later];
 }

@@ -25,6 +25,15 @@ export interface Question {
   temperature: number | null;
 }
 
+/** A question with the answers to its turns so far, up to where the next begins. */
+export function conversation({ messages, followUps }: Question, answers: readonly string[]): ChatMessage[] {
+  const later = answers.flatMap((answer, i): ChatMessage[] => [
+    { role: "assistant", content: answer },
+    { role: "user", content: followUps[i] ?? "" },
+  ]);
+  return [...messages, ...later];
+}
+
 /** Which questions are taken. */
 export interface QuestionChoice {
   /** No more than so many, the first ones. */
