@@ -142,6 +142,16 @@ export class LabelStore {
     return Number(changes) === 1;
   }
 
+  /** Whether there is an event of this key. */
+  has(key: string): boolean {
+    return this.#all("SELECT 1 FROM events WHERE key = ?", key).length > 0;
+  }
+
+  /** Tells this workbench from others. */
+  get id(): string {
+    return sha256(`workbench ${this.#salt()}`).slice(0, 16);
+  }
+
   /** Names somebody who judges, unless the name is known. */
   addPerson(person: string, kind: PersonKind): void {
     this.append({ kind: "person", person, key: `person ${person}`, body: { kind } });
