@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
 import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
 import { get, me, post } from "./api.ts";
-import { intervalText, type Sent, shareText, valueText } from "./judgment-texts.ts";
+import { intervalText, kappaText, type Sent, shareText, valueText } from "./judgment-texts.ts";
 import { Problem, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 import { Table } from "./table.tsx";
@@ -78,7 +78,29 @@ function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.
   );
 }
 
+/** Most people that are listed: a file of battles may name many thousands. */
+const mostPeople = 200;
+
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
+  const labelled = (one: Sent<PersonReport>): number => one.labelled ?? 0;
+  const listed =
+    people.length <= mostPeople
+      ? people
+      : people.toSorted((one, other) => labelled(other) - labelled(one)).slice(0, mostPeople);
+  return (
+    <>
+      <PeopleLines people={listed} />
+      {listed.length < people.length && (
+        <p class="soft">
+          The {mostPeople} of {people.length} who judged most. <code>preftune labels agreement</code> lists
+          all.
+        </p>
+      )}
+    </>
+  );
+}
+
+function PeopleLines({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
   return (
     <Table
       isStacked
@@ -90,9 +112,7 @@ function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX
         key: one.person,
         cells: [
           ...[one.person, one.labelled, one.skipped],
-          one.withOthers === null
-            ? "–"
-            : `${valueText(one.withOthers.value)} ${intervalText(one.withOthers)}`,
+          kappaText(one.withOthers),
           ...[one.selfAgreement, one.left, one.longer].map(shareText),
           one.seconds === null ? "–" : one.seconds.toFixed(1),
         ],
