@@ -11,11 +11,9 @@ export interface ItemMargin {
 
 /** Keeps what a model scored; of an item that it has scored before the new margin counts. */
 export function keepMargins(store: LabelStore, model: string, margins: readonly ItemMargin[]): void {
-  store.transaction(() => {
-    for (const { item, margin } of margins) {
-      store.item(item);
-      store.append({ kind: "margin", person: `${model} (model)`, item, body: { margin } });
-    }
+  store.forEach(margins, ({ item, margin }) => {
+    store.item(item);
+    store.append({ kind: "margin", person: `${model} (model)`, item, body: { margin } });
   });
 }
 

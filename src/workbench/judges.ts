@@ -44,23 +44,20 @@ export function keepVerdicts(
   verdicts: readonly ItemVerdict[],
 ): KeptVerdicts {
   const person = judgeName(model);
-  return store.transaction(() => {
-    const counts: KeptVerdicts = { kept: 0, known: 0, without: 0 };
-    store.addPerson(person, "judge");
-    for (const { item, orders } of verdicts) {
-      store.item(item);
-      const [first, second] = orders;
-      if (first === null || second === null) {
-        counts.without++;
-        continue;
-      }
-      const verdict = first === second ? first : "tie";
-      const body = { verdict, strength: 1, ms: null, orders: [first, second] } as const;
-      const isNew = store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
-      counts[isNew ? "kept" : "known"]++;
+  const counts: KeptVerdicts = { kept: 0, known: 0, without: 0 };
+  store.addPerson(person, "judge");
+  store.forEach(verdicts, ({ item, orders: [first, second] }) => {
+    store.item(item);
+    if (first === null || second === null) {
+      counts.without++;
+      return;
     }
-    return counts;
+    const verdict = first === second ? first : "tie";
+    const body = { verdict, strength: 1, ms: null, orders: [first, second] } as const;
+    const isNew = store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
+    counts[isNew ? "kept" : "known"]++;
   });
+  return counts;
 }
 
 /** Keeps what follows of scores as labels of who gave them: which answer of an item has more. What is known stays as it is. */
@@ -70,12 +67,10 @@ export function keepScored(
   better: readonly { item: string; verdict: "a" | "b" }[],
 ): void {
   const person = judgeName(scorer);
-  store.transaction(() => {
-    store.addPerson(person, "judge");
-    for (const { item, verdict } of better) {
-      const body = { verdict, strength: 1, ms: null } as const;
-      store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
-    }
+  store.addPerson(person, "judge");
+  store.forEach(better, ({ item, verdict }) => {
+    const body = { verdict, strength: 1, ms: null } as const;
+    store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
   });
 }
 

@@ -129,7 +129,7 @@ function ratingsOf({ of, counts }: WhatIsSaid, humans: readonly string[]): Ratin
 
 /** @param vote - no skip */
 function numberOf({ verdict }: Vote): number {
-  return choices.findIndex((choice) => choice === verdict);
+  return verdict === "skip" ? -1 : choices.indexOf(verdict);
 }
 
 /** What is said of one person, judge or file. */
