@@ -9,7 +9,7 @@ import { conflictsIn } from "../workbench/export-labels.ts";
 import { type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";
 import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
-import { itemLineage, runLineage } from "../workbench/lineage.ts";
+import { itemLineage, runSources } from "../workbench/lineage.ts";
 import { type PeopleReport, peopleReport } from "../workbench/people.ts";
 import { namedRun, runFiles } from "./clean-routes.ts";
 import { personOf } from "./label-routes.ts";
@@ -59,8 +59,8 @@ export function benchRoutes(context: DashboardContext): Route[] {
   });
   return [
     get("/api/items", (c) => c.json(bench.exists ? itemsOf(context, c) : { items: [], total: 0 })),
-    get("/api/items/:item", (c) => c.json(whereItWent(context, parameter(c, "item")))),
-    get("/api/runs/:run/labels", (c) => c.json(behind(context, parameter(c, "run")))),
+    get("/api/items/:item", async (c) => c.json(await whereItWent(context, parameter(c, "item")))),
+    get("/api/runs/:run/labels", async (c) => c.json(await behind(context, parameter(c, "run")))),
     get("/api/people", (c) => c.json(bench.exists ? peopleReport(bench.store) : nobody)),
     post(
       "/api/import",
@@ -134,10 +134,10 @@ function isFlagged({ flags }: LabelState, id: string): boolean {
   return (flags.get(id)?.size ?? 0) > 0;
 }
 
-function whereItWent({ bench, runs }: DashboardContext, item: string): object {
+async function whereItWent({ bench, runs }: DashboardContext, item: string): Promise<object> {
   if (!bench.exists || !bench.store.order.includes(item)) throw new PageError(404, "There is no such pair.");
   const dirs = runFiles(runs).map(({ dir }) => dir);
-  const { versions, runs: read } = itemLineage(bench.dir, item, dirs);
+  const { versions, runs: read } = await itemLineage(bench.dir, item, dirs);
   const named = read.map((dir) => namedRun(runs, idOf(dir)));
   return { item, versions: versions.map(({ digest }) => ({ digest })), runs: named };
 }
@@ -151,13 +151,16 @@ export interface BehindRun {
   models: Record<string, number>;
 }
 
-function behind({ bench, runs }: DashboardContext, run: string): { behind: BehindRun | null } {
+async function behind(
+  { bench, runs }: DashboardContext,
+  run: string,
+): Promise<{ behind: BehindRun | null }> {
   const dir = runs.dirOf(run);
   if (!bench.exists) return { behind: null };
-  const { versions, items, people, judges, models } = runLineage(bench.dir, bench.store, dir);
+  const { versions, items, people, judges, models } = await runSources(bench.dir, bench.store, dir);
   if (versions.length === 0) return { behind: null };
   const digests = versions.map(({ digest }) => digest);
-  return { behind: { versions: digests, items: items.length, people, judges, models } };
+  return { behind: { versions: digests, items, people, judges, models } };
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */
