@@ -151,10 +151,7 @@ export interface BehindRun {
   models: Record<string, number>;
 }
 
-async function behind(
-  { bench, runs }: DashboardContext,
-  run: string,
-): Promise<{ behind: BehindRun | null }> {
+async function behind({ bench, runs }: DashboardContext, run: string): Promise<{ behind: BehindRun | null }> {
   const dir = runs.dirOf(run);
   if (!bench.exists) return { behind: null };
   const { versions, items, people, judges, models } = await runSources(bench.dir, bench.store, dir);

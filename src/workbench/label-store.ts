@@ -190,7 +190,8 @@ export class LabelStore {
   forEach<T>(many: readonly T[], action: (one: T) => void): void {
     for (let from = 0; from < many.length; from += batchSize) {
       // others look again and again whether the file is free: without a pause they would hardly meet the moment in which it is
-      if (from > 0 && !this.#isInTransaction) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
+      if (from > 0 && !this.#isInTransaction)
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
       this.transaction(() => many.slice(from, from + batchSize).forEach(action));
     }
   }
