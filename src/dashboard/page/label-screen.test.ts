@@ -165,16 +165,20 @@ test("a refusal is said until the next press, which sends another vote; a pair j
 
 test("a vote that did not get through waits for its person", { skip: skipsBrowser }, async () => {
   await onLabelScreen(async ({ page, link, judged, sent, votesOf }) => {
-    const links = await page.evaluate(async () => {
-      const make = async (name: string): Promise<string> => {
-        const headers = { "Content-Type": "application/json" };
-        const body = JSON.stringify({ role: "labeller", name });
-        const answer = await fetch("/api/links", { method: "POST", headers, body });
-        return ((await answer.json()) as { token: string }).token;
-      };
-      return [await make("ann"), await make("bob"), await make("ann")];
-    });
-    const [ann = "", bob = "", again = ""] = links.map((token) => new URL(`#token=${token}`, link()).href);
+    await page.goto(new URL("#/people", link()).href);
+    const make = async (name: string, role: string): Promise<string> => {
+      await page.getByLabel("Name").fill(name);
+      await page.getByLabel("who is to").selectOption(role);
+      await page.getByRole("button", { name: "Make a link" }).click();
+      await page.getByText(role === "look" ? `shows runs, data and reports, without changing anything, for ${name}` : `opens labelling for ${name}`).waitFor();
+      return (await page.locator("p code", { hasText: "#token=" }).textContent()) ?? "";
+    };
+    const [ann, bob, again, eve] = [
+      await make("ann", "label"),
+      await make("bob", "label"),
+      await make("ann", "label"),
+      await make("eve", "look"),
+    ];
     await openAs(page, ann);
     await page.route("**/api/label/vote", (route) => route.abort());
     await page.keyboard.press("1");
@@ -192,5 +196,10 @@ test("a vote that did not get through waits for its person", { skip: skipsBrowse
     await judged(1);
     assert.deepEqual([sent.length, votesOf("ann").length, votesOf("bob").length], [2, 1, 0]);
     assert.equal(await page.evaluate(() => localStorage.length), 1);
+    // a link to look shows runs, and no labelling
+    await page.goto("about:blank");
+    await page.goto(eve);
+    await page.getByRole("link", { name: "Runs", exact: true }).waitFor();
+    assert.equal(await page.getByRole("link", { name: "Label", exact: true }).count(), 0);
   });
 });

@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
 import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
+import type { Role } from "../sessions.ts";
 import { get, me, post } from "./api.ts";
 import { intervalText, kappaText, type Sent, shareText, valueText } from "./judgment-texts.ts";
 import { Problem, Waiting } from "./pieces.tsx";
@@ -121,13 +122,21 @@ function PeopleLines({ people }: { people: readonly Sent<PersonReport>[] }): JSX
   );
 }
 
+/** What a link opens. */
+const linkRoles = {
+  labeller: "opens labelling",
+  viewer: "shows runs, data and reports, without changing anything,",
+} as const satisfies Partial<Record<Role, string>>;
+
 function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
   const [name, setName] = useState("");
-  const [link, setLink] = useState("");
+  const [role, setRole] = useState<keyof typeof linkRoles>("labeller");
+  const [made, setMade] = useState<{ link: string; words: string } | null>(null);
   const make = (event: SubmitEvent): void => {
     event.preventDefault();
-    post<{ token: string }>("/api/links", { role: "labeller", name })
-      .then(({ token }) => setLink(`${location.origin}/#token=${token}`))
+    const words = `${linkRoles[role]} for ${name}`;
+    post<{ token: string }>("/api/links", { role, name })
+      .then(({ token }) => setMade({ link: `${location.origin}/#token=${token}`, words }))
       .catch((error: Error) => fail(error.message));
   };
   return (
@@ -142,12 +151,21 @@ function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
           value={name}
           onInput={(event) => setName(event.currentTarget.value)}
         />
+        <label for="role">who is to</label>
+        <select
+          id="role"
+          value={role}
+          onChange={(event) => setRole(event.currentTarget.value === "viewer" ? "viewer" : "labeller")}
+        >
+          <option value="labeller">label</option>
+          <option value="viewer">look</option>
+        </select>
         <button type="submit">Make a link</button>
       </form>
-      {link !== "" && (
+      {made !== null && (
         <p>
-          <code>{link}</code> opens labelling for {name} and nothing else. It works once; after the dashboard
-          was started again, make another one of the same name.
+          <code>{made.link}</code> {made.words} and nothing else. It works once; after the dashboard was started
+          again, make another one of the same name.
         </p>
       )}
     </>
