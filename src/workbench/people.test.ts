@@ -10,6 +10,7 @@ import { agreementOf } from "../stats/agreement.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { winRates } from "./battle.ts";
 import { type Choice, type Comparison, inOrder } from "./comparison.ts";
+import { exportLabels, saidByPeople } from "./export-labels.ts";
 import { judgeFacts, keepVerdicts } from "./judges.ts";
 import { LabelStore } from "./label-store.ts";
 import { castVote, decide, nextPair } from "./labelling.ts";
@@ -156,4 +157,19 @@ test("win rates: 30 pairs that two people judge alike are 30, not 60", () => {
   assert.deepEqual(winRates(store), [
     { one: "m", other: "n", rate: 1, pairs: 30, judgments: 60, ...shareInterval(30, 30) },
   ]);
+});
+
+test("a pair that everybody skipped is skipped, though a judge has judged it", () => {
+  using store = judgedStore([{}, {}]);
+  keepVerdicts(
+    store,
+    "j",
+    store.order.map((item) => ({ item, orders: ["a", "a"] as const })),
+  );
+  store.addPerson("ann", "person");
+  const skipped = nextPair(store, "ann", { chance: () => 1 });
+  castVote(store, "ann", { showing: skipped?.showing ?? "", key: "k", verdict: "skip" });
+  assert.deepEqual([...saidByPeople(store).values()].toSorted(), [null, "skip"].toSorted());
+  // in an export the judge's verdict counts, as where nobody looked at it
+  assert.equal(exportLabels(store).counts.byJudge, 2);
 });
