@@ -170,7 +170,13 @@ test("a vote that did not get through waits for its person", { skip: skipsBrowse
       await page.getByLabel("Name").fill(name);
       await page.getByLabel("who is to").selectOption(role);
       await page.getByRole("button", { name: "Make a link" }).click();
-      await page.getByText(role === "look" ? `shows runs, data and reports, without changing anything, for ${name}` : `opens labelling for ${name}`).waitFor();
+      await page
+        .getByText(
+          role === "look"
+            ? `shows runs, data and reports, without changing anything, for ${name}`
+            : `opens labelling for ${name}`,
+        )
+        .waitFor();
       return (await page.locator("p code", { hasText: "#token=" }).textContent()) ?? "";
     };
     const [ann, bob, again, eve] = [

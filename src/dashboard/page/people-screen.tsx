@@ -164,8 +164,8 @@ function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
       </form>
       {made !== null && (
         <p>
-          <code>{made.link}</code> {made.words} and nothing else. It works once; after the dashboard was started
-          again, make another one of the same name.
+          <code>{made.link}</code> {made.words} and nothing else. It works once; after the dashboard was
+          started again, make another one of the same name.
         </p>
       )}
     </>
