@@ -61,7 +61,7 @@ export function benchRoutes(context: DashboardContext): Route[] {
     get("/api/items", (c) => c.json(bench.exists ? itemsOf(context, c) : { items: [], total: 0 })),
     get("/api/items/:item", async (c) => c.json(await whereItWent(context, parameter(c, "item")))),
     get("/api/runs/:run/labels", async (c) => c.json(await behind(context, parameter(c, "run")))),
-    get("/api/people", (c) => c.json(bench.exists ? peopleReport(bench.store) : nobody)),
+    get("/api/people", (c) => c.json(bench.exists ? peopleOf(peopleReport(bench.store)) : nobody)),
     post(
       "/api/import",
       async (c) => c.json(await importSent(context, await bodyOf(c, importBody))),
@@ -75,7 +75,23 @@ export function benchRoutes(context: DashboardContext): Route[] {
   ];
 }
 
-const nobody: PeopleReport = { people: [], agreement: null, conflicts: [], findings: [] };
+/** A report as it is sent. */
+export interface SentPeople extends PeopleReport {
+  /** People who are not in it, for they judged less than those who are. */
+  unlisted: number;
+}
+
+const nobody: SentPeople = { people: [], agreement: null, conflicts: [], findings: [], unlisted: 0 };
+
+/** Most people that are sent: a file of battles may name many thousands. */
+const mostPeople = 200;
+
+function peopleOf(report: PeopleReport): SentPeople {
+  const all = report.people;
+  if (all.length <= mostPeople) return { ...report, unlisted: 0 };
+  const people = all.toSorted((one, other) => other.labelled - one.labelled).slice(0, mostPeople);
+  return { ...report, people, unlisted: all.length - mostPeople };
+}
 
 function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; total: number } {
   const { store } = bench;

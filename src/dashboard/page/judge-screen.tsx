@@ -46,7 +46,7 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
     ["Winner changed with the order", shareText(changed)],
     ["Verdicts for the answer shown first", shareText(first)],
     ["Verdicts for the longer answer", shareText(longer)],
-    ["Kappa with people", withPeople === null ? "– (no pair that both judged)" : kappaText(withPeople)],
+    ["Kappa with people", kappaText(withPeople)],
   ] as const;
   return (
     <section>

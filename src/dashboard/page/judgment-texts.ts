@@ -36,7 +36,6 @@ export function shareText({ share: value, of, low, high }: Sent<Share>): string 
 export function kappaText(kappa: Sent<WithOthers> | null): string {
   if (kappa === null) return "–";
   const { value, low, units } = kappa;
-  return low === null
-    ? `${valueText(value)} on ${units} pairs: too few for an interval`
-    : `${valueText(value)} ${intervalText(kappa)} on ${units} pairs`;
+  const interval = low === null ? "(too few for an interval)" : intervalText(kappa);
+  return `${valueText(value)} ${interval} on ${units} pairs`;
 }

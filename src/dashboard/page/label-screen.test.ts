@@ -171,11 +171,7 @@ test("a vote that did not get through waits for its person", { skip: skipsBrowse
       await page.getByLabel("who is to").selectOption(role);
       await page.getByRole("button", { name: "Make a link" }).click();
       await page
-        .getByText(
-          role === "look"
-            ? `shows runs, data and reports, without changing anything, for ${name}`
-            : `opens labelling for ${name}`,
-        )
+        .getByText(role === "look" ? `shows runs and data for ${name}` : `opens labelling for ${name}`)
         .waitFor();
       return (await page.locator("p code", { hasText: "#token=" }).textContent()) ?? "";
     };

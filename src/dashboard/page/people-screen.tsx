@@ -2,7 +2,8 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
-import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
+import type { PersonReport } from "../../workbench/people.ts";
+import type { SentPeople } from "../bench-routes.ts";
 import type { Role } from "../sessions.ts";
 import { get, me, post } from "./api.ts";
 import { intervalText, kappaText, type Sent, shareText, valueText } from "./judgment-texts.ts";
@@ -12,10 +13,10 @@ import { Table } from "./table.tsx";
 
 /** The screen. */
 export function PeopleScreen(): JSX.Element {
-  const [report, setReport] = useState<Sent<PeopleReport> | null>(null);
+  const [report, setReport] = useState<Sent<SentPeople> | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    get<Sent<PeopleReport>>("/api/people")
+    get<Sent<SentPeople>>("/api/people")
       .then(setReport)
       .catch((error: Error) => setProblem(error.message));
   }, []);
@@ -63,6 +64,11 @@ export function PeopleScreen(): JSX.Element {
       ) : (
         <PeopleTable people={report.people} />
       )}
+      {report.unlisted !== 0 && (
+        <p class="soft">
+          {report.unlisted} who judged less: <code>preftune labels agreement</code>.
+        </p>
+      )}
       {isOwner && <LinkForm fail={setProblem} />}
     </>
   );
@@ -79,29 +85,7 @@ function Tile({ name, value }: { name: string; value: Sent<Coefficient> }): JSX.
   );
 }
 
-/** Most people that are listed: a file of battles may name many thousands. */
-const mostPeople = 200;
-
 function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
-  const labelled = (one: Sent<PersonReport>): number => one.labelled ?? 0;
-  const listed =
-    people.length <= mostPeople
-      ? people
-      : people.toSorted((one, other) => labelled(other) - labelled(one)).slice(0, mostPeople);
-  return (
-    <>
-      <PeopleLines people={listed} />
-      {listed.length < people.length && (
-        <p class="soft">
-          The {mostPeople} of {people.length} who judged most. <code>preftune labels agreement</code> lists
-          all.
-        </p>
-      )}
-    </>
-  );
-}
-
-function PeopleLines({ people }: { people: readonly Sent<PersonReport>[] }): JSX.Element {
   return (
     <Table
       isStacked
@@ -125,7 +109,7 @@ function PeopleLines({ people }: { people: readonly Sent<PersonReport>[] }): JSX
 /** What a link opens. */
 const linkRoles = {
   labeller: "opens labelling",
-  viewer: "shows runs, data and reports, without changing anything,",
+  viewer: "shows runs and data",
 } as const satisfies Partial<Record<Role, string>>;
 
 function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ShowingOrder } from "../../workbench/label-events.ts";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { me, post } from "./api.ts";
-import { clearPending, keepPending, pendingVotes } from "./pending-vote.ts";
+import { clearPending, keepPending, namesOf, pendingVotes } from "./pending-vote.ts";
 import { place } from "./place.ts";
 
 /** What the server says of the pairs that come. */
@@ -36,8 +36,7 @@ interface Labelling {
 
 const keptWords =
   "The judgment is kept in this browser, and sent again with the next key or when this page is opened again.";
-const elsewhereWords =
-  "A pair was judged in another tab before the judgment here arrived: the one there counts. Undo takes it back.";
+const elsewhereWords = "The pair was judged in another tab before: that judgment counts.";
 
 /** The order that the address asks for. */
 export const order = (): ShowingOrder => (place.value.query.has("unsure") ? "uncertain" : "random");
@@ -47,8 +46,8 @@ export function useLabelling(): Labelling {
   const [next, setNext] = useState<Next | null>(null);
   const [problem, fail] = useState("");
   const rubric = useRef("");
-  // whose votes the browser keeps
-  const whose = useRef({ workbench: "", person: me.value?.name ?? "" });
+  // of the votes that the browser keeps
+  const names = useRef("");
   // what a key finds: the newest, also before it is drawn
   const shown = useRef<Next | null>(null);
   const answered = useRef<Promise<void>>(Promise.resolve());
@@ -69,7 +68,7 @@ export function useLabelling(): Labelling {
   };
   const deliver = async (vote: SidedVote): Promise<Next> => {
     const { answer, words } = await sent(vote);
-    clearPending(whose.current, vote);
+    clearPending(names.current, vote);
     if (words !== "") add(words);
     return answer ?? (await askNext());
   };
@@ -77,8 +76,8 @@ export function useLabelling(): Labelling {
     const begin = async (): Promise<Next> => {
       const first = await askNext();
       rubric.current = first.rubric;
-      whose.current.workbench = first.workbench;
-      const kept = pendingVotes(whose.current);
+      names.current = namesOf(first.workbench, me.value?.name ?? "");
+      const kept = pendingVotes(names.current);
       for (const vote of kept) await deliver(vote);
       // the first pair may be one of theirs
       return kept.length === 0 ? first : await askNext();
@@ -88,9 +87,9 @@ export function useLabelling(): Labelling {
   const vote = (given: SidedVote): Promise<void> => {
     fail("");
     // a press after an answer that never came sends the first one again
-    const kept = pendingVotes(whose.current).find(({ showing }) => showing === given.showing);
+    const kept = pendingVotes(names.current).find(({ showing }) => showing === given.showing);
     const now = kept ?? given;
-    keepPending(whose.current, now);
+    keepPending(names.current, now);
     const before = shown.current;
     if (before !== null && before.ahead !== null) put({ ...before, pair: before.ahead, ahead: null });
     return show(() => deliver(now), before);
