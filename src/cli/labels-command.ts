@@ -180,10 +180,10 @@ async function exportFrom(
   process.stdout.write(`${[...countLines(counts), output ?? path].join("\n")}\n`);
 }
 
-function trace(dir: string, subject: string, { runs }: { runs: string }): void {
+async function trace(dir: string, subject: string, { runs }: { runs: string }): Promise<void> {
   using store = openWorkbench(dir);
   const found = isRun(subject)
-    ? runLineage(dir, store, subject)
-    : itemLineage(dir, store.item(subject).id, fs.globSync(runs).filter(isRun));
+    ? await runLineage(dir, store, subject)
+    : await itemLineage(dir, store.item(subject).id, fs.globSync(runs).filter(isRun));
   process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
 }

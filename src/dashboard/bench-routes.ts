@@ -9,7 +9,7 @@ import { conflictsIn } from "../workbench/export-labels.ts";
 import { type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";
 import type { LabelState } from "../workbench/label-events.ts";
 import { decide } from "../workbench/labelling.ts";
-import { itemLineage, runLineage } from "../workbench/lineage.ts";
+import { itemLineage, runSources } from "../workbench/lineage.ts";
 import { type PeopleReport, peopleReport } from "../workbench/people.ts";
 import { namedRun, runFiles } from "./clean-routes.ts";
 import { personOf } from "./label-routes.ts";
@@ -59,9 +59,9 @@ export function benchRoutes(context: DashboardContext): Route[] {
   });
   return [
     get("/api/items", (c) => c.json(bench.exists ? itemsOf(context, c) : { items: [], total: 0 })),
-    get("/api/items/:item", (c) => c.json(whereItWent(context, parameter(c, "item")))),
-    get("/api/runs/:run/labels", (c) => c.json(behind(context, parameter(c, "run")))),
-    get("/api/people", (c) => c.json(bench.exists ? peopleReport(bench.store) : nobody)),
+    get("/api/items/:item", async (c) => c.json(await whereItWent(context, parameter(c, "item")))),
+    get("/api/runs/:run/labels", async (c) => c.json(await behind(context, parameter(c, "run")))),
+    get("/api/people", (c) => c.json(bench.exists ? peopleOf(peopleReport(bench.store)) : nobody)),
     post(
       "/api/import",
       async (c) => c.json(await importSent(context, await bodyOf(c, importBody))),
@@ -75,7 +75,23 @@ export function benchRoutes(context: DashboardContext): Route[] {
   ];
 }
 
-const nobody: PeopleReport = { people: [], agreement: null, conflicts: [], findings: [] };
+/** A report as it is sent. */
+export interface SentPeople extends PeopleReport {
+  /** People who are not in it, for they judged less than those who are. */
+  unlisted: number;
+}
+
+const nobody: SentPeople = { people: [], agreement: null, conflicts: [], findings: [], unlisted: 0 };
+
+/** Most people that are sent: a file of battles may name many thousands. */
+const mostPeople = 200;
+
+function peopleOf(report: PeopleReport): SentPeople {
+  const all = report.people;
+  if (all.length <= mostPeople) return { ...report, unlisted: 0 };
+  const people = all.toSorted((one, other) => other.labelled - one.labelled).slice(0, mostPeople);
+  return { ...report, people, unlisted: all.length - mostPeople };
+}
 
 function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; total: number } {
   const { store } = bench;
@@ -134,10 +150,10 @@ function isFlagged({ flags }: LabelState, id: string): boolean {
   return (flags.get(id)?.size ?? 0) > 0;
 }
 
-function whereItWent({ bench, runs }: DashboardContext, item: string): object {
+async function whereItWent({ bench, runs }: DashboardContext, item: string): Promise<object> {
   if (!bench.exists || !bench.store.order.includes(item)) throw new PageError(404, "There is no such pair.");
   const dirs = runFiles(runs).map(({ dir }) => dir);
-  const { versions, runs: read } = itemLineage(bench.dir, item, dirs);
+  const { versions, runs: read } = await itemLineage(bench.dir, item, dirs);
   const named = read.map((dir) => namedRun(runs, idOf(dir)));
   return { item, versions: versions.map(({ digest }) => ({ digest })), runs: named };
 }
@@ -151,13 +167,13 @@ export interface BehindRun {
   models: Record<string, number>;
 }
 
-function behind({ bench, runs }: DashboardContext, run: string): { behind: BehindRun | null } {
+async function behind({ bench, runs }: DashboardContext, run: string): Promise<{ behind: BehindRun | null }> {
   const dir = runs.dirOf(run);
   if (!bench.exists) return { behind: null };
-  const { versions, items, people, judges, models } = runLineage(bench.dir, bench.store, dir);
+  const { versions, items, people, judges, models } = await runSources(bench.dir, bench.store, dir);
   if (versions.length === 0) return { behind: null };
   const digests = versions.map(({ digest }) => digest);
-  return { behind: { versions: digests, items: items.length, people, judges, models } };
+  return { behind: { versions: digests, items, people, judges, models } };
 }
 
 /** Reads what was sent by the code that reads files, from a file that is deleted again. */

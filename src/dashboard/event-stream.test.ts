@@ -191,3 +191,27 @@ test("of more windows than a browser has connections the one that has had its tu
     stop.abort();
   });
 });
+
+test("the streams of a session end with it: after a logout, and where a newer one takes its place", async () => {
+  await withDashboardApp(async (app) => {
+    const id = idOf(realpathSync(writeRun(app.root, "a")));
+    const [viewer, oldest] = [app.login("viewer"), app.login("viewer")];
+    const open = async (headers: { cookie: string }) => {
+      const { status, body } = await app.ask(`/api/stream?runs=${id}`, { headers });
+      assert.equal(status, 200);
+      const reader = body?.getReader();
+      const ended = (async () => {
+        while ((await reader?.read())?.done === false);
+      })();
+      return { ended };
+    };
+    const [one, another, third] = [await open(viewer), await open(viewer), await open(oldest)];
+    const out = await app.ask("/api/session", { method: "DELETE", headers: viewer });
+    assert.equal(out.status, 200);
+    await Promise.all([one.ended, another.ended]);
+    for (let i = 0; i < 1000; i++) app.login("labeller");
+    await third.ended;
+    assert.equal((await app.ask(`/api/stream?runs=${id}`, { headers: viewer })).status, 401);
+    assert.deepEqual(app.faults, []);
+  });
+});

@@ -79,7 +79,7 @@ function parts(text: string): [string, LivePlace | null] {
   return [id, placeOf(place)];
 }
 
-function answer(c: Ctx, { runs, onFault }: DashboardContext, times: StreamTimes): Response {
+function answer(c: Ctx, { runs, sessions, onFault }: DashboardContext, times: StreamTimes): Response {
   const places = placesOf(c);
   const list = c.req.query("list") ?? null;
   for (const id of places.keys()) runs.dirOf(id);
@@ -92,12 +92,16 @@ function answer(c: Ctx, { runs, onFault }: DashboardContext, times: StreamTimes)
     const hide = runs.show([...places.keys()]);
     const page = new PageStream(stream, { runs, places, list, times, leave });
     takeTurn(session, page);
+    const over = session === null ? null : sessions.endOf(session);
+    const end = (): void => page.end();
+    over?.addEventListener("abort", end);
     try {
-      await page.run();
+      if (over?.aborted !== true) await page.run();
     } catch (error) {
       if (error instanceof PageError) await page.sayProblem(error);
       else onFault(error);
     } finally {
+      over?.removeEventListener("abort", end);
       streams -= 1;
       takeTurn(session, page, false);
       hide();

@@ -45,7 +45,14 @@ function stop(c: Ctx, { runs }: DashboardContext): Response {
 async function resume(c: Ctx, { runs, jobs }: DashboardContext): Promise<Response> {
   const id = c.req.param("run") ?? "";
   const dir = runs.dirOf(id);
-  if (runs.summary(id).state === "running") throw new PageError(409, "It runs.");
+  const { state, changedAt } = runs.summary(id);
+  if (state === "running") throw new PageError(409, "It runs.");
+  // a job that was asked for before the run stopped is the one that is ending, for whose end the new one waits
+  const isBegun = jobs
+    .list()
+    .some((job) => job.state === "started" && runOf(job) === id && job.queuedAt > changedAt);
+  if (isBegun)
+    throw new PageError(409, "It is being resumed already: its process has begun and loads the model.");
   try {
     const config = resumableConfig(dir, jobs.cwd);
     const { config: values } = readRunJson(runPaths(dir).runJson);

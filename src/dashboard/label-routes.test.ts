@@ -167,3 +167,17 @@ test("an edited answer, a decision and a version by HTTP; files of unknown kinds
     assert.match(await kind.text(), /expected a file whose name ends in/);
   });
 });
+
+test("of many people those who judged most are sent, with the number of the others", async () => {
+  await withDashboardApp(async (app) => {
+    const rows = Array.from({ length: 230 }, (_, i) => `Question ${i}?,First.,Second.,a,person ${i % 220}`);
+    const text = ["prompt,answer_a,answer_b,better,person", ...rows].join("\n");
+    await ask(app, "/api/import", "owner", { name: "p.csv", text });
+    const { people, unlisted } = await ask<{ people: { labelled: number }[]; unlisted: number }>(
+      app,
+      "/api/people",
+      "owner",
+    );
+    assert.deepEqual([people.length, unlisted, people[9]?.labelled, people[10]?.labelled], [200, 20, 2, 1]);
+  });
+});

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
 import { doubtOf } from "../workbench/doubt.ts";
 import type { ShowingOrder } from "../workbench/label-events.ts";
-import { castVote, flag, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
+import { castVote, flag, isKept, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import type { Ctx, DashboardContext, Route } from "./route.ts";
@@ -57,7 +57,7 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
   return [
     post("/api/label/next", async (c, person) => {
       const { order: by } = await bodyOf(c, nextBody);
-      return { ...next(person, by), rubric: rubricIn(bench.dir) };
+      return { ...next(person, by), rubric: rubricIn(bench.dir), workbench: bench.store.id };
     }),
     post("/api/label/vote", async (c, person) => {
       const { order: by, ms, reason, edit, ...vote } = await bodyOf(c, voteBody);
@@ -67,7 +67,7 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
         ...(reason === undefined ? {} : { reason }),
         ...(edit === undefined ? {} : { edit }),
       });
-      return { isNew, ...next(person, by) };
+      return { isNew, wasJudged: !isNew && !isKept(bench.store, vote), ...next(person, by) };
     }),
     post("/api/label/undo", async (c, person) => {
       const { order: by, vote } = await bodyOf(c, undoBody);

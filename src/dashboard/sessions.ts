@@ -20,6 +20,7 @@ const mostSessions = 1000;
 export class Sessions {
   readonly #links: Map<string, Session> = new Map();
   readonly #sessions: Map<string, Session> = new Map();
+  readonly #ends: WeakMap<Session, AbortController> = new WeakMap();
 
   /** A token that logs somebody in once. */
   link(session: Session): string {
@@ -32,7 +33,13 @@ export class Sessions {
     const session = this.#links.get(key);
     if (session === undefined) return null;
     this.#links.delete(key);
+    this.#ends.set(session, new AbortController());
     return this.#add(this.#sessions, session, mostSessions);
+  }
+
+  /** Fires when the session ends: what it still reads ends too. */
+  endOf(session: Session): AbortSignal {
+    return this.#ends.get(session)?.signal ?? AbortSignal.abort();
   }
 
   /** Who has this secret; null for nobody. */
@@ -42,12 +49,18 @@ export class Sessions {
 
   /** Ends a session. */
   end(secret: string): void {
-    this.#sessions.delete(digest(secret));
+    this.#take(this.#sessions, digest(secret));
+  }
+
+  #take(map: Map<string, Session>, key: string): void {
+    const session = map.get(key);
+    map.delete(key);
+    if (session !== undefined) this.#ends.get(session)?.abort();
   }
 
   #add(map: Map<string, Session>, session: Session, most: number): string {
     const [oldest] = map.keys();
-    if (map.size >= most && oldest !== undefined) map.delete(oldest);
+    if (map.size >= most && oldest !== undefined) this.#take(map, oldest);
     const secret = randomBytes(32).toString("base64url");
     map.set(digest(secret), session);
     return secret;

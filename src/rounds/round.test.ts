@@ -91,7 +91,7 @@ test("a judge's round: stopped by a judge that refuses, it continues there; then
   const { config } = readRunJson(`${second.dir}/run/run.json`);
   assert.equal(config.adapter_name_or_path, `${first.dir}/run/adapter`);
   using store = openWorkbench(workbench);
-  const behind = runLineage(workbench, store, `${second.dir}/run`);
+  const behind = await runLineage(workbench, store, `${second.dir}/run`);
   assert.deepEqual(Object.keys(behind.people), ["ann"]);
   assert.deepEqual(Object.keys(behind.models), ["round-1"]);
 });

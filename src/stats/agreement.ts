@@ -1,5 +1,12 @@
 /** How far raters agree on categories: raw agreement, Cohen's kappa, Gwet's AC1, Krippendorff's alpha, with intervals. */
-import { type BootstrapOptions, bootstrapInterval, type Interval, shareInterval } from "./bootstrap.ts";
+import { at } from "../base/at.ts";
+import {
+  type BootstrapOptions,
+  bootstrapDraws,
+  type Interval,
+  percentileInterval,
+  shareInterval,
+} from "./bootstrap.ts";
 
 /** Of each unit, the category that each rater gave it: a whole number from 0, or null where the rater gave none. */
 export type Ratings = readonly (readonly (number | null)[])[];
@@ -41,36 +48,79 @@ interface Parts {
 export function agreementOf(ratings: Ratings, categories: number, options: BootstrapOptions = {}): Agreement {
   const rated = ratings.filter((unit) => givenIn(unit).length > 0);
   const units = rated.filter((unit) => givenIn(unit).length > 1).length;
-  const raters = Math.max(0, ...rated.map((unit) => unit.length));
-  const raw = rawAgreement(rated);
+  const raters = Math.max(0, ...new Set(rated.map((unit) => unit.length)));
+  const { patterns, placeOf } = patternsOf(rated);
+  const raw = rawOf(patterns);
   const ofRaw = shareInterval(raw * units, units);
-  const withInterval = (parts: (sample: Ratings) => Parts): Coefficient => {
-    const { value, chance } = parts(rated);
+  const formulas: Formula[] = [
+    (sample) => ac1Parts(sample, categories),
+    (sample) => alphaParts(sample, categories, "nominal"),
+    ...(raters === 2 ? [(sample: Patterns) => kappaParts(sample, categories)] : []),
+  ];
+  const drawn = raw === 1 ? [] : drawnValues(patterns, placeOf, { formulas, options });
+  const [ac1, alpha, kappa = null] = formulas.map((formula, i): Coefficient => {
+    const { value, chance } = formula(patterns);
+    if (Number.isNaN(value)) return { value, low: value, high: value };
     if (raw === 1) return { value, low: 1 - (1 - ofRaw.low) / chance, high: value };
-    return { value, ...bootstrapInterval(rated.length, (draw) => parts(drawn(rated, draw)).value, options) };
-  };
-  return {
-    units,
-    raw: { value: raw, ...ofRaw },
-    kappa: raters === 2 ? withInterval((sample) => kappaParts(sample, categories)) : null,
-    ac1: withInterval((sample) => ac1Parts(sample, categories)),
-    alpha: withInterval((sample) => alphaParts(sample, categories, "nominal")),
-  };
+    return { value, ...percentileInterval(drawn[i] ?? [], options.level) };
+  });
+  if (ac1 === undefined || alpha === undefined) throw new RangeError("two formulas give two coefficients");
+  return { units, raw: { value: raw, ...ofRaw }, kappa, ac1, alpha };
 }
 
-function drawn(ratings: Ratings, draw: Int32Array): Ratings {
-  return Array.from(draw, (i) => ratings[i] ?? []);
+/** Units that are rated alike, once, each with how many there are of it. */
+type Patterns = readonly { unit: Ratings[number]; count: number }[];
+
+type Formula = (sample: Patterns) => Parts;
+
+function patternsOf(ratings: Ratings): { patterns: Patterns; placeOf: Int32Array } {
+  const places = new Map<string, number>();
+  const patterns: { unit: Ratings[number]; count: number }[] = [];
+  const placeOf = Int32Array.from(ratings, (unit) => {
+    const name = unit.join();
+    const place = places.get(name) ?? places.size;
+    places.set(name, place);
+    patterns[place] = { unit, count: (patterns[place]?.count ?? 0) + 1 };
+    return place;
+  });
+  return { patterns, placeOf };
+}
+
+/** The values of each formula over resampled units; a sample is counted, not copied, for there may be many units. */
+function drawnValues(
+  patterns: Patterns,
+  placeOf: Int32Array,
+  { formulas, options }: { formulas: readonly Formula[]; options: BootstrapOptions },
+): number[][] {
+  const values = formulas.map((): number[] => []);
+  const counts = new Int32Array(patterns.length);
+  for (const draw of bootstrapDraws(placeOf.length, options)) {
+    counts.fill(0);
+    for (const i of draw) {
+      const place = at(placeOf, i);
+      counts[place] = at(counts, place) + 1;
+    }
+    const sample = patterns.map(({ unit }, k) => ({ unit, count: at(counts, k) }));
+    for (const [i, formula] of formulas.entries()) values[i]?.push(formula(sample).value);
+  }
+  return values;
 }
 
 /** The fraction of pairs of ratings of one unit that are equal, as the mean over units with two ratings or more. NaN without any. */
 export function rawAgreement(ratings: Ratings): number {
-  const shares = ratings.flatMap((unit) => {
+  return rawOf(patternsOf(ratings).patterns);
+}
+
+function rawOf(sample: Patterns): number {
+  let [sum, units] = [0, 0];
+  for (const { unit, count } of sample) {
     const counts = [...countsOf(unit).values()];
-    const given = counts.reduce((sum, count) => sum + count, 0);
-    if (given < 2) return [];
-    return [counts.reduce((sum, count) => sum + count * (count - 1), 0) / (given * (given - 1))];
-  });
-  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+    const given = counts.reduce((all, one) => all + one, 0);
+    if (given < 2) continue;
+    units += count;
+    sum += (count * counts.reduce((all, one) => all + one * (one - 1), 0)) / (given * (given - 1));
+  }
+  return sum / units;
 }
 
 /**
@@ -81,7 +131,7 @@ export function rawAgreement(ratings: Ratings): number {
  * @throws {RangeError} unless each unit has two places
  */
 export function cohenKappa(ratings: Ratings, categories: number): number {
-  return kappaParts(ratings, categories).value;
+  return kappaParts(patternsOf(ratings).patterns, categories).value;
 }
 
 /**
@@ -93,7 +143,7 @@ export function cohenKappa(ratings: Ratings, categories: number): number {
  * @param categories - q, at least 2
  */
 export function gwetAc1(ratings: Ratings, categories: number): number {
-  return ac1Parts(ratings, categories).value;
+  return ac1Parts(patternsOf(ratings).patterns, categories).value;
 }
 
 /**
@@ -107,44 +157,44 @@ export function krippendorffAlpha(
   categories: number,
   distance: Distance = "nominal",
 ): number {
-  return alphaParts(ratings, categories, distance).value;
+  return alphaParts(patternsOf(ratings).patterns, categories, distance).value;
 }
 
-function kappaParts(ratings: Ratings, categories: number): Parts {
+function kappaParts(sample: Patterns, categories: number): Parts {
   const [first, second] = [new Float64Array(categories), new Float64Array(categories)];
   let [units, equal] = [0, 0];
-  for (const unit of ratings) {
+  for (const { unit, count } of sample) {
     const [a, b] = unit;
     if (unit.length !== 2 || a === undefined || b === undefined) {
       throw new RangeError(`Cohen's kappa is of two raters: expected two places a unit, got ${unit.length}.`);
     }
     if (a === null || b === null) continue;
-    units++;
-    if (a === b) equal++;
-    first[a] = (first[a] ?? 0) + 1;
-    second[b] = (second[b] ?? 0) + 1;
+    units += count;
+    if (a === b) equal += count;
+    first[a] = (first[a] ?? 0) + count;
+    second[b] = (second[b] ?? 0) + count;
   }
-  const chance = 1 - first.reduce((sum, count, k) => sum + count * (second[k] ?? 0), 0) / units ** 2;
+  const chance = 1 - first.reduce((sum, share, k) => sum + share * (second[k] ?? 0), 0) / units ** 2;
   return partsOf(1 - equal / units, chance);
 }
 
-function ac1Parts(ratings: Ratings, categories: number): Parts {
+function ac1Parts(sample: Patterns, categories: number): Parts {
   const shares = new Float64Array(categories);
   let units = 0;
-  for (const unit of ratings) {
+  for (const { unit, count } of sample) {
     const given = givenIn(unit).length;
     if (given === 0) continue;
-    units++;
-    for (const [category, count] of countsOf(unit))
-      shares[category] = (shares[category] ?? 0) + count / given;
+    units += count;
+    for (const [category, times] of countsOf(unit))
+      shares[category] = (shares[category] ?? 0) + (count * times) / given;
   }
   const expected =
     shares.reduce((sum, share) => sum + (share / units) * (1 - share / units), 0) / (categories - 1);
-  return partsOf(1 - rawAgreement(ratings), 1 - expected);
+  return partsOf(1 - rawOf(sample), 1 - expected);
 }
 
-function alphaParts(ratings: Ratings, categories: number, distance: Distance): Parts {
-  const pairs = coincidences(ratings, categories);
+function alphaParts(sample: Patterns, categories: number, distance: Distance): Parts {
+  const pairs = coincidences(sample, categories);
   const totals = pairs.map((row) => row.reduce((sum, value) => sum + value, 0));
   const all = totals.reduce((sum, value) => sum + value, 0);
   let [observed, expected] = [0, 0];
@@ -159,16 +209,16 @@ function alphaParts(ratings: Ratings, categories: number, distance: Distance): P
 }
 
 /** How often each ordered pair of categories stands in one unit, each unit counting as often as it has ratings. */
-function coincidences(ratings: Ratings, categories: number): number[][] {
+function coincidences(sample: Patterns, categories: number): number[][] {
   const pairs = Array.from({ length: categories }, () => new Array<number>(categories).fill(0));
-  for (const unit of ratings) {
+  for (const { unit, count } of sample) {
     const counts = countsOf(unit);
     const given = givenIn(unit).length;
     if (given < 2) continue;
-    for (const [a, count] of counts) {
+    for (const [a, times] of counts) {
       const row = pairs[a] ?? [];
       for (const [b, other] of counts)
-        row[b] = (row[b] ?? 0) + (count * (a === b ? count - 1 : other)) / (given - 1);
+        row[b] = (row[b] ?? 0) + (count * times * (a === b ? times - 1 : other)) / (given - 1);
     }
   }
   return pairs;

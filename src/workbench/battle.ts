@@ -30,8 +30,10 @@ export function castBattle(store: LabelStore, person: string, battle: Comparison
 export interface WinRate extends Interval {
   one: string;
   other: string;
-  /** Fraction of the judgments that prefer `one`, equal ones as half. */
+  /** Fraction of the pairs in which `one` was preferred: of each the mean of its judgments, equal ones as half. */
   rate: number;
+  /** What the interval is over: judgments of one pair depend on one another. */
+  pairs: number;
   judgments: number;
 }
 
@@ -42,7 +44,7 @@ function isCounted({ verdict, showing }: Vote): boolean {
 
 /** The win rate of each pair of models, over pairs that came in random order; repeats, skips and two bad answers are left out. */
 export function winRates(store: LabelStore): WinRate[] {
-  const counts = new Map<string, { wins: number; of: number }>();
+  const winsOf = new Map<string, Map<string, number[]>>();
   for (const vote of store.state().votes.values()) {
     if (!isCounted(vote)) continue;
     const { item, verdict, showing } = vote;
@@ -50,12 +52,18 @@ export function winRates(store: LabelStore): WinRate[] {
     if (a === null || b === null || a === b) continue;
     const isFirst = a < b;
     const key = JSON.stringify(isFirst ? [a, b] : [b, a]);
-    const { wins, of } = counts.get(key) ?? { wins: 0, of: 0 };
+    const items = winsOf.get(key) ?? new Map<string, number[]>();
+    winsOf.set(key, items);
     const won = verdict === "tie" ? 0.5 : Number((verdict === "a") === isFirst);
-    counts.set(key, { wins: wins + won, of: of + 1 });
+    items.set(item, [...(items.get(item) ?? []), won]);
   }
-  return [...counts].map(([key, { wins, of }]) => {
+  const sum = (values: readonly number[]): number => values.reduce((total, one) => total + one, 0);
+  return [...winsOf].map(([key, items]) => {
     const [one, other] = JSON.parse(key) as [string, string];
-    return { one, other, rate: wins / of, judgments: of, ...shareInterval(wins, of) };
+    const wins = [...items.values()];
+    const won = sum(wins.map((own) => sum(own) / own.length));
+    const judgments = sum(wins.map((own) => own.length));
+    const pairs = wins.length;
+    return { one, other, rate: won / pairs, pairs, judgments, ...shareInterval(won, pairs) };
   });
 }

@@ -1,6 +1,7 @@
 /** Of which pairs judges and models are unsure: those that people can be asked to label first. */
 import type { LabelState } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
+import { remembered } from "./remembered.ts";
 
 /** How far a model prefers answer "a" of an item: above 0 where it does, below where it prefers "b". */
 export interface ItemMargin {
@@ -10,11 +11,9 @@ export interface ItemMargin {
 
 /** Keeps what a model scored; of an item that it has scored before the new margin counts. */
 export function keepMargins(store: LabelStore, model: string, margins: readonly ItemMargin[]): void {
-  store.transaction(() => {
-    for (const { item, margin } of margins) {
-      store.item(item);
-      store.append({ kind: "margin", person: `${model} (model)`, item, body: { margin } });
-    }
+  store.forEach(margins, ({ item, margin }) => {
+    store.item(item);
+    store.append({ kind: "margin", person: `${model} (model)`, item, body: { margin } });
   });
 }
 
@@ -26,25 +25,24 @@ export function keepMargins(store: LabelStore, model: string, margins: readonly 
  * items it scored that have a larger margin, either way; margins of different models have different units.
  */
 export function doubtOf(store: LabelStore): (item: string) => number {
-  const doubts = doubtsIn(store.state());
+  const doubts = doubtsOf(store);
   return (item) => doubts.get(item) ?? 0.5;
 }
 
-/** What was found for a state, and after which event: people's votes, which come one by one, change none of it. */
-const found = new WeakMap<LabelState, { seq: number; doubts: ReadonlyMap<string, number> }>();
+// people's votes, which come one by one, change none of it
+const doubtsOf = remembered(
+  (_, state) => doubtsIn(state),
+  ({ opinionSeq }) => opinionSeq,
+);
 
 function doubtsIn(state: LabelState): ReadonlyMap<string, number> {
-  const kept = found.get(state);
-  if (kept?.seq === state.opinionSeq) return kept.doubts;
   const sources = [judgesDoubt(state), ...[...state.margins.values()].map(modelDoubt)];
   const said = new Map<string, { sum: number; of: number }>();
   for (const [item, doubt] of sources.flatMap((source) => [...source])) {
     const { sum, of } = said.get(item) ?? { sum: 0, of: 0 };
     said.set(item, { sum: sum + doubt, of: of + 1 });
   }
-  const doubts = new Map([...said].map(([item, { sum, of }]) => [item, sum / of]));
-  found.set(state, { seq: state.opinionSeq, doubts });
-  return doubts;
+  return new Map([...said].map(([item, { sum, of }]) => [item, sum / of]));
 }
 
 function judgesDoubt(state: LabelState): Map<string, number> {

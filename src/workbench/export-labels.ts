@@ -65,15 +65,20 @@ interface Outcome {
  * What counts for each item: a decision before people, people before judges, judges before what the file said.
  *
  * @param conflicts - whether most of those who differ decide
+ * @param isHeard - whose votes are looked at; default: everybody's
  */
-function outcomesOf(store: LabelStore, conflicts: ExportRules["conflicts"]): Map<string, Outcome> {
+function outcomesOf(
+  store: LabelStore,
+  conflicts: ExportRules["conflicts"],
+  isHeard: (person: string) => boolean = () => true,
+): Map<string, Outcome> {
   const state = store.state();
   const byItem = new Map<string, Vote[]>();
   const seen = new Set<string>();
   for (const vote of state.votes.values()) {
     // who says two things of one pair contradicts themselves, which is a conflict too
     const key = `${vote.item} ${vote.verdict} ${vote.person}`;
-    if (vote.showing?.isRepeat === true || seen.has(key)) continue;
+    if (vote.showing?.isRepeat === true || seen.has(key) || !isHeard(vote.person)) continue;
     seen.add(key);
     byItem.set(vote.item, [...(byItem.get(vote.item) ?? []), vote]);
   }
@@ -88,12 +93,11 @@ export function conflictsIn(store: LabelStore): string[] {
 /** What people say of an item: one thing, different things, or that they skip it. */
 export type Said = Choice | "conflict" | "skip";
 
-/** What people, or a decision, say of each item; null: nothing yet. */
+/** What people, or a decision, say of each item, whatever a judge or the file says; null: nothing yet. */
 export function saidByPeople(store: LabelStore): Map<string, Said | null> {
-  const isPeoples = ({ by }: Outcome) => by === "people" || by === "decision";
-  return new Map(
-    [...outcomesOf(store, "drop")].map(([id, outcome]) => [id, isPeoples(outcome) ? outcome.choice : null]),
-  );
+  const { people } = store.state();
+  const outcomes = outcomesOf(store, "drop", (person) => people.get(person) === "person");
+  return new Map([...outcomes].map(([id, { choice }]) => [id, choice]));
 }
 
 function outcomeOf(

@@ -1,9 +1,17 @@
 /** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
-import type { Interval } from "../stats/bootstrap.ts";
 import { type Choice, plainText } from "./comparison.ts";
-import type { LabelState, PersonKind, Vote } from "./label-events.ts";
+import type { LabelState, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
-import { reportOf, type Share, shareOf } from "./people.ts";
+import {
+  choices,
+  reportOf,
+  type Share,
+  shareOf,
+  type WhatIsSaid,
+  type WithOthers,
+  whatIsSaid,
+} from "./people.ts";
+import { remembered } from "./remembered.ts";
 
 /** What a judge said of one item, asked in both orders; null where no verdict could be read. */
 export interface ItemVerdict {
@@ -36,23 +44,20 @@ export function keepVerdicts(
   verdicts: readonly ItemVerdict[],
 ): KeptVerdicts {
   const person = judgeName(model);
-  return store.transaction(() => {
-    const counts: KeptVerdicts = { kept: 0, known: 0, without: 0 };
-    store.addPerson(person, "judge");
-    for (const { item, orders } of verdicts) {
-      store.item(item);
-      const [first, second] = orders;
-      if (first === null || second === null) {
-        counts.without++;
-        continue;
-      }
-      const verdict = first === second ? first : "tie";
-      const body = { verdict, strength: 1, ms: null, orders: [first, second] } as const;
-      const isNew = store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
-      counts[isNew ? "kept" : "known"]++;
+  const counts: KeptVerdicts = { kept: 0, known: 0, without: 0 };
+  store.addPerson(person, "judge");
+  store.forEach(verdicts, ({ item, orders: [first, second] }) => {
+    store.item(item);
+    if (first === null || second === null) {
+      counts.without++;
+      return;
     }
-    return counts;
+    const verdict = first === second ? first : "tie";
+    const body = { verdict, strength: 1, ms: null, orders: [first, second] } as const;
+    const isNew = store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
+    counts[isNew ? "kept" : "known"]++;
   });
+  return counts;
 }
 
 /** Keeps what follows of scores as labels of who gave them: which answer of an item has more. What is known stays as it is. */
@@ -62,19 +67,17 @@ export function keepScored(
   better: readonly { item: string; verdict: "a" | "b" }[],
 ): void {
   const person = judgeName(scorer);
-  store.transaction(() => {
-    store.addPerson(person, "judge");
-    for (const { item, verdict } of better) {
-      const body = { verdict, strength: 1, ms: null } as const;
-      store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
-    }
+  store.addPerson(person, "judge");
+  store.forEach(better, ({ item, verdict }) => {
+    const body = { verdict, strength: 1, ms: null } as const;
+    store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
   });
 }
 
 /** Items that a judge has not judged, in the order in which people see them. */
 export function unjudgedBy(store: LabelStore, model: string): string[] {
-  const judged = store.state().firstVotes(judgeName(model));
-  return store.order.filter((item) => !judged.has(item));
+  const judged = store.state().votesByPerson().get(judgeName(model))?.firsts;
+  return store.order.filter((item) => judged?.has(item) !== true);
 }
 
 /** An item that people and a judge see differently. */
@@ -98,22 +101,23 @@ export interface JudgeFacts {
   /** Of the verdicts for one answer, those for the longer one. */
   longer: Share;
   /** Kappa with what most people said. */
-  withPeople: ({ value: number; units: number } & Interval) | null;
+  withPeople: WithOthers | null;
   /** Items on which people are of one mind and the judge of another. */
   partings: Parting[];
 }
 
 /** The judges of a workbench. */
 export function judgeFacts(store: LabelStore): JudgeFacts[] {
-  const state = store.state();
-  const named = (wanted: PersonKind) =>
-    [...state.people].flatMap(([person, kind]) => (kind === wanted ? [person] : []));
-  const humans = named("person");
-  const said = humans.map((person) => state.firstVotes(person));
-  return named("judge").flatMap((judge) => {
-    const votes = [...state.firstVotes(judge).values()];
+  return facts(store);
+}
+
+const facts = remembered((store, state): JudgeFacts[] => {
+  const said = whatIsSaid(state);
+  const judges = [...state.people].flatMap(([person, kind]) => (kind === "judge" ? [person] : []));
+  return judges.flatMap((judge) => {
+    const votes = [...said.of(judge).firsts.values()];
     if (votes.length === 0) return [];
-    const report = reportOf(store, state, { person: judge, humans });
+    const report = reportOf(store, said, judge);
     const orders = votes.flatMap(({ orders: both }) => (both === undefined ? [] : [both]));
     const decided = orders.flatMap(([one, other]) =>
       [wonFirst(one, "a"), wonFirst(other, "b")].filter((won) => won !== null),
@@ -130,7 +134,7 @@ export function judgeFacts(store: LabelStore): JudgeFacts[] {
       },
     ];
   });
-}
+});
 
 /** Whether the answer shown first won; null: neither did. */
 function wonFirst(verdict: Choice, first: "a" | "b"): boolean | null {
@@ -149,14 +153,10 @@ function partingOf(store: LabelStore, { item, verdict }: Vote, said: string | nu
   ];
 }
 
-/**
- * What people say of an item: a decision, or what all who judged it say; null: nothing, or not one thing.
- *
- * @param said - of each person the first votes
- */
-function sayOf(state: LabelState, said: readonly ReadonlyMap<string, Vote>[], item: string): string | null {
-  const decision = state.decisions.get(item);
+/** What people say of an item: a decision, or what all who judged it say; null: nothing, or not one thing. */
+function sayOf({ decisions }: LabelState, { counts }: WhatIsSaid, item: string): string | null {
+  const decision = decisions.get(item);
   if (decision !== undefined) return decision.choice;
-  const [only, ...others] = new Set(said.flatMap((votes) => votes.get(item)?.verdict ?? []));
+  const [only, ...others] = choices.filter((_, k) => (counts.get(item)?.[k] ?? 0) > 0);
   return only === undefined || others.length > 0 ? null : only;
 }

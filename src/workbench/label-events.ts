@@ -86,6 +86,14 @@ export interface Vote extends VoteBody {
   showing: Showing | null;
 }
 
+/** The votes of one person. */
+export interface OwnVotes {
+  /** In their order. */
+  all: Vote[];
+  /** The first of each item; repeats and skips are left out. */
+  firsts: Map<string, Vote>;
+}
+
 /** What somebody wrote about an item. */
 export interface Note {
   person: string;
@@ -156,12 +164,15 @@ export class LabelState {
     }
   }
 
-  /** The votes that stand of one person, the first of each item; repeats and skips are left out. */
-  firstVotes(person: string): Map<string, Vote> {
-    const found = new Map<string, Vote>();
+  /** What stands of everybody who voted. */
+  votesByPerson(): Map<string, OwnVotes> {
+    const found = new Map<string, OwnVotes>();
     for (const vote of this.votes.values()) {
-      if (vote.person !== person || vote.verdict === "skip" || vote.showing?.isRepeat === true) continue;
-      if (!found.has(vote.item)) found.set(vote.item, vote);
+      const { person, item, verdict, showing } = vote;
+      const { all, firsts } = found.get(person) ?? { all: [], firsts: new Map<string, Vote>() };
+      found.set(person, { all, firsts });
+      all.push(vote);
+      if (verdict !== "skip" && showing?.isRepeat !== true && !firsts.has(item)) firsts.set(item, vote);
     }
     return found;
   }

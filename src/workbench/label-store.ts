@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import process from "node:process";
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { DataError, FileError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
@@ -49,15 +49,22 @@ const schema = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
 /** The name of votes whose file does not say who gave them. */
 const fileVoter = "(the file)";
 
+/** How many are written in one transaction, and ms between two of them. */
+const batchSize = 1000;
+const pauseMs = 25;
+
 /** Items and events. */
 export class LabelStore {
   readonly path: string;
   readonly #database: DatabaseSync;
+  readonly #statements: Map<string, StatementSync> = new Map();
   #state: LabelState = new LabelState();
   #isInTransaction = false;
   #order: readonly string[] | null = null;
 
   readonly #newSalt: string;
+  /** Null until it is read. */
+  #knownSalt: string | null = null;
 
   /**
    * @param newSalt - what the order of items is drawn by in a store that is new; left out: at random
@@ -79,30 +86,28 @@ export class LabelStore {
     }
   }
 
-  /** Adds comparisons with the votes that came with them. Adding them again changes nothing. */
+  /** Adds comparisons with the votes that came with them. Adding them again changes nothing, and continues what was cut short. */
   add(comparisons: readonly Comparison[]): Added {
-    return this.transaction(() => {
-      const added: Added = { items: 0, known: 0, votes: 0 };
-      const salt = this.#salt();
-      for (const comparison of comparisons.map(inOrder)) {
-        const id = itemIdOf(comparison);
-        const { prompt, answers, models, extra, votes } = comparison;
-        const { changes } = this.#run(
-          "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?)",
-          id,
-          sha256(`${salt} ${id}`),
-          JSON.stringify({ prompt, answers }),
-          JSON.stringify({ models, extra }),
-        );
-        if (Number(changes) === 1) added.items++;
-        else {
-          added.known++;
-          this.#nameModels(id, models);
-        }
-        for (const vote of votes) if (this.#addGiven(id, vote)) added.votes++;
+    const added: Added = { items: 0, known: 0, votes: 0 };
+    this.forEach(comparisons, (given) => {
+      const comparison = inOrder(given);
+      const id = itemIdOf(comparison);
+      const { prompt, answers, models, extra, votes } = comparison;
+      const { changes } = this.#run(
+        "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?)",
+        id,
+        sha256(`${this.#salt()} ${id}`),
+        JSON.stringify({ prompt, answers }),
+        JSON.stringify({ models, extra }),
+      );
+      if (Number(changes) === 1) added.items++;
+      else {
+        added.known++;
+        this.#nameModels(id, models);
       }
-      return added;
+      for (const vote of votes) if (this.#addGiven(id, vote)) added.votes++;
     });
+    return added;
   }
 
   /** Items in the order in which they are shown: drawn once, and the same for everybody, so that people meet on the same items. */
@@ -142,6 +147,16 @@ export class LabelStore {
     return Number(changes) === 1;
   }
 
+  /** Whether there is an event of this key. */
+  has(key: string): boolean {
+    return this.#all("SELECT 1 FROM events WHERE key = ?", key).length > 0;
+  }
+
+  /** Tells this workbench from others. */
+  get id(): string {
+    return sha256(`workbench ${this.#salt()}`).slice(0, 16);
+  }
+
   /** Names somebody who judges, unless the name is known. */
   addPerson(person: string, kind: PersonKind): void {
     this.append({ kind: "person", person, key: `person ${person}`, body: { kind } });
@@ -161,9 +176,23 @@ export class LabelStore {
       // what was read within is of events that are gone, and whose numbers the next ones get
       this.#state = new LabelState();
       this.#order = null;
+      this.#knownSalt = null;
       throw error;
     } finally {
       this.#isInTransaction = false;
+    }
+  }
+
+  /**
+   * Calls `action` with each of many in transactions of a thousand: others who write wait for one of them, not for all. What was
+   * done before a failure stays. Within a transaction it is part of that.
+   */
+  forEach<T>(many: readonly T[], action: (one: T) => void): void {
+    for (let from = 0; from < many.length; from += batchSize) {
+      // others look again and again whether the file is free: without a pause they would hardly meet the moment in which it is
+      if (from > 0 && !this.#isInTransaction)
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pauseMs);
+      this.transaction(() => many.slice(from, from + batchSize).forEach(action));
     }
   }
 
@@ -194,16 +223,25 @@ export class LabelStore {
 
   /** What the order of items is drawn by. */
   #salt(): string {
-    this.#run("INSERT OR IGNORE INTO settings VALUES ('salt', ?)", this.#newSalt);
-    return String(this.#all("SELECT value FROM settings WHERE name = 'salt'")[0]?.["value"]);
+    if (this.#knownSalt === null) {
+      this.#run("INSERT OR IGNORE INTO settings VALUES ('salt', ?)", this.#newSalt);
+      this.#knownSalt = String(this.#all("SELECT value FROM settings WHERE name = 'salt'")[0]?.["value"]);
+    }
+    return this.#knownSalt;
   }
 
   #all(sql: string, ...values: SQLInputValue[]): Record<string, unknown>[] {
-    return this.#guard(() => this.#database.prepare(sql).all(...values));
+    return this.#guard(() => this.#statement(sql).all(...values));
   }
 
   #run(sql: string, ...values: SQLInputValue[]): { changes: number | bigint } {
-    return this.#guard(() => this.#database.prepare(sql).run(...values));
+    return this.#guard(() => this.#statement(sql).run(...values));
+  }
+
+  #statement(sql: string): StatementSync {
+    const statement = this.#statements.get(sql) ?? this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 
   #guard<T>(action: () => T): T {

@@ -181,7 +181,7 @@ export function castVote(store: LabelStore, person: string, vote: SidedVote): bo
       person,
       item: showing.item,
       showing: showing.id,
-      key: `vote ${showing.id} ${key}`,
+      key: voteKey({ showing: showing.id, key }),
       body: {
         verdict: verdictOf(vote.verdict, showing),
         strength,
@@ -191,6 +191,15 @@ export function castVote(store: LabelStore, person: string, vote: SidedVote): bo
       },
     });
   });
+}
+
+type Press = Pick<SidedVote, "showing" | "key">;
+
+const voteKey = ({ showing, key }: Press): string => `vote ${showing} ${key}`;
+
+/** Whether the vote of this very press was kept, now or before; where {@link castVote} says false and this too, another one stands. */
+export function isKept(store: LabelStore, press: Press): boolean {
+  return store.has(voteKey(press));
 }
 
 function verdictOf(verdict: SidedVote["verdict"], showing: Showing): Verdict {

@@ -2,7 +2,7 @@
 import type { Coefficient } from "../stats/agreement.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import type { ExportCounts } from "./export-labels.ts";
-import type { PeopleReport, Share } from "./people.ts";
+import { enough, type PeopleReport, type Share, type WithOthers } from "./people.ts";
 
 /** `0.62 [0.45, 0.77]`; a dash where there is no value. */
 function withInterval(value: number, { low, high }: Interval): string {
@@ -12,6 +12,12 @@ function withInterval(value: number, { low, high }: Interval): string {
 
 function shareText(share: Share): string {
   return share.of === 0 ? "–" : `${withInterval(share.share, share)} of ${share.of}`;
+}
+
+/** With the number of common pairs where these are too few for an interval. */
+function kappaText(kappa: WithOthers): string {
+  const text = withInterval(kappa.value, kappa);
+  return kappa.units < enough ? `${text} on ${kappa.units} pairs` : text;
 }
 
 /** Headings of {@link personRows}. */
@@ -31,7 +37,7 @@ export function personRows({ people }: PeopleReport): string[][] {
     one.person,
     String(one.labelled),
     String(one.skipped),
-    one.withOthers === null ? "–" : withInterval(one.withOthers.value, one.withOthers),
+    one.withOthers === null ? "–" : kappaText(one.withOthers),
     shareText(one.selfAgreement),
     shareText(one.left),
     shareText(one.longer),
@@ -39,7 +45,7 @@ export function personRows({ people }: PeopleReport): string[][] {
 }
 
 /** Agreement, conflicts and findings, a sentence a line. */
-export function agreementLines({ agreement, conflicts, findings }: PeopleReport): string[] {
+export function agreementLines({ people, agreement, conflicts, findings }: PeopleReport): string[] {
   const coefficient = (name: string, one: Coefficient | null) =>
     one === null ? [] : [`${name.padEnd(20)}${withInterval(one.value, one)}`];
   const lines =
@@ -54,7 +60,9 @@ export function agreementLines({ agreement, conflicts, findings }: PeopleReport)
         ];
   const open =
     conflicts.length === 0 ? [] : [`${conflicts.length} pairs are judged differently and not decided.`];
-  return [...lines, ...open, ...findings.map(({ message }) => message)];
+  const isShort = people.some(({ withOthers }) => withOthers !== null && withOthers.units < enough);
+  const short = isShort ? [`The interval of a person's kappa needs ${enough} common pairs.`] : [];
+  return [...lines, ...short, ...open, ...findings.map(({ message }) => message)];
 }
 
 const countWords: Readonly<Record<keyof ExportCounts, string>> = {

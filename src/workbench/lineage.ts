@@ -1,5 +1,5 @@
 /** From a label to the runs it went into, and from a run to the labels, people, judges and models behind its data. */
-import { readJsonLines } from "../runs/json-lines.ts";
+import { readRows } from "../data/sources.ts";
 import type { LabelStore } from "./label-store.ts";
 import { filesOfRun, listVersions, type Version, versionPaths } from "./versions.ts";
 
@@ -13,11 +13,15 @@ export interface ItemLineage {
 }
 
 /** What stands behind the data of a run. */
-export interface RunLineage {
+export interface RunLineage extends RunSources {
+  items: string[];
+}
+
+/** The same without the items one by one. */
+export interface RunSources {
   run: string;
   versions: Version[];
-  items: string[];
-  /** Judgments and decisions that say what its rows say, by who gave them. */
+  /** Judgments and decisions that say what its rows say, by who gave them: of an item once, however many rows it gives. */
   people: Record<string, number>;
   judges: Record<string, number>;
   /** Answers by who wrote them. */
@@ -35,10 +39,9 @@ interface RowMeta {
 }
 
 /** The versions and the runs among `runs` that the item went into. */
-export function itemLineage(dir: string, item: string, runs: readonly string[]): ItemLineage {
-  const versions = listVersions(dir).filter(({ digest }) =>
-    metasOf(dir, digest).some((meta) => meta.item === item),
-  );
+export async function itemLineage(dir: string, item: string, runs: readonly string[]): Promise<ItemLineage> {
+  const versions: Version[] = [];
+  for (const version of listVersions(dir)) if (await holds(dir, version.digest, item)) versions.push(version);
   const digests = new Set(versions.map(({ digest }) => digest));
   return {
     item,
@@ -47,25 +50,93 @@ export function itemLineage(dir: string, item: string, runs: readonly string[]):
   };
 }
 
+async function holds(dir: string, digest: string, item: string): Promise<boolean> {
+  for await (const meta of metasOf(dir, digest)) if (meta.item === item) return true;
+  return false;
+}
+
 /** The labels behind `run`, which are none where its rows are no version of this workbench. */
-export function runLineage(dir: string, store: LabelStore, run: string): RunLineage {
+export async function runLineage(dir: string, store: LabelStore, run: string): Promise<RunLineage> {
+  const versions = versionsOf(dir, run);
+  const { items, ...counts } = await countsIn(dir, versions);
+  return { ...sourcesOf(store, run, versions, counts), items: [...items] };
+}
+
+/** The same with the number of items alone, which is kept: versions do not change, and a page asks again and again. */
+export async function runSources(
+  dir: string,
+  store: LabelStore,
+  run: string,
+): Promise<RunSources & { items: number }> {
+  const versions = versionsOf(dir, run);
+  const known = counted.get(store) ?? new Map<string, KeptCounts>();
+  counted.set(store, known);
+  const name = versions.map(({ digest }) => digest).join();
+  let kept = known.get(name);
+  if (kept === undefined) {
+    const { items, ...counts } = await countsIn(dir, versions);
+    kept = { ...counts, items: items.size };
+    known.set(name, kept);
+  }
+  return { ...sourcesOf(store, run, versions, kept), items: kept.items };
+}
+
+/** By the digests of versions. */
+const counted = new WeakMap<LabelStore, Map<string, KeptCounts>>();
+
+interface Counts {
+  voters: ReadonlyMap<string, number>;
+  models: ReadonlyMap<string, number>;
+}
+
+interface KeptCounts extends Counts {
+  items: number;
+}
+
+function versionsOf(dir: string, run: string): Version[] {
   const files = new Set(filesOfRun(run));
-  const versions = listVersions(dir).filter(({ digest }) => files.has(digest));
-  const metas = versions.flatMap(({ digest }) => metasOf(dir, digest));
+  return listVersions(dir).filter(({ digest }) => files.has(digest));
+}
+
+function sourcesOf(
+  store: LabelStore,
+  run: string,
+  versions: Version[],
+  { voters, models }: Counts,
+): RunSources {
   const kinds = store.state().people;
-  const voters = metas.flatMap(({ votes, verdict, decidedBy }) => [
+  const named = (isWanted: boolean) =>
+    Object.fromEntries([...voters].filter(([person]) => (kinds.get(person) === "judge") === isWanted));
+  return { run, versions, people: named(false), judges: named(true), models: Object.fromEntries(models) };
+}
+
+/** Goes over the rows one by one: a version may be larger than memory. */
+async function countsIn(
+  dir: string,
+  versions: readonly Version[],
+): Promise<Counts & { items: ReadonlySet<string> }> {
+  const items = new Set<string>();
+  const [voters, models] = [new Map<string, number>(), new Map<string, number>()];
+  const count = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
+  for (const { digest } of versions) {
+    const seen = new Set<string>();
+    for await (const meta of metasOf(dir, digest)) {
+      for (const model of modelsOf(meta)) count(models, model);
+      // an item gives two rows of one answer, with the same judgments
+      if (seen.has(meta.item)) continue;
+      seen.add(meta.item);
+      items.add(meta.item);
+      for (const voter of votersOf(meta)) count(voters, voter);
+    }
+  }
+  return { items, voters, models };
+}
+
+function votersOf({ votes, verdict, decidedBy }: RowMeta): string[] {
+  return [
     ...(decidedBy === undefined ? [] : [decidedBy]),
     ...votes.filter((vote) => vote.verdict === verdict).map(({ person }) => person),
-  ]);
-  const isJudge = (person: string) => kinds.get(person) === "judge";
-  return {
-    run,
-    versions,
-    items: [...new Set(metas.map(({ item }) => item))],
-    people: countsOf(voters.filter((person) => !isJudge(person))),
-    judges: countsOf(voters.filter(isJudge)),
-    models: countsOf(metas.flatMap(modelsOf)),
-  };
+  ];
 }
 
 function modelsOf({ models, model }: RowMeta): string[] {
@@ -73,15 +144,9 @@ function modelsOf({ models, model }: RowMeta): string[] {
   return named.map((name) => name ?? "unknown");
 }
 
-function countsOf(names: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
-}
-
-function metasOf(dir: string, digest: string): RowMeta[] {
-  return readJsonLines(versionPaths(dir, digest).rows).flatMap(({ value }) => {
+async function* metasOf(dir: string, digest: string): AsyncGenerator<RowMeta> {
+  for await (const { value } of readRows({ path: versionPaths(dir, digest).rows })) {
     const { meta } = value as { meta?: RowMeta };
-    return meta?.item === undefined ? [] : [meta];
-  });
+    if (meta?.item !== undefined) yield meta;
+  }
 }

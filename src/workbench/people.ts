@@ -1,15 +1,29 @@
 /** How far people agree, with each other and with themselves, and what of it is worth a warning. */
-import { type Agreement, agreementOf, cohenKappa, type Ratings } from "../stats/agreement.ts";
-import { bootstrapInterval, type Interval, shareInterval } from "../stats/bootstrap.ts";
+import {
+  type Agreement,
+  agreementOf,
+  type Coefficient,
+  cohenKappa,
+  type Ratings,
+} from "../stats/agreement.ts";
+import { type Interval, shareInterval } from "../stats/bootstrap.ts";
 import { type Choice, plainText } from "./comparison.ts";
 import { conflictsIn } from "./export-labels.ts";
-import { type LabelState, sideOf, type Vote } from "./label-events.ts";
+import { type LabelState, type OwnVotes, sideOf, type Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
+import { remembered } from "./remembered.ts";
 
 /** A share of some, with its 95 % interval. */
 export interface Share extends Interval {
   share: number;
   of: number;
+}
+
+/** Cohen's kappa with what most others said, on the items that both judged; no interval where these are fewer than {@link enough}. */
+export interface WithOthers extends Coefficient {
+  units: number;
+  /** Whether both the kappa and Gwet's AC1 are no more than chance gives. */
+  isChance: boolean;
 }
 
 /** What is said of one person. */
@@ -24,8 +38,8 @@ export interface PersonReport {
   left: Share;
   /** Of the judgments for one answer, those for the longer one. */
   longer: Share;
-  /** Cohen's kappa with what most others said, on the items that both judged. */
-  withOthers: ({ value: number; units: number } & Interval) | null;
+  /** Null where there is no item that others judged too. */
+  withOthers: WithOthers | null;
   /** The middle time to a judgment, in seconds; null where no page measured it. */
   seconds: number | null;
 }
@@ -47,10 +61,11 @@ export interface PeopleReport {
   findings: PeopleFinding[];
 }
 
-const choices: readonly Choice[] = ["a", "b", "tie", "bad"];
+/** The answers that a judgment can have. */
+export const choices: readonly Choice[] = ["a", "b", "tie", "bad"];
 
 /** Fewer than this tell nothing of a person. */
-const enough = 20;
+export const enough = 20;
 const enoughRepeats = 5;
 /** Who agrees with themselves less often than this, and not by chance, contradicts themselves. */
 const steadyShare = 0.8;
@@ -58,51 +73,82 @@ const hastySeconds = 1;
 
 /** What is known of those who judged; judges and files are compared as people are, under their names. */
 export function peopleReport(store: LabelStore): PeopleReport {
-  const state = store.state();
-  const people = [...state.people.keys()].filter((person) => state.firstVotes(person).size > 0);
-  const humans = people.filter((person) => state.people.get(person) === "person");
-  const table = ratingsOf(state, humans);
-  const reports = people.map((person) => reportOf(store, state, { person, humans }));
+  return report(store);
+}
+
+const report = remembered((store, state): PeopleReport => {
+  const said = whatIsSaid(state);
+  const judging = [...state.people.keys()].filter((person) => said.of(person).firsts.size > 0);
+  const people = judging.map((person) => reportOf(store, said, person));
+  const humans = judging.filter((person) => said.isHuman(person));
   return {
-    people: reports,
-    agreement: humans.length < 2 ? null : agreementOf(table, choices.length),
+    people,
+    agreement: humans.length < 2 ? null : agreementOf(ratingsOf(said, humans), choices.length),
     conflicts: conflictsIn(store),
-    findings: reports.flatMap((report) => findingsOf(report, humans.length)),
+    findings: people.flatMap((one) => findingsOf(one, humans.length)),
   };
+});
+
+/** Who said what, and what people said of each item. */
+export interface WhatIsSaid {
+  of: (person: string) => OwnVotes;
+  isHuman: (person: string) => boolean;
+  /** Of an item, how many people gave each of the four answers. */
+  counts: ReadonlyMap<string, readonly number[]>;
 }
 
-function ratingsOf(state: LabelState, people: readonly string[]): Ratings {
-  const votes = people.map((person) => state.firstVotes(person));
-  const items = new Set(votes.flatMap((of) => [...of.keys()]));
-  return [...items].map((item) => votes.map((of) => numberOf(of.get(item))));
+/** Goes over the votes once, for there may be many thousands of people. */
+export function whatIsSaid(state: LabelState): WhatIsSaid {
+  const votes = state.votesByPerson();
+  const isHuman = (person: string): boolean => state.people.get(person) === "person";
+  const counts = new Map<string, number[]>();
+  for (const [person, { firsts }] of votes) {
+    for (const vote of isHuman(person) ? firsts.values() : []) {
+      const own = counts.get(vote.item) ?? choices.map(() => 0);
+      const choice = numberOf(vote);
+      own[choice] = (own[choice] ?? 0) + 1;
+      counts.set(vote.item, own);
+    }
+  }
+  return { of: (person) => votes.get(person) ?? { all: [], firsts: new Map() }, isHuman, counts };
 }
 
-function numberOf(vote: Vote | undefined): number | null {
-  return vote === undefined || vote.verdict === "skip" ? null : choices.indexOf(vote.verdict);
+/** Of two people what each said; of more what was said, for who said it is of no matter and most said nothing of most items. */
+function ratingsOf({ of, counts }: WhatIsSaid, humans: readonly string[]): Ratings {
+  if (humans.length === 2) {
+    const [one, other] = humans.map((person) => of(person).firsts);
+    const rating = (vote: Vote | undefined) => (vote === undefined ? null : numberOf(vote));
+    return [...counts.keys()].map((item) => [rating(one?.get(item)), rating(other?.get(item))]);
+  }
+  return [...counts.values()].map((count) => {
+    const given = count.flatMap((times, choice) => new Array<number>(times).fill(choice));
+    // three places at least: there are more than two people
+    return [...given, ...new Array<null>(Math.max(0, 3 - given.length)).fill(null)];
+  });
 }
 
-/** What is said of one person, judge or file. @param who - with `humans`, whom they are compared with */
-export function reportOf(
-  store: LabelStore,
-  state: LabelState,
-  { person, humans }: { person: string; humans: readonly string[] },
-): PersonReport {
-  const own = [...state.votes.values()].filter((vote) => vote.person === person);
-  const firsts = state.firstVotes(person);
-  const repeats = own.filter(({ showing, verdict }) => showing?.isRepeat === true && verdict !== "skip");
+/** @param vote - no skip */
+function numberOf({ verdict }: Vote): number {
+  return verdict === "skip" ? -1 : choices.indexOf(verdict);
+}
+
+/** What is said of one person, judge or file. */
+export function reportOf(store: LabelStore, said: WhatIsSaid, person: string): PersonReport {
+  const { all, firsts } = said.of(person);
+  const repeats = all.filter(({ showing, verdict }) => showing?.isRepeat === true && verdict !== "skip");
   const alike = repeats.filter(({ item, verdict }) => firsts.get(item)?.verdict === verdict).length;
-  const sides = own.map(sideOf).filter((side) => side !== 0);
+  const sides = all.map(sideOf).filter((side) => side !== 0);
   const lengths = [...firsts.values()].map((vote) => longerSign(store, vote)).filter((sign) => sign !== 0);
-  const times = own.flatMap(({ ms }) => ms ?? []).toSorted((a, b) => a - b);
+  const times = all.flatMap(({ ms }) => ms ?? []).toSorted((a, b) => a - b);
   const middle = times[Math.floor(times.length / 2)];
   return {
     person,
     labelled: firsts.size,
-    skipped: own.filter(({ verdict }) => verdict === "skip").length,
+    skipped: all.filter(({ verdict }) => verdict === "skip").length,
     selfAgreement: shareOf(alike, repeats.length),
     left: shareOf(sides.filter((side) => side < 0).length, sides.length),
     longer: shareOf(lengths.filter((sign) => sign > 0).length, lengths.length),
-    withOthers: withOthers(state, person, humans),
+    withOthers: withOthers(said, person),
     seconds: middle === undefined ? null : middle / 1000,
   };
 }
@@ -110,9 +156,19 @@ export function reportOf(
 /** 1 where the judgment is for the longer answer, -1 for the shorter one, 0 for neither. */
 function longerSign(store: LabelStore, { item, verdict }: Vote): number {
   if (verdict !== "a" && verdict !== "b") return 0;
-  const { answers } = store.item(item).comparison;
-  const apart = Math.sign(plainText(answers[0]).length - plainText(answers[1]).length);
+  const known = lengthSigns.get(store) ?? new Map<string, number>();
+  lengthSigns.set(store, known);
+  const apart = known.get(item) ?? lengthSign(store, item);
+  known.set(item, apart);
   return verdict === "a" ? apart : -apart;
+}
+
+/** Of items that were read, 1 where answer "a" is longer, -1 where "b" is: an item does not change. */
+const lengthSigns = new WeakMap<LabelStore, Map<string, number>>();
+
+function lengthSign(store: LabelStore, item: string): number {
+  const { answers } = store.item(item).comparison;
+  return Math.sign(plainText(answers[0]).length - plainText(answers[1]).length);
 }
 
 /** `hits` of `of`, with the 95 % interval. */
@@ -120,32 +176,28 @@ export function shareOf(hits: number, of: number): Share {
   return { share: hits / of, of, ...shareInterval(hits, of) };
 }
 
-function withOthers(
-  state: LabelState,
-  person: string,
-  humans: readonly string[],
-): PersonReport["withOthers"] {
-  const own = state.firstVotes(person);
-  const others = humans.filter((other) => other !== person).map((other) => state.firstVotes(other));
-  const table = [...own].flatMap(([item, vote]) => {
-    const most = mostOf(others.flatMap((of) => numberOf(of.get(item)) ?? []));
+function withOthers({ of, isHuman, counts }: WhatIsSaid, person: string): WithOthers | null {
+  const own = isHuman(person) ? 1 : 0;
+  const table = [...of(person).firsts].flatMap(([item, vote]) => {
     const rating = numberOf(vote);
-    return most === null || rating === null ? [] : [[rating, most]];
+    const others = counts.get(item)?.map((count, choice) => count - (choice === rating ? own : 0));
+    const most = others === undefined ? null : mostOf(others);
+    return most === null ? [] : [[rating, most] as const];
   });
-  if (table.length === 0) return null;
-  const value = cohenKappa(table, choices.length);
-  const interval = bootstrapInterval(table.length, (draw) =>
-    cohenKappa(
-      Array.from(draw, (i) => table[i] ?? []),
-      choices.length,
-    ),
-  );
-  return { value, units: table.length, ...interval };
+  const units = table.length;
+  if (units === 0) return null;
+  const unknown = { low: Number.NaN, high: Number.NaN, isChance: false };
+  if (units < enough) return { value: cohenKappa(table, choices.length), units, ...unknown };
+  const { kappa, ac1 } = agreementOf(table, choices.length);
+  if (kappa === null) throw new RangeError("two ratings a unit have a kappa");
+  // AC1 takes all four answers for as likely: who guesses one of two answers would be better than chance
+  const sided = table.filter((ratings) => ratings.every((choice) => choice < 2));
+  const { low } = sided.length < enough ? ac1 : agreementOf(sided, 2).ac1;
+  return { ...kappa, units, isChance: kappa.low <= 0 && low <= 0 };
 }
 
-/** What is given most often; null where nothing is, or two are. */
-function mostOf(given: readonly number[]): number | null {
-  const counts = choices.map((_, k) => given.filter((value) => value === k).length);
+/** The answer that is given most often; null where none is, or two are. */
+function mostOf(counts: readonly number[]): number | null {
   const most = Math.max(...counts);
   return most === 0 || counts.filter((count) => count === most).length > 1 ? null : counts.indexOf(most);
 }
@@ -169,7 +221,7 @@ function findingsOf(report: PersonReport, people: number): PeopleFinding[] {
       `${person} judged ${percent(selfAgreement.share)} of ${selfAgreement.of} pairs alike when they came back with sides exchanged.`,
     );
   }
-  if (others !== null && others.units >= enough && others.low <= 0) {
+  if (others?.isChance === true) {
     const whom =
       people > 2
         ? "what most others said"

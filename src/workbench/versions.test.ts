@@ -18,7 +18,7 @@ import { DataError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { sealed } from "../base/sealed.ts";
 import { exportLabels } from "./export-labels.ts";
-import { itemLineage, runLineage } from "./lineage.ts";
+import { itemLineage, runLineage, runSources } from "./lineage.ts";
 import {
   listVersions,
   openVersion,
@@ -101,12 +101,25 @@ test("a label is followed to the run that read its version, and back to people a
   writeFileSync(join(run, "fingerprints.json"), sealed(JSON.stringify({ data, model: "m" })));
   assert.ok(existsSync(versionPaths(dir, digest).rows));
   const { item } = at(rows, 0)["meta"] as { item: string };
-  const there = itemLineage(dir, item, [run]);
+  const there = await itemLineage(dir, item, [run]);
   assert.deepEqual([there.versions.map((version) => version.digest), there.runs], [[digest], [run]]);
-  const back = runLineage(dir, store, run);
+  const back = await runLineage(dir, store, run);
   assert.deepEqual(back.items, [item]);
   assert.deepEqual([back.people, back.judges, back.models], [{ ann: 1, bob: 1 }, {}, { small: 1, large: 1 }]);
   const other = store.order.find((id) => id !== item) ?? "";
-  assert.deepEqual(itemLineage(dir, other, [run]), { item: other, versions: [], runs: [] });
+  assert.deepEqual(await itemLineage(dir, other, [run]), { item: other, versions: [], runs: [] });
   assert.ok(readFileSync(versionPaths(dir, digest).rows, "utf8").includes(item));
+  // two rows an item, of one judgment each
+  const kto = exportLabels(store, { rows: "kto" });
+  const version = await saveVersion(dir, kto.rows, { by: "export", sources: {}, rules: {}, counts });
+  const ofKto = { rows: "0", "train_data[0]/rows.jsonl": version.digest };
+  writeFileSync(join(run, "fingerprints.json"), sealed(JSON.stringify({ data: ofKto, model: "m" })));
+  assert.equal(version.rows, 2);
+  const { items, people, models } = await runLineage(dir, store, run);
+  assert.deepEqual([items, people, models], [[item], { ann: 1, bob: 1 }, { small: 1, large: 1 }]);
+  const sources = await runSources(dir, store, run);
+  assert.deepEqual([sources.items, sources.people, sources.models], [1, people, models]);
+  // a second look reads nothing
+  rmSync(versionPaths(dir, version.digest).rows);
+  assert.deepEqual(await runSources(dir, store, run), sources);
 });

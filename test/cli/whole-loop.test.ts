@@ -140,7 +140,11 @@ test("200 rows with 40 defects to two runs, and one label to the run and back", 
       runs: { name: string }[];
     };
     assert.deepEqual([there.versions.map((version) => version.digest), there.runs.length], [[digest], 2]);
-    const back = runLineage(app.context.bench.dir, app.context.bench.store, realpathSync(runs[0] ?? ""));
+    const back = await runLineage(
+      app.context.bench.dir,
+      app.context.bench.store,
+      realpathSync(runs[0] ?? ""),
+    );
     assert.ok(back.items.includes(row.meta.item));
     assert.deepEqual(back.people, { owner: counts.used, labeller: counts.used });
     assert.deepEqual(back.models, { old: counts.used, new: counts.used });

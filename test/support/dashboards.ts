@@ -97,8 +97,15 @@ export interface DashboardApp {
   login: (role: Role) => { cookie: string };
 }
 
-/** Calls `body` with a dashboard of the runs that it writes below `root`. */
-export async function withDashboardApp(body: (app: DashboardApp) => Promise<void>): Promise<void> {
+/**
+ * Calls `body` with a dashboard of the runs that it writes below `root`.
+ *
+ * @param script - what its program does; left out: it says what it was asked, and fails
+ */
+export async function withDashboardApp(
+  body: (app: DashboardApp) => Promise<void>,
+  script = "console.log(process.argv.slice(1).join()); process.exit(3)",
+): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), "preftune-dashboard-"));
   try {
     const sessions = new Sessions();
@@ -115,8 +122,7 @@ export async function withDashboardApp(body: (app: DashboardApp) => Promise<void
       marks: new MarksFile(root, realpathSync(root)),
       onFault,
     });
-    // a program that says what it was asked, and fails
-    const program = [process.execPath, "-e", "console.log(process.argv.slice(1).join()); process.exit(3)"];
+    const program = [process.execPath, "-e", script];
     const jobs = new Jobs({
       ...{ dir: join(root, ".dashboard", "jobs"), program, cwd: root },
       ...{ busy: async () => new Map(), onFault },

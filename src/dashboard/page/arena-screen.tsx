@@ -148,16 +148,17 @@ function Rates({ rates }: { rates: readonly WinRate[] }): JSX.Element {
     <>
       <h2>Who wins</h2>
       <ul>
-        {rates.map(({ one, other, rate, low, high, judgments }) => (
+        {rates.map(({ one, other, rate, low, high, pairs, judgments }) => (
           <li key={`${one} ${other}`}>
             {one} over {other}: {(100 * rate).toFixed(0)} % [{(100 * low).toFixed(0)},{" "}
-            {(100 * high).toFixed(0)}] of {judgments} judgments
+            {(100 * high).toFixed(0)}] of {pairs} pairs, {judgments} judgments
           </li>
         ))}
       </ul>
       <p class="soft">
-        Equal ones count half, two bad answers not at all; in brackets 95 % intervals. Only pairs that came in
-        random order count, those of the Label screen too.
+        Each pair counts as the mean of its judgments, equal ones as half, two bad answers not at all; in
+        brackets 95 % intervals over pairs. Only pairs that came in random order count, those of the Label
+        screen too.
       </p>
     </>
   );

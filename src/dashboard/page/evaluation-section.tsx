@@ -31,8 +31,8 @@ export function EvaluationSections({ run, steps, asked, pair }: Props): JSX.Elem
   };
   useKeys(
     [
-      { key: "[", what: "Evaluation before", run: () => go(-1) },
-      { key: "]", what: "Next evaluation", run: () => go(1) },
+      { key: "[", what: "Evaluation before", repeats: true, run: () => go(-1) },
+      { key: "]", what: "Next evaluation", repeats: true, run: () => go(1) },
     ],
     [step, steps.length],
   );

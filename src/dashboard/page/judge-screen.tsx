@@ -1,7 +1,7 @@
 /** Judges: how far they depend on order and length, where they and people part, and the comparisons that they made. */
 import type { JSX } from "preact";
 import type { JudgedRun, Judges } from "../judge-routes.ts";
-import { intervalText, type Sent, shareText, valueText, verdictWords } from "./judgment-texts.ts";
+import { intervalText, kappaText, type Sent, shareText, valueText, verdictWords } from "./judgment-texts.ts";
 import { useAnswer, Waiting } from "./pieces.tsx";
 import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
@@ -46,12 +46,7 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
     ["Winner changed with the order", shareText(changed)],
     ["Verdicts for the answer shown first", shareText(first)],
     ["Verdicts for the longer answer", shareText(longer)],
-    [
-      "Kappa with people",
-      withPeople === null
-        ? "– (no pair that both judged)"
-        : `${valueText(withPeople.value)} ${intervalText(withPeople)} on ${withPeople.units} pairs`,
-    ],
+    ["Kappa with people", kappaText(withPeople)],
   ] as const;
   return (
     <section>

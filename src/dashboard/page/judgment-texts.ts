@@ -1,5 +1,5 @@
 /** What people and judges said, in words and figures. */
-import type { Share } from "../../workbench/people.ts";
+import type { Share, WithOthers } from "../../workbench/people.ts";
 
 /** A report as it arrives: JSON has no NaN, which becomes null. */
 export type Sent<T> = T extends number
@@ -30,4 +30,12 @@ export function intervalText({ low, high }: { low: number | null; high: number |
 /** A share with its interval. */
 export function shareText({ share: value, of, low, high }: Sent<Share>): string {
   return value === null || of === 0 ? "–" : `${valueText(value)} ${intervalText({ low, high })} of ${of}`;
+}
+
+/** Kappa with its interval, which takes 20 common pairs. */
+export function kappaText(kappa: Sent<WithOthers> | null): string {
+  if (kappa === null) return "–";
+  const { value, low, units } = kappa;
+  const interval = low === null ? "(too few for an interval)" : intervalText(kappa);
+  return `${valueText(value)} ${interval} on ${units} pairs`;
 }

@@ -7,6 +7,8 @@ export interface KeyUse {
   /** As `KeyboardEvent.key` has it. */
   key: string;
   what: string;
+  /** Whether a held key does it again and again: a held verdict would judge pairs that nobody has read. */
+  repeats?: boolean;
   run: () => void;
 }
 
@@ -32,7 +34,7 @@ addEventListener("keydown", (event) => {
   const use = keyUses.value.findLast(({ key }) => key === event.key);
   if (use === undefined) return;
   event.preventDefault();
-  use.run();
+  if (!event.repeat || use.repeats === true) use.run();
 });
 
 /** Whether what is pressed goes into a field; a link or button keeps Enter and Space alone. */

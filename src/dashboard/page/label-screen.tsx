@@ -1,22 +1,14 @@
 /** Two answers and the keys to judge them. Which model wrote which is not known here. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { ShowingOrder } from "../../workbench/label-events.ts";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
-import { clearPending, keepPending, newKey, pendingVotes } from "./pending-vote.ts";
+import { newKey } from "./pending-vote.ts";
 import { Problem, Waiting } from "./pieces.tsx";
-import { place, setQuery } from "./place.ts";
+import { setQuery } from "./place.ts";
 import { partText, TextView } from "./text-views.tsx";
-
-interface Next {
-  pair: ShownPair | null;
-  /** The one after it, which is shown as soon as the pair is judged. */
-  ahead: ShownPair | null;
-  progress: Progress;
-  rubric?: string;
-}
+import { order, useLabelling } from "./use-labelling.ts";
 
 /** What is being written besides the verdict. */
 type Writing = "nothing" | "note" | "reason" | "edit left" | "edit right";
@@ -44,85 +36,14 @@ interface Action {
 
 const takeBack = "Take the last judgment back";
 
-/** The order that the address asks for. */
-const order = (): ShowingOrder => (place.value.query.has("unsure") ? "uncertain" : "random");
+/** The longest time to a judgment that the server takes, ms: a page may lie open for days. */
+const longestMs = 86_400_000;
 
-interface Labelling {
-  next: Next | null;
-  problem: string;
-  rubric: string;
-  vote: (vote: SidedVote) => Promise<void>;
-  undo: () => void;
-  fail: (problem: string) => void;
-}
-
-/** The pair at hand. A vote shows the one after it at once, and is sent meanwhile; if that fails, its pair is there again. */
-function useLabelling(): Labelling {
-  const [next, setNext] = useState<Next | null>(null);
-  const [problem, fail] = useState("");
-  const rubric = useRef("");
-  // what a key finds: the newest, also before it is drawn
-  const shown = useRef<Next | null>(null);
-  const answered = useRef<Promise<void>>(Promise.resolve());
-  const put = (now: Next): void => {
-    shown.current = now;
-    setNext(now);
+/** A click, but not the second one of a double click: the pair that it finds has not been read. */
+function onceOf(run: () => void): (event: MouseEvent) => void {
+  return ({ detail }) => {
+    if (detail < 2) run();
   };
-  // one after the other, in the order of the keys
-  const show = (ask: () => Promise<Next>, before: Next | null = null): Promise<void> => {
-    answered.current = answered.current.then(ask).then(
-      (answer) => {
-        rubric.current = answer.rubric ?? rubric.current;
-        fail("");
-        put(answer);
-      },
-      (error: Error) => {
-        fail(error.message);
-        if (before !== null) put(before);
-      },
-    );
-    return answered.current;
-  };
-  useEffect(() => {
-    // one after the other: a pair that is asked for before they have arrived may be one of theirs
-    const begin = async (): Promise<Next> => {
-      for (const vote of pendingVotes()) await deliver(vote, fail);
-      return await post<Next>("/api/label/next", { order: order() });
-    };
-    void show(begin);
-  }, []);
-  const vote = (given: SidedVote): Promise<void> => {
-    keepPending(given);
-    const before = shown.current;
-    if (before !== null && before.ahead !== null) put({ ...before, pair: before.ahead, ahead: null });
-    return show(() => deliver(given, fail), before);
-  };
-  const undo = (): void => {
-    // which vote is the last is known when those on their way are answered
-    void show(async () => {
-      const now = shown.current;
-      const last = now?.progress.last ?? null;
-      return now !== null && last === null
-        ? now
-        : await post<Next>("/api/label/undo", { order: order(), vote: last });
-    });
-  };
-  return { next, problem, rubric: rubric.current, vote, undo, fail };
-}
-
-/** Sends a vote that the browser keeps. */
-async function deliver(vote: SidedVote, fail: (problem: string) => void): Promise<Next> {
-  try {
-    const answer = await post<Next>("/api/label/vote", { order: order(), ...vote });
-    clearPending(vote);
-    return answer;
-  } catch (error) {
-    if (!isRefusal(error)) throw new Error(`${messageOf(error)} ${keptWords}`);
-    // what was refused is not sent again: the pair is not this person's, or not there any more
-    clearPending(vote);
-    fail(error.message);
-    return await post<Next>("/api/label/next", { order: order() });
-  }
 }
 
 /** The screen. */
@@ -147,19 +68,6 @@ export function LabelScreen(): JSX.Element {
       )}
     </>
   );
-}
-
-const keptWords =
-  "The judgment is kept in this browser, and sent again with the next key or when this page is opened again.";
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Whether the server has understood a vote and does not take it; without a login or an answer it may take it later. */
-function isRefusal(error: unknown): error is Error {
-  const { status } = error as { status?: number };
-  return status === 404 || status === 422;
 }
 
 function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
@@ -216,19 +124,13 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const [isFlagged, setFlagged] = useState(pair.isFlagged);
   const isUnsure = order() === "uncertain";
   const began = useRef(performance.now());
-  const sent = useRef<SidedVote | null>(null);
   const isUnderWay = useRef(false);
   const say = (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>): void => {
-    // a second press before the answer is none; one after an answer that never came sends the first again
+    // a second press before the answer is none
     if (isUnderWay.current) return;
     isUnderWay.current = true;
-    sent.current ??= pendingVotes().find(({ showing }) => showing === pair.showing) ?? {
-      showing: pair.showing,
-      key: newKey(),
-      ms: Math.round(performance.now() - began.current),
-      ...vote,
-    };
-    void send(sent.current).finally(() => {
+    const ms = Math.min(longestMs, Math.round(performance.now() - began.current));
+    void send({ showing: pair.showing, key: newKey(), ms, ...vote }).finally(() => {
       isUnderWay.current = false;
     });
   };
@@ -302,7 +204,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
       />
       <fieldset class="verdicts" aria-label="Judgment">
         {actions.map(({ key, text, isOn, run }) => (
-          <button key={key} type="button" aria-pressed={isOn} onClick={run}>
+          <button key={key} type="button" aria-pressed={isOn} onClick={onceOf(run)}>
             {text} <kbd>{key}</kbd>
           </button>
         ))}

@@ -2,19 +2,21 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Coefficient } from "../../stats/agreement.ts";
-import type { PeopleReport, PersonReport } from "../../workbench/people.ts";
+import type { PersonReport } from "../../workbench/people.ts";
+import type { SentPeople } from "../bench-routes.ts";
+import type { Role } from "../sessions.ts";
 import { get, me, post } from "./api.ts";
-import { intervalText, type Sent, shareText, valueText } from "./judgment-texts.ts";
+import { intervalText, kappaText, type Sent, shareText, valueText } from "./judgment-texts.ts";
 import { Problem, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 import { Table } from "./table.tsx";
 
 /** The screen. */
 export function PeopleScreen(): JSX.Element {
-  const [report, setReport] = useState<Sent<PeopleReport> | null>(null);
+  const [report, setReport] = useState<Sent<SentPeople> | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    get<Sent<PeopleReport>>("/api/people")
+    get<Sent<SentPeople>>("/api/people")
       .then(setReport)
       .catch((error: Error) => setProblem(error.message));
   }, []);
@@ -62,6 +64,11 @@ export function PeopleScreen(): JSX.Element {
       ) : (
         <PeopleTable people={report.people} />
       )}
+      {report.unlisted !== 0 && (
+        <p class="soft">
+          {report.unlisted} who judged less: <code>preftune labels agreement</code>.
+        </p>
+      )}
       {isOwner && <LinkForm fail={setProblem} />}
     </>
   );
@@ -90,9 +97,7 @@ function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX
         key: one.person,
         cells: [
           ...[one.person, one.labelled, one.skipped],
-          one.withOthers === null
-            ? "–"
-            : `${valueText(one.withOthers.value)} ${intervalText(one.withOthers)}`,
+          kappaText(one.withOthers),
           ...[one.selfAgreement, one.left, one.longer].map(shareText),
           one.seconds === null ? "–" : one.seconds.toFixed(1),
         ],
@@ -101,13 +106,21 @@ function PeopleTable({ people }: { people: readonly Sent<PersonReport>[] }): JSX
   );
 }
 
+/** What a link opens. */
+const linkRoles = {
+  labeller: "opens labelling",
+  viewer: "shows runs and data",
+} as const satisfies Partial<Record<Role, string>>;
+
 function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
   const [name, setName] = useState("");
-  const [link, setLink] = useState("");
+  const [role, setRole] = useState<keyof typeof linkRoles>("labeller");
+  const [made, setMade] = useState<{ link: string; words: string } | null>(null);
   const make = (event: SubmitEvent): void => {
     event.preventDefault();
-    post<{ token: string }>("/api/links", { role: "labeller", name })
-      .then(({ token }) => setLink(`${location.origin}/#token=${token}`))
+    const words = `${linkRoles[role]} for ${name}`;
+    post<{ token: string }>("/api/links", { role, name })
+      .then(({ token }) => setMade({ link: `${location.origin}/#token=${token}`, words }))
       .catch((error: Error) => fail(error.message));
   };
   return (
@@ -122,12 +135,21 @@ function LinkForm({ fail }: { fail: (problem: string) => void }): JSX.Element {
           value={name}
           onInput={(event) => setName(event.currentTarget.value)}
         />
+        <label for="role">who is to</label>
+        <select
+          id="role"
+          value={role}
+          onChange={(event) => setRole(event.currentTarget.value === "viewer" ? "viewer" : "labeller")}
+        >
+          <option value="labeller">label</option>
+          <option value="viewer">look</option>
+        </select>
         <button type="submit">Make a link</button>
       </form>
-      {link !== "" && (
+      {made !== null && (
         <p>
-          <code>{link}</code> opens labelling for {name} and nothing else. It works once; after the dashboard
-          was started again, make another one of the same name.
+          <code>{made.link}</code> {made.words} and nothing else. It works once; after the dashboard was
+          started again, make another one of the same name.
         </p>
       )}
     </>

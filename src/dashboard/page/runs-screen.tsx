@@ -201,8 +201,8 @@ function useListKeys(entries: readonly Entry[], { pick, compare, mark }: Acts): 
   ];
   useKeys(
     [
-      { key: "j", what: "Next line", run: () => go(1) },
-      { key: "k", what: "Line before", run: () => go(-1) },
+      { key: "j", what: "Next line", repeats: true, run: () => go(1) },
+      { key: "k", what: "Line before", repeats: true, run: () => go(-1) },
       { key: "o", what: "Open the run, or open and close the folder", run: open },
       { key: "x", what: "Choose the run for a comparison", run: () => run && pick(run.id) },
       { key: "c", what: "Compare the chosen runs", run: compare },

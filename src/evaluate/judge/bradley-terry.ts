@@ -18,7 +18,7 @@ import {
   percentileInterval,
 } from "../../stats/bootstrap.ts";
 import { fitLogistic, type LogisticData, sigmoid } from "../../stats/logistic.ts";
-import { byQuestion, type JudgedPair, type Statistic } from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, meanOverQuestions, type Statistic, type Worth } from "./judged-pair.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */
@@ -55,22 +55,10 @@ export function winRate(
   const all = battles.flatMap(({ verdicts }) => verdicts);
   const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
   const repeated = all.flatMap(({ outcome, weight }) => Array.from({ length: weight }, () => outcome));
-  const share = (draw: Iterable<number>): number => {
-    let won = 0;
-    let weight = 0;
-    for (const i of draw) {
-      won += sums[i]?.won ?? 0;
-      weight += sums[i]?.weight ?? 0;
-    }
-    return won / weight;
-  };
   const mean = (draw: Int32Array): number => draw.reduce((sum, i) => sum + at(repeated, i), 0) / draw.length;
   return {
     verdicts: all.length,
-    winRate: {
-      value: share(sums.keys()),
-      interval: bootstrapInterval(sums.length, share, options.bootstrap),
-    },
+    winRate: meanOverQuestions(sums, options.bootstrap),
     intervalOverVerdicts: bootstrapInterval(repeated.length, mean, options.bootstrap),
   };
 }
@@ -103,10 +91,10 @@ function battlesOf(pairs: readonly JudgedPair[], strongWeight: number): Battle[]
   });
 }
 
-function totals(verdicts: Battle["verdicts"]): { won: number; weight: number } {
+function totals(verdicts: Battle["verdicts"]): Worth {
   return {
-    won: verdicts.reduce((sum, { outcome, weight }) => sum + weight * outcome, 0),
-    weight: verdicts.reduce((sum, { weight }) => sum + weight, 0),
+    sum: verdicts.reduce((sum, { outcome, weight }) => sum + weight * outcome, 0),
+    count: verdicts.reduce((sum, { weight }) => sum + weight, 0),
   };
 }
 
@@ -123,8 +111,8 @@ function controlled(
   const data: LogisticData = {
     covariates: Float64Array.from(battles.flatMap((_, i) => [1, ...columns.map((column) => at(column, i))])),
     // Verdicts on the same pair share its covariates: their mean says as much as they do.
-    outcomes: Float64Array.from(sums, ({ won, weight }) => won / weight),
-    weights: Float64Array.from(sums, ({ weight }) => weight),
+    outcomes: Float64Array.from(sums, ({ sum, count }) => sum / count),
+    weights: Float64Array.from(sums, ({ count }) => count),
   };
   const penalties = [strengthPenalty, ...features.map(() => stylePenalty)];
   const fit = fitLogistic(data, { penalties });

@@ -1,7 +1,14 @@
 /** Position and length bias: how much a judge's verdicts depend on the order and the length of the answers. */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
-import { byQuestion, type JudgedPair, type Statistic, shareStatistic } from "./judged-pair.ts";
+import {
+  byQuestion,
+  type JudgedPair,
+  meanOverQuestions,
+  type Statistic,
+  shareStatistic,
+  type Worth,
+} from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 
 /** Position bias: verdicts that changed with the order of the two answers. */
@@ -38,41 +45,30 @@ export function positionBias(pairs: readonly JudgedPair[], bootstrap: BootstrapO
     first === null || second === null ? [] : [{ id, first: Math.sign(first), second: Math.sign(second) }],
   );
   const changed = both.filter(({ first, second }) => first !== second).length;
-  const groups = byQuestion(both).map((group) => {
+  const questions = byQuestion(both).map((group) =>
     // 1 where the answer shown first won, −1 where the second did
-    const wins = group.flatMap(({ first, second }) => [first, -second]).filter((win) => win !== 0);
-    return { decided: wins.length, first: wins.filter((win) => win > 0).length };
-  });
+    worthOf(group.flatMap(({ first, second }) => [first, -second])),
+  );
   return {
     pairs: both.length,
     changed: shareStatistic(changed, both.length),
     favoursFirst: both.filter(({ first, second }) => first > 0 && second < 0).length,
     favoursSecond: both.filter(({ first, second }) => first < 0 && second > 0).length,
-    ...rateOfGroups(groups, bootstrap),
+    decided: decidedIn(questions),
+    firstShare: meanOverQuestions(questions, bootstrap),
   };
 }
 
-/** The rate over groups (verdicts of one question), which are resampled together. */
-function rateOfGroups(
-  groups: readonly { decided: number; first: number }[],
-  bootstrap: BootstrapOptions,
-): { decided: number; firstShare: Statistic } {
-  const sum = (draw: Iterable<number>): [first: number, decided: number] => {
-    let first = 0;
-    let decided = 0;
-    for (const i of draw) {
-      first += groups[i]?.first ?? 0;
-      decided += groups[i]?.decided ?? 0;
-    }
-    return [first, decided];
+/** Of verdicts for a side (above 0), against it or for neither: how many are decided, and for it. */
+function worthOf(signs: readonly number[]): Worth {
+  return {
+    sum: signs.filter((sign) => sign > 0).length,
+    count: signs.filter((sign) => sign !== 0).length,
   };
-  const [first, decided] = sum(groups.keys());
-  const share = (draw: Int32Array): number => {
-    const [hits, all] = sum(draw);
-    return hits / all;
-  };
-  const interval = bootstrapInterval(groups.length, share, bootstrap);
-  return { decided, firstShare: { value: first / decided, interval } };
+}
+
+function decidedIn(questions: readonly Worth[]): number {
+  return questions.reduce((sum, { count }) => sum + count, 0);
 }
 
 /** The length bias in `pairs`. */
@@ -83,16 +79,17 @@ export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOpt
     const won = known.reduce((sum, sign) => sum + sign, 0) / known.length;
     return [{ id, known, won, longer: styleDifference(a.length, b.length) }];
   });
-  const signs = points.flatMap(({ known, longer }) => known.map((sign) => sign * Math.sign(longer)));
-  const decided = signs.filter((sign) => sign !== 0);
+  const questions = byQuestion(points).map((group) =>
+    worthOf(group.flatMap(({ known, longer }) => known.map((sign) => sign * Math.sign(longer)))),
+  );
   return {
     pairs: points.length,
     correlation: correlationStatistic(
       points.map(({ id, won, longer }) => ({ id, x: longer, y: won })),
       bootstrap,
     ),
-    decided: decided.length,
-    longerShare: shareStatistic(decided.filter((sign) => sign > 0).length, decided.length),
+    decided: decidedIn(questions),
+    longerShare: meanOverQuestions(questions, bootstrap),
   };
 }
 

@@ -1,5 +1,11 @@
 /** Pairs of answers judged in both orders, and what all statistics of them share. */
-import { type Interval, shareInterval } from "../../stats/bootstrap.ts";
+import {
+  alikeInterval,
+  type BootstrapOptions,
+  bootstrapInterval,
+  type Interval,
+  shareInterval,
+} from "../../stats/bootstrap.ts";
 import type { AnswerStyle } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
 
@@ -36,4 +42,32 @@ export function byQuestion<T extends { id: string }>(items: readonly T[]): T[][]
 /** A share with its interval. */
 export function shareStatistic(hits: number, trials: number): Statistic {
   return { value: hits / trials, interval: shareInterval(hits, trials) };
+}
+
+/** What verdicts of one question are worth together, each from 0 to 1, and how many they are. */
+export interface Worth {
+  sum: number;
+  count: number;
+}
+
+/**
+ * The mean worth of verdicts, with an interval over questions: verdicts of one question depend on one another and are resampled
+ * together. Where all questions are alike, no resample differs, and the interval is that of {@link alikeInterval}.
+ */
+export function meanOverQuestions(questions: readonly Worth[], bootstrap: BootstrapOptions = {}): Statistic {
+  const mean = (draw: Iterable<number>): number => {
+    let [sum, count] = [0, 0];
+    for (const i of draw) {
+      sum += questions[i]?.sum ?? 0;
+      count += questions[i]?.count ?? 0;
+    }
+    return sum / count;
+  };
+  const value = mean(questions.keys());
+  const judged = questions.filter(({ count }) => count > 0);
+  const isAlike = judged.length > 0 && judged.every(({ sum, count }) => sum / count === value);
+  const interval = isAlike
+    ? alikeInterval(value, judged.length, bootstrap.level)
+    : bootstrapInterval(questions.length, mean, bootstrap);
+  return { value, interval };
 }

@@ -88,6 +88,35 @@ test("length bias by hand", () => {
   near(bias.correlation.value, expected, 1e-12);
 });
 
+test("both orders of a question are one of it: the longer answer's share is not surer for being asked twice", () => {
+  const once = Array.from({ length: 20 }, (_, i) => pair(i, [i < 5 ? -1 : 1, null], [30, 10]));
+  const twice = once.map((one): JudgedPair => ({ ...one, verdicts: [one.verdicts[0], one.verdicts[0]] }));
+  const [single, both] = [once, twice].map((pairs) => pairStatistics(pairs, { strongWeight: 3 }).lengthBias);
+  assert.deepEqual([single?.decided, both?.decided], [20, 40]);
+  assert.deepEqual(both?.longerShare, single?.longerShare);
+});
+
+test("4 wins of 4 questions are not 1 to 1: Clopper and Pearson's lower end", () => {
+  const four = Array.from({ length: 4 }, (_, i) => pair(i, [1, 2], [30, 10]));
+  const { outcomes, bradleyTerry, lengthBias, positionBias } = pairStatistics(four, { strongWeight: 3 });
+  // as scipy's binomtest(4, 4).proportion_ci() has it: 0.025 ** (1/4)
+  for (const { value, interval } of [
+    outcomes.winRate,
+    outcomes.shares.win,
+    bradleyTerry.winRate,
+    lengthBias.longerShare,
+  ]) {
+    near(value, 1);
+    near(interval.low, 0.39763536, 1e-8);
+    near(interval.high, 1);
+  }
+  near(outcomes.shares.loss.interval.low, 0);
+  near(outcomes.shares.loss.interval.high, 1 - 0.39763536, 1e-8);
+  // a half in each of four: of all at least as many are a half, and the rest may be anything
+  near(positionBias.firstShare.interval.low, 0.39763536 / 2, 1e-8);
+  near(positionBias.firstShare.interval.high, 1 - 0.39763536 / 2, 1e-8);
+});
+
 test("statistics do not depend on which model is called A", () => {
   const turned = seven.map(({ verdicts: [first, second], styles: [a, b], ...rest }): JudgedPair => {
     const other = (verdict: PairVerdict | null): PairVerdict | null =>

@@ -2,11 +2,10 @@
  * Statistics of judged pairs: wins, ties and losses, a Bradley–Terry win rate with and without control for style, and
  * position and length bias.
  */
-import { at } from "../../base/at.ts";
-import { type BootstrapOptions, bootstrapInterval, type Interval } from "../../stats/bootstrap.ts";
+import type { BootstrapOptions, Interval } from "../../stats/bootstrap.ts";
 import { type BattleOptions, type Control, controlStatistics, winRate } from "./bradley-terry.ts";
 import { type JudgeLengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
-import { byQuestion, type JudgedPair, outcomeOf, type Statistic } from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, meanOverQuestions, outcomeOf, type Statistic } from "./judged-pair.ts";
 
 /** Wins, ties and losses of A. A pair whose two verdicts do not agree is a tie. */
 export interface Outcomes {
@@ -76,8 +75,13 @@ function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): 
   });
   const groups = byQuestion(known).map((group) => group.map(({ outcome }) => outcome));
   const count = (wanted: number): number => known.filter(({ outcome }) => outcome === wanted).length;
-  const statistic = (worth: (outcome: number) => number): Statistic =>
-    meanStatistic(groups, worth, bootstrap);
+  const statistic = (worth: (outcome: number) => number): Statistic => {
+    const worths = groups.map((group) => ({
+      sum: group.reduce((sum, outcome) => sum + worth(outcome), 0),
+      count: group.length,
+    }));
+    return meanOverQuestions(worths, bootstrap);
+  };
   return {
     pairs: known.length,
     wins: count(1),
@@ -90,23 +94,4 @@ function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): 
     },
     winRate: statistic((outcome) => outcome),
   };
-}
-
-/** The mean of what outcomes are worth; the groups are resampled. */
-function meanStatistic(
-  groups: readonly (readonly number[])[],
-  worth: (outcome: number) => number,
-  bootstrap: BootstrapOptions,
-): Statistic {
-  const sums = groups.map((group) => group.reduce((sum, outcome) => sum + worth(outcome), 0));
-  const mean = (draw: Iterable<number>): number => {
-    let total = 0;
-    let count = 0;
-    for (const i of draw) {
-      total += at(sums, i);
-      count += at(groups, i).length;
-    }
-    return total / count;
-  };
-  return { value: mean(groups.keys()), interval: bootstrapInterval(groups.length, mean, bootstrap) };
 }
