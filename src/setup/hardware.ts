@@ -121,7 +121,7 @@ export function readMemory(): Memory {
  * Whether a GPU computes bfloat16 itself: NVIDIA's do from compute capability 8.0 on, and are taken to where nobody says. Apple's is not
  * known to.
  *
- * @param gpus - of this host: which of them a process sees is not told apart
+ * @param gpus - all of this host, whichever a process sees
  */
 export function gpuComputesBfloat16(device: string, gpus: readonly NvidiaGpu[] = readNvidiaGpus()): boolean {
   return device !== "mps" && gpus.every(({ capability }) => capability >= 8);

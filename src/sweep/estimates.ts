@@ -12,7 +12,7 @@ export type PairTable = readonly Float64Array[];
 
 /** Options of {@link meanInterval}. */
 export interface MeanOptions extends CrossedBootstrapOptions {
-  /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's. */
+  /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's one-sided one. */
   isShare?: boolean;
   /** How much each pair counts, by its number of tokens, say. Default: all alike. */
   counts?: Float64Array | undefined;

@@ -108,7 +108,7 @@ export class AnswerLog {
     return this.#first.turns.get(id) ?? [];
   }
 
-  /** Keeps the turns of a question so far, until its answer is whole. @throws {FileError} when they cannot be written */
+  /** Keeps the turns of a question so far, until its answer is complete. @throws {FileError} when they cannot be written */
   keep(id: string, key: string, turns: readonly string[]): void {
     this.#first.add(id, key, turns);
   }
