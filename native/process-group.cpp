@@ -134,7 +134,10 @@ int64_t storeOpen(const std::string& host, int64_t port, bool serves, bool isOne
   options.timeout = Milliseconds(timeoutMs);
   const int listening = serves ? listenOn(host, port, isOneHost) : -1;
   if (listening >= 0) options.masterListenFd = listening;
-  return stores().add(c10::make_intrusive<c10d::TCPStore>(host, options));
+  const auto store = c10::make_intrusive<c10d::TCPStore>(host, options);
+  // the limit is of looking for it; later NCCL waits in it for rank 0's id, as long as the beats allow
+  store->setTimeout(kNever);
+  return stores().add(store);
 }
 
 void storeSet(int64_t store, const std::string& key, const std::string& value) {
