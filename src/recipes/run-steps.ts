@@ -33,6 +33,13 @@ interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluatio
   breaches: string[];
 }
 
+function hasStoppedEarly(
+  { evaluationsWithoutGain }: TrainerState,
+  { early_stopping_patience: patience }: RunConfig,
+): boolean {
+  return patience !== null && evaluationsWithoutGain >= patience;
+}
+
 /**
  * The steps that are left, each with what is due after it: metrics, an evaluation, a checkpoint. Between two steps the event
  * loop turns once, so signals are heard.
@@ -63,7 +70,9 @@ export async function* runSteps(
   // on several ranks all stop after the same step
   const wantsStop = () => signal?.aborted === true;
   let stops = training.ranks?.group.gather(wantsStop()).some(Boolean) ?? false;
-  while (state.step < totalSteps) {
+  // a run that had stopped early, and was killed before its end, takes no further step
+  if (hasStoppedEarly(state, config)) ended.reason = "early stop";
+  while (state.step < totalSteps && ended.reason === "done") {
     await setImmediate();
     // until now a signal was about the step before
     const onBatch = listener("step", state.step + 1);
@@ -115,10 +124,7 @@ export async function* runSteps(
       yield* checkpoints.save(state, recorder);
       logbook.restart();
     }
-    if (state.evaluationsWithoutGain >= (config.early_stopping_patience ?? Number.POSITIVE_INFINITY)) {
-      ended.reason = "early stop";
-      break;
-    }
+    if (hasStoppedEarly(state, config)) ended.reason = "early stop";
   }
   // a run that is stopped or gave up keeps a checkpoint of where it stands
   if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);

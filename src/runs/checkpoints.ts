@@ -290,6 +290,22 @@ export function recoverCheckpoints(checkpointsDir: string): void {
   for (const name of names) if (name !== undefined) recoverDirectory(join(checkpointsDir, name));
 }
 
+/**
+ * Takes the checkpoints above `step` out of the run, which goes another way from there: they are neither its latest nor counted when old
+ * ones are removed. They stay on the disk under other names.
+ *
+ * @returns the new paths
+ */
+export function setAsideAbove(checkpointsDir: string, step: number): string[] {
+  return scan(checkpointsDir)
+    .good.filter((checkpoint) => checkpoint.step > step)
+    .map(({ path, step: later }) => {
+      const aside = join(checkpointsDir, `left-${later}-${uniqueTag()}`);
+      io.renameSync(path, aside);
+      return aside;
+    });
+}
+
 function namedCheckpoint(checkpointsDir: string, wanted: string): Checkpoint {
   const path = [wanted, join(checkpointsDir, wanted)].find((candidate) =>
     existsSync(join(candidate, MANIFEST)),

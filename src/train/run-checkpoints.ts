@@ -10,6 +10,7 @@ import {
   faultOf,
   latestCheckpoint,
   pruneCheckpoints,
+  setAsideAbove,
   writeCheckpoint,
 } from "../runs/checkpoints.ts";
 import type { Recorder } from "../runs/recorder.ts";
@@ -124,12 +125,21 @@ export class RunCheckpoints {
       yield* this.#forgetOtherBest(state);
       const earlier = yield* this.#lostBest(state, from);
       if (earlier === null) {
+        yield* this.#leaveLater(state.step);
         this.#savedAt = state.step;
         this.#source.resumeFrom?.(from.path, state.step);
         return { state, checkpoint: from };
       }
       from = earlier;
     }
+  }
+
+  /** Checkpoints of the course that the run does not take again. */
+  *#leaveLater(step: number): Generator<TrainEvent> {
+    const left = onFirst(this.#ranks, () => setAsideAbove(this.#dir, step));
+    if (left.length === 0) return;
+    const steps = left.length === 1 ? "a later checkpoint" : `${left.length} later checkpoints`;
+    yield { type: "note", text: `${steps} of the run are left aside: ${left.join(", ")}` };
   }
 
   /** The best by another metric is none: the two values cannot be compared. */

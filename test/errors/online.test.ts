@@ -41,7 +41,7 @@ const configurations: [string, Values, RegExp[]][] = [
   [
     "a repetition penalty under a ratio",
     { repetition_penalty: 1.2 },
-    [/repetition_penalty/, /another law/, /Set it to 1/],
+    [/repetition_penalty/, /another distribution/, /Set it to 1/],
   ],
   [
     "weights by token for an objective with a ratio by completion",

@@ -154,7 +154,7 @@ for (const [what, name, changes, tolerance] of cases) {
 
 test("adapters off: int8 rows alone act, in products and in what is merged", () => {
   withoutLeaks(() => {
-    const model = quantised("llama_untied");
+    const model = quantised("llama_tied");
     const alone = logitsOf(model, [3, 7, 1]);
     const config = tinyAdapterConfig({ modulesToSave: ["o_proj"] });
     const adapter = adaptPatterned(model, config);

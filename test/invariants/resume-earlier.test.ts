@@ -1,6 +1,6 @@
 /** Runs of an earlier version, whose checkpoints carry no records and no digest of themselves, resume. */
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import {
@@ -59,4 +59,30 @@ test("where the first evaluation is lost it says so, and measures changes from t
     evaluationsOf(record).map((row) => row["eval_logps/chosen_delta_init"] === 0),
     [true, false],
   );
+});
+
+test("from a named checkpoint before others: the later ones are left aside, and the next resume takes the new course", async () => {
+  const dir = fixture.path("named");
+  const at = { ...recipe, output_dir: dir, save_total_limit: 2 };
+  await runTraining({ ...at, save_total_limit: null });
+  const stop = new AbortController();
+  const record = await runTraining(
+    { ...at, resume_from_checkpoint: "checkpoint-3" },
+    {
+      signal: stop.signal,
+      onEvent: (event) => {
+        if (event.type === "checkpoint" && event.step === 5) stop.abort();
+      },
+    },
+  );
+  assert.match(notesOf(record).join("\n"), /^9 later checkpoints of the run are left aside: .*left-4-/m);
+  const names = readdirSync(join(dir, "checkpoints"));
+  const steps = names.flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  assert.deepEqual(
+    steps.toSorted((a, b) => a - b),
+    [4, 5],
+  );
+  const again = await runTraining({ ...at, resume_from_checkpoint: "latest" });
+  assert.match(notesOf(again).join("\n"), /^resumed from .*checkpoint-5$/m);
+  assertSameRun(dir, whole, 12);
 });

@@ -328,6 +328,16 @@ test("the best checkpoint and the count of evaluations without gain survive, whe
   }
 });
 
+test("a run that stopped early and was killed before its end takes no further step", async () => {
+  const patient = { ...lora, learning_rate: 0.3, eval_steps: 1, save_steps: 1, early_stopping_patience: 3 };
+  const { dir: whole, record } = await uninterrupted(patient);
+  assert.equal(record.summary.reason, "early stop");
+  const dir = cutBack(whole, fixture.path("patient"), record.summary.step);
+  const again = await runTraining({ ...patient, output_dir: dir, ...resumed });
+  assert.deepEqual([again.summary.reason, again.summary.step], ["early stop", record.summary.step]);
+  assertSameRun(dir, whole, record.summary.step);
+});
+
 test("a best checkpoint that is damaged is made again from the one before it, and reported", async () => {
   const best = { ...lora, learning_rate: 0.1, eval_steps: 1, save_steps: 1, load_best_model_at_end: true };
   const { dir: whole, record } = await uninterrupted(best);
