@@ -8,7 +8,7 @@ import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { findFiles } from "../data/sources.ts";
-import { adapterWeightsName, isAdapter } from "../formats/adapter.ts";
+import { adapterConfigName, adapterWeightsName, isAdapter } from "../formats/adapter.ts";
 import type { Environment } from "../forward/environment.ts";
 import { baseOf } from "../online/reward-model.ts";
 import { valueModelBase } from "../online/value-model.ts";
@@ -69,13 +69,14 @@ export function fingerprintsOf(
   files: { data: Record<string, string>; rewards: Record<string, string> | null },
 ): Fingerprints {
   const valueBase = valueModelBase(config);
-  const { reward_model } = config;
+  const { reward_model, adapter_name_or_path: adapter } = config;
   return {
     data: { rows: data.dataset.fingerprint, ...files.data },
     ...(files.rewards === null ? {} : { reward_files: files.rewards }),
     template: data.textFingerprint,
     tokenizer: data.tokenizer.fingerprint,
     model: modelFingerprint(config.model_name_or_path),
+    ...(adapter === null ? {} : { adapter: adapterFingerprint(adapter) }),
     ...(valueBase === null ? {} : { value_model: modelFingerprint(valueBase) }),
     ...(reward_model === null ? {} : { reward_model: rewardModelFingerprint(reward_model) }),
     code_version: codeVersion(),
@@ -95,6 +96,11 @@ export async function dataFilesOf(config: RunConfig): Promise<Record<string, str
     }
   }
   return digests;
+}
+
+/** That of an adapter's weights and settings. */
+function adapterFingerprint(dir: string): string {
+  return sha256([adapterWeightsName, adapterConfigName].map((name) => sha256File(join(dir, name))).join());
 }
 
 /** That of the reward model in `dir`, or of an adapter's with that of its base. */
@@ -124,6 +130,9 @@ export function changesSince(
 function refuseOther(run: Pick<OpenRun, "paths">, saved: Fingerprints, now: Fingerprints): void {
   const changed = [
     ...(saved.model === now.model ? [] : ["the weights or config.json of model_name_or_path"]),
+    ...(saved.adapter === undefined || saved.adapter === now.adapter
+      ? []
+      : ["the weights or adapter_config.json of adapter_name_or_path"]),
     ...(saved.value_model === now.value_model
       ? []
       : ["the weights below the adapter of value_model_name_or_path"]),

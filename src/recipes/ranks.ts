@@ -180,12 +180,13 @@ function again(group: RankGroup | null, { restarts }: Job, { output_dir }: RunCo
  * @throws {ConfigError} naming what differs, on all ranks
  */
 export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprints): void {
-  const { model, value_model, reward_model, data, reward_files, template, tokenizer } = fingerprints;
+  const { model, adapter, value_model, reward_model, data, reward_files, template, tokenizer } = fingerprints;
   const weights = "Copy the same files to all hosts, or give a path that they share.";
   const rows = "Copy the same files to all hosts, or give paths that they share.";
   const digest = (value: unknown): string => JSON.stringify(value ?? null);
   agree(group, {
     "weights and config.json of the model": { value: model, cure: weights },
+    "the adapter that training begins from": { value: digest(adapter), cure: weights },
     "weights of the value model": { value: digest(value_model), cure: weights },
     "weights of the reward model": { value: digest(reward_model), cure: weights },
     tokenizer: { value: tokenizer, cure: weights },

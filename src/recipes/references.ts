@@ -107,7 +107,8 @@ export function sourceFor(
     "reference-1",
     split,
     fingerprints.model,
-    config.adapter_name_or_path ?? "",
+    // not its path: another adapter may lie there by then
+    fingerprints.adapter ?? "",
     fingerprints.data["rows"] ?? "",
     fingerprints.template ?? "",
     numerics.dtype,

@@ -72,7 +72,10 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
 
 /** The run's records and, of its checkpoints, that of step `from`. */
 function copyRun(run: string, to: string, from: number): void {
-  const left = new Set(["checkpoints", "adapter", "model", "value_model", "run.lock"]);
+  const exported = ["adapter", "model", "value_model", "whole"];
+  // what says which run of a tracker's it is: that one is not the copy's
+  const tracked = ["trackers.json", "trackers.lock", "tensorboard"];
+  const left = new Set(["checkpoints", "run.lock", ...exported, ...tracked]);
   makeDirectories(to);
   for (const name of readdirSync(run)) if (!left.has(name)) copyTree(join(run, name), join(to, name));
   if (from === 0) return;
@@ -90,9 +93,12 @@ async function trainUntil(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const values = { output_dir: dir, resume_from_checkpoint: "latest" };
+  const loaded = loadConfig({ file: configYaml, values });
+  // nothing of the copy is the run's: trackers hear nothing of it
+  const resolved = { ...loaded, config: { ...loaded.config, report_to: [] } };
   const stop = new AbortController();
   const signals = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  for await (const event of train(loadConfig({ file: configYaml, values }), { signal: signals })) {
+  for await (const event of train(resolved, { signal: signals })) {
     // the row of a step comes after it, and the stop before the next one
     if (event.type === "step" && event.step >= step) stop.abort();
   }

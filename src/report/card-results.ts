@@ -84,7 +84,9 @@ ${notes.filter((note) => note !== null).join("\n\n")}`.trimEnd();
 function scaleNote(run: RunView): string | null {
   const scale = exportedScale(run);
   if (scale === null) return null;
-  const choice = readScales(run.paths.dir)?.choice ?? null;
+  const record = readScales(run.paths.dir)?.choice ?? null;
+  // `preftune scale` may have looked for another one since
+  const choice = record?.scale === scale ? record : null;
   const of = scale === 1 ? "" : `The table is of the whole training; these files take ${scale} of it. `;
   return `${of}${choice === null ? "" : choiceText(choice)}`;
 }

@@ -127,6 +127,8 @@ export interface Fingerprints {
   template: string | null;
   tokenizer: string;
   model: string;
+  /** Of the adapter that training began from; left out where it began from none, and in runs of earlier versions. */
+  adapter?: string;
   /** Of the frozen weights below a value model's adapter, where they are not the model's; and of a reward model. */
   value_model?: string;
   reward_model?: string;
@@ -397,6 +399,7 @@ export function changedFingerprints(saved: Fingerprints, now: Fingerprints): str
     "template",
     "tokenizer",
     "model",
+    "adapter",
     "value_model",
     "reward_model",
     "code_version",

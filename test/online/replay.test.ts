@@ -1,6 +1,8 @@
 /** `replay`: a step computed again is the same to the bit; a changed record, or another reward, is found. */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
@@ -45,4 +47,25 @@ test("an offline run is replayed as well", async () => {
   await runTraining({ ...values, objective: "slime", output_dir: offline, max_steps: 2, logging_steps: 1 });
   assert.equal((await replay({ run: offline, step: 2 })).difference, null);
   assert.ok(readFileSync(join(offline, "metrics.jsonl")).length > 0);
+});
+
+test("a run with a tracker is replayed without a word to it", async () => {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    response.end("{}");
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const path = join(dir, "config.yaml");
+  const text = readFileSync(path, "utf8");
+  process.env["MLFLOW_TRACKING_URI"] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    writeFileSync(path, text.replace(/^report_to: .*$/m, "report_to: [mlflow]\nproject: p"));
+    assert.equal((await replay({ run: dir, step: 4 })).difference, null);
+  } finally {
+    writeFileSync(path, text);
+    delete process.env["MLFLOW_TRACKING_URI"];
+    server.close();
+  }
+  assert.deepEqual(asked, []);
 });
