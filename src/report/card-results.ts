@@ -43,8 +43,9 @@ const sharesOfRows: ReadonlySet<string> = new Set([
 /** The section; of a run without held-out rows that there are none. */
 export function cardResults(run: RunView): string {
   const step = exportedStep(run);
+  const isHeld = ({ global_step: at }: { global_step: number }): boolean => at <= step;
   const rows = run.metrics.filter(isEvalRow);
-  const [first, last] = [rows[0], rows.findLast((row) => row.global_step <= step)];
+  const [first, last] = [rows[0], rows.findLast(isHeld)];
   if (first === undefined || last === undefined)
     return "## Results\n\nThere are no held-out rows: nothing was measured.";
   const held = dataOf(run.preflight)?.evaluation?.rows ?? 0;
@@ -64,10 +65,7 @@ export function cardResults(run: RunView): string {
   const notes = [
     scaleNote(run),
     baseline(run),
-    displacementNote(
-      run.metrics.filter((row) => row.global_step <= step),
-      run.evaluations,
-    ),
+    displacementNote(run.metrics.filter(isHeld), run.evaluations.filter(isHeld)),
   ];
   return `## Results on held-out rows
 

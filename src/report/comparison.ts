@@ -17,7 +17,7 @@ import { runDifferences } from "./run-differences.ts";
 import { reportedRun } from "./run-report.ts";
 import { pathShortener } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
-import { nameOf, stateWord } from "./state-text.ts";
+import { nameOf, stateWord, stepText } from "./state-text.ts";
 
 /** What a comparison says besides what the runs give. */
 export interface ComparisonText {
@@ -139,7 +139,7 @@ const shown = (value: number | null, format: (value: number) => string): string 
 const columns: readonly Column[] = [
   ["run", ({ name, link }) => (link === null ? name : html`<a href="${link}">${name}</a>`)],
   ["objective", ({ run }) => run.config.method.objective],
-  ["state", ({ state, rows }) => `${stateWord(state)}, step ${rows.at(-1)?.global_step ?? 0}`],
+  ["state", (run) => `${stateWord(run.state)}, ${stepText(run)}`],
   ["accuracy", accuracyCell],
   ["chosen since start, nats/token", (run) => shown(last(run, "eval_logps/chosen_delta_init"), signed)],
   ["rejected since start", (run) => shown(last(run, "eval_logps/rejected_delta_init"), signed)],
