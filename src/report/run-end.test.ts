@@ -1,6 +1,6 @@
 /** What a report, a card and a run's page say of a run's end: at which step, and which step was exported. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -127,6 +127,49 @@ test("skipped steps behind the checkpoint that a run was resumed from are not co
     run.log("done", { step: 30, exported: ["adapter"] });
   });
   assert.match(pageOf(dir), /2 steps were skipped/);
+});
+
+test("of labelled rows, shares of pairs have the interval of as many pairs as were kept", () => {
+  const counts = { findings: [], counts: {}, evaluation: { rows: 40 } };
+  const dirOf = (objective: string): string => {
+    const dir = runWith(`rows-${objective}`, { objective }, (run) => {
+      run.saveJson(run.paths.preflight, counts);
+      run.log("done", { step: 20, exported: ["adapter"] });
+    });
+    const row = {
+      ...{ global_step: 20, "eval_logps/accuracies": 0.5 },
+      ...{ "eval_displacement/frac_chosen_down": 0.5, "eval_displacement/frac_both_down": 0.5 },
+    };
+    appendFileSync(join(dir, "metrics.jsonl"), `${JSON.stringify(row)}\n`);
+    return dir;
+  };
+  const intervalsOf = (dir: string): (string | undefined)[] =>
+    ["logps/accuracies", "displacement/frac_chosen_down", "displacement/frac_both_down"].map(
+      (key) =>
+        cardResults(openRun(dir))
+          .split("\n")
+          .find((line) => line.includes(`eval_${key}`))
+          ?.split(" | ")[3],
+    );
+  const [pairs, labelled] = [dirOf("dpo"), dirOf("kto")];
+  const of40 = "0.3520 to 0.6480 |";
+  assert.deepEqual(intervalsOf(pairs), [of40, of40, of40]);
+  appendEvaluation(
+    join(labelled, "evaluations.jsonl"),
+    record(20, {
+      pair_changes: [
+        [1, 0],
+        [1, 0],
+      ],
+    }),
+  );
+  // statsmodels.stats.proportion.proportion_confint(1, 2, method="wilson"): 0.09453, 0.90547
+  const of2 = "0.0945 to 0.9055 |";
+  assert.deepEqual(intervalsOf(labelled), [of2, "– |", of2]);
+  assert.match(comparisonPage([labelled], null), /50\.0 % \[9\.5 %, 90\.5 %\]/);
+  const many = record(20, { pair_changes: Array.from({ length: 500 }, () => [1, 0] as [number, number]) });
+  appendEvaluation(join(labelled, "evaluations.jsonl"), many);
+  assert.deepEqual(intervalsOf(labelled), ["– |", "– |", "– |"]);
 });
 
 test("whether a floor held is not known where the start was not measured", () => {
