@@ -33,6 +33,8 @@ export class LiveRun {
   rows: PlacedRow[] = [];
   events = 0;
   evaluations = 0;
+  /** The step of the last row with a step_time, which is the mean over the steps since the one before it. */
+  #timedStep = 0;
   #reading = ++readings;
   readonly #metrics: LineTail;
   readonly #log: LineTail;
@@ -56,6 +58,7 @@ export class LiveRun {
     await this.#read(this.#metrics, {
       restart: () => {
         this.rows = [];
+        this.#timedStep = 0;
         this.#reading = ++readings;
       },
       line: (line) => {
@@ -101,8 +104,10 @@ export class LiveRun {
       const value = row[key];
       return typeof value === "number" && Number.isFinite(value) ? value : null;
     };
-    const steps = row.global_step - (before?.row.global_step ?? 0);
-    const took = (number("step_time") ?? 0) * Math.max(0, steps) + (number("eval_runtime") ?? 0);
+    const stepTime = number("step_time");
+    const steps = row.global_step - this.#timedStep;
+    if (stepTime !== null) this.#timedStep = row.global_step;
+    const took = (stepTime ?? 0) * Math.max(0, steps) + (number("eval_runtime") ?? 0);
     return {
       row,
       epoch: number("epoch") ?? before?.epoch ?? 0,

@@ -125,6 +125,24 @@ test("a pair is found again by its key, with its course; what is gone says so", 
   });
 });
 
+test("the seconds of an evaluation between two rows of training take none of theirs away", async () => {
+  await withDashboardApp(async ({ root, ask }) => {
+    const rows = [
+      { global_step: 10, loss: 1, step_time: 2 },
+      { global_step: 13, eval_loss: 1, eval_runtime: 5 },
+      { global_step: 20, loss: 1, step_time: 2 },
+      { global_step: 26, eval_loss: 1, eval_runtime: 5 },
+      { global_step: 30, loss: 1, step_time: 2 },
+    ];
+    const id = idOf(realpathSync(writeRun(root, "a", rows)));
+    const csv = await (await ask(`/api/runs/${id}/metrics.csv?keys=loss`, { as: "viewer" })).text();
+    assert.deepEqual(
+      csv.match(/^\d.*$/gm)?.map((line) => line.split(",")[3]),
+      ["20", "45", "70"],
+    );
+  });
+});
+
 test("numbers as CSV, the configuration as YAML, and a damaged run in the reader's words", async () => {
   await withRun(async ({ app, dir, get }) => {
     const csv = await get("/metrics.csv?keys=loss,none");

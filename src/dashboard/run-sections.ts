@@ -7,6 +7,7 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { answersHtml } from "../report/answers-section.ts";
+import { shownExport } from "../report/best-evaluation.ts";
 import { eventRow } from "../report/event-row.ts";
 import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "../report/facts-section.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.ts";
@@ -116,11 +117,11 @@ export function shownEvaluation(run: RunView, step: number): ShownEvaluation | n
   const at = run.evaluations.findIndex((one) => one.global_step === step);
   const [first, record] = [run.evaluations[0], run.evaluations[at]];
   if (first === undefined || record === undefined) return null;
-  const { shorten, story } = reportedRun(run);
+  const { shorten } = reportedRun(run);
   const both = at === 0 ? [first] : [first, record];
   return {
     step,
-    answers: answersHtml(both, story.end?.restored ?? null).text,
+    answers: answersHtml(both, shownExport(run)).text,
     quadrants: isMoved(record) ? quadrantsHtml(record, shorten).text : "",
     rejected: rejectedTokens(both, kneeOf(run.config))
       .map(({ text }) => text)

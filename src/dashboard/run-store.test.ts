@@ -38,6 +38,30 @@ test("a run whose files cannot be read says why, and the others are listed", asy
   assert.deepEqual(faults, []);
 });
 
+test("a run that stopped between two rows is at the step it stopped at, and a resumed one at its checkpoint's", async () => {
+  const runs = join(root, "between");
+  const dir = writeRun(runs, "a");
+  const add = (event: string, step: number): void =>
+    appendFileSync(
+      join(dir, "log.jsonl"),
+      `${JSON.stringify({ time: "2026-01-01T00:00:00Z", event, step })}\n`,
+    );
+  const path = join(root, "between.sqlite");
+  const steps: (number | undefined)[] = [];
+  for (const [event, step] of [
+    ["stopped", 14],
+    ["start", 12],
+    ["done", 13],
+  ] as const) {
+    add(event, step);
+    const file = new SummaryFile(path);
+    const [one] = await new RunStore([runs], { file, marks, onFault }).list();
+    file.close();
+    steps.push(one?.step);
+  }
+  assert.deepEqual(steps, [14, 12, 13]);
+});
+
 test("a figure that is not finite is shown as that, after a restart too; a damaged index is passed over", async () => {
   const runs = join(root, "nan");
   const rows = [
@@ -48,7 +72,7 @@ test("a figure that is not finite is shown as that, after a restart too; a damag
   for (let start = 0; start < 2; start++) {
     const file = new SummaryFile(path);
     const [one] = await new RunStore([runs], { file, marks, onFault }).list();
-    assert.deepEqual([one?.loss, one?.accuracy, one?.step], ["NaN", "Infinity", 5]);
+    assert.deepEqual([one?.loss, one?.accuracy, one?.step], ["NaN", "Infinity", 10]);
     assert.notEqual(file.saved(dir), null);
     file.close();
   }

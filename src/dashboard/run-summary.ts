@@ -78,7 +78,7 @@ export interface SavedSummary {
 }
 
 /** Raised when the figures below mean something else. */
-const savedVersion = 3;
+const savedVersion = 4;
 
 /** What rows of metrics have said so far. */
 interface RowFigures {
@@ -90,6 +90,8 @@ interface RowFigures {
 
 /** Figures of the events so far. */
 interface EventFigures {
+  /** What the last one that names a step says. */
+  step: number;
   totalSteps: number | null;
   startedAt: number | null;
   last: RunEvent | null;
@@ -105,7 +107,7 @@ const figureKeys = [
 type FigureKey = (typeof figureKeys)[number];
 
 const noRows = (): RowFigures => ({ step: 0, last: {}, chosen: new Sparkline(), loss: new Sparkline() });
-const noEvents: EventFigures = { totalSteps: null, startedAt: null, last: null };
+const noEvents: EventFigures = { step: 0, totalSteps: null, startedAt: null, last: null };
 
 /** What does not change while a run runs, read again when its file does. */
 interface Facts {
@@ -223,9 +225,10 @@ export class RunSummary {
   #event(line: string): void {
     const event = parsed(line) as RunEvent | null;
     if (typeof event?.event !== "string") return;
-    const { totalSteps, startedAt, last } = this.#events;
+    const { step, totalSteps, startedAt, last } = this.#events;
     const time = Date.parse(event.time);
     this.#events = {
+      step: typeof event["step"] === "number" ? event["step"] : step,
       last: event.event === "no report" ? last : event,
       totalSteps: typeof event["total_steps"] === "number" ? event["total_steps"] : totalSteps,
       startedAt: startedAt ?? (Number.isNaN(time) ? null : time),
@@ -233,8 +236,9 @@ export class RunSummary {
   }
 
   #made(): RunFigures {
-    const { last, step, chosen, loss } = this.#rows;
+    const { last, chosen, loss } = this.#rows;
     const { totalSteps, startedAt, last: event } = this.#events;
+    const step = Math.max(this.#rows.step, this.#events.step);
     const state = stateOf(this.paths, event === null ? [] : [event]);
     const { problem, ...facts } = this.#facts.value();
     const figure = (...keys: FigureKey[]): WireNumber | null => {

@@ -10,7 +10,7 @@ import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
-import type { EvaluationRecord, RecordedRow } from "../runs/evaluation-records.ts";
+import { type EvaluationRecord, mostPairs, type RecordedRow } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { PairTokens } from "../runs/pair-tokens.ts";
 import { loadedLogps, storedLogps } from "../runs/start-logps.ts";
@@ -53,8 +53,6 @@ export interface Measured extends Evaluation {
 /** Measures the model as it is after `step` steps. */
 export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
 
-/** Pairs whose change is recorded at most. */
-const mostPairs = 500;
 /** Hexadecimal digits of a row's key. */
 const keyDigits = 16;
 

@@ -2,6 +2,7 @@
 import type { RunView } from "../runs/run-directory.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { pointsOf } from "./metric-series.ts";
+import { lastStep } from "./state-text.ts";
 
 /** The step after the start with the best metric_for_best_model, and its value; null: none. One at which the watch saw a collapse is none. */
 export function bestEvaluation(
@@ -20,5 +21,12 @@ export function bestEvaluation(
 export function exportedStep(run: RunView): number {
   const restored = collapseStory(run.events).end?.restored ?? null;
   const best = run.config.load_best_model_at_end ? bestEvaluation(run) : null;
-  return restored ?? best?.[0] ?? run.metrics.at(-1)?.global_step ?? 0;
+  return restored ?? best?.[0] ?? lastStep(run);
+}
+
+/** The same of a run that has exported something; null of one that has not, or was resumed since and has not ended. */
+export function shownExport(run: RunView): number | null {
+  const last = run.events.findLast(({ event, exported }) => event === "start" || Array.isArray(exported));
+  const files = last?.["exported"];
+  return Array.isArray(files) && files.length > 0 ? exportedStep(run) : null;
 }

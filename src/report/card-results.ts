@@ -1,5 +1,6 @@
 /** A run's results on held-out rows as a model card has them: each number as in metrics.jsonl, with its 95 % interval where it has one. */
 import { metricInfo } from "../config/metric-names.ts";
+import { methodOf } from "../methods/index.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
@@ -8,7 +9,7 @@ import { shareInterval } from "../stats/bootstrap.ts";
 import { meanInterval } from "../stats/mean-interval.ts";
 import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
-import { dataOf, exportedScale, lengthOnly } from "./facts-section.ts";
+import { dataOf, exportedScale, heldOutPairs, lengthOnly } from "./facts-section.ts";
 import { choiceText } from "./scales-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */
@@ -31,8 +32,8 @@ const shown: readonly [key: string, words: string][] = [
   ["eval_samples/ended_properly", "sampled completions that ended by themselves"],
 ];
 
-/** Metrics that are fractions of the held-out rows: Wilson's interval holds for them. */
-const sharesOfRows: ReadonlySet<string> = new Set([
+/** Metrics that are fractions of the held-out pairs: Wilson's interval holds for them. */
+const sharesOfPairs: ReadonlySet<string> = new Set([
   "eval_logps/accuracies",
   "eval_accuracy",
   "eval_rewards/accuracies",
@@ -43,18 +44,23 @@ const sharesOfRows: ReadonlySet<string> = new Set([
 /** The section; of a run without held-out rows that there are none. */
 export function cardResults(run: RunView): string {
   const step = exportedStep(run);
+  const isHeld = ({ global_step: at }: { global_step: number }): boolean => at <= step;
   const rows = run.metrics.filter(isEvalRow);
-  const [first, last] = [rows[0], rows.findLast((row) => row.global_step <= step)];
+  const [first, last] = [rows[0], rows.findLast(isHeld)];
   if (first === undefined || last === undefined)
     return "## Results\n\nThere are no held-out rows: nothing was measured.";
   const held = dataOf(run.preflight)?.evaluation?.rows ?? 0;
   const record = run.evaluations.findLast((one) => one.global_step === last.global_step) ?? null;
+  const pairs = heldOutPairs(run, record);
+  const isLabelled = methodOf(run.config.method.objective).over === "labelled";
   const lines = shown.flatMap(([key, words]) => {
     const [before, after] = [first[key], last[key]];
     if (typeof after !== "number") return [];
     const start = typeof before === "number" && first !== last ? String(before) : "–";
     const unit = metricInfo(key)?.unit ?? "";
-    const interval = intervalOf(key, after, held, record);
+    // of labelled rows this one is over the good answers, not over pairs
+    const isOfAnswers = isLabelled && key === "eval_displacement/frac_chosen_down";
+    const interval = isOfAnswers ? "–" : intervalOf(key, after, pairs, record);
     return [`| ${words} (\`${key}\`${unit === "" ? "" : `, ${unit}`}) | ${start} | ${after} | ${interval} |`];
   });
   const at =
@@ -64,10 +70,7 @@ export function cardResults(run: RunView): string {
   const notes = [
     scaleNote(run),
     baseline(run),
-    displacementNote(
-      run.metrics.filter((row) => row.global_step <= step),
-      run.evaluations,
-    ),
+    displacementNote(run.metrics.filter(isHeld), run.evaluations.filter(isHeld)),
   ];
   return `## Results on held-out rows
 
@@ -91,9 +94,9 @@ function scaleNote(run: RunView): string | null {
   return `${of}${choice === null ? "" : choiceText(choice)}`;
 }
 
-function intervalOf(key: string, value: number, held: number, record: EvaluationRecord | null): string {
-  if (sharesOfRows.has(key) && held > 0) {
-    const { low, high } = shareInterval(value * held, held);
+function intervalOf(key: string, value: number, pairs: number, record: EvaluationRecord | null): string {
+  if (sharesOfPairs.has(key) && pairs > 0) {
+    const { low, high } = shareInterval(value * pairs, pairs);
     return `${low.toFixed(4)} to ${high.toFixed(4)}`;
   }
   const side = ["eval_logps/chosen_delta_init", "eval_logps/rejected_delta_init"].indexOf(key);

@@ -8,8 +8,9 @@ import { loadConfig } from "../config/load-config.ts";
 import { appendEvaluation } from "../runs/evaluation-records.ts";
 import { MetricsWriter } from "../runs/metrics.ts";
 import { createRun } from "../runs/run-directory.ts";
+import { shareInterval } from "../stats/bootstrap.ts";
 import { writeComparison } from "./comparison.ts";
-import { pairedDifference, shareInterval } from "./pair-differences.ts";
+import { pairedDifference } from "./pair-differences.ts";
 import { writeReport } from "./run-report.ts";
 import { wordsAgainst } from "./word-diff.ts";
 
@@ -83,7 +84,7 @@ test("pairs are matched by their keys, whatever their order and place", () => {
 
 test("the interval of a share is Wilson's", () => {
   // statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson"): 0.49016, 0.94331
-  const { low, high } = shareInterval(0.8, 10);
+  const { low, high } = shareInterval(8, 10);
   assert.ok(Math.abs(low - 0.490162) < 1e-5 && Math.abs(high - 0.943318) < 1e-5, `${low} ${high}`);
 });
 

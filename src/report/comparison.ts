@@ -4,20 +4,21 @@ import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { openRun } from "../runs/run-directory.ts";
+import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, type NamedRows } from "./comparison-charts.ts";
-import { dataOf, exportedScale, lengthOnly, lengthSentence } from "./facts-section.ts";
+import { exportedScale, heldOutPairs, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
 import type { ChartMark } from "./line-chart.ts";
 import { pointsOf } from "./metric-series.ts";
-import { pairedDifference, shareInterval } from "./pair-differences.ts";
+import { pairedDifference } from "./pair-differences.ts";
 import { runDifferences } from "./run-differences.ts";
 import { reportedRun } from "./run-report.ts";
 import { pathShortener } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
-import { nameOf, stateWord } from "./state-text.ts";
+import { nameOf, stateWord, stepText } from "./state-text.ts";
 
 /** What a comparison says besides what the runs give. */
 export interface ComparisonText {
@@ -139,7 +140,7 @@ const shown = (value: number | null, format: (value: number) => string): string 
 const columns: readonly Column[] = [
   ["run", ({ name, link }) => (link === null ? name : html`<a href="${link}">${name}</a>`)],
   ["objective", ({ run }) => run.config.method.objective],
-  ["state", ({ state, rows }) => `${stateWord(state)}, step ${rows.at(-1)?.global_step ?? 0}`],
+  ["state", (run) => `${stateWord(run.state)}, ${stepText(run)}`],
   ["accuracy", accuracyCell],
   ["chosen since start, nats/token", (run) => shown(last(run, "eval_logps/chosen_delta_init"), signed)],
   ["rejected since start", (run) => shown(last(run, "eval_logps/rejected_delta_init"), signed)],
@@ -168,9 +169,9 @@ function runTable(runs: readonly Compared[]): ReportTable {
 function accuracyCell(run: Compared): Cell {
   const value = last(run, "eval_logps/accuracies") ?? last(run, "eval_accuracy");
   if (value === null) return null;
-  const pairs = dataOf(run.run.preflight)?.evaluation?.rows ?? 0;
+  const pairs = heldOutPairs(run.run, run.run.evaluations.at(-1) ?? null);
   if (pairs === 0) return percent(value);
-  const { low, high } = shareInterval(value, pairs);
+  const { low, high } = shareInterval(value * pairs, pairs);
   return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
 }
 

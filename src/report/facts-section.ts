@@ -1,6 +1,9 @@
 /** The sections of a report on the export and on the data check, from their files in the run. */
 import { formatNumber } from "../base/number-text.ts";
 import type { LengthBias, TokenStatistics } from "../data/statistics.ts";
+import { methodOf } from "../methods/index.ts";
+import { type EvaluationRecord, mostPairs } from "../runs/evaluation-records.ts";
+import type { RunView } from "../runs/run-directory.ts";
 import { factsHtml, type Html, html, type ReportTable, tableHtml } from "./html.ts";
 import type { ShortenPaths } from "./shared-text.ts";
 
@@ -93,6 +96,16 @@ export function lengthSentence(bias: LengthBias | null): string | null {
 /** What a data check found of each split; null where there was none. */
 export function dataOf(value: unknown): Pick<Checked, "train" | "evaluation"> | null {
   return (value as Checked | null)?.counts === undefined ? null : (value as Checked);
+}
+
+/**
+ * How many pairs a run's held-out shares of pairs are of; 0 where that is not known. Rows of one labelled answer make pairs of
+ * a number of their own, which is that of the pairs the evaluation kept unless it kept as many as it may.
+ */
+export function heldOutPairs({ config, preflight }: RunView, record: EvaluationRecord | null): number {
+  if (methodOf(config.method.objective).over !== "labelled") return dataOf(preflight)?.evaluation?.rows ?? 0;
+  const kept = record?.pair_changes.length ?? 0;
+  return kept < mostPairs ? kept : 0;
 }
 
 /** The length-only accuracy that a data check measured; null where it measured none. */

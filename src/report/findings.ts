@@ -4,7 +4,7 @@ import { shellWord } from "../base/shell-word.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import type { RunView } from "../runs/run-directory.ts";
+import type { RunEvent, RunView } from "../runs/run-directory.ts";
 import type { RunState } from "../runs/run-state.ts";
 import { type CollapseStory, collapseText } from "./collapse-section.ts";
 import { displacementNote } from "./displacement-section.ts";
@@ -15,6 +15,7 @@ import { type Html, html } from "./html.ts";
 import { pointsOf } from "./metric-series.ts";
 import type { ShortenPaths } from "./shared-text.ts";
 import { percent } from "./signed.ts";
+import { stepText } from "./state-text.ts";
 
 /** What a run's report is made of, read once. */
 export interface ReportedRun {
@@ -62,8 +63,8 @@ function goOn({ run }: ReportedRun): string {
 }
 
 function stateFindings(reported: ReportedRun): Finding[] {
-  const { state, run, shorten, rows } = reported;
-  const at = `at step ${rows.at(-1)?.global_step ?? 0}`;
+  const { state, run, shorten } = reported;
+  const at = `at ${stepText(reported)}`;
   const remedy = goOn(reported);
   switch (state.kind) {
     case "failed":
@@ -72,12 +73,12 @@ function stateFindings(reported: ReportedRun): Finding[] {
       return [
         {
           severity: "error",
-          text: `The run was killed ${at} or after: ${state.holder ?? "its process"} is gone and said nothing.`,
+          text: `The run was killed ${at}: ${state.holder ?? "its process"} is gone and said nothing.`,
           remedy,
         },
       ];
     case "left":
-      return [{ severity: "error", text: `The run ended ${at} or after without saying so.`, remedy }];
+      return [{ severity: "error", text: `The run ended ${at} without saying so.`, remedy }];
     case "elsewhere":
       return [
         {
@@ -145,7 +146,7 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
       remedy: "Lower learning_rate, or compute in float32; events name the rows of steps that were skipped.",
     });
   }
-  const skipped = run.events.filter(({ event }) => event === "skipped").length;
+  const skipped = skippedSteps(run.events);
   if (skipped > 0) {
     found.push({
       severity: "warning",
@@ -162,6 +163,16 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
     });
   }
   return found;
+}
+
+/** How many steps were skipped: of those behind the checkpoint that a run was resumed from nothing is left. */
+function skippedSteps(events: readonly RunEvent[]): number {
+  let skipped: number[] = [];
+  for (const { event, step } of events) {
+    if (event === "start") skipped = skipped.filter((one) => one <= Number(step));
+    if (event === "skipped") skipped.push(Number(step));
+  }
+  return skipped.length;
 }
 
 function dataFindings({ run, shorten }: ReportedRun): Finding[] {

@@ -18,18 +18,23 @@ export function floorFindings({
   if (!("chosen_floor" in method) || method.chosen_floor === null) return [];
   const { chosen_floor: floor, lambda_w_max } = method;
   const last = evaluations.findLast(({ pair_changes: pairs }) => pairs.length > 1);
-  if (last === undefined || last.global_step === 0) {
-    const text = `Whether the floor of ${signed(floor)} nats per token held is not known: no held-out pairs were measured after the start.`;
-    return [{ severity: "note", text, remedy: "Give eval_data or eval_fraction." }];
-  }
+  const unknown = (why: string, remedy: string): Finding[] => {
+    const text = `Whether the floor of ${signed(floor)} nats per token held is not known: ${why}.`;
+    return [{ severity: "note", text, remedy }];
+  };
+  if (last === undefined || last.global_step === 0)
+    return unknown("no held-out pairs were measured after the start", "Give eval_data or eval_fraction.");
+  // changes are from the first evaluation on
+  if ((evaluations[0]?.global_step ?? 0) > 0)
+    return unknown("held-out pairs were not measured at the start", "Give eval_on_start: true.");
   const { mean, low, high } = meanInterval(last.pair_changes.map(([chosen]) => chosen));
   const said = (verdict: string): string =>
     `The floor of ${signed(floor)} nats per token ${verdict}: at step ${last.global_step} the chosen answers of ${last.pair_changes.length} held-out pairs ` +
     `had changed by ${signed(mean)}, 95 % interval [${signed(low)}, ${signed(high)}].`;
-  const remedy = "More held-out pairs would show it.";
+  const more = "More held-out pairs would show it.";
   if (low >= floor) return [{ severity: "note", text: said("held") }];
   if (high >= floor)
-    return [{ severity: "note", text: said("held or not, which the pairs do not show"), remedy }];
+    return [{ severity: "note", text: said("held or not, which the pairs do not show"), remedy: more }];
   return [{ severity: "warning", text: said("was missed"), remedy: missedRemedy(rows, lambda_w_max) }];
 }
 

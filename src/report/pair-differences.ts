@@ -48,11 +48,3 @@ function lastPairs(evaluations: readonly EvaluationRecord[]): Map<string, FoundP
     }),
   );
 }
-
-/** Wilson's 95 % interval of the fraction `share` among `count`. */
-export function shareInterval(share: number, count: number): { low: number; high: number } {
-  const z2 = 1.959964 ** 2;
-  const middle = (share + z2 / (2 * count)) / (1 + z2 / count);
-  const half = Math.sqrt((z2 * share * (1 - share)) / count + (z2 / (2 * count)) ** 2) / (1 + z2 / count);
-  return { low: middle - half, high: middle + half };
-}

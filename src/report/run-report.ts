@@ -5,12 +5,13 @@ import { flatConfig } from "../config/keys.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
+import { isEvalRow } from "../runs/metrics.ts";
 import { readRollouts } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
 import { readScales } from "../runs/scale-record.ts";
 import { answersHtml } from "./answers-section.ts";
-import { bestEvaluation } from "./best-evaluation.ts";
+import { bestEvaluation, shownExport } from "./best-evaluation.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { eventRow } from "./event-row.ts";
@@ -84,7 +85,7 @@ function lengthMarks({ preflight }: Pick<RunView, "preflight">): ChartMark[] {
 
 /** Of a run that trains on rows. */
 function rowSections(reported: ReportedRun): Html[] {
-  const { run, story, shorten } = reported;
+  const { run, shorten } = reported;
   const { outcome, training } = plansOf(run.config);
   return [
     chartSection("Does the chosen answer gain?", outcome, reported, {
@@ -92,7 +93,7 @@ function rowSections(reported: ReportedRun): Html[] {
       below: html`${fallenTokens(run.evaluations, shorten)}${fallenPairs(run.evaluations, shorten)}`,
     }),
     chartSection("What does the model answer?", SAMPLE_PLANS, reported, {
-      above: html`${answersHtml(run.evaluations, story.end?.restored ?? null)}${watchCost(reported)}`,
+      above: html`${answersHtml(run.evaluations, shownExport(run))}${watchCost(reported)}`,
     }),
     chartSection("Training", training, reported),
   ];
@@ -100,9 +101,9 @@ function rowSections(reported: ReportedRun): Html[] {
 
 /** Of a run that trains on completions which it samples. */
 function onPolicySections(reported: ReportedRun): Html[] {
-  const { run, story, rows } = reported;
+  const { run, rows } = reported;
   const { evaluations } = run;
-  const answers = answersHtml(evaluations, story.end?.restored ?? null, shownSteps(evaluations));
+  const answers = answersHtml(evaluations, shownExport(run), shownSteps(evaluations));
   return [
     rewardSection(rows),
     chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], reported, {
@@ -203,7 +204,7 @@ function bestSection({ run }: ReportedRun): Html {
   const best = bestEvaluation(run);
   if (best === null) return html``;
   const [step, value] = best;
-  const isLast = step === run.metrics.at(-1)?.global_step;
+  const isLast = step === run.metrics.findLast(isEvalRow)?.global_step;
   const saved = run.checkpoints.some((checkpoint) => checkpoint.step === step);
   const kept = saved
     ? `checkpoint-${step} holds it.`

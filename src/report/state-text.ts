@@ -21,10 +21,23 @@ const words: Readonly<Record<RunState["kind"], string>> = {
   elsewhere: "Held by another host",
 };
 
+/** The step that a run has come to: rows of metrics are not of every step, and the events after the last one may name a later one. */
+export function lastStep({ events, metrics }: Pick<RunView, "events" | "metrics">): number {
+  const said = events.findLast(({ step }) => typeof step === "number")?.["step"];
+  return Math.max(metrics.at(-1)?.global_step ?? 0, typeof said === "number" ? said : 0);
+}
+
+/** Ends that name no step. */
+const unsaid: ReadonlySet<RunState["kind"]> = new Set(["failed", "killed", "left"]);
+
+/** "step 45", of a run whose end names no step "step 40 or after". @param of - stands behind the number */
+export function stepText({ run, state }: { run: RunView; state: RunState }, of = ""): string {
+  return `step ${lastStep(run)}${of}${unsaid.has(state.kind) ? " or after" : ""}`;
+}
+
 /** "Finished at step 100 of 100, 2026-11-27 09:12 UTC, after 23 s." */
 export function stateText({ run, state }: { run: RunView; state: RunState }): string {
-  const { events, metrics } = run;
-  const step = metrics.at(-1)?.global_step ?? 0;
+  const { events } = run;
   const total = events.findLast(({ event }) => event === "start")?.["total_steps"];
   const of = typeof total === "number" ? ` of ${total}` : "";
   const last = events.at(-1);
@@ -34,7 +47,7 @@ export function stateText({ run, state }: { run: RunView; state: RunState }): st
     last,
   );
   const time = took > 0 && events.length > 1 ? `, ${formatDuration(took)} after its start` : "";
-  return `${words[state.kind]} at step ${step}${of}${when}${time}.`;
+  return `${words[state.kind]} at ${stepText({ run, state }, of)}${when}${time}.`;
 }
 
 /** Short form for a table. */

@@ -36,6 +36,9 @@ export interface RecordedToken {
   logp: number;
 }
 
+/** Pairs whose change is recorded at most. */
+export const mostPairs = 500;
+
 /** One evaluation. */
 export interface EvaluationRecord {
   global_step: number;
