@@ -99,8 +99,8 @@ export function dataOf(value: unknown): Pick<Checked, "train" | "evaluation"> | 
 }
 
 /**
- * How many pairs a run's held-out shares of pairs are of; 0 where that is not known. Rows of one labelled answer make pairs of
- * a number of their own, which is that of the pairs the evaluation kept unless it kept as many as it may.
+ * How many pairs a run's accuracy on held-out rows is over; 0 where that is not known. How many pairs labelled rows make says
+ * only the evaluation, as long as it kept fewer than it may.
  */
 export function heldOutPairs({ config, preflight }: RunView, record: EvaluationRecord | null): number {
   if (methodOf(config.method.objective).over !== "labelled") return dataOf(preflight)?.evaluation?.rows ?? 0;

@@ -129,7 +129,7 @@ test("skipped steps behind the checkpoint that a run was resumed from are not co
   assert.match(pageOf(dir), /2 steps were skipped/);
 });
 
-test("of labelled rows, shares of pairs have the interval of as many pairs as were kept", () => {
+test("of labelled rows, fractions of pairs have the interval of as many pairs as were kept", () => {
   const counts = { findings: [], counts: {}, evaluation: { rows: 40 } };
   const dirOf = (objective: string): string => {
     const dir = runWith(`rows-${objective}`, { objective }, (run) => {
