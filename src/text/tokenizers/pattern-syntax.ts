@@ -9,7 +9,7 @@ const constructs: readonly (readonly [RegExp, string])[] = [
   [/\\[1-9k]/, "the backreference"],
 ];
 
-/** What in a pattern would be matched otherwise than by Oniguruma; null: nothing that is known of. */
+/** The first construct in a pattern that Oniguruma matches differently; null: none that is known. */
 export function foreignConstruct(source: string): string | null {
   // the possessive quantifiers in known ones change nothing
   if (knownPatterns.has(source)) return null;

@@ -18,7 +18,7 @@ function partsInside(part: JsonObject): JsonObject[] {
   return part["type"] === "Sequence" ? partsOf(part, "processors").flatMap(partsInside) : [part];
 }
 
-/** The library gives what comes behind a template its special tokens as texts of their own. */
+/** The library sets what comes behind a template around each of its special tokens too. */
 function requireTemplateLast(types: readonly unknown[]): void {
   const at = types.indexOf("TemplateProcessing");
   const behind = at === -1 ? undefined : types.slice(at + 1).find((type) => type !== "ByteLevel");
