@@ -54,16 +54,16 @@ function pairId(part: JsonObject, key: string): number {
 
 function template(part: JsonObject): (ids: number[]) => number[] {
   const special = isJsonObject(part["special_tokens"]) ? part["special_tokens"] : {};
-  const steps = partsOf(part, "single").map(
-    ({ SpecialToken: token, Sequence: sequence }): number[] | null => {
-      if (isJsonObject(sequence) && sequence["id"] === "A") return null;
-      const named = isJsonObject(token) ? special[String(token["id"])] : undefined;
-      const ids: unknown = isJsonObject(named) ? named["ids"] : undefined;
-      if (Array.isArray(ids) && ids.every((id) => typeof id === "number")) return ids;
-      throw new UnsupportedPart("TemplateProcessing names a special token that its special_tokens lack");
-    },
-  );
-  if (steps.filter((step) => step === null).length !== 1)
+  const single = partsOf(part, "single");
+  const sequences = single.flatMap(({ Sequence: each }) => (isJsonObject(each) ? [each["id"]] : []));
+  if (sequences.length !== 1 || sequences[0] !== "A")
     throw new UnsupportedPart("TemplateProcessing has not the sequence A once in its single");
+  const steps = single.map(({ SpecialToken: token, Sequence: sequence }): number[] | null => {
+    if (isJsonObject(sequence)) return null;
+    const named = isJsonObject(token) ? special[String(token["id"])] : undefined;
+    const ids: unknown = isJsonObject(named) ? named["ids"] : undefined;
+    if (Array.isArray(ids) && ids.every((id) => typeof id === "number")) return ids;
+    throw new UnsupportedPart("TemplateProcessing names a special token that its special_tokens lack");
+  });
   return (ids) => ([] as number[]).concat(...steps.map((step) => step ?? ids));
 }
