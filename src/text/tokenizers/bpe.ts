@@ -142,28 +142,41 @@ function* symbolsOf(
   const symbols = new Int32Array(unknowns.bytes === null ? piece.length : piece.length * 3);
   let count = 0;
   let read = 0;
-  let isFusing = false;
+  /** The unknown token of characters before: the library writes it before the next known one, behind bytes. */
+  let pending: number | null = null;
   for (let at = 0, next = 0; at < piece.length; at = next) {
     if (++read % workAStep === 0) yield 1;
     next = at + ((piece.codePointAt(at) as number) > 0xff_ff ? 2 : 1);
     const character = piece.slice(at, next);
     const id = ids.get(character);
     if (id !== undefined) {
+      if (pending !== null) symbols[count++] = pending;
+      pending = null;
       symbols[count++] = id;
-      isFusing = false;
       continue;
     }
-    const bytes = byteIds(character, unknowns);
-    for (const each of bytes ?? unknownIds(unknowns, isFusing)) symbols[count++] = each;
-    isFusing = bytes === null;
+    const unknown = unknownSymbols(character, unknowns, pending);
+    for (const each of unknown.symbols) symbols[count++] = each;
+    pending = unknown.pending;
   }
+  if (pending !== null) symbols[count++] = pending;
   return symbols.subarray(0, count);
 }
 
-/** What an unknown character is written as; `isFusing`: behind another one. @throws UnsupportedPart when it cannot be */
-function unknownIds({ id, areFused }: Unknowns, isFusing: boolean): number[] {
-  if (id === undefined) throw noUnknownToken();
-  return id === null || (isFusing && areFused) ? [] : [id];
+/**
+ * What an unknown character adds, and the unknown token that is pending behind it; null: none.
+ *
+ * @throws UnsupportedPart when the vocabulary lacks the token for it
+ */
+function unknownSymbols(
+  character: string,
+  unknowns: Unknowns,
+  pending: number | null,
+): { symbols: readonly number[]; pending: number | null } {
+  const bytes = byteIds(character, unknowns);
+  if (bytes !== null) return { symbols: bytes, pending };
+  if (unknowns.id === undefined) throw noUnknownToken();
+  return { symbols: pending === null || unknowns.areFused ? [] : [pending], pending: unknowns.id };
 }
 
 const encoder = new TextEncoder();

@@ -44,8 +44,7 @@ const makers: Readonly<Record<string, (part: JsonObject) => Decode>> = {
   Replace: (part) => {
     const pattern = patternOf(part);
     const content = textMember(part, "content", "");
-    return (tokens) =>
-      pattern === null ? [...tokens] : tokens.map((token) => replaced(token, pattern, content));
+    return (tokens) => tokens.map((token) => replaced(token, pattern, content));
   },
   Strip: strip,
   BPEDecoder: (part) => {

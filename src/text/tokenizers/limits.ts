@@ -4,7 +4,7 @@
  */
 import { maxTokens } from "../tokenizer-file-limits.ts";
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
-import { UnsupportedPart } from "./tokenizer-parts.ts";
+import { matchesOf, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** Ids are below this: rows of an embedding. */
 const maxId = 2 ** 24;
@@ -137,11 +137,15 @@ function mostCharacters(before: number): number {
 /** `text` with `content` for what `pattern` finds. @throws UnsupportedPart when that makes it far too long */
 export function replaced(text: string, pattern: RegExp, content: string): string {
   let left = mostCharacters(text.length);
-  return text.replace(pattern, () => {
+  const result: string[] = [];
+  let from = 0;
+  for (const match of matchesOf(text, pattern)) {
     left -= content.length;
     if (left < 0) throw tooLong();
-    return content;
-  });
+    result.push(text.slice(from, match.index), content);
+    from = match.index + match[0].length;
+  }
+  return result.join("") + text.slice(from);
 }
 
 /** The error for a text, or its tokens, that parts of tokenizer.json make far longer than it is. */

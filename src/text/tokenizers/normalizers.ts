@@ -62,7 +62,6 @@ const makers: Readonly<Record<string, (part: JsonObject) => Normalize>> = {
   Replace: (part) => {
     const pattern = patternOf(part);
     const content = textMember(part, "content", "");
-    if (pattern === null) return identity;
     return content === "" ? without(pattern) : changing((text) => replaced(text, pattern, content));
   },
   Strip: (part) => {

@@ -6,6 +6,7 @@ import {
   flagMember,
   made,
   markOf,
+  matchesOf,
   type Piece,
   partsOf,
   patternOf,
@@ -45,7 +46,7 @@ interface Part {
 /** All of a text, in matches of `pattern` and what is between them. */
 function* partsAt(text: string, pattern: RegExp, isInverted: boolean): Generator<Part, void, undefined> {
   let from = 0;
-  for (const match of text.matchAll(pattern)) {
+  for (const match of matchesOf(text, pattern)) {
     const end = match.index + match[0].length;
     if (match.index > from) yield { text: text.slice(from, match.index), isMatch: isInverted, at: from };
     yield { text: match[0], isMatch: !isInverted, at: match.index };

@@ -1,6 +1,7 @@
 /** Reading the parts of tokenizer.json: their types, members and patterns, with errors that name what is not available. */
 import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
 import { classes } from "./library.ts";
+import { foreignConstruct } from "./pattern-syntax.ts";
 
 /** A piece of a text. */
 export interface Piece {
@@ -74,15 +75,20 @@ export function countMember(part: JsonObject, key: string, usual: number): numbe
 }
 
 /**
- * The pattern `{"String": ...}` or `{"Regex": ...}` of a part, for all its matches; null for the empty text, which
- * matches nowhere. The tokenizers library turns Oniguruma's syntax into JavaScript's.
+ * The pattern `{"String": ...}` or `{"Regex": ...}` of a part, for all its matches. The tokenizers library
+ * turns Oniguruma's syntax into JavaScript's.
+ *
+ * @throws UnsupportedPart for none, the empty text, and what JavaScript would match otherwise
  */
-export function patternOf(part: JsonObject): RegExp | null {
+export function patternOf(part: JsonObject): RegExp {
   const pattern = isJsonObject(part["pattern"]) ? part["pattern"] : { String: part["pattern"] };
   const { String: text, Regex: source } = pattern;
-  if (text === "") return null;
+  const type = String(part["type"]);
+  if (text === "") throw new UnsupportedPart(`the pattern of ${type} is the empty text`);
   if (typeof text === "string") return textPattern(text);
-  if (typeof source !== "string") throw new UnsupportedPart(`${String(part["type"])} has no pattern`);
+  if (typeof source !== "string") throw new UnsupportedPart(`${type} has no pattern`);
+  const foreign = foreignConstruct(source);
+  if (foreign !== null) throw new UnsupportedPart(`${foreign} in the pattern of ${type} is not supported`);
   return new classes.SplitPreTokenizer({ type: "Split", pattern: { Regex: source }, behavior: "Isolated" })
     .pattern;
 }
@@ -90,6 +96,24 @@ export function patternOf(part: JsonObject): RegExp | null {
 /** A text as a pattern that finds it. */
 export function textPattern(text: string): RegExp {
   return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
+}
+
+/**
+ * The matches of `pattern` in `text`, as Oniguruma finds them: V8 finds empty ones inside a surrogate pair too, and right
+ * at the end of the match before.
+ */
+export function* matchesOf(text: string, pattern: RegExp): Generator<RegExpExecArray, void, undefined> {
+  let last = -1;
+  for (const match of text.matchAll(pattern)) {
+    const { index } = match;
+    if (match[0] === "" && (index === last || isInsidePair(text, index))) continue;
+    yield match;
+    last = index + match[0].length;
+  }
+}
+
+function isInsidePair(text: string, index: number): boolean {
+  return index > 0 && (text.codePointAt(index - 1) ?? 0) > 0xff_ff;
 }
 
 /** White space as Rust's `char::is_whitespace` has it. JavaScript's \s has U+FEFF too and lacks U+0085. */

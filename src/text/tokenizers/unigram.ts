@@ -18,8 +18,7 @@ interface Node {
 interface Best {
   score: number;
   start: number;
-  /** Null where the model has no unknown token. */
-  id: number | null;
+  id: number;
 }
 
 interface Vocabulary {
@@ -46,9 +45,11 @@ export function makeUnigram(part: JsonObject): Model {
   const least = scores.reduce((a, b) => Math.min(a, b), Infinity);
   const vocabulary = { root: trieOf(ids), scores, unknownId, unknownScore: least - unknownPenalty };
   const byteIds = part["byte_fallback"] === true ? idsOfBytes(ids) : null;
+  const unknown = (token: string): number[] =>
+    bytesOf(token, byteIds) ?? (unknownId === null ? [] : [unknownId]);
   function* steps(piece: string): Generator<number, number[]> {
     const pieces = yield* segment(piece, vocabulary);
-    return pieces.flatMap((token) => ids.get(token) ?? unknown(token, byteIds, unknownId));
+    return pieces.flatMap((token) => ids.get(token) ?? unknown(token));
   }
   return {
     encode: (piece) => toEnd(steps(piece)),
@@ -74,16 +75,11 @@ function trieOf(ids: ReadonlyMap<string, number>): Node {
   return root;
 }
 
-function unknown(
-  token: string,
-  byteIds: readonly (number | undefined)[] | null,
-  unknownId: number | null,
-): number[] {
+/** Ids of the bytes of a token; null where they are not all in the vocabulary, or not asked for. */
+function bytesOf(token: string, byteIds: readonly (number | undefined)[] | null): number[] | null {
   const bytes = byteIds === null ? [] : Array.from(new TextEncoder().encode(token), (byte) => byteIds[byte]);
   const known = bytes.filter((id) => id !== undefined);
-  if (known.length > 0 && known.length === bytes.length) return known;
-  if (unknownId !== null) return [unknownId];
-  throw noUnknownToken();
+  return known.length > 0 && known.length === bytes.length ? known : null;
 }
 
 /** The tokens of a piece; unknown characters that follow each other are one. */
@@ -94,9 +90,9 @@ function* segment(piece: string, vocabulary: Vocabulary): Generator<number, stri
   const tokens: string[] = [];
   let wasUnknown = false;
   for (let end = characters.length; end > 0; ) {
-    const { start = 0, id = null } = best[end] ?? {};
+    const { start = 0, id } = best[end] ?? {};
     const token = characters.slice(start, end).join("");
-    const isUnknown = id === null || id === vocabulary.unknownId;
+    const isUnknown = id === vocabulary.unknownId;
     if (isUnknown && wasUnknown) tokens.push(token + (tokens.pop() ?? ""));
     else tokens.push(token);
     wasUnknown = isUnknown;
@@ -120,12 +116,18 @@ function* bestPaths(
       const score = before + (isUnknown ? vocabulary.unknownScore : (vocabulary.scores[id] ?? 0));
       const known = best[end];
       if (known === undefined || score > known.score)
-        best[end] = { score, start, id: id ?? vocabulary.unknownId };
+        best[end] = { score, start, id: id ?? unknownOf(vocabulary) };
     }
     // unknown characters may all become one token
     if (start % charactersAStep === charactersAStep - 1) yield 1;
   }
   return best;
+}
+
+/** The library fails when an unknown character is the best so far, whether or not bytes stand for it. */
+function unknownOf({ unknownId }: Vocabulary): number {
+  if (unknownId === null) throw noUnknownToken();
+  return unknownId;
 }
 
 /** The tokens that begin at `start`, by length; id null: a character that is no token is taken as unknown. */

@@ -1,0 +1,36 @@
+/** Constructs of Oniguruma that JavaScript has not. The tokenizers library takes them for others, so patterns with them are refused. */
+import { knownPatterns } from "./known-patterns.ts";
+
+const constructs: readonly (readonly [RegExp, string])[] = [
+  [/[*+?]\+/, "the possessive quantifier"],
+  [/\(\?>/, "the atomic group"],
+  [/\(\?[a-z-]*[ms]/, "the option"],
+  [/\\G/, "the anchor"],
+  [/\\[1-9k]/, "the backreference"],
+];
+
+/** The first construct in a pattern that Oniguruma matches differently; null: none that is known. */
+export function foreignConstruct(source: string): string | null {
+  // the possessive quantifiers in known ones change nothing
+  if (knownPatterns.has(source)) return null;
+  const syntax = syntaxOf(source);
+  for (const [construct, name] of constructs) {
+    const found = construct.exec(syntax);
+    if (found !== null) return `${name} ${found[0]}`;
+  }
+  return null;
+}
+
+/** A pattern without its character classes, which may be nested, and literal escapes: a full stop stands for each. */
+function syntaxOf(source: string): string {
+  let syntax = "";
+  let depth = 0;
+  // a bracket that closes right behind one that opens is a character
+  for (const [token] of source.matchAll(/\\.|\[\^?\]?|./gs)) {
+    const opens = token.startsWith("[");
+    if (depth === 0) syntax += opens || /^\\[^G1-9k]/.test(token) ? "." : token;
+    if (opens) depth++;
+    else if (token === "]" && depth > 0) depth--;
+  }
+  return syntax;
+}
