@@ -46,6 +46,9 @@ test("what JavaScript would match otherwise is refused by its name", () => {
     ["\\p{L}?+b", /the possessive quantifier \?\+/],
     ["[ab]*+b", /the possessive quantifier \*\+/],
     ["[[a]b]+?+", /the possessive quantifier \?\+/],
+    ["(?:a++|b)a", /the possessive quantifier \+\+/],
+    ["[^\\s]++[x]*y", /the possessive quantifier \+\+/],
+    ["\\s++$", /the possessive quantifier \+\+/],
     ["(?>a+)ab", /the atomic group \(\?>/],
     ["(?m:a.)", /the option \(\?m/],
     ["(?i-m:a)", /the option \(\?i-m/],
@@ -73,6 +76,8 @@ test("what JavaScript would match otherwise is refused by its name", () => {
     "(?<=s)a",
     "(?i:s)",
   ];
+  const published = String.raw`(?i:'s|'t)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,4}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s++`;
+  assert.deepEqual(idsOf(" ab  a", split({ Regex: published })).length > 1, true);
   for (const source of kept) assert.deepEqual(idsOf("x", split({ Regex: source })), [5], source);
   for (const source of knownPatterns) idsOf("x", split({ Regex: source }));
 });

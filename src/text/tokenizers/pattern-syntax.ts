@@ -9,11 +9,22 @@ const constructs: readonly (readonly [RegExp, string])[] = [
   [/\\[1-9k]/, "the backreference"],
 ];
 
+/**
+ * Possessive quantifiers that match what greedy ones do, as published patterns have them: an optional character that is no letter before
+ * letters, one at the end of an alternative, and one before what may be empty there.
+ */
+const harmless =
+  /(?<=\[\^[^\]]*\\p\{L\}[^\]]*\])\?\+(?=\\p\{L\})|(?<![*+?}])[*+?]\+(?=(?:\[[^\]]*\]\*)?(?:\||$))/g;
+
+/** Whether groups end alternatives, so that nothing behind one can make it match less. */
+const hasPlainEnds = /^(?:[^)]|\)(?=\||$))*$/;
+
 /** The first construct in a pattern that Oniguruma matches differently; null: none that is known. */
 export function foreignConstruct(source: string): string | null {
   // the possessive quantifiers in known ones change nothing
   if (knownPatterns.has(source)) return null;
-  const syntax = syntaxOf(source);
+  const greedy = (quantifier: string): string => quantifier.slice(0, -1);
+  const syntax = syntaxOf(hasPlainEnds.test(source) ? source.replace(harmless, greedy) : source);
   for (const [construct, name] of constructs) {
     const found = construct.exec(syntax);
     if (found !== null) return `${name} ${found[0]}`;
