@@ -165,14 +165,18 @@ interface Cached<Values> {
   write(values: Values): Record<string, unknown>;
 }
 
-/** The values in the cache, or made now and put there; a file that is absent, damaged or without a digest is written again. */
+/**
+ * The values in the cache, or made now and put there; a file that is absent, damaged or without a digest is written again. Of several
+ * ranks all make them, together, where one has no file: hosts may have directories apart.
+ */
 export function throughCache<Values>(
   { cache, group = null }: Pick<PassOptions, "cache" | "group">,
   { read, make, write }: Cached<Values>,
 ): Values {
   const path = join(cache.dir, `reference-${sha256(cache.key.join("\n")).slice(0, 32)}.json`);
   const known = readCached(path, read);
-  if (known !== null) return known;
+  const isKnown = group === null || group.gather(known !== null).every(Boolean);
+  if (known !== null && isKnown) return known;
   const values = make();
   if (group === null || group.rank === 0) {
     makeDirectory(cache.dir);
