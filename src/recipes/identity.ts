@@ -100,7 +100,7 @@ export async function dataFilesOf(config: RunConfig): Promise<Record<string, str
 
 /** That of an adapter's weights and settings. */
 function adapterFingerprint(dir: string): string {
-  return sha256([adapterWeightsName, adapterConfigName].map((name) => sha256File(join(dir, name))).join());
+  return sha256([adapterConfigName, adapterWeightsName].map((name) => sha256File(join(dir, name))).join());
 }
 
 /** That of the reward model in `dir`, or of an adapter's with that of its base. */
