@@ -98,9 +98,10 @@ export async function dataFilesOf(config: RunConfig): Promise<Record<string, str
   return digests;
 }
 
-/** That of an adapter's weights and settings. */
+/** That of an adapter's settings and weights. What lacks one of them is refused when it is read. */
 function adapterFingerprint(dir: string): string {
-  return sha256([adapterConfigName, adapterWeightsName].map((name) => sha256File(join(dir, name))).join());
+  const paths = [adapterConfigName, adapterWeightsName].map((name) => join(dir, name));
+  return sha256(paths.map((path) => (existsSync(path) ? sha256File(path) : "")).join());
 }
 
 /** That of the reward model in `dir`, or of an adapter's with that of its base. */

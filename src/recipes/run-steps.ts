@@ -33,11 +33,8 @@ interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluatio
   breaches: string[];
 }
 
-function hasStoppedEarly(
-  { evaluationsWithoutGain }: TrainerState,
-  { early_stopping_patience: patience }: RunConfig,
-): boolean {
-  return patience !== null && evaluationsWithoutGain >= patience;
+function hasStoppedEarly(state: TrainerState, { early_stopping_patience }: RunConfig): boolean {
+  return early_stopping_patience !== null && state.evaluationsWithoutGain >= early_stopping_patience;
 }
 
 /**
