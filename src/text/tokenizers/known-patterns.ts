@@ -20,9 +20,6 @@ export const knownPatterns: ReadonlySet<string> = new Set([
   // Llama 3 (three digits), Qwen 2 to 3 (one digit)
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${between}`,
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${between}`,
-  cl100k("\\p{N}{1,3}"),
-  cl100k("\\p{N}{1,2}"),
-  cl100k("\\p{N}"),
   // o200k, with contractions and without: GPT-4o, Llama 4, Mistral's tekken
   `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${contractions}?|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${contractions}?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${between}`,
   `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${between}`,
@@ -34,4 +31,7 @@ export const knownPatterns: ReadonlySet<string> = new Set([
   "\\d",
   "\\s+",
   " ",
+  cl100k("\\p{N}{1,3}"),
+  cl100k("\\p{N}{1,2}"),
+  cl100k("\\p{N}"),
 ]);
