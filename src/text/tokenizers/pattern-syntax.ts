@@ -1,5 +1,4 @@
 /** Constructs of Oniguruma that JavaScript has not. The tokenizers library takes them for others, so patterns with them are refused. */
-import { knownPatterns } from "./known-patterns.ts";
 
 const constructs: readonly (readonly [RegExp, string])[] = [
   [/[*+?]\+/, "the possessive quantifier"],
@@ -21,8 +20,6 @@ const hasPlainEnds = /^(?:[^)]|\)(?=\||$))*$/;
 
 /** The first construct in a pattern that Oniguruma matches differently; null: none that is known. */
 export function foreignConstruct(source: string): string | null {
-  // the possessive quantifiers in known ones change nothing
-  if (knownPatterns.has(source)) return null;
   const greedy = (quantifier: string): string => quantifier.slice(0, -1);
   const syntax = syntaxOf(hasPlainEnds.test(source) ? source.replace(harmless, greedy) : source);
   for (const [construct, name] of constructs) {
