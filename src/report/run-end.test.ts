@@ -8,6 +8,7 @@ import { loadConfig } from "../config/load-config.ts";
 import { shownEvaluation } from "../dashboard/run-sections.ts";
 import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-records.ts";
 import { MetricsWriter } from "../runs/metrics.ts";
+import { addRestart } from "../runs/restart-log.ts";
 import { createRun, type OpenRun, openRun } from "../runs/run-directory.ts";
 import { cardResults } from "./card-results.ts";
 import { comparisonPage } from "./comparison.ts";
@@ -118,6 +119,15 @@ test("a run's step is the one its end names; a failed one was there or further o
   assert.match(pageOf(failed), /Failed at step 22 of 30 or after,/);
   assert.match(pageOf(failed), /The run failed at step 22 or after: no luck/);
   assert.match(comparisonPage([failed], null), /failed, step 22 or after</);
+});
+
+test("the step at which a trainer ended before its time was not taken", () => {
+  const dir = runWith("restarted", {}, (run) => run.log("skipped", { step: 22 }));
+  addRestart(dir, {
+    ...{ time: new Date().toISOString(), cause: "killed by SIGKILL", status: null, signal: "SIGKILL" },
+    ...{ step: 23, checkpoint: null, restart: null, max_restarts: 0, wait: null },
+  });
+  assert.match(pageOf(dir), /at step 22 of 30 or after,/);
 });
 
 test("skipped steps behind the checkpoint that a run was resumed from are not counted", () => {

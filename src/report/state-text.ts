@@ -21,9 +21,13 @@ const words: Readonly<Record<RunState["kind"], string>> = {
   elsewhere: "Held by another host",
 };
 
-/** The step that a run has come to: rows of metrics are not of every step, and the events after the last one may name a later one. */
+/**
+ * The step that a run has come to: rows of metrics are not of every step, and the events after the last one may name a later one.
+ * A restart names the step that was being computed, which was not taken.
+ */
 export function lastStep({ events, metrics }: Pick<RunView, "events" | "metrics">): number {
-  const said = events.findLast(({ step }) => typeof step === "number")?.["step"];
+  const naming = events.findLast(({ event, step }) => event !== "restart" && typeof step === "number");
+  const said = naming?.["step"];
   return Math.max(metrics.at(-1)?.global_step ?? 0, typeof said === "number" ? said : 0);
 }
 
