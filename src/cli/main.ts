@@ -34,7 +34,8 @@ function moreOn({ exitCode, name }: PreftuneError): string {
 goOnWithoutOutput();
 printWarnings();
 try {
-  await program().parseAsync();
+  const words = process.argv.slice(2);
+  await (await program(words)).parseAsync(words, { from: "user" });
 } catch (error) {
   process.exitCode = report(error);
 }

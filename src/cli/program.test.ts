@@ -9,10 +9,10 @@ import { allCommands } from "./usage-errors.ts";
 const longNames = (command: Command) =>
   command.options.filter(({ hidden }) => !hidden).map(({ long }) => long ?? "");
 
-test("no command has a name of its own for what others call --limit, --output or --max-new-tokens", () => {
+test("no command has a name of its own for what others call --limit, --output or --max-new-tokens", async () => {
   const own =
     /^--(rows|max-rows|max-prompts|num-prompts|out|out-file|output-file|dir|max-tokens|num-samples)$/;
-  for (const command of allCommands(program())) {
+  for (const command of allCommands(await program())) {
     for (const name of longNames(command)) {
       // of a server: how many prompts one request may have
       if (command.name() !== "serve") assert.doesNotMatch(name, own, command.name());
@@ -32,7 +32,7 @@ test("another name is refused with the one that it has here", async () => {
     [["sweep", "s.yaml", "--out", "o"], /It is --output here\./],
   ];
   for (const [words, message] of cases) {
-    const preftune = program();
+    const preftune = await program();
     for (const command of allCommands(preftune)) command.configureOutput({ writeErr: () => {} });
     await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), { message });
   }
@@ -59,7 +59,7 @@ test("a mistake in the words of any command is thrown, and said as every other",
     ],
   ];
   for (const [words, message] of cases) {
-    const preftune = program();
+    const preftune = await program();
     let written = "";
     const writeErr = (text: string) => {
       written += text;
@@ -68,7 +68,7 @@ test("a mistake in the words of any command is thrown, and said as every other",
     await assert.rejects(preftune.parseAsync(["node", "preftune", ...words]), { name: "CommanderError" });
     assert.equal(written, `preftune: ${message}\n`);
   }
-  for (const command of allCommands(program())) {
+  for (const command of allCommands(await program())) {
     assert.throws(() => command.configureOutput({ writeErr: () => {} }).error("x"), {
       name: "CommanderError",
     });
@@ -97,7 +97,7 @@ test("an option that would have no effect is refused by name, at its default val
     ]),
   ];
   for (const [words, message] of cases) {
-    await assert.rejects(program().parseAsync(["node", "preftune", ...words]), {
+    await assert.rejects((await program()).parseAsync(["node", "preftune", ...words]), {
       name: "ConfigError",
       message,
     });

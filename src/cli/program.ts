@@ -2,43 +2,45 @@
 import { Command } from "commander";
 import { codeVersion } from "../base/code-version.ts";
 import { type ReadMeter, watchReading } from "../data/read-meter.ts";
-import { labelsOf, methodNames, wordList } from "../methods/index.ts";
 import { PhaseProgress } from "../terminal/phases.ts";
-import { arenaHardCommand } from "./arena-hard-command.ts";
-import { addCompletionCommand } from "./completion-command.ts";
-import { addDashboardCommand } from "./dashboard-command.ts";
-import { addDataCommands } from "./data-command.ts";
-import { diversityCommand } from "./diversity-command.ts";
-import { addExportCommand } from "./export-command.ts";
-import { addGenerateCommand } from "./generate-command.ts";
-import { addInitCommand } from "./init-command.ts";
-import { addLabelsCommands } from "./labels-command.ts";
 import { refuseSeveralRanks } from "./launched-ranks.ts";
-import { addMergeCommand } from "./merge-command.ts";
-import { mtBenchCommand } from "./mt-bench-command.ts";
 import { refuseOtherNames } from "./options.ts";
-import { pairwiseCommand } from "./pairwise-command.ts";
-import { addPlanCommand } from "./plan-command.ts";
-import { addPushCommand } from "./push-command.ts";
-import { addReplayCommand } from "./replay-command.ts";
-import { addReportCommand } from "./report-command.ts";
-import { addRoundCommand } from "./round-command.ts";
-import { addScaleCommand } from "./scale-command.ts";
-import { addSchemaCommand } from "./schema-command.ts";
-import { addScoreCommand } from "./score-command.ts";
-import { addServeCommand } from "./serve-command.ts";
-import { addStudyCommand } from "./studies-command.ts";
-import { addSweepCommand } from "./sweep-command.ts";
-import { addTrackCommand } from "./track-command.ts";
-import { addTrainCommand } from "./train-command.ts";
 import { allCommands, endAsOthers } from "./usage-errors.ts";
 
-/** The command line, not yet parsed. */
-export function program(): Command {
+type AddCommand = (preftune: Command) => void;
+
+/** The commands but `completion`, in the order of --help: each is a module, loaded when it is needed. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  init: async () => (await import("./init-command.ts")).addInitCommand,
+  train: async () => (await import("./train-command.ts")).addTrainCommand,
+  generate: async () => (await import("./generate-command.ts")).addGenerateCommand,
+  score: async () => (await import("./score-command.ts")).addScoreCommand,
+  scale: async () => (await import("./scale-command.ts")).addScaleCommand,
+  report: async () => (await import("./report-command.ts")).addReportCommand,
+  dashboard: async () => (await import("./dashboard-command.ts")).addDashboardCommand,
+  replay: async () => (await import("./replay-command.ts")).addReplayCommand,
+  track: async () => (await import("./track-command.ts")).addTrackCommand,
+  push: async () => (await import("./push-command.ts")).addPushCommand,
+  merge: async () => (await import("./merge-command.ts")).addMergeCommand,
+  export: async () => (await import("./export-command.ts")).addExportCommand,
+  data: async () => (await import("./data-command.ts")).addDataCommands,
+  labels: async () => (await import("./labels-command.ts")).addLabelsCommands,
+  round: async () => (await import("./round-command.ts")).addRoundCommand,
+  plan: async () => (await import("./plan-command.ts")).addPlanCommand,
+  evaluate: async () => (await import("./evaluate-command.ts")).addEvaluateCommands,
+  serve: async () => (await import("./serve-command.ts")).addServeCommand,
+  study: async () => (await import("./studies-command.ts")).addStudyCommand,
+  sweep: async () => (await import("./sweep-command.ts")).addSweepCommand,
+  schema: async () => (await import("./schema-command.ts")).addSchemaCommand,
+};
+
+/**
+ * The command line, not yet parsed.
+ *
+ * @param words - what follows `preftune`: where a command comes first, it alone is loaded (all of them take half a second)
+ */
+export async function program(words: readonly string[] = []): Promise<Command> {
   const preftune = new Command("preftune")
-    .description(
-      `Preference optimisation of language models: ${wordList(labelsOf(methodNames))} on libtorch.`,
-    )
     .version(codeVersion())
     .showSuggestionAfterError()
     .configureHelp({ sortSubcommands: false })
@@ -48,28 +50,10 @@ export function program(): Command {
     );
   showReading();
   refuseSeveralRanks(preftune);
-  addInitCommand(preftune);
-  addTrainCommand(preftune);
-  addGenerateCommand(preftune);
-  addScoreCommand(preftune);
-  addScaleCommand(preftune);
-  addReportCommand(preftune);
-  addDashboardCommand(preftune);
-  addReplayCommand(preftune);
-  addTrackCommand(preftune);
-  addPushCommand(preftune);
-  addMergeCommand(preftune);
-  addExportCommand(preftune);
-  addDataCommands(preftune);
-  addLabelsCommands(preftune);
-  addRoundCommand(preftune);
-  addPlanCommand(preftune);
-  addEvaluateCommands(preftune);
-  addServeCommand(preftune);
-  addStudyCommand(preftune);
-  addSweepCommand(preftune);
-  addSchemaCommand(preftune);
-  addCompletionCommand(preftune);
+  const [name = ""] = words;
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) await addAll(preftune);
+  else (await load())(preftune);
   for (const command of allCommands(preftune)) {
     refuseOtherNames(command);
     endAsOthers(command);
@@ -77,15 +61,14 @@ export function program(): Command {
   return preftune;
 }
 
-/** Adds `evaluate` and its commands to `preftune`. */
-function addEvaluateCommands(preftune: Command): void {
-  preftune
-    .command("evaluate")
-    .description("evaluate what models generate")
-    .addCommand(diversityCommand())
-    .addCommand(mtBenchCommand())
-    .addCommand(arenaHardCommand())
-    .addCommand(pairwiseCommand());
+async function addAll(preftune: Command): Promise<void> {
+  const { labelsOf, methodNames, wordList } = await import("../methods/index.ts");
+  const { addCompletionCommand } = await import("./completion-command.ts");
+  preftune.description(
+    `Preference optimisation of language models: ${wordList(labelsOf(methodNames))} on libtorch.`,
+  );
+  for (const load of Object.values(commands)) (await load())(preftune);
+  addCompletionCommand(preftune);
 }
 
 /** Reading that takes less than this many milliseconds is not reported. */

@@ -16,7 +16,7 @@ const dir = mkdtempSync(join(scratch(), "preftune-completion-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
 writeFileSync(join(dir, "my-run.yaml"), "");
 
-const completions = completionsOf(program());
+const completions = completionsOf(await program());
 const scripts: Record<string, string> = {
   bash: bashScript(completions),
   zsh: zshScript(completions),

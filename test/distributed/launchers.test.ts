@@ -81,12 +81,16 @@ test("commands of one process are refused by name, with what to do, under each l
     [slurm, /one of 4 \(started by srun\)\. Start it by itself: srun --ntasks=1 preftune /],
     [openMpi, /one of 4 \(started by mpirun\)\. Start it by itself: mpirun -n 1 preftune /],
   ];
-  const commands = leaves(program()).filter(([name]) => !["train", "score", "generate"].includes(name ?? ""));
+  const commands = leaves(await program()).filter(
+    ([name]) => !["train", "score", "generate"].includes(name ?? ""),
+  );
   const names = commands.map(([name]) => name);
   for (const name of ["merge", "serve", "study", "sweep", "evaluate"]) assert.ok(names.includes(name), name);
   for (const [variables, expected] of cases) {
     for (const words of commands) {
-      const run = withVariables(variables, () => program().parseAsync(["node", "preftune", ...words]));
+      const run = withVariables(variables, async () =>
+        (await program(words)).parseAsync(words, { from: "user" }),
+      );
       await assert.rejects(run, ({ name, message }: Error) => {
         assert.equal(name, "ConfigError", `${words}: ${message}`);
         assert.ok(message.startsWith(`preftune ${words[0]}`), message);

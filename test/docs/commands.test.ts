@@ -55,7 +55,7 @@ const open: Readonly<Record<string, string>> = {
 };
 
 /** Parses the words after `preftune` as the program does. The action checks keys and does nothing else. */
-function parse(words: readonly string[]): void {
+async function parse(words: readonly string[]): Promise<void> {
   const [name = "", ...rest] = words;
   const own = launcher[name];
   if (own !== undefined) {
@@ -65,7 +65,7 @@ function parse(words: readonly string[]): void {
     );
     return;
   }
-  const all = program();
+  const all = await program(words);
   let parsed = false;
   let said = "";
   for (const command of walk(all)) {
@@ -93,11 +93,11 @@ function parse(words: readonly string[]): void {
 }
 
 /** Checks one command of a block, where it is ours. */
-function check(words: readonly string[]): boolean {
+async function check(words: readonly string[]): Promise<boolean> {
   // an image of this name, in which another program is started, is not the program
   const isImage = words[0] === "podman" && (words[1] !== "run" || words.includes("--entrypoint"));
   const at = isImage ? -1 : words.findIndex((word) => basename(word) === "preftune");
-  if (at >= 0) parse(words.slice(at + 1));
+  if (at >= 0) await parse(words.slice(at + 1));
   const [first, second, third = ""] = words;
   if (first === "npm" && second === "run") assert.ok(third in scripts, `there is no script ${third}`);
   const file = first === "node" ? second : first === "npm" && third === "ts" ? words[4] : undefined;
@@ -106,15 +106,14 @@ function check(words: readonly string[]): boolean {
 }
 
 /** What is wrong with some commands, each with its page. */
-function faults(commands: Iterable<{ page: string; words: readonly string[] }>): {
-  wrong: string[];
-  count: number;
-} {
+async function faults(
+  commands: Iterable<{ page: string; words: readonly string[] }>,
+): Promise<{ wrong: string[]; count: number }> {
   const wrong: string[] = [];
   let count = 0;
   for (const { page, words } of commands) {
     try {
-      if (check(words)) count += 1;
+      if (await check(words)) count += 1;
     } catch (error) {
       wrong.push(`${page}: ${words.join(" ")}: ${error instanceof Error ? error.message : error}`);
     }
@@ -132,13 +131,13 @@ function* blocks(): Generator<{ page: string; words: string[] }> {
   }
 }
 
-test("every command of a shell block is taken by the program: its name, options, arguments and keys", () => {
-  const { wrong, count } = faults(blocks());
+test("every command of a shell block is taken by the program: its name, options, arguments and keys", async () => {
+  const { wrong, count } = await faults(blocks());
   assert.deepEqual(wrong, []);
   assert.ok(count > 80, `${count}`);
 });
 
-test("a wrong name, option, value or key in a block would be found", () => {
+test("a wrong name, option, value or key in a block would be found", async () => {
   const lines = [
     "npx preftune trian run.yaml",
     "npx preftune train run.yaml --learning-rat 1",
@@ -152,14 +151,14 @@ test("a wrong name, option, value or key in a block would be found", () => {
     "npx preftune doctor --jsno",
   ];
   for (const line of lines) {
-    const { wrong } = faults(shellCommands(line).map((words) => ({ page: "page", words })));
+    const { wrong } = await faults(shellCommands(line).map((words) => ({ page: "page", words })));
     assert.equal(wrong.length, 1, line);
   }
 });
 
 /** The command that words begin with, and the words after it. */
-function commandOf(words: readonly string[]): { command: Command; rest: readonly string[] } {
-  let command = program();
+async function commandOf(words: readonly string[]): Promise<{ command: Command; rest: readonly string[] }> {
+  let command = await program(words);
   let at = 0;
   for (; at < words.length; at += 1) {
     const next = command.commands.find((one) => one.name() === words[at]);
@@ -169,7 +168,7 @@ function commandOf(words: readonly string[]): { command: Command; rest: readonly
   return { command, rest: words.slice(at) };
 }
 
-test("a command in the text of a page has a name that the program knows, and its options", () => {
+test("a command in the text of a page has a name that the program knows, and its options", async () => {
   const wrong: string[] = [];
   let count = 0;
   for (const page of documents) {
@@ -179,7 +178,7 @@ test("a command in the text of a page has a name that the program knows, and its
       const [name = ""] = words;
       if (name in launcher) continue;
       count += 1;
-      const { command, rest } = commandOf(words);
+      const { command, rest } = await commandOf(words);
       const known = (option: string) =>
         command.options.some(({ long }) => long === option) ||
         (takesKeys(command) && isConfigKey(option.slice(2).replaceAll("-", "_")));

@@ -50,7 +50,7 @@ function everyCommand(command: Command, path: readonly string[] = []): Map<strin
   return own;
 }
 
-const commands = everyCommand(program());
+const commands = everyCommand(await program());
 
 /** Where options are those of pip, compilers, Node or nvidia-smi, or names of colours. */
 const othersOptions = [

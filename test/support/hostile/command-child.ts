@@ -11,7 +11,8 @@ async function run(
   args: readonly string[],
 ): Promise<{ message: string; error: string | null; isOwn: boolean }> {
   try {
-    await program().parseAsync(args, { from: "user" });
+    const commands = await program(args);
+    await commands.parseAsync(args, { from: "user" });
     return { message: "", error: null, isOwn: true };
   } catch (cause) {
     if (cause instanceof PreftuneError) return { message: cause.message, error: cause.name, isOwn: true };
