@@ -1,5 +1,5 @@
 /**
- * `npm run bench:gate [-- --base COMMIT --rounds N --threads N]`: this checkout beside its parent commit, in turn, by processor time:
+ * `npm run bench:gate [-- --base COMMIT --model NAME,NAME --rounds N --threads N]`: this checkout beside its parent commit, in turn, by processor time:
  * a training step, full and LoRA, decoding one and eight sequences, a long prompt. Fails where one is slower beyond the noise of the
  * parent's own runs. The parent is checked out under .preftune/bench/gate, and its addon is built there where the sources of native differ.
  */
@@ -16,8 +16,9 @@ import type { GateRound } from "./gate-verdict.ts";
 import { gateFigures, gateTable } from "./gate-verdict.ts";
 import type { GenerationRecord } from "./generate-record.ts";
 import { benchFolder, measureHere, modelNamed } from "./processes.ts";
-import { load, runProgram, say, whole } from "./program.ts";
+import { listOf, load, runProgram, say, whole } from "./program.ts";
 import type { OurPlan, RunRecord } from "./run-record.ts";
+import { shapes } from "./shapes.ts";
 import { generatedRows } from "./workload.ts";
 
 /** A piece of work: what it is called, and its processor time in a checkout's programs of scripts/bench. */
@@ -67,9 +68,9 @@ function checkedOut(commit: string): string {
   return join(folder, "scripts", "bench");
 }
 
-/** The pieces of work, all on the model `bench`. */
-function works(threads: number): Work[] {
-  const modelDir = modelNamed("bench");
+/** The pieces of work, all on the model of that name. */
+function works(model: string, threads: number): Work[] {
+  const modelDir = modelNamed(model);
   const workload = join(benchFolder, "workload.jsonl");
   writeFileSync(
     workload,
@@ -78,7 +79,7 @@ function works(threads: number): Work[] {
       .join("\n")}\n`,
   );
   const step = (mode: OurPlan["mode"]): Work => ({
-    name: `training step, ${mode}`,
+    name: `${model}: training step, ${mode}`,
     seconds: (programs) => {
       const plan: OurPlan = { modelDir, workload, mode, pairs: 1, steps: 4, threads, objective: "slime" };
       const { cpuSeconds }: RunRecord = measureHere(join(programs, "ours-child.ts"), plan);
@@ -87,7 +88,7 @@ function works(threads: number): Work[] {
   });
   const { vocabSize: vocabulary } = readModelConfig(modelDir);
   const generation = (name: string, batch: number, promptTokens: number, newTokens: number): Work => ({
-    name,
+    name: `${model}: ${name}`,
     seconds: (programs) => {
       const plan = { modelDir, vocabulary, batches: [batch], promptTokens, newTokens, threads };
       const { runs }: GenerationRecord = measureHere(join(programs, "generate-child.ts"), plan);
@@ -107,6 +108,7 @@ function main(): void {
   const { values } = parseArgs({
     options: {
       base: { type: "string" },
+      model: { type: "string", default: "bench" },
       rounds: { type: "string", default: "5" },
       threads: { type: "string", default: "1" },
     },
@@ -116,14 +118,17 @@ function main(): void {
   // one library of products for both, whatever each has measured
   process.env["PREFTUNE_MATMUL"] ??= chooseMatmul(true).library;
   const parent = checkedOut(baseCommit(values.base));
-  const figures = works(threads).map(({ name, seconds }) => {
-    const measured = Array.from({ length: rounds }, (): GateRound => {
-      const before = seconds(parent);
-      const commit = seconds(import.meta.dirname);
-      return { before, commit, after: seconds(parent) };
+  const models = listOf("model", values.model, Object.keys(shapes));
+  const figures = models
+    .flatMap((model) => works(model, threads))
+    .map(({ name, seconds }) => {
+      const measured = Array.from({ length: rounds }, (): GateRound => {
+        const before = seconds(parent);
+        const commit = seconds(import.meta.dirname);
+        return { before, commit, after: seconds(parent) };
+      });
+      return gateFigures(name, measured);
     });
-    return gateFigures(name, measured);
-  });
   say(`${rounds} rounds, ${threads} threads, load ${load().toFixed(1)}\n${gateTable(figures)}`);
   if (figures.some(({ isSlower }) => isSlower)) process.exitCode = 1;
 }

@@ -1,9 +1,13 @@
-/** The two models the benchmark trains: Qwen3-like, small enough for a CPU, one with an ordinary vocabulary and one with a big one. */
+/** The models the benchmark trains, small enough for a CPU: `bench`, `bench` as other families build it, and one with a big vocabulary. */
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import type { ModelConfig } from "../../src/formats/model-config.ts";
 
+/** The families a model of the benchmark can have, by `model_type`. */
+type Family = "qwen3" | "llama" | "gemma3_text" | "qwen2" | "mistral";
+
 /** The sizes of a decoder with gated feed-forward layers and grouped queries. */
 export interface ModelShape {
+  family: Family;
   layers: number;
   width: number;
   intermediate: number;
@@ -13,18 +17,22 @@ export interface ModelShape {
   vocabulary: number;
 }
 
+const bench: ModelShape = {
+  family: "qwen3",
+  layers: 10,
+  width: 384,
+  intermediate: 1152,
+  heads: 6,
+  keyValueHeads: 2,
+  headWidth: 64,
+  vocabulary: 32_000,
+};
+
 /** Shapes by the name `--model` takes. */
 export const shapes: Record<string, ModelShape> = {
-  bench: {
-    layers: 10,
-    width: 384,
-    intermediate: 1152,
-    heads: 6,
-    keyValueHeads: 2,
-    headWidth: 64,
-    vocabulary: 32_000,
-  },
+  bench,
   bigvocab: {
+    family: "qwen3",
     layers: 4,
     width: 256,
     intermediate: 768,
@@ -33,6 +41,10 @@ export const shapes: Record<string, ModelShape> = {
     headWidth: 64,
     vocabulary: 151_936,
   },
+  "bench-llama": { ...bench, family: "llama" },
+  "bench-gemma3": { ...bench, family: "gemma3_text" },
+  "bench-qwen2": { ...bench, family: "qwen2" },
+  "bench-mistral": { ...bench, family: "mistral" },
 };
 
 /** The shape named so: one of `shapes`, or "vocab-N", `bigvocab` with a vocabulary of N. */
@@ -42,19 +54,47 @@ export function shapeNamed(name: string): ModelShape | null {
   return shapes[name] ?? null;
 }
 
+/** What each family's config.json has beside the keys of all: windows as published where there are any, and what its class needs. */
+const familyKeys: Readonly<Record<Family, Record<string, unknown>>> = {
+  qwen3: {
+    architectures: ["Qwen3ForCausalLM"],
+    attention_bias: false,
+    hidden_act: "silu",
+    rope_scaling: null,
+    sliding_window: null,
+    use_sliding_window: false,
+  },
+  llama: { architectures: ["LlamaForCausalLM"], attention_bias: false, hidden_act: "silu", mlp_bias: false },
+  gemma3_text: {
+    architectures: ["Gemma3ForCausalLM"],
+    attention_bias: false,
+    hidden_activation: "gelu_pytorch_tanh",
+    query_pre_attn_scalar: 64,
+    rope_local_base_freq: 10_000,
+    sliding_window: 512,
+    sliding_window_pattern: 6,
+  },
+  qwen2: {
+    architectures: ["Qwen2ForCausalLM"],
+    hidden_act: "silu",
+    sliding_window: null,
+    use_sliding_window: false,
+  },
+  mistral: { architectures: ["MistralForCausalLM"], hidden_act: "silu", sliding_window: 4096 },
+};
+
 /** The shape as the config.json that transformers and preftune read. */
 export function configOf(shape: ModelShape): Record<string, unknown> {
   return {
-    architectures: ["Qwen3ForCausalLM"],
-    model_type: "qwen3",
-    attention_bias: false,
+    ...familyKeys[shape.family],
+    model_type: shape.family,
     attention_dropout: 0,
     dtype: "float32",
     bos_token_id: 0,
     eos_token_id: 2,
     pad_token_id: 0,
-    head_dim: shape.headWidth,
-    hidden_act: "silu",
+    // Qwen2's heads have width / heads, and its class knows no key
+    ...(shape.family === "qwen2" ? {} : { head_dim: shape.headWidth }),
     hidden_size: shape.width,
     initializer_range: 0.02,
     intermediate_size: shape.intermediate,
@@ -63,11 +103,8 @@ export function configOf(shape: ModelShape): Record<string, unknown> {
     num_hidden_layers: shape.layers,
     num_key_value_heads: shape.keyValueHeads,
     rms_norm_eps: 1e-6,
-    rope_scaling: null,
     rope_theta: 1_000_000,
-    sliding_window: null,
     tie_word_embeddings: true,
-    use_sliding_window: false,
     vocab_size: shape.vocabulary,
   };
 }
