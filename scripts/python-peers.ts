@@ -30,7 +30,8 @@ async function step(title: string, program: string, args: string[]): Promise<voi
   );
 }
 
-const pip = ["-m", "pip", "install", "--progress-bar", "off"];
+// Python compiles what it imports: a small part of all these files
+const pip = ["-m", "pip", "install", "--no-compile", "--progress-bar", "off"];
 
 /** Makes an empty environment and gives its Python. */
 async function environment(folder: string): Promise<string> {
