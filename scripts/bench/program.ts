@@ -45,9 +45,17 @@ export function listOf<T extends string>(name: string, text: string, known: read
 export function runProgram(main: () => void): void {
   try {
     main();
-  } catch (error) {
+  } catch (thrown) {
+    const error = isOptionError(thrown)
+      ? new ConfigError(`${thrown.message}. The options are in docs/performance.md and docs/generation.md.`)
+      : thrown;
     if (!(error instanceof PreftuneError)) throw error;
     process.stderr.write(`preftune: ${error.message}\n`);
     process.exitCode = error.exitCode;
   }
+}
+
+/** Whether Node's parseArgs refused an option. */
+function isOptionError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
 }
