@@ -1,6 +1,7 @@
 /** Log-probs, losses and gradients of every family against PyTorch, transformers, TRL, PEFT and the authors' trainer. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Example } from "../../src/data/example.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
@@ -62,6 +63,14 @@ function simpoOf(hyper: Record<string, number>): Objective {
   });
 }
 
+/** A micro-batch a row, blocks computed again in the backward pass, few logits at once. */
+function inSingleRows(rows: Example[]): { batches: MicroBatch[]; numerics: Numerics } {
+  return {
+    batches: rows.map((row, i) => microBatch([row], true, i)),
+    numerics: { ...plain, gradient_checkpointing: true, logits_chunk_size: 7 },
+  };
+}
+
 function assertGrads(got: RecordedStep, want: GoldenGradients): void {
   assertClose(got.norm, want.global_norm, { rtol: 1e-4 });
   for (const [name, [norm, first, last]] of Object.entries(want.params)) {
@@ -89,36 +98,29 @@ for (const family of everyFamily) {
     });
   });
 
-  test(`${family}: losses and gradients of every objective`, () => {
+  test(`${family}: losses and gradients of every objective, whole and in single rows that are recomputed`, () => {
     const { losses } = fixtureGoldens(family);
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
       const examples = fixtureExamples(family);
-      for (const [name, make] of Object.entries(objectives)) {
+      const check = (name: string, make: (hyper: Record<string, number>) => Objective, rows: Example[]) => {
         const golden = losses[name] as GoldenLoss;
-        const got = recordStep(model, parameters, {
-          objective: make(golden.hyper),
-          batches: [microBatch(examples)],
-        });
-        assertClose(got.loss, golden.loss, { rtol: 1e-5 });
-        assertGrads(got, golden.grads);
-      }
+        for (const cut of [{ batches: [microBatch(rows)] }, inSingleRows(rows)]) {
+          const got = recordStep(model, parameters, { objective: make(golden.hyper), ...cut });
+          assertClose(got.loss, golden.loss, { rtol: 1e-5 });
+          assertGrads(got, golden.grads);
+        }
+      };
+      for (const [name, make] of Object.entries(objectives)) check(name, make, examples);
       const answers = examples.map((e) => ({ ...e, completions: e.completions.slice(0, 1) }));
       const sequences = answers.map((e) => ({
         ...e,
         promptIds: e.promptIds.slice(0, 1),
         completions: [{ ids: [...e.promptIds.slice(1), ...(e.completions[0]?.ids ?? [])] }],
       }));
-      for (const [name, rows] of Object.entries({
-        sft_completion_nll: answers,
-        sft_full_sequence_nll: sequences,
-      })) {
-        const golden = losses[name] as GoldenLoss;
-        const got = recordStep(model, parameters, { objective: sft(), batches: [microBatch(rows)] });
-        assertClose(got.loss, golden.loss, { rtol: 1e-5 });
-        assertGrads(got, golden.grads);
-      }
+      check("sft_completion_nll", () => sft(), answers);
+      check("sft_full_sequence_nll", () => sft(), sequences);
     });
   });
 
@@ -137,8 +139,13 @@ for (const family of everyFamily) {
         },
         "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, logits_chunk_size: 5 } },
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
+        "2 of 2": { batches: [0, 2].map((first) => microBatch(examples.slice(first, first + 2), true, first)) },
+        "3 and 1, recomputed": {
+          batches: [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3), true, 3)],
+          numerics: { ...plain, gradient_checkpointing: true },
+        },
       };
-      for (const [name, variant] of Object.entries(variants)) {
+      for (const variant of Object.values(variants)) {
         const got = recordStep(model, parameters, { objective, ...variant });
         assertClose(got.loss, whole.loss, { rtol: 1e-6 });
         assertClose(got.norm, whole.norm, { rtol: 1e-5 });
@@ -146,7 +153,6 @@ for (const family of everyFamily) {
           const size = Math.sqrt(grad.reduce((sum, x) => sum + x * x, 0));
           assertClose(got.grads.get(key) ?? [], grad, { atol: 1e-5 * size + 1e-9 });
         }
-        assert.ok(true, name);
       }
     });
   });
@@ -209,5 +215,5 @@ function checkAdapterLogits(family: FixtureFamily, model: CausalLM, adapter: Ada
   writeMergedModel(dir.path, model, "float32");
   const merged = logitsOf(loadModel(dir.path), golden.input_ids);
   const want = logitsOf(model, golden.input_ids);
-  assertClose(merged, want, { atol: 1e-4 });
+  assertClose(merged, want, { atol: 5e-5 });
 }
