@@ -103,4 +103,22 @@ describe("export", () => {
     assert.match(text, /"original_max_position_embeddings": 8192,/);
     assert.match(text, /"hidden_size": 3072,/);
   });
+
+  test("a dense Granite 4 without what its file says of Mamba layers: transformers 5 refuses 0 there for 0.0", () => {
+    const config = parse({
+      ...{
+        model_type: "granitemoehybrid",
+        num_local_experts: 0,
+        num_hidden_layers: 1,
+        layer_types: ["attention"],
+      },
+      ...{ time_step_limit: [0, { __float__: "Infinity" }], time_step_min: 0, router_aux_loss_coef: 0 },
+    });
+    const written = exportConfig(config, { tieWordEmbeddings: true, dtype: "float32" });
+    assert.deepEqual(
+      Object.keys(written).filter((key) => key.startsWith("time_step")),
+      [],
+    );
+    assert.match(configJsonText(written), /\n {2}"router_aux_loss_coef": 0\.0,\n/);
+  });
 });

@@ -13,7 +13,10 @@ export interface ExportConfigOptions {
   dtype: WeightDtype;
 }
 
-/** Fields of the file read that must not survive: they describe that file, or are written again. */
+/**
+ * Fields of the file read that must not survive: they describe that file, are written again, or are of Mamba layers, which no model here
+ * has, and would come out as whole numbers where transformers 5 takes floats alone.
+ */
 const staleKeys: readonly string[] = [
   "_name_or_path",
   "auto_map",
@@ -29,6 +32,9 @@ const staleKeys: readonly string[] = [
   "rope_parameters",
   "rope_scaling",
   "rope_theta",
+  "time_step_limit",
+  "time_step_max",
+  "time_step_min",
   "torch_dtype",
   "transformers_version",
 ];
@@ -102,11 +108,11 @@ export function exportWholeConfig(
 }
 
 /**
- * The text of `config.json`. Rotary numbers and caps keep a decimal point: some versions of transformers warn about, or refuse,
- * `"factor": 8` where they expect a float.
+ * The text of `config.json`. Rotary numbers, caps and a weight of routers keep a decimal point: some versions of transformers warn
+ * about, or refuse, `"factor": 8` where they expect a float.
  */
 export function configJsonText(fields: Readonly<Record<string, unknown>>): string {
   const floats =
-    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor|beta_fast|beta_slow|attention_factor|(?:attn|final)_logit_softcapping)": \d+)(,?)$/gm;
+    /^(\s*"(?:rope_theta|rope_local_base_freq|factor|low_freq_factor|high_freq_factor|beta_fast|beta_slow|attention_factor|router_aux_loss_coef|(?:attn|final)_logit_softcapping)": \d+)(,?)$/gm;
   return `${JSON.stringify(fields, null, 2).replace(floats, "$1.0$2")}\n`;
 }

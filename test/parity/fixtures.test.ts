@@ -139,7 +139,9 @@ for (const family of everyFamily) {
         },
         "chunks of 5 rows": { batches: [microBatch(examples)], numerics: { ...plain, logits_chunk_size: 5 } },
         "4 of 1": { batches: examples.map((e, i) => microBatch([e], true, i)) },
-        "2 of 2": { batches: [0, 2].map((first) => microBatch(examples.slice(first, first + 2), true, first)) },
+        "2 of 2": {
+          batches: [0, 2].map((first) => microBatch(examples.slice(first, first + 2), true, first)),
+        },
         "3 and 1, recomputed": {
           batches: [microBatch(examples.slice(0, 3)), microBatch(examples.slice(3), true, 3)],
           numerics: { ...plain, gradient_checkpointing: true },

@@ -153,7 +153,12 @@ test("gguf-py reads every family, and quantises to the same bytes", { skip: skip
       ["F32", "Q4_0", "Q8_0"],
     ],
   );
-  const gemma = results[jobs.findIndex(({ file }) => file.includes("gemma3_text"))]?.keys ?? {};
+  const keysOf = (family: string) =>
+    results[jobs.findIndex(({ file }) => file.includes(`${family}-`))]?.keys ?? {};
+  // where the window of 128 ends
+  assert.equal(keysOf("mistral")["llama.context_length"], 128);
+  assert.equal(keysOf("phi3")["phi3.context_length"], 128);
+  const gemma = keysOf("gemma3_text");
   assert.equal(gemma["gemma3.attention.sliding_window"], 16);
   assert.equal(gemma["gemma3.attention.sliding_window_pattern"], 2);
   assert.equal(gemma["gemma3.rope.scaling.factor"], 8);

@@ -3,7 +3,7 @@
  * process does all cases, since starting it takes longer than they do; without one the tests are skipped.
  */
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
@@ -152,11 +152,24 @@ function multimodalCases(): CheckCase[] {
   });
 }
 
+/** Each fixture from either layout of its config.json: the hub's with an adapter, transformers 5's as it is. */
 function fixtureCases(): CheckCase[] {
   return everyFamily.flatMap((family) => {
     using _ = scope();
     const { model, adapter } = fixtureAdapted(family);
-    return casesOf(`fixture ${family}`, model, adapter.config, fixturePath(family, "model"));
+    const recent = newDirectory(`${family} in the layout of transformers 5`);
+    cpSync(fixturePath(family, "model"), recent, { recursive: true });
+    cpSync(fixturePath(family, "config_transformers5", "config.json"), join(recent, "config.json"));
+    const plain = loadModel(recent);
+    const merged = newDirectory(`${family} from the layout of transformers 5`);
+    writeMergedModel(merged, plain, "float32");
+    return [
+      ...casesOf(`fixture ${family}`, model, adapter.config, fixturePath(family, "model")),
+      {
+        ...{ name: `fixture ${family}, transformers 5's layout`, model: merged, adapter: null, ids },
+        ...{ logits: logitsOf(plain, ids), tied: plain.config.tieWordEmbeddings },
+      },
+    ];
   });
 }
 

@@ -53,11 +53,14 @@ export function modelWithTokenizer(
 
 /**
  * llama.cpp leaves rotary positions out in every fourth layer of SmolLM3, and nowhere else; its scale for Gemma 2 is that of the head;
- * and in a context beyond the original length, of 512 tokens in tests, it takes LongRoPE's other factors.
+ * in a context beyond the original length, of 512 tokens in tests, it takes LongRoPE's other factors; and it has no window for Mistral and
+ * Phi-3, whose files end where the window does: one that 64 more tokens fit into.
  */
 const changes: Partial<Record<FixtureFamily, ConfigJson>> = {
   smollm3: { no_rope_layers: [1, 1, 1] },
   gemma2: { query_pre_attn_scalar: 16 },
+  mistral: { sliding_window: 128 },
+  phi3: { sliding_window: 128 },
   phi4_mini_short: { original_max_position_embeddings: 512, max_position_embeddings: 2048 },
 };
 
