@@ -115,7 +115,8 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
   longer_than_context: {
     message: "longer than the model's context (max_position_embeddings)",
     remedy:
-      "The model knows no positions beyond it. Set overflow: drop or overflow: truncate, or shorten the rows.",
+      "The model knows no positions beyond it; with LongRoPE it ends at original_max_position_embeddings, beyond which one long row " +
+      "would change the log-probs of all others. Set overflow: drop or overflow: truncate, or shorten the rows.",
   },
 };
 

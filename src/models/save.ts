@@ -130,6 +130,14 @@ export function mergedTensors(model: Decoder): SavedTensor[] {
   );
 }
 
+/** Names of the tensors that are stored with the model and never trained. */
+export function fixedNames(model: Decoder): ReadonlySet<string> {
+  const names = [...namedModules(model)].flatMap(({ path, module }) =>
+    module instanceof DecoderBlock ? Object.keys(module.fixed).map((name) => `${path}.${name}`) : [],
+  );
+  return new Set(names);
+}
+
 /** What a module contributes; groups of modules contribute nothing themselves. */
 function tensorsOf(module: object, path: string): SavedTensor[] {
   const plain = (name: string, tensor: Tensor): SavedTensor => storedAs(`${path}.${name}`, tensor);

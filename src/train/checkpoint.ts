@@ -101,7 +101,7 @@ export function writeTrainedState(dir: string, training: Training<Decoder>): voi
 /** Reads them into the training, whoever wrote them. @throws {FormatError} if they are of another model or adapter */
 export function readTrainedState(dir: string, training: Training<Decoder>): void {
   if (isSliced(dir, training)) {
-    readOwnSlices(dir, training, { isModel: training.adapter === null, optimizer: OPTIMIZER });
+    readOwnSlices(dir, training, { model: trainedModel(training), optimizer: OPTIMIZER });
     return;
   }
   readTrained(dir, training);
@@ -149,16 +149,21 @@ function isSliced(dir: string, training: Training<Decoder>): boolean {
   return hasSlices(dir) || holdsSlices(training);
 }
 
+/** The model that is trained; null where an adapter is. */
+function trainedModel({ model, adapter }: Training<Decoder>): Decoder | null {
+  return adapter === null ? model : null;
+}
+
 /** Reads only the trained tensors of the checkpoint in `dir`. */
 export function readTrained(dir: string, training: Training<Decoder>): void {
-  const { adapter, parameters } = training;
+  const model = trainedModel(training);
   if (isSliced(dir, training)) {
-    readOwnSlices(dir, training, { isModel: adapter === null, optimizer: null });
+    readOwnSlices(dir, training, { model, optimizer: null });
     return;
   }
   readTensorsInto(
-    completeTensors(dir, adapter === null),
-    parameters.tensors,
-    adapter === null ? "model" : "adapter",
+    completeTensors(dir, model),
+    training.parameters.tensors,
+    model === null ? "adapter" : "model",
   );
 }

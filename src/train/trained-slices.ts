@@ -11,7 +11,7 @@ import { type TensorSource, writeSafetensors } from "../formats/safetensors-writ
 import { isSliceFile, openSliceFiles, SliceIndex, sliceFileName, sliceName } from "../formats/slices.ts";
 import { openWeights } from "../formats/weight-index.ts";
 import type { Decoder } from "../models/causal-lm.ts";
-import { tensorSource } from "../models/save.ts";
+import { fixedNames, tensorSource } from "../models/save.ts";
 import { readSlices, type WantedSlice } from "../models/sliced-source.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
 import type { Training } from "./step.ts";
@@ -124,8 +124,8 @@ export function hasSlices(dir: string): boolean {
 
 /** Which tensors a checkpoint is read for. */
 export interface SliceReading {
-  /** Whether complete tensors are those of a model, not of an adapter. */
-  isModel: boolean;
+  /** The model whose tensors they are; null: they are those of an adapter. */
+  model: Decoder | null;
   /** File of the optimiser's state beside complete tensors; null: only the trained tensors are read. */
   optimizer: string | null;
 }
@@ -135,12 +135,12 @@ export interface SliceReading {
  *
  * @throws {FormatError} if they are of another model or adapter, or not all there
  */
-export function readOwnSlices(dir: string, training: Trained, { isModel, optimizer }: SliceReading): void {
+export function readOwnSlices(dir: string, training: Trained, { model, optimizer }: SliceReading): void {
   using _ = scope();
-  const what = isModel ? "model" : "adapter";
+  const what = model === null ? "adapter" : "model";
   const slices = slicesOf(training);
   const sliced = hasSlices(dir);
-  const weights = sliced ? openSliceFiles(dir, readdirSync(dir)) : completeTensors(dir, isModel);
+  const weights = sliced ? openSliceFiles(dir, readdirSync(dir)) : completeTensors(dir, model);
   const index = new SliceIndex(dir, weights);
   requireOwn(index, training, what, sliced);
   readSlices(
@@ -160,9 +160,14 @@ function wanted({ parts: tensors, ...slice }: TrainedSlice, part: Part): WantedS
   return { ...slice, name: `${slice.name}${part}`, into: tensors[part] };
 }
 
-/** The files of a checkpoint that has complete tensors: those of the model, or of the adapter. */
-export function completeTensors(dir: string, isModel: boolean): readonly SafetensorsFile[] {
-  return isModel ? openWeights(dir).files : [readSafetensorsHeader(join(dir, adapterWeightsName))];
+/** The files of a checkpoint that has complete tensors: what is trained of the model, or the adapter where it is null. */
+export function completeTensors(dir: string, model: Decoder | null): readonly SafetensorsFile[] {
+  if (model === null) return [readSafetensorsHeader(join(dir, adapterWeightsName))];
+  const fixed = fixedNames(model);
+  return openWeights(dir).files.map((file) => ({
+    ...file,
+    tensors: new Map([...file.tensors].filter(([name]) => !fixed.has(name))),
+  }));
 }
 
 /** Every tensor must be one that is trained, on whichever rank. */

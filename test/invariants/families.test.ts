@@ -5,8 +5,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { ConfigError } from "../../src/base/errors.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
+import { readModelConfig } from "../../src/formats/hf-config.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { scope } from "../../src/torch/index.ts";
@@ -14,7 +16,17 @@ import { isNightly } from "../support/campaign.ts";
 import { everyFamily, type FixtureFamily, families } from "../support/fixture-files.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { fixtureModelDir } from "../support/gguf-files.ts";
-import { losses, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
+import {
+  assertSameRun,
+  cutBack,
+  losses,
+  notesOf,
+  runFixture,
+  runTraining,
+  tensorsOf,
+  type Values,
+} from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
 import { logitsOf } from "../support/tiny-models.ts";
 
 const fixture = runFixture({ rows: 4, held: 2 });
@@ -49,10 +61,15 @@ function recipeOf(family: FixtureFamily, objective: (typeof objectives)[number])
 }
 
 /** Greedy answers of the engine that the server runs: by the model, and by its adapter. */
-async function answers(model: string, adapter: string, quantised: boolean): Promise<Map<string, number[]>> {
+async function answers(
+  model: string,
+  adapter: string | null,
+  quantised: boolean,
+): Promise<Map<string, number[]>> {
   const quantise = { bits: 4, quantType: "nf4", doubleQuant: false, skipModules: [] } as const;
   const where = { device: "cpu", dtype: "float32", threads: 1, ...(quantised ? { quantise } : {}) } as const;
-  await using generation = await openGeneration({ ...where, model, adapters: ["base", `mine=${adapter}`] });
+  const adapters = adapter === null ? [] : ["base", `mine=${adapter}`];
+  await using generation = await openGeneration({ ...where, model, adapters });
   const out = new Map<string, number[]>();
   for (const variant of generation.variants) {
     const ids: number[] = [];
@@ -117,6 +134,54 @@ for (const [i, family] of others.entries()) {
     });
   }
 }
+
+for (const [i, family] of others.entries()) {
+  const skip = isNightly || i % 3 === 0 ? false : "in full only";
+  test(`${family} in full tuning: trained, resumed, exported, served`, { skip }, async () => {
+    const {
+      use_peft: _,
+      lora_r: __,
+      load_in_4bit: ___,
+      export_merged: ____,
+      ...values
+    } = recipeOf(family, "dpo");
+    const run = fixture.path(`${family}-full`);
+    const recipe = { ...values, save_steps: 1, learning_rate: 1e-3 };
+    await runTraining({ ...recipe, output_dir: run });
+    const copy = cutBack(run, fixture.path(`${family}-full-resumed`), 1);
+    await runTraining({ ...recipe, output_dir: copy, resume_from_checkpoint: "latest" });
+    assertSameRun(copy, run, 2);
+    const model = join(run, "model");
+    // every weight is trained but a factor on layers, which is a buffer in transformers
+    const [before, after] = [String(values["model_name_or_path"]), model].map((dir) =>
+      tensorsOf(join(dir, "model.safetensors")),
+    );
+    assert.deepEqual([...(after?.keys() ?? [])].sort(), [...(before?.keys() ?? [])].sort());
+    const same = [...(before ?? [])].filter(([name, values]) => isDeepStrictEqual(values, after?.get(name)));
+    assert.deepEqual(
+      same.map(([name]) => name).filter((name) => !name.endsWith("layer_scalar")),
+      [],
+    );
+    assert.equal(same.length, family === "gemma4_dense" ? readModelConfig(model).numLayers : 0);
+    const served = await answers(model, null, false);
+    assert.deepEqual(served.get("tiny") ?? [...served.values()][0], greedy(model, 20));
+  });
+}
+
+test("LongRoPE: a row beyond the original length is refused with the reason, however long max_length is", async () => {
+  const recipe = recipeOf("phi4_mini_short", "dpo");
+  const { originalMaxPositions } = readModelConfig(String(recipe["model_name_or_path"])).rope.full
+    .scaling as { originalMaxPositions: number };
+  const rows = [{ prompt: "a".repeat(2 * originalMaxPositions), chosen: "b", rejected: "c" }];
+  const long = writeRows(fixture.path("long.jsonl"), rows);
+  const values = { ...recipe, max_length: 512, overflow: "error", train_data: long, eval_data: null };
+  await assert.rejects(runTraining({ ...values, output_dir: fixture.path("long") }), (error: Error) => {
+    assert.match(error.message, /long\.jsonl:1 has \d+ tokens, the model's context ends at \d+/);
+    assert.ok(error.message.includes(`context ends at ${originalMaxPositions}`), error.message);
+    assert.match(error.message, /with LongRoPE .* one long row would change the log-probs of all others/);
+    return true;
+  });
+});
 
 test("an adapter for split projections on a model that stores them in one", async () => {
   const recipe = { ...recipeOf("phi3", "dpo"), lora_target_modules: ["q_proj", "o_proj"] };

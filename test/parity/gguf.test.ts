@@ -128,7 +128,7 @@ interface Quantised {
 }
 
 test("gguf-py reads every family, and quantises to the same bytes", { skip: skipWithoutGguf() }, async () => {
-  const jobs = [];
+  const jobs: { exact: string; file: string }[] = [];
   for (const family of ggufFamilies) {
     const model = fixtureWithTokenizer(family, inScratch(`hf-${family}`));
     const exact = await ggufOf(model, scratch.path, `${family}-f32`);

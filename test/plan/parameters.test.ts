@@ -10,7 +10,9 @@ import { metaWeights } from "../../src/models/weights.ts";
 import { countParameters, trainedTensors } from "../../src/planner/parameter-counts.ts";
 import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
-import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";
+import { adapterParameters, modelParameters, trainAll } from "../../src/train/parameters.ts";
+import { everyFamily, fixturePath } from "../support/fixture-files.ts";
+import { fixtureAdapted, fixtureModel } from "../support/fixtures.ts";
 import { requireShared, skipWithoutShared } from "../support/shared.ts";
 import {
   adaptPatterned,
@@ -94,6 +96,71 @@ for (const name of tinyNames) {
     assert.deepEqual(sorted(trainedTensors(shape, parts)), sizes(adapterParameters(model)));
     assert.deepEqual(sorted(trainedTensors(shape, everything)), sizes(modelParameters(tinyModel(name))));
     assert.equal(counts.savedCopies, 2 * shape.vocabSize * shape.hiddenSize);
+  });
+}
+
+/** Sizes of published models that have a part of their own, and their totals as their makers publish them. */
+const publishedFamilies: [string, Record<string, unknown>, number][] = [
+  [
+    "Qwen2.5 7B",
+    {
+      ...{ model_type: "qwen2", num_hidden_layers: 28, hidden_size: 3584, intermediate_size: 18_944 },
+      ...{ num_attention_heads: 28, num_key_value_heads: 4, vocab_size: 152_064, tie_word_embeddings: false },
+    },
+    7_615_616_512,
+  ],
+  [
+    "Mistral 7B",
+    {
+      ...{ model_type: "mistral", num_hidden_layers: 32, hidden_size: 4096, intermediate_size: 14_336 },
+      ...{ num_attention_heads: 32, num_key_value_heads: 8, vocab_size: 32_000, tie_word_embeddings: false },
+    },
+    7_241_732_096,
+  ],
+  [
+    "Phi-3-mini",
+    {
+      ...{ model_type: "phi3", num_hidden_layers: 32, hidden_size: 3072, intermediate_size: 8192 },
+      ...{ num_attention_heads: 32, num_key_value_heads: 32, vocab_size: 32_064 },
+    },
+    3_821_079_552,
+  ],
+  [
+    "Gemma 2 2B",
+    {
+      ...{ model_type: "gemma2", num_hidden_layers: 26, hidden_size: 2304, intermediate_size: 9216 },
+      ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, vocab_size: 256_000 },
+    },
+    2_614_341_888,
+  ],
+  [
+    "SmolLM3 3B",
+    {
+      ...{ model_type: "smollm3", num_hidden_layers: 36, hidden_size: 2048, intermediate_size: 11_008 },
+      ...{ num_attention_heads: 16, num_key_value_heads: 4, vocab_size: 128_256 },
+    },
+    3_075_098_624,
+  ],
+];
+
+for (const [name, json, total] of publishedFamilies) {
+  test(`${name}: the published number of parameters`, () => {
+    assert.equal(countParameters(parseModelConfig(json, "config.json"), everything).total, total);
+  });
+}
+
+for (const family of everyFamily) {
+  test(`${family}: every parameter of its fixture, and every one of its adapter`, () => {
+    using _ = scope();
+    const count = (tensors: readonly { tensor: { numel: number } }[]) =>
+      tensors.reduce((sum, { tensor }) => sum + tensor.numel, 0);
+    const shape = readModelConfig(fixturePath(family, "model"));
+    const whole = countParameters(shape, everything);
+    const plain = fixtureModel(family);
+    assert.deepEqual([whole.total, whole.trained], [count(modelParameters(plain)), trainAll(plain).numel]);
+    const { model, adapter } = fixtureAdapted(family);
+    const parts = adapterParts(shape, adapter.config);
+    assert.equal(countParameters(shape, parts).trained, adapterParameters(model).numel);
   });
 }
 
