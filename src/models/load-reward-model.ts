@@ -2,6 +2,7 @@
 import { FormatError } from "../base/errors.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { headName, scoreName } from "../formats/checkpoint-names.ts";
+import { families, titlesOf } from "../formats/families/index.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import { ops } from "../torch/index.ts";
 import { buildRewardModel } from "./build.ts";
@@ -25,10 +26,12 @@ export interface RewardModelOptions extends LoadOptions {
  * Loads the reward model in `dir`, its score layer in float32; no parameter but an adapter's requires grad. As `loadModel` otherwise. A
  * language model's head is not used.
  *
- * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape
+ * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape; and for a family
+ *   of which transformers has no class that could read what is written
  */
 export function loadRewardModel(dir: string, options: RewardModelOptions = {}): RewardModel {
   const stored = openModel(dir);
+  requireClass(dir, stored);
   const { newScore = null, adapter, padTokenId = stored.config.padTokenId } = options;
   const files = adapter ? readAdapter(adapter) : null;
   const isInAdapter = files?.saved.has(scoreName) ?? false;
@@ -44,6 +47,17 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
   });
   if (files !== null) installAdapter(model, files);
   return model;
+}
+
+/** Refuses families whose reward models transformers could not name. */
+function requireClass(dir: string, { config }: StoredModel): void {
+  const known = families.filter(({ names }) => names.rewardArchitecture !== null);
+  const own = families.find(({ name }) => name === config.family);
+  if (own === undefined || known.includes(own)) return;
+  throw new FormatError(
+    `${dir}: expected a family whose reward models transformers reads (${titlesOf(known)}), got ${own.title}, which has no class for ` +
+      "sequence classification there. Take a model of one of these; ppo takes its value model by value_model_name_or_path.",
+  );
 }
 
 /** Where the score layer comes from: the files, or what takes its place where they have none. */

@@ -168,6 +168,36 @@ for (const [i, family] of others.entries()) {
   });
 }
 
+for (const family of everyFamily) {
+  const due: readonly FixtureFamily[] = ["gemma3_text", "granite", "gemma2", "phi3"];
+  const skip = isNightly || due.includes(family) ? false : "in full only";
+  test(`${family}: full tuning in bfloat16, and a reward model, are exported, or refused before training`, {
+    skip,
+  }, async () => {
+    const {
+      use_peft: _,
+      lora_r: __,
+      load_in_4bit: ___,
+      export_merged: ____,
+      ...values
+    } = recipeOf(family, "dpo");
+    const half = fixture.path(`${family}-bfloat16`);
+    // the gate of the export compares log-probs in bfloat16, norms and factors in float32 among them
+    await runTraining({ ...values, dtype: "bfloat16", learning_rate: 1e-3, output_dir: half });
+    const reward = { ...values, objective: "reward", output_dir: fixture.path(`${family}-reward`) };
+    if (!/^(granite|gemma4)/.test(family)) {
+      await runTraining(reward);
+      assert.equal(readModelConfig(join(reward.output_dir, "model")).isRewardModel, true);
+      return;
+    }
+    const message = /expected a family whose reward models transformers reads \(Llama, .*\), got /;
+    await assert.rejects(runTraining(reward), message);
+    const online = { reward_funcs: ["length"], num_generations: 2, max_completion_length: 8 };
+    const ppo = { ...values, ...online, objective: "ppo", output_dir: fixture.path(`${family}-ppo`) };
+    await assert.rejects(runTraining(ppo), message);
+  });
+}
+
 test("LongRoPE: a row beyond the original length is refused with the reason, however long max_length is", async () => {
   const recipe = recipeOf("phi4_mini_short", "dpo");
   const { originalMaxPositions } = readModelConfig(String(recipe["model_name_or_path"])).rope.full
