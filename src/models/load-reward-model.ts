@@ -26,8 +26,8 @@ export interface RewardModelOptions extends LoadOptions {
  * Loads the reward model in `dir`, its score layer in float32; no parameter but an adapter's requires grad. As `loadModel` otherwise. A
  * language model's head is not used.
  *
- * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape; and for a family
- *   of which transformers has no class that could read what is written
+ * @throws {FormatError} for anything a directory lacks or has wrong: no score layer, several outputs, another shape, a family without a
+ *   class for it in transformers
  */
 export function loadRewardModel(dir: string, options: RewardModelOptions = {}): RewardModel {
   const stored = openModel(dir);
@@ -53,7 +53,7 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
 function requireClass(dir: string, { config }: StoredModel): void {
   const known = families.filter(({ names }) => names.rewardArchitecture !== null);
   const own = families.find(({ name }) => name === config.family);
-  if (own === undefined || known.includes(own)) return;
+  if (!own || known.includes(own)) return;
   throw new FormatError(
     `${dir}: expected a family whose reward models transformers reads (${titlesOf(known)}), got ${own.title}, which has no class for ` +
       "sequence classification there. Take a model of one of these; ppo takes its value model by value_model_name_or_path.",

@@ -132,10 +132,8 @@ export function mergedTensors(model: Decoder): SavedTensor[] {
 
 /** Names of the tensors that are stored with the model and never trained. */
 export function fixedNames(model: Decoder): ReadonlySet<string> {
-  const names = [...namedModules(model)].flatMap(({ path, module }) =>
-    module instanceof DecoderBlock ? Object.keys(module.fixed).map((name) => `${path}.${name}`) : [],
-  );
-  return new Set(names);
+  const blocks = [...namedModules(model)].filter(({ module }) => module instanceof DecoderBlock);
+  return new Set(blocks.flatMap(({ path, module }) => tensorsOf(module, path).map(({ name }) => name)));
 }
 
 /** What a module contributes; groups of modules contribute nothing themselves. */

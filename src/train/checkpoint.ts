@@ -16,7 +16,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
-import { completeTensors, hasSlices, holdsSlices, readOwnSlices } from "./trained-slices.ts";
+import { completeTensors, hasSlices, holdsSlices, readOwnSlices, trainedKind } from "./trained-slices.ts";
 
 /** What is gathered of some steps for their row of metrics. */
 export interface StepWindow {
@@ -101,7 +101,7 @@ export function writeTrainedState(dir: string, training: Training<Decoder>): voi
 /** Reads them into the training, whoever wrote them. @throws {FormatError} if they are of another model or adapter */
 export function readTrainedState(dir: string, training: Training<Decoder>): void {
   if (isSliced(dir, training)) {
-    readOwnSlices(dir, training, { model: trainedModel(training), optimizer: OPTIMIZER });
+    readOwnSlices(dir, training, OPTIMIZER);
     return;
   }
   readTrained(dir, training);
@@ -149,21 +149,8 @@ function isSliced(dir: string, training: Training<Decoder>): boolean {
   return hasSlices(dir) || holdsSlices(training);
 }
 
-/** The model that is trained; null where an adapter is. */
-function trainedModel({ model, adapter }: Training<Decoder>): Decoder | null {
-  return adapter === null ? model : null;
-}
-
 /** Reads only the trained tensors of the checkpoint in `dir`. */
 export function readTrained(dir: string, training: Training<Decoder>): void {
-  const model = trainedModel(training);
-  if (isSliced(dir, training)) {
-    readOwnSlices(dir, training, { model, optimizer: null });
-    return;
-  }
-  readTensorsInto(
-    completeTensors(dir, model),
-    training.parameters.tensors,
-    model === null ? "adapter" : "model",
-  );
+  if (isSliced(dir, training)) readOwnSlices(dir, training, null);
+  else readTensorsInto(completeTensors(dir, training), training.parameters.tensors, trainedKind(training));
 }

@@ -36,7 +36,7 @@ const parts: readonly Part[] = ["", ".exp_avg", ".exp_avg_sq"];
 const updatesKey = "updates";
 
 /** What is trained, and the ranks that hold it; null: this process is alone. */
-interface Trained extends Pick<Training<Decoder>, "parameters" | "optimizer"> {
+interface Trained extends Pick<Training<Decoder>, "model" | "adapter" | "parameters" | "optimizer"> {
   ranks?: HoldingRanks | null;
 }
 
@@ -122,25 +122,18 @@ export function hasSlices(dir: string): boolean {
   return readdirSync(dir).some(isSliceFile);
 }
 
-/** Which tensors a checkpoint is read for. */
-export interface SliceReading {
-  /** The model whose tensors they are; null: they are those of an adapter. */
-  model: Decoder | null;
-  /** File of the optimiser's state beside complete tensors; null: only the trained tensors are read. */
-  optimizer: string | null;
-}
-
 /**
  * Reads the numbers that this process updates, and no others, from a checkpoint of any number of ranks.
  *
+ * @param optimizer - file of the optimiser's state beside complete tensors; null: only the trained tensors are read
  * @throws {FormatError} if they are of another model or adapter, or not all there
  */
-export function readOwnSlices(dir: string, training: Trained, { model, optimizer }: SliceReading): void {
+export function readOwnSlices(dir: string, training: Trained, optimizer: string | null): void {
   using _ = scope();
-  const what = model === null ? "adapter" : "model";
+  const what = trainedKind(training);
   const slices = slicesOf(training);
   const sliced = hasSlices(dir);
-  const weights = sliced ? openSliceFiles(dir, readdirSync(dir)) : completeTensors(dir, model);
+  const weights = sliced ? openSliceFiles(dir, readdirSync(dir)) : completeTensors(dir, training);
   const index = new SliceIndex(dir, weights);
   requireOwn(index, training, what, sliced);
   readSlices(
@@ -160,13 +153,19 @@ function wanted({ parts: tensors, ...slice }: TrainedSlice, part: Part): WantedS
   return { ...slice, name: `${slice.name}${part}`, into: tensors[part] };
 }
 
-/** The files of a checkpoint that has complete tensors: what is trained of the model, or the adapter where it is null. */
-export function completeTensors(dir: string, model: Decoder | null): readonly SafetensorsFile[] {
-  if (model === null) return [readSafetensorsHeader(join(dir, adapterWeightsName))];
+/** What is trained, in a word for messages. */
+export function trainedKind({ adapter }: Pick<Trained, "adapter">): "model" | "adapter" {
+  return adapter === null ? "model" : "adapter";
+}
+
+/** The files of a checkpoint that has complete tensors: of the model those that are trained, or those of the adapter. */
+export function completeTensors(dir: string, { model, adapter }: Trained): readonly SafetensorsFile[] {
+  if (adapter !== null) return [readSafetensorsHeader(join(dir, adapterWeightsName))];
   const fixed = fixedNames(model);
+  const isTrained = ([name]: readonly [string, unknown]): boolean => !fixed.has(name);
   return openWeights(dir).files.map((file) => ({
     ...file,
-    tensors: new Map([...file.tensors].filter(([name]) => !fixed.has(name))),
+    tensors: new Map([...file.tensors].filter(isTrained)),
   }));
 }
 

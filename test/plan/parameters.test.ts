@@ -99,7 +99,7 @@ for (const name of tinyNames) {
   });
 }
 
-/** Sizes of published models that have a part of their own, and their totals as their makers publish them. */
+/** Sizes of published models of other families, and their totals as their makers publish them. */
 const publishedFamilies: [string, Record<string, unknown>, number][] = [
   [
     "Qwen2.5 7B",
