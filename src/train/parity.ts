@@ -85,7 +85,7 @@ function measured(check: ParityCheck): ParityResult {
 function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
   const { ranks = null, kind, path, baseDir, model } = check;
   const dir = kind === "model" ? path : baseDir;
-  // what acts in float32, norms of Gemma for one, would differ by the rounding of weights that training holds in float32
+  // what acts in float32, some families' norms for one, would differ by the rounding of weights that training holds in float32
   const { dtype: held } = model.model.norm.weight;
   const options = {
     device: model.device,
