@@ -17,11 +17,12 @@ import { AdamW } from "../src/optim/adamw.ts";
 import { noGrad, scope, setThreads } from "../src/torch/index.ts";
 import { trainAll } from "../src/train/parameters.ts";
 import { type Training, trainStep } from "../src/train/step.ts";
-import { configOf } from "./bench/shapes.ts";
+import { configOf, type ModelShape } from "./bench/shapes.ts";
 import { generatedRows } from "./bench/workload.ts";
 
 /** 0.27 million parameters: any model that is of use is larger, and its share smaller. */
-const smallest = {
+const smallest: ModelShape = {
+  family: "qwen3",
   layers: 4,
   width: 64,
   intermediate: 192,

@@ -20,6 +20,7 @@ import { tinyAdapterConfig } from "../support/tiny-models.ts";
 import { randomRows, scriptSlime, stateHash } from "../support/tiny-training.ts";
 
 const shape: ModelShape = {
+  family: "qwen3",
   layers: amount(2, 6),
   width: amount(64, 256),
   intermediate: amount(128, 768),
