@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { cpuMs } from "../../test/support/cpu-time.ts";
+import { pass } from "../../test/support/pass-time.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loraTensorName, matchTargets, parseAdapterTensorName, savedModuleName } from "./adapter-names.ts";
 import { matchPattern } from "./module-patterns.ts";
@@ -101,5 +102,17 @@ describe("targets", () => {
       );
     });
     assert(took < 5000);
+  });
+
+  test("an expression is not refused where a busy machine holds it up", () => {
+    const names = ["", "model.layers.0.self_attn.q_proj"];
+    // the clock passes while the names are matched
+    Object.defineProperty(names, 0, {
+      get: () => {
+        pass(700);
+        return "model.layers.0.self_attn.k_proj";
+      },
+    });
+    assert.deepEqual(matchPattern(".*q_proj", names, "target_modules"), [names[1]]);
   });
 });

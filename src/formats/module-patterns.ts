@@ -1,25 +1,25 @@
 /** Names and regular expressions of modules that come with an adapter: how many there may be, and how long they may take. */
 import { ConfigError, messageOf } from "../base/errors.ts";
-import { withinTime } from "../base/time-limit.ts";
+import { computedMs, withinComputedTime } from "../base/time-limit.ts";
 
 /** Longest regular expression accepted. */
 const maxPatternLength = 1000;
 /** Regular expressions in one `rank_pattern` or `alpha_pattern`; plain names do not count. */
 const maxExpressions = 1000;
-/** Time for matching all names of a model against the expressions of a field; ordinary ones need a thousandth of it. */
-const matchTimeoutMs = 500;
+/** Processor time for matching all names of a model against the expressions of a field; ordinary ones need a thousandth of it. */
+const matchLimitMs = 250;
 
 /**
  * The names that a Python regular expression matches in full.
  *
- * It runs under a time limit, since a short expression can backtrack for years.
+ * It runs under a limit of processor time, since a short expression can backtrack for years.
  * @param where - the field it came from, for messages
  * @throws {ConfigError} when the expression is invalid, too long, or takes too long to match
  */
 export function matchPattern(pattern: string, names: readonly string[], where: string): string[] {
   const expression = compiled(pattern, where);
   const refuse = (cause: unknown): never => refuseExpression(pattern, where, cause);
-  return limited(refuse, matchTimeoutMs, () => names.filter((name) => expression.test(name)));
+  return limited(refuse, matchLimitMs, () => names.filter((name) => expression.test(name)));
 }
 
 function compiled(pattern: string, where: string): RegExp {
@@ -47,7 +47,7 @@ function refuseExpression(pattern: string, where: string, cause: unknown): never
 
 function limited<T>(refuse: (cause: unknown) => never, limitMs: number, work: () => T): T {
   try {
-    return withinTime(limitMs, work);
+    return withinComputedTime(limitMs, work);
   } catch (cause) {
     return refuse(cause);
   }
@@ -89,7 +89,7 @@ function tableOf(pattern: Readonly<Record<string, number>>, where: string): Patt
     plain: new Map(),
     expressions: [],
     values: Object.values(pattern),
-    leftMs: matchTimeoutMs,
+    leftMs: matchLimitMs,
   };
   for (const [place, key] of keys.entries()) {
     if (/^[\w.]+$/.test(key)) table.plain.set(key, place);
@@ -120,17 +120,19 @@ export function patternValue(
   const places = endsOf(module).map((end) => table.plain.get(end) ?? Number.POSITIVE_INFINITY);
   let first = Math.min(...places);
   let asked = "";
-  const began = performance.now();
+  let spent = 0;
   const refuse = (cause: unknown): never => refuseExpression(asked, where, cause);
   if (table.expressions.length > 0) {
     limited(refuse, Math.max(1, table.leftMs), () => {
+      const before = computedMs();
       for (const { key, place, expression } of table.expressions) {
         asked = key;
         if (place > first) break;
         if (expression.test(module)) first = place;
       }
+      spent = computedMs() - before;
     });
-    table.leftMs -= performance.now() - began;
+    table.leftMs -= spent;
   }
   return table.values[first] ?? null;
 }

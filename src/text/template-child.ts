@@ -1,11 +1,11 @@
 /**
  * Program of the child process that renders untrusted chat templates. Speaks JSON lines:
  * first line in `{source, timeoutMs, maxOutput}`, then one `{variables, now}` a render; one line out for each.
- * It has no environment, no files but its own code, a small heap, and ends when its input ends. Its time limit is for the case that
- * the parent is gone while a template loops: it still comes to its senses and sees that its input has ended.
+ * It has no environment, no files but its own code, a small heap, and ends when its input ends. Its time limit is for a
+ * parent that cannot see what it computes, or that is gone while a template loops: then it sees that its input has ended.
  */
 import { createInterface } from "node:readline";
-import { TimeLimitError, withinTime } from "../base/time-limit.ts";
+import { TimeLimitError, withinComputedTime } from "../base/time-limit.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/compile.ts";
 import { parseJson } from "./json.ts";
 
@@ -26,7 +26,7 @@ function send(reply: Reply | { up: true }): void {
 
 function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null } {
   try {
-    const template = withinTime(setup.timeoutMs, () => compileTemplate(setup.source));
+    const template = withinComputedTime(setup.timeoutMs, () => compileTemplate(setup.source));
     return { reply: { ready: true }, template };
   } catch (error) {
     return { reply: { error: shortMessage(error), kind: kindOf(error, "invalid") }, template: null };
@@ -35,8 +35,8 @@ function load(setup: Setup): { reply: Reply; template: CompiledTemplate | null }
 
 function render(template: CompiledTemplate, line: string, setup: Setup): Reply {
   try {
-    const input = parseJson(line) as TemplateInput;
-    const text = withinTime(setup.timeoutMs, () => template(input));
+    // parsed in each attempt: a template may change what it is given
+    const text = withinComputedTime(setup.timeoutMs, () => template(parseJson(line) as TemplateInput));
     if (text.length > setup.maxOutput) return { error: `${text.length} characters`, kind: "output" };
     return { text };
   } catch (error) {
@@ -44,7 +44,6 @@ function render(template: CompiledTemplate, line: string, setup: Setup): Reply {
   }
 }
 
-/** The own limit goes by the clock: on a busy machine it can come before the parent's, which counts what is computed. */
 function kindOf<T>(error: unknown, otherwise: T): T | "timeout" {
   return error instanceof TimeLimitError ? "timeout" : otherwise;
 }

@@ -12,7 +12,7 @@ import type { TemplateInput } from "./jinja/compile.ts";
 
 /** Limits of the child process. */
 export interface RenderLimits {
-  /** Time of one render: what the child computes, where the system tells, else what passes on the clock. */
+  /** Processor time of one render. Where the system does not tell it, the child stops itself, at some times that. */
   timeoutMs: number;
   /** Heap of the child process. */
   memoryMb: number;
@@ -28,7 +28,6 @@ export type ProcessReply = { text: string } | { kind: FailureKind; reason: strin
 
 interface Job {
   line: string;
-  attempts: number;
   resolve: (reply: ProcessReply) => void;
 }
 
@@ -37,8 +36,8 @@ type State = "none" | "starting" | "loading" | "ready";
 const startTimeoutMs = 30_000;
 const inFlight = 32;
 const failuresToGiveUp = 3;
-/** On a busy machine a render may take this much longer than what it computes. */
-const longestWaitMs = 30_000;
+/** A child that has neither answered nor computed for its limit by now is stuck, however busy the machine is. */
+const longestWaitMs = 600_000;
 
 /** One template in a child process that starts with the first render and is replaced when it breaks a limit. */
 export class TemplateProcess {
@@ -62,7 +61,7 @@ export class TemplateProcess {
   /** Renders one input. Never rejects; calls are answered in order. */
   render(input: TemplateInput): Promise<ProcessReply> {
     return new Promise((resolve) => {
-      this.#queue.push({ line: `${JSON.stringify(input)}\n`, attempts: 0, resolve });
+      this.#queue.push({ line: `${JSON.stringify(input)}\n`, resolve });
       this.#pump();
     });
   }
@@ -127,7 +126,7 @@ export class TemplateProcess {
     const reply = parseReply(line);
     if (this.#state === "starting" && "up" in reply) {
       const { timeoutMs, maxOutput } = this.#limits;
-      // The child's own limit only matters once the parent is gone, so it is the longer one.
+      // The child's own limit only matters where this one does not see what it computes, or is gone: it is the longer one.
       const setup = { source: this.#source, timeoutMs: 5 * timeoutMs + 1000, maxOutput };
       this.#write(`${JSON.stringify(setup)}\n`);
       this.#state = "loading";
@@ -167,18 +166,10 @@ export class TemplateProcess {
   #fail(failure: { kind: FailureKind; reason: string }): void {
     // What has never written anything is the template's fault, not a conversation's.
     const isHopeless = this.#state !== "ready" || !this.#hasRendered;
-    const isMeasured = cpuMsOf(this.#child?.process.pid ?? 0) !== null;
     void this.#detach()?.kill();
     this.#failuresInARow++;
-    const culprit = this.#queue[0];
-    if (culprit !== undefined) culprit.attempts++;
-    // By the clock alone, a busy machine can stall a harmless template past its time: it gets a second chance.
-    const isFinal = failure.kind !== "timeout" || isMeasured || (culprit?.attempts ?? 0) > 1;
-    if (this.#failuresInARow >= failuresToGiveUp || (isFinal && isHopeless)) {
-      this.#failAll(failure);
-    } else if (isFinal) {
-      this.#queue.shift()?.resolve(failure);
-    }
+    if (this.#failuresInARow >= failuresToGiveUp || isHopeless) this.#failAll(failure);
+    else this.#queue.shift()?.resolve(failure);
     this.#pump();
   }
 
@@ -206,7 +197,8 @@ export class TemplateProcess {
     const computedBefore = cpuMsOf(pid);
     const check = (): void => {
       const computed = cpuMsOf(pid);
-      const left = computed === null || computedBefore === null ? 0 : timeoutMs - (computed - computedBefore);
+      const spent = computed === null || computedBefore === null ? 0 : computed - computedBefore;
+      const left = timeoutMs - spent;
       if (left <= 0 || performance.now() - began > longestWaitMs) {
         this.#fail({ kind: "timeout", reason: `longer than ${timeoutMs} ms` });
       } else {

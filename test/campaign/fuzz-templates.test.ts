@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { deriveSeed, Random } from "../../src/base/random.ts";
-import { TimeLimitError, withinTime } from "../../src/base/time-limit.ts";
+import { TimeLimitError, withinComputedTime } from "../../src/base/time-limit.ts";
 import { compileTemplate } from "../../src/text/jinja/compile.ts";
 import { SyntaxFault } from "../../src/text/jinja/lexer.ts";
 import { PythonError, UnsupportedError } from "../../src/text/jinja/values.ts";
@@ -118,7 +118,7 @@ test("templates, in the engine itself", () => {
     make,
     feed: (source) => {
       const render = (): string => compileTemplate(source)({ variables, now: 0 });
-      if (mayTakeLong.test(source)) withinTime(500, render);
+      if (mayTakeLong.test(source)) withinComputedTime(500, render);
       else render();
     },
     isRefusal,

@@ -1,14 +1,12 @@
 /** Untrusted regular expressions: which a tokenizer has, and the time they may take. */
-import { TimeLimitError, withinTime } from "../../base/time-limit.ts";
+import { TimeLimitError, withinComputedTime } from "../../base/time-limit.ts";
 import { isJsonObject } from "../tokenizer-files.ts";
 import { knownPatterns } from "./known-patterns.ts";
 import { UnsupportedPart } from "./tokenizer-parts.ts";
 
-/** Time for the patterns on one text: some of it for any text, and more for each character than ten slow machines need. */
+/** Processor time for the patterns on one text: some of it for any text, and more for each character than ten slow machines need. */
 const shortestMs = 250;
 const msACharacter = 0.0005;
-/** A busy machine can stall what computes little for longer than it may: such work gets a second and longer chance. */
-const secondChance = 4;
 
 /** Whether a part, or one inside of it, has a regular expression that is not known. */
 export function hasUnknownPattern(part: unknown): boolean {
@@ -26,24 +24,12 @@ export function hasUnknownPattern(part: unknown): boolean {
  */
 export function limitedWork<T>(characters: number, work: () => T): T {
   const limitMs = shortestMs + characters * msACharacter;
-  const before = computedMs();
   try {
-    return withinTime(limitMs, work);
-  } catch (error) {
-    if (!(error instanceof TimeLimitError)) throw error;
-  }
-  try {
-    if (computedMs() - before < limitMs / 2) return withinTime(secondChance * limitMs, work);
+    return withinComputedTime(limitMs, work);
   } catch (error) {
     if (!(error instanceof TimeLimitError)) throw error;
   }
   throw new UnsupportedPart(
     `its regular expressions took longer than ${Math.round(limitMs)} ms on a text of ${characters} characters and were stopped`,
   );
-}
-
-/** What this thread has computed so far. */
-function computedMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
 }
