@@ -70,8 +70,15 @@ async function curves(c: Ctx, runs: RunStore): Promise<Response> {
     summary: runs.summary(idOf(c)),
     place: placeText(run.place),
     groups: chartGroups(config),
-    curves: wireCurves(run.rows),
+    curves: wireCurves(run.rows, smoothingOf(c.req.query("smooth"))),
   });
+}
+
+/** How smooth long curves are asked for. @throws {PageError} when it is no share below 1 */
+function smoothingOf(asked = "0"): number {
+  const smoothing = Number(asked);
+  if (smoothing >= 0 && smoothing < 1) return smoothing;
+  throw new PageError(422, `smooth: expected a number from 0 to below 1, got "${asked.slice(0, 100)}".`);
 }
 
 /** All rows with the metrics `?keys=a,b`, or with all. */

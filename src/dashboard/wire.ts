@@ -1,5 +1,6 @@
 /** Rows of metrics and curves as they are sent to a page: JSON, in which numbers that are not finite stand as text. */
 import type { PlacedRow } from "./live-run.ts";
+import { type MeanState, RunningMean } from "./running-mean.ts";
 import { type WireNumber, wireNumber } from "./wire-number.ts";
 
 /** What a point can be drawn over: steps, passes over the data, input tokens, seconds of training and evaluations. */
@@ -16,6 +17,20 @@ export interface WireRow extends Places<number> {
 /** The points of a curve. */
 export interface WireCurve extends Places<readonly number[]> {
   value: readonly WireNumber[];
+  samples?: WireSamples;
+}
+
+/**
+ * Points of a thinned curve that are taken at fixed places, whatever their values: means over extremes are not those of the curve, and
+ * curves of other runs have points at the same places.
+ */
+export interface WireSamples {
+  /** Which of the curve's points. */
+  at: readonly number[];
+  /** The running mean over all values up to each. */
+  mean: readonly WireNumber[];
+  /** What continues the mean. */
+  state: MeanState;
 }
 
 /** A row as it is sent. */
@@ -27,12 +42,16 @@ export function wireRow({ row, ...place }: PlacedRow): WireRow {
 
 /** Most points of a curve that is sent whole: more than a picture has pixels. */
 const mostPoints = 2000;
+/** Most buckets of one that is not. */
+const mostBuckets = 1000;
 
 /**
- * All curves of these rows by key. Of a long one the least and the greatest value of each bucket are kept, and every value that is not
- * finite, so that no spike is lost.
+ * All curves of these rows by key. Of a long one the least, the greatest and the last value of each bucket are kept, and every value
+ * that is not finite, so that no spike is lost; it is smoothed before.
+ *
+ * @param smoothing - of running means, from 0 up to below 1
  */
-export function wireCurves(rows: readonly PlacedRow[]): Record<string, WireCurve> {
+export function wireCurves(rows: readonly PlacedRow[], smoothing: number): Record<string, WireCurve> {
   const found = new Map<string, number[]>();
   rows.forEach(({ row }, i) => {
     for (const [key, value] of Object.entries(row)) {
@@ -43,7 +62,10 @@ export function wireCurves(rows: readonly PlacedRow[]): Record<string, WireCurve
     }
   });
   return Object.fromEntries(
-    [...found].map(([key, at]) => [key, wireCurve(rows, key, thinned(rows, key, at))]),
+    [...found].map(([key, at]) => [
+      key,
+      at.length <= mostPoints ? wireCurve(rows, key, at) : thinned(rows, { key, at, smoothing }),
+    ]),
   );
 }
 
@@ -58,19 +80,34 @@ function wireCurve(rows: readonly PlacedRow[], key: string, at: readonly number[
   };
 }
 
-function thinned(rows: readonly PlacedRow[], key: string, at: readonly number[]): readonly number[] {
-  if (at.length <= mostPoints) return at;
-  const size = Math.ceil((2 * at.length) / mostPoints);
-  const kept: number[] = [];
-  for (let from = 0; from < at.length; from += size)
-    kept.push(...extremes(rows, key, at.slice(from, from + size)));
-  return kept;
+interface LongCurve {
+  key: string;
+  /** Its rows. */
+  at: readonly number[];
+  smoothing: number;
 }
 
-/** Of some rows the least and the greatest by a key, and those that are not finite; in order. */
+function thinned(rows: readonly PlacedRow[], { key, at, smoothing }: LongCurve): WireCurve {
+  // a power of two: curves of other lengths have their samples at some of the same places
+  const size = 2 ** Math.ceil(Math.log2(at.length / mostBuckets));
+  const running = new RunningMean(smoothing);
+  const kept: number[] = [];
+  const samples: number[] = [];
+  const mean: WireNumber[] = [];
+  for (let from = 0; from < at.length; from += size) {
+    const bucket = at.slice(from, from + size);
+    const means = bucket.map((i) => running.add(rows[i]?.row[key] as number));
+    kept.push(...extremes(rows, key, bucket));
+    samples.push(kept.length - 1);
+    mean.push(wireNumber(means.at(-1) ?? Number.NaN));
+  }
+  return { ...wireCurve(rows, key, kept), samples: { at: samples, mean, state: running.state } };
+}
+
+/** Of some rows the least and the greatest by a key, those that are not finite, and the last; in order. */
 function extremes(rows: readonly PlacedRow[], key: string, at: readonly number[]): number[] {
   const numberAt = (i: number): number => rows[i]?.row[key] as number;
-  const kept = new Set(at.filter((i) => !Number.isFinite(numberAt(i))));
+  const kept = new Set([...at.filter((i) => !Number.isFinite(numberAt(i))), ...at.slice(-1)]);
   const finite = at.filter((i) => Number.isFinite(numberAt(i)));
   const [first] = finite;
   if (first !== undefined) {

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { ChartPlan } from "../../report/chart-plans.ts";
 import { CurveChart, type Line } from "./curve-chart.tsx";
-import type { Curves, Drawing } from "./curves.ts";
+import { type Curves, type Drawing, scaled } from "./curves.ts";
 import { meaningOf, unitOf } from "./metric-texts.tsx";
 
 interface Props {
@@ -67,9 +67,11 @@ function linesOf(plan: ChartPlan, curves: Curves): Line[] {
       const curve = curves.get(one);
       if (curve === undefined) return [];
       const isBytes = key === "peak_memory_bytes";
-      const value = isBytes ? curve.value.map((bytes) => bytes / 2 ** 30) : curve.value;
       return [
-        { name, colour: i + 1, isEval: n === 1 && plan.isSampled !== true, curve: { ...curve, value } },
+        {
+          ...{ name, colour: i + 1, isEval: n === 1 && plan.isSampled !== true },
+          curve: isBytes ? scaled(curve, 2 ** -30) : curve,
+        },
       ];
     }),
   );

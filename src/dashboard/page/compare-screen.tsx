@@ -15,6 +15,7 @@ import { OutcomeTable } from "./outcome-table.tsx";
 import { Waiting } from "./pieces.tsx";
 import { addressOf, type Place, setQuery } from "./place.ts";
 import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
+import { useReload } from "./use-smoothing.ts";
 
 /** Colours of the style sheet. */
 const colours = 7;
@@ -54,10 +55,15 @@ function useRuns(ids: readonly string[]): {
   const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
   const curves = useRef(new Map<string, Curves>());
+  const { smoothing } = drawingOf(null);
   const load = (): void => {
-    Promise.all(ids.map((id) => get<Opened>(`/api/runs/${encodeURIComponent(id)}/curves`)))
+    Promise.all(
+      ids.map((id) => get<Opened>(`/api/runs/${encodeURIComponent(id)}/curves?smooth=${smoothing}`)),
+    )
       .then((opened) => {
-        curves.current = new Map(opened.map(({ summary, curves: sent }) => [summary.id, curvesOf(sent)]));
+        curves.current = new Map(
+          opened.map(({ summary, curves: sent }) => [summary.id, curvesOf(sent, smoothing)]),
+        );
         setRuns(opened);
         setVersion((n) => n + 1);
       })
@@ -65,6 +71,7 @@ function useRuns(ids: readonly string[]): {
   };
   // of other runs this is another component
   useEffect(load, []);
+  useReload(curves.current.values(), smoothing, load);
   const places = runs?.map(({ summary, place }) => `${summary.id}@${place}`).join();
   useStream(places === undefined ? null : `/api/stream?runs=${places}`, {
     rows: ({ run, rows }) => {
@@ -117,7 +124,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
           <h2>{part === "outcome" ? "Outcome" : "Training"}</h2>
           <div class="charts live">
             {some.flatMap(byLine).map((plan) => {
-              const lines = linesOf(plan, folds, curves);
+              const lines = linesOf(plan, folds, { curves, smoothing: drawing.smoothing });
               if (lines.length === 0) return null;
               const note =
                 plan.isOwnUnit === true ? "In the unit of each objective's own: not comparable." : plan.note;
@@ -157,7 +164,7 @@ function baselinesOf(runs: readonly Opened[]): { value: number; name: string }[]
 function linesOf(
   plan: ChartPlan,
   folds: readonly Fold<Opened>[],
-  curves: ReadonlyMap<string, Curves>,
+  { curves, smoothing }: { curves: ReadonlyMap<string, Curves>; smoothing: number },
 ): Line[] {
   const [key = ""] = plan.lines[0] ?? [];
   return folds.flatMap(({ name, runs }, i): Line[] => {
@@ -168,7 +175,7 @@ function linesOf(
     if (curve === undefined) return [];
     const line = { name, colour: (i % colours) + 1, isEval: isHeld && plan.isSampled !== true };
     if (found.length === 1) return [{ ...line, curve }];
-    const band = bandOf(found);
+    const band = bandOf(found, smoothing);
     return [{ ...line, curve: band.curve, band }];
   });
 }

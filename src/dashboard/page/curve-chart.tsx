@@ -5,7 +5,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { at } from "../../base/at.ts";
 import { formatDuration } from "../../base/number-text.ts";
-import { aligned, type Curve, type Drawing, pointsOver, smoothed } from "./curves.ts";
+import { aligned, type Curve, type Drawing, pointsOver, smoothOver } from "./curves.ts";
 import { numberText } from "./texts.ts";
 
 /** One line of a chart. */
@@ -219,9 +219,10 @@ function dataOf({ lines, drawing, isLog }: ChartProps): uPlot.AlignedData {
   // a logarithmic scale has no place for 0 and below
   const shown = (y: readonly number[]): readonly number[] =>
     isLog ? y.map((value) => (value > 0 ? value : Number.NaN)) : y;
-  const raw = lines.map(({ curve }) => pointsOver(curve, drawing)).map(({ x, y }) => ({ x, y: shown(y) }));
-  const smooth =
-    drawing.smoothing === 0 ? [] : raw.map(({ x, y }) => ({ x, y: smoothed(y, drawing.smoothing) }));
+  const over = (points: typeof pointsOver) =>
+    lines.map(({ curve }) => points(curve, drawing)).map(({ x, y }) => ({ x, y: shown(y) }));
+  const raw = over(pointsOver);
+  const smooth = drawing.smoothing === 0 ? [] : over(smoothOver);
   const edges = lines.flatMap(({ curve, band }) =>
     [band?.high, band?.low].flatMap((y) =>
       y === undefined ? [] : [{ x: pointsOver(curve, drawing).x, y: shown(y) }],

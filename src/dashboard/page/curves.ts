@@ -1,5 +1,6 @@
 /** The curves of a run in the page: points by key, to which new rows are added, and what a chart draws of them. */
-import type { Places, WireCurve, WireRow } from "../wire.ts";
+import { RunningMean } from "../running-mean.ts";
+import type { Places, WireCurve, WireRow, WireSamples } from "../wire.ts";
 import type { WireNumber } from "../wire-number.ts";
 
 /** What charts can be drawn over. `pairs` needs to know how many rows an epoch has. */
@@ -8,22 +9,37 @@ export type Over = keyof Places<unknown> | "pairs";
 /** One curve. */
 export interface Curve extends Places<number[]> {
   value: number[];
+  /** Of a thinned one. */
+  samples?: Samples;
+}
+
+/** Points of a thinned curve at fixed places, with the running mean there. */
+export interface Samples {
+  at: number[];
+  mean: number[];
+  /** What continues the mean. */
+  running?: RunningMean;
 }
 
 /** The curves of a run by key of the metric. */
 export type Curves = Map<string, Curve>;
 
-/** The curves that the server sent. */
-export function curvesOf(sent: Readonly<Record<string, WireCurve>>): Curves {
+/** The curves that the server sent. @param smoothing - what it was asked for */
+export function curvesOf(sent: Readonly<Record<string, WireCurve>>, smoothing: number): Curves {
   return new Map(
-    Object.entries(sent).map(([key, { step, epoch, tokens, seconds, value }]) => [
+    Object.entries(sent).map(([key, { step, epoch, tokens, seconds, value, samples }]) => [
       key,
       {
         ...{ step: [...step], epoch: [...epoch], tokens: [...tokens], seconds: [...seconds] },
         value: value.map(numberOf),
+        ...(samples && { samples: samplesOf(samples, smoothing) }),
       },
     ]),
   );
+}
+
+function samplesOf({ at, mean, state }: WireSamples, smoothing: number): Samples {
+  return { at: [...at], mean: mean.map(numberOf), running: new RunningMean(smoothing, state) };
 }
 
 /** Adds new rows to the curves. */
@@ -38,8 +54,17 @@ export function addRows(curves: Curves, rows: readonly WireRow[]): void {
       curve.tokens.push(tokens);
       curve.seconds.push(seconds);
       curve.value.push(numberOf(value));
+      addSample(curve);
     }
   }
+}
+
+/** The last point of a thinned curve is one of its samples. */
+function addSample({ value, samples }: Curve): void {
+  const last = value.at(-1);
+  if (samples?.running === undefined || last === undefined) return;
+  samples.at.push(value.length - 1);
+  samples.mean.push(samples.running.add(last));
 }
 
 function numberOf(value: WireNumber): number {
@@ -72,19 +97,28 @@ export function extentOf(curves: Curves, drawing: Drawing): { min: number; max: 
   return min < max ? { min, max } : { min: 0, max: 1 };
 }
 
-/**
- * A running mean with weights that fall off exponentially, corrected for its beginning; values that are not finite are passed over.
- *
- * @param smoothing - the weight of what came before, from 0 up to below 1
- */
+/** [x, y] of a curve's running mean: of a thinned one, that which was taken over all its values. */
+export function smoothOver(curve: Curve, drawing: Drawing): { x: number[]; y: number[] } {
+  const { x, y } = pointsOver(curve, drawing);
+  const { samples } = curve;
+  if (samples === undefined) return { x, y: smoothed(y, drawing.smoothing) };
+  return { x: samples.at.map((i) => x[i] ?? Number.NaN), y: samples.mean };
+}
+
+/** The running means of values. @param smoothing - the weight of what came before, from 0 up to below 1 */
 export function smoothed(values: readonly number[], smoothing: number): number[] {
-  let [sum, weight] = [0, 0];
-  return values.map((value) => {
-    if (!Number.isFinite(value)) return value;
-    sum = smoothing * sum + (1 - smoothing) * value;
-    weight = smoothing * weight + (1 - smoothing);
-    return sum / weight;
-  });
+  const running = new RunningMean(smoothing);
+  return values.map((value) => running.add(value));
+}
+
+/** A curve in another unit. */
+export function scaled(curve: Curve, by: number): Curve {
+  const times = (values: readonly number[]): number[] => values.map((value) => by * value);
+  const { samples, value } = curve;
+  return {
+    ...{ ...curve, value: times(value) },
+    ...(samples && { samples: { ...samples, mean: times(samples.mean) } }),
+  };
 }
 
 /** Curves of different x on common ones: [x, y of the first, y of the second, …]; null where a curve has no point. */

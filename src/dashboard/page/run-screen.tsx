@@ -18,6 +18,7 @@ import { Problem, ServerHtml, StateTag, useAnswer, Waiting } from "./pieces.tsx"
 import { place } from "./place.ts";
 import { RunActions } from "./run-actions.tsx";
 import { percentText, signedText } from "./texts.ts";
+import { useReload } from "./use-smoothing.ts";
 
 /** What the server sends of a run when it is opened. */
 interface Opened {
@@ -46,10 +47,11 @@ function useRun(id: string): LiveRun {
   const [version, setVersion] = useState(0);
   const [sections, setSections] = useState(0);
   const curves = useRef<Curves>(new Map());
+  const { smoothing } = drawingOf(null);
   const load = (): void => {
-    get<Opened>(`/api/runs/${id}/curves`)
+    get<Opened>(`/api/runs/${id}/curves?smooth=${smoothing}`)
       .then(({ curves: sent, ...rest }) => {
-        curves.current = curvesOf(sent);
+        curves.current = curvesOf(sent, smoothing);
         setRun(rest);
         setVersion((n) => n + 1);
         setSections((n) => n + 1);
@@ -58,6 +60,7 @@ function useRun(id: string): LiveRun {
   };
   // of another run all is loaded
   useEffect(load, [id]);
+  useReload([curves.current], smoothing, load);
   useStream(run === null ? null : `/api/stream?runs=${id}@${run.place}`, {
     rows: ({ rows }) => {
       addRows(curves.current, rows);

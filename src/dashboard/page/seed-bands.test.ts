@@ -25,7 +25,7 @@ test("a band is over the steps that all seeds have, whatever they took", () => {
     curve: middle,
     low,
     high,
-  } = bandOf([curve([0, 10, 20], [1, 2, 3], 1), curve([0, 20, 30], [3, 7, 9], 3)]);
+  } = bandOf([curve([0, 10, 20], [1, 2, 3], 1), curve([0, 20, 30], [3, 7, 9], 3)], 0.5);
   assert.deepEqual(middle, {
     step: [0, 20],
     epoch: [0, 2],
@@ -40,7 +40,7 @@ test("a band is over the steps that all seeds have, whatever they took", () => {
       [3, 7],
     ],
   );
-  const { curve: gone } = bandOf([curve([0], [Number.NaN], 1), curve([0], [1], 1)]);
+  const { curve: gone } = bandOf([curve([0], [Number.NaN], 1), curve([0], [1], 1)], 0);
   assert.ok(Number.isNaN(gone.value[0]), "a seed that went to NaN is not left out of the mean");
 });
 

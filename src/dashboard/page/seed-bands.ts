@@ -1,7 +1,7 @@
 /** Runs that differ in their seeds alone, as one line with a band around it. */
 import type { Summary } from "../run-summary.ts";
 import type { WireNumber } from "../wire-number.ts";
-import type { Curve } from "./curves.ts";
+import { type Curve, type Samples, smoothed } from "./curves.ts";
 
 /** Runs of one configuration, or a single run. */
 export interface Fold<T> {
@@ -42,24 +42,60 @@ export interface Band {
   high: number[];
 }
 
-/** The band of curves at the steps that all of them have: over fewer, the mean would jump where one begins or ends. */
-export function bandOf(curves: readonly Curve[]): Band {
-  const at = curves.map(({ step }) => new Map(step.map((one, i) => [one, i])));
+/**
+ * The band of curves at the steps that all of them have: over fewer, the mean would jump where one begins or ends. Of thinned curves
+ * these are their samples; the least and greatest are of all values since the last one.
+ */
+export function bandOf(curves: readonly Curve[], smoothing: number): Band {
+  const isThinned = curves.some(({ samples }) => samples !== undefined);
+  const all = curves.map((curve) => sampled(curve, isThinned ? smoothing : 0));
   const band: Band = {
     curve: { step: [], epoch: [], tokens: [], seconds: [], value: [] },
     ...{ low: [], high: [] },
   };
-  for (const step of new Set(curves[0]?.step)) {
-    const places = at.map((one) => one.get(step));
-    if (places.includes(undefined)) continue;
-    const of = (key: keyof Curve): number[] =>
-      curves.map((curve, n) => curve[key][places[n] ?? 0] ?? Number.NaN);
-    for (const key of ["step", "epoch", "tokens", "seconds", "value"] as const)
-      band.curve[key].push(mean(of(key)));
-    band.low.push(Math.min(...of("value")));
-    band.high.push(Math.max(...of("value")));
+  const means: number[] = [];
+  const steps = all[0]?.places.keys() ?? [];
+  for (const step of steps) {
+    const places = all.flatMap(({ places: one }) => one.get(step) ?? []);
+    if (places.length < all.length) continue;
+    const of = (key: (typeof keys)[number]): number[] =>
+      all.map(({ curve, at }, n) => curve[key][at[places[n] ?? 0] ?? 0] ?? Number.NaN);
+    for (const key of keys) band.curve[key].push(mean(of(key)));
+    means.push(mean(all.map((one, n) => one.mean[places[n] ?? 0] ?? Number.NaN)));
+    const values = all.flatMap((one, n) => valuesUpTo(one, places[n] ?? 0));
+    band.low.push(Math.min(...values));
+    band.high.push(Math.max(...values));
   }
+  if (isThinned) band.curve.samples = { at: means.map((_, i) => i), mean: means };
   return band;
+}
+
+const keys = ["step", "epoch", "tokens", "seconds", "value"] as const;
+
+/** A curve with the points of it that a band may have. */
+interface Sampled extends Samples {
+  curve: Curve;
+  /** Samples by step. */
+  places: ReadonlyMap<number, number>;
+  /** The point after the last one that the band has. */
+  next: number;
+}
+
+function sampled(curve: Curve, smoothing: number): Sampled {
+  const at = curve.samples?.at ?? curve.value.map((_, i) => i);
+  const means = curve.samples?.mean ?? smoothed(curve.value, smoothing);
+  const places = new Map(at.map((point, place) => [curve.step[point] ?? Number.NaN, place]));
+  return { ...{ curve, at, mean: means, places }, next: 0 };
+}
+
+/** The value of a sample; of a thinned curve, all that are finite since the one before. */
+function valuesUpTo(one: Sampled, place: number): number[] {
+  const { curve, at, next } = one;
+  const point = at[place] ?? 0;
+  one.next = point + 1;
+  return curve.samples === undefined
+    ? curve.value.slice(point, point + 1)
+    : curve.value.slice(next, point + 1).filter(Number.isFinite);
 }
 
 /** The mean of the figures of a group with their least and greatest; a single one is itself. Null where one has none. */
