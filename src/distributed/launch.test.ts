@@ -61,6 +61,41 @@ test("srun: the first host of the job, a port of the job's own", () => {
   assert.equal(readLaunch({ ...srun, MASTER_ADDR: "10.0.0.1" })?.host, "10.0.0.1");
 });
 
+// salloc --nodes 2 --ntasks-per-node 8, then srun with fewer tasks: the job's own variable stays as it is
+const wide = { ...srun, SLURM_NTASKS_PER_NODE: "8", SLURM_NTASKS: "3", SLURM_PROCID: "1" };
+for (const [what, variables, place] of [
+  ["srun --ntasks 2 on one host", { SLURM_NTASKS: "2", SLURM_STEP_TASKS_PER_NODE: "2" }, [1, 2, 1, 2]],
+  [
+    "the second host of two with a task each",
+    { SLURM_NTASKS: "2", SLURM_LOCALID: "0", SLURM_NODEID: "1", SLURM_STEP_TASKS_PER_NODE: "1(x2)" },
+    [1, 2, 0, 1],
+  ],
+  ["the first host of an uneven step", { SLURM_NODEID: "0", SLURM_TASKS_PER_NODE: "2,1" }, [1, 3, 1, 2]],
+  [
+    "the step's variables beside the job's",
+    {
+      SLURM_NTASKS: "16",
+      SLURM_STEP_NUM_TASKS: "3",
+      SLURM_TASKS_PER_NODE: "8(x2)",
+      SLURM_STEP_TASKS_PER_NODE: "3",
+    },
+    [1, 3, 1, 3],
+  ],
+  ["the job's variable alone: not all on one host", { SLURM_LOCALID: "0" }, [1, 3, 0, 1]],
+] as const) {
+  test(`a step of fewer tasks than the job's nodes have: ${what}`, () => {
+    const launch = readLaunch({ ...wide, ...variables });
+    assert.deepEqual([launch?.rank, launch?.size, launch?.localRank, launch?.localSize], place);
+  });
+}
+
+test("tasks of each host that are no list", () => {
+  assert.throws(
+    () => readLaunch({ ...wide, SLURM_STEP_TASKS_PER_NODE: "2;1" }),
+    /SLURM_STEP_TASKS_PER_NODE: expected tasks of each host as "2\(x3\),1", got "2;1"/,
+  );
+});
+
 for (const [list, first] of [
   ["node1", "node1"],
   ["node1,node2", "node1"],

@@ -1,6 +1,6 @@
 /** What the launcher of a run with several processes says of each: its rank, how many there are, where they meet. Nothing else reads these variables. */
 import { ConfigError } from "../base/errors.ts";
-import { firstHost } from "./slurm-hosts.ts";
+import { firstHost, tasksOfHost } from "./slurm-hosts.ts";
 
 /** The place of a process among those of a run. */
 export interface Launch {
@@ -122,12 +122,36 @@ function ofVariables(variables: Variables): Launch | null {
 function isStepOfSlurm(variables: Variables): boolean {
   const step = given(variables, "SLURM_STEP_ID");
   const isStep = step !== null && step !== interactiveStep && given(variables, NAMES.srun.rank) !== null;
-  return isStep && given(variables, NAMES.srun.size) !== "1";
+  return isStep && sizeOfStep(variables) !== "1";
+}
+
+/** The tasks of the step; SLURM_NTASKS may be the job's. */
+function sizeOfStep(variables: Variables): string | null {
+  return given(variables, "SLURM_STEP_NUM_TASKS") ?? given(variables, NAMES.srun.size);
+}
+
+/** The tasks of the step on this host. SLURM_NTASKS_PER_NODE is the job's, which a step of fewer tasks keeps. */
+function localSizeOfStep(variables: Variables, size: number): number | null {
+  const node = wholeOr(variables, "SLURM_NODEID", 0);
+  for (const name of ["SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"]) {
+    const list = given(variables, name);
+    const tasks = list === null ? null : tasksOfHost({ list, name }, node);
+    if (tasks?.total === size) return tasks.here;
+  }
+  const ofJob = wholeOr(variables, NAMES.srun.localSize, 0);
+  return ofJob >= 1 && ofJob <= size ? ofJob : null;
 }
 
 function ofSlurm(variables: Variables): Launch | null {
-  const size = given(variables, "SLURM_STEP_NUM_TASKS") ?? given(variables, NAMES.srun.size);
-  const place = placeOf({ ...variables, [NAMES.srun.size]: size ?? undefined }, NAMES.srun);
+  const size = sizeOfStep(variables) ?? undefined;
+  const localSize = size === undefined ? null : localSizeOfStep(variables, whole(size, NAMES.srun.size));
+  const place = placeOf(
+    {
+      ...{ ...variables, [NAMES.srun.size]: size },
+      [NAMES.srun.localSize]: localSize === null ? undefined : String(localSize),
+    },
+    NAMES.srun,
+  );
   if (place === null) return null;
   const list = given(variables, "SLURM_STEP_NODELIST") ?? given(variables, "SLURM_JOB_NODELIST");
   const job = wholeOr(variables, "SLURM_JOB_ID", 0);
