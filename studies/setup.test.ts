@@ -1,11 +1,11 @@
 /** Tests of setup.ts: the generated data and model, made once, and what a user must bring. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fastSize } from "../src/toy/sizes.ts";
-import { generateSetup, setUpStudy } from "./setup.ts";
+import { generateSetup, type SetupOptions, setUpStudy } from "./setup.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-setup-"));
 after(() => rmSync(root, { recursive: true }));
@@ -41,6 +41,7 @@ test("a model without data, or data without rows to measure on, is refused with 
     evalData: null,
     otherData: null,
     otherEvalData: null,
+    overrides: [],
   };
   const options = { ...nothing, budget: "quick", jobs: null, cores: 4, seeds: 1, out: silent } as const;
   await assert.rejects(
@@ -52,4 +53,23 @@ test("a model without data, or data without rows to measure on, is refused with 
   assert.equal(own.valuesOf(1)["threads"], 2);
   assert.equal(own.valuesOf(1)["eval_fraction"], 0);
   assert.deepEqual(own.sets, []);
+  const config = join(root, "own.yaml");
+  const withConfig = (text: string, more: Partial<SetupOptions> = {}) => {
+    writeFileSync(config, text);
+    return setUpStudy(root, { ...options, config, ...more });
+  };
+  await assert.rejects(withConfig("eval_fraction: 0.1\n"), {
+    name: "ConfigError",
+    message:
+      `${config}: eval_data: expected held-out rows of their own, so that the runs of a study are compared on the same pairs, ` +
+      "got eval_fraction 0.1 alone. Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
+  });
+  await assert.rejects(
+    withConfig("train_data: a.jsonl\n"),
+    /own\.yaml: eval_data: .* got none\. Give --eval-data/,
+  );
+  await assert.rejects(withConfig("", { overrides: [["eval_fraction", "0.2"]] }), /eval_fraction 0\.2 alone/);
+  await withConfig("eval_fraction: 0.1\n", { evalData: "e" });
+  await withConfig("eval_fraction: 0.1\n", { overrides: [["eval_data", "e"]] });
+  await withConfig("eval_data: e\n");
 });

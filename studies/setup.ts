@@ -1,6 +1,6 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "preftune";
 import {
@@ -24,6 +24,7 @@ import {
   tokenizerText,
   writeToyData,
 } from "preftune/toy";
+import { parse } from "yaml";
 
 /** How much a study does. */
 export type Budget = "quick" | "full";
@@ -44,6 +45,8 @@ export interface SetupOptions {
   cores: number;
   /** Training seeds. */
   seeds: number;
+  /** Overrides of the command line for all runs, key and value. */
+  overrides: readonly (readonly [string, string])[];
   out: ProgressStream;
   /** Ends the making of models. */
   signal?: AbortSignal;
@@ -114,6 +117,7 @@ function ownSetup(options: SetupOptions): StudySetup {
         "without any of them a study makes its own data and model.",
     );
   }
+  if (config !== null && evalData === null) requireEvalData(config, options.overrides);
   const atOnce = jobs ?? 1;
   const values: ConfigValues = {
     // pairs of different runs can only be compared when they are the same: separate rows, not a split by seed
@@ -136,6 +140,26 @@ function ownSetup(options: SetupOptions): StudySetup {
         ? `On ${data} and ${model}, with LoRA as in recipes/smollm2-135m.yaml.`
         : `As ${config} says.`,
   };
+}
+
+/** @throws {ConfigError} when neither the file nor an override names held-out rows: a share of the rows is another one for each seed */
+function requireEvalData(config: string, overrides: SetupOptions["overrides"]): void {
+  const { eval_data = null, eval_fraction = 0 } = { ...valuesIn(config), ...Object.fromEntries(overrides) };
+  if (eval_data !== null) return;
+  const got = Number(eval_fraction) > 0 ? `eval_fraction ${String(eval_fraction)} alone` : "none";
+  throw new ConfigError(
+    `${config}: eval_data: expected held-out rows of their own, so that the runs of a study are compared on the same pairs, got ${got}. ` +
+      "Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
+  );
+}
+
+/** What a configuration says; nothing where it cannot be read, which the first run reports. */
+function valuesIn(config: string): Record<string, unknown> {
+  try {
+    return { ...(parse(readFileSync(config, "utf8")) as Record<string, unknown> | null) };
+  } catch {
+    return {};
+  }
 }
 
 function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): PairSet[] {

@@ -28,8 +28,6 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   name: StudyName;
   /** Folder for all that it writes; an interrupted study resumes there. */
   output: string;
-  /** Overrides of the command line for all runs, key and value. */
-  overrides: readonly (readonly [string, string])[];
   /** A reward model's directory, for the study that may train against one; null for none. */
   rewardModel: string | null;
   /** Training seeds; null for the study's own number. */
