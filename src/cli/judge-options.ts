@@ -2,12 +2,12 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
 import { type JudgedText, writeResults } from "../evaluate/judge/judged-texts.ts";
 import type { JudgeSettings, Price } from "../evaluate/judge/judging.ts";
 import type { PairReport } from "../evaluate/judge/pair-report.ts";
-import { isRecord } from "../formats/json-fields.ts";
 import type { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import {

@@ -3,6 +3,7 @@
  * beside anyOf, oneOf and allOf. Such schemas are refused, since they would give full marks to what they forbid.
  */
 import { z } from "zod";
+import { isRecord } from "../base/is-record.ts";
 
 /** Keywords that zod reads in a schema of these types alone. */
 const typed: Readonly<Record<string, { types: readonly string[]; keywords: readonly string[] }>> = {
@@ -43,10 +44,6 @@ const named = ["properties", "patternProperties", "$defs", "definitions"];
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** The check that a schema asks for. @throws {Error} with what is wrong with it */
 export function schemaCheck(schema: unknown): z.ZodType {
   const problem = problemOf(schema, "");
@@ -56,7 +53,7 @@ export function schemaCheck(schema: unknown): z.ZodType {
 
 /** Where and why a schema would not be checked as it says; null: it would. */
 function problemOf(schema: unknown, place: string): string | null {
-  if (!isFields(schema)) return null;
+  if (!isRecord(schema)) return null;
   const own =
     typeProblem(schema) ?? requiredProblem(schema) ?? alternativesProblem(schema) ?? valuesProblem(schema);
   if (own !== null) return `${place === "" ? "" : `at ${place}: `}${own}`;
@@ -74,7 +71,7 @@ function partsOf(schema: Fields): [string, unknown][] {
   });
   const byName = named.flatMap((key): [string, unknown][] => {
     const value = schema[key];
-    return isFields(value) ? Object.entries(value).map(([name, part]) => [`${key}.${name}`, part]) : [];
+    return isRecord(value) ? Object.entries(value).map(([name, part]) => [`${key}.${name}`, part]) : [];
   });
   return [...lists, ...byName];
 }
@@ -91,7 +88,7 @@ function typeProblem(schema: Fields): string | null {
 
 function requiredProblem({ required, properties }: Fields): string | null {
   const names = Array.isArray(required) ? required.map(String) : [];
-  const missing = names.find((name) => !isFields(properties) || !Object.hasOwn(properties, name));
+  const missing = names.find((name) => !isRecord(properties) || !Object.hasOwn(properties, name));
   return missing === undefined
     ? null
     : `required has ${missing}, which properties has not. Add it there, as {} for any value`;
@@ -116,12 +113,12 @@ function valuesProblem({ enum: values, const: value }: Fields): string | null {
 /** A default says what an absent value means; zod would fill it in, and a required one would never be missing. */
 function withoutDefaults(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withoutDefaults);
-  if (!isFields(schema)) return schema;
+  if (!isRecord(schema)) return schema;
   const kept = Object.entries(schema).filter(([key]) => key !== "default");
   return Object.fromEntries(
     kept.map(([key, value]) => [
       key,
-      named.includes(key) && isFields(value)
+      named.includes(key) && isRecord(value)
         ? Object.fromEntries(Object.entries(value).map(([name, part]) => [name, withoutDefaults(part)]))
         : ["enum", "const"].includes(key)
           ? value

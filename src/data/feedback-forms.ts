@@ -3,7 +3,7 @@
  * `messages` and `label` (or `rating`).
  */
 import { DataError } from "../base/errors.ts";
-import { isRecord } from "../formats/json-fields.ts";
+import { isRecord } from "../base/is-record.ts";
 import { numberOf } from "../text/json-number.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 import { storedValue } from "./stored-text.ts";

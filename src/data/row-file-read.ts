@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
 import { FormatError, messageOf } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { type JsonLimits, requireJsonLimits } from "../base/json-limits.ts";
 import { parseNumbers } from "../base/json-numbers.ts";
-import { isRecord } from "../formats/json-fields.ts";
 import type { Dataset } from "./dataset.ts";
 import type { Completion, Example } from "./example.ts";
 import {

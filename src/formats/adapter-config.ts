@@ -1,6 +1,7 @@
 /** `adapter_config.json` of PEFT's LoRA: reads what can be computed exactly, refuses other variants by name, writes it. */
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { isRecord, JsonFields } from "./json-fields.ts";
+import { isRecord } from "../base/is-record.ts";
+import { JsonFields } from "./json-fields.ts";
 import { patternValue } from "./module-patterns.ts";
 
 /** A LoRA adapter's settings, with PEFT's meaning. */

@@ -1,9 +1,9 @@
 /** Writes `config.json` for an exported text model, in a layout that transformers 4 and 5 both read. */
 
 import { FormatError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { Family } from "./families/family.ts";
 import { families } from "./families/index.ts";
-import { isRecord } from "./json-fields.ts";
 import type { ModelConfig, WeightDtype } from "./model-config.ts";
 
 /** What may differ from the configuration that was read. */

@@ -8,6 +8,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Family, FamilySizes, MultimodalClass } from "./families/family.ts";
@@ -15,7 +16,7 @@ import { classesOf, families, type NamedClass, titlesOf } from "./families/index
 import { refusedTypes } from "./families/refused.ts";
 import { harmlessKeys } from "./harmless-keys.ts";
 import { checkpointDtype } from "./hf-dtype.ts";
-import { isRecord, JsonFields } from "./json-fields.ts";
+import { JsonFields } from "./json-fields.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { checkpointQuantisation } from "./quantisation.ts";
 

@@ -1,11 +1,7 @@
 /** Reads typed fields of a JSON object with errors that name file, field, expectation and value. */
 import { FormatError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { didYouMean } from "../base/suggest.ts";
-
-/** Whether a JSON value is an object. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** A JSON value as short text for an error message. */
 export function brief(value: unknown): string {

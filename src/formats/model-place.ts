@@ -3,10 +3,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { FileError, PreftuneError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
-import { isRecord } from "./json-fields.ts";
 import { isSliceFile } from "./slices.ts";
 
 /** What is looked for. */

@@ -7,10 +7,11 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
+import { isRecord } from "../base/is-record.ts";
 import { openFile, withFile } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
-import { brief, isRecord } from "./json-fields.ts";
+import { brief } from "./json-fields.ts";
 import { JsonMeter, scanJson } from "./json-scan.ts";
 import {
   dtypeBytes,

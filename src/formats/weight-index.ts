@@ -8,9 +8,9 @@ import { basename, dirname, isAbsolute, join, relative, sep } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { readJsonFile } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { JsonLimits } from "../base/json-limits.ts";
 import { warn } from "../base/warn.ts";
-import { isRecord } from "./json-fields.ts";
 import { readSafetensorsHeader, type SafetensorsFile, type TensorEntry } from "./safetensors.ts";
 import { maxTensors } from "./safetensors-layout.ts";
 

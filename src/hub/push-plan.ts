@@ -1,7 +1,7 @@
 /** What pushing files to a repository would change: nothing that preftune did not write there. */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
-import { isRecord } from "../formats/json-fields.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { HubEntry } from "./hub.ts";
 
 /** A file to push: a text, or the content of a file on disk. */

@@ -1,7 +1,7 @@
 /** Linears in fewer bits from a model directory: quantised while they are read, or as bitsandbytes saved them. */
 import { FormatError, messageOf } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
-import { isRecord } from "../formats/json-fields.ts";
 import {
   isQuantised,
   nestedBlock,

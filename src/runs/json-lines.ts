@@ -15,9 +15,9 @@ import {
   syncDirectory,
   writeAllSync,
 } from "../base/file-io.ts";
+import { isRecord } from "../base/is-record.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
-import { isRecord } from "../formats/json-fields.ts";
 
 /** One line: its value and where it stands. */
 export interface JsonLine {

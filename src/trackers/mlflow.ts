@@ -1,6 +1,6 @@
 /** MLflow by its REST API: an experiment, a run found by a tag, batches of metrics. */
 import { EndpointError } from "../base/errors.ts";
-import { isRecord } from "../formats/json-fields.ts";
+import { isRecord } from "../base/is-record.ts";
 import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { numbersOf } from "../runs/tracker-names.ts";
 import { askServer } from "./request.ts";

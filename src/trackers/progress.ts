@@ -6,8 +6,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
-import { isRecord } from "../formats/json-fields.ts";
 import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import type { TrackerSettings } from "./settings.ts";
 

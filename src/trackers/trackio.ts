@@ -1,6 +1,6 @@
 /** Trackio's own server by HTTP. It keeps one row of each `log_id`, so a row that is sent twice is there once. */
 import { EndpointError } from "../base/errors.ts";
-import { isRecord } from "../formats/json-fields.ts";
+import { isRecord } from "../base/is-record.ts";
 import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { chartName, numbersOf } from "../runs/tracker-names.ts";
 import { askServer } from "./request.ts";

@@ -11,8 +11,8 @@ import { dirname } from "node:path";
 import { setImmediate as othersFirst } from "node:timers/promises";
 import { DataError } from "../base/errors.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import { openFile, readFileBytes, statsOf } from "../base/open-file.ts";
-import { isRecord } from "../formats/json-fields.ts";
 
 /** Codes of what is found in a row. @param line - from 1 */
 export type Classify = (value: Record<string, unknown>, line: number) => readonly string[];

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { parse } from "yaml";
 import { FormatError, messageOf } from "../../base/errors.ts";
 import { readJsonFile, readTextFile } from "../../base/files.ts";
-import { isRecord } from "../../formats/json-fields.ts";
+import { isRecord } from "../../base/is-record.ts";
 import type { PairPrompt } from "../judge/judge-prompts.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** Bodies of OpenAI-style chat completions: what is sent, and what of a reply is used. */
 import { messageOf } from "../../base/errors.ts";
-import { isRecord } from "../../formats/json-fields.ts";
+import { isRecord } from "../../base/is-record.ts";
 
 /** A message to a chat endpoint. */
 export interface ChatMessage {

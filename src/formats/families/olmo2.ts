@@ -1,5 +1,4 @@
 /** OLMo 2: norms on the outputs of attention and feed-forward layer alone, q and k normalised over all heads (OLMo Team 2024, arXiv:2501.00656). */
-
 import { exportRope, parseRope } from "../hf-rope.ts";
 import type { DecoderDesign } from "../model-config.ts";
 import { type Family, fullLayers, plainDesign, plainForm } from "./family.ts";

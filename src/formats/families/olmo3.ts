@@ -1,5 +1,4 @@
 /** OLMo 3: OLMo 2 with windows by layer, and YaRN on full layers (Team OLMo 2025). */
-
 import { exportRope, exportRopes, parseRopes } from "../hf-rope.ts";
 import type { JsonFields } from "../json-fields.ts";
 import { type Family, layerTypeNames, readLayerTypes, readWindow } from "./family.ts";

@@ -1,6 +1,7 @@
 /** Qwen2 and Qwen2.5: Llama's block with biases on q, k and v, whatever the file says (Yang et al. 2024, arXiv:2407.10671). */
+
+import { isRecord } from "../../base/is-record.ts";
 import { exportRope, parseRope } from "../hf-rope.ts";
-import { isRecord } from "../json-fields.ts";
 import { type Family, fullLayers, plainDesign, plainForm, requireFullLayers } from "./family.ts";
 
 /** What the class of the text part fills in, where Qwen2's fills in something else. */

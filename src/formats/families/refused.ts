@@ -1,5 +1,4 @@
 /** Models that people bring and that cannot be computed here: what is missing, and what to take in their place. */
-
 /** What a `model_type` would need, by its name; the reasons in full are in docs/decisions/0060-families-left-out.md. */
 export const refusedTypes: Readonly<Record<string, string>> = {
   gemma3n: "keys and values of other layers and embeddings for each layer. Take a Gemma 3 checkpoint",

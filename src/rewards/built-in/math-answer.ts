@@ -75,7 +75,7 @@ export function normalLatex(latex: string): string {
       .trim()
       .replace(/[.]$/, "")
       .replaceAll("\\$", "")
-      // \\\\ ends a row, whatever stands behind it
+      // \\ ends a row, whatever stands behind it
       .replace(/\\(?:left|right)(?![A-Za-z])|\\\\|\\[!,;: ]/g, (found) => (found === "\\\\" ? found : ""))
       .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?![\d,])/g, (digits) => digits.replaceAll(",", ""))
       .trim()
