@@ -118,7 +118,7 @@ export const LORA_KEYS = {
   lora_modules_to_save: {
     schema: { type: "array", items: { type: "string", minLength: 1 }, default: [] },
     expected: "a list of module names",
-    doc: "Modules trained in full and saved with the adapter, such as lm_head. A tied head is untied. A linear with a bias is refused.",
+    doc: "Modules trained in full and saved with the adapter, such as lm_head. A tied head is untied, a linear's bias is trained with its weight.",
     source: "TRL",
   },
   use_rslora: {

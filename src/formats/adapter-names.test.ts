@@ -26,7 +26,7 @@ describe("tensor names", () => {
       loraTensorName(q, "magnitude"),
       "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector",
     );
-    assert.equal(savedModuleName("lm_head"), "base_model.model.lm_head.weight");
+    assert.equal(savedModuleName("lm_head", "weight"), "base_model.model.lm_head.weight");
   });
 
   test("written and parsed back", () => {
@@ -36,7 +36,7 @@ describe("tensor names", () => {
         const name = parts.join(".");
         fc.pre(!/(^|\.)(lora_|base_layer\.)/.test(`${name}.`));
         assert.deepEqual(parseAdapterTensorName(loraTensorName(name, kind)), { kind, module: name });
-        const saved = parseAdapterTensorName(savedModuleName(name));
+        const saved = parseAdapterTensorName(savedModuleName(name, "weight"));
         assert.deepEqual(saved, { kind: "saved", module: name, parameter: "weight" });
       }),
     );

@@ -27,9 +27,9 @@ export function loraTensorName(module: string, part: LoraPart): string {
   return `${prefix}${module}.${partSuffix[part]}`;
 }
 
-/** `base_model.model.<module>.weight`, the name of a module that is saved whole. */
-export function savedModuleName(module: string): string {
-  return `${prefix}${module}.weight`;
+/** `base_model.model.<module>.weight`, the name of a parameter of a module that is saved whole. */
+export function savedModuleName(module: string, parameter: "weight" | "bias"): string {
+  return `${prefix}${module}.${parameter}`;
 }
 
 /** How an adapter names the modules of a model, and each tensor of it. */

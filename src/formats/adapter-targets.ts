@@ -17,17 +17,12 @@ export interface AdaptedModules {
  * @param targets - module paths, their last parts, "all-linear" or a regular expression, by PEFT's rules
  * @param linears - paths of the model's linears, its head included
  * @param embeddings - paths of its embeddings, which can be saved but not adapted
- * @param biased - of the linears, those with a bias, which can be adapted but not saved
- * @throws {ConfigError} if nothing matches, the head does, or a module to save does not exist or has a bias
+ * @throws {ConfigError} if nothing matches, the head does, or a module to save does not exist
  */
 export function adaptedModules(
   targets: string | readonly string[],
   modulesToSave: readonly string[],
-  {
-    linears,
-    embeddings,
-    biased,
-  }: { linears: readonly string[]; embeddings: readonly string[]; biased: readonly string[] },
+  { linears, embeddings }: { linears: readonly string[]; embeddings: readonly string[] },
 ): AdaptedModules {
   const adapted = new Set(matchTargets(targets, linears, modulesToSave));
   if (adapted.has("lm_head")) {
@@ -38,23 +33,12 @@ export function adaptedModules(
   }
   const savable = [...embeddings, ...linears];
   const saved = new Set(modulesToSave.flatMap((name) => modulesNamed(name, savable)));
-  requireNoBias(biased.filter((path) => saved.has(path)));
   if (adapted.size === 0) {
     throw new ConfigError(
       `lora_target_modules matches no linear of this model; its linears are ${lastParts(linears).join(", ")}`,
     );
   }
   return { adapted, saved };
-}
-
-/** PEFT trains and saves the bias of such a module too. */
-function requireNoBias(paths: readonly string[]): void {
-  if (paths.length === 0) return;
-  const names = lastParts(paths);
-  throw new ConfigError(
-    `lora_modules_to_save: expected modules without a bias, got ${paths[0]}. PEFT trains a bias with the weight, which is not done here. ` +
-      `Adapt it instead: take it out and name it in lora_target_modules: [${names.join(", ")}]. Or train all weights: use_peft: false.`,
-  );
 }
 
 function modulesNamed(name: string, savable: readonly string[]): string[] {

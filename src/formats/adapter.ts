@@ -136,12 +136,6 @@ function meaningOf({ name: tensor }: TensorEntry, { path }: SafetensorsFile): Ad
         "weight. This kind of adapter is not supported; merge it in PEFT and use the merged model.",
     );
   }
-  if (name.kind === "saved" && name.parameter === "bias") {
-    throw new FormatError(
-      `${path}: tensor "${tensor}": expected no bias beside the weight of a module in modules_to_save, which is not ` +
-        "supported. Merge the adapter in PEFT and use the merged model.",
-    );
-  }
   return name;
 }
 

@@ -13,7 +13,6 @@ import { ConfigError } from "../base/errors.ts";
 import type { AdapterConfig } from "../formats/adapter-config.ts";
 import { LoraLinear, SavedLinear } from "../nn/lora.ts";
 import { namedTensors } from "../nn/module.ts";
-import { adapterParts } from "../planner/trained-parts.ts";
 import { adapterParameters } from "../train/parameters.ts";
 import { adapterTensors, addAdapter } from "./adapt.ts";
 
@@ -109,17 +108,21 @@ test("a module to save is not adapted as well", () => {
   });
 });
 
-test("a linear with a bias is not saved in full: PEFT reads its bias too", () => {
+test("a linear's bias is saved with its weight, as it starts", () => {
   withoutLeaks(() => {
     const model = tinyModel("llama_tied", { model_type: "qwen2", rope_scaling: null });
-    const message =
-      /expected modules without a bias, got model\.layers\.0\.self_attn\.q_proj\. .*lora_target_modules: \[q_proj, k_proj\]/;
-    const saving = (...names: string[]) =>
-      tinyAdapterConfig({ targetModules: ["v_proj"], modulesToSave: names });
-    assert.throws(() => addAdapter(model, saving("q_proj", "k_proj")), message);
-    const shape = { ...saving("q_proj", "k_proj"), dropout: 0 };
-    assert.throws(() => adapterParts(model.config, shape), message);
-    assert.deepEqual(addAdapter(model, saving("lm_head", "up_proj")).saved.length, 3);
+    const want = logitsOf(model, ids);
+    const config = tinyAdapterConfig({ targetModules: ["v_proj"], modulesToSave: ["q_proj", "up_proj"] });
+    addAdapter(model, config);
+    assert.deepEqual(logitsOf(model, ids), want);
+    assert.deepEqual(
+      [...adapterParameters(model)]
+        .map(({ name }) => name)
+        .filter((name) => /layers\.0.*(?:q|up)_proj/.test(name)),
+      ["self_attn.q_proj.weight", "self_attn.q_proj.bias", "mlp.up_proj.weight"].map(
+        (name) => `base_model.model.model.layers.0.${name}`,
+      ),
+    );
   });
 });
 

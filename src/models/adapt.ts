@@ -23,7 +23,7 @@ export interface Adapter {
  * Replaces the targeted linears of `model` and copies the modules to save. Only the adapter's tensors require grad.
  *
  * @param targets - module paths, their last parts, "all-linear" or a regular expression, by PEFT's rules
- * @throws {ConfigError} if nothing matches, or a module to save does not exist, has a bias or is adapted as well
+ * @throws {ConfigError} if nothing matches, or a module to save does not exist or is adapted as well
  */
 export function addAdapter(
   model: Decoder,
@@ -38,7 +38,6 @@ export function addAdapter(
   const modules = adaptedModules(targets, config.modulesToSave, {
     linears: pathsOf(linears),
     embeddings: pathsOf(embeddings),
-    biased: pathsOf(linears.filter(({ module }) => isBase(module) && module.bias !== null)),
   });
   // of all linears, so that an adapter's masks do not depend on which others there are
   const numbers = new Map(linears.map(({ path }, i) => [path, i]));
@@ -80,6 +79,10 @@ export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]
       if (module.lora_magnitude_vector !== null) yield [place("magnitude"), module.lora_magnitude_vector];
     } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
       yield [{ path, part: "saved", initial: () => module.initial() }, module.saved];
+      if (module instanceof SavedLinear && module.savedBias !== null) {
+        const start = module.savedBias;
+        yield [{ path, part: "saved bias", initial: () => module.initialBias() ?? start }, start];
+      }
     }
   }
 }
@@ -88,7 +91,7 @@ export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]
 export interface AdapterPart {
   /** Path of the module, e.g. "model.layers.0.self_attn.q_proj". */
   path: string;
-  part: "A" | "B" | "magnitude" | "saved";
+  part: "A" | "B" | "magnitude" | "saved" | "saved bias";
   /** The tensor of a new adapter, made of the base where it needs it. */
   initial: () => Tensor;
 }

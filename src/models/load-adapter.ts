@@ -2,9 +2,10 @@
 import { ConfigError } from "../base/errors.ts";
 import type { AdapterFiles } from "../formats/adapter.ts";
 import { scoreName } from "../formats/checkpoint-names.ts";
+import type { TensorEntry } from "../formats/safetensors.ts";
 import { isProjection, namedModules } from "../nn/module.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
+import { type Adapter, type AdapterPart, adapterTensors, addAdapter } from "./adapt.ts";
 import type { Decoder } from "./causal-lm.ts";
 import { readTensorsInto } from "./read-tensors.ts";
 import { RewardModel } from "./reward-model.ts";
@@ -25,7 +26,7 @@ export function installAdapter(model: Decoder, files: AdapterFiles): Adapter {
 
 function scaleWhole(model: Decoder, scale: number): void {
   for (const [{ part, initial }, tensor] of adapterTensors(model)) {
-    if (part === "magnitude" || part === "saved") {
+    if (part !== "A" && part !== "B") {
       using _ = scope();
       noGrad(() => ops.copy_(ops.detach(tensor), interpolated(tensor, initial(), scale)));
     }
@@ -52,10 +53,19 @@ export function placeAdapter(
   const adapter = addAdapter(model, files.config, [...files.lora.keys()]);
   const targets = new Map<string, Tensor>();
   for (const [{ path, part }, tensor] of adapterTensors(model)) {
-    const entry = part === "saved" ? files.saved.get(`${path}.weight`) : files.lora.get(path)?.[part];
-    targets.set(entry?.name ?? `${path} (${part})`, tensor);
+    targets.set(entryOf(files, path, part)?.name ?? `${path} (${part})`, tensor);
   }
   return { adapter, targets };
+}
+
+function entryOf(
+  { saved, lora }: AdapterFiles,
+  path: string,
+  part: AdapterPart["part"],
+): TensorEntry | undefined {
+  if (part === "saved") return saved.get(`${path}.weight`);
+  if (part === "saved bias") return saved.get(`${path}.bias`);
+  return lora.get(path)?.[part] ?? undefined;
 }
 
 /** Every module that the adapter changes is one of the model's. */

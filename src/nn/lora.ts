@@ -191,12 +191,15 @@ export class SavedLinear implements DenseProjection {
     return this.#base.device;
   }
 
+  /** (out): the copy while adapters act, otherwise the base's. */
   get bias(): Tensor | null {
-    return this.#base.bias;
+    return this.#switch.enabled ? this.savedBias : this.#base.bias;
   }
 
   /** (out, in) float32, trained. */
   saved: Tensor;
+  /** (out) float32, trained; null where the base has none. */
+  savedBias: Tensor | null;
   // private, so that the base's tensors are not listed beside the copy
   readonly #base: Projection;
   readonly #switch: AdapterSwitch;
@@ -205,11 +208,18 @@ export class SavedLinear implements DenseProjection {
     this.#base = base;
     this.#switch = adapters;
     this.saved = this.initial();
+    this.savedBias = this.initialBias();
   }
 
   /** The copy as it starts: the base's weight. */
   initial(): Tensor {
     return ops.clone(ops.detach(this.#base.dense("float32")));
+  }
+
+  /** The copy of the bias as it starts; null where there is none. */
+  initialBias(): Tensor | null {
+    const { bias } = this.#base;
+    return bias === null ? null : ops.clone(ops.to(ops.detach(bias), "float32"));
   }
 
   /** The weight in `dtype`. */

@@ -89,7 +89,10 @@ export function trainedTensors(config: ModelConfig, trained: TrainedParts): numb
       rank * linear.outputs,
       ...(useDora ? [linear.outputs] : []),
     ]),
-    ...savedLinears.map(({ linear }) => linear.inputs * linear.outputs),
+    ...savedLinears.flatMap(({ linear: { inputs, outputs, hasBias } }) => [
+      inputs * outputs,
+      ...(hasBias ? [outputs] : []),
+    ]),
     ...(trainsEmbedding ? [table] : []),
     ...(trainsHead ? [table] : []),
   ];
@@ -140,7 +143,7 @@ export function countParameters(config: ModelConfig, trained: TrainedParts): Par
   const total = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const adapter = adapterParameters(trained);
   const copies =
-    trained.savedLinears.reduce((sum, { linear }) => sum + linear.inputs * linear.outputs, 0) +
+    trained.savedLinears.reduce((sum, { linear }) => sum + linearParameters(linear), 0) +
     (trained.isFull ? 0 : embedding * (Number(trained.trainsEmbedding) + Number(trained.trainsHead)));
   return {
     ...parts,

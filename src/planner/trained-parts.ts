@@ -64,7 +64,6 @@ export function adapterParts(config: ModelConfig, adapter: AdapterShape): Traine
   const { adapted, saved } = adaptedModules(adapter.targets ?? adapter.targetModules, adapter.modulesToSave, {
     linears: [...places.map(({ path }) => path), "lm_head"],
     embeddings: [embedding],
-    biased: places.flatMap(({ linear, path }) => (linear.hasBias ? [path] : [])),
   });
   return {
     isFull: false,

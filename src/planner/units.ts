@@ -90,7 +90,12 @@ function blockTensors(input: UnitInput, layer: number): UnitTensor[] {
         addedTensor(outputs, rank),
         ...(trained.useDora ? [addedTensor(outputs)] : []),
       ]),
-    ...trained.savedLinears.filter(ofLayer).map(({ linear }) => addedTensor(linear.outputs, linear.inputs)),
+    ...trained.savedLinears
+      .filter(ofLayer)
+      .flatMap(({ linear: { inputs, outputs, hasBias } }) => [
+        addedTensor(outputs, inputs),
+        ...(hasBias ? [addedTensor(outputs)] : []),
+      ]),
   ];
 }
 

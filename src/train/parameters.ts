@@ -11,7 +11,8 @@ import type { Tensor } from "../torch/index.ts";
 
 /** PEFT's name of an adapter tensor. */
 export function adapterTensorName({ path, part }: Pick<AdapterPart, "path" | "part">): string {
-  return part === "saved" ? savedModuleName(path) : loraTensorName(path, part);
+  if (part === "saved") return savedModuleName(path, "weight");
+  return part === "saved bias" ? savedModuleName(path, "bias") : loraTensorName(path, part);
 }
 
 /** The adapter's tensors under PEFT's names, which are all that is trained beside frozen weights. */

@@ -4,7 +4,7 @@ import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import { openModel } from "../formats/tied-head.ts";
 import type { WeightLocation } from "../formats/weight-index.ts";
 import type { Environment } from "../forward/environment.ts";
-import { type Adapter, adapterTensors } from "../models/adapt.ts";
+import { type Adapter, type AdapterPart, adapterTensors } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { placeAdapter } from "../models/load-adapter.ts";
@@ -57,14 +57,14 @@ export function prepareSharded(
   const stored = placed?.locate(trained) ?? null;
   const sharded = new ShardedModel(model, base, trained, options);
   const inModel = locationsIn(dir);
-  const copied = new Map(parts.flatMap(({ part, path, name }) => (part === "saved" ? [[name, path]] : [])));
+  const copied = new Map(parts.flatMap((part) => copiedTensor(part)));
   readParts(sharded.units, (name) => {
-    const path = copied.get(name);
+    const from = copied.get(name);
     const own = stored?.get(name) ?? inModel(name);
-    return own !== null || path === undefined ? own : copiedFrom(inModel, path, dtype);
+    return own !== null || from === undefined ? own : copiedFrom(inModel, from, dtype);
   });
   if (stored === null) {
-    const drawn = parts.filter(({ part }) => part !== "saved");
+    const drawn = parts.filter(({ name }) => !copied.has(name));
     makeParts(
       sharded,
       drawn.map(({ name, initial }) => ({ name, make: initial })),
@@ -88,14 +88,19 @@ function trainingOf(
   };
 }
 
-/** Where a module that is trained in full beside an adapter has its first numbers: those of the model, as that holds them. */
+/** The name of a tensor that is trained in full beside an adapter, and that of the model's which it starts from. */
+function copiedTensor({ path, part, name }: AdapterPart & { name: string }): [string, string][] {
+  if (part === "saved") return [[name, `${path}.weight`]];
+  return part === "saved bias" ? [[name, `${path}.bias`]] : [];
+}
+
+/** Where a tensor that is trained in full beside an adapter has its first numbers: those of the model, as that holds them. */
 function copiedFrom(
   inModel: (name: string) => WeightLocation | null,
-  path: string,
+  from: string,
   rounded: DType,
 ): StoredNumbers | null {
-  const isHead = `${path}.weight` === headName;
-  const stored = inModel(`${path}.weight`) ?? (isHead ? inModel(embeddingName) : null);
+  const stored = inModel(from) ?? (from === headName ? inModel(embeddingName) : null);
   return stored === null ? null : { ...stored, rounded };
 }
 

@@ -157,6 +157,8 @@ interface Case {
   tuned: "full" | readonly string[];
   keep_gathered?: boolean;
   recomputed?: boolean;
+  /** As Qwen2 has them. */
+  biases?: boolean;
 }
 
 // biome-ignore format: a table
@@ -170,15 +172,19 @@ const cases: Case[] = [
   { family: "qwen3", tuned: ["lm_head"], recomputed: true },
   { family: "llama_tied", tuned: ["lm_head"] },
   { family: "qwen3", tuned: ["lm_head", "embed_tokens"], keep_gathered: true },
+  { family: "llama_tied", tuned: ["q_proj", "up_proj"], biases: true },
 ];
 
-for (const { family, tuned, keep_gathered = false, recomputed = false } of cases) {
+for (const { family, tuned, keep_gathered = false, recomputed = false, biases = false } of cases) {
   const what = tuned === "full" ? "full tuning" : ["LoRA", ...tuned].join(" + ");
   test(`${family}, ${what}, kept ${keep_gathered}, recomputed ${recomputed}`, () => {
     withoutLeaks(() => {
       using _ = scope();
       using dir = temporaryDirectory();
-      const base = makeTinyModel(join(dir.path, "base"), { family });
+      const base = makeTinyModel(join(dir.path, "base"), {
+        family,
+        config: biases ? { model_type: "qwen2", rope_scaling: null } : {},
+      });
       const selection: TrainedSelection = {
         ...{ model_name_or_path: base, baseModel: base, use_peft: tuned !== "full" },
         ...{ adapter_name_or_path: null, disable_dropout: true, use_rslora: false, use_dora: false },
