@@ -61,7 +61,7 @@ test("a model without data, or data without rows to measure on, is refused with 
   await assert.rejects(withConfig("eval_fraction: 0.1\n"), {
     name: "ConfigError",
     message:
-      `${config}: eval_data: expected held-out rows of their own, so that the runs of a study are compared on the same pairs, ` +
+      `${config}: eval_data: expected separate held-out rows, so that the runs of a study are compared on the same pairs, ` +
       "got eval_fraction 0.1 alone. Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
   });
   await assert.rejects(

@@ -142,13 +142,13 @@ function ownSetup(options: SetupOptions): StudySetup {
   };
 }
 
-/** @throws {ConfigError} when neither the file nor an override names held-out rows: a share of the rows is another one for each seed */
+/** @throws {ConfigError} when neither the file nor an override names held-out rows: a fraction of the rows is another one for each seed */
 function requireEvalData(config: string, overrides: SetupOptions["overrides"]): void {
   const { eval_data = null, eval_fraction = 0 } = { ...valuesIn(config), ...Object.fromEntries(overrides) };
   if (eval_data !== null) return;
   const got = Number(eval_fraction) > 0 ? `eval_fraction ${String(eval_fraction)} alone` : "none";
   throw new ConfigError(
-    `${config}: eval_data: expected held-out rows of their own, so that the runs of a study are compared on the same pairs, got ${got}. ` +
+    `${config}: eval_data: expected separate held-out rows, so that the runs of a study are compared on the same pairs, got ${got}. ` +
       "Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
   );
 }

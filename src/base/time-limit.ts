@@ -13,7 +13,7 @@ export class TimeLimitError extends Error {}
 
 /**
  * The result of `work`, which a busy machine gives all the time it needs: what counts is what this thread computes. Work that the
- * clock stops before it has computed for `limitMs` begins anew with twice the time, so it changes nothing but what it returns.
+ * clock stops before it has computed for `limitMs` begins again with twice the time, so it changes nothing but what it returns.
  *
  * @throws TimeLimitError when it computes for longer than `limitMs`, after at most four times that; what `work` throws
  */

@@ -1,4 +1,4 @@
-/** Curves that the server smooths: those that it thinned are loaded anew when they are to be drawn otherwise. */
+/** Curves that the server smooths: those that it thinned are loaded again when they are to be drawn otherwise. */
 import { useEffect } from "preact/hooks";
 import type { Curves } from "./curves.ts";
 
