@@ -58,6 +58,17 @@ test("sections: findings, configuration with its sources, files; all escaped, no
   });
 });
 
+test("curves are smoothed as asked, by a number from 0 to below 1", async () => {
+  await withRun(async ({ get }) => {
+    assert.equal((await get("/curves?smooth=0.5")).status, 200);
+    for (const smooth of ["1", "-0.1", "x"]) {
+      const refused = await get(`/curves?smooth=${smooth}`);
+      assert.equal(refused.status, 422);
+      assert.match(await refused.text(), /smooth: expected a number from 0 to below 1, got/);
+    }
+  });
+});
+
 test("scales that were measured: the picture and every scale's answers, escaped", async () => {
   await withRun(async ({ dir, get }) => {
     const empty = (await (await get("/sections")).json()) as RunSections;
