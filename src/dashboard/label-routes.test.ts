@@ -45,9 +45,10 @@ test("before a vote nothing that is sent tells who wrote which side: every route
       });
       const isStream = answer.headers.get("content-type")?.includes("event-stream") === true;
       // a stream sends what there is at once, then waits for news
-      const text = isStream
-        ? new TextDecoder().decode((await answer.body?.getReader().read())?.value)
-        : await answer.text();
+      const reader = isStream ? answer.body?.getReader() : undefined;
+      const text =
+        reader === undefined ? await answer.text() : new TextDecoder().decode((await reader.read()).value);
+      await reader?.cancel();
       stop.abort();
       if (isStream) assert.match(text, /^(event|id|retry|data|:)/m);
       // win rates name models, of pairs that were judged, and say nothing of a side
