@@ -85,7 +85,10 @@ function fullRun(root: string, name: string): string {
       ...{ change: -4 + i, logp: -6 + i },
     })),
     samples: [
-      { prompt: hostile.prompt[0]?.content ?? "", answers: [{ text: `**now** ${longWord}`, ended: true }] },
+      {
+        prompt: hostile.prompt[0]?.content ?? "",
+        answers: [{ text: `**now** ${longWord} `.repeat(30), ended: true }],
+      },
     ],
   });
   writeFileSync(scalePath(dir), JSON.stringify(scales));
