@@ -1,9 +1,10 @@
 /** Who may ask what: every route of the router's own list, in every way. */
 import assert from "node:assert/strict";
-import { mkdirSync, realpathSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type Question, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
+import { type Question, serveDashboard, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
+import { scratch } from "../../test/support/scratch.ts";
 import type { Route } from "./route.ts";
 import { idOf } from "./run-store.ts";
 import type { Role } from "./sessions.ts";
@@ -94,7 +95,9 @@ test("a token works once, and its session until it is ended", async () => {
   await withDashboardApp(async ({ context, ask }) => {
     const token = context.sessions.link({ role: "viewer", name: "Ada" });
     const first = await ask("/api/session", { method: "POST", body: { token } });
-    assert.deepEqual(await first.json(), { role: "viewer", name: "Ada", readOnly: null });
+    const { empty, ...who } = (await first.json()) as { empty: Record<string, string> };
+    assert.deepEqual(who, { role: "viewer", name: "Ada", readOnly: null });
+    assert.match(empty["pairs"] ?? "", /preftune labels import WORKBENCH FILE/);
     const cookie = first.headers.get("set-cookie") ?? "";
     assert.match(cookie, /^preftune-0=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict$/);
     const headers = { cookie: cookie.split(";")[0] ?? "" };
@@ -103,6 +106,54 @@ test("a token works once, and its session until it is ended", async () => {
     assert.equal((await ask("/api/session", { method: "DELETE", headers })).status, 200);
     assert.equal((await ask("/api/session", { headers })).status, 401);
     assert.equal((await ask("/api/session", { headers: { cookie: "preftune-0=" } })).status, 401);
+  });
+});
+
+test("a start of the dashboard ends the sessions and links of the one before, on the same port", async () => {
+  const root = mkdtempSync(join(scratch(), "preftune-again-"));
+  const login = async (link: string): Promise<{ status: number; cookie: string }> => {
+    const [url = "", token = ""] = link.split("/#token=");
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${url}/api/session`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ token }),
+    });
+    return { status: answer.status, cookie: answer.headers.get("set-cookie")?.split(";")[0] ?? "" };
+  };
+  const runsAs = async (link: string, cookie: string): Promise<number> =>
+    (await fetch(new URL("/api/runs", link), { headers: { cookie } })).status;
+  try {
+    const { dashboard: first } = await serveDashboard(root);
+    const [used, unused] = [first.link(), first.link()];
+    const { cookie } = await login(used);
+    assert.equal(await runsAs(used, cookie), 200);
+    await first.close();
+    const { dashboard: second } = await serveDashboard(root, Number(new URL(used).port));
+    assert.equal(await runsAs(used, cookie), 401);
+    assert.equal((await login(unused)).status, 401);
+    assert.equal((await login(second.link())).status, 200);
+    await second.close();
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test("where nothing is yet, a command fills it; its folders are told to the owner alone", async () => {
+  await withDashboardApp(async ({ root, ask }) => {
+    for (const as of roles) {
+      const { empty } = (await (await ask("/api/session", { as })).json()) as {
+        empty: Record<string, string>;
+      };
+      for (const [what, text] of Object.entries(empty)) {
+        assert.match(text, /`preftune \w/, what);
+        assert.equal(
+          /runs|unjudged/.test(what) && text.includes(root),
+          as === "owner" && /runs|unjudged/.test(what),
+          `${what} as ${as}`,
+        );
+      }
+    }
   });
 });
 

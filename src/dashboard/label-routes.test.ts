@@ -1,9 +1,11 @@
 /** Labelling over HTTP: blind until the end, one vote a press, each person for themselves. */
 import assert from "node:assert/strict";
+import { realpathSync } from "node:fs";
 import { test } from "node:test";
-import { type DashboardApp, withDashboardApp } from "../../test/support/dashboards.ts";
+import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import type { Progress, ShownPair } from "../workbench/labelling.ts";
 import { saveVersion } from "../workbench/versions.ts";
+import { idOf } from "./run-store.ts";
 import type { Role } from "./sessions.ts";
 
 const voices = ["voice-alpha", "voice-omega"] as const;
@@ -42,8 +44,13 @@ test("before a vote nothing that is sent tells who wrote which side: every route
         ...(body === undefined ? {} : { method: "POST", body }),
       });
       const isStream = answer.headers.get("content-type")?.includes("event-stream") === true;
-      const text = isStream ? "" : await answer.text();
+      // a stream sends what there is at once, then waits for news
+      const reader = isStream ? answer.body?.getReader() : undefined;
+      const text =
+        reader === undefined ? await answer.text() : new TextDecoder().decode((await reader.read()).value);
+      await reader?.cancel();
       stop.abort();
+      if (isStream) assert.match(text, /^(event|id|retry|data|:)/m);
       // win rates name models, of pairs that were judged, and say nothing of a side
       const open = path === "/api/arena" ? text.replace(/"rates":\[[^\]]*\]/, "") : text;
       sent.push(JSON.stringify([...answer.headers]), open);
@@ -83,12 +90,15 @@ test("before a vote nothing that is sent tells who wrote which side: every route
       await listen("/api/label/note", "labeller", { showing: pair?.showing, text: "a note" });
       ({ pair } = JSON.parse(await listen("/api/label/vote", "labeller", vote)) as Next);
     }
+    const run = idOf(realpathSync(writeRun(app.root, "a")));
     for (const { method, path } of app.routes) {
-      if (method !== "GET" || path.includes("stream")) continue;
+      if (method !== "GET") continue;
       const asked = path
         .replace(":version", digest)
+        .replace(":run", run)
         .replace(":item", items[0]?.item ?? "")
-        .replace(/:\w+/g, "none");
+        .replace(/:\w+/g, "none")
+        .replace(/stream$/, `stream?runs=${run}`);
       for (const as of ["owner", "viewer", "labeller"] as const) await listen(asked, as);
     }
     assert.ok(sent.join("\n").includes("First 3."), "the answers themselves were not sent");

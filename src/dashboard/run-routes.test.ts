@@ -188,6 +188,13 @@ test("a comparison of two to eight runs, as a page that may load nothing", async
     assert.match(page.headers.get("content-security-policy") ?? "", /^default-src 'none'.*sandbox$/);
     const text = await page.text();
     assert.ok(!text.includes(app.root) && !/<script|<img/.test(text));
+    const parts = await app.ask(`/api/comparison/parts?runs=${ids.join()}`, { as: "viewer" });
+    const { html, isOneUnit } = (await parts.json()) as { html: string; isOneUnit: boolean };
+    assert.match(html, /Pair by pair.*What do the models answer.*What differs/s);
+    assert.ok(!html.includes(app.root) && !/<script|<img|<b>/.test(html), html);
+    // of one objective with the same settings
+    assert.equal(isOneUnit, true);
+    assert.equal((await app.ask(`/api/comparison/parts?runs=${ids[0]}`, { as: "viewer" })).status, 422);
     assert.equal((await app.ask(`/api/comparison?runs=${ids[0]},${ids[0]}`, { as: "viewer" })).status, 422);
     assert.equal((await app.ask(`/api/comparison?runs=${ids[0]},gone`, { as: "viewer" })).status, 404);
     assert.deepEqual(app.faults, []);

@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
-import { comparisonPage } from "../report/comparison.ts";
+import { comparisonPage, comparisonParts } from "../report/comparison.ts";
 import { type PairTokens, readPairTokens, type TokensOfPair } from "../runs/pair-tokens.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
@@ -43,7 +43,8 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
     get("/api/runs/:run/pairs/:pair", (c) => pair(c, viewOf(c), runs)),
     get("/api/runs/:run/config.yaml", (c) => config(c, runs)),
     get("/api/runs/:run/report", (c) => report(c, runs)),
-    get("/api/comparison", (c) => comparison(c, runs)),
+    get("/api/comparison", (c) => reportPage(c, comparisonPage(comparedDirs(c, runs), null))),
+    get("/api/comparison/parts", (c) => c.json(comparisonParts(comparedDirs(c, runs)))),
   ];
 }
 
@@ -128,14 +129,13 @@ function config(c: Ctx, runs: RunStore): Response {
 /** Runs that are compared at once. */
 const mostCompared = 8;
 
-/** The report over the runs `?runs=ID,ID`: who is better, by how much, what differs, what each answers. */
-function comparison(c: Ctx, runs: RunStore): Response {
+/** The directories of the runs `?runs=ID,ID`. */
+function comparedDirs(c: Ctx, runs: RunStore): string[] {
   const ids = [...new Set((c.req.query("runs") ?? "").split(",").filter(Boolean))];
   if (ids.length < 2 || ids.length > mostCompared) {
     throw new PageError(422, `Expected 2 to ${mostCompared} runs to compare, got ${ids.length}.`);
   }
-  const dirs = ids.map((id) => runs.dirOf(id));
-  return reportPage(c, comparisonPage(dirs, null));
+  return ids.map((id) => runs.dirOf(id));
 }
 
 /** The report as the run wrote it. */

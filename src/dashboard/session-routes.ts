@@ -1,6 +1,7 @@
 /** Logging in and out, and links for others. */
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
+import { emptyTexts } from "./empty-texts.ts";
 import { PageError } from "./page-error.ts";
 import { bodyOf } from "./request-body.ts";
 import { type Ctx, type DashboardContext, ownerOnly, type Route } from "./route.ts";
@@ -16,7 +17,13 @@ const linkBody = z.strictObject({
 });
 
 /** The routes. */
-export function sessionRoutes({ sessions, readOnly }: DashboardContext): Route[] {
+export function sessionRoutes(context: DashboardContext): Route[] {
+  const { sessions, readOnly } = context;
+  const shown = (session: Session | null): object => ({
+    ...session,
+    readOnly,
+    empty: emptyTexts(context, session),
+  });
   return [
     {
       method: "POST",
@@ -33,14 +40,14 @@ export function sessionRoutes({ sessions, readOnly }: DashboardContext): Route[]
           );
         }
         setCookie(c, cookieName(c), secret, { httpOnly: true, sameSite: "Strict", path: "/" });
-        return c.json(shown(sessions.of(secret), readOnly));
+        return c.json(shown(sessions.of(secret)));
       },
     },
     {
       method: "GET",
       path: "/api/session",
       roles: everyRole,
-      answer: (c) => c.json(shown(c.get("session"), readOnly)),
+      answer: (c) => c.json(shown(c.get("session"))),
     },
     {
       method: "DELETE",
@@ -61,10 +68,6 @@ export function sessionRoutes({ sessions, readOnly }: DashboardContext): Route[]
       answer: async (c) => c.json({ token: sessions.link(await bodyOf(c, linkBody)) }),
     },
   ];
-}
-
-function shown(session: Session | null, readOnly: string | null): object {
-  return { ...session, readOnly };
 }
 
 /** The secret that a request brings; "" without one. */

@@ -39,7 +39,7 @@ export function answersHtml(
       const against = { texts: at === 0 ? last : first, isLater: at > 0 };
       return html`<td>${answersCell(own, columns.length > 1 ? against : null)}</td>`;
     });
-    const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th>`;
+    const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer" tabindex="0">${shownText(prompt, longestText)}</div></th>`;
     return html`<tbody><tr>${asked}</tr><tr>${cells}</tr></tbody>`;
   });
   const table = (part: readonly Html[]): Html =>
@@ -86,7 +86,7 @@ function answerHtml(
   const said = [...given, ...(ended ? [] : ["cut at the length limit"])];
   const tag = said.length === 0 ? html`` : html`<span class="tag">${said.join(", ")}</span>`;
   if (text === "") return html`<span class="tag">empty</span>${tag}`;
-  return html`<div class="answer">${markedText(shownText(text, longestText), marked)}</div>${tag}`;
+  return html`<div class="answer" tabindex="0">${markedText(shownText(text, longestText), marked)}</div>${tag}`;
 }
 
 function markedText(text: string, marked: { other: string; isLater: boolean } | null): Html {
@@ -121,7 +121,7 @@ export function modelAnswersHtml(names: readonly string[], asked: readonly Answe
       const marked = i === 0 || first === undefined ? null : { other: first, isLater: true };
       return html`<td>${answerHtml(answer, marked)}</td>`;
     });
-    return html`<tbody><tr><th colspan="${names.length}" scope="rowgroup"><div class="answer">${shownText(prompt, longestText)}</div></th></tr><tr>${cells}</tr></tbody>`;
+    return html`<tbody><tr><th colspan="${names.length}" scope="rowgroup"><div class="answer" tabindex="0">${shownText(prompt, longestText)}</div></th></tr><tr>${cells}</tr></tbody>`;
   });
   return html`<div class="scroll" tabindex="0"><table class="answers"><thead><tr>${head}</tr></thead>${bodies}</table></div>`;
 }

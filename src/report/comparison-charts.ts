@@ -21,12 +21,16 @@ interface Drawn {
   same: string | null;
 }
 
+/** Two losses or rewards have one unit only where the method and all of its settings are the same. */
+export function haveOneUnit(methods: readonly MethodSettings[]): boolean {
+  return new Set(methods.map((method) => JSON.stringify(method))).size === 1;
+}
+
 /** The sections of curves. @param marks - what charts of accuracy are to be read against */
 export function comparisonCharts(runs: readonly NamedRows[], marks: readonly ChartMark[]): Html[] {
   const objectives = [...new Set(runs.map(({ method }) => method.objective))];
   const training = trainingPlans(objectives);
-  // two losses or rewards have one unit only where the method and all of its settings are the same
-  const isOneUnit = new Set(runs.map(({ method }) => JSON.stringify(method))).size === 1;
+  const isOneUnit = haveOneUnit(runs.map(({ method }) => method));
   const isOwn = ({ isOwnUnit }: ChartPlan): boolean => isOwnUnit === true && !isOneUnit;
   const isOnline = runs.some(({ rows }) => rows.some((row) => "eval_kl_init" in row));
   const groups: [title: string, plans: readonly ChartPlan[], note: Html][] = [

@@ -6,7 +6,7 @@ import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
-import { comparisonCharts, type NamedRows } from "./comparison-charts.ts";
+import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
 import { exportedScale, heldOutPairs, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
@@ -63,15 +63,37 @@ export function comparisonPage(
   path: string | null,
   text: ComparisonText | null = null,
 ): string {
+  const runs = comparedRuns(dirs, path, text?.names);
+  return comparisonHtml(runs, text ?? { title: runs.map(({ name }) => name).join(", ") });
+}
+
+/** What a live comparison shows besides its curves. */
+export interface ComparisonParts {
+  /** Differences pair by pair, what the runs answer, what differs in them. */
+  html: string;
+  /** Whether losses and rewards of all runs have one unit. */
+  isOneUnit: boolean;
+}
+
+/** The parts of a comparison that are no curves. @throws {ConfigError} when a directory holds no run */
+export function comparisonParts(dirs: readonly string[]): ComparisonParts {
+  const runs = comparedRuns(dirs, null);
+  const parts = [differencesHtml(runs), answersSection(runs, null), differingHtml(runs)];
+  return {
+    html: parts.map(({ text }) => text).join(""),
+    isOneUnit: haveOneUnit(runs.map(({ run }) => run.config.method)),
+  };
+}
+
+function comparedRuns(dirs: readonly string[], path: string | null, own?: readonly string[]): Compared[] {
   const views = dirs.map((dir) => openRun(dir));
   const shorten = pathShortener(views);
-  const names = text?.names ?? differentNames(views.map(nameOf), dirs);
-  const runs = views.map((view, i): Compared => {
+  const names = own ?? differentNames(views.map(nameOf), dirs);
+  return views.map((view, i): Compared => {
     const hasLink = path !== null && existsSync(view.paths.report);
     const link = hasLink ? addressOf(relative(dirname(path), view.paths.report)) : null;
     return { ...reportedRun(view, shorten), name: names[i] ?? "", link };
   });
-  return comparisonHtml(runs, text ?? { title: names.join(", ") });
 }
 
 /** A relative path as an address: signs that mean something there stand for themselves. */
@@ -228,8 +250,8 @@ function differingHtml(runs: readonly Compared[]): Html {
   return html`<section><h2>What differs</h2>${found}${rest}</section>`;
 }
 
-function answersSection(runs: readonly Compared[], text: ComparisonText): Html {
-  const { names, asked } = text.answers ?? sampledAnswers(runs);
+function answersSection(runs: readonly Compared[], text: ComparisonText | null): Html {
+  const { names, asked } = text?.answers ?? sampledAnswers(runs);
   if (asked.length === 0) return html``;
   return html`<section><h2>What do the models answer?</h2><p class="soft">Marked: words that the answer in the first column lacks.</p>${modelAnswersHtml(names, asked)}</section>`;
 }

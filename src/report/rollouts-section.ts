@@ -211,7 +211,7 @@ function bestAndWorst(group: readonly RolloutRow[]): RolloutRow[] {
 
 function rowHtml({ step, row, reward, advantage, completion, ended }: RolloutRow, of: number): Html {
   const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
-  const text = html`<div class="answer">${shownText(completion, longestText)}</div>`;
+  const text = html`<div class="answer" tabindex="0">${shownText(completion, longestText)}</div>`;
   const place = row.split(/[\\/]/).at(-1) ?? row;
   return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${cellText(reward)}</td><td class="number">${cellText(advantage ?? null)}</td><td class="long">${completion === "" ? html`<span class="tag">empty</span>` : text}${tag}</td></tr>`;
 }

@@ -122,7 +122,7 @@ export function choiceText(choice: ScaleChoice): string {
 function answersHtml({ answers }: ScaleRow): Html {
   const said = answers.map(
     ({ prompt, answer }) =>
-      html`<div class="answer"><b>${shownText(prompt, longestText)}</b></div><div class="answer">${shownText(answer, longestText)}</div>`,
+      html`<div class="answer" tabindex="0"><b>${shownText(prompt, longestText)}</b></div><div class="answer" tabindex="0">${shownText(answer, longestText)}</div>`,
   );
   return html`${said}`;
 }

@@ -1,4 +1,4 @@
-/** A run from the page: form, check, start, figures as they come, the dashboard killed meanwhile, stop, resume, done. */
+/** A run from the page: form, check, start, figures as they come, the dashboard killed meanwhile, stop, resume, compare, a pair. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Page } from "playwright-core";
 import { sha256File } from "../../src/base/files.ts";
 import { complaintsOf, skipsBrowser, startBrowser } from "../support/browser.ts";
-import { isNightly } from "../support/campaign.ts";
+import { amount } from "../support/campaign.ts";
 import { preftune } from "../support/command.ts";
 import { startDashboard } from "../support/dashboards.ts";
 import { scratch } from "../support/scratch.ts";
@@ -28,13 +28,23 @@ async function dashboardAt(dir: string): Promise<{ link: string; kill: () => Pro
   };
 }
 
-/** Holds the process that trains once it has written figures, so that it is not over before it is asked to stop. */
+/** Holds the process that trains before it has written figures. */
 async function heldTrainer(dir: string): Promise<number> {
-  const [lock, metrics] = [join(dir, "run.lock"), join(dir, "metrics.jsonl")];
-  while (!existsSync(metrics) || statSync(metrics).size === 0) await setTimeout(5);
+  const lock = join(dir, "run.lock");
+  while (!existsSync(lock) || !existsSync(join(dir, "run.json"))) await setTimeout(2);
   const { pid } = JSON.parse(readFileSync(lock, "utf8")) as { pid: number };
   process.kill(pid, "SIGSTOP");
   return pid;
+}
+
+/** Lets it write its first figures, and holds it again, so that it is not over before it is asked to stop. @returns when */
+async function firstFigures(dir: string, trainer: number): Promise<number> {
+  const metrics = join(dir, "metrics.jsonl");
+  process.kill(trainer, "SIGCONT");
+  while (!existsSync(metrics) || statSync(metrics).size === 0) await setTimeout(5);
+  const written = performance.now();
+  process.kill(trainer, "SIGSTOP");
+  return written;
 }
 
 /** Fills the form in and starts the run. */
@@ -57,7 +67,9 @@ async function startFromForm(page: Page, values: Readonly<Record<string, string>
   await page.getByRole("heading", { name: "Queue" }).waitFor();
 }
 
-test("start, see figures, kill the dashboard, stop, resume, done", { skip: skipsBrowser }, async () => {
+test("start, see figures, kill the dashboard, stop, resume to the same bits, compare, read a pair", {
+  skip: skipsBrowser,
+}, async (t) => {
   const root = mkdtempSync(join(scratch(), "preftune-page-run-"));
   const runs = join(root, "runs");
   mkdirSync(runs);
@@ -67,7 +79,8 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     train_data: writeRows(join(root, "train.jsonl"), pairRows(24)),
     ...{ device: "cpu", dtype: "float32", threads: "1" },
     ...{ max_steps: String(steps), per_device_train_batch_size: "2", gradient_accumulation_steps: "1" },
-    ...{ logging_steps: "1", eval_strategy: "no", use_peft: "true", lora_r: "2", lora_alpha: "4" },
+    ...{ logging_steps: "1", eval_fraction: "0.25", eval_steps: "100", watch_max_new_tokens: "4" },
+    ...{ eval_strategy: "steps", use_peft: "true", lora_r: "2", lora_alpha: "4" },
   };
   const first = await dashboardAt(runs);
   const browser = await startBrowser();
@@ -83,7 +96,12 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     const trainer = await heldTrainer(dir);
     await page.getByRole("link", { name: "Runs", exact: true }).click();
     await page.getByRole("link", { name: "a", exact: true }).click();
+    await page.getByText("There are no figures yet").waitFor();
+    const written = await firstFigures(dir, trainer);
     await page.getByRole("button", { name: "What is Loss?" }).waitFor();
+    const seen = performance.now() - written;
+    t.diagnostic(`first figures ${seen.toFixed(0)} ms after they were written`);
+    assert.ok(seen < amount(20_000, 2000), `first figures ${seen} ms after they were written`);
     assert.deepEqual(said, []);
 
     await page.close();
@@ -104,15 +122,27 @@ test("start, see figures, kill the dashboard, stop, resume, done", { skip: skips
     await again.getByRole("button", { name: "Resume" }).click();
     await again.locator(".state.done").waitFor({ timeout: 120_000 });
     await again.getByText(`at step ${steps} of ${steps}`).waitFor();
-    assert.deepEqual(complaints, []);
-    await second.kill();
-    if (!isNightly) return;
     const config = join(dir, "config.yaml");
     const afresh = ["--resume_from_checkpoint", "null"];
     const ended = await preftune("train", config, "--output_dir", whole, ...afresh);
     assert.equal(ended.status, 0, ended.stderr);
     const weights = (run: string): string => sha256File(join(run, "adapter", "adapter_model.safetensors"));
     assert.equal(weights(dir), weights(whole), "resumed as if it had not been stopped");
+
+    // the two compared, and a pair to its text
+    await again.getByRole("link", { name: "Runs", exact: true }).click();
+    await again.getByRole("link", { name: "whole", exact: true }).waitFor();
+    for (const key of ["x", "j", "x", "c"]) await again.keyboard.press(key);
+    await again.getByRole("heading", { name: "Pair by pair" }).waitFor();
+    await again.getByText("On held-out pairs that both runs have").waitFor();
+    await again.getByRole("link", { name: "a", exact: true }).click();
+    await again
+      .getByRole("button", { name: /^train\.jsonl:\d+$/ })
+      .first()
+      .click();
+    await again.getByRole("region", { name: "Tokens" }).waitFor();
+    assert.deepEqual(complaints, []);
+    await second.kill();
   } finally {
     await browser.close();
     await first.kill();

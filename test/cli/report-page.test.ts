@@ -10,16 +10,9 @@ import { writeReport } from "../../src/report/run-report.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type ScaleRecord, type ScaleRow, scalePath } from "../../src/runs/scale-record.ts";
 import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../support/browser.ts";
-import { isNightly } from "../support/campaign.ts";
 import { hostile, writeRun } from "../support/dashboards.ts";
 
 const steps = [0, 20, 40, 60];
-/** In the nightly run each size in both colours. */
-const otherLooks = looks.map(({ name, width, colorScheme }) => ({
-  ...{ name: `${name}, in the other colours`, width },
-  colorScheme: colorScheme === "light" ? ("dark" as const) : ("light" as const),
-}));
-const shownIn = isNightly ? [...looks, ...otherLooks] : looks;
 const longWord = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
 
 /** What an evaluation at a step, or of a scale, has. */
@@ -92,7 +85,10 @@ function fullRun(root: string, name: string): string {
       ...{ change: -4 + i, logp: -6 + i },
     })),
     samples: [
-      { prompt: hostile.prompt[0]?.content ?? "", answers: [{ text: `**now** ${longWord}`, ended: true }] },
+      {
+        prompt: hostile.prompt[0]?.content ?? "",
+        answers: [{ text: `**now** ${longWord} `.repeat(30), ended: true }],
+      },
     ],
   });
   writeFileSync(scalePath(dir), JSON.stringify(scales));
@@ -115,7 +111,7 @@ test("reports with drift, tail, worst tokens and scales: no sideways scroll, no 
     const page = await (await browser.newContext()).newPage();
     const complaints = complaintsOf(page);
     for (const [path, wanted] of pages) {
-      for (const { name, width, colorScheme } of shownIn) {
+      for (const { name, width, colorScheme } of looks) {
         await page.setViewportSize({ width, height: 900 });
         await page.emulateMedia({ colorScheme });
         await page.goto(pathToFileURL(path).href);

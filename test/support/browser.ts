@@ -1,7 +1,7 @@
 /** The system's Chromium for tests of pages; skipped with the reason where there is none. */
 import { existsSync } from "node:fs";
 import axe from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
 const places = [
   process.env["PREFTUNE_CHROMIUM"] ?? "",
@@ -26,8 +26,40 @@ export async function startBrowser(): Promise<Browser> {
 /** Sizes and colours that every page is looked at in. */
 export const looks: readonly { name: string; width: number; colorScheme: "light" | "dark" }[] = [
   { name: "desktop, light", width: 1400, colorScheme: "light" },
+  { name: "desktop, dark", width: 1400, colorScheme: "dark" },
+  { name: "phone, light", width: 390, colorScheme: "light" },
   { name: "phone, dark", width: 390, colorScheme: "dark" },
 ];
+
+/** Has pages remember which elements take clicks; for {@link outOfReach}, before a page is opened. */
+export async function rememberClicks(context: BrowserContext): Promise<void> {
+  const content = `
+    const add = EventTarget.prototype.addEventListener;
+    EventTarget.prototype.addEventListener = function (...args) {
+      if (args[0] === "click" && this instanceof Element) this.setAttribute("data-clicks", "");
+      add.apply(this, args);
+    };`;
+  await context.addInitScript({ content });
+}
+
+/** What can be clicked and was not reached yet. A picture's dots are lines of the table below it, and charts have buttons for what a drag does. */
+const notReached = `
+  [...document.querySelectorAll(
+    ":is(a[href], button, input, select, textarea, summary, [data-clicks]:not(.charts, .u-wrap)):not(:disabled)",
+  )]
+    .filter((element) => element.checkVisibility() && !element.hasAttribute("data-reached"))
+    .map((element) => element.outerHTML.slice(0, 120))`;
+
+/** What can be clicked on the page and is not reached by Tab, as its beginning. */
+export async function outOfReach(page: Page): Promise<string[]> {
+  const left = async (): Promise<string[]> => await page.evaluate<string[]>(notReached);
+  const { length } = await left();
+  for (let i = 0; i < length + 40 && (i % 10 !== 0 || (await left()).length > 0); i++) {
+    await page.keyboard.press("Tab");
+    await page.evaluate('document.activeElement?.setAttribute("data-reached", "")');
+  }
+  return await left();
+}
 
 /** All that a page complains of from now on: console messages, errors, reports of its content policy. */
 export function complaintsOf(page: Page): string[] {

@@ -170,10 +170,13 @@ export async function startDashboard(dir: string): Promise<{ running: Running; l
 }
 
 /** The dashboard of `dir`, listening in this process; `faults` are those that it met. */
-export async function serveDashboard(dir: string): Promise<{ dashboard: Dashboard; faults: unknown[] }> {
+export async function serveDashboard(
+  dir: string,
+  port: number = 0,
+): Promise<{ dashboard: Dashboard; faults: unknown[] }> {
   const faults: unknown[] = [];
   const dashboard = await listen({
-    ...{ dirs: [dir], host: "127.0.0.1", port: 0, allowedHosts: [] },
+    ...{ dirs: [dir], host: "127.0.0.1", port, allowedHosts: [] },
     program: [process.execPath, "-e", ""],
     onFault: (error: unknown) => faults.push(error),
   });

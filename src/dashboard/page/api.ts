@@ -1,5 +1,6 @@
 /** Questions to the server. An answer that is no success becomes an error with the server's words. */
 import { signal } from "@preact/signals";
+import type { EmptyTexts } from "../empty-texts.ts";
 import type { Role } from "../sessions.ts";
 
 /** Who is logged in, as the server says; null: nobody. `readOnly`: why nothing can be changed here. */
@@ -7,6 +8,8 @@ export interface Me {
   role: Role;
   name: string;
   readOnly: string | null;
+  /** What screens say where there is nothing yet. */
+  empty: EmptyTexts;
 }
 
 /** Who is logged in; undefined until it is known. */

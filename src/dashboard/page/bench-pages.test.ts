@@ -5,7 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
-import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import {
+  barriers,
+  complaintsOf,
+  looks,
+  outOfReach,
+  rememberClicks,
+  skipsBrowser,
+  startBrowser,
+} from "../../../test/support/browser.ts";
 import { amount } from "../../../test/support/campaign.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import { writeRound } from "../../../test/support/rounds.ts";
@@ -82,7 +90,9 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
   const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
-    const page = await (await browser.newContext()).newPage();
+    const context = await browser.newContext();
+    await rememberClicks(context);
+    const page = await context.newPage();
     const complaints = complaintsOf(page);
     const link = dashboard.link();
     const judged = (count: number) => page.getByText(`${count} of 8 judged`).waitFor();
@@ -133,6 +143,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
         assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
+        if (name === looks.at(-1)?.name) assert.deepEqual(await outOfReach(page), [], `${place}: by Tab`);
       }
     }
     // make a version and open it, and look at a pair that was judged

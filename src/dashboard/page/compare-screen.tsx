@@ -1,19 +1,20 @@
 /** Two to eight runs over each other, live; the report over them has who is better by how much, what differs and what each answers. */
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ChartPlan } from "../../report/chart-plans.ts";
+import type { ComparisonParts } from "../../report/comparison.ts";
 import type { ChartGroup } from "../run-charts.ts";
 import type { Summary } from "../run-summary.ts";
 import type { WireCurve } from "../wire.ts";
 import { get } from "./api.ts";
 import { ChartOptions, drawingOf } from "./chart-options.tsx";
 import { CurveChart, type Line } from "./curve-chart.tsx";
-import { addRows, type Curves, curvesOf, extentOf } from "./curves.ts";
+import { addRows, areSame, type Curves, curvesOf, type Drawing, extentOf } from "./curves.ts";
 import { useStream } from "./live.ts";
 import { meaningOf, unitOf } from "./metric-texts.tsx";
 import { OutcomeTable } from "./outcome-table.tsx";
-import { Waiting } from "./pieces.tsx";
-import { addressOf, type Place, setQuery } from "./place.ts";
+import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
+import { type Place, setQuery } from "./place.ts";
 import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
 import { useReload } from "./use-smoothing.ts";
 
@@ -34,10 +35,7 @@ export function CompareScreen({ place }: { place: Place }): JSX.Element {
     return (
       <>
         <h1>Compare</h1>
-        <p class="empty">
-          Choose two to eight runs in the <a href={addressOf(["runs"])}>list of runs</a>: by their boxes, or
-          with the keys j, k and x; c compares them.
-        </p>
+        <Empty of="compare" />
       </>
     );
   }
@@ -49,11 +47,14 @@ function useRuns(ids: readonly string[]): {
   runs: readonly Opened[] | null;
   curves: ReadonlyMap<string, Curves>;
   version: number;
+  /** Raised with each evaluation. */
+  evaluated: number;
   problem: string;
 } {
   const [runs, setRuns] = useState<readonly Opened[] | null>(null);
   const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
+  const [evaluated, setEvaluated] = useState(0);
   const curves = useRef(new Map<string, Curves>());
   const { smoothing } = drawingOf(null);
   const load = (): void => {
@@ -80,14 +81,17 @@ function useRuns(ids: readonly string[]): {
     },
     summary: ({ run, summary }) =>
       setRuns((before) => before?.map((one) => (one.summary.id === run ? { ...one, summary } : one)) ?? null),
+    evaluations: () => setEvaluated((n) => n + 1),
     restart: load,
     problem: ({ message }) => setProblem(message),
   });
-  return { runs, curves: curves.current, version, problem };
+  return { runs, curves: curves.current, version, evaluated, problem };
 }
 
 function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean }): JSX.Element {
-  const { runs, curves, version, problem } = useRuns(ids);
+  const { runs, curves, version, evaluated, problem } = useRuns(ids);
+  const asked = `/api/comparison/parts?runs=${ids.map(encodeURIComponent).join()}`;
+  const parts = useAnswer<ComparisonParts>(asked, evaluated);
   if (runs === null || problem !== "") return <Waiting problem={problem}>Reading the runs …</Waiting>;
   const { isLog, ...drawing } = drawingOf(null);
   const [first = new Map()] = curves.values();
@@ -105,7 +109,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
           target="_blank"
           rel="noreferrer"
         >
-          Report: differences pair by pair with intervals, what differs in the runs, answers side by side
+          As a report, to keep and to send
         </a>
         {hasSeeds && (
           <label>
@@ -120,27 +124,68 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
       </p>
       <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(first, drawing)} />
       {plans.map(({ part, plans: some }) => (
-        <section key={part}>
-          <h2>{part === "outcome" ? "Outcome" : "Training"}</h2>
-          <div class="charts live">
-            {some.flatMap(byLine).map((plan) => {
-              const lines = linesOf(plan, folds, { curves, smoothing: drawing.smoothing });
-              if (lines.length === 0) return null;
-              const note =
-                plan.isOwnUnit === true ? "In the unit of each objective's own: not comparable." : plan.note;
-              return (
-                <CurveChart
-                  key={plan.title + plan.lines[0]?.[0]}
-                  {...{ title: plan.title, unit: unitOf(plan), lines, drawing, isLog, version, note }}
-                  marks={plan.isAccuracy === true ? baselines : []}
-                  meaning={meaningOf(plan)}
-                />
-              );
-            })}
-          </div>
-        </section>
+        <Fragment key={part}>
+          <Charts
+            title={part === "outcome" ? "Outcome" : "Training"}
+            charts={some
+              .flatMap(byLine)
+              .map((plan) => ({
+                plan,
+                lines: linesOf(plan, folds, { curves, smoothing: drawing.smoothing }),
+              }))}
+            isOneUnit={parts.value?.isOneUnit === true}
+            {...{ runs: folds.length, drawing, isLog, version, baselines }}
+          />
+          {part === "outcome" && <ServerHtml html={parts.value?.html ?? ""} />}
+          {part === "outcome" && parts.problem !== "" && <Problem text={parts.problem} />}
+        </Fragment>
       ))}
     </>
+  );
+}
+
+interface ChartsProps {
+  title: string;
+  charts: readonly { plan: ChartPlan; lines: readonly Line[] }[];
+  /** How many lines a chart of all has. */
+  runs: number;
+  isOneUnit: boolean;
+  drawing: Drawing;
+  isLog: boolean;
+  version: number;
+  baselines: { value: number; name: string }[];
+}
+
+/** Charts under a heading; those in which all runs are the same are a sentence. */
+function Charts({ title, charts, runs, isOneUnit, baselines, ...rest }: ChartsProps): JSX.Element {
+  const same = charts.filter(({ lines }) => lines.length === runs && areSame(lines));
+  return (
+    <section>
+      <h2>{title}</h2>
+      <div class="charts live">
+        {charts
+          .filter((chart) => chart.lines.length > 0 && !same.includes(chart))
+          .map(({ plan, lines }) => (
+            <CurveChart
+              key={plan.title + plan.lines[0]?.[0]}
+              {...rest}
+              {...{ title: plan.title, unit: unitOf(plan), lines }}
+              note={
+                plan.isOwnUnit === true && !isOneUnit
+                  ? "In the unit of each objective: not comparable."
+                  : plan.note
+              }
+              marks={plan.isAccuracy === true ? baselines : []}
+              meaning={meaningOf(plan)}
+            />
+          ))}
+      </div>
+      {same.length > 0 && (
+        <p class="soft">
+          The same in all runs: {same.map(({ plan }) => plan.title.toLowerCase()).join("; ")}.
+        </p>
+      )}
+    </section>
   );
 }
 

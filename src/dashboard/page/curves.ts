@@ -86,6 +86,18 @@ export function pointsOver(curve: Curve, { over, epochRows }: Drawing): { x: num
   return { x, y: curve.value };
 }
 
+/** Whether several curves are one. */
+export function areSame(lines: readonly { curve: Curve }[]): boolean {
+  const [first, ...others] = lines;
+  if (first === undefined || others.length === 0) return false;
+  const { step, value } = first.curve;
+  return others.every(
+    ({ curve }) =>
+      curve.value.length === value.length &&
+      curve.value.every((one, i) => Object.is(one, value[i]) && curve.step[i] === step[i]),
+  );
+}
+
 /** What curves reach over together; 0 to 1 where there are none. */
 export function extentOf(curves: Curves, drawing: Drawing): { min: number; max: number } {
   let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];

@@ -8,7 +8,7 @@ import { CleanPanel } from "./clean-panel.tsx";
 import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
 import { Pager } from "./pager.tsx";
-import { Options, Problem, RunLinks, VersionLink, Waiting } from "./pieces.tsx";
+import { Empty, Options, Problem, RunLinks, VersionLink, Waiting } from "./pieces.tsx";
 import { type Place, setQuery } from "./place.ts";
 import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
@@ -81,7 +81,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
           {shown.total} pairs
         </span>
       </p>
-      {shown.total === 0 && find === "" && show === "all" && <NoPairs />}
+      {shown.total === 0 && find === "" && show === "all" && <Empty of="pairs" />}
       <div class="items">
         {shown.items.map((item) => (
           <ItemCard key={item.item} item={item} isOwner={isOwner} again={again} fail={fail} />
@@ -107,26 +107,12 @@ function Making({ place: { query }, again, fail }: Doing & { place: Place }): JS
   );
 }
 
-function NoPairs(): JSX.Element {
-  return (
-    <section class="empty">
-      <p>
-        There are no pairs yet. <code>preftune labels import runs/workbench FILE</code> reads TRL's pairs,
-        battles of Chatbot Arena, Label Studio, Argilla, Open WebUI and tables, and so does the box above.
-      </p>
-    </section>
-  );
-}
-
 function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Element {
   return (
     <>
       <h2>Versions</h2>
       {versions.length === 0 ? (
-        <p class="soft">
-          None yet. A version is made of what was judged, or by <code>preftune data clean</code>, and never
-          changes.
-        </p>
+        <Empty of="versions" />
       ) : (
         <Table
           isStacked

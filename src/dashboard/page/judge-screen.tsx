@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import type { JudgedRun, Judges } from "../judge-routes.ts";
 import { intervalText, kappaText, type Sent, shareText, valueText, verdictWords } from "./judgment-texts.ts";
-import { useAnswer, Waiting } from "./pieces.tsx";
+import { Empty, useAnswer, Waiting } from "./pieces.tsx";
 import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
 
@@ -17,13 +17,7 @@ export function JudgeScreen(): JSX.Element {
     <>
       <h1>Judge</h1>
       {judges.length === 0 ? (
-        <section class="empty">
-          <p>
-            No model has judged pairs of the workbench.{" "}
-            <code>preftune labels judge runs/workbench --judge URL#MODEL</code> lets one judge each pair in
-            both orders; its verdicts are labels that stay marked as a judge's, and people go before them.
-          </p>
-        </section>
+        <Empty of="judges" />
       ) : (
         judges.map((facts) => <Judge key={facts.judge} facts={facts} />)
       )}

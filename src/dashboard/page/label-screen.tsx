@@ -5,7 +5,7 @@ import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.t
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { newKey } from "./pending-vote.ts";
-import { Problem, Waiting } from "./pieces.tsx";
+import { Empty, Problem, Waiting } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
 import { partText, TextView } from "./text-views.tsx";
 import { order, useLabelling } from "./use-labelling.ts";
@@ -86,27 +86,14 @@ function ProgressBar({ progress }: { progress: Progress }): JSX.Element {
 function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void }): JSX.Element {
   useKeys([{ key: "u", what: takeBack, run: undo }], [progress.last]);
   return (
-    <section class="empty">
-      {progress.items === 0 ? (
-        <>
-          <p>There are no pairs to judge yet.</p>
-          <p>
-            <code>preftune labels import runs/workbench pairs.jsonl</code> adds some, and so does the Data
-            screen.
-          </p>
-        </>
-      ) : (
-        <>
-          <p>
-            {progress.labelled + progress.skipped} of {progress.items} done. The People screen shows how far
-            people agree; Data makes a version to train on.
-          </p>
-          <button type="button" onClick={undo}>
-            Undo <kbd>u</kbd>
-          </button>
-        </>
+    <>
+      <Empty of={progress.items === 0 ? "unjudged" : "judged"} />
+      {progress.items > 0 && (
+        <button type="button" onClick={undo}>
+          Undo <kbd>u</kbd>
+        </button>
       )}
-    </section>
+    </>
   );
 }
 

@@ -5,7 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
-import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import {
+  barriers,
+  complaintsOf,
+  looks,
+  outOfReach,
+  rememberClicks,
+  skipsBrowser,
+  startBrowser,
+} from "../../../test/support/browser.ts";
 import { hostileKey, serveDashboard, writeRun } from "../../../test/support/dashboards.ts";
 import { idOf } from "../run-store.ts";
 
@@ -16,6 +24,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
   const browser = await startBrowser();
   try {
     const context = await browser.newContext();
+    await rememberClicks(context);
     const page = await context.newPage();
     const complaints = complaintsOf(page);
     const link = dashboard.link();
@@ -38,6 +47,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
         assert.equal(new Set(ids).size, ids.length, `${place}: an id twice`);
         assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
       }
+      assert.deepEqual(await outOfReach(page), [], `${place}: by Tab`);
     }
     await page.getByLabel("Logarithmic").check();
     await page.getByLabel("Over").selectOption("tokens");
@@ -99,8 +109,13 @@ async function byKeyboard(page: Page, link: string): Promise<void> {
   await page.getByText("2 runs", { exact: true }).waitFor();
   for (const key of ["x", "j", "x", "c"]) await keyboard.press(key);
   await page.getByRole("heading", { name: "Compare" }).waitFor();
+  // what the report over both says stands beside the curves, of which equal ones are a sentence
+  await page.getByText("No value and no input differs").waitFor();
+  await page.getByRole("heading", { name: "What do the models answer?" }).waitFor();
   await press(page, "Numbers");
   await page.getByRole("region", { name: /^Numbers of/ }).waitFor();
+  await page.getByRole("checkbox", { name: /^Seeds of one/ }).press("Space");
+  await page.getByText("The same in all runs: ").first().waitFor();
   await keyboard.press("1");
   await page.getByRole("heading", { name: "Runs" }).waitFor();
   await keyboard.press("o");

@@ -69,7 +69,8 @@ function Answer({
   return (
     <div>
       <h4>{title}</h4>
-      <div class="answer">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by the keyboard */}
+      <div class="answer" tabIndex={0}>
         {texts.map((text, i) => (
           <span
             key={i}

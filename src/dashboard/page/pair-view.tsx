@@ -89,7 +89,12 @@ function Turns({ turns }: { turns: readonly Turn[] }): JSX.Element {
 }
 
 function Text({ children }: { children: ComponentChildren }): JSX.Element {
-  return <div class="answer">{children}</div>;
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be reached by the keyboard
+    <div class="answer" tabIndex={0}>
+      {children}
+    </div>
+  );
 }
 
 function Course({ steps, step }: { steps: PairCourse["steps"]; step: number }): JSX.Element {

@@ -7,7 +7,7 @@ import type { SentPeople } from "../bench-routes.ts";
 import type { Role } from "../sessions.ts";
 import { get, me, post } from "./api.ts";
 import { intervalText, kappaText, type Sent, shareText, valueText } from "./judgment-texts.ts";
-import { Problem, Waiting } from "./pieces.tsx";
+import { Empty, Problem, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 import { Table } from "./table.tsx";
 
@@ -54,16 +54,7 @@ export function PeopleScreen(): JSX.Element {
           </p>
         </>
       )}
-      {report.people.length === 0 ? (
-        <section class="empty">
-          <p>
-            Nobody has judged anything yet. Pairs come by <code>preftune labels import</code> or the Data
-            screen; judging is on the Label screen.
-          </p>
-        </section>
-      ) : (
-        <PeopleTable people={report.people} />
-      )}
+      {report.people.length === 0 ? <Empty of="people" /> : <PeopleTable people={report.people} />}
       {report.unlisted !== 0 && (
         <p class="soft">
           {report.unlisted} who judged less: <code>preftune labels agreement</code>.

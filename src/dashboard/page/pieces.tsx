@@ -1,8 +1,9 @@
 /** Small parts that several screens have. */
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import type { EmptyTexts } from "../empty-texts.ts";
 import type { Summary } from "../run-summary.ts";
-import { get } from "./api.ts";
+import { get, me } from "./api.ts";
 import { addressOf } from "./place.ts";
 
 /** Something that went wrong, in words. */
@@ -59,6 +60,15 @@ export function RunLinks({ runs }: { runs: readonly { id: string; name: string }
 /** Words in which names stand between backticks. */
 export function CodeWords({ text }: { text: string }): JSX.Element {
   return <>{text.split("`").map((part, i) => (i % 2 === 0 ? part : <code key={i}>{part}</code>))}</>;
+}
+
+/** Stands where there is nothing yet: says which command fills it. */
+export function Empty({ of }: { of: keyof EmptyTexts }): JSX.Element {
+  return (
+    <p class="empty as-text">
+      <CodeWords text={me.value?.empty[of] ?? ""} />
+    </p>
+  );
 }
 
 /** The state of a run as a word with a colour. */

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { remove } from "./api.ts";
-import { Problem, useAnswer, Waiting } from "./pieces.tsx";
+import { Empty, Problem, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 import { useTick } from "./tick.ts";
 
@@ -29,10 +29,7 @@ export function QueueScreen(): JSX.Element {
         <a href={addressOf(["start"])}>New run</a>
       </p>
       {value.jobs.length === 0 ? (
-        <p class="empty">
-          Nothing was started from here. Runs that <code>preftune train</code> starts in a terminal are under
-          Runs.
-        </p>
+        <Empty of="queue" />
       ) : (
         value.jobs.map((job) => (
           <JobCard key={job.id} job={job} onRemoved={() => setRemoved((n) => n + 1000)} />

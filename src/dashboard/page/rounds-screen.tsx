@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { Rounds, ShownRound } from "../round-routes.ts";
 import { get, mayChange, post } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
+import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf, goTo, place } from "./place.ts";
 import { useTick } from "./tick.ts";
 
@@ -15,13 +15,7 @@ export function RoundsScreen(): JSX.Element {
   return (
     <>
       <h1>Rounds</h1>
-      {value.html === "" && (
-        <p class="empty">
-          None yet. In a round a model answers prompts, people, a judge or rewards say which answers are
-          better, and it is trained on these pairs and compared with what it was:{" "}
-          <code>preftune round ROUND.yaml</code>.
-        </p>
-      )}
+      {value.html === "" && <Empty of="rounds" />}
       <ServerHtml html={value.html} />
       {mayChange() && <NewRound yaml={value.example} />}
     </>

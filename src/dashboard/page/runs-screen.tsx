@@ -7,8 +7,8 @@ import { get, mayChange } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { useStream } from "./live.ts";
 import { setMarks } from "./marks.tsx";
-import { Waiting } from "./pieces.tsx";
-import { addressOf, goTo, type Place, setQuery } from "./place.ts";
+import { Empty, Waiting } from "./pieces.tsx";
+import { goTo, type Place, setQuery } from "./place.ts";
 import { type Entry, entriesOf, placeNames } from "./run-filter.ts";
 import { RunTable } from "./run-table.tsx";
 
@@ -89,7 +89,7 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
     return (
       <>
         <h1>Runs</h1>
-        <NoRuns />
+        <Empty of="runs" />
       </>
     );
   return (
@@ -212,19 +212,4 @@ function useListKeys(entries: readonly Entry[], { pick, compare, mark }: Acts): 
     [entries, key, isOwner, pick],
   );
   return entry?.key;
-}
-
-function NoRuns(): JSX.Element {
-  return (
-    <section class="empty">
-      <p>
-        There is no run here yet. A run is any output_dir that training wrote below the directories which the
-        dashboard was given.
-      </p>
-      <p>
-        <code>preftune train recipes/quickstart.yaml</code> starts one in a terminal, and it appears here by
-        itself; <a href={addressOf(["start"])}>New run</a> starts one from here.
-      </p>
-    </section>
-  );
 }
