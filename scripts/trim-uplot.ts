@@ -1,6 +1,6 @@
 /**
  * uPlot without what the page never uses of it: time axes (the page's axis of time counts seconds of a run), its own legend, facets,
- * arcsinh scales, and paths other than lines. That is 40 % of it, in no part that a bundler could leave out by itself: all are looked up
+ * arcsinh scales, a curve in focus, and paths other than lines. That is 40 % of it, in no part that a bundler could leave out by itself: all are looked up
  * at run time. A release of uPlot in which one of them is not found stops the build.
  */
 import { readFile } from "node:fs/promises";
@@ -9,8 +9,8 @@ import type { Plugin } from "esbuild-wasm";
 /** What is replaced, and by what. */
 const changes: readonly (readonly [RegExp, string])[] = [
   // questions with one answer in the page
-  [/\b(?:let|const) (?:isTime|showLegend|xScaleDistr) = [^;]+;/g, ""],
-  [/\b(?:isTime|showLegend|legend\.live|mode == 2|xScaleDistr == [234]|scaleX\.ori == 1)\b/g, "false"],
+  [/\b(?:let|const) (?:isTime|showLegend|xScaleDistr|cursorFocus|cursorOnePt) = [^;]+;/g, ""],
+  [/\b(?:isTime|showLegend|cursorFocus|cursorOnePt|legend\.live|mode == 2|xScaleDistr == [234]|scaleX\.ori == 1)\b/g, "false"],
   [/\b(?:\w+\.)?(?:distr == (?:2|4|100)|log == 2)\b/g, "false"],
   [/\b(?:mode == 1|scaleX\.ori == 0)\b/g, "true"],
   // what only asked for them
@@ -18,7 +18,7 @@ const changes: readonly (readonly [RegExp, string])[] = [
   [/^const (?:days3|months3|localTz|NL|yyyy|md|aa|hmm|ss|NL\w+|hmmaa) .*$/gm, ""],
   [/^const (?:days|months|engNames|subs) = .*?^[\]}];/gms, ""],
   [/^\tconst (?:_tzDate|_fmtDate|_timeAxisSplits|_timeAxisVals|_timeSeriesVal) .*$/gm, ""],
-  [/^\tfunction (?:initLegendRow|syncLegend)\(.*?^\t\}$/gms, ""],
+  [/^\tfunction (?:initLegendRow|syncLegend|setLegendValues)\(.*?^\t\}$/gms, ""],
   [/^\t+syncLegend\(\);$/gm, ""],
   // what uPlot offers to others
   [/^uPlot\.(?:assign|fmtNum|rangeLog|rangeAsinh|orient) .*$/gm, ""],
