@@ -226,6 +226,9 @@ function sayBefore({ at, step, done }: TrainWork, stop: StopSignals, totalSteps:
   const again = "again to leave at once";
   if (at === "evaluation") stop.say(`stopping after the evaluation at step ${step}; ${again}`);
   else if (at === "export") stop.say(`the steps are done and the export is being written; ${again}`);
+  // completions that are not scored yet are left: a resumed run samples them again
+  else if (at === "sampling" || at === "scoring")
+    stop.say(`stopping, after step ${step} at the latest; ${again}`);
   else if (step === totalSteps) stop.say(`step ${step} is the last: the run ends with its export; ${again}`);
   else stop.say(`stopping after step ${step}; ${again}`);
 }
