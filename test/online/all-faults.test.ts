@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, type TestContext, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { type ChatAnswer, type ChatCall, startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
@@ -42,14 +42,24 @@ function markOf(answer: string): ChatAnswer {
   return length % 5 === 4 ? "I would rather not say." : `Rating: [[${1 + (length % 10)}]]`;
 }
 
-/** One text in four fails once before it is answered: 429 and 500 in turn, the first of all by a connection that ends. */
-function faultyJudge(): (call: ChatCall, before: number) => ChatAnswer {
+/**
+ * One text in four fails once before it is answered: 429 and 500 in turn, the first of all by a connection that ends, the second by
+ * silence.
+ *
+ * @param unanswered - is given the text that is met with silence
+ */
+function faultyJudge(unanswered: string[]): (call: ChatCall, before: number) => ChatAnswer {
   const headers = { "retry-after-ms": "1" };
   const failed = new Set<string>();
   return ({ text }, before) => {
     if (before % 4 === 0 && !failed.has(text)) {
       failed.add(text);
-      return failed.size === 1 ? "hang up" : { status: failed.size % 2 === 0 ? 429 : 500, headers };
+      if (failed.size === 1) return "hang up";
+      if (failed.size === 2) {
+        unanswered.push(text);
+        return "no answer";
+      }
+      return { status: failed.size % 2 === 0 ? 429 : 500, headers };
     }
     return markOf(/<answer>\n([\s\S]*)\n<\/answer>/.exec(text)?.[1] ?? "");
   };
@@ -69,20 +79,35 @@ function moduleOf(name: string, text: string): string {
   return path;
 }
 
-test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, broken connections and garbage", async () => {
+/** A run waits two minutes for its judge: here two seconds. */
+function shortenTimeOuts(t: TestContext): void {
+  const { timeout } = AbortSignal;
+  t.mock.method(AbortSignal, "timeout", (ms: number) =>
+    timeout.call(AbortSignal, ms === 120_000 ? 2000 : ms),
+  );
+}
+
+test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, silence, broken connections and garbage", async (t) => {
   const { dir: clean } = await run("clean", {
     reward_funcs: [
       { function: `${moduleOf("null.mjs", faulty("return null;"))}#reward`, name: "fault" },
       `${moduleOf("marks.mjs", marks)}#mark`,
     ],
   });
-  await using server = await startJudge(faultyJudge());
+  const unanswered: string[] = [];
+  await using server = await startJudge(faultyJudge(unanswered));
+  shortenTimeOuts(t);
   const { dir, record } = await run("faulty", {
     reward_funcs: [{ function: `${moduleOf("faulty.mjs", faulty(faults))}#reward`, name: "fault" }],
     judge: `${server.baseUrl}#m`,
   });
   const weights = (of: string) => filesOf(checkpointOf(of, steps))["model.safetensors"];
   assert.equal(weights(dir), weights(clean));
+  assert.equal(unanswered.length, 1);
+  assert.ok(
+    server.calls.filter(({ text }) => text === unanswered[0]).length >= 2,
+    "asked again after silence",
+  );
   const sumOf = (of: string, metric: string): number =>
     readMetrics(join(of, "metrics.jsonl")).reduce((sum, row) => sum + Number(row[metric] ?? 0), 0);
   const [nulls, silent] = [sumOf(clean, "rewards/fault/unscored"), sumOf(clean, "rewards/mark/unscored")];
