@@ -45,6 +45,10 @@ import {
 } from "../support/online-fixtures.ts";
 import { fixtureRollout } from "../support/scored-rollout.ts";
 
+/** Completions in a micro-batch of the twelve: all cuts into equal parts and a rest; those that leave the groups of four whole. */
+const everySize: readonly number[] = [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
+const wholeGroups: readonly number[] = [12, 8, 4];
+
 const norm = (values: readonly number[]) => Math.hypot(...values);
 
 /** Plain gradient descent, which keeps the norm of each gradient it was given. */
@@ -181,15 +185,16 @@ function askedOf(one: GrpoCase, family: OnlineFamily): Omit<Asked, "groups"> {
 for (const family of onlineFamilies) {
   const losses = onlineLosses(family);
   const groups = groupsOf(family);
+  const sizes = family === "qwen3" ? everySize : [12, 5, 3, 1];
 
-  test(`${family}: GRPO and its relatives, in cuts within groups`, () => {
+  test(`${family}: GRPO and its relatives, in every cut`, () => {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
       for (const one of losses.grpo) {
         const asked = askedOf(one, family);
-        // on-policy the whole step is enough: the cut has the given ratios in which completions differ
-        for (const size of one.case === "bnpo" || one.old === "on_policy" ? [12] : [12, 3]) {
+        // on-policy the whole step is enough: the cuts have the given ratios in which completions differ
+        for (const size of one.case === "bnpo" || one.old === "on_policy" ? [12] : sizes) {
           const step = stepOf(model, parameters, { ...asked, groups, size });
           assertGolden(step, one.float64.loss, { ...one.trl, grad_norm: one.float64.grad_norm });
         }
@@ -237,7 +242,7 @@ for (const family of onlineFamilies) {
     });
   });
 
-  test(`${family}: RLOO, in cuts within groups`, () => {
+  test(`${family}: RLOO, in every cut`, () => {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
@@ -246,7 +251,7 @@ for (const family of onlineFamilies) {
         const objective = rloo({ beta, epsilon, normalize_advantages, reward_clip_range: null });
         const own = prepared(objective, fixtureRollout(family));
         const columns = { ...own, ...(one.old === "given" ? givenOld(family) : {}) };
-        for (const size of [12, 5]) {
+        for (const size of everySize) {
           const step = stepOf(model, parameters, { objective, columns, groups, size });
           assertClose(step.loss, one.float64.loss, { atol: 2e-6, rtol: 5e-5 });
           assertClose(step.gradNorm, one.float64.grad_norm, { rtol: 1e-4 });
@@ -282,7 +287,7 @@ for (const family of onlineFamilies) {
     }
   });
 
-  test(`${family}: SLIME on pairs of the groups, whole groups in a micro-batch`, () => {
+  test(`${family}: SLIME on pairs of the groups, in every cut that leaves them whole`, () => {
     withoutLeaks(() => {
       const model = fixtureModel(family);
       const parameters = trainAll(model);
@@ -291,7 +296,7 @@ for (const family of onlineFamilies) {
         const pairs = one.case === "all_pairs" ? "all" : "best_worst";
         const objective = onRollouts(slime(preset), { ...pairing, pairs });
         const columns = prepared(objective, fixtureRollout(family));
-        for (const size of [12, 4])
+        for (const size of wholeGroups)
           assertGolden(stepOf(model, parameters, { objective, columns, groups, size }), one.loss, one);
       }
     });
@@ -317,9 +322,11 @@ for (const family of onlineFamilies) {
         pairing,
       );
       const columns = prepared(objective, rollout);
-      const step = stepOf(model, parameters, { objective, columns, groups: groupsOf(family, 2), size: 2 });
-      assertClose(step.loss, one.float64_without_ties.loss, plain.loss);
-      assertClose(step.gradNorm, one.float64_without_ties.grad_norm, { rtol: 1e-4 });
+      for (const size of [6, 4, 2]) {
+        const step = stepOf(model, parameters, { objective, columns, groups: groupsOf(family, 2), size });
+        assertClose(step.loss, one.float64_without_ties.loss, plain.loss);
+        assertClose(step.gradNorm, one.float64_without_ties.grad_norm, { rtol: 1e-4 });
+      }
     });
   });
 
@@ -333,7 +340,7 @@ for (const family of onlineFamilies) {
         const objective = ppo(options);
         const own = prepared(objective, fixtureRollout(family, { values }));
         const model = fixtureModel(family);
-        for (const size of [12, 5]) {
+        for (const size of everySize) {
           const columns = { ...own, ...givenOld(family) };
           const policy = stepOf(model, trainAll(model), { objective, columns, groups, size });
           assertGolden(policy, one.policy_loss, one.policy);
