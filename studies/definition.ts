@@ -28,6 +28,8 @@ export interface StudyDefinition {
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];
+  /** What all of its runs have, unless --key value says otherwise; left out: nothing of the study's. */
+  values?(asked: Omit<Asked, "searched">): ConfigValues;
   /** What is tried first, on separate seeds, where a study searches for values. */
   search?: Search;
   /** @param searched - what the search measured; null where there was none */

@@ -16,7 +16,7 @@ import {
   type WrittenOutcome,
   writeOutcome,
 } from "preftune/sweep";
-import type { StudyDefinition } from "./definition.ts";
+import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
 import { type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
@@ -77,7 +77,8 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const { budget, rewardModel } = options;
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const asked = { budget, rewardModel, sets: setup.sets, prompts: setup.prompts, learningRates };
-    const place = { definition, setup, options };
+    refuseDecided(options, definition.conditions({ ...asked, searched: null }));
+    const place = { definition, setup, options, values: ownValues(definition, asked) };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
       definition.search === undefined || searchSeeds === 0
@@ -109,17 +110,24 @@ interface StudyPlace {
   definition: StudyDefinition;
   setup: StudySetup;
   options: StudyOptions;
+  /** Those of the study. */
+  values: ConfigValues;
+}
+
+function ownValues({ values }: StudyDefinition, asked: Omit<Asked, "searched">): ConfigValues {
+  return values?.(asked) ?? {};
 }
 
 /** Runs `conditions` with the training seeds from `first`. */
 async function run(
-  { definition, setup, options }: StudyPlace,
+  { definition, setup, options, values }: StudyPlace,
   conditions: readonly Condition[],
   seeds: { first: number; count: number },
 ): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
   const shared = (seed: number): ConfigValues => ({
     ...setup.valuesOf(seed),
     ...cadence[definition.evaluations],
+    ...values,
     ...(definition.needsAnswers ? setup.watch : {}),
   });
   const from = { file: setup.file, shared, overrides: options.overrides };
@@ -156,6 +164,15 @@ function refuseRewardModel({ rewardModel, config, model }: StudyOptions, takes: 
   if (rewardModel === null || (takes && (config ?? model) !== null)) return;
   throw new ConfigError(
     "--reward-model has no effect here. It is for the study online on your rows: give --model, --data and --eval-data with it.",
+  );
+}
+
+/** What is given for all runs and would reach none, since each condition has a value for it. */
+function refuseDecided({ name, overrides }: StudyOptions, conditions: readonly Condition[]): void {
+  const given = overrides.find(([key]) => conditions.every(({ changes }) => key in changes))?.[0];
+  if (given === undefined) return;
+  throw new ConfigError(
+    `${name} decides ${given} itself, for each of its conditions: take --${given} out. \`preftune train\` repeats one run with another value.`,
   );
 }
 

@@ -55,6 +55,10 @@ test("what the study decides itself is refused, and so are rates where none are 
     /frontier decides learning_rate itself: .*--learning-rates 5e-4,1e-3,2e-3/,
   );
   await assert.rejects(
+    study(tinyStudy(place, "online", { per_device_train_batch_size: 8, max_completion_length: 8 })),
+    /online decides max_completion_length itself, for each of its conditions: take --max_completion_length out/,
+  );
+  await assert.rejects(
     study({ ...tinyStudy(place, "anchoring"), learningRates: [1e-3] }),
     /anchoring sweeps no learning rates/,
   );

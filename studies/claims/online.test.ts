@@ -81,8 +81,18 @@ test("the full budget takes each method's rate from the search, some another's; 
       .map(({ name, changes }) => [name, changes["reward_model"], changes["reward_funcs"]]),
     ["grpo", "slime", "dpo"].map((name) => [`reward model: ${name}`, "rm", undefined]),
   );
+  // sizes and learning rate are below what a user gives for all runs, not above it
+  const values = online.values?.({ ...asked, budget: "quick", prompts: null }) ?? {};
+  assert.deepEqual([values["learning_rate"], values["max_steps"]], [1e-3, 6]);
+  for (const key of Object.keys(values))
+    assert.ok(
+      scored.every(({ changes }) => !(key in changes)),
+      key,
+    );
+  assert.deepEqual(online.values?.({ ...asked, budget: "quick" }), {});
   // what one of them is given is used in all
   const shared = () => ({
+    ...values,
     model_name_or_path: "m",
     train_data: "a.jsonl",
     eval_data: "b.jsonl",

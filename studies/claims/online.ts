@@ -27,12 +27,13 @@ export const online: StudyDefinition = {
   search: { seeds: { quick: 0, full: 1 }, conditions: searchConditions },
   conditions: ({ budget, prompts, searched, rewardModel = null }) =>
     prompts === null
-      ? ownConditions(budget, rewardModel)
+      ? ownConditions(rewardModel)
       : TASKS.flatMap((task) =>
           METHODS.filter(({ tasks }) => tasks[budget].includes(task)).map((method) =>
             islandsCondition(task, method, { budget, prompts, searched }),
           ),
         ),
+  values: ({ budget, prompts }) => (prompts === null ? { ...ownValues, ...ownSize[budget] } : {}),
   sections: (measured, searched) => [
     ...missingSections(measured),
     ...rolloutSections(measured, { splitName, reference: REFERENCE, unearnable: ["coin"] }),
@@ -181,25 +182,25 @@ const ownSize: Record<Budget, ConfigValues> = {
   full: { gradient_accumulation_steps: 4, max_steps: 40, eval_steps: 10 },
 };
 
-function ownConditions(budget: Budget, rewardModel: string | null): Condition[] {
-  const shared: ConfigValues = {
-    ...ownSize[budget],
-    num_generations: 8,
-    num_generations_eval: 4,
-    lora_dropout: 0,
-    per_device_train_batch_size: 8,
-    lr_scheduler_type: "constant",
-    warmup_ratio: 0,
-    learning_rate: 1e-3,
-    logging_steps: 1,
-    save_strategy: "no",
-  };
+/** The same in both budgets. */
+const ownValues: ConfigValues = {
+  num_generations: 8,
+  num_generations_eval: 4,
+  lora_dropout: 0,
+  per_device_train_batch_size: 8,
+  lr_scheduler_type: "constant",
+  warmup_ratio: 0,
+  learning_rate: 1e-3,
+  logging_steps: 1,
+};
+
+function ownConditions(rewardModel: string | null): Condition[] {
   const compared = METHODS.filter(({ name }) => ownMethods.includes(name));
   const tasks = rewardModel === null ? textTasks : [...textTasks, modelTask(rewardModel)];
   return tasks.flatMap(({ task, longest, rewards }) =>
     compared.map(({ name, values }) => ({
       name: nameOf(task, name),
-      changes: { ...shared, max_completion_length: longest, ...rewards, ...values },
+      changes: { max_completion_length: longest, save_strategy: "no", ...rewards, ...values },
     })),
   );
 }

@@ -31,11 +31,11 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     eval_data: evalData,
   } = place.values as Record<string, string>;
   const definition: StudyDefinition = STUDIES[name];
-  const { learning_rate, ...values } = oneStep;
+  const { learning_rate, save_strategy, ...values } = oneStep;
   const own = {
     ...(definition.learningRates === undefined ? { ...values, learning_rate } : values),
-    // answers that most studies do not read would take half of the time; on-policy runs have no watch
-    ...(name === "online" ? {} : { watch_max_new_tokens: 4 }),
+    // answers that most studies do not read would take half of the time; on-policy runs have no watch, and save nothing anyway
+    ...(name === "online" ? { per_device_train_batch_size: 8 } : { save_strategy, watch_max_new_tokens: 4 }),
   };
   const isOfTwoSets = definition.needsTwoSets === true;
   return {
