@@ -113,14 +113,14 @@ export class OnlineSteps implements StepSource {
     const round = Math.floor(step / this.#stepsARound);
     let rows: RolloutRow[] | null = null;
     let current = this.#current;
-    const { ahead } = this.#parts;
+    const { ahead, tokenizer, config } = this.#parts;
     if (ahead !== null) await ahead.ask(step, this.#dueAt(step, ahead));
     if (current?.round !== round) {
       this.#current = null;
       current = await this.#renewed(round, how);
       if (current === null) return null;
       this.#current = current;
-      rows = rolloutRows(current, { step: step + 1, tokenizer: this.#parts.tokenizer });
+      rows = rolloutRows(current, { step: step + 1, tokenizer, config });
     }
     const { part, isFirst } = this.#placeOf(step);
     const first = part * this.#prompts;

@@ -72,6 +72,8 @@ export interface RolloutRow {
   rewards: Readonly<Record<string, number | null>>;
   /** Where the method gives each completion one. */
   advantage?: number;
+  /** Where the method learns from pairs: the completions of its group that it is chosen over, by their places in it, from 0. */
+  chosen_over?: readonly number[];
 }
 
 /** An evaluation of the held-out rows. */

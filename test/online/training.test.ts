@@ -114,6 +114,26 @@ for (const objective of ["slime", "dpo", "simpo", "rloo", "raft"]) {
   });
 }
 
+test("the record has the pairs that were learned from: as many as the metrics count, the better one chosen", async () => {
+  const { dir } = await run({ objective: "slime", pairs: "best_worst", max_steps: 2 });
+  const rows = readRollouts(join(dir, "rollouts.jsonl.gz")).filter(({ step }) => step === 1);
+  const groups = [...Map.groupBy(rows, ({ group }) => group).values()];
+  const pairs = groups.map((group) =>
+    group.flatMap(({ reward, chosen_over = assert.fail("chosen_over") }) =>
+      chosen_over.map((place) => {
+        assert.ok(Number(reward) > Number(group[place]?.reward));
+        assert.equal(Number(reward), Math.max(...group.map((other) => Number(other.reward))));
+        return place;
+      }),
+    ),
+  );
+  const withPairs = pairs.filter(({ length }) => length > 0);
+  assert.ok(withPairs.length > 0 && withPairs.every(({ length }) => length === 1));
+  assert.equal(rowsOf(dir)[0]?.["pairs/frac_groups"], withPairs.length / groups.length);
+  const [grpo] = readRollouts(join((await run({ max_steps: 1 })).dir, "rollouts.jsonl.gz"));
+  assert.equal(grpo?.chosen_over, undefined);
+});
+
 test("top-p: the training pass renormalises over the tokens that were kept", async () => {
   const { dir } = await run({ top_p: 0.8, temperature: 1.3, max_steps: 2 });
   for (const row of rowsOf(dir)) assert.ok((row["sampling/sampling_logp_difference/max"] as number) < 1e-5);
