@@ -2,23 +2,27 @@
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin } from "../data/example.ts";
-import { type IndexPair, pairsOf } from "../methods/pairing/pairs.ts";
+import { chosenOver } from "../methods/pairing/pairs.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import type { ScoredGroups } from "./scored-rollout.ts";
-import { textOf } from "./scored-rollout.ts";
+import { sizesOf } from "./rollout.ts";
+import { type ScoredGroups, textOf } from "./scored-rollout.ts";
+
+type Config = Pick<RunConfig, "method" | "mask_truncated_completions">;
 
 /** The rollout as rows; `step`: the first optimiser step that learns from it, from 1. */
 export function rolloutRows(
   { groups, scores, rewards, round, columns }: ScoredGroups & { round: number; columns: RolloutColumns },
-  { step, tokenizer, config }: { step: number; tokenizer: Tokenizer; config: PairConfig },
+  { step, tokenizer, config }: { step: number; tokenizer: Tokenizer; config: Config },
 ): RolloutRow[] {
-  const pairs = pairsIn(groups, columns, config);
+  const { method, mask_truncated_completions: isMasked } = config;
+  const all = groups.flatMap(({ completions }) => completions);
+  const paired = all.map(({ ended }, i) => (isMasked && !ended ? Number.NaN : columns["rewards"]?.[i]));
+  const chosen = "pairs" in method ? chosenOver(paired.map(Number), sizesOf(groups), method) : null;
   let index = 0;
-  return groups.flatMap(({ example, completions }, group) => {
-    const first = index;
-    return completions.map(({ ids, ended }): RolloutRow => {
+  return groups.flatMap(({ example, completions }, group) =>
+    completions.map(({ ids, ended }): RolloutRow => {
       const i = index++;
       const reward = at(rewards, i);
       const advantage = columns["advantages"]?.[i];
@@ -29,32 +33,8 @@ export function rolloutRows(
         reward: Number.isNaN(reward) ? null : reward,
         rewards: Object.fromEntries(scores.functions.map(({ name, values }) => [name, values[i] ?? null])),
         ...(typeof advantage === "number" ? { advantage } : {}),
-        ...(pairs === null ? {} : { chosen_over: rejectedBy(i, pairs[group] ?? []).map((k) => k - first) }),
+        ...(chosen === null ? {} : { chosen_over: at(chosen, i) }),
       };
-    });
-  });
-}
-
-type PairConfig = Pick<RunConfig, "method" | "mask_truncated_completions">;
-
-/** The pairs of each group, as the loss makes them; null for a method that makes none. */
-function pairsIn(
-  groups: ScoredGroups["groups"],
-  { rewards = [] }: RolloutColumns,
-  { method, mask_truncated_completions }: PairConfig,
-): IndexPair[][] | null {
-  if (!("pairs" in method) || rewards.length === 0) return null;
-  const completions = groups.flatMap((group) => group.completions);
-  const paired = completions.map(({ ended }, i) =>
-    mask_truncated_completions && !ended ? Number.NaN : Number(rewards[i]),
+    }),
   );
-  return pairsOf(
-    paired,
-    groups.map((group) => group.completions.length),
-    method,
-  );
-}
-
-function rejectedBy(chosen: number, pairs: readonly IndexPair[]): number[] {
-  return pairs.flatMap(([better, rejected]) => (better === chosen ? [rejected] : []));
 }

@@ -41,6 +41,21 @@ export function pairsOf(
   });
 }
 
+/** Of each completion the places in its group, from 0, of those that {@link pairsOf} prefers it to. */
+export function chosenOver(
+  rewards: readonly number[],
+  groupSizes: readonly number[],
+  options: Parameters<typeof pairsOf>[2],
+): number[][] {
+  const pairs = pairsOf(rewards, groupSizes, options);
+  const indices = inGroups([...rewards.keys()], groupSizes);
+  return indices.flatMap((group, g) =>
+    group.map((index) =>
+      at(pairs, g).flatMap(([chosen, rejected]) => (chosen === index ? [rejected - at(group, 0)] : [])),
+    ),
+  );
+}
+
 /** In their order, without the floor(quantile × n) worst; of equal ones the first are the worst. */
 function withoutWorst(group: readonly Scored[], quantile: number): Scored[] {
   const sorted = [...group].sort((a, b) => a.reward - b.reward || a.index - b.index);
