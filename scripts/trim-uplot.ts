@@ -10,7 +10,10 @@ import type { Plugin } from "esbuild-wasm";
 const changes: readonly (readonly [RegExp, string])[] = [
   // questions with one answer in the page
   [/\b(?:let|const) (?:isTime|showLegend|xScaleDistr|cursorFocus|cursorOnePt) = [^;]+;/g, ""],
-  [/\b(?:isTime|showLegend|cursorFocus|cursorOnePt|legend\.live|mode == 2|xScaleDistr == [234]|scaleX\.ori == 1)\b/g, "false"],
+  [
+    /\b(?:isTime|showLegend|cursorFocus|cursorOnePt|legend\.live|mode == 2|xScaleDistr == [234]|scaleX\.ori == 1)\b/g,
+    "false",
+  ],
   [/\b(?:\w+\.)?(?:distr == (?:2|4|100)|log == 2)\b/g, "false"],
   [/\b(?:mode == 1|scaleX\.ori == 0)\b/g, "true"],
   // what only asked for them

@@ -6,7 +6,7 @@ export interface WordPiece {
   isOwn: boolean;
 }
 
-/** Longest texts that are compared, in words and gaps: the table has as many cells as their product. */
+/** Longest texts that are compared, in words: the table has as many cells as their product. */
 const mostWords = 1200;
 /** Least part of the words that two texts have in common; with less, marks would be everywhere and say nothing. */
 const leastCommon = 0.2;
@@ -19,9 +19,8 @@ export function wordsAgainst(text: string, other: string): WordPiece[] | null {
   const [own, others] = [wordsOf(text), wordsOf(other)];
   if (own.length > mostWords || others.length > mostWords) return null;
   const common = commonOf(own, others);
-  const inBoth = own.filter((word, i) => common[i] === true && word.trim() !== "").length;
-  const words = Math.max(...[own, others].map((all) => all.filter((word) => word.trim() !== "").length));
-  if (inBoth < leastCommon * words) return null;
+  const inBoth = common.filter((is) => is).length;
+  if (inBoth < leastCommon * Math.max(own.length, others.length)) return null;
   const pieces: WordPiece[] = [];
   for (const [i, word] of own.entries()) {
     const isOwn = common[i] !== true;
@@ -32,13 +31,14 @@ export function wordsAgainst(text: string, other: string): WordPiece[] | null {
   return pieces;
 }
 
-/** Words and the gaps between them; joined again they are the text. */
+/** Words and signs, each with the gap behind it; joined again they are the text. */
 function wordsOf(text: string): string[] {
-  return text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
+  return text.match(/\s*(?:[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_])\s*/gu) ?? [];
 }
 
-/** Which of `own` belong to a longest common subsequence with `others`. */
-function commonOf(own: readonly string[], others: readonly string[]): boolean[] {
+/** Which of `own` belong to a longest common subsequence with `others`; gaps do not count: they would match everywhere. */
+function commonOf(ownWords: readonly string[], otherWords: readonly string[]): boolean[] {
+  const [own = [], others = []] = [ownWords, otherWords].map((words) => words.map((word) => word.trim()));
   const width = others.length + 1;
   const longest = new Uint16Array((own.length + 1) * width);
   const cell = (i: number, j: number): number => longest[i * width + j] ?? 0;

@@ -47,7 +47,7 @@ export function personRows({ people }: PeopleReport): string[][] {
 /** Agreement, conflicts and findings, a sentence a line. */
 export function agreementLines({ people, agreement, conflicts, findings }: PeopleReport): string[] {
   const coefficient = (name: string, one: Coefficient | null) =>
-    one === null ? [] : [`${name.padEnd(20)}${withInterval(one.value, one)}`];
+    one === null ? [] : [`${name.padEnd(22)}${withInterval(one.value, one)}`];
   const lines =
     agreement === null
       ? ["Agreement needs two people who judged the same pairs."]

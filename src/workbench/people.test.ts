@@ -93,6 +93,8 @@ test("fewer than 20 common pairs: a kappa without an interval, which is said", (
     [1, Number.NaN, 19],
   );
   assert.equal(personRows(report)[0]?.[3], "1.00 on 19 pairs");
+  // the name is not run into its number
+  assert.match(agreementLines(report).join("\n"), /^Krippendorff's alpha {2}\S/m);
   assert.ok(agreementLines(report).includes("The interval of a person's kappa needs 20 common pairs."));
 });
 

@@ -47,12 +47,12 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
       <h2>{judge}</h2>
       <p class="soft">
         {verdicts} pairs, each judged in both orders. A half for the answer shown first is no bias; in
-        brackets 95 % intervals.
+        brackets 95&nbsp;% intervals.
       </p>
-      <dl class="facts">
+      <dl>
         {rows.map(([name, text]) => (
           <div key={name}>
-            <dt>{name}</dt>
+            <dt class="soft">{name}</dt>
             <dd>{text}</dd>
           </div>
         ))}

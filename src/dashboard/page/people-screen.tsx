@@ -48,8 +48,8 @@ export function PeopleScreen(): JSX.Element {
             <Tile name="Krippendorff's alpha" value={report.agreement.alpha} />
           </div>
           <p class="soft">
-            On {report.agreement.units} pairs that two people or more judged; in brackets 95 % intervals. 1 is
-            agreement on everything, 0 what chance gives. Kappa is low where one answer is common even if
+            On {report.agreement.units} pairs that two people or more judged; in brackets 95&nbsp;% intervals.
+            1 is agreement on everything, 0 what chance gives. Kappa is low where one answer is common even if
             people hardly differ: AC1 is not.
           </p>
         </>

@@ -118,7 +118,9 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
           </label>
         )}
         <span class="soft" role="status">
-          {shown === runs.length ? `${runs.length} runs` : `${shown} of ${runs.length} runs`}
+          {shown === runs.length
+            ? `${shown} run${shown === 1 ? "" : "s"}`
+            : `${shown} of ${runs.length} runs`}
         </span>
       </p>
       <p class="bar">

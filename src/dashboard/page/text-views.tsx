@@ -33,15 +33,7 @@ export function TextView({ text, look }: { text: string; look: TextLook }): JSX.
   if (pieces !== null) {
     return (
       <p class="as-text">
-        {pieces.map(({ text: piece, isOwn }, i) =>
-          isOwn ? (
-            <mark class="own" key={i}>
-              {piece}
-            </mark>
-          ) : (
-            piece
-          ),
-        )}
+        {pieces.map(({ text: piece, isOwn }, i) => (isOwn ? <mark key={i}>{piece}</mark> : piece))}
       </p>
     );
   }

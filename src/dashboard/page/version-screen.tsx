@@ -28,9 +28,9 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
       <Ways shown={shown} />
       <details>
         <summary>Rules and counts</summary>
-        <pre class="as-text">
+        <pre class="answer">
           {JSON.stringify(
-            { rules: version.rules, counts: version.counts, sources: version.sources },
+            { sources: version.sources, rules: version.rules, counts: version.counts },
             null,
             2,
           )}
