@@ -10,6 +10,7 @@ import type { Jobs } from "./jobs.ts";
 import type { PageFiles } from "./page-files.ts";
 import type { RunStore } from "./run-store.ts";
 import type { Role, Session, Sessions } from "./sessions.ts";
+import type { Voices } from "./voices.ts";
 
 /** What routes work with. */
 export interface DashboardContext {
@@ -18,6 +19,7 @@ export interface DashboardContext {
   runs: RunStore;
   bench: Bench;
   jobs: Jobs;
+  voices: Voices;
   /** Called with errors that are not sent to the page. */
   onFault: (error: unknown) => void;
   /** Folder for what the dashboard itself keeps, in the first of the given directories. */

@@ -127,12 +127,10 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
         <Fragment key={part}>
           <Charts
             title={part === "outcome" ? "Outcome" : "Training"}
-            charts={some
-              .flatMap(byLine)
-              .map((plan) => ({
-                plan,
-                lines: linesOf(plan, folds, { curves, smoothing: drawing.smoothing }),
-              }))}
+            charts={some.flatMap(byLine).map((plan) => ({
+              plan,
+              lines: linesOf(plan, folds, { curves, smoothing: drawing.smoothing }),
+            }))}
             isOneUnit={parts.value?.isOneUnit === true}
             {...{ runs: folds.length, drawing, isLog, version, baselines }}
           />
