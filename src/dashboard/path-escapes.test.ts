@@ -123,8 +123,8 @@ async function withSecret(
 
 /** Every route; what they are is asked of the router. */
 async function allRoutes(): Promise<readonly Route[]> {
-  let all: readonly Route[] = [];
-  await withDashboardApp(async ({ routes }) => void (all = routes));
+  const all: Route[] = [];
+  await withDashboardApp(async ({ routes }) => void all.push(...routes));
   return all;
 }
 
@@ -176,15 +176,15 @@ test("no name in a path of any route leads anywhere else, and nothing is changed
       for (const { method, path } of routes) {
         for (const name of namesIn(path)) {
           assert.ok(name in ids, `${path}: what :${name} names is not tried here yet`);
-          for (const escape of escapes(join(outside, "secret.txt"))) {
+          for (const way of escapes(join(outside, "secret.txt"))) {
             const tried = path.replace(/:(\w+)/g, (_, one: string) =>
-              one === name ? escape : (ids[one] ?? ""),
+              one === name ? way : (ids[one] ?? ""),
             );
             const answer = await ask(method, tried);
             const what = `${method} ${tried}: ${answer.status} ${answer.text.slice(0, 200)}`;
             assert.ok([400, 404, 405, 409, 422].includes(answer.status), what);
             // what was asked for may be said again
-            const said = answer.text.replaceAll(decoded(escape), "");
+            const said = answer.text.replaceAll(decoded(way), "");
             for (const word of [secret, outside, root]) assert.ok(!said.includes(word), what);
             asked += 1;
           }
@@ -220,10 +220,8 @@ test("no value behind a ? leads anywhere else, on any route", async () => {
     try {
       for (const { path } of routes) {
         const filled = path.replace(/:(\w+)/g, (_, one: string) => ids[one] ?? "");
-        for (const escape of escapes(join(outside, "secret.txt"))) {
-          const query = names.map(
-            (name) => `${name}=${name === "runs" ? `${escape},${ids["run"]}` : escape}`,
-          );
+        for (const way of escapes(join(outside, "secret.txt"))) {
+          const query = names.map((name) => `${name}=${name === "runs" ? `${way},${ids["run"]}` : way}`);
           const { status, text: said } = await ask("GET", `${filled}?${query.join("&")}`);
           assert.ok(status < 500 && !said.includes(secret), `${filled}?${query.join("&")}: ${status}`);
         }

@@ -10,29 +10,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isRunning } from "../../src/base/process-state.ts";
 import { readContestants } from "../../src/dashboard/contestants.ts";
 import { Voices } from "../../src/dashboard/voices.ts";
-import { loadModel } from "../../src/models/load.ts";
-import { writeAdapter } from "../../src/models/save.ts";
-import { scope } from "../../src/torch/index.ts";
-import { adapterParameters } from "../../src/train/parameters.ts";
 import { type DashboardApp, startDashboard, withDashboardApp } from "../support/dashboards.ts";
-import { makeTinyModel } from "../support/tiny-model.ts";
-import { adaptPatterned, temporaryDirectory, tinyAdapterConfig } from "../support/tiny-models.ts";
+import { makeTinyAdapter, makeTinyModel } from "../support/tiny-model.ts";
+import { temporaryDirectory } from "../support/tiny-models.ts";
 
 const dir = temporaryDirectory();
 after(() => dir[Symbol.dispose]());
 const base = makeTinyModel(join(dir.path, "base"));
-const adapter = adapterOf(base);
-
-/** An adapter of the model that says in its settings what it is of. */
-function adapterOf(model: string): string {
-  using _ = scope();
-  const out = join(dir.path, "adapter");
-  mkdirSync(out);
-  const adapted = loadModel(model);
-  const { config } = adaptPatterned(adapted, tinyAdapterConfig({ baseModel: model }));
-  writeAdapter(out, config, adapterParameters(adapted).tensors);
-  return out;
-}
+const adapter = makeTinyAdapter(join(dir.path, "adapter"), base);
 
 /** Always the same answers, of which no name is part. */
 const settings = "temperature: 0, max_tokens: 24";
