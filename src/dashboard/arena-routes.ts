@@ -10,7 +10,7 @@ import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type DashboardContext, ownerOnly, type Route } from "./route.ts";
-import { idleMinutes } from "./voices.ts";
+import { idleMinutes } from "./served-contestants.ts";
 
 const battleBody = z.strictObject({
   prompt: z.string().trim().min(1).max(100_000),
@@ -35,7 +35,7 @@ export interface ArenaView {
 
 /** The routes. */
 export function arenaRoutes(context: DashboardContext): Route[] {
-  const { bench, voices, onFault } = context;
+  const { bench, served, onFault } = context;
   const arena = new Arena();
   return [
     {
@@ -49,7 +49,7 @@ export function arenaRoutes(context: DashboardContext): Route[] {
         const contestants = chosen(readContestants(bench.dir), pair);
         const battle = arena.begin(personOf(c), [{ role: "user", content: prompt }], contestants);
         const stop = new AbortController();
-        const pieces = stream(battle, { voices, signal: stop.signal, onFault });
+        const pieces = stream(battle, { served, signal: stop.signal, onFault });
         const lines = new ReadableStream<Uint8Array>({
           pull: async (controller) => {
             const { done, value } = await pieces.next();

@@ -6,7 +6,7 @@ import { PreftuneError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
 import { answerOf, type Speaker } from "./contestant-answer.ts";
 import type { Contestant } from "./contestants.ts";
-import type { Voices } from "./voices.ts";
+import type { ServedContestants } from "./served-contestants.ts";
 
 /** A battle. Sides: left, right. */
 export interface Battle {
@@ -70,10 +70,14 @@ export class Arena {
  */
 export async function* stream(
   battle: Battle,
-  { voices, signal, onFault }: { voices: Voices; signal: AbortSignal; onFault: (error: unknown) => void },
+  {
+    served,
+    signal,
+    onFault,
+  }: { served: ServedContestants; signal: AbortSignal; onFault: (error: unknown) => void },
 ): AsyncGenerator<BattlePiece> {
   yield { battle: battle.id };
-  using wanted = voices.want(battle.contestants);
+  using wanted = served.want(battle.contestants);
   try {
     yield* untilReady(wanted.ready, signal);
   } catch (error) {

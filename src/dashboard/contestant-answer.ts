@@ -13,8 +13,8 @@ export interface Speaker extends Pick<Contestant, "name" | "max_tokens" | "tempe
 
 /** Longest answer, characters: an endpoint that never ends must not fill the memory. */
 const longest = 200_000;
-/** Characters of a refusal that are told. */
-const toldCharacters = 500;
+/** Characters of a refusal that are reported. */
+const reportedCharacters = 500;
 
 /**
  * The text of an answer as it comes.
@@ -64,7 +64,7 @@ async function bodyOf(
     },
   );
   if (response.ok && response.body !== null) return response.body.pipeThrough(new TextDecoderStream());
-  const said = (await response.text()).slice(0, toldCharacters);
+  const said = (await response.text()).slice(0, reportedCharacters);
   throw failure(speaker, `answered with status ${response.status} instead of a stream: ${said}`);
 }
 
@@ -81,6 +81,7 @@ function textIn(line: string, speaker: Speaker): string | null {
     choices?: { delta?: { content?: string | null } }[];
     error?: unknown;
   };
-  if (chunk.error !== undefined) throw failure(speaker, JSON.stringify(chunk.error).slice(0, toldCharacters));
+  if (chunk.error !== undefined)
+    throw failure(speaker, JSON.stringify(chunk.error).slice(0, reportedCharacters));
   return chunk.choices?.[0]?.delta?.content ?? "";
 }

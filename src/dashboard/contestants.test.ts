@@ -1,18 +1,17 @@
 /** arena.yaml: which models it names and which share a base, and every mistake in it with its line; what answering costs a training. */
 import assert from "node:assert/strict";
-import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { withDashboardApp } from "../../test/support/dashboards.ts";
-import { temporaryDirectory } from "../../test/support/tiny-models.ts";
+import { scratch } from "../../test/support/scratch.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { createRun } from "../runs/run-directory.ts";
 import { type HeldModel, readContestants } from "./contestants.ts";
 
-const dir = temporaryDirectory();
-after(() => dir[Symbol.dispose]());
-const root = realpathSync(dir.path);
+const root = realpathSync(mkdtempSync(join(scratch(), "preftune-contestants-")));
+after(() => rmSync(root, { recursive: true, force: true }));
 const base = join(root, "base");
 const tuned = join(root, "tuned");
 for (const model of [base, tuned]) {
@@ -98,9 +97,9 @@ test("models of one base share it; a part of a tuned model is put on a base, all
   assert.equal(b?.served, c?.served);
   assert.deepEqual(
     held.map(({ model }) => model),
-    ["base", "voice-1", "voice-1", "base", "base"],
+    ["base", "variant-1", "variant-1", "base", "base"],
   );
-  assert.deepEqual(a?.served.adapters, { "voice-1": `${tuned}@scale=0.5` });
+  assert.deepEqual(a?.served.adapters, { "variant-1": `${tuned}@scale=0.5` });
   assert.deepEqual([a?.served.model, d?.served.model, e?.served.model], [base, tuned, "owner/name"]);
   assert.deepEqual(found[5], {
     ...{ name: "f", max_tokens: 7, temperature: 0.7 },

@@ -121,7 +121,7 @@ function sharedValues(
     else if (known.schema.safeParse(value).success) Object.assign(found, { [key]: value });
     else problems.push(`${where()}: ${key}: expected ${known.expected}, got ${gotText(value)}.`);
   }
-  // a training beside it keeps its share of the processors
+  // a training beside it keeps half of the processors
   const half = Math.max(1, Math.floor(availableParallelism() / 2));
   return { device: "auto", threads: half, ...found };
 }
@@ -204,7 +204,7 @@ function sourcesOf(
       bases.set(base, known);
       if (adapter === null) return [{ served: known.served, model: "base" }];
       const same = Object.keys(adapters).find((name) => adapters[name] === adapter);
-      const name = same ?? `voice-${Object.keys(adapters).length + 1}`;
+      const name = same ?? `variant-${Object.keys(adapters).length + 1}`;
       adapters[name] = adapter;
       return [{ served: known.served, model: name }];
     } catch (error) {

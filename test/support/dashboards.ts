@@ -11,8 +11,8 @@ import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
 import { MarksFile } from "../../src/dashboard/run-marks.ts";
 import { RunStore } from "../../src/dashboard/run-store.ts";
+import { ServedContestants } from "../../src/dashboard/served-contestants.ts";
 import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
-import { Voices } from "../../src/dashboard/voices.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
 import { writePairTokens } from "../../src/runs/pair-tokens.ts";
@@ -132,7 +132,7 @@ export async function withDashboardApp(
     await using closing = new AsyncDisposableStack();
     const context = {
       ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null, onFault },
-      voices: closing.adopt(new Voices(), (opened) => opened.close()),
+      served: closing.adopt(new ServedContestants(), (opened) => opened.close()),
       bench: bench.adopt(Bench.in(root), (opened) => opened.close()),
     };
     const app = createDashboardApp({

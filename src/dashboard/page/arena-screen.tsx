@@ -138,7 +138,7 @@ function Pairs({
   chosen,
 }: {
   names: readonly string[];
-  chosen: RefObject<HTMLSelectElement>;
+  chosen: RefObject<HTMLSelectElement | null>;
 }): JSX.Element {
   const pairs = names.flatMap((one, i) => names.slice(i + 1).map((other) => [one, other]));
   return (

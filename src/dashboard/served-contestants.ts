@@ -1,4 +1,4 @@
-/** The voices of the arena: endpoints as they are, and a server for each base model here, from its first question to some minutes after its last. */
+/** Contestants of the arena made ready: endpoints as they are, and a server for each base model here, from its first question to some minutes after its last. */
 import { ServeProcess, type ServeSettings } from "../serve/serve-process.ts";
 import type { Speaker } from "./contestant-answer.ts";
 import type { Contestant } from "./contestants.ts";
@@ -7,7 +7,7 @@ import type { Contestant } from "./contestants.ts";
 export const idleMinutes = 5;
 
 /** Contestants that are wanted, until this is disposed. */
-export interface WantedVoices extends Disposable {
+export interface WantedContestants extends Disposable {
   /** All of them, once they can be asked. @throws {ChildFailure} why a model cannot be loaded */
   ready: Promise<Speaker[]>;
 }
@@ -21,7 +21,7 @@ interface Held {
 }
 
 /** The servers of one dashboard. */
-export class Voices {
+export class ServedContestants {
   readonly #idleMs: number;
   readonly #held: Set<Held> = new Set();
 
@@ -35,7 +35,7 @@ export class Voices {
   }
 
   /** Starts the servers that `contestants` need and that do not run yet. */
-  want(contestants: readonly Contestant[]): WantedVoices {
+  want(contestants: readonly Contestant[]): WantedContestants {
     const users = new DisposableStack();
     const speakers = contestants.map(async ({ name, source, max_tokens, temperature }): Promise<Speaker> => {
       const asked = { name, max_tokens, temperature, model: source.model };

@@ -3,21 +3,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  barriers,
-  complaintsOf,
-  looks,
-  outOfReach,
-  skipsBrowser,
-  startBrowser,
-} from "../../../test/support/browser.ts";
-import { serveDashboard } from "../../../test/support/dashboards.ts";
-import { makeTinyAdapter, makeTinyModel } from "../../../test/support/tiny-model.ts";
-import { temporaryDirectory } from "../../../test/support/tiny-models.ts";
-import { loadConfig } from "../../config/load-config.ts";
-import { createRun } from "../../runs/run-directory.ts";
+import { loadConfig } from "../../src/config/load-config.ts";
+import { createRun } from "../../src/runs/run-directory.ts";
+import { barriers, complaintsOf, looks, outOfReach, skipsBrowser, startBrowser } from "../support/browser.ts";
+import { serveDashboard } from "../support/dashboards.ts";
+import { makeTinyAdapter, makeTinyModel } from "../support/tiny-model.ts";
+import { temporaryDirectory } from "../support/tiny-models.ts";
 
-test("two voices of one base are chosen, load, answer, and are named by the vote; what that costs a training is said", {
+test("two contestants of one base are chosen, load, answer, and are named by the vote; what that costs a training is said", {
   skip: skipsBrowser,
 }, async () => {
   using dir = temporaryDirectory();
@@ -54,12 +47,12 @@ test("two voices of one base are chosen, load, answer, and are named by the vote
       await page.setViewportSize({ width, height: 800 });
       await page.emulateMedia({ colorScheme });
       assert.deepEqual(await barriers(page), [], name);
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
       assert.equal(overflow, 0, `${name}: scrolls sideways`);
     }
     assert.deepEqual(await outOfReach(page), []);
     assert.equal(await page.getByText(/Left: /).count(), 0, "blind until the vote");
-    await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
+    await page.evaluate("document.activeElement?.blur()");
     await page.keyboard.press("ArrowLeft");
     const named = page.getByRole("heading", { name: /^(Left|Right): (whole|half)$/ });
     await named.nth(1).waitFor();

@@ -9,7 +9,7 @@ import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isRunning } from "../../src/base/process-state.ts";
 import { readContestants } from "../../src/dashboard/contestants.ts";
-import { Voices } from "../../src/dashboard/voices.ts";
+import { ServedContestants } from "../../src/dashboard/served-contestants.ts";
 import { type DashboardApp, startDashboard, withDashboardApp } from "../support/dashboards.ts";
 import { makeTinyAdapter, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -21,7 +21,7 @@ const adapter = makeTinyAdapter(join(dir.path, "adapter"), base);
 
 /** Always the same answers, of which no name is part. */
 const settings = "temperature: 0, max_tokens: 24";
-const names = ["voice-plain", "voice-none", "voice-whole"] as const;
+const names = ["name-plain", "name-none", "name-whole"] as const;
 const arena = [
   "device: cpu",
   "threads: 1",
@@ -62,26 +62,26 @@ async function areGone(pids: readonly number[]): Promise<void> {
   while (pids.some((pid) => isRunning(pid))) await sleep(20);
 }
 
-test("voices of one base share one server, stream blind, and are gone with the dashboard", async () => {
+test("models of one base share one server, stream blind, and are gone with the dashboard", async () => {
   let family: number[] = [];
   await withDashboardApp(async (app) => {
-    const { bench, voices } = app.context;
+    const { bench, served } = app.context;
     writeArena(bench.dir, arena);
     const view = (await (await app.ask("/api/arena", { as: "owner" })).json()) as { names: string[] };
     assert.deepEqual(view.names, names);
-    assert.deepEqual(voices.pids, [], "nothing is loaded before somebody asks");
+    assert.deepEqual(served.pids, [], "nothing is loaded before somebody asks");
 
     const same = await fight(app, [names[0], names[1]]);
     assert.match(same.bytes, /"loading":0/);
     assert.notEqual(same.left, "", same.bytes);
     assert.equal(same.left, same.right, "none of the adapter is the base");
-    const [pid = 0] = voices.pids;
+    const [pid = 0] = served.pids;
     family = familyOf(pid);
 
     const sides = new Set<boolean>();
     for (let i = 0; i < 12; i++) {
       const { battle, left, right, bytes } = await fight(app, [names[2], names[0]]);
-      for (const word of [...names, base, "voice-", "127.0.0.1", "loading"])
+      for (const word of [...names, base, "variant-", "127.0.0.1", "loading"])
         assert.ok(!bytes.includes(word), word);
       assert.notEqual(left, right, "all of the adapter is not");
       const isLeft = left === same.left;
@@ -95,11 +95,11 @@ test("voices of one base share one server, stream blind, and are gone with the d
     }
     assert.equal(sides.size, 2, "12 fair coins fall alike once in 2048 times");
     await Promise.all([fight(app), fight(app), fight(app)]);
-    assert.deepEqual(voices.pids, [pid], "one process, however many ask");
+    assert.deepEqual(served.pids, [pid], "one process, however many ask");
     assert.deepEqual(app.faults, []);
     const strange = { prompt: "x", pair: [names[0], "http://evil.example"] };
     const refused = await app.ask("/api/arena/battles", { as: "owner", method: "POST", body: strange });
-    assert.match(await refused.text(), /pair: expected two of the contestants voice-plain, /);
+    assert.match(await refused.text(), /pair: expected two of the contestants name-plain, /);
   });
   assert.ok(family.length > 1, "a server and its engine");
   await areGone(family);
@@ -117,7 +117,9 @@ test("a dashboard that is killed leaves no server, and nobody but it can ask one
     });
   const login = await post("/api/session", { token: hash.replace("#token=", "") });
   const cookie = (login.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
-  const { left, bytes } = read(await (await post("/api/arena/battles", { prompt: "Go on." }, cookie)).text());
+  const { left, bytes } = read(
+    await (await post("/api/arena/battles", { prompt: "Continue." }, cookie)).text(),
+  );
   assert.notEqual(left, "", bytes);
   const [, ...family] = familyOf(running.child.pid ?? 0);
   assert.ok(family.length > 1);
@@ -134,22 +136,22 @@ test("a server ends after a time without a question, and the next one starts ano
   writeArena(root, arena);
   const contestants = readContestants(root);
   await using closing = new AsyncDisposableStack();
-  const voices = closing.adopt(new Voices(100), (one) => one.close());
+  const served = closing.adopt(new ServedContestants(100), (one) => one.close());
   const asked = async (): Promise<number> => {
-    using wanted = voices.want(contestants);
+    using wanted = served.want(contestants);
     const [first] = await wanted.ready;
     const answer = await fetch(`${first?.url}/models`);
     assert.equal(answer.status, 401, "it has a key");
-    return voices.pids[0] ?? 0;
+    return served.pids[0] ?? 0;
   };
   const pid = await asked();
   const family = familyOf(pid);
   await areGone(family);
-  assert.deepEqual(voices.pids, []);
+  assert.deepEqual(served.pids, []);
   assert.notEqual(await asked(), pid);
 });
 
-test("a model that cannot be loaded: the page is told why, in words, and the next question tries again", async () => {
+test("a model that cannot be loaded: the page says why, in words, and the next question tries again", async () => {
   await withDashboardApp(async (app) => {
     const broken = makeTinyModel(join(app.root, "broken"));
     writeFileSync(join(broken, "model.safetensors"), "no weights");
