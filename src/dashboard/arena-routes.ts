@@ -1,41 +1,55 @@
 /** The arena: a prompt, two answers as they come, a vote, and then who was who. */
+import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
-import { castBattle, winRates } from "../workbench/battle.ts";
+import { castBattle, type WinRate, winRates } from "../workbench/battle.ts";
 import { Arena, stream } from "./arena.ts";
-import { readContestants } from "./contestants.ts";
+import { type Contestant, readContestants } from "./contestants.ts";
 import { personOf } from "./label-routes.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import { type DashboardContext, ownerOnly, type Route } from "./route.ts";
+import { idleMinutes } from "./served-contestants.ts";
 
-const battleBody = z.strictObject({ prompt: z.string().trim().min(1).max(100_000) });
+const battleBody = z.strictObject({
+  prompt: z.string().trim().min(1).max(100_000),
+  /** Names of who is to meet; left out: any two. */
+  pair: z.tuple([z.string(), z.string()]).optional(),
+});
 const voteBody = z.strictObject({
   battle: z.string().min(1).max(100),
   verdict: z.enum(["left", "right", "tie", "bad"]),
 });
 
+/** What the screen shows before anything is asked. */
+export interface ArenaView {
+  /** Why nobody can be asked, and how to change that; "" where two contestants or more can. */
+  missing: string;
+  /** Of all contestants. */
+  names: string[];
+  /** What asking costs a training that runs; "" without one. */
+  cost: string;
+  rates: WinRate[];
+}
+
 /** The routes. */
-export function arenaRoutes({ bench, onFault }: DashboardContext): Route[] {
+export function arenaRoutes(context: DashboardContext): Route[] {
+  const { bench, served, onFault } = context;
   const arena = new Arena();
   return [
     {
       ...{ method: "GET", path: "/api/arena", roles: ownerOnly },
-      answer: (c) =>
-        c.json({ missing: missingIn(bench.dir), rates: bench.exists ? winRates(bench.store) : [] }),
+      answer: async (c) => c.json(await viewOf(context)),
     },
     {
       ...{ method: "POST", path: "/api/arena/battles", roles: ownerOnly },
       answer: refusing(async (c) => {
-        const { prompt } = await bodyOf(c, battleBody);
-        const battle = arena.begin(
-          personOf(c),
-          [{ role: "user", content: prompt }],
-          readContestants(bench.dir),
-        );
+        const { prompt, pair } = await bodyOf(c, battleBody);
+        const contestants = chosen(readContestants(bench.dir), pair);
+        const battle = arena.begin(personOf(c), [{ role: "user", content: prompt }], contestants);
         const stop = new AbortController();
-        const pieces = stream(battle, stop.signal, onFault);
+        const pieces = stream(battle, { served, signal: stop.signal, onFault });
         const lines = new ReadableStream<Uint8Array>({
           pull: async (controller) => {
             const { done, value } = await pieces.next();
@@ -45,7 +59,10 @@ export function arenaRoutes({ bench, onFault }: DashboardContext): Route[] {
               controller.close();
             } else controller.enqueue(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
           },
-          cancel: () => stop.abort(),
+          cancel: async () => {
+            stop.abort();
+            await pieces.return(undefined);
+          },
         });
         return c.body(lines, 200, { "Content-Type": "application/x-ndjson" });
       }),
@@ -78,15 +95,47 @@ export function arenaRoutes({ bench, onFault }: DashboardContext): Route[] {
   ];
 }
 
-/** Why nobody can be asked, and how to change that; "" where two contestants or more can. */
-function missingIn(dir: string): string {
+async function viewOf({ bench, runs }: DashboardContext): Promise<ArenaView> {
+  const rates = bench.exists ? winRates(bench.store) : [];
   try {
-    readContestants(dir);
-    return "";
+    const contestants = readContestants(bench.dir);
+    const running = (await runs.list()).filter(({ state }) => state === "running");
+    const cost = costOf(
+      contestants,
+      running.map(({ name }) => name),
+    );
+    return { missing: "", names: contestants.map(({ name }) => name), cost, rates };
   } catch (error) {
-    if (error instanceof ConfigError) return error.message;
-    throw error;
+    if (!(error instanceof ConfigError)) throw error;
+    return { missing: error.message, names: [], cost: "", rates };
   }
+}
+
+/** Most runs that are named. */
+const namedRuns = 3;
+
+function costOf(contestants: readonly Contestant[], running: readonly string[]): string {
+  const served = contestants.flatMap(({ source }) => ("served" in source ? [source.served] : []))[0];
+  if (served === undefined || running.length === 0) return "";
+  const { device, threads } = served;
+  const named = running.slice(0, namedRuns).join(", ");
+  const more = running.length > namedRuns ? ` and ${running.length - namedRuns} more` : "";
+  const where =
+    device === "cpu" || device === "auto" ? `${threads} of ${availableParallelism()} threads` : device;
+  const orGpu = device === "auto" ? ", or on a GPU," : "";
+  return (
+    `Training now: ${named}${more}. Contestants here answer with ${where}${orGpu} beside it: until they have, a step may take twice as long. ` +
+    `They keep their memory for ${idleMinutes} minutes.`
+  );
+}
+
+/** Who may be drawn. @throws {PageError} for a pair that is none */
+function chosen(contestants: Contestant[], pair: readonly string[] | undefined): Contestant[] {
+  if (pair === undefined) return contestants;
+  const found = contestants.filter(({ name }) => pair.includes(name));
+  if (found.length === 2) return found;
+  const names = contestants.map(({ name }) => name).join(", ");
+  throw new PageError(422, `pair: expected two of the contestants ${names}, got ${JSON.stringify(pair)}.`);
 }
 
 function asAnswer(content: string): { role: "assistant"; content: string }[] {

@@ -10,10 +10,10 @@ import { type DashboardApp, withDashboardApp } from "../../test/support/dashboar
 
 const names = ["voice-alpha", "voice-omega"] as const;
 
-/** An endpoint with two models that answer each in its own words; `broken` refuses one of them. */
+/** An endpoint with two models that answer each in its own words; it refuses `broken`, and breaks off in the answer of `cut`. */
 async function withContestants(
   body: (app: DashboardApp, asked: unknown[]) => Promise<void>,
-  broken = "",
+  { broken = "", cut = "" }: { broken?: string; cut?: string } = {},
 ): Promise<void> {
   const asked: unknown[] = [];
   const server = createServer(async (request, response) => {
@@ -27,7 +27,8 @@ async function withContestants(
     const words = sent.model === "model-alpha" ? ["One ", "two."] : ["A ", "much ", "longer ", "answer."];
     for (const content of words)
       response.write(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`);
-    response.end("data: [DONE]\n\n");
+    const lost = 'data: {"error":{"message":"the engine is gone"}}\n\n';
+    response.end(sent.model === cut ? lost : "data: [DONE]\n\n");
   }).listen(0, "127.0.0.1");
   await new Promise((resume) => server.once("listening", resume));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
@@ -98,13 +99,31 @@ test("until the vote no byte tells who is who; the vote tells, is a label, and c
 });
 
 test("a contestant that does not answer: the person is told of neither, the terminal which", async () => {
-  await withContestants(async (app) => {
-    const { battle, bytes } = await fight(app);
-    assert.match(bytes, /One of the contestants gave no answer/);
-    for (const word of [...names, "model-", "127.0.0.1", "404"]) assert.ok(!bytes.includes(word), word);
-    assert.equal((await post(app, "/api/arena/votes", { battle, verdict: "tie" })).status, 404);
-    assert.match(String(app.faults[0]), /127\.0\.0\.1.*answered with status 404/);
-  }, "model-omega");
+  await withContestants(
+    async (app) => {
+      const { battle, bytes } = await fight(app);
+      assert.match(bytes, /One of the contestants gave no answer/);
+      for (const word of [...names, "model-", "127.0.0.1", "404"]) assert.ok(!bytes.includes(word), word);
+      assert.equal((await post(app, "/api/arena/votes", { battle, verdict: "tie" })).status, 404);
+      assert.match(
+        String(app.faults[0]),
+        /voice-omega.*127\.0\.0\.1.*answered with status 404.*no such model/,
+      );
+    },
+    { broken: "model-omega" },
+  );
+});
+
+test("an answer that is broken off is none to vote on", async () => {
+  await withContestants(
+    async (app) => {
+      const { battle, bytes } = await fight(app);
+      assert.match(bytes, /One of the contestants gave no answer/);
+      assert.equal((await post(app, "/api/arena/votes", { battle, verdict: "tie" })).status, 404);
+      assert.match(String(app.faults[0]), /voice-alpha.*the engine is gone/);
+    },
+    { cut: "model-alpha" },
+  );
 });
 
 test("contestants come from the owner's file alone; without one it says how to write it", async () => {

@@ -1,8 +1,12 @@
 /** Battles under way: two contestants drawn at random stream side by side, and who they are is said after the vote. */
 import { randomInt, randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { at } from "../base/at.ts";
+import { PreftuneError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
-import { answerOf, type Contestant } from "./contestants.ts";
+import { answerOf, type Speaker } from "./contestant-answer.ts";
+import type { Contestant } from "./contestants.ts";
+import type { ServedContestants } from "./served-contestants.ts";
 
 /** A battle. Sides: left, right. */
 export interface Battle {
@@ -17,6 +21,8 @@ export interface Battle {
 /** A piece of what is streamed: nothing in it says who speaks. */
 export type BattlePiece =
   | { battle: string }
+  /** Models are being loaded, since so many seconds. */
+  | { loading: number }
   | { left: string }
   | { right: string }
   | { done: true }
@@ -29,7 +35,7 @@ const most = 200;
 export class Arena {
   readonly #battles: Map<string, Battle> = new Map();
 
-  /** Draws two contestants and their sides. */
+  /** Draws two of the contestants, and their sides. */
   begin(person: string, prompt: Message[], contestants: readonly Contestant[]): Battle {
     const first = randomInt(contestants.length);
     const second = (first + 1 + randomInt(contestants.length - 1)) % contestants.length;
@@ -58,22 +64,59 @@ export class Arena {
 
 /**
  * Lets both contestants answer, at one pace: no side is further than the other has come until one has ended, so that speed tells nothing.
+ * Both are ready before either is asked.
  *
  * @param onFault - gets why a contestant did not answer, which the person does not
  */
 export async function* stream(
   battle: Battle,
+  {
+    served,
+    signal,
+    onFault,
+  }: { served: ServedContestants; signal: AbortSignal; onFault: (error: unknown) => void },
+): AsyncGenerator<BattlePiece> {
+  yield { battle: battle.id };
+  using wanted = served.want(battle.contestants);
+  try {
+    yield* untilReady(wanted.ready, signal);
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+    yield { problem: error.message };
+    return;
+  }
+  if (!signal.aborted) yield* answers(battle, await wanted.ready, signal, onFault);
+}
+
+/** Time between two words that a model is still being loaded, ms. */
+const sayMs = 2000;
+
+/** Says how long it has been, until `ready`. */
+async function* untilReady(ready: Promise<unknown>, signal: AbortSignal): AsyncGenerator<BattlePiece> {
+  const began = performance.now();
+  const isReady = ready.then(() => true);
+  isReady.catch(() => {});
+  for (let ms = 0; !signal.aborted; ms = sayMs) {
+    const waited = new AbortController();
+    const pause = sleep(ms, false, { signal: waited.signal }).catch(() => false);
+    if (await Promise.race([isReady, pause]).finally(() => waited.abort())) return;
+    yield { loading: Math.round((performance.now() - began) / 1000) };
+  }
+}
+
+async function* answers(
+  battle: Battle,
+  speakers: readonly Speaker[],
   signal: AbortSignal,
   onFault: (error: unknown) => void,
 ): AsyncGenerator<BattlePiece> {
-  yield { battle: battle.id };
   const ended = [false, false];
   const sent = [0, 0];
   const wake = { up: () => {} };
   const failures: unknown[] = [];
   for (const side of [0, 1] as const) {
     const read = async (): Promise<void> => {
-      for await (const text of answerOf(battle.contestants[side], battle.prompt, signal)) {
+      for await (const text of answerOf(at(speakers, side), battle.prompt, signal)) {
         battle.answers[side] += text;
         wake.up();
       }
@@ -91,6 +134,7 @@ export async function* stream(
     if (ended.every(Boolean) || failures.length > 0) break;
     if (pieces.length === 0) await new Promise<void>((resume) => (wake.up = resume));
   }
+  if (signal.aborted) return;
   for (const failure of failures) onFault(failure);
   if (failures.length > 0 || battle.answers.some((answer) => answer.trim() === "")) {
     yield {

@@ -14,6 +14,7 @@ import { Jobs } from "./jobs.ts";
 import { pageFiles } from "./page-files.ts";
 import { MarksFile } from "./run-marks.ts";
 import { RunStore } from "./run-store.ts";
+import { ServedContestants } from "./served-contestants.ts";
 import { Sessions } from "./sessions.ts";
 import { SummaryFile } from "./summary-file.ts";
 
@@ -82,8 +83,9 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
     });
     const callers = new Callers();
     const bench = closing.adopt(benchOf(options), (one) => one.close());
+    const served = new ServedContestants();
     const context = {
-      ...{ page, sessions, runs, jobs, bench, onFault, stateDir },
+      ...{ page, sessions, runs, jobs, bench, served, onFault, stateDir },
       readOnly: held.problem,
     };
     const app = createDashboardApp({ context, allowedHosts, callers, onFault });
@@ -96,7 +98,7 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
       link: () => `${server.url}/#token=${sessions.link({ role: "owner", name: "owner" })}`,
       readOnly: held.problem,
       close: async () => {
-        await server.close(200);
+        await Promise.all([served.close(), server.close(200)]);
         closing.dispose();
       },
     };

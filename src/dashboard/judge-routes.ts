@@ -1,9 +1,9 @@
 /** Judges: what the workbench knows of them, and the results that `preftune evaluate` left below the directories. */
-import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { readJsonFile, readTextFile, sha256 } from "../base/files.ts";
+import { readJsonFile, sha256 } from "../base/files.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import { type JudgeFacts, judgeFacts } from "../workbench/judges.ts";
+import { textBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { reportPage } from "./report-page.ts";
@@ -59,9 +59,9 @@ export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
     get("/api/judges/:results/report", (c) => {
       const id = c.req.param("results");
       const path = runs.roots.flatMap((root) => resultsBelow(root)).find((one) => idOf(one) === id);
-      const report = path === undefined ? "" : join(dirname(path), "report.html");
-      if (!existsSync(report)) throw new PageError(404, "There is no such report.");
-      return reportPage(c, readTextFile(report));
+      const html = path === undefined ? null : textBelow(runs.roots, join(dirname(path), "report.html"));
+      if (html === null) throw new PageError(404, "There is no such report.");
+      return reportPage(c, html);
     }),
   ];
 }

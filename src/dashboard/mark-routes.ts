@@ -1,7 +1,6 @@
 /** What an owner says of runs: tags, put away, the baseline. And the reports of studies and sweeps that runs are of. */
-import { existsSync } from "node:fs";
 import { z } from "zod";
-import { readTextFile } from "../base/files.ts";
+import { textBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
 import { reportPage } from "./report-page.ts";
@@ -41,12 +40,13 @@ export function markRoutes({ runs }: DashboardContext): Route[] {
       ...{ method: "GET", path: "/api/studies/:study/report", roles: seesRuns },
       answer: (c) => {
         const path = runs.studyReport(c.req.param("study") ?? "");
-        if (path === null || !existsSync(path))
+        const html = path === null ? null : textBelow(runs.roots, path);
+        if (html === null)
           throw new PageError(
             404,
             "There is no such study, or it has no report yet: it is written when the study ends.",
           );
-        return reportPage(c, readTextFile(path));
+        return reportPage(c, html);
       },
     },
   ];

@@ -1,13 +1,12 @@
 /** Rounds: the list, one with its graph and what its nodes made, and starting, continuing and stopping them by the queue. */
-import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
-import { readTextFile } from "../base/files.ts";
 import { stopHolder } from "../runs/run-lock.ts";
 import { parseRound } from "../workbench/rounds/round-file.ts";
 import { isRound, readRound, roundName, roundPaths } from "../workbench/rounds/round-record.ts";
 import { outputPlace, placeOf } from "./drafts.ts";
+import { textBelow } from "./is-below.ts";
 import { queued, shownJob } from "./job-routes.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
@@ -77,11 +76,12 @@ export function roundRoutes(context: DashboardContext): Route[] {
       return c.json(list);
     }),
     get("/api/rounds/:round", (c) => c.json(shownRound(c, context))),
-    get("/api/rounds/:round/next", (c) => c.json({ yaml: nextOf(roundOf(c, context)) })),
+    get("/api/rounds/:round/next", (c) => c.json({ yaml: nextOf(roundOf(c, context), runs.roots) })),
     get("/api/rounds/:round/report", (c) => {
-      const report = join(roundPaths(roundOf(c, context).dir).compare, "report.html");
-      if (!existsSync(report)) throw new PageError(404, "There is no such report.");
-      return reportPage(c, readTextFile(report));
+      const { compare } = roundPaths(roundOf(c, context).dir);
+      const html = textBelow(runs.roots, join(compare, "report.html"));
+      if (html === null) throw new PageError(404, "There is no such report.");
+      return reportPage(c, html);
     }),
     post("/api/rounds", async (c) => {
       const { yaml } = await bodyOf(c, z.strictObject({ yaml: z.string().max(100_000) }));
@@ -92,7 +92,7 @@ export function roundRoutes(context: DashboardContext): Route[] {
     }),
     post("/api/rounds/:round/continue", async (c) => {
       const { dir } = roundOf(c, context);
-      const yaml = readTextFile(roundPaths(dir).file);
+      const yaml = fileOf(dir, runs.roots);
       if (placeOf(resolve(jobs.cwd, parseRound(yaml, "round.yaml").output_dir)) !== dir)
         throw new PageError(
           409,
@@ -159,9 +159,16 @@ function shownRound(c: Ctx, context: DashboardContext): ShownRound {
   };
 }
 
+/** The text of a round's file. */
+function fileOf(dir: string, roots: readonly string[]): string {
+  const text = textBelow(roots, roundPaths(dir).file);
+  if (text === null) throw new PageError(404, "The round has no file any more.");
+  return text;
+}
+
 /** The file of the round after this one, which begins with its model. */
-function nextOf({ dir, record }: FoundRound): string {
-  const document = parseDocument(readTextFile(roundPaths(dir).file));
+function nextOf({ dir, record }: FoundRound, roots: readonly string[]): string {
+  const document = parseDocument(fileOf(dir, roots));
   const given = record.settings.output_dir;
   const name = basename(given);
   const next = /\d+$/.test(name) ? name.replace(/\d+$/, (count) => String(Number(count) + 1)) : `${name}-2`;

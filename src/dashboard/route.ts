@@ -9,6 +9,7 @@ import type { Bench } from "./bench.ts";
 import type { Jobs } from "./jobs.ts";
 import type { PageFiles } from "./page-files.ts";
 import type { RunStore } from "./run-store.ts";
+import type { ServedContestants } from "./served-contestants.ts";
 import type { Role, Session, Sessions } from "./sessions.ts";
 
 /** What routes work with. */
@@ -18,6 +19,7 @@ export interface DashboardContext {
   runs: RunStore;
   bench: Bench;
   jobs: Jobs;
+  served: ServedContestants;
   /** Called with errors that are not sent to the page. */
   onFault: (error: unknown) => void;
   /** Folder for what the dashboard itself keeps, in the first of the given directories. */

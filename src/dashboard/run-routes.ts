@@ -1,15 +1,14 @@
 /** The list of runs, and what a run's page shows. */
 
-import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
-import { readTextFile } from "../base/files.ts";
 import { METRICS } from "../config/metric-names.ts";
 import { comparisonPage, comparisonParts } from "../report/comparison.ts";
 import { type PairTokens, readPairTokens, type TokensOfPair } from "../runs/pair-tokens.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { listMark, placeText } from "./event-stream.ts";
+import { textBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 import { pairOf, rowAt } from "./pair-text.ts";
 import { reportPage } from "./report-page.ts";
@@ -122,8 +121,9 @@ function shownTokens({ start, step, pairs }: PairTokens, key: string): ShownToke
 
 function config(c: Ctx, runs: RunStore): Response {
   const { configYaml } = runPaths(runs.dirOf(idOf(c)));
-  if (!existsSync(configYaml)) throw new PageError(404, "The run has no config.yaml.");
-  return c.body(readTextFile(configYaml), 200, { "Content-Type": "text/plain; charset=utf-8" });
+  const text = textBelow(runs.roots, configYaml);
+  if (text === null) throw new PageError(404, "The run has no config.yaml.");
+  return c.body(text, 200, { "Content-Type": "text/plain; charset=utf-8" });
 }
 
 /** Runs that are compared at once. */
@@ -140,10 +140,9 @@ function comparedDirs(c: Ctx, runs: RunStore): string[] {
 
 /** The report as the run wrote it. */
 function report(c: Ctx, runs: RunStore): Response {
-  const { report: path } = runPaths(runs.dirOf(idOf(c)));
-  if (!existsSync(path))
-    throw new PageError(404, "The run has no report yet: preftune report RUN writes one.");
-  return reportPage(c, readTextFile(path));
+  const html = textBelow(runs.roots, runPaths(runs.dirOf(idOf(c))).report);
+  if (html === null) throw new PageError(404, "The run has no report yet: preftune report RUN writes one.");
+  return reportPage(c, html);
 }
 
 /** Unit, meaning and good direction of every metric, and of the curve that reports make of two. */

@@ -66,19 +66,20 @@ function stateFindings(reported: ReportedRun): Finding[] {
   const { state, run, shorten } = reported;
   const at = `at ${stepText(reported)}`;
   const remedy = goOn(reported);
+  const none = run.metrics.length === 0 ? " There are no figures yet: it ended before the first." : "";
   switch (state.kind) {
     case "failed":
-      return [{ severity: "error", text: `The run failed ${at}: ${shorten(state.message)}`, remedy }];
+      return [{ severity: "error", text: `The run failed ${at}: ${shorten(state.message)}${none}`, remedy }];
     case "killed":
       return [
         {
           severity: "error",
-          text: `The run was killed ${at}: ${state.holder ?? "its process"} is gone and said nothing.`,
+          text: `The run was killed ${at}: ${state.holder ?? "its process"} is gone and said nothing.${none}`,
           remedy,
         },
       ];
     case "left":
-      return [{ severity: "error", text: `The run ended ${at} without saying so.`, remedy }];
+      return [{ severity: "error", text: `The run ended ${at} without saying so.${none}`, remedy }];
     case "elsewhere":
       return [
         {
@@ -88,13 +89,21 @@ function stateFindings(reported: ReportedRun): Finding[] {
       ];
     case "stopped": {
       const kept = run.checkpoints.length === 0 ? "" : ", with a checkpoint";
-      return [{ severity: "note", text: `The run was stopped ${at}${kept}.`, remedy }];
+      return [{ severity: "note", text: `The run was stopped ${at}${kept}.${none}`, remedy }];
     }
     default:
-      return run.metrics.length === 0 && state.kind === "running"
-        ? [{ severity: "note", text: "The run is at its beginning: there are no figures yet." }]
-        : [];
+      return run.metrics.length === 0 && state.kind === "running" ? [beginning(run.config)] : [];
   }
+}
+
+function beginning({ logging_steps: steps }: RunConfig): Finding {
+  const first = steps === 1 ? "the first step" : `${steps} steps (logging_steps)`;
+  return {
+    severity: "note",
+    text:
+      "There are no figures yet: training reads its data, loads its model or is in its first steps. " +
+      `The first figures come after ${first}, by themselves.`,
+  };
 }
 
 function outcomeFindings({ run, rows }: ReportedRun): Finding[] {

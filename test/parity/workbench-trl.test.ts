@@ -4,6 +4,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { normaliseRow } from "../../src/data/rows.ts";
+import { readRows } from "../../src/data/sources.ts";
 import { prepareData, rowsOf } from "../../src/train/prepare-data.ts";
 import type { Comparison } from "../../src/workbench/comparison.ts";
 import { exportLabels } from "../../src/workbench/export-labels.ts";
@@ -27,6 +29,63 @@ const comparisons: Comparison[] = Array.from({ length: 8 }, (_, i) => ({
   votes: [{ person: i === 3 ? null : "ann", choice: i === 5 ? "tie" : "a" }],
   extra: i % 2 === 0 ? {} : { topic: i === 1 ? "a" : { deep: i } },
 }));
+
+/** A judged row as training here understands it: texts with their roles, and whether one answer is good. */
+interface ReadRow {
+  prompt: unknown;
+  answers: readonly unknown[];
+  label?: boolean;
+}
+
+/** The rows that the judgments above say, pairs and single answers, in any order. */
+function judgedRows(): { pairs: ReadRow[]; kto: ReadRow[] } {
+  const messages = (role: "user" | "assistant", part: Comparison["prompt"]) =>
+    typeof part === "string" ? say(role, part) : part;
+  const judged = comparisons.map(({ prompt, answers: [a, b], votes: [vote] }) => ({
+    prompt: messages("user", prompt),
+    answers: [messages("assistant", a), messages("assistant", b)],
+    isTie: vote?.choice === "tie",
+  }));
+  return {
+    pairs: judged.filter(({ isTie }) => !isTie).map(({ isTie: _, ...pair }) => pair),
+    kto: judged.flatMap(({ prompt, answers, isTie }) =>
+      answers.map((answer, i) => ({ prompt, answers: [answer], label: i === 0 || isTie })),
+    ),
+  };
+}
+
+/** The rows of a file as training here reads them for a task. */
+async function readHere(path: string, task: "preference" | "labelled"): Promise<ReadRow[]> {
+  const rows: ReadRow[] = [];
+  for await (const row of readRows({ path })) {
+    const { source, label } = normaliseRow(row, { task });
+    assert.ok(source?.kind === "chat", JSON.stringify(source));
+    rows.push({
+      ...{ prompt: source.prompt, answers: source.completions },
+      ...(label === undefined ? {} : { label }),
+    });
+  }
+  return rows;
+}
+
+const sorted = (rows: readonly ReadRow[]): string[] => rows.map((row) => JSON.stringify(row)).sort();
+
+test("training here reads back the rows that were judged: pairs, and single answers with their labels", async () => {
+  const own = join(dir, "own");
+  using store = makeWorkbench(own);
+  store.add(comparisons);
+  const judged = judgedRows();
+  for (const [form, task, rules] of [
+    ["pairs", "preference", { rows: "pairs" }],
+    ["kto", "labelled", { rows: "kto", ties: "good" }],
+  ] as const) {
+    const { rows, counts } = exportLabels(store, rules);
+    const { digest } = await saveVersion(own, rows, { by: "export", sources: {}, rules, counts });
+    const read = await readHere(versionPaths(own, digest).rows, task);
+    assert.deepEqual(sorted(read), sorted(judged[form]), form);
+    assert.equal(read.length, form === "pairs" ? 7 : 16);
+  }
+});
 
 interface Found {
   rows: Record<string, unknown>[];

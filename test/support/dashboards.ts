@@ -11,6 +11,7 @@ import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
 import { routesOf } from "../../src/dashboard/routes.ts";
 import { MarksFile } from "../../src/dashboard/run-marks.ts";
 import { RunStore } from "../../src/dashboard/run-store.ts";
+import { ServedContestants } from "../../src/dashboard/served-contestants.ts";
 import { type Role, Sessions } from "../../src/dashboard/sessions.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../../src/runs/metrics.ts";
@@ -128,8 +129,10 @@ export async function withDashboardApp(
       ...{ busy: async () => new Map(), onFault },
     });
     using bench = new DisposableStack();
+    await using closing = new AsyncDisposableStack();
     const context = {
       ...{ page, sessions, runs, jobs, stateDir: root, readOnly: null, onFault },
+      served: closing.adopt(new ServedContestants(), (opened) => opened.close()),
       bench: bench.adopt(Bench.in(root), (opened) => opened.close()),
     };
     const app = createDashboardApp({

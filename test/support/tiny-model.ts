@@ -4,13 +4,18 @@ import { join } from "node:path";
 import { Random } from "../../src/base/random.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import { buildModel } from "../../src/models/build.ts";
+import { loadModel } from "../../src/models/load.ts";
+import { writeAdapter } from "../../src/models/save.ts";
 import type { WeightSource } from "../../src/models/weights.ts";
 import { scope, tensor } from "../../src/torch/index.ts";
 import { chatMl } from "../../src/toy/toy-tokenizer.ts";
+import { adapterParameters } from "../../src/train/parameters.ts";
 import {
+  adaptPatterned,
   type ConfigJson,
   checkpointTensors,
   type TinyName,
+  tinyAdapterConfig,
   tinyConfig,
   writeCheckpoint,
 } from "./tiny-models.ts";
@@ -53,6 +58,16 @@ export function makeTinyModel(dir: string, options: TinyModelOptions = {}): stri
   const files = toyFiles({ chatTemplate: chatMl });
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
   writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(files.config));
+  return dir;
+}
+
+/** Makes an adapter of the tiny model in `model`, which its settings name, away from its start in every tensor. Gives `dir`. */
+export function makeTinyAdapter(dir: string, model: string): string {
+  using _ = scope();
+  mkdirSync(dir);
+  const adapted = loadModel(model);
+  const { config } = adaptPatterned(adapted, tinyAdapterConfig({ baseModel: model }));
+  writeAdapter(dir, config, adapterParameters(adapted).tensors);
   return dir;
 }
 

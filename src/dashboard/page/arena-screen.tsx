@@ -1,10 +1,11 @@
 /** One prompt, two answers side by side, a vote, and then who was who. */
-import type { JSX } from "preact";
+import type { JSX, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { WinRate } from "../../workbench/battle.ts";
 import type { BattlePiece } from "../arena.ts";
+import type { ArenaView } from "../arena-routes.ts";
 import { get, post } from "./api.ts";
 import { useKeys } from "./keys.ts";
+import { Options } from "./pieces.tsx";
 import { TextView } from "./text-views.tsx";
 
 interface Shown {
@@ -26,22 +27,22 @@ const verdicts = [
   { key: "b", name: "b", text: "Both bad", verdict: "bad" },
 ] as const;
 
+const nothing: ArenaView = { rates: [], missing: "", names: [], cost: "" };
+
 /** The screen. */
 export function ArenaScreen(): JSX.Element {
-  const [rates, setRates] = useState<readonly WinRate[]>([]);
-  const [missing, setMissing] = useState("");
+  const [{ rates, missing, names, cost }, setView] = useState<ArenaView>(nothing);
   const [shown, setShown] = useState<Shown | null>(null);
   const [contestants, setVoices] = useState<Contestants | null>(null);
   const [problem, setProblem] = useState("");
+  const [loading, setLoading] = useState<number | null>(null);
   const [isStreaming, setStreaming] = useState(false);
   const prompt = useRef<HTMLTextAreaElement>(null);
+  const pair = useRef<HTMLSelectElement>(null);
   const voted = useRef("");
   const fail = (error: Error): void => setProblem(error.message);
   const load = (): void => {
-    get<{ rates: WinRate[]; missing: string }>("/api/arena").then((answer) => {
-      setRates(answer.rates);
-      setMissing(answer.missing);
-    }, fail);
+    get<ArenaView>("/api/arena").then(setView, fail);
   };
   useEffect(load, []);
   const begin = (): void => {
@@ -51,12 +52,17 @@ export function ArenaScreen(): JSX.Element {
     setVoices(null);
     setShown({ battle: "", left: "", right: "", isDone: false });
     setStreaming(true);
-    battle(text, (piece) => {
+    const met = JSON.parse(pair.current?.value || "null") as string[] | null;
+    battle({ prompt: text, ...(met && { pair: met }) }, (piece) => {
+      setLoading("loading" in piece ? piece.loading : null);
       if ("problem" in piece) setProblem(piece.problem);
       else setShown((before) => before && withPiece(before, piece));
     })
       .catch(fail)
-      .finally(() => setStreaming(false));
+      .finally(() => {
+        setLoading(null);
+        setStreaming(false);
+      });
   };
   const vote = (verdict: string): void => {
     if (shown?.isDone !== true || contestants !== null || voted.current === shown.battle) return;
@@ -81,6 +87,7 @@ export function ArenaScreen(): JSX.Element {
       <h1>Arena</h1>
       {missing !== "" && <p class="empty as-text">{missing}</p>}
       {problem !== "" && <p class="note bad as-text">{problem}</p>}
+      {cost !== "" && <p class="note">{cost}</p>}
       <form
         class="files"
         onSubmit={(event) => {
@@ -97,12 +104,14 @@ export function ArenaScreen(): JSX.Element {
           }}
         />
         <span class="bar">
+          <Pairs names={names} chosen={pair} />
           <button class="main" type="submit" disabled={isStreaming}>
             Ask two contestants
           </button>
           <kbd>Ctrl Enter</kbd>
         </span>
       </form>
+      <p role="status">{loading !== null && `Loading models: ${loading} s`}</p>
       {shown !== null && (
         <>
           <div class="sides" aria-busy={isStreaming}>
@@ -120,6 +129,23 @@ export function ArenaScreen(): JSX.Element {
       )}
       {rates.length > 0 && <Rates rates={rates} />}
     </>
+  );
+}
+
+/** Who meets: two of the contestants, or any. */
+function Pairs({
+  names,
+  chosen,
+}: {
+  names: readonly string[];
+  chosen: RefObject<HTMLSelectElement | null>;
+}): JSX.Element {
+  const pairs = names.flatMap((one, i) => names.slice(i + 1).map((other) => [one, other]));
+  return (
+    <select ref={chosen} aria-label="Who meets">
+      <option value="">any two</option>
+      <Options of={pairs.map((pair) => [JSON.stringify(pair), pair.join(", ")] as const)} />
+    </select>
   );
 }
 
@@ -143,7 +169,7 @@ function Side({
   );
 }
 
-function Rates({ rates }: { rates: readonly WinRate[] }): JSX.Element {
+function Rates({ rates }: Pick<ArenaView, "rates">): JSX.Element {
   return (
     <>
       <h2>Who wins</h2>
@@ -168,15 +194,18 @@ function withPiece(before: Shown, piece: Exclude<BattlePiece, { problem: string 
   if ("battle" in piece) return { ...before, battle: piece.battle };
   if ("left" in piece) return { ...before, left: before.left + piece.left };
   if ("right" in piece) return { ...before, right: before.right + piece.right };
-  return { ...before, isDone: true };
+  return { ...before, isDone: "done" in piece };
 }
 
 /** Reads the lines of a battle as they come. */
-async function battle(prompt: string, onPiece: (piece: BattlePiece) => void): Promise<void> {
+async function battle(
+  asked: { prompt: string; pair?: string[] },
+  onPiece: (piece: BattlePiece) => void,
+): Promise<void> {
   const response = await fetch("/api/arena/battles", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ prompt }),
+    body: JSON.stringify(asked),
   });
   if (!response.ok || response.body === null) {
     const { error = `The dashboard answered with status ${response.status}.` } = (await response.json()) as {

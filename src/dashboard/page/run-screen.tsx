@@ -98,9 +98,6 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       {parts.problem !== "" && <Problem text={parts.problem} />}
       <ServerHtml html={parts.value?.findings ?? ""} />
       <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves, drawing)} />
-      {curves.size === 0 && (
-        <p class="empty">There are no figures yet: the first come after logging_steps steps.</p>
-      )}
       {charts("outcome", "Outcome")}
       <EvaluationSections
         run={id}
