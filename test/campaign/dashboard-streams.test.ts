@@ -98,10 +98,11 @@ test("streams that were opened and closed leave no handle, no timer and no place
       appendFileSync(join(dir, "metrics.jsonl"), row(step));
       await Promise.all(ofMany(atOnce).map((own) => readUntil(stream, own, "event: summary")));
       await untilDown(handles, fds, "handles");
-      if (opened === atOnce * 10) memory = process.memoryUsage().rss;
+      // by then the heap has the size that it keeps
+      if (opened === total / 4) memory = process.memoryUsage().rss;
     }
     await untilDown(timers, waits, "timers");
-    if (memory > 0) assert.ok(process.memoryUsage().rss < memory + 80 * 2 ** 20, "memory grows with streams");
+    if (memory > 0) assert.ok(process.memoryUsage().rss < memory + 32 * 2 ** 20, "memory grows with streams");
     // of 64 places none is taken any more
     const answers = await Promise.all(ofMany(64).map((own) => ask(stream, own)));
     assert.deepEqual(new Set(answers.map(({ statusCode }) => statusCode)), new Set([200]));
