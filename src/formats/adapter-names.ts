@@ -5,6 +5,8 @@ import { matchPattern, namesAny, patternValue } from "./module-patterns.ts";
 
 /** Parts of a LoRA module: the two factors, and DoRA's vector of row norms. */
 export type LoraPart = "A" | "B" | "magnitude";
+/** What there is of a module that is saved whole. */
+export type SavedParameter = "weight" | "bias";
 
 /**
  * What a tensor of an adapter file is, by the path that its module has in a text model: adapters of a multimodal model's text part
@@ -12,7 +14,7 @@ export type LoraPart = "A" | "B" | "magnitude";
  */
 export type AdapterTensorName =
   | { kind: LoraPart; module: string }
-  | { kind: "saved"; module: string; parameter: "weight" | "bias" };
+  | { kind: "saved"; module: string; parameter: SavedParameter };
 
 const prefix = "base_model.model.";
 
@@ -28,7 +30,7 @@ export function loraTensorName(module: string, part: LoraPart): string {
 }
 
 /** `base_model.model.<module>.weight`, the name of a parameter of a module that is saved whole. */
-export function savedModuleName(module: string, parameter: "weight" | "bias"): string {
+export function savedModuleName(module: string, parameter: SavedParameter): string {
   return `${prefix}${module}.${parameter}`;
 }
 

@@ -1,6 +1,7 @@
 /** Putting an adapter into a built model, and taking its tensors out again under PEFT's names. */
 import { deriveSeed } from "../base/random.ts";
 import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
+import type { LoraPart, SavedParameter } from "../formats/adapter-names.ts";
 import { adaptedModules } from "../formats/adapter-targets.ts";
 import { Embedding } from "../nn/linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "../nn/lora.ts";
@@ -69,7 +70,7 @@ export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]
   for (const { path, module } of namedModules(model)) {
     if (module instanceof LoraLinear) {
       const rank = module.lora_A.size(0);
-      const place = (part: "A" | "B" | "magnitude") => ({
+      const place = (part: LoraPart) => ({
         path,
         part,
         initial: () => module.initial(part, rank),
@@ -78,20 +79,24 @@ export function* adapterTensors(model: Decoder): Generator<[AdapterPart, Tensor]
       yield [place("B"), module.lora_B];
       if (module.lora_magnitude_vector !== null) yield [place("magnitude"), module.lora_magnitude_vector];
     } else if (module instanceof SavedLinear || module instanceof SavedEmbedding) {
-      yield [{ path, part: "saved", initial: () => module.initial() }, module.saved];
+      const place = { path, part: "saved" } as const;
+      yield [{ ...place, parameter: "weight", initial: () => module.initial() }, module.saved];
       if (module instanceof SavedLinear && module.savedBias !== null) {
         const start = module.savedBias;
-        yield [{ path, part: "saved bias", initial: () => module.initialBias() ?? start }, start];
+        yield [{ ...place, parameter: "bias", initial: () => module.initialBias() ?? start }, start];
       }
     }
   }
 }
 
 /** Where a tensor of an adapter belongs. */
-export interface AdapterPart {
+export type AdapterPart = (
+  | { part: LoraPart }
+  /** Of a module that is saved whole. */
+  | { part: "saved"; parameter: SavedParameter }
+) & {
   /** Path of the module, e.g. "model.layers.0.self_attn.q_proj". */
   path: string;
-  part: "A" | "B" | "magnitude" | "saved" | "saved bias";
   /** The tensor of a new adapter, made of the base where it needs it. */
   initial: () => Tensor;
-}
+};

@@ -2,10 +2,9 @@
 import { ConfigError } from "../base/errors.ts";
 import type { AdapterFiles } from "../formats/adapter.ts";
 import { scoreName } from "../formats/checkpoint-names.ts";
-import type { TensorEntry } from "../formats/safetensors.ts";
 import { isProjection, namedModules } from "../nn/module.ts";
 import { noGrad, ops, scope, type Tensor } from "../torch/index.ts";
-import { type Adapter, type AdapterPart, adapterTensors, addAdapter } from "./adapt.ts";
+import { type Adapter, adapterTensors, addAdapter } from "./adapt.ts";
 import type { Decoder } from "./causal-lm.ts";
 import { readTensorsInto } from "./read-tensors.ts";
 import { RewardModel } from "./reward-model.ts";
@@ -52,20 +51,15 @@ export function placeAdapter(
   requireModules(model, files);
   const adapter = addAdapter(model, files.config, [...files.lora.keys()]);
   const targets = new Map<string, Tensor>();
-  for (const [{ path, part }, tensor] of adapterTensors(model)) {
-    targets.set(entryOf(files, path, part)?.name ?? `${path} (${part})`, tensor);
+  for (const [of, tensor] of adapterTensors(model)) {
+    const { path, part } = of;
+    const [entry, name] =
+      part === "saved"
+        ? [files.saved.get(`${path}.${of.parameter}`), of.parameter === "bias" ? "saved bias" : part]
+        : [files.lora.get(path)?.[part], part];
+    targets.set(entry?.name ?? `${path} (${name})`, tensor);
   }
   return { adapter, targets };
-}
-
-function entryOf(
-  { saved, lora }: AdapterFiles,
-  path: string,
-  part: AdapterPart["part"],
-): TensorEntry | undefined {
-  if (part === "saved") return saved.get(`${path}.weight`);
-  if (part === "saved bias") return saved.get(`${path}.bias`);
-  return lora.get(path)?.[part] ?? undefined;
 }
 
 /** Every module that the adapter changes is one of the model's. */

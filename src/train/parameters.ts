@@ -10,9 +10,8 @@ import { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
 import type { Tensor } from "../torch/index.ts";
 
 /** PEFT's name of an adapter tensor. */
-export function adapterTensorName({ path, part }: Pick<AdapterPart, "path" | "part">): string {
-  if (part === "saved") return savedModuleName(path, "weight");
-  return part === "saved bias" ? savedModuleName(path, "bias") : loraTensorName(path, part);
+export function adapterTensorName(of: AdapterPart): string {
+  return of.part === "saved" ? savedModuleName(of.path, of.parameter) : loraTensorName(of.path, of.part);
 }
 
 /** The adapter's tensors under PEFT's names, which are all that is trained beside frozen weights. */

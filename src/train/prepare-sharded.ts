@@ -4,7 +4,7 @@ import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import { openModel } from "../formats/tied-head.ts";
 import type { WeightLocation } from "../formats/weight-index.ts";
 import type { Environment } from "../forward/environment.ts";
-import { type Adapter, type AdapterPart, adapterTensors } from "../models/adapt.ts";
+import { type Adapter, adapterTensors } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { placeAdapter } from "../models/load-adapter.ts";
@@ -57,7 +57,10 @@ export function prepareSharded(
   const stored = placed?.locate(trained) ?? null;
   const sharded = new ShardedModel(model, base, trained, options);
   const inModel = locationsIn(dir);
-  const copied = new Map(parts.flatMap((part) => copiedTensor(part)));
+  // what is trained in full beside an adapter, and the model's tensors that it starts from
+  const copied = new Map(
+    parts.flatMap((of) => (of.part === "saved" ? [[of.name, `${of.path}.${of.parameter}`] as const] : [])),
+  );
   readParts(sharded.units, (name) => {
     const from = copied.get(name);
     const own = stored?.get(name) ?? inModel(name);
@@ -86,12 +89,6 @@ function trainingOf(
     base: null,
     dispose: () => sharded.dispose(),
   };
-}
-
-/** The name of a tensor that is trained in full beside an adapter, and that of the model's which it starts from. */
-function copiedTensor({ path, part, name }: AdapterPart & { name: string }): [string, string][] {
-  if (part === "saved") return [[name, `${path}.weight`]];
-  return part === "saved bias" ? [[name, `${path}.bias`]] : [];
 }
 
 /** Where a tensor that is trained in full beside an adapter has its first numbers: those of the model, as that holds them. */
