@@ -3,10 +3,8 @@ import { basename, dirname, join } from "node:path";
 import { readJsonFile, sha256 } from "../base/files.ts";
 import type { Interval } from "../stats/bootstrap.ts";
 import { type JudgeFacts, judgeFacts } from "../workbench/judges.ts";
-import { textBelow } from "./is-below.ts";
-import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
-import { reportPage } from "./report-page.ts";
+import { storedReport } from "./report-page.ts";
 import { type DashboardContext, type Route, seesRuns } from "./route.ts";
 import { foldersWith } from "./run-store.ts";
 
@@ -59,9 +57,8 @@ export function judgeRoutes({ bench, runs }: DashboardContext): Route[] {
     get("/api/judges/:results/report", (c) => {
       const id = c.req.param("results");
       const path = runs.roots.flatMap((root) => resultsBelow(root)).find((one) => idOf(one) === id);
-      const html = path === undefined ? null : textBelow(runs.roots, join(dirname(path), "report.html"));
-      if (html === null) throw new PageError(404, "There is no such report.");
-      return reportPage(c, html);
+      const report = path === undefined ? null : join(dirname(path), "report.html");
+      return storedReport(c, runs.roots, { path: report, missing: "There is no such report." });
     }),
   ];
 }

@@ -1,9 +1,7 @@
 /** What an owner says of runs: tags, put away, the baseline. And the reports of studies and sweeps that runs are of. */
 import { z } from "zod";
-import { textBelow } from "./is-below.ts";
-import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
-import { reportPage } from "./report-page.ts";
+import { storedReport } from "./report-page.ts";
 import { bodyOf } from "./request-body.ts";
 import { type DashboardContext, ownerOnly, type Route, seesRuns } from "./route.ts";
 import { tagLimits } from "./run-marks.ts";
@@ -38,16 +36,11 @@ export function markRoutes({ runs }: DashboardContext): Route[] {
     },
     {
       ...{ method: "GET", path: "/api/studies/:study/report", roles: seesRuns },
-      answer: (c) => {
-        const path = runs.studyReport(c.req.param("study") ?? "");
-        const html = path === null ? null : textBelow(runs.roots, path);
-        if (html === null)
-          throw new PageError(
-            404,
-            "There is no such study, or it has no report yet: it is written when the study ends.",
-          );
-        return reportPage(c, html);
-      },
+      answer: (c) =>
+        storedReport(c, runs.roots, {
+          path: runs.studyReport(c.req.param("study") ?? ""),
+          missing: "There is no such study, or it has no report yet: it is written when the study ends.",
+        }),
     },
   ];
 }

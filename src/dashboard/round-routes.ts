@@ -10,7 +10,7 @@ import { textBelow } from "./is-below.ts";
 import { queued, shownJob } from "./job-routes.ts";
 import { PageError } from "./page-error.ts";
 import { refusing } from "./refusing.ts";
-import { reportPage } from "./report-page.ts";
+import { storedReport } from "./report-page.ts";
 import { bodyOf } from "./request-body.ts";
 import {
   answersHtml,
@@ -79,9 +79,8 @@ export function roundRoutes(context: DashboardContext): Route[] {
     get("/api/rounds/:round/next", (c) => c.json({ yaml: nextOf(roundOf(c, context), runs.roots) })),
     get("/api/rounds/:round/report", (c) => {
       const { compare } = roundPaths(roundOf(c, context).dir);
-      const html = textBelow(runs.roots, join(compare, "report.html"));
-      if (html === null) throw new PageError(404, "There is no such report.");
-      return reportPage(c, html);
+      const path = join(compare, "report.html");
+      return storedReport(c, runs.roots, { path, missing: "There is no such report." });
     }),
     post("/api/rounds", async (c) => {
       const { yaml } = await bodyOf(c, z.strictObject({ yaml: z.string().max(100_000) }));

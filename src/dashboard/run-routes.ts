@@ -11,7 +11,7 @@ import { listMark, placeText } from "./event-stream.ts";
 import { textBelow } from "./is-below.ts";
 import { PageError } from "./page-error.ts";
 import { pairOf, rowAt } from "./pair-text.ts";
-import { reportPage } from "./report-page.ts";
+import { reportPage, storedReport } from "./report-page.ts";
 import { type Ctx, type DashboardContext, type Route, seesRuns } from "./route.ts";
 import { chartGroups } from "./run-charts.ts";
 import { pairCourse, runSections, shownEvaluation } from "./run-sections.ts";
@@ -140,9 +140,10 @@ function comparedDirs(c: Ctx, runs: RunStore): string[] {
 
 /** The report as the run wrote it. */
 function report(c: Ctx, runs: RunStore): Response {
-  const html = textBelow(runs.roots, runPaths(runs.dirOf(idOf(c))).report);
-  if (html === null) throw new PageError(404, "The run has no report yet: preftune report RUN writes one.");
-  return reportPage(c, html);
+  return storedReport(c, runs.roots, {
+    path: runPaths(runs.dirOf(idOf(c))).report,
+    missing: "The run has no report yet: preftune report RUN writes one.",
+  });
 }
 
 /** Unit, meaning and good direction of every metric, and of the curve that reports make of two. */
