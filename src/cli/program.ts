@@ -5,9 +5,8 @@ import { type ReadMeter, watchReading } from "../data/read-meter.ts";
 import { PhaseProgress } from "../terminal/phases.ts";
 import { refuseSeveralRanks } from "./launched-ranks.ts";
 import { refuseOtherNames } from "./options.ts";
+import type { AddCommand } from "./studies-command.ts";
 import { allCommands, endAsOthers } from "./usage-errors.ts";
-
-type AddCommand = (preftune: Command) => void;
 
 /** The commands but `completion`, in the order of --help: each is a module, loaded when it is needed. */
 const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {

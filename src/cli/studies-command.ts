@@ -5,7 +5,8 @@ import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
 import { ConfigError } from "../base/errors.ts";
 
-type AddCommand = (preftune: Command) => void;
+/** Adds a command, or a few under one name, to `preftune`. */
+export type AddCommand = (preftune: Command) => void;
 
 const path = join(import.meta.dirname, "../../studies/command.ts");
 

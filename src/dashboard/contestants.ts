@@ -192,21 +192,20 @@ function sourcesOf(
   written: readonly Written[],
   { shared, problems }: { shared: Pick<ServeSettings, "device" | "threads">; problems: string[] },
 ): Contestant["source"][] {
-  const bases = new Map<string, { served: ServeSettings; adapters: Record<string, string> }>();
+  const bases = new Map<string, ServeSettings & { adapters: Record<string, string> }>();
   return written.flatMap((one, i): Contestant["source"][] => {
     const { url, model, key_env = null } = one;
     if (url !== undefined && model !== undefined) return [{ url, model, key_env }];
     try {
       const { base, adapter } = heldModel(one);
-      const adapters = bases.get(base)?.adapters ?? {};
-      const served = { model: base, name: "base", adapters, ...shared };
-      const known = bases.get(base) ?? { served, adapters };
-      bases.set(base, known);
-      if (adapter === null) return [{ served: known.served, model: "base" }];
+      const served = bases.get(base) ?? { model: base, name: "base", adapters: {}, ...shared };
+      bases.set(base, served);
+      if (adapter === null) return [{ served, model: "base" }];
+      const { adapters } = served;
       const same = Object.keys(adapters).find((name) => adapters[name] === adapter);
       const name = same ?? `variant-${Object.keys(adapters).length + 1}`;
       adapters[name] = adapter;
-      return [{ served: known.served, model: name }];
+      return [{ served, model: name }];
     } catch (error) {
       if (!(error instanceof PreftuneError)) throw error;
       problems.push(`${list.where([i])}: ${error.message}`);
