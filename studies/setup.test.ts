@@ -72,4 +72,6 @@ test("a model without data, or data without rows to measure on, is refused with 
   await withConfig("eval_fraction: 0.1\n", { evalData: "e" });
   await withConfig("eval_fraction: 0.1\n", { overrides: [["eval_data", "e"]] });
   await withConfig("eval_data: e\n");
+  // what is wrong with the file is for the first run to say
+  await withConfig("eval_data: [\n");
 });

@@ -144,8 +144,9 @@ function ownSetup(options: SetupOptions): StudySetup {
 
 /** @throws {ConfigError} when neither the file nor an override names held-out rows: a fraction of the rows is another one for each seed */
 function requireEvalData(config: string, overrides: SetupOptions["overrides"]): void {
-  const { eval_data = null, eval_fraction = 0 } = { ...valuesIn(config), ...Object.fromEntries(overrides) };
-  if (eval_data !== null) return;
+  const values = valuesIn(config);
+  const { eval_data = null, eval_fraction = 0 } = { ...values, ...Object.fromEntries(overrides) };
+  if (eval_data !== null || values === null) return;
   const got = Number(eval_fraction) > 0 ? `eval_fraction ${String(eval_fraction)} alone` : "none";
   throw new ConfigError(
     `${config}: eval_data: expected separate held-out rows, so that the runs of a study are compared on the same pairs, got ${got}. ` +
@@ -153,12 +154,12 @@ function requireEvalData(config: string, overrides: SetupOptions["overrides"]): 
   );
 }
 
-/** What a configuration says; nothing where it cannot be read, which the first run reports. */
-function valuesIn(config: string): Record<string, unknown> {
+/** What a configuration says; null where it cannot be read, which the first run reports. */
+function valuesIn(config: string): Record<string, unknown> | null {
   try {
     return { ...(parse(readFileSync(config, "utf8")) as Record<string, unknown> | null) };
   } catch {
-    return {};
+    return null;
   }
 }
 

@@ -78,7 +78,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const asked = { budget, rewardModel, sets: setup.sets, prompts: setup.prompts, learningRates };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
-    const place = { definition, setup, options, values: ownValues(definition, asked) };
+    const place = { definition, setup, options, asked };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
       definition.search === undefined || searchSeeds === 0
@@ -110,24 +110,19 @@ interface StudyPlace {
   definition: StudyDefinition;
   setup: StudySetup;
   options: StudyOptions;
-  /** Those of the study. */
-  values: ConfigValues;
-}
-
-function ownValues({ values }: StudyDefinition, asked: Omit<Asked, "searched">): ConfigValues {
-  return values?.(asked) ?? {};
+  asked: Omit<Asked, "searched">;
 }
 
 /** Runs `conditions` with the training seeds from `first`. */
 async function run(
-  { definition, setup, options, values }: StudyPlace,
+  { definition, setup, options, asked }: StudyPlace,
   conditions: readonly Condition[],
   seeds: { first: number; count: number },
 ): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
   const shared = (seed: number): ConfigValues => ({
     ...setup.valuesOf(seed),
     ...cadence[definition.evaluations],
-    ...values,
+    ...definition.values?.(asked),
     ...(definition.needsAnswers ? setup.watch : {}),
   });
   const from = { file: setup.file, shared, overrides: options.overrides };
