@@ -3,7 +3,6 @@
  *
  *   npm run ts -- scripts/bench-packing.ts [--pairs 64] [--rounds 21] [--threads 1]
  */
-
 import { parseArgs } from "node:util";
 import { at } from "../src/base/at.ts";
 import type { Example } from "../src/data/example.ts";

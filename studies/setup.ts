@@ -1,5 +1,4 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
-
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "preftune";

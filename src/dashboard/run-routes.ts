@@ -1,5 +1,4 @@
 /** The list of runs, and what a run's page shows. */
-
 import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { METRICS } from "../config/metric-names.ts";

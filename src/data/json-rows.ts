@@ -1,6 +1,7 @@
 /** Rows of JSON files: one object per line, or a list of objects. */
 import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { isJsonSpace, JsonListReader, LongElementError } from "../formats/json-list.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { ByteReader } from "./byte-reader.ts";
@@ -131,9 +132,7 @@ function readRow(text: string, origin: Origin, expected: string): RawRow {
 }
 
 function asObject(value: unknown, where: string): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
+  if (isRecord(value)) return value;
   const kind = value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`;
   throw new DataError(`${where}: expected a row to be an object with named columns, got ${kind}.`);
 }

@@ -3,6 +3,7 @@
  * forms that are made for chat (a system column, a question, an instruction, messages) are read as messages.
  */
 import { DataError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { Message } from "../text/messages.ts";
 import { columnsKey, mayBePrompt } from "./column-hints.ts";
 import type { ColumnName, RowColumns } from "./columns.ts";
@@ -89,9 +90,7 @@ export function requestIn(columns: RowColumns): Record<string, unknown> | null {
   if (promptColumn(columns) !== "input") return null;
   const input = columns.peek("input");
   const value = typeof input === "string" ? storedValue(input) : input;
-  const isRequest =
-    typeof value === "object" && value !== null && !Array.isArray(value) && "messages" in value;
-  return isRequest ? (value as Record<string, unknown>) : null;
+  return isRecord(value) && "messages" in value ? value : null;
 }
 
 function alpacaPrompt(columns: RowColumns): Message[] {

@@ -1,4 +1,5 @@
 /** What a row brings for the chat template beside its messages: tools and variables. */
+import { isRecord } from "../base/is-record.ts";
 import { parseTools, refuseNotJson } from "../text/messages.ts";
 import type { ChatRow } from "../text/source-rows.ts";
 import { refuseOwnVariables } from "../text/template.ts";
@@ -36,11 +37,10 @@ function readVariables(columns: RowColumns): Record<string, unknown> | null {
   let value = columns.get("chat_template_kwargs");
   if (value === undefined) return null;
   if (typeof value === "string") value = storedValue(value);
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    const variables = value as Record<string, unknown>;
-    refuseNotJson(variables, columns.place("chat_template_kwargs"));
-    refuseOwnVariables(variables, columns.place("chat_template_kwargs"));
-    return variables;
+  if (isRecord(value)) {
+    refuseNotJson(value, columns.place("chat_template_kwargs"));
+    refuseOwnVariables(value, columns.place("chat_template_kwargs"));
+    return value;
   }
   throw columns.wrongType("chat_template_kwargs", "an object or JSON of one");
 }

@@ -1,5 +1,4 @@
 /** Writes `config.json` for an exported text model, in a layout that transformers 4 and 5 both read. */
-
 import { FormatError } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import type { Family } from "./families/family.ts";

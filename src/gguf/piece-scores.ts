@@ -4,7 +4,8 @@
  * all ways to make one stand together.
  */
 import { FormatError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject } from "../text/tokenizer-files.ts";
+import { isRecord } from "../base/is-record.ts";
+import type { JsonObject } from "../text/tokenizer-files.ts";
 
 const space = "▁";
 
@@ -37,14 +38,14 @@ export function spacePrefix(tokenizer: JsonObject, file: string): SpacePrefix {
 }
 
 function partsOf(part: unknown, list: string): JsonObject[] {
-  if (!isJsonObject(part)) return [];
+  if (!isRecord(part)) return [];
   if (part["type"] !== "Sequence") return [part];
   const parts = part[list];
-  return Array.isArray(parts) ? parts.filter(isJsonObject) : [part];
+  return Array.isArray(parts) ? parts.filter(isRecord) : [part];
 }
 
 function patternOf({ pattern }: Record<string, unknown>): unknown {
-  return isJsonObject(pattern) ? pattern["String"] : null;
+  return isRecord(pattern) ? pattern["String"] : null;
 }
 
 function normalizerOf(part: JsonObject): string {

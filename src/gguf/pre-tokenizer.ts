@@ -3,7 +3,8 @@
  * the ids of a sample text, as llama.cpp's own converter does: that knows published vocabularies only.
  */
 import { FormatError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject } from "../text/tokenizer-files.ts";
+import { isRecord } from "../base/is-record.ts";
+import type { JsonObject } from "../text/tokenizer-files.ts";
 
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const lower = "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]";
@@ -47,7 +48,7 @@ export function preTokenizerName(tokenizer: JsonObject, file: string): string {
   }
   const steps = stepsOf(tokenizer["pre_tokenizer"]);
   const model = tokenizer["model"];
-  const whole = isJsonObject(model) && model["ignore_merges"] === true;
+  const whole = isRecord(model) && model["ignore_merges"] === true;
   const found = names.find((known) => known.whole === whole && known.steps.join("\n") === steps.join("\n"));
   if (found !== undefined) return found.name;
   const merges = whole ? " with ignore_merges" : "";
@@ -62,12 +63,12 @@ function refuse(file: string, what: string): never {
 }
 
 function kindOf(part: unknown): string {
-  return isJsonObject(part) ? String(part["type"]) : String(part);
+  return isRecord(part) ? String(part["type"]) : String(part);
 }
 
 /** The steps of a pre-tokenizer, a text each. */
 function stepsOf(part: unknown): string[] {
-  if (!isJsonObject(part)) return ["none"];
+  if (!isRecord(part)) return ["none"];
   if (part["type"] === "Sequence") {
     const list = part["pretokenizers"];
     return Array.isArray(list) ? list.flatMap(stepsOf) : ["none"];
@@ -92,7 +93,7 @@ function stepOf(part: JsonObject): string {
 /** The expression of a Split. What it finds covers a text, so that leaving out what is between is the same as keeping it. */
 function splitOf(part: JsonObject): string {
   const { pattern, behavior, invert } = part as Record<string, unknown>;
-  const expression = isJsonObject(pattern) ? pattern["Regex"] : null;
+  const expression = isRecord(pattern) ? pattern["Regex"] : null;
   const isWhole = (behavior === "Isolated" && invert !== true) || (behavior === "Removed" && invert === true);
   return typeof expression === "string" && isWhole ? expression : "another split";
 }

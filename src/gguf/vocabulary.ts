@@ -1,9 +1,10 @@
 /** What a GGUF file says of the tokenizer: tokens with their types, merges or scores, special tokens, how texts are cut, templates. */
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { isJsonObject, type JsonObject, readTokenizerFiles } from "../text/tokenizer-files.ts";
+import { type JsonObject, readTokenizerFiles } from "../text/tokenizer-files.ts";
 import { formOf } from "./architecture.ts";
 import { pieceScores, spacePrefix } from "./piece-scores.ts";
 import { preTokenizerName } from "./pre-tokenizer.ts";
@@ -62,7 +63,7 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
       ),
     });
   } else {
-    if (isJsonObject(json["normalizer"])) notes.push(composing);
+    if (isRecord(json["normalizer"])) notes.push(composing);
     keys.set("tokenizer.ggml.add_space_prefix", bool(false));
     keys.set("tokenizer.ggml.model", string("gpt2"));
     keys.set("tokenizer.ggml.pre", string(preTokenizerName(json, file)));
@@ -85,17 +86,17 @@ const composing =
 
 /** Kinds of models, and settings of theirs, that change ids in ways llama.cpp does not have. */
 function refuseModel(json: JsonObject, file: string): void {
-  const model = isJsonObject(json["model"]) ? json["model"] : {};
+  const model = isRecord(json["model"]) ? json["model"] : {};
   const refuse = (what: string): never => {
     throw new FormatError(
       `${file}: expected a tokenizer that llama.cpp can compute (BPE), got ${what}. No GGUF file is written.`,
     );
   };
-  if (model["type"] !== "BPE" || !isJsonObject(model["vocab"])) refuse(`a ${String(model["type"])} model`);
+  if (model["type"] !== "BPE" || !isRecord(model["vocab"])) refuse(`a ${String(model["type"])} model`);
   for (const key of ["dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
     if (model[key]) refuse(`a model with ${key} ${JSON.stringify(model[key])}`);
   }
-  const added = Array.isArray(json["added_tokens"]) ? json["added_tokens"].filter(isJsonObject) : [];
+  const added = Array.isArray(json["added_tokens"]) ? json["added_tokens"].filter(isRecord) : [];
   for (const token of added) {
     const flag = ["lstrip", "rstrip", "single_word"].find((name) => token[name] === true);
     if (flag !== undefined) refuse(`the added token ${JSON.stringify(token["content"])} with ${flag}`);

@@ -3,7 +3,6 @@
  * they are there. Only what is read here is fetched: settings, tokenizer, templates and safetensors; never
  * pickles, never code.
  */
-
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { FileError, FormatError } from "../base/errors.ts";

@@ -1,5 +1,4 @@
 /** How many parameters a model has, part by part, from its config.json alone. */
-
 import type { RunConfig } from "../config/run-config.ts";
 import { averagesBytes } from "../formats/bits-and-bytes.ts";
 import { type BlockLinear, blockLinears, linearPath, weightsOfBlocks } from "../formats/block-linears.ts";

@@ -1,5 +1,4 @@
 /** What a training run yields while it runs: its recorder writes it down, displays and programs show it. */
-
 import type { RunConfig } from "../config/run-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { EvaluationBaseline } from "./evaluation-baseline.ts";

@@ -1,5 +1,6 @@
 /** The messages of a chat request: OpenAI's forms of them, each key used or refused. */
 import { DataError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { type Message, parseMessages, reasoningKeys, refuseReordered } from "../text/messages.ts";
 import { ApiError } from "./api-error.ts";
@@ -22,12 +23,11 @@ export function chatMessages(value: readonly object[]): Message[] {
   let count = 0;
   for (const [i, message] of value.entries()) {
     const calls: unknown = (message as { tool_calls?: unknown }).tool_calls;
-    const isCall = (call: unknown) => typeof call === "object" && call !== null && !Array.isArray(call);
     count += Array.isArray(calls) ? calls.length : 0;
     if (count > mostCalls) {
       throw invalid("messages", `expected at most ${mostCalls} tool_calls in all.`);
     }
-    if (!Array.isArray(calls) || calls.every(isCall)) continue;
+    if (!Array.isArray(calls) || calls.every(isRecord)) continue;
     throw invalid("messages", `expected objects in messages[${i}].tool_calls.`);
   }
   const known = value.map((message) =>

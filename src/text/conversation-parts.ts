@@ -1,4 +1,5 @@
 /** The parts of a conversation that a chat template has to write, and the conversation with marks in them. */
+import { isRecord } from "../base/is-record.ts";
 import { contentText, type Message, reasoningKeys } from "./messages.ts";
 import type { RenderRequest } from "./template.ts";
 
@@ -223,7 +224,7 @@ function callParts(place: Place, call: number, mayBeMissing: boolean): Part[] {
 type Fields = Record<string, unknown>;
 
 function fieldsOf(value: unknown): Fields | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+  return isRecord(value) ? value : null;
 }
 
 /** The object with name and arguments: OpenAI's form has it under "function", others write it plainly. */

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-
 import { FileError, FormatError, messageOf } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { type JsonLimits, requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import {
@@ -51,11 +51,6 @@ const copiedFiles = [
   "vocab.txt",
   "merges.txt",
 ];
-
-/** True for a JSON object, false for arrays, null and scalars. */
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /**
  * The contents of the tokenizer files in `directory`.
@@ -112,7 +107,7 @@ function parseObject(bytes: Buffer, path: string, limits: JsonLimits): JsonObjec
       { cause: error },
     );
   }
-  if (isJsonObject(value)) return value;
+  if (isRecord(value)) return value;
   throw new FormatError(`Expected a JSON object in ${path}. Download the file again.`);
 }
 
@@ -177,13 +172,13 @@ function olderTokens(added: JsonObject, settings: JsonObject, tokenizer: JsonObj
 function namedTokens(config: JsonObject): SpecialTokens {
   const pick = (isPicked: (key: string, value: unknown) => boolean): JsonObject =>
     Object.fromEntries(Object.entries(config).filter(([key, value]) => isPicked(key, value)));
-  const extra = [config["extra_special_tokens"], config["additional_special_tokens"]].find(isJsonObject);
+  const extra = [config["extra_special_tokens"], config["additional_special_tokens"]].find(isRecord);
   const own = { ...pick((key, value) => isOwnName(key) && typeof value === "string"), ...extra };
   const saved = config["model_specific_special_tokens"];
   const named = {
     ...pick((key) => standardTokens.includes(key)),
-    ...pick((key, value) => isOwnName(key) && isJsonObject(value) && value["__type"] === "AddedToken"),
-    ...(Object.keys(own).length === 0 && isJsonObject(saved) ? saved : own),
+    ...pick((key, value) => isOwnName(key) && isRecord(value) && value["__type"] === "AddedToken"),
+    ...(Object.keys(own).length === 0 && isRecord(saved) ? saved : own),
   };
   const texts = Object.entries(named).map(([name, value]) => [name, tokenText(value)] as const);
   return Object.fromEntries(texts.filter((entry): entry is [string, string] => entry[1] !== null));
@@ -199,7 +194,7 @@ function refuseSplitting(config: JsonObject, path: string): void {
 
 function tokenText(value: unknown): string | null {
   if (typeof value === "string") return value;
-  if (isJsonObject(value) && typeof value["content"] === "string") return value["content"];
+  if (isRecord(value) && typeof value["content"] === "string") return value["content"];
   return null;
 }
 
@@ -226,8 +221,8 @@ function templatesOfConfig(value: unknown, path: string): Map<string, string> {
   const named = new Map<string, string>();
   const entries = Array.isArray(value) ? value : [value];
   for (const entry of entries) {
-    const name = isJsonObject(entry) ? entry["name"] : undefined;
-    const template = isJsonObject(entry) ? entry["template"] : undefined;
+    const name = isRecord(entry) ? entry["name"] : undefined;
+    const template = isRecord(entry) ? entry["template"] : undefined;
     if (typeof name !== "string" || typeof template !== "string") {
       throw new FormatError(
         `Expected chat_template in ${path} to be a string or a list of {"name", "template"} objects. ` +

@@ -2,8 +2,8 @@
  * A tokenizer from the contents of tokenizer.json, as the Rust tokenizers run it: added tokens, normalizer,
  * pre-tokenizer, model, post-processor, decoder. The library @huggingface/tokenizers has WordPiece and the patterns.
  */
-
-import { isJsonObject, type JsonObject } from "./tokenizer-files.ts";
+import { isRecord } from "../base/is-record.ts";
+import type { JsonObject } from "./tokenizer-files.ts";
 import { type AddedTokenEntry, AddedTokenFinder, readAddedTokens } from "./tokenizers/added-tokens.ts";
 import { type Decode, decoderTypes, lengthOf, makeDecoder } from "./tokenizers/decoders.ts";
 import type { Model } from "./tokenizers/library.ts";
@@ -46,7 +46,7 @@ export class TokenizerPipeline {
 
   /** @throws UnsupportedPart for what tokenizer.json asks for and is not available */
   constructor(json: JsonObject) {
-    if (!isJsonObject(json["model"])) throw new UnsupportedPart("there is no model");
+    if (!isRecord(json["model"])) throw new UnsupportedPart("there is no model");
     requireTokenizerLimits(json);
     this.#model = makeModel(json["model"]);
     const normalizer = partOrNull(json["normalizer"], "normalizer");

@@ -1,5 +1,4 @@
 /** Studies on a fixture's tiny model: one short LoRA run for each condition, in the test's own process. */
-
 import { runTrial } from "../../src/sweep/run-trial.ts";
 import type { StudyDefinition } from "../../studies/definition.ts";
 import type { StudyName } from "../../studies/names.ts";

@@ -1,5 +1,4 @@
 /** Qwen2 and Qwen2.5: Llama's block with biases on q, k and v, whatever the file says (Yang et al. 2024, arXiv:2407.10671). */
-
 import { isRecord } from "../../base/is-record.ts";
 import { exportRope, parseRope } from "../hf-rope.ts";
 import { type Family, fullLayers, plainDesign, plainForm, requireFullLayers } from "./family.ts";

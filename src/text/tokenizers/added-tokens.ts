@@ -1,5 +1,5 @@
 /** Added tokens of tokenizer.json: their ids, and where they stand in a text, as the Rust tokenizers find them. */
-import { isJsonObject } from "../tokenizer-files.ts";
+import { isRecord } from "../../base/is-record.ts";
 import { flagMember, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** A token that is found before the model sees a text. */
@@ -56,7 +56,7 @@ export function readAddedTokens(
 }
 
 function readAddedToken(entry: unknown): AddedTokenEntry {
-  if (!isJsonObject(entry) || typeof entry["content"] !== "string" || typeof entry["id"] !== "number") {
+  if (!isRecord(entry) || typeof entry["content"] !== "string" || typeof entry["id"] !== "number") {
     throw new UnsupportedPart("an added token has no content or no id");
   }
   const special = flagMember(entry, "special", false);

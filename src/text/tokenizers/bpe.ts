@@ -4,8 +4,9 @@
  * A piece of n characters takes n log n steps, whatever it says: a megabyte of line feeds or of Chinese is one piece for
  * many tokenizers. Long pieces are written in steps, between which the caller may do something else.
  */
+import { isRecord } from "../../base/is-record.ts";
 import { idsOfBytes } from "../byte-fallback.ts";
-import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
 import type { Model } from "./library.ts";
 import { ownText, toEnd } from "./steps.ts";
 import { flagMember, noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
@@ -75,7 +76,7 @@ export function makeBpe(part: JsonObject): Model {
 }
 
 function readVocabulary(part: JsonObject): Vocabulary {
-  const entries = isJsonObject(part["vocab"]) ? Object.entries(part["vocab"]) : [];
+  const entries = isRecord(part["vocab"]) ? Object.entries(part["vocab"]) : [];
   const isId = (id: unknown): id is number => typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
   const wrong = entries.find(([, id]) => !isId(id));
   if (wrong !== undefined)

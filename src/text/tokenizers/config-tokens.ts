@@ -1,6 +1,7 @@
 /** Added tokens that tokenizer_config.json names, as transformers 5 adds them to those of tokenizer.json. */
 import { FormatError } from "../../base/errors.ts";
-import { isJsonObject, type JsonObject, standardTokens, type TokenizerFiles } from "../tokenizer-files.ts";
+import { isRecord } from "../../base/is-record.ts";
+import { type JsonObject, standardTokens, type TokenizerFiles } from "../tokenizer-files.ts";
 
 const listKeys = ["additional_special_tokens", "extra_special_tokens"];
 const flags = ["single_word", "lstrip", "rstrip", "normalized"] as const;
@@ -19,7 +20,7 @@ export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFi
     throw new FormatError(`Expected a list of added_tokens in tokenizer.json. Download the file again.`);
   }
   const tokens = new Map<unknown, JsonObject>();
-  for (const token of listed.filter(isJsonObject)) tokens.set(token["content"], token);
+  for (const token of listed.filter(isRecord)) tokens.set(token["content"], token);
   for (const [id, token] of decoderEntries(config)) {
     const known = tokens.get(token["content"]);
     tokens.set(token["content"], { ...known, ...withFlags(token), id: known?.["id"] ?? id });
@@ -33,12 +34,11 @@ export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFi
 /** Entries of `added_tokens_decoder` by id. */
 function decoderEntries(config: JsonObject): [number, JsonObject][] {
   const listed = config["added_tokens_decoder"];
-  if (!isJsonObject(listed)) return [];
+  if (!isRecord(listed)) return [];
   const entries = Object.entries(listed).map(([id, token]): [number, unknown] => [Number(id), token]);
   return entries
     .filter(
-      (entry): entry is [number, JsonObject] =>
-        isJsonObject(entry[1]) && typeof entry[1]["content"] === "string",
+      (entry): entry is [number, JsonObject] => isRecord(entry[1]) && typeof entry[1]["content"] === "string",
     )
     .sort(([a], [b]) => a - b);
 }
@@ -53,7 +53,7 @@ function withFlags(token: JsonObject): JsonObject {
 function specialTokensOf(config: JsonObject): JsonObject[] {
   const lists = listKeys.flatMap((key) => {
     const list = config[key];
-    return Array.isArray(list) ? list : isJsonObject(list) ? Object.values(list) : [];
+    return Array.isArray(list) ? list : isRecord(list) ? Object.values(list) : [];
   });
   return objectsOf([...standardTokens.map((key) => config[key]), ...lists]);
 }
@@ -62,7 +62,7 @@ function specialTokensOf(config: JsonObject): JsonObject[] {
 function objectsOf(values: readonly unknown[]): JsonObject[] {
   return values.flatMap((value) => {
     if (typeof value === "string") return [{ content: value }];
-    return isJsonObject(value) && typeof value["content"] === "string" ? [value] : [];
+    return isRecord(value) && typeof value["content"] === "string" ? [value] : [];
   });
 }
 
@@ -79,11 +79,11 @@ function addSpecial(tokens: Map<unknown, JsonObject>, token: JsonObject, model: 
 
 /** Id of a token in the model's vocabulary: an object, or for Unigram a list of tokens and scores. */
 function vocabularyId(model: unknown, content: string): number | null {
-  const vocab = isJsonObject(model) ? model["vocab"] : null;
+  const vocab = isRecord(model) ? model["vocab"] : null;
   if (Array.isArray(vocab)) {
     const at = vocab.findIndex((entry) => Array.isArray(entry) && entry[0] === content);
     return at < 0 ? null : at;
   }
-  const id = isJsonObject(vocab) && Object.hasOwn(vocab, content) ? vocab[content] : null;
+  const id = isRecord(vocab) && Object.hasOwn(vocab, content) ? vocab[content] : null;
   return typeof id === "number" ? id : null;
 }

@@ -1,6 +1,6 @@
 /** Untrusted regular expressions: which a tokenizer has, and the time they may take. */
+import { isRecord } from "../../base/is-record.ts";
 import { TimeLimitError, withinComputedTime } from "../../base/time-limit.ts";
-import { isJsonObject } from "../tokenizer-files.ts";
 import { knownPatterns } from "./known-patterns.ts";
 import { UnsupportedPart } from "./tokenizer-parts.ts";
 
@@ -11,7 +11,7 @@ const msACharacter = 0.0005;
 /** Whether a part, or one inside of it, has a regular expression that is not known. */
 export function hasUnknownPattern(part: unknown): boolean {
   if (Array.isArray(part)) return part.some(hasUnknownPattern);
-  if (!isJsonObject(part)) return false;
+  if (!isRecord(part)) return false;
   return Object.entries(part).some(([key, value]) =>
     key === "Regex" ? typeof value === "string" && !knownPatterns.has(value) : hasUnknownPattern(value),
   );

@@ -2,8 +2,9 @@
  * What a tokenizer.json may have. Published tokenizers stay far below; beyond, loading or tokenising would take long or fill the
  * memory. Bytes, nesting and members are limited before the file is parsed (`tokenizer-file-limits.ts`), the rest before it is used.
  */
+import { isRecord } from "../../base/is-record.ts";
 import { maxTokens } from "../tokenizer-file-limits.ts";
-import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
 import { matchesOf, UnsupportedPart } from "./tokenizer-parts.ts";
 
 /** Ids are below this: rows of an embedding. */
@@ -28,7 +29,7 @@ const maxAdded = 100_000;
 export function requireTokenizerLimits(json: JsonObject): void {
   for (const name of ["normalizer", "pre_tokenizer", "post_processor", "decoder"])
     requireParts(json[name], name);
-  if (isJsonObject(json["model"])) requireModel(json["model"]);
+  if (isRecord(json["model"])) requireModel(json["model"]);
   if (Array.isArray(json["added_tokens"])) requireAdded(json["added_tokens"]);
 }
 
@@ -40,7 +41,7 @@ function requireParts(section: unknown, name: string): void {
   const types: unknown[] = [];
   const open: unknown[] = [section];
   for (let value = open.pop(); value !== undefined; value = open.pop()) {
-    if (isJsonObject(value)) {
+    if (isRecord(value)) {
       if (typeof value["type"] === "string") types.push(value["type"]);
       requireTexts(value, name);
     }
@@ -81,7 +82,7 @@ function requireModel(model: JsonObject): void {
   const { vocab, max_input_chars_per_word: longest } = model;
   if (typeof longest === "number")
     atMost(maxWord, longest, "characters in a word (max_input_chars_per_word)");
-  if (isJsonObject(vocab)) {
+  if (isRecord(vocab)) {
     if (Object.values(vocab).every(isId)) return;
     const [token = "", id] = Object.entries(vocab).find(([, each]) => !isId(each)) ?? [];
     const [shown, got] = [token, id].map((value) => JSON.stringify(value).slice(0, 100));
@@ -104,7 +105,7 @@ function isId(id: unknown): boolean {
 function requireAdded(added: readonly unknown[]): void {
   atMost(maxAdded, added.length, "added tokens");
   for (const token of added) {
-    const { content, id } = isJsonObject(token) ? token : {};
+    const { content, id } = isRecord(token) ? token : {};
     if (typeof content === "string")
       atMost(maxAddedCharacters, content.length, "characters in an added token");
     if (typeof id === "number" && !isId(id))

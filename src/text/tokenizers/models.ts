@@ -1,5 +1,6 @@
 /** Models of tokenizer.json. What would behave differently from the Rust library is refused. */
-import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { isRecord } from "../../base/is-record.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
 import { makeBpe } from "./bpe.ts";
 import { classes, type LibraryModel, type Model } from "./library.ts";
 import { noUnknownToken, UnsupportedPart } from "./tokenizer-parts.ts";
@@ -53,7 +54,7 @@ function openModel(part: JsonObject, type: string): LibraryModel {
 }
 
 function wordLevel(part: JsonObject): LibraryModel {
-  const vocabulary = isJsonObject(part["vocab"]) ? part["vocab"] : {};
+  const vocabulary = isRecord(part["vocab"]) ? part["vocab"] : {};
   const ids = new Map(Object.entries(vocabulary) as [string, number][]);
   const vocab: (string | undefined)[] = [];
   for (const [token, id] of ids) vocab[id] = token;

@@ -1,5 +1,6 @@
 /** Post-processors of tokenizer.json: the special tokens that are set around a text. */
-import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { isRecord } from "../../base/is-record.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
 import { partsOf, UnsupportedPart, unknownPart } from "./tokenizer-parts.ts";
 
 /** Sets special tokens around the ids of a text. */
@@ -53,15 +54,15 @@ function pairId(part: JsonObject, key: string): number {
 }
 
 function template(part: JsonObject): (ids: number[]) => number[] {
-  const special = isJsonObject(part["special_tokens"]) ? part["special_tokens"] : {};
+  const special = isRecord(part["special_tokens"]) ? part["special_tokens"] : {};
   const single = partsOf(part, "single");
-  const sequences = single.flatMap(({ Sequence: each }) => (isJsonObject(each) ? [each["id"]] : []));
+  const sequences = single.flatMap(({ Sequence: each }) => (isRecord(each) ? [each["id"]] : []));
   if (sequences.length !== 1 || sequences[0] !== "A")
     throw new UnsupportedPart("TemplateProcessing has not the sequence A once in its single");
   const steps = single.map(({ SpecialToken: token, Sequence: sequence }): number[] | null => {
-    if (isJsonObject(sequence)) return null;
-    const named = isJsonObject(token) ? special[String(token["id"])] : undefined;
-    const ids: unknown = isJsonObject(named) ? named["ids"] : undefined;
+    if (isRecord(sequence)) return null;
+    const named = isRecord(token) ? special[String(token["id"])] : undefined;
+    const ids: unknown = isRecord(named) ? named["ids"] : undefined;
     if (Array.isArray(ids) && ids.every((id) => typeof id === "number")) return ids;
     throw new UnsupportedPart("TemplateProcessing names a special token that its special_tokens lack");
   });

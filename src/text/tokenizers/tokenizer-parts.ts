@@ -1,5 +1,6 @@
 /** Reading the parts of tokenizer.json: their types, members and patterns, with errors that name what is not available. */
-import { isJsonObject, type JsonObject } from "../tokenizer-files.ts";
+import { isRecord } from "../../base/is-record.ts";
+import type { JsonObject } from "../tokenizer-files.ts";
 import { classes } from "./library.ts";
 import { foreignConstruct } from "./pattern-syntax.ts";
 
@@ -16,14 +17,14 @@ export class UnsupportedPart extends Error {}
 /** The member `key` of `part` as a list of parts. */
 export function partsOf(part: JsonObject, key: string): JsonObject[] {
   const value = part[key];
-  if (Array.isArray(value) && value.every(isJsonObject)) return value;
+  if (Array.isArray(value) && value.every(isRecord)) return value;
   throw new UnsupportedPart(`${String(part["type"])} has no list "${key}"`);
 }
 
 /** The part in `value`, or null. @throws UnsupportedPart when it is neither an object nor null */
 export function partOrNull(value: unknown, name: string): JsonObject | null {
   if (value === null || value === undefined) return null;
-  if (isJsonObject(value)) return value;
+  if (isRecord(value)) return value;
   throw new UnsupportedPart(`the ${name} is not an object`);
 }
 
@@ -81,7 +82,7 @@ export function countMember(part: JsonObject, key: string, usual: number): numbe
  * @throws UnsupportedPart for none, the empty text, and what JavaScript would match otherwise
  */
 export function patternOf(part: JsonObject): RegExp {
-  const pattern = isJsonObject(part["pattern"]) ? part["pattern"] : { String: part["pattern"] };
+  const pattern = isRecord(part["pattern"]) ? part["pattern"] : { String: part["pattern"] };
   const { String: text, Regex: source } = pattern;
   const type = String(part["type"]);
   if (text === "") throw new UnsupportedPart(`the pattern of ${type} is the empty text`);

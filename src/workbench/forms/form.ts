@@ -1,5 +1,6 @@
 /** What a form of labelled data is: how its rows are told, read and written. */
 import { DataError } from "../../base/errors.ts";
+import { isRecord } from "../../base/is-record.ts";
 import type { Answer } from "../../data/answer-columns.ts";
 import { readConversation } from "../../data/conversations.ts";
 import type { RawRow } from "../../data/example.ts";
@@ -38,9 +39,7 @@ export function placeOf(row: RawRow, column: string): string {
 
 /** An object, or null for everything else. */
 export function objectIn(value: unknown): Record<string, unknown> | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null;
+  return isRecord(value) ? value : null;
 }
 
 /** The objects of a list; none where it is no list. */
