@@ -9,7 +9,7 @@ import { writeComparison } from "../../src/report/comparison.ts";
 import { writeReport } from "../../src/report/run-report.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type ScaleRecord, type ScaleRow, scalePath } from "../../src/runs/scale-record.ts";
-import { barriers, complaintsOf, looks, skipsBrowser, startBrowser } from "../support/browser.ts";
+import { assertInOrder, complaintsOf, looks, skipsBrowser, startBrowser } from "../support/browser.ts";
 import { hostile, writeRun } from "../support/dashboards.ts";
 
 const steps = [0, 20, 40, 60];
@@ -116,9 +116,7 @@ test("reports with drift, tail, worst tokens and scales: no sideways scroll, no 
         await page.emulateMedia({ colorScheme });
         await page.goto(pathToFileURL(path).href);
         for (const text of wanted) await page.getByText(text).first().waitFor({ state: "attached" });
-        const overflow = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
-        assert.equal(overflow, 0, `${path}, ${name}: scrolls sideways`);
-        assert.deepEqual(await barriers(page), [], `${path}, ${name}`);
+        await assertInOrder(page, `${path}, ${name}`);
       }
     }
     // the row of scales by keys: the answers of the scale that is picked, and of no other

@@ -135,16 +135,22 @@ for (const [i, family] of others.entries()) {
   }
 }
 
+/** The recipe of DPO without its adapter. */
+function fullTuningOf(family: FixtureFamily) {
+  const {
+    use_peft: _,
+    lora_r: __,
+    load_in_4bit: ___,
+    export_merged: ____,
+    ...values
+  } = recipeOf(family, "dpo");
+  return values;
+}
+
 for (const [i, family] of others.entries()) {
   const skip = isNightly || i % 3 === 0 ? false : "in full only";
   test(`${family} in full tuning: trained, resumed, exported, served`, { skip }, async () => {
-    const {
-      use_peft: _,
-      lora_r: __,
-      load_in_4bit: ___,
-      export_merged: ____,
-      ...values
-    } = recipeOf(family, "dpo");
+    const values = fullTuningOf(family);
     const run = fixture.path(`${family}-full`);
     const recipe = { ...values, save_steps: 1, learning_rate: 1e-3 };
     await runTraining({ ...recipe, output_dir: run });
@@ -174,13 +180,7 @@ for (const family of everyFamily) {
   test(`${family}: full tuning in bfloat16, and a reward model, are exported, or refused before training`, {
     skip,
   }, async () => {
-    const {
-      use_peft: _,
-      lora_r: __,
-      load_in_4bit: ___,
-      export_merged: ____,
-      ...values
-    } = recipeOf(family, "dpo");
+    const values = fullTuningOf(family);
     const half = fixture.path(`${family}-bfloat16`);
     // the gate of the export compares log-probs in bfloat16, norms and factors in float32 among them
     await runTraining({ ...values, dtype: "bfloat16", learning_rate: 1e-3, output_dir: half });

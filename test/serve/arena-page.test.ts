@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { createRun } from "../../src/runs/run-directory.ts";
-import { barriers, complaintsOf, looks, outOfReach, skipsBrowser, startBrowser } from "../support/browser.ts";
+import {
+  assertInOrder,
+  looks,
+  outOfReach,
+  skipsBrowser,
+  startBrowser,
+  watchedPage,
+} from "../support/browser.ts";
 import { serveDashboard } from "../support/dashboards.ts";
 import { makeTinyAdapter, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -32,9 +39,8 @@ test("two contestants of one base are chosen, load, answer, and are named by the
   const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
-    const page = await browser.newPage();
+    const { page, complaints } = await watchedPage(browser);
     page.setDefaultTimeout(120_000);
-    const complaints = complaintsOf(page);
     const link = dashboard.link();
     await page.goto(link);
     await page.getByRole("link", { name: "Arena" }).click();
@@ -46,9 +52,7 @@ test("two contestants of one base are chosen, load, answer, and are named by the
     for (const { name, width, colorScheme } of looks) {
       await page.setViewportSize({ width, height: 800 });
       await page.emulateMedia({ colorScheme });
-      assert.deepEqual(await barriers(page), [], name);
-      const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
-      assert.equal(overflow, 0, `${name}: scrolls sideways`);
+      await assertInOrder(page, name);
     }
     assert.deepEqual(await outOfReach(page), []);
     assert.equal(await page.getByText(/Left: /).count(), 0, "blind until the vote");

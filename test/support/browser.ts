@@ -1,4 +1,5 @@
 /** The system's Chromium for tests of pages; skipped with the reason where there is none. */
+import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import axe from "axe-core";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
@@ -31,8 +32,15 @@ export const looks: readonly { name: string; width: number; colorScheme: "light"
   { name: "phone, dark", width: 390, colorScheme: "dark" },
 ];
 
-/** Has pages remember which elements take clicks; for {@link outOfReach}, before a page is opened. */
-export async function rememberClicks(context: BrowserContext): Promise<void> {
+/** A new page, with all that it complains of, which remembers which elements take clicks, for {@link outOfReach}. */
+export async function watchedPage(browser: Browser): Promise<{ page: Page; complaints: string[] }> {
+  const context = await browser.newContext();
+  await rememberClicks(context);
+  const page = await context.newPage();
+  return { page, complaints: complaintsOf(page) };
+}
+
+async function rememberClicks(context: BrowserContext): Promise<void> {
   const content = `
     const add = EventTarget.prototype.addEventListener;
     EventTarget.prototype.addEventListener = function (...args) {
@@ -72,6 +80,13 @@ export function complaintsOf(page: Page): string[] {
     if (!/ERR_ABORTED/.test(why)) complaints.push(`${request.url()}: ${why}`);
   });
   return complaints;
+}
+
+/** Nothing on the page scrolls sideways or keeps somebody out. @param where - for messages */
+export async function assertInOrder(page: Page, where: string): Promise<void> {
+  const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+  assert.equal(overflow, 0, `${where}: scrolls sideways`);
+  assert.deepEqual(await barriers(page), [], where);
 }
 
 /** What axe-core finds serious or worse. */

@@ -6,13 +6,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import {
-  barriers,
-  complaintsOf,
+  assertInOrder,
   looks,
   outOfReach,
-  rememberClicks,
   skipsBrowser,
   startBrowser,
+  watchedPage,
 } from "../../../test/support/browser.ts";
 import { amount } from "../../../test/support/campaign.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
@@ -90,10 +89,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
   const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
-    const context = await browser.newContext();
-    await rememberClicks(context);
-    const page = await context.newPage();
-    const complaints = complaintsOf(page);
+    const { page, complaints } = await watchedPage(browser);
     const link = dashboard.link();
     const judged = (count: number) => page.getByText(`${count} of 8 judged`).waitFor();
     await page.goto(link);
@@ -140,9 +136,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
       ] as const) {
         await page.goto(new URL(place, link).href);
         await page.getByText(wanted).first().waitFor();
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
-        assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
+        await assertInOrder(page, `${place}, ${name}`);
         if (name === looks.at(-1)?.name) assert.deepEqual(await outOfReach(page), [], `${place}: by Tab`);
       }
     }
@@ -163,9 +157,7 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     for (const { name, width, colorScheme } of looks) {
       await page.setViewportSize({ width, height: 900 });
       await page.emulateMedia({ colorScheme });
-      assert.deepEqual(await barriers(page), [], `filters, ${name}`);
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.equal(overflow, 0, `filters, ${name}: scrolls sideways`);
+      await assertInOrder(page, `filters, ${name}`);
     }
     assert.equal(await page.title(), "preftune");
     assert.deepEqual(complaints, []);

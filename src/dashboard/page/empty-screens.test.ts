@@ -4,13 +4,12 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
-  barriers,
-  complaintsOf,
+  assertInOrder,
   looks,
   outOfReach,
-  rememberClicks,
   skipsBrowser,
   startBrowser,
+  watchedPage,
 } from "../../../test/support/browser.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import { scratch } from "../../../test/support/scratch.ts";
@@ -25,10 +24,7 @@ test("every screen of an empty folder: its command, its keys, four looks, all of
   const { dashboard, faults } = await serveDashboard(dir);
   const browser = await startBrowser();
   try {
-    const context = await browser.newContext();
-    await rememberClicks(context);
-    const page = await context.newPage();
-    const complaints = complaintsOf(page);
+    const { page, complaints } = await watchedPage(browser);
     await page.goto(dashboard.link());
     const screens = page.getByRole("navigation").getByRole("link");
     await screens.first().waitFor();
@@ -47,9 +43,7 @@ test("every screen of an empty folder: its command, its keys, four looks, all of
       for (const { name: look, width, colorScheme } of looks) {
         await page.setViewportSize({ width, height: 800 });
         await page.emulateMedia({ colorScheme });
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.equal(overflow, 0, `${name}, ${look}: scrolls sideways`);
-        assert.deepEqual(await barriers(page), [], `${name}, ${look}`);
+        await assertInOrder(page, `${name}, ${look}`);
       }
       assert.deepEqual(await outOfReach(page), [], `${name}: by Tab`);
       // from nowhere: keys go into the field that has the focus

@@ -6,13 +6,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import {
-  barriers,
-  complaintsOf,
+  assertInOrder,
   looks,
   outOfReach,
-  rememberClicks,
   skipsBrowser,
   startBrowser,
+  watchedPage,
 } from "../../../test/support/browser.ts";
 import { hostileKey, serveDashboard, writeRun } from "../../../test/support/dashboards.ts";
 import { idOf } from "../run-store.ts";
@@ -23,10 +22,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
   const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
-    const context = await browser.newContext();
-    await rememberClicks(context);
-    const page = await context.newPage();
-    const complaints = complaintsOf(page);
+    const { page, complaints } = await watchedPage(browser);
     const link = dashboard.link();
     await page.goto(link);
     const other = idOf(writeRun(root, "b"));
@@ -41,11 +37,9 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
         await page.emulateMedia({ colorScheme });
         await page.goto(new URL(place, link).href);
         await page.getByText(wanted, { exact: true }).first().waitFor();
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.equal(overflow, 0, `${place}, ${name}: scrolls sideways`);
         const ids = await page.evaluate(() => [...document.querySelectorAll("[id]")].map(({ id }) => id));
         assert.equal(new Set(ids).size, ids.length, `${place}: an id twice`);
-        assert.deepEqual(await barriers(page), [], `${place}, ${name}`);
+        await assertInOrder(page, `${place}, ${name}`);
       }
       assert.deepEqual(await outOfReach(page), [], `${place}: by Tab`);
     }
