@@ -16,7 +16,7 @@ test("work that waits for longer than the limit, as on a busy machine, gives its
   assert.ok(attempts > 1);
 });
 
-test("work that computes without end is stopped after at most four times the limit", () => {
+test("work that computes without end is stopped", () => {
   const took = cpuMs(() => {
     assert.throws(
       () => withinComputedTime(200, () => /^(a+)+$/.test(`${"a".repeat(60)}!`)),

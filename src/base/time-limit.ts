@@ -13,19 +13,22 @@ export class TimeLimitError extends Error {}
 
 /**
  * The result of `work`, which a busy machine gives all the time it needs: what counts is what this thread computes. Work that the
- * clock stops before it has computed for `limitMs` begins again with twice the time, so it changes nothing but what it returns.
+ * clock stops before it has computed for `limitMs` begins again, with the time that this would have taken, so it changes nothing but
+ * what it returns.
  *
- * @throws TimeLimitError when it computes for longer than `limitMs`, after at most four times that; what `work` throws
+ * @throws TimeLimitError when it computes for longer than `limitMs`: after little more than that on an idle machine, after some two
+ *   times that where other work takes its turns, later where that ends in between; what `work` throws
  */
 export function withinComputedTime<T>(limitMs: number, work: () => T): T {
-  for (let clockMs = firstShare * limitMs; ; clockMs *= 2) {
+  for (let clockMs = firstShare * limitMs; ; ) {
     const before = computedMs();
     try {
       return withinTime(clockMs, work);
     } catch (error) {
       if (!(error instanceof TimeLimitError)) throw error;
-      if (computedMs() - before >= limitMs)
-        throw new TimeLimitError(`timed out after ${Math.ceil(limitMs)} ms`);
+      const computed = computedMs() - before;
+      if (computed >= limitMs) throw new TimeLimitError(`timed out after ${Math.ceil(limitMs)} ms`);
+      clockMs *= Math.min(mostGrowth, (firstShare * limitMs) / computed);
     }
   }
 }
@@ -38,6 +41,8 @@ export function computedMs(): number {
 
 /** Time on the clock of a first attempt: a little more than the limit, so that an idle machine needs no second one. */
 const firstShare = 1.25;
+/** The clock of an attempt is at most so many times that of the one before: a machine may not have begun with it at all. */
+const mostGrowth = 8;
 
 /** The result of `work`. @throws TimeLimitError when more than `limitMs` pass on the clock */
 function withinTime<T>(limitMs: number, work: () => T): T {

@@ -118,7 +118,7 @@ test("templates, in the engine itself", () => {
     make,
     feed: (source) => {
       const render = (): string => compileTemplate(source)({ variables, now: 0 });
-      if (mayTakeLong.test(source)) withinComputedTime(500, render);
+      if (mayTakeLong.test(source)) withinComputedTime(250, render);
       else render();
     },
     isRefusal,
