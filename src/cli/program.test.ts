@@ -38,6 +38,21 @@ test("another name is refused with the one that it has here", async () => {
   }
 });
 
+test("a command that is named is loaded alone, and is the one that all of them have", async () => {
+  const all = await program();
+  assert.ok(all.commands.length > 20);
+  for (const command of all.commands) {
+    const { commands } = await program([command.name(), "--help"]);
+    // completion needs to know them all
+    if (command.name() === "completion") assert.equal(commands.length, all.commands.length);
+    else
+      assert.deepEqual(
+        commands.map((one) => one.helpInformation()),
+        [command.helpInformation()],
+      );
+  }
+});
+
 test("a mistake in the words of any command is thrown, and said as every other", async () => {
   const cases: [string[], string][] = [
     [
