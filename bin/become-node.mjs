@@ -79,14 +79,14 @@ const beside = (name) => new URL(name, import.meta.url);
 const compiled = isCheckout ? { NODE_COMPILE_CACHE: join(root, ".preftune", "compile-cache") } : {};
 
 /**
- * Environment of the sources: they are found by "preftune" too, type stripping does not warn, and SIGHUP stays ignored, by
- * this program and those that it starts, where it was.
+ * Environment of the sources: they are found by "preftune" too, and without a search, type stripping does not warn, and
+ * SIGHUP stays ignored, by this program and those that it starts, where it was.
  *
  * @param {boolean} staysOnHangup
  */
 function childEnvironment(staysOnHangup) {
   const flags = ["--disable-warning=ExperimentalWarning"];
-  if (isCheckout) flags.push("--conditions=preftune-source");
+  if (isCheckout) flags.push("--conditions=preftune-source", `--import=${beside("own-sources.mjs")}`);
   if (staysOnHangup) flags.push(`--import=${beside("nohup.mjs")}`);
   const present = process.env["NODE_OPTIONS"] ?? "";
   const missing = flags.filter((flag) => !present.includes(flag));

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -92,4 +100,24 @@ test("starting a child: a program that ignores signals is ended when they do not
   const { status } = await ended;
   clearInterval(again);
   assert.equal(status, 137);
+});
+
+test("a relative import between a checkout's own sources is the file that it names, one of a package is left to Node", (t) => {
+  const folder = folderWith(t, {
+    "bin/own-sources.mjs": readFileSync(join(root, "bin", "own-sources.mjs"), "utf8"),
+    "elsewhere.ts": "export const url: string = import.meta.url;",
+    "src/main.ts": `import { url } from "./named.ts";
+      import { there } from "../node_modules/a/index.js";
+      console.log(JSON.stringify([url, there]));`,
+    "node_modules/a/index.js": 'export { url as there } from "./named.ts";',
+    "node_modules/a/package.json": '{ "type": "module" }',
+    "package.json": '{ "type": "module" }',
+  });
+  symlinkSync(join(folder, "elsewhere.ts"), join(folder, "src", "named.ts"));
+  symlinkSync(join(folder, "elsewhere.ts"), join(folder, "node_modules", "a", "named.ts"));
+  const hook = pathToFileURL(join(folder, "bin", "own-sources.mjs")).href;
+  const main = join(folder, "src", "main.ts");
+  const { stdout, stderr } = spawnSync(process.execPath, [`--import=${hook}`, main], { encoding: "utf8" });
+  const at = (...names: string[]) => pathToFileURL(join(realpathSync(folder), ...names)).href;
+  assert.deepEqual(JSON.parse(stdout || stderr), [at("src", "named.ts"), at("elsewhere.ts")]);
 });
