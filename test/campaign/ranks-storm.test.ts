@@ -3,7 +3,7 @@
  * its host's link is cut, or the disk that all share is full. All others end soon and name it; started again on a random number of
  * ranks and other hosts, again and again, the run comes to the weights of one process, and no checkpoint is lost.
  *
- * Ten rounds in `npm test`, 200 in the nightly run, several at a time, since ranks wait for each other most of the time. What a round
+ * Six rounds in `npm test`, 200 in the nightly run, several at a time, since ranks wait for each other most of the time. What a round
  * draws follows from PREFTUNE_SEED and its number. Rounds that were clean are kept with the commit: a storm that was stopped goes on.
  */
 import assert from "node:assert/strict";
@@ -29,7 +29,7 @@ import {
 } from "../support/rank-storm.ts";
 import { distanceOf, runFixture, runTraining, tensorsOf, type Values } from "../support/runs.ts";
 
-const rounds = amount(10, Number(process.env["PREFTUNE_STORM_ROUNDS"] ?? 200));
+const rounds = amount(6, Number(process.env["PREFTUNE_STORM_ROUNDS"] ?? 200));
 const lanes = amount(3, 4);
 const fixture = runFixture({ family: "qwen3", rows: 20, held: 4 });
 after(() => fixture[Symbol.dispose]());
