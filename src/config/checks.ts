@@ -223,6 +223,12 @@ const CHECKS: readonly Check<RunConfig>[] = [
     "the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
   ),
   error(
+    "batch_invariant",
+    ({ batch_invariant, device }) => batch_invariant && device !== "cpu" && device !== "auto",
+    ({ device }) =>
+      `the model runs on ${device}, and products whose rows do not depend on each other are there for the CPU alone. Leave it out, or set device: cpu.`,
+  ),
+  error(
     "lora_modules_to_save",
     (config) => trainedTwice(config).length > 0,
     (config) => {

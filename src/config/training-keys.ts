@@ -156,6 +156,11 @@ export const OPTIMISATION_KEYS = {
     doc: "MiB of probabilities that a trained head keeps for its gradient; what does not fit is computed again. null: 128, on a GPU 1,024.",
     freeOnResume: true,
   },
+  batch_invariant: {
+    schema: { type: "boolean", default: false },
+    doc: "Compute with the products that sampling uses, whose rows do not depend on each other: on-policy, the log-probs of training are closer to those that the tokens were drawn with. On a CPU, and slower there.",
+    source: "vLLM has it for serving",
+  },
   share_prompt: {
     schema: { type: "boolean", default: true },
     doc: "Compute the prompt of a pair once for both answers.",

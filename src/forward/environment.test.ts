@@ -9,6 +9,7 @@ const keys = {
   activation_offloading: true,
   logits_chunk_size: 512,
   logits_kept_mib: 7,
+  batch_invariant: false,
 };
 const environment: Environment = { device: "cuda:0", dtype: "bfloat16", threads: 2, matmul: "torch" };
 
@@ -24,4 +25,14 @@ test("activations that are to leave a CPU's memory for a CPU's memory are refuse
     /^ConfigError: activation_offloading: the model runs on the CPU.*Leave it out\.$/,
   );
   assert.equal(numericsOf({ ...keys, activation_offloading: false }, cpu).activation_offloading, false);
+});
+
+test("products whose rows do not depend on each other are refused where there are none", () => {
+  const cpu = { ...environment, device: "cpu" };
+  const wanted = { ...keys, activation_offloading: false, batch_invariant: true };
+  assert.equal(numericsOf(wanted, cpu).batch_invariant, true);
+  assert.throws(
+    () => numericsOf(wanted, environment),
+    /^ConfigError: batch_invariant: the model runs on cuda:0, .* set device: cpu\.$/,
+  );
 });

@@ -59,7 +59,7 @@ function hasNativeBfloat16(device: string): boolean {
 /**
  * How a model is run in `environment`; `keys` are those of a run's configuration.
  *
- * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory
+ * @throws {ConfigError} if activations are to leave a CPU's memory for a CPU's memory, or products for a CPU are wanted elsewhere
  */
 export function numericsOf(
   keys: Required<Omit<Numerics, "dtype" | "temperature">>,
@@ -70,6 +70,11 @@ export function numericsOf(
       "activation_offloading: the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
     );
   }
+  if (keys.batch_invariant && device !== "cpu") {
+    throw new ConfigError(
+      `batch_invariant: the model runs on ${device}, and products whose rows do not depend on each other are there for the CPU alone. Leave it out, or set device: cpu.`,
+    );
+  }
   return {
     dtype,
     gradient_checkpointing: keys.gradient_checkpointing,
@@ -77,5 +82,6 @@ export function numericsOf(
     activation_offloading: keys.activation_offloading,
     logits_chunk_size: keys.logits_chunk_size,
     logits_kept_mib: keys.logits_kept_mib,
+    batch_invariant: keys.batch_invariant,
   };
 }

@@ -17,4 +17,6 @@ export interface Numerics {
   logits_chunk_size: number | null;
   /** MiB of probabilities that a trained head keeps for its gradient; null or left out: automatic. */
   logits_kept_mib?: number | null;
+  /** Products as those of sampling, whose rows do not depend on each other: `batchInvariant`. On the CPU. */
+  batch_invariant?: boolean;
 }

@@ -7,6 +7,7 @@ import type { Decoder, Residence } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import {
   backward,
+  batchInvariant,
   type DType,
   enableGrad,
   noGrad,
@@ -64,6 +65,26 @@ interface Stage {
  * caller's scope owns what is kept.
  */
 export function walk<Values>(
+  model: Decoder,
+  batch: DeviceBatch,
+  head: Head<Values>,
+  options: WalkOptions,
+): Walk<Values> {
+  if (options.batch_invariant !== true) return walked(model, batch, head, options);
+  const pass = batchInvariant(() => walked(model, batch, head, options));
+  return {
+    head: (slice) => {
+      const values = batchInvariant(() => pass.head(slice));
+      return {
+        ...values,
+        backward: (...grads) => batchInvariant(() => values.backward(...grads)),
+      };
+    },
+    backward: (onGradientsReady) => batchInvariant(() => pass.backward(onGradientsReady)),
+  };
+}
+
+function walked<Values>(
   model: Decoder,
   batch: DeviceBatch,
   head: Head<Values>,

@@ -7,14 +7,18 @@ import { test } from "node:test";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
-import { type SamplingOptions, sampleCompletions } from "../../src/generate/sample.ts";
+import {
+  type SampledCompletion,
+  type SamplingOptions,
+  sampleCompletions,
+} from "../../src/generate/sample.ts";
 import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { usableFeatures } from "../../src/setup/hardware.ts";
 import { setsOf } from "../../src/setup/instruction-set.ts";
-import { batchInvariant, ops, scope, type Tensor } from "../../src/torch/index.ts";
+import { ops, scope, type Tensor } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { type FixtureFamily, families } from "../support/fixture-files.ts";
@@ -55,13 +59,16 @@ const reinforce: CompletionObjective = {
  * under full tuning only where products lack AVX-512, 1.3e-5 at most.
  */
 const mostApart = { "full tuning": setsOf(usableFeatures()).includes("avx512") ? 1e-5 : 2e-5, LoRA: 2e-5 };
-/** Most nats apart with the sampler's products on both sides. */
+/** Most nats apart with the sampler's products on both sides: `batch_invariant`. */
 const mostOfSampler = 1e-5;
 
 function assertSameLaw(got: readonly number[], want: readonly number[], bound: number): void {
   const { mean, beyond, max } = differenceOf(got, want);
   assert.ok(mean < 3e-6 && beyond <= 0.02 && max < bound, `mean ${mean}, beyond 1e-5 ${beyond}, most ${max}`);
 }
+
+/** The log-probs that the tokens of a completion were drawn with. */
+const drawnWith = ({ logprobs }: SampledCompletion): number[] => [...(logprobs ?? [])];
 
 type Kind = "full tuning" | "LoRA";
 
@@ -106,24 +113,32 @@ for (const family of families) {
         const training = trainingOf(family, kind, numericsOf(options.temperature));
         const completions = await sampleCompletions(training.model, prompts, options);
         for (const { stopId } of completions) ended.add(stopId === null ? "cut" : "by a stop token");
-        const want = completions.flatMap(({ logprobs }) => [...(logprobs ?? [])]);
-        const scored = () =>
-          batchesOf(prompts, completions, 4)
-            .flatMap((batch) => scoreBatch(training.model, batch, training.numerics))
+        const want = completions.flatMap(drawnWith);
+        const norms = new Map<number, number>();
+        for (const batchInvariant of [false, true]) {
+          const numerics = { ...training.numerics, batch_invariant: batchInvariant };
+          const bound = batchInvariant ? mostOfSampler : mostApart[kind];
+          const scored = batchesOf(prompts, completions, 4)
+            .flatMap((batch) => scoreBatch(training.model, batch, numerics))
             .flatMap(({ logps }) => [...logps]);
-        assertSameLaw(scored(), want, mostApart[kind]);
-        assertSameLaw(batchInvariant(scored), want, mostOfSampler);
-        for (const promptsABatch of [4, 1]) {
-          // an update of no size: the same weights twice
-          const { logps } = trainStep(training, batchesOf(prompts, completions, promptsABatch), {
-            ...step,
-            learningRate: 0,
-          });
-          assertSameLaw(
-            (logps ?? []).flatMap((part) => [...part]),
-            want,
-            mostApart[kind],
-          );
+          assertSameLaw(scored, want, bound);
+          for (const promptsABatch of [4, 1]) {
+            const batches = batchesOf(prompts, completions, promptsABatch);
+            // an update of no size: the same weights again
+            const { logps, gradNorm } = trainStep({ ...training, numerics }, batches, {
+              ...step,
+              learningRate: 0,
+            });
+            assert.ok(logps !== null);
+            assertSameLaw(
+              logps.flatMap((part) => [...part]),
+              want,
+              bound,
+            );
+            const before = norms.get(promptsABatch) ?? gradNorm;
+            assert.ok(Math.abs(gradNorm / before - 1) < 1e-5, `${gradNorm} instead of ${before}`);
+            norms.set(promptsABatch, gradNorm);
+          }
         }
       }
       assert.deepEqual([...ended].sort(), ["by a stop token", "cut"]);
@@ -153,7 +168,7 @@ for (const family of families) {
     const completions = await sampleCompletions(fixtureAdapted(family).model, prompts, sampling);
     const [batch] = batchesOf(prompts, completions, 4) as [MicroBatch];
     const base = scoreBatch(fixtureModel(family), batch, numericsOf(1)).flatMap(({ logps }) => [...logps]);
-    const sampled = completions.flatMap(({ logprobs }) => [...(logprobs ?? [])]);
+    const sampled = completions.flatMap(drawnWith);
     const mean = sampled.reduce((sum, logp, i) => sum + Math.abs(logp - (base[i] ?? 0)), 0) / sampled.length;
     assert.ok(mean > 0.05, `${mean}`);
   });
