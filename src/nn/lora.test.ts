@@ -4,9 +4,10 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
 import { deriveSeed } from "../base/random.ts";
-import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
+import { backward, liveTensorCount, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
 import { Embedding, Linear } from "./linear.ts";
 import { type AdapterSwitch, LoraLinear, SavedEmbedding, SavedLinear } from "./lora.ts";
+import { FourBitLinear, quantiseFourBits } from "./quantised-linear.ts";
 
 type Part = "A" | "B" | "magnitude";
 
@@ -153,6 +154,32 @@ for (const run of [cases[1], cases[5]] as [Case, Case]) {
       assert.notDeepEqual(layer.forward(x).toNumbers(), first);
       adapters.dropoutKeys = null;
       assertClose(layer.forward(x), run.y, close);
+    });
+  });
+}
+
+function inFourBits(weight: Tensor): FourBitLinear {
+  const shape = [64, 64] as const;
+  const read = (from: number, to: number) => ops.narrow(ops.reshape(weight, [-1]), 0, from, to - from);
+  const tensors = quantiseFourBits(shape, { quantType: "nf4", doubleQuant: false }, "cpu", read);
+  return new FourBitLinear(shape, null, tensors);
+}
+
+for (const bits of [32, 4]) {
+  test(`DoRA over ${bits} bits: making and running it leaves its tensors and its output, no matrix besides`, () => {
+    withoutLeaks(() => {
+      const weight = ops.uniform_(ops.zeros([64, 64], { dtype: "float32" }));
+      const base = bits === 4 ? inFourBits(weight) : new Linear(weight, null);
+      const adapters: AdapterSwitch = { enabled: true, dropoutKeys: keysOf(rows) };
+      const before = liveTensorCount();
+      const options = { rank: 4, alpha: 8, dropout: 0.25, dropoutSeed, useRslora: false, useDora: true };
+      const layer = new LoraLinear(base, options, adapters);
+      assert.equal(liveTensorCount() - before, 3);
+      layer.lora_A.requiresGrad = true;
+      const x = ops.ones([rows, 64], { dtype: "float32" });
+      const running = liveTensorCount();
+      layer.forward(x);
+      assert.equal(liveTensorCount() - running, 1);
     });
   });
 }

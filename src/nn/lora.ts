@@ -63,7 +63,10 @@ export class LoraLinear implements Projection {
   initial(part: "A" | "B" | "magnitude", rank: number): Tensor {
     const [out, input] = this.#base.shape;
     const where = { dtype: "float32", device: this.#base.device } as const;
-    if (part === "magnitude") return rowNorms(this.#base.dense("float32"));
+    if (part === "magnitude") {
+      using own = scope();
+      return own.keep(rowNorms(this.#base.dense("float32")));
+    }
     if (part === "B") return ops.zeros([out, rank], where);
     const bound = 1 / Math.sqrt(input);
     return ops.uniform_(ops.zeros([rank, input], where), -bound, bound);
@@ -87,18 +90,27 @@ export class LoraLinear implements Projection {
     if (plain !== null) return ops.loraLinear(x, plain, this.lora_A, this.lora_B, this.#scale);
     const half = this.#halfWeight(x);
     if (half !== null) return this.#forwardInHalf(x, half);
+    const magnitude = this.lora_magnitude_vector;
+    if (magnitude !== null && this.#acts) return this.#forwardWithMagnitude(x, magnitude);
     const base = this.#base.forward(x);
     if (!this.#acts) return base;
+    const low = ops.linear(this.#dropped(x), cast(this.lora_A, x));
+    // one product that adds into the base's output instead of three passes over it
+    return ops.addmm_(base, low, ops.t(cast(this.lora_B, x)), { alpha: this.#scale });
+  }
+
+  /** DoRA. What its graph does not need is freed here: a block would hold six outputs of each of its linears. */
+  #forwardWithMagnitude(x: Tensor, magnitude: Tensor): Tensor {
+    using own = scope();
+    const base = this.#base.forward(x);
     const input = this.#dropped(x);
     const low = ops.linear(input, cast(this.lora_A, x));
-    const up = cast(this.lora_B, x);
-    // one product that adds into the base's output instead of three passes over it
-    if (this.lora_magnitude_vector === null) return ops.addmm_(base, low, ops.t(up), { alpha: this.#scale });
-    const update = ops.mul(ops.linear(low, up), this.#scale);
-    const gain = cast(ops.div(this.lora_magnitude_vector, this.#directionNorm()), x);
-    const product = input !== x ? ops.linear(input, this.#base.dense(x.dtype)) : this.#withoutBias(base);
+    const update = ops.mul(ops.linear(low, cast(this.lora_B, x)), this.#scale);
+    const gain = cast(ops.div(magnitude, this.#directionNorm()), x);
+    // by the base, which frees the matrix that it makes of numbers in few bits
+    const product = this.#withoutBias(input === x ? base : this.#base.forward(input));
     const change = ops.add(ops.mul(product, ops.sub(gain, 1)), ops.mul(update, gain));
-    return ops.add(base, change);
+    return own.keep(ops.add(base, change));
   }
 
   /**
@@ -151,12 +163,13 @@ export class LoraLinear implements Projection {
 
   /** ‖W₀ + sBA‖ per output row, (out), without gradient. */
   #directionNorm(): Tensor {
-    return ops.detach(rowNorms(this.#direction()));
+    using own = scope();
+    return own.keep(rowNorms(this.#direction()));
   }
 
   #direction(): Tensor {
-    const product = ops.mul(ops.matmul(ops.detach(this.lora_B), ops.detach(this.lora_A)), this.#scale);
-    return ops.add(this.#base.dense("float32"), product);
+    const scaled = ops.mul(ops.detach(this.lora_B), this.#scale);
+    return ops.add_(ops.matmul(scaled, ops.detach(this.lora_A)), ops.detach(this.#base.dense("float32")));
   }
 
   /** The one matrix that does the same as base and adapter together, summed in float32; the base's while adapters are off. */

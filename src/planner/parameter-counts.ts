@@ -170,17 +170,19 @@ export function quantisedLinears(model: ModelConfig): { weights: number; bytes: 
   return sum;
 }
 
-/** Bytes that come and go while a linear in fewer bits is a matrix for one product. */
+/** Bytes that come and go while a linear in fewer bits is a matrix for one product, or DoRA takes the norm of one. */
 export function densifiedBytes(
   model: ModelConfig,
-  { useDora }: TrainedParts,
+  { useDora, adapted }: TrainedParts,
   numerics: PlannedNumerics,
 ): number {
   const { largest } = quantisedLinears(model);
   // without a kernel, codes and numbers of a stretch of 2^24
   const between = numerics.onGpu ? 6 * Math.min(largest, 2 ** 24) : 0;
-  // DoRA's norm is of the matrix and its sum with the update, in float32
-  return largest * itemBytes(numerics) + between + (useDora ? 12 * largest : 0);
+  const normed = Math.max(0, ...adapted.map(({ linear }) => linear.inputs * linear.outputs));
+  // the update as a matrix in float32, and the weight where it is not float32 itself
+  const bytesOfNorm = largest === 0 && itemBytes(numerics) === 4 ? 4 : 8;
+  return largest * itemBytes(numerics) + between + (useDora ? bytesOfNorm * normed : 0);
 }
 
 /** Bytes of the weights of a model of which `trained` is trained, as they are held to compute with. */

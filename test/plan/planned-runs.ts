@@ -98,6 +98,30 @@ export const plannedRuns: readonly PlannedRun[] = [
     rows: 3,
     longest: [400, 250],
   },
+  ...[false, true].map((load_in_4bit) => ({
+    name: `DoRA with dropout, 4 layers of 1,536${load_in_4bit ? ", in 4 bits" : ""} (Llama)`,
+    model: {
+      ...llama,
+      vocab_size: 8000,
+      hidden_size: 1536,
+      intermediate_size: 6144,
+      num_hidden_layers: 4,
+      num_attention_heads: 12,
+      num_key_value_heads: 4,
+    },
+    run: {
+      objective: "simpo",
+      use_peft: true,
+      use_dora: true,
+      load_in_4bit,
+      lora_r: 16,
+      lora_dropout: 0.05,
+      per_device_train_batch_size: 1,
+      max_steps: 2,
+    },
+    rows: 2,
+    longest: [400, 250] as [number, number],
+  })),
   {
     name: "full, recomputed, 16 layers of 384, accumulated (Qwen3)",
     model: {
