@@ -64,6 +64,32 @@ test("PREFTUNE_TORCH comes first; the folder above the package serves too", (t) 
   assert.equal(findTorch().torch?.folder, folder);
 });
 
+test("PREFTUNE_TORCH may be a Python, by path or by name: its torch is taken without importing it", {
+  skip: findProgram("python3") === null ? "no python3" : false,
+}, (t) => {
+  const folder = fakeTorch(t);
+  withVariable(t, "PYTHONPATH", dirname(folder));
+  for (const python of ["python3", findProgram("python3") ?? ""]) {
+    withVariable(t, "PREFTUNE_TORCH", python);
+    const { torch, watched } = findTorch();
+    assert.deepEqual([torch?.folder, torch?.source], [folder, "PREFTUNE_TORCH"]);
+    assert.ok(watched.length > 1 && watched.includes(folder), watched.join(" "));
+  }
+});
+
+test("a PREFTUNE_TORCH that is a program, but no Python, or a Python without torch, is an error", (t) => {
+  withVariable(t, "PREFTUNE_TORCH", process.execPath);
+  assert.throws(
+    findTorch,
+    /PREFTUNE_TORCH=.*: .*node is not a Python that runs\. Point it at a Python that has torch/,
+  );
+  const folder = fakeTorch(t, { "__init__.py": null });
+  const python = join(dirname(folder), "python");
+  writeFileSync(python, `#!/bin/sh\necho '{"torch": null, "folders": []}'\n`, { mode: 0o755 });
+  withVariable(t, "PREFTUNE_TORCH", python);
+  assert.throws(findTorch, /python has no torch\. Point it at/);
+});
+
 test("a PREFTUNE_TORCH that is no torch is an error, not a search elsewhere", (t) => {
   withVariable(t, "PREFTUNE_TORCH", "/nowhere/torch");
   assert.throws(findTorch, (error: unknown) => {

@@ -1,6 +1,6 @@
 /**
- * Finds an installed torch without importing it: PREFTUNE_TORCH, the torch of the `python3` on the path, or the
- * project's own. A folder counts when it has the libraries and the headers the addon is compiled against.
+ * Finds an installed torch without importing it: PREFTUNE_TORCH (a folder, or a Python that has one), the torch of the
+ * `python3` on the path, or the project's own. A folder counts when it has the libraries and the headers the addon is compiled against.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
@@ -82,15 +82,37 @@ export function askPython(python: string): PythonAnswer | null {
   return JSON.parse(result.stdout) as PythonAnswer;
 }
 
-function fromVariable(variable: string): TorchSearch {
+/** What PREFTUNE_TORCH means: the folder of its torch, or why there is none; `watched` besides that folder. */
+interface Meant {
+  folder: string | null;
+  why: string;
+  watched: string[];
+}
+
+function meantBy(variable: string): Meant {
   const given = resolve(variable);
+  const python = findProgram(existsSync(given) ? given : variable);
+  if (python !== null) {
+    const answer = askPython(python);
+    const why = answer === null ? `${python} is not a Python that runs` : `${python} has no torch`;
+    return {
+      folder: answer?.torch ?? null,
+      why,
+      watched: [realpathSync(python), ...(answer?.folders ?? [])],
+    };
+  }
   const nested = join(given, "torch");
   const folder = !existsSync(join(given, "lib")) && existsSync(join(nested, "lib")) ? nested : given;
-  const found = inspectTorch(folder, "PREFTUNE_TORCH");
-  if (typeof found !== "string") return { torch: found, refused: [], watched: [folder] };
+  return { folder, why: "", watched: [] };
+}
+
+function fromVariable(variable: string): TorchSearch {
+  const { folder, why, watched } = meantBy(variable);
+  const found = folder === null ? why : inspectTorch(folder, "PREFTUNE_TORCH");
+  if (typeof found !== "string") return { torch: found, refused: [], watched: [...watched, found.folder] };
   throw new ConfigError(
-    `PREFTUNE_TORCH=${variable}: ${found}. Point it at the folder of an installed Python package "torch" or of an ` +
-      "unzipped libtorch, or unset it.",
+    `PREFTUNE_TORCH=${variable}: ${found}. Point it at a Python that has torch, at the folder of an installed Python package ` +
+      '"torch" or at that of an unzipped libtorch, or unset it.',
   );
 }
 

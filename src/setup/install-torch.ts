@@ -9,7 +9,7 @@ import { findProgram } from "./path-search.ts";
 import { pinnedTorch } from "./version.ts";
 
 const otherWays =
-  "Or set PREFTUNE_TORCH to the folder of an installed Python package torch or of an unzipped libtorch.";
+  "Or set PREFTUNE_TORCH to a Python that has torch, or to the folder of a Python package torch or of an unzipped libtorch.";
 
 /** The command that installs Python with pip on this system. */
 export function pythonInstallCommand(): string {
