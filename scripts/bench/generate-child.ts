@@ -3,7 +3,8 @@ import { quantisationOfForm } from "../../src/formats/quantisation.ts";
 import { Engine } from "../../src/generate/engine.ts";
 import type { GenerateRequest } from "../../src/generate/request.ts";
 import { loadModel } from "../../src/models/load.ts";
-import { setThreads } from "../../src/torch/index.ts";
+import { namedTensors } from "../../src/nn/module.ts";
+import { itemSize, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { type GenerationPlan, type GenerationRecord, promptsOf } from "./generate-record.ts";
 
 const plan = JSON.parse(process.argv[2] ?? "") as GenerationPlan;
@@ -46,7 +47,28 @@ function answers(batch: number, newTokens: number): number[][] {
   return ids;
 }
 
-const record: GenerationRecord = { runs: [], ...(plan.scored && { logprobs: logprobsOf(plan.scored) }) };
+/** The blocks and the head: of an embedding that is no head only a row is read. */
+function weightsRead(): { bytes: number; seconds: number } {
+  using _ = scope();
+  const { embed_tokens } = model.model;
+  const tied = model.config.tieWordEmbeddings;
+  const all = new Set([...namedTensors(model)].map(([, x]) => x));
+  const read = [...all].filter((x) => tied || x !== embed_tokens.weight);
+  const bytes = read.reduce((sum, x) => sum + x.numel * itemSize(x.dtype), 0);
+  const seconds = Array.from({ length: 5 }, () => {
+    using _ = scope();
+    const began = performance.now();
+    for (const x of read) ops.sum(x);
+    return (performance.now() - began) / 1000;
+  });
+  return { bytes, seconds: Math.min(...seconds) };
+}
+
+const record: GenerationRecord = {
+  runs: [],
+  weights: noGrad(weightsRead),
+  ...(plan.scored && { logprobs: logprobsOf(plan.scored) }),
+};
 for (const batch of plan.batches) {
   answers(batch, 3);
   const began = performance.now();

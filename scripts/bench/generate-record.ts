@@ -28,6 +28,8 @@ export type HeldForm = (typeof heldForms)[number];
 export interface GenerationRecord {
   /** `cpu`: processor time of all threads, seconds; other programs on the machine lengthen it far less than `seconds`. */
   runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
+  /** The weights that a decoded token reads, and the quickest of some plain sums over them, seconds. */
+  weights?: { bytes: number; seconds: number };
   /** Of `scored`, from its second token on, nats; left out where nothing is scored. */
   logprobs?: number[];
 }
@@ -87,8 +89,23 @@ export function agreementOf(ours: readonly number[][], theirs: readonly number[]
   return same / all;
 }
 
-/** The figures as a table. */
-export function generationTable(figures: readonly GenerationFigures[]): string {
+/** How near decoding comes to reading its weights once for each token of an answer, in the quickest round of the first batch. */
+export function readingLine(ours: readonly GenerationRecord[]): string {
+  const [first] = ours;
+  const { batch = 1, ids = [] } = first?.runs[0] ?? {};
+  const passes = ids[0]?.length ?? 0;
+  const seconds = Math.min(...ours.map(({ runs }) => runs[0]?.seconds ?? 0));
+  const bytes = first?.weights?.bytes ?? 0;
+  const plain = Math.min(...ours.map(({ weights }) => weights?.seconds ?? 0));
+  const rate = (of: number) => `${(bytes / of / 1e9).toFixed(1)} GB/s`;
+  return (
+    `weights of ${(bytes / 2 ** 20).toFixed(0)} MiB: a plain sum reads ${rate(plain)}, ` +
+    `decoding ${batch} at once ${rate(seconds / passes)}, ${((100 * plain * passes) / seconds).toFixed(0)} % of it, the prompt's part included`
+  );
+}
+
+/** The figures beside those of `peer` as a table. */
+export function generationTable(figures: readonly GenerationFigures[], peer: string): string {
   const rows = figures.map(({ batch, ours, theirs, ratios, cpuRatio, agreement }) => [
     String(batch),
     ours.toFixed(0),
@@ -102,7 +119,7 @@ export function generationTable(figures: readonly GenerationFigures[]): string {
     [
       "answers\nat once",
       "preftune\ntokens/s",
-      "transformers\ntokens/s",
+      `${peer}\ntokens/s`,
       "quickest\nrounds",
       "each\nround",
       "processor\ntime",

@@ -1,20 +1,23 @@
 /**
  * `npm run bench:generate [-- --model bench|bigvocab --dir DIR --batches 1,8,32 --prompt-tokens N --new-tokens N --threads N
- * --rounds N]`: greedy decoding here and by transformers' `generate`, in turn, on the same float32 weights and prompts.
+ * --rounds N]`: greedy decoding here, by transformers' `generate` and, where `npm run peers -- --gguf` has been run, by llama.cpp, in
+ * turn, on the same float32 weights and prompts.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
+import { stateFolder } from "../../src/setup/places.ts";
 import {
   type GenerationPlan,
   type GenerationRecord,
   generationFigures,
   generationTable,
   promptsOf,
+  readingLine,
 } from "./generate-record.ts";
-import { benchFolder, measureHere, measurePeer, modelNamed, peersPython } from "./processes.ts";
+import { benchFolder, measureHere, measurePeer, modelNamed, peersPython, runHere } from "./processes.ts";
 import { load, runProgram, whole } from "./program.ts";
 import { shapes } from "./shapes.ts";
 
@@ -47,6 +50,16 @@ function readPlan(): { plan: GenerationPlan; rounds: number } {
   return { plan, rounds: whole("rounds", values.rounds, 1) };
 }
 
+/** Where llama.cpp is, and the model as its file; null where it is not installed. */
+function llamaFiles(modelDir: string): { folder: string; file: string } | null {
+  const folder = join(stateFolder(), "peers-gguf");
+  if (!existsSync(join(folder, "node_modules", "node-llama-cpp"))) return null;
+  const file = join(benchFolder, `${basename(modelDir)}.gguf`);
+  const cli = join(import.meta.dirname, "../../src/cli/main.ts");
+  runHere(cli, ["export", "gguf", modelDir, "--type", "f32", "--output", file, "--replace"], 1);
+  return { folder, file };
+}
+
 function main(): void {
   const { plan, rounds } = readPlan();
   const python = peersPython();
@@ -57,16 +70,30 @@ function main(): void {
   }
   const prompts = join(benchFolder, "generate-prompts.json");
   writeFileSync(prompts, JSON.stringify(plan.batches.map((batch) => promptsOf(plan, batch))));
+  const llama = llamaFiles(plan.modelDir);
   const ours: GenerationRecord[] = [];
-  const theirs: GenerationRecord[] = [];
+  const theirs: Record<string, GenerationRecord[]> = { transformers: [], "llama.cpp": [] };
   for (let round = 0; round < rounds; round++) {
     ours.push(measureHere("generate-child.ts", plan));
-    theirs.push(measurePeer(python, "generate-peer.py", plan, prompts));
+    theirs["transformers"]?.push(measurePeer(python, "generate-peer.py", plan, prompts));
+    if (llama === null) continue;
+    const { folder, file } = llama;
+    theirs["llama.cpp"]?.push(
+      measurePeer(process.execPath, "generate-llama.mjs", plan, prompts, folder, file),
+    );
   }
   process.stdout.write(
     `${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ${plan.threads} threads; ` +
-      `load ${load().toFixed(1)}\n${generationTable(generationFigures(ours, theirs))}\n`,
+      `load ${load().toFixed(1)}\n${readingLine(ours)}\n`,
   );
+  for (const [peer, records] of Object.entries(theirs)) {
+    const hint = "not installed: npm run peers -- --gguf";
+    process.stdout.write(
+      records.length === 0
+        ? `${peer}: ${hint}\n`
+        : `${generationTable(generationFigures(ours, records), peer)}\n`,
+    );
+  }
 }
 
 runProgram(main);
