@@ -78,6 +78,26 @@ for (const [m, k, n] of sizes) {
   }
 }
 
+for (const [m, k, n] of sizes) {
+  test(`row by row, in bfloat16: (${m}, ${k}) · (${k}, ${n}) is the sum rounded once`, () => {
+    using _ = scope();
+    noGrad(() =>
+      batchInvariant(() => {
+        manualSeed(m + k + n);
+        const half = (x: Tensor) => ops.to(x, "bfloat16");
+        const [a, w] = [half(matrix(m, k, "plain")), half(matrix(n, k, "plain"))];
+        const want = ops.matmul(double(a), ops.t(double(w))).toNumbers();
+        const got = double(ops.matmul(a, ops.t(w))).toNumbers();
+        const beyond = got.filter((x, i) => {
+          const sum = want[i] ?? Number.NaN;
+          return !(Math.abs(x - sum) <= Math.abs(sum) * 2 ** -8 + 1e-5 * Math.sqrt(k));
+        });
+        assert.deepEqual(beyond, []);
+      }),
+    );
+  });
+}
+
 test("a product does not depend on the number of threads, bit for bit", () => {
   using _ = scope();
   const before = threads();

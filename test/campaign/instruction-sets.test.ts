@@ -13,10 +13,10 @@ import { isNightly } from "../support/campaign.ts";
 const root = join(import.meta.dirname, "../..");
 const sets = setsOf(readProcessor().features);
 
-/** Kernels against torch's operators, their numbers against bitsandbytes', steps against transformers' and PEFT's. */
+/** Kernels and attention over pages against torch's operators, their numbers against bitsandbytes', steps against transformers' and PEFT's. */
 const some = [
   ...["src/nn/own-operators", "src/nn/quantised-linear", "test/parity/quantised-steps"],
-  ...["test/parity/training-steps", "test/invariants/quantised", "src/generate/int8"],
+  ...["test/parity/training-steps", "test/invariants/quantised", "src/generate/int8", "src/nn/kv-cache"],
 ];
 /** Products in every layout, optimisers, the head, cuts and companions of sequences, cuts of a step, resuming. */
 const more = [
@@ -35,7 +35,8 @@ const more = [
     "src/optim/clip",
     "src/forward/token-logps",
   ],
-  ...["src/generate/forward", "src/generate/prefix-cache", "test/parity/fixtures", "test/invariants/batches"],
+  ...["src/generate/forward", "src/generate/prefix-cache", "src/generate/engine"],
+  ...["test/parity/fixtures", "test/invariants/batches"],
   ...["test/invariants/resume", "test/invariants/resume-8bit", "test/invariants/quantised-run"],
   "test/invariants/threads",
 ];
