@@ -124,7 +124,9 @@ test("a step's metrics do not depend on its cut", async () => {
   const [want, got] = [await outcome(base), await outcome({ ...base, max_tokens_per_micro_batch: 100 })];
   for (const [i, row] of want.rows.entries()) {
     for (const name of ["rewards/margins", "logps/chosen", "slime/anchor_loss", "entropy", "grad_norm"]) {
-      assertClose(got.rows[i]?.[name] as number, row[name] as number, { rtol: 2e-5 });
+      // a margin is a small difference of log-probs, and has their rounding
+      const atol = name === "rewards/margins" ? 5e-7 : 0;
+      assertClose(got.rows[i]?.[name] as number, row[name] as number, { rtol: 2e-5, atol });
     }
   }
 });
