@@ -253,7 +253,8 @@ export function putInPlace(fresh: string, target: string): void {
   syncDirectory(dirname(target));
 }
 
-function syncFile(path: string): void {
+/** Makes the content of a file durable. @throws the system's error */
+export function syncFile(path: string): void {
   const fd = io.openSync(path, "r");
   try {
     io.fsyncSync(fd);

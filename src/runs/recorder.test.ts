@@ -142,6 +142,37 @@ test("a report that cannot be written ends nothing and is noted; a slow one is n
   );
 });
 
+test("a run whose last report cannot be written is done all the same, and says so", async () => {
+  const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: join(root, String(count++)) };
+  const resolved = loadConfig({ values });
+  const run = createRun(resolved);
+  const { paths } = run;
+  const writeReport = (): void => {
+    throw new Error("no space.");
+  };
+  const endings: string[] = [];
+  const track = () => ({ end: async (how: string) => void endings.push(how) });
+  const recorder = new Recorder(run, resolved, { writeReport, track });
+  const summary: TrainSummary = {
+    ...{ outputDir: paths.dir, step: 1, reason: "done", collapse: null, skippedSteps: 0, best: null },
+    ...{ lastLog: null, lastEvaluation: null, exported: [], report: paths.report },
+  };
+  async function* events(): AsyncGenerator<TrainEvent, void> {
+    yield start;
+    yield { type: "end", summary };
+  }
+  const passed: TrainEvent[] = [];
+  for await (const event of recorder.recorded(events())) passed.push(event);
+  run.release();
+  const text = `${paths.report} is not written: no space. When that is mended, preftune report ${paths.dir} writes it`;
+  assert.deepEqual(passed, [start, { type: "note", text }, { type: "end", summary }]);
+  assert.deepEqual(endings, ["done"]);
+  assert.deepEqual(
+    openRun(paths.dir).events.map(({ event }) => event),
+    ["start", "done", "no report"],
+  );
+});
+
 test("records are cut back to where a run begins again", async () => {
   const { run, recorder } = opened();
   async function* events(): AsyncGenerator<TrainEvent, void> {
