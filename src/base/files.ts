@@ -11,6 +11,7 @@ import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
   createFileSync,
   fileFailure,
+  fileWork,
   formatBytes,
   ignoreErrors,
   io,
@@ -55,11 +56,7 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
  * @throws {FileError} naming path and cause
  */
 export function remove(path: string): void {
-  try {
-    io.rmSync(path);
-  } catch (cause) {
-    throw fileFailure({ action: "remove", path, cause });
-  }
+  fileWork({ action: "remove", path }, () => io.rmSync(path));
 }
 
 /**
@@ -68,11 +65,7 @@ export function remove(path: string): void {
  * @throws {FileError} naming path and cause
  */
 export function makeDirectory(path: string): void {
-  try {
-    makeDirectories(path);
-  } catch (cause) {
-    throw fileFailure({ action: "make directory", path, cause });
-  }
+  fileWork({ action: "make directory", path }, () => makeDirectories(path));
 }
 
 /** SHA-256 of bytes or of a string's UTF-8, as 64 hexadecimal digits. */

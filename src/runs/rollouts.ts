@@ -10,6 +10,7 @@ import { constants, gunzipSync, gzipSync } from "node:zlib";
 import { FormatError, messageOf } from "../base/errors.ts";
 import {
   fileFailure,
+  fileWork,
   ignoreErrors,
   io,
   syncDirectory,
@@ -72,13 +73,11 @@ export class RolloutsFile {
   saveInto(checkpointDir: string): void {
     const path = this.#path;
     if (this.#bytes === 0) return;
-    try {
+    fileWork({ action: "sync", path }, () => {
       // one that was removed meanwhile is noticed when the run is resumed
       if (existsSync(path)) syncFile(path);
       syncDirectory(dirname(path));
-    } catch (cause) {
-      throw fileFailure({ action: "sync", path, cause });
-    }
+    });
     const noted: Noted = { bytes: this.#bytes, sha256: this.#hash.copy().digest("hex") };
     writeFileAtomic(join(checkpointDir, NOTE), `${JSON.stringify(noted)}\n`);
   }
@@ -136,12 +135,10 @@ export class RolloutsFile {
       .map((rows) => rows.filter((row) => row.step <= step))
       .filter((rows) => rows.length > 0);
     const aside = join(dirname(path), `rollouts-damaged-${uniqueTag()}.jsonl.gz`);
-    try {
+    fileWork({ action: "put aside", path }, () => {
       io.renameSync(path, aside);
       syncDirectory(dirname(path));
-    } catch (cause) {
-      throw fileFailure({ action: "put aside", path, cause });
-    }
+    });
     const bytes = Buffer.concat(kept.map(packed));
     if (kept.length > 0) writeFileAtomic(path, bytes);
     this.#startWith(bytes);
