@@ -27,7 +27,7 @@ export interface AheadParts {
   /** What is trained. */
   parameters: ParameterSet;
   examples: readonly Example[];
-  /** Where weights lie for the sampling process; emptied at the start and removed at the end. */
+  /** Where weights lie for the sampling process; emptied at the start and removed at the end, where that can be. */
   dir: string;
   /** Updates between the weights that sample a rollout and those that first learn from it. */
   max_staleness: number;
@@ -124,7 +124,6 @@ export class RolloutsAhead implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // what stays is removed by the next start; the run has its end, or another error
     ignoreErrors(() => remove(this.#parts.dir));
   }
 

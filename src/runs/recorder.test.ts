@@ -164,7 +164,7 @@ test("a run whose last report cannot be written is done all the same, and says s
   const passed: TrainEvent[] = [];
   for await (const event of recorder.recorded(events())) passed.push(event);
   run.release();
-  const text = `${paths.report} is not written: no space. When that is mended, preftune report ${paths.dir} writes it`;
+  const text = `${paths.report} is not written: no space. preftune report ${paths.dir} writes it when that is corrected`;
   assert.deepEqual(passed, [start, { type: "note", text }, { type: "end", summary }]);
   assert.deepEqual(endings, ["done"]);
   assert.deepEqual(

@@ -179,7 +179,7 @@ export class Recorder {
     const problem = this.#report();
     if (problem === null) return;
     const { dir, report } = this.#run.paths;
-    const remedy = `When that is mended, preftune report ${dir} writes it`;
+    const remedy = `preftune report ${dir} writes it when that is corrected`;
     yield { type: "note", text: `${report} is not written: ${problem.replace(/\.$/, "")}. ${remedy}` };
   }
 

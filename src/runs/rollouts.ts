@@ -27,15 +27,6 @@ import type { RolloutRow } from "./train-events.ts";
 
 /** What a checkpoint has of the file. */
 const NOTE = "rollouts-length.json";
-/** How each rollout begins: gzip without a name and a time. */
-const MEMBER: Buffer = Buffer.from("1f8b080000000000", "hex");
-
-/** What the file was at a checkpoint. */
-interface Noted {
-  bytes: number;
-  /** Not in checkpoints of earlier versions. */
-  sha256?: string;
-}
 
 /** The file of a run, written at its end. */
 export class RolloutsFile {
@@ -44,7 +35,6 @@ export class RolloutsFile {
   #bytes = 0;
   #hash: Hash = createHash("sha256");
 
-  /** @param path - the file is made by the first rollout, or is there and cut by {@link cutTo} */
   constructor(path: string) {
     this.#path = path;
   }
@@ -58,18 +48,23 @@ export class RolloutsFile {
     const path = this.#path;
     const bytes = packed(rows);
     const before = sizeOf(path) ?? 0;
+    const kept = "All earlier rollouts are untouched.";
     try {
-      appendTo(path, bytes);
+      const fd = io.openSync(path, "a");
+      try {
+        writeAllSync(fd, bytes);
+      } finally {
+        io.closeSync(fd);
+      }
     } catch (cause) {
       ignoreErrors(() => cutTo(path, before));
-      const kept = "All earlier rollouts are untouched.";
       throw fileFailure({ action: "append to", path, cause, bytes: bytes.byteLength, kept });
     }
     this.#bytes += bytes.byteLength;
     this.#hash.update(bytes);
   }
 
-  /** Makes the file safe against a power cut, and notes in a checkpoint that is being written what it is; nothing without rollouts. */
+  /** Makes the file safe against a power cut and notes what it is in a checkpoint that is being written; nothing without rollouts. */
   saveInto(checkpointDir: string): void {
     const path = this.#path;
     if (this.#bytes === 0) return;
@@ -78,7 +73,7 @@ export class RolloutsFile {
       if (existsSync(path)) syncFile(path);
       syncDirectory(dirname(path));
     });
-    const noted: Noted = { bytes: this.#bytes, sha256: this.#hash.copy().digest("hex") };
+    const noted = { bytes: this.#bytes, sha256: this.#hash.copy().digest("hex") };
     writeFileAtomic(join(checkpointDir, NOTE), `${JSON.stringify(noted)}\n`);
   }
 
@@ -90,62 +85,59 @@ export class RolloutsFile {
    */
   cutTo(checkpoint: Pick<Checkpoint, "path" | "step"> | null): string[] {
     const path = this.#path;
-    const noted = checkpoint === null ? null : notedIn(checkpoint.path);
-    this.#startWith(Buffer.alloc(0));
-    if (checkpoint === null || noted === null) {
-      if (existsSync(path)) remove(path);
+    const note = checkpoint === null ? null : join(checkpoint.path, NOTE);
+    if (checkpoint === null || note === null || !existsSync(note)) {
+      this.#startWith(0, createHash("sha256"));
+      remove(path);
       return [];
     }
-    const fault = this.#take(noted);
-    if (fault === null) {
-      if (sizeOf(path) !== noted.bytes) cutTo(path, noted.bytes);
-      return [];
-    }
+    const { bytes, sha256 } = readJsonFile(note) as { bytes: number; sha256?: string };
+    const fault = this.#take(bytes, sha256 ?? null);
+    if (fault === null) return [];
     const what = `${basename(path)} ${fault}: ${this.#rescue(checkpoint.step)}`;
     return [`${what}. Training is not affected; the report and preftune replay lack what is lost`];
   }
 
-  #startWith(bytes: Buffer): void {
-    this.#bytes = bytes.byteLength;
-    this.#hash = createHash("sha256").update(bytes);
+  #startWith(bytes: number, hash: Hash): void {
+    this.#bytes = bytes;
+    this.#hash = hash;
   }
 
-  /** Continues the file as it was at a checkpoint. @returns what keeps it from that */
-  #take({ bytes, sha256 }: Noted): string | null {
+  /**
+   * Continues the file as it was at a checkpoint.
+   *
+   * @param digest - null: of an earlier version, which had none
+   * @returns what keeps it from that
+   */
+  #take(bytes: number, digest: string | null): string | null {
     const size = sizeOf(this.#path);
     if (size === null) return "is missing";
     if (size < bytes) return `has ${size} bytes, not ${bytes}`;
     try {
       const hash = hashOfFile(this.#path, bytes);
-      if (sha256 !== undefined && hash.copy().digest("hex") !== sha256)
-        return "has changed since it was written";
-      this.#hash = hash;
-      this.#bytes = bytes;
-      return null;
+      if (![null, hash.copy().digest("hex")].includes(digest)) return "has changed since it was written";
+      this.#startWith(bytes, hash);
     } catch (cause) {
       return `cannot be read (${messageOf(cause)})`;
     }
+    if (size > bytes) cutTo(this.#path, bytes);
+    return null;
   }
 
-  /** Puts the file aside and keeps in its place the rollouts until `step` that can be read. @returns what became of them */
+  /** Puts the file aside and keeps in its place the completions until `step` that can be read. @returns what became of them */
   #rescue(step: number): string {
     const path = this.#path;
-    if (!existsSync(path)) return `the rollouts until step ${step} are lost`;
-    const kept = readableRollouts(path)
-      .map((rows) => rows.filter((row) => row.step <= step))
-      .filter((rows) => rows.length > 0);
-    const aside = join(dirname(path), `rollouts-damaged-${uniqueTag()}.jsonl.gz`);
-    fileWork({ action: "put aside", path }, () => {
-      io.renameSync(path, aside);
-      syncDirectory(dirname(path));
+    let kept: RolloutRow[] = [];
+    ignoreErrors(() => {
+      kept = readRollouts(path).filter((row) => row.step <= step);
     });
-    const bytes = Buffer.concat(kept.map(packed));
+    const bytes = kept.length === 0 ? Buffer.alloc(0) : packed(kept);
+    this.#startWith(bytes.byteLength, createHash("sha256").update(bytes));
+    if (!existsSync(path)) return `the completions until step ${step} are lost`;
+    const aside = join(dirname(path), `rollouts-damaged-${uniqueTag()}.jsonl.gz`);
+    fileWork({ action: "put aside", path }, () => io.renameSync(path, aside));
     if (kept.length > 0) writeFileAtomic(path, bytes);
-    this.#startWith(bytes);
-    const put = `The file as it was is ${aside}`;
-    if (kept.length === 0) return `no rollout until step ${step} can be read, all are lost. ${put}`;
-    const what = kept.length === 1 ? "1 rollout" : `${kept.length} rollouts`;
-    return `${what} until step ${step} can be read and kept, all others are lost. ${put}`;
+    return `${kept.length} completions until step ${step} can be read and are kept, others are lost. The file as it was is ${aside}`;
   }
 }
 
@@ -156,7 +148,9 @@ export function readRollouts(path: string): RolloutRow[] {
   if (bytes.length === 0) return [];
   try {
     // what there is of the last member is read as well
-    return rowsOf(gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }));
+    const text = gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }).toString("utf8");
+    const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
+    return lines.filter((line) => line !== "").map((line) => parseNumbers(line) as RolloutRow);
   } catch (cause) {
     throw new FormatError(
       `${path}: expected completions packed with gzip, got bytes that are not (${messageOf(cause)}). ` +
@@ -165,52 +159,8 @@ export function readRollouts(path: string): RolloutRow[] {
   }
 }
 
-/** The rollouts in a damaged file whose every byte is good. */
-function readableRollouts(path: string): RolloutRow[][] {
-  try {
-    const bytes = readFileBytes(path, mostAtOnce);
-    const starts: number[] = [];
-    for (let at = bytes.indexOf(MEMBER); at >= 0; at = bytes.indexOf(MEMBER, at + 1)) starts.push(at);
-    return starts.flatMap((from, i) => readable(bytes.subarray(from, starts[i + 1])));
-  } catch {
-    return [];
-  }
-}
-
-function readable(member: Buffer): RolloutRow[][] {
-  try {
-    return [rowsOf(gunzipSync(member))];
-  } catch {
-    return [];
-  }
-}
-
-/** The rows of complete lines. */
-function rowsOf(unpacked: Buffer): RolloutRow[] {
-  const text = unpacked.toString("utf8");
-  return text
-    .slice(0, text.lastIndexOf("\n") + 1)
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => parseNumbers(line) as RolloutRow);
-}
-
-function notedIn(checkpointDir: string): Noted | null {
-  const path = join(checkpointDir, NOTE);
-  return existsSync(path) ? (readJsonFile(path) as Noted) : null;
-}
-
 function sizeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.size ?? null;
-}
-
-function appendTo(path: string, bytes: Buffer): void {
-  const fd = io.openSync(path, "a");
-  try {
-    writeAllSync(fd, bytes);
-  } finally {
-    io.closeSync(fd);
-  }
 }
 
 function packed(rows: readonly RolloutRow[]): Buffer {

@@ -244,8 +244,16 @@ test("a reward file that changed since the run began is reported when the run is
 });
 
 const losses: [name: string, lose: (path: string, bytes: Buffer) => void, note: RegExp][] = [
-  ["truncated", (path) => truncateSync(path, 60), /^rollouts\.jsonl\.gz has 60 bytes, not \d+: no rollout/],
-  ["missing", (path) => rmSync(path), /^rollouts\.jsonl\.gz is missing: the rollouts until step 2 are lost/],
+  [
+    "truncated",
+    (path) => truncateSync(path, 60),
+    /^rollouts\.jsonl\.gz has 60 bytes, not \d+: \d+ completions until step 2 /,
+  ],
+  [
+    "missing",
+    (path) => rmSync(path),
+    /^rollouts\.jsonl\.gz is missing: the completions until step 2 are lost/,
+  ],
   [
     "damaged",
     (path, bytes) =>
@@ -253,7 +261,7 @@ const losses: [name: string, lose: (path: string, bytes: Buffer) => void, note: 
         path,
         bytes.map((byte, i) => (i === 40 ? byte ^ 4 : byte)),
       ),
-    /^rollouts\.jsonl\.gz has changed since it was written: 1 rollout until step 2 can be read and kept/,
+    /^rollouts\.jsonl\.gz has changed since it was written: 0 completions until step 2 can be read and are kept/,
   ],
 ];
 for (const [what, lose, note] of losses) {
