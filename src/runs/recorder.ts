@@ -1,5 +1,5 @@
 /** The one consumer of a run's events that writes: metrics, evaluations, log, results and the report of its directory. */
-import { messageOf } from "../base/errors.ts";
+import { FileError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
@@ -68,7 +68,10 @@ export class Recorder {
       let next = await events.next();
       for (; next.done !== true; next = await events.next()) {
         this.#record(next.value);
-        if (next.value.type === "end") yield* this.#lastReport();
+        if (next.value.type === "end") {
+          yield* this.#lastReport();
+          this.#ending = next.value.summary.reason === "stopped" ? "stopped" : "done";
+        }
         yield next.value;
       }
       return next.value;
@@ -159,35 +162,38 @@ export class Recorder {
     this.#tensorboard = TensorboardWriter.ofRun(this.#run.paths, config);
   }
 
-  /** Writes the report: what fails here is noted in the log and ends nothing. @returns why there is none */
-  #report(): string | null {
+  /** Writes the report: what fails here is noted in the log and ends nothing. @returns what failed, or null */
+  #report(): unknown {
     const began = performance.now();
-    let problem: string | null = null;
+    let failure: unknown = null;
     try {
       this.#help.writeReport(this.#run.paths.dir);
     } catch (error) {
-      problem = messageOf(error);
-      ignoreErrors(() => this.#run.log("no report", { message: problem }));
+      failure = error;
+      ignoreErrors(() => this.#run.log("no report", { message: messageOf(error) }));
     }
     const at = performance.now();
     this.#reported = { at, cost: at - began };
-    return problem;
+    return failure;
   }
 
-  /** The report of a run that has ended, which is complete without it. */
+  /** The report of a run that has ended, which is complete without it. @throws {FileError} where the disk does not take it */
   *#lastReport(): Generator<TrainEvent, void> {
-    const problem = this.#report();
-    if (problem === null) return;
+    const failure = this.#report();
+    if (failure instanceof FileError) throw failure;
+    if (failure === null) return;
     const { dir, report } = this.#run.paths;
-    const remedy = `preftune report ${dir} writes it when that is corrected`;
-    yield { type: "note", text: `${report} is not written: ${problem.replace(/\.$/, "")}. ${remedy}` };
+    const why = messageOf(failure).replace(/\.$/, "");
+    yield {
+      type: "note",
+      text: `${report} is not written: ${why}. preftune report ${dir} writes it when that is corrected`,
+    };
   }
 
   #end({ step, reason, exported, collapse }: TrainSummary): void {
     const { paths } = this.#run;
     if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
     this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
-    this.#ending = reason === "stopped" ? "stopped" : "done";
   }
 
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */

@@ -285,6 +285,19 @@ for (const [what, lose, note] of losses) {
   });
 }
 
+test("rollouts that are damaged when the last report is made leave the run done, with a note", async () => {
+  const dir = fixture.path("damaged-at-the-end");
+  const record = await runTraining(
+    { ...online, output_dir: dir },
+    { onEvent: ({ type }) => type === "export" && writeFileSync(join(dir, "rollouts.jsonl.gz"), "{}\n") },
+  );
+  assert.equal(record.summary.reason, "done");
+  assert.match(
+    notesOf(record).at(-1) ?? "",
+    /report\.html is not written: .*rollouts\.jsonl\.gz: .*preftune report /,
+  );
+});
+
 for (const [name, at] of [
   ["writeSync", 3],
   // each checkpoint syncs the file
