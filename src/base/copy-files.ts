@@ -1,7 +1,7 @@
 /** Copies of files, made through `io` like everything that is written. */
 import { closeSync, fstatSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { createFileSync, fileFailure, io, writeAllSync } from "./file-io.ts";
+import { createFileSync, fileWork, io, writeAllSync } from "./file-io.ts";
 import { openFile } from "./open-file.ts";
 
 const chunkBytes = 16 * 2 ** 20;
@@ -28,11 +28,7 @@ export function copyFile(source: string, target: string): void {
 }
 
 function reading<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    throw fileFailure({ action: "read", path, cause });
-  }
+  return fileWork({ action: "read", path }, read);
 }
 
 /** Copies a file, or a directory with all that is in it, to `target`, which must not exist. Throws as {@link copyFile}. */

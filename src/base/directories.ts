@@ -172,8 +172,10 @@ export function removeLeftOvers(dir: string, isShared: boolean = false): void {
 /** Whether a system error concerns files under `parent` (or, like a full disk, names none). */
 function isAbout(error: unknown, parent: string): boolean {
   if (errorCode(error) === null || error instanceof PreftuneError) return false;
-  const named = error instanceof Error && "path" in error ? error.path : undefined;
-  return typeof named !== "string" || named.startsWith(parent);
+  const { path, dest } = error as NodeJS.ErrnoException & { dest?: string };
+  // of a link or a rename, where it was to be
+  const named = dest ?? path;
+  return named === undefined || named.startsWith(parent);
 }
 
 /** Renames `temp` to `target`; whether an old directory was set aside. */

@@ -127,6 +127,15 @@ export function fileFailure(failure: FileFailure): FileError {
   return new FileError(`Cannot ${action} ${path}: ${reason}.${kept} ${remedy}`, { cause });
 }
 
+/** Does `work`; what fails in it is a {@link fileFailure}. @throws {FileError} */
+export function fileWork<T>(failure: Omit<FileFailure, "cause">, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw fileFailure({ ...failure, cause });
+  }
+}
+
 function explain(failure: FileFailure): { reason: string; remedy: string } {
   const code = errorCode(failure.cause);
   switch (code) {
@@ -246,14 +255,17 @@ export function syncTree(path: string): void {
   syncDirectory(path);
 }
 
-/** Renames a file that another program wrote to where it is to stand, safe against a power cut. @throws the system's error */
+/** Renames a file that another program wrote to where it is to stand, safe against a power cut. @throws {FileError} */
 export function putInPlace(fresh: string, target: string): void {
-  syncFile(fresh);
-  io.renameSync(fresh, target);
-  syncDirectory(dirname(target));
+  fileWork({ action: "write", path: target }, () => {
+    syncFile(fresh);
+    io.renameSync(fresh, target);
+    syncDirectory(dirname(target));
+  });
 }
 
-function syncFile(path: string): void {
+/** Makes the content of a file durable. @throws the system's error */
+export function syncFile(path: string): void {
   const fd = io.openSync(path, "r");
   try {
     io.fsyncSync(fd);

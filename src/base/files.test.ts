@@ -17,6 +17,7 @@ import { FileError, FormatError } from "./errors.ts";
 import { type FileIo, io } from "./file-io.ts";
 import {
   freeBytes,
+  hashOfFile,
   readJsonFile,
   readTextFile,
   recoverDirectory,
@@ -195,6 +196,16 @@ describe("writeDirectoryAtomic", () => {
     assert.deepEqual(readdirSync(dir), ["out"]);
   });
 
+  test("a link that cannot be made is about the directory, whatever it links to", async () => {
+    const linking = (temp: string): void => {
+      for (let i = 0; i < 2; i++) io.symlinkSync("/elsewhere", join(temp, "link"));
+    };
+    await assert.rejects(
+      writeDirectoryAtomic(target(), linking),
+      (error) => error instanceof FileError && error.message.startsWith(`Cannot write directory ${target()}`),
+    );
+  });
+
   test("every system call failing keeps the old directory or has all of the new", async () => {
     for (let n = 1, hit = true; hit; n++) {
       rmSync(target(), { recursive: true, force: true });
@@ -329,6 +340,10 @@ describe("sums and space", () => {
     const large = Buffer.alloc(9 * 1024 * 1024 + 5, 7);
     writeFileSync(join(dir, "g"), large);
     assert.equal(sha256File(join(dir, "g")), sha256(large));
+    const beginning = hashOfFile(join(dir, "g"), 5 * 1024 * 1024)
+      .update("abc")
+      .digest("hex");
+    assert.equal(beginning, sha256(Buffer.concat([large.subarray(0, 5 * 1024 * 1024), Buffer.from("abc")])));
     assert.throws(() => sha256File(join(dir, "none")), /Cannot read .*none: there is no such file/);
   });
 

@@ -4,13 +4,14 @@
  * After a power cut or a kill at any moment, a path written here holds either all of the old content or all of the
  * new: data and directory are synced, and one rename makes the change visible.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { closeSync, existsSync, fstatSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
   createFileSync,
   fileFailure,
+  fileWork,
   formatBytes,
   ignoreErrors,
   io,
@@ -55,11 +56,7 @@ export function writeFileAtomic(path: string, content: Uint8Array | string): voi
  * @throws {FileError} naming path and cause
  */
 export function remove(path: string): void {
-  try {
-    io.rmSync(path);
-  } catch (cause) {
-    throw fileFailure({ action: "remove", path, cause });
-  }
+  fileWork({ action: "remove", path }, () => io.rmSync(path));
 }
 
 /**
@@ -68,11 +65,7 @@ export function remove(path: string): void {
  * @throws {FileError} naming path and cause
  */
 export function makeDirectory(path: string): void {
-  try {
-    makeDirectories(path);
-  } catch (cause) {
-    throw fileFailure({ action: "make directory", path, cause });
-  }
+  fileWork({ action: "make directory", path }, () => makeDirectories(path));
 }
 
 /** SHA-256 of bytes or of a string's UTF-8, as 64 hexadecimal digits. */
@@ -86,20 +79,29 @@ export function sha256(content: Uint8Array | string): string {
  * @throws {FileError} when it cannot be read
  */
 export function sha256File(path: string): string {
+  return hashOfFile(path).digest("hex");
+}
+
+/** The SHA-256 of a file's first `bytes` bytes, to which more can be added. @throws {FileError} when it cannot be read */
+export function hashOfFile(path: string, bytes: number = Number.POSITIVE_INFINITY): Hash {
   const hash = createHash("sha256");
   try {
     const fd = openFile(path);
     try {
       // no more than the file has: pieces of 4 MiB for each of many small files would have V8 collect garbage all the time
       const buffer = Buffer.allocUnsafe(Math.min(4 * 1024 * 1024, fstatSync(fd).size + 1));
-      for (let n = readSync(fd, buffer); n > 0; n = readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
+      let left = bytes;
+      for (let n = readSync(fd, buffer); n > 0 && left > 0; n = readSync(fd, buffer)) {
+        hash.update(buffer.subarray(0, Math.min(n, left)));
+        left -= n;
+      }
     } finally {
       closeSync(fd);
     }
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });
   }
-  return hash.digest("hex");
+  return hash;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** A training run as it is shown: a status line on a terminal, JSON lines elsewhere. */
+import { existsSync } from "node:fs";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatNumber } from "../base/number-text.ts";
 import { printable } from "../base/terminal-text.ts";
@@ -141,7 +142,8 @@ export class TrainDisplay {
     if (reason === "stopped") process.stdout.write(goOn);
     else process.stdout.write(`${howItEnded(summary)}${skipped}\n`);
     for (const path of exported) process.stdout.write(`  ${path}\n`);
-    process.stdout.write(`  ${report}\n  ${outputDir}\n`);
+    if (existsSync(report)) process.stdout.write(`  ${report}\n`);
+    process.stdout.write(`  ${outputDir}\n`);
   }
 }
 

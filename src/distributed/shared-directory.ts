@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../base/errors.ts";
-import { io, siblingName, uniqueTag } from "../base/file-io.ts";
+import { ignoreErrors, io, siblingName, uniqueTag } from "../base/file-io.ts";
 import { DisagreementError, ranksInWords } from "./agree.ts";
 import type { RankGroup } from "./rank-group.ts";
 
@@ -46,7 +46,7 @@ export async function agreeOnDirectory(
       throw new DisagreementError([`output_dir ${dir} is not one directory: ${lines.join("; ")}`], cure);
     }
   } finally {
-    if (problem === null) io.rmSync(own);
+    if (problem === null) ignoreErrors(() => io.rmSync(own));
   }
 }
 

@@ -8,7 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
-import { errorCode, fileFailure, ignoreErrors, io, makeDirectories } from "../base/file-io.ts";
+import { errorCode, fileFailure, fileWork, ignoreErrors, io, makeDirectories } from "../base/file-io.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import {
@@ -112,7 +112,7 @@ function link(blob: string, path: string): void {
     if (!["EPERM", "ENOTSUP", "ENOSYS"].includes(errorCode(error) ?? "")) {
       throw fileFailure({ action: "write", path, cause: error, bytes: 0 });
     }
-    io.renameSync(blob, path);
+    fileWork({ action: "write", path }, () => io.renameSync(blob, path));
   }
 }
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
-import { io, makeDirectories } from "../base/file-io.ts";
+import { fileWork, ignoreErrors } from "../base/file-io.ts";
+import { makeDirectory, remove } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { tensorSource } from "../models/save.ts";
@@ -26,7 +27,7 @@ export interface AheadParts {
   /** What is trained. */
   parameters: ParameterSet;
   examples: readonly Example[];
-  /** Where weights lie for the sampling process; emptied at the start and removed at the end. */
+  /** Where weights lie for the sampling process; emptied at the start and removed at the end, where that can be. */
   dir: string;
   /** Updates between the weights that sample a rollout and those that first learn from it. */
   max_staleness: number;
@@ -53,8 +54,8 @@ export class RolloutsAhead implements Disposable {
 
   constructor(parts: AheadParts) {
     this.#parts = parts;
-    io.rmSync(parts.dir);
-    makeDirectories(parts.dir);
+    remove(parts.dir);
+    makeDirectory(parts.dir);
   }
 
   /** Updates after which the weights are taken for a rollout that is first learned from after `step` updates. */
@@ -116,13 +117,14 @@ export class RolloutsAhead implements Disposable {
     for (const name of readdirSync(dir)) {
       const weights = Number(FILE.exec(name)?.[1]);
       if (Number.isNaN(weights) || this.#files.has(weights)) continue;
-      copyFile(join(dir, name), this.#path(weights));
+      const path = this.#path(weights);
+      fileWork({ action: "write", path }, () => copyFile(join(dir, name), path));
       this.#files.add(weights);
     }
   }
 
   [Symbol.dispose](): void {
-    io.rmSync(this.#parts.dir);
+    ignoreErrors(() => remove(this.#parts.dir));
   }
 
   #path(weights: number): string {
@@ -144,7 +146,7 @@ export class RolloutsAhead implements Disposable {
   }
 
   #remove(weights: number): void {
-    io.rmSync(this.#path(weights));
+    remove(this.#path(weights));
     this.#files.delete(weights);
   }
 }

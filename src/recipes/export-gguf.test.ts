@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
+import { armFault } from "../../test/support/faults.ts";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
+import { FileError } from "../base/errors.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf } from "./export-gguf.ts";
 
@@ -93,6 +95,14 @@ test("files that are there are kept, and nothing is left of an export that fails
     /stopped/,
   );
   assert.deepEqual(readdirSync(fixture.dir), before);
+  {
+    using _ = armFault({ code: "EIO", at: 1, names: ["renameSync"] });
+    await assert.rejects(
+      exportGguf({ source, type: "f32", output, replace: true, device: "cpu" }),
+      (error) => error instanceof FileError && /Cannot write .*kept\.gguf/.test(error.message),
+    );
+    assert.equal(readFileSync(output, "utf8"), "mine");
+  }
   await exportGguf({ source, type: "f32", output, replace: true, device: "cpu" });
   assert.ok(existsSync(path("kept.Modelfile")));
 });

@@ -1,7 +1,7 @@
 /** `final_scale: auto`: a run exports the part of its training that a rule picks on held-out pairs, and keeps the whole beside it. */
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { io } from "../base/file-io.ts";
+import { fileWork, io, syncDirectory } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder } from "../base/open-file.ts";
@@ -154,10 +154,13 @@ function howToGoOn({ paths: { dir, whole }, config }: FinalScaleWork): string {
 }
 
 /** Moves what was exported to where the whole of a training is kept. */
-function keepWhole({ whole, adapter, model }: RunPaths): void {
+function keepWhole({ dir, whole, adapter, model }: RunPaths): void {
   makeDirectory(whole);
-  if (isFolder(adapter)) io.renameSync(adapter, join(whole, "adapter"));
-  if (isFolder(model)) io.renameSync(model, join(whole, "model"));
+  fileWork({ action: "move the export to", path: whole }, () => {
+    if (isFolder(adapter)) io.renameSync(adapter, join(whole, "adapter"));
+    if (isFolder(model)) io.renameSync(model, join(whole, "model"));
+    for (const each of [whole, dir]) syncDirectory(each);
+  });
 }
 
 /** Moves the whole to `whole/`, and exports that at a scale in its place. */

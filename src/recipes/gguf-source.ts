@@ -94,8 +94,9 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
 
 /** Where the whole training lies: beside an export that takes a part of it. */
 function wholePaths(paths: RunPaths): RunPaths {
-  if (!isFolder(paths.whole)) return paths;
-  return { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
+  const whole = { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
+  // a kill before the export is moved there leaves it empty
+  return isFolder(whole.adapter) || isFolder(whole.model) ? whole : paths;
 }
 
 /** The directory of the model that a run names, at the revision that it began with. */

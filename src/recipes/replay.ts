@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
-import { io, makeDirectories, uniqueTag } from "../base/file-io.ts";
+import { fileWork, ignoreErrors, io, makeDirectories, uniqueTag } from "../base/file-io.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { checkpointPath, listCheckpoints } from "../runs/checkpoints.ts";
@@ -56,7 +56,7 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
   const directory = join(tmpdir(), `preftune-replay-${uniqueTag()}`);
   try {
     const copy = join(directory, "run");
-    copyRun(run, copy, from);
+    fileWork({ action: "copy the run to", path: copy }, () => copyRun(run, copy, from));
     await trainUntil(runPaths(copy), step, signal);
     const again = runPaths(copy);
     const sampled = readRollouts(again.rollouts);
@@ -66,7 +66,7 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
     const completions = sampled.filter((row) => row.step > from && row.step <= step).length;
     return { from, rows: wanted.length, completions, difference };
   } finally {
-    io.rmSync(directory);
+    ignoreErrors(() => io.rmSync(directory));
   }
 }
 

@@ -325,7 +325,7 @@ async function* resumed(
     return null;
   }
   const { state, checkpoint } = yield* checkpoints.resume(run.checkpoint);
-  recorder?.cutTo(checkpoint);
+  yield* noted(recorder?.cutTo(checkpoint) ?? []);
   yield { type: "note", text: `resumed from ${checkpoint.path}` };
   // runs of earlier versions may have lost their baseline: their checkpoints hold no copy of it
   const hasLostBaseline = evaluator?.resume(run.paths.evaluationStart) === false;

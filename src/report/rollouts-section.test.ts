@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import { appendEvaluation } from "../runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
-import { appendRollout } from "../runs/rollouts.ts";
+import { RolloutsFile } from "../runs/rollouts.ts";
 import { createRun } from "../runs/run-directory.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
 import { writeReport } from "./run-report.ts";
@@ -56,7 +56,8 @@ function reportOf(rows: readonly MetricRow[], values: Record<string, unknown> = 
     const samples = [{ prompt: `Say ${hostile}`, answers }];
     appendEvaluation(run.paths.evaluations, { global_step, rejected_logps: null, pair_changes: [], samples });
   }
-  for (const step of [1, 2, 3]) appendRollout(run.paths.rollouts, rolloutAt(step));
+  const rollouts = new RolloutsFile(run.paths.rollouts);
+  for (const step of [1, 2, 3]) rollouts.append(rolloutAt(step));
   run.release();
   return readFileSync(writeReport(dir), "utf8");
 }

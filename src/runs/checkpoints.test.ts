@@ -13,7 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { ConfigError, FormatError } from "../base/errors.ts";
+import { armFault, type Fault } from "../../test/support/faults.ts";
+import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import {
   checkpointPath,
   checkpointToResume,
@@ -21,6 +22,7 @@ import {
   listCheckpoints,
   pruneCheckpoints,
   readManifest,
+  setAsideAbove,
   verifyCheckpoint,
   writeCheckpoint,
 } from "./checkpoints.ts";
@@ -41,6 +43,34 @@ async function withCheckpoints(...steps: number[]): Promise<string> {
   }
   return dir;
 }
+
+test("later checkpoints are set aside the newest first; what fails is an error with the path", async () => {
+  const steps = (dir: string) => listCheckpoints(dir).map(({ step }) => step);
+  const failures: [fault: Fault, at: RegExp, left: number[]][] = [
+    [{ code: "EIO", at: 2, names: ["renameSync"] }, /Cannot put aside .*checkpoint-4:/, [2, 4]],
+    [{ code: "EIO", at: 1, names: ["fsyncSync"] }, /Cannot sync .*checkpoints:/, [2]],
+  ];
+  for (const [fault, message, left] of failures) {
+    const dir = await withCheckpoints(2, 4, 6);
+    {
+      using _ = armFault(fault);
+      assert.throws(
+        () => setAsideAbove(dir, 2),
+        (error) => error instanceof FileError && message.test(error.message),
+      );
+    }
+    assert.deepEqual(steps(dir), left);
+  }
+  const dir = await withCheckpoints(2, 4, 6);
+  const aside = setAsideAbove(dir, 2);
+  assert.deepEqual(
+    aside.map((path) => /left-(\d+)-/.exec(path)?.[1]),
+    ["4", "6"],
+  );
+  assert.deepEqual(steps(dir), [2]);
+  assert.ok(aside.every((path) => existsSync(join(path, "checkpoint.json"))));
+  assert.deepEqual(setAsideAbove(dir, 2), []);
+});
 
 test("a checkpoint lists its files with size and SHA-256", async () => {
   const dir = await withCheckpoints(10);

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
-import { fileFailure, io, siblingName, uniqueTag } from "../base/file-io.ts";
+import { fileFailure, fileWork, io, siblingName, syncDirectory, uniqueTag } from "../base/file-io.ts";
 import {
   makeDirectory,
   recoverDirectory,
@@ -295,15 +295,19 @@ export function recoverCheckpoints(checkpointsDir: string): void {
  * ones are removed. They stay on the disk under other names.
  *
  * @returns the new paths
+ * @throws {FileError} when one cannot be renamed; the earlier ones stay as they are
  */
 export function setAsideAbove(checkpointsDir: string, step: number): string[] {
-  return scan(checkpointsDir)
-    .good.filter((checkpoint) => checkpoint.step > step)
-    .map(({ path, step: later }) => {
-      const aside = join(checkpointsDir, `left-${later}-${uniqueTag()}`);
-      io.renameSync(path, aside);
-      return aside;
-    });
+  const later = scan(checkpointsDir).good.filter((checkpoint) => checkpoint.step > step);
+  // the newest first: a kill in between leaves none whose earlier ones are gone
+  const left = later.toReversed().map(({ path, step: of }) => {
+    const aside = join(checkpointsDir, `left-${of}-${uniqueTag()}`);
+    fileWork({ action: "put aside", path }, () => io.renameSync(path, aside));
+    return aside;
+  });
+  if (left.length > 0)
+    fileWork({ action: "sync", path: checkpointsDir }, () => syncDirectory(checkpointsDir));
+  return left.reverse();
 }
 
 function namedCheckpoint(checkpointsDir: string, wanted: string): Checkpoint {

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { FileError, FormatError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readEvaluations } from "./evaluation-records.ts";
 import { readMetrics } from "./metrics.ts";
@@ -141,6 +142,49 @@ test("a report that cannot be written ends nothing and is noted; a slow one is n
     ["no space", "no space"],
   );
 });
+
+for (const error of [new FormatError("damaged."), new FileError("no space.")]) {
+  test(`a run whose last report cannot be made is done all the same and says so, but for a full disk: ${error.name}`, async () => {
+    const values = {
+      model_name_or_path: "m",
+      train_data: "a.jsonl",
+      output_dir: join(root, String(count++)),
+    };
+    const resolved = loadConfig({ values });
+    const run = createRun(resolved);
+    const { paths } = run;
+    const writeReport = (): void => {
+      throw error;
+    };
+    const endings: string[] = [];
+    const track = () => ({ end: async (how: string) => void endings.push(how) });
+    const recorder = new Recorder(run, resolved, { writeReport, track });
+    const summary: TrainSummary = {
+      ...{ outputDir: paths.dir, step: 1, reason: "done", collapse: null, skippedSteps: 0, best: null },
+      ...{ lastLog: null, lastEvaluation: null, exported: [], report: paths.report },
+    };
+    async function* events(): AsyncGenerator<TrainEvent, void> {
+      yield start;
+      yield { type: "end", summary };
+    }
+    const passed: TrainEvent[] = [];
+    const all = async () => {
+      for await (const event of recorder.recorded(events())) passed.push(event);
+    };
+    if (error instanceof FileError) {
+      await assert.rejects(all, error);
+      assert.deepEqual([passed, endings], [[start], ["failed"]]);
+    } else {
+      await all();
+      const text = `${paths.report} is not written: damaged. preftune report ${paths.dir} writes it when that is corrected`;
+      assert.deepEqual(passed, [start, { type: "note", text }, { type: "end", summary }]);
+      assert.deepEqual(endings, ["done"]);
+      const logged = openRun(paths.dir).events.map(({ event }) => event);
+      assert.deepEqual(logged, ["start", "done", "no report"]);
+    }
+    run.release();
+  });
+}
 
 test("records are cut back to where a run begins again", async () => {
   const { run, recorder } = opened();

@@ -1,5 +1,5 @@
 /** The one consumer of a run's events that writes: metrics, evaluations, log, results and the report of its directory. */
-import { messageOf } from "../base/errors.ts";
+import { FileError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
@@ -10,7 +10,7 @@ import type { Checkpoint } from "./checkpoints.ts";
 import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "./metrics.ts";
 import { cutPairTokens, writePairTokens } from "./pair-tokens.ts";
-import { appendRollout, cutRollouts, saveRolloutsLength } from "./rollouts.ts";
+import { RolloutsFile } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
 import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
 import { TensorboardWriter } from "./tensorboard.ts";
@@ -41,6 +41,7 @@ export class Recorder {
   readonly #run: OpenRun;
   readonly #resolved: ResolvedConfig;
   readonly #help: RecorderHelp;
+  readonly #rollouts: RolloutsFile;
   readonly #exports: ParityResult[] = [];
   /** A resumed run keeps the report it began with until its rows are known to be the same. */
   #preflight: PreflightReport | null = null;
@@ -58,6 +59,7 @@ export class Recorder {
     this.#run = run;
     this.#resolved = resolved;
     this.#help = help;
+    this.#rollouts = new RolloutsFile(run.paths.rollouts);
   }
 
   /** Passes `events` on, each once it is written; an error of theirs is logged. */
@@ -66,6 +68,10 @@ export class Recorder {
       let next = await events.next();
       for (; next.done !== true; next = await events.next()) {
         this.#record(next.value);
+        if (next.value.type === "end") {
+          yield* this.#lastReport();
+          this.#ending = next.value.summary.reason === "stopped" ? "stopped" : "done";
+        }
         yield next.value;
       }
       return next.value;
@@ -107,7 +113,7 @@ export class Recorder {
         this.#write(event.row);
         break;
       case "rollout":
-        appendRollout(paths.rollouts, event.rows);
+        this.#rollouts.append(event.rows);
         break;
       case "evaluation":
         this.#evaluation(event);
@@ -156,24 +162,38 @@ export class Recorder {
     this.#tensorboard = TensorboardWriter.ofRun(this.#run.paths, config);
   }
 
-  /** Writes the report of a run that continues or has failed: what fails here is noted in the log and ends nothing. */
-  #report(): void {
+  /** Writes the report: what fails here is noted in the log and ends nothing. @returns what failed, or null */
+  #report(): unknown {
     const began = performance.now();
+    let failure: unknown = null;
     try {
       this.#help.writeReport(this.#run.paths.dir);
     } catch (error) {
+      failure = error;
       ignoreErrors(() => this.#run.log("no report", { message: messageOf(error) }));
     }
     const at = performance.now();
     this.#reported = { at, cost: at - began };
+    return failure;
+  }
+
+  /** The report of a run that has ended, which is complete without it. @throws {FileError} where the disk does not take it */
+  *#lastReport(): Generator<TrainEvent, void> {
+    const failure = this.#report();
+    if (failure instanceof FileError) throw failure;
+    if (failure === null) return;
+    const { dir, report } = this.#run.paths;
+    const why = messageOf(failure).replace(/\.$/, "");
+    yield {
+      type: "note",
+      text: `${report} is not written: ${why}. preftune report ${dir} writes it when that is corrected`,
+    };
   }
 
   #end({ step, reason, exported, collapse }: TrainSummary): void {
     const { paths } = this.#run;
     if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
     this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
-    this.#help.writeReport(paths.dir);
-    this.#ending = reason === "stopped" ? "stopped" : "done";
   }
 
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */
@@ -187,7 +207,7 @@ export class Recorder {
   saveInto(checkpointDir: string): void {
     this.#metrics?.sync();
     saveRecords(this.#run.paths.dir, checkpointDir);
-    saveRolloutsLength(this.#run.paths.rollouts, checkpointDir);
+    this.#rollouts.saveInto(checkpointDir);
   }
 
   /**
@@ -195,19 +215,21 @@ export class Recorder {
    * uninterrupted one would have.
    *
    * @param checkpoint - null: the run begins again
+   * @returns what of them is lost, in words
    */
-  cutTo(checkpoint: Checkpoint | null): void {
-    const { dir, metrics, evaluations, evaluationStart, pairTokens, rollouts } = this.#run.paths;
-    cutRollouts(rollouts, checkpoint?.path ?? null);
+  cutTo(checkpoint: Checkpoint | null): string[] {
+    const { dir, metrics, evaluations, evaluationStart, pairTokens } = this.#run.paths;
+    const lost = this.#rollouts.cutTo(checkpoint);
     const records = checkpoint === null ? {} : recordsOf(checkpoint);
     cutPairTokens(pairTokens, checkpoint?.step ?? -1, records?.["pair-tokens.json"] ?? null);
     if (records !== null) cutRecords(dir, records);
     if (checkpoint === null) remove(evaluationStart);
-    if (checkpoint === null || records !== null) return;
+    if (checkpoint === null || records !== null) return lost;
     // of an earlier version: it has no copy of them
     const writer = new MetricsWriter(metrics);
     writer.truncateAfterStep(checkpoint.step);
     writer.close();
     truncateEvaluations(evaluations, checkpoint.step);
+    return lost;
   }
 }

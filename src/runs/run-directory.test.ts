@@ -16,7 +16,8 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { ConfigError, FormatError, TrainingError } from "../base/errors.ts";
+import { armFault } from "../../test/support/faults.ts";
+import { ConfigError, FileError, FormatError, TrainingError } from "../base/errors.ts";
 import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { writeCheckpoint } from "./checkpoints.ts";
 import { MetricsWriter } from "./metrics.ts";
@@ -198,6 +199,17 @@ test("a directory with anything else in it is left alone", () => {
   assert.throws(() => resumeRun(resolved), /holds no run to resume/);
   assert.throws(() => openRun(dir), /has no run\.json/);
   assert.ok(!isRun(dir));
+});
+
+test("files of a run that took no step, which cannot be removed, are a clear error", () => {
+  const resolved = configured();
+  createRun(resolved).release();
+  writeFileSync(join(resolved.config.output_dir, "metrics.jsonl"), "");
+  using _ = armFault({ code: "EROFS", at: 1, names: ["rmSync"], on: /metrics\.jsonl$/ });
+  assert.throws(
+    () => createRun(resolved),
+    (error) => error instanceof FileError && /Cannot remove .*metrics\.jsonl/.test(error.message),
+  );
 });
 
 test("an output_dir that cannot be made is a clear error", () => {

@@ -24,8 +24,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, FormatError } from "../base/errors.ts";
-import { fileFailure, io } from "../base/file-io.ts";
-import { makeDirectory, readJsonFile, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
+import { fileFailure } from "../base/file-io.ts";
+import { makeDirectory, readJsonFile, remove, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import { provenanceText, resolvedToYaml } from "../config/print-config.ts";
@@ -58,7 +58,12 @@ const PRE_STEP_FILES = [
 ];
 
 /** What else may be there before the first checkpoint. */
-const ALONGSIDE = ["config.yaml", "checkpoints", "reference"];
+const ALONGSIDE = [
+  ...["config.yaml", "checkpoints", "reference", "tensorboard", "report.html", "sampler"],
+  ...["judgments.sqlite", "judgments.sqlite-shm", "judgments.sqlite-wal"],
+];
+/** A file that was being written. */
+const UNDER_WAY = /^\.(.+)\.tmp-\d+-[0-9a-f]{8}$/;
 
 /** Paths inside a run directory. */
 export interface RunPaths {
@@ -246,7 +251,7 @@ function begin(resolved: ResolvedConfig, { ranks, job }: StartedBy): OpenRun {
   const dir = resolved.config.output_dir;
   makeDirectory(dir);
   return prepared(settleRows(resolved, ranks, null), job, (run) => {
-    for (const name of PRE_STEP_FILES) if (existsSync(join(dir, name))) io.rmSync(join(dir, name));
+    for (const name of PRE_STEP_FILES) remove(join(dir, name));
     run.saveConfig(run.resolved);
   });
 }
@@ -256,8 +261,9 @@ export function beginAgain(resolved: ResolvedConfig, by: StartedBy): OpenRun | n
   const dir = resolved.config.output_dir;
   const names = entriesOf(dir);
   const isOurs = names.includes("log.jsonl") || names.every((name) => IGNORED_ENTRIES.test(name));
+  const known = [...PRE_STEP_FILES, ...ALONGSIDE];
   const isKnown = (name: string): boolean =>
-    IGNORED_ENTRIES.test(name) || PRE_STEP_FILES.includes(name) || ALONGSIDE.includes(name);
+    IGNORED_ENTRIES.test(name) || known.includes(name.replace(UNDER_WAY, "$1"));
   return existsSync(dir) && isOurs && names.every(isKnown) ? begin(resolved, by) : null;
 }
 

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { ConfigError, messageOf, TorchError } from "../base/errors.ts";
-import { io, putInPlace } from "../base/file-io.ts";
+import { ignoreErrors, io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
 import { type Compiler, compilerInstallCommand } from "./compiler.ts";
@@ -214,7 +214,7 @@ async function compile(job: {
   const what = `compiling ${title} for torch ${torch.version} with ${compiler.path}`;
   const { status, output } = await runWithProgress(what, compiler.path, [first, ...rest]);
   if (status === 0) return putInPlace(fresh, target);
-  io.rmSync(fresh);
+  ignoreErrors(() => io.rmSync(fresh));
   throw new TorchError(
     `${title} does not compile against torch ${torch.version} (${torch.folder}) with ${compiler.version}:\n` +
       `${output.trimEnd()}\nA compiler that knows C++20 is needed: g++ 11 or clang++ 14, or newer. Set CXX to choose one.`,

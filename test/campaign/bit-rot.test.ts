@@ -11,9 +11,11 @@ import { Random } from "../../src/base/random.ts";
 import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { damagedRecords, recordsOf } from "../../src/runs/run-records.ts";
 import { amount, campaignSeed, figure, holds, progress } from "../support/campaign.ts";
+import { onlineFixture } from "../support/online-run.ts";
 import {
   assertSameRun,
   checkpointOf,
+  cutBack,
   filesOf,
   notesOf,
   runFixture,
@@ -196,4 +198,44 @@ test("what is damaged is told, with what was done about it", async () => {
   assert.match(notes, /^.*fingerprints\.json.*: put back/m);
   assert.match(notes, /^resumed from .*checkpoint-[23]$/m);
   assertSameRun(kept, whole, lastStep);
+});
+
+const onlineRuns = onlineFixture({ rows: 2, config: { num_hidden_layers: 1 } });
+after(() => onlineRuns[Symbol.dispose]());
+
+test("an on-policy run resumed over damaged rollouts says so, and nothing else of it is another", async () => {
+  const values: Values = { ...onlineRuns.online, use_peft: true, lora_r: 2, gradient_accumulation_steps: 1 };
+  const [whole, dir] = [onlineRuns.path("whole"), onlineRuns.path("damaged")];
+  await runTraining({ ...values, output_dir: whole });
+  const name = "rollouts.jsonl.gz";
+  const random = new Random(campaignSeed);
+  const all = Array.from({ length: amount(1, 10) }, () => damages).flat();
+  let same = 0;
+  for (const [kind, damage] of all) {
+    // the rows of later steps are made again
+    cutBack(whole, dir, 2);
+    const { checkpoint } = latestCheckpoint(join(dir, "checkpoints"));
+    assert.ok(checkpoint !== null);
+    const { bytes } = JSON.parse(readFileSync(join(checkpoint.path, "rollouts-length.json"), "utf8"));
+    const content = damage(readFileSync(join(dir, name)).subarray(0, bytes), random);
+    if (content === null) rmSync(join(dir, name));
+    else writeFileSync(join(dir, name), content);
+    const held = await holds(`${name} ${kind}`, async () => {
+      const record = await runTraining({ ...values, output_dir: dir, resume_from_checkpoint: "latest" });
+      assert.match(
+        notesOf(record).join("\n"),
+        /^rollouts\.jsonl\.gz (is missing|has ).*Training is not affected/m,
+      );
+      assertSameRun(dir, whole, 4, false);
+    });
+    if (held) same += 1;
+    rmSync(dir, { recursive: true });
+  }
+  figure(
+    8,
+    "on-policy runs resumed over rollouts that are missing, cut, empty or have a flipped bit",
+    `${all.length} runs, ${same} say so and have the bytes of the undamaged run in all else`,
+    "all",
+    same === all.length,
+  );
 });

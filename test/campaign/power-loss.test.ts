@@ -9,9 +9,11 @@ import { after, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { latestCheckpoint } from "../../src/runs/checkpoints.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
-import { isRun } from "../../src/runs/run-directory.ts";
+import { RolloutsFile } from "../../src/runs/rollouts.ts";
+import { isRun, runPaths } from "../../src/runs/run-directory.ts";
 import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
+import { onlineFixture } from "../support/online-run.ts";
 import {
   Disk,
   type DiskState,
@@ -26,20 +28,22 @@ import { assertSameRun, filesOf, runFixture, runTraining, type Values } from "..
 const lastStep = 3;
 const fixture = runFixture({ rows: 4, held: 1, config: { num_hidden_layers: 1 } });
 after(() => fixture[Symbol.dispose]());
-const recipe: Values = {
-  ...fixture.values,
-  objective: "dpo",
+const keys: Values = {
   use_peft: true,
   lora_r: 2,
   lora_target_modules: ["q_proj"],
   learning_rate: 1e-2,
-  per_device_train_batch_size: 2,
   max_steps: lastStep,
   logging_steps: 1,
   eval_steps: 2,
   save_steps: 1,
   save_total_limit: 2,
 };
+const recipe: Values = { ...fixture.values, ...keys, objective: "dpo", per_device_train_batch_size: 2 };
+const onlineRuns = onlineFixture({ rows: 2, held: 1, config: { num_hidden_layers: 1 } });
+after(() => onlineRuns[Symbol.dispose]());
+// two rollouts of two steps: checkpoints with a rollout in them and without
+const online: Values = { ...onlineRuns.online, ...keys, gradient_accumulation_steps: 1, num_iterations: 2 };
 
 /** How much had been done when the checkpoint of a step was told of. */
 interface Promised {
@@ -56,14 +60,14 @@ interface Cut {
 }
 
 /** Trains once below `root`, logging what is written and when a checkpoint was told of. */
-async function trainLogged(root: string): Promise<{ log: WriteLog; promises: Promised[] }> {
+async function trainLogged(root: string, values: Values): Promise<{ log: WriteLog; promises: Promised[] }> {
   mkdirSync(root);
   const promises: Promised[] = [];
   using log = logWrites(root);
   const onEvent = (event: TrainEvent): void => {
     if (event.type === "checkpoint") promises.push({ at: log.ops.length, step: event.step });
   };
-  await runTraining({ ...recipe, output_dir: join(root, "run") }, { onEvent });
+  await runTraining({ ...values, output_dir: join(root, "run") }, { onEvent });
   return { log, promises };
 }
 
@@ -87,10 +91,11 @@ function cutsOf(ops: WriteLog["ops"], promises: readonly Promised[]): { states: 
   return { states: [...found.values()], tried };
 }
 
-/** Fails when a checkpoint that was told of is not there. */
+/** Fails when a checkpoint that was told of is not there, or rollouts before it are not. */
 function assertKept(dir: string, { promised }: Cut): void {
   const { checkpoint } = latestCheckpoint(join(dir, "checkpoints"));
   assert.ok((checkpoint?.step ?? 0) >= promised, `the checkpoint of step ${promised} is not there`);
+  assert.deepEqual(new RolloutsFile(runPaths(dir).rollouts).cutTo(checkpoint), []);
 }
 
 /** What a new start of the machine does to a lock: its process is gone, and some time has passed. */
@@ -110,10 +115,10 @@ function evaluationsOf(dir: string): unknown[] {
 }
 
 /** Goes on with the run as its user would, and compares it with the one that was left alone. */
-async function assertGoesOn(dir: string, whole: string): Promise<void> {
+async function assertGoesOn(dir: string, whole: string, values: Values): Promise<void> {
   startAgain(dir);
   const goesOn = isRun(dir) ? { resume_from_checkpoint: "latest" } : {};
-  await runTraining({ ...recipe, output_dir: dir, ...goesOn });
+  await runTraining({ ...values, output_dir: dir, ...goesOn });
   assertSameRun(dir, whole, lastStep);
   assert.deepEqual(evaluationsOf(dir), evaluationsOf(whole));
   const metrics = readFileSync(join(dir, "metrics.jsonl"), "utf8");
@@ -136,25 +141,26 @@ function sample(below: number, count: number, random: Random): ReadonlySet<numbe
   return new Set(order.slice(0, count).map(([, i]) => i));
 }
 
-test("every state that a power cut may leave recovers", async () => {
-  const root = fixture.path("disk");
+/** Cuts the power in every state of a training, and resumes from `count` of them. */
+async function cutEverywhere(what: string, values: Values, count: number): Promise<void> {
+  const root = fixture.path(what.replaceAll(" ", "-"));
   const whole = join(root, "run");
-  const { log, promises } = await trainLogged(root);
+  const { log, promises } = await trainLogged(root, values);
   const { states, tried } = cutsOf(log.ops, promises);
   assert.ok(
     log.ops.length > 150 && states.length > 200,
     `${log.ops.length} operations, ${states.length} states`,
   );
-  const chosen = sample(states.length, amount(15, 300), new Random(campaignSeed + 1));
+  const chosen = sample(states.length, count, new Random(campaignSeed + 1));
   const began = performance.now();
   const bad: string[] = [];
   for (const [i, cut] of states.entries()) {
-    const place = fixture.path(`cut-${i}`);
+    const place = `${root}-cut-${i}`;
     writeState(place, cut.state);
     const dir = join(place, "run");
     try {
       assertKept(dir, cut);
-      if (chosen.has(i)) await assertGoesOn(dir, whole);
+      if (chosen.has(i)) await assertGoesOn(dir, whole, values);
     } catch (error) {
       bad.push(`after operation ${cut.at} (state ${i}): ${(error as Error).message}`);
     }
@@ -165,15 +171,21 @@ test("every state that a power cut may leave recovers", async () => {
   assert.deepEqual(bad.slice(0, 5), []);
   figure(
     7,
-    `power cut after each of ${log.ops.length} writes, syncs and renames of a training: ${tried} states, ${states.length} distinct`,
+    `power cut after each of ${log.ops.length} writes, syncs and renames of ${what}: ${tried} states, ${states.length} distinct`,
     `all keep every checkpoint told of; ${chosen.size} resumed, ${chosen.size} end bit for bit`,
     "100 % recover",
     bad.length === 0,
   );
-});
+}
+
+test("every state that a power cut may leave recovers", () =>
+  cutEverywhere("a training", recipe, amount(15, 300)));
+
+test("every state that a power cut may leave of an on-policy training recovers, its rollouts too", () =>
+  cutEverywhere("an on-policy training", online, amount(6, 100)));
 
 test("the same finds what is lost where files or directories are not synced", async () => {
-  const { log } = await trainLogged(fixture.path("unsynced"));
+  const { log } = await trainLogged(fixture.path("unsynced"), recipe);
   const isDirectory = ({ path }: { path: string }): boolean => !/\.\w+(-[\w-]+)?$/.test(path) || path === ".";
   const without = (lacks: "files" | "directories") =>
     log.ops.filter((op) => op.kind !== "sync" || isDirectory(op) !== (lacks === "directories"));

@@ -1,6 +1,6 @@
 /**
  * Repeatability (row 1): every family, objective and way of tuning trained twice comes to the same bytes of all tensors,
- * weights and optimiser, and to the same losses. There is no GRPO and no QLoRA in this project yet.
+ * weights and optimiser, and to the same losses. GRPO: test/online/training.test.ts; QLoRA: test/invariants/quantised-run.test.ts.
  */
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
@@ -96,7 +96,7 @@ test("trained twice: the same bytes", async () => {
   }
   figure(
     1,
-    `3 families × SFT, DPO, SimPO, SLIME × full and LoRA (no GRPO, no QLoRA yet), ${steps} steps twice, in two processes, 2 threads`,
+    `3 families × SFT, DPO, SimPO, SLIME × full and LoRA, ${steps} steps twice, in two processes, 2 threads (GRPO and QLoRA: short runs in npm test)`,
     `${same} of ${chosen.length} cells: SHA-256 of all tensors and every loss the same`,
     `${chosen.length} of ${chosen.length}`,
     same === chosen.length,

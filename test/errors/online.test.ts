@@ -3,7 +3,7 @@
  * is sampled; what goes wrong later is counted, reported, or ends the run so that it can be resumed.
  */
 import assert from "node:assert/strict";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, DataError, FileError, type PreftuneError } from "../../src/base/errors.ts";
@@ -16,7 +16,6 @@ import { onlineFixture } from "../support/online-run.ts";
 import {
   assertSameRun,
   cutBack,
-  metricsOf,
   notesOf,
   type RunRecord,
   runTraining,
@@ -244,30 +243,80 @@ test("a reward file that changed since the run began is reported when the run is
   assert.equal(reported.length, 1);
 });
 
-test("a rollouts file that was truncated does not keep a run from being resumed", async () => {
-  const { dir } = await run({});
-  const again = cutBack(dir, fixture.path("cut-off"), 2);
-  const path = join(again, "rollouts.jsonl.gz");
-  truncateSync(path, 60);
-  await runTraining({ ...online, output_dir: again, resume_from_checkpoint: "latest" });
-  assert.deepEqual(metricsOf(again), metricsOf(dir));
-  const rows = readRollouts(path);
-  assert.deepEqual(rows.slice(-16), readRollouts(join(dir, "rollouts.jsonl.gz")).slice(-16));
+const losses: [name: string, lose: (path: string, bytes: Buffer) => void, note: RegExp][] = [
+  [
+    "truncated",
+    (path) => truncateSync(path, 60),
+    /^rollouts\.jsonl\.gz has 60 bytes, not \d+: \d+ completions until step 2 /,
+  ],
+  [
+    "missing",
+    (path) => rmSync(path),
+    /^rollouts\.jsonl\.gz is missing: the completions until step 2 are lost/,
+  ],
+  [
+    "damaged",
+    (path, bytes) =>
+      writeFileSync(
+        path,
+        bytes.map((byte, i) => (i === 40 ? byte ^ 4 : byte)),
+      ),
+    /^rollouts\.jsonl\.gz has changed since it was written: 0 completions until step 2 can be read and are kept/,
+  ],
+];
+for (const [what, lose, note] of losses) {
+  test(`a rollouts file that is ${what} when a run is resumed is noted, and changes nothing else`, async () => {
+    const { dir } = await run({});
+    const again = cutBack(dir, fixture.path(`rollouts-${what}`), 2);
+    const path = join(again, "rollouts.jsonl.gz");
+    lose(path, readFileSync(path));
+    const record = await runTraining({ ...online, output_dir: again, resume_from_checkpoint: "latest" });
+    assert.equal(notesOf(record).filter((text) => note.test(text)).length, 1, notesOf(record).join("\n"));
+    assertSameRun(again, dir, 4, false);
+    assert.ok(existsSync(join(again, "report.html")));
+    const rows = readRollouts(path);
+    assert.deepEqual(rows.slice(-16), readRollouts(join(dir, "rollouts.jsonl.gz")).slice(-16));
+    // what is there now is what later checkpoints have of it
+    const resumed = await runTraining({ ...online, output_dir: again, resume_from_checkpoint: "latest" });
+    assert.deepEqual(
+      notesOf(resumed).filter((text) => text.startsWith("rollouts")),
+      [],
+    );
+  });
+}
+
+test("rollouts that are damaged when the last report is made leave the run done, with a note", async () => {
+  const dir = fixture.path("damaged-at-the-end");
+  const record = await runTraining(
+    { ...online, output_dir: dir },
+    { onEvent: ({ type }) => type === "export" && writeFileSync(join(dir, "rollouts.jsonl.gz"), "{}\n") },
+  );
+  assert.equal(record.summary.reason, "done");
+  assert.match(
+    notesOf(record).at(-1) ?? "",
+    /report\.html is not written: .*rollouts\.jsonl\.gz: .*preftune report /,
+  );
 });
 
-test("a disk that is full when a rollout is written ends the run, and the run continues when there is room", async () => {
-  const { dir: whole } = await run({}, "with-room");
-  const dir = fixture.path("full");
-  {
-    using _ = armFault({ code: "ENOSPC", at: 3, names: ["writeSync"], on: /rollouts\.jsonl\.gz$/ });
-    await assert.rejects(runTraining({ ...online, output_dir: dir }), (error) => {
-      assert.ok(error instanceof FileError, `${error}`);
-      assert.match(error.message, /rollouts\.jsonl\.gz/);
-      assert.match(error.message, /earlier rollouts are untouched/);
-      return true;
-    });
-  }
-  assert.equal(readRollouts(join(dir, "rollouts.jsonl.gz")).length, 16);
-  await runTraining({ ...online, output_dir: dir, resume_from_checkpoint: "latest" });
-  assertSameRun(dir, whole, 4);
-});
+for (const [name, at] of [
+  ["writeSync", 3],
+  // each checkpoint syncs the file
+  ["closeSync", 5],
+] as const) {
+  test(`a disk that is full when a rollout is written ends the run, and the run continues when there is room: ${name}`, async () => {
+    const { dir: whole } = await run({});
+    const dir = fixture.path(`full-${name}`);
+    {
+      using _ = armFault({ code: "ENOSPC", at, names: [name], on: /rollouts\.jsonl\.gz$/ });
+      await assert.rejects(runTraining({ ...online, output_dir: dir }), (error) => {
+        assert.ok(error instanceof FileError, `${error}`);
+        assert.match(error.message, /rollouts\.jsonl\.gz/);
+        assert.match(error.message, /earlier rollouts are untouched/);
+        return true;
+      });
+    }
+    assert.equal(readRollouts(join(dir, "rollouts.jsonl.gz")).length, 16);
+    await runTraining({ ...online, output_dir: dir, resume_from_checkpoint: "latest" });
+    assertSameRun(dir, whole, 4);
+  });
+}

@@ -1,9 +1,9 @@
 /** `final_scale: auto`: the export takes the part that the rule picks, says so, and the whole stays beside it; the same after a resume. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { ConfigError } from "../../src/base/errors.ts";
+import { ConfigError, FileError } from "../../src/base/errors.ts";
 import { uniqueTag } from "../../src/base/file-io.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { readGguf, readNumbers } from "../../src/gguf/read.ts";
@@ -18,6 +18,7 @@ import { openRun } from "../../src/runs/run-directory.ts";
 import { readScales } from "../../src/runs/scale-record.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
 import { start } from "../support/command.ts";
+import { armFault } from "../support/faults.ts";
 import { ggufOf } from "../support/gguf-files.ts";
 import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { logitsOf } from "../support/tiny-models.ts";
@@ -142,6 +143,18 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
     message: /the nearest is /,
   });
   assert.equal(readScales(dir), null);
+  // a power cut before the export was moved there
+  mkdirSync(join(dir, "whole"));
+  assert.deepEqual(await ggufNumbers(dir, { adapterScale: 1 }), await ofAdapter("adapter"));
+  // the move fails, after that of the adapter that the new one replaces, and is done after a resume
+  {
+    using _ = armFault({ code: "EROFS", at: 2, names: ["renameSync"], on: /adapter\/adapter$/ });
+    const failed = await runTraining({ ...values, ...auto(rule) }).catch((error) => error);
+    assert.ok(failed instanceof FileError, String(failed));
+    assert.match(failed.message, /Cannot move the export to .*whole: .*EROFS/);
+  }
+  await runTraining({ ...values, ...auto(rule) });
+  assert.deepEqual(logits(base, join(dir, "adapter")), want);
 });
 
 test("full tuning: the model is start + s (result − start)", async () => {

@@ -1,6 +1,6 @@
 /** What a resumed run refuses before it touches anything, how it begins again without a checkpoint, what it keeps and frees. */
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
@@ -103,8 +103,13 @@ test("a run without any checkpoint begins again and ends as a new run", async ()
       mkdirSync(join(checkpoints, ".checkpoint-2.new-4194304-0123abcd"), { recursive: true }),
     "no run.json either": () => {
       // with an export beside it, it would be left alone
-      for (const name of ["run.json", "adapter", "export.json", "report.html"])
+      for (const name of ["run.json", "adapter", "export.json"])
         rmSync(fixture.path("run", name), { recursive: true });
+      // the report of an evaluation, and what a kill leaves of a run with these keys
+      assert.ok(existsSync(fixture.path("run", "report.html")));
+      for (const name of ["tensorboard", "sampler"]) mkdirSync(fixture.path("run", name));
+      for (const name of ["judgments.sqlite-wal", ".metrics.jsonl.tmp-4194304-0123abcd"])
+        writeFileSync(fixture.path("run", name), "");
     },
   };
   for (const [what, make] of Object.entries(states)) {

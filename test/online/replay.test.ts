@@ -5,8 +5,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { ConfigError } from "../../src/base/errors.ts";
+import { ConfigError, FileError } from "../../src/base/errors.ts";
 import { replay } from "../../src/recipes/replay.ts";
+import { armFault } from "../support/faults.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { filesOf, runTraining } from "../support/runs.ts";
 
@@ -31,6 +32,17 @@ test("steps computed again are the same, and the run is left as it was", async (
   });
   assert.deepEqual(filesOf(dir), before);
   await assert.rejects(replay({ run: dir, step: 6 }), ConfigError);
+});
+
+test("no space for the copy is an error with the path, also where what is there of it cannot be removed", async () => {
+  using _ = armFault({
+    ...{ code: "ENOSPC", at: 3, stays: true, names: ["mkdirSync", "openSync", "rmSync"] },
+    on: /preftune-replay-/,
+  });
+  await assert.rejects(
+    replay({ run: dir, step: 4 }),
+    (error) => error instanceof FileError && /Cannot copy the run to .*preftune-replay-/.test(error.message),
+  );
 });
 
 test("a reward function that gives other numbers now is found", async () => {
