@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isNightly } from "../support/campaign.ts";
+import { amount, isNightly } from "../support/campaign.ts";
 import type { Running } from "../support/command.ts";
 import { compileGate, Gate } from "../support/gate.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
@@ -100,8 +100,8 @@ async function lose(fault: Fault, name: string): Promise<number[]> {
   const [first, victim, third] = ranks as [Running, Running, Running];
   try {
     await Promise.race([typeof at === "function" ? at(first) : gate.met(), endedEarly(ranks)]);
-    // it has given signs of life from there
-    await Promise.race([sleep(1500), endedEarly(ranks)]);
+    // it has given signs of life from there, as it does every 0.4 s
+    await Promise.race([sleep(amount(6000, 1500)), endedEarly(ranks)]);
     const began = performance.now();
     if (fault === "cut link") hosts?.link(1, "down");
     else victim.child.kill(fault);

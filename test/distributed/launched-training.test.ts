@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { after, suite, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { Ended, Running } from "../support/command.ts";
 import { compileGate, Gate } from "../support/gate.ts";
@@ -124,8 +123,7 @@ suite("ranks", { concurrency: 3 }, () => {
       await Promise.race([gate.met(), torchrun.ended]);
       const pid = childrenOf(torchrun.child.pid ?? 0)[1] ?? assert.fail();
       process.kill(who === "one rank" ? pid : (torchrun.child.pid ?? 0), "SIGTERM");
-      // the agent passes it on
-      await sleep(2000);
+      if (who === "the agent") await torchrun.said("stopping all ranks after the same step");
       gate.open();
       const { status, stderr, stdout } = await torchrun.ended;
       // the agent ends with 1 after a signal, whatever its ranks do
