@@ -308,7 +308,7 @@ function program(body: string): Running {
   return startProgram(["--no-warnings", "--input-type=module", "--eval", head + body]);
 }
 
-test("an idle renderer does not keep its process alive", { timeout: 60_000 }, async () => {
+test("an idle renderer does not keep its process alive", { timeout: 600_000 }, async () => {
   const { ended } = program(
     `const r = createRenderer("{{ messages[0].content }}!"); console.log((await r.render([request]))[0]);`,
   );
@@ -318,7 +318,7 @@ test("an idle renderer does not keep its process alive", { timeout: 60_000 }, as
 });
 
 test("a looping child ends when its parent is killed", {
-  timeout: 60_000,
+  timeout: 600_000,
   skip: process.platform === "linux" ? false : "reads /proc",
 }, async () => {
   const loop = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";

@@ -93,8 +93,6 @@ test("start, see figures, kill the dashboard, stop, resume to the same bits, com
   const browser = await startBrowser();
   try {
     const context = await browser.newContext();
-    // a loaded machine takes its time to load the model
-    context.setDefaultTimeout(120_000);
     const page = await context.newPage();
     const said = complaintsOf(page);
     await page.goto(first.link);
@@ -127,7 +125,7 @@ test("start, see figures, kill the dashboard, stop, resume to the same bits, com
     assert.ok(stopped < steps, `stopped after ${stopped} rows`);
 
     await again.getByRole("button", { name: "Resume" }).click();
-    await again.locator(".state.done").waitFor({ timeout: 120_000 });
+    await again.locator(".state.done").waitFor();
     await again.getByText(`at step ${steps} of ${steps}`).waitFor();
     const config = join(dir, "config.yaml");
     const afresh = ["--resume_from_checkpoint", "null"];

@@ -87,7 +87,7 @@ test("a trainer that is killed and resumed: every row is at the tracker once, th
   child.kill("SIGKILL");
   await once(child, "close");
   const atKill = stepsIn(dir);
-  for (let i = 0; i < 300 && existsSync(join(dir, "trackers.lock")); i++) await setTimeout(100);
+  for (let i = 0; i < 3000 && existsSync(join(dir, "trackers.lock")); i++) await setTimeout(100);
   assert.deepEqual(stepsOf(tracker), atKill);
   await runTraining({ ...values, resume_from_checkpoint: "latest" });
   assert.deepEqual(stepsOf(tracker), stepsIn(dir));
