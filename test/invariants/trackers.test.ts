@@ -33,7 +33,11 @@ function stepsIn(dir: string): string[] {
 }
 
 /** Holds a run in a step until the tracker has more than `rows`: at its end a run waits five seconds, in which a process may not have begun. */
-function heldAt(step: number, tracker: FakeTracker, rows = 0): { onEvent: (event: TrainEvent) => Promise<void> } {
+function heldAt(
+  step: number,
+  tracker: FakeTracker,
+  rows = 0,
+): { onEvent: (event: TrainEvent) => Promise<void> } {
   return {
     onEvent: async (event) => {
       if (event.type !== "step" || event.step !== step) return;
