@@ -136,7 +136,6 @@ for (const [objective, more] of [
   ["rloo", { importance_sampling_mode: "sequence_truncate" }],
   ["ppo", { num_ppo_epochs: 2, kl_coef: 0 }],
   ["slime", {}],
-  ["raft", {}],
 ] as const) {
   test(`${objective} learns from rollouts ahead`, async () => {
     const dir = fixture.path(objective);
