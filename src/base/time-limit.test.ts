@@ -23,7 +23,8 @@ test("work that computes without end is stopped", () => {
       (error) => error instanceof TimeLimitError && error.message === "timed out after 200 ms",
     );
   });
-  assert.ok(took >= 200 && took < 2000, `${took} ms`);
+  // an attempt on a busy machine may be followed by a long one on an idle one
+  assert.ok(took >= 200 && took < 20_000, `${took} ms`);
 });
 
 test("what work throws is thrown", () => {

@@ -26,7 +26,7 @@ async function messagesUntil(
   app: DashboardApp,
   path: string,
   wanted: string,
-  lastId?: string,
+  { lastId, onBegun = () => {} }: { lastId?: string | undefined; onBegun?: () => void } = {},
 ): Promise<Message[]> {
   const stop = new AbortController();
   const headers = lastId === undefined ? {} : { "last-event-id": lastId };
@@ -41,6 +41,7 @@ async function messagesUntil(
     const parts = text.split("\n\n");
     text = parts.pop() ?? "";
     // what the run is at is said at the beginning of each stream
+    if (parts.some((part) => messageOf(part).event === "summary")) onBegun();
     messages.push(
       ...parts.map(messageOf).filter(({ event }, i) => event !== "summary" || messages.length + i > 0),
     );
@@ -79,13 +80,15 @@ test("a page gets the lines that are new, after a break too, and is told when th
     );
     appendFileSync(metrics, `20,"loss":2}\n`);
     const lastId = first.at(-1)?.id ?? "";
-    const second = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "rows", lastId);
+    const second = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "rows", { lastId });
     assert.deepEqual(second[0]?.data.rows, [
       { step: 20, epoch: 1.5, tokens: 200, seconds: 2, values: { global_step: 20, loss: 2 } },
     ]);
 
     truncateSync(metrics, Buffer.byteLength(stringifyNumbers(fewRows[0])) + 1);
-    const third = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "restart", second[0]?.id);
+    const third = await messagesUntil(app, `/api/stream?runs=${id}@${place}`, "restart", {
+      lastId: second[0]?.id,
+    });
     assert.deepEqual(
       third.map(({ event }) => event),
       ["restart"],
@@ -100,9 +103,9 @@ test("events and states are told, and of runs that are not there the stream is r
     const { place } = (await (await app.ask(`/api/runs/${id}/curves`, { as: "owner" })).json()) as {
       place: string;
     };
-    const told = messagesUntil(app, `/api/stream?runs=${id}@${place}`, "summary");
-    // the stream has said what the run is at when it begins
-    await new Promise((done) => setTimeout(done, 700));
+    const begun = Promise.withResolvers<void>();
+    const told = messagesUntil(app, `/api/stream?runs=${id}@${place}`, "summary", { onBegun: begun.resolve });
+    await Promise.race([begun.promise, told]);
     appendFileSync(
       join(dir, "log.jsonl"),
       `{"time":"2026-01-01T00:00:00Z","event":"failed","message":"no <b>luck</b>"}\n`,
@@ -136,8 +139,9 @@ test("a run that goes away, or cannot be read any more, ends its stream with the
   await withDashboardApp(async (app) => {
     const dir = writeRun(app.root, "a");
     const id = idOf(realpathSync(dir));
-    const told = messagesUntil(app, `/api/stream?runs=${id}`, "problem");
-    await new Promise((done) => setTimeout(done, 100));
+    const begun = Promise.withResolvers<void>();
+    const told = messagesUntil(app, `/api/stream?runs=${id}`, "problem", { onBegun: begun.resolve });
+    await Promise.race([begun.promise, told]);
     rmSync(dir, { recursive: true });
     assert.match((await told).at(-1)?.data.message ?? "", /no such run/);
     const other = writeRun(app.root, "b");

@@ -101,7 +101,8 @@ describe("targets", () => {
         /timed out.*List the modules/,
       );
     });
-    assert(took < 5000);
+    // an attempt on a busy machine may be followed by a long one on an idle one
+    assert(took < 60_000);
   });
 
   test("an expression is not refused where a busy machine holds it up", () => {

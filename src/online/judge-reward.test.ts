@@ -147,17 +147,27 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
   });
 });
 
-test("a slow judge is asked again; one that never answers stops the run, and what is judged already is kept", async () => {
+test("a slow judge is asked again; one that never answers stops the run, and what is judged already is kept", async (t) => {
   let asked = 0;
   let never = true;
+  // the time for an answer is over when the endpoint has the question and does not answer
+  let wait = new AbortController();
+  t.mock.method(AbortSignal, "timeout", () => {
+    wait = new AbortController();
+    return wait.signal;
+  });
+  const noAnswer = (): ChatAnswer => {
+    wait.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+    return "no answer";
+  };
   await using endpoint = await judged((call) => {
-    if (call.text.includes("xx-never") && never) return "no answer";
-    return call.text.includes("xx-late") && asked++ === 0 ? "no answer" : byLength(call);
+    if (call.text.includes("xx-never") && never) return noAnswer();
+    return call.text.includes("xx-late") && asked++ === 0 ? noAnswer() : byLength(call);
   });
   const dir = newRun();
   const limits = { maxRetries: 1, timeoutMs: 1500 };
   {
-    await using judge = endpoint.open(dir, { limits });
+    await using judge = endpoint.open(dir, { limits, concurrency: 1 });
     assert.deepEqual(await valuesOf(judge, inputOf(["aaa", "xx-late"])), [3, 7]);
     await assert.rejects(judge.score(inputOf(["bb", "xx-never"])), {
       name: "EndpointError",

@@ -158,18 +158,23 @@ test("a row's variables may be documents, as transformers takes them, and nothin
 });
 
 test("what a template needs and is not available is refused by its name when the template is read", async () => {
+  const says = (name: string) => `${name} is not supported in chat templates here`;
+  const error = await failureOf("{% include 'a' %}");
+  assert.equal(error.kind, "invalid");
+  assert.ok(error.message.includes(says("the tag include")), error.message);
   for (const [source, name] of [
-    ["{% include 'a' %}", "the tag include"],
     ["{% if false %}{% block a %}{% endblock %}{% endif %}", "the tag block"],
     ["{{ 'a' | pprint }}", "the filter pprint"],
     ["{{ '\\N{BULLET}' }}", "the escape \\N{...} in a string"],
-  ] as const) {
-    const error = await failureOf(source);
-    assert.equal(error.kind, "invalid");
-    assert.ok(error.message.includes(`${name} is not supported in chat templates here`), error.message);
-  }
-  const error = await failureOf("{{ 'a'.encode() }}");
-  assert.ok(error.message.includes("str.encode is not supported in chat templates here"), error.message);
+  ] as const)
+    assert.throws(
+      () => compileTemplate(source),
+      ({ message }: Error) => message.includes(says(name)),
+    );
+  assert.throws(
+    () => compileTemplate("{{ 'a'.encode() }}")({ variables: {}, now: 0 }),
+    ({ message }: Error) => message.includes(says("str.encode")),
+  );
 });
 
 const attacks: { name: string; source: string; kind: FailureKind; message: RegExp }[] = [
@@ -226,15 +231,18 @@ const attacks: { name: string; source: string; kind: FailureKind; message: RegEx
   },
 ];
 for (const { name, source, kind, message } of attacks) {
-  test(`${name} fails alone and leaves this process unharmed`, async () => {
+  test(`${name} fails alone`, async () => {
     // Only the endless loop may be cut short: starting a render is slow on a busy machine.
     const error = await failureOf(source, kind === "timeout" ? { timeoutMs: 200 } : { timeoutMs: 20_000 });
     assert.equal(error.kind, kind);
     assert.match(error.message, message);
     assert.equal(error.exitCode, 3);
-    assert.equal(await renderOnce("{{ messages[0].content }}"), "hello");
   });
 }
+
+test("they leave this process unharmed", async () => {
+  assert.equal(await renderOnce("{{ messages[0].content }}"), "hello");
+});
 
 test("JavaScript's insides cannot be reached", async () => {
   const probes = [
@@ -249,10 +257,18 @@ test("JavaScript's insides cannot be reached", async () => {
     "range.__globals__",
     "namespace.constructor",
   ];
-  for (const probe of probes) {
+  // each conversation tries one of them
+  const branches = probes.map(
+    (probe, i) => `{% if messages[0].content == "${i}" %}{{ ${probe} is defined }}{% endif %}`,
+  );
+  await using renderer = createRenderer(branches.join(""));
+  const outcomes = await renderer.renderEach(
+    probes.map((_, i) => ({ messages: [{ role: "user", content: `${i}` }], addGenerationPrompt: false })),
+  );
+  for (const [i, outcome] of outcomes.entries()) {
     // An attribute of something undefined is an error in Jinja.
-    const text = await renderOnce(`{{ ${probe} is defined }}`).catch((error: TemplateError) => error.kind);
-    assert.match(text, /^(False|raised)$/, probe);
+    const text = "text" in outcome ? outcome.text : outcome.error.kind;
+    assert.match(text, /^(False|raised)$/, probes[i]);
   }
   const call = await failureOf("{{ ''.constructor.constructor('return process')() }}");
   assert.equal(call.kind, "raised");
@@ -292,7 +308,7 @@ function program(body: string): Running {
   return startProgram(["--no-warnings", "--input-type=module", "--eval", head + body]);
 }
 
-test("an idle renderer does not keep its process alive", { timeout: 60_000 }, async () => {
+test("an idle renderer does not keep its process alive", { timeout: 600_000 }, async () => {
   const { ended } = program(
     `const r = createRenderer("{{ messages[0].content }}!"); console.log((await r.render([request]))[0]);`,
   );
@@ -302,25 +318,29 @@ test("an idle renderer does not keep its process alive", { timeout: 60_000 }, as
 });
 
 test("a looping child ends when its parent is killed", {
-  timeout: 60_000,
+  timeout: 600_000,
   skip: process.platform === "linux" ? false : "reads /proc",
 }, async () => {
   const loop = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}";
-  const { child: parent, ended } = program(
-    `const r = createRenderer("${loop}", { timeoutMs: 400 });` +
-      `const p = r.render([request]); setTimeout(() => process.kill(process.pid, "SIGKILL"), 300); await p;`,
+  const looping = "{ messages: [{ role: 'user', content: 'loop' }], addGenerationPrompt: false }";
+  // asked to loop by a parent that is gone with its next breath, once the test knows the child
+  const parent = program(
+    `const r = createRenderer("{% if messages[0].content == 'loop' %}${loop}{% endif %}up", { timeoutMs: 200 });` +
+      `console.log((await r.render([request]))[0]);` +
+      `process.stdin.once("data", () => { void r.render([${looping}]); process.kill(process.pid, "SIGKILL"); });`,
   );
-  const children = (): string[] =>
-    readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
-  let child: string | undefined;
-  while (child === undefined) {
-    await sleep(10);
-    child = children()[0];
+  await parent.saw("up");
+  const own = `/proc/${parent.child.pid}`;
+  const pid = Number(readFileSync(`${own}/task/${parent.child.pid}/children`, "utf8"));
+  assert.equal(isRunning(pid), true);
+  parent.child.stdin?.write("\n");
+  assert.equal((await parent.ended).signal, "SIGKILL");
+  try {
+    for (let waited = 0; isRunning(pid) && waited < 45_000; waited += 50) await sleep(50);
+    assert.equal(isRunning(pid), false);
+  } finally {
+    if (isRunning(pid)) process.kill(pid, "SIGKILL");
   }
-  await ended;
-  const pid = Number(child);
-  for (let waited = 0; isRunning(pid) && waited < 30_000; waited += 50) await sleep(50);
-  assert.equal(isRunning(pid), false);
 });
 
 test("the child's own limit is told as a timeout", async () => {
@@ -332,11 +352,11 @@ test("the child's own limit is told as a timeout", async () => {
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const next = async (): Promise<unknown> => JSON.parse((await lines.next()).value as string);
     assert.deepEqual(await next(), { up: true });
-    // long enough to compile the template on any machine, far too short for its loop
-    child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 3000, maxOutput: 10 })}\n`);
+    // of processor time: long enough to compile the template, far too short for its loop
+    child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 500, maxOutput: 10 })}\n`);
     assert.deepEqual(await next(), { ready: true });
     child.stdin.end(`${JSON.stringify({ variables: {}, now: 0 })}\n`);
-    assert.deepEqual(await next(), { error: "timed out after 3000 ms", kind: "timeout" });
+    assert.deepEqual(await next(), { error: "timed out after 500 ms", kind: "timeout" });
   } finally {
     child.kill("SIGKILL");
   }

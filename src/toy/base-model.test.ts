@@ -51,7 +51,7 @@ test("transformers loads tokenizer and model and computes the same", {
   await writeBaseModel(dir.path, { shape, text, seed: 1 });
   const run = spawnSync(peersPython() ?? "", ["-c", script, dir.path], {
     encoding: "utf8",
-    timeout: 120_000,
+    timeout: 600_000,
   });
   assert.equal(run.status, 0, run.stderr);
   const peer = JSON.parse(run.stdout) as {

@@ -97,7 +97,6 @@ test("an hour of a run in ten pages leaves memory and handles of both sides as t
     for (let i = 0; i < pages; i++) {
       // a browser of its own: one has six connections to an address, and a page that is looked at keeps one
       const context = await browser.newContext();
-      context.setDefaultTimeout(120_000);
       const page = await context.newPage();
       const complaints = complaintsOf(page);
       await page.goto(dashboard.link());

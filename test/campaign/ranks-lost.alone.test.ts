@@ -8,7 +8,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isNightly } from "../support/campaign.ts";
+import { type Launch, readLaunch } from "../../src/distributed/launch.ts";
+import { openStore, prefixOf } from "../../src/distributed/meeting.ts";
+import { ops } from "../../src/torch/index.ts";
+import { amount, isNightly } from "../support/campaign.ts";
 import type { Running } from "../support/command.ts";
 import { compileGate, Gate } from "../support/gate.ts";
 import { Hosts, skipWithoutHosts } from "../support/hosts.ts";
@@ -61,7 +64,11 @@ const limit = isNightly ? 10 : 3;
 let runs = 0;
 
 /** Starts three ranks, on hosts where there are some; rank 1 has `variables` besides. */
-async function startAll(hosts: Hosts | null, values: Values, variables: Variables): Promise<Running[]> {
+async function startAll(
+  hosts: Hosts | null,
+  values: Values,
+  variables: Variables,
+): Promise<{ ranks: Running[]; launch: Launch }> {
   const name = `run-${runs++}`;
   const file = join(folder, `${name}.yaml`);
   const recipe: Values = {
@@ -85,8 +92,25 @@ async function startAll(hosts: Hosts | null, values: Values, variables: Variable
     ...place,
     ...(rank === 1 ? variables : {}),
   }));
-  if (hosts === null) return startRanks(["train", file], places);
-  return places.map((place, rank) => hosts.start(rank, [main, "train", file], place));
+  const started =
+    hosts === null
+      ? startRanks(["train", file], places)
+      : places.map((place, rank) => hosts.start(rank, [main, "train", file], place));
+  return { ranks: started, launch: readLaunch(places[1]) ?? assert.fail() };
+}
+
+/** Stops a rank of this host where it has last told the others, in the store, what `says` expects of it. */
+async function stopAt({ child }: Running, launch: Launch, says: RegExp): Promise<void> {
+  const store = await openStore({ ...launch, isStoreOurs: false }, 60_000);
+  while (child.exitCode === null && child.signalCode === null) {
+    child.kill("SIGSTOP");
+    // what it had sent before has arrived
+    await sleep(100);
+    const beat = ops.storeGet(store, `${prefixOf(launch)}/beat/${launch.rank}`);
+    if (says.test(`last at ${beat.split("\n")[5]}.`)) return;
+    child.kill("SIGCONT");
+    await sleep(50);
+  }
 }
 
 type Fault = "SIGKILL" | "SIGSTOP" | "cut link";
@@ -96,12 +120,14 @@ async function lose(fault: Fault, name: string): Promise<number[]> {
   const { at, says, values = {}, oncePerHost = false } = phases[name] as Phase;
   const gate = new Gate(folder, `${fault}-${name}`);
   using hosts = fault === "cut link" || oncePerHost ? await Hosts.start(size) : null;
-  const ranks = await startAll(hosts, values, typeof at === "function" ? {} : gate.variables(at.on, at.time));
+  const held = typeof at === "function" ? {} : gate.variables(at.on, at.time);
+  const { ranks, launch } = await startAll(hosts, values, held);
   const [first, victim, third] = ranks as [Running, Running, Running];
   try {
     await Promise.race([typeof at === "function" ? at(first) : gate.met(), endedEarly(ranks)]);
-    // it has given signs of life from there
-    await Promise.race([sleep(1500), endedEarly(ranks)]);
+    // it has given signs of life from there, as it does every 0.4 s; from here the store of other hosts is not seen
+    const known = hosts === null ? stopAt(victim, launch, says) : sleep(amount(6000, 1500));
+    await Promise.race([known, endedEarly(ranks)]);
     const began = performance.now();
     if (fault === "cut link") hosts?.link(1, "down");
     else victim.child.kill(fault);
@@ -176,7 +202,7 @@ suite("a slow rank", { concurrency: 4 }, () => {
       if (typeof at === "function") assert.fail();
       const gate = new Gate(folder, `slow-${name}`);
       using hosts = oncePerHost ? await Hosts.start(size) : null;
-      const ranks = await startAll(hosts, values, gate.variables(at.on, at.time));
+      const { ranks } = await startAll(hosts, values, gate.variables(at.on, at.time));
       try {
         await Promise.race([gate.met(), endedEarly(ranks)]);
         await Promise.race([sleep(1000 * held), endedEarly(ranks)]);

@@ -165,7 +165,7 @@ async function watchOver(name: string, behaviours: readonly Behaviour[], maxRest
     outputDir: fixture.path(name),
     maxRestarts,
     stoppedStatus: 85,
-    heartbeatTimeoutMs: 2000,
+    heartbeatTimeoutMs: 10_000,
     policy: { firstDelayMs: 1, maxDelayMs: 4 },
     say: (line) => said.push(line),
   });
@@ -178,7 +178,7 @@ test("each end is told with its cause and followed by another start, until it is
   assert.deepEqual([passing.status, passing.starts], [0, 6], passing.said.join("\n"));
   const causes = [
     /killed \(SIGKILL\)/,
-    /no sign of life for 2 s/,
+    /no sign of life for 10 s/,
     /crashed \(SIGABRT/,
     /status 5/,
     /status 1/,

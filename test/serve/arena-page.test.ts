@@ -40,7 +40,6 @@ test("two contestants of one base are chosen, load, answer, and are named by the
   const browser = await startBrowser();
   try {
     const { page, complaints } = await watchedPage(browser);
-    page.setDefaultTimeout(120_000);
     const link = dashboard.link();
     await page.goto(link);
     await page.getByRole("link", { name: "Arena" }).click();

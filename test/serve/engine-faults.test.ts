@@ -15,7 +15,7 @@ import { endOfTurn, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
 
 const plain = { model: "tiny", prompt: "hi", max_tokens: 5 };
-/** At least 12 s of answer: 25 ms a token. */
+/** At least 48 s of answer: 100 ms a token. */
 const endless = { ...plain, max_tokens: 480, seed: faults.slow };
 
 function newsOf(server: TestServer): EngineNews[] {
@@ -126,15 +126,15 @@ test("an exception inside a step ends the engine, with its words as the reason; 
 
 test("an engine that falls silent with requests under way is ended and started again", async () => {
   await using server = await startServer({
-    engine: { ...scriptedEngine, policy: { firstDelayMs: 10 }, stallMs: 1000 },
+    engine: { ...scriptedEngine, policy: { firstDelayMs: 10 }, stallMs: 5000 },
   });
   await assert.rejects(
     server.client().completions.create({ ...plain, seed: faults.hangs }),
-    /said nothing for 1 s/,
+    /said nothing for 5 s/,
   );
   await readyAgain(server, 2);
   // silence without requests is no fault
-  await sleep(1200);
+  await sleep(5500);
   assert.equal((await server.client().completions.create(plain)).choices.length, 1);
   assert.equal(newsOf(server).filter(({ type }) => type === "crashed").length, 1);
 });
@@ -232,7 +232,7 @@ test("a model that cannot be read ends the server at once, with the engine's own
   );
 });
 
-/** Leaves a request of at least 12 s while it is under way; the engine has to drop it. */
+/** Leaves a request of many seconds more than 20 while it is under way; the engine has to drop it. */
 async function leaveAndSee(
   server: TestServer,
   begin: (signal: AbortSignal) => Promise<unknown>,
@@ -251,7 +251,7 @@ async function leaveAndSee(
   leave.abort();
   const left = performance.now();
   while ((await metric(server, "preftune_answers_running")) > 0) await sleep(5);
-  assert.ok(performance.now() - left < 6000, "it continued to its end");
+  assert.ok(performance.now() - left < 20_000, "it continued to its end");
   await under;
 }
 
@@ -305,7 +305,7 @@ const isStopping = (event: ServeEvent): event is Extract<ServeEvent, { type: "st
   event.type === "stopping";
 
 test("stopping: what is under way is finished, what comes is 503, and then the server is gone", async () => {
-  await using server = await startServer({ engine: scriptedEngine });
+  await using server = await startServer({ engine: scriptedEngine, drainMs: 60_000 });
   const stream = await server
     .client()
     .completions.create({ ...plain, max_tokens: 20, seed: faults.slow, stream: true });

@@ -17,11 +17,17 @@ const path = places.find((place) => place !== "" && existsSync(place)) ?? null;
 export const skipsBrowser: string | false =
   path === null ? "no Chromium in /usr/bin; PREFTUNE_CHROMIUM names one" : false;
 
+/** Longest wait for what a page is to show, in ms: a loaded machine takes its time. */
+const patience = 120_000;
+
 /** Starts the browser. */
 export async function startBrowser(): Promise<Browser> {
   // as root, in containers, Chromium has no sandbox
   const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  return await chromium.launch({ ...(path === null ? {} : { executablePath: path }), args });
+  const executable = path === null ? {} : { executablePath: path };
+  const browser = await chromium.launch({ ...executable, args, timeout: patience });
+  browser.on("context", (context) => context.setDefaultTimeout(patience));
+  return browser;
 }
 
 /** Sizes and colours that every page is looked at in. */

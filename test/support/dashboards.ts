@@ -157,9 +157,12 @@ export async function withDashboardApp(
   }
 }
 
-/** Starts `preftune dashboard` on `dir`; `link` is the address that logs in. */
-export async function startDashboard(dir: string): Promise<{ running: Running; link: string }> {
-  const running = start(["dashboard", dir, "--port", "0"]);
+/** Starts `preftune dashboard` on `dir`, with variables; `link` is the address that logs in. */
+export async function startDashboard(
+  dir: string,
+  variables: Record<string, string> = {},
+): Promise<{ running: Running; link: string }> {
+  const running = start(["dashboard", dir, "--port", "0"], variables);
   const link = await new Promise<string>((resolve, reject) => {
     let text = "";
     running.child.stdout?.on("data", (chunk: Buffer) => {

@@ -60,22 +60,32 @@ export function fuzz<T>(what: string, count: number, target: FuzzTarget<T>, firs
 }
 
 function feedOne<T>(i: number, input: T, target: FuzzTarget<T>, outcome: FuzzOutcome): void {
-  const began = process.threadCpuUsage();
-  try {
-    target.feed(input);
-    outcome.accepted++;
-  } catch (error) {
-    if (!target.isRefusal(error)) {
-      outcome.faultCount++;
-      const stack = error instanceof Error ? (error.stack ?? error.message).slice(0, 600) : String(error);
-      if (outcome.faults.length < 5)
-        outcome.faults.push(`input ${i}: ${stack}\n${target.show(input).slice(0, 3000)}`);
-    }
+  let { ms, error } = fed(input, target);
+  // what a limit stops may have computed for longer where the load of the machine changed meanwhile: the least of three
+  for (let again = 0; again < 2 && ms > 1000; again++) ms = Math.min(ms, fed(input, target).ms);
+  if (error === null) outcome.accepted++;
+  else if (!target.isRefusal(error.cause)) {
+    const { cause } = error;
+    outcome.faultCount++;
+    const stack = cause instanceof Error ? (cause.stack ?? cause.message).slice(0, 600) : String(cause);
+    if (outcome.faults.length < 5)
+      outcome.faults.push(`input ${i}: ${stack}\n${target.show(input).slice(0, 3000)}`);
   }
-  const { user, system } = process.threadCpuUsage(began);
-  const ms = (user + system) / 1000;
   if (ms > outcome.slowestMs) outcome.slowestMs = ms;
   if (ms > 1000) outcome.hangs++;
+}
+
+/** What an input takes of this thread, and what it throws. */
+function fed<T>(input: T, { feed }: FuzzTarget<T>): { ms: number; error: { cause: unknown } | null } {
+  const began = process.threadCpuUsage();
+  let error: { cause: unknown } | null = null;
+  try {
+    feed(input);
+  } catch (cause) {
+    error = { cause };
+  }
+  const { user, system } = process.threadCpuUsage(began);
+  return { ms: (user + system) / 1000, error };
 }
 
 /** Highest resident memory of this process so far; 0 where the system does not tell. */

@@ -12,7 +12,7 @@ let answer: string | null | undefined;
 function imports(python: string): boolean {
   const find =
     "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in ('torch', 'transformers', 'peft')))";
-  return spawnSync(python, ["-c", find], { timeout: 60_000 }).status === 0;
+  return spawnSync(python, ["-c", find], { timeout: 600_000 }).status === 0;
 }
 
 /** Path of a Python that has torch, transformers and PEFT: PREFTUNE_PEERS_PYTHON, else `.preftune/peers`; null without one. */
@@ -36,7 +36,7 @@ export function skipWithoutPeers(): false | string {
 export function skipWithoutTrl(): false | string {
   const python = peersPython();
   const find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('trl') is None)";
-  const has = python !== null && spawnSync(python, ["-c", find], { timeout: 60_000 }).status === 0;
+  const has = python !== null && spawnSync(python, ["-c", find], { timeout: 600_000 }).status === 0;
   return has ? false : 'no Python with TRL; "npm run bench:peers" installs one';
 }
 

@@ -158,12 +158,13 @@ function bytes(group: RankGroup): unknown {
   };
 }
 
-/** Steps without end, until a rank is lost; `act` is done in step 100. */
+/** Steps without end, until a rank is lost, with a line for each hundred; `act` is done in step 100. */
 function steps(group: RankGroup, act: () => void = () => {}): never {
   for (let step = 0; ; step++) {
     using _ = scope();
     group.note(`step ${step}, forward`);
     group.allReduce(ops.ones([1000], { dtype: "float32" })).wait();
+    if (step > 100 && step % 100 === 0) process.stdout.write(`step ${step}\n`);
     if (step === 100) {
       process.stdout.write("running\n");
       act();

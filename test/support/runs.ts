@@ -53,16 +53,16 @@ export function runFixture(options: TinyModelOptions & { rows?: number; held?: n
   return { dir, values, path, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
-/** Runs a training to its end. `onEvent` is called with each event as it comes. */
+/** Runs a training to its end. `onEvent` is called with each event as it comes, and waited for. */
 export async function runTraining(
   values: Values,
-  options: TrainOptions & { onEvent?: (event: TrainEvent) => void } = {},
+  options: TrainOptions & { onEvent?: (event: TrainEvent) => unknown } = {},
 ): Promise<RunRecord> {
   const events: TrainEvent[] = [];
   const { onEvent, ...rest } = options;
   for await (const event of train(loadConfig({ values }), rest)) {
     events.push(event);
-    onEvent?.(event);
+    await onEvent?.(event);
   }
   const end = events.at(-1);
   assert.equal(end?.type, "end");

@@ -22,7 +22,7 @@ export const faults = {
   hangs: 9003,
   /** The engine itself reports an error of this request. */
   errs: 9004,
-  /** Every step takes 25 ms while such a request is there. */
+  /** Every step takes 100 ms while such a request is there. */
   slow: 9005,
 } as const;
 
@@ -58,7 +58,7 @@ class ScriptedEngine implements GenerationEngine {
     for (const answer of this.#answers.values()) this.#grow(answer);
     // a step takes a while, as it does with a model
     const isSlow = [...this.#answers.values()].some(({ request }) => request.seed === faults.slow);
-    sleep(isSlow ? 25 : 1);
+    sleep(isSlow ? 100 : 1);
     return this.#answers.size > 0;
   }
 

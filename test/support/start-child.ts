@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { exitCodes, PreftuneError } from "../../src/base/errors.ts";
 import { agreedAsync } from "../../src/base/ranks.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { readLaunch } from "../../src/distributed/launch.ts";
+import { openStore, prefixOf } from "../../src/distributed/meeting.ts";
 import { agreeOnDirectory } from "../../src/distributed/shared-directory.ts";
 import { failingTogether, stopTogether } from "../../src/distributed/together.ts";
 import { settleEnvironment } from "../../src/forward/environment.ts";
@@ -15,7 +17,7 @@ import {
   type Ranks,
 } from "../../src/recipes/ranks.ts";
 import type { Fingerprints } from "../../src/runs/run-directory.ts";
-import { watchStopSignals } from "../../src/torch/index.ts";
+import { ops, watchStopSignals } from "../../src/torch/index.ts";
 import { EpochSteps } from "../../src/train/step-source.ts";
 
 /** What a rank does. */
@@ -30,8 +32,8 @@ export interface StartPlan {
   rows?: string;
   /** Fails in work that it does alone, before a collective that the others wait in, or by ending without a word. */
   fails?: "in work" | "in a collective" | "at once";
-  /** Does nothing in common; leaves after the first of these times, in ms, and is busy for the second before it ends. */
-  leaves?: readonly [after: number, busyFor: number];
+  /** Does nothing in common; leaves once another rank is gone, and is busy for so long, in ms, before it ends. */
+  leaves?: number;
   /** Is in work for this many seconds that nothing interrupts. */
   isBusyFor?: number;
   /** Waits this long, in ms, before it looks whether a rank was asked to stop. */
@@ -56,6 +58,15 @@ stop.say("");
 /** Holds the thread up, as a kernel does. @param time - in ms */
 function beBusy(time: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time);
+}
+
+/** Reads the verdict where the ranks leave it for each other, which is not to hear it: the first to notice has noticed then. */
+async function untilRankIsGone(): Promise<void> {
+  const launch = readLaunch();
+  if (launch === null) throw new Error("expected the variables of a launcher");
+  const store = await openStore({ ...launch, isStoreOurs: false }, 10_000);
+  while (ops.storeGet(store, `${prefixOf(launch)}/lost`) === "") beBusy(20);
+  beBusy(100);
 }
 
 async function started({ group, machine, resolved }: Ranks): Promise<object> {
@@ -84,7 +95,7 @@ async function started({ group, machine, resolved }: Ranks): Promise<object> {
     beBusy(1000 * isBusyFor);
   }
   if (leaves !== undefined) {
-    beBusy(leaves[0]);
+    await untilRankIsGone();
     return {};
   }
   if (fails === "at once") process.exit(3);
@@ -110,7 +121,7 @@ async function main(): Promise<object> {
 
 try {
   process.stdout.write(`${JSON.stringify(await main())}\n`);
-  beBusy(leaves?.[1] ?? 0);
+  beBusy(leaves ?? 0);
 } catch (error) {
   const { name, message } = error as Error;
   process.stdout.write(`${JSON.stringify({ name, message })}\n`);

@@ -131,6 +131,7 @@ test("a refusal is said until the next press, which sends another vote; a pair j
       const next = page.waitForResponse("**/api/label/next");
       await page.keyboard.press(key);
       await next;
+      await refusal.waitFor();
       await drawn(page);
       assert.ok(await refusal.isVisible());
       if (key === "2") continue;

@@ -18,7 +18,6 @@ test("eight windows of a browser, which opens six connections: none waits for an
   const browser = await startBrowser();
   try {
     const context = await browser.newContext();
-    context.setDefaultTimeout(120_000);
     const windows: { page: Page; complaints: string[] }[] = [];
     for (let i = 0; i < 8; i++) {
       const page = await context.newPage();

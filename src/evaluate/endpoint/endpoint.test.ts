@@ -103,7 +103,7 @@ describe("what passes is tried again", () => {
 });
 
 test("no answer in time counts as a fault", async () => {
-  const { endpoint, server } = await served(["no answer", "late"], { timeoutMs: 100 });
+  const { endpoint, server } = await served(["no answer", "late"], { timeoutMs: 2000 });
   await using _ = server;
   assert.equal((await endpoint.chat(request)).text, "late");
   const stuck = await served(["no answer"], { timeoutMs: 50, maxRetries: 1 });

@@ -48,7 +48,7 @@ export interface Outcome {
 const bytesOfRow = 1024;
 
 /** After this long without a word a command is taken for one that never ends, and killed. */
-const hangMs = 20_000;
+const hangMs = 60_000;
 
 /** The configuration of every case: one step on two rows. */
 function runYaml(dir: string): string {
