@@ -124,11 +124,12 @@ export function scaleRecord(measured: Measurements, { choose, other, data }: Sca
 }
 
 /** What gives the model at a scale; each lives until the caller's scope ends. */
-function opened({ start, trained, quantise, environment }: ScaleWork): (scale: number) => CausalLM {
+function opened({ start, trained, quantise, environment, data }: ScaleWork): (scale: number) => CausalLM {
   const { device, dtype } = environment;
   if (isTunedModel(trained)) {
     const models = { start: loadModel(start, { device }), trained: loadModel(trained, { device }) };
-    return (scale) => modelAtScale(models, scale, dtype);
+    // what is measured is what an export at the scale holds: rounded as its files are
+    return (scale) => modelAtScale(models, scale, dtype, data.modelConfig.dtype);
   }
   const base = loadModel(start, { device, dtype, quantise });
   return (scale) => {
