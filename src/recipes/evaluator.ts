@@ -5,12 +5,11 @@ import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import { rowKeyOf } from "../data/fingerprint.ts";
 import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
-import { type EvaluationRecord, mostPairs, type RecordedRow } from "../runs/evaluation-records.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { PairTokens } from "../runs/pair-tokens.ts";
 import { loadedLogps, storedLogps } from "../runs/start-logps.ts";
@@ -40,6 +39,7 @@ import {
   tokenChanges,
 } from "../train/token-changes.ts";
 import type { OtherTextMeasure } from "./other-text.ts";
+import { changesOf, type RecordedPair, recordedPairs, rounded } from "./recorded-pairs.ts";
 import type { CollapseWatch } from "./watch.ts";
 
 /** What an evaluation measures, besides the collapse watch. */
@@ -52,9 +52,6 @@ export interface Measured extends Evaluation {
 
 /** Measures the model as it is after `step` steps. */
 export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
-
-/** Hexadecimal digits of a row's key. */
-const keyDigits = 16;
 
 /** The held-out rows, and what shows their tokens as text. */
 export interface HeldOut {
@@ -182,7 +179,7 @@ export class Evaluator {
     const record = {
       global_step: step,
       rejected_logps: rejected,
-      ...this.#pairsOf(changes),
+      ...changesOf(changes, this.#recordedPairs),
       ...this.#fallenOf(moved),
       ...(this.#other === null ? {} : { other_text: this.#other.name }),
       samples: watched?.samples ?? measured.samples ?? [],
@@ -205,22 +202,6 @@ export class Evaluator {
   get #recordedPairs(): readonly RecordedPair[] {
     this.#recorded ??= recordedPairs(this.#examples, this.#labelled);
     return this.#recorded;
-  }
-
-  /** What is recorded of the pairs, but for those that are not finite. */
-  #pairsOf(
-    changes: readonly PairChange[],
-  ): Pick<EvaluationRecord, "pair_changes" | "pair_rows" | "pair_margins"> {
-    const pairs = this.#recordedPairs.flatMap(({ at, row }) => {
-      const change = changes[at];
-      return change !== undefined && Object.values(change).every(Number.isFinite) ? [{ row, change }] : [];
-    });
-    if (pairs.length === 0) return { pair_changes: [] };
-    return {
-      pair_changes: pairs.map(({ change }) => [rounded(change.chosen), rounded(change.rejected)]),
-      pair_rows: pairs.map(({ row }) => row),
-      pair_margins: pairs.map(({ change }) => rounded(change.margin)),
-    };
   }
 
   /** The tokens of the recorded pairs; null where the rows are no pairs, or nothing is known of the start. */
@@ -337,44 +318,10 @@ function otherChange(
   return { "displacement/other_text_change": now.mean - before.mean };
 }
 
-/** A pair that is recorded: its place among the rows. */
-interface RecordedPair {
-  at: number;
-  row: RecordedRow;
-}
-
-/**
- * The pairs that are recorded, in the order of the rows: all, or those of the smallest keys, so that runs over the same rows in
- * another order, or over more of them, record the same ones.
- */
-function recordedPairs(
-  examples: readonly Example[],
-  labelled: readonly LabelledPair[] | null,
-): RecordedPair[] {
-  const recorded = (example: Example, place: number): RecordedPair => ({
-    at: place,
-    row: [describeOrigin(example.origin), rowKeyOf(example).slice(0, keyDigits)],
-  });
-  const all =
-    labelled === null
-      ? examples.flatMap((example, i) => (example.completions.length === 2 ? [recorded(example, i)] : []))
-      : labelled.map(({ good, bad }, i) => {
-          const [one, other] = [at(examples, good), at(examples, bad)];
-          return recorded({ ...one, completions: [...one.completions, ...other.completions] }, i);
-        });
-  const smallest = all.toSorted((a, b) => (a.row[1] < b.row[1] ? -1 : 1)).slice(0, mostPairs);
-  return smallest.sort((a, b) => a.at - b.at);
-}
-
 /** By row, how the first completion's mean log-prob moved since `before`; NaN for rows without one. */
 function chosenDeltas(before: CompletionValues, now: CompletionValues): number[] {
   return Array.from(
     { length: now.rows },
     (_, row) => (now.of(row)[0] ?? Number.NaN) - (before.of(row)[0] ?? Number.NaN),
   );
-}
-
-/** Four decimals: a picture shows no more. */
-function rounded(value: number): number {
-  return Math.round(value * 1e4) / 1e4;
 }

@@ -94,7 +94,7 @@ test("the report says whether the floor held", async () => {
     report,
     /The floor of \+0\.5 nats per token (held|was missed|held or not, which the pairs do not show):/,
   );
-  assert.match(report, /of 4 held-out pairs had changed by .* 95 % interval \[/);
+  assert.match(report, /chosen answers had changed by .* 95 % interval \[.*\] over 4 pairs of 4 prompts/);
 });
 
 test("start log-probs that a cache file lacks are computed again; those of another model are not taken", async () => {
