@@ -113,6 +113,7 @@ function pinnedModel(
  * The model that a run began with.
  *
  * @throws {ConfigError} if that was an adapter, which no scale leads back to, or if another model is in its place now
+ * @throws {FileError} if it is gone
  */
 export async function startOfRun(run: string, onPhase: PhaseListener): Promise<string> {
   const paths = runPaths(run);
@@ -122,7 +123,12 @@ export async function startOfRun(run: string, onPhase: PhaseListener): Promise<s
       `${run}: the run began with the adapter ${config.adapter_name_or_path}, and scale 0 would be the model without any. Merge that adapter and train on the result.`,
     );
   }
-  const start = await pinnedModel(paths, config, onPhase);
+  const start = await pinnedModel(paths, config, onPhase).catch((error) => {
+    if (error instanceof FileError) {
+      error.message = `${run}: a scale needs the model that the run began with, which is scale 0, and it cannot be read. Put it back there. ${error.message}`;
+    }
+    throw error;
+  });
   const isOther =
     existsSync(paths.fingerprints) && readFingerprints(paths.fingerprints).model !== modelFingerprint(start);
   if (isOther) {

@@ -143,6 +143,16 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
     message: /the nearest is /,
   });
   assert.equal(readScales(dir), null);
+  // the start is measured in any case, and chosen only where it was asked for
+  const still = { run: dir, prompts: 0, choose: { max: "margin", drift_max: 1e-9 } } as const;
+  await assert.rejects(measureScales({ ...still, scales: [0.5, 1], device: "cpu", threads: 1 }), {
+    message: /the nearest is 0\.5, /,
+  });
+  const { rows, choice: kept } = await measureScales({
+    ...still,
+    ...{ scales: [0, 0.5], device: "cpu", threads: 1 },
+  });
+  assert.deepEqual([rows.length, kept?.scale, kept?.allowed], [2, 0, [0]]);
 });
 
 test("full tuning: the model is start + s (result − start)", async () => {
