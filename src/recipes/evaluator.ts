@@ -38,6 +38,7 @@ import {
   joinedTokens,
   tokenChanges,
 } from "../train/token-changes.ts";
+import { nextBaseline } from "./next-baseline.ts";
 import type { OtherTextMeasure } from "./other-text.ts";
 import { changesOf, type RecordedPair, recordedPairs, rounded } from "./recorded-pairs.ts";
 import type { CollapseWatch } from "./watch.ts";
@@ -159,13 +160,9 @@ export class Evaluator {
     const isWatched = Object.keys(figures).length > 0;
     const first = isWatched ? { key: this.#watch?.key ?? "", step, figures } : null;
     const start = this.#over === "scores" ? {} : { tokens: storedLogps(joinedTokens(tokens)) };
-    const { baseline, isNew } = this.#baselineOr({
-      step,
-      means: Array.from(means.all),
-      ...start,
-      ...other,
-      watch: first,
-    });
+    const now = { step, means: Array.from(means.all), ...start, ...other, watch: first };
+    const { baseline, isNew, notes } = nextBaseline(this.#baseline, now);
+    if (isNew) [this.#baseline, this.#startTokens] = [baseline, null];
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
     const changes = this.#changes(before, means);
@@ -181,7 +178,7 @@ export class Evaluator {
       rejected_logps: rejected,
       ...changesOf(changes, this.#recordedPairs),
       ...this.#fallenOf(moved),
-      ...(this.#other === null ? {} : { other_text: this.#other.name }),
+      ...this.#otherOf(baseline),
       samples: watched?.samples ?? measured.samples ?? [],
       ...(measured.prompts === undefined
         ? {}
@@ -190,10 +187,10 @@ export class Evaluator {
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
     const breaches = this.#breaches(all, baseline, isWatched);
-    const kept = this.#tokensOfPairs(moved, { start: baseline.step, step });
+    const kept = this.#tokensOfPairs(moved, { start: baseline.tokens_step ?? baseline.step, step });
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null, tokens: kept };
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
-    for (const text of this.#nonFiniteNotes(step, means)) yield { type: "note", text };
+    for (const text of [...notes, ...this.#nonFiniteNotes(step, means)]) yield { type: "note", text };
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
     return { row, breaches: watch_action === "warn" ? [] : breaches };
@@ -229,17 +226,23 @@ export class Evaluator {
     return [`evaluation at step ${step}: ${what} that are not finite in ${fewOf(rows)}`];
   }
 
+  /** What other text is measured, and since when: another is compared from its first evaluation on. */
+  #otherOf({ other }: EvaluationBaseline): Pick<EvaluationRecord, "other_text" | "other_text_start"> {
+    if (this.#other === null || other === undefined) return {};
+    return { other_text: this.#other.name, other_text_start: other.step };
+  }
+
   #measureOther(step: number): Pick<EvaluationBaseline, "other"> {
     if (this.#other === null) return {};
     return { other: { key: this.#other.key, step, mean: this.#other.mean() } };
   }
 
-  /** Without sampled answers only the bounds on single tokens are judged. */
-  #breaches(now: Record<string, number>, { step, watch }: EvaluationBaseline, isWatched: boolean): string[] {
-    const before = { step, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
-    return breachesOf(now, before, this.#config.watch_thresholds)
-      .filter(({ threshold }) => isWatched || threshold === "drift" || threshold === "tail")
-      .map(({ text }) => text);
+  /** Without sampled answers their metrics are missing, and bounds on them not judged; a model that gives scores has no others. */
+  #breaches(now: Record<string, number>, baseline: EvaluationBaseline, isWatched: boolean): string[] {
+    if (this.#over === "scores" && !isWatched) return [];
+    const { step, watch, tokens_step: tokensStep = step } = baseline;
+    const before = { step, tokensStep, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
+    return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
   }
 
   /** The start's log-probs by token; null where the run has none. */
@@ -258,26 +261,6 @@ export class Evaluator {
       logp: rounded(logp),
     }));
     return fallen.length === 0 ? {} : { fallen_tokens: fallen };
-  }
-
-  /**
-   * The run's baseline; `now` where it has none yet. If the prompts or the sampling of the watch changed, its statistics
-   * begin with `now`: the samples could not be compared. So does other text, if another is measured.
-   */
-  #baselineOr(now: EvaluationBaseline): { baseline: EvaluationBaseline; isNew: boolean } {
-    const known = this.#baseline;
-    const isSameWatch = now.watch === null || known?.watch?.key === now.watch.key;
-    const isSameOther = now.other === undefined || known?.other?.key === now.other.key;
-    if (known !== null && isSameWatch && isSameOther) return { baseline: known, isNew: false };
-    this.#baseline =
-      known === null
-        ? now
-        : {
-            ...known,
-            ...(isSameOther || now.other === undefined ? {} : { other: now.other }),
-            watch: isSameWatch ? known.watch : now.watch,
-          };
-    return { baseline: this.#baseline, isNew: true };
   }
 
   /**

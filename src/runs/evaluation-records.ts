@@ -58,6 +58,8 @@ export interface EvaluationRecord {
   fallen_tokens?: RecordedToken[];
   /** What text the change of other text is of. */
   other_text?: string;
+  /** The step from which on it was measured. */
+  other_text_start?: number;
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
   /**
