@@ -12,6 +12,7 @@ import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /** Where weights, tokenizer and template come from. */
@@ -90,12 +91,6 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   const model = await pinnedModel(paths, config, onPhase);
   const quantise = askedQuantisation(config);
   return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
-}
-
-/** Where the whole training lies: beside an export that takes a part of it. */
-function wholePaths(paths: RunPaths): RunPaths {
-  if (!isFolder(paths.whole)) return paths;
-  return { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
 }
 
 /** The directory of the model that a run names, at the revision that it began with. */
