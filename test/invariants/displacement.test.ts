@@ -7,14 +7,7 @@ import { readSealed, sealed } from "../../src/base/sealed.ts";
 import { score } from "../../src/recipes/score.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readPairTokens } from "../../src/runs/pair-tokens.ts";
-import {
-  checkpointOf,
-  evaluationsOf,
-  notesOf,
-  runFixture,
-  runTraining,
-  type Values,
-} from "../support/runs.ts";
+import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 const fixture = runFixture({ rows: 16, held: 6 });
