@@ -14,6 +14,7 @@ import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory
 import { readRunJson } from "../runs/run-json.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
+import { tellOtherStart } from "./other-start.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -58,14 +59,11 @@ export async function ggufOrigin(
     );
   }
   const search = { onPhase };
-  return {
-    model: await resolveModelDirectory(source, search),
-    adapter: adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" }),
-    quantise,
-    run: null,
-    name,
-    lineage: noLineage,
-  };
+  const model = await resolveModelDirectory(source, search);
+  const given =
+    adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
+  tellOtherStart(model, given);
+  return { model, adapter: given, quantise, run: null, name, lineage: noLineage };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {

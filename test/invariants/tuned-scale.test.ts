@@ -1,5 +1,6 @@
 /** A fully tuned model at a scale: W₀ + s (W − W₀), computed in float32 and rounded once; scored, merged, generated and exported. */
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { after, test } from "node:test";
 import { FileError, FormatError } from "../../src/base/errors.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
@@ -16,6 +17,7 @@ import { generateRequest } from "../support/generate-request.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
 import { logitsOf, tinyModel } from "../support/tiny-models.ts";
+import { listenToWarnings } from "../support/warnings.ts";
 
 const fixture = runFixture({ rows: 6, held: 4 });
 after(() => fixture[Symbol.dispose]());
@@ -127,6 +129,34 @@ test("a run of full tuning is exported to GGUF at a scale; of a model alone nobo
     exportGguf({ ...given, source: tuned, output: fixture.path("other.gguf") }),
     /of a model alone nobody knows/,
   );
+});
+
+test("what was trained is put on another model of equal shapes: warned of; on a copy of its start it is not", async (t) => {
+  const run = fixture.path("own-start");
+  await runTraining({
+    ...fixture.values,
+    ...{ use_peft: true, lora_r: 2, max_steps: 1, save_strategy: "no", output_dir: run },
+  });
+  const [copy, other] = [fixture.path("copy"), makeTinyModel(fixture.path("stranger"), { seed: 9 })];
+  cpSync(base, copy, { recursive: true });
+  const warnings = listenToWarnings(t);
+  const data = fixture.path("held.jsonl");
+  const adapter = `${run}/adapter`;
+  await score({ ...machine, model: copy, adapter, data });
+  assert.deepEqual(await warnings(run), []);
+  await score({ ...machine, model: other, adapter, data });
+  assert.match(
+    (await warnings(run)).join(),
+    /adapter: it was trained from .*base, and .*stranger is another model/,
+  );
+  // by itself an adapter names its base, which is known where that lies here
+  const alone = fixture.path("alone-adapter");
+  cpSync(adapter, alone, { recursive: true });
+  await score({ ...machine, model: copy, adapter: alone, data });
+  assert.deepEqual(await warnings(alone), []);
+  const output = fixture.path("strange");
+  await merge({ model: other, adapter: alone, output, device: "cpu", threads: 1 });
+  assert.match((await warnings(alone)).join(), /trained from .*base, and .*stranger is another model/);
 });
 
 test("two results of one start are mixed by weights: the one as the start of the other", async () => {
