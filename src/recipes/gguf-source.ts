@@ -2,13 +2,16 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { adapterPlace } from "../formats/adapter-scale.ts";
 import { askedQuantisation, type Quantisation } from "../formats/quantisation.ts";
 import { type Lineage, noLineage } from "../gguf/lineage.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
+import { exportedScale } from "../report/facts-section.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
@@ -63,14 +66,19 @@ export async function ggufOrigin(
   const given =
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
   tellOtherStart(model, given);
-  return { model, adapter: given, quantise, run: null, name, lineage: noLineage };
+  const scale = given === null ? 1 : adapterPlace(given).scale;
+  return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
   const { config } = readRunJson(paths.runJson);
   const base = hubBase(paths, config);
   const read = existsSync(paths.fingerprints) ? readFingerprints(paths.fingerprints) : null;
-  const lineage = { baseModels: base === null ? [] : [base.name], datasets: hubDataSets(read) };
+  const scale = exportedScaleOf(paths);
+  const lineage = {
+    ...{ baseModels: base === null ? [] : [base.name], datasets: hubDataSets(read) },
+    ...(scale === null ? {} : { scale }),
+  };
   const hasAdapter = isFolder(paths.adapter);
   if (!hasAdapter && !isFolder(paths.model)) {
     throw new FileError(
@@ -89,6 +97,13 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   const model = await pinnedModel(paths, config, onPhase);
   const quantise = askedQuantisation(config);
   return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
+}
+
+/** How much of its training a run exported, where it chose that; null of the whole beside it. */
+function exportedScaleOf(paths: RunPaths): number | null {
+  const isWhole = paths.adapter !== runPaths(paths.dir).adapter;
+  if (isWhole || !existsSync(paths.exportJson)) return null;
+  return exportedScale({ exported: readJsonFile(paths.exportJson) });
 }
 
 /** The directory of the model that a run names, at the revision that it began with. */

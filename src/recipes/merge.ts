@@ -96,6 +96,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
+  const { scale } = adapterPlace(options.adapter);
   const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -103,6 +104,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     dtype,
     tolerance,
     ...(measured.merge as MergeMeasure),
+    ...(scale === 1 ? {} : { scale }),
     fromFewerBits,
   };
 }

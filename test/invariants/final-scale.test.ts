@@ -51,6 +51,12 @@ function numbersOf(path: string): unknown {
   return [...file.tensors.values()].map((tensor) => [tensor.name, readNumbers(file, tensor)]);
 }
 
+/** The scale that a file of a run or a model says. */
+async function ggufScale(source: string): Promise<unknown> {
+  return readGguf(await ggufOf(source, fixture.path("."), uniqueTag(), {})).keys.get("preftune.adapter_scale")
+    ?.value;
+}
+
 /** Those of the file that recipes write of a model. */
 async function ggufNumbers(source: string, options: Partial<ExportGgufOptions> = {}): Promise<unknown> {
   return numbersOf(await ggufOf(source, fixture.path("."), uniqueTag(), options));
@@ -99,6 +105,7 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   assert.deepEqual(summary.exported, [join(dir, "adapter"), join(dir, "model")]);
   const ofAdapter = (adapter: string) => ggufNumbers(base, { adapter: join(dir, adapter) });
   assert.deepEqual(await ggufNumbers(dir), await ofAdapter("adapter"));
+  assert.ok(Math.abs(Number(await ggufScale(dir)) - scale) < 1e-6);
   assert.deepEqual(await ggufNumbers(dir, { adapterScale: 1 }), await ofAdapter("whole/adapter"));
   const results = JSON.parse(readFileSync(join(dir, "export.json"), "utf8"));
   assert.deepEqual(

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { after, test } from "node:test";
 import { FileError, FormatError } from "../../src/base/errors.ts";
+import { mergeText } from "../../src/cli/merge-command.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
+import { readGguf } from "../../src/gguf/read.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { modelAtScale } from "../../src/models/model-at-scale.ts";
@@ -86,8 +88,9 @@ test("a head that only the result has apart starts at the embedding; what one of
 test("merged, scored and generated at 0.4 are one model; a model without a scale is no adapter", async () => {
   const adapter = `${tuned}@scale=0.4`;
   const output = fixture.path("part");
-  const { maxDifference } = await merge({ device: "cpu", threads: 1, model: base, adapter, output });
-  assert.ok(maxDifference < 1e-4);
+  const result = await merge({ device: "cpu", threads: 1, model: base, adapter, output });
+  assert.ok(result.maxDifference < 1e-4);
+  assert.match(mergeText(result), /part \(float32, at scale 0\.4 of the training\): /);
   using _ = scope();
   const merged = noGrad(() => logitsOf(loadModel(output), ids));
   assert.ok(distance(merged, logits(adapter)) < 1e-5);
@@ -125,6 +128,19 @@ test("a run of full tuning is exported to GGUF at a scale; of a model alone nobo
   const given = { device: "cpu", threads: 1, type: "f32", adapterScale: 0.4 } as const;
   const result = await exportGguf({ ...given, source: run, output: fixture.path("part.gguf") });
   assert.ok(result.maxDifference <= result.tolerance);
+  assert.match(
+    result.notes.join(),
+    /takes 0\.4 of what was trained, which its key preftune\.adapter_scale says/,
+  );
+  const scaleIn = (path: string) => readGguf(path).keys.get("preftune.adapter_scale")?.value;
+  assert.ok(Math.abs(Number(scaleIn(result.path)) - 0.4) < 1e-6);
+  const whole = await exportGguf({
+    ...given,
+    source: run,
+    adapterScale: 1,
+    output: fixture.path("whole.gguf"),
+  });
+  assert.deepEqual([scaleIn(whole.path), whole.notes], [undefined, []]);
   await assert.rejects(
     exportGguf({ ...given, source: tuned, output: fixture.path("other.gguf") }),
     /of a model alone nobody knows/,
