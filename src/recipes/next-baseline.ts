@@ -1,4 +1,4 @@
-/** What an evaluation is compared with: the run's first one, and what was measured otherwise then begins anew. */
+/** What an evaluation is compared with: the run's first one, and what was measured otherwise then begins again from there. */
 import type { EvaluationBaseline } from "../runs/evaluation-baseline.ts";
 import { storedCount } from "../runs/start-logps.ts";
 
@@ -7,7 +7,7 @@ import { storedCount } from "../runs/start-logps.ts";
  * the samples could not be compared. So does other text, if another is measured, and so do the tokens, where another number of them, or
  * none, was kept.
  *
- * @returns `notes`: what begins anew, sentences
+ * @returns `notes`: what begins again, sentences
  */
 export function nextBaseline(
   known: EvaluationBaseline | null,
