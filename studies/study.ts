@@ -16,6 +16,7 @@ import {
   type WrittenOutcome,
   writeOutcome,
 } from "preftune/sweep";
+import { leastSets } from "./analyses/comparison-count.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
@@ -66,6 +67,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const lock = lockFolder(options.output, { study: options.name, budget: options.budget });
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
+    tellFewSets(definition, count, options.out);
     const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
     const made = await setUpStudy(options.output, { ...options, seeds: count + searchSeeds });
     const setup = definition.dividesRows === true ? await divided(made, options.output, count) : made;
@@ -103,6 +105,14 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   } finally {
     lock.release();
   }
+}
+
+/** A study over training sets says before it begins that it has few. */
+function tellFewSets({ dividesRows }: StudyDefinition, count: number, out: StudyOptions["out"]): void {
+  if (dividesRows !== true || count >= leastSets) return;
+  out.write(
+    `note: intervals are over training sets, and over ${count} they say little. Take ${leastSets} or more: --seeds ${leastSets}.\n`,
+  );
 }
 
 /** A study that has what it trains. */

@@ -63,3 +63,13 @@ test("what the study decides itself is refused, and so are rates where none are 
     /anchoring sweeps no learning rates/,
   );
 });
+
+test("a study over training sets says before anything is computed that it has few", async () => {
+  using place = runFixture({ rows: 2, held: 2 });
+  const said: string[] = [];
+  const out = { write: (text: string) => said.push(text) > 0 };
+  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 3, out }), /at least 3 rows/);
+  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 4, out }), /at least 4 rows/);
+  const notes = said.filter((line) => line.startsWith("note: intervals are over training sets"));
+  assert.match(notes.join(), /^note: [^:]*over 3 they say little\. Take 4 or more: --seeds 4\.\n$/);
+});

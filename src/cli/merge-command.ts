@@ -4,6 +4,7 @@ import { formatBytes } from "../base/file-io.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
 import type { WeightDtype } from "../formats/model-config.ts";
 import type { MergeResult } from "../recipes/merge.ts";
+import { scaleWords } from "../report/facts-section.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
 import {
@@ -85,8 +86,9 @@ function refuseDtype(): never {
 
 /** What was measured, and whether it is fine. */
 export function mergeText(result: MergeResult): string {
-  const { path, dtype, of, maxDifference, meanDifference, tolerance, adapterEffect, rounding } = result;
-  const measured = `${path} (${dtype}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}${costText(result)}`;
+  const { path, dtype, of, maxDifference, meanDifference, tolerance, adapterEffect, rounding, scale } =
+    result;
+  const measured = `${path} (${dtype}${scaleWords(scale)}): ${rescoredText(result, few(maxDifference))}, mean ${few(meanDifference)}${costText(result)}`;
   const effect = `What was trained changes ${of ?? "log-probs"} by ${few(adapterEffect)} on average.`;
   if (rounding === null) return `${measured}\nFine: up to ${few(tolerance)} is allowed. ${effect}`;
   const fine =

@@ -24,7 +24,12 @@ export function addScaleCommand(preftune: Command): void {
       "what a run's model does to held-out pairs at scales between its start (0) and its result (1)",
     )
     .argument("<run>", "directory of a finished run over pairs, with held-out rows")
-    .option("--scales <list>", "numbers from 0 to 2, by commas", scaleList, [0, 0.25, 0.5, 0.75, 1, 1.25])
+    .option(
+      "--scales <list>",
+      "numbers from 0 to 2, by commas; 0 is measured in any case, and picked only if it is among them",
+      scaleList,
+      [0, 0.25, 0.5, 0.75, 1, 1.25],
+    )
     .addOption(
       new Option(
         "--max <figure>",
@@ -36,8 +41,8 @@ export function addScaleCommand(preftune: Command): void {
       "with --max: least change of chosen completions, nats per token",
       anyNumber,
     )
-    .option("--drift-max <nats>", "with --max: largest drift", anyNumber)
-    .option("--tail-min <nats>", "with --max: least tail, e.g. -1", anyNumber)
+    .option("--drift-max <nats>", "with --max: largest drift, 0 or above", driftBound)
+    .option("--tail-min <nats>", "with --max: least tail, 0 or below, e.g. -1", tailBound)
     .option("--prompts <count>", "held-out prompts answered at each scale", wholeNumber(0), 2);
   withDeviceOptions(command).action(async (run: string, cli: CliOptions) => {
     const choose = ruleOf(cli);
@@ -71,6 +76,20 @@ function anyNumber(text: string): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (Number.isFinite(value)) return value;
   throw new InvalidArgumentError("Expected a number.");
+}
+
+/** Drift is a mean of absolute values: a bound below 0 is a slip. */
+function driftBound(text: string): number {
+  const value = anyNumber(text);
+  if (value >= 0) return value;
+  throw new InvalidArgumentError("Expected a number of at least 0.");
+}
+
+/** The tail is what one token in a hundred loses: a bound above 0 is a slip of sign. */
+function tailBound(text: string): number {
+  const value = anyNumber(text);
+  if (value <= 0) return value;
+  throw new InvalidArgumentError("Expected a number of at most 0, e.g. -1.");
 }
 
 /** @throws {ConfigError} for bounds without what is to be large */

@@ -99,8 +99,10 @@ export class TrainDisplay {
   }
 
   #evaluation({ row, record }: TrainEvaluation): void {
+    const fallen = (record.fallen_tokens ?? []).map(fallenText);
     if (!onTerminal()) {
       this.#progress.log(row);
+      for (const text of fallen) this.#progress.note(`step ${row.global_step}, lost most: ${text}`);
       return;
     }
     const show = (key: string, name: string) => {
@@ -127,7 +129,7 @@ export class TrainDisplay {
       ...show("eval_samples/repetition", "repetition"),
     ];
     this.#progress.note(`step ${row.global_step}, held out: ${parts.join(", ")}`);
-    for (const fallen of record.fallen_tokens ?? []) this.#progress.note(fallenText(fallen));
+    for (const text of fallen) this.#progress.note(`  ${text}`);
   }
 
   #end(summary: TrainSummary): void {
@@ -150,7 +152,7 @@ export class TrainDisplay {
 /** The line of a token that lost most: where, by how much, and «the token» in its answer. */
 function fallenText({ row, before, token, after, change }: RecordedToken): string {
   const line = (text: string): string => printable(text.replace(/\s*\n\s*/g, " ⏎ "));
-  return `  ${formatNumber(change)}  ${line(before)}«${line(token)}»${line(after)}  ${row}`;
+  return `${formatNumber(change)}  ${line(before)}«${line(token)}»${line(after)}  ${row}`;
 }
 
 function howItEnded({ reason, step, collapse }: TrainSummary): string {

@@ -9,6 +9,7 @@ import { METRICS, metricInfo } from "./metric-names.ts";
 import { ON_POLICY_CHECKS } from "./on-policy-checks.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 import { rowsPerStep } from "./step-rows.ts";
+import { BOUND_CHECKS } from "./watch-bounds.ts";
 
 /** What a check found; `key` is where it is reported. */
 export interface ConfigIssue {
@@ -19,7 +20,7 @@ export interface ConfigIssue {
 
 /** Everything wrong or doubtful in `config`. */
 export function checkConfig(config: RunConfig): ConfigIssue[] {
-  const checks = [...CHECKS, ...FINAL_SCALE_CHECKS, ...ON_POLICY_CHECKS];
+  const checks = [...CHECKS, ...BOUND_CHECKS, ...FINAL_SCALE_CHECKS, ...ON_POLICY_CHECKS];
   return [...checkMethod(config), ...issuesOf(checks, config)];
 }
 

@@ -80,6 +80,8 @@ const fourPrompts = {
   ...{ per_device_train_batch_size: 8, gradient_accumulation_steps: 1 },
 };
 const held = { eval_data: "held.jsonl" };
+/** Nothing that could be judged of given answers, and none sampled. */
+const unwatched = { watch_prompts: null, watch_thresholds: { chosen_fall: null } };
 
 /** A configuration in which the key is of no use, and what is said of it. */
 const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
@@ -137,7 +139,9 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["watch_temperature", { watch_temperature: 1 }, /watch_prompts is null/],
   ["watch_max_new_tokens", { watch_max_new_tokens: 1 }, /watch_prompts is null/],
   ["watch_thresholds", { watch_thresholds: { length: 6 } }, /watch_prompts is null/],
-  ["watch_action", { watch_action: "stop" }, /watch_prompts is null/],
+  ["watch_action", { watch_action: "stop" }, /eval_strategy is no/],
+  ["watch_action", { ...held, ...unwatched, watch_action: "stop" }, /watch_prompts is null/],
+  ["watch_thresholds", { ...held, watch_prompts: null, watch_thresholds: { length: 6 } }, /watch_prompts is/],
   ["watch_prompts", { objective: "reward", ...held, watch_prompts: "eval" }, /a score and no tokens/],
   ["drift_data", { objective: "reward", ...held, drift_data: "x.jsonl" }, /a score and no tokens/],
   ["drift_data", { drift_data: "x.jsonl" }, /eval_strategy is no, so nothing is measured/],

@@ -5,6 +5,7 @@ import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf, takeOutKey } from "./method-keys.ts";
 import { isOnPolicy, ONLINE_KEYS, REWARD_SOURCES } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
+import { judgesGiven, judgesSampled } from "./watch-bounds.ts";
 
 /** Why a key has no effect. */
 export interface Inactive {
@@ -47,11 +48,6 @@ const noTokens: Omit<Rule, "keys" | "when"> = {
   reason: ({ method }) => `objective is ${method.objective}, whose model gives a score and no tokens`,
   remedy: "Take it out.",
 };
-
-/** Bounds on single tokens need no sampled answers. */
-function judgesTokens({ method, watch_thresholds: { drift, tail } }: RunConfig): boolean {
-  return methodOf(method.objective).over !== "scores" && (drift ?? tail) !== null;
-}
 
 const RULES: readonly Rule[] = [
   {
@@ -231,8 +227,13 @@ const RULES: readonly Rule[] = [
     ...nothingIsWatched,
   },
   {
-    keys: ["watch_thresholds", "watch_action"],
-    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && !judgesTokens(config),
+    keys: ["watch_action"],
+    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && !judgesGiven(config),
+    ...nothingIsWatched,
+  },
+  {
+    keys: ["watch_thresholds"],
+    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && judgesSampled(config),
     ...nothingIsWatched,
   },
   {

@@ -89,12 +89,42 @@ test("wrong thresholds are refused by name", () => {
 
 test("keys without effect and contradictions are refused", () => {
   refused(
-    { ...base, watch_prompts: null, watch_action: "stop" },
+    { ...base, watch_prompts: null, watch_action: "stop", watch_thresholds: { chosen_fall: null } },
     /watch_action.*watch_prompts is null.*Say in watch_prompts what is answered/s,
   );
   refused({ ...watched, eval_strategy: "no" }, /watch_prompts.*needs evaluation during training/);
   refused({ ...watched, watch_temperature: 0 }, /watch_samples.*2 answers at temperature 0 are all the same/);
   assert.equal(load({ ...watched, watch_temperature: 0, watch_samples: 1 }).config.watch_samples, 1);
+});
+
+test("without sampled answers bounds on given ones are taken, and those on sampled ones refused by name", () => {
+  const blind = { ...base, watch_prompts: null };
+  for (const bounds of [{ chosen_fall: 0.2 }, { chosen_fall: 1 }, { chosen_down: 0.5 }, { drift: 0.5 }]) {
+    const resolved = load({ ...blind, watch_thresholds: bounds, watch_action: "stop" });
+    assert.deepEqual(resolved.config.watch_thresholds, { ...defaults, ...bounds });
+    // as it is printed, with the defaults of all others, it is the same
+    const again = load(parse(resolvedToYaml(resolved)) as Record<string, unknown>);
+    assert.deepEqual(again.config, resolved.config);
+  }
+  refused(
+    { ...blind, watch_thresholds: { length: 6 } },
+    /watch_thresholds has no effect.*watch_prompts is null/,
+  );
+  refused(
+    { ...blind, watch_thresholds: { drift: 0.5, length: 6, self_bleu: 3 } },
+    /watch_thresholds: self_bleu, length: of sampled answers, and watch_prompts is null/,
+  );
+  assert.equal(
+    load({ ...blind, watch_thresholds: { chosen_fall: null } }).config.watch_thresholds.drift,
+    null,
+  );
+  refused({ ...base, objective: "reward", watch_thresholds: { drift: 1 } }, /watch_thresholds has no effect/);
+  const late = { ...blind, eval_on_start: false };
+  assert.match(
+    load({ ...late, watch_thresholds: { drift: 0.5 } }).warnings.join(),
+    /watch_thresholds: drift: of changes since the first evaluation, and eval_on_start is false/,
+  );
+  assert.deepEqual(load(late).warnings, []);
 });
 
 test("a start that is no start is warned of", () => {

@@ -25,6 +25,14 @@ const THRESHOLDS = {
 /** How far each metric of the sampled completions may move from its value at the start; null: not judged. */
 export type WatchThresholds = ValueOf<typeof THRESHOLDS>;
 
+/** The thresholds that have another value than their default, null left out. */
+export function othersThanDefault(thresholds: WatchThresholds): (keyof WatchThresholds)[] {
+  return (Object.keys(THRESHOLDS.properties) as (keyof WatchThresholds)[]).filter((name) => {
+    const value = thresholds[name];
+    return value !== null && value !== THRESHOLDS.properties[name].default;
+  });
+}
+
 /** Keys of the collapse watch. */
 export const WATCH_KEYS = {
   watch_prompts: {
@@ -60,7 +68,7 @@ export const WATCH_KEYS = {
     schema: THRESHOLDS as typeof THRESHOLDS,
     expected:
       `a mapping from ${Object.keys(THRESHOLDS.properties).join(", ")} to numbers of at least 0 (length: 1) or null` as string,
-    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a fraction of its initial value, factor of length either way, fraction of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall); mean absolute change of a chosen token's log-probability (drift) and fall of the 1 % quantile of these changes (tail), nats, which are judged without watch_prompts too; on-policy also kl (nats per completion) and the fall of the sum of eval_reward_funcs (gold_fall). In on-policy runs chosen is the held-out good completion. Names left out keep their default; null: not judged.",
+    doc: "Largest changes since the run's first evaluation: rise of repetition, malformed and self_bleu (0 to 100), fall of ended_properly, fall of distinct_2 as a fraction of its initial value, factor of length either way, fraction of rows whose chosen answer is less likely (chosen_down), fall of the chosen log-probability in nats per token (chosen_fall); mean absolute change of a chosen token's log-probability (drift) and fall of the 1 % quantile of these changes (tail), nats: the last four are judged without watch_prompts too; on-policy also kl (nats per completion) and the fall of the sum of eval_reward_funcs (gold_fall). In on-policy runs chosen is the held-out good completion. Names left out keep their default; null: not judged.",
     source: "preftune; see docs/collapse.md",
     freeOnResume: true,
   },

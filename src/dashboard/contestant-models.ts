@@ -9,6 +9,7 @@ import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts
 import { listCheckpoints } from "../runs/checkpoints.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { wholePaths } from "../runs/whole-paths.ts";
 
 /** A model as `arena.yaml` names it. */
 interface NamedModel {
@@ -23,13 +24,15 @@ interface NamedModel {
  *
  * @throws {PreftuneError} when there is no such model here
  */
-export function heldModel({ model_name_or_path: model, adapter, adapter_scale = 1 }: NamedModel): {
+export function heldModel({ model_name_or_path: model, adapter, adapter_scale }: NamedModel): {
   base: string;
   adapter: string | null;
 } {
   if (adapter === undefined) return { base: foundModel(model ?? ""), adapter: null };
-  const { place, scale } = adapterPlace(scaledPlace(adapter, adapter_scale));
-  const dir = placeOf(place, ["adapter", "model"]);
+  const { place, scale } = adapterPlace(scaledPlace(adapter, adapter_scale ?? 1));
+  // a scale is of the whole training: the export of a run may be a part of it already
+  const takesWhole = adapter_scale !== undefined || place !== adapter;
+  const dir = placeOf(place, ["adapter", "model"], takesWhole);
   const isTuned = isFolder(dir) && isTunedModel(dir);
   // all of a tuned model is a model by itself
   if (isTuned && scale === 1) return { base: real(dir), adapter: null };
@@ -49,15 +52,15 @@ function real(dir: string): string {
 }
 
 /** Where the model of a run, or of a checkpoint that is named as if it lay in the run itself, is; other paths as they are. */
-function placeOf(path: string, exports: readonly ("adapter" | "model")[]): string {
-  if (isRun(path)) return exportOf(path, exports);
+function placeOf(path: string, exports: readonly ("adapter" | "model")[], takesWhole = false): string {
+  if (isRun(path)) return exportOf(path, exports, takesWhole);
   const [run, name] = [dirname(path), basename(path)];
   const checkpoint = join(run, basename(runPaths(run).checkpoints), name);
   return !existsSync(path) && /^checkpoint-\d+$/.test(name) && isFolder(checkpoint) ? checkpoint : path;
 }
 
-function exportOf(run: string, exports: readonly ("adapter" | "model")[]): string {
-  const paths = runPaths(run);
+function exportOf(run: string, exports: readonly ("adapter" | "model")[], takesWhole: boolean): string {
+  const paths = takesWhole ? wholePaths(runPaths(run)) : runPaths(run);
   const found = exports.map((name) => paths[name]).find(isFolder);
   if (found !== undefined) return found;
   const last = listCheckpoints(paths.checkpoints).at(-1)?.path;

@@ -134,6 +134,14 @@ test("a run stands for what it exported, its checkpoint may be named below it, i
     base,
     `${checkpoint}@scale=0.5`,
   ]);
+  // a run that chose its scale: another one is of the whole, as in export gguf and in preftune scale
+  const whole = join(run, "whole", "model");
+  mkdirSync(whole, { recursive: true });
+  writeFileSync(join(whole, "config.json"), "{}");
+  assert.deepEqual(served(`{ name: b, adapter: ${run} }`), [join(run, "model")]);
+  assert.deepEqual(served(`{ name: b, adapter: "${run}@scale=0.5" }`), [base, `${whole}@scale=0.5`]);
+  assert.deepEqual(served(`{ name: b, adapter: ${run}, adapter_scale: 0.5 }`), [base, `${whole}@scale=0.5`]);
+  assert.deepEqual(served(`{ name: b, adapter: "${run}@scale=1" }`), [whole]);
 });
 
 test("while something trains the screen says what answering costs, where models are here", async () => {

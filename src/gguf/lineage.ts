@@ -1,20 +1,23 @@
 /** The keys that say what a model was made of: models and data sets of the hub, as llama.cpp's converter writes them. */
-import { type GgufValue, string, uint32 } from "./values.ts";
+import { float32, type GgufValue, string, uint32 } from "./values.ts";
 
-/** What a model was made of, each `owner/name`. */
+/** What a model was made of, models and data sets each `owner/name`. */
 export interface Lineage {
   baseModels: readonly string[];
   datasets: readonly string[];
+  /** How much of what was trained it takes, where that is not the whole. */
+  scale?: number;
 }
 
 /** Nothing is known. */
 export const noLineage: Lineage = { baseModels: [], datasets: [] };
 
 /** The keys of a file; none for what is not known. */
-export function lineageKeys({ baseModels, datasets }: Lineage): [string, GgufValue][] {
+export function lineageKeys({ baseModels, datasets, scale = 1 }: Lineage): [string, GgufValue][] {
   return [
     ...sources("base_model", "https://huggingface.co/", baseModels),
     ...sources("dataset", "https://huggingface.co/datasets/", datasets),
+    ...(scale === 1 ? [] : [["preftune.adapter_scale", float32(scale)] satisfies [string, GgufValue]]),
   ];
 }
 

@@ -17,9 +17,15 @@ export interface TunedModels {
  * A separate model whose weights are start + scale · (trained − start), computed in float32 and rounded once to `dtype`; at 0 those of
  * the start, at 1 those of the result. A head that only one of the two has apart from its embedding is apart.
  *
+ * @param stored - the type that files of it have, where that is another one: the model is then what such files would be read as
  * @throws {FormatError} for a tensor that only one of them has, or of another shape
  */
-export function modelAtScale({ start, trained }: TunedModels, scale: number, dtype: DType): CausalLM {
+export function modelAtScale(
+  { start, trained }: TunedModels,
+  scale: number,
+  dtype: DType,
+  stored: DType = dtype,
+): CausalLM {
   const [from, to] = [new Map(namedTensors(start)), new Map(namedTensors(trained))];
   const alone = [...from.keys(), ...to.keys()].find((name) => !from.has(name) || !to.has(name));
   if (alone !== undefined) {
@@ -34,16 +40,19 @@ export function modelAtScale({ start, trained }: TunedModels, scale: number, dty
         `the tensor "${name}" is [${before.shape}] in the start and [${after.shape}] in the result`,
       );
     }
-    return mixed(before, after, { scale, dtype });
+    return mixed(before, after, scale, [stored, dtype]);
   };
   const { config } = trained;
   const tieWordEmbeddings = config.tieWordEmbeddings && start.config.tieWordEmbeddings;
   return buildModel({ ...config, tieWordEmbeddings }, source);
 }
 
-function mixed(before: Tensor, after: Tensor, { scale, dtype }: { scale: number; dtype: DType }): Tensor {
+/** @param types - that it is brought to, one after the other */
+function mixed(before: Tensor, after: Tensor, scale: number, types: readonly DType[]): Tensor {
   using own = scope();
-  return own.keep(noGrad(() => ops.to(interpolated(after, before, scale), dtype)));
+  return own.keep(
+    noGrad(() => types.reduce((all, type) => ops.to(all, type), interpolated(after, before, scale))),
+  );
 }
 
 function unlike(how: string): FormatError {

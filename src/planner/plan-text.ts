@@ -172,12 +172,12 @@ function notesText(plan: Plan): string {
   notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
   if (rows.startLogpBytes !== null && rows.startLogpBytes > 0) {
     notes.push(
-      `The log-probs of held-out tokens at the start take ${formatBytes(rows.startLogpBytes)} of memory, of the run directory, and of each checkpoint.`,
+      `The log-probs of held-out tokens at the start take ${formatBytes(rows.startLogpBytes)} of a file, in the run directory and in each checkpoint; in memory as much, and 4 bytes a token.`,
     );
   }
   if (rows.comparedLogpBytes !== null && rows.comparedLogpBytes > 0) {
     notes.push(
-      `The log-probs of all rows' tokens at the start, which the loss compares with, take ${formatBytes(rows.comparedLogpBytes)} of memory and of the run directory, where they are precomputed.`,
+      `The log-probs of all rows' tokens at the start, which the loss compares with, take ${formatBytes(rows.comparedLogpBytes)} of a file in the run directory, where they are precomputed, and in memory 4 bytes a token.`,
     );
   }
   if (rows.ofRollout) {

@@ -37,6 +37,7 @@ import { OnlineRun, runObjective } from "./online.ts";
 import { plan } from "./plan.ts";
 import { epochsLookedAt, largestRows } from "./plan-rows.ts";
 import { openTraining, type RunModel } from "./run-model.ts";
+import { refuseBlindBounds } from "./watch.ts";
 
 /** The step of a dry run. */
 export interface DryStep extends Pick<StepResult, "loss" | "gradNorm" | "tokens" | "seconds"> {
@@ -86,6 +87,7 @@ export async function* dryRun(
   assertPreflight(data.dataset.report);
   refuseGivenSums(objective, data.dataset);
   finalHalves(given, data);
+  refuseBlindBounds(given, data);
   yield await planned(given, data);
   yield { type: "step", step: await oneStep(local, environment, data, { objective, onPhase }) };
 }

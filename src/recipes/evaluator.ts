@@ -5,12 +5,11 @@ import { didYouMean } from "../base/suggest.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import { rowKeyOf } from "../data/fingerprint.ts";
 import { breachesOf } from "../evaluate/diversity/collapse.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Over } from "../methods/method.ts";
 import { type EvaluationBaseline, readBaseline } from "../runs/evaluation-baseline.ts";
-import { type EvaluationRecord, mostPairs, type RecordedRow } from "../runs/evaluation-records.ts";
+import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { PairTokens } from "../runs/pair-tokens.ts";
 import { loadedLogps, storedLogps } from "../runs/start-logps.ts";
@@ -39,7 +38,9 @@ import {
   joinedTokens,
   tokenChanges,
 } from "../train/token-changes.ts";
+import { nextBaseline } from "./next-baseline.ts";
 import type { OtherTextMeasure } from "./other-text.ts";
+import { changesOf, type RecordedPair, recordedPairs, rounded } from "./recorded-pairs.ts";
 import type { CollapseWatch } from "./watch.ts";
 
 /** What an evaluation measures, besides the collapse watch. */
@@ -52,9 +53,6 @@ export interface Measured extends Evaluation {
 
 /** Measures the model as it is after `step` steps. */
 export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
-
-/** Hexadecimal digits of a row's key. */
-const keyDigits = 16;
 
 /** The held-out rows, and what shows their tokens as text. */
 export interface HeldOut {
@@ -162,13 +160,9 @@ export class Evaluator {
     const isWatched = Object.keys(figures).length > 0;
     const first = isWatched ? { key: this.#watch?.key ?? "", step, figures } : null;
     const start = this.#over === "scores" ? {} : { tokens: storedLogps(joinedTokens(tokens)) };
-    const { baseline, isNew } = this.#baselineOr({
-      step,
-      means: Array.from(means.all),
-      ...start,
-      ...other,
-      watch: first,
-    });
+    const now = { step, means: Array.from(means.all), ...start, ...other, watch: first };
+    const { baseline, isNew, notes } = nextBaseline(this.#baseline, now);
+    if (isNew) [this.#baseline, this.#startTokens] = [baseline, null];
     const before = new CompletionValues(this.#examples, baseline.means);
     // a change of scores is no displacement of likelihood: a reward has no zero and no unit
     const changes = this.#changes(before, means);
@@ -182,9 +176,9 @@ export class Evaluator {
     const record = {
       global_step: step,
       rejected_logps: rejected,
-      ...this.#pairsOf(changes),
+      ...changesOf(changes, this.#recordedPairs),
       ...this.#fallenOf(moved),
-      ...(this.#other === null ? {} : { other_text: this.#other.name }),
+      ...this.#otherOf(baseline),
       samples: watched?.samples ?? measured.samples ?? [],
       ...(measured.prompts === undefined
         ? {}
@@ -193,10 +187,10 @@ export class Evaluator {
     const named = Object.fromEntries(Object.entries(all).map(([name, value]) => [`eval_${name}`, value]));
     const row = { global_step: step, epoch, ...named, eval_runtime: (performance.now() - began) / 1000 };
     const breaches = this.#breaches(all, baseline, isWatched);
-    const kept = this.#tokensOfPairs(moved, { start: baseline.step, step });
+    const kept = this.#tokensOfPairs(moved, { start: baseline.tokens_step ?? baseline.step, step });
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null, tokens: kept };
     if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
-    for (const text of this.#nonFiniteNotes(step, means)) yield { type: "note", text };
+    for (const text of [...notes, ...this.#nonFiniteNotes(step, means)]) yield { type: "note", text };
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
     return { row, breaches: watch_action === "warn" ? [] : breaches };
@@ -205,22 +199,6 @@ export class Evaluator {
   get #recordedPairs(): readonly RecordedPair[] {
     this.#recorded ??= recordedPairs(this.#examples, this.#labelled);
     return this.#recorded;
-  }
-
-  /** What is recorded of the pairs, but for those that are not finite. */
-  #pairsOf(
-    changes: readonly PairChange[],
-  ): Pick<EvaluationRecord, "pair_changes" | "pair_rows" | "pair_margins"> {
-    const pairs = this.#recordedPairs.flatMap(({ at, row }) => {
-      const change = changes[at];
-      return change !== undefined && Object.values(change).every(Number.isFinite) ? [{ row, change }] : [];
-    });
-    if (pairs.length === 0) return { pair_changes: [] };
-    return {
-      pair_changes: pairs.map(({ change }) => [rounded(change.chosen), rounded(change.rejected)]),
-      pair_rows: pairs.map(({ row }) => row),
-      pair_margins: pairs.map(({ change }) => rounded(change.margin)),
-    };
   }
 
   /** The tokens of the recorded pairs; null where the rows are no pairs, or nothing is known of the start. */
@@ -248,17 +226,23 @@ export class Evaluator {
     return [`evaluation at step ${step}: ${what} that are not finite in ${fewOf(rows)}`];
   }
 
+  /** What other text is measured, and since when: another is compared from its first evaluation on. */
+  #otherOf({ other }: EvaluationBaseline): Pick<EvaluationRecord, "other_text" | "other_text_start"> {
+    if (this.#other === null || other === undefined) return {};
+    return { other_text: this.#other.name, other_text_start: other.step };
+  }
+
   #measureOther(step: number): Pick<EvaluationBaseline, "other"> {
     if (this.#other === null) return {};
     return { other: { key: this.#other.key, step, mean: this.#other.mean() } };
   }
 
-  /** Without sampled answers only the bounds on single tokens are judged. */
-  #breaches(now: Record<string, number>, { step, watch }: EvaluationBaseline, isWatched: boolean): string[] {
-    const before = { step, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
-    return breachesOf(now, before, this.#config.watch_thresholds)
-      .filter(({ threshold }) => isWatched || threshold === "drift" || threshold === "tail")
-      .map(({ text }) => text);
+  /** Without sampled answers their metrics are missing, and bounds on them not judged; a model that gives scores has no others. */
+  #breaches(now: Record<string, number>, baseline: EvaluationBaseline, isWatched: boolean): string[] {
+    if (this.#over === "scores" && !isWatched) return [];
+    const { step, watch, tokens_step: tokensStep = step } = baseline;
+    const before = { step, tokensStep, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
+    return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
   }
 
   /** The start's log-probs by token; null where the run has none. */
@@ -277,26 +261,6 @@ export class Evaluator {
       logp: rounded(logp),
     }));
     return fallen.length === 0 ? {} : { fallen_tokens: fallen };
-  }
-
-  /**
-   * The run's baseline; `now` where it has none yet. If the prompts or the sampling of the watch changed, its statistics
-   * begin with `now`: the samples could not be compared. So does other text, if another is measured.
-   */
-  #baselineOr(now: EvaluationBaseline): { baseline: EvaluationBaseline; isNew: boolean } {
-    const known = this.#baseline;
-    const isSameWatch = now.watch === null || known?.watch?.key === now.watch.key;
-    const isSameOther = now.other === undefined || known?.other?.key === now.other.key;
-    if (known !== null && isSameWatch && isSameOther) return { baseline: known, isNew: false };
-    this.#baseline =
-      known === null
-        ? now
-        : {
-            ...known,
-            ...(isSameOther || now.other === undefined ? {} : { other: now.other }),
-            watch: isSameWatch ? known.watch : now.watch,
-          };
-    return { baseline: this.#baseline, isNew: true };
   }
 
   /**
@@ -337,44 +301,10 @@ function otherChange(
   return { "displacement/other_text_change": now.mean - before.mean };
 }
 
-/** A pair that is recorded: its place among the rows. */
-interface RecordedPair {
-  at: number;
-  row: RecordedRow;
-}
-
-/**
- * The pairs that are recorded, in the order of the rows: all, or those of the smallest keys, so that runs over the same rows in
- * another order, or over more of them, record the same ones.
- */
-function recordedPairs(
-  examples: readonly Example[],
-  labelled: readonly LabelledPair[] | null,
-): RecordedPair[] {
-  const recorded = (example: Example, place: number): RecordedPair => ({
-    at: place,
-    row: [describeOrigin(example.origin), rowKeyOf(example).slice(0, keyDigits)],
-  });
-  const all =
-    labelled === null
-      ? examples.flatMap((example, i) => (example.completions.length === 2 ? [recorded(example, i)] : []))
-      : labelled.map(({ good, bad }, i) => {
-          const [one, other] = [at(examples, good), at(examples, bad)];
-          return recorded({ ...one, completions: [...one.completions, ...other.completions] }, i);
-        });
-  const smallest = all.toSorted((a, b) => (a.row[1] < b.row[1] ? -1 : 1)).slice(0, mostPairs);
-  return smallest.sort((a, b) => a.at - b.at);
-}
-
 /** By row, how the first completion's mean log-prob moved since `before`; NaN for rows without one. */
 function chosenDeltas(before: CompletionValues, now: CompletionValues): number[] {
   return Array.from(
     { length: now.rows },
     (_, row) => (now.of(row)[0] ?? Number.NaN) - (before.of(row)[0] ?? Number.NaN),
   );
-}
-
-/** Four decimals: a picture shows no more. */
-function rounded(value: number): number {
-  return Math.round(value * 1e4) / 1e4;
 }

@@ -88,7 +88,9 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const { adapter = null, quantise: held = null } = options;
   const takesWhole = (options.adapterScale ?? null) !== null;
   const whole = await ggufOrigin(options.source, { adapter, quantise: held, takesWhole }, onPhase);
-  const { origin, base } = await atScale(whole, options);
+  const { origin: scaled, base } = await atScale(whole, options);
+  const scale = options.adapterScale ?? whole.lineage.scale ?? 1;
+  const origin = { ...scaled, lineage: { ...scaled.lineage, scale } };
   const { device } = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -261,10 +263,15 @@ function usualContext({ run }: GgufOrigin, config: ModelConfig): number {
   );
 }
 
-function notesOf({ run }: GgufOrigin): string[] {
+function notesOf({ run, lineage: { scale = 1 } }: GgufOrigin): string[] {
   const thinking = run?.enable_thinking ?? null;
-  if (thinking === null) return [];
+  const part =
+    scale === 1
+      ? []
+      : [`The file takes ${scale} of what was trained, which its key preftune.adapter_scale says.`];
+  if (thinking === null) return part;
   return [
+    ...part,
     `The run rendered its chats with enable_thinking ${thinking}. The file cannot say that: start llama-server with ` +
       `--chat-template-kwargs '{"enable_thinking":${thinking}}', and Ollama with --think=${thinking}.`,
   ];

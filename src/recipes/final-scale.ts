@@ -114,7 +114,7 @@ function scaleWork(work: FinalScaleWork, halves: Halves): ScaleWork {
     start: model_name_or_path,
     trained: config.use_peft ? paths.adapter : paths.model,
     quantise: askedQuantisation(config),
-    choose: { rule: final_scale_rule, halves },
+    choose: { rule: final_scale_rule, halves, among: FINAL_SCALES },
   };
 }
 

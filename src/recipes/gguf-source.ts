@@ -2,17 +2,22 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
+import { readJsonFile } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { adapterPlace } from "../formats/adapter-scale.ts";
 import { askedQuantisation, type Quantisation } from "../formats/quantisation.ts";
 import { type Lineage, noLineage } from "../gguf/lineage.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
+import { exportedScale } from "../report/facts-section.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
+import { tellOtherStart } from "./other-start.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -57,21 +62,23 @@ export async function ggufOrigin(
     );
   }
   const search = { onPhase };
-  return {
-    model: await resolveModelDirectory(source, search),
-    adapter: adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" }),
-    quantise,
-    run: null,
-    name,
-    lineage: noLineage,
-  };
+  const model = await resolveModelDirectory(source, search);
+  const given =
+    adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
+  tellOtherStart(model, given);
+  const scale = given === null ? 1 : adapterPlace(given).scale;
+  return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
   const { config } = readRunJson(paths.runJson);
   const base = hubBase(paths, config);
   const read = existsSync(paths.fingerprints) ? readFingerprints(paths.fingerprints) : null;
-  const lineage = { baseModels: base === null ? [] : [base.name], datasets: hubDataSets(read) };
+  const scale = exportedScaleOf(paths);
+  const lineage = {
+    ...{ baseModels: base === null ? [] : [base.name], datasets: hubDataSets(read) },
+    ...(scale === null ? {} : { scale }),
+  };
   const hasAdapter = isFolder(paths.adapter);
   if (!hasAdapter && !isFolder(paths.model)) {
     throw new FileError(
@@ -92,11 +99,19 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
 }
 
+<<<<<<< HEAD
 /** Where the whole training lies: beside an export that takes a part of it. */
 function wholePaths(paths: RunPaths): RunPaths {
   const whole = { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
   // a kill before the export is moved there leaves it empty
   return isFolder(whole.adapter) || isFolder(whole.model) ? whole : paths;
+=======
+/** How much of its training a run exported, where it chose that; null of the whole beside it. */
+function exportedScaleOf(paths: RunPaths): number | null {
+  const isWhole = paths.adapter !== runPaths(paths.dir).adapter;
+  if (isWhole || !existsSync(paths.exportJson)) return null;
+  return exportedScale({ exported: readJsonFile(paths.exportJson) });
+>>>>>>> h4
 }
 
 /** The directory of the model that a run names, at the revision that it began with. */
@@ -114,6 +129,7 @@ function pinnedModel(
  * The model that a run began with.
  *
  * @throws {ConfigError} if that was an adapter, which no scale leads back to, or if another model is in its place now
+ * @throws {FileError} if it is gone
  */
 export async function startOfRun(run: string, onPhase: PhaseListener): Promise<string> {
   const paths = runPaths(run);
@@ -123,7 +139,12 @@ export async function startOfRun(run: string, onPhase: PhaseListener): Promise<s
       `${run}: the run began with the adapter ${config.adapter_name_or_path}, and scale 0 would be the model without any. Merge that adapter and train on the result.`,
     );
   }
-  const start = await pinnedModel(paths, config, onPhase);
+  const start = await pinnedModel(paths, config, onPhase).catch((error) => {
+    if (error instanceof FileError) {
+      error.message = `${run}: a scale needs the model that the run began with, which is scale 0, and it cannot be read. Put it back there. ${error.message}`;
+    }
+    throw error;
+  });
   const isOther =
     existsSync(paths.fingerprints) && readFingerprints(paths.fingerprints).model !== modelFingerprint(start);
   if (isOther) {

@@ -44,8 +44,8 @@ export interface ScaleWork {
   other: OtherText | null;
   /** Prompts that are answered at each scale, greedily. */
   prompts: number;
-  /** Picks a scale; null: none is picked. */
-  choose: { rule: ScaleRule; halves: Halves } | null;
+  /** Picks a scale of these; null: none is picked. */
+  choose: { rule: ScaleRule; halves: Halves; among: readonly number[] } | null;
   /** The ranks that share the rows, each with the whole model, and all of which get what was measured; null: this process is the only one. */
   group: RankGroup | null;
 }
@@ -115,20 +115,23 @@ export async function measuredScales(
 
 /** What is kept of it, with the scale that the rule picks. @throws {ConfigError} if no scale meets the rule's bounds */
 export function scaleRecord(measured: Measurements, { choose, other, data }: ScaleWork): ScaleRecord {
+  // the start is measured in any case, and chosen only where it was asked for
+  const asked = measured.filter(({ scale }) => choose?.among.includes(scale));
   return {
     pairs: data.dataset.evalExamples?.length ?? 0,
     other_text: other?.name ?? null,
     rows: measured.map(({ row }) => row),
-    choice: choose === null ? null : chosenScale(measured, choose.rule, choose.halves),
+    choice: choose === null ? null : chosenScale(asked, choose.rule, choose.halves),
   };
 }
 
 /** What gives the model at a scale; each lives until the caller's scope ends. */
-function opened({ start, trained, quantise, environment }: ScaleWork): (scale: number) => CausalLM {
+function opened({ start, trained, quantise, environment, data }: ScaleWork): (scale: number) => CausalLM {
   const { device, dtype } = environment;
   if (isTunedModel(trained)) {
     const models = { start: loadModel(start, { device }), trained: loadModel(trained, { device }) };
-    return (scale) => modelAtScale(models, scale, dtype);
+    // what is measured is what an export at the scale holds: rounded as its files are
+    return (scale) => modelAtScale(models, scale, dtype, data.modelConfig.dtype);
   }
   const base = loadModel(start, { device, dtype, quantise });
   return (scale) => {

@@ -28,6 +28,7 @@ import { exportModel, refuseTextOnly } from "../train/export.ts";
 import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
+import { tellOtherStart } from "./other-start.ts";
 import { isRewardModel } from "./score-rewards.ts";
 
 /** What to merge, and where to. */
@@ -74,6 +75,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
+  tellOtherStart(baseDir, options.adapter);
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);
@@ -94,6 +96,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
+  const { scale } = adapterPlace(options.adapter);
   const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -101,6 +104,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     dtype,
     tolerance,
     ...(measured.merge as MergeMeasure),
+    ...(scale === 1 ? {} : { scale }),
     fromFewerBits,
   };
 }

@@ -89,7 +89,10 @@ function overlap(examples: readonly Example[], training: readonly Example[]): st
   ];
 }
 
-/** Different prompts, each without its first token, which nothing predicts. */
+/**
+ * Different prompts, each without the tokens that all of them begin with, a system prompt or the template's, and without its first token,
+ * which nothing predicts.
+ */
 function promptsOf(held: readonly Example[]): OtherText | null {
   const prompts = [...new Map(held.map(({ promptIds }) => [promptIds.join(" "), promptIds])).values()];
   const answers = held.flatMap(({ completions }) => completions);
@@ -97,23 +100,36 @@ function promptsOf(held: readonly Example[]): OtherText | null {
     leastTokens,
     promptShare * answers.reduce((sum, answer) => sum + countedTokens(answer), 0),
   );
+  const shared = Math.max(1, sharedStart(prompts));
   const examples: Example[] = [];
-  let tokens = 0;
+  let [tokens, cost] = [0, 0];
   for (const promptIds of prompts) {
-    const ids = promptIds.slice(1, 1 + Math.max(leastTokens, Math.floor(budget - tokens)));
+    const ids = promptIds.slice(shared, shared + Math.max(leastTokens, Math.floor(budget - cost)));
     if (ids.length === 0) continue;
-    if (examples.length > 0 && tokens + ids.length > budget) break;
+    // what all begin with is passed with each
+    const own = shared - 1 + ids.length;
+    if (examples.length > 0 && cost + own > budget) break;
     examples.push({
       origin: { file: "prompts of held-out rows", line: examples.length + 1 },
-      promptIds: promptIds.slice(0, 1),
+      promptIds: promptIds.slice(0, shared),
       completions: [{ ids }],
     });
     tokens += ids.length;
+    cost += own;
   }
   if (examples.length === 0) return null;
   const count =
     examples.length === 1 ? "the prompt of a held-out row" : `${examples.length} held-out prompts`;
-  return { examples, name: `${count} (${tokens} tokens)`, warnings: [] };
+  const without = shared > 1 ? ` behind the ${shared} that all prompts begin with` : "";
+  return { examples, name: `${count} (${tokens} tokens${without})`, warnings: [] };
+}
+
+/** How many tokens all prompts begin with; 0 for a single one. */
+function sharedStart(prompts: readonly (readonly number[])[]): number {
+  const [first = [], ...others] = prompts;
+  if (others.length === 0) return 0;
+  const differs = first.findIndex((id, i) => others.some((ids) => ids[i] !== id));
+  return differs < 0 ? first.length : differs;
 }
 
 /** The ranks that each take some of the text. */
@@ -139,6 +155,7 @@ export function otherTextMeasure(
         own.tokens += logps.length;
       }
     }
+    // log-probs are multiples of 2^-24 or so: their sums are exact, in any order of ranks
     const all = group === null ? [own] : group.gather(own);
     const total = (key: keyof typeof own): number => all.reduce((sum, one) => sum + one[key], 0);
     return total("sum") / total("tokens");

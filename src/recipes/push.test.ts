@@ -64,7 +64,7 @@ test("the card's numbers are those of the run's files", async () => {
   const { low, high } = shareInterval(accuracy * 6, 6);
   assert.equal(resultOf(card, "eval_logps/accuracies")[2], `${low.toFixed(4)} to ${high.toFixed(4)}`);
   const changes = run.evaluations.at(-1)?.pair_changes.map(([chosen]) => chosen) ?? [];
-  const interval = /^(\S+) to (\S+), over 6 pairs$/.exec(
+  const interval = /^(\S+) to (\S+), over 6 pairs of 6 prompts$/.exec(
     resultOf(card, "eval_logps/chosen_delta_init")[2] ?? "",
   );
   const mean = changes.reduce((sum, value) => sum + value, 0) / 6;

@@ -5,11 +5,14 @@ import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { warn } from "../base/warn.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { checkedScale } from "../formats/adapter-scale.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { methodOf } from "../methods/index.ts";
 import { writeReport } from "../report/run-report.ts";
-import { readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { readRunJson } from "../runs/run-json.ts";
 import { type ScaleRecord, type ScaleRule, scalePath } from "../runs/scale-record.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
@@ -22,7 +25,7 @@ import { otherTextOf } from "./other-text.ts";
 export interface ScaleOptions {
   /** Directory of a finished run over pairs, with held-out rows. */
   run: string;
-  /** Between 0 and 2; 0 is measured in any case. */
+  /** Between 0 and 2; 0 is measured in any case, and chosen only where it is one of them. */
   scales: readonly number[];
   /** Picks a scale; null: none is picked. */
   choose?: ScaleRule | null;
@@ -39,7 +42,7 @@ export interface ScaleOptions {
  * Measures the scales, and writes `scale.json` and the report of the run. Of a run that took a part of its training (`final_scale: auto`)
  * 1 is the whole training.
  *
- * @throws {ConfigError} for a scale outside [0, 2], a run without held-out pairs, fewer than 30 of them with a rule, a rule that no scale
+ * @throws {ConfigError} for what is no run, a scale outside [0, 2], a run without held-out pairs, fewer than 30 of them with a rule, a rule that no scale
  * meets, a start that has changed; nothing is written then
  * @throws {FileError} for a run that has exported nothing, or whose start is gone
  */
@@ -47,18 +50,18 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   const { run, onPhase = () => {}, onCost = () => {}, choose = null, prompts = 2 } = options;
   for (const scale of options.scales) checkedScale(scale, "--scales");
   const scales = withStart(options.scales);
-  const {
-    model,
-    adapter,
-    quantise,
-    run: own,
-  } = await ggufOrigin(run, { adapter: null, quantise: null, takesWhole: true }, onPhase);
-  if (own === null) throw new ConfigError(`${run}: expected the directory of a run, got a model.`);
-  const { objective } = own.method;
+  // before anything is fetched: what is no directory here may be the name of a model elsewhere
+  if (!isRun(run)) {
+    throw new ConfigError(
+      `${run}: expected the directory of a run, which has a run.json, and there is none. Give the output_dir of a training.`,
+    );
+  }
+  const { objective } = readRunJson(runPaths(run).runJson).config.method;
   if (methodOf(objective).over !== "pairs") {
     throw new ConfigError(`${run}: expected a run over pairs, got ${objective}.`);
   }
   const start = await startOfRun(run, onPhase);
+  const { own, trained, quantise } = await wholeOfRun(run, onPhase);
   const environment = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -72,7 +75,8 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
       `${run}: expected held-out pairs, got ${examples.length}. Scales are compared on them: train with eval_data or eval_fraction.`,
     );
   }
-  const chooses = choose === null ? null : { rule: choose, halves: halvesOf(examples) };
+  const chooses =
+    choose === null ? null : { rule: choose, halves: halvesOf(examples), among: options.scales };
   tellChangedRows(run, data);
   const other = await otherTextOf(config, data, null, onPhase);
   const work = {
@@ -80,7 +84,7 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
     data,
     environment,
     start,
-    trained: adapter ?? model,
+    trained,
     quantise,
     other,
     prompts,
@@ -93,6 +97,17 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   writeFileAtomic(scalePath(run), `${stringifyNumbers(record)}\n`);
   writeReport(runPaths(run).dir);
   return record;
+}
+
+/** What a run trained, all of it, and the run's configuration. */
+async function wholeOfRun(
+  run: string,
+  onPhase: PhaseListener,
+): Promise<{ own: RunConfig; trained: string; quantise: Quantisation | null }> {
+  const whole = { adapter: null, quantise: null, takesWhole: true };
+  const { model, adapter, quantise, run: own } = await ggufOrigin(run, whole, onPhase);
+  if (own === null) throw new ConfigError(`${run}: expected the directory of a run, got a model.`);
+  return { own, trained: adapter ?? model, quantise };
 }
 
 /** Warns where the rows are others than the run's: which are held out follows from them. */

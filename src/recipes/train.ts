@@ -51,7 +51,7 @@ import { type References, referenceNotes, referencesOf } from "./references.ts";
 import { openTraining, type SharedWork, sharedWork } from "./run-model.ts";
 import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
 import { runSteps, sourceNotes } from "./run-steps.ts";
-import { watchedPrompts, watchOf, watchSize } from "./watch.ts";
+import { refuseBlindBounds, watchedPrompts, watchOf, watchSize } from "./watch.ts";
 
 /** Options of `train` besides the configuration. */
 export interface TrainOptions {
@@ -166,6 +166,7 @@ async function* trainRun(
   requireRows(group, report);
   refuseGivenSums(objective, data.dataset);
   const halves = finalHalves(config, data);
+  refuseBlindBounds(config, data);
   const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
   const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
   agreeOnInputs(group, fingerprints);

@@ -6,6 +6,7 @@ import { ConfigError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { boundsOnGiven } from "../config/watch-bounds.ts";
 import type { Example } from "../data/example.ts";
 import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
@@ -59,6 +60,19 @@ export type WatchKeys = Pick<
 /** What is watched: a model, and the ranks that have it. */
 export interface Watched extends Pick<Training<Decoder>, "model" | "numerics"> {
   ranks?: Pick<StepRanks, "group" | "sharded"> | null;
+}
+
+/** @throws {ConfigError} if the run has bounds on held-out answers, and no such answer: nothing would ever be judged by them */
+export function refuseBlindBounds(
+  { watch_thresholds }: Pick<RunConfig, "watch_thresholds">,
+  { dataset: { evalExamples } }: Pick<PreparedData, "dataset">,
+): void {
+  const names = boundsOnGiven(watch_thresholds);
+  if (names.length === 0 || evalExamples === null) return;
+  if (evalExamples.some(({ completions, label }) => completions.length > 0 && label !== false)) return;
+  throw new ConfigError(
+    `watch_thresholds: ${names.join(", ")}: expected held-out rows with a good answer, whose tokens are judged; all ${evalExamples.length} have none. Give rows with chosen or completion in eval_data, or take ${names.length === 1 ? "it" : "them"} out.`,
+  );
 }
 
 /** The watch over `prompts` that `config` asks for. @param way - how ranks that share the model have it meanwhile */

@@ -6,10 +6,10 @@ import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
-import { meanInterval } from "../stats/mean-interval.ts";
 import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataOf, exportedScale, heldOutPairs, lengthOnly } from "./facts-section.ts";
+import { pairInterval } from "./pair-interval.ts";
 import { choiceText } from "./scales-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */
@@ -100,10 +100,9 @@ function intervalOf(key: string, value: number, pairs: number, record: Evaluatio
     return `${low.toFixed(4)} to ${high.toFixed(4)}`;
   }
   const side = ["eval_logps/chosen_delta_init", "eval_logps/rejected_delta_init"].indexOf(key);
-  const changes = record?.pair_changes ?? [];
-  if (side < 0 || changes.length < 2) return "–";
-  const { low, high } = meanInterval(changes.map((pair) => pair[side] ?? Number.NaN));
-  return `${low.toFixed(4)} to ${high.toFixed(4)}, over ${changes.length} pairs`;
+  if (side < 0 || record === null || record.pair_changes.length < 2) return "–";
+  const { low, high, over } = pairInterval(record, (pair) => pair[side] ?? Number.NaN);
+  return `${low.toFixed(4)} to ${high.toFixed(4)}, over ${over}`;
 }
 
 /** What length alone gets right, beside which accuracies are to be read; null where it was not measured. */

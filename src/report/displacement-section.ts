@@ -2,17 +2,17 @@
 
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { meanInterval } from "../stats/mean-interval.ts";
 import { pointsOf } from "./metric-series.ts";
+import { pairInterval } from "./pair-interval.ts";
 import { signed } from "./signed.ts";
 
 /** The margin's change over the held-out pairs of the last evaluation that kept them; "" with fewer than two. */
 function marginText(evaluations: readonly EvaluationRecord[]): string {
-  const pairs = evaluations.findLast(({ pair_changes: all }) => all.length > 1)?.pair_changes ?? [];
-  if (pairs.length < 2) return "";
-  const { mean, low, high } = meanInterval(pairs.map(([chosen, rejected]) => chosen - rejected));
+  const last = evaluations.findLast(({ pair_changes: all }) => all.length > 1);
+  if (last === undefined) return "";
+  const { mean, low, high, over } = pairInterval(last, ([chosen, rejected]) => chosen - rejected);
   const sure = low > 0 ? "" : ", which holds 0: more pairs would tell whether it grew";
-  return ` The margin changed by ${signed(mean)} nats per token, 95 % interval [${signed(low)}, ${signed(high)}] over ${pairs.length} pairs${sure}.`;
+  return ` The margin changed by ${signed(mean)} nats per token, 95 % interval [${signed(low)}, ${signed(high)}] over ${over}${sure}.`;
 }
 
 /** Says so when the margin is won by both answers falling, on held-out rows. */

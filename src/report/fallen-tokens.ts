@@ -9,11 +9,14 @@ const longestText = 200;
 
 /** A table of the last evaluation's, and whose likelihood is followed besides; nothing where neither is known. */
 export function fallenTokens(evaluations: readonly EvaluationRecord[], shorten: ShortenPaths): Html {
-  const other = evaluations.findLast(({ other_text: name }) => name !== undefined)?.other_text;
+  const last = evaluations.findLast(({ other_text: name }) => name !== undefined);
+  const { other_text: other, other_text_start: since = 0 } = last ?? {};
+  // another text than at the run's start has another start
+  const from = since > (evaluations[0]?.global_step ?? 0) ? `, measured from step ${since} on` : "";
   const measured =
     other === undefined
       ? html``
-      : html`<p class="soft">Other text: ${shownText(other, longestText)}. drift_data names your text.</p>`;
+      : html`<p class="soft">Other text: ${shownText(other, longestText)}${from}. drift_data names your text.</p>`;
   const fallen = evaluations.findLast(({ fallen_tokens: all = [] }) => all.length > 0)?.fallen_tokens ?? [];
   if (fallen.length === 0) return measured;
   const rows = fallen.map(({ row, before, token, after, change, logp }) => {

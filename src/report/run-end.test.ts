@@ -9,10 +9,11 @@ import { shownEvaluation } from "../dashboard/run-sections.ts";
 import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-records.ts";
 import { MetricsWriter } from "../runs/metrics.ts";
 import { addRestart } from "../runs/restart-log.ts";
-import { createRun, type OpenRun, openRun } from "../runs/run-directory.ts";
+import { createRun, type OpenRun, openRun, type RunView } from "../runs/run-directory.ts";
 import { cardResults } from "./card-results.ts";
 import { comparisonPage } from "./comparison.ts";
 import { floorFindings } from "./floor-finding.ts";
+import { pairInterval } from "./pair-interval.ts";
 import { writeReport } from "./run-report.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-end-"));
@@ -182,20 +183,78 @@ test("of labelled rows, fractions of pairs have the interval of as many pairs as
   assert.deepEqual(intervalsOf(labelled), ["– |", "– |", "– |"]);
 });
 
+/** What is said of the floor of a run whose evaluations are these. */
+function floorText(run: RunView, evaluations: EvaluationRecord[]): string {
+  return floorFindings({ run: { ...run, evaluations }, rows: [] })[0]?.text ?? "";
+}
+
+const floored = { chosen_floor: -1 };
+const moved = (step: number, more: Partial<EvaluationRecord> = {}) =>
+  record(step, {
+    pair_changes: [
+      [0, 0],
+      [0.1, 0],
+    ],
+    ...more,
+  });
+
 test("whether a floor held is not known where the start was not measured", () => {
-  const config = loadConfig({
-    values: { model_name_or_path: "m", train_data: "a", eval_data: "b", chosen_floor: -1, output_dir: root },
-  }).config;
-  const evaluations = [10, 20].map((step) =>
-    record(step, {
-      pair_changes: [
-        [0, 0],
-        [0.1, 0],
-      ],
-    }),
+  const run = openRun(runWith("floor", floored, () => {}));
+  assert.match(
+    floorText(run, [record(5), moved(10), moved(20)]),
+    /is not known: held-out pairs were not measured at the start/,
   );
-  const textOf = (from: number): string =>
-    floorFindings({ run: { config, evaluations: [record(from), ...evaluations] }, rows: [] })[0]?.text ?? "";
-  assert.match(textOf(5), /is not known: held-out pairs were not measured at the start/);
-  assert.match(textOf(0), /per token held: at step 20/);
+  assert.match(
+    floorText(run, [record(0), moved(10), moved(20)]),
+    /per token held: at step 20 chosen answers/,
+  );
+});
+
+test("a floor is missed by any pair that is no finite number", () => {
+  const run = openRun(runWith("floor-ruined", floored, () => {}));
+  const [finding] = floorFindings({
+    run: { ...run, evaluations: [record(0), moved(16, { pairs_not_finite: 1 })] },
+    rows: [],
+  });
+  assert.equal(finding?.severity, "warning");
+  assert.match(
+    String(finding?.text),
+    /was missed: at step 16 1 of 3 held-out pairs have a log-probability that/,
+  );
+  assert.match(floorText(run, [record(0), record(16, { pairs_not_finite: 2 })]), /2 of 2 held-out pairs/);
+});
+
+test("a floor's verdict is of the step that was exported, and names the scale of the export", () => {
+  const best = { ...floored, load_best_model_at_end: true, greater_is_better: true };
+  const run = openRun(
+    runWith("floor-best", best, (open) => open.log("done", { step: 23, exported: ["adapter"] })),
+  );
+  const fallen = moved(16, {
+    pair_changes: [
+      [-3, 0],
+      [-3.1, 0],
+    ],
+  });
+  const all = [record(0), moved(8), fallen];
+  assert.match(floorText(run, all), /held: at step 8, which was exported, chosen answers/);
+  const part = { ...run, exported: [{ scale: 0.4 }] };
+  assert.match(floorText(part, all), /at step 8, which was exported at scale 0\.4 while this is the whole/);
+  const last = openRun(
+    runWith("floor-last", floored, (open) => open.log("done", { step: 23, exported: ["adapter"] })),
+  );
+  assert.match(floorText(last, all), /was missed: at step 16, the last before step \d+, which was exported,/);
+});
+
+test("pairs of one prompt do not make an interval narrower", () => {
+  const changes = [-1.2, -0.9, -1, -0.8].map((change): [number, number] => [change, 0]);
+  const of = (copies: number) => {
+    const all = changes.flatMap((pair, prompt) => Array.from({ length: copies }, () => ({ pair, prompt })));
+    return pairInterval(
+      { pair_changes: all.map(({ pair }) => pair), pair_prompts: all.map(({ prompt }) => prompt) },
+      ([chosen]) => chosen,
+    );
+  };
+  const [one, five] = [of(1), of(5)];
+  assert.equal(five.over, "20 pairs of 4 prompts");
+  assert.ok(Math.abs(one.low - five.low) < 1e-12 && Math.abs(one.high - five.high) < 1e-12);
 });

@@ -106,17 +106,36 @@ function shown(value: number | undefined, show: (value: number) => string): stri
 
 /** What the rule picked, in sentences. */
 export function choiceText(choice: ScaleChoice): string {
-  const { scale, best, allowed, isUndecided, choosing, reporting, figures } = choice;
-  const interval = ({ value, low, high }: ScaleEstimate): string =>
-    `${signed(value)} [${signed(low)}, ${signed(high)}]`;
+  const { scale, best, allowed, isUndecided, choosing, reporting, prompts, figures } = choice;
   const only = allowed.length === 1 ? ", the only one that meets the bounds" : "";
+  const pairs = `${choosing} pairs${promptsText(prompts?.choosing)}`;
   const how = isUndecided
-    ? `No scale can be preferred to the smallest: on ${choosing} pairs none that meets the bounds is better beyond chance, and ${scale} is kept.`
+    ? `No scale can be preferred to the smallest: on ${pairs} none that meets the bounds is better beyond chance, and ${scale} is kept.`
     : best === scale
-      ? `Chosen on ${choosing} pairs: scale ${scale}${only}.`
-      : `Chosen on ${choosing} pairs: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;
-  const accuracy = `${percent(figures.accuracy.value)} [${percent(figures.accuracy.low)}, ${percent(figures.accuracy.high)}]`;
-  return `${how} On the other ${reporting} pairs, 95 % intervals: chosen ${interval(figures.chosen)}, margin ${interval(figures.margin)}, accuracy ${accuracy}, drift ${formatNumber(figures.drift)}, tail ${signed(figures.tail)}.`;
+      ? `Chosen on ${pairs}: scale ${scale}${only}.`
+      : `Chosen on ${pairs}: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;
+  return `${how} On the other ${reporting} pairs${promptsText(prompts?.reporting)}, 95 % intervals: ${figuresText(figures)}.${boundsText(choice)}`;
+}
+
+/** Intervals are over prompts: where several pairs have one, their number is not the pairs'. */
+function promptsText(prompts: number | undefined): string {
+  return prompts === undefined ? "" : ` of ${prompts} prompts`;
+}
+
+function figuresText({ chosen: up, margin, accuracy, ...damage }: ScaleChoice["figures"]): string {
+  const interval = ({ value, low, high }: ScaleEstimate, show: (value: number) => string): string =>
+    `${show(value)} [${show(low)}, ${show(high)}]`;
+  const { drift: moved, drift_interval: range, tail: worst } = damage;
+  const drifted =
+    range === undefined ? formatNumber(moved) : interval({ value: moved, ...range }, formatNumber);
+  return `chosen ${interval(up, signed)}, margin ${interval(margin, signed)}, accuracy ${interval(accuracy, percent)}, drift ${drifted}, and without an interval tail ${signed(worst)}`;
+}
+
+/** Whether each bound holds on the pairs that chose nothing. */
+function boundsText({ bounds = [] }: ScaleChoice): string {
+  if (bounds.length === 0) return "";
+  const each = bounds.map(({ name, bound, held }) => `${name} ${bound} ${held ? "holds" : "is missed"}`);
+  return ` Of the bounds there: ${each.join(", ")}.`;
 }
 
 function answersHtml({ answers }: ScaleRow): Html {

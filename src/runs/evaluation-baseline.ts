@@ -11,6 +11,8 @@ export interface EvaluationBaseline {
   means: number[];
   /** Log-prob of each of their tokens. Not in runs of earlier versions, nor of scores. */
   tokens?: StoredLogps;
+  /** The step that these are of, where they could not be compared with those of `step`. */
+  tokens_step?: number;
   /** Of the text that is neither chosen nor rejected: a hash of its tokens, and their mean log-prob. */
   other?: { key: string; step: number; mean: number };
   /** The statistics of the collapse watch's first samples; null before there were any. */

@@ -50,10 +50,16 @@ export interface EvaluationRecord {
   pair_rows?: RecordedRow[];
   /** Chosen − rejected mean log-prob per token of the same pairs as they are now, nats. */
   pair_margins?: number[];
+  /** Which prompt each of them answers, a number: pairs of one prompt are no independent draws. Not in runs of earlier versions. */
+  pair_prompts?: number[];
+  /** How many more of these pairs have a change that is no finite number; left out where none has. */
+  pairs_not_finite?: number;
   /** The tokens of chosen answers that lost most since the start, worst first, one of an answer. Not in runs of earlier versions. */
   fallen_tokens?: RecordedToken[];
   /** What text the change of other text is of. */
   other_text?: string;
+  /** The step from which on it was measured. */
+  other_text_start?: number;
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
   /**
@@ -100,6 +106,7 @@ function isRecord(value: unknown): value is EvaluationRecord {
     pair_changes: changes,
     pair_rows: rows = [],
     pair_margins: margins = [],
+    pair_prompts: prompts = [],
     fallen_tokens: fallen = [],
     samples,
     rejected_logps: logps,
@@ -107,7 +114,7 @@ function isRecord(value: unknown): value is EvaluationRecord {
   return (
     typeof step === "number" &&
     isListOf(rows, (row) => isListOf(row, (x) => typeof x === "string")) &&
-    isListOf(margins, (margin) => typeof margin === "number") &&
+    [margins, prompts].every((list) => isListOf(list, (x) => typeof x === "number")) &&
     isListOf(fallen, isToken) &&
     isListOf(
       changes,

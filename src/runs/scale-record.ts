@@ -26,7 +26,14 @@ export interface ScaleRow {
   answers: readonly { prompt: string; answer: string }[];
 }
 
-/** A mean with its 95 % interval over pairs. */
+/** A bound of the rule, and whether the scale that was picked meets it on the pairs that chose nothing. */
+export interface ScaleBound {
+  name: "chosen_min" | "drift_max" | "tail_min";
+  bound: number;
+  held: boolean;
+}
+
+/** A mean with its 95 % interval over prompts. */
 export interface ScaleEstimate {
   value: number;
   low: number;
@@ -46,7 +53,14 @@ export interface ScaleChoice {
   /** Pairs of the choosing half, and of the half that the figures are of. */
   choosing: number;
   reporting: number;
-  figures: Record<"chosen" | "margin" | "accuracy", ScaleEstimate> & { drift: number; tail: number };
+  /** Different prompts of these pairs, which the intervals are over. Not in records of earlier versions, nor what follows. */
+  prompts?: { choosing: number; reporting: number };
+  bounds?: readonly ScaleBound[];
+  figures: Record<"chosen" | "margin" | "accuracy", ScaleEstimate> & {
+    drift: number;
+    drift_interval?: { low: number; high: number };
+    tail: number;
+  };
 }
 
 /** All that was measured. */

@@ -42,6 +42,11 @@ export function loadedLogps({ as, values, others = "" }: StoredLogps): Float32Ar
   );
 }
 
+/** How many log-probs `stored` holds. */
+export function storedCount({ as, values }: StoredLogps): number {
+  return Buffer.byteLength(values, "base64") / (as === "float32" ? 4 : 2);
+}
+
 /** Bytes that the log-probs of so many tokens take in the file. */
 export function storedLogpBytes(tokens: number): number {
   return Math.ceil((tokens * (tokens <= mostExact ? 4 : 2)) / 3) * 4;

@@ -16,3 +16,16 @@ export function meanInterval(values: readonly number[]): MeanInterval {
   const half = studentQuantile(0.975, count - 1) * Math.sqrt(variance / count);
   return { mean, low: mean - half, high: mean + half };
 }
+
+/**
+ * The mean of each group's values, groups in the order in which they first come. Values of one group are drawn together, so an interval
+ * is over groups.
+ *
+ * @param groups - the group of each value
+ */
+export function groupMeans(values: readonly number[], groups: readonly unknown[]): number[] {
+  const byGroup = Map.groupBy(values.keys(), (i) => groups[i]);
+  return [...byGroup.values()].map(
+    (places) => places.reduce((sum, i) => sum + (values[i] ?? Number.NaN), 0) / places.length,
+  );
+}

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { Random } from "../base/random.ts";
 import type { Example } from "../data/example.ts";
+import { choiceText } from "../report/scales-section.ts";
 import type { ScaleRule } from "../runs/scale-record.ts";
 import { chosenScale, halvesOf, type MeasuredScale } from "./scale-choice.ts";
 
@@ -100,6 +101,80 @@ test("pairs of one prompt are in one half; too few pairs, and too few prompts fo
   );
   const crowded = Array.from({ length: 40 }, (_, i) => (i < 35 ? 0 : i));
   assert.throws(() => halvesOf(examplesOf(crowded)), /6 different prompts, and one half would have 5 pairs/);
+});
+
+test("four copies of each pair choose and report as the pairs themselves: intervals are over prompts", () => {
+  const all = measured(5, 1.2);
+  const single = choose(all, { max: "margin", chosen_min: -0.6 });
+  const copied = all.map(({ scale, pairs, changes }) => ({
+    scale,
+    pairs: pairs.flatMap((pair) => Array.from({ length: 4 }, () => pair)),
+    changes: changes.flatMap((change) =>
+      Array.from({ length: 4 }, (_, copy) => ({ ...change, row: 4 * change.row + copy })),
+    ),
+  }));
+  const prompts = Array.from({ length: 4 * count }, (_, i) => Math.floor(i / 4));
+  const of = chosenScale(copied, { max: "margin", chosen_min: -0.6 }, halvesOf(examplesOf(prompts)));
+  assert.deepEqual([of.choosing, of.reporting, of.prompts], [120, 120, { choosing: 30, reporting: 30 }]);
+  assert.deepEqual([of.scale, of.best, of.isUndecided], [single.scale, single.best, single.isUndecided]);
+  for (const name of ["chosen", "margin", "accuracy"] as const) {
+    for (const part of ["value", "low", "high"] as const) {
+      assert.ok(Math.abs(of.figures[name][part] - single.figures[name][part]) < 1e-9, `${name} ${part}`);
+    }
+  }
+  assert.match(choiceText(of), /hosen on 120 pairs of 30 prompts.*the other 120 pairs of 30 prompts/);
+});
+
+test("the drift on the reporting half has an interval over prompts, and each bound is said to hold there or not", () => {
+  // half of the pairs move twice as far as the others
+  const far = (row: number) => (row % 2 === 0 ? 2 : 1);
+  const all = measured(3, 4).map((one) => ({
+    ...one,
+    changes: one.changes.map((change) => ({
+      ...change,
+      changes: Float32Array.of(-far(change.row) * one.scale, far(change.row) * one.scale),
+    })),
+  }));
+  const rows = [...halves.reporting];
+  const of = chosenScale(
+    all.filter(({ scale }) => scale === 0.5),
+    { max: "margin", drift_max: 0.9, tail_min: -3, chosen_min: -0.5 },
+    halves,
+  );
+  const { drift, drift_interval: range } = of.figures;
+  const want = rows.reduce((sum, row) => sum + far(row) / 2, 0) / rows.length;
+  assert.ok(Math.abs(drift - want) < 1e-6, `${drift}, ${want}`);
+  // the deviation of a pair's own is 0.25; of the mean of 30 it is 0.25 / √30
+  const half = Number(range?.high) - Number(range?.low);
+  const expected = (2 * 1.96 * 0.25) / Math.sqrt(rows.length);
+  assert.ok(half > 0.8 * expected && half < 1.2 * expected, `${half}, ${expected}`);
+  assert.deepEqual(
+    of.bounds?.map(({ name, held }) => [name, held]),
+    [
+      ["chosen_min", true],
+      ["drift_max", true],
+      ["tail_min", true],
+    ],
+  );
+  // what holds on the half that chose may be missed on the other
+  const unlucky = all.map((one) => ({
+    ...one,
+    pairs: one.pairs.map((pair, row) => (halves.reporting.has(row) ? { ...pair, chosen: -9 } : pair)),
+  }));
+  const missed = choose(
+    unlucky.filter(({ scale }) => scale === 0.5),
+    { max: "margin", chosen_min: -0.5 },
+  );
+  assert.deepEqual(missed.bounds, [{ name: "chosen_min", bound: -0.5, held: false }]);
+  assert.match(choiceText(missed), /Of the bounds there: chosen_min -0\.5 is missed\.$/);
+});
+
+test("two prompts of many pairs are no two halves", () => {
+  const prompts = Array.from({ length: 40 }, (_, i) => i % 2);
+  assert.throws(
+    () => halvesOf(examplesOf(prompts)),
+    /40 pairs have 2 different prompts.*Hold out pairs of more/,
+  );
 });
 
 test("a scale that ruins a token fails a bound on drift and on tail, and one without a likelihood is never chosen", () => {

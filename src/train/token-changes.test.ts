@@ -55,6 +55,30 @@ test("the tokens that lost most, one of an answer, with what stands around them"
   assert.deepEqual(fallenTokens(tokenChanges(joinedTokens(now), now, examples), examples, decode), []);
 });
 
+test("of the tokens that lost most those that are no finite number any more come first", () => {
+  const decode = (ids: readonly number[]) => ids.join(" ");
+  const lost = tokens(
+    [[-1.5, Number.NEGATIVE_INFINITY], [-2]],
+    [
+      [-3, -99],
+      [-6, -8],
+    ],
+  );
+  const of = (values: typeof lost) =>
+    fallenTokens(tokenChanges(joinedTokens(start), values, examples), examples, decode).map(
+      ({ token, change, logp }) => [token, change, logp],
+    );
+  assert.deepEqual(of(lost), [
+    ["11", Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    ["15", -94, -99],
+  ]);
+  const noNumber = lost.map((row) => row.map((logps) => logps.map((x) => (x === -99 ? Number.NaN : x))));
+  assert.deepEqual(of(noNumber), [
+    ["11", Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    ["15", Number.NaN, Number.NaN],
+  ]);
+});
+
 test("no changes where another number of tokens was kept, and a NaN takes only its own token out", () => {
   assert.deepEqual(tokenChanges(new Float32Array(3), now, examples), []);
   assert.deepEqual(tokenChanges(null, now, examples), []);

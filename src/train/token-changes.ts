@@ -100,8 +100,15 @@ export interface FallenToken {
 /** Tokens shown around one. */
 const around = { before: 10, after: 5 };
 
+/** What a token lost: all there is where its log-prob, or its change, is no finite number and it had one to lose. */
+function lossOf(change: number, logp: number): number {
+  if (Number.isNaN(change) || logp === Number.NEGATIVE_INFINITY) return Number.NEGATIVE_INFINITY;
+  return change;
+}
+
 /**
- * The tokens of chosen completions that lost most, at most one of a completion, worst first.
+ * The tokens of chosen completions that lost most, at most one of a completion, worst first: before all others those whose log-prob is
+ * no finite number any more.
  *
  * @param decode - text of token ids
  */
@@ -113,13 +120,15 @@ export function fallenTokens(
 ): FallenToken[] {
   const worst = changes.flatMap((one) => {
     if (one.role !== "chosen") return [];
-    let least = -1;
+    let [least, loss] = [-1, 0];
     for (const [t, change] of one.changes.entries()) {
-      if (change < (one.changes[least] ?? 0) && Number.isFinite(change)) least = t;
+      const own = lossOf(change, one.logps[t] ?? Number.NaN);
+      if (own < loss) [least, loss] = [t, own];
     }
-    return least < 0 ? [] : [{ ...one, t: least, change: one.changes[least] ?? 0 }];
+    return least < 0 ? [] : [{ ...one, t: least, loss, change: one.changes[least] ?? Number.NaN }];
   });
-  worst.sort((a, b) => a.change - b.change);
+  // −∞ less −∞ is no number
+  worst.sort((a, b) => (a.loss === b.loss ? 0 : a.loss - b.loss));
   return worst.slice(0, count).map(({ row, t, change, logps }) => {
     const { ids = [], mask } = examples[row]?.completions[0] ?? {};
     const places = ids.flatMap((_, i) => (mask === undefined || mask[i] !== 0 ? [i] : []));

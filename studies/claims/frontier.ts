@@ -1,5 +1,6 @@
 /** Likelihood against margin: the curve that swept baselines draw, and who lies above it, within training sets and at each learning rate. */
 import { type Condition, numberText, PAIR_METRICS, type ReportSection, type ResultRow } from "preftune/sweep";
+import { comparisonSentences } from "../analyses/comparison-count.ts";
 import {
   type Compared,
   excessOf,
@@ -8,7 +9,7 @@ import {
   readingOf,
   type SetMean,
 } from "../analyses/excess.ts";
-import { scaledBack, scaledBackKeys } from "../analyses/scaled-back.ts";
+import { type ScaledBack, scaledBack, scaledBackKeys } from "../analyses/scaled-back.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import {
   atRates,
@@ -45,7 +46,7 @@ export const frontier: StudyDefinition = {
       excessSection(found, numbers),
       ratesSection(points),
       scaledSection(points),
-      powerSection(found),
+      powerSection(found, points),
     ];
   },
 };
@@ -219,7 +220,7 @@ function excessSection(found: readonly Comparison[], numbers: Numbers): ReportSe
 }
 
 /** What another learning rate does, by the same reading: the baselines of each rate against the curve of the middle one. */
-function ratesSection(points: readonly Point[]): ReportSection {
+function otherRates(points: readonly Point[]): { middle: number; rows: Omit<Comparison, "points">[] } {
   const rates = byRate(points);
   const [middle, curve] = rates[Math.floor((rates.length - 1) / 2)] ?? [Number.NaN, []];
   const baselines = curve.filter(({ name }) => isBaseline(name));
@@ -233,6 +234,11 @@ function ratesSection(points: readonly Point[]): ReportSection {
           return { name, learningRate, excess: againstCurve(renamed, baselines) };
         }),
     );
+  return { middle, rows };
+}
+
+function ratesSection(points: readonly Point[]): ReportSection {
+  const { middle, rows } = otherRates(points);
   return {
     title: "What the learning rate does",
     note: `Baselines at other learning rates against the curve of ${middle}: above 0, the margin grows with the distance from the start, and two methods must not be compared at different rates.`,
@@ -251,8 +257,14 @@ function ratesSection(points: readonly Point[]): ReportSection {
   };
 }
 
+function scaledRows(points: readonly Point[]): ScaledBack[] {
+  return scaledBack(
+    points,
+    BASELINES.map(([name]) => [name, scaledName(name, scaleTried)] as const),
+  );
+}
+
 function scaledSection(points: readonly Point[]): ReportSection {
-  const names = BASELINES.map(([name]) => [name, scaledName(name, scaleTried)] as const);
   return {
     title: "Trained further, then scaled back",
     note:
@@ -261,7 +273,7 @@ function scaledSection(points: readonly Point[]): ReportSection {
     tables: [
       {
         columns: ["", "learning rate", "chosen", "margin", "drift", "tail", "other text"],
-        rows: scaledBack(points, names).map(({ name, learningRate, less }) => [
+        rows: scaledRows(points).map(({ name, learningRate, less }) => [
           name,
           String(learningRate),
           ...scaledBackKeys.map((key) => meanText(less[key])),
@@ -271,7 +283,7 @@ function scaledSection(points: readonly Point[]): ReportSection {
   };
 }
 
-function powerSection(found: readonly Comparison[]): ReportSection {
+function powerSection(found: readonly Comparison[], points: readonly Point[]): ReportSection {
   const compared = found.filter(({ name, excess }) => !isBaseline(name) && excess.margin.sets > 1);
   const above = compared.filter(({ excess }) => excess.margin.low > 0);
   const below = compared.filter(({ excess }) => excess.margin.high < 0);
@@ -279,11 +291,20 @@ function powerSection(found: readonly Comparison[]): ReportSection {
     some.map(({ name, learningRate }) => `${name} at ${learningRate}`).join("; ") || "none";
   const powers = compared.map(({ excess }) => excess.margin.smallest).sort((a, b) => a - b);
   const middle = powers[Math.floor(powers.length / 2)] ?? Number.NaN;
-  const about = numberText(compared.length / 20, 1);
+  const counted = comparisonSentences({
+    sets: new Set(points.map(({ set }) => set)).size,
+    margins: compared.map(({ excess }) => excess.margin),
+    damage: compared.flatMap(({ excess }) => [excess.drift, excess.tail]),
+    besides: [
+      ...found.filter(({ name }) => isBaseline(name)).flatMap(({ excess }) => Object.values(excess)),
+      ...otherRates(points).rows.flatMap(({ excess }) => Object.values(excess)),
+      ...scaledRows(points).flatMap(({ less }) => Object.values(less)),
+    ],
+  });
   return {
     title: "In words",
     sentences: [
-      `${compared.length} methods and learning rates were compared with the curve by their margin; were there no effect at all, about ${about} of their intervals would not hold 0. There is no correction for that.`,
+      ...counted,
       `Above the curve: ${list(above)}. Below it: ${list(below)}.`,
       `The smallest excess of margin that would have been seen in four of five such studies: ${numberText(powers[0] ?? Number.NaN, 3)} to ${numberText(powers.at(-1) ?? Number.NaN, 3)} nats per token, half of the comparisons ${numberText(middle, 3)} or less. What is smaller stays unseen. Intervals are over training sets, which share their held-out pairs.`,
     ],

@@ -1,8 +1,9 @@
 /** Drift and tail of a run are those of its export, recomputed from `score --per-token`; what its evaluations say besides. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { readSealed, sealed } from "../../src/base/sealed.ts";
 import { score } from "../../src/recipes/score.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readPairTokens } from "../../src/runs/pair-tokens.ts";
@@ -105,6 +106,14 @@ test("bounds on drift and tail stop a run without sampled answers, and go back t
   );
 });
 
+test("a bound on chosen answers alone is judged without sampled ones", async () => {
+  const bounds = { ...common, watch_thresholds: { chosen_down: 0.01 }, watch_action: "stop" };
+  const simpo = { objective: "simpo", simpo_gamma: 5, max_steps: 8 };
+  const { summary } = await runTraining({ ...bounds, ...simpo, output_dir: fixture.path("fallen") });
+  assert.equal(summary.reason, "collapsed");
+  assert.match(String(summary.collapse?.breaches), /frac_chosen_down rose by more than 0\.01 since step 0/);
+});
+
 test("drift_data without rows, and where nothing is evaluated, is refused", async () => {
   const empty = writeRows(fixture.path("empty.jsonl"), []);
   await assert.rejects(
@@ -115,6 +124,41 @@ test("drift_data without rows, and where nothing is evaluated, is refused", asyn
     runTraining({ ...common, drift_data: other, eval_strategy: "no", eval_steps: null, output_dir: "none" }),
     /drift_data has no effect here: eval_strategy is no, so nothing is measured/,
   );
+});
+
+test("resumed with other text, or with none of the start's tokens, it says since when they are compared", async () => {
+  const run = fixture.path("rebased");
+  const often = { save_strategy: "steps", save_steps: 1, eval_steps: 1, lr_scheduler_type: "constant" };
+  const values = { ...common, ...often, output_dir: run };
+  await runTraining({ ...values, max_steps: 2, drift_data: other });
+  const another = writeRows(fixture.path("another.jsonl"), pairRows(40).slice(30));
+  const further = { ...values, drift_data: another, resume_from_checkpoint: "latest" };
+  const notes = notesOf(await runTraining({ ...further, max_steps: 3 })).join("\n");
+  assert.match(notes, /^other text is another than before: its change is measured from step 3 on$/m);
+  const records = readEvaluations(join(run, "evaluations.jsonl"));
+  assert.deepEqual(
+    records.map(({ other_text_start: since }) => since),
+    [0, 0, 0, 3],
+  );
+  const report = () => readFileSync(join(run, "report.html"), "utf8");
+  assert.match(report(), /Other text: 10 rows of drift_data, measured from step 3 on/);
+  // as earlier versions left it
+  const path = join(run, "evaluation-start.json");
+  const { tokens: _, ...rest } = readSealed(path);
+  writeFileSync(path, sealed(JSON.stringify(rest)));
+  const bounded = { ...further, max_steps: 5, watch_thresholds: { drift: 1e-4 } };
+  const record = await runTraining(bounded);
+  const said = notesOf(record).join("\n");
+  assert.match(
+    said,
+    /0 log-probs of held-out tokens are kept, not \d+: drift and tail are measured from step 4 on/,
+  );
+  assert.deepEqual(
+    evaluationsOf(record).map((row) => row["eval_displacement/token_change_mean_abs"] === 0),
+    [true, false],
+  );
+  const breaches = record.events.flatMap((event) => (event.type === "collapse" ? event.breaches : []));
+  assert.match(breaches.join(), /token_change_mean_abs rose by more than 0\.0001 since step 4/);
 });
 
 test("the tokens of the pairs are kept with their log-probs at the start and at the last evaluation, as score gives them", async () => {

@@ -1,6 +1,6 @@
 /** `final_scale: auto`: the export takes the part that the rule picks, says so, and the whole stays beside it; the same after a resume. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, FileError } from "../../src/base/errors.ts";
@@ -12,6 +12,7 @@ import type { ExportGgufOptions } from "../../src/recipes/export-gguf.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { plan } from "../../src/recipes/plan.ts";
 import { measureScales } from "../../src/recipes/scale.ts";
+import { score } from "../../src/recipes/score.ts";
 import { comparisonPage } from "../../src/report/comparison.ts";
 import { modelCard } from "../../src/report/model-card.ts";
 import { openRun } from "../../src/runs/run-directory.ts";
@@ -21,7 +22,7 @@ import { start } from "../support/command.ts";
 import { armFault } from "../support/faults.ts";
 import { ggufOf } from "../support/gguf-files.ts";
 import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
-import { logitsOf } from "../support/tiny-models.ts";
+import { checkpointTensors, logitsOf, writeCheckpoint } from "../support/tiny-models.ts";
 
 const fixture = runFixture({ rows: 12, held: 32 });
 after(() => fixture[Symbol.dispose]());
@@ -49,6 +50,12 @@ function alphaOf(dir: string): number {
 function numbersOf(path: string): unknown {
   const file = readGguf(path);
   return [...file.tensors.values()].map((tensor) => [tensor.name, readNumbers(file, tensor)]);
+}
+
+/** The scale that a file of a run or a model says. */
+async function ggufScale(source: string): Promise<unknown> {
+  return readGguf(await ggufOf(source, fixture.path("."), uniqueTag(), {})).keys.get("preftune.adapter_scale")
+    ?.value;
 }
 
 /** Those of the file that recipes write of a model. */
@@ -99,6 +106,7 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
   assert.deepEqual(summary.exported, [join(dir, "adapter"), join(dir, "model")]);
   const ofAdapter = (adapter: string) => ggufNumbers(base, { adapter: join(dir, adapter) });
   assert.deepEqual(await ggufNumbers(dir), await ofAdapter("adapter"));
+  assert.ok(Math.abs(Number(await ggufScale(dir)) - scale) < 1e-6);
   assert.deepEqual(await ggufNumbers(dir, { adapterScale: 1 }), await ofAdapter("whole/adapter"));
   const results = JSON.parse(readFileSync(join(dir, "export.json"), "utf8"));
   assert.deepEqual(
@@ -143,6 +151,16 @@ test("an adapter: alpha, record, card and report say the scale; a resumed run ch
     message: /the nearest is /,
   });
   assert.equal(readScales(dir), null);
+  // the start is measured in any case, and chosen only where it was asked for
+  const still = { run: dir, prompts: 0, choose: { max: "margin", drift_max: 1e-9 } } as const;
+  await assert.rejects(measureScales({ ...still, scales: [0.5, 1], device: "cpu", threads: 1 }), {
+    message: /the nearest is 0\.5, /,
+  });
+  const { rows, choice: kept } = await measureScales({
+    ...still,
+    ...{ scales: [0, 0.5], device: "cpu", threads: 1 },
+  });
+  assert.deepEqual([rows.length, kept?.scale, kept?.allowed], [2, 0, [0]]);
   // a power cut before the export was moved there
   mkdirSync(join(dir, "whole"));
   assert.deepEqual(await ggufNumbers(dir, { adapterScale: 1 }), await ofAdapter("adapter"));
@@ -172,6 +190,37 @@ test("full tuning: the model is start + s (result − start)", async () => {
     await commandNumbers(dir, "--adapter-scale", "1"),
     await ggufNumbers(join(dir, "whole", "model")),
   );
+});
+
+test("full tuning of a bfloat16 checkpoint in float32: what is measured and chosen is what the files hold", async () => {
+  const half = fixture.path("bfloat16");
+  cpSync(base, half, { recursive: true, filter: (path) => !path.endsWith(".safetensors") });
+  const config = JSON.parse(readFileSync(join(half, "config.json"), "utf8"));
+  {
+    using _ = scope();
+    const tensors = checkpointTensors(loadModel(base), "bfloat16");
+    writeCheckpoint(half, { ...config, torch_dtype: "bfloat16" }, tensors);
+  }
+  const dir = fixture.path("from-bfloat16");
+  const values = { ...common, model_name_or_path: half, use_peft: false, learning_rate: 1e-3 };
+  const rule = { max: "chosen", chosen_min: null };
+  const driftMax = await halfOfDrift({ ...values, output_dir: dir });
+  await runTraining({ ...values, output_dir: dir, ...auto({ ...rule, drift_max: driftMax }) });
+  const record = readScales(dir);
+  const scale = Number(record?.choice?.scale);
+  assert.ok(scale > 0.1 && scale < 0.9, String(scale));
+  assert.equal(loadModel(join(dir, "model")).lm_head.weight.dtype, "bfloat16");
+  const machine = { device: "cpu", dtype: "float32", threads: 1 } as const;
+  const data = String(common["eval_data"]);
+  const tokensOf = async (model: string) =>
+    (await score({ ...machine, model, data, perToken: true })).rows.flatMap(
+      (row) => row["token_logps/chosen"] ?? [],
+    );
+  const [before, now] = [await tokensOf(half), await tokensOf(join(dir, "model"))];
+  const drift =
+    now.reduce((sum, logp, i) => sum + Math.abs(logp - Number(before[i])), 0) / Math.max(1, now.length);
+  const said = record?.rows.find((row) => row.scale === scale)?.figures["displacement/token_change_mean_abs"];
+  assert.ok(Math.abs(drift - Number(said)) < 1e-6, `${drift}, ${said}`);
 });
 
 test("too few held-out pairs are refused before a model is read, and by the plan; so are runs without a start or pairs", async () => {

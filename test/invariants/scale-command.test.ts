@@ -1,10 +1,11 @@
 /** `preftune scale`: its figures are those of evaluations of the run, its choice is of one half of the pairs and its report of the other. */
 import assert from "node:assert/strict";
-import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { scaleText } from "../../src/cli/scale-command.ts";
 import { measureScales } from "../../src/recipes/scale.ts";
+import { start } from "../support/command.ts";
 import { evaluationsOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { listenToWarnings } from "../support/warnings.ts";
 
@@ -68,6 +69,39 @@ for (const [kind, values] of [
     );
   });
 }
+
+test("the command: its table and status 0; options that cannot be meant, and what is no run here, end as the user's errors", async () => {
+  const run = fixture.path("by-command");
+  await runTraining({ ...common, use_peft: true, max_steps: 1, output_dir: run });
+  const given = ["--prompts", "0", "--device", "cpu", "--threads", "1"];
+  const ends = await Promise.all(
+    [
+      ["--scales", "0,1", ...given],
+      ["--scales", "1,2.5"],
+      ["--chosen-min", "0"],
+      ["--max", "margin", "--drift-max", "-1"],
+      ["--max", "margin", "--tail-min", "1"],
+    ].map((options) => start(["scale", run, ...options]).ended),
+  );
+  assert.deepEqual(
+    ends.map(({ status }) => status),
+    [0, 2, 2, 2, 2],
+  );
+  const [{ stdout } = { stdout: "" }, ...wrong] = ends;
+  assert.match(stdout, /^2 scales: as many passes over 8 pairs.*\nscale +chosen .*\n[-─ ]*\n?.*0 .*\n.*1 /s);
+  const said = wrong.map(({ stderr }) => stderr).join("\n");
+  for (const expected of [
+    /numbers from 0, the start, over 1/,
+    /Add --max margin, or leave them out/,
+    /--drift-max.*at least 0/,
+    /--tail-min.*at most 0/,
+  ])
+    assert.match(said, expected);
+  // a name that may be a model's is not looked for elsewhere
+  const { status, stderr } = await start(["scale", "owner/name"]).ended;
+  assert.equal(status, 2);
+  assert.match(stderr, /owner\/name: expected the directory of a run, which has a run\.json/);
+});
 
 /** Runs nothing: what is wrong is said right before the cost, and before a model is read. */
 const onCost = () => assert.fail("the work had begun");
@@ -133,6 +167,12 @@ test("a start that has changed, or that is an adapter, is refused; changed rows 
     measureScales({ ...machine, run: further, scales: [1], onCost }),
     /began with the adapter .*Merge that adapter/,
   );
+  renameSync(base, `${base}-away`);
+  await assert.rejects(measureScales({ ...machine, run, scales: [1], onCost }), {
+    name: "FileError",
+    message: /changed: a scale needs the model that the run began with, which is scale 0.*own-base/,
+  });
+  renameSync(`${base}-away`, base);
   const weights = join(base, "model.safetensors");
   const bytes = readFileSync(weights);
   bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 64;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { formatPlan } from "../../src/planner/plan-text.ts";
 import { plan } from "../../src/recipes/plan.ts";
 import { isEvalRow, readMetrics } from "../../src/runs/metrics.ts";
 import { assertClose } from "../support/close.ts";
@@ -94,7 +95,7 @@ test("the report says whether the floor held", async () => {
     report,
     /The floor of \+0\.5 nats per token (held|was missed|held or not, which the pairs do not show):/,
   );
-  assert.match(report, /of 4 held-out pairs had changed by .* 95 % interval \[/);
+  assert.match(report, /chosen answers had changed by .* 95 % interval \[.*\] over 4 pairs of 4 prompts/);
 });
 
 test("start log-probs that a cache file lacks are computed again; those of another model are not taken", async () => {
@@ -147,6 +148,12 @@ test("the plan counts the passes and the log-probs of the start", async () => {
     ],
   );
   assert.ok((planned.rows.comparedLogpBytes ?? 0) > (planned.rows.startLogpBytes ?? 0));
+  // what is counted is the text in files; memory holds it, and numbers of 4 bytes
+  const text = formatPlan(planned).replace(/\s+/g, " ");
+  assert.match(
+    text,
+    /at the start take [^;]* of a file, in the run directory and in each checkpoint; in memory as/,
+  );
   const live = await plan(config({ precompute_ref_log_probs: false }));
   assert.equal(live.methods.find(({ isOwn }) => isOwn)?.method, "slime-live");
 });

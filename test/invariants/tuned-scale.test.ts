@@ -1,8 +1,11 @@
 /** A fully tuned model at a scale: W₀ + s (W − W₀), computed in float32 and rounded once; scored, merged, generated and exported. */
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { after, test } from "node:test";
 import { FileError, FormatError } from "../../src/base/errors.ts";
+import { mergeText } from "../../src/cli/merge-command.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
+import { readGguf } from "../../src/gguf/read.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { modelAtScale } from "../../src/models/model-at-scale.ts";
@@ -16,6 +19,7 @@ import { generateRequest } from "../support/generate-request.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
 import { logitsOf, tinyModel } from "../support/tiny-models.ts";
+import { listenToWarnings } from "../support/warnings.ts";
 
 const fixture = runFixture({ rows: 6, held: 4 });
 after(() => fixture[Symbol.dispose]());
@@ -84,8 +88,9 @@ test("a head that only the result has apart starts at the embedding; what one of
 test("merged, scored and generated at 0.4 are one model; a model without a scale is no adapter", async () => {
   const adapter = `${tuned}@scale=0.4`;
   const output = fixture.path("part");
-  const { maxDifference } = await merge({ device: "cpu", threads: 1, model: base, adapter, output });
-  assert.ok(maxDifference < 1e-4);
+  const result = await merge({ device: "cpu", threads: 1, model: base, adapter, output });
+  assert.ok(result.maxDifference < 1e-4);
+  assert.match(mergeText(result), /part \(float32, at scale 0\.4 of the training\): /);
   using _ = scope();
   const merged = noGrad(() => logitsOf(loadModel(output), ids));
   assert.ok(distance(merged, logits(adapter)) < 1e-5);
@@ -123,10 +128,51 @@ test("a run of full tuning is exported to GGUF at a scale; of a model alone nobo
   const given = { device: "cpu", threads: 1, type: "f32", adapterScale: 0.4 } as const;
   const result = await exportGguf({ ...given, source: run, output: fixture.path("part.gguf") });
   assert.ok(result.maxDifference <= result.tolerance);
+  assert.match(
+    result.notes.join(),
+    /takes 0\.4 of what was trained, which its key preftune\.adapter_scale says/,
+  );
+  const scaleIn = (path: string) => readGguf(path).keys.get("preftune.adapter_scale")?.value;
+  assert.ok(Math.abs(Number(scaleIn(result.path)) - 0.4) < 1e-6);
+  const whole = await exportGguf({
+    ...given,
+    source: run,
+    adapterScale: 1,
+    output: fixture.path("whole.gguf"),
+  });
+  assert.deepEqual([scaleIn(whole.path), whole.notes], [undefined, []]);
   await assert.rejects(
     exportGguf({ ...given, source: tuned, output: fixture.path("other.gguf") }),
     /of a model alone nobody knows/,
   );
+});
+
+test("what was trained is put on another model of equal shapes: warned of; on a copy of its start it is not", async (t) => {
+  const run = fixture.path("own-start");
+  await runTraining({
+    ...fixture.values,
+    ...{ use_peft: true, lora_r: 2, max_steps: 1, save_strategy: "no", output_dir: run },
+  });
+  const [copy, other] = [fixture.path("copy"), makeTinyModel(fixture.path("stranger"), { seed: 9 })];
+  cpSync(base, copy, { recursive: true });
+  const warnings = listenToWarnings(t);
+  const data = fixture.path("held.jsonl");
+  const adapter = `${run}/adapter`;
+  await score({ ...machine, model: copy, adapter, data });
+  assert.deepEqual(await warnings(run), []);
+  await score({ ...machine, model: other, adapter, data });
+  assert.match(
+    (await warnings(run)).join(),
+    /adapter: it was trained from .*base, and .*stranger is another model/,
+  );
+  // by itself an adapter names its base, which is known where that lies here
+  const alone = fixture.path("alone-adapter");
+  cpSync(adapter, alone, { recursive: true });
+  await score({ ...machine, model: copy, adapter: alone, data });
+  assert.deepEqual(await warnings(alone), []);
+  const output = fixture.path("strange");
+  await merge({ model: other, adapter: alone, output, device: "cpu", threads: 1 });
+  assert.match((await warnings(alone)).join(), /trained from .*base, and .*stranger is another model/);
 });
 
 test("two results of one start are mixed by weights: the one as the start of the other", async () => {

@@ -1,5 +1,6 @@
 /** Bounds on KL, gold and good completions of an on-policy run: they warn, stop or restore without any watched prompts. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { breachesOf } from "../../src/evaluate/diversity/collapse.ts";
@@ -7,6 +8,7 @@ import { readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { runTraining, type Values } from "../support/runs.ts";
+import { writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -59,6 +61,24 @@ test("it stops the run with nothing exported, or goes back to the best checkpoin
   assert.equal(restored.summary.reason, "collapsed");
   assert.equal(restored.summary.collapse?.restored, first);
   assert.equal(restored.summary.exported.length, 1);
+});
+
+test("bounds on held-out good completions, of which there are none, are refused before a model is read", async () => {
+  const prompts = readFileSync(String(fixture.online["train_data"]), "utf8").trim().split("\n");
+  const alone = prompts.map((line) => {
+    const { chosen: _, ...row } = JSON.parse(line);
+    return row;
+  });
+  const blind = { train_data: writeRows(fixture.path("alone.jsonl"), alone) };
+  const values = { ...recipe, ...blind, output_dir: fixture.path("blind") };
+  for (const bounds of [{ drift: 0.5, tail: 3 }, { chosen_fall: 0.5 }]) {
+    await assert.rejects(runTraining({ ...values, watch_thresholds: bounds }), {
+      name: "ConfigError",
+      message: new RegExp(`${Object.keys(bounds).join(", ")}: expected held-out rows with a good answer`),
+    });
+  }
+  // what nobody asked for does not keep such a run from training
+  await run("not-blind", { ...blind, max_steps: 1, eval_steps: 1, watch_thresholds: { kl: 100 } });
 });
 
 function klAt(dir: string, step: number): number {

@@ -18,6 +18,8 @@ export type WatchedMetrics = Readonly<Record<string, number>>;
 export interface WatchStart {
   /** The run's first evaluation: displacement is a change since then. */
   step: number;
+  /** The same of single tokens, where that is a later one. */
+  tokensStep?: number;
   /** The first at which answers were sampled as they are now, and its metrics. */
   watchStep: number;
   metrics: WatchedMetrics;
@@ -58,6 +60,11 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
 /** Bounds on single tokens, which are exceeded by a token whose change is no finite number. */
 const tokenBounds = ["drift", "tail"] as const;
 
+function stepOf(threshold: keyof WatchThresholds, start: WatchStart, isCompared: boolean): number {
+  if (isCompared) return start.watchStep;
+  return tokenBounds.some((name) => name === threshold) ? (start.tokensStep ?? start.step) : start.step;
+}
+
 /** The thresholds that `now` exceeds. A loss that is NaN and a KL that is not finite always count. */
 export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: WatchThresholds): Breach[] {
   const names = Object.keys(rules) as (keyof WatchThresholds)[];
@@ -71,7 +78,7 @@ export function breachesOf(now: WatchedMetrics, start: WatchStart, thresholds: W
     if (limit === null || !(change(value, before) > limit + rounding)) return [];
     const how = threshold === "length" ? `more than ${limit}-fold` : `by more than ${formatNumber(limit)}`;
     const part = threshold === "distinct_2" ? " of itself" : "";
-    const since = `since step ${isCompared ? start.watchStep : start.step}`;
+    const since = `since step ${stepOf(threshold, start, isCompared)}`;
     const text = `${metric} ${verb} ${how}${part} ${since}: from ${formatNumber(before)} to ${formatNumber(value)}`;
     return [{ threshold, text }];
   });
