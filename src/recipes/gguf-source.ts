@@ -99,19 +99,11 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
 }
 
-<<<<<<< HEAD
-/** Where the whole training lies: beside an export that takes a part of it. */
-function wholePaths(paths: RunPaths): RunPaths {
-  const whole = { ...paths, adapter: join(paths.whole, "adapter"), model: join(paths.whole, "model") };
-  // a kill before the export is moved there leaves it empty
-  return isFolder(whole.adapter) || isFolder(whole.model) ? whole : paths;
-=======
 /** How much of its training a run exported, where it chose that; null of the whole beside it. */
 function exportedScaleOf(paths: RunPaths): number | null {
   const isWhole = paths.adapter !== runPaths(paths.dir).adapter;
   if (isWhole || !existsSync(paths.exportJson)) return null;
   return exportedScale({ exported: readJsonFile(paths.exportJson) });
->>>>>>> h4
 }
 
 /** The directory of the model that a run names, at the revision that it began with. */
