@@ -5,12 +5,13 @@ import { figure, isNightly } from "../support/campaign.ts";
 import { answerCases, replyCases, startHostileJudge } from "../support/hostile/answer-cases.ts";
 import { dataCases } from "../support/hostile/data-cases.ts";
 import { bytesAbove, faultsOf, HostileRunner, mebibytes } from "../support/hostile/hostile.ts";
+import { parquetCases } from "../support/hostile/parquet-cases.ts";
 
 /** A few of every kind that write little, in `npm test`. */
 const short = [
   ...[/a named pipe$/, /300,000 columns/, /300,000 keys$/, /600,000 deep/, /2 GB of nothing/],
   ...[/100 KB of "\\\\/, /100 KB of "\[/, /100 KB of "array\(/, /gz: a line of 2 GB/],
-  ...[/answers: .* a line of dashes/, /reply: .* a tag that opens/],
+  ...[/answers: .* a line of dashes/, /reply: .* a tag that opens/, /parquet: a page of 2 GiB$/],
 ];
 const wanted = process.env["HOSTILE"];
 const isWanted = (name: string): boolean =>
@@ -18,7 +19,7 @@ const isWanted = (name: string): boolean =>
 
 const judge = await startHostileJudge();
 after(() => judge[Symbol.asyncDispose]());
-const allCases = [...dataCases, ...answerCases, ...replyCases(judge)];
+const allCases = [...dataCases, ...parquetCases, ...answerCases, ...replyCases(judge)];
 
 test("the short form has a case of every kind", () => {
   for (const kind of short)
@@ -54,7 +55,7 @@ test("hostile data files", async () => {
   assert.deepEqual(bad, []);
   figure(
     19,
-    "hostile data files: JSON, CSV, gzip, zstd, directories, answers, judgments and a judge's replies",
+    "hostile data files: JSON, CSV, Parquet, gzip, zstd, directories, answers, judgments and a judge's replies",
     `${cases.length} cases, ${bad.length} without an end or a sentence, at most ${(silent / 1000).toFixed(2)} s without a word, ${mebibytes(memory)} MiB above twice the file and 1 KiB for each row kept`,
     "each ends within 1 s or shows progress; memory at most twice the file, 1 KiB for each row kept, and 64 MiB",
     bad.length === 0,
