@@ -89,7 +89,7 @@ function writeStamp(directory) {
   try {
     writeFileSync(join(directory, "node_modules", ".preftune-stamp"), lockHash(directory));
   } catch {
-    // a stamp that is not whole agrees with nothing
+    // a stamp that is cut short agrees with nothing
   }
 }
 
