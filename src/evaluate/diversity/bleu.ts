@@ -14,7 +14,8 @@ const longest = 4;
 const space =
   "[\\t-\\r\\u001c-\\u0020\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const spaces = new RegExp(`${space}+`, "u");
-const oneSpace = new RegExp(space, "u");
+/** From the first of a run on: it would else be tried at each of its places. */
+const trailingSpaces = new RegExp(`(?<!${space})${space}+$`, "u");
 
 /** Character references that 13a undoes, in its order: "&amp;lt;" becomes "<". */
 const references: readonly (readonly [string, string])[] = [
@@ -26,7 +27,8 @@ const references: readonly (readonly [string, string])[] = [
 
 /** Words and signs of `text` by 13a: signs stand apart, full stop, comma and dash not inside numbers. */
 export function words(text: string): string[] {
-  let line = withoutSpaceBehind(text).replaceAll("<skipped>", "").replaceAll("-\n", "").replaceAll("\n", " ");
+  let line = text.replace(trailingSpaces, "");
+  line = line.replaceAll("<skipped>", "").replaceAll("-\n", "").replaceAll("\n", " ");
   for (const [name, sign] of references) line = line.replaceAll(name, sign);
   line = ` ${line} `
     .replace(/[{-~[-` -&(-+:-@/]/gu, " $& ")
@@ -34,13 +36,6 @@ export function words(text: string): string[] {
     .replace(/([.,])([^0-9])/gu, " $1 $2")
     .replace(/([0-9])(-)/gu, "$1 $2 ");
   return line.split(spaces).filter((word) => word !== "");
-}
-
-/** Without white space at the end; an expression would try each run of spaces at each of its places. */
-function withoutSpaceBehind(text: string): string {
-  let end = text.length;
-  while (end > 0 && oneSpace.test(text.charAt(end - 1))) end--;
-  return text.slice(0, end);
 }
 
 /** A text's n-grams, 1 to 4, each with how often it comes. */

@@ -73,17 +73,15 @@ export function verdictReader(
         only(text, compiled, (label) => labels[label.trim()] ?? null),
       );
     } catch (cause) {
-      if (!(cause instanceof TimeLimitError)) throw cause;
-      throw new FormatError(tooSlow(where, patterns, text.length), { cause });
+      throw cause instanceof TimeLimitError ? tooSlow(where, patterns, text.length) : cause;
     }
   };
 }
 
-function tooSlow(where: string, patterns: readonly string[], length: number): string {
-  const given = patterns.map((source) => `'${source}'`).join(", ");
-  return (
+function tooSlow(where: string, patterns: readonly string[], length: number): FormatError {
+  return new FormatError(
     `${where}: expected regular expressions that read an answer of ${length} characters within ${readLimitMs / 1000} s of processor ` +
-    String.raw`time, got ${given}. Use ones in which no part can match the same text in two ways, such as '\[\[([AB<>=]+)\]\]'.`
+      String.raw`time, got '${patterns.join("', '")}'. Use ones in which no part can match the same text in two ways, such as '\[\[([AB<>=]+)\]\]'.`,
   );
 }
 
