@@ -6,7 +6,18 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -63,15 +74,23 @@ export function sameVersions(wanted, installed) {
 export function packagesProblem(directory) {
   const modules = join(directory, "node_modules");
   if (!existsSync(modules)) return "node_modules is missing";
-  const hash = lockHash(directory);
   const stamp = join(modules, ".preftune-stamp");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return null;
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lockHash(directory)) return null;
   const wanted = readJson(join(directory, "package-lock.json"))?.packages;
   const installed = readJson(join(modules, ".package-lock.json"))?.packages;
   if (installed == null) return "an earlier installation did not finish";
   if (!sameVersions(wanted, installed)) return "package-lock.json has changed since the last installation";
-  writeFileSync(stamp, hash);
+  writeStamp(directory);
   return null;
+}
+
+/** Saves the next start a look at all packages; on a full disk it takes that look. @param {string} directory */
+function writeStamp(directory) {
+  try {
+    writeFileSync(join(directory, "node_modules", ".preftune-stamp"), lockHash(directory));
+  } catch {
+    // a stamp that is cut short agrees with nothing
+  }
 }
 
 /** @param {number} ms */
@@ -79,13 +98,101 @@ function sleep(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
+/**
+ * The fields of a process's `stat` from the third, the state, on; none where the system has no such file.
+ *
+ * @param {number} pid @returns {string[]}
+ */
+function statOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  } catch {
+    return [];
+  }
+}
+
+/** When a process started, in clock ticks since boot; null where the system does not tell. @param {number} pid */
+const startOf = (pid) => statOf(pid)[19] ?? null;
+
 /** @param {number} pid */
 function isRunning(pid) {
   try {
     process.kill(pid, 0);
+  } catch (error) {
+    if (codeOf(error) !== "EPERM") return false;
+  }
+  // in a container without an init a killed process may never be reaped
+  return !/^[ZX]$/.test(statOf(pid)[0] ?? "");
+}
+
+/** @param {unknown} error */
+const codeOf = (error) => /** @type {NodeJS.ErrnoException} */ (error).code;
+
+/** A lock of another host, whose processes are not seen from here, is good for this long, in ms. */
+const foreignLockMs = 3_600_000;
+/** And one that names no owner: who takes a lock writes its name at once. */
+const namelessLockMs = 10_000;
+
+/** In ms; 0 where it is not there. @param {string} path */
+const ageOf = (path) => Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+
+/**
+ * Makes a file that names this process; false where it is there already.
+ *
+ * @param {string} lock
+ * @throws {BootstrapError} when it cannot be written: no empty file is left, for which all would wait
+ */
+function taken(lock) {
+  let fd = -1;
+  try {
+    fd = openSync(lock, "wx");
+    writeFileSync(fd, JSON.stringify({ host: hostname(), pid: process.pid, started: startOf(process.pid) }));
     return true;
   } catch (error) {
-    return /** @type {NodeJS.ErrnoException} */ (error).code === "EPERM";
+    if (fd < 0 && codeOf(error) === "EEXIST") return false;
+    if (fd >= 0) rmSync(lock, { force: true });
+    throw cannotWrite(lock, error);
+  } finally {
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+/** @param {string} path @param {unknown} error */
+function cannotWrite(path, error) {
+  const { message } = /** @type {Error} */ (error);
+  return new BootstrapError(
+    `${path}: expected to write it before npm packages are installed, got ${message}. ` +
+      `Free space under ${dirname(path)}, or make it writable for this user, then run the command again.`,
+  );
+}
+
+/** Null while it is being written, after a start that was killed as it wrote it, or when it is gone. @param {string} lock */
+function ownerOf(lock) {
+  const owner = readJson(lock);
+  return typeof owner?.pid === "number" ? owner : null;
+}
+
+/** Whether nobody holds the lock any more. @param {string} lock */
+function isLeft(lock) {
+  const owner = ownerOf(lock);
+  if (owner === null) return ageOf(lock) > namelessLockMs;
+  if (owner.host !== hostname()) return ageOf(lock) > foreignLockMs;
+  // another process may have got its number since, in a container above all
+  return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
+}
+
+/** Removes a lock that was left; one process at a time, as another could remove that of whoever has taken it since. @param {string} lock */
+function takeAway(lock) {
+  const guard = `${lock}.removing`;
+  if (!taken(guard)) {
+    if (ageOf(guard) > namelessLockMs) rmSync(guard, { force: true });
+    return;
+  }
+  try {
+    if (isLeft(lock)) rmSync(lock, { force: true });
+  } finally {
+    rmSync(guard, { force: true });
   }
 }
 
@@ -96,17 +203,21 @@ function isRunning(pid) {
  */
 function withInstallLock(directory, body) {
   const lock = join(directory, ".preftune", "install.lock");
-  mkdirSync(dirname(lock), { recursive: true });
-  for (let announced = false; ; announced = true) {
-    try {
-      writeFileSync(lock, String(process.pid), { flag: "wx" });
-      break;
-    } catch (error) {
-      if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
+  try {
+    mkdirSync(dirname(lock), { recursive: true });
+  } catch (error) {
+    throw cannotWrite(dirname(lock), error);
+  }
+  for (let announced = false; !taken(lock); ) {
+    if (isLeft(lock)) {
+      takeAway(lock);
+      continue;
     }
-    const owner = existsSync(lock) ? Number(readFileSync(lock, "utf8")) : 0;
-    if (owner > 0 && !isRunning(owner)) rmSync(lock, { force: true });
-    else if (!announced) say(`waiting for process ${owner}, which is installing packages (lock: ${lock})`);
+    const owner = ownerOf(lock);
+    if (owner !== null && !announced) {
+      say(`waiting for process ${owner.pid} on ${owner.host}, which is installing packages (lock: ${lock})`);
+      announced = true;
+    }
     sleep(300);
   }
   try {
@@ -167,7 +278,7 @@ export function ensurePackages(directory) {
       );
     }
     linkNode24(directory);
-    writeFileSync(join(directory, "node_modules", ".preftune-stamp"), lockHash(directory));
+    writeStamp(directory);
     say(`npm packages installed in ${((Date.now() - begin) / 1000).toFixed(0)} s`);
   });
 }

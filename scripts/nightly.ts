@@ -29,6 +29,11 @@ const folder = join(root, ".preftune", "nightly");
 const limitMinutes = 20;
 const longLimitMinutes = 180;
 
+function isLong(file: string): boolean {
+  const isLongCampaign = /^(under-load|ranks-storm|faults-round|faults-rollouts|signals-node.*|container)$/;
+  return isLongCampaign.test(nameOf(file)) || !file.startsWith("test/campaign/");
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -73,10 +78,7 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
   rmSync(figures, { force: true });
   const began = performance.now();
   const log = createWriteStream(join(folder, `${name}.log`));
-  const isLong =
-    ["under-load", "ranks-storm", "faults-round", "container"].includes(name) ||
-    !file.startsWith("test/campaign/");
-  const minutes = isLong ? longLimitMinutes : limitMinutes;
+  const minutes = isLong(file) ? longLimitMinutes : limitMinutes;
   const events = run({
     files: [join(root, file)],
     cwd: root,

@@ -5,7 +5,7 @@
 
 /** Marks a bare word while a line is read by `JSON.parse`; no text in a metrics file begins like this. */
 const MARK = "\u0000number:";
-const STRING_OR_WORD = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+const STRING_OR_WORD = /"(?:[^"\\]|\\.)*(?:"|$)|-?Infinity|NaN/g;
 const WORDS: Readonly<Record<string, number>> = {
   NaN: Number.NaN,
   Infinity: Number.POSITIVE_INFINITY,

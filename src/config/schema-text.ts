@@ -67,7 +67,7 @@ export function namesIn(schema: ValueSchema): string[] {
   return alternatives(schema).flatMap(({ properties = {} }) => Object.keys(properties));
 }
 
-const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+const NUMBER = /^[-+]?(\d+(?:\.\d*)?|\.\d+)(e[-+]?\d+)?$/i;
 
 /** The value that `typed`, a word of a command line, stands for; text that does not fit comes back as it is. */
 export function valueFromText(schema: ValueSchema, typed: string): unknown {

@@ -258,7 +258,7 @@ function sourceOf(context: DashboardContext, { sources }: Version): string | nul
 
 /** A text that names a file, without the folders. */
 function nameIn(text: string): string {
-  return text.replaceAll(/\S*\//g, "");
+  return text.replaceAll(/(?<!\S)\S*\//g, "");
 }
 
 /**

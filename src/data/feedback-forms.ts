@@ -77,8 +77,13 @@ function branchTo(history: Fields, id: unknown): Fields[] {
   return turns;
 }
 
-/** Blocks that Open WebUI writes around thinking and code, and takes out of a chat's history before the model reads it. */
-const block = /<details type="(reasoning|code_interpreter)"[\s\S]*?<\/details>\s*/g;
+/** To the end of the text where it is not closed, so that no other is looked for in the same text again. */
+const block = /<details type="(?:reasoning|code_interpreter)"[\s\S]*?(?:<\/details>(\s*)|$)/g;
+
+/** Without the blocks that Open WebUI writes around thinking and code, and takes out of a chat's history before the model reads it. */
+function withoutBlocks(text: string): string {
+  return text.replace(block, (found, gap?: string) => (gap === undefined ? found : ""));
+}
 
 function messageOf(turn: Fields, isAnswer: boolean, where: string): Fields {
   const { role, content, files } = turn;
@@ -88,13 +93,13 @@ function messageOf(turn: Fields, isAnswer: boolean, where: string): Fields {
     );
   }
   if (typeof content !== "string") return { role, content };
-  if (isAnswer && content.search(block) >= 0) {
+  if (isAnswer && withoutBlocks(content) !== content) {
     throw new DataError(
       `${where}: expected the answer as the model gave it, got one whose thinking Open WebUI has put into <details>. ` +
         "Write the row as messages with reasoning_content, or remove it.",
     );
   }
-  return { role, content: content.replace(block, "") };
+  return { role, content: withoutBlocks(content) };
 }
 
 /** A run of LangSmith with its feedback: inputs, outputs, and statistics of the marks by their keys. */

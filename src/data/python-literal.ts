@@ -68,7 +68,7 @@ class Reader {
     const word = this.#match(/[A-Za-z]+/y);
     if (word === "array") return this.#array(depth);
     if (word !== null && words.has(word)) return words.get(word);
-    const number = word === null ? this.#match(/[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?(?![\w.])/iy) : null;
+    const number = word === null ? this.#match(/[-+]?(\d+(?:\.\d*)?|\.\d+)(e[-+]?\d+)?(?![\w.])/iy) : null;
     if (number === null) throw this.#unexpected();
     return numberFromJson(number.replace("+", ""));
   }

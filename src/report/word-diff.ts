@@ -33,7 +33,7 @@ export function wordsAgainst(text: string, other: string): WordPiece[] | null {
 
 /** Words and signs, each with the gap behind it; joined again they are the text. */
 function wordsOf(text: string): string[] {
-  return text.match(/\s*(?:[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_])\s*/gu) ?? [];
+  return text.match(/\s*(?:[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_])\s*/guy) ?? [];
 }
 
 /** Which of `own` belong to a longest common subsequence with `others`; gaps do not count: they would match everywhere. */

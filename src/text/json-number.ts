@@ -82,7 +82,7 @@ export function pythonFloat(value: number): string {
 
 /** The number that a cell of a table spells in decimal digits; null for all else (`" "`, `"0x10"`, `"inf"`). */
 export function numberInText(text: string): number | null {
-  const isDecimal = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text.trim());
+  const isDecimal = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/.test(text.trim());
   return isDecimal ? Number(text) : null;
 }
 

@@ -12,8 +12,7 @@ const file = "pasted table";
  * @throws {DataError} where the text is no table
  */
 export function pastedRows(text: string): RawRow[] {
-  // spaces and tabs at the end of a line are cells that are empty
-  const table = text.replace(/^\uFEFF/, "").replace(/^\s*[\r\n]|[\r\n]+\s*$/g, "");
+  const table = withoutEmptyLines(text.replace(/^\uFEFF/, ""));
   const [header = ""] = table.split(/\r\n|\n|\r/, 1);
   const isMarkdown = header.trim().startsWith("|");
   const delimiter = ["\t", ",", ";"].toSorted((a, b) => times(header, b) - times(header, a))[0] ?? ",";
@@ -39,6 +38,14 @@ export function pastedRows(text: string): RawRow[] {
       isText: true,
     };
   });
+}
+
+/** Spaces and tabs at the end of a line are cells that are empty: they stay. */
+function withoutEmptyLines(text: string): string {
+  const table = text.replace(/^\s*[\r\n]/, "");
+  const end = table.trimEnd().length;
+  const gap = table.slice(end).search(/[\r\n]/);
+  return gap < 0 ? table : table.slice(0, end + gap);
 }
 
 function times(text: string, mark: string): number {

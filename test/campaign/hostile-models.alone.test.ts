@@ -1,4 +1,4 @@
-/** The hostile corpus of models and configurations: each case is refused with its sentence, within a second, in little memory. */
+/** The hostile corpus of models and configurations: each case is refused with its sentence, without a second of silence, in little memory. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { figure, isNightly } from "../support/campaign.ts";
@@ -15,14 +15,20 @@ const chosen = all.filter(
   ({ name }) => name.includes(wanted) && (isNightly || name.includes(" is a named pipe")),
 );
 
-function isSlow({ silentMs }: Outcome): boolean {
-  return silentMs > 1000;
+/** What a refusal may take in all: half a second of it is the limit on the work of a template or a pattern. */
+const longestMs = 3000;
+
+function isSlow({ silentMs, totalMs }: Outcome): boolean {
+  return silentMs > 1000 || totalMs > longestMs;
 }
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 
 test("hostile models and configurations", async () => {
   assert.ok(chosen.length > 0, "no case is named so");
   using runner = new HostileRunner();
   const bad: string[] = [];
+  let silent = 0;
   let longest = 0;
   let most = 0;
   for (const each of chosen) {
@@ -30,7 +36,9 @@ test("hostile models and configurations", async () => {
     // A machine that was busy with something else in this second gets another.
     if (isNightly && isSlow(outcome)) outcome = await runner.run(each);
     const faults = faultsOf(each, outcome).filter((fault) => isNightly || !fault.includes("without a word"));
-    longest = Math.max(longest, outcome.silentMs);
+    if (isNightly && outcome.totalMs > longestMs) faults.push(`${seconds(outcome.totalMs)} to its end`);
+    silent = Math.max(silent, outcome.silentMs);
+    longest = Math.max(longest, outcome.totalMs);
     most = Math.max(most, bytesAbove(outcome));
     if (faults.length > 0) bad.push(`${each.name}: ${faults.join("; ")}: ${outcome.message?.slice(0, 300)}`);
     const [ms, peak, size] = [
@@ -41,10 +49,12 @@ test("hostile models and configurations", async () => {
     if (isNightly) console.log(`${each.name}: ${ms} ms, +${peak} MiB for ${size} MiB of files`);
   }
   assert.deepEqual(bad, []);
-  const reached = `${chosen.length} cases, longest ${(longest / 1000).toFixed(2)} s, memory at most twice the files + ${mebibytes(most)} MiB`;
-  const goal = "each refused with its sentence within 1 s, memory at most twice the files + 64 MiB";
+  const reached =
+    `${chosen.length} cases, at most ${seconds(silent)} without a word and ${seconds(longest)} in all, ` +
+    `memory at most twice the files + ${mebibytes(most)} MiB`;
+  const goal = `each refused with its sentence, at most 1 s without a word and ${longestMs / 1000} s in all, memory at most twice the files + 64 MiB`;
   figure(
-    18,
+    19,
     "hostile models, tokenizers, templates and configurations, by the command line",
     reached,
     goal,

@@ -87,8 +87,8 @@ async function untilAnother(dir: string, pid: number, { child }: Running): Promi
 }
 
 const rounds = amount(1, 12);
-/** After so long no other round is begun. */
-const longestMs = 240_000;
+/** After so long no other round is begun, and the figure is not reached: twelve take four minutes. */
+const longestMs = 600_000;
 /** A hang is known by a time without a sign of life, so in `npm test` only pretended trainers hang. */
 const faults: readonly NodeJS.Signals[] = isNightly ? ["SIGKILL", "SIGSTOP", "SIGSEGV"] : ["SIGKILL"];
 
@@ -132,7 +132,6 @@ test("killed, crashed and hung trainers are started again and end bit for bit as
   let lost = 0;
   const began = performance.now();
   let round = 0;
-  // a busy machine does fewer
   for (; round < rounds && performance.now() - began < longestMs; round++) {
     const outcome = await sufferAll(round, random);
     waits.push(...outcome.waits);
@@ -144,9 +143,9 @@ test("killed, crashed and hung trainers are started again and end bit for bit as
   figure(
     16,
     "trainer killed, crashed (SIGSEGV) or stopped (SIGSTOP) under train --max-restarts",
-    `${round * faults.length} of ${round * faults.length} restarted, most steps lost ${lost} with a checkpoint every ${every}, end bit for bit`,
+    `${round * faults.length} of ${rounds * faults.length} restarted, most steps lost ${lost} with a checkpoint every ${every}, end bit for bit`,
     "all restarted, at most one interval lost, same bits",
-    lost <= every + 1,
+    round === rounds && lost <= every + 1,
   );
   if (isNightly) {
     const text = `${(slowest / 1000).toFixed(1)} s at most in ${waits.length}`;

@@ -88,11 +88,14 @@ export function assertTells(error: unknown, dir: string): void {
  * Makes every `stride`-th changing call of the command fail, each in a separate directory. Each time the
  * failure is reported, every file is either as before or complete, and the command run again leaves what it leaves when
  * nothing fails.
+ *
+ * @param first - the first call that fails, from 1: files that share the calls each begin at another
  */
 export async function failEachCall(
   command: FaultyCommand,
   place: string,
   stride: number,
+  first: number = 1,
 ): Promise<LoopTally> {
   const fresh = async (name: string): Promise<string> => {
     const dir = join(place, `${command.name}-${name}`);
@@ -101,9 +104,9 @@ export async function failEachCall(
     return dir;
   };
   const old = outcomeOf(command, await fresh("old"));
-  const first = await fresh("first");
-  await command.run(first);
-  const whole = outcomeOf(command, first);
+  const good = await fresh("first");
+  await command.run(good);
+  const whole = outcomeOf(command, good);
   const counted = await fresh("counted");
   using counting = armFault({ code: "EIO", at: Number.POSITIVE_INFINITY, names: changingCalls });
   await command.run(counted);
@@ -111,7 +114,7 @@ export async function failEachCall(
   assert.deepEqual(outcomeOf(command, counted), whole, "two runs differ");
   const { calls } = counting;
   let failed = 0;
-  for (let at = 1; at <= calls.length; at += stride) {
+  for (let at = first; at <= calls.length; at += stride) {
     const dir = await fresh(`call-${at}`);
     const { name, path } = calls[at - 1] as Call;
     const ways = codes[name];
@@ -126,7 +129,7 @@ export async function failEachCall(
     rmSync(dir, { recursive: true, force: true });
     if (isNightly && failed % 50 === 0) console.log(`${command.name}: ${at} of ${calls.length} calls`);
   }
-  await fullFrom(command, fresh, { old, whole, stride });
+  await fullFrom(command, fresh, { old, whole, stride, first });
   return { calls, failed };
 }
 
@@ -134,10 +137,10 @@ export async function failEachCall(
 async function fullFrom(
   command: FaultyCommand,
   fresh: (name: string) => Promise<string>,
-  { old, whole, stride }: { old: Outcome; whole: Outcome; stride: number },
+  { old, whole, stride, first }: { old: Outcome; whole: Outcome; stride: number; first: number },
 ): Promise<void> {
   const names = ["writeSync", "fsyncSync", "mkdirSync"] as const;
-  for (let at = 1; ; at += 3 * stride) {
+  for (let at = 3 * first - 2; ; at += 3 * stride) {
     const dir = await fresh(`full-${at}`);
     const fault: Fault = { code: "ENOSPC", at, names, stays: true };
     try {

@@ -14,7 +14,8 @@ const longest = 4;
 const space =
   "[\\t-\\r\\u001c-\\u0020\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const spaces = new RegExp(`${space}+`, "u");
-const trailingSpaces = new RegExp(`${space}+$`, "u");
+/** From the first of a run on: it would else be tried at each of its places. */
+const trailingSpaces = new RegExp(`(?<!${space})${space}+$`, "u");
 
 /** Character references that 13a undoes, in its order: "&amp;lt;" becomes "<". */
 const references: readonly (readonly [string, string])[] = [

@@ -190,7 +190,7 @@ class ListNumbers {
   }
 }
 
-const rule = /^\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+const rule = /^\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*(\|\s*)?$/;
 
 /** True for the line of dashes under a table's head. */
 function isRule(line: string): boolean {

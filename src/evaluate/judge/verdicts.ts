@@ -6,6 +6,7 @@
  * different verdicts are none, a rating in single brackets must be called one, and thinking is not read.
  */
 import { FormatError, messageOf } from "../../base/errors.ts";
+import { TimeLimitError, withinComputedTime } from "../../base/time-limit.ts";
 
 /** Who is better in a pair: A by far, A, neither, B, B by far. */
 export type PairVerdict = 2 | 1 | 0 | -1 | -2;
@@ -45,8 +46,11 @@ export function readLetter(answer: string): PairVerdict | null {
   return only(plain(answer).toUpperCase(), letterPatterns, (letter) => letters[letter] ?? null);
 }
 
+/** Processor time for one answer and the expressions of a prompt, which are the user's; ordinary ones need a thousandth of it. */
+const readLimitMs = 1000;
+
 /**
- * A reader of the five verdicts `A>>B` … `B>>A`.
+ * A reader of the five verdicts `A>>B` … `B>>A`. It throws a {@link FormatError} when the expressions take too long for an answer.
  *
  * @param patterns - regular expressions with one group, tried in this order on the answer in capitals, as Arena-Hard does
  * @throws {FormatError} if one is none
@@ -62,7 +66,23 @@ export function verdictReader(
       throw new FormatError(`${where}: expected a regular expression: ${messageOf(cause)}.`, { cause });
     }
   });
-  return (answer) => only(plain(answer).toUpperCase(), compiled, (label) => labels[label.trim()] ?? null);
+  return (answer) => {
+    const text = plain(answer).toUpperCase();
+    try {
+      return withinComputedTime(readLimitMs, () =>
+        only(text, compiled, (label) => labels[label.trim()] ?? null),
+      );
+    } catch (cause) {
+      throw cause instanceof TimeLimitError ? tooSlow(where, patterns, text.length) : cause;
+    }
+  };
+}
+
+function tooSlow(where: string, patterns: readonly string[], length: number): FormatError {
+  return new FormatError(
+    `${where}: expected regular expressions that read an answer of ${length} characters within ${readLimitMs / 1000} s of processor ` +
+      String.raw`time, got '${patterns.join("', '")}'. Use ones in which no part can match the same text in two ways, such as '\[\[([AB<>=]+)\]\]'.`,
+  );
 }
 
 /** What the first pattern that matches at all found, if it means the same everywhere. */
@@ -97,7 +117,7 @@ function plain(answer: string): string {
  */
 const mark = new RegExp(
   [
-    String.raw`<\s*(\/?)\s*(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*(?<!\/)>`,
+    String.raw`<\s*(?:(\/)\s*)?(?:\w+:)?(?:think|thinking|thought|thoughts|reasoning)\b[^<>]*(?<!\/)>`,
     String.raw`\[(\/?)THINK\]`,
     String.raw`◁(\/?)think▷`,
     String.raw`<\|(begin|end)_of_thought\|>`,
@@ -107,7 +127,7 @@ const mark = new RegExp(
   "gi",
 );
 /** gpt-oss's channels, where a server lets them through: only the last final one is the answer. */
-const channel = /<\|channel\|>\s*(\w+)[^<]*<\|message\|>/g;
+const channel = /<\|channel\|>\s*(\w+)\b[^<]*<\|message\|>/g;
 
 /**
  * `answer` without its thinking blocks. Blocks may be nested; one that is not closed goes to the end; a closing mark without

@@ -74,7 +74,7 @@ const ownKeys: Readonly<Record<string, RoundField>> = {
   output_dir: { ...path, expected: "a directory path" },
   workbench: { ...path, expected: "a directory path", default: null },
   judge: {
-    schema: z.string().regex(/^(people|\S+#\S+)$/),
+    schema: z.string().regex(/^(people|\S[^\s#]*#\S+)$/),
     expected: 'URL#MODEL of an OpenAI-style endpoint, or "people"',
     default: null,
   },

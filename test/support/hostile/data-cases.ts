@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { HostileCase } from "./hostile.ts";
+import { hostilePieces } from "./long-texts.ts";
 import { linkInstead, pipeInstead, writePieces } from "./spoil.ts";
 
 const megabyte = 1024 * 1024;
@@ -117,26 +118,7 @@ const jsonCases: HostileCase[] = [
     () => ['{"n":[', ...repeated(`${"9".repeat(50)},`, 60_000), "1]}"],
     /./,
   ),
-  ...[
-    " ",
-    "\n",
-    "\t",
-    '"',
-    "\\",
-    "[",
-    "{",
-    "(",
-    "'",
-    "a",
-    "array(",
-    "\n\nHuman:",
-    "\n\nAssistant: ",
-    "<|im_start|>",
-    "{%",
-    "é",
-    "😀",
-    "\u0000",
-  ].map((piece) =>
+  ...hostilePieces.map((piece) =>
     text(
       `x.jsonl: 100 KB of ${JSON.stringify(piece)}`,
       () => [hostileTexts(piece.repeat(1e5 / piece.length))],
@@ -336,10 +318,14 @@ function answering(prompts: string, dir: string): string[] {
   return ["generate", "--model", join(dir, "model"), "--prompts", prompts, "--output", output];
 }
 
-/** MT-Bench with its files; what `words` name comes last and wins. */
-function judged(dir: string, words: readonly string[]): string[] {
+/** MT-Bench with its files; what `words` name comes last and wins. Nobody answers at the usual judge's address. */
+export function judged(
+  dir: string,
+  words: readonly string[],
+  { asked = "1 + 1?", judge: judgeAt = "http://127.0.0.1:9#m" }: { asked?: string; judge?: string } = {},
+): string[] {
   const question = join(dir, "questions.jsonl");
-  writeFileSync(question, '{"question_id":1,"category":"math","turns":["1 + 1?"]}\n');
+  writeFileSync(question, `${JSON.stringify({ question_id: 1, category: "math", turns: [asked] })}\n`);
   writeFileSync(join(dir, "answers.jsonl"), '{"question_id":1,"choices":[{"turns":["2"]}]}\n');
   const prompts = ["single-v1", "single-math-v1", "single-v1-multi-turn", "single-math-v1-multi-turn"].map(
     (name) =>
@@ -357,7 +343,7 @@ function judged(dir: string, words: readonly string[]): string[] {
     words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] ?? ""]] : [])),
   );
   const options = Object.entries({ ...usual, ...given }).flat();
-  const judge = ["--judge", "http://127.0.0.1:9#m", "--max-retries", "0"];
+  const judge = ["--judge", judgeAt, "--max-retries", "0"];
   return ["evaluate", "mt-bench", join(dir, "answers.jsonl"), ...options, ...judge];
 }
 

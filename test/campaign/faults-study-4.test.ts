@@ -1,0 +1,10 @@
+/** Row 5: every system call of a study fails in turn, part 4 of 6. */
+import { test } from "node:test";
+import { isNightly } from "../support/campaign.ts";
+import { failStudy } from "../support/faults-study.ts";
+
+test(
+  "a failure in a study is reported, and tables are the former or the new, part 4",
+  { skip: isNightly ? false : "part 1 has the short form" },
+  () => failStudy(4),
+);
