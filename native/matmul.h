@@ -21,6 +21,7 @@
 #include "batch-invariance.h"
 #include "row-kernels.h"
 #include "tall-gemm.h"
+#include "tasks.h"
 
 namespace preftune {
 namespace {
@@ -82,24 +83,28 @@ at::Tensor packPanels(const Matrix& b, int64_t depth) {
   return packed;
 }
 
+// Tasks for each thread, so that none waits long for another: a product may have three blocks of rows, and threads may be slowed down.
+constexpr int64_t kTasksAThread = 8;
+
 // c (+)= a · b for a packed slice b of `columns` columns; each task has its own rows and columns of c.
 void multiplyPacked(float* c, int64_t strideC, const Matrix& a, const at::Tensor& packed, int64_t depth, int64_t columns, bool adds) {
   const int64_t panels = roundUp(columns, kPanel) / kPanel, blocks = roundUp(a.rows, kRows) / kRows;
-  const int64_t shares = std::min(panels, std::max<int64_t>(1, 2 * at::get_num_threads() / blocks));
+  const int64_t threads = at::get_num_threads();
+  const int64_t shares = threads == 1 ? 1 : std::min(panels, roundUp(kTasksAThread * threads, blocks) / blocks);
   const float* const from = packed.const_data_ptr<float>();
-  at::parallel_for(0, blocks * shares, 1, [&](int64_t begin, int64_t end) {
-    at::Tensor own;
-    for (int64_t task = begin; task < end; ++task) {
+  runTasks(blocks * shares, [&] {
+    return [&, own = at::Tensor(), packedRow = int64_t{-1}](int64_t task) mutable {
       const int64_t row = task / shares * kRows, share = task % shares;
       Matrix rows = a.part(row, 0, std::min(kRows, a.rows - row), a.columns);
       if (a.isTransposed) {
         if (!own.defined()) own = at::empty({kRows * depth}, at::kFloat);
-        pack(own.mutable_data_ptr<float>(), depth, rows, depth);
+        if (row != packedRow) pack(own.mutable_data_ptr<float>(), depth, rows, depth);
+        packedRow = row;
         rows = {own.const_data_ptr<float>(), rows.rows, depth, depth};
       }
       for (int64_t p = share * panels / shares; p < (share + 1) * panels / shares; ++p)
         multiplyBlock(c + row * strideC + p * kPanel, strideC, rows, from + p * depth * kPanel, std::min(kPanel, columns - p * kPanel), adds);
-    }
+    };
   });
 }
 

@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "batch-invariance.h"
@@ -32,18 +33,18 @@ void putToken(Stored* keys, Stored* values, const Stored* k, const Stored* v, in
 }
 
 // scores[g * stride + j] = q[g] · keys[j] for all places of a page
-template <int G, typename Stored>
+template <typename V, int G, typename Stored>
 PREFTUNE_INLINE void pageScores(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t width) {
-  constexpr int64_t kVectors = kPage / kLanes;
-  Lanes sum[G][kVectors] = {};
+  constexpr int64_t kStep = sizeof(V) / sizeof(float), kVectors = kPage / kStep;
+  V sum[G][kVectors] = {};
   for (int64_t e = 0; e < width; ++e) {
     for (int64_t l = 0; l < kVectors; ++l) {
-      const Lanes key = floatsAt<Lanes>(keys + e * kPage + l * kLanes);
+      const V key = floatsAt<V>(keys + e * kPage + l * kStep);
       for (int g = 0; g < G; ++g) sum[g][l] += key * q[g * width + e];
     }
   }
   for (int g = 0; g < G; ++g)
-    for (int64_t l = 0; l < kVectors; ++l) store(scores + g * stride + l * kLanes, sum[g][l]);
+    for (int64_t l = 0; l < kVectors; ++l) std::memcpy(scores + g * stride + l * kStep, &sum[g][l], sizeof(V));
 }
 
 struct Places {
@@ -51,40 +52,99 @@ struct Places {
   bool operator==(const Places& other) const { return first == other.first && end == other.end; }
 };
 
-// out[g] += Σ weights[g * stride + j] values[j] over some places of a page
-template <int G, typename Stored>
-PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t width) {
-  const auto add = PREFTUNE_EACH(int64_t e, size_t count) {
-    Lanes sum[G];
-    for (int g = 0; g < G; ++g) sum[g] = floatsAt<Lanes>(out + g * width + e, count);
-    for (int64_t j = seen.first; j < seen.end; ++j) {
-      const Lanes value = floatsAt<Lanes>(values + j * width + e, count);
-      for (int g = 0; g < G; ++g) sum[g] += value * weights[g * stride + j];
+// out[g] += Σ weights[g * stride + j] values[j] over some places of a page, for features [e, e + count) in C vectors: as many sums as
+// hide how long an addition takes.
+template <typename V, int G, int C, typename Stored>
+PREFTUNE_INLINE void featureValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t width,
+                                   int64_t e, size_t count) {
+  constexpr int64_t kStep = sizeof(V) / sizeof(float);
+  V sum[G][C];
+  const size_t each = C == 1 ? count : static_cast<size_t>(kStep);
+  for (int g = 0; g < G; ++g)
+    for (int c = 0; c < C; ++c) sum[g][c] = floatsAt<V>(out + g * width + e + c * kStep, each);
+  for (int64_t j = seen.first; j < seen.end; ++j) {
+    for (int c = 0; c < C; ++c) {
+      const V value = floatsAt<V>(values + j * width + e + c * kStep, each);
+      for (int g = 0; g < G; ++g) sum[g][c] += value * weights[g * stride + j];
     }
-    for (int g = 0; g < G; ++g) std::memcpy(out + g * width + e, &sum[g], count * sizeof(float));
-  };
-  int64_t e = 0;
-  for (; e + kLanes <= width; e += kLanes) add(e, kLanes);
-  if (e < width) add(e, static_cast<size_t>(width - e));
+  }
+  for (int g = 0; g < G; ++g)
+    for (int c = 0; c < C; ++c) std::memcpy(out + g * width + e + c * kStep, &sum[g][c], each * sizeof(float));
 }
 
+template <typename V, int G, typename Stored>
+PREFTUNE_INLINE void pageValues(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t width) {
+  constexpr int64_t kStep = sizeof(V) / sizeof(float);
+  constexpr int kTogether = 4;
+  int64_t e = 0;
+  for (; e + kTogether * kStep <= width; e += kTogether * kStep)
+    featureValues<V, G, kTogether>(out, weights, stride, values, seen, width, e, kStep);
+  for (; e + kStep <= width; e += kStep) featureValues<V, G, 1>(out, weights, stride, values, seen, width, e, kStep);
+  if (e < width) featureValues<V, G, 1>(out, weights, stride, values, seen, width, e, static_cast<size_t>(width - e));
+}
+
+// The page of a head's keys and values as they are stored.
 template <typename Stored>
-PREFTUNE_INLINE void scoresOfBody(float* scores, int64_t stride, const float* q, const Stored* keys, int64_t count, int64_t width) {
-  for (; count >= 3; count -= 3, scores += 3 * stride, q += 3 * width) pageScores<3>(scores, stride, q, keys, width);
-  if (count == 2) pageScores<2>(scores, stride, q, keys, width);
-  if (count == 1) pageScores<1>(scores, stride, q, keys, width);
+struct PageOf {
+  const Stored* at;
+  int64_t stride, count, width;  // between the scores of query heads; query heads; features of each
+};
+
+// As many query heads together as there are registers for: 32 of sixteen floats, or 16 of eight.
+template <typename V, typename Body>
+PREFTUNE_INLINE void eachGroup(int64_t count, const Body& body) {
+  int64_t g = 0;
+  if constexpr (sizeof(V) == 64)
+    for (; g + 6 <= count; g += 6) body(g, std::integral_constant<int, 6>{});
+  for (; g + 3 <= count; g += 3) body(g, std::integral_constant<int, 3>{});
+  if (count - g == 2) body(g, std::integral_constant<int, 2>{});
+  if (count - g == 1) body(g, std::integral_constant<int, 1>{});
+}
+
+template <typename V, typename Stored>
+PREFTUNE_INLINE void scoresBody(float* scores, const float* q, const PageOf<Stored>& keys) {
+  eachGroup<V>(keys.count, PREFTUNE_EACH(int64_t g, auto heads) {
+    pageScores<V, heads()>(scores + g * keys.stride, keys.stride, q + g * keys.width, keys.at, keys.width);
+  });
+}
+template <typename V, typename Stored>
+PREFTUNE_INLINE void valuesBody(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
+  eachGroup<V>(values.count, PREFTUNE_EACH(int64_t g, auto heads) {
+    pageValues<V, heads()>(out + g * values.width, weights + g * values.stride, values.stride, values.at, seen, values.width);
+  });
+}
+
+#if PREFTUNE_X86_LEVELS
+template <typename Stored>
+PREFTUNE_LEVEL("x86-64-v4") void scoresV4(float* scores, const float* q, const PageOf<Stored>& keys) { scoresBody<Sixteen>(scores, q, keys); }
+template <typename Stored>
+PREFTUNE_LEVEL("x86-64-v3") void scoresV3(float* scores, const float* q, const PageOf<Stored>& keys) { scoresBody<Lanes>(scores, q, keys); }
+template <typename Stored>
+PREFTUNE_LEVEL("x86-64-v4") void valuesV4(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
+  valuesBody<Sixteen>(out, weights, values, seen);
 }
 template <typename Stored>
-PREFTUNE_INLINE void addValuesBody(float* out, const float* weights, int64_t stride, const Stored* values, const Places& seen, int64_t count,
-                                   int64_t width) {
-  for (; count >= 3; count -= 3, weights += 3 * stride, out += 3 * width) pageValues<3>(out, weights, stride, values, seen, width);
-  if (count == 2) pageValues<2>(out, weights, stride, values, seen, width);
-  if (count == 1) pageValues<1>(out, weights, stride, values, seen, width);
+PREFTUNE_LEVEL("x86-64-v3") void valuesV3(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
+  valuesBody<Lanes>(out, weights, values, seen);
+}
+#endif
+
+template <typename Stored>
+void scoresOf(float* scores, const float* q, const PageOf<Stored>& keys) {
+#if PREFTUNE_X86_LEVELS
+  if (level() == Level::avx512) return scoresV4(scores, q, keys);
+  if (level() == Level::avx2) return scoresV3(scores, q, keys);
+#endif
+  scoresBody<Lanes>(scores, q, keys);
 }
 template <typename Stored>
-constexpr Kernel<scoresOfBody<Stored>> scoresOf{};
-template <typename Stored>
-constexpr Kernel<addValuesBody<Stored>> addValues{};
+void addValues(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
+#if PREFTUNE_X86_LEVELS
+  if (level() == Level::avx512) return valuesV4(out, weights, values, seen);
+  if (level() == Level::avx2) return valuesV3(out, weights, values, seen);
+#endif
+  valuesBody<Lanes>(out, weights, values, seen);
+}
 
 // Rows [row, row + count) of the pass: tokens of one sequence from `position` on. `pages` are those of the sequence from its first.
 struct Rows {
@@ -128,7 +188,7 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
   for (int64_t i = 0; i < rows.count; ++i)
     rowScale(scaled.data() + i * own, q + (rows.row + i) * perRow + head * own, own, h.scale);
   for (int64_t p = firstPage; p < endPage; ++p)
-    scoresOf<Stored>(scores.data() + (p - firstPage) * kPage, stride, scaled.data(), keys + h.n.at(rows.pages[p], head), count, width);
+    scoresOf<Stored>(scores.data() + (p - firstPage) * kPage, scaled.data(), {keys + h.n.at(rows.pages[p], head), stride, count, width});
   for (int64_t r = 0; r < count; ++r) weighSeen(scores.data() + r * stride, rows.position + r / h.group, firstPage, h);
   std::fill(scaled.begin(), scaled.end(), 0.0f);
   for (int64_t p = firstPage; p < endPage; ++p) {
@@ -136,8 +196,8 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
       const Places seen = h.placesSeen(rows.position + i, p);
       for (next = i + 1; next < rows.count && seen == h.placesSeen(rows.position + next, p);) ++next;
       if (seen.first >= seen.end) continue;
-      addValues<Stored>(scaled.data() + i * own, scores.data() + i * h.group * stride + (p - firstPage) * kPage, stride,
-                values + h.n.at(rows.pages[p], head), seen, (next - i) * h.group, width);
+      const PageOf<Stored> page{values + h.n.at(rows.pages[p], head), stride, (next - i) * h.group, width};
+      addValues<Stored>(scaled.data() + i * own, scores.data() + i * h.group * stride + (p - firstPage) * kPage, page, seen);
     }
   }
   for (int64_t i = 0; i < rows.count; ++i)

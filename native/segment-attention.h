@@ -9,9 +9,13 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <unordered_map>
+#include <vector>
+
 #include "matmul.h"
 #include "row-kernels.h"
 #include "small-product.h"
+#include "tasks.h"
 
 namespace preftune {
 namespace {
@@ -133,12 +137,32 @@ void addTransposed(float* sum, const Matrix& weights, const Matrix& right, const
   part(b.parentRows, b.ownFirst, b.ownRows);
 }
 
-// Key heads are independent: each has its own part of every result.
-template <typename F>
-void forEachKeyHead(int64_t keyHeads, const F& body) {
-  at::parallel_for(0, keyHeads, 1, [&](int64_t begin, int64_t end) {
-    at::AutoDispatchBelowADInplaceOrView guard;  // worker threads do not inherit the caller's
-    for (int64_t head = begin; head < end; ++head) body(head);
+// Segments that see each other, a prompt and its completions: each tree has its own rows of every result.
+std::vector<std::vector<int64_t>> treesOf(at::IntArrayRef segments) {
+  std::vector<std::vector<int64_t>> trees;
+  std::unordered_map<int64_t, size_t> treeFrom;
+  for (size_t s = 0; s + 3 < segments.size(); s += 4) {
+    const auto segment = segments.slice(s, 4);
+    const bool isRoot = segment[2] >= segment[3];
+    const auto parent = isRoot ? treeFrom.end() : treeFrom.find(segment[2]);
+    if (!isRoot && (parent == treeFrom.end() || trees[parent->second][1] != segment[3])) return {segments.vec()};
+    if (isRoot) treeFrom[segment[0]] = trees.size(), trees.emplace_back();
+    auto& tree = isRoot ? trees.back() : trees[parent->second];
+    tree.insert(tree.end(), segment.begin(), segment.end());
+  }
+  return trees;
+}
+
+// Key heads are independent, too. `begin()` gives what attends for a key head in a tree, with the room that a thread needs for it.
+template <typename Begin>
+void forEachHeadOfTree(int64_t keyHeads, at::IntArrayRef segments, const Begin& begin) {
+  const auto trees = treesOf(segments);
+  const auto count = static_cast<int64_t>(trees.size());
+  runTasks(keyHeads * count, [&] {
+    return [&, attend = begin()](int64_t task) {
+      at::AutoDispatchBelowADInplaceOrView guard;  // worker threads do not inherit the caller's
+      attend(task / count, trees[static_cast<size_t>(task % count)]);
+    };
   });
 }
 
@@ -152,27 +176,29 @@ std::pair<at::Tensor, at::Tensor> attendForward(const at::Tensor& q, const at::T
   at::Tensor out = at::empty_like(q);
   at::Tensor logSumExp = at::empty({n.heads, q.size(0)}, q.options());
   const auto [mostRows, mostScores] = largestBlock(segments, n);
-  forEachKeyHead(n.keyHeads, [&, mostRows = mostRows, mostScores = mostScores](int64_t keyHead) {
+  forEachHeadOfTree(n.keyHeads, segments, [&, mostRows = mostRows, mostScores = mostScores] {
     const at::Tensor queries = at::empty({mostRows, n.width}, q.options()), scores = at::empty({mostScores}, q.options());
-    forEachBlock(segments, window, [&](const Block& b) {
-      const int64_t m = n.group * b.rows, columns = b.columns();
-      gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
-      float* const all = scores.mutable_data_ptr<float>();
-      timesKeys(all, {queries.const_data_ptr<float>(), m, n.width, n.width}, k.const_data_ptr<float>(), b, n, keyHead);
-      for (int64_t g = 0; g < n.group; ++g) {
-        for (int64_t i = 0; i < b.rows; ++i) {
-          float* row = all + (g * b.rows + i) * columns;
-          const auto [low, high] = visible(b, n, i);
-          const float max = rowMax(row + low, high - low);
-          const float sum = rowExp(row + low, high - low, max);
-          rowScale(row + low, row + low, high - low, 1.0f / sum);
-          zeroOutside(row, low, high, columns);
-          logSumExp.mutable_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i] = max + std::log(sum);
+    return [&, queries, scores](int64_t keyHead, at::IntArrayRef tree) {
+      forEachBlock(tree, window, [&](const Block& b) {
+        const int64_t m = n.group * b.rows, columns = b.columns();
+        gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
+        float* const all = scores.mutable_data_ptr<float>();
+        timesKeys(all, {queries.const_data_ptr<float>(), m, n.width, n.width}, k.const_data_ptr<float>(), b, n, keyHead);
+        for (int64_t g = 0; g < n.group; ++g) {
+          for (int64_t i = 0; i < b.rows; ++i) {
+            float* row = all + (g * b.rows + i) * columns;
+            const auto [low, high] = visible(b, n, i);
+            const float max = rowMax(row + low, high - low);
+            const float sum = rowExp(row + low, high - low, max);
+            rowScale(row + low, row + low, high - low, 1.0f / sum);
+            zeroOutside(row, low, high, columns);
+            logSumExp.mutable_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i] = max + std::log(sum);
+          }
         }
-      }
-      timesValues(queries.mutable_data_ptr<float>(), {all, m, columns, columns}, v.const_data_ptr<float>(), b, n, keyHead);
-      scatter(out.mutable_data_ptr<float>(), queries.const_data_ptr<float>(), b, n, keyHead, 1.0f);
-    });
+        timesValues(queries.mutable_data_ptr<float>(), {all, m, columns, columns}, v.const_data_ptr<float>(), b, n, keyHead);
+        scatter(out.mutable_data_ptr<float>(), queries.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+      });
+    };
   });
   return {out, logSumExp};
 }
@@ -187,37 +213,39 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& 
   const Shapes n = shapesOf(q, k, scale, window);
   at::Tensor dq = at::empty_like(q), dk = at::zeros_like(k), dv = at::zeros_like(v);
   const auto [mostRows, mostScores] = largestBlock(segments, n);
-  forEachKeyHead(n.keyHeads, [&, mostRows = mostRows, mostScores = mostScores](int64_t keyHead) {
+  forEachHeadOfTree(n.keyHeads, segments, [&, mostRows = mostRows, mostScores = mostScores] {
     const at::Tensor queries = at::empty({mostRows, n.width}, q.options()), upstream = at::empty_like(queries), values = at::empty_like(queries);
     const at::Tensor p = at::empty({mostScores}, q.options()), dp = at::empty_like(p);
-    forEachBlock(segments, window, [&](const Block& b) {
-      const int64_t m = n.group * b.rows, columns = b.columns();
-      gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
-      gather(upstream.mutable_data_ptr<float>(), grad.const_data_ptr<float>(), b, n, keyHead, 1.0f);
-      gather(values.mutable_data_ptr<float>(), out.const_data_ptr<float>(), b, n, keyHead, 1.0f);
-      const Matrix queryRows{queries.const_data_ptr<float>(), m, n.width, n.width}, gradRows{upstream.const_data_ptr<float>(), m, n.width, n.width};
-      const Matrix weights{p.const_data_ptr<float>(), m, columns, columns}, gradScores{dp.const_data_ptr<float>(), m, columns, columns};
-      timesKeys(p.mutable_data_ptr<float>(), queryRows, k.const_data_ptr<float>(), b, n, keyHead);
-      timesKeys(dp.mutable_data_ptr<float>(), gradRows, v.const_data_ptr<float>(), b, n, keyHead);
-      for (int64_t g = 0; g < n.group; ++g) {
-        for (int64_t i = 0; i < b.rows; ++i) {
-          const int64_t r = g * b.rows + i;
-          float* pRow = p.mutable_data_ptr<float>() + r * columns;
-          float* dpRow = dp.mutable_data_ptr<float>() + r * columns;
-          const auto [low, high] = visible(b, n, i);
-          const float shift = logSumExp.const_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i];
-          rowExp(pRow + low, high - low, shift);
-          zeroOutside(pRow, low, high, columns);
-          const float delta = rowDot(upstream.const_data_ptr<float>() + r * n.width, values.const_data_ptr<float>() + r * n.width, n.width);
-          rowSoftmaxGrad(dpRow + low, pRow + low, high - low, delta);
-          zeroOutside(dpRow, low, high, columns);
+    return [&, queries, upstream, values, p, dp](int64_t keyHead, at::IntArrayRef tree) {
+      forEachBlock(tree, window, [&](const Block& b) {
+        const int64_t m = n.group * b.rows, columns = b.columns();
+        gather(queries.mutable_data_ptr<float>(), q.const_data_ptr<float>(), b, n, keyHead, n.scale);
+        gather(upstream.mutable_data_ptr<float>(), grad.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+        gather(values.mutable_data_ptr<float>(), out.const_data_ptr<float>(), b, n, keyHead, 1.0f);
+        const Matrix queryRows{queries.const_data_ptr<float>(), m, n.width, n.width}, gradRows{upstream.const_data_ptr<float>(), m, n.width, n.width};
+        const Matrix weights{p.const_data_ptr<float>(), m, columns, columns}, gradScores{dp.const_data_ptr<float>(), m, columns, columns};
+        timesKeys(p.mutable_data_ptr<float>(), queryRows, k.const_data_ptr<float>(), b, n, keyHead);
+        timesKeys(dp.mutable_data_ptr<float>(), gradRows, v.const_data_ptr<float>(), b, n, keyHead);
+        for (int64_t g = 0; g < n.group; ++g) {
+          for (int64_t i = 0; i < b.rows; ++i) {
+            const int64_t r = g * b.rows + i;
+            float* pRow = p.mutable_data_ptr<float>() + r * columns;
+            float* dpRow = dp.mutable_data_ptr<float>() + r * columns;
+            const auto [low, high] = visible(b, n, i);
+            const float shift = logSumExp.const_data_ptr<float>()[(keyHead * n.group + g) * q.size(0) + b.first + i];
+            rowExp(pRow + low, high - low, shift);
+            zeroOutside(pRow, low, high, columns);
+            const float delta = rowDot(upstream.const_data_ptr<float>() + r * n.width, values.const_data_ptr<float>() + r * n.width, n.width);
+            rowSoftmaxGrad(dpRow + low, pRow + low, high - low, delta);
+            zeroOutside(dpRow, low, high, columns);
+          }
         }
-      }
-      addTransposed(dv.mutable_data_ptr<float>(), weights, gradRows, b, n, keyHead);
-      addTransposed(dk.mutable_data_ptr<float>(), gradScores, queryRows, b, n, keyHead);
-      timesValues(values.mutable_data_ptr<float>(), gradScores, k.const_data_ptr<float>(), b, n, keyHead);
-      scatter(dq.mutable_data_ptr<float>(), values.const_data_ptr<float>(), b, n, keyHead, n.scale);
-    });
+        addTransposed(dv.mutable_data_ptr<float>(), weights, gradRows, b, n, keyHead);
+        addTransposed(dk.mutable_data_ptr<float>(), gradScores, queryRows, b, n, keyHead);
+        timesValues(values.mutable_data_ptr<float>(), gradScores, k.const_data_ptr<float>(), b, n, keyHead);
+        scatter(dq.mutable_data_ptr<float>(), values.const_data_ptr<float>(), b, n, keyHead, n.scale);
+      });
+    };
   });
   return {dq, dk, dv};
 }

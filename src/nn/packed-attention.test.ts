@@ -8,7 +8,17 @@ import fc from "fast-check";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { dense, denseMask, type Layout, random, segmentsOf } from "../../test/support/packed.ts";
 import { ShapeError } from "../base/errors.ts";
-import { backward, type DType, gradients, manualSeed, ops, scope, type Tensor } from "../torch/index.ts";
+import {
+  backward,
+  type DType,
+  gradients,
+  manualSeed,
+  ops,
+  scope,
+  setThreads,
+  type Tensor,
+  threads,
+} from "../torch/index.ts";
 import { packedAttention, planAttention } from "./packed-attention.ts";
 
 interface Shape {
@@ -111,6 +121,38 @@ test("float32: more rows than a block has, and products on both sides of what th
       for (const window of [null, 40]) compare(layout, { heads: 4, shared: 2, width, window }, "float32");
     }
   });
+});
+
+test("float32: threads share trees and key heads, and give the bits of one", () => {
+  const before = threads();
+  const segments = segmentsOf([
+    [30, [40, 7]],
+    [3, [9]],
+    [120, [11, 5]],
+  ]);
+  const [count, headWidth] = [segments.at(-1)?.end ?? 0, 16];
+  const plan = planAttention(segments, {
+    dtype: "float32",
+    device: "cpu",
+    headWidth,
+    scale: 0.3,
+    window: 50,
+  });
+  const by = (several: number): number[][] => {
+    using _ = scope();
+    setThreads(several);
+    manualSeed(6);
+    const inputs = [6, 3, 3].map((heads) => random([count, heads, headWidth]));
+    const [q, k, v] = inputs.map((x) => ops.to(x, "float32")) as [Tensor, Tensor, Tensor];
+    const out = packedAttention(q, k, v, plan);
+    return [out, ...gradients([ops.sum(ops.mul(out, out))], inputs)].map((x) => (x as Tensor).toNumbers());
+  };
+  try {
+    const one = by(1);
+    for (const several of [2, 3]) assert.deepEqual(by(several), one);
+  } finally {
+    setThreads(before);
+  }
 });
 
 test("an answer does not see its sibling, nor the prompt its answers", () => {
