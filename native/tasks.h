@@ -20,7 +20,7 @@ void runTasks(int64_t count, const Begin& begin) {
   for (int64_t s = 0; s < shares; ++s) next[static_cast<size_t>(s)] = s * count / shares;
   at::parallel_for(0, shares, 1, [&](int64_t first, int64_t last) {
     auto run = begin();
-    // threads that torch did not start leave more than one share to this one, as when it is in a task of its own already
+    // more than one share comes to a thread where torch starts fewer, as inside of a task
     for (int64_t own = first; own < last; ++own) {
       for (int64_t k = 0; k < shares; ++k) {
         const int64_t share = (own + k) % shares, end = (share + 1) * count / shares;
