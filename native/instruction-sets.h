@@ -59,13 +59,14 @@ inline void limitInstructionSets() {
   }
 }
 
-// A function that is compiled for each level; a call takes the processor's. `body` is inlined into each.
-template <auto body>
+// A function that is compiled for each level; a call takes the processor's. `body` is inlined into each; `wide`, where it is another one,
+// has the vectors of AVX-512.
+template <auto body, auto wide = body>
 struct Kernel;
-template <typename Result, typename... Inputs, Result (*body)(Inputs...)>
-struct Kernel<body> {
+template <typename Result, typename... Inputs, Result (*body)(Inputs...), Result (*wide)(Inputs...)>
+struct Kernel<body, wide> {
 #if PREFTUNE_X86_LEVELS
-  PREFTUNE_LEVEL("x86-64-v4") static Result onAvx512(Inputs... inputs) { return body(inputs...); }
+  PREFTUNE_LEVEL("x86-64-v4") static Result onAvx512(Inputs... inputs) { return wide(inputs...); }
   PREFTUNE_LEVEL("x86-64-v3") static Result onAvx2(Inputs... inputs) { return body(inputs...); }
   __attribute__((optimize("O3"))) static Result onBaseline(Inputs... inputs) { return body(inputs...); }
   Result operator()(Inputs... inputs) const {

@@ -114,37 +114,10 @@ PREFTUNE_INLINE void valuesBody(float* out, const float* weights, const PageOf<S
   });
 }
 
-#if PREFTUNE_X86_LEVELS
 template <typename Stored>
-PREFTUNE_LEVEL("x86-64-v4") void scoresV4(float* scores, const float* q, const PageOf<Stored>& keys) { scoresBody<Sixteen>(scores, q, keys); }
+constexpr Kernel<scoresBody<Lanes, Stored>, scoresBody<Sixteen, Stored>> scoresOf{};
 template <typename Stored>
-PREFTUNE_LEVEL("x86-64-v3") void scoresV3(float* scores, const float* q, const PageOf<Stored>& keys) { scoresBody<Lanes>(scores, q, keys); }
-template <typename Stored>
-PREFTUNE_LEVEL("x86-64-v4") void valuesV4(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
-  valuesBody<Sixteen>(out, weights, values, seen);
-}
-template <typename Stored>
-PREFTUNE_LEVEL("x86-64-v3") void valuesV3(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
-  valuesBody<Lanes>(out, weights, values, seen);
-}
-#endif
-
-template <typename Stored>
-void scoresOf(float* scores, const float* q, const PageOf<Stored>& keys) {
-#if PREFTUNE_X86_LEVELS
-  if (level() == Level::avx512) return scoresV4(scores, q, keys);
-  if (level() == Level::avx2) return scoresV3(scores, q, keys);
-#endif
-  scoresBody<Lanes>(scores, q, keys);
-}
-template <typename Stored>
-void addValues(float* out, const float* weights, const PageOf<Stored>& values, const Places& seen) {
-#if PREFTUNE_X86_LEVELS
-  if (level() == Level::avx512) return valuesV4(out, weights, values, seen);
-  if (level() == Level::avx2) return valuesV3(out, weights, values, seen);
-#endif
-  valuesBody<Lanes>(out, weights, values, seen);
-}
+constexpr Kernel<valuesBody<Lanes, Stored>, valuesBody<Sixteen, Stored>> addValues{};
 
 // Rows [row, row + count) of the pass: tokens of one sequence from `position` on. `pages` are those of the sequence from its first.
 struct Rows {
@@ -188,7 +161,7 @@ void attendHead(float* out, const float* q, const Stored* keys, const Stored* va
   for (int64_t i = 0; i < rows.count; ++i)
     rowScale(scaled.data() + i * own, q + (rows.row + i) * perRow + head * own, own, h.scale);
   for (int64_t p = firstPage; p < endPage; ++p)
-    scoresOf<Stored>(scores.data() + (p - firstPage) * kPage, scaled.data(), {keys + h.n.at(rows.pages[p], head), stride, count, width});
+    scoresOf<Stored>(scores.data() + (p - firstPage) * kPage, scaled.data(), PageOf<Stored>{keys + h.n.at(rows.pages[p], head), stride, count, width});
   for (int64_t r = 0; r < count; ++r) weighSeen(scores.data() + r * stride, rows.position + r / h.group, firstPage, h);
   std::fill(scaled.begin(), scaled.end(), 0.0f);
   for (int64_t p = firstPage; p < endPage; ++p) {

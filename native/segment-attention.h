@@ -146,7 +146,10 @@ std::vector<std::vector<int64_t>> treesOf(at::IntArrayRef segments) {
     const bool isRoot = segment[2] >= segment[3];
     const auto parent = isRoot ? treeFrom.end() : treeFrom.find(segment[2]);
     if (!isRoot && (parent == treeFrom.end() || trees[parent->second][1] != segment[3])) return {segments.vec()};
-    if (isRoot) treeFrom[segment[0]] = trees.size(), trees.emplace_back();
+    if (isRoot) {
+      treeFrom[segment[0]] = trees.size();
+      trees.emplace_back();
+    }
     auto& tree = isRoot ? trees.back() : trees[parent->second];
     tree.insert(tree.end(), segment.begin(), segment.end());
   }

@@ -11,6 +11,7 @@ import type { PairReport } from "../evaluate/judge/pair-report.ts";
 import type { Phases } from "../terminal/phases.ts";
 import { finishFirst } from "./leave.ts";
 import {
+  atLeastZero,
   environmentOf,
   givenOption,
   type MachineOptions,
@@ -60,13 +61,6 @@ function keyIn(variable: string, { name, usual }: { name: string; usual: string 
   throw new ConfigError(
     `${name}: expected the name of a variable that is set and holds the key; this one is not. Take it out to use ${usual}.`,
   );
-}
-
-/** A number of at least 0. */
-export function atLeastZero(text: string): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value >= 0 && text.trim() !== "") return value;
-  throw new InvalidArgumentError("Expected a number of at least 0.");
 }
 
 /** Adds the options that say who judges and how. */

@@ -45,6 +45,13 @@ export function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
+/** A number of at least 0. */
+export function atLeastZero(text: string): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("Expected a number of at least 0.");
+}
+
 /** A number above 0. */
 export function positiveNumber(text: string): number {
   const value = Number(text);

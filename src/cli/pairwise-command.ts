@@ -3,14 +3,13 @@ import { Command } from "commander";
 import { ANSWERER_FORMS } from "../evaluate/answers/answerer.ts";
 import { Phases } from "../terminal/phases.ts";
 import {
-  atLeastZero,
   directoryOf,
   finishPairs,
   type JudgeCliOptions,
   judgingOf,
   withJudgeOptions,
 } from "./judge-options.ts";
-import { wholeNumber } from "./options.ts";
+import { atLeastZero, wholeNumber } from "./options.ts";
 
 interface CliOptions extends JudgeCliOptions {
   prompts: string;

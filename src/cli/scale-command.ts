@@ -5,7 +5,7 @@ import { choiceText, SCALE_COLUMNS } from "../report/scales-section.ts";
 import type { ScaleRecord, ScaleRule } from "../runs/scale-record.ts";
 import { Phases } from "../terminal/phases.ts";
 import { textTable } from "../terminal/text-table.ts";
-import { type DeviceOptions, wholeNumber, withDeviceOptions } from "./options.ts";
+import { atLeastZero, type DeviceOptions, wholeNumber, withDeviceOptions } from "./options.ts";
 
 interface CliOptions extends DeviceOptions {
   scales: number[];
@@ -41,7 +41,7 @@ export function addScaleCommand(preftune: Command): void {
       "with --max: least change of chosen completions, nats per token",
       anyNumber,
     )
-    .option("--drift-max <nats>", "with --max: largest drift, 0 or above", driftBound)
+    .option("--drift-max <nats>", "with --max: largest drift, 0 or above", atLeastZero)
     .option("--tail-min <nats>", "with --max: least tail, 0 or below, e.g. -1", tailBound)
     .option("--prompts <count>", "held-out prompts answered at each scale", wholeNumber(0), 2);
   withDeviceOptions(command).action(async (run: string, cli: CliOptions) => {
@@ -76,13 +76,6 @@ function anyNumber(text: string): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (Number.isFinite(value)) return value;
   throw new InvalidArgumentError("Expected a number.");
-}
-
-/** Drift is a mean of absolute values: a bound below 0 is a slip. */
-function driftBound(text: string): number {
-  const value = anyNumber(text);
-  if (value >= 0) return value;
-  throw new InvalidArgumentError("Expected a number of at least 0.");
 }
 
 /** The tail is what one token in a hundred loses: a bound above 0 is a slip of sign. */

@@ -5,7 +5,7 @@ import { CONFIG_KEYS, fieldOf } from "./keys.ts";
 import { presetsOf, takeOutKey } from "./method-keys.ts";
 import { isOnPolicy, ONLINE_KEYS, REWARD_SOURCES } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
-import { judgesGiven, judgesSampled } from "./watch-bounds.ts";
+import { asksOnlySampled, judgesGiven } from "./watch-bounds.ts";
 
 /** Why a key has no effect. */
 export interface Inactive {
@@ -233,7 +233,7 @@ const RULES: readonly Rule[] = [
   },
   {
     keys: ["watch_thresholds"],
-    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && judgesSampled(config),
+    when: (config) => config.watch_prompts === null && !isOnPolicy(config) && asksOnlySampled(config),
     ...nothingIsWatched,
   },
   {

@@ -253,6 +253,7 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
     "activation_offloading: true",
     /activation_offloading has no effect here: gradient_checkpointing is false/,
   ],
+  ["batch_invariant: true\ndevice: cuda", /batch_invariant: the model runs on cuda, .* set device: cpu/],
   ["max_steps: 0", /max_steps: expected -1 .* or at least 1, got 0/],
   ["use_peft: true\nlora_modules_to_save: [q_proj]", /q_proj is in lora_target_modules too/],
   ["seed: 1\nseed: 2", /^run\.yaml:5: not valid YAML here: Map keys must be unique$/],

@@ -28,8 +28,8 @@ export function judgesGiven({ method, watch_thresholds }: RunConfig): boolean {
   return methodOf(method.objective).over !== "scores" && isBounded;
 }
 
-/** Whether nothing is asked for that could be judged of given answers. */
-export function judgesSampled({ method, watch_thresholds }: RunConfig): boolean {
+/** Whether all that is asked for is of sampled answers, which a model that gives scores has alone. */
+export function asksOnlySampled({ method, watch_thresholds }: RunConfig): boolean {
   if (methodOf(method.objective).over === "scores") return true;
   return sampledBounds(watch_thresholds).length > 0 && boundsOnGiven(watch_thresholds).length === 0;
 }

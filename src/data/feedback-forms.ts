@@ -93,13 +93,14 @@ function messageOf(turn: Fields, isAnswer: boolean, where: string): Fields {
     );
   }
   if (typeof content !== "string") return { role, content };
-  if (isAnswer && withoutBlocks(content) !== content) {
+  const read = withoutBlocks(content);
+  if (isAnswer && read !== content) {
     throw new DataError(
       `${where}: expected the answer as the model gave it, got one whose thinking Open WebUI has put into <details>. ` +
         "Write the row as messages with reasoning_content, or remove it.",
     );
   }
-  return { role, content: withoutBlocks(content) };
+  return { role, content: read };
 }
 
 /** A run of LangSmith with its feedback: inputs, outputs, and statistics of the marks by their keys. */

@@ -132,10 +132,11 @@ export async function startOfRun(run: string, onPhase: PhaseListener): Promise<s
     );
   }
   const start = await pinnedModel(paths, config, onPhase).catch((error) => {
-    if (error instanceof FileError) {
-      error.message = `${run}: a scale needs the model that the run began with, which is scale 0, and it cannot be read. Put it back there. ${error.message}`;
-    }
-    throw error;
+    if (!(error instanceof FileError)) throw error;
+    throw new FileError(
+      `${run}: a scale needs the model that the run began with, which is scale 0, and it cannot be read. Put it back there. ${error.message}`,
+      { cause: error },
+    );
   });
   const isOther =
     existsSync(paths.fingerprints) && readFingerprints(paths.fingerprints).model !== modelFingerprint(start);

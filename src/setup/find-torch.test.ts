@@ -78,11 +78,13 @@ test("PREFTUNE_TORCH may be a Python, by path or by name: its torch is taken wit
 });
 
 test("a PREFTUNE_TORCH that is a program, but no Python, or a Python without torch, is an error", (t) => {
-  withVariable(t, "PREFTUNE_TORCH", process.execPath);
-  assert.throws(
-    findTorch,
-    /PREFTUNE_TORCH=.*: .*node is not a Python that runs\. Point it at a Python that has torch/,
-  );
+  for (const program of [process.execPath, "echo"]) {
+    withVariable(t, "PREFTUNE_TORCH", program);
+    assert.throws(
+      findTorch,
+      /PREFTUNE_TORCH=.*: .*(node|echo) is not a Python that runs\. Point it at a Python that has torch/,
+    );
+  }
   const folder = fakeTorch(t, { "__init__.py": null });
   const python = join(dirname(folder), "python");
   writeFileSync(python, `#!/bin/sh\necho '{"torch": null, "folders": []}'\n`, { mode: 0o755 });

@@ -79,7 +79,11 @@ export function askPython(python: string): PythonAnswer | null {
   // not in the current folder: a folder called "torch" there would be taken for the package
   const result = spawnSync(python, ["-c", probe], { cwd: tmpdir(), encoding: "utf8", timeout: 60_000 });
   if (result.status !== 0) return null;
-  return JSON.parse(result.stdout) as PythonAnswer;
+  try {
+    return JSON.parse(result.stdout) as PythonAnswer;
+  } catch {
+    return null; // another program, which takes any words
+  }
 }
 
 /** What PREFTUNE_TORCH means: the folder of its torch, or why there is none; `watched` besides that folder. */
