@@ -20,6 +20,7 @@ import {
 } from "preftune/cli";
 import { STUDY_NAMES, type StudyName } from "./names.ts";
 import type { Budget } from "./setup.ts";
+import type { StudyOptions } from "./study.ts";
 
 interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge"> {
   config?: string;
@@ -35,6 +36,7 @@ interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge">
   jobs?: number;
   reuse: string[];
   learningRates?: number[];
+  ownAnswers?: string | true;
   judge?: JudgeEndpointOptions["judge"];
 }
 
@@ -52,10 +54,14 @@ export function addStudyCommand(preftune: Command): void {
     .option("--other-data <file>", "transfer: the second preference set")
     .option("--other-eval-data <file>", "transfer: its evaluation rows")
     .option("--reward-model <dir>", "online, with --model: a reward model to train against as well")
+    .option(
+      "--own-answers [file#name]",
+      "frontier, geometry: train on pairs of the model's own answers, the best and the worst of 8 by a reward function; on generated data by default the right answer",
+    )
     .option("--seeds <count>", "number of training seeds; default: the study's", wholeNumber(1))
     .option(
       "--learning-rates <list>",
-      "frontier, geometry: learning rates of every method, three or more for frontier, such as 5e-4,1e-3,2e-3",
+      "frontier, geometry, long: learning rates of every method, three or more for frontier, such as 5e-4,1e-3,2e-3",
       rateList,
     )
     .addOption(
@@ -93,6 +99,11 @@ function rateList(text: string): number[] {
   throw new InvalidArgumentError(`expected positive numbers with commas between them, got "${text}"`);
 }
 
+function ownAnswersOf({ ownAnswers }: CliOptions): StudyOptions["ownAnswers"] {
+  if (ownAnswers === undefined) return null;
+  return { reward: ownAnswers === true ? null : ownAnswers };
+}
+
 async function run(name: StudyName, overrides: string[], cli: CliOptions): Promise<void> {
   const { judge, learningRates = null } = cli;
   if (name === "frontier" && learningRates !== null && learningRates.length < 3) {
@@ -121,6 +132,7 @@ async function run(name: StudyName, overrides: string[], cli: CliOptions): Promi
       otherEvalData: cli.otherEvalData ?? null,
       rewardModel: cli.rewardModel ?? null,
       reuse: cli.reuse,
+      ownAnswers: ownAnswersOf(cli),
       learningRates,
       judge: judge === undefined ? null : { ...judgeOf({ ...cli, judge }), onPhase },
       overrides: pairsOf(overrides),

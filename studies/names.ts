@@ -10,6 +10,7 @@ export const STUDY_NAMES = [
   "guarantees",
   "frontier",
   "geometry",
+  "long",
   "online",
 ] as const;
 

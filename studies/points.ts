@@ -56,12 +56,17 @@ export function atRates(methods: readonly NamedValues[], learningRates: readonly
   );
 }
 
+/** The learning rate of a condition of {@link atRates}. */
+export function rateOf(condition: string): number {
+  return Number(condition.split(between).at(-1));
+}
+
 /** The points of all runs, those of scaled models among them, each training set being a seed. */
 export function pointsOf(measured: Measured): Point[] {
   return [...measured.values()].flatMap(({ name, runs }) => {
-    const [method = "", rate = ""] = name.split(between);
+    const [method = ""] = name.split(between);
     return runs.flatMap((run): Point[] => {
-      const place = { set: run.trial.seed, learningRate: Number(rate) };
+      const place = { set: run.trial.seed, learningRate: rateOf(name) };
       const { mixtures = null } = (run.extra ?? {}) as Partial<Mixtures>;
       if (mixtures !== null) return mixtures.map((one) => ({ ...place, ...mixedEnd(one) }));
       return [

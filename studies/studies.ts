@@ -2,6 +2,7 @@
 import { frontier } from "./claims/frontier.ts";
 import { geometry } from "./claims/geometry.ts";
 import { guarantees } from "./claims/guarantees.ts";
+import { long } from "./claims/long.ts";
 import { online } from "./claims/online.ts";
 import { sensitivity } from "./claims/sensitivity.ts";
 import type { StudyDefinition } from "./definition.ts";
@@ -20,5 +21,6 @@ export const STUDIES: Readonly<Record<StudyName, StudyDefinition>> = {
   guarantees,
   frontier,
   geometry,
+  long,
   online,
 };

@@ -1,4 +1,5 @@
 /** `preftune study NAME`: the runs of a study in one folder, its tables and its report. */
+import { join } from "node:path";
 import { ConfigError } from "preftune";
 import {
   type Condition,
@@ -31,6 +32,8 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   output: string;
   /** A reward model's directory, for the study that may train against one; null for none. */
   rewardModel: string | null;
+  /** Whether pairs are the start's own answers, and by which reward function; null for rows as they are. */
+  ownAnswers: OwnAnswers | null;
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
   /** Folders of other studies, see {@link GridOptions}. */
@@ -44,6 +47,12 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   /** See {@link GridOptions}. */
   signal?: AbortSignal;
   runTask?: GridOptions["runTask"];
+}
+
+/** Pairs of the start's own answers. */
+export interface OwnAnswers {
+  /** `FILE#NAME` of the reward function that tells them apart; null on generated data: the right answer. */
+  reward: string | null;
 }
 
 /** Evaluations during training, besides those at the start and the end. */
@@ -64,19 +73,19 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   refuseUnused(options, definition);
   refuseRewardModel(options, definition.takesRewardModel ?? false);
   options.out.write(`${definition.title}\n`);
-  const lock = lockFolder(options.output, { study: options.name, budget: options.budget });
+  const { name, budget, rewardModel, ownAnswers } = options;
+  const facts = { study: name, budget, ...(ownAnswers === null ? {} : { own_answers: ownAnswers.reward }) };
+  const lock = lockFolder(options.output, facts);
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
     tellFewSets(definition, count, options.out);
     const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
-    const made = await setUpStudy(options.output, { ...options, seeds: count + searchSeeds });
-    const setup = definition.dividesRows === true ? await divided(made, options.output, count) : made;
+    const setup = await startOf(definition, { options, count, models: count + searchSeeds });
     if (definition.needsTwoSets === true && setup.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
-    const { budget, rewardModel } = options;
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const asked = { budget, rewardModel, sets: setup.sets, prompts: setup.prompts, learningRates };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
@@ -155,6 +164,46 @@ async function run(
   return { outcomes, measured: readMeasured(paths, outcomes) };
 }
 
+/** What the study trains and on what, for `count` training seeds. @param models - seeds that need a start of their own */
+async function startOf(
+  { dividesRows }: StudyDefinition,
+  { options, count, models }: { options: StudyOptions; count: number; models: number },
+): Promise<StudySetup> {
+  const { output, ownAnswers } = options;
+  // a model's own answers are of one model
+  const made = await setUpStudy(output, { ...options, seeds: ownAnswers === null ? models : 1 });
+  const setup = ownAnswers === null ? made : await withOwnAnswers(made, ownAnswers, { options, count });
+  return dividesRows === true ? divided(setup, output, count) : setup;
+}
+
+/** With pairs of the start's own answers in place of the rows, enough for `count` training sets. */
+async function withOwnAnswers(
+  setup: StudySetup,
+  { reward }: OwnAnswers,
+  { options, count }: { options: StudyOptions; count: number },
+): Promise<StudySetup> {
+  const values = { ...setup.valuesOf(1), ...setup.prompts };
+  const isGenerated = setup.prompts !== null;
+  if (reward === null && !isGenerated) {
+    throw new ConfigError(
+      "--own-answers: expected a reward function that tells your model's answers apart: --own-answers rewards.ts#name (docs/rewards.md). On generated data it is the right answer.",
+    );
+  }
+  const { output, overrides, out, signal } = options;
+  const input = { ...(setup.file === null ? {} : { file: setup.file }), values, overrides };
+  const { ownPairs } = await import("./own-pairs.ts");
+  const own = await ownPairs(output, input, {
+    reward: reward ?? `${join(import.meta.dirname, "rewards.ts")}#exact`,
+    max_completion_length: isGenerated ? 48 : 96,
+    ...{ sets: count, out, signal },
+  });
+  return {
+    ...setup,
+    valuesOf: () => ({ ...setup.valuesOf(1), ...own.values }),
+    note: `${setup.note} ${own.note}`,
+  };
+}
+
 /** With a training set for each seed in place of all rows. */
 async function divided(setup: StudySetup, dir: string, count: number): Promise<StudySetup> {
   const files = await trainingSets(dir, setup.valuesOf(1), count);
@@ -183,7 +232,7 @@ function refuseDecided({ name, overrides }: StudyOptions, conditions: readonly C
 
 /** What the study would not use. */
 function refuseUnused(
-  { name, otherData, otherEvalData, overrides, learningRates }: StudyOptions,
+  { name, otherData, otherEvalData, overrides, learningRates, ownAnswers }: StudyOptions,
   { needsTwoSets, learningRates: swept, dividesRows }: StudyDefinition,
 ): void {
   if (learningRates !== null && swept === undefined)
@@ -199,18 +248,25 @@ function refuseUnused(
     throw new ConfigError(
       `${name} decides ${given} itself: take --${given} out. ${given === "learning_rate" ? "--learning-rates 5e-4,1e-3,2e-3 says which are swept." : "--data names the rows that it divides."}`,
     );
+  if (ownAnswers !== null && dividesRows !== true)
+    throw new ConfigError(
+      `${name} trains on rows as they are: --own-answers has no effect here. It is for ${able(({ dividesRows: divides }) => divides)}.`,
+    );
   if (needsTwoSets === true || (otherData ?? otherEvalData) === null) return;
-  const able = Object.entries(STUDIES).flatMap(([study, { needsTwoSets: two }]) =>
-    two === true ? [study] : [],
-  );
   throw new ConfigError(
-    `${name} has one preference set: --other-data and --other-eval-data have no effect here. They are for ${able.join(", ")}.`,
+    `${name} has one preference set: --other-data and --other-eval-data have no effect here. They are for ${able(({ needsTwoSets: two }) => two)}.`,
   );
 }
 
+/** The names of the studies that `does` holds of. */
+function able(does: (definition: StudyDefinition) => boolean | undefined): string {
+  return Object.entries(STUDIES)
+    .flatMap(([study, definition]) => (does(definition) === true ? [study] : []))
+    .join(", ");
+}
+
 function nothingToJudge(name: string): ConfigError {
-  const able = Object.entries(STUDIES).flatMap(([study, { needsAnswers }]) => (needsAnswers ? [study] : []));
   return new ConfigError(
-    `${name} samples no answers that --judge could read. Studies that do: ${able.join(", ")}.`,
+    `${name} samples no answers that --judge could read. Studies that do: ${able(({ needsAnswers }) => needsAnswers)}.`,
   );
 }

@@ -4,7 +4,7 @@
  */
 import "../base/node-version.ts";
 
-export type { ConfigInput, ResolvedConfig } from "../config/load-config.ts";
+export { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 export {
   allCompletions,
   type Columns,

@@ -16,7 +16,7 @@ import { contentKey, finishedRuns, markName, readMark, takeRun } from "./reuse.t
 import { runInProcess } from "./run-process.ts";
 import type { RunTask } from "./run-trial.ts";
 import { isTaken, RunStoppedError, StudyStoppedError } from "./stopped.ts";
-import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
+import { type ConfigValues, type GridPaths, reasonLine, type Trial, type TrialOutcome } from "./trial.ts";
 
 /** How the grid is run. */
 export interface GridOptions {
@@ -266,7 +266,7 @@ class GridProgress {
     this.#done += 1;
     const left = ((performance.now() - this.#began) / 1000 / this.#done) * (this.#todo - this.#done);
     const at = this.#all - this.#todo + this.#done;
-    const how = reason === null ? formatDuration(seconds) : `failed: ${reason.split("\n")[0]}`;
+    const how = reason === null ? formatDuration(seconds) : `failed: ${reasonLine(reason)}`;
     const rest = this.#done < this.#todo ? `, ${formatDuration(left)} left` : "";
     this.#out.write(`[${at}/${this.#all}] ${id}: ${how}${rest}\n`);
   }

@@ -11,7 +11,7 @@ import { textTable } from "../terminal/text-table.ts";
 import { countText, intervalText } from "./interval-text.ts";
 import { type ConditionPair, comparisonsOf, type MeasuredCondition } from "./measured.ts";
 import type { Condition, Measured, ReportSection, ResultRow } from "./section.ts";
-import type { Trial, TrialOutcome } from "./trial.ts";
+import { reasonLine, type Trial, type TrialOutcome } from "./trial.ts";
 import {
   estimate,
   estimateDifference,
@@ -72,7 +72,7 @@ export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
   writeFileAtomic(report, reportHtml(parts));
   const failed = [...measured.values()].flatMap((condition) =>
     condition.failed.map(
-      ({ seed, reason }) => `Failed: ${condition.name}, seed ${seed}: ${reason.split("\n")[0]}`,
+      ({ seed, reason }) => `Failed: ${condition.name}, seed ${seed}: ${reasonLine(reason)}`,
     ),
   );
   const sentences = parts.sections.flatMap((section) => section.sentences ?? []);

@@ -53,3 +53,9 @@ export const heldOutName = "held-out.jsonl";
 export function extraName(extra: string): string {
   return `${extra}.json`;
 }
+
+/** Why a run failed, in a line: the reason's first, and where that announces others the next. */
+export function reasonLine(reason: string): string {
+  const [first = "", next = ""] = reason.split("\n").map((line) => line.trim());
+  return first.endsWith(":") ? `${first} ${next}`.trim() : first;
+}

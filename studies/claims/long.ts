@@ -1,0 +1,263 @@
+/** Long runs: three passes at ordinary and high learning rates, with sampled answers. Do answers collapse, and does anything tell it before? */
+import {
+  breachesOf,
+  type Chart,
+  type Condition,
+  type ConfigValues,
+  DEFAULT_THRESHOLDS,
+  type Measured,
+  type MeasuredRun,
+  type MetricRow,
+  numberText,
+  type ReportSection,
+} from "preftune/sweep";
+import { type Course, earlySign, firstStep, type Reading, type Sign, warningsOf } from "../analyses/onset.ts";
+import type { Asked, StudyDefinition } from "../definition.ts";
+import { atRates, type NamedValues, rateOf } from "../points.ts";
+
+/** What the others are compared with, at each learning rate. */
+const reference = "SLIME balanced";
+
+/** The study. */
+export const long: StudyDefinition = {
+  title: "Long runs: do answers collapse, and what tells it before?",
+  question:
+    "Three passes over the pairs, at an ordinary and at a high learning rate, the model's answers sampled all along. Does any method ruin them, and do drift and tail of given answers show it before the sampled ones do?",
+  metrics: [
+    ...(["margin_change", "accuracy", "chosen_change", "drift", "tail", "other_text"] as const),
+    ...(["repetition", "distinct_2", "ended_properly", "malformed"] as const),
+  ],
+  referenceOf: (name) => {
+    const base = atRates([[reference, {}]], [rateOf(name)])[0]?.name ?? "";
+    return base === name ? null : base;
+  },
+  evaluations: "some",
+  needsAnswers: true,
+  learningRates: [5e-4, 2e-3],
+  seeds: { quick: 2, full: 4 },
+  conditions,
+  values: ({ budget, prompts }) => ({ num_train_epochs: 3, ...(prompts === null ? ownSize[budget] : {}) }),
+  sections: (measured) => {
+    const runs = runsOf(measured);
+    return [coursesSection(measured), orderSection(runs), signsSection(runs)];
+  },
+};
+
+/** Rows of the user's own, and steps between evaluations, each of which samples answers. */
+const ownSize: Readonly<Record<Asked["budget"], ConfigValues>> = {
+  quick: { max_train_rows: 400, eval_steps: 25 },
+  full: { max_train_rows: null, eval_steps: 50 },
+};
+
+const methods: readonly NamedValues[] = [
+  [reference, { objective: "slime", preset: "balanced" }],
+  ["SLIME without anchor", { objective: "slime", preset: "balanced", lambda_w: 0 }],
+  ["SLIME margins alone", { objective: "slime", preset: "balanced", lambda_w: 0, lambda_l: 0 }],
+  ["start anchor η 3", { objective: "slime", preset: "balanced", lambda_w: 0, lambda_start: 3 }],
+  ["chosen floor 0", { objective: "slime", preset: "balanced", chosen_floor: 0 }],
+  ["DPO", { objective: "dpo" }],
+  ["RPO α 0.3", { objective: "dpo", loss_type: ["sigmoid", "sft"], loss_weights: [1, 0.3] }],
+  ["SimPO", { objective: "simpo", preset: "authors" }],
+];
+
+/** What the full budget has besides. */
+const more: readonly NamedValues[] = [
+  ["SLIME script", { objective: "slime", preset: "script" }],
+  ["SLIME without stabiliser", { objective: "slime", preset: "balanced", lambda_l: 0 }],
+  ["DPO β 0.01", { objective: "dpo", beta: 0.01 }],
+  ["ORPO", { objective: "orpo" }],
+];
+
+function conditions({ budget, learningRates = [] }: Asked): Condition[] {
+  return atRates([...methods, ...(budget === "full" ? more : [])], learningRates);
+}
+
+/** What can be read off given answers, with bounds as docs/displacement.md takes them for examples. */
+const signs: readonly Sign[] = [
+  { name: "drift above 0.5 nats", of: ({ drift }) => drift, bound: 0.5 },
+  { name: "tail below −3 nats", of: ({ tail }) => -tail, bound: 3 },
+  { name: "chosen answers below their start", of: ({ chosen }) => -chosen, bound: 0 },
+  { name: "chosen answers 1 nat below their start", of: ({ chosen }) => -chosen, bound: 1 },
+];
+
+/** The same, and the margin, as quantities: the more, the worse. */
+const quantities: readonly Omit<Sign, "bound">[] = [
+  { name: "drift", of: ({ drift }) => drift },
+  { name: "tail", of: ({ tail }) => -tail },
+  { name: "fall of the chosen answers", of: ({ chosen }) => -chosen },
+  { name: "margin", of: ({ margin }) => margin },
+];
+
+/** Bounds on sampled answers alone: the watch's defaults. */
+const ofAnswers = { ...DEFAULT_THRESHOLDS, chosen_down: null, chosen_fall: null, drift: null, tail: null };
+
+/** A run and its evaluations. */
+interface LongRun {
+  condition: string;
+  seed: number;
+  course: Course;
+  /** What the watch finds at each evaluation, in the same order. */
+  breaches: readonly (readonly string[])[];
+}
+
+function runsOf(measured: Measured): LongRun[] {
+  return [...measured.values()].flatMap(({ name, runs }) =>
+    runs.map((run) => ({ condition: name, seed: run.trial.seed, ...courseOf(run) })),
+  );
+}
+
+function courseOf({ metrics }: MeasuredRun): Pick<LongRun, "course" | "breaches"> {
+  const rows = metrics.filter((row) => typeof row["eval_samples/repetition"] === "number");
+  const [first] = rows;
+  if (first === undefined) return { course: [], breaches: [] };
+  const watchStep = first.global_step;
+  const start = { step: watchStep, watchStep, metrics: heldOut(first) };
+  const breaches = rows.map((row) =>
+    breachesOf(heldOut(row), start, ofAnswers).map(({ threshold }) => threshold ?? "loss"),
+  );
+  const course = rows.map((row, i): Reading => {
+    const of = (key: string): number => heldOut(row)[key] ?? Number.NaN;
+    const [chosen, rejected] = [of("logps/chosen_delta_init"), of("logps/rejected_delta_init")];
+    return {
+      ...{ step: row.global_step, chosen, margin: chosen - rejected },
+      ...{ drift: of("displacement/token_change_mean_abs"), tail: of("displacement/token_change_p01") },
+      isBad: (breaches[i]?.length ?? 0) > 0,
+    };
+  });
+  return { course, breaches };
+}
+
+/** The metrics of an evaluation, without `eval_`. */
+function heldOut(row: MetricRow): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(row).flatMap(([key, value]) =>
+      key.startsWith("eval_") && typeof value === "number" ? [[key.slice("eval_".length), value]] : [],
+    ),
+  );
+}
+
+/** Means over seeds of what is drawn. */
+const drawn: readonly { title: string; unit: string; key: string }[] = [
+  { title: "Drift", unit: "nats", key: "eval_displacement/token_change_mean_abs" },
+  { title: "Repeated runs of four in sampled answers", unit: "share", key: "eval_samples/repetition" },
+  { title: "Sampled answers with malformed Markdown", unit: "share", key: "eval_samples/malformed" },
+];
+
+/** Colours of the style sheet. */
+const colours = 7;
+
+function coursesSection(measured: Measured): ReportSection {
+  const rates = [...new Set([...measured.keys()].map(rateOf))].sort((a, b) => a - b);
+  return {
+    title: "Over training",
+    note: "Means over seeds; a chart for each learning rate.",
+    curves: rates.flatMap((rate) =>
+      drawn.map(({ title, unit, key }): Chart => {
+        const own = [...measured.values()].filter(({ name }) => rateOf(name) === rate);
+        const series = own.map(({ name, runs }, i) => ({
+          ...{ name: name.split(" @ ")[0] ?? name, colour: (i % colours) + 1, isEval: false },
+          points: meansOf(runs, key),
+        }));
+        return { title: `${title}, learning rate ${rate}`, unit, xLabel: "step", series };
+      }),
+    ),
+  };
+}
+
+function meansOf(runs: readonly MeasuredRun[], key: string): [step: number, value: number][] {
+  const values = runs.flatMap(({ metrics }) =>
+    metrics.flatMap((row) => {
+      const value = row[key];
+      return typeof value === "number" ? [[row.global_step, value] as const] : [];
+    }),
+  );
+  return [...Map.groupBy(values, ([step]) => step)]
+    .map(([step, own]): [number, number] => [
+      step,
+      own.reduce((sum, [, value]) => sum + value, 0) / own.length,
+    ])
+    .sort(([a], [b]) => a - b);
+}
+
+function orderSection(runs: readonly LongRun[]): ReportSection {
+  const [drift, tail] = signs as [Sign, Sign];
+  const stepText = (step: number | null): string => (step === null ? "–" : String(step));
+  return {
+    title: "What comes first",
+    note: "Each run: the first evaluation whose sampled answers the watch's default thresholds call a collapse (repetition, ended_properly, distinct_2, malformed, length; docs/collapse.md), what they found there, and the first at which drift is above 0.5 nats and the tail below −3.",
+    tables: [
+      {
+        columns: [
+          "",
+          "seed",
+          "steps",
+          "answers bad from step",
+          "what",
+          "drift from step",
+          "tail from step",
+          "drift at the end",
+          "tail at the end",
+        ],
+        rows: runs.map(({ condition, seed, course, breaches }) => {
+          const bad = course.findIndex(({ isBad }) => isBad);
+          const last = course.at(-1);
+          return [
+            ...[condition, String(seed), String(last?.step ?? 0)],
+            ...[stepText(course[bad]?.step ?? null), breaches[bad]?.join(", ") ?? "–"],
+            stepText(firstStep(course, (reading) => drift.of(reading) > drift.bound)),
+            stepText(firstStep(course, (reading) => tail.of(reading) > tail.bound)),
+            ...[numberText(last?.drift ?? Number.NaN, 2), numberText(last?.tail ?? Number.NaN, 1)],
+          ];
+        }),
+      },
+    ],
+  };
+}
+
+/** When a sign is read that is to tell the end: after this share of a run. */
+const early = 1 / 3;
+
+function signsSection(runs: readonly LongRun[]): ReportSection {
+  const courses = runs.map(({ course }) => course).filter(({ length }) => length > 0);
+  const bad = runs.filter(({ course }) => course.some(({ isBad }) => isBad));
+  const warnings = signs.map((sign) => ({ sign, ...warningsOf(courses, sign) }));
+  const auc = quantities.map(({ name, of }) => ({ name, ...earlySign(courses, of, early) }));
+  const names = [...new Set(bad.map(({ condition }) => condition))];
+  const [first] = auc;
+  return {
+    title: "Do drift and tail tell it?",
+    note: "Runs in which a sign passed its bound before, at or after the evaluation at which the sampled answers went bad, and in which it did so although they stayed good. Below: the sign a third into the run, among runs still good there: how often it is worse in one that goes bad later than in one that stays good (0.5: by chance). Runs of one method and rate are no independent draws: no interval is given.",
+    tables: [
+      {
+        columns: [
+          "",
+          "before",
+          "at the same",
+          "after or never",
+          "answers good: warned",
+          "answers good: silent",
+        ],
+        rows: warnings.map(({ sign, before, together, after, falsely, silent }) => [
+          sign.name,
+          ...[before, together, after, falsely, silent].map(String),
+        ]),
+      },
+      {
+        columns: ["a third into the run", "told apart", "runs that go bad", "runs that stay good"],
+        rows: auc.map(({ name, auc: value, bad: lost, good }) => [
+          ...[name, numberText(value, 2), String(lost), String(good)],
+        ]),
+      },
+    ],
+    sentences: [
+      `Answers went bad in ${bad.length} of ${runs.length} runs${names.length === 0 ? "" : `: ${names.join("; ")}`}.`,
+      ...warnings.map(
+        ({ sign, before, together, after, falsely, silent }) =>
+          `${sign.name}: before them in ${before} of ${bad.length}, at the same evaluation in ${together}, later or never in ${after}; and in ${falsely} of the ${falsely + silent} whose answers stayed good.`,
+      ),
+      first === undefined || Number.isNaN(first.auc)
+        ? "A third into the run nothing can be told apart: no run that was good there went bad later, or all did."
+        : `A third into the run the two are told apart by ${auc.map(({ name, auc: value }) => `${name} ${numberText(value, 2)}`).join(", ")} (0.5: by chance), over ${first.bad} runs that went bad later and ${first.good} that did not.`,
+    ],
+  };
+}
