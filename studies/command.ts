@@ -36,6 +36,7 @@ interface CliOptions extends StoppedOptions, Omit<JudgeEndpointOptions, "judge">
   jobs?: number;
   reuse: string[];
   learningRates?: number[];
+  method: string[];
   ownAnswers?: string | true;
   judge?: JudgeEndpointOptions["judge"];
 }
@@ -54,6 +55,12 @@ export function addStudyCommand(preftune: Command): void {
     .option("--other-data <file>", "transfer: the second preference set")
     .option("--other-eval-data <file>", "transfer: its evaluation rows")
     .option("--reward-model <dir>", "online, with --model: a reward model to train against as well")
+    .option(
+      "--method <name>",
+      "run this of the study's methods alone, with what it is compared with; may be given several times",
+      collect,
+      [],
+    )
     .option(
       "--own-answers [file#name]",
       "frontier, geometry: train on pairs of the model's own answers, the best and the worst of 8 by a reward function; on generated data by default the right answer",
@@ -132,6 +139,7 @@ async function run(name: StudyName, overrides: string[], cli: CliOptions): Promi
       otherEvalData: cli.otherEvalData ?? null,
       rewardModel: cli.rewardModel ?? null,
       reuse: cli.reuse,
+      methods: cli.method,
       ownAnswers: ownAnswersOf(cli),
       learningRates,
       judge: judge === undefined ? null : { ...judgeOf({ ...cli, judge }), onPhase },

@@ -25,6 +25,8 @@ export interface StudyDefinition {
   learningRates?: readonly number[];
   /** Whether it can train against a reward model, on rows of the user's own. */
   takesRewardModel?: boolean;
+  /** Whether some of its methods can be run without the others. */
+  canChoose?: boolean;
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];

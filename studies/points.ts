@@ -56,6 +56,11 @@ export function atRates(methods: readonly NamedValues[], learningRates: readonly
   );
 }
 
+/** The method of a condition of {@link atRates}; the name of any other. */
+export function methodOf(condition: string): string {
+  return condition.split(between)[0] ?? condition;
+}
+
 /** The learning rate of a condition of {@link atRates}. */
 export function rateOf(condition: string): number {
   return Number(condition.split(between).at(-1));
@@ -64,7 +69,7 @@ export function rateOf(condition: string): number {
 /** The points of all runs, those of scaled models among them, each training set being a seed. */
 export function pointsOf(measured: Measured): Point[] {
   return [...measured.values()].flatMap(({ name, runs }) => {
-    const [method = ""] = name.split(between);
+    const method = methodOf(name);
     return runs.flatMap((run): Point[] => {
       const place = { set: run.trial.seed, learningRate: rateOf(name) };
       const { mixtures = null } = (run.extra ?? {}) as Partial<Mixtures>;

@@ -78,6 +78,7 @@ export function parseStudy(text: string, file: string): StudyDefinition {
     seeds,
     needsAnswers: data.samples_answers,
     needsTwoSets,
+    canChoose: !needsTwoSets,
     referenceOf,
     conditions: ({ sets }) =>
       needsTwoSets

@@ -18,6 +18,7 @@ import {
   writeOutcome,
 } from "preftune/sweep";
 import { leastSets } from "./analyses/comparison-count.ts";
+import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
@@ -34,6 +35,8 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
   rewardModel: string | null;
   /** Whether pairs are the start's own answers, and by which reward function; null for rows as they are. */
   ownAnswers: OwnAnswers | null;
+  /** Which of the study's methods are run, with what they are compared with; empty for all. */
+  methods: readonly string[];
   /** Training seeds; null for the study's own number. */
   seeds: number | null;
   /** Folders of other studies, see {@link GridOptions}. */
@@ -95,7 +98,8 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
       definition.search === undefined || searchSeeds === 0
         ? null
         : await run(place, definition.search.conditions(asked), { first: 1, count: searchSeeds });
-    const conditions = definition.conditions({ ...asked, searched: searched?.measured ?? null });
+    const all = definition.conditions({ ...asked, searched: searched?.measured ?? null });
+    const conditions = chosenMethods(name, definition, { conditions: all, methods: options.methods });
     const { outcomes, measured } = await run(place, conditions, { first: searchSeeds + 1, count });
     const { title, question, metrics, referenceOf } = definition;
     const contests = comparisonsOf(measured.values(), measured, referenceOf);

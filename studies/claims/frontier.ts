@@ -33,6 +33,7 @@ export const frontier: StudyDefinition = {
   evaluations: "few",
   needsAnswers: false,
   dividesRows: true,
+  canChoose: true,
   learningRates: [5e-4, 1e-3, 2e-3],
   seeds: { quick: 4, full: 8 },
   conditions,

@@ -13,7 +13,7 @@ import {
 } from "preftune/sweep";
 import { type Course, earlySign, firstStep, type Reading, type Sign, warningsOf } from "../analyses/onset.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
-import { atRates, type NamedValues, rateOf } from "../points.ts";
+import { atRates, methodOf, type NamedValues, rateOf } from "../points.ts";
 
 /** What the others are compared with, at each learning rate. */
 const reference = "SLIME balanced";
@@ -33,6 +33,7 @@ export const long: StudyDefinition = {
   },
   evaluations: "some",
   needsAnswers: true,
+  canChoose: true,
   learningRates: [5e-4, 2e-3],
   seeds: { quick: 2, full: 4 },
   conditions,
@@ -155,7 +156,7 @@ function coursesSection(measured: Measured): ReportSection {
       drawn.map(({ title, unit, key }): Chart => {
         const own = [...measured.values()].filter(({ name }) => rateOf(name) === rate);
         const series = own.map(({ name, runs }, i) => ({
-          ...{ name: name.split(" @ ")[0] ?? name, colour: (i % colours) + 1, isEval: false },
+          ...{ name: methodOf(name), colour: (i % colours) + 1, isEval: false },
           points: meansOf(runs, key),
         }));
         return { title: `${title}, learning rate ${rate}`, unit, xLabel: "step", series };

@@ -53,6 +53,7 @@ export function tinyStudy(place: RunFixture, name: StudyName, changes: Values = 
     // three for each method in a study of use: what is swept here is one, in half of the time
     learningRates: definition.learningRates === undefined ? null : [1e-2],
     ownAnswers: null,
+    methods: [],
     judge: null,
     overrides: Object.entries({ ...own, ...changes }).map(([key, value]) => [key, String(value)]),
     jobs: 1,
