@@ -5,7 +5,9 @@ import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked } from "./definition.ts";
 import { STUDIES } from "./studies.ts";
 
-const asked: Asked = { budget: "quick", sets: [], prompts: null, learningRates: [1, 2], searched: null };
+const asked: Asked = {
+  ...{ budget: "quick", sets: [], prompts: null, learningRates: [1, 2], searched: null },
+};
 
 function chosen(name: keyof typeof STUDIES, ...methods: string[]): string[] {
   const definition = STUDIES[name];

@@ -30,6 +30,8 @@ export interface StudyDefinition {
   /** Default number of training seeds. */
   seeds: Readonly<Record<Budget, number>>;
   conditions(asked: Asked): Condition[];
+  /** Keys that it decides itself, besides those that its conditions have. */
+  decides?: readonly string[];
   /** What all of its runs have, unless --key value says otherwise; left out: nothing of the study's. */
   values?(asked: Omit<Asked, "searched">): ConfigValues;
   /** What is tried first, on separate seeds, where a study searches for values. */
@@ -46,6 +48,10 @@ export interface Asked {
   prompts: ConfigValues | null;
   /** Those that the study sweeps; left out for one that sweeps none. */
   learningRates?: readonly number[];
+  /** Whether runs begin with an adapter; left out: they do not. */
+  fromAdapter?: boolean;
+  /** Whether a configuration of the user's says how much is trained on; left out: none does. */
+  hasConfig?: boolean;
   /** A reward model's directory; null or left out: none. */
   rewardModel?: string | null;
   /** What the search measured; null where there was none. */

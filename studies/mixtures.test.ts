@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { runTrial } from "../src/sweep/run-trial.ts";
+import { RunStoppedError } from "../src/sweep/stopped.ts";
 import { runFixture } from "../test/support/runs.ts";
 import { endOfPairs, type Mixtures, pointsOf } from "./points.ts";
 
@@ -43,6 +44,22 @@ test("a run's weights and the likelihood's are mixed in between, and the second 
       ["SimPO 0.25 + likelihood 0.75", 2, 0.001, rest],
     ],
   );
+});
+
+test("a run that was stopped is resumed, and the likelihood's begins", async () => {
+  const dir = fixture.path("stopped");
+  const values = {
+    ...{ ...fixture.values, output_dir: dir, max_steps: 2, learning_rate: 1e-3, use_peft: false },
+    ...{ per_device_train_batch_size: 2, gradient_accumulation_steps: 1 },
+  };
+  const task = (more: Record<string, unknown>) => ({
+    config: { values: { ...values, ...more }, overrides: [["objective", "simpo"]] as const },
+    extra: { name: "mixtures", module: new URL("extras.ts", import.meta.url).href },
+    ...{ dir, before: fixture.path("before.jsonl"), mark: join(dir, "measured.json"), digest: "" },
+  });
+  await assert.rejects(runTrial(task({}), AbortSignal.abort()), RunStoppedError);
+  await runTrial(task({ resume_from_checkpoint: "latest" }));
+  assert.ok(existsSync(join(dir, "mixtures.json")));
 });
 
 test("an end: changes are means over pairs, drift is over tokens", () => {

@@ -45,10 +45,12 @@ export async function writeMixtures(
 
 /** The configuration with the likelihood alone in place of its objective. */
 function likelihoodOf({ values, overrides = [], ...input }: ConfigInput, output_dir: string): ConfigInput {
+  // the run may have been resumed; this one begins
+  const { resume_from_checkpoint: _, ...own } = values ?? {};
   const [, changes = {}] = BASELINES.find(([name]) => name === LIKELIHOOD) ?? [];
   return {
     ...input,
-    values: { ...values, output_dir },
+    values: { ...own, output_dir },
     overrides: [
       ...overrides.filter(([key]) => !(key in changes)),
       ...Object.entries(changes).map(([key, value]): [string, string] => [key, String(value)]),

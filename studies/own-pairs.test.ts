@@ -1,12 +1,17 @@
 /** Pairs of a model's own answers: what makes one, that a study trains on them, and what is refused. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { prepareData } from "preftune/data";
 import type { RolloutGroup } from "preftune/online";
-import { runFixture } from "../test/support/runs.ts";
+import { StudyStoppedError } from "preftune/sweep";
+import { loadConfig } from "preftune/train";
+import { readJsonLines } from "../src/runs/json-lines.ts";
+import { type RunFixture, runFixture, type Values } from "../test/support/runs.ts";
 import { tinyStudy } from "../test/support/study.ts";
-import { pairsIn } from "./own-pairs.ts";
+import { pairRows, writeRows } from "../test/support/tiny-model.ts";
+import { ownPairs, pairsIn } from "./own-pairs.ts";
 import { study } from "./study.ts";
 
 /** A prompt and its completions, each token standing for its letter. */
@@ -31,23 +36,51 @@ test("the first best and the first worst answer are a pair; equal rewards, unsco
     group("q", ["a", "b"]),
     group([{ role: "user", content: "r" }], ["a", " ", "c", "d"], { tools: [1], other: 2 }),
     group("s", ["a", "b"]),
+    // a reward that is not one of the text
+    group("t", ["a", "a", "b"]),
+    group("u", ["a", "a"]),
   ];
-  const rewards = [1, 0, 0, 1, /* q */ 0.5, 0.5, /* r */ Number.NaN, 9, 2, 3, /* s */ 1, Number.NaN];
+  const rewards = [
+    1,
+    0,
+    0,
+    1,
+    /* q */ 0.5,
+    0.5,
+    /* r */ Number.NaN,
+    9,
+    2,
+    3,
+    /* s */ 1,
+    Number.NaN,
+    /* t */ 1,
+    0,
+    0.5,
+    /* u */ 1,
+    0,
+  ];
   const said = (content: string) => [{ role: "assistant", content }];
-  assert.deepEqual(pairsIn({ groups, rewards }, textOf), [
+  assert.deepEqual(pairsIn({ groups, rewards }, { textOf, columns: null }), [
     { prompt: "p", chosen: "a", rejected: "b" },
     { prompt: [{ role: "user", content: "r" }], chosen: said("d"), rejected: said("c"), tools: [1] },
+    { prompt: "t", chosen: "a", rejected: "b" },
   ]);
 });
 
-test("a study samples its pairs once, trains on them alone, and refuses to go on with others", async () => {
-  using place = runFixture({ rows: 6, held: 4 });
-  const rewards = place.path("rewards.mjs");
+/** A module of rewards: one that tells answers apart by length, and one that tells none apart. */
+function rewardsIn(place: RunFixture): string {
+  const path = place.path("rewards.mjs");
   writeFileSync(
-    rewards,
+    path,
     "export const short = ({ completion_ids }) => completion_ids.map((ids) => -ids.length);\n" +
       "export const alike = ({ completion_ids }) => completion_ids.map(() => 1);\n",
   );
+  return path;
+}
+
+test("a study samples its pairs once, trains on them alone, and refuses to go on with others", async () => {
+  using place = runFixture({ rows: 6, held: 4 });
+  const rewards = rewardsIn(place);
   const of = (name: string, reward: string) => ({
     // the answers of random weights are bytes of no text, which take more tokens when they are read again
     ...tinyStudy(place, "geometry", { max_length: 400 }),
@@ -77,13 +110,100 @@ test("a study samples its pairs once, trains on them alone, and refuses to go on
 
   const { train_data } = place.values;
   writeFileSync(String(train_data), readFileSync(String(train_data), "utf8").split("\n").slice(1).join("\n"));
-  await assert.rejects(study(options), /own\.json: expected answers of the same model to the same prompts/);
+  await assert.rejects(study(options), /own\.json: expected own answers made with rows \["/);
+  const other = { ...options, overrides: [...options.overrides, ["seed", "5"] as const] };
+  await assert.rejects(study(other), /expected own answers made with seed 5, got some made with 42/);
   await assert.rejects(
     study(of("alike", "alike")),
     /#alike: expected prompts whose answers it tells apart, got none of 5: .* have equal rewards/,
   );
   await assert.rejects(study(of("none", "nothing")), /nothing/);
 });
+
+/** `ownPairs` on a fixture's model with rewards by length. */
+function sampledIn(place: RunFixture, values: Values, signal?: AbortSignal): ReturnType<typeof ownPairs> {
+  const rewards = rewardsIn(place);
+  const options = {
+    reward: `${rewards}#short`,
+    max_completion_length: 96,
+    sets: 1,
+    out: { write: () => true },
+  };
+  const input = { values: { ...place.values, output_dir: place.path("run"), max_length: 400, ...values } };
+  return ownPairs(place.path("study"), input, { ...options, signal });
+}
+
+test("prompts are read and rendered with the keys that the runs have, and pairs are read back by them", async () => {
+  using place = runFixture({ rows: 0, held: 0 });
+  const rows = pairRows(6).map(({ prompt, chosen, rejected }) => ({
+    question: prompt,
+    best: chosen,
+    worst: rejected,
+  }));
+  const long = { ...rows[0], question: "a word ".repeat(400) };
+  const keys = {
+    columns: { prompt: "question", chosen: "best", rejected: "worst" },
+    plain_strings: "chat",
+    overflow: "drop",
+    train_data: writeRows(place.path("q.train.jsonl"), [...rows.slice(0, 4), long]),
+    eval_data: writeRows(place.path("q.eval.jsonl"), rows.slice(4)),
+  };
+  const { values, note } = await sampledIn(place, keys);
+  assert.match(note, /training pairs of 4 prompts, \d held-out pairs of 2/);
+  const { config } = loadConfig({
+    values: { ...place.values, ...keys, max_length: 400, ...values, output_dir: place.path("run") },
+  });
+  assert.deepEqual([config.columns, config.plain_strings], [null, "chat"]);
+  const read = async (task: "preference" | "prompt", changes: object): Promise<Set<string>> => {
+    const { dataset } = await prepareData({ ...config, ...changes, task });
+    return new Set(
+      [...dataset.examples, ...(dataset.evalExamples ?? [])].map(({ promptIds }) => promptIds.join()),
+    );
+  };
+  const { config: asked } = loadConfig({
+    values: { ...place.values, ...keys, max_length: 400, output_dir: place.path("run") },
+  });
+  const { columns, train_data, eval_data } = asked;
+  const prompts = await read("prompt", { columns, train_data, eval_data });
+  const trained = await read("preference", {});
+  assert.ok(trained.size > 2);
+  assert.deepEqual(
+    [...trained].filter((prompt) => !prompts.has(prompt)),
+    [],
+    "each was asked so",
+  );
+});
+
+test("a stop while answers are sampled is a stop, and nothing is written", async () => {
+  using place = runFixture({ rows: 4, held: 3 });
+  await assert.rejects(sampledIn(place, {}, AbortSignal.abort()), StudyStoppedError);
+  assert.equal(existsSync(place.path("study", "setup")), false);
+});
+
+test("held-out rows of the command line are asked too, and the runs are measured on the answers", async () => {
+  using place = runFixture({ rows: 6, held: 0 });
+  const rewards = rewardsIn(place);
+  const held = writeRows(place.path("held.jsonl"), pairRows(4, 9));
+  const options = tinyStudy(place, "geometry", { max_length: 400, eval_data: held });
+  const config = writeConfig(place);
+  await study({
+    ...options,
+    ...{ model: null, data: null, evalData: null, config },
+    ownAnswers: { reward: `${rewards}#short` },
+  });
+  const own = join(options.output, "setup", "own.eval.jsonl");
+  const [run = ""] = readdirSync(join(options.output, "runs"));
+  const measured = readJsonLines(join(options.output, "runs", run, "held-out.jsonl"));
+  assert.ok(measured.length > 0);
+  for (const { value } of measured) assert.equal((value as { file: string }).file, own);
+});
+
+/** A configuration with model and training rows. */
+function writeConfig(place: RunFixture): string {
+  const path = place.path("study.yaml");
+  writeFileSync(path, JSON.stringify({ ...place.values, watch_prompts: "eval", use_peft: true }));
+  return path;
+}
 
 test("own answers are refused where nothing would train on them, or nothing tells them apart", async () => {
   using place = runFixture({ rows: 6, held: 4 });

@@ -6,13 +6,9 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "preftune";
-import {
-  openRolloutTraining,
-  type RolloutGroup,
-  type RolloutTraining,
-  rollout,
-  score,
-} from "preftune/online";
+import { assertPreflight, type PreparedData, prepareData } from "preftune/data";
+import { resolveModelDirectory } from "preftune/formats";
+import { openRewards, type Rewards, type RolloutGroup, rollout, score } from "preftune/online";
 import {
   type ConfigValues,
   makeDirectory,
@@ -21,7 +17,14 @@ import {
   stringifyNumbers,
   writeFileAtomic,
 } from "preftune/sweep";
-import { type ConfigInput, loadConfig, type ResolvedConfig } from "preftune/train";
+import { seeded } from "preftune/torch";
+import {
+  type ConfigInput,
+  loadConfig,
+  prepareModel,
+  type ResolvedConfig,
+  settleEnvironment,
+} from "preftune/train";
 
 /** How answers are sampled and paired. */
 export interface OwnPairsOptions {
@@ -43,7 +46,7 @@ export interface OwnPairs {
 }
 
 /** Answers to a prompt. */
-const numGenerations = 8;
+const generations = 8;
 /** Prompts answered at a time. */
 const atOnce = 32;
 /** Milliseconds between two lines of progress. */
@@ -73,43 +76,19 @@ interface OwnRow {
  */
 export async function ownPairs(dir: string, input: ConfigInput, options: OwnPairsOptions): Promise<OwnPairs> {
   const { config } = loadConfig(input);
-  const { model_name_or_path, train_data, eval_data } = config;
   const pathOf = (name: string): string => join(dir, "setup", name);
-  const values = { train_data: pathOf("own.train.jsonl"), eval_data: pathOf("own.eval.jsonl") };
-  const { reward, max_completion_length } = options;
-  const facts = {
-    ...{ model_name_or_path, reward, num_generations: numGenerations, max_completion_length },
-    rows: [train_data, eval_data].map(identityOf),
+  // rows that are written here have the usual columns
+  const values = {
+    ...{ train_data: pathOf("own.train.jsonl"), eval_data: pathOf("own.eval.jsonl") },
+    columns: null,
   };
+  const most = config.max_train_rows === null ? Infinity : options.sets * config.max_train_rows;
+  const facts = factsOf(config, options, most);
   const record = pathOf("own.json");
-  if (existsSync(record)) {
-    const { facts: had, note } = JSON.parse(readFileSync(record, "utf8")) as { facts: unknown; note: string };
-    if (JSON.stringify(had) === JSON.stringify(facts)) return { values, note };
-    throw new ConfigError(
-      `${record}: expected answers of the same model to the same prompts by the same reward, got ${JSON.stringify(had)}, not ${JSON.stringify(facts)}. Give the values that the study began with, or another --output.`,
-    );
-  }
-  const { dtype, device, threads, max_length, seed, chat_template, columns, adapter_name_or_path } = config;
-  await using open = await openRolloutTraining({
-    values: {
-      ...{ objective: "grpo", model_name_or_path, train_data, eval_data, output_dir: pathOf("own") },
-      ...{ dtype, device, threads, max_length, seed, chat_template, columns },
-      ...{
-        reward_funcs: [reward],
-        reward_workers: 1,
-        num_generations: numGenerations,
-        max_completion_length,
-        beta: 0,
-      },
-      // nothing is trained: a new adapter changes nothing
-      ...(adapter_name_or_path === null ? { use_peft: true, lora_r: 1 } : { adapter_name_or_path }),
-    },
-  });
-  const { max_train_rows, max_eval_rows } = config;
-  const most = max_train_rows === null ? Infinity : options.sets * max_train_rows;
-  const training = await answered(open, { ...options, most, isHeldOut: false });
-  const heldOut = await answered(open, { ...options, most: max_eval_rows ?? Infinity, isHeldOut: true });
-  for (const { rows, counts } of [training, heldOut]) if (rows.length === 0) throw noPair(reward, counts);
+  if (existsSync(record)) return { values, note: keptNote(record, facts) };
+  const { training, heldOut } = await sampled(config, options, most);
+  for (const { rows, counts } of [training, heldOut])
+    if (rows.length === 0) throw noPair(options.reward, counts);
   makeDirectory(pathOf(""));
   const text = (rows: readonly OwnRow[]): string => rows.map((row) => `${stringifyNumbers(row)}\n`).join("");
   writeFileAtomic(values.train_data, text(training.rows));
@@ -119,6 +98,75 @@ export async function ownPairs(dir: string, input: ConfigInput, options: OwnPair
   return { values, note };
 }
 
+/** What decides the pairs. */
+function factsOf(config: Config, { reward, max_completion_length }: OwnPairsOptions, most: number): unknown {
+  const { model_name_or_path, adapter_name_or_path, dtype, load_in_4bit, load_in_8bit, seed } = config;
+  const { max_length, max_eval_rows, overflow, chat_template, plain_strings, enable_thinking } = config;
+  const [file = ""] = reward.split("#");
+  const sources = [...config.train_data, ...(config.eval_data ?? [])];
+  return {
+    ...{ model_name_or_path, adapter_name_or_path, dtype, load_in_4bit, load_in_8bit, seed },
+    ...{ max_length, overflow, chat_template, plain_strings, enable_thinking, columns: config.columns },
+    ...{ reward, reward_file: digestOf(file), num_generations: generations, max_completion_length },
+    ...{ most: Number.isFinite(most) ? most : null, max_eval_rows },
+    sources: sources.map(({ path, ...rest }) => rest),
+    rows: sources.map(({ path }) => digestOf(path) ?? path),
+  };
+}
+
+/** The SHA-256 of a file's contents; null for what is none. */
+function digestOf(path: string): string | null {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return null;
+  return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+/** The note of pairs that are there. @throws {ConfigError} if they were made otherwise */
+function keptNote(record: string, facts: unknown): string {
+  const kept = JSON.parse(readFileSync(record, "utf8")) as { facts: Record<string, unknown>; note: string };
+  const [had, wanted] = [kept.facts, JSON.parse(JSON.stringify(facts)) as Record<string, unknown>];
+  const other = Object.keys(wanted).find((key) => JSON.stringify(had[key]) !== JSON.stringify(wanted[key]));
+  if (other === undefined) return kept.note;
+  throw new ConfigError(
+    `${record}: expected own answers made with ${other} ${JSON.stringify(wanted[other])}, got some made with ${JSON.stringify(had[other])}. Give the values that the study began with, or another --output.`,
+  );
+}
+
+type Config = ResolvedConfig["config"];
+
+/** Loads the start as the study's runs do, rows read with all of their keys, and lets it answer. */
+async function sampled(
+  config: Config,
+  options: OwnPairsOptions,
+  most: number,
+): Promise<Record<"training" | "heldOut", Answered>> {
+  const base = await resolveModelDirectory(config.model_name_or_path);
+  const selection = { ...config, model_name_or_path: base, baseModel: config.model_name_or_path };
+  const data = await prepareData({ ...selection, task: "prompt" as const });
+  assertPreflight(data.dataset.report);
+  const environment = settleEnvironment(config);
+  const settings = { reward_workers: 1, max_completion_length: options.max_completion_length };
+  await using rewards = await openRewards([options.reward], settings);
+  const trained = seeded(config.seed, () => prepareModel(selection, environment));
+  const model = trained.model as Parameters<typeof rollout>[0];
+  const parts = { config, data, rewards, model, dtype: environment.dtype };
+  const { max_eval_rows } = config;
+  try {
+    return {
+      training: await answered(parts, { ...options, most, isHeldOut: false }),
+      heldOut: await answered(parts, { ...options, most: max_eval_rows ?? Infinity, isHeldOut: true }),
+    };
+  } catch (error) {
+    // what an abort ends in the middle fails for that reason alone
+    throw options.signal?.aborted === true ? stoppedError() : error;
+  } finally {
+    trained.dispose();
+  }
+}
+
+function stoppedError(): StudyStoppedError {
+  return new StudyStoppedError("stopped while the model answered: no run has begun");
+}
+
 function noPair(reward: string, { prompts, answers, cut }: Counts): ConfigError {
   return new ConfigError(
     `${reward}: expected prompts whose answers it tells apart, got none of ${prompts}: ${cut} of ${answers} answers were too long, and the others to a prompt have equal rewards. ` +
@@ -126,51 +174,62 @@ function noPair(reward: string, { prompts, answers, cut }: Counts): ConfigError 
   );
 }
 
-/** What says that rows are the same: their sources, files by their contents. */
-function identityOf(sources: ResolvedConfig["config"]["eval_data"]): unknown {
-  return (sources ?? []).map(({ path, ...rest }) => {
-    const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() === true;
-    return { ...rest, rows: isFile ? createHash("sha256").update(readFileSync(path)).digest("hex") : path };
-  });
+/** What a model answers with. */
+interface Parts {
+  config: Config;
+  data: PreparedData;
+  rewards: Rewards;
+  model: Parameters<typeof rollout>[0];
+  dtype: Parameters<typeof rollout>[2]["dtype"];
+}
+
+/** Pairs, and what became of the prompts. */
+interface Answered {
+  rows: OwnRow[];
+  counts: Counts;
+}
+
+/** How prompts are answered, how many pairs are needed, and of which rows. */
+interface Answering extends OwnPairsOptions {
+  most: number;
+  isHeldOut: boolean;
 }
 
 /** Answers prompts until there are `most` pairs or no more prompts. */
 async function answered(
-  { config, training, data, rewards }: RolloutTraining,
-  {
-    most,
-    isHeldOut,
-    out,
-    signal,
-  }: Pick<OwnPairsOptions, "out" | "signal"> & { most: number; isHeldOut: boolean },
-): Promise<{ rows: OwnRow[]; counts: Counts }> {
-  const { model, numerics } = training;
+  { config, data, rewards, model, dtype }: Parts,
+  { most, isHeldOut, out, signal, max_completion_length }: Answering,
+): Promise<Answered> {
   const { tokenizer, stopIds, dataset } = data;
   const examples = (isHeldOut ? dataset.evalExamples : dataset.examples) ?? [];
   const prompts = examples.map((example, index) => ({ example, index }));
   const rows: OwnRow[] = [];
   const counts: Counts = { prompts: 0, pairs: 0, answers: 0, cut: 0 };
+  const sampling = {
+    num_generations: generations,
+    max_completion_length,
+    temperature: 1,
+    stopIds,
+    dtype,
+    signal,
+  };
+  const scoring = { tokenizer, isHeldOut, signal, reward_weights: null, missing_eos_penalty: null };
   let told = performance.now();
   for (let first = 0; first < prompts.length && rows.length < most; first += atOnce) {
-    if (signal?.aborted === true)
-      throw new StudyStoppedError("stopped while the model answered: no run has begun");
+    if (signal?.aborted === true) throw stoppedError();
     const some = prompts.slice(first, first + atOnce);
-    const sampling = {
-      ...config,
-      stopIds,
-      dtype: numerics.dtype,
-      seed: config.seed + 2 * first + Number(isHeldOut),
-    };
-    const drawn = await rollout(model, some, { ...sampling, signal });
+    const seed = config.seed + 2 * first + Number(isHeldOut);
+    const drawn = await rollout(model, some, { ...sampling, seed });
     const groups = drawn
       .map((group) => fitting(group, config.max_length))
       .filter(({ completions }) => completions.length > 0);
     const all = groups.flatMap(({ completions }) => completions).length;
-    const scored = await score(rewards, groups, { ...config, tokenizer, isHeldOut, signal });
+    const scored = await score(rewards, groups, scoring);
     counts.prompts += some.length;
-    counts.answers += numGenerations * some.length;
-    counts.cut += numGenerations * some.length - all;
-    rows.push(...pairsIn(scored, (ids) => tokenizer.decode(ids, { skipSpecialTokens: true })));
+    counts.answers += generations * some.length;
+    counts.cut += generations * some.length - all;
+    const textOf = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
+    rows.push(...pairsIn(scored, { textOf, columns: config.columns }));
     if (performance.now() - told < between && first + atOnce < prompts.length) continue;
     told = performance.now();
     const which = isHeldOut ? "held-out" : "training";
@@ -186,29 +245,42 @@ function fitting(group: RolloutGroup, maxLength: number): RolloutGroup {
   return { ...group, completions: group.completions.filter(({ ended, ids }) => ended && ids.length <= room) };
 }
 
-/** The first best and the first worst answer to each prompt whose rewards differ. */
+/** How completions become rows. */
+interface Pairing {
+  textOf: (ids: readonly number[]) => string;
+  /** The configuration's names of columns. */
+  columns: Config["columns"];
+}
+
+/** The first best and, of the answers that are worse, the first worst one to each prompt whose rewards differ. */
 export function pairsIn(
   { groups, rewards }: { groups: readonly RolloutGroup[]; rewards: readonly number[] },
-  textOf: (ids: readonly number[]) => string,
+  { textOf, columns }: Pairing,
 ): OwnRow[] {
   let next = 0;
   return groups.flatMap(({ example, completions }): OwnRow[] => {
     const scored = completions
       .map((completion) => ({ text: textOf(completion.ids), reward: rewards[next++] ?? Number.NaN }))
-      .filter(({ text, reward }) => text.trim() !== "" && !Number.isNaN(reward));
-    const ordered = scored.toSorted((a, b) => b.reward - a.reward);
-    const [best] = ordered;
-    const worst = ordered.find(({ reward }) => reward === ordered.at(-1)?.reward);
-    if (best === undefined || worst === undefined || best.reward === worst.reward) return [];
-    const prompt = example.reward?.prompt ?? "";
+      .filter(({ text, reward }) => text.trim() !== "" && !Number.isNaN(reward))
+      .toSorted((a, b) => b.reward - a.reward);
+    const [best] = scored;
+    // a reward need not be one of the text: equal texts are no pair
+    const worse = scored.filter(
+      ({ text, reward }) => text !== best?.text && reward < (best?.reward ?? reward),
+    );
+    const worst = worse.find(({ reward }) => reward === worse.at(-1)?.reward);
+    if (best === undefined || worst === undefined) return [];
+    const { prompt = "", columns: own = {} } = example.reward ?? {};
     const contentOf = (text: string): unknown =>
       typeof prompt === "string" ? text : [{ role: "assistant", content: text }];
-    const { tools, chat_template_kwargs } = example.reward?.columns ?? {};
+    const kept = (["tools", "chat_template_kwargs"] as const).flatMap((name) => {
+      const value = own[columns?.[name] ?? name];
+      return value === undefined ? [] : [[name, value]];
+    });
     return [
       {
         ...{ prompt, chosen: contentOf(best.text), rejected: contentOf(worst.text) },
-        ...(tools === undefined ? {} : { tools }),
-        ...(chat_template_kwargs === undefined ? {} : { chat_template_kwargs }),
+        ...Object.fromEntries(kept),
       },
     ];
   });
@@ -218,7 +290,7 @@ function noteOf({ reward }: OwnPairsOptions, training: Counts, heldOut: Counts):
   const { prompts, answers, cut } = training;
   const name = reward.split("#").at(-1) ?? reward;
   return (
-    `Pairs are the start's own answers: of ${numGenerations} to each prompt the best and the worst by ${name}. ` +
+    `Pairs are the start's own answers: of ${generations} to each prompt the best and the worst by ${name}. ` +
     `${training.pairs} training pairs of ${prompts} prompts, ${heldOut.pairs} held-out pairs of ${heldOut.prompts}; where all rewards are equal there is none. ` +
     `${cut} of ${answers} answers were too long and are left out.`
   );

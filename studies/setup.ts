@@ -162,6 +162,20 @@ function valuesIn(config: string): Record<string, unknown> | null {
   }
 }
 
+/** Whether the file, the values or the command line say what `key` is, and not null. */
+export function isGiven(
+  key: string,
+  {
+    file,
+    values,
+    overrides,
+  }: { file: string | null; values: ConfigValues } & Pick<SetupOptions, "overrides">,
+): boolean {
+  const all = { ...(file === null ? {} : valuesIn(file)), ...values, ...Object.fromEntries(overrides) };
+  const value: unknown = all[key] ?? null;
+  return value !== null && value !== "null";
+}
+
 function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): PairSet[] {
   if (data === null || evalData === null || otherData === null || otherEvalData === null) return [];
   const [name, other] = [data, otherData].map((path) => basename(path).replace(/\..*$/, "")) as [

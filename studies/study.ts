@@ -22,7 +22,7 @@ import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
-import { type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
+import { isGiven, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 import { trainingSets } from "./training-sets.ts";
 
@@ -84,15 +84,23 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     tellFewSets(definition, count, options.out);
     const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
     const setup = await startOf(definition, { options, count, models: count + searchSeeds });
+    const overrides = options.overrides.filter(([key]) => ownAnswers === null || !rowKeys.has(key));
     if (definition.needsTwoSets === true && setup.sets.length < 2) {
       throw new ConfigError(
         `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
       );
     }
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
-    const asked = { budget, rewardModel, sets: setup.sets, prompts: setup.prompts, learningRates };
+    const { sets, prompts } = setup;
+    const fromAdapter = isGiven("adapter_name_or_path", {
+      file: setup.file,
+      values: setup.valuesOf(1),
+      overrides,
+    });
+    const hasConfig = options.config !== null;
+    const asked = { budget, rewardModel, sets, prompts, learningRates, fromAdapter, hasConfig };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
-    const place = { definition, setup, options, asked };
+    const place = { definition, setup, options: { ...options, overrides }, asked };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
       definition.search === undefined || searchSeeds === 0
@@ -168,6 +176,9 @@ async function run(
   return { outcomes, measured: readMeasured(paths, outcomes) };
 }
 
+/** What own answers are made of, which the runs do not train on. */
+const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns"]);
+
 /** What the study trains and on what, for `count` training seeds. @param models - seeds that need a start of their own */
 async function startOf(
   { dividesRows }: StudyDefinition,
@@ -186,7 +197,7 @@ async function withOwnAnswers(
   { reward }: OwnAnswers,
   { options, count }: { options: StudyOptions; count: number },
 ): Promise<StudySetup> {
-  const values = { ...setup.valuesOf(1), ...setup.prompts };
+  const values = { ...setup.valuesOf(1), ...setup.prompts, output_dir: join(options.output, "setup", "own") };
   const isGenerated = setup.prompts !== null;
   if (reward === null && !isGenerated) {
     throw new ConfigError(
@@ -237,7 +248,7 @@ function refuseDecided({ name, overrides }: StudyOptions, conditions: readonly C
 /** What the study would not use. */
 function refuseUnused(
   { name, otherData, otherEvalData, overrides, learningRates, ownAnswers }: StudyOptions,
-  { needsTwoSets, learningRates: swept, dividesRows }: StudyDefinition,
+  { needsTwoSets, learningRates: swept, dividesRows, decides = [] }: StudyDefinition,
 ): void {
   if (learningRates !== null && swept === undefined)
     throw new ConfigError(
@@ -246,12 +257,11 @@ function refuseUnused(
   const decided = [
     ...(swept === undefined ? [] : ["learning_rate"]),
     ...(dividesRows === true ? ["train_data"] : []),
+    ...decides,
   ];
   const given = overrides.find(([key]) => decided.includes(key))?.[0];
   if (given !== undefined)
-    throw new ConfigError(
-      `${name} decides ${given} itself: take --${given} out. ${given === "learning_rate" ? "--learning-rates 5e-4,1e-3,2e-3 says which are swept." : "--data names the rows that it divides."}`,
-    );
+    throw new ConfigError(`${name} decides ${given} itself: take --${given} out.${insteadOf(given)}`);
   if (ownAnswers !== null && dividesRows !== true)
     throw new ConfigError(
       `${name} trains on rows as they are: --own-answers has no effect here. It is for ${able(({ dividesRows: divides }) => divides)}.`,
@@ -260,6 +270,12 @@ function refuseUnused(
   throw new ConfigError(
     `${name} has one preference set: --other-data and --other-eval-data have no effect here. They are for ${able(({ needsTwoSets: two }) => two)}.`,
   );
+}
+
+/** What says it to a study in place of a key that it decides. */
+function insteadOf(key: string): string {
+  if (key === "learning_rate") return " --learning-rates 5e-4,1e-3,2e-3 says which are swept.";
+  return key === "train_data" ? " --data names the rows that it divides." : "";
 }
 
 /** The names of the studies that `does` holds of. */

@@ -8,19 +8,19 @@ import {
   type Measured,
   type MeasuredCondition,
   meanInterval,
-  type Series,
 } from "preftune/sweep";
+import { inCharts } from "../charts.ts";
 import type { Analysis } from "../definition.ts";
 
 /** Likelihood of the chosen answers since the start, and the fraction of pairs that lost some. */
-export const curves: Analysis = (measured) => ({
+export const curves: Analysis = (measured, referenceOf) => ({
   curves: [
-    curveChart(measured, {
+    ...curveCharts(measured, referenceOf, {
       title: "Chosen log-likelihood since the start",
       unit: "nats/token",
       value: (chosen) => chosen,
     }),
-    curveChart(measured, {
+    ...curveCharts(measured, referenceOf, {
       title: "Pairs whose chosen answer is below its start",
       unit: "share",
       value: (chosen) => Number(chosen < 0),
@@ -46,22 +46,23 @@ interface CurvePlan {
   value: (chosen: number) => number;
 }
 
-/** Colours of the style sheet. */
-const colours = 7;
-
 /** A line with its interval for each condition. */
-function curveChart(measured: Measured, { title, unit, value }: CurvePlan): Chart {
-  const series = [...measured.values()].map((condition, i): Series => {
+function curveCharts(
+  measured: Measured,
+  referenceOf: Parameters<Analysis>[1],
+  { title, unit, value }: CurvePlan,
+): Chart[] {
+  const lines = [...measured.values()].map((condition) => {
     const points = curveOf(condition, value, unit === "share");
     return {
       name: condition.name,
-      colour: (i % colours) + 1,
       isEval: false,
-      points: points.map(({ step, interval }) => [step, interval.value]),
-      band: points.map(({ step, interval }) => [step, interval.low, interval.high]),
+      points: points.map(({ step, interval }): [number, number] => [step, interval.value]),
+      band: points.map(({ step, interval }): [number, number, number] => [step, interval.low, interval.high]),
     };
   });
-  return { title, unit, xLabel: "step", series };
+  const shared = [...measured.keys()].map(referenceOf).find((name) => name !== null) ?? null;
+  return inCharts({ title, unit, xLabel: "step" }, lines, shared);
 }
 
 /** A point of a curve. */

@@ -53,5 +53,7 @@ test("an early sign is read once, of runs that are good till then", () => {
   ];
   // 5 and 2 against 2 and 1: three wins and a tie of four
   assert.deepEqual(earlySign(courses, of, 1 / 3), { bad: 2, good: 2, auc: 3.5 / 4 });
+  const unknown = course([0, 0, Number.NaN, 9, 9, 9, 9], 5);
+  assert.deepEqual(earlySign([unknown, ...courses.slice(2)], of, 1 / 3), { bad: 1, good: 2, auc: 1 });
   assert.deepEqual(earlySign([course([0, 1, 2])], of, 1 / 3), { bad: 0, good: 1, auc: Number.NaN });
 });

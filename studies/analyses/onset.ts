@@ -72,7 +72,9 @@ export function earlySign(courses: readonly Course[], of: Sign["of"], share: num
     const reading = course[read];
     if (reading === undefined || course.slice(0, read + 1).some(({ isBad }) => isBad)) continue;
     const isLost = course.slice(read + 1).some(({ isBad }) => isBad);
-    (isLost ? bad : good).push(of(reading));
+    const value = of(reading);
+    // what is no number is worse than any that is
+    (isLost ? bad : good).push(Number.isNaN(value) ? Number.POSITIVE_INFINITY : value);
   }
   const wins = bad.flatMap((a) => good.map((b) => (a === b ? 0.5 : Number(a > b))));
   const auc = wins.reduce((sum, win) => sum + win, 0) / wins.length;

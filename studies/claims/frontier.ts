@@ -34,6 +34,9 @@ export const frontier: StudyDefinition = {
   needsAnswers: false,
   dividesRows: true,
   canChoose: true,
+  // what is measured is what was trained, not a part that held-out pairs have chosen
+  decides: ["final_scale"],
+  values: () => ({ final_scale: 1 }),
   learningRates: [5e-4, 1e-3, 2e-3],
   seeds: { quick: 4, full: 8 },
   conditions,
@@ -85,10 +88,14 @@ const more: readonly NamedValues[] = [
   ["chosen floor 0.05", { objective: "slime", preset: "balanced", chosen_floor: 0.05 }],
 ];
 
-function conditions({ budget, prompts, learningRates = [] }: Asked): Condition[] {
+function conditions({ budget, prompts, fromAdapter = false, learningRates = [] }: Asked): Condition[] {
   // rows and model of the user's own are trained with adapters, whose weights are not mixed
   const besides = budget === "full" ? [...more, ...(prompts === null ? [] : [MIXED])] : [];
-  return atRates([...BASELINES, ...candidates, ...besides], learningRates);
+  // a run from an adapter is measured whole alone: scale 0 would not be its start
+  const baselines = fromAdapter
+    ? BASELINES.map(([name, changes]): NamedValues => [name, changes])
+    : BASELINES;
+  return atRates([...baselines, ...candidates, ...besides], learningRates);
 }
 
 /** A method at a learning rate against the curve of that rate. */

@@ -23,6 +23,9 @@ export const geometry: StudyDefinition = {
   evaluations: "few",
   needsAnswers: false,
   dividesRows: true,
+  // what is measured is what was trained, not a part that held-out pairs have chosen
+  decides: ["final_scale"],
+  values: () => ({ final_scale: 1 }),
   learningRates: [2.5e-4, 1e-3],
   seeds: { quick: 4, full: 8 },
   conditions,

@@ -12,6 +12,7 @@ import {
   type ReportSection,
 } from "preftune/sweep";
 import { type Course, earlySign, firstStep, type Reading, type Sign, warningsOf } from "../analyses/onset.ts";
+import { inCharts } from "../charts.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { atRates, methodOf, type NamedValues, rateOf } from "../points.ts";
 
@@ -37,18 +38,33 @@ export const long: StudyDefinition = {
   learningRates: [5e-4, 2e-3],
   seeds: { quick: 2, full: 4 },
   conditions,
-  values: ({ budget, prompts }) => ({ num_train_epochs: 3, ...(prompts === null ? ownSize[budget] : {}) }),
+  // answers are sampled in each run, and to its end
+  decides: ["watch_prompts", "watch_action", "final_scale"],
+  values: ({ budget, prompts, hasConfig = false }) => ({
+    ...{ num_train_epochs: 3, watch_action: "warn", final_scale: 1 },
+    ...(prompts === null ? ownSize(budget, hasConfig) : {}),
+  }),
   sections: (measured) => {
-    const runs = runsOf(measured);
-    return [coursesSection(measured), orderSection(runs), signsSection(runs)];
+    const all = runsOf(measured);
+    const runs = all.filter(({ course }) => course.length > 0);
+    const lost = [
+      ...[...measured.values()].flatMap(({ name, failed }) =>
+        failed.map(({ seed }) => ({ condition: name, seed })),
+      ),
+      ...all.filter((run) => !runs.includes(run)),
+    ];
+    return [coursesSection(measured), orderSection(runs), signsSection(runs, lost)];
   },
 };
 
-/** Rows of the user's own, and steps between evaluations, each of which samples answers. */
-const ownSize: Readonly<Record<Asked["budget"], ConfigValues>> = {
-  quick: { max_train_rows: 400, eval_steps: 25 },
-  full: { max_train_rows: null, eval_steps: 50 },
-};
+/** Of rows of the user's own: steps between evaluations, each of which samples answers, and rows where no configuration says how many. */
+function ownSize(budget: Asked["budget"], hasConfig: boolean): ConfigValues {
+  const isQuick = budget === "quick";
+  return {
+    eval_steps: isQuick ? 25 : 50,
+    ...(hasConfig ? {} : { max_train_rows: isQuick ? 400 : null }),
+  };
+}
 
 const methods: readonly NamedValues[] = [
   [reference, { objective: "slime", preset: "balanced" }],
@@ -97,6 +113,8 @@ interface LongRun {
   condition: string;
   seed: number;
   course: Course;
+  /** Metrics of the first evaluation. */
+  start: Readonly<Record<string, number>>;
   /** What the watch finds at each evaluation, in the same order. */
   breaches: readonly (readonly string[])[];
 }
@@ -107,10 +125,10 @@ function runsOf(measured: Measured): LongRun[] {
   );
 }
 
-function courseOf({ metrics }: MeasuredRun): Pick<LongRun, "course" | "breaches"> {
+function courseOf({ metrics }: MeasuredRun): Pick<LongRun, "course" | "breaches" | "start"> {
   const rows = metrics.filter((row) => typeof row["eval_samples/repetition"] === "number");
   const [first] = rows;
-  if (first === undefined) return { course: [], breaches: [] };
+  if (first === undefined) return { course: [], breaches: [], start: {} };
   const watchStep = first.global_step;
   const start = { step: watchStep, watchStep, metrics: heldOut(first) };
   const breaches = rows.map((row) =>
@@ -119,13 +137,16 @@ function courseOf({ metrics }: MeasuredRun): Pick<LongRun, "course" | "breaches"
   const course = rows.map((row, i): Reading => {
     const of = (key: string): number => heldOut(row)[key] ?? Number.NaN;
     const [chosen, rejected] = [of("logps/chosen_delta_init"), of("logps/rejected_delta_init")];
+    // a token whose change is no number is worse than any that is
+    const isRuined = of("displacement/token_change_not_finite") > 0;
     return {
       ...{ step: row.global_step, chosen, margin: chosen - rejected },
-      ...{ drift: of("displacement/token_change_mean_abs"), tail: of("displacement/token_change_p01") },
+      drift: isRuined ? Number.POSITIVE_INFINITY : of("displacement/token_change_mean_abs"),
+      tail: isRuined ? Number.NEGATIVE_INFINITY : of("displacement/token_change_p01"),
       isBad: (breaches[i]?.length ?? 0) > 0,
     };
   });
-  return { course, breaches };
+  return { course, breaches, start: heldOut(first) };
 }
 
 /** The metrics of an evaluation, without `eval_`. */
@@ -144,22 +165,18 @@ const drawn: readonly { title: string; unit: string; key: string }[] = [
   { title: "Sampled answers with malformed Markdown", unit: "share", key: "eval_samples/malformed" },
 ];
 
-/** Colours of the style sheet. */
-const colours = 7;
-
 function coursesSection(measured: Measured): ReportSection {
   const rates = [...new Set([...measured.keys()].map(rateOf))].sort((a, b) => a - b);
   return {
     title: "Over training",
-    note: "Means over seeds; a chart for each learning rate.",
+    note: `Means over seeds; charts for each learning rate, ${reference} in each.`,
     curves: rates.flatMap((rate) =>
-      drawn.map(({ title, unit, key }): Chart => {
+      drawn.flatMap(({ title, unit, key }): Chart[] => {
         const own = [...measured.values()].filter(({ name }) => rateOf(name) === rate);
-        const series = own.map(({ name, runs }, i) => ({
-          ...{ name: methodOf(name), colour: (i % colours) + 1, isEval: false },
-          points: meansOf(runs, key),
+        const lines = own.map(({ name, runs }) => ({
+          ...{ name: methodOf(name), isEval: false, points: meansOf(runs, key) },
         }));
-        return { title: `${title}, learning rate ${rate}`, unit, xLabel: "step", series };
+        return inCharts({ title: `${title}, learning rate ${rate}`, unit, xLabel: "step" }, lines, reference);
       }),
     ),
   };
@@ -193,6 +210,7 @@ function orderSection(runs: readonly LongRun[]): ReportSection {
           "seed",
           "steps",
           "answers bad from step",
+          "bad at the end",
           "what",
           "drift from step",
           "tail from step",
@@ -204,7 +222,8 @@ function orderSection(runs: readonly LongRun[]): ReportSection {
           const last = course.at(-1);
           return [
             ...[condition, String(seed), String(last?.step ?? 0)],
-            ...[stepText(course[bad]?.step ?? null), breaches[bad]?.join(", ") ?? "–"],
+            ...[stepText(course[bad]?.step ?? null), last?.isBad === true ? "yes" : "no"],
+            breaches[bad]?.join(", ") ?? "–",
             stepText(firstStep(course, (reading) => drift.of(reading) > drift.bound)),
             stepText(firstStep(course, (reading) => tail.of(reading) > tail.bound)),
             ...[numberText(last?.drift ?? Number.NaN, 2), numberText(last?.tail ?? Number.NaN, 1)],
@@ -215,11 +234,38 @@ function orderSection(runs: readonly LongRun[]): ReportSection {
   };
 }
 
+/** What the answers were before training: a share that is low already cannot fall by its bound. */
+function startText(runs: readonly LongRun[]): string {
+  const mean = (key: string): string => {
+    const values = runs.map(({ start }) => start[`samples/${key}`] ?? Number.NaN);
+    return numberText(values.reduce((sum, value) => sum + value, 0) / values.length, 2);
+  };
+  return `Before training, in the mean: repetition ${mean("repetition")}, ended properly ${mean("ended_properly")}, distinct-2 ${mean("distinct_2")}, malformed ${mean("malformed")}. A share that is low already cannot fall by its bound.`;
+}
+
+function lostText(lost: readonly Pick<LongRun, "condition" | "seed">[]): string {
+  const names = lost.map(({ condition, seed }) => `${condition}, seed ${seed}`).join("; ");
+  return `Not counted, since they failed, which may be a collapse too, or sampled no answers: ${names}.`;
+}
+
+/** Which methods' answers are bad after the last step, whatever they were between. */
+function lastText(runs: readonly LongRun[]): string {
+  const bad = runs.filter(({ course }) => course.at(-1)?.isBad === true);
+  const counts = [...Map.groupBy(bad, ({ condition }) => condition)].map(([name, own]) => {
+    const seeds = runs.filter(({ condition }) => condition === name).length;
+    return `${name} (${own.length} of ${seeds})`;
+  });
+  return `At the end they are bad in ${bad.length}${counts.length === 0 ? "" : `: ${counts.join("; ")}`}.`;
+}
+
 /** When a sign is read that is to tell the end: after this share of a run. */
 const early = 1 / 3;
 
-function signsSection(runs: readonly LongRun[]): ReportSection {
-  const courses = runs.map(({ course }) => course).filter(({ length }) => length > 0);
+function signsSection(
+  runs: readonly LongRun[],
+  lost: readonly Pick<LongRun, "condition" | "seed">[],
+): ReportSection {
+  const courses = runs.map(({ course }) => course);
   const bad = runs.filter(({ course }) => course.some(({ isBad }) => isBad));
   const warnings = signs.map((sign) => ({ sign, ...warningsOf(courses, sign) }));
   const auc = quantities.map(({ name, of }) => ({ name, ...earlySign(courses, of, early) }));
@@ -251,7 +297,10 @@ function signsSection(runs: readonly LongRun[]): ReportSection {
       },
     ],
     sentences: [
+      startText(runs),
       `Answers went bad in ${bad.length} of ${runs.length} runs${names.length === 0 ? "" : `: ${names.join("; ")}`}.`,
+      lastText(runs),
+      ...(lost.length === 0 ? [] : [lostText(lost)]),
       ...warnings.map(
         ({ sign, before, together, after, falsely, silent }) =>
           `${sign.name}: before them in ${before} of ${bad.length}, at the same evaluation in ${together}, later or never in ${after}; and in ${falsely} of the ${falsely + silent} whose answers stayed good.`,
