@@ -307,7 +307,7 @@ export const RECORD_KEYS = {
     schema: SCALE_RULE as typeof SCALE_RULE,
     expected:
       "a mapping from max to margin, chosen or accuracy, from chosen_min and tail_min to nats or null, from drift_max to nats or null" as string,
-    doc: "With final_scale: auto, what is to be as large as the bounds allow: least mean change of chosen answers (chosen_min, nats per token), largest drift (drift_max, nats), least tail (tail_min, nats, 0 or below). Of scales that cannot be distinguished from the best the smallest is taken. Names left out keep their default; null: no bound.",
+    doc: "With final_scale: auto, what is to be as large as the bounds allow: least mean change of chosen answers (chosen_min, nats per token), largest drift (drift_max, nats), least tail (tail_min, nats, 0 or below). The smallest scale is taken that no other is better than beyond chance. Names left out keep their default; null: no bound.",
     source: "preftune; see docs/scale.md",
     freeOnResume: true,
   },

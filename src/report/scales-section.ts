@@ -113,7 +113,7 @@ export function choiceText(choice: ScaleChoice): string {
     ? `No scale can be preferred to the smallest: on ${pairs} none that meets the bounds is better beyond chance, and ${scale} is kept.`
     : best === scale
       ? `Chosen on ${pairs}: scale ${scale}${only}.`
-      : `Chosen on ${pairs}: scale ${scale}, the smallest that cannot be distinguished from the best, ${best}.`;
+      : `Chosen on ${pairs}: scale ${scale}, the smallest that no other is better than beyond chance; the most in the mean has ${best}.`;
   return `${how} On the other ${reporting} pairs${promptsText(prompts?.reporting)}, 95 % intervals: ${figuresText(figures)}.${boundsText(choice)}`;
 }
 

@@ -62,6 +62,24 @@ test("of noise nothing can be told, and the smallest scale is kept", () => {
   assert.ok(told.filter(({ isUndecided, scale }) => isUndecided && scale === 0).length >= 8);
 });
 
+test("a noisy large scale does not hide one that is surely better than the start", () => {
+  const [template] = measured(1, 0) as [MeasuredScale];
+  const ranks = new Map(
+    [halves.choosing, halves.reporting].flatMap((half) => [...half].map((row, i) => [row, i])),
+  );
+  const of = (scale: number, mean: number, deviation: number): MeasuredScale => ({
+    ...{ ...template, scale },
+    pairs: template.pairs.map((_, row) => {
+      const gain = mean + ((ranks.get(row) ?? 0) % 2 === 0 ? deviation : -deviation);
+      return { chosen: gain / 2, rejected: -gain / 2, margin: gain };
+    }),
+  });
+  const all = [of(0, 0, 0), of(0.25, 0.2, 0.25), of(1, 0.35, 1.6)];
+  const { scale, best, isUndecided } = choose(all, { max: "margin" });
+  assert.deepEqual([scale, best, isUndecided], [0.25, 1, false]);
+  assert.equal(choose(all.slice(0, 2), { max: "margin" }).scale, 0.25);
+});
+
 test("the reported figures are of the other half: what chooses does not change them", () => {
   const all = measured(3, 4);
   const before = choose(all, { max: "margin" });

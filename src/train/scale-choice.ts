@@ -64,8 +64,8 @@ function promptsOf(rows: ReadonlySet<number>, prompts: readonly string[]): numbe
 }
 
 /**
- * The scale that the rule picks on the choosing half, its figures on the reporting one. Of scales that cannot be distinguished from the
- * best, by the paired interval of what is to be large, the smallest is kept. Means and intervals are over prompts, a prompt's pairs
+ * The scale that the rule picks on the choosing half, its figures on the reporting one: the smallest that no other is better than beyond
+ * chance, by the paired interval of what is to be large. Means and intervals are over prompts, a prompt's pairs
  * averaged first: pairs that share a prompt are alike, and as many draws they would make an interval too narrow.
  *
  * @throws {ConfigError} if no scale meets the bounds, naming the nearest
@@ -79,17 +79,14 @@ export function chosenScale(
     .map((one) => {
       const own = only(one, choosing, prompts);
       const missed = shortfall(own, rule);
-      return { scale: one.scale, own, missed, other: only(one, reporting, prompts) };
+      const gains = byPrompt(own, (pair) => target(pair, rule));
+      return { scale: one.scale, own, missed, gains, other: only(one, reporting, prompts) };
     })
     .sort((a, b) => a.scale - b.scale);
   const allowed = halves.filter(({ missed }) => missed === 0);
   if (allowed.length === 0) throw nothingMeets(halves);
-  const gains = ({ own }: (typeof allowed)[number]): number[] => byPrompt(own, (pair) => target(pair, rule));
-  const best = allowed.reduce((a, b) => (mean(gains(b)) > mean(gains(a)) ? b : a));
-  const bestGains = gains(best);
-  const isAlike = (one: (typeof allowed)[number]): boolean =>
-    one === best || !(meanInterval(gains(one).map((gain, i) => (bestGains[i] ?? gain) - gain)).low > 0);
-  const kept = allowed.find(isAlike) ?? best;
+  const best = allowed.reduce((a, b) => (mean(b.gains) > mean(a.gains) ? b : a));
+  const kept = allowed.find((one) => !allowed.some(({ gains }) => isSurelyMore(gains, one.gains))) ?? best;
   const { drift, tail } = damageOf(kept.other);
   return {
     rule,
@@ -108,6 +105,11 @@ export function chosenScale(
       ...{ drift, tail, drift_interval: driftInterval(kept.other) },
     },
   };
+}
+
+/** Whether gains of the same prompts are larger beyond chance, by the paired 95 % interval. */
+function isSurelyMore(gains: readonly number[], others: readonly number[]): boolean {
+  return gains !== others && meanInterval(gains.map((gain, i) => gain - at(others, i))).low > 0;
 }
 
 interface Half {
