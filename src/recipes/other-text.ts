@@ -5,6 +5,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
 import { countedTokens } from "../data/packing.ts";
+import { readRows } from "../data/sources.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import { methodOf } from "../methods/index.ts";
@@ -55,7 +56,8 @@ export async function otherTextOf(
   if (held.length === 0 || methodOf(config.method.objective).over === "scores") return null;
   const { drift_data: path } = config;
   if (path === null) return promptsOf(held);
-  const given = await prepareOnRanks(group, { ...rowsOf(path, keysOf(config)) }, onPhase);
+  const keys = { ...keysOf(config), columns: await columnsIn(path, config.columns) };
+  const given = await prepareOnRanks(group, rowsOf(path, keys), onPhase);
   requireRows(group, given.dataset.report);
   const { examples } = given.dataset;
   if (examples.length === 0) throw new ConfigError(`drift_data: ${path} holds no row that can be used.`);
@@ -75,6 +77,16 @@ function keysOf(config: RunConfig & Pick<DataSelection, "now">): Parameters<type
     ...{ chat_template, enable_thinking, mask_tool_output, task: "sft" },
     ...(now === undefined ? {} : { now }),
   };
+}
+
+/** The run's names of columns that the file's first row has: other text may be in other columns than the run's rows. */
+async function columnsIn(path: string, columns: RunConfig["columns"]): Promise<RunConfig["columns"]> {
+  if (columns === null) return null;
+  for await (const { value } of readRows({ path })) {
+    const own = Object.entries(columns).filter(([, name]) => Object.hasOwn(value, name));
+    return own.length === 0 ? null : (Object.fromEntries(own) as RunConfig["columns"]);
+  }
+  return null;
 }
 
 /** That there are rows of both, as a sentence. */
