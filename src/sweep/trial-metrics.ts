@@ -1,6 +1,7 @@
 /** The metrics of studies, each a value for every held-out pair (or watched prompt) and seed, so that runs are compared pair by pair. */
 import { at } from "../base/at.ts";
 import { diversityOf } from "../evaluate/diversity/diversity.ts";
+import { quantile } from "../stats/bootstrap.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
@@ -40,12 +41,17 @@ function ofChosenTokens(value: (changes: readonly number[]) => number): TrialMet
     });
 }
 
-/** A figure of a run's last evaluation, the same for each of its pairs: its interval is over seeds alone. */
-function ofEvaluation(key: string): TrialMetric["perPair"] {
-  return ({ after, metrics }) => {
-    const last = metrics.findLast((row) => typeof row[key] === "number")?.[key];
-    return new Float64Array(after.length).fill(typeof last === "number" ? last : Number.NaN);
-  };
+/** A figure of a run, the same for each of its pairs: its interval is over seeds alone. */
+function ofRun(value: (run: MeasuredRun) => number): TrialMetric["perPair"] {
+  return (run) => new Float64Array(run.after.length).fill(value(run));
+}
+
+/** The 1 % quantile of the changes of all chosen tokens, those that are no finite numbers left out. */
+function tailOf({ before, after }: MeasuredRun): number {
+  const changes = after.flatMap(({ chosen }, i) =>
+    chosen.map((logp, t) => logp - at(at(before, i).chosen, t)),
+  );
+  return quantile(Float64Array.from(changes.filter(Number.isFinite)).sort(), 0.01);
 }
 
 /** Metrics of the completions that the run's watch sampled at its last evaluation. */
@@ -154,7 +160,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "tail",
     unit: "nats",
     better: "more",
-    perPair: ofEvaluation("eval_displacement/token_change_p01"),
+    perPair: ofRun(tailOf),
   },
   worst_token: {
     title: "worst chosen token of a pair",
@@ -166,7 +172,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "change of other text",
     unit: "nats/token",
     better: "more",
-    perPair: ofEvaluation("eval_displacement/other_text_change"),
+    perPair: ofRun(({ otherText }) => otherText),
   },
   both_down: {
     title: "both below their start",

@@ -7,6 +7,7 @@ import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
+import { readScales } from "../../src/runs/scale-record.ts";
 import { gridPaths, runGrid } from "../../src/sweep/grid.ts";
 import { readMeasured } from "../../src/sweep/measured.ts";
 import { type RunTask, runTrial } from "../../src/sweep/run-trial.ts";
@@ -14,6 +15,7 @@ import { RunStoppedError } from "../../src/sweep/stopped.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import type { Trial } from "../../src/sweep/trial.ts";
+import { meanOfRun } from "../../src/sweep/trial-metrics.ts";
 import { filesOf, metricsOf, type RunFixture, runFixture } from "../support/runs.ts";
 
 const silent = { write: () => true };
@@ -290,4 +292,36 @@ test("successive halving runs fewer settings for longer", async () => {
   );
   assert.deepEqual(steps, [1, 1, 1, 1, 2, 2, 4]);
   assert.match(summary, /One setting came to the end: lambda_w \S+ @ max_steps 4/);
+});
+
+test("a run that exports a part of its training is measured by that part in all figures", async () => {
+  using place = runFixture({ rows: 16, held: 40 });
+  const rule = { max: "margin", drift_max: 0.1 };
+  const values = {
+    learning_rate: 2e-2,
+    max_steps: 6,
+    eval_steps: 100,
+    final_scale: "auto",
+    final_scale_rule: rule,
+  };
+  const [base] = trialsOf(place, [0.5]) as [Trial];
+  const trial = { ...base, values: { ...base.values, ...values } };
+  const paths = gridPaths(place.path("grid"));
+  const outcomes = await runGrid([trial], paths, { jobs: 1, out: silent, runTask: runTrial });
+  assert.deepEqual(
+    outcomes.map(({ reason }) => reason),
+    [null],
+  );
+  const [condition] = readMeasured(paths, outcomes).values();
+  const [run] = condition?.runs ?? [];
+  assert.ok(run !== undefined);
+  const record = readScales(paths.run(trial.id));
+  const row = record?.rows.find(({ scale }) => scale === record.choice?.scale);
+  const whole = record?.rows.find(({ scale }) => scale === 1);
+  assert.ok(row !== undefined && row !== whole);
+  const figureOf = (name: "tail" | "other_text" | "drift"): number => meanOfRun(run, name);
+  assert.equal(figureOf("other_text"), row.figures["displacement/other_text_change"]);
+  assert.ok(Math.abs(figureOf("tail") - Number(row.figures["displacement/token_change_p01"])) < 1e-3);
+  assert.ok(Math.abs(figureOf("drift") - Number(row.figures["displacement/token_change_mean_abs"])) < 1e-4);
+  assert.ok(Number(whole?.figures["displacement/token_change_p01"]) < figureOf("tail") - 0.1);
 });
