@@ -115,7 +115,7 @@ test("a study samples its pairs once, trains on them alone, and refuses to go on
   await assert.rejects(study(other), /expected own answers made with seed 5, got some made with 42/);
   await assert.rejects(
     study(of("alike", "alike")),
-    /#alike: expected prompts whose answers it tells apart, got none of 5: .* have equal rewards/,
+    /#alike: expected prompts with answers of different reward, got none of 5: .* have equal rewards/,
   );
   await assert.rejects(study(of("none", "nothing")), /nothing/);
 });
@@ -214,6 +214,6 @@ test("own answers are refused where nothing would train on them, or nothing tell
   );
   await assert.rejects(
     study({ ...tinyStudy(place, "geometry"), ...own }),
-    /--own-answers: expected a reward function that tells your model's answers apart/,
+    /--own-answers: expected a reward function that distinguishes your model's answers/,
   );
 });

@@ -169,7 +169,7 @@ function stoppedError(): StudyStoppedError {
 
 function noPair(reward: string, { prompts, answers, cut }: Counts): ConfigError {
   return new ConfigError(
-    `${reward}: expected prompts whose answers it tells apart, got none of ${prompts}: ${cut} of ${answers} answers were too long, and the others to a prompt have equal rewards. ` +
+    `${reward}: expected prompts with answers of different reward, got none of ${prompts}: ${cut} of ${answers} answers were too long, and the others to a prompt have equal rewards. ` +
       "Give a reward that varies, other prompts, or a model that ends its answers.",
   );
 }
@@ -214,7 +214,7 @@ async function answered(
     signal,
   };
   const scoring = { tokenizer, isHeldOut, signal, reward_weights: null, missing_eos_penalty: null };
-  let told = performance.now();
+  let reported = performance.now();
   for (let first = 0; first < prompts.length && rows.length < most; first += atOnce) {
     if (signal?.aborted === true) throw stoppedError();
     const some = prompts.slice(first, first + atOnce);
@@ -230,8 +230,8 @@ async function answered(
     counts.cut += generations * some.length - all;
     const textOf = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
     rows.push(...pairsIn(scored, { textOf, columns: config.columns }));
-    if (performance.now() - told < between && first + atOnce < prompts.length) continue;
-    told = performance.now();
+    if (performance.now() - reported < between && first + atOnce < prompts.length) continue;
+    reported = performance.now();
     const which = isHeldOut ? "held-out" : "training";
     out.write(`own answers: ${counts.prompts} of ${prompts.length} ${which} prompts, ${rows.length} pairs\n`);
   }

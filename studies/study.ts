@@ -54,7 +54,7 @@ export interface StudyOptions extends Omit<SetupOptions, "seeds"> {
 
 /** Pairs of the start's own answers. */
 export interface OwnAnswers {
-  /** `FILE#NAME` of the reward function that tells them apart; null on generated data: the right answer. */
+  /** `FILE#NAME` of the reward function that distinguishes them; null on generated data: the right answer. */
   reward: string | null;
 }
 
@@ -179,7 +179,7 @@ async function run(
 /** What own answers are made of, which the runs do not train on. */
 const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns"]);
 
-/** What the study trains and on what, for `count` training seeds. @param models - seeds that need a start of their own */
+/** What the study trains and on what, for `count` training seeds. @param models - seeds that need a separate start */
 async function startOf(
   { dividesRows }: StudyDefinition,
   { options, count, models }: { options: StudyOptions; count: number; models: number },
@@ -201,7 +201,7 @@ async function withOwnAnswers(
   const isGenerated = setup.prompts !== null;
   if (reward === null && !isGenerated) {
     throw new ConfigError(
-      "--own-answers: expected a reward function that tells your model's answers apart: --own-answers rewards.ts#name (docs/rewards.md). On generated data it is the right answer.",
+      "--own-answers: expected a reward function that distinguishes your model's answers: --own-answers rewards.ts#name (docs/rewards.md). On generated data it is the right answer.",
     );
   }
   const { output, overrides, out, signal } = options;

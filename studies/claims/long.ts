@@ -258,7 +258,7 @@ function lastText(runs: readonly LongRun[]): string {
   return `At the end they are bad in ${bad.length}${counts.length === 0 ? "" : `: ${counts.join("; ")}`}.`;
 }
 
-/** When a sign is read that is to tell the end: after this share of a run. */
+/** When a sign is read that is to tell the end: after this part of a run. */
 const early = 1 / 3;
 
 function signsSection(
@@ -290,7 +290,7 @@ function signsSection(
         ]),
       },
       {
-        columns: ["a third into the run", "told apart", "runs that go bad", "runs that stay good"],
+        columns: ["a third into the run", "distinguished", "runs that go bad", "runs that stay good"],
         rows: auc.map(({ name, auc: value, bad: lost, good }) => [
           ...[name, numberText(value, 2), String(lost), String(good)],
         ]),
@@ -306,8 +306,8 @@ function signsSection(
           `${sign.name}: before them in ${before} of ${bad.length}, at the same evaluation in ${together}, later or never in ${after}; and in ${falsely} of the ${falsely + silent} whose answers stayed good.`,
       ),
       first === undefined || Number.isNaN(first.auc)
-        ? "A third into the run nothing can be told apart: no run that was good there went bad later, or all did."
-        : `A third into the run the two are told apart by ${auc.map(({ name, auc: value }) => `${name} ${numberText(value, 2)}`).join(", ")} (0.5: by chance), over ${first.bad} runs that went bad later and ${first.good} that did not.`,
+        ? "A third into the run nothing can be distinguished: no run that was good there went bad later, or all did."
+        : `A third into the run the two are distinguished by ${auc.map(({ name, auc: value }) => `${name} ${numberText(value, 2)}`).join(", ")} (0.5: by chance), over ${first.bad} runs that went bad later and ${first.good} that did not.`,
     ],
   };
 }
