@@ -121,12 +121,16 @@ test("a study samples its pairs once, trains on them alone, and refuses to go on
 });
 
 /** `ownPairs` on a fixture's model with rewards by length. */
-function sampledIn(place: RunFixture, values: Values, signal?: AbortSignal): ReturnType<typeof ownPairs> {
+function sampledIn(
+  place: RunFixture,
+  values: Values,
+  { sets = 1, signal }: { sets?: number; signal?: AbortSignal } = {},
+): ReturnType<typeof ownPairs> {
   const rewards = rewardsIn(place);
   const options = {
     reward: `${rewards}#short`,
     max_completion_length: 96,
-    sets: 1,
+    sets,
     out: { write: () => true },
   };
   const input = { values: { ...place.values, output_dir: place.path("run"), max_length: 400, ...values } };
@@ -174,9 +178,16 @@ test("prompts are read and rendered with the keys that the runs have, and pairs 
   );
 });
 
+test("rows that are wanted are pairs: as many for each training set, from as many prompts as it takes", async () => {
+  using place = runFixture({ rows: 12, held: 6 });
+  const { values } = await sampledIn(place, { max_train_rows: 1, max_eval_rows: 2 }, { sets: 3 });
+  const rowsOf = (path: unknown): number => readJsonLines(String(path)).length;
+  assert.deepEqual([rowsOf(values["train_data"]), rowsOf(values["eval_data"])], [3, 2]);
+});
+
 test("a stop while answers are sampled is a stop, and nothing is written", async () => {
   using place = runFixture({ rows: 4, held: 3 });
-  await assert.rejects(sampledIn(place, {}, AbortSignal.abort()), StudyStoppedError);
+  await assert.rejects(sampledIn(place, {}, { signal: AbortSignal.abort() }), StudyStoppedError);
   assert.equal(existsSync(place.path("study", "setup")), false);
 });
 

@@ -141,7 +141,9 @@ async function sampled(
 ): Promise<Record<"training" | "heldOut", Answered>> {
   const base = await resolveModelDirectory(config.model_name_or_path);
   const selection = { ...config, model_name_or_path: base, baseModel: config.model_name_or_path };
-  const data = await prepareData({ ...selection, task: "prompt" as const });
+  // how many rows are wanted is how many pairs: not each prompt gives one
+  const all = { max_train_rows: null, max_eval_rows: null, task: "prompt" as const };
+  const data = await prepareData({ ...selection, ...all });
   assertPreflight(data.dataset.report);
   const environment = settleEnvironment(config);
   const settings = { reward_workers: 1, max_completion_length: options.max_completion_length };
