@@ -102,7 +102,7 @@ export async function setUpStudy(dir: string, options: SetupOptions): Promise<St
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
       prompts: promptFiles(dir),
       jobs,
-      note: "On the quick start's generated data and SFT models of half a million weights, another one for each seed, trained in full.",
+      note: `On the quick start's generated data and ${seeds === 1 ? "one SFT model of half a million weights" : "SFT models of half a million weights, another one for each seed"}, trained in full.`,
     };
   }
   return ownSetup(options);
