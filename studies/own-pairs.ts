@@ -2,8 +2,7 @@
  * Pairs of a model's own answers: each prompt is answered several times, and the best and the worst answer by a reward function
  * make a pair. Needs libtorch.
  */
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "preftune";
 import { assertPreflight, type PreparedData, prepareData } from "preftune/data";
@@ -11,6 +10,7 @@ import { resolveModelDirectory } from "preftune/formats";
 import { openRewards, type Rewards, type RolloutGroup, rollout, score } from "preftune/online";
 import {
   type ConfigValues,
+  contentOf,
   makeDirectory,
   type ProgressStream,
   StudyStoppedError,
@@ -23,6 +23,7 @@ import {
   loadConfig,
   prepareModel,
   type ResolvedConfig,
+  requireLanguageModel,
   settleEnvironment,
 } from "preftune/train";
 
@@ -107,17 +108,11 @@ function factsOf(config: Config, { reward, max_completion_length }: OwnPairsOpti
   return {
     ...{ model_name_or_path, adapter_name_or_path, dtype, load_in_4bit, load_in_8bit, seed },
     ...{ max_length, overflow, chat_template, plain_strings, enable_thinking, columns: config.columns },
-    ...{ reward, reward_file: digestOf(file), num_generations: generations, max_completion_length },
+    ...{ reward, reward_file: contentOf(file), num_generations: generations, max_completion_length },
     ...{ most: Number.isFinite(most) ? most : null, max_eval_rows },
     sources: sources.map(({ path, ...rest }) => rest),
-    rows: sources.map(({ path }) => digestOf(path) ?? path),
+    rows: sources.map(({ path }) => contentOf(path)),
   };
-}
-
-/** The SHA-256 of a file's contents; null for what is none. */
-function digestOf(path: string): string | null {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return null;
-  return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
 /** The note of pairs that are there. @throws {ConfigError} if they were made otherwise */
@@ -149,10 +144,10 @@ async function sampled(
   const settings = { reward_workers: 1, max_completion_length: options.max_completion_length };
   await using rewards = await openRewards([options.reward], settings);
   const trained = seeded(config.seed, () => prepareModel(selection, environment));
-  const model = trained.model as Parameters<typeof rollout>[0];
-  const parts = { config, data, rewards, model, dtype: environment.dtype };
   const { max_eval_rows } = config;
   try {
+    const model = requireLanguageModel(trained.model, "--own-answers");
+    const parts = { config, data, rewards, model, dtype: environment.dtype };
     return {
       training: await answered(parts, { ...options, most, isHeldOut: false }),
       heldOut: await answered(parts, { ...options, most: max_eval_rows ?? Infinity, isHeldOut: true }),

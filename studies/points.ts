@@ -2,6 +2,7 @@
 import {
   type Condition,
   type ConfigValues,
+  chosenChanges,
   type Measured,
   type MeasuredRun,
   plainMean,
@@ -123,9 +124,7 @@ export function endOfPairs(
   const change = (side: "chosen" | "rejected") =>
     plainMean([Float64Array.from(after, (pair, i) => mean(pair[side]) - mean(before[i]?.[side]))]);
   const [chosen, rejected] = [change("chosen"), change("rejected")];
-  const tokens = Float64Array.from(
-    after.flatMap((pair, i) => pair.chosen.map((logp, t) => logp - (before[i]?.chosen[t] ?? Number.NaN))),
-  );
+  const tokens = Float64Array.from(chosenChanges({ before, after }).flat());
   return {
     ...{ chosen, margin: chosen - rejected },
     drift: plainMean([tokens.map(Math.abs)]),

@@ -3,7 +3,7 @@ import { methodOf } from "../methods/index.ts";
 import type { Check } from "../methods/method.ts";
 import { error, warning } from "./check.ts";
 import type { RunConfig } from "./run-config.ts";
-import { othersThanDefault, type WatchThresholds } from "./watch-keys.ts";
+import { defaultThresholds, othersThanDefault, type WatchThresholds } from "./watch-keys.ts";
 
 type Names = (keyof WatchThresholds)[];
 
@@ -11,6 +11,12 @@ type Names = (keyof WatchThresholds)[];
 const ofSampled = ["repetition", "ended_properly", "distinct_2", "self_bleu", "malformed", "length"] as const;
 /** Bounds on given answers, the held-out chosen ones. */
 const ofGiven = ["chosen_down", "chosen_fall", "drift", "tail"] as const;
+
+/** The defaults of bounds on sampled answers; the others are not judged. */
+export const SAMPLED_THRESHOLDS: WatchThresholds = {
+  ...defaultThresholds(),
+  ...Object.fromEntries(ofGiven.map((name) => [name, null])),
+};
 
 /** Those of sampled answers with another value than the default: asked for, and nothing without sampled answers. */
 function sampledBounds(thresholds: WatchThresholds): Names {

@@ -25,10 +25,11 @@ const THRESHOLDS = {
 /** How far each metric of the sampled completions may move from its value at the start; null: not judged. */
 export type WatchThresholds = ValueOf<typeof THRESHOLDS>;
 
-/** What is judged by, where a run does not say. */
-export const DEFAULT_THRESHOLDS: WatchThresholds = Object.fromEntries(
-  Object.entries(THRESHOLDS.properties).map(([name, { default: value }]) => [name, value]),
-) as WatchThresholds;
+/** The default of each threshold. */
+export function defaultThresholds(): WatchThresholds {
+  const entries = Object.entries(THRESHOLDS.properties).map(([name, { default: value }]) => [name, value]);
+  return Object.fromEntries(entries) as WatchThresholds;
+}
 
 /** The thresholds that have another value than their default, null left out. */
 export function othersThanDefault(thresholds: WatchThresholds): (keyof WatchThresholds)[] {

@@ -8,7 +8,7 @@ import "../base/node-version.ts";
 export { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 export { stringifyNumbers } from "../base/json-numbers.ts";
 export { deriveSeed, permutation, Random } from "../base/random.ts";
-export { DEFAULT_THRESHOLDS } from "../config/watch-keys.ts";
+export { SAMPLED_THRESHOLDS } from "../config/watch-bounds.ts";
 export { breachesOf } from "../evaluate/diversity/collapse.ts";
 export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
@@ -40,12 +40,14 @@ export {
   twinsOf,
 } from "../sweep/measured.ts";
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
+export { contentOf } from "../sweep/reuse.ts";
 export type { Extras } from "../sweep/run-trial.ts";
 export type { Condition, Measured, ReportSection, ResultRow } from "../sweep/section.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";
 export { drawValue, type SearchRange } from "../sweep/sweep-file.ts";
 export type { ConfigValues, Trial, TrialOutcome } from "../sweep/trial.ts";
 export {
+  chosenChanges,
   estimate,
   estimateDifference,
   PAIR_METRICS,

@@ -46,4 +46,5 @@ export {
 export { type ModelPlace, type RunTask, runTrial, scorePairs } from "../sweep/run-trial.ts";
 export type { HeldOutPair } from "../sweep/trial.ts";
 export { completionLogps, countsOf } from "../train/completion-logps.ts";
+export { requireLanguageModel } from "../train/objective-head.ts";
 export { prepareModel, type TrainedModel } from "../train/prepare-model.ts";

@@ -40,18 +40,18 @@ export function contentKey(config: RunConfig, extra: string | null): string {
   const isCompat = preset === "reference-compat";
   const { train_data, eval_data, drift_data } = common;
   const rows = {
-    train_data: train_data.map(({ path, ...rest }) => ({ ...rest, rows: rowsIn(path) })),
-    eval_data: (eval_data ?? []).map((source) => ({ ...source, rows: rowsIn(source.path) })),
-    drift_data: drift_data === null ? null : rowsIn(drift_data),
+    train_data: train_data.map(({ path, ...rest }) => ({ ...rest, rows: contentOf(path) })),
+    eval_data: (eval_data ?? []).map((source) => ({ ...source, rows: contentOf(source.path) })),
+    drift_data: drift_data === null ? null : contentOf(drift_data),
   };
   return sha256(stringifyNumbers({ ...common, ...own, ...rows, isCompat, extra }));
 }
 
-/** Digests of files of rows, by path, size and time: a grid asks for the same ones for each of its runs. */
+/** Digests of files, by path, size and time: a grid asks for the same ones for each of its runs. */
 const digests: Map<string, string> = new Map();
 
-/** The digest of a file of rows; the name of what is none, such as a directory. */
-function rowsIn(path: string): string {
+/** The SHA-256 of a file's contents; the path of what is no file, such as a directory. */
+export function contentOf(path: string): string {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isFile() !== true) return path;
   const key = `${path} ${found.size} ${found.mtimeMs}`;

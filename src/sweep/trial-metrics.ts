@@ -32,13 +32,17 @@ function ofPairs(value: (before: Means, after: Means) => number): TrialMetric["p
     Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
 }
 
+/** How much the log-prob of each chosen token changed, by pair, nats. */
+export function chosenChanges({ before, after }: Pick<MeasuredRun, "before" | "after">): number[][] {
+  return after.map(({ chosen }, i) => {
+    const start = at(before, i).chosen;
+    return chosen.map((logp, t) => logp - at(start, t));
+  });
+}
+
 /** Metrics of how the log-probs of a pair's chosen tokens changed. */
 function ofChosenTokens(value: (changes: readonly number[]) => number): TrialMetric["perPair"] {
-  return ({ before, after }) =>
-    Float64Array.from(after, ({ chosen }, i) => {
-      const start = at(before, i).chosen;
-      return value(chosen.map((logp, t) => logp - at(start, t)));
-    });
+  return (run) => Float64Array.from(chosenChanges(run), value);
 }
 
 /** A figure of a run, the same for each of its pairs: its interval is over seeds alone. */
@@ -47,10 +51,8 @@ function ofRun(value: (run: MeasuredRun) => number): TrialMetric["perPair"] {
 }
 
 /** The 1 % quantile of the changes of all chosen tokens, those that are no finite numbers left out. */
-function tailOf({ before, after }: MeasuredRun): number {
-  const changes = after.flatMap(({ chosen }, i) =>
-    chosen.map((logp, t) => logp - at(at(before, i).chosen, t)),
-  );
+function tailOf(run: MeasuredRun): number {
+  const changes = chosenChanges(run).flat();
   return quantile(Float64Array.from(changes.filter(Number.isFinite)).sort(), 0.01);
 }
 

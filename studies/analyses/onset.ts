@@ -41,13 +41,17 @@ export function firstStep(course: Course, test: (reading: Reading) => boolean): 
   return course.find(test)?.step ?? null;
 }
 
+/** Whether the sign warns at a reading: a change that is no number is worse than any. */
+export function warns({ of, bound }: Omit<Sign, "name">): (reading: Reading) => boolean {
+  return (reading) => !(of(reading) <= bound);
+}
+
 /** Counts over runs. */
-export function warningsOf(courses: readonly Course[], { of, bound }: Omit<Sign, "name">): Warnings {
+export function warningsOf(courses: readonly Course[], sign: Omit<Sign, "name">): Warnings {
   const counts: Warnings = { before: 0, together: 0, after: 0, falsely: 0, silent: 0 };
   for (const course of courses) {
     const bad = firstStep(course, ({ isBad }) => isBad);
-    // a change that is no number is worse than any
-    const warned = firstStep(course, (reading) => !(of(reading) <= bound));
+    const warned = firstStep(course, warns(sign));
     if (bad === null) counts[warned === null ? "silent" : "falsely"] += 1;
     else if (warned === null || warned > bad) counts.after += 1;
     else counts[warned < bad ? "before" : "together"] += 1;

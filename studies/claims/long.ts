@@ -4,14 +4,23 @@ import {
   type Chart,
   type Condition,
   type ConfigValues,
-  DEFAULT_THRESHOLDS,
   type Measured,
   type MeasuredRun,
   type MetricRow,
   numberText,
+  plainMean,
   type ReportSection,
+  SAMPLED_THRESHOLDS,
 } from "preftune/sweep";
-import { type Course, earlySign, firstStep, type Reading, type Sign, warningsOf } from "../analyses/onset.ts";
+import {
+  type Course,
+  earlySign,
+  firstStep,
+  type Reading,
+  type Sign,
+  warningsOf,
+  warns,
+} from "../analyses/onset.ts";
 import { inCharts } from "../charts.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { atRates, methodOf, type NamedValues, rateOf } from "../points.ts";
@@ -105,9 +114,6 @@ const quantities: readonly Omit<Sign, "bound">[] = [
   { name: "margin", of: ({ margin }) => margin },
 ];
 
-/** Bounds on sampled answers alone: the watch's defaults. */
-const ofAnswers = { ...DEFAULT_THRESHOLDS, chosen_down: null, chosen_fall: null, drift: null, tail: null };
-
 /** A run and its evaluations. */
 interface LongRun {
   condition: string;
@@ -127,26 +133,26 @@ function runsOf(measured: Measured): LongRun[] {
 
 function courseOf({ metrics }: MeasuredRun): Pick<LongRun, "course" | "breaches" | "start"> {
   const rows = metrics.filter((row) => typeof row["eval_samples/repetition"] === "number");
-  const [first] = rows;
+  const evaluations = rows.map((row) => ({ step: row.global_step, figures: heldOut(row) }));
+  const [first] = evaluations;
   if (first === undefined) return { course: [], breaches: [], start: {} };
-  const watchStep = first.global_step;
-  const start = { step: watchStep, watchStep, metrics: heldOut(first) };
-  const breaches = rows.map((row) =>
-    breachesOf(heldOut(row), start, ofAnswers).map(({ threshold }) => threshold ?? "loss"),
+  const start = { step: first.step, watchStep: first.step, metrics: first.figures };
+  const breaches = evaluations.map(({ figures }) =>
+    breachesOf(figures, start, SAMPLED_THRESHOLDS).map(({ threshold }) => threshold ?? "loss"),
   );
-  const course = rows.map((row, i): Reading => {
-    const of = (key: string): number => heldOut(row)[key] ?? Number.NaN;
+  const course = evaluations.map(({ step, figures }, i): Reading => {
+    const of = (key: string): number => figures[key] ?? Number.NaN;
     const [chosen, rejected] = [of("logps/chosen_delta_init"), of("logps/rejected_delta_init")];
     // a token whose change is no number is worse than any that is
     const isRuined = of("displacement/token_change_not_finite") > 0;
     return {
-      ...{ step: row.global_step, chosen, margin: chosen - rejected },
+      ...{ step, chosen, margin: chosen - rejected },
       drift: isRuined ? Number.POSITIVE_INFINITY : of("displacement/token_change_mean_abs"),
       tail: isRuined ? Number.NEGATIVE_INFINITY : of("displacement/token_change_p01"),
       isBad: (breaches[i]?.length ?? 0) > 0,
     };
   });
-  return { course, breaches, start: heldOut(first) };
+  return { course, breaches, start: first.figures };
 }
 
 /** The metrics of an evaluation, without `eval_`. */
@@ -174,7 +180,9 @@ function coursesSection(measured: Measured): ReportSection {
       drawn.flatMap(({ title, unit, key }): Chart[] => {
         const own = [...measured.values()].filter(({ name }) => rateOf(name) === rate);
         const lines = own.map(({ name, runs }) => ({
-          ...{ name: methodOf(name), isEval: false, points: meansOf(runs, key) },
+          name: methodOf(name),
+          isEval: false,
+          points: meansOf(runs, key),
         }));
         return inCharts({ title: `${title}, learning rate ${rate}`, unit, xLabel: "step" }, lines, reference);
       }),
@@ -190,11 +198,12 @@ function meansOf(runs: readonly MeasuredRun[], key: string): [step: number, valu
     }),
   );
   return [...Map.groupBy(values, ([step]) => step)]
-    .map(([step, own]): [number, number] => [
-      step,
-      own.reduce((sum, [, value]) => sum + value, 0) / own.length,
-    ])
+    .map(([step, own]): [number, number] => [step, mean(own.map(([, value]) => value))])
     .sort(([a], [b]) => a - b);
+}
+
+function mean(values: readonly number[]): number {
+  return plainMean([Float64Array.from(values)]);
 }
 
 function orderSection(runs: readonly LongRun[]): ReportSection {
@@ -224,8 +233,8 @@ function orderSection(runs: readonly LongRun[]): ReportSection {
             ...[condition, String(seed), String(last?.step ?? 0)],
             ...[stepText(course[bad]?.step ?? null), last?.isBad === true ? "yes" : "no"],
             breaches[bad]?.join(", ") ?? "–",
-            stepText(firstStep(course, (reading) => drift.of(reading) > drift.bound)),
-            stepText(firstStep(course, (reading) => tail.of(reading) > tail.bound)),
+            stepText(firstStep(course, warns(drift))),
+            stepText(firstStep(course, warns(tail))),
             ...[numberText(last?.drift ?? Number.NaN, 2), numberText(last?.tail ?? Number.NaN, 1)],
           ];
         }),
@@ -236,11 +245,9 @@ function orderSection(runs: readonly LongRun[]): ReportSection {
 
 /** What the answers were before training: a share that is low already cannot fall by its bound. */
 function startText(runs: readonly LongRun[]): string {
-  const mean = (key: string): string => {
-    const values = runs.map(({ start }) => start[`samples/${key}`] ?? Number.NaN);
-    return numberText(values.reduce((sum, value) => sum + value, 0) / values.length, 2);
-  };
-  return `Before training, in the mean: repetition ${mean("repetition")}, ended properly ${mean("ended_properly")}, distinct-2 ${mean("distinct_2")}, malformed ${mean("malformed")}. A share that is low already cannot fall by its bound.`;
+  const text = (key: string): string =>
+    numberText(mean(runs.map(({ start }) => start[`samples/${key}`] ?? Number.NaN)), 2);
+  return `Before training, in the mean: repetition ${text("repetition")}, ended properly ${text("ended_properly")}, distinct-2 ${text("distinct_2")}, malformed ${text("malformed")}. A share that is low already cannot fall by its bound.`;
 }
 
 function lostText(lost: readonly Pick<LongRun, "condition" | "seed">[]): string {
@@ -291,8 +298,8 @@ function signsSection(
       },
       {
         columns: ["a third into the run", "distinguished", "runs that go bad", "runs that stay good"],
-        rows: auc.map(({ name, auc: value, bad: lost, good }) => [
-          ...[name, numberText(value, 2), String(lost), String(good)],
+        rows: auc.map(({ name, auc: value, bad: later, good }) => [
+          ...[name, numberText(value, 2), String(later), String(good)],
         ]),
       },
     ],
