@@ -75,6 +75,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
   refuseUnused(options, definition);
   refuseRewardModel(options, definition.takesRewardModel ?? false);
+  refuseMethods(options, definition);
   options.out.write(`${definition.title}\n`);
   const { name, budget, rewardModel, ownAnswers } = options;
   const facts = { study: name, budget, ...(ownAnswers === null ? {} : { own_answers: ownAnswers.reward }) };
@@ -227,6 +228,19 @@ async function divided(setup: StudySetup, dir: string, count: number): Promise<S
     valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),
     note: `${setup.note} Training rows are divided into ${count} disjoint sets.`,
   };
+}
+
+/** Methods that the study does not have, before models are made and answers sampled. */
+function refuseMethods(
+  { name, budget, methods, model, config, learningRates }: StudyOptions,
+  definition: StudyDefinition,
+): void {
+  if (methods.length === 0) return;
+  const asked = {
+    ...{ budget, sets: [], searched: null, prompts: model === null && config === null ? {} : null },
+    learningRates: learningRates ?? definition.learningRates ?? [],
+  };
+  chosenMethods(name, definition, { conditions: definition.conditions(asked), methods });
 }
 
 function refuseRewardModel({ rewardModel, config, model }: StudyOptions, takes: boolean): void {

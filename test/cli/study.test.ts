@@ -37,6 +37,24 @@ test("a sweep runs each setting in a separate process, prints a table and says w
   );
 });
 
+test("a study refuses a method it lacks, and own answers that nothing would train on, before it makes anything", async () => {
+  using place = runFixture({ rows: 0, held: 0 });
+  const refusals: [args: string[], message: RegExp][] = [
+    [["long", "--method", "SimPO", "--method", "Simpo"], /expected one of long's methods, .*got "Simpo"/],
+    [["frontier", "--method", "DPOO"], /expected one of frontier's methods, .*got "DPOO"/],
+    [["sensitivity", "--method", "DPO"], /sensitivity makes its tables of all of its conditions/],
+    [["anchoring", "--own-answers"], /anchoring trains on rows as they are: --own-answers has no effect/],
+    [["anchoring", "--own-answers", "rewards.mjs#short"], /--own-answers has no effect/],
+  ];
+  for (const [args, message] of refusals) {
+    const output = place.path(args.join("-").replaceAll("/", ""));
+    const { status, stderr } = await preftune("study", ...args, "--output", output);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, message);
+    assert.equal(existsSync(output), false);
+  }
+});
+
 test("Ctrl-C: a sweep's runs end after their step, and the same command resumes them", async () => {
   using place = runFixture({ rows: 8, held: 4 });
   const values = {
