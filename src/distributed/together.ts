@@ -1,6 +1,6 @@
 /** What ends all ranks: an error of one outside of what they do in common (`base/ranks.ts` has that), a signal before the first step. */
 import { setImmediate } from "node:timers/promises";
-import { LostRankError, messageOf, PreftuneError, RankFailure } from "../base/errors.ts";
+import { GaveUpError, LostRankError, messageOf, PreftuneError, RankFailure } from "../base/errors.ts";
 import { DisagreementError, ranksInWords } from "./agree.ts";
 import type { RankGroup } from "./rank-group.ts";
 import { StoppedEarlyError } from "./stopped-early.ts";
@@ -14,9 +14,9 @@ export async function failingTogether<T>(group: RankGroup | null, work: () => Pr
   }
 }
 
-/** Whether the others have the error, too. */
+/** Whether the others have the error, too, or come to it by themselves. */
 function isShared(error: unknown): boolean {
-  const kinds = [LostRankError, RankFailure, DisagreementError, StoppedEarlyError];
+  const kinds = [GaveUpError, LostRankError, RankFailure, DisagreementError, StoppedEarlyError];
   return kinds.some((kind) => error instanceof kind);
 }
 

@@ -6,7 +6,7 @@
  * themselves skip one clean step of few rows in two thousand. A spike is left out of the window, so that one does not hide the
  * next. Five in a row are a new level and no spikes: the window begins again.
  */
-import { TrainingError } from "../base/errors.ts";
+import { GaveUpError } from "../base/errors.ts";
 import type { SkipReason } from "../runs/train-events.ts";
 
 /** What the guard looks at of a step that is done. */
@@ -33,7 +33,7 @@ export function emptyHistory(): StepHistory {
  * Ends a run after too many steps in a row that were not finite.
  *
  * @param rows - `file:line` of those at fault in the last one
- * @throws {TrainingError} when `skippedInRow` has reached `max_nonfinite_steps`
+ * @throws {GaveUpError} when `skippedInRow` has reached `max_nonfinite_steps`
  */
 export function refuseMoreSkips(
   { step, skippedInRow }: { step: number; skippedInRow: number },
@@ -41,7 +41,7 @@ export function refuseMoreSkips(
   max_nonfinite_steps: number,
 ): void {
   if (skippedInRow < max_nonfinite_steps) return;
-  throw new TrainingError(
+  throw new GaveUpError(
     `${skippedInRow} ${skippedInRow === 1 ? "step" : "steps in a row"} had a loss or gradient that is not finite, the last at step ${step} ` +
       `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
       "learning_rate, and start a new run; the checkpoints of this one are intact.",

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { complaintsOf, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import type { Vote } from "../../workbench/label-events.ts";
@@ -53,11 +53,25 @@ async function onLabelScreen(body: (screen: Screen) => Promise<void>): Promise<v
       [],
     );
     assert.deepEqual(faults, []);
+  } catch (error) {
+    // a wait in vain says what it waits for, not what came instead
+    console.log(await stateOf(browser));
+    throw error;
   } finally {
     await browser.close();
     await dashboard.close();
     rmSync(root, { recursive: true, force: true });
   }
+}
+
+/** What the browser's pages show, and what they keep of votes, as text. */
+async function stateOf(browser: Browser): Promise<string> {
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  const texts = pages.map(async (page) => {
+    const kept = await page.evaluate(() => JSON.stringify(localStorage));
+    return `${page.url()} keeps ${kept} and shows\n${await page.locator("body").innerText()}`;
+  });
+  return (await Promise.allSettled(texts)).map((text) => JSON.stringify(text)).join("\n");
 }
 
 /** Logs in by `link`, and opens the screen. */
