@@ -32,7 +32,7 @@ export function changedValues(
     free.add("train_batch_size").add("gradient_accumulation_steps");
     if (mayCut) free.add("per_device_train_batch_size");
   }
-  if (isLevel(now)) free.add("num_train_epochs").add("max_steps");
+  if (mayChangeLength(now)) free.add("num_train_epochs").add("max_steps");
   if (judgingModel(saved) !== judgingModel(now)) free.delete("judge");
   const [before, after] = [flatConfig(saved), flatConfig(now)];
   const changes = CONFIG_KEYS.map((key) => ({
@@ -46,8 +46,11 @@ export function changedValues(
   };
 }
 
-/** Whether the learning rate of a step is the same in a run of any length. */
-function isLevel({ lr_scheduler_type: type, warmup_ratio }: RunConfig): boolean {
+/** Whether a resumed run may be longer or shorter: the learning rate of a step is the same in a run of any length. */
+export function mayChangeLength({
+  lr_scheduler_type: type,
+  warmup_ratio,
+}: Pick<RunConfig, "lr_scheduler_type" | "warmup_ratio">): boolean {
   return type === "constant" || (type === "constant_with_warmup" && warmup_ratio === 0);
 }
 

@@ -68,8 +68,9 @@ export async function drawRollout(
   // awaited in its turn, and rejected there
   first.catch(() => {});
   return turns.scoring(async () => {
+    const rolloutSize = prompts.length * parts.config.num_generations;
     const score = async (groups: RolloutGroup[]) =>
-      scoredGroups(parts, groups, { ...how, step: request.step, speeds });
+      scoredGroups(parts, groups, { ...how, step: request.step, rolloutSize, speeds });
     let scored = await score(await first);
     const dead = deadGroups(scored).length;
     for (let number = 1; number <= dynamic_sampling; number++) {
@@ -103,17 +104,25 @@ async function sampled(
   return groups;
 }
 
+/** What draws of a rollout are scored with. */
+interface ScoredBy {
+  step: number;
+  /** Completions of the rollout, those of other draws among them. */
+  rolloutSize: number;
+  speeds: Record<string, number>;
+}
+
 /** @param how - `speeds` takes those of this scoring */
 async function scoredGroups(
   { config, scorer, tokenizer }: RolloutParts,
   groups: RolloutGroup[],
-  { signal, onWork = () => {}, step, speeds }: NextOptions & { step: number; speeds: Record<string, number> },
+  { signal, onWork = () => {}, speeds, ...of }: NextOptions & ScoredBy,
 ): Promise<ScoredGroups> {
   const { reward_weights, missing_eos_penalty } = config;
   const began = performance.now();
   onWork("scoring", 0, groups.length);
   const sum = { reward_weights, missing_eos_penalty };
-  const scored = await score(scorer, groups, { ...sum, tokenizer, step, signal });
+  const scored = await score(scorer, groups, { ...sum, ...of, tokenizer, signal });
   onWork("scoring", groups.length, groups.length);
   speeds["speed/scoring_completions_per_second"] =
     (1000 * scored.rewards.length) / (performance.now() - began);

@@ -40,11 +40,21 @@ export interface RolloutMeasures {
   prompts: NonNullable<EvaluationRecord["prompts"]>;
 }
 
-/** Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them. */
+/** How the completions are sampled. */
+interface SamplingOptions {
+  onProgress: (done: number, total: number) => void;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them.
+ *
+ * @throws the signal's reason when that is aborted
+ */
 export async function evaluateRollouts(
   parts: RolloutEvaluation,
   step: number,
-  onProgress: (done: number, total: number) => void,
+  { onProgress, signal }: SamplingOptions,
 ): Promise<RolloutMeasures> {
   const { config, model, numerics, tokenizer, stopIds, examples } = parts;
   const n = config.num_generations_eval ?? config.num_generations;
@@ -55,10 +65,11 @@ export async function evaluateRollouts(
     {
       ...config,
       ...{ num_generations: n, stopIds, dtype: numerics.dtype, seed: deriveSeed(config.seed, seedIndex) },
+      signal,
       onProgress: (tokens) => onProgress(tokens, total),
     },
   );
-  const { rewards, ...scored } = await rewardMetrics(parts, groups, step);
+  const { rewards, ...scored } = await rewardMetrics(parts, groups, { step, signal });
   const kl = klOf(parts, groups);
   const entropies = completionEntropiesOf(parts, groups);
   const distinct = groups.map(distinctShare);
@@ -95,17 +106,17 @@ function knownOrNull(value: number): number | null {
 async function rewardMetrics(
   { config, scorer, gold, tokenizer }: RolloutEvaluation,
   groups: RolloutGroup[],
-  step: number,
+  when: { step: number; signal: AbortSignal | undefined },
 ): Promise<{ rewards: number[] } & Pick<RolloutMeasures, "metrics" | "prompts">> {
   const { reward_weights, missing_eos_penalty } = config;
   const { rewards, ...scored } = await score(scorer, groups, {
-    ...{ reward_weights, missing_eos_penalty, tokenizer, step, isHeldOut: true },
+    ...{ reward_weights, missing_eos_penalty, tokenizer, isHeldOut: true, ...when },
   });
   const own = { ...rolloutMetrics({ ...scored, rewards }), reward: meanOf(rewards) };
   const reward = byPrompt(groups, rewards);
   if (gold === null) return { rewards, metrics: own, prompts: { reward } };
   const other = await score(gold, groups, {
-    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step, isHeldOut: true },
+    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, isHeldOut: true, ...when },
   });
   return {
     rewards,

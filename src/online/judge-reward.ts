@@ -126,7 +126,7 @@ export class JudgeReward implements Rewards {
 
   async #score(
     input: RewardInput,
-    { groupSizes = [input.completions.length], isHeldOut = false, signal }: ScoreOptions,
+    { groupSizes = [input.completions.length], isHeldOut = false, rolloutSize, signal }: ScoreOptions,
   ): Promise<ScoredCompletions> {
     signal?.throwIfAborted();
     const { mode } = this.#settings;
@@ -147,7 +147,7 @@ export class JudgeReward implements Rewards {
       const text = about === undefined ? "nothing to compare with" : (judgments.get(about)?.text ?? "");
       return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
     });
-    this.#checkFailures(unscored, values.length);
+    this.#checkFailures(unscored, rolloutSize ?? values.length);
     return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
   }
 

@@ -1,6 +1,7 @@
 /** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
 import { at } from "../base/at.ts";
 import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
+import { mayChangeLength } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
@@ -114,7 +115,7 @@ export class OnlineSteps implements StepSource {
     let rows: RolloutRow[] | null = null;
     let current = this.#current;
     const { ahead, tokenizer, config } = this.#parts;
-    if (ahead !== null) await ahead.ask(step, this.#dueAt(step, ahead));
+    if (ahead !== null) await ahead.ask(step, this.#dueAt(step, ahead), this.totalSteps);
     if (current?.round !== round) {
       this.#current = null;
       current = await this.#renewed(round, how);
@@ -180,10 +181,14 @@ export class OnlineSteps implements StepSource {
     try {
       return await this.#rollOut(round, how);
     } catch (error) {
-      if (isBudgetSpent(error)) this.whyStopped = messageOf(error);
-      else if (how.signal?.aborted !== true) throw error;
+      if (!this.stopsFor(error) && how.signal?.aborted !== true) throw error;
       return null;
     }
+  }
+
+  stopsFor(error: unknown): boolean {
+    if (isBudgetSpent(error)) this.whyStopped = messageOf(error);
+    return isBudgetSpent(error);
   }
 
   async #rollOut(round: number, how: NextOptions): Promise<CurrentRollout> {
@@ -209,14 +214,12 @@ export class OnlineSteps implements StepSource {
     return [...(this.#parts.ahead?.takeNotes() ?? []), ...this.#warnings.of(current)];
   }
 
-  /** The rollouts, as far as none was learned from, that weights of `step` updates or fewer sample. */
+  /** The rollouts, as far as none was learned from, that weights of `step` updates or fewer sample; those of a longer run too. */
   #dueAt(step: number, ahead: RolloutsAhead): RolloutRequest[] {
     const due: RolloutRequest[] = [];
-    for (
-      let round = Math.ceil(step / this.#stepsARound);
-      round * this.#stepsARound < this.totalSteps;
-      round++
-    ) {
+    const end = mayChangeLength(this.#parts.config) ? Number.POSITIVE_INFINITY : this.totalSteps;
+    let round = Math.ceil(step / this.#stepsARound);
+    for (; round * this.#stepsARound < end; round++) {
       if (ahead.weightsFor(round * this.#stepsARound) > step) break;
       due.push(this.#requestOf(round));
     }

@@ -38,7 +38,8 @@ interface Asked {
   request: RolloutRequest;
   /** Updates after which the weights were taken that it is sampled by. */
   weights: number;
-  job: SamplerJob<SampledRollout>;
+  /** Null where the weights are kept alone, for a run that may be made longer. */
+  job: SamplerJob<SampledRollout> | null;
 }
 
 /**
@@ -63,17 +64,21 @@ export class RolloutsAhead implements Disposable {
     return Math.max(0, step - this.#parts.max_staleness);
   }
 
-  /** Asks for those of `requests`, which are due after `step` updates, that have not been asked for. */
-  async ask(step: number, requests: readonly RolloutRequest[]): Promise<void> {
+  /**
+   * Asks for those of `requests`, which are due after `step` updates, that have not been asked for.
+   *
+   * @param totalSteps - of the run: of rollouts from there on the weights are kept, and nothing is sampled
+   */
+  async ask(step: number, requests: readonly RolloutRequest[], totalSteps: number): Promise<void> {
     for (const [round, { request }] of this.#asked) if (request.step < step) this.#asked.delete(round);
     for (const request of requests) {
       if (this.#asked.has(request.round)) continue;
       const weights = this.weightsFor(request.step);
       this.#write(weights, step);
       const task = { type: "rollout", request, weights: this.#path(weights) } as const;
-      const job = this.#parts.sampler.ask<SampledRollout>(task);
+      const job = request.step < totalSteps ? this.#parts.sampler.ask<SampledRollout>(task) : null;
       this.#asked.set(request.round, { request, weights, job });
-      await job.sent;
+      await job?.sent;
     }
     const needed = new Set([...this.#asked.values()].map(({ weights }) => weights));
     for (const weights of this.#files) if (!needed.has(weights)) this.#remove(weights);
@@ -81,9 +86,8 @@ export class RolloutsAhead implements Disposable {
 
   /** The rollout, when it is there. @throws the signal's reason when that is aborted before */
   async take(round: number, { signal, onWork = () => {} }: NextOptions): Promise<DrawnRollout> {
-    const asked = this.#asked.get(round);
-    if (asked === undefined) throw new RangeError(`rollout ${round} was not asked for`);
-    const { job } = asked;
+    const job = this.#asked.get(round)?.job ?? null;
+    if (job === null) throw new RangeError(`rollout ${round} was not asked for`);
     onWork("sampling", 0, 1);
     if (job.work !== null) onWork(...job.work);
     job.onWork = onWork;
@@ -155,8 +159,8 @@ export class RolloutsAhead implements Disposable {
 export function scorerOf(sampler: SamplerProcess, names: readonly string[]): Scorer {
   return {
     names,
-    score: (input, { groups, signal }) =>
-      orAborted(sampler.ask<ScoredCompletions>({ type: "score", input, groups }).result, signal),
+    score: (input, { groups, isHeldOut = false, signal }) =>
+      orAborted(sampler.ask<ScoredCompletions>({ type: "score", input, groups, isHeldOut }).result, signal),
   };
 }
 

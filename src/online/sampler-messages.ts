@@ -19,7 +19,7 @@ export interface SamplerSettings {
 export type SamplerTask =
   /** @param weights - file of the trained tensors to sample by */
   | { type: "rollout"; request: RolloutRequest; weights: string }
-  | { type: "score"; input: RewardInput; groups: readonly RolloutGroup[] };
+  | { type: "score"; input: RewardInput; groups: readonly RolloutGroup[]; isHeldOut: boolean };
 
 /** A rollout without its examples, which the run has. */
 export type SampledRollout = Omit<DrawnRollout, "groups"> & { groups: Omit<RolloutGroup, "example">[] };

@@ -20,6 +20,8 @@ export interface Scorer {
       groups: readonly RolloutGroup[];
       /** Completions of an evaluation's prompts; left out: those that are trained on. */
       isHeldOut?: boolean;
+      /** Completions of the whole rollout, where these are a part of it that was drawn again; left out: they are all. */
+      rolloutSize?: number;
       signal?: AbortSignal;
     },
   ): Promise<ScoredCompletions>;
@@ -103,6 +105,8 @@ export interface ScoreOptions extends RewardSum {
   step?: number;
   /** Whether an evaluation asks; default: training does. */
   isHeldOut?: boolean;
+  /** Completions of the whole rollout, where `groups` are drawn again; default: they are all. */
+  rolloutSize?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -110,7 +114,7 @@ export interface ScoreOptions extends RewardSum {
 export async function score(
   scorer: Scorer,
   groups: RolloutGroup[],
-  { tokenizer, step = 0, isHeldOut = false, signal, ...sum }: ScoreOptions,
+  { tokenizer, step = 0, isHeldOut = false, rolloutSize, signal, ...sum }: ScoreOptions,
 ): Promise<ScoredGroups> {
   const groupSizes = sizesOf(groups);
   const input = rewardInput(groups, tokenizer, step);
@@ -118,6 +122,7 @@ export async function score(
     groupSizes,
     groups,
     isHeldOut,
+    ...(rolloutSize === undefined ? {} : { rolloutSize }),
     ...(signal === undefined ? {} : { signal }),
   });
   return { groups, scores, rewards: sumRewards(scores, groups, sum) };

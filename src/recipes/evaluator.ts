@@ -51,8 +51,15 @@ export interface Measured extends Evaluation {
   prompts?: EvaluationRecord["prompts"];
 }
 
+/** How an evaluation is made. */
+export interface MeasureOptions {
+  onBatch: BatchListener;
+  /** Ends what it waits for. */
+  signal?: AbortSignal | undefined;
+}
+
 /** Measures the model as it is after `step` steps. */
-export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
+export type Measure = (step: number, how: MeasureOptions) => Measured | Promise<Measured>;
 
 /** The held-out rows, and what shows their tokens as text. */
 export interface HeldOut {
@@ -148,11 +155,11 @@ export class Evaluator {
   async *evaluate(
     state: TrainerState,
     epoch: number,
-    onBatch: BatchListener,
+    how: MeasureOptions,
   ): AsyncGenerator<TrainEvent, { row: MetricRow; breaches: string[] }> {
     const began = performance.now();
     const { step } = state;
-    const measured = await this.#measure(step, onBatch);
+    const measured = await this.#measure(step, how);
     const { metrics, means, tokens, rejected } = measured;
     const other = this.#measureOther(step);
     const watched = (await this.#watch?.look()) ?? null;

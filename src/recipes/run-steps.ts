@@ -56,13 +56,24 @@ export async function* runSteps(
       onWork({ at, step, done, total, tokens });
   async function* evaluate(epoch: number): AsyncGenerator<TrainEvent> {
     if (evaluator === null) return;
-    const { row, breaches } = yield* evaluator.evaluate(state, epoch, listener("evaluation", state.step));
-    Object.assign(ended, { lastEvaluation: row, breaches });
+    try {
+      const how = { onBatch: listener("evaluation", state.step), signal };
+      const { row, breaches } = yield* evaluator.evaluate(state, epoch, how);
+      Object.assign(ended, { lastEvaluation: row, breaches });
+      delete state.evaluationDue;
+    } catch (error) {
+      const isAborted = signal?.aborted === true && error === signal.reason;
+      if (!isAborted && source.stopsFor?.(error) !== true) throw error;
+      // the resumed run makes it up
+      state.evaluationDue = epoch;
+      ended.reason = "stopped";
+    }
     logbook.restart();
   }
 
   // a run that was stopped before its first step has measured its start already
-  if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
+  if (state.evaluationDue !== undefined) yield* evaluate(state.evaluationDue);
+  else if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
   logbook.restart();
   // on several ranks all stop after the same step
   const wantsStop = () => signal?.aborted === true;

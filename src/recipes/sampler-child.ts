@@ -45,9 +45,14 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
 
   async function run(task: SamplerTask, how: Parameters<OpenSampler["run"]>[1]): Promise<unknown> {
     if (task.type === "score") {
-      const { input, groups } = task;
+      const { input, groups, isHeldOut } = task;
       const { signal } = how;
-      const options = { groupSizes: sizesOf(groups), groups, ...(signal === undefined ? {} : { signal }) };
+      const options = {
+        groupSizes: sizesOf(groups),
+        groups,
+        isHeldOut,
+        ...(signal === undefined ? {} : { signal }),
+      };
       return scoring.add(() => scorer.score(input, options));
     }
     const drawn = await drawRollout(parts, task.request, how, {

@@ -41,6 +41,8 @@ export interface ScoreOptions {
   groupSizes?: readonly number[];
   /** Whether an evaluation asks; default: training does. */
   isHeldOut?: boolean;
+  /** Completions of the whole rollout, where these are a part of it that was drawn again; default: they are all. */
+  rolloutSize?: number;
   /** Ends scoring at once: the processes at work are killed. */
   signal?: AbortSignal;
 }
@@ -109,13 +111,13 @@ async function scoreAll(
   functions: readonly ScoringFunction[],
   pool: RewardPool,
   input: RewardInput,
-  { groupSizes = [input.completions.length], signal }: ScoreOptions,
+  { groupSizes = [input.completions.length], rolloutSize = input.completions.length, signal }: ScoreOptions,
 ): Promise<ScoredCompletions> {
   checkLengths(input, groupSizes);
   const stop = new AbortController();
   const signals = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   try {
-    const rollout = { input, groupSizes };
+    const rollout = { input, groupSizes, rolloutSize };
     return {
       functions: await Promise.all(
         functions.map((each) => new FunctionScorer(each, rollout, pool).score(signals)),

@@ -22,6 +22,8 @@ export interface Rollout {
   input: RewardInput;
   /** Completions of each group, in order. */
   groupSizes: readonly number[];
+  /** Completions of which `reward_max_failures` is a fraction: these, or more where they are drawn again. */
+  rolloutSize: number;
 }
 
 /** Scores one rollout with one function. */
@@ -95,7 +97,7 @@ export class FunctionScorer {
     this.#unscored[completion] = { completion, ...fault };
     this.#failures++;
     const { reward_max_failures, written } = this.#wanted;
-    const count = this.#values.length;
+    const count = this.#rollout.rolloutSize;
     if (this.#failures <= reward_max_failures * count) return;
     const last =
       fault.message === "" ? wordsFor[fault.reason] : `${wordsFor[fault.reason]}: ${fault.message}`;

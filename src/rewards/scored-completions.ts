@@ -34,8 +34,8 @@ export function unscoredCounts({ unscored }: FunctionScores): Record<Unscored["r
 }
 
 /**
- * (N) The sum of weight times score over the functions that gave one; NaN where none did: the completion is unscorable. As TRL,
- * which adds up with nansum, but for the last.
+ * (N) The sum of weight times score over the functions that gave one, as TRL's nansum; NaN, unscorable, where none did, or where one
+ * of some weight failed: a function that says `null` has nothing to say, one that fails leaves the sum unknown.
  *
  * @param weights - one for each function
  */
@@ -46,11 +46,18 @@ export function totalRewards({ functions }: ScoredCompletions, weights: readonly
     );
   }
   const count = functions[0]?.values.length ?? 0;
+  const failed = new Set(
+    functions.flatMap(({ unscored }, f) =>
+      weights[f] === 0
+        ? []
+        : unscored.flatMap(({ completion, reason }) => (reason === "null" ? [] : [completion])),
+    ),
+  );
   return Array.from({ length: count }, (_, i) => {
     const terms = functions.flatMap(({ values }, f) => {
       const value = values[i] ?? null;
       return value === null ? [] : [(weights[f] ?? 0) * value];
     });
-    return terms.length === 0 ? Number.NaN : terms.reduce((sum, term) => sum + term, 0);
+    return terms.length === 0 || failed.has(i) ? Number.NaN : terms.reduce((sum, term) => sum + term, 0);
   });
 }

@@ -51,6 +51,8 @@ export interface TrainerState {
   bestBy?: string;
   /** Evaluations in a row that were not better than the best. */
   evaluationsWithoutGain: number;
+  /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
+  evaluationDue?: number;
   /** Hash of the data the run began with. */
   dataFingerprint: string;
 }

@@ -83,6 +83,8 @@ export interface StepSource {
   next(step: number, options?: NextOptions): TrainingStep | null | Promise<TrainingStep | null>;
   /** Why the run stops before its last step; null or left out: it does not. */
   readonly whyStopped?: string | null;
+  /** Whether the run stops for `error`, which ended an evaluation, instead of failing; `whyStopped` then says why. */
+  stopsFor?(error: unknown): boolean;
   /** Called when step `step` is done; gives metrics of what it was made of. */
   stepped?(step: number, result: StepResult): Record<string, number>;
   /** Bytes that `saveInto` writes at most; left out: few. */

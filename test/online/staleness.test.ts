@@ -63,6 +63,15 @@ for (const [name, recipe] of [
   }
 }
 
+test("a run that was finished and is made longer ends as one that was as long from the start", async () => {
+  // a run is evaluated at its end
+  const { eval_steps: _, ...rest } = lora;
+  const plain = { ...rest, eval_strategy: "no" };
+  const [long, dir] = [await run(plain), await run({ ...plain, max_steps: 4 })];
+  await runTraining({ ...plain, output_dir: dir, resume_from_checkpoint: "latest" });
+  assertSameRun(dir, long, steps);
+});
+
 test("what is drawn again keeps its rollout's weights, though the next was sampled meanwhile", async () => {
   const drawnAgain = {
     ...full,

@@ -1,5 +1,6 @@
 /** On-policy training end to end: what a run samples, scores, learns and writes down. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
@@ -104,6 +105,24 @@ test("equal rewards move nothing and are counted; with dynamic sampling they are
     [row?.["frac_reward_zero_std"], row?.["sampling/frac_redrawn"], row?.["grad_norm"]],
     [1, 1, 0],
   );
+});
+
+test("rewards that fail for one prompt are few of the rollout, also where that prompt alone is drawn again", async () => {
+  const rewards = fixture.path("one-fails.mjs");
+  writeFileSync(
+    rewards,
+    `export function even({ completion_ids, columns }) {
+      if (columns.limit[0] === 5) throw new Error("no score for this one");
+      return completion_ids.map((ids) => ids.filter((id) => id % 2 === 0).length / Math.max(1, ids.length));
+    }`,
+  );
+  // 6 prompts a rollout
+  const { dir } = await run({
+    ...{ reward_funcs: [`${rewards}#even`], reward_max_failures: 0.4, gradient_accumulation_steps: 6 },
+    ...{ max_steps: 1, dynamic_sampling: 2 },
+  });
+  const [row] = rowsOf(dir);
+  assert.equal(row?.["rewards/even/failures"], 4);
 });
 
 for (const objective of ["slime", "dpo", "simpo", "rloo", "raft"]) {
