@@ -26,7 +26,7 @@ export function addScaleCommand(preftune: Command): void {
     .argument("<run>", "directory of a finished run over pairs, with held-out rows")
     .option(
       "--scales <list>",
-      "numbers from 0 to 2, by commas; 0 is measured in any case, and picked only if it is among them",
+      "numbers from 0 to 2, by commas; 0 and what the run exported are measured in any case, and picked only if among them",
       scaleList,
       [0, 0.25, 0.5, 0.75, 1, 1.25],
     )

@@ -231,7 +231,8 @@ function valueAt(row: Record<string, unknown>, path: string): unknown {
   return value;
 }
 
-function isIn(row: Record<string, unknown>, path: string): boolean {
+/** Whether the row has something at `path`, as a column map names it. */
+export function isIn(row: Record<string, unknown>, path: string): boolean {
   return valueAt(row, path) !== undefined;
 }
 

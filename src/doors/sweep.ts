@@ -19,6 +19,7 @@ export { quantile } from "../stats/bootstrap.ts";
 export type { Estimate } from "../stats/crossed-bootstrap.ts";
 export { meanInterval as studentInterval } from "../stats/mean-interval.ts";
 export { studentQuantile } from "../stats/student.ts";
+export { contentOf } from "../sweep/content.ts";
 export {
   differenceInterval,
   half,
@@ -40,7 +41,6 @@ export {
   twinsOf,
 } from "../sweep/measured.ts";
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
-export { contentOf } from "../sweep/reuse.ts";
 export type { Extras } from "../sweep/run-trial.ts";
 export type { Condition, Measured, ReportSection, ResultRow } from "../sweep/section.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";

@@ -106,6 +106,17 @@ export async function resolveModelDirectory(nameOrPath: string, search: ModelSea
   return (await resolveModel(nameOrPath, search)).directory;
 }
 
+/** The commit of a model's hub id whose files are here, pinned as in {@link FoundModel}; null for any other name. Asks no one. */
+export function cachedModel(nameOrPath: string): string | null {
+  const id = parseModelId(nameOrPath);
+  if (id === null) return null;
+  const repo: HubRepo = { type: "model", name: id.repo };
+  const folder = repoFolder(repo, {});
+  const revision = id.revision ?? "main";
+  const commit = isCommit(revision) ? revision : cachedCommit(folder, revision);
+  return commit !== null && isFolder(snapshotFolder(folder, commit)) ? `${hubName(repo)}@${commit}` : null;
+}
+
 /** Options that name models, as `score` and `merge` have them. */
 interface NamedModels {
   model: string;

@@ -100,7 +100,7 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
 }
 
 /** How much of its training a run exported, where it chose that; null of the whole beside it. */
-function exportedScaleOf(paths: RunPaths): number | null {
+export function exportedScaleOf(paths: RunPaths): number | null {
   const isWhole = paths.adapter !== runPaths(paths.dir).adapter;
   if (isWhole || !existsSync(paths.exportJson)) return null;
   return exportedScale({ exported: readJsonFile(paths.exportJson) });

@@ -88,8 +88,14 @@ export function fingerprintsOf(
 /** The digest of each file on the disk that rows are read from, under the key that names it and its name: the same on all hosts. */
 export async function dataFilesOf(config: RunConfig): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
-  for (const key of ["train_data", "eval_data"] as const) {
-    for (const [i, source] of sourcesOf(config[key] ?? [], null).entries()) {
+  const { train_data, eval_data, drift_data } = config;
+  const sources = {
+    train_data: sourcesOf(train_data, null),
+    eval_data: sourcesOf(eval_data ?? [], null),
+    drift_data: drift_data === null ? [] : [{ path: drift_data }],
+  };
+  for (const [key, all] of Object.entries(sources)) {
+    for (const [i, source] of all.entries()) {
       const isHere = existsSync(source.path) || /[*?[{]/.test(source.path);
       const { files } = isHere ? await findFiles(source) : { files: [] };
       for (const { path } of files) digests[`${key}[${i}]/${basename(path)}`] = sha256File(path);

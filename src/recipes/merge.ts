@@ -1,6 +1,7 @@
 /** Merging an adapter into its base model, with the parity gate. */
 import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join, sep } from "node:path";
+import { codeVersion } from "../base/code-version.ts";
 import { ConfigError, FileError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
@@ -25,6 +26,7 @@ import type { ParityResult } from "../runs/train-events.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
+import { writeMergeCard } from "../train/merge-card.ts";
 import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
@@ -89,14 +91,16 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const padTokenId = paddingTokenOf({ tokenizer, modelConfig: config, stopIds: new Set(config.eosTokenIds) });
   const { model, ofBase } = opened(options, device, scores ? { padTokenId } : null);
   const dtype = options.exportDtype ?? config.dtype;
+  const { scale } = adapterPlace(options.adapter);
+  const named = { base: given.model, adapter: adapterPlace(given.adapter).place, scale, baseDir };
   const measured: { merge?: MergeMeasure } = {};
   const check = (directory: string): void => {
     measured.merge = checkMerged(directory, { model, ofBase, batches, dtype, tolerance, output });
+    writeMergeCard(directory, { ...named, dtype, version: codeVersion() }, measured.merge);
     options.onWrite?.();
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
-  const { scale } = adapterPlace(options.adapter);
   const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
   return {
     kind: "model",

@@ -1,8 +1,9 @@
 /** Text that is neither chosen nor rejected: how far its likelihood moves says what training does beside its task. */
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { Example } from "../data/example.ts";
+import { isIn } from "../data/columns.ts";
+import { describeOrigin, type Example } from "../data/example.ts";
 import { fingerprintOf } from "../data/fingerprint.ts";
 import { countedTokens } from "../data/packing.ts";
 import { readRows } from "../data/sources.ts";
@@ -79,14 +80,29 @@ function keysOf(config: RunConfig & Pick<DataSelection, "now">): Parameters<type
   };
 }
 
-/** The run's names of columns that the file's first row has: other text may be in other columns than the run's rows. */
+/**
+ * The run's names of columns that the first row has: other text may be in other columns than the run's rows. Rows that lack one of these
+ * are faulty as the run's own would be.
+ *
+ * @throws {DataError} if a later row has more of them, which would be passed over there
+ */
 async function columnsIn(path: string, columns: RunConfig["columns"]): Promise<RunConfig["columns"]> {
   if (columns === null) return null;
-  for await (const { value } of readRows({ path })) {
-    const own = Object.entries(columns).filter(([, name]) => Object.hasOwn(value, name));
-    return own.length === 0 ? null : (Object.fromEntries(own) as RunConfig["columns"]);
+  const all = Object.entries(columns);
+  let own: typeof all | null = null;
+  for await (const { value, origin } of readRows({ path })) {
+    const found = all.filter(([, column]) => isIn(value, column));
+    own ??= found;
+    // none can have more
+    if (own.length === all.length) break;
+    const more = found.filter((entry) => own?.includes(entry) !== true).map(([, column]) => column);
+    if (more.length === 0) continue;
+    throw new DataError(
+      `${describeOrigin(origin)}: expected no column of columns that the first row of drift_data lacks, got ${more.join(", ")}. ` +
+        "All its rows are read by the same names: write them in one form, or rename what is not meant.",
+    );
   }
-  return null;
+  return own === null || own.length === 0 ? null : (Object.fromEntries(own) as RunConfig["columns"]);
 }
 
 /** That there are rows of both, as a sentence. */

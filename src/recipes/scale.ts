@@ -16,7 +16,7 @@ import { readRunJson } from "../runs/run-json.ts";
 import { type ScaleRecord, type ScaleRule, scalePath } from "../runs/scale-record.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
-import { ggufOrigin, startOfRun } from "./gguf-source.ts";
+import { exportedScaleOf, ggufOrigin, startOfRun } from "./gguf-source.ts";
 import { dateOfRun } from "./identity.ts";
 import { measuredScales, scaleCost, scaleRecord, withStart } from "./measured-scales.ts";
 import { otherTextOf } from "./other-text.ts";
@@ -25,7 +25,7 @@ import { otherTextOf } from "./other-text.ts";
 export interface ScaleOptions {
   /** Directory of a finished run over pairs, with held-out rows. */
   run: string;
-  /** Between 0 and 2; 0 is measured in any case, and chosen only where it is one of them. */
+  /** Between 0 and 2; 0, and what the run exported, are measured in any case, and chosen only where they are among them. */
   scales: readonly number[];
   /** Picks a scale; null: none is picked. */
   choose?: ScaleRule | null;
@@ -49,7 +49,6 @@ export interface ScaleOptions {
 export async function measureScales(options: ScaleOptions): Promise<ScaleRecord> {
   const { run, onPhase = () => {}, onCost = () => {}, choose = null, prompts = 2 } = options;
   for (const scale of options.scales) checkedScale(scale, "--scales");
-  const scales = withStart(options.scales);
   // before anything is fetched: what is no directory here may be the name of a model elsewhere
   if (!isRun(run)) {
     throw new ConfigError(
@@ -60,6 +59,8 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   if (methodOf(objective).over !== "pairs") {
     throw new ConfigError(`${run}: expected a run over pairs, got ${objective}.`);
   }
+  // figures of the export are taken from the record: a later one has them too
+  const scales = withStart([...options.scales, exportedScaleOf(runPaths(run)) ?? 0]);
   const start = await startOfRun(run, onPhase);
   const { own, trained, quantise } = await wholeOfRun(run, onPhase);
   const environment = settleEnvironment({

@@ -1,5 +1,5 @@
 /** Which evaluation of a run was the best, and which one the exported model had. */
-import type { RunView } from "../runs/run-directory.ts";
+import type { RunEvent, RunView } from "../runs/run-directory.ts";
 import { collapseStory } from "./collapse-section.ts";
 import { pointsOf } from "./metric-series.ts";
 import { lastStep } from "./state-text.ts";
@@ -20,13 +20,21 @@ export function bestEvaluation(
 /** The step whose weights the run exported. */
 export function exportedStep(run: RunView): number {
   const restored = collapseStory(run.events).end?.restored ?? null;
+  if (restored !== null) return restored;
+  // which one was the best the rows alone do not say: a resumed run may have gone over to another metric
+  const said = lastEnd(run)?.["exported_step"];
+  if (typeof said === "number") return said;
   const best = run.config.load_best_model_at_end ? bestEvaluation(run) : null;
-  return restored ?? best?.[0] ?? lastStep(run);
+  return best?.[0] ?? lastStep(run);
+}
+
+/** How the run ended, or that it has begun again since. */
+function lastEnd({ events }: RunView): RunEvent | undefined {
+  return events.findLast(({ event, exported }) => event === "start" || Array.isArray(exported));
 }
 
 /** The same of a run that has exported something; null of one that has not, or was resumed since and has not ended. */
 export function shownExport(run: RunView): number | null {
-  const last = run.events.findLast(({ event, exported }) => event === "start" || Array.isArray(exported));
-  const files = last?.["exported"];
+  const files = lastEnd(run)?.["exported"];
   return Array.isArray(files) && files.length > 0 ? exportedStep(run) : null;
 }

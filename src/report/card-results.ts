@@ -10,7 +10,7 @@ import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataOf, exportedScale, heldOutPairs, lengthOnly } from "./facts-section.ts";
 import { pairInterval } from "./pair-interval.ts";
-import { choiceText } from "./scales-section.ts";
+import { choiceText, SCALE_COLUMNS } from "./scales-section.ts";
 
 /** What a card shows, in its order, with the words for it; of a run those that it has. */
 const shown: readonly [key: string, words: string][] = [
@@ -87,11 +87,17 @@ ${notes.filter((note) => note !== null).join("\n\n")}`.trimEnd();
 function scaleNote(run: RunView): string | null {
   const scale = exportedScale(run);
   if (scale === null) return null;
-  const record = readScales(run.paths.dir)?.choice ?? null;
-  // `preftune scale` may have looked for another one since
-  const choice = record?.scale === scale ? record : null;
+  const { choice = null, rows = [] } = readScales(run.paths.dir) ?? {};
   const of = scale === 1 ? "" : `The table is of the whole training; these files take ${scale} of it. `;
-  return `${of}${choice === null ? "" : choiceText(choice)}`;
+  // `preftune scale` may have looked for another one since, and measured this one again
+  if (choice?.scale === scale) return `${of}${choiceText(choice)}`;
+  const row = rows.find((one) => one.scale === scale);
+  if (row === undefined) return `${of}Their own figures are not in the run.`;
+  const figures = SCALE_COLUMNS.flatMap(([name, value, show]) => {
+    const figure = value(row);
+    return figure === undefined ? [] : [`${name} ${show(figure)}`];
+  });
+  return `${of}Their own figures on the held-out pairs: ${figures.join(", ")}.`;
 }
 
 function intervalOf(key: string, value: number, pairs: number, record: EvaluationRecord | null): string {

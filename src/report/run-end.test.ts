@@ -1,6 +1,6 @@
 /** What a report, a card and a run's page say of a run's end: at which step, and which step was exported. */
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -107,6 +107,25 @@ test("the card of a run that exported its best step says nothing of the steps af
     runWith("card-last", {}, (one) => one.log("done", { step: 23, exported: ["adapter"] })),
   );
   assert.match(cardResults(last), /step 16, the last evaluation before step 23, which these files hold/);
+});
+
+test("the card of a part of the training has that part's figures, or says that there are none", () => {
+  const dir = runWith("card-part", {}, (one) => one.log("done", { step: 16, exported: ["adapter"] }));
+  writeFileSync(join(dir, "export.json"), JSON.stringify([{ scale: 0.4 }]));
+  const card = (scales: readonly number[]): string => {
+    const figures = { "logps/chosen_delta_init": -0.25, "displacement/token_change_p01": -1.5 };
+    const rows = scales.map((scale) => ({ scale, figures, answers: [] }));
+    writeFileSync(
+      join(dir, "scale.json"),
+      JSON.stringify({ pairs: 40, other_text: null, rows, choice: null }),
+    );
+    return cardResults(openRun(dir));
+  };
+  assert.match(
+    card([0, 0.4, 1]),
+    /these files take 0\.4 of it\. Their own figures on the held-out pairs: chosen −0\.25, tail −1\.5\.$/m,
+  );
+  assert.match(card([0, 0.5]), /take 0\.4 of it\. Their own figures are not in the run\.$/m);
 });
 
 test("a run's step is the one its end names; a failed one was there or further on", () => {

@@ -190,10 +190,16 @@ export class Recorder {
     };
   }
 
-  #end({ step, reason, exported, collapse }: TrainSummary): void {
+  #end({ step, reason, exported, collapse, best }: TrainSummary): void {
     const { paths } = this.#run;
     if (this.#exports.length > 0) this.#run.saveJson(paths.exportJson, this.#exports);
-    this.#run.log(reason, { step, exported, ...(collapse === null ? {} : { restored: collapse.restored }) });
+    const takesBest = exported.length > 0 && this.#resolved.config.load_best_model_at_end;
+    this.#run.log(reason, {
+      step,
+      exported,
+      ...(takesBest ? { exported_step: best?.step ?? step } : {}),
+      ...(collapse === null ? {} : { restored: collapse.restored }),
+    });
   }
 
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */

@@ -314,4 +314,9 @@ test("changed fingerprints are named", () => {
     "data b.jsonl: not read, now 44",
     "threads: 2, now 4",
   ]);
+  // a run of an earlier version kept none of these
+  const other = { ...FINGERPRINTS, data: { ...FINGERPRINTS.data, "drift_data[0]/o.jsonl": "55" } };
+  assert.deepEqual(changedFingerprints(FINGERPRINTS, other), []);
+  const edited = { ...other, data: { ...other.data, "drift_data[0]/o.jsonl": "66" } };
+  assert.deepEqual(changedFingerprints(other, edited), ["data drift_data[0]/o.jsonl: 55, now 66"]);
 });

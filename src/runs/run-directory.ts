@@ -392,11 +392,20 @@ function changedFiles(
     .map((file) => `${what} ${file}: ${saved[file] ?? "not read"}, now ${now[file] ?? "not read"}`);
 }
 
+/** Whether a file is one of `drift_data`. */
+function isOther(file: string): boolean {
+  return file.startsWith("drift_data");
+}
+
 /** The fingerprints that differ between a saved run and now, in words; a resumed run warns of each. */
 export function changedFingerprints(saved: Fingerprints, now: Fingerprints): string[] {
   // an older version kept the digest of the rows alone: which files they were in is not known to have changed
   const keptFiles = Object.keys(saved.data).some((key) => key !== "rows");
-  const sameKind = Object.entries(now.data).filter(([key]) => keptFiles || key === "rows");
+  // the first evaluation says of other text that is new
+  const keptOther = Object.keys(saved.data).some(isOther);
+  const sameKind = Object.entries(now.data).filter(
+    ([key]) => key === "rows" || (isOther(key) ? keptOther : keptFiles),
+  );
   const changes = [
     ...changedFiles("data", saved.data, Object.fromEntries(sameKind)),
     ...changedFiles("reward_funcs", saved.reward_files ?? {}, now.reward_files ?? {}),

@@ -5,13 +5,11 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import type { MethodSettings } from "../methods/index.ts";
-import { exportedStep } from "../report/best-evaluation.ts";
-import { exportedScale } from "../report/facts-section.ts";
+import { type ExportedOtherText, exportedOtherText } from "../report/exported-other-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
-import { openRun, type RunView } from "../runs/run-directory.ts";
-import { readScales } from "../runs/scale-record.ts";
+import { openRun } from "../runs/run-directory.ts";
 import {
   extraName,
   type GridPaths,
@@ -22,7 +20,7 @@ import {
 } from "./trial.ts";
 
 /** A run that came to its end. */
-export interface MeasuredRun {
+export interface MeasuredRun extends ExportedOtherText {
   trial: Trial;
   /** What it was trained with, presets filled in. */
   settings: MethodSettings;
@@ -30,8 +28,6 @@ export interface MeasuredRun {
   after: readonly HeldOutPair[];
   metrics: readonly MetricRow[];
   evaluations: readonly EvaluationRecord[];
-  /** Mean change of the other text's log-probs since the start under the exported model, nats per token; NaN where none was measured. */
-  otherText: number;
   /** What was measured beside, for trials that ask for it; else null. */
   extra: unknown;
 }
@@ -114,24 +110,9 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
     after,
     metrics,
     evaluations,
-    otherText: otherTextOf(run),
+    ...exportedOtherText(run),
     extra: trial.extra === null ? null : readJsonFile(join(paths.dir, extraName(trial.extra))),
   };
-}
-
-/** At the scale that the run exported, or at the evaluation whose weights it exported. */
-function otherTextOf(run: RunView): number {
-  const key = "displacement/other_text_change";
-  const scale = exportedScale(run) ?? 1;
-  if (scale !== 1) {
-    const row = readScales(run.paths.dir)?.rows.find((one) => one.scale === scale);
-    return row?.figures[key] ?? Number.NaN;
-  }
-  const step = exportedStep(run);
-  const value = run.metrics.findLast(
-    (row) => row.global_step <= step && typeof row[`eval_${key}`] === "number",
-  );
-  return Number(value?.[`eval_${key}`] ?? Number.NaN);
 }
 
 function readPairs(path: string): HeldOutPair[] {

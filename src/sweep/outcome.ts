@@ -59,7 +59,8 @@ export interface WrittenOutcome {
 const metricsInTerminal = 4;
 
 /** Writes tables and report into the grid's folder. */
-export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
+export function writeOutcome(given: OutcomeParts): WrittenOutcome {
+  const parts = { ...given, sections: [...given.sections, ...lackSections(given)] };
   const { dir, measured, outcomes } = parts;
   const main = mainRows(parts);
   const differences = differenceRows(parts);
@@ -85,6 +86,22 @@ export function writeOutcome(parts: OutcomeParts): WrittenOutcome {
     summary,
     finished: outcomes.filter(({ reason }) => reason === null).length,
   };
+}
+
+/** Runs that are named of those without other text. */
+const namedLacks = 5;
+
+/** Which runs have no figure of other text, and why; nothing where all have one, or none is asked for. */
+function lackSections({ measured, metrics }: OutcomeParts): ReportSection[] {
+  if (!metrics.includes("other_text")) return [];
+  const runs = [...measured.values()].flatMap(({ runs: own }) => own);
+  const lacks = runs.flatMap(({ trial, otherTextLack: why }) =>
+    why === null ? [] : [`${trial.id}: ${why}.`],
+  );
+  if (lacks.length === 0) return [];
+  const more = lacks.length > namedLacks ? [`And ${lacks.length - namedLacks} more.`] : [];
+  const text = `${lacks.length} of ${runs.length} runs are not in the change of other text: it is not known of what they exported.`;
+  return [{ title: "Without other text", sentences: [text, ...lacks.slice(0, namedLacks), ...more] }];
 }
 
 function lines(rows: readonly unknown[]): string {

@@ -1,19 +1,17 @@
 /** Finished runs of other studies' folders, by what they ran: what several studies have in common is trained once. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
-import { readJsonFile, sha256, sha256File, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
+import { readJsonFile, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { runPaths } from "../runs/run-directory.ts";
 
 /** The mark of a finished run. */
 export interface RunMark {
   /** Of the trial, with its name. */
   digest: string;
-  /** Of what was run, whatever it is called: see {@link contentKey}. */
+  /** Of what was run, whatever it is called: see content.ts. */
   content: string;
   /** The directory of another study that it was taken from. */
   takenFrom?: string;
@@ -26,38 +24,6 @@ export const markName = "measured.json";
 export function readMark(dir: string): RunMark | null {
   const path = join(dir, markName);
   return existsSync(path) ? (readJsonFile(path) as RunMark) : null;
-}
-
-/**
- * The same for two runs that train and measure the same, however they are named and whether a value comes from a preset
- * or was given: a digest of the resolved configuration without its place, files of rows by what is in them. Held-out rows keep their path
- * besides, by which pairs are matched.
- */
-export function contentKey(config: RunConfig, extra: string | null): string {
-  const { output_dir, resume_from_checkpoint, method, ...common } = config;
-  const { preset, ...own } = { preset: null, ...method };
-  // the values of a preset are filled in; of its name only this decides more
-  const isCompat = preset === "reference-compat";
-  const { train_data, eval_data, drift_data } = common;
-  const rows = {
-    train_data: train_data.map(({ path, ...rest }) => ({ ...rest, rows: contentOf(path) })),
-    eval_data: (eval_data ?? []).map((source) => ({ ...source, rows: contentOf(source.path) })),
-    drift_data: drift_data === null ? null : contentOf(drift_data),
-  };
-  return sha256(stringifyNumbers({ ...common, ...own, ...rows, isCompat, extra }));
-}
-
-/** Digests of files, by path, size and time: a grid asks for the same ones for each of its runs. */
-const digests: Map<string, string> = new Map();
-
-/** The SHA-256 of a file's contents; the path of what is no file, such as a directory. */
-export function contentOf(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (found?.isFile() !== true) return path;
-  const key = `${path} ${found.size} ${found.mtimeMs}`;
-  const known = digests.get(key) ?? sha256File(path);
-  digests.set(key, known);
-  return known;
 }
 
 /** Directories of the finished runs in the folders `dirs`, by their content. */

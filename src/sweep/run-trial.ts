@@ -19,7 +19,8 @@ import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { evaluationBatches } from "../train/step-source.ts";
-import { contentKey, markText, type RunDestination } from "./reuse.ts";
+import { contentKey } from "./content.ts";
+import { markText, type RunDestination } from "./reuse.ts";
 import { RunStoppedError } from "./stopped.ts";
 import { extraName, type HeldOutPair, heldOutName } from "./trial.ts";
 

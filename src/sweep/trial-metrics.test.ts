@@ -1,10 +1,19 @@
 /** Damage as columns of sweeps and studies: by pair from the scored tokens, by run of its exported model. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { at } from "../base/at.ts";
 import { damage, tokenChanges } from "../train/token-changes.ts";
 import type { MeasuredRun } from "./measured.ts";
-import { estimate, estimateDifference, meanOfRun, TRIAL_METRICS } from "./trial-metrics.ts";
+import { writeOutcome } from "./outcome.ts";
+import {
+  estimate,
+  estimateDifference,
+  meanOfRun,
+  TRIAL_METRICS,
+  type TrialMetricName,
+} from "./trial-metrics.ts";
 
 const pair = (line: number, chosen: number[]) => ({ file: "rows", line, chosen, rejected: [-1] });
 const run: Pick<MeasuredRun, "before" | "after" | "otherText"> = {
@@ -48,4 +57,22 @@ test("drift is over tokens, as an evaluation has it: of a run, of a condition, a
   assert.ok(Math.abs(estimateDifference(other, one, "drift").value - 0.25) < 1e-12);
   // other metrics count pairs alike
   assert.equal(meanOfRun(first, "worst_token"), -1);
+});
+
+test("runs without a figure of other text are named with the reason, in the terminal and in the report", () => {
+  using scratch = temporaryDirectory();
+  const known = { ...run, evaluations: [], metrics: [], extra: null, otherTextLack: null };
+  const lacking = { ...known, otherText: Number.NaN, otherTextLack: "scale.json is gone" };
+  const runs = [known, lacking].map((own, seed) => ({ ...own, trial: { id: `one-s${seed}`, seed } }));
+  const written = (metrics: readonly TrialMetricName[]) =>
+    writeOutcome({
+      ...{ dir: scratch.path, outcomes: [], conditions: [], metrics, referenceOf: () => null, sections: [] },
+      text: { title: "t", question: "q", note: "n", command: "c" },
+      measured: new Map([["one", { name: "one", runs: runs as unknown as MeasuredRun[], failed: [] }]]),
+    });
+  const { summary, report } = written(["accuracy", "other_text"]);
+  const said = /1 of 2 runs are not in the change of other text[\s\S]*one-s1: scale\.json is gone\./;
+  assert.match(summary, said);
+  assert.match(readFileSync(report, "utf8"), said);
+  assert.doesNotMatch(written(["accuracy"]).summary, /other text/);
 });

@@ -1,14 +1,16 @@
 /** An adapter at a scale: 0 is the base bit for bit, 1 the adapter; in between what a scaled alpha, a merged model and one batch of variants say. */
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
+import { sha256File } from "../../src/base/files.ts";
 import { readAdapter } from "../../src/formats/adapter.ts";
 import type { AdapterConfig } from "../../src/formats/adapter-config.ts";
 import { scaledPlace } from "../../src/formats/adapter-scale.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
+import { readGguf } from "../../src/gguf/read.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { exportGguf } from "../../src/recipes/export-gguf.ts";
@@ -17,6 +19,7 @@ import { score } from "../../src/recipes/score.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { noGrad, scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
+import { start } from "../support/command.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 import { adaptPatterned, logitsOf, tinyAdapterConfig } from "../support/tiny-models.ts";
@@ -140,11 +143,48 @@ test("one batch answers with two scales of one adapter, each as if alone", () =>
   assert.notEqual(together.get("half"), together.get("whole"));
 });
 
-test("a GGUF adapter has the scaled alpha; of a scale of 0 none is written", async () => {
+test("the card of a merged model says what it is made of, and at which scale", async () => {
+  writeFileSync(join(base, "README.md"), "---\nlicense: apache-2.0\n---\n");
+  const adapter = adapterOf("lora");
+  const cardAt = async (scale: number): Promise<string> => {
+    const output = fixture.path(`card-${scale}`);
+    await merge({ device: "cpu", threads: 1, model: base, adapter: scaledPlace(adapter, scale), output });
+    return readFileSync(join(output, "README.md"), "utf8");
+  };
+  const half = await cardAt(0.5);
+  assert.match(half, /^---\nlibrary_name: transformers\nlicense: apache-2\.0\n---\n/);
+  const name = basename(adapter);
+  const said = new RegExp(`/base with \\S+/${name} merged in by preftune \\S+, at adapter_scale 0\\.5: 0 is`);
+  assert.match(half, said);
+  assert.match(
+    half,
+    /The weights are float32\.\n\n\d+ log-probs were compared .*: largest difference \S+, mean/,
+  );
+  assert.ok(!half.includes(fixture.path(".")));
+  assert.match(await cardAt(1), /at adapter_scale 1: /);
+});
+
+test("a GGUF adapter has the scaled alpha exactly, and says its scale; of a scale of 0 none is written", async () => {
   const model = { source: base, adapter: adapterOf("lora"), device: "cpu", threads: 1, lora: true };
+  const alpha = readAdapter(model.adapter).config.alpha;
+  const keysOf = (path: string): unknown[] => {
+    const { keys } = readGguf(path);
+    return ["adapter.lora.alpha", "preftune.adapter_scale"].map((key) => keys.get(key)?.value);
+  };
   const output = fixture.path("half.gguf");
   const { tolerance, maxDifference } = await exportGguf({ ...model, adapterScale: 0.5, output });
   assert.ok(maxDifference <= tolerance);
+  assert.deepEqual(keysOf(output), [alpha / 2, 0.5]);
+  const part = fixture.path("part.gguf");
+  await exportGguf({ ...model, adapterScale: 0.3, output: part });
+  assert.deepEqual(keysOf(part), [Math.fround(alpha * 0.3), Math.fround(0.3)]);
+  const [given, whole] = [fixture.path("given.gguf"), fixture.path("whole.gguf")];
+  await exportGguf({ ...model, output: whole });
+  const options = ["--adapter", model.adapter, "--lora", "--adapter-scale", "1", "--device", "cpu"];
+  const { status, stderr } = await start(["export", "gguf", base, ...options, "--output", given]).ended;
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(keysOf(given), [alpha, undefined]);
+  assert.equal(sha256File(given), sha256File(whole));
   await assert.rejects(
     exportGguf({ ...model, adapterScale: 0, output: fixture.path("zero.gguf") }),
     /an adapter's file cannot say 0/,

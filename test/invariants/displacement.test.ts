@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { sha256File } from "../../src/base/files.ts";
 import { readSealed, sealed } from "../../src/base/sealed.ts";
 import { score } from "../../src/recipes/score.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readPairTokens } from "../../src/runs/pair-tokens.ts";
+import { readFingerprints } from "../../src/runs/run-directory.ts";
 import { evaluationsOf, notesOf, runFixture, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
@@ -124,6 +126,27 @@ test("drift_data without rows, and where nothing is evaluated, is refused", asyn
     runTraining({ ...common, drift_data: other, eval_strategy: "no", eval_steps: null, output_dir: "none" }),
     /drift_data has no effect here: eval_strategy is no, so nothing is measured/,
   );
+});
+
+test("drift_data that was edited between is noticed by its file, and compared with nothing of before", async () => {
+  const run = fixture.path("edited");
+  const often = { save_strategy: "steps", save_steps: 1, eval_steps: 1, lr_scheduler_type: "constant" };
+  const own = writeRows(fixture.path("own.jsonl"), pairRows(40).slice(30));
+  const values = { ...common, ...often, drift_data: own, output_dir: run };
+  await runTraining({ ...values, max_steps: 2 });
+  const fingerprint = () => readFingerprints(join(run, "fingerprints.json")).data["drift_data[0]/own.jsonl"];
+  const before = sha256File(own);
+  assert.equal(fingerprint(), before);
+  writeRows(own, pairRows(60).slice(50));
+  const resumed = await runTraining({ ...values, resume_from_checkpoint: "latest", max_steps: 3 });
+  assert.deepEqual(
+    notesOf(resumed).filter((note) => /other text|drift_data/.test(note)),
+    [
+      `changed since the run began: data drift_data[0]/own.jsonl: ${before}, now ${sha256File(own)}`,
+      "other text is another than before: its change is measured from step 3 on",
+    ],
+  );
+  assert.equal(evaluationsOf(resumed).at(-1)?.["eval_displacement/other_text_change"], 0);
 });
 
 test("resumed with other text, or with none of the start's tokens, it says since when they are compared", async () => {

@@ -1,13 +1,14 @@
 /** Grids and sweeps as a user meets them: interrupted and resumed, and with runs that fail. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import { measureScales } from "../../src/recipes/scale.ts";
 import { train } from "../../src/recipes/train.ts";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
-import { readScales } from "../../src/runs/scale-record.ts";
+import { readScales, scalePath } from "../../src/runs/scale-record.ts";
 import { gridPaths, runGrid } from "../../src/sweep/grid.ts";
 import { readMeasured } from "../../src/sweep/measured.ts";
 import { type RunTask, runTrial } from "../../src/sweep/run-trial.ts";
@@ -296,7 +297,7 @@ test("successive halving runs fewer settings for longer", async () => {
 
 test("a run that exports a part of its training is measured by that part in all figures", async () => {
   using place = runFixture({ rows: 16, held: 40 });
-  const rule = { max: "margin", drift_max: 0.1 };
+  const rule = { max: "chosen", chosen_min: null, drift_max: 0.4 };
   const values = {
     learning_rate: 2e-2,
     max_steps: 6,
@@ -318,10 +319,23 @@ test("a run that exports a part of its training is measured by that part in all 
   const record = readScales(paths.run(trial.id));
   const row = record?.rows.find(({ scale }) => scale === record.choice?.scale);
   const whole = record?.rows.find(({ scale }) => scale === 1);
-  assert.ok(row !== undefined && row !== whole);
+  assert.ok(row !== undefined && row !== whole && row.scale > 0);
   const figureOf = (name: "tail" | "other_text" | "drift"): number => meanOfRun(run, name);
   assert.equal(figureOf("other_text"), row.figures["displacement/other_text_change"]);
   assert.ok(Math.abs(figureOf("tail") - Number(row.figures["displacement/token_change_p01"])) < 1e-3);
   assert.ok(Math.abs(figureOf("drift") - Number(row.figures["displacement/token_change_mean_abs"])) < 1e-4);
   assert.ok(Number(whole?.figures["displacement/token_change_p01"]) < figureOf("tail") - 0.1);
+
+  // a later look at other scales keeps that of the export
+  const again = () => readMeasured(paths, outcomes).values().next().value?.runs[0];
+  const later = await measureScales({ run: paths.run(trial.id), scales: [1.5], prompts: 0 });
+  assert.deepEqual(
+    later.rows.map(({ scale }) => scale),
+    [0, row.scale, 1.5],
+  );
+  assert.equal(again()?.otherText, run.otherText);
+  const left = later.rows.filter(({ scale }) => scale !== row.scale);
+  writeFileSync(scalePath(paths.run(trial.id)), JSON.stringify({ ...later, rows: left }));
+  assert.equal(again()?.otherText, Number.NaN);
+  assert.match(String(again()?.otherTextLack), /was written again, at scales 0, 1\.5/);
 });
