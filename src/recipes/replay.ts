@@ -96,11 +96,9 @@ async function trainUntil(
   const loaded = loadConfig({ file: configYaml, values });
   // nothing of the copy is the run's: trackers hear nothing of it
   const resolved = { ...loaded, config: { ...loaded.config, report_to: [] } };
-  const stop = new AbortController();
-  const signals = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
-  for await (const event of train(resolved, { signal: signals })) {
-    // the row of a step comes after it, and the stop before the next one
-    if (event.type === "step" && event.step >= step) stop.abort();
+  const how = { stopAfter: step, ...(signal === undefined ? {} : { signal }) };
+  for await (const _event of train(resolved, how)) {
+    // its rows are what counts
   }
   signal?.throwIfAborted();
 }

@@ -20,6 +20,8 @@ import type { Evaluator } from "./evaluator.ts";
 /** What there is beside the model that is trained. */
 interface Beside {
   signal?: AbortSignal;
+  /** The last step to be taken, where that comes before the run's own; others may be left. */
+  stopAfter?: number;
   onWork?: WorkListener;
   config: RunConfig;
   evaluator: Evaluator | null;
@@ -45,7 +47,15 @@ export async function* runSteps(
   state: TrainerState,
   training: Training<HeadedModel> & { ranks: StepRanks | null },
   source: StepSource,
-  { config, evaluator, checkpoints, recorder, signal, onWork = () => {} }: Beside,
+  {
+    config,
+    evaluator,
+    checkpoints,
+    recorder,
+    signal,
+    stopAfter = Number.POSITIVE_INFINITY,
+    onWork = () => {},
+  }: Beside,
 ): AsyncGenerator<TrainEvent, Ended> {
   const { totalSteps } = source;
   const logbook = new Logbook(state);
@@ -62,8 +72,7 @@ export async function* runSteps(
       Object.assign(ended, { lastEvaluation: row, breaches });
       delete state.evaluationDue;
     } catch (error) {
-      const isAborted = signal?.aborted === true && error === signal.reason;
-      if (!isAborted && source.stopsFor?.(error) !== true) throw error;
+      if (!interrupts(error, source, signal)) throw error;
       // the resumed run makes it up
       state.evaluationDue = epoch;
       ended.reason = "stopped";
@@ -80,7 +89,7 @@ export async function* runSteps(
   let stops = training.ranks?.group.gather(wantsStop()).some(Boolean) ?? false;
   // a run that had stopped early, and was killed before its end, takes no further step
   if (hasStoppedEarly(state, config)) ended.reason = "early stop";
-  while (state.step < totalSteps && ended.reason === "done") {
+  while (state.step < Math.min(totalSteps, stopAfter) && ended.reason === "done") {
     await setImmediate();
     // until now a signal was about the step before
     const onBatch = listener("step", state.step + 1);
@@ -134,9 +143,15 @@ export async function* runSteps(
     }
     if (hasStoppedEarly(state, config)) ended.reason = "early stop";
   }
+  if (ended.reason === "done" && state.step < totalSteps) ended.reason = "stopped";
   // a run that is stopped or gave up keeps a checkpoint of where it stands
   if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
+}
+
+/** Whether an evaluation ended by a signal, or by what the source of steps stops for. */
+function interrupts(error: unknown, source: StepSource, signal: AbortSignal | undefined): boolean {
+  return (signal?.aborted === true && error === signal.reason) || source.stopsFor?.(error) === true;
 }
 
 /** What a step is taken with. */

@@ -57,6 +57,8 @@ import { refuseBlindBounds, watchedPrompts, watchOf, watchSize } from "./watch.t
 export interface TrainOptions {
   /** Ends the run after the step at hand with a checkpoint. */
   signal?: AbortSignal;
+  /** Ends the run after this step and what is due after it, with a checkpoint. */
+  stopAfter?: number;
   /** Used in place of the configuration's objective. */
   objective?: Objective;
   /** Called with how far phases before the first step are. */
