@@ -80,9 +80,8 @@ export async function* runSteps(
     logbook.restart();
   }
 
-  // a run that was stopped before its first step has measured its start already
-  if (state.evaluationDue !== undefined) yield* evaluate(state.evaluationDue);
-  else if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
+  const due = evaluationBefore(state, config, checkpoints);
+  if (due !== null) yield* evaluate(due);
   logbook.restart();
   // on several ranks all stop after the same step
   const wantsStop = () => signal?.aborted === true;
@@ -147,6 +146,16 @@ export async function* runSteps(
   // a run that is stopped or gave up keeps a checkpoint of where it stands
   if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
+}
+
+/** Epoch of the evaluation that comes before the first step: one that was interrupted, or that of the start; null: none. */
+function evaluationBefore(
+  { evaluationDue }: TrainerState,
+  { eval_on_start }: RunConfig,
+  { hasSaved }: RunCheckpoints,
+): number | null {
+  // a run that was stopped before its first step has measured its start already
+  return evaluationDue ?? (eval_on_start && !hasSaved ? 0 : null);
 }
 
 /** Whether an evaluation ended by a signal, or by what the source of steps stops for. */
