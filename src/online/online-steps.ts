@@ -199,9 +199,8 @@ export class OnlineSteps implements StepSource {
       ...{ referenceLogps, max_completion_length: config.max_completion_length },
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
-    const sampler = "samplerLogps" in (objective.columns ?? {}) ? { samplerLogps: samplerLogps(scored) } : {};
     const all = { ...scored.metrics, ...metrics };
-    return { ...scored, round, columns: { ...columns, ...sampler }, metrics: all, firstLogps: null };
+    return { ...scored, round, columns, metrics: all, firstLogps: null };
   }
 
   /** What is to be reported of a rollout, and of the process that sampled it. */

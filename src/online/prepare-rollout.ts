@@ -5,7 +5,7 @@ import type { PreparedRollout, ScoredRollout } from "../methods/rollout.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
 /**
- * The objective's columns of the rollout, and its metrics.
+ * The objective's columns of the rollout, with the sampler's log-probs where it takes them, and its metrics.
  *
  * @throws {ShapeError} if the objective does not learn from rollouts
  */
@@ -18,11 +18,14 @@ export function prepareRollout(
     throw new ShapeError(`${objective.name} makes nothing of rollouts: expected an objective with prepare`);
   }
   const completions = groups.flatMap((group) => group.completions);
-  return objective.prepare({
+  const samplerLogps = completions.map(({ logps }) => logps);
+  const { columns, metrics } = objective.prepare({
     groupSizes: groups.map((group) => group.completions.length),
     rewards,
     truncated: completions.map(({ ended }) => !ended),
-    samplerLogps: completions.map(({ logps }) => logps),
+    samplerLogps,
     ...more,
   });
+  const takesSampler = "samplerLogps" in (objective.columns ?? {});
+  return { columns: { ...columns, ...(takesSampler ? { samplerLogps } : {}) }, metrics };
 }
