@@ -71,7 +71,7 @@ export class OnlineSteps implements StepSource {
   constructor(parts: OnlineParts) {
     const { config, examples } = parts;
     this.#parts = parts;
-    this.#warnings = new RolloutWarnings(config);
+    this.#warnings = new RolloutWarnings(config, parts.objective.name);
     this.#order = new PromptOrder(examples.length, config);
     this.#prompts = rowsPerStep(config) / config.num_generations;
     const { method } = config;
