@@ -193,10 +193,11 @@ export class OnlineSteps implements StepSource {
         ? await drawRollout({ ...this.#parts, dtype: numerics.dtype }, this.#requestOf(round), how)
         : await ahead.take(round, how);
     const { speeds, ...scored } = drawn;
+    const { max_completion_length, mask_truncated_completions } = config;
     Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     const { columns, metrics } = prepareRollout(objective, scored, {
-      ...{ referenceLogps, max_completion_length: config.max_completion_length },
+      ...{ referenceLogps, max_completion_length, mask_truncated_completions },
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
     const all = { ...scored.metrics, ...metrics };

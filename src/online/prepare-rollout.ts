@@ -4,6 +4,11 @@ import type { CompletionObjective } from "../methods/objective.ts";
 import type { PreparedRollout, ScoredRollout } from "../methods/rollout.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
+/** What there is beside the scored rollout. */
+interface PrepareOptions extends Pick<ScoredRollout, "referenceLogps" | "max_completion_length" | "values"> {
+  mask_truncated_completions: boolean;
+}
+
 /**
  * The objective's columns of the rollout, with the sampler's log-probs where it takes them, and its metrics.
  *
@@ -12,7 +17,7 @@ import type { ScoredGroups } from "./scored-rollout.ts";
 export function prepareRollout(
   objective: CompletionObjective,
   { groups, rewards }: ScoredGroups,
-  more: Pick<ScoredRollout, "referenceLogps" | "max_completion_length" | "values">,
+  { mask_truncated_completions, ...more }: PrepareOptions,
 ): PreparedRollout {
   if (objective.prepare === undefined) {
     throw new ShapeError(`${objective.name} makes nothing of rollouts: expected an objective with prepare`);
@@ -23,6 +28,7 @@ export function prepareRollout(
     groupSizes: groups.map((group) => group.completions.length),
     rewards,
     truncated: completions.map(({ ended }) => !ended),
+    masked: completions.map(({ ended }) => mask_truncated_completions && !ended),
     samplerLogps,
     ...more,
   });

@@ -122,7 +122,7 @@ test("rewards that differ and yet make no pair are reported, with what keeps the
     assert.ok("pairs" in method && objective.over === "pairs");
     const rollout = rolloutOf(rewards, true);
     const prepared = prepareRollout(onRollouts(objective, method), rollout, {
-      ...{ referenceLogps: null, max_completion_length: 8 },
+      ...{ referenceLogps: null, max_completion_length: 8, mask_truncated_completions: false },
     });
     return reported(times(5, { ...rollout, metrics: prepared.metrics }), values)[4] ?? [];
   };

@@ -55,10 +55,11 @@ export function update(
   options: UpdateOptions,
 ): UpdateResult {
   const { max_completion_length, reference = null, oldLogps, seed, valueModel = null, frozen } = options;
+  const { mask_truncated_completions = false } = options;
   const referenceLogps = reference?.logps(scored.groups) ?? null;
   const values = options.values ?? valueModel?.values(scored.groups) ?? null;
   const { columns, metrics } = prepareRollout(objective, scored, {
-    ...{ referenceLogps, max_completion_length },
+    ...{ referenceLogps, max_completion_length, mask_truncated_completions },
     ...(values === null ? {} : { values }),
   });
   const batches = rolloutBatches(
@@ -68,7 +69,7 @@ export function update(
     {
       per_device_train_batch_size: options.per_device_train_batch_size ?? 8,
       max_tokens_per_micro_batch: options.max_tokens_per_micro_batch ?? null,
-      mask_truncated_completions: options.mask_truncated_completions ?? false,
+      mask_truncated_completions,
       mayCutGroups: objective.mayCutGroups ?? false,
       share_prompt: options.share_prompt ?? true,
     },
