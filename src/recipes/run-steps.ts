@@ -145,7 +145,7 @@ interface EvaluationContext extends Evaluating {
   logbook: Logbook;
 }
 
-/** Evaluates, and notes in `ended` what came of it; an evaluation that a signal ended is due when the run is resumed. */
+/** Evaluates, and notes the result in `ended`; an evaluation that a signal ended is due when the run is resumed. */
 async function* evaluated(
   state: TrainerState,
   epoch: number,
