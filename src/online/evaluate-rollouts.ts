@@ -1,5 +1,4 @@
 /** Evaluation of an on-policy run: what the model answers to held-out prompts, and what it thinks of good completions of them. */
-import { setImmediate } from "node:timers/promises";
 import { at } from "../base/at.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -41,38 +40,13 @@ export interface RolloutMeasures {
   prompts: NonNullable<EvaluationRecord["prompts"]>;
 }
 
-/** How it is measured. */
-export interface EvaluationOptions {
-  onProgress: (done: number, total: number) => void;
-  signal?: AbortSignal | undefined;
-}
-
-/**
- * Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them. Null where the
- * signal ended it.
- */
+/** Samples completions of the held-out prompts, with the same random numbers at every evaluation, and scores them. */
 export async function evaluateRollouts(
   parts: RolloutEvaluation,
   step: number,
-  how: EvaluationOptions,
-): Promise<RolloutMeasures | null> {
-  try {
-    return await measured(parts, step, how);
-  } catch (error) {
-    // what a signal ends fails in its own way: a judge's request, a reward function's process
-    if (how.signal?.aborted === true) return null;
-    throw error;
-  }
-}
-
-/** @throws what the signal's end leads to */
-async function measured(
-  parts: RolloutEvaluation,
-  step: number,
-  { onProgress, signal }: EvaluationOptions,
+  onProgress: (done: number, total: number) => void,
 ): Promise<RolloutMeasures> {
   const { config, model, numerics, tokenizer, stopIds, examples } = parts;
-  await heard(signal);
   const n = config.num_generations_eval ?? config.num_generations;
   const total = examples.length * n * config.max_completion_length;
   const groups = await rollout(
@@ -82,13 +56,10 @@ async function measured(
       ...config,
       ...{ num_generations: n, stopIds, dtype: numerics.dtype, seed: deriveSeed(config.seed, seedIndex) },
       onProgress: (tokens) => onProgress(tokens, total),
-      signal,
     },
   );
-  const { rewards, ...scored } = await rewardMetrics(parts, groups, { step, signal });
-  await heard(signal);
+  const { rewards, ...scored } = await rewardMetrics(parts, groups, step);
   const kl = klOf(parts, groups);
-  await heard(signal);
   const entropies = completionEntropiesOf(parts, groups);
   const distinct = groups.map(distinctShare);
   const lengths = groups.flatMap(({ completions }) => completions.map(({ ids }) => ids.length));
@@ -117,12 +88,6 @@ async function measured(
   return { metrics, samples, prompts };
 }
 
-/** Lets a signal that has come be heard. @throws its reason */
-async function heard(signal: AbortSignal | undefined): Promise<void> {
-  await setImmediate();
-  signal?.throwIfAborted();
-}
-
 function knownOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
@@ -130,17 +95,17 @@ function knownOrNull(value: number): number | null {
 async function rewardMetrics(
   { config, scorer, gold, tokenizer }: RolloutEvaluation,
   groups: RolloutGroup[],
-  { step, signal }: { step: number; signal: AbortSignal | undefined },
+  step: number,
 ): Promise<{ rewards: number[] } & Pick<RolloutMeasures, "metrics" | "prompts">> {
   const { reward_weights, missing_eos_penalty } = config;
   const { rewards, ...scored } = await score(scorer, groups, {
-    ...{ reward_weights, missing_eos_penalty, tokenizer, step, signal, isHeldOut: true },
+    ...{ reward_weights, missing_eos_penalty, tokenizer, step, isHeldOut: true },
   });
   const own = { ...rolloutMetrics({ ...scored, rewards }), reward: meanOf(rewards) };
   const reward = byPrompt(groups, rewards);
   if (gold === null) return { rewards, metrics: own, prompts: { reward } };
   const other = await score(gold, groups, {
-    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step, signal, isHeldOut: true },
+    ...{ reward_weights: null, missing_eos_penalty: null, tokenizer, step, isHeldOut: true },
   });
   return {
     rewards,

@@ -51,15 +51,8 @@ export interface Measured extends Evaluation {
   prompts?: EvaluationRecord["prompts"];
 }
 
-/** How an evaluation is made. */
-export interface Evaluating {
-  onBatch: BatchListener;
-  /** Ends one that samples. */
-  signal?: AbortSignal | undefined;
-}
-
-/** Measures the model as it is after `step` steps; null where the signal ended it. */
-export type Measure = (step: number, how: Evaluating) => Measured | Promise<Measured | null>;
+/** Measures the model as it is after `step` steps. */
+export type Measure = (step: number, onBatch: BatchListener) => Measured | Promise<Measured>;
 
 /** The held-out rows, and what shows their tokens as text. */
 export interface HeldOut {
@@ -150,18 +143,16 @@ export class Evaluator {
    * Evaluates after `state.step` steps, and notes in `state` whether it is the best so far. The first evaluation of a run
    * becomes the baseline that others are compared with.
    *
-   * @returns the row of metrics, and what the run is to end for: the thresholds of the watch that were exceeded, a sentence each;
-   * null where the signal ended it, and nothing is noted
+   * @returns the row of metrics, and what the run is to end for: the thresholds of the watch that were exceeded, a sentence each
    */
   async *evaluate(
     state: TrainerState,
     epoch: number,
-    how: Evaluating,
-  ): AsyncGenerator<TrainEvent, { row: MetricRow; breaches: string[] } | null> {
+    onBatch: BatchListener,
+  ): AsyncGenerator<TrainEvent, { row: MetricRow; breaches: string[] }> {
     const began = performance.now();
     const { step } = state;
-    const measured = await this.#measure(step, how);
-    if (measured === null) return null;
+    const measured = await this.#measure(step, onBatch);
     const { metrics, means, tokens, rejected } = measured;
     const other = this.#measureOther(step);
     const watched = (await this.#watch?.look()) ?? null;

@@ -195,14 +195,11 @@ export class OnlineRun implements AsyncDisposable {
     const scorer = this.scorer(data, environment);
     const { gold } = this.#rewards;
     const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
-    return async (step, { onBatch, signal }) => {
+    return async (step, onBatch) => {
       const good = goodCompletionLogps(parts, config, onBatch);
-      const measures = await evaluateRollouts(parts, step, {
-        onProgress: (done, total) => onBatch(done, total, done),
-        signal,
-      });
-      if (measures === null) return null;
-      const { metrics, samples, prompts } = measures;
+      const { metrics, samples, prompts } = await evaluateRollouts(parts, step, (done, total) =>
+        onBatch(done, total, done),
+      );
       const figures =
         "gold" in metrics ? { gold: metrics["gold"] as number } : { kl_init: metrics["kl_init"] as number };
       return { metrics, ...good, rejected: null, samples, prompts, figures };

@@ -15,7 +15,7 @@ import { limitsOf, refuseMoreSkips, remember } from "../train/spike-guard.ts";
 import { type BatchListener, type StepResult, type Training, trainStep } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
 import type { StepSource, TrainingStep } from "../train/step-source.ts";
-import type { Evaluating, Evaluator } from "./evaluator.ts";
+import type { Evaluator } from "./evaluator.ts";
 
 /** What there is beside the model that is trained. */
 interface Beside {
@@ -54,17 +54,21 @@ export async function* runSteps(
     (at: TrainWork["at"], step: number): BatchListener =>
     (done, total, tokens) =>
       onWork({ at, step, done, total, tokens });
-  const evaluate = (epoch: number): AsyncGenerator<TrainEvent> => {
-    const how = { evaluator, logbook, signal, onBatch: listener("evaluation", state.step) };
-    return evaluated(state, epoch, ended, how);
-  };
-  const due = evaluationAtStart(state, config, checkpoints);
-  if (due !== null) yield* evaluate(due);
+  async function* evaluate(epoch: number): AsyncGenerator<TrainEvent> {
+    if (evaluator === null) return;
+    const { row, breaches } = yield* evaluator.evaluate(state, epoch, listener("evaluation", state.step));
+    Object.assign(ended, { lastEvaluation: row, breaches });
+    logbook.restart();
+  }
+
+  // a run that was stopped before its first step has measured its start already
+  if (config.eval_on_start && !checkpoints.hasSaved) yield* evaluate(0);
   logbook.restart();
   // on several ranks all stop after the same step
   const wantsStop = () => signal?.aborted === true;
   let stops = training.ranks?.group.gather(wantsStop()).some(Boolean) ?? false;
-  ended.reason = endsAtStart(ended, state, config);
+  // a run that had stopped early, and was killed before its end, takes no further step
+  if (hasStoppedEarly(state, config)) ended.reason = "early stop";
   while (state.step < totalSteps && ended.reason === "done") {
     await setImmediate();
     // until now a signal was about the step before
@@ -108,8 +112,10 @@ export async function* runSteps(
       yield { type: "log", row: ended.lastLog };
     }
     if (isDue(config.eval_strategy, config.eval_steps, now)) yield* evaluate(epoch);
-    if (ended.breaches.length > 0) ended.reason = "collapsed";
-    if (ended.reason !== "done") break;
+    if (ended.breaches.length > 0) {
+      ended.reason = "collapsed";
+      break;
+    }
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
     if (checkpoints.isBest(state) || isDue(config.save_strategy, config.save_steps, now)) {
       yield* checkpoints.save(state, recorder);
@@ -120,48 +126,6 @@ export async function* runSteps(
   // a run that is stopped or gave up keeps a checkpoint of where it stands
   if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
-}
-
-/** The epoch of the evaluation before any further step; null: there is none. */
-function evaluationAtStart(
-  { evaluationDue }: TrainerState,
-  { eval_on_start }: RunConfig,
-  { hasSaved }: RunCheckpoints,
-): number | null {
-  // a run that was stopped before its first step has measured its start already, unless it was stopped in that
-  return evaluationDue ?? (eval_on_start && !hasSaved ? 0 : null);
-}
-
-/** How a run ends before any step: by that evaluation, or because it had stopped early and was killed before its end. */
-function endsAtStart({ reason, breaches }: Ended, state: TrainerState, config: RunConfig): Ended["reason"] {
-  if (reason !== "done") return reason;
-  if (state.step > 0 && breaches.length > 0) return "collapsed";
-  return hasStoppedEarly(state, config) ? "early stop" : reason;
-}
-
-/** What an evaluation is made with. */
-interface EvaluationContext extends Evaluating {
-  evaluator: Evaluator | null;
-  logbook: Logbook;
-}
-
-/** Evaluates, and notes the result in `ended`; an evaluation that a signal ended is due when the run is resumed. */
-async function* evaluated(
-  state: TrainerState,
-  epoch: number,
-  ended: Ended,
-  { evaluator, logbook, ...how }: EvaluationContext,
-): AsyncGenerator<TrainEvent> {
-  if (evaluator === null) return;
-  const made = yield* evaluator.evaluate(state, epoch, how);
-  if (made === null) {
-    ended.reason = "stopped";
-    state.evaluationDue = epoch;
-    return;
-  }
-  delete state.evaluationDue;
-  Object.assign(ended, { lastEvaluation: made.row, breaches: made.breaches });
-  logbook.restart();
 }
 
 /** What a step is taken with. */

@@ -310,7 +310,7 @@ function measureRows(
   const examples = dataset.evalExamples ?? [];
   const batches = evaluationBatches(examples, { ...config, ...packingOf(training.objective) });
   const now = estimatedBatches(batches, examples.length, kl, config);
-  return (_step, { onBatch }) => evaluate({ ...training, reference, group }, now(), examples, onBatch);
+  return (_step, onBatch) => evaluate({ ...training, reference, group }, now(), examples, onBatch);
 }
 
 /** The state that a resumed run continues from, its records cut back to it; null when it begins again. */

@@ -51,8 +51,6 @@ export interface TrainerState {
   bestBy?: string;
   /** Evaluations in a row that were not better than the best. */
   evaluationsWithoutGain: number;
-  /** The epoch of an evaluation that a signal ended at this step, to be made on resume; left out where none was. */
-  evaluationDue?: number;
   /** Hash of the data the run began with. */
   dataFingerprint: string;
 }

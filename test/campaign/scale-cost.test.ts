@@ -59,7 +59,7 @@ async function evaluation(
   const held = { examples, tokenizer: data.tokenizer };
   const evaluator = evaluatorOf(measure, held, config, { watch: null, other }) ?? assert.fail();
   const once = async () => {
-    for await (const _event of evaluator.evaluate(newState(""), 0, { onBatch: () => {} }));
+    for await (const _event of evaluator.evaluate(newState(""), 0, () => {}));
   };
   // the first makes what later ones compare with, and warms up
   await once();
