@@ -148,7 +148,7 @@ export const ONLINE_KEYS = {
     source: "TRL",
   },
   dynamic_sampling: {
-    schema: { type: "integer", minimum: 0, default: 0 },
+    schema: { type: "integer", minimum: 0, maximum: 1023, default: 0 },
     doc: "How often a group whose rewards are all equal is sampled again, at most.",
     source: "DAPO samples other prompts",
   },

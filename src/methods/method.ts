@@ -120,6 +120,11 @@ export interface Method<Settings extends { objective: string }> {
    * Left out: nothing has.
    */
   ratio?: "token" | "completion";
+  /**
+   * On own answers, what it learns still from groups whose rewards are all equal: "the KL to the reference (beta)". Left out, or
+   * nothing: such groups teach it nothing.
+   */
+  learnsStill?(settings: Settings): readonly string[];
   /** The setting, "loss_type: bnpo", for which a step's loss depends on its cut into micro-batches; null, or left out: none does. */
   ofMicroBatch?(settings: Settings): string | null;
   /** The weight of the term, if any, that keeps the chosen completions likely. */

@@ -23,7 +23,7 @@ export const REWARD_METRICS: readonly MethodMetric[] = [
     key: "frac_reward_zero_std",
     unit: "share",
     definition:
-      "Fraction of groups whose rewards are all equal, so that nothing is learned from them. Equality decides, not a rounded deviation.",
+      "Fraction of groups whose rewards are all equal, so that they prefer no completion. Equality decides, not a rounded deviation.",
     better: "lower",
     onPolicy,
   },

@@ -40,7 +40,7 @@ export interface DrawnRollout extends ScoredGroups {
 
 /** Which of the seeds derived from the run's own is the rollouts'; steps have those from 0. */
 const seedIndex = 2 ** 31 + 1;
-/** Draws of one rollout: the first, and those of dynamic sampling. */
+/** Most draws of one rollout: the first, and those of dynamic sampling, which its key bounds. */
 const drawsARollout = 1024;
 
 /** When the two kinds of work of a rollout are done: at once, or in the order of the rollouts that are under way. */
@@ -84,7 +84,19 @@ export async function drawRollout(
   });
 }
 
-/** @param how - `speeds` takes that of this draw */
+/** What the draws of a rollout have done, by the record that takes their speeds. */
+const doneBy = new WeakMap<object, Map<string, { count: number; ms: number }>>();
+
+/** Adds what was done since `began`: `speeds` has how many a second over all draws. */
+function addWork(speeds: Record<string, number>, name: string, count: number, began: number): void {
+  const all = doneBy.get(speeds) ?? new Map<string, { count: number; ms: number }>();
+  const before = all.get(name) ?? { count: 0, ms: 0 };
+  const now = { count: before.count + count, ms: before.ms + performance.now() - began };
+  doneBy.set(speeds, all.set(name, now));
+  speeds[name] = (1000 * now.count) / now.ms;
+}
+
+/** @param how - `speeds` takes that of this draw and those before it */
 async function sampled(
   { config, model, dtype, stopIds }: RolloutParts,
   { round, prompts, draw }: RolloutRequest & { draw: number },
@@ -100,7 +112,7 @@ async function sampled(
   });
   const completions = groups.flatMap((group) => group.completions);
   const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-  speeds["speed/sampling_tokens_per_second"] = (1000 * tokens) / (performance.now() - began);
+  addWork(speeds, "speed/sampling_tokens_per_second", tokens, began);
   return groups;
 }
 
@@ -112,7 +124,7 @@ interface ScoredBy {
   speeds: Record<string, number>;
 }
 
-/** @param how - `speeds` takes those of this scoring */
+/** @param how - `speeds` takes those of this scoring and those before it */
 async function scoredGroups(
   { config, scorer, tokenizer }: RolloutParts,
   groups: RolloutGroup[],
@@ -124,8 +136,10 @@ async function scoredGroups(
   const sum = { reward_weights, missing_eos_penalty };
   const scored = await score(scorer, groups, { ...sum, ...of, tokenizer, signal });
   onWork("scoring", groups.length, groups.length);
-  speeds["speed/scoring_completions_per_second"] =
-    (1000 * scored.rewards.length) / (performance.now() - began);
-  for (const { name, seconds } of scored.scores.functions) speeds[`rewards/${name}/seconds`] = seconds;
+  addWork(speeds, "speed/scoring_completions_per_second", scored.rewards.length, began);
+  for (const { name, seconds } of scored.scores.functions) {
+    const key = `rewards/${name}/seconds`;
+    speeds[key] = (speeds[key] ?? 0) + seconds;
+  }
   return scored;
 }

@@ -18,7 +18,8 @@ function totalSteps(rows: number, prompts: number, num_train_epochs: number): nu
     promptIds: [1],
     completions: [],
   }));
-  return new OnlineSteps({ config, examples, valueModel: null } as unknown as OnlineParts).totalSteps;
+  const parts = { config, examples, objective: { name: "grpo" }, valueModel: null };
+  return new OnlineSteps(parts as unknown as OnlineParts).totalSteps;
 }
 
 test("a fraction of epochs is not rounded up for a rounding error", () => {

@@ -72,7 +72,7 @@ export class OnlineSteps implements StepSource {
   constructor(parts: OnlineParts) {
     const { config, examples } = parts;
     this.#parts = parts;
-    this.#warnings = new RolloutWarnings(config);
+    this.#warnings = new RolloutWarnings(config, parts.objective.name);
     this.#order = new PromptOrder(examples.length, config);
     this.#prompts = rowsPerStep(config) / config.num_generations;
     const { method } = config;
@@ -198,15 +198,15 @@ export class OnlineSteps implements StepSource {
         ? await drawRollout({ ...this.#parts, dtype: numerics.dtype }, this.#requestOf(round), how)
         : await ahead.take(round, how);
     const { speeds, ...scored } = drawn;
+    const { max_completion_length, mask_truncated_completions } = config;
     Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     const { columns, metrics } = prepareRollout(objective, scored, {
-      ...{ referenceLogps, max_completion_length: config.max_completion_length },
+      ...{ referenceLogps, max_completion_length, mask_truncated_completions },
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
-    const sampler = "samplerLogps" in (objective.columns ?? {}) ? { samplerLogps: samplerLogps(scored) } : {};
     const all = { ...scored.metrics, ...metrics };
-    return { ...scored, round, columns: { ...columns, ...sampler }, metrics: all, firstLogps: null };
+    return { ...scored, round, columns, metrics: all, firstLogps: null };
   }
 
   /** What is to be reported of a rollout, and of the process that sampled it. */

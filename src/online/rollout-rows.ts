@@ -9,17 +9,14 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { sizesOf } from "./rollout.ts";
 import { type ScoredGroups, textOf } from "./scored-rollout.ts";
 
-type Config = Pick<RunConfig, "method" | "mask_truncated_completions">;
-
 /** The rollout as rows; `step`: the first optimiser step that learns from it, from 1. */
 export function rolloutRows(
   { groups, scores, rewards, round, columns }: ScoredGroups & { round: number; columns: RolloutColumns },
-  { step, tokenizer, config }: { step: number; tokenizer: Tokenizer; config: Config },
+  { step, tokenizer, config }: { step: number; tokenizer: Tokenizer; config: Pick<RunConfig, "method"> },
 ): RolloutRow[] {
-  const { method, mask_truncated_completions: isMasked } = config;
-  const all = groups.flatMap(({ completions }) => completions);
-  const paired = all.map(({ ended }, i) => (isMasked && !ended ? Number.NaN : columns["rewards"]?.[i]));
-  const chosen = "pairs" in method ? chosenOver(paired.map(Number), sizesOf(groups), method) : null;
+  const { method } = config;
+  const paired = rewards.map((_, i) => Number(columns["rewards"]?.[i]));
+  const chosen = "pairs" in method ? chosenOver(paired, sizesOf(groups), method) : null;
   let index = 0;
   return groups.flatMap(({ example, completions }, group) =>
     completions.map(({ ids, ended }): RolloutRow => {

@@ -9,7 +9,7 @@ export interface SamplingDifference {
   token: number;
 }
 
-/** Compares completion by completion; those without tokens in training are left out. A NaN is the largest difference. */
+/** Compares completion by completion; those without tokens in training are left out. The first NaN is the largest difference. */
 export function samplingDifference(
   sampler: readonly Float32Array[],
   trainer: readonly Float32Array[],
@@ -23,7 +23,9 @@ export function samplingDifference(
       const difference = Math.abs(at(logps, token) - at(sampled, token));
       sum += difference;
       count += 1;
-      if (!(difference <= found.max)) Object.assign(found, { max: difference, completion, token });
+      // nothing is beyond a NaN: the first one is kept
+      if (!Number.isNaN(found.max) && !(difference <= found.max))
+        Object.assign(found, { max: difference, completion, token });
     }
   }
   return { ...found, mean: count === 0 ? 0 : sum / count };

@@ -1,5 +1,6 @@
 /** One optimiser step on a scored rollout: for loops of rollouts that are not a run's. */
 import { at } from "../base/at.ts";
+import { ShapeError } from "../base/errors.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import type { PolicyReference } from "./policy-reference.ts";
@@ -8,7 +9,10 @@ import { byCompletion, rolloutBatches } from "./rollout-batches.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
-/** How the step is taken. Names as in a run's configuration. */
+/**
+ * How the step is taken. Names as in a run's configuration, which may be given whole. What else it has is the loop's: the schedule of
+ * the learning rate, how often a rollout is used, skipped steps.
+ */
 export interface UpdateOptions {
   learning_rate: number;
   /** Of the step's dropout masks. */
@@ -26,6 +30,14 @@ export interface UpdateOptions {
   frozen?: boolean;
   /** Completions in a micro-batch; default 8. */
   per_device_train_batch_size?: number;
+  /** Input tokens in a micro-batch at most; default null: any number. */
+  max_tokens_per_micro_batch?: number | null;
+  /** Leave the tokens of completions that were cut out of the loss; default false. */
+  mask_truncated_completions?: boolean;
+  /** Compute a prompt once for its completions in a micro-batch; default true. */
+  share_prompt?: boolean;
+  /** Log the entropy as well; default false. */
+  log_entropy?: boolean;
 }
 
 /** The result, and what it is of the completions before it: the `oldLogps` and `values` of further updates. */
@@ -43,10 +55,11 @@ export function update(
   options: UpdateOptions,
 ): UpdateResult {
   const { max_completion_length, reference = null, oldLogps, seed, valueModel = null, frozen } = options;
+  const { mask_truncated_completions = false } = options;
   const referenceLogps = reference?.logps(scored.groups) ?? null;
   const values = options.values ?? valueModel?.values(scored.groups) ?? null;
   const { columns, metrics } = prepareRollout(objective, scored, {
-    ...{ referenceLogps, max_completion_length },
+    ...{ referenceLogps, max_completion_length, mask_truncated_completions },
     ...(values === null ? {} : { values }),
   });
   const batches = rolloutBatches(
@@ -55,14 +68,15 @@ export function update(
     { ...columns, ...(oldLogps === undefined ? {} : { oldLogps }) },
     {
       per_device_train_batch_size: options.per_device_train_batch_size ?? 8,
-      max_tokens_per_micro_batch: null,
-      mask_truncated_completions: false,
+      max_tokens_per_micro_batch: options.max_tokens_per_micro_batch ?? null,
+      mask_truncated_completions,
       mayCutGroups: objective.mayCutGroups ?? false,
-      share_prompt: true,
+      share_prompt: options.share_prompt ?? true,
     },
   );
-  const { learning_rate: learningRate } = options;
-  const step = { learningRate, seed, log_entropy: false, keep_logps: true, frozen };
+  requireOneBatch(training, batches.length);
+  const { learning_rate: learningRate, log_entropy = false } = options;
+  const step = { learningRate, seed, log_entropy, keep_logps: true, frozen };
   const result = trainStep({ ...training, objective }, batches, step);
   const logps = result.logps ?? [];
   const ofValues = valueModel?.update(batches, valueModel.learningRate ?? learningRate, seed) ?? {};
@@ -72,4 +86,13 @@ export function update(
     metrics: { ...metrics, ...result.metrics, ...ofValues },
     completionLogps: batches.flatMap((batch, i) => byCompletion(batch, at(logps, i))),
   };
+}
+
+/** @throws {ShapeError} if weights would be updated after each of several micro-batches */
+function requireOneBatch({ optimizer_in_backward = false }: Training, batches: number): void {
+  if (!optimizer_in_backward || batches === 1) return;
+  throw new ShapeError(
+    `optimizer_in_backward: expected an update of one micro-batch, got ${batches}, whose gradients would have to be added up. Raise ` +
+      "per_device_train_batch_size to the completions of a rollout and leave max_tokens_per_micro_batch out, or set optimizer_in_backward: false.",
+  );
 }

@@ -44,11 +44,7 @@ export interface RolloutTraining extends AsyncDisposable {
  */
 export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTraining> {
   const { config } = loadConfig(input);
-  if (config.max_staleness > 0) {
-    throw new ConfigError(
-      `max_staleness: a loop of a program's own draws its rollouts itself, so ${config.max_staleness} has no effect. Set it to 0.`,
-    );
-  }
+  refuseRunKeys(config);
   const objective = rolloutObjectiveOf(config);
   const environment = settleEnvironment(config);
   const { model_name_or_path: baseModel } = config;
@@ -62,8 +58,9 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   opening.defer(() => trained.dispose());
   const optimizer = opening.use(new AdamW(trained.parameters, config));
   const numerics = { ...numericsOf(config, environment), temperature: config.temperature };
-  const { max_grad_norm } = config;
-  const training = { ...trained, objective, optimizer, numerics, max_grad_norm, reference: null };
+  const { max_grad_norm, optimizer_in_backward } = config;
+  const how = { max_grad_norm, optimizer_in_backward };
+  const training = { ...trained, objective, optimizer, numerics, ...how, reference: null };
   const valueModel = openValueModel(selection, { environment, numerics, data });
   if (valueModel !== null) opening.use(valueModel);
   const open = opening.move();
@@ -83,4 +80,21 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
       }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** @throws {ConfigError} for a key of what only a run does between its steps */
+function refuseRunKeys({ max_staleness, dynamic_sampling, skip_step_sigma, method }: RunConfig): void {
+  const replay = "replay" in method ? method.replay : 0;
+  const given = [
+    ["max_staleness", max_staleness, 0, "draws its rollouts itself"],
+    ["dynamic_sampling", dynamic_sampling, 0, "draws its rollouts itself"],
+    ["replay", replay, 0, "trains on its rollouts alone"],
+    ["skip_step_sigma", skip_step_sigma, null, "takes each update that it asks for"],
+  ] as const;
+  for (const [key, value, none, why] of given) {
+    if (value === none) continue;
+    throw new ConfigError(
+      `${key}: a loop of a program's own ${why}, so ${value} has no effect. Set it to ${none}.`,
+    );
+  }
 }

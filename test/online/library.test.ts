@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { deriveSeed } from "../../src/base/random.ts";
+import { corrected } from "../../src/methods/importance-sampling.ts";
 import { PromptOrder } from "../../src/online/prompt-order.ts";
 import { rollout } from "../../src/online/rollout.ts";
 import { score } from "../../src/online/scored-rollout.ts";
@@ -148,4 +149,72 @@ test("PPO's update without a value model says where there is one; frozen, the po
   const again = update(training, objective, scored, { ...config, seed: 1, valueModel, frozen: true });
   assert.deepEqual(again.completionLogps, frozen.completionLogps);
   assert.notDeepEqual(again.values, frozen.values);
+});
+
+test("an update leaves cut completions out where it is given the key, as a run does", async () => {
+  const values = { ...fixture.online, ...{ max_steps: 1, mask_truncated_completions: true } };
+  const run = fixture.path("masked");
+  await runTraining({ ...values, output_dir: run });
+  await using open = await openRolloutTraining({ values: { ...values, output_dir: fixture.path("unused") } });
+  const { config, training, data, rewards } = open;
+  const prompts = new PromptOrder(data.dataset.examples.length, config)
+    .take(0, 2)
+    .map((index) => ({ index, example: data.dataset.examples[index] ?? assert.fail() }));
+  const seed = deriveSeed(deriveSeed(config.seed, 2 ** 31 + 1), 0);
+  const sampling = { ...config, stopIds: data.stopIds, dtype: "float32", seed } as const;
+  const scored = await score(rewards, await rollout(training.model, prompts, sampling), {
+    ...{ ...config, tokenizer: data.tokenizer },
+  });
+  const all = scored.groups.flatMap(({ completions }) => completions);
+  assert.ok(all.some(({ ended }) => !ended));
+  const { completionLogps, loss, gradNorm } = update(training, training.objective, scored, {
+    ...{ ...config, seed: 1 },
+  });
+  assert.deepEqual(
+    completionLogps.map(({ length }) => length),
+    all.map(({ ids, ended }) => (ended ? ids.length : 0)),
+  );
+  const [logged] = readMetrics(join(run, "metrics.jsonl"));
+  assert.deepEqual([loss, gradNorm], [logged?.["loss"], logged?.["grad_norm"]]);
+});
+
+test("an objective that takes the sampler's log-probs is given them", async () => {
+  const values = { ...fixture.online, output_dir: fixture.path("unused") };
+  await using open = await openRolloutTraining({ values });
+  const { config, training, data, rewards } = open;
+  const [example = assert.fail()] = data.dataset.examples;
+  const sampling = { ...config, stopIds: data.stopIds, dtype: "float32", seed: 1 } as const;
+  const groups = await rollout(training.model, [{ index: 0, example }], sampling);
+  const scored = await score(rewards, groups, { ...config, tokenizer: data.tokenizer });
+  const objective = corrected(training.objective, { ...config, importance_sampling_mode: "token_mask" });
+  const { metrics } = update(training, objective, scored, { ...config, seed: 1 });
+  const ratio = metrics["sampling/importance_sampling_ratio/mean"] ?? Number.NaN;
+  assert.ok(Math.abs(ratio - 1) < 1e-4, `${ratio}`);
+});
+
+test("keys that a loop has no use for are refused by name; weights are never updated after a part of an update", async () => {
+  const values = { ...fixture.online, output_dir: fixture.path("unused") };
+  for (const [key, given, none] of [
+    ["dynamic_sampling", 2, 0],
+    ["skip_step_sigma", 3, null],
+    ["replay", 1, 0],
+  ] as const) {
+    const pairs = key === "replay" ? { objective: "slime" } : {};
+    const remedy = new RegExp(`^ConfigError: ${key}: .* ${given} has no effect. Set it to ${none}\\.$`);
+    await assert.rejects(openRolloutTraining({ values: { ...values, ...pairs, [key]: given } }), remedy);
+  }
+  const eager = { optimizer_in_backward: true, max_grad_norm: 0, gradient_accumulation_steps: 1 };
+  await using open = await openRolloutTraining({ values: { ...values, ...eager } });
+  const { config, training, data, rewards } = open;
+  assert.equal(training.optimizer_in_backward, true);
+  const prompts = data.dataset.examples.slice(0, 2).map((example, index) => ({ example, index }));
+  const sampling = { ...config, stopIds: data.stopIds, dtype: "float32", seed: 1 } as const;
+  const groups = await rollout(training.model, prompts, sampling);
+  const scored = await score(rewards, groups, { ...config, tokenizer: data.tokenizer });
+  const options = { ...config, seed: 1 };
+  assert.throws(
+    () => update(training, training.objective, scored, options),
+    /^ShapeError: optimizer_in_backward: expected an update of one micro-batch, got 2/,
+  );
+  update(training, training.objective, scored, { ...options, per_device_train_batch_size: 8 });
 });

@@ -106,6 +106,10 @@ export const grpo: Method<GrpoSettings> = {
   needsReference: false,
   klWeight: "beta",
   ratio: "token",
+  learnsStill: ({ beta, entropy_coef }) => [
+    ...(beta > 0 ? ["the KL to the reference (beta)"] : []),
+    ...(entropy_coef === 0 ? [] : ["the bonus for entropy (entropy_coef)"]),
+  ],
   ofMicroBatch: ({ loss_type }) => (loss_type === "bnpo" ? "loss_type: bnpo" : null),
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },

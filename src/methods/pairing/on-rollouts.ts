@@ -194,13 +194,30 @@ interface Both {
 
 function klPart(completions: CompletionLogps, options: PairingOptions, tokens: Both): ObjectiveResult {
   const estimator = klEstimatorOf(options);
-  const plain = klEstimates(estimator, completions.logps, columnOf(completions, "referenceTokenLogps"));
-  const kl = estimator === "k3" ? ops.mul(plain, ops.exp(logRatio(completions))) : plain;
-  const { replay } = completions.columns;
-  const own = replay === undefined ? kl : ops.maskedFill(kl, ops.gt(byToken(replay, completions), 0), 0);
+  const own = withoutReplayed(completions);
+  const plain = klEstimates(estimator, own.logps, columnOf(own, "referenceTokenLogps"));
+  const kl = estimator === "k3" ? ops.mul(plain, ops.exp(logRatio(own))) : plain;
   return {
-    loss: ops.mul(ops.sum(own), options.kl_coef / Math.max(1, tokens.step)),
-    metrics: tokens.micro === 0 ? {} : { kl: meanOf(own, tokens.micro) },
+    loss: ops.mul(ops.sum(kl), options.kl_coef / Math.max(1, tokens.step)),
+    metrics: tokens.micro === 0 ? {} : { kl: meanOf(kl, tokens.micro) },
+  };
+}
+
+/** With 0 for each log-prob of replayed tokens, so that every estimate of their KL is 0, and no exponential overflows. */
+function withoutReplayed(completions: CompletionLogps): CompletionLogps {
+  const { logps, columns } = completions;
+  const { replay, referenceTokenLogps, oldLogps } = columns;
+  if (replay === undefined) return completions;
+  const isReplayed = ops.gt(byToken(replay, completions), 0);
+  const filled = (values: Tensor) => ops.maskedFill(values, isReplayed, 0);
+  return {
+    ...completions,
+    logps: filled(logps),
+    columns: {
+      ...columns,
+      ...(referenceTokenLogps === undefined ? {} : { referenceTokenLogps: filled(referenceTokenLogps) }),
+      ...(oldLogps === undefined ? {} : { oldLogps: filled(oldLogps) }),
+    },
   };
 }
 
@@ -215,7 +232,7 @@ function replayPart(completions: CompletionLogps, weight: number, replayed: Both
 }
 
 function prepare(rollout: ScoredRollout, objective: PairObjective, options: PairingOptions): PreparedRollout {
-  const { rewards, groupSizes, samplerLogps } = rollout;
+  const { rewards, groupSizes, samplerLogps, masked = [] } = rollout;
   const { kl_coef, kl_in, anchor_on, anchor_threshold } = options;
   const references = kl_coef > 0 ? referenceOf(rollout, "kl_coef") : null;
   const kls =
@@ -224,7 +241,7 @@ function prepare(rollout: ScoredRollout, objective: PairObjective, options: Pair
       : samplerLogps.map((logps, i) => klOfCompletion(klEstimatorOf(options), logps, at(references, i)));
   // float32, which every device compares alike
   const paired = rewards.map((reward, i) =>
-    Math.fround(kls === null ? reward : reward - kl_coef * at(kls, i)),
+    masked[i] === true ? Number.NaN : Math.fround(kls === null ? reward : reward - kl_coef * at(kls, i)),
   );
   const pairs = pairsOf(paired, groupSizes, options).filter((ofGroup) => ofGroup.length > 0);
   const tokens = samplerLogps.reduce((sum, { length }) => sum + length, 0);

@@ -238,6 +238,18 @@ test("replayed completions are anchored, are in no pair and have no KL", () => {
   });
 });
 
+test("a replayed completion that the model finds impossible leaves the KL of the others and its gradient as they are", () => {
+  withoutLeaks(() => {
+    const logps = lists.logps.map((row, i) => (i === 3 ? row.map(() => -1000) : row));
+    for (const klEstimator of ["k2", "k3"] as const) {
+      const options = { ...defaults, replay_coef: 0, kl_coef: 1, kl_estimator: klEstimator };
+      const objective = onRollouts(simpo(simpoOptions), options);
+      const [known, extreme] = [lists, { ...lists, logps }].map((each) => rolloutStep(objective, each));
+      assert.deepEqual([extreme?.loss, extreme?.grads], [known?.loss, known?.grads], klEstimator);
+    }
+  });
+});
+
 test("the KL in the loss is a mean over own tokens, k3 times the ratio; in the reward it is off before pairs are made", () => {
   withoutLeaks(() => {
     const own = lists.logps.map((_, i) => i).filter((i) => i !== 3);
@@ -294,6 +306,19 @@ test("masked completions, without tokens, are in no pair", () => {
     });
     assert.deepEqual([none.loss, none.grads], [0, [[], [0], [0, 0]]]);
   });
+});
+
+test("the pairs that are counted and written down are without masked completions", () => {
+  const { prepare } = onRollouts(simpo(simpoOptions), defaults);
+  const made = prepare?.({
+    ...{ groupSizes: [3, 2], rewards: [9, 1, 0, 3, 2], truncated: [true, false, false, true, false] },
+    ...{ masked: [true, false, false, true, false], max_completion_length: 1, referenceLogps: null },
+    samplerLogps: [1, 2, 3, 4, 5].map(() => new Float32Array(1)),
+  });
+  assert.deepEqual(made?.columns["rewards"], [nan, 1, 0, nan, 2]);
+  assert.deepEqual([made?.metrics["pairs/frac_groups"], made?.metrics["pairs/per_group"]], [1 / 2, 1]);
+  // all that were sampled are in the mean, as where nothing is masked
+  assert.equal(made?.metrics["reward"], 3);
 });
 
 test("a KL that does nothing or is biased where it stands is warned of", () => {

@@ -160,6 +160,13 @@ const PAIRING_METRICS: readonly MethodMetric[] = [
   },
 ];
 
+/** Without a difference of rewards there is no pair, but that of their KLs where those are taken off. */
+function learnsStill({ kl_coef, kl_in, reward_gap, replay }: PairingOptions): string[] {
+  const isByGap = kl_in === "reward" && reward_gap > 0;
+  const kl = `the KL to the reference (kl_coef)${isByGap ? " where it differs by more than reward_gap" : ""}`;
+  return [...(kl_coef > 0 ? [kl] : []), ...(replay > 0 ? ["the rows that are replayed (replay)"] : [])];
+}
+
 /** Settings of an objective over pairs, with what pairs of sampled completions are made by. */
 export type Paired<Settings> = Settings & PairingOptions;
 
@@ -172,6 +179,7 @@ export function paired<Settings extends { objective: string }>(
   return {
     ...(method as unknown as Method<Paired<Settings>>),
     klWeight: "kl_coef",
+    learnsStill,
     keys: { ...keys, ...PAIRING_KEYS } as unknown as Method<Paired<Settings>>["keys"],
     checks: [...checks, ...PAIRING_CHECKS] as Method<Paired<Settings>>["checks"] & object,
     inactive: rules as Method<Paired<Settings>>["inactive"] & object,

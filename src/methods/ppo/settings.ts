@@ -102,6 +102,7 @@ export const ppo: Method<PpoSettings> = {
   needsReference: false,
   klWeight: "kl_coef",
   ratio: "token",
+  learnsStill: () => ["how rewards differ from what the value model expects"],
   onPolicy: "only",
   learning_rate: { value: 3e-6, source: "TRL 1.12" },
   keys: KEYS,

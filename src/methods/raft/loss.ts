@@ -12,7 +12,8 @@ import type { RaftOptions } from "./settings.ts";
  *
  * Paper: Dong et al. 2023, "RAFT: Reward rAnked FineTuning for Generative Foundation Model Alignment", arXiv:2304.06767, Section 3.1:
  *   L = −(1/T) Σ over the tokens of selected completions of logp_t, T the selected tokens of the optimiser step.
- * Differs: a best completion whose reward is not above `reward_threshold` is left out; of equally good ones the first is the best.
+ * Differs: a best completion whose reward is not above `reward_threshold` is left out; of equally good ones the first is the best,
+ *   and one that is masked is none.
  *
  * Columns: `selected`, 1 for the completions that are trained on, else 0.
  */
@@ -38,9 +39,11 @@ function selectedTokens(lengths: readonly number[], columns: CompletionNumbers["
 }
 
 function prepare(rollout: ScoredRollout, { reward_threshold }: RaftOptions): PreparedRollout {
-  const { rewards, groupSizes } = rollout;
+  const { rewards, groupSizes, masked = [] } = rollout;
   const least = reward_threshold ?? Number.NEGATIVE_INFINITY;
-  const selected = inGroups(rewards, groupSizes).flatMap((group) => {
+  // what the loss leaves out cannot be trained on
+  const trainable = rewards.map((reward, i) => (masked[i] === true ? Number.NaN : reward));
+  const selected = inGroups(trainable, groupSizes).flatMap((group) => {
     const best = bestOf(group);
     return group.map((reward, i) => (i === best && reward > least ? 1 : 0));
   });

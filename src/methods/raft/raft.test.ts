@@ -8,11 +8,16 @@ import { raft } from "./loss.ts";
 
 const nan = Number.NaN;
 
-function prepared(objective: CompletionObjective, rewards: number[], groupSizes: number[]) {
+function prepared(
+  objective: CompletionObjective,
+  rewards: number[],
+  groupSizes: number[],
+  masked: boolean[] = [],
+) {
   const none = rewards.map(() => new Float32Array(1));
   const result = objective.prepare?.({
     ...{ rewards, groupSizes, truncated: rewards.map(() => false), max_completion_length: 1 },
-    ...{ samplerLogps: none, referenceLogps: null },
+    ...{ samplerLogps: none, referenceLogps: null, masked },
   });
   return result ?? assert.fail("prepare");
 }
@@ -28,6 +33,16 @@ test("the best of each group is selected, the first of equals, above the thresho
   assert.deepEqual(above.columns["selected"], [0, 1, 0, 0, 0, 0, 0, 0]);
   const none = prepared(raft({ reward_threshold: 3 }), rewards, sizes);
   assert.equal("raft/reward" in none.metrics, false);
+});
+
+test("a completion that the loss leaves out is never the best: the best of the others is trained on", () => {
+  const masked = [false, true, true, true, false];
+  const { columns, metrics } = prepared(raft({ reward_threshold: null }), [1, 3, 2, 4, nan], [3, 2], masked);
+  assert.deepEqual(columns["selected"], [1, 0, 0, 0, 0]);
+  assert.equal(metrics["raft/frac_groups"], 1 / 2);
+  assert.equal(metrics["raft/reward"], 1);
+  const above = prepared(raft({ reward_threshold: 1 }), [1, 3, 2], [3], masked);
+  assert.deepEqual(above.columns["selected"], [0, 0, 0]);
 });
 
 test("the loss is the selected tokens' mean negative log-likelihood, in every cut; none selected is 0", () => {

@@ -26,6 +26,9 @@ export const raft: Method<RaftSettings> = {
   label: "RAFT",
   over: "groups",
   needsReference: false,
+  learnsStill: ({ reward_threshold }) => [
+    `the first completion of each group${reward_threshold === null ? "" : " whose rewards are above reward_threshold"}`,
+  ],
   onPolicy: "only",
   learning_rate: { value: 2e-5, source: "TRL's SFT" },
   keys: KEYS,

@@ -49,6 +49,7 @@ export const rloo: Method<RlooSettings> = {
   needsReference: false,
   klWeight: "beta",
   ratio: "completion",
+  learnsStill: ({ beta }) => (beta > 0 ? ["the KL to the reference (beta)"] : []),
   onPolicy: "only",
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,

@@ -75,6 +75,8 @@ export function normalLatex(latex: string): string {
       .trim()
       .replace(/[.]$/, "")
       .replaceAll("\\$", "")
+      // \mathbf{(A)}, which the library refuses
+      .replace(/\\math(?:rm|bf|it|sf|tt)\{\s*\(\s*([A-Za-z])\s*\)\s*\}/g, "$1")
       // \\ ends a row, whatever stands behind it
       .replace(/\\(?:left|right)(?![A-Za-z])|\\\\|\\[!,;: ]/g, (found) => (found === "\\\\" ? found : ""))
       .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?![\d,])/g, (digits) => digits.replaceAll(",", ""))

@@ -12,7 +12,7 @@ const assignments: ReadonlySet<string> = new Set(["Equal", "Element"]);
 export function areEqual(a: Term, b: Term): boolean {
   if (isAssignment(a) && !isNamed(b, a)) return areEqual(assigned(a), b);
   if (isAssignment(b) && !isNamed(a, b)) return areEqual(a, assigned(b));
-  if (a.kind === "words" && b.kind === "words") return plain(a.text) === plain(b.text);
+  if (a.kind === "words" || b.kind === "words") return areWords(a, b);
   if (a.kind === "operator" && b.kind === "operator" && a.name === b.name && a.of.length === b.of.length) {
     if (a.name === "Set") return areSets(a.of, b.of);
     if (areLists(a.of, b.of)) return true;
@@ -57,8 +57,27 @@ function areSets(a: readonly Term[], b: readonly Term[]): boolean {
   });
 }
 
+function areWords(a: Term, b: Term): boolean {
+  const [one, other] = [spelt(a), spelt(b)];
+  return one !== null && one === other;
+}
+
+/** A term as words are compared with it: the letter of a choice, a name, a number; null for what is no word. */
+function spelt(term: Term): string | null {
+  if (term.kind === "words") return plain(term.text);
+  if (term.kind === "symbol") return plain(term.name);
+  if (term.kind === "number") return String(term.value);
+  // a word without \text is read as a product of its letters
+  const isWord = term.name === "Multiply" && term.of.every(({ kind }) => kind === "symbol");
+  return isWord ? term.of.map(spelt).join("") : null;
+}
+
+/** Without case, spaces and full stops; nor parentheses around the whole, as in "(A)". */
 function plain(text: string): string {
-  return text.toLowerCase().replace(/[\s.]+/g, "");
+  return text
+    .toLowerCase()
+    .replace(/\s+|\.(?!\d)/g, "")
+    .replace(/^\(([^()]*)\)$/, "$1");
 }
 
 /** Whether both have the same finite value at each of some fixed points where either has one, and there is such a point. */

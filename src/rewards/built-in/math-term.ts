@@ -19,13 +19,18 @@ export function termOf(json: unknown, depth = 0): Term | null {
   const { num, fn, sym, str } = Object(json) as Record<string, unknown>;
   if (typeof num === "string") return numberOf(num);
   if (Array.isArray(fn)) return operatorOf(fn, depth);
-  if (typeof sym === "string") return { kind: "symbol", name: sym };
+  if (typeof sym === "string") return symbolOf(sym);
   return typeof str === "string" ? { kind: "words", text: str } : null;
 }
 
 function symbolOrWords(text: string): Term | null {
   if (text === "Nothing" || text === "Error") return null;
-  return text.startsWith("'") ? { kind: "words", text: text.slice(1, -1) } : { kind: "symbol", name: text };
+  return text.startsWith("'") ? { kind: "words", text: text.slice(1, -1) } : symbolOf(text);
+}
+
+/** A symbol, whatever its letters are set in: v for \mathbf{v}. */
+function symbolOf(name: string): Term {
+  return { kind: "symbol", name: name.replace(/_(?:bold|italic|sansserif|monospace)$/, "") };
 }
 
 function numberOf(num: string): Term | null {
@@ -42,6 +47,8 @@ function operatorOf([name, ...rest]: readonly unknown[], depth: number): Term | 
   if (typeof name !== "string" || name === "Error") return null;
   if (name === "Delimiter") return delimited(rest, depth);
   if (name === "__unit__") return { kind: "words", text: String(rest[0]) };
+  // how it is set does not count: \textbf{A} is A
+  if (name === "Annotated") return termOf(rest[0], depth + 1);
   const read = rest.map((each) => termOf(each, depth + 1));
   const of = read.filter((each) => each !== null);
   if (of.length < read.length) return null;
