@@ -57,12 +57,6 @@ export class TrainingError extends PreftuneError {
   override readonly exitCode: number = exitCodes.TrainingError;
 }
 
-/**
- * Training cannot continue, as every process of a run on several finds by itself, from numbers that all have alike: none has to tell
- * the others, which may be a moment behind.
- */
-export class GaveUpError extends TrainingError {}
-
 /** An endpoint (a judge, a served model) refused a request or gave no usable answer. */
 export class EndpointError extends PreftuneError {
   override readonly exitCode: number = exitCodes.EndpointError;

@@ -4,7 +4,7 @@
  */
 import { hostname } from "node:os";
 import { at } from "./at.ts";
-import { LostRankError, messageOf, PreftuneError, RankFailure } from "./errors.ts";
+import { LostRankError, messageOf, PreftuneError, RankFailure, TrainingError } from "./errors.ts";
 
 /** This process among those of a run, where what each gives may be waited for. */
 export interface Gathering {
@@ -18,6 +18,12 @@ export interface Gathering {
 export interface Together extends Gathering {
   gather<T>(value: T): T[];
 }
+
+/**
+ * Training cannot continue, as every process of a run on several finds by itself, from numbers that all have alike: none has to tell
+ * the others, which may be a moment behind.
+ */
+export class GaveUpError extends TrainingError {}
 
 /** A process without others. */
 export const alone: Together = { rank: 0, size: 1, gather: (value) => [value] };

@@ -17,6 +17,21 @@ function hasNoBound(config: RunConfig): boolean {
   return config.importance_sampling_clip_min === null && config.importance_sampling_clip_max === null;
 }
 
+/** Whether the method as it is set weighs a KL between sampled tokens. */
+function hasKl(method: RunConfig["method"]): boolean {
+  const { klWeight } = methodOf(method.objective);
+  return klWeight !== undefined && Number(new Map(Object.entries(method)).get(klWeight) ?? 0) > 0;
+}
+
+/** Whether what decides on the best model is the mean of a judge's comparisons, which is 0.5 in every group. */
+function goesByComparisons(config: RunConfig): boolean {
+  const { judge, judge_mode, reward_funcs, reward_model, metric_for_best_model: metric } = config;
+  const isChosenBy = config.load_best_model_at_end || config.early_stopping_patience !== null;
+  if (!isChosenBy || judge === null || judge_mode !== "pairs") return false;
+  const isAlone = reward_funcs === null && reward_model === null;
+  return metric === "eval_rewards/judge/mean" || (metric === "eval_reward" && isAlone);
+}
+
 /** Rows that a step replays, not rounded yet; null: the objective replays none. */
 function replayedRows(config: RunConfig): number | null {
   const { method, num_generations } = config;
@@ -143,6 +158,30 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     (config) => isOnPolicy(config) && hasRatio(config.method.objective) && config.repetition_penalty !== 1,
     ({ repetition_penalty, method }) =>
       `with ${repetition_penalty} completions come from another distribution than the one whose log-probs ${method.objective} trains, so that its ratio would be wrong. Set it to 1.`,
+  ),
+  error(
+    "repetition_penalty",
+    (config) =>
+      isOnPolicy(config) &&
+      !hasRatio(config.method.objective) &&
+      hasKl(config.method) &&
+      config.repetition_penalty !== 1,
+    ({ repetition_penalty, method }) =>
+      `with ${repetition_penalty} completions come from another distribution than the one whose KL ${methodOf(method.objective).klWeight} weighs, so that ` +
+      "it would be wrong, at the start already. Set it to 1, or the weight to 0.",
+  ),
+  error(
+    "metric_for_best_model",
+    goesByComparisons,
+    ({ metric_for_best_model }) =>
+      `with judge_mode: pairs ${metric_for_best_model} is 0.5 at every evaluation, since completions of one prompt are compared with each other, so it ` +
+      "tells no two models from one another. Set judge_mode: rating, or judge evaluations by something else: eval_reward_funcs and metric_for_best_model: eval_gold.",
+  ),
+  error(
+    "num_generations_eval",
+    ({ judge, judge_mode, num_generations_eval }) =>
+      judge !== null && judge_mode === "pairs" && num_generations_eval === 1,
+    "with judge_mode: pairs a completion is compared with others of its prompt: expected at least 2.",
   ),
   error(
     "importance_sampling_clip_min",

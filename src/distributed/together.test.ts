@@ -1,7 +1,8 @@
 /** Errors that the other ranks are told of, and those that they come to by themselves. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GaveUpError, TrainingError } from "../base/errors.ts";
+import { TrainingError } from "../base/errors.ts";
+import { GaveUpError } from "../base/ranks.ts";
 import type { RankGroup } from "./rank-group.ts";
 import { toldToAll } from "./together.ts";
 

@@ -1,6 +1,7 @@
 /** What ends all ranks: an error of one outside of what they do in common (`base/ranks.ts` has that), a signal before the first step. */
 import { setImmediate } from "node:timers/promises";
-import { GaveUpError, LostRankError, messageOf, PreftuneError, RankFailure } from "../base/errors.ts";
+import { LostRankError, messageOf, PreftuneError, RankFailure } from "../base/errors.ts";
+import { GaveUpError } from "../base/ranks.ts";
 import { DisagreementError, ranksInWords } from "./agree.ts";
 import type { RankGroup } from "./rank-group.ts";
 import { StoppedEarlyError } from "./stopped-early.ts";

@@ -8,7 +8,7 @@ import type { GenerateRequest } from "./request.ts";
 export interface RequestBounds {
   vocabSize: number;
   /** The model's longest context, in tokens. */
-  maxPositions: number;
+  context: number;
   maxRunning: number;
   /** Names of the adapters. */
   adapters: ReadonlySet<string>;
@@ -103,9 +103,9 @@ export function checkRequest(request: GenerateRequest, bounds: RequestBounds): v
       `the prompt: expected token ids below ${bounds.vocabSize}, the model's vocabulary, got ${stray}.`,
     );
   }
-  if (promptIds.length > bounds.maxPositions - (onlyPrompt ? 0 : 1)) {
+  if (promptIds.length > bounds.context - (onlyPrompt ? 0 : 1)) {
     throw new ConfigError(
-      `the prompt has ${promptIds.length} tokens, and the model's context ends at ${bounds.maxPositions}. Shorten it.`,
+      `the prompt has ${promptIds.length} tokens, and the model's context ends at ${bounds.context}. Shorten it.`,
     );
   }
   if (n > bounds.maxRunning) {

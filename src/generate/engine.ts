@@ -5,6 +5,7 @@
  */
 import { at } from "../base/at.ts";
 import { ConfigError, LostRankError, messageOf } from "../base/errors.ts";
+import { contextLength } from "../formats/model-config.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { pageTokens } from "../nn/cache-pages.ts";
 import { KVCache, type PageSpan } from "../nn/kv-cache.ts";
@@ -99,9 +100,10 @@ export class Engine implements GenerationEngine, Disposable {
 
   submit(id: string, request: GenerateRequest, onEvent: (event: GenerateEvent) => void): void {
     const { model, adapters = new Map<string, CausalLM>(), tokenizer } = this.#parts;
-    const { vocabSize, maxPositions } = model.config;
+    const { vocabSize } = model.config;
+    const context = contextLength(model.config);
     const { maxRunning } = this.#limits;
-    checkRequest(request, { vocabSize, maxPositions, maxRunning, adapters: new Set(adapters.keys()) });
+    checkRequest(request, { vocabSize, context, maxRunning, adapters: new Set(adapters.keys()) });
     if (tokenizer === null && request.stop.length > 0) {
       throw new ConfigError("stop: stop texts need a tokenizer, and this engine has none.");
     }
@@ -109,7 +111,7 @@ export class Engine implements GenerationEngine, Disposable {
       throw new ConfigError(`a request "${id}" is already under way; give each a different id.`);
     }
     const { promptIds, n, adapter } = request;
-    const maxNewTokens = Math.min(request.maxNewTokens, maxPositions - promptIds.length);
+    const maxNewTokens = Math.min(request.maxNewTokens, context - promptIds.length);
     const pages = mostPagesOf(promptIds.length, n, maxNewTokens);
     if (pages > this.#mostPages) throw tooLarge(pages * pageTokens, this.#limits.maxCacheTokens);
     this.#waiting.push({

@@ -61,7 +61,7 @@ export async function drawRollout(
 ): Promise<DrawnRollout> {
   const { dynamic_sampling } = parts.config;
   const { prompts } = request;
-  const speeds: Record<string, number> = {};
+  const speeds = new Speeds();
   const draw = (number: number, some: RolloutRequest["prompts"]) =>
     turns.sampling(() => sampled(parts, { ...request, prompts: some, draw: number }, { ...how, speeds }));
   const first = draw(0, prompts);
@@ -80,27 +80,35 @@ export async function drawRollout(
       scored = replaced(scored, again, await score(await draw(number, others)));
     }
     const redrawn = dynamic_sampling > 0 ? { "sampling/frac_redrawn": dead / prompts.length } : {};
-    return { ...scored, metrics: { ...rolloutMetrics(scored), ...redrawn }, speeds };
+    return { ...scored, metrics: { ...rolloutMetrics(scored), ...redrawn }, speeds: speeds.metrics };
   });
 }
 
-/** What the draws of a rollout have done, by the record that takes their speeds. */
-const doneBy = new WeakMap<object, Map<string, { count: number; ms: number }>>();
+/** How fast the draws of a rollout were sampled and scored, all of them together. */
+class Speeds {
+  readonly #work: Map<string, { count: number; ms: number }> = new Map();
+  readonly #seconds: Record<string, number> = {};
 
-/** Adds what was done since `began`: `speeds` has how many a second over all draws. */
-function addWork(speeds: Record<string, number>, name: string, count: number, began: number): void {
-  const all = doneBy.get(speeds) ?? new Map<string, { count: number; ms: number }>();
-  const before = all.get(name) ?? { count: 0, ms: 0 };
-  const now = { count: before.count + count, ms: before.ms + performance.now() - began };
-  doneBy.set(speeds, all.set(name, now));
-  speeds[name] = (1000 * now.count) / now.ms;
+  /** Adds `count` that were done since `began`. */
+  add(name: string, count: number, began: number): void {
+    const before = this.#work.get(name) ?? { count: 0, ms: 0 };
+    this.#work.set(name, { count: before.count + count, ms: before.ms + performance.now() - began });
+  }
+
+  addSeconds(name: string, seconds: number): void {
+    this.#seconds[name] = (this.#seconds[name] ?? 0) + seconds;
+  }
+
+  get metrics(): Record<string, number> {
+    const work = [...this.#work].map(([name, { count, ms }]) => [name, (1000 * count) / ms]);
+    return { ...Object.fromEntries(work), ...this.#seconds };
+  }
 }
 
-/** @param how - `speeds` takes that of this draw and those before it */
 async function sampled(
   { config, model, dtype, stopIds }: RolloutParts,
   { round, prompts, draw }: RolloutRequest & { draw: number },
-  { signal, onWork = () => {}, speeds }: NextOptions & { speeds: Record<string, number> },
+  { signal, onWork = () => {}, speeds }: NextOptions & { speeds: Speeds },
 ): Promise<RolloutGroup[]> {
   const most = prompts.length * config.num_generations * config.max_completion_length;
   const seed = deriveSeed(deriveSeed(config.seed, seedIndex), round * drawsARollout + draw);
@@ -112,7 +120,7 @@ async function sampled(
   });
   const completions = groups.flatMap((group) => group.completions);
   const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-  addWork(speeds, "speed/sampling_tokens_per_second", tokens, began);
+  speeds.add("speed/sampling_tokens_per_second", tokens, began);
   return groups;
 }
 
@@ -121,10 +129,9 @@ interface ScoredBy {
   step: number;
   /** Completions of the rollout, those of other draws among them. */
   rolloutSize: number;
-  speeds: Record<string, number>;
+  speeds: Speeds;
 }
 
-/** @param how - `speeds` takes those of this scoring and those before it */
 async function scoredGroups(
   { config, scorer, tokenizer }: RolloutParts,
   groups: RolloutGroup[],
@@ -136,10 +143,9 @@ async function scoredGroups(
   const sum = { reward_weights, missing_eos_penalty };
   const scored = await score(scorer, groups, { ...sum, ...of, tokenizer, signal });
   onWork("scoring", groups.length, groups.length);
-  addWork(speeds, "speed/scoring_completions_per_second", scored.rewards.length, began);
+  speeds.add("speed/scoring_completions_per_second", scored.rewards.length, began);
   for (const { name, seconds } of scored.scores.functions) {
-    const key = `rewards/${name}/seconds`;
-    speeds[key] = (speeds[key] ?? 0) + seconds;
+    speeds.addSeconds(`rewards/${name}/seconds`, seconds);
   }
   return scored;
 }

@@ -11,7 +11,7 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import type { TokenLogps } from "../train/token-changes.ts";
 import type { OnlineParts } from "./online-steps.ts";
-import type { PolicyReference } from "./policy-reference.ts";
+import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { type RolloutGroup, rollout, sizesOf } from "./rollout.ts";
 import { rolloutMetrics, type Scorer, score, textOf } from "./scored-rollout.ts";
 
@@ -136,12 +136,16 @@ function byPrompt(groups: readonly RolloutGroup[], values: readonly number[]): n
 }
 
 /** KL from the start, estimated on each completion (k1), nats. */
-function klOf({ openReference }: RolloutEvaluation, groups: readonly RolloutGroup[]): number[] {
+function klOf(
+  { openReference, config, model, numerics }: RolloutEvaluation,
+  groups: readonly RolloutGroup[],
+): number[] {
   using reference = openReference();
   const before = reference.logps(groups);
-  return groups
-    .flatMap(({ completions }) => completions)
-    .map(({ logps }, i) => logps.reduce((sum, logp, t) => sum + logp - at(at(before, i), t), 0));
+  const sampled = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
+  // with a penalty the sampler's law is not the model's
+  const now = config.repetition_penalty === 1 ? sampled : completionLogps(model, groups, config, numerics);
+  return now.map((logps, i) => logps.reduce((sum, logp, t) => sum + logp - at(at(before, i), t), 0));
 }
 
 /** (completion)(token) entropy of the next token at temperature 1, nats. */

@@ -6,6 +6,7 @@ import { makeDirectory } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
+import { contextLength } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -77,6 +78,11 @@ export class ValueModel implements Disposable {
   /** Steps of the run, from its first, in which it learns alone. */
   get warmupSteps(): number {
     return this.#settings.config.method.value_warmup_steps;
+  }
+
+  /** Tokens of the longest text that it takes. */
+  get context(): number {
+    return contextLength(this.#trained.model.config);
   }
 
   /**

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
 import { parseEndpoint } from "../evaluate/answers/answerer.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -17,6 +16,7 @@ import { type JudgeReward, openJudgeReward } from "../online/judge-reward.ts";
 import { trainingReference } from "../online/moving-reference.ts";
 import { OnlineSteps } from "../online/online-steps.ts";
 import { policyReference, type ReferenceSettings } from "../online/policy-reference.ts";
+import { requireRoom, rewardModelRoom } from "../online/prompt-room.ts";
 import { RolloutsAhead, scorerOf } from "../online/rollouts-ahead.ts";
 import { SamplerProcess } from "../online/sampler-process.ts";
 import type { Scorer } from "../online/scored-rollout.ts";
@@ -163,13 +163,17 @@ export class OnlineRun implements AsyncDisposable {
     const objective = rolloutObjective(training.objective);
     const { examples } = data.dataset;
     const config = this.#config;
-    requireRoom(examples, config.max_completion_length, contextLength(data.modelConfig));
     const reference = needsReference(objective)
       ? memory.use(trainingReference(policy, { config, environment, numerics }))
       : null;
     const isOwn = objective.name !== config.method.objective;
     const valueModel = isOwn ? null : openValueModel(config, { environment, numerics, data });
     if (valueModel !== null) memory.use(valueModel);
+    requireRoom([...examples, ...(data.dataset.evalExamples ?? [])], config.max_completion_length, [
+      { what: "the model", tokens: contextLength(data.modelConfig) },
+      ...(config.reward_model === null ? [] : [rewardModelRoom(config.reward_model)]),
+      ...(valueModel === null ? [] : [{ what: "the value model", tokens: valueModel.context }]),
+    ]);
     const { max_staleness, output_dir } = config;
     const ahead =
       max_staleness === 0
@@ -255,16 +259,4 @@ function rolloutObjective(objective: Objective): CompletionObjective {
 
 function needsReference({ columns = {}, usesReference = false }: CompletionObjective): boolean {
   return usesReference || "referenceTokenLogps" in columns || "referenceLogps" in columns;
-}
-
-/** @throws {ConfigError} naming the first prompt after which a completion may not fit into the model's context */
-function requireRoom(examples: readonly Example[], longest: number, context: number | null): void {
-  if (context === null) return;
-  const full = examples.find(({ promptIds }) => promptIds.length + longest > context);
-  if (full === undefined) return;
-  const room = Math.max(1, context - full.promptIds.length);
-  throw new ConfigError(
-    `${describeOrigin(full.origin)}: the prompt has ${full.promptIds.length} tokens, and max_completion_length allows ${longest} ` +
-      `more; the model was made for ${context} in all. Set max_completion_length to at most ${room}, or leave the row out.`,
-  );
 }

@@ -6,7 +6,7 @@
  * themselves skip one clean step of few rows in two thousand. A spike is left out of the window, so that one does not hide the
  * next. Five in a row are a new level and no spikes: the window begins again.
  */
-import { GaveUpError } from "../base/errors.ts";
+import { GaveUpError } from "../base/ranks.ts";
 import type { SkipReason } from "../runs/train-events.ts";
 
 /** What the guard looks at of a step that is done. */

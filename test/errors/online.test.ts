@@ -43,6 +43,29 @@ const configurations: [string, Values, RegExp[]][] = [
     [/repetition_penalty/, /another distribution/, /Set it to 1/],
   ],
   [
+    "a repetition penalty under a KL",
+    { objective: "slime", kl_coef: 0.1, repetition_penalty: 1.2 },
+    [/repetition_penalty/, /whose KL kl_coef weighs/, /Set it to 1, or the weight to 0/],
+  ],
+  [
+    "the best model by a judge's comparisons within groups",
+    {
+      ...{
+        reward_funcs: null,
+        reward_workers: undefined,
+        judge: "http://127.0.0.1:1/v1#m",
+        judge_mode: "pairs",
+      },
+      ...{ eval_fraction: 0.5, load_best_model_at_end: true },
+    },
+    [/metric_for_best_model/, /eval_reward is 0\.5 at every evaluation/, /metric_for_best_model: eval_gold/],
+  ],
+  [
+    "comparisons of one completion",
+    { judge: "http://127.0.0.1:1/v1#m", judge_mode: "pairs", eval_fraction: 0.5, num_generations_eval: 1 },
+    [/num_generations_eval/, /at least 2/],
+  ],
+  [
     "weights by token for an objective with a ratio by completion",
     { objective: "rloo", max_staleness: 1, importance_sampling_mode: "token_mask" },
     [/importance_sampling_mode/, /one ratio for a completion/, /Set sequence_mask/],
@@ -183,6 +206,14 @@ test("refused before sampling: a prompt that leaves no room for a completion", (
     /prompts\.jsonl:\d+: the prompt has \d+ tokens/,
     /Set max_completion_length to at most \d+/,
   ]));
+
+test("refused before sampling: a held-out prompt that leaves no room", () => {
+  const prompt = "who is at the river? ".repeat(15);
+  const evalData = writeRows(fixture.path("long-held.jsonl"), [{ prompt }]);
+  return assertRefused({ eval_data: evalData, max_completion_length: 300 }, ConfigError, [
+    /long-held\.jsonl:1: the prompt has \d+ tokens.*the model was made for 512 in all/,
+  ]);
+});
 
 async function run(values: Values, name = `run-${++runs}`): Promise<{ dir: string; record: RunRecord }> {
   const dir = fixture.path(name);

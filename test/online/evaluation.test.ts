@@ -6,7 +6,7 @@ import { at } from "../../src/base/at.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { runTraining } from "../support/runs.ts";
+import { evaluationsOf, runTraining } from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -59,4 +59,15 @@ test("each evaluation has the values of each prompt, whose means are its metrics
   }
   assert.ok(records[0]?.prompts?.["chosen_delta"]?.every((delta) => delta === 0));
   assert.ok((records[2]?.prompts?.["chosen_delta"] ?? []).some((delta) => delta !== 0));
+});
+
+test("with a repetition penalty the start is no further from itself", async () => {
+  const { events, summary } = await runTraining({
+    ...fixture.online,
+    ...{ output_dir: fixture.path("penalised"), objective: "slime", repetition_penalty: 1.5, max_steps: 1 },
+    ...{ eval_fraction: 0.5, eval_on_start: true, watch_prompts: null },
+  });
+  const [first, last] = evaluationsOf({ events, summary });
+  assert.ok(Math.abs(first?.["eval_kl_init"] as number) < 1e-5, `${first?.["eval_kl_init"]}`);
+  assert.ok(Math.abs(last?.["eval_kl_init"] as number) > 1e-5, `${last?.["eval_kl_init"]}`);
 });

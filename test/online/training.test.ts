@@ -1,6 +1,6 @@
 /** On-policy training end to end: what a run samples, scores, learns and writes down. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
@@ -204,6 +204,11 @@ test("a reward model scores beside a reward function, and alone", async () => {
   const alone = fixture.path("alone");
   await runTraining({ ...rest, output_dir: alone, reward_model: join(model, "model"), max_steps: 1 });
   assert.ok(Number.isFinite(rowsOf(alone)[0]?.["rewards/reward_model/mean"]));
+  const short = fixture.path("short");
+  cpSync(join(model, "model"), short, { recursive: true });
+  const config = JSON.parse(readFileSync(join(short, "config.json"), "utf8"));
+  writeFileSync(join(short, "config.json"), JSON.stringify({ ...config, max_position_embeddings: 16 }));
+  await assert.rejects(run({ reward_model: short }), /reward_model .*short was made for 16 in all/);
 });
 
 test("the export of a run whose rows are prompts alone is checked by tokens", async () => {

@@ -53,6 +53,21 @@ test("which pairs: all, best_worst, ranked; ties and NaN are none; the gap and t
     [0, 1],
     [0, 4],
   ]);
+  // at the gap there is no pair, however float32 rounds the two; equal ones in thousands are still apart
+  for (const [a, b] of [
+    [0.6, 0.5],
+    [0.4, 0.3],
+    [1, 0.9],
+    [0.3, 0.2],
+  ] as const) {
+    const both = [Math.fround(a), Math.fround(b)];
+    assert.deepEqual(
+      [pairsBy(both, { reward_gap: 0.1 }), pairsBy(both, { reward_gap: 0.09 })],
+      [[], [[0, 1]]],
+    );
+  }
+  assert.deepEqual(pairsBy([1000.001, 1000], {}), [[0, 1]]);
+  assert.deepEqual(pairsBy([Number.POSITIVE_INFINITY, 0], { reward_gap: 1 }), [[0, 1]]);
   // of four that are scored the worst one, then the two worst, are no rejected ones
   assert.deepEqual(pairsBy(rewards, { rejected_quantile: 0.25 }), [
     [0, 3],

@@ -33,12 +33,20 @@ export function pairsOf(
     const rejectable = withoutWorst(known, options.rejected_quantile);
     const pairs = candidates(options.pairs)(known, rejectable);
     return pairs.flatMap(([chosen, rejected]): IndexPair[] =>
-      // equal infinities have no difference, and are no pair
-      chosen.reward > rejected.reward && chosen.reward - rejected.reward > options.reward_gap
-        ? [[chosen.index, rejected.index]]
-        : [],
+      isAbove(chosen.reward, rejected.reward, options.reward_gap) ? [[chosen.index, rejected.index]] : [],
     );
   });
+}
+
+/**
+ * Whether `chosen` is more than `gap` above `rejected`. A difference that is the gap but for the rounding of float32, in which rewards are
+ * compared, is not: 0.6 and 0.5 are no further apart than 0.4 and 0.3.
+ */
+function isAbove(chosen: number, rejected: number, gap: number): boolean {
+  // equal infinities have no difference, and are no pair
+  if (!(chosen > rejected)) return false;
+  const rounding = gap === 0 ? 0 : 2 ** -23 * Math.max(Math.abs(chosen), Math.abs(rejected), gap);
+  return chosen - rejected > gap + (Number.isFinite(rounding) ? rounding : 0);
 }
 
 /** Of each completion the places in its group, from 0, of those that {@link pairsOf} prefers it to. */

@@ -15,7 +15,7 @@ export const PAIRING_KEYS = {
   reward_gap: {
     schema: { type: "number", minimum: 0, default: 0 },
     unit: "none",
-    doc: "A pair needs a difference of rewards above this; equal rewards are never a pair.",
+    doc: "A pair needs a difference of rewards above this, by more than float32 rounds; equal rewards are never a pair.",
     source: "preftune",
   },
   rejected_quantile: {
