@@ -1,4 +1,5 @@
 /** Evaluation of an on-policy run: what the model answers to held-out prompts, and what it thinks of good completions of them. */
+import { setImmediate } from "node:timers/promises";
 import { at } from "../base/at.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -70,7 +71,12 @@ export async function evaluateRollouts(
     },
   );
   const { rewards, ...scored } = await rewardMetrics(parts, groups, { step, signal });
+  // a signal is heard once the event loop has turned
+  await setImmediate();
+  signal?.throwIfAborted();
   const kl = klOf(parts, groups);
+  await setImmediate();
+  signal?.throwIfAborted();
   const entropies = completionEntropiesOf(parts, groups);
   const distinct = groups.map(distinctShare);
   const lengths = groups.flatMap(({ completions }) => completions.map(({ ids }) => ids.length));

@@ -1,5 +1,6 @@
 /** The steps of a run, each with what is due after it. */
 import { setImmediate } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { learningRateAt } from "../optim/schedule.ts";
@@ -35,8 +36,9 @@ interface Ended extends Pick<TrainSummary, "reason" | "lastLog" | "lastEvaluatio
   breaches: string[];
 }
 
-function hasStoppedEarly(state: TrainerState, { early_stopping_patience }: RunConfig): boolean {
-  return early_stopping_patience !== null && state.evaluationsWithoutGain >= early_stopping_patience;
+function stopEarly(ended: Ended, state: TrainerState, { early_stopping_patience }: RunConfig): void {
+  const patience = early_stopping_patience ?? Number.POSITIVE_INFINITY;
+  if (ended.reason === "done" && state.evaluationsWithoutGain >= patience) ended.reason = "early stop";
 }
 
 /**
@@ -71,6 +73,10 @@ export async function* runSteps(
       const { row, breaches } = yield* evaluator.evaluate(state, epoch, how);
       Object.assign(ended, { lastEvaluation: row, breaches });
       delete state.evaluationDue;
+      if (breaches.length > 0) {
+        ended.reason = "collapsed";
+        state.collapse = { breaches, thresholds: config.watch_thresholds };
+      }
     } catch (error) {
       if (!interrupts(error, source, signal)) throw error;
       // the resumed run makes it up
@@ -81,13 +87,14 @@ export async function* runSteps(
   }
 
   const due = evaluationBefore(state, config, checkpoints);
+  Object.assign(ended, collapseBefore(state, config));
   if (due !== null) yield* evaluate(due);
   logbook.restart();
   // on several ranks all stop after the same step
   const wantsStop = () => signal?.aborted === true;
   let stops = training.ranks?.group.gather(wantsStop()).some(Boolean) ?? false;
   // a run that had stopped early, and was killed before its end, takes no further step
-  if (hasStoppedEarly(state, config)) ended.reason = "early stop";
+  stopEarly(ended, state, config);
   while (state.step < Math.min(totalSteps, stopAfter) && ended.reason === "done") {
     await setImmediate();
     // until now a signal was about the step before
@@ -131,16 +138,13 @@ export async function* runSteps(
       yield { type: "log", row: ended.lastLog };
     }
     if (isDue(config.eval_strategy, config.eval_steps, now)) yield* evaluate(epoch);
-    if (ended.breaches.length > 0) {
-      ended.reason = "collapsed";
-      break;
-    }
+    if (ended.reason !== "done") break;
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
     if (checkpoints.isBest(state) || isDue(config.save_strategy, config.save_steps, now)) {
       yield* checkpoints.save(state, recorder);
       logbook.restart();
     }
-    if (hasStoppedEarly(state, config)) ended.reason = "early stop";
+    stopEarly(ended, state, config);
   }
   if (ended.reason === "done" && state.step < totalSteps) ended.reason = "stopped";
   // a run that is stopped or gave up keeps a checkpoint of where it stands
@@ -150,12 +154,24 @@ export async function* runSteps(
 
 /** Epoch of the evaluation that comes before the first step: one that was interrupted, or that of the start; null: none. */
 function evaluationBefore(
-  { evaluationDue }: TrainerState,
+  { evaluationDue, collapse }: TrainerState,
   { eval_on_start }: RunConfig,
   { hasSaved }: RunCheckpoints,
 ): number | null {
+  if (collapse !== undefined) return null;
   // a run that was stopped before its first step has measured its start already
   return evaluationDue ?? (eval_on_start && !hasSaved ? 0 : null);
+}
+
+/** How a run ends again that the watch had ended: its action and thresholds are what they were. */
+function collapseBefore(state: TrainerState, { watch_action, watch_thresholds }: RunConfig): Partial<Ended> {
+  const { collapse } = state;
+  if (collapse === undefined) return {};
+  if (watch_action !== "warn" && isDeepStrictEqual(collapse.thresholds, watch_thresholds)) {
+    return { reason: "collapsed", breaches: [...collapse.breaches] };
+  }
+  delete state.collapse;
+  return {};
 }
 
 /** Whether an evaluation ended by a signal, or by what the source of steps stops for. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { sourceBytes, type TensorSource, writeSafetensors } from "../formats/safetensors-write.ts";
 import type { Decoder } from "../models/causal-lm.ts";
@@ -53,6 +54,8 @@ export interface TrainerState {
   evaluationsWithoutGain: number;
   /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
   evaluationDue?: number;
+  /** Why the watch ended the run after `step` steps, and by which thresholds; left out: it did not. */
+  collapse?: { breaches: readonly string[]; thresholds: RunConfig["watch_thresholds"] };
   /** Hash of the data the run began with. */
   dataFingerprint: string;
 }

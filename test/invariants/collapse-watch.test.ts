@@ -213,6 +213,16 @@ test("action stop: a checkpoint and no export; resumed with action warn it conti
   assert.ok(existsSync(checkpointOf(dir, collapse.step)));
   assert.match(readFileSync(stopped.summary.report, "utf8"), /model collapsed\. Nothing was exported\./);
 
+  const once = await run({
+    ...watched,
+    ...collapsing,
+    watch_action: "stop",
+    output_dir: dir,
+    resume_from_checkpoint: "latest",
+  });
+  assert.deepEqual([once.summary.reason, once.summary.exported], ["collapsed", []], "run again as it was");
+  assert.deepEqual(once.summary.collapse, collapse);
+
   const warns: Values = {
     ...watched,
     ...collapsing,

@@ -57,6 +57,26 @@ for (const step of [0, 2]) {
   });
 }
 
+test("an evaluation that is made up and finds the model collapsed ends the run, after its last step too", async () => {
+  const bounded = {
+    ...recipe,
+    ...{ reward_funcs: [`${rewards}#even`], reward_timeout: 60, eval_on_start: false, learning_rate: 0.05 },
+    ...{ watch_action: "stop", watch_thresholds: { kl: 1e-9, chosen_fall: null } },
+  };
+  const rest = { ...bounded, eval_steps: 2, max_steps: 2 };
+  const dir = fixture.path("collapsed");
+  writeFileSync(`${wait}2`, "");
+  const stop = new AbortController();
+  const timer = setInterval(() => existsSync(fixture.path("waits")) && stop.abort(), 50);
+  const record = await runTraining({ ...rest, output_dir: dir }, { signal: stop.signal }).finally(() =>
+    clearInterval(timer),
+  );
+  for (const name of ["wait2", "waits"]) rmSync(fixture.path(name));
+  assert.deepEqual([record.summary.reason, record.summary.step], ["stopped", 2]);
+  const { summary } = await runTraining({ ...rest, output_dir: dir, resume_from_checkpoint: "latest" });
+  assert.deepEqual([summary.reason, summary.step, summary.exported], ["collapsed", 2, []]);
+});
+
 test("a judge's budget that is spent in an evaluation stops the run as in training", async () => {
   const server = createServer((request, response) => {
     let body = "";
