@@ -106,6 +106,31 @@ test("a run resumed behind an evaluation counts what that cost: its budget is th
   assert.equal(endpoint.server.calls.length, 3);
 });
 
+test("a rollout that is scored ahead counts no evaluation that may be scored before or after it", async () => {
+  await using endpoint = await judged(byLength);
+  const ahead = { budget: { requests: 7, tokens: null, money: null }, max_staleness: 3 } as const;
+  const decided = async (texts: readonly string[], dir: string) => {
+    await using judge = endpoint.open(dir, { ...ahead, onBudgetSpent: "continue" });
+    const of: Record<string, () => Promise<unknown>> = {
+      // after 4 and 3 steps; the rollout was asked for after 3
+      late: () => judge.score(inputOf(["a", "bb", "ccc"], 4), { groupSizes: [3], isHeldOut: true }),
+      early: () => judge.score(inputOf(["dd", "e"], 3), { groupSizes: [2], isHeldOut: true }),
+      rollout: () => valuesOf(judge, inputOf(["f", "gg", "hhh"], 6)),
+    };
+    let values: unknown = null;
+    for (const name of texts) {
+      const got = await of[name]?.();
+      if (name === "rollout") values = got;
+    }
+    return values;
+  };
+  const dir = newRun();
+  assert.deepEqual(await decided(["early", "rollout", "late"], dir), [1, 2, 3]);
+  // a resumed run, to which all of them are known, and one whose evaluation came first
+  assert.deepEqual(await decided(["rollout"], dir), [1, 2, 3]);
+  assert.deepEqual(await decided(["early", "late", "rollout"], newRun()), [1, 2, 3]);
+});
+
 test("pairs are judged in both orders within their group; equal texts are a tie that is not asked", async () => {
   await using endpoint = await judged(byLength);
   await using judge = endpoint.open(newRun(), { mode: "pairs" });

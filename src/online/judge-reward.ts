@@ -40,6 +40,8 @@ export interface JudgeRewardSettings extends JudgeSettings {
   onBudgetSpent: "stop" | "continue";
   /** Fraction of the completions of a rollout that may be without a verdict; default 0.5. */
   reward_max_failures?: number;
+  /** Optimiser steps between the weights that sample a rollout and the first step on it; default 0. */
+  max_staleness?: number;
 }
 
 /** The judge's budget does not suffice for another rollout. */
@@ -77,9 +79,8 @@ export class JudgeReward implements Rewards {
   readonly #judge: Judge;
   /** Keys of the answers that the rollout at hand has read. */
   #used: Set<string> = new Set();
-  #step = -1;
-  /** Rollouts of that step so far, of evaluations and of training. */
-  #calls = { heldOut: 0, trained: 0 };
+  /** Rollouts so far of each step, of evaluations and of training; ahead, those of several steps come by turns. */
+  readonly #calls: Map<number, { heldOut: number; trained: number }> = new Map();
   /** One rollout is judged at a time. */
   readonly #queue = new Queue();
 
@@ -135,7 +136,7 @@ export class JudgeReward implements Rewards {
     const questions = judgeQuestions(input, groupSizes, mode);
     // completions of one text are judged once
     const distinct = [...Map.groupBy(questions, ({ messages }) => JSON.stringify(messages)).values()];
-    const shortage = this.#shortage(this.#store.costBefore(moment), distinct.length);
+    const shortage = this.#shortage(this.#costBefore(moment, input.step, isHeldOut), distinct.length);
     if (shortage !== null) return this.#without(input, shortage);
     const judgments = await this.#ask(distinct, signal);
     this.#store.noteUses(this.#used, moment);
@@ -156,12 +157,22 @@ export class JudgeReward implements Rewards {
    * checkpoint and is not made again.
    */
   #momentOf(step: number, isHeldOut: boolean): number {
-    if (step !== this.#step) this.#calls = { heldOut: 0, trained: 0 };
-    this.#step = step;
     this.#used = new Set();
-    const calls = isHeldOut ? this.#calls.heldOut++ : this.#calls.trained++;
+    const counts = this.#calls.get(step) ?? { heldOut: 0, trained: 0 };
+    this.#calls.set(step, counts);
+    const calls = isHeldOut ? counts.heldOut++ : counts.trained++;
     const first = step * callsInStep + (isHeldOut ? 0 : evaluationsInStep);
     return first + Math.min(calls, evaluationsInStep - 1);
+  }
+
+  /**
+   * What was spent before a moment. A rollout that is scored ahead counts the evaluations that were asked for before it alone: whether
+   * another one is done by then the clock decides.
+   */
+  #costBefore(moment: number, step: number, isHeldOut: boolean): JudgmentCost {
+    const { max_staleness = 0 } = this.#settings;
+    const others = isHeldOut ? moment : (step - max_staleness + 1) * callsInStep;
+    return this.#store.costBefore(moment, { modulo: callsInStep, below: evaluationsInStep, others });
   }
 
   async #ask(

@@ -86,9 +86,10 @@ export class OnlineRun implements AsyncDisposable {
   /**
    * Loads the reward functions of `config` and opens its judge.
    *
+   * @param sampledAhead - in the sampling process of a run, its `max_staleness`
    * @throws {ConfigError | RewardError} if one cannot be loaded
    */
-  static async open(config: LocalConfig, signal?: AbortSignal): Promise<OnlineRun> {
+  static async open(config: LocalConfig, signal?: AbortSignal, sampledAhead: number = 0): Promise<OnlineRun> {
     const { reward_timeout, reward_max_failures, max_completion_length, reward_workers } = config;
     const settings = {
       ...{ reward_timeout, reward_max_failures, max_completion_length },
@@ -104,7 +105,7 @@ export class OnlineRun implements AsyncDisposable {
     // what scores rollouts ahead is open in the process that samples them; here it was only tried
     if (config.max_staleness > 0) await functions?.[Symbol.asyncDispose]();
     const ownJudge = config.max_staleness > 0 ? null : config.judge;
-    const judge = ownJudge === null ? null : opening.use(judgeOf(config, ownJudge));
+    const judge = ownJudge === null ? null : opening.use(judgeOf(config, ownJudge, sampledAhead));
     return new OnlineRun(config, { functions, judge, gold }, opening.move());
   }
 
@@ -224,7 +225,7 @@ export class OnlineRun implements AsyncDisposable {
 const judging = { concurrency: 8, limits: { timeoutMs: 120_000, maxRetries: 6 } };
 
 /** The judge of a run, its judgments kept in the run directory. */
-function judgeOf(config: LocalConfig, judge: string): JudgeReward {
+function judgeOf(config: LocalConfig, judge: string, max_staleness: number): JudgeReward {
   const { judge_price, judge_mode, judge_budget, judge_budget_spent, reward_max_failures, output_dir } =
     config;
   const usual = { temperature: null, maxTokens: null, retriesWithoutVerdict: 1, extra: {} };
@@ -233,7 +234,7 @@ function judgeOf(config: LocalConfig, judge: string): JudgeReward {
     ...judging,
     judge: { ...parseEndpoint(judge), ...usual, price: judge_price, apiKey },
     ...{ dir: output_dir, mode: judge_mode, budget: judge_budget, reward_max_failures },
-    onBudgetSpent: judge_budget_spent,
+    ...{ onBudgetSpent: judge_budget_spent, max_staleness },
   });
 }
 

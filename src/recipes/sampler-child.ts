@@ -24,7 +24,7 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
   const environment = settleEnvironment(config, matmul);
   setDeterministic(true);
   await using opening = new AsyncDisposableStack();
-  const online = opening.use(await OnlineRun.open(config));
+  const online = opening.use(await OnlineRun.open(config, undefined, runConfig.max_staleness));
   const tokenizer = loadTokenizer(config.model_name_or_path);
   const scorer = online.scorer({ tokenizer, stopIds }, environment);
   const trained = seeded(config.seed, () => prepareModel(config, environment));

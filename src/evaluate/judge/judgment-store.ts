@@ -96,26 +96,36 @@ export class JudgmentStore {
     );
   }
 
-  /** Notes that the answers under `keys` were used at a moment of a run, unless they were before. @throws {FileError} as `put` */
+  /** Notes that the answers under `keys` were used at a moment of a run; the earliest one stays. @throws {FileError} as `put` */
   noteUses(keys: Iterable<string>, moment: number): void {
     this.#guard(() => {
-      const note = this.#database.prepare("INSERT OR IGNORE INTO uses VALUES (?, ?)");
+      const note = this.#database.prepare(
+        "INSERT INTO uses VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET moment = min(moment, excluded.moment)",
+      );
       this.#database.exec("BEGIN");
       for (const key of keys) note.run(key, moment);
       this.#database.exec("COMMIT");
     });
   }
 
-  /** What the answers cost that were first used before `moment`. @throws {FileError} when the file is damaged */
-  costBefore(moment: number): JudgmentCost {
+  /**
+   * What the answers cost that were first used before `moment`, and of other moments (those whose remainder by
+   * `modulo` is below `below`) before `others`.
+   *
+   * @throws {FileError} when the file is damaged
+   */
+  costBefore(
+    moment: number,
+    { modulo, below, others }: { modulo: number; below: number; others: number },
+  ): JudgmentCost {
     const sums = this.#guard(() =>
       this.#database
         .prepare(
           `SELECT count(*) AS judgments, total(prompt_tokens) AS prompt, total(completion_tokens) AS completion,
             total(prompt_tokens IS NULL OR completion_tokens IS NULL) AS uncounted
-            FROM judgments JOIN uses USING (key) WHERE moment < ?`,
+            FROM judgments JOIN uses USING (key) WHERE moment < ? AND (moment % ? >= ? OR moment < ?)`,
         )
-        .get(moment),
+        .get(moment, modulo, below, others),
     );
     return {
       judgments: Number(sums?.["judgments"]),
