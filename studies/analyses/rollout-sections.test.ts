@@ -4,7 +4,7 @@ import type { Measured, MeasuredRun } from "preftune/sweep";
 import { rolloutSections } from "./rollout-sections.ts";
 
 /** A run with an evaluation every ten steps; each has a reward and a KL for every prompt. */
-function runOf(seed: number, rewards: readonly number[], kls: readonly number[]): MeasuredRun {
+function runOf(seed: number, rewards: readonly number[], kls: readonly number[], stepTime = 1): MeasuredRun {
   const known = { rejected_logps: null, pair_changes: [], samples: [] };
   const both = (value: number): number[] => [value - 0.01, value + 0.01];
   return {
@@ -16,7 +16,7 @@ function runOf(seed: number, rewards: readonly number[], kls: readonly number[])
       global_step: 10 * i,
       prompts: { reward: both(reward), kl_init: both(kls[i] ?? 0), chosen_delta: both(0), length: [5, 5] },
     })),
-    metrics: Array.from({ length: 20 }, (_, i) => ({ global_step: i + 1, step_time: 1 })),
+    metrics: Array.from({ length: 20 }, (_, i) => ({ global_step: i + 1, step_time: stepTime })),
     extra: null,
   } as unknown as MeasuredRun;
 }
@@ -58,6 +58,20 @@ test("a run that did not come to the level is left out and counted; nothing is r
   assert.deepEqual([table?.rows[1]?.[1], table?.rows[1]?.at(-1)], ["–", "0 of 1"]);
   const coin = rolloutSections(measuredOf({ "coin: grpo": good }), study);
   assert.ok(coin.some(({ title }) => title === "coin: at equal KL, time"));
+});
+
+test("at equal time the cheapest method is read at its end, the others where they were by then", () => {
+  const slow = Array.from({ length: 10 }, (_, i) => runOf(i + 1, [0, 1], [0, 2]));
+  const measured = measuredOf({ "exact: grpo": slow, "exact: raft": [runOf(1, [0, 0.8], [0, 1], 0.5)] });
+  const equal = rolloutSections(measured, study).find(({ title }) => title.startsWith("exact: at equal"));
+  const time = equal?.tables?.at(-1);
+  assert.equal(time?.columns[0], "at time 5.00 s");
+  assert.match(time?.rows[1]?.[1] ?? "", /0\.80/);
+  assert.match(time?.rows[0]?.[1] ?? "", /0\.50/);
+  assert.deepEqual(
+    time?.rows.map((row) => row.at(-1)),
+    ["10 of 10", "1 of 1"],
+  );
 });
 
 test("no chart has more lines than there are colours, each the reference", () => {
