@@ -139,6 +139,18 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       `at ${temperature} all ${num_generations} completions of a prompt are the same, and nothing is learned. Set it to 1.`,
   ),
   error(
+    "top_k",
+    (config) => isOnPolicy(config) && config.top_k === 1,
+    ({ num_generations }) =>
+      `1 leaves the likeliest token alone, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
+  ),
+  error(
+    "min_p",
+    (config) => isOnPolicy(config) && config.min_p === 1,
+    ({ num_generations }) =>
+      `1 leaves the likeliest token alone, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
+  ),
+  error(
     "sync_ref_model",
     (config) => isOnPolicy(config) && config.sync_ref_model && !comparesOnPolicy(config.method),
     ({ method }) => {
