@@ -142,13 +142,13 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     "top_k",
     (config) => isOnPolicy(config) && config.top_k === 1,
     ({ num_generations }) =>
-      `1 leaves the likeliest token alone, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
+      `1 leaves only the most probable token, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
   ),
   error(
     "min_p",
     (config) => isOnPolicy(config) && config.min_p === 1,
     ({ num_generations }) =>
-      `1 leaves the likeliest token alone, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
+      `1 leaves only the most probable token, so all ${num_generations} completions of a prompt are the same, and nothing is learned. Take it out.`,
   ),
   error(
     "sync_ref_model",

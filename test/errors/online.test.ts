@@ -33,7 +33,7 @@ const configurations: [string, Values, RegExp[]][] = [
   ["temperature 0", { temperature: 0 }, [/temperature/, /above 0|greater than 0/, /got 0|0/]],
   ["a temperature that is as good as 0", { temperature: 1e-7 }, [/temperature/, /the same/, /Set it to 1/]],
   ["one token to choose from", { top_k: 1 }, [/top_k/, /the same/, /Take it out/]],
-  ["the likeliest token alone", { min_p: 1 }, [/min_p/, /the same/, /Take it out/]],
+  ["only the most probable token", { min_p: 1 }, [/min_p/, /the same/, /Take it out/]],
   [
     "cispo bounded below 1",
     { loss_type: "cispo", epsilon_high: 0.2 },
