@@ -29,8 +29,8 @@ export function checkStart(
   if (start === null) return;
   if (scale !== 1 && start.isRecorded && isAdapter(place)) {
     throw new ConfigError(
-      `${adapter}: expected the model that it was trained from, ${start.name}, got ${model}, which is another: at scale 0 it would not be the start. ` +
-        `Give ${start.name}. Where this is meant, copy the adapter out of its run (cp -r ${place} DIR) and give DIR@scale=${scale}.`,
+      `${adapter}: expected the model that it was trained from, ${start.name} as it was then, got ${model}, which is another: at scale 0 it would not be the start. ` +
+        `Give that one. Where this is meant, copy the adapter out of its run (cp -r ${place} DIR) and give DIR@scale=${scale}.`,
     );
   }
   if (group !== null && group.rank > 0) return;

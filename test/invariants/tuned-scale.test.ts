@@ -193,7 +193,7 @@ test("what was trained is put on another model of equal shapes: warned of, a par
       assert.ok(error instanceof ConfigError);
       assert.match(
         error.message,
-        /^\S+@scale=0\.4: expected the model .*base, got .*stranger, .* Give .*base\. /,
+        /^\S+@scale=0\.4: expected the model .*base as it was then, got .*stranger, .* Give that one\. /,
       );
       return true;
     });

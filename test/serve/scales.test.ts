@@ -1,4 +1,4 @@
-/** `preftune serve` with voices of one adapter at several scales: side by side in one batch each answers as it does alone, and as `generate` does. */
+/** `preftune serve` with variants of one adapter at several scales: side by side in one batch each answers as it does alone, and as `generate` does. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -50,7 +50,7 @@ test("two scales of one adapter answer in one batch as each alone", async () => 
   assert.deepEqual({ most: await long, part: short }, alone);
 });
 
-test("voices at two scales say what generate says at those scales", async () => {
+test("variants at two scales say what generate says at those scales", async () => {
   await using server = await startServer({ model: base, adapters });
   const client = server.client();
   const settings = { prompt, temperature: 0, max_tokens: 24 };
