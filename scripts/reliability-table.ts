@@ -36,6 +36,7 @@ export const PROMISES: readonly string[] = [
   "A chat template cannot hang or fill the process that renders it",
   "Few packages, none that runs scripts, all with known licences",
   "What is held in fewer bits trains as float32 does",
+  "A scale that is picked is the best one, and labels that are noise keep the start",
 ];
 
 /** The last result of each file that is still there: those in `folder`, else those of docs/reliability.json. */

@@ -17,7 +17,7 @@ import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory
 import { readRunJson } from "../runs/run-json.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
-import { tellOtherStart } from "./other-start.ts";
+import { checkStart } from "./other-start.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -65,7 +65,7 @@ export async function ggufOrigin(
   const model = await resolveModelDirectory(source, search);
   const given =
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
-  tellOtherStart(model, given);
+  checkStart(model, given);
   const scale = given === null ? 1 : adapterPlace(given).scale;
   return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }

@@ -30,7 +30,7 @@ import { writeMergeCard } from "../train/merge-card.ts";
 import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import { tellOtherStart } from "./other-start.ts";
+import { checkStart } from "./other-start.ts";
 import { isRewardModel } from "./score-rewards.ts";
 
 /** What to merge, and where to. */
@@ -77,7 +77,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
-  tellOtherStart(baseDir, options.adapter);
+  checkStart(baseDir, options.adapter);
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);

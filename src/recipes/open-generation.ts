@@ -18,7 +18,7 @@ import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { tellOtherStart } from "./other-start.ts";
+import { checkStart } from "./other-start.ts";
 
 /** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
@@ -98,7 +98,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   for (const { name, directory } of wanted) {
     if (directory === null) continue;
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
-    tellOtherStart(model, adapter);
+    checkStart(model, adapter);
     adapters.set(name, adapter);
   }
   options.stages?.end("files");

@@ -1,7 +1,7 @@
 /** Whether what was trained is put on the model that it was trained from: names and shapes alone are those of any model of the family. */
 import { existsSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
-import { PreftuneError } from "../base/errors.ts";
+import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
@@ -16,37 +16,60 @@ import { modelFingerprint } from "../train/model-fingerprint.ts";
  * it lies in knows its start's fingerprint, another adapter the directory of its base. Results of one start may be mixed so, and are warned of.
  *
  * @param group - the ranks of the work, the first of which warns
+ * @throws {ConfigError} for a part of an adapter whose run knows that its start is another one: 0 would not be that start
  */
-export function tellOtherStart(
+export function checkStart(
   model: string,
   adapter: string | null | undefined,
   group: Pick<RankGroup, "rank"> | null = null,
 ): void {
-  if (!adapter || (group !== null && group.rank > 0)) return;
-  const { place } = adapterPlace(adapter);
-  if (!isFolder(place) || !isFolder(model)) return;
+  if (!adapter) return;
+  const { place, scale } = adapterPlace(adapter);
+  const start = otherStart(model, place);
+  if (start === null) return;
+  if (scale !== 1 && start.isRecorded && isAdapter(place)) {
+    throw new ConfigError(
+      `${adapter}: expected the model that it was trained from, ${start.name} as it was then, got ${model}, which is another: at scale 0 it would not be the start. ` +
+        `Give that one. Where this is meant, copy the adapter out of its run (cp -r ${place} DIR) and give DIR@scale=${scale}.`,
+    );
+  }
+  if (group !== null && group.rank > 0) return;
+  warn(
+    `${place}: it was trained from ${start.name}, and ${model} is another model: what comes of the two is neither's. Give ${start.name}, unless this is meant, as a mixture of two results is.`,
+  );
+}
+
+interface Start {
+  name: string;
+  fingerprint: string;
+  /** Whether the fingerprint was taken when training began, and not of what lies there now. */
+  isRecorded: boolean;
+}
+
+/** The model that what lies at `place` was trained from, where it is known to be another than `model`. */
+function otherStart(model: string, place: string): Start | null {
+  if (!isFolder(place) || !isFolder(model)) return null;
   try {
     const start = startOf(realpathSync(place));
-    if (start === null || start.fingerprint === modelFingerprint(model)) return;
-    warn(
-      `${place}: it was trained from ${start.name}, and ${model} is another model: what comes of the two is neither's. Give ${start.name}, unless this is meant, as a mixture of two results is.`,
-    );
+    return start === null || start.fingerprint === modelFingerprint(model) ? null : start;
   } catch (error) {
     // what cannot be read is said by whoever loads it
     if (!(error instanceof PreftuneError)) throw error;
+    return null;
   }
 }
 
 /** The model that something was trained from, as far as it is known here; null: it is not. */
-function startOf(place: string): { name: string; fingerprint: string } | null {
+function startOf(place: string): Start | null {
   // RUN/adapter, RUN/whole/adapter, RUN/checkpoints/checkpoint-8
   const run = [dirname(place), dirname(dirname(place))].find(isRun);
   if (run !== undefined) {
     const { fingerprints, runJson } = runPaths(run);
     if (!existsSync(fingerprints)) return null;
     const { model_name_or_path: name } = readRunJson(runJson).config;
-    return { name, fingerprint: readFingerprints(fingerprints).model };
+    return { name, fingerprint: readFingerprints(fingerprints).model, isRecorded: true };
   }
   const name = isAdapter(place) ? readAdapter(place).config.baseModel : null;
-  return name === null || !isFolder(name) ? null : { name, fingerprint: modelFingerprint(name) };
+  if (name === null || !isFolder(name)) return null;
+  return { name, fingerprint: modelFingerprint(name), isRecorded: false };
 }

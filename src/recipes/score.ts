@@ -37,7 +37,7 @@ import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches, packingOf } from "../train/step-source.ts";
 import { batchesWithKl } from "./kl-estimates.ts";
-import { tellOtherStart } from "./other-start.ts";
+import { checkStart } from "./other-start.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
@@ -93,7 +93,7 @@ export interface ScoreResult {
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  tellOtherStart(options.model, options.adapter, group);
+  checkStart(options.model, options.adapter, group);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;

@@ -1,4 +1,6 @@
-/** What `preftune scale` costs beside evaluations, and what drift and tail cost an evaluation, in processor time of one process. */
+/**
+ * What `preftune scale` costs beside evaluations, and what drift, tail and other text cost an evaluation, in processor time of one process.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -106,6 +108,6 @@ for (const [kind, values] of [
         `(${all.toFixed(3)} s each); changes of tokens ${(100 * changes).toFixed(2)} % of an evaluation, other text ${((100 * other) / pass).toFixed(2)} %`,
     );
     assert.ok(ratio <= 1.05, `${ratio}`);
-    assert.ok(changes < 0.03, `${changes}`);
+    assert.ok(changes + other / pass < 0.03, `${changes} and ${other / pass}`);
   });
 }

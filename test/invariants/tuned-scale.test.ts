@@ -1,8 +1,8 @@
 /** A fully tuned model at a scale: W₀ + s (W − W₀), computed in float32 and rounded once; scored, merged, generated and exported. */
 import assert from "node:assert/strict";
-import { cpSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { after, test } from "node:test";
-import { FileError, FormatError } from "../../src/base/errors.ts";
+import { ConfigError, FileError, FormatError } from "../../src/base/errors.ts";
 import { mergeText } from "../../src/cli/merge-command.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
 import { readGguf } from "../../src/gguf/read.ts";
@@ -12,6 +12,7 @@ import { modelAtScale } from "../../src/models/model-at-scale.ts";
 import { namedTensors } from "../../src/nn/module.ts";
 import { exportGguf } from "../../src/recipes/export-gguf.ts";
 import { merge } from "../../src/recipes/merge.ts";
+import { openPrompting } from "../../src/recipes/open-generation.ts";
 import { score } from "../../src/recipes/score.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { type DType, noGrad, ops, scope } from "../../src/torch/index.ts";
@@ -147,7 +148,7 @@ test("a run of full tuning is exported to GGUF at a scale; of a model alone nobo
   );
 });
 
-test("what was trained is put on another model of equal shapes: warned of; on a copy of its start it is not", async (t) => {
+test("what was trained is put on another model of equal shapes: warned of, a part of it refused; on a copy of its start it is not", async (t) => {
   const run = fixture.path("own-start");
   await runTraining({
     ...fixture.values,
@@ -173,6 +174,36 @@ test("what was trained is put on another model of equal shapes: warned of; on a 
   const output = fixture.path("strange");
   await merge({ model: other, adapter: alone, output, device: "cpu", threads: 1 });
   assert.match((await warnings(alone)).join(), /trained from .*base, and .*stranger is another model/);
+  // a part of it is refused where the run's record says so, and warned of where there is none
+  const scaled = `${adapter}@scale=0.4`;
+  const gguf = {
+    source: other,
+    adapter: scaled,
+    device: "cpu",
+    threads: 1,
+    output: fixture.path("strange.gguf"),
+  };
+  for (const ask of [
+    () => score({ ...machine, model: other, adapter: scaled, data }),
+    () => merge({ model: other, adapter: scaled, output: fixture.path("none"), device: "cpu", threads: 1 }),
+    () => openPrompting({ ...machine, model: other, adapters: [`part=${scaled}`] }),
+    () => exportGguf(gguf),
+  ]) {
+    await assert.rejects(ask, (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(
+        error.message,
+        /^\S+@scale=0\.4: expected the model .*base as it was then, got .*stranger, .* Give that one\. /,
+      );
+      return true;
+    });
+  }
+  assert.deepEqual([fixture.path("none"), gguf.output].filter(existsSync), []);
+  await score({ ...machine, model: copy, adapter: scaled, data });
+  const second = fixture.path("second-adapter");
+  cpSync(adapter, second, { recursive: true });
+  await score({ ...machine, model: other, adapter: `${second}@scale=0.4`, data });
+  assert.match((await warnings(second)).join(), /stranger is another model/);
 });
 
 test("two results of one start are mixed by weights: the one as the start of the other", async () => {

@@ -27,11 +27,21 @@ def logits_of(model, ids):
         return model(torch.tensor([ids])).logits[0].float().reshape(-1)
 
 
+def mix(model, trained, scale):
+    """Takes a part of the way from each weight to that of the tuned model."""
+    with torch.no_grad():
+        for (name, weight), (other, goal) in zip(model.named_parameters(), trained.named_parameters(), strict=True):
+            assert name == other
+            weight.lerp_(goal, scale)
+
+
 def check(case):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model, info = load(case["model"])
         tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+        if "trained" in case:
+            mix(model, load(case["trained"])[0], case["scale"])
         if case["adapter"] is not None:
             model = peft.PeftModel.from_pretrained(model, case["adapter"]).eval()
             for module in model.modules():

@@ -15,17 +15,19 @@ import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { installAdapter } from "../../src/models/load-adapter.ts";
 import { writeAdapter, writeMergedModel } from "../../src/models/save.ts";
-import { scope } from "../../src/torch/index.ts";
-import { adapterParameters } from "../../src/train/parameters.ts";
+import { noGrad, ops, scope, tensor } from "../../src/torch/index.ts";
+import { adapterParameters, modelParameters } from "../../src/train/parameters.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { askPython, assertRead, type CheckCase, type WriteCase } from "../support/exports-in-python.ts";
 import { everyFamily, fixturePath } from "../support/fixture-files.ts";
 import { fixtureAdapted } from "../support/fixtures.ts";
 import { multimodalNames, writeMultimodal } from "../support/multimodal.ts";
+import { pattern } from "../support/patterned.ts";
 import { skipWithoutPeers } from "../support/peers.ts";
 import {
   adaptPatterned,
   logitsOf,
+  type TinyName,
   temporaryDirectory,
   tinyAdapterConfig,
   tinyModel,
@@ -88,33 +90,72 @@ function tinyCases(): CheckCase[] {
   });
 }
 
-/**
- * An adapter at scale 0.4: by PEFT's own scaling where that is what a scale means (no magnitudes, no saved modules), by the alpha and
- * tensors that are written at that scale, and merged. A log-prob differs by twice as much as a logit at most.
- */
+/** At scale 0.4: of an adapter all kinds in one family, products alone in another, whose norms and head are made otherwise. */
 function scaledCases(): CheckCase[] {
-  const base = join(scratch?.path ?? "", "qwen3-base");
-  const atScale = { scale: 0.4, tolerance: 5e-6 };
-  return Object.entries(adapters).flatMap(([kind, changes]) => {
+  const products = { LoRA: adapters["LoRA"] ?? {}, rsLoRA: { useRslora: true } };
+  return [
+    ...scaledAdapters("qwen3", { ...adapters, ...products }),
+    ...scaledAdapters("gemma3", products),
+    ...scaledTuning("llama_tied"),
+    ...scaledTuning("gemma3"),
+  ];
+}
+
+/** A log-prob differs by twice as much as a logit at most. */
+const exactly = { tolerance: 5e-6 };
+const part = 0.4;
+
+/**
+ * An adapter by PEFT's own scaling where that is what a scale means (no magnitudes, no saved modules), by the alpha and tensors that are
+ * written at that scale, and merged.
+ */
+function scaledAdapters(family: TinyName, kinds: typeof adapters): CheckCase[] {
+  const base = join(scratch?.path ?? "", `${family}-base`);
+  return Object.entries(kinds).flatMap(([kind, changes]) => {
     using _ = scope();
-    const name = `${kind} at 0.4`;
+    const name = `${family}, ${kind} at 0.4`;
     const whole = newDirectory(`${name} whole`);
-    const trained = tinyModel("qwen3");
+    const trained = tinyModel(family);
     writeAdapter(
       whole,
       adaptPatterned(trained, tinyAdapterConfig(changes)).config,
       adapterParameters(trained).tensors,
     );
     const model = loadModel(base);
-    const files = readAdapter(`${whole}@scale=0.4`);
+    const files = readAdapter(`${whole}@scale=${part}`);
     installAdapter(model, files);
-    const cases = casesOf(name, model, files.config, base).map((one) => ({ ...one, tolerance: 5e-6 }));
+    const cases = casesOf(name, model, files.config, base).map((one) => ({ ...one, ...exactly }));
     const isProduct = files.saved.size === 0 && !files.config.useDora;
     const [first] = cases;
     return isProduct && first
-      ? [...cases, { ...first, ...atScale, name: `${name}: scaling`, adapter: whole }]
+      ? [...cases, { ...first, scale: part, name: `${name}: scaling`, adapter: whole }]
       : cases;
   });
+}
+
+/** A fully tuned model: mixed by torch of the start and the result, and the part that is merged here. */
+function scaledTuning(family: TinyName): CheckCase[] {
+  using _ = scope();
+  const base = join(scratch?.path ?? "", `${family}-base`);
+  const name = `${family}, full tuning at 0.4`;
+  const [trained, merged] = [newDirectory(`${name} whole`), newDirectory(`${name} merged`)];
+  writeMergedModel(trained, moved(tinyModel(family)), "float32");
+  const model = loadModel(base, { adapter: `${trained}@scale=${part}` });
+  const common = { ids, logits: logitsOf(model, ids), tied: model.config.tieWordEmbeddings, ...exactly };
+  writeMergedModel(merged, model, "float32");
+  return [
+    { ...common, name: `${name}: merged`, model: merged, adapter: null },
+    { ...common, name: `${name}: mixed`, model: base, adapter: null, trained, scale: part },
+  ];
+}
+
+/** A model with every weight away from where it was. */
+function moved(model: CausalLM): CausalLM {
+  for (const { name, tensor: weight } of modelParameters(model)) {
+    const step = tensor(pattern(`${name} trained`, weight.numel, 0.05), weight.shape);
+    noGrad(() => ops.add_(ops.detach(weight), step));
+  }
+  return model;
 }
 
 function halfPrecisionCase(): CheckCase {

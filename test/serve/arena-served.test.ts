@@ -1,5 +1,5 @@
 /**
- * Contestants of the arena that are models here: a base and an adapter of it at two scales have one server, a process of the dashboard's
+ * Contestants of the arena that are models here: a base and an adapter of it at three scales have one server, a process of the dashboard's
  * alone, which the first question starts and which is gone with the dashboard, or some time after the last question.
  */
 import assert from "node:assert/strict";
@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isRunning } from "../../src/base/process-state.ts";
 import { readContestants } from "../../src/dashboard/contestants.ts";
 import { ServedContestants } from "../../src/dashboard/served-contestants.ts";
+import { start } from "../support/command.ts";
 import { type DashboardApp, startDashboard, withDashboardApp } from "../support/dashboards.ts";
 import { makeTinyAdapter, makeTinyModel } from "../support/tiny-model.ts";
 import { temporaryDirectory } from "../support/tiny-models.ts";
@@ -21,14 +22,15 @@ const adapter = makeTinyAdapter(join(dir.path, "adapter"), base);
 
 /** Always the same answers, of which no name is part. */
 const settings = "temperature: 0, max_tokens: 24";
-const names = ["name-plain", "name-none", "name-whole"] as const;
+const names = ["name-plain", "name-none", "name-part", "name-whole"] as const;
 const arena = [
   "device: cpu",
   "threads: 1",
   "contestants:",
   `  - { name: ${names[0]}, model_name_or_path: ${base}, ${settings} }`,
   `  - { name: ${names[1]}, adapter: "${adapter}@scale=0", ${settings} }`,
-  `  - { name: ${names[2]}, adapter: ${adapter}, adapter_scale: 1, ${settings} }`,
+  `  - { name: ${names[2]}, adapter: ${adapter}, adapter_scale: 0.4, ${settings} }`,
+  `  - { name: ${names[3]}, adapter: ${adapter}, adapter_scale: 1, ${settings} }`,
 ].join("\n");
 
 function writeArena(root: string, text: string): void {
@@ -47,9 +49,21 @@ function read(bytes: string): Fight {
   return { battle: all("battle"), left: all("left"), right: all("right"), problem: all("problem"), bytes };
 }
 
+const question = "Say something.";
+
 async function fight({ ask }: DashboardApp, pair?: readonly string[]): Promise<Fight> {
-  const body = { prompt: "Say something.", ...(pair === undefined ? {} : { pair }) };
+  const body = { prompt: question, ...(pair === undefined ? {} : { pair }) };
   return read(await (await ask("/api/arena/battles", { as: "owner", method: "POST", body })).text());
+}
+
+/** What `preftune generate` prints at a scale. */
+async function generated(scale: number): Promise<string> {
+  const place = ["--model", base, "--adapter", `${adapter}@scale=${scale}`];
+  const options = ["--temperature", "0", "--max-new-tokens", "24", "--device", "cpu", "--threads", "1"];
+  const { status, stdout, stderr } = await start(["generate", ...place, "--prompt", question, ...options])
+    .ended;
+  assert.equal(status, 0, stderr);
+  return stdout;
 }
 
 const childrenOf = (pid: number): number[] =>
@@ -80,7 +94,7 @@ test("models of one base share one server, stream blind, and are gone with the d
 
     const sides = new Set<boolean>();
     for (let i = 0; i < 12; i++) {
-      const { battle, left, right, bytes } = await fight(app, [names[2], names[0]]);
+      const { battle, left, right, bytes } = await fight(app, [names[3], names[0]]);
       for (const word of [...names, base, "variant-", "127.0.0.1", "loading"])
         assert.ok(!bytes.includes(word), word);
       assert.notEqual(left, right, "all of the adapter is not");
@@ -90,10 +104,15 @@ test("models of one base share one server, stream blind, and are gone with the d
       const vote = await app.ask("/api/arena/votes", { as: "owner", method: "POST", body });
       assert.deepEqual(
         await vote.json(),
-        isLeft ? { left: names[0], right: names[2] } : { left: names[2], right: names[0] },
+        isLeft ? { left: names[0], right: names[3] } : { left: names[3], right: names[0] },
       );
     }
     assert.equal(sides.size, 2, "12 fair coins fall alike once in 2048 times");
+
+    const parts = await fight(app, [names[2], names[3]]);
+    const shown = [parts.left, parts.right].map((text) => `${text}\n`);
+    assert.deepEqual(shown.sort(), [await generated(0.4), await generated(1)].sort());
+    assert.ok(!shown.includes(`${same.left}\n`), "nor is a part of the adapter");
     await Promise.all([fight(app), fight(app), fight(app)]);
     assert.deepEqual(served.pids, [pid], "one process, however many ask");
     assert.deepEqual(app.faults, []);

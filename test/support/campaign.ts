@@ -20,7 +20,7 @@ export function amount(short: number, full: number): number {
 /**
  * A figure of a promise, printed and kept by the nightly run, and asserted to hold in both.
  *
- * @param row - number of the promise in docs/reliability.md, 1 to 26
+ * @param row - number of the promise in docs/reliability.md, 1 to 27
  * @param what - what was done
  * @param held - whether `reached` is as good as `goal`
  */

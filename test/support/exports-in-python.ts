@@ -11,8 +11,10 @@ export interface CheckCase {
   adapter: string | null;
   ids: readonly number[];
   logits: number[];
-  /** By what PEFT's scaling is multiplied; default 1. */
+  /** By what PEFT's scaling is multiplied, default 1; with `trained` how much of the way to it is taken. */
   scale?: number;
+  /** A model that was tuned in full from this one. */
+  trained?: string;
   /** Largest difference of a logit; default 1e-4. */
   tolerance?: number;
   /** What the loaded model must say of its head; null: as it likes. */
