@@ -132,6 +132,11 @@ export function* filePieces(path: string, range: { from?: number; to?: number } 
   }
 }
 
+/** The bytes of a regular file from `from` to before `to`, as far as there are any. @throws as {@link filePieces} */
+export function readRange(path: string, from: number, to: number): Buffer {
+  return Buffer.concat(Array.from(filePieces(path, { from, to }), (piece) => Buffer.from(piece)));
+}
+
 function tooLarge(path: string, most: number, got: string): FormatError {
   return new FormatError(`${path}: expected a file of at most ${formatBytes(most)}, got ${got}.`);
 }

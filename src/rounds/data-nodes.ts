@@ -287,9 +287,7 @@ export function judgedBy(settings: RoundSettings): Record<string, string> {
 /** Digest of a reward model's files, of an adapter with those of its base; empty where there is none. */
 function weightsOf(dir: string): string {
   if (!isFolder(dir)) return "";
-  return localIdentity(
-    isAdapter(dir) ? { model: baseOf(dir), adapter: dir } : { model: dir, adapter: null },
-  );
+  return localIdentity(isAdapter(dir) ? { model: baseOf(dir), adapter: dir } : { model: dir, adapter: null });
 }
 
 /** What the model that answers is called in labels. */

@@ -17,7 +17,7 @@ import {
 } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { filePieces } from "../base/open-file.ts";
+import { filePieces, readRange } from "../base/open-file.ts";
 
 /** Bytes at the end of a file in which the last newline is looked for at a time. */
 const tailBytes = 64 * 1024;
@@ -218,8 +218,7 @@ function cutTornLine(path: string): void {
 function endOfLines(path: string, size: number): number {
   for (let to = size; to > 0; to -= tailBytes) {
     const from = Math.max(0, to - tailBytes);
-    const tail = Buffer.concat([...filePieces(path, { from, to })].map((piece) => Buffer.from(piece)));
-    const last = tail.lastIndexOf(10);
+    const last = readRange(path, from, to).lastIndexOf(10);
     if (last >= 0) return from + last + 1;
   }
   return 0;
