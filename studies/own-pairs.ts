@@ -172,7 +172,7 @@ function keptIn(record: string): Kept {
     // said below
   }
   throw new ConfigError(
-    `${record}: expected what a study noted of its own answers, got ${JSON.stringify(text.slice(0, 40))}. The file is damaged. ${sampleAgain(record)}`,
+    `${record}: expected what a study noted of own answers, got ${JSON.stringify(text.slice(0, 40))}. The file is damaged. ${sampleAgain(record)}`,
   );
 }
 

@@ -111,15 +111,26 @@ export class JsonLinesWriter {
  * @throws {FormatError} naming the line when one that is not torn is no JSON
  */
 export function readJsonLines(path: string): JsonLine[] {
-  const lines: JsonLine[] = [];
-  let offset = 0;
+  return [...jsonLines(path)];
+}
+
+function* jsonLines(path: string): Generator<JsonLine> {
+  let [line, offset] = [0, 0];
   for (const bytes of linesOf(path)) {
-    const line = lines.length + 1;
     const text = bytes.toString("utf8", 0, bytes.length - 1);
-    lines.push({ value: parseLine(text, path, line), line, offset });
+    line += 1;
+    yield { value: parseLine(text, path, line), line, offset };
     offset += bytes.length;
   }
-  return lines;
+}
+
+/** Removes the rows after the one of `step`, which a resumed run makes again. @throws {FormatError} as {@link readJsonLines} */
+export function cutAfterStep(path: string, step: number): void {
+  for (const { value, offset } of jsonLines(path)) {
+    if (!isRecord(value) || !(Number(value["global_step"]) > step)) continue;
+    cutTo(path, offset);
+    return;
+  }
 }
 
 /** The lines of a file from a byte on that hold a JSON object, each with its newline and its value; what is after the last newline does not count. */

@@ -7,7 +7,8 @@ import { sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
-import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
+import { appendEvaluation } from "./evaluation-records.ts";
+import { cutAfterStep } from "./json-lines.ts";
 import { type MetricRow, MetricsWriter } from "./metrics.ts";
 import { cutPairTokens, writePairTokens } from "./pair-tokens.ts";
 import { RolloutsFile } from "./rollouts.ts";
@@ -235,10 +236,7 @@ export class Recorder {
     if (checkpoint === null) remove(evaluationStart);
     if (checkpoint === null || records !== null) return lost;
     // of an earlier version: it has no copy of them
-    const writer = new MetricsWriter(metrics);
-    writer.truncateAfterStep(checkpoint.step);
-    writer.close();
-    truncateEvaluations(evaluations, checkpoint.step);
+    for (const path of [metrics, evaluations]) cutAfterStep(path, step);
     return lost;
   }
 }

@@ -24,7 +24,7 @@ import { parseNumbers } from "../base/json-numbers.ts";
 import { filePieces, mostAtOnce, readFileBytes } from "../base/open-file.ts";
 import { isSealed, readSealed } from "../base/sealed.ts";
 import type { Checkpoint } from "./checkpoints.ts";
-import { cutTo, damagedLines, wholeLines } from "./json-lines.ts";
+import { cutAfterStep, cutTo, damagedLines, wholeLines } from "./json-lines.ts";
 
 const FILE = "records.json";
 /** Objects that carry their own digest. */
@@ -224,19 +224,9 @@ export function cutRecords(runDir: string, { records, step }: RecordsAt): void {
     const copy = records[name] ?? "";
     const { bytes } = stateOf(copy);
     // one of which lines were lost has rows of later steps before these bytes
-    if (typeof copy !== "string" && faultOfLog(runDir, name, records) !== null) cutRows(path, step);
+    if (typeof copy !== "string" && faultOfLog(runDir, name, records) !== null) cutAfterStep(path, step);
     else if (statSync(path).size > bytes) cutTo(path, bytes);
   }
-}
-
-/** Removes the rows after `step`. */
-function cutRows(path: string, step: number): void {
-  let bytes = 0;
-  for (const line of wholeLines(path)) {
-    if (!(Number(line.value["global_step"]) <= step)) break;
-    bytes += line.bytes.length;
-  }
-  if (bytes < statSync(path).size) cutTo(path, bytes);
 }
 
 function bytesOf(runDir: string, name: string): Buffer {
