@@ -1,8 +1,9 @@
 /** Pairs of a model's own answers: what makes one, that a study trains on them, and what is refused. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { ConfigError } from "preftune";
 import { prepareData } from "preftune/data";
 import type { RolloutGroup } from "preftune/online";
 import { StudyStoppedError } from "preftune/sweep";
@@ -183,6 +184,51 @@ test("rows that are wanted are pairs: as many for each training set, from as man
   const { values } = await sampledIn(place, { max_train_rows: 1, max_eval_rows: 2 }, { sets: 3 });
   const rowsOf = (path: unknown): number => readJsonLines(String(path)).length;
   assert.deepEqual([rowsOf(values["train_data"]), rowsOf(values["eval_data"])], [3, 2]);
+});
+
+test("a damaged record, changed pairs and another model of the same name are refused, each with what to do", async () => {
+  using place = runFixture({ rows: 4, held: 3 });
+  const { values, note } = await sampledIn(place, {});
+  assert.equal((await sampledIn(place, {})).note, note);
+  const record = place.path("study", "setup", "own.json");
+  const whole = readFileSync(record, "utf8");
+  for (const text of [whole.slice(0, -9), "[]", "null", '{"facts":{}}']) {
+    writeFileSync(record, text);
+    await assert.rejects(sampledIn(place, {}), (error: unknown) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.match(
+        error.message,
+        /own\.json: expected what a study noted .* damaged\. Put it back, or remove .*own\.json/,
+      );
+      return true;
+    });
+  }
+  writeFileSync(record, whole);
+
+  const train = String(values["train_data"]);
+  const rows = readFileSync(train, "utf8");
+  writeFileSync(train, rows.replace("chosen", "chosem"));
+  await assert.rejects(sampledIn(place, {}), /own\.train\.jsonl: expected the pairs .* changed since/);
+  rmSync(train);
+  await assert.rejects(sampledIn(place, {}), /own\.train\.jsonl: expected the pairs .* is gone/);
+  writeFileSync(train, rows);
+  await assert.rejects(
+    sampledIn(place, { use_peft: true, load_in_4bit: true, bnb_4bit_quant_type: "fp4" }),
+    /made with load_in_4bit true/,
+  );
+
+  const weights = join(String(place.values["model_name_or_path"]), "model.safetensors");
+  const bytes = readFileSync(weights);
+  bytes.fill(0x11, bytes.length - 64);
+  writeFileSync(weights, bytes);
+  await assert.rejects(sampledIn(place, {}), /own answers made with model_content "/);
+
+  // the record of an earlier version has less, which is not compared
+  const { facts, note: said } = JSON.parse(whole) as { facts: Record<string, unknown>; note: string };
+  const { model_content: _, bnb_4bit_quant_type: type, ...earlier } = facts;
+  assert.equal(type, "nf4");
+  writeFileSync(record, JSON.stringify({ facts: earlier, note: said }));
+  assert.equal((await sampledIn(place, {})).note, note);
 });
 
 test("a stop while answers are sampled is a stop, and nothing is written", async () => {

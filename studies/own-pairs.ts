@@ -84,10 +84,13 @@ export async function ownPairs(dir: string, input: ConfigInput, options: OwnPair
     columns: null,
   };
   const most = config.max_train_rows === null ? Infinity : options.sets * config.max_train_rows;
+  // first fetched: then a hub id counts as the commit that it stands for
+  const base = await resolveModelDirectory(config.model_name_or_path);
   const facts = factsOf(config, options, most);
   const record = pathOf("own.json");
-  if (existsSync(record)) return { values, note: keptNote(record, facts) };
-  const { training, heldOut } = await sampled(config, options, most);
+  const files = [values.train_data, values.eval_data];
+  if (existsSync(record)) return { values, note: keptNote(record, facts, files) };
+  const { training, heldOut } = await sampled({ config, base }, options, most);
   for (const { rows, counts } of [training, heldOut])
     if (rows.length === 0) throw noPair(options.reward, counts);
   makeDirectory(pathOf(""));
@@ -95,34 +98,81 @@ export async function ownPairs(dir: string, input: ConfigInput, options: OwnPair
   writeFileAtomic(values.train_data, text(training.rows));
   writeFileAtomic(values.eval_data, text(heldOut.rows));
   const note = noteOf(options, training.counts, heldOut.counts);
-  writeFileAtomic(record, `${JSON.stringify({ facts, note }, null, 2)}\n`);
+  const kept: Kept = { facts, note, made: files.map(contentOf) };
+  writeFileAtomic(record, `${JSON.stringify(kept, null, 2)}\n`);
   return { values, note };
 }
 
+/** What is kept of pairs that were made. */
+interface Kept {
+  facts: Readonly<Record<string, unknown>>;
+  note: string;
+  /** Digests of the files; studies of earlier versions have none. */
+  made?: readonly string[];
+}
+
 /** What decides the pairs. */
-function factsOf(config: Config, { reward, max_completion_length }: OwnPairsOptions, most: number): unknown {
+function factsOf(
+  config: Config,
+  { reward, max_completion_length }: OwnPairsOptions,
+  most: number,
+): Kept["facts"] {
   const { model_name_or_path, adapter_name_or_path, dtype, load_in_4bit, load_in_8bit, seed } = config;
+  const { bnb_4bit_quant_type, bnb_4bit_use_double_quant, llm_int8_skip_modules } = config;
   const { max_length, max_eval_rows, overflow, chat_template, plain_strings, enable_thinking } = config;
   const [file = ""] = reward.split("#");
   const sources = [...config.train_data, ...(config.eval_data ?? [])];
+  const contentIn = (place: string | null): string | null => (place === null ? null : contentOf(place));
   return {
     ...{ model_name_or_path, adapter_name_or_path, dtype, load_in_4bit, load_in_8bit, seed },
+    ...{ bnb_4bit_quant_type, bnb_4bit_use_double_quant, llm_int8_skip_modules },
     ...{ max_length, overflow, chat_template, plain_strings, enable_thinking, columns: config.columns },
     ...{ reward, reward_file: contentOf(file), num_generations: generations, max_completion_length },
     ...{ most: Number.isFinite(most) ? most : null, max_eval_rows },
     sources: sources.map(({ path, ...rest }) => rest),
     rows: sources.map(({ path }) => contentOf(path)),
+    model_content: contentOf(model_name_or_path),
+    adapter_content: contentIn(adapter_name_or_path),
+    chat_template_content: contentIn(chat_template),
   };
 }
 
-/** The note of pairs that are there. @throws {ConfigError} if they were made otherwise */
-function keptNote(record: string, facts: unknown): string {
-  const kept = JSON.parse(readFileSync(record, "utf8")) as { facts: Record<string, unknown>; note: string };
-  const [had, wanted] = [kept.facts, JSON.parse(JSON.stringify(facts)) as Record<string, unknown>];
-  const other = Object.keys(wanted).find((key) => JSON.stringify(had[key]) !== JSON.stringify(wanted[key]));
-  if (other === undefined) return kept.note;
+const again = "Give the values that the study began with, or another --output.";
+
+/** The note of pairs that are there. @throws {ConfigError} if they were made otherwise, or have changed since */
+function keptNote(record: string, facts: Kept["facts"], files: readonly string[]): string {
+  const { facts: had, note, made } = keptIn(record);
+  const wanted = JSON.parse(JSON.stringify(facts)) as Kept["facts"];
+  // what earlier versions did not note is not compared
+  const other = Object.keys(wanted).find(
+    (key) => Object.hasOwn(had, key) && JSON.stringify(had[key]) !== JSON.stringify(wanted[key]),
+  );
+  if (other !== undefined)
+    throw new ConfigError(
+      `${record}: expected own answers made with ${other} ${JSON.stringify(wanted[other])}, got some made with ${JSON.stringify(had[other])}. ${again}`,
+    );
+  const changed = files.find((path, i) => made !== undefined && contentOf(path) !== made[i]);
+  if (changed === undefined) return note;
   throw new ConfigError(
-    `${record}: expected own answers made with ${other} ${JSON.stringify(wanted[other])}, got some made with ${JSON.stringify(had[other])}. Give the values that the study began with, or another --output.`,
+    `${changed}: expected the pairs that were made, the file ${existsSync(changed) ? "has changed since" : "is gone"}. ${sampleAgain(record)}`,
+  );
+}
+
+function sampleAgain(record: string): string {
+  return `Put it back, or remove ${record} to have the answers sampled again.`;
+}
+
+/** @throws {ConfigError} for a file that is damaged */
+function keptIn(record: string): Kept {
+  const text = readFileSync(record, "utf8");
+  try {
+    const kept = JSON.parse(text) as Kept | null;
+    if (typeof kept?.note === "string" && typeof kept.facts === "object" && kept.facts !== null) return kept;
+  } catch {
+    // said below
+  }
+  throw new ConfigError(
+    `${record}: expected what a study noted of own answers, got ${JSON.stringify(text.slice(0, 40))}. The file is damaged. ${sampleAgain(record)}`,
   );
 }
 
@@ -130,11 +180,10 @@ type Config = ResolvedConfig["config"];
 
 /** Loads the start as the study's runs do, rows read with all of their keys, and lets it answer. */
 async function sampled(
-  config: Config,
+  { config, base }: { config: Config; base: string },
   options: OwnPairsOptions,
   most: number,
 ): Promise<Record<"training" | "heldOut", Answered>> {
-  const base = await resolveModelDirectory(config.model_name_or_path);
   const selection = { ...config, model_name_or_path: base, baseModel: config.model_name_or_path };
   // how many rows are wanted is how many pairs: not each prompt gives one
   const all = { max_train_rows: null, max_eval_rows: null, task: "prompt" as const };

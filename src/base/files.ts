@@ -5,7 +5,7 @@
  * new: data and directory are synced, and one rename makes the change visible.
  */
 import { createHash, type Hash } from "node:crypto";
-import { closeSync, existsSync, fstatSync, readSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
@@ -23,7 +23,7 @@ import {
   writeAllSync,
 } from "./file-io.ts";
 import { type JsonLimits, requireJsonLimits } from "./json-limits.ts";
-import { openFile, readFileBytes } from "./open-file.ts";
+import { filePieces, readFileBytes } from "./open-file.ts";
 
 export { recoverDirectory, removeLeftOvers, writeDirectoryAtomic } from "./directories.ts";
 
@@ -86,18 +86,7 @@ export function sha256File(path: string): string {
 export function hashOfFile(path: string, bytes: number = Number.POSITIVE_INFINITY): Hash {
   const hash = createHash("sha256");
   try {
-    const fd = openFile(path);
-    try {
-      // no more than the file has: pieces of 4 MiB for each of many small files would have V8 collect garbage all the time
-      const buffer = Buffer.allocUnsafe(Math.min(4 * 1024 * 1024, fstatSync(fd).size + 1));
-      let left = bytes;
-      for (let n = readSync(fd, buffer); n > 0 && left > 0; n = readSync(fd, buffer)) {
-        hash.update(buffer.subarray(0, Math.min(n, left)));
-        left -= n;
-      }
-    } finally {
-      closeSync(fd);
-    }
+    for (const piece of filePieces(path, { to: bytes })) hash.update(piece);
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });
   }

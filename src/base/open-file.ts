@@ -12,6 +12,9 @@ const maxFileBytes: number = 256 * 1024 * 1024;
 /** Most that one buffer is filled with: for preftune's files that grow with a run. */
 export const mostAtOnce: number = 2 ** 31 - 1;
 
+/** Bytes of a piece of a file that is read in pieces. */
+const pieceBytes = 4 * 1024 * 1024;
+
 /** Read at once where the system does not tell how long a file is, as for those of /proc. */
 const chunkBytes = 64 * 1024;
 
@@ -105,6 +108,33 @@ export function readFileBytes(path: string, most: number = maxFileBytes): Buffer
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * The bytes of a regular file in pieces. Each is valid until the next one is asked for.
+ *
+ * @throws {FileError} for what is no file; the system's error for the rest
+ */
+export function* filePieces(path: string, range: { from?: number; to?: number } = {}): Generator<Buffer> {
+  const { from = 0, to = Number.POSITIVE_INFINITY } = range;
+  const fd = openFile(path);
+  try {
+    // no more than the file has: pieces of 4 MiB for each of many small files would have V8 collect garbage all the time
+    const piece = Buffer.allocUnsafe(Math.min(pieceBytes, fstatSync(fd).size + 1));
+    for (let at = from; at < to; ) {
+      const read = readSync(fd, piece, 0, Math.min(piece.length, to - at), at);
+      if (read === 0) return;
+      yield piece.subarray(0, read);
+      at += read;
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The bytes of a regular file from `from` to before `to`, as far as there are any. @throws as {@link filePieces} */
+export function readRange(path: string, from: number, to: number): Buffer {
+  return Buffer.concat(Array.from(filePieces(path, { from, to }), (piece) => Buffer.from(piece)));
 }
 
 function tooLarge(path: string, most: number, got: string): FormatError {

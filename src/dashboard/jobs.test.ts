@@ -1,9 +1,18 @@
 /** The queue: one run a device, on disk, and processes that it only ever asks to stop by name. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { startOf } from "../base/process-state.ts";
 import { stopHolder } from "../runs/run-lock.ts";
@@ -180,6 +189,20 @@ test("a program that is not there ends the job, with the reason in its output", 
   const { id } = jobs.draft(job("lost"));
   assert.equal((await jobs.queue(id)).state, "ended");
   assert.match(jobs.texts(id).output, /no such program/);
+});
+
+test("of a job's output the end is shown, however long it is", () => {
+  const { jobs, again } = queue();
+  const { id } = jobs.draft(job("long"));
+  assert.equal(jobs.texts(id).output, "");
+  const output = join(dirname(jobs.configOf(id)), "output.txt");
+  writeFileSync(output, "short 語\n");
+  assert.equal(jobs.texts(id).output, "short 語\n");
+  // longer than what is read at once elsewhere, with a piece of a character where the end begins
+  truncateSync(output, 300 * 2 ** 20);
+  const end = "語".repeat(10_900);
+  appendFileSync(output, `${end}\n`);
+  assert.equal(again().texts(id).output, `${end.slice(0, 7999)}\n`);
 });
 
 test("cuda may be any of its devices", async () => {

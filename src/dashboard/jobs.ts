@@ -9,6 +9,7 @@ import { z } from "zod";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
+import { readRange, statsOf } from "../base/open-file.ts";
 import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
 import { PageError } from "./page-error.ts";
 import { idOf } from "./run-store.ts";
@@ -157,7 +158,7 @@ export class Jobs {
     const folder = join(this.#options.dir, this.get(id).id);
     const output = join(folder, files.output);
     return {
-      output: textIn(output).slice(-shownOutput),
+      output: endOf(output),
       yaml: readTextFile(join(folder, files.config)),
     };
   }
@@ -263,6 +264,16 @@ function readJob(path: string): Job {
 
 function textIn(path: string): string {
   return existsSync(path) ? readTextFile(path) : "";
+}
+
+/** The last characters of a file that are shown, of which each has four bytes at most. */
+function endOf(path: string): string {
+  const size = statsOf(path)?.size ?? 0;
+  return size === 0
+    ? ""
+    : readRange(path, Math.max(0, size - 4 * shownOutput), size)
+        .toString("utf8")
+        .slice(-shownOutput);
 }
 
 /** Whether two runs could be on one device: "auto" may be any, and "cuda" any of its devices. */

@@ -1,5 +1,6 @@
 /** Linears in fewer bits from a model directory: quantised while they are read, or as bitsandbytes saved them. */
 import { FormatError, messageOf } from "../base/errors.ts";
+import { formatBytes } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
 import { requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
 import {
@@ -205,9 +206,14 @@ function quantState(
   }
   const place = placeOf(only.location);
   const numel = only.location.entry.end - only.location.entry.begin;
+  if (numel > settingsLimits.bytes)
+    throw new FormatError(
+      `${place}: expected JSON of at most ${formatBytes(settingsLimits.bytes)}, got ${formatBytes(numel)}. ${again}`,
+    );
   using _ = scope();
-  const bytes = readStored({ ...files, device: "cpu" }, only.key, weight, { dtype: "U8", numel });
-  const values = stateFields(Buffer.from(bytes.toNumbers()), place);
+  const bytes = Buffer.alloc(numel);
+  readStored({ ...files, device: "cpu" }, only.key, weight, { dtype: "U8", numel }).readBytes(bytes, 0);
+  const values = stateFields(bytes, place);
   const refuse = (key: string, expected: string): never => {
     throw new FormatError(
       `${place}: ${key}: expected ${expected}, got ${JSON.stringify(values[key]) ?? "nothing"}. ${again}`,

@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { fileWork, io, syncDirectory } from "../base/file-io.ts";
-import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
+import { makeDirectory, remove } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import { alone, onFirst } from "../base/ranks.ts";
 import { FINAL_SCALES } from "../config/final-scale-checks.ts";
@@ -20,7 +19,7 @@ import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { choiceText } from "../report/scales-section.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
-import { type ScaleRecord, scalePath } from "../runs/scale-record.ts";
+import { type ScaleRecord, scalePath, writeScales } from "../runs/scale-record.ts";
 import type { ParityResult, TrainEvent, WorkListener } from "../runs/train-events.ts";
 import { noGrad, ops, scope } from "../torch/index.ts";
 import { exportRun } from "../train/export-run.ts";
@@ -130,7 +129,7 @@ function picked(work: FinalScaleWork, scaled: ScaleWork, measured: Measurements)
   const { paths } = work;
   try {
     const record = scaleRecord(measured, scaled);
-    writeFileAtomic(scalePath(paths.dir), `${stringifyNumbers(record)}\n`);
+    writeScales(paths.dir, record);
     return record;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

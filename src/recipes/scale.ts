@@ -1,8 +1,6 @@
 /** `preftune scale`: measures a run's model at several scales, and picks one by a rule. */
 import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
-import { writeFileAtomic } from "../base/files.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { warn } from "../base/warn.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -13,7 +11,7 @@ import { methodOf } from "../methods/index.ts";
 import { writeReport } from "../report/run-report.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
-import { type ScaleRecord, type ScaleRule, scalePath } from "../runs/scale-record.ts";
+import { type ScaleRecord, type ScaleRule, writeScales } from "../runs/scale-record.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
 import { exportedScaleOf, ggufOrigin, startOfRun } from "./gguf-source.ts";
@@ -95,7 +93,7 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   for (const text of other?.warnings ?? []) warn(text);
   onCost(scaleCost(scales, work));
   const record = scaleRecord(await measuredScales(scales, work, onPhase), work);
-  writeFileAtomic(scalePath(run), `${stringifyNumbers(record)}\n`);
+  writeScales(run, record);
   writeReport(runPaths(run).dir);
   return record;
 }

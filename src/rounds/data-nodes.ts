@@ -4,7 +4,7 @@ import { relative } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../base/files.ts";
-import { statsOf } from "../base/open-file.ts";
+import { isFolder, statsOf } from "../base/open-file.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
 import { CONFIG_KEYS, flatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
@@ -13,9 +13,11 @@ import { assertPreflight } from "../data/preflight.ts";
 import { checkPromptLengths } from "../data/prompt-file.ts";
 import { localIdentity } from "../evaluate/answers/local-answers.ts";
 import { readQuestions } from "../evaluate/answers/questions.ts";
+import { isAdapter } from "../formats/adapter.ts";
 import { contextLength } from "../formats/model-config.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import { methodOf } from "../methods/index.ts";
+import { baseOf } from "../online/reward-model.ts";
 import { generateFile } from "../recipes/generate.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { openText } from "../text/open-text.ts";
@@ -276,10 +278,16 @@ export function judgedBy(settings: RoundSettings): Record<string, string> {
   const { judge, judge_mode, reward_funcs, reward_model, reward_weights } = settings;
   if (judge === people) return { judge };
   if (judge !== null) return { judge, judge_mode };
-  if (reward_model !== null) return { reward_model };
+  if (reward_model !== null) return { reward_model, reward_model_weights: weightsOf(reward_model) };
   const files = (reward_funcs ?? []).map((spec) => moduleFunctionOf(spec)?.file ?? null);
   const digests = files.map((file) => (file !== null && existsSync(file) ? sha256File(file) : ""));
   return { reward_funcs: JSON.stringify([reward_funcs, reward_weights, digests]) };
+}
+
+/** Digest of a reward model's files, of an adapter with those of its base; empty where there is none. */
+function weightsOf(dir: string): string {
+  if (!isFolder(dir)) return "";
+  return localIdentity(isAdapter(dir) ? { model: baseOf(dir), adapter: dir } : { model: dir, adapter: null });
 }
 
 /** What the model that answers is called in labels. */

@@ -162,7 +162,20 @@ test("rewards in place of a judge: a function of a module, then a reward model; 
 
   const model = fixture.path("reward");
   await runTraining({ ...fixture.values, ...{ objective: "reward", output_dir: model, max_steps: 1 } });
-  const byModel = await go(roundOf("round-5", { reward_model: `${model}/model` }));
+  const byModelOf = roundOf("round-5", { reward_model: `${model}/model` });
+  // the weights of the same path are others when the training has ended: nothing is compared by them
+  const weights = `${model}/model/model.safetensors`;
+  const labelling = readFileSync(weights);
+  const others = Buffer.from(labelling);
+  others.fill(0x11, others.length - 64);
+  const swap = ({ type }: TrainEvent): void => void (type === "step" && writeFileSync(weights, others));
+  const swapped = runRound(byModelOf.text, "round.yaml", { listenTo: () => ({ onEvent: swap }) });
+  const says = /the node labels is finished[\s\S]*reward_model_weights: [0-9a-f]{12}…, now [0-9a-f]{12}…/;
+  await assert.rejects(swapped, says);
+  assert.match(readRound(byModelOf.dir).problem?.text ?? "", says);
+  writeFileSync(weights, labelling);
+  const byModel = await go(byModelOf);
+  assert.deepEqual(byModel.nodes.slice(-3), ["training kept", "comparison begins", "comparison done"]);
   assert.equal(byModel.state, "finished");
   // as many lines as prompts with two answers or more, each answer with a number
   const scores = readFileSync(`${fixture.path("round-5")}/scores.jsonl`, "utf8")

@@ -21,7 +21,7 @@ import {
   saveRound,
 } from "../workbench/rounds/round-record.ts";
 import { nodes } from "./nodes.ts";
-import type { RoundOptions, RoundWork } from "./round-work.ts";
+import type { NodeResult, RoundOptions, RoundWork } from "./round-work.ts";
 import { local, placeOf, trainingOf } from "./start.ts";
 
 /** Where a round is: finished, waiting for people, or stopped. */
@@ -76,7 +76,7 @@ async function workThrough(work: RoundWork): Promise<RoundState> {
     }
     onNode(name, "begins", "");
     const inputs = nodes[name].inputs(work);
-    const result = await nodes[name].run(work).catch((error: unknown) => {
+    const result = await worked(name, work).catch((error: unknown) => {
       if (error instanceof PreftuneError) record.problem = { node: name, text: error.message };
       else record.problem = { node: name, text: messageOf(error) };
       ignoreErrors(() => saveRound(dir, record));
@@ -96,6 +96,13 @@ async function workThrough(work: RoundWork): Promise<RoundState> {
     onNode(name, "done", text);
   }
   return { state: "finished", text: record.nodes.comparison?.text ?? "", record };
+}
+
+/** Works on a node. @throws {ConfigError} where who compares is another than who labelled: a long training may lie between the two */
+async function worked(name: RoundNode, work: RoundWork): Promise<NodeResult> {
+  const { labels } = work.record.nodes;
+  if (name === "comparison" && labels !== undefined) refuseChanged("labels", labels, work);
+  return nodes[name].run(work);
 }
 
 /** @throws {ConfigError} where a finished node would take something else now, or what it made is another */

@@ -4,12 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError } from "../base/errors.ts";
-import {
-  appendEvaluation,
-  type EvaluationRecord,
-  readEvaluations,
-  truncateEvaluations,
-} from "./evaluation-records.ts";
+import { appendEvaluation, type EvaluationRecord, readEvaluations } from "./evaluation-records.ts";
+import { cutAfterStep } from "./json-lines.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-evaluations-"));
 after(() => rmSync(root, { recursive: true }));
@@ -26,17 +22,17 @@ function record(step: number): EvaluationRecord {
 test("what is appended is read again; a torn last line is left out, and what follows a step can be cut off", () => {
   const path = join(root, "a.jsonl");
   assert.deepEqual(readEvaluations(path), []);
-  truncateEvaluations(path, 0);
+  cutAfterStep(path, 0);
   const all = [0, 10, 20].map(record);
   for (const one of all) appendEvaluation(path, one);
   assert.deepEqual(readEvaluations(path), all);
   appendFileSync(path, '{"global_step": 30, "pair');
   assert.deepEqual(readEvaluations(path), all);
-  truncateEvaluations(path, 10);
+  cutAfterStep(path, 10);
   assert.deepEqual(readEvaluations(path), all.slice(0, 2));
   appendEvaluation(path, record(20));
   assert.deepEqual(readEvaluations(path), all);
-  truncateEvaluations(path, -1);
+  cutAfterStep(path, -1);
   assert.deepEqual(readEvaluations(path), []);
 });
 

@@ -3,7 +3,7 @@
  * draws how the pairs moved, how likely rejected tokens are, and what the model answers.
  */
 import { FormatError } from "../base/errors.ts";
-import { cutTo, JsonLinesWriter, readJsonLines } from "./json-lines.ts";
+import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 
 /** Counts of log-probabilities: bin i holds those from −width·(i+1) up to −width·i, the last one also all below. */
 export interface LogProbHistogram {
@@ -77,12 +77,6 @@ export function appendEvaluation(path: string, record: EvaluationRecord): void {
   } finally {
     file.close();
   }
-}
-
-/** Removes the evaluations after `step`, which a resumed run will make again. */
-export function truncateEvaluations(path: string, step: number): void {
-  const line = readJsonLines(path).find(({ value }) => !((value as EvaluationRecord).global_step <= step));
-  if (line !== undefined) cutTo(path, line.offset);
 }
 
 /**

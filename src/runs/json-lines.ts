@@ -17,7 +17,10 @@ import {
 } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
+import { filePieces, readRange } from "../base/open-file.ts";
+
+/** Bytes at the end of a file in which the last newline is looked for at a time. */
+const tailBytes = 64 * 1024;
 
 /** One line: its value and where it stands. */
 export interface JsonLine {
@@ -108,35 +111,73 @@ export class JsonLinesWriter {
  * @throws {FormatError} naming the line when one that is not torn is no JSON
  */
 export function readJsonLines(path: string): JsonLine[] {
-  const parts = completeLines(path).toString("utf8").split("\n");
-  parts.pop(); // What follows the last newline is nothing.
-  let offset = 0;
-  return parts.map((text, index) => {
-    const line = { value: parseLine(text, path, index + 1), line: index + 1, offset };
-    offset += Buffer.byteLength(text, "utf8") + 1;
-    return line;
-  });
+  return [...jsonLines(path)];
 }
 
-/** Of a file's bytes the lines that hold a JSON object, and how many others there are; what is after the last newline does not count. */
-export function wholeLines(bytes: Buffer): { lines: Buffer; damaged: number } {
-  const lines: Buffer[] = [];
-  let damaged = 0;
-  let from = 0;
-  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
-    const line = bytes.subarray(from, end + 1);
-    if (isObject(line)) lines.push(line);
-    else damaged += 1;
-    from = end + 1;
+function* jsonLines(path: string): Generator<JsonLine> {
+  let [line, offset] = [0, 0];
+  for (const bytes of linesOf(path)) {
+    const text = bytes.toString("utf8", 0, bytes.length - 1);
+    line += 1;
+    yield { value: parseLine(text, path, line), line, offset };
+    offset += bytes.length;
   }
-  return { lines: Buffer.concat(lines), damaged };
 }
 
-function isObject(line: Buffer): boolean {
+/** Removes the rows after the one of `step`, which a resumed run makes again. @throws {FormatError} as {@link readJsonLines} */
+export function cutAfterStep(path: string, step: number): void {
+  for (const { value, offset } of jsonLines(path)) {
+    if (!isRecord(value) || !(Number(value["global_step"]) > step)) continue;
+    cutTo(path, offset);
+    return;
+  }
+}
+
+/** The lines of a file from a byte on that hold a JSON object, each with its newline and its value; what is after the last newline does not count. */
+export function* wholeLines(
+  path: string,
+  from = 0,
+): Generator<{ bytes: Buffer; value: Record<string, unknown> }> {
+  for (const bytes of linesOf(path, from)) {
+    const value = objectIn(bytes);
+    if (value !== null) yield { bytes, value };
+  }
+}
+
+/** How many complete lines of a file hold no JSON object. */
+export function damagedLines(path: string): number {
+  let damaged = 0;
+  for (const bytes of linesOf(path)) if (objectIn(bytes) === null) damaged += 1;
+  return damaged;
+}
+
+/** The complete lines of a file, each with its newline, read in pieces. A line is valid until the next one is asked for. */
+function* linesOf(path: string, from = 0): Generator<Buffer> {
+  if (!existsSync(path)) return;
+  let begun: Buffer[] = [];
   try {
-    return isRecord(parseNumbers(new TextDecoder("utf-8", { fatal: true }).decode(line)));
+    for (const piece of filePieces(path, { from })) {
+      let start = 0;
+      for (let end = piece.indexOf(10); end >= 0; end = piece.indexOf(10, start)) {
+        const line = piece.subarray(start, end + 1);
+        yield begun.length === 0 ? line : Buffer.concat([...begun, line]);
+        begun = [];
+        start = end + 1;
+      }
+      // a copy: the next piece takes its place
+      if (start < piece.length) begun.push(Buffer.from(piece.subarray(start)));
+    }
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
+}
+
+function objectIn(line: Buffer): Record<string, unknown> | null {
+  try {
+    const value = parseNumbers(new TextDecoder("utf-8", { fatal: true }).decode(line));
+    return isRecord(value) ? value : null;
   } catch {
-    return false;
+    return null;
   }
 }
 
@@ -175,17 +216,21 @@ export function cutTo(path: string, bytes: number): void {
 
 function cutTornLine(path: string): void {
   if (!existsSync(path)) return;
-  const { length } = completeLines(path);
-  if (length < statSync(path).size) cutTo(path, length);
-}
-
-/** The bytes up to the last newline. A torn line may end inside a character, so it is removed before decoding. */
-function completeLines(path: string): Buffer {
-  if (!existsSync(path)) return Buffer.alloc(0);
   try {
-    const bytes = readFileBytes(path, mostAtOnce);
-    return bytes.subarray(0, bytes.lastIndexOf(10) + 1);
+    const { size } = statSync(path);
+    const length = endOfLines(path, size);
+    if (length < size) cutTo(path, length);
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });
   }
+}
+
+/** Bytes up to the last newline, which is looked for from the end. */
+function endOfLines(path: string, size: number): number {
+  for (let to = size; to > 0; to -= tailBytes) {
+    const from = Math.max(0, to - tailBytes);
+    const last = readRange(path, from, to).lastIndexOf(10);
+    if (last >= 0) return from + last + 1;
+  }
+  return 0;
 }

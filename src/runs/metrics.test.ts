@@ -9,6 +9,7 @@ import { FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import { greaterIsBetter, METRICS, metricInfo } from "../config/metric-names.ts";
+import { cutAfterStep } from "./json-lines.ts";
 import { isEvalRow, MetricsWriter, readMetrics } from "./metrics.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "preftune-metrics-"));
@@ -71,7 +72,7 @@ test("after truncation a resumed run continues the file as the uninterrupted one
     writer.close();
   }
   const writer = new MetricsWriter(resumed);
-  writer.truncateAfterStep(3);
+  cutAfterStep(resumed, 3);
   for (const row of rows.slice(3)) writer.write(row);
   writer.sync();
   writer.close();

@@ -3,7 +3,7 @@
  * Evaluation rows carry `eval_` keys. NaN, Infinity and -Infinity stand as bare words, as Python's `json` writes them.
  */
 import { FormatError } from "../base/errors.ts";
-import { cutTo, JsonLinesWriter, readJsonLines } from "./json-lines.ts";
+import { JsonLinesWriter, readJsonLines } from "./json-lines.ts";
 
 /** One row of metrics. */
 export interface MetricRow {
@@ -35,15 +35,6 @@ export class MetricsWriter {
   /** Makes the rows so far safe against a power cut; called with every checkpoint. */
   sync(): void {
     this.#file.sync();
-  }
-
-  /**
-   * Removes the rows after `step`. A run resumed from the checkpoint of that step then continues the file exactly as
-   * the uninterrupted run would have.
-   */
-  truncateAfterStep(step: number): void {
-    const line = readJsonLines(this.#file.path).find(({ value }) => stepOf(value) > step);
-    if (line !== undefined) cutTo(this.#file.path, line.offset);
   }
 
   /** Syncs and closes the file. */

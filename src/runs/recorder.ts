@@ -7,12 +7,13 @@ import { sealed } from "../base/sealed.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
-import { appendEvaluation, truncateEvaluations } from "./evaluation-records.ts";
+import { appendEvaluation } from "./evaluation-records.ts";
+import { cutAfterStep } from "./json-lines.ts";
 import { type MetricRow, MetricsWriter } from "./metrics.ts";
 import { cutPairTokens, writePairTokens } from "./pair-tokens.ts";
 import { RolloutsFile } from "./rollouts.ts";
 import type { OpenRun } from "./run-directory.ts";
-import { cutRecords, recordsOf, saveRecords } from "./run-records.ts";
+import { copyIn, cutRecords, RecordCopies, recordsOf } from "./run-records.ts";
 import { TensorboardWriter } from "./tensorboard.ts";
 import type { ParityResult, TrainEvaluation, TrainEvent, TrainSummary } from "./train-events.ts";
 
@@ -42,6 +43,7 @@ export class Recorder {
   readonly #resolved: ResolvedConfig;
   readonly #help: RecorderHelp;
   readonly #rollouts: RolloutsFile;
+  readonly #copies: RecordCopies;
   readonly #exports: ParityResult[] = [];
   /** A resumed run keeps the report it began with until its rows are known to be the same. */
   #preflight: PreflightReport | null = null;
@@ -60,6 +62,7 @@ export class Recorder {
     this.#resolved = resolved;
     this.#help = help;
     this.#rollouts = new RolloutsFile(run.paths.rollouts);
+    this.#copies = new RecordCopies(run.paths.dir);
   }
 
   /** Passes `events` on, each once it is written; an error of theirs is logged. */
@@ -212,7 +215,7 @@ export class Recorder {
   /** Copies the records so far into a checkpoint that is being written, and makes them safe against a power cut. */
   saveInto(checkpointDir: string): void {
     this.#metrics?.sync();
-    saveRecords(this.#run.paths.dir, checkpointDir);
+    this.#copies.saveInto(checkpointDir);
     this.#rollouts.saveInto(checkpointDir);
   }
 
@@ -227,15 +230,13 @@ export class Recorder {
     const { dir, metrics, evaluations, evaluationStart, pairTokens } = this.#run.paths;
     const lost = this.#rollouts.cutTo(checkpoint);
     const records = checkpoint === null ? {} : recordsOf(checkpoint);
-    cutPairTokens(pairTokens, checkpoint?.step ?? -1, records?.["pair-tokens.json"] ?? null);
-    if (records !== null) cutRecords(dir, records);
+    const step = checkpoint?.step ?? -1;
+    cutPairTokens(pairTokens, step, copyIn(records ?? {}, "pair-tokens.json"));
+    if (records !== null) cutRecords(dir, { records, step });
     if (checkpoint === null) remove(evaluationStart);
     if (checkpoint === null || records !== null) return lost;
     // of an earlier version: it has no copy of them
-    const writer = new MetricsWriter(metrics);
-    writer.truncateAfterStep(checkpoint.step);
-    writer.close();
-    truncateEvaluations(evaluations, checkpoint.step);
+    for (const path of [metrics, evaluations]) cutAfterStep(path, step);
     return lost;
   }
 }

@@ -57,7 +57,8 @@ function putBack(run: OpenRun, ranks: number): void {
     if (!existsSync(paths.runJson)) throw new ConfigError(lostRun(paths.dir, checkpoint?.path ?? ""));
     readRunJson(paths.runJson);
   }
-  run.notes.push(...restoreRecords(paths.dir, damagedRecords(paths.dir, records ?? {}), records ?? {}));
+  const at = { records: records ?? {}, step: checkpoint?.step ?? -1 };
+  run.notes.push(...restoreRecords(paths.dir, damagedRecords(paths.dir, at.records), at));
   const saved = existsSync(paths.runJson) ? readRunJson(paths.runJson).config : null;
   run.resolved = settleRows(run.resolved, ranks, saved);
   if (saved !== null) run.notes.push(...compared(paths.dir, saved, run.resolved.config));

@@ -2,8 +2,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../base/errors.ts";
-import { readTextFile } from "../base/files.ts";
-import { parseNumbers } from "../base/json-numbers.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
+import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { readSealed, sealed } from "../base/sealed.ts";
+import { shellWord } from "../base/shell-word.ts";
 
 /** What is wanted of a scale. */
 export interface ScaleRule {
@@ -80,12 +83,34 @@ export function scalePath(runDir: string): string {
   return join(runDir, "scale.json");
 }
 
-/** The record in a run directory; null where there is none. @throws {FormatError} for another file */
+/** Writes the record of a run. @throws {FileError} when it cannot be written */
+export function writeScales(runDir: string, record: ScaleRecord): void {
+  writeFileAtomic(scalePath(runDir), sealed(stringifyNumbers(record)));
+}
+
+/**
+ * The record in a run directory; null where there is none. Those of earlier versions have no digest.
+ *
+ * @throws {FormatError} for one that has changed since it was written, and for another file
+ */
 export function readScales(runDir: string): ScaleRecord | null {
   const path = scalePath(runDir);
   if (!existsSync(path)) return null;
-  const record = parseNumbers(readTextFile(path)) as ScaleRecord | null;
-  if (Array.isArray(record?.rows) && record.rows.every(({ scale }) => typeof scale === "number"))
-    return record;
-  throw new FormatError(`${path}: expected what preftune scale writes. Remove it, or measure again.`);
+  const remedy = `Measure again (preftune scale ${shellWord(runDir)}), or remove the file: then the report has no scales.`;
+  try {
+    const record = readSealed(path, parseNumbers);
+    const { rows } = record;
+    if (Array.isArray(rows) && rows.every(isScaleRow)) return record as unknown as ScaleRecord;
+  } catch (error) {
+    throw error instanceof FormatError
+      ? new FormatError(`${error.message} ${remedy}`, { cause: error })
+      : error;
+  }
+  throw new FormatError(`${path}: expected what preftune scale writes, got another record. ${remedy}`);
+}
+
+function isScaleRow(row: unknown): boolean {
+  if (!isRecord(row)) return false;
+  const { scale, figures, answers } = row;
+  return typeof scale === "number" && isRecord(figures) && Array.isArray(answers);
 }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
-import { damagedRecords, recordsOf } from "../../src/runs/run-records.ts";
+import { copyIn, damagedRecords, type Records, recordsOf } from "../../src/runs/run-records.ts";
 import { amount, campaignSeed, figure, holds, progress } from "../support/campaign.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import {
@@ -70,8 +70,8 @@ before(async () => {
 function relevantBytes(name: string, length: number): number {
   const { checkpoint } = latestCheckpoint(join(cut, "checkpoints"));
   assert.ok(checkpoint !== null);
-  const copy = recordsOf(checkpoint)?.[name];
-  return name.endsWith(".jsonl") && copy !== undefined ? Buffer.byteLength(copy) : length;
+  const copy = copyIn(recordsOf(checkpoint) ?? {}, name);
+  return name.endsWith(".jsonl") && copy !== null ? Buffer.byteLength(copy) : length;
 }
 
 /** What notices that a file of the cut run is not as it was written; null: nothing does. */
@@ -87,12 +87,12 @@ function noticed(name: string): string | null {
   return verifyCheckpoint({ path, step: manifest.step, manifest: { ...manifest, files } })[0] ?? null;
 }
 
-let newest: Record<string, string> = {};
+let newest: Records = {};
 
 test("flipped bits in every file of a run directory", async () => {
   const { checkpoint } = latestCheckpoint(join(cut, "checkpoints"));
   assert.ok(checkpoint !== null);
-  newest = { ...recordsOf(checkpoint) };
+  newest = recordsOf(checkpoint) ?? {};
   const random = new Random(campaignSeed);
   const each = amount(8, 1000);
   let flips = 0;

@@ -197,6 +197,15 @@ const damages: [string, () => string, RegExp][] = [
       ),
     /bitsandbytes__nf4": expected JSON/,
   ],
+  [
+    "a state of spaces",
+    () =>
+      spoiled(
+        "nf4",
+        only(state, () => Buffer.alloc(4 * 2 ** 20 + 1, 32)),
+      ),
+    /bitsandbytes__nf4": expected JSON of at most 4\.0 MiB, got 4\.0 MiB/,
+  ],
   ["another type", () => spoiled("nf4", inState('"nf4"', '"fp4"')), /quant_type: expected "nf4", got "fp4"/],
   [
     "another shape",

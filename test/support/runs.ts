@@ -11,7 +11,8 @@ import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TrainOptions, train } from "../../src/recipes/train.ts";
-import { isMeasurement, type MetricRow, MetricsWriter, readMetrics } from "../../src/runs/metrics.ts";
+import { cutAfterStep } from "../../src/runs/json-lines.ts";
+import { isMeasurement, type MetricRow, readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent, TrainSummary } from "../../src/runs/train-events.ts";
 import { scratch } from "./scratch.ts";
 import { makeTinyModel, pairRows, type TinyModelOptions, writeRows } from "./tiny-model.ts";
@@ -156,9 +157,7 @@ export function cutBack(runDir: string, to: string, step: number): string {
   for (const name of readdirSync(join(to, "checkpoints"))) {
     if (Number(name.split("-")[1]) > step) rmSync(join(to, "checkpoints", name), { recursive: true });
   }
-  const metrics = new MetricsWriter(join(to, "metrics.jsonl"));
-  metrics.truncateAfterStep(step);
-  metrics.close();
+  cutAfterStep(join(to, "metrics.jsonl"), step);
   for (const name of ["adapter", "model", "value_model", "export.json", "report.html"]) {
     rmSync(join(to, name), { recursive: true, force: true });
   }

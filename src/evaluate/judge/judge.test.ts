@@ -1,8 +1,9 @@
 /** Tests of judge.ts and judgment-store.ts: nothing is asked twice, nothing is guessed. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { type ChatAnswer, type ChatCall, startJudge } from "../../../test/support/judge-server.ts";
 import { EndpointError, FileError } from "../../base/errors.ts";
@@ -146,5 +147,95 @@ test("a file that is no database, and a place that cannot be written, are named"
   assert.throws(
     () => new JudgmentStore(join(dir, "file", "x.sqlite")),
     says(/Cannot make directory .*file: /),
+  );
+});
+
+test("an answer of which a byte has changed is asked for again, with a note, and kept in its place", async () => {
+  const notes: string[] = [];
+  const listen = ({ message }: Error) => void notes.push(message);
+  process.on("warning", listen);
+  try {
+    const path = join(dir, "changed.sqlite");
+    {
+      await using first = await judging((_, before) => (before === 0 ? "Rating: [[7]]" : "Rating: [[3]]"), {
+        path,
+      });
+      await first.judge.verdict(ask("a"), readRating);
+      await first.judge.verdict(ask("b"), readRating);
+    }
+    const bytes = readFileSync(path);
+    bytes[bytes.indexOf("[[7]]") + 2] = 0x31;
+    writeFileSync(path, bytes);
+    for (const calls of [1, 0]) {
+      await using again = await judging(() => "Rating: [[8]]", { path });
+      assert.equal((await again.judge.verdict(ask("a"), readRating)).verdict, 8);
+      assert.equal((await again.judge.verdict(ask("b"), readRating)).verdict, 3);
+      assert.equal(again.server.calls.length, calls);
+    }
+    await new Promise(setImmediate);
+    assert.deepEqual(notes, [
+      `${path}: judgments have changed since they were written (SHA-256): they are asked for again`,
+    ]);
+  } finally {
+    process.off("warning", listen);
+  }
+});
+
+test("a count of tokens that has changed is noticed too", () => {
+  const path = join(dir, "counts.sqlite");
+  const label = { model: "m", messages: "[]" };
+  const reply = { text: "x", finishReason: "stop", usage: { promptTokens: 70_000, completionTokens: 2 } };
+  {
+    using store = new JudgmentStore(path);
+    store.put("k", label, reply);
+    assert.deepEqual(store.get("k"), reply);
+  }
+  using database = new DatabaseSync(path);
+  database.exec("UPDATE judgments SET prompt_tokens = 70001");
+  using store = new JudgmentStore(path);
+  assert.equal(store.get("k"), null);
+  assert.equal(store.costBefore(1).judgments, 0);
+  store.put("k", label, reply);
+  assert.deepEqual(store.get("k"), reply);
+});
+
+test("texts that SQLite or UTF-8 may change are as they were", () => {
+  const path = join(dir, "texts.sqlite");
+  for (const text of ["", "a\u0000b", "half \ud83d", "\ufeffmark", "e\u0301 語 😀"]) {
+    {
+      using store = new JudgmentStore(path);
+      store.put(text, { model: "m", messages: "[]" }, { text, finishReason: null, usage: null });
+    }
+    using store = new JudgmentStore(path);
+    assert.equal(store.get(text)?.text, text.toWellFormed(), JSON.stringify(text));
+  }
+});
+
+test("the file of an earlier version is read, and what is added has a digest", () => {
+  const path = join(dir, "earlier.sqlite");
+  {
+    using database = new DatabaseSync(path);
+    database.exec(`CREATE TABLE judgments (
+      key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
+      prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT;
+      INSERT INTO judgments VALUES ('old', 'm', '[]', '[[5]]', 'stop', 1, 2, '2026-01-01T00:00:00Z')`);
+  }
+  for (const _ of [1, 2]) {
+    using store = new JudgmentStore(path);
+    const usage = { promptTokens: 1, completionTokens: 2 };
+    assert.deepEqual(store.get("old"), { text: "[[5]]", finishReason: "stop", usage });
+    store.put("new", { model: "m", messages: "[]" }, { text: "[[6]]", finishReason: null, usage: null });
+    assert.equal(store.get("new")?.text, "[[6]]");
+  }
+  using database = new DatabaseSync(path);
+  assert.deepEqual(
+    database
+      .prepare("SELECT key, length(sha256) AS digits FROM judgments ORDER BY key")
+      .all()
+      .map((row) => ({ ...row })),
+    [
+      { key: "new", digits: 64 },
+      { key: "old", digits: null },
+    ],
   );
 });

@@ -7,7 +7,8 @@ import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../../base/errors.ts";
 import { formatBytes, ignoreErrors } from "../../base/file-io.ts";
-import { makeDirectory } from "../../base/files.ts";
+import { makeDirectory, sha256 } from "../../base/files.ts";
+import { warn } from "../../base/warn.ts";
 import type { ChatReply } from "../endpoint/chat-body.ts";
 
 /** What is kept beside an answer, for people who look into the file. */
@@ -30,12 +31,28 @@ export interface JudgmentCost {
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
+const columns = [
+  ...["key", "model", "messages", "text", "finish_reason"],
+  ...["prompt_tokens", "completion_tokens", "time", "sha256"],
+];
+
+/** Of what is used of an answer; what is kept for people is not in it. */
+function digestOf(key: string, { text, finishReason, usage }: ChatReply): string {
+  const { promptTokens = null, completionTokens = null } = usage ?? {};
+  // halves of a character, which UTF-8 lacks, are read back as another one
+  const texts = [text, finishReason].map((one) => one?.toWellFormed() ?? null);
+  return sha256(JSON.stringify([key, ...texts, promptTokens, completionTokens]));
+}
+
 /** Answers by key. */
 export class JudgmentStore {
   readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #get: StatementSync;
   readonly #put: StatementSync;
+  readonly #replace: StatementSync;
+  /** Keys of answers that are not as they were written: what is put in takes their place. */
+  readonly #damaged: Set<string> = new Set();
 
   /** @throws {FileError} when the file is no database of judgments or cannot be written */
   constructor(path: string) {
@@ -48,12 +65,15 @@ export class JudgmentStore {
       this.#database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         CREATE TABLE IF NOT EXISTS judgments (
           key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
-          prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT;
+          prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL, sha256 TEXT) STRICT;
         CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, moment INTEGER NOT NULL) STRICT`);
+      this.#addDigests();
       this.#get = this.#database.prepare(
-        "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM judgments WHERE key = ?",
+        "SELECT text, finish_reason, prompt_tokens, completion_tokens, sha256 FROM judgments WHERE key = ?",
       );
-      this.#put = this.#database.prepare("INSERT OR IGNORE INTO judgments VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+      const row = `(${columns}) VALUES (${columns.map(() => "?")})`;
+      this.#put = this.#database.prepare(`INSERT OR IGNORE INTO judgments ${row}`);
+      this.#replace = this.#database.prepare(`INSERT OR REPLACE INTO judgments ${row}`);
     } catch (error) {
       const failure = this.#failure(error, 0);
       ignoreErrors(() => this.#database.close());
@@ -61,39 +81,53 @@ export class JudgmentStore {
     }
   }
 
-  /** The answer kept under `key`, or null. @throws {FileError} when the file is damaged */
+  /** Files of earlier versions have no digests: their answers are taken as they are. */
+  #addDigests(): void {
+    const hasDigests = (): boolean =>
+      this.#database
+        .prepare("PRAGMA table_info(judgments)")
+        .all()
+        .some(({ name }) => name === "sha256");
+    if (hasDigests()) return;
+    this.#database.exec("BEGIN IMMEDIATE");
+    // another process may have been first
+    if (!hasDigests()) this.#database.exec("ALTER TABLE judgments ADD COLUMN sha256 TEXT");
+    this.#database.exec("COMMIT");
+  }
+
+  /** The answer kept under `key`, or null; null too for one that has changed since it was written. @throws {FileError} when the file is damaged */
   get(key: string): ChatReply | null {
     const row = this.#guard(() => this.#get.get(key));
     if (row === undefined) return null;
-    const { text, finish_reason: reason, prompt_tokens: prompt, completion_tokens: completion } = row;
+    const {
+      text,
+      finish_reason: reason,
+      prompt_tokens: prompt,
+      completion_tokens: completion,
+      sha256: digest,
+    } = row;
     const isCounted = prompt !== null && completion !== null;
-    return {
+    const reply = {
       text: String(text),
       finishReason: reason === null ? null : String(reason),
       usage: isCounted ? { promptTokens: Number(prompt), completionTokens: Number(completion) } : null,
     };
+    if (digest === null || digest === digestOf(key, reply)) return reply;
+    this.#damaged.add(key);
+    warn(`${this.#path}: judgments have changed since they were written (SHA-256): they are asked for again`);
+    return null;
   }
 
-  /** Keeps an answer; one that is there already stays. @throws {FileError} when it cannot be written */
-  put(key: string, label: JudgmentLabel, reply: ChatReply): void {
+  /** Keeps an answer; one that is there already and whole stays. @throws {FileError} when it cannot be written */
+  put(key: string, { model, messages }: JudgmentLabel, reply: ChatReply): void {
     const { text, finishReason, usage } = reply;
     const { promptTokens = null, completionTokens = null } = usage ?? {};
     const time = new Date().toISOString();
-    const bytes = Buffer.byteLength(text) + Buffer.byteLength(label.messages);
-    this.#guard(
-      () =>
-        this.#put.run(
-          key,
-          label.model,
-          label.messages,
-          text,
-          finishReason,
-          promptTokens,
-          completionTokens,
-          time,
-        ),
-      bytes,
-    );
+    const row = [key, model, messages, text, finishReason, promptTokens, completionTokens, time];
+    const statement = this.#damaged.has(key) ? this.#replace : this.#put;
+    const bytes = Buffer.byteLength(text) + Buffer.byteLength(messages);
+    this.#guard(() => statement.run(...row, digestOf(key, reply)), bytes);
+    this.#damaged.delete(key);
   }
 
   /** Notes that the answers under `keys` were used at a moment of a run; the earliest one stays. @throws {FileError} as `put` */

@@ -12,8 +12,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { readSafetensorsHeader } from "../../../src/formats/safetensors.ts";
+import {
+  type TensorSource,
+  writeSafetensors as writeWeights,
+} from "../../../src/formats/safetensors-write.ts";
 import type { HostileCase } from "./hostile.ts";
-import { type Json, linkInstead, many, writePieces } from "./spoil.ts";
+import { configure, type Json, linkInstead, many, setJson, writePieces } from "./spoil.ts";
 
 const weights = (dir: string): string => join(dir, "model", "model.safetensors");
 
@@ -100,7 +105,37 @@ export const weightCases: HostileCase[] = [
     },
     expects: /symbolic link/,
   },
+  {
+    name: "safetensors: a state of 4 bits that is 48 MiB of spaces",
+    write: writeLongState,
+    expects: /quant_state\.bitsandbytes__nf4": expected JSON of at most 4\.0 MiB, got 48\.0 MiB/,
+  },
 ];
+
+/** Makes a linear of the model one in 4 bits, with a state that is long and says nothing. */
+function writeLongState(dir: string): void {
+  const { path, tensors, dataStart } = readSafetensorsHeader(weights(dir));
+  const all = readFileSync(path);
+  const linear = "model.layers.0.self_attn.q_proj.weight";
+  const sources = [...tensors.values()].map(({ name, dtype, shape, begin, end }): TensorSource => {
+    const bytes = new Uint8Array(all.subarray(dataStart + begin, dataStart + end));
+    if (name !== linear) return { name, dtype, shape, bytes: () => [bytes] };
+    const codes = new Uint8Array(shape.reduce((a, b) => a * b, 1) / 2);
+    return { name, dtype: "U8", shape: [codes.length, 1], bytes: () => [codes] };
+  });
+  const state = new Uint8Array(48 * 2 ** 20).fill(32);
+  const name = `${linear}.quant_state.bitsandbytes__nf4`;
+  sources.push({ name, dtype: "U8", shape: [state.length], bytes: () => [state] });
+  unlinkSync(path);
+  writeWeights(path, sources);
+  const quantizationConfig = {
+    quant_method: "bitsandbytes",
+    load_in_4bit: true,
+    bnb_4bit_quant_type: "nf4",
+  };
+  setJson(dir, "config.json", { quantization_config: quantizationConfig });
+  configure(dir, "use_peft: true", "lora_r: 2");
+}
 
 /** Puts the length of a header before it. */
 function withLength(path: string): void {
