@@ -12,7 +12,16 @@ const src = join(import.meta.dirname, "../../src");
 /** What of node:fs reads, and so may be used anywhere. */
 const reading: ReadonlySet<string> = new Set([
   ...["accessSync", "closeSync", "constants", "createReadStream", "existsSync", "fstatSync", "lstatSync"],
-  ...["openSync", "readFile", "readFileSync", "readdirSync", "readlinkSync", "readSync", "realpathSync"],
+  ...[
+    "globSync",
+    "openSync",
+    "readFile",
+    "readFileSync",
+    "readdirSync",
+    "readlinkSync",
+    "readSync",
+    "realpathSync",
+  ],
   ...[
     "stat",
     "statfsSync",

@@ -194,7 +194,7 @@ test("a count of tokens that has changed is noticed too", () => {
   database.exec("UPDATE judgments SET prompt_tokens = 70001");
   using store = new JudgmentStore(path);
   assert.equal(store.get("k"), null);
-  assert.equal(store.costBefore(1).judgments, 0);
+  assert.equal(store.costBefore(1, { modulo: 1, below: 0, others: 0 }).judgments, 0);
   store.put("k", label, reply);
   assert.deepEqual(store.get("k"), reply);
 });
