@@ -200,8 +200,10 @@ export class OnlineSteps implements StepSource {
     const { speeds, ...scored } = drawn;
     Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
+    const completions = scored.groups.flatMap((group) => group.completions);
+    const masked = completions.map(({ ended }) => config.mask_truncated_completions && !ended);
     const { columns, metrics } = prepareRollout(objective, scored, {
-      ...{ referenceLogps, max_completion_length: config.max_completion_length },
+      ...{ referenceLogps, masked, max_completion_length: config.max_completion_length },
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
     const sampler = "samplerLogps" in (objective.columns ?? {}) ? { samplerLogps: samplerLogps(scored) } : {};

@@ -12,7 +12,7 @@ import type { ScoredGroups } from "./scored-rollout.ts";
 export function prepareRollout(
   objective: CompletionObjective,
   { groups, rewards }: ScoredGroups,
-  more: Pick<ScoredRollout, "referenceLogps" | "max_completion_length" | "values">,
+  more: Pick<ScoredRollout, "referenceLogps" | "max_completion_length" | "values" | "masked">,
 ): PreparedRollout {
   if (objective.prepare === undefined) {
     throw new ShapeError(`${objective.name} makes nothing of rollouts: expected an objective with prepare`);
