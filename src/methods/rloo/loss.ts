@@ -11,7 +11,14 @@ import {
   type StepTotals,
   sumByCompletion,
 } from "../objective.ts";
-import { clipMetrics, clippedSurrogate, columnOf, logRatio, ofCounted, ratioMetrics } from "../policy-ratio.ts";
+import {
+  clipMetrics,
+  clippedSurrogate,
+  columnOf,
+  logRatio,
+  ofCounted,
+  ratioMetrics,
+} from "../policy-ratio.ts";
 import { type PreparedRollout, referenceOf, type ScoredRollout } from "../rollout.ts";
 import type { RlooOptions } from "./settings.ts";
 
