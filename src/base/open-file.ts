@@ -141,11 +141,18 @@ function tooLarge(path: string, most: number, got: string): FormatError {
   return new FormatError(`${path}: expected a file of at most ${formatBytes(most)}, got ${got}.`);
 }
 
-function readUpTo(fd: number, length: number): Buffer {
+/** `length` bytes of an open file from the place `from` on, or those that there are. */
+export function readAt(fd: number, from: number, length: number): Buffer {
+  return readUpTo(fd, length, from);
+}
+
+/** From where the file was read last, or from `from` on. */
+function readUpTo(fd: number, length: number, from: number | null = null): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   let done = 0;
   while (done < length) {
-    const read = readSync(fd, bytes, done, Math.min(length - done, 1 << 30), null);
+    const place = from === null ? null : from + done;
+    const read = readSync(fd, bytes, done, Math.min(length - done, 1 << 30), place);
     if (read === 0) break;
     done += read;
   }

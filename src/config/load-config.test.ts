@@ -360,18 +360,6 @@ test("hostile YAML is refused in time that does not grow with it: keys, depth, a
   refused(keys, /^30\d problems in run\.yaml:\n.*unknown key "k0"[\s\S]*and 28\d more$/);
 });
 
-test("reward functions that are unknown, or two of one name, are refused with the configuration", () => {
-  const values = { model_name_or_path: "m", train_data: "d", output_dir: "o", objective: "grpo" };
-  assert.throws(() => loadConfig({ values: { ...values, reward_funcs: ["exat"] } }), {
-    name: "ConfigError",
-    message: /reward_funcs: exat: expected FILE#EXPORT or one of exact, .*Did you mean "exact"\?/,
-  });
-  assert.throws(() => loadConfig({ values: { ...values, reward_funcs: ["a.ts#f", "b.ts#f"] } }), {
-    name: "ConfigError",
-    message: /two reward functions are named "f"/,
-  });
-});
-
 test("train_batch_size sets the micro-batches of a step; the last may be smaller", () => {
   assert.equal(load("train_batch_size: 20\n").config.gradient_accumulation_steps, 3);
   assert.equal(load("").config.train_batch_size, null);

@@ -125,7 +125,8 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       `expected ${rewardCount(config)} numbers, one for each of reward_funcs, then for reward_model and judge where there are any, got ${config.reward_weights?.length}.`,
   ),
   ...(["reward_funcs", "eval_reward_funcs"] as const).map((key) => {
-    const problems = (config: RunConfig): string[] => rewardSpecProblems(config[key] ?? []);
+    const problems = (config: RunConfig): string[] =>
+      rewardSpecProblems(config[key] ?? [], key === "reward_funcs" ? [] : (config.reward_funcs ?? []));
     return error(
       key,
       (config) => problems(config).length > 0,

@@ -1,5 +1,6 @@
 /** What `reward_funcs` accepts: reward functions by name, built in or a user's, with their options. */
 import { basename, extname } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
@@ -171,21 +172,52 @@ export function referenceColumnOf(spec: RewardSpec): string | null {
   return spec.column ?? (isBuiltInReward(spec.function) ? referenceColumns[spec.function] : null) ?? null;
 }
 
-/** What is wrong with the reward functions, beyond the form of each. */
-export function rewardSpecProblems(specs: readonly RewardSpec[]): string[] {
-  const names = specs.map(rewardNameOf);
+/** Names under which metrics and rollouts have what a reward model and a judge give. */
+const takenNames: readonly string[] = ["reward_model", "judge"];
+
+/**
+ * What is wrong with the reward functions, beyond the form of each.
+ *
+ * @param trainedOn - where `specs` are those of evaluations alone: the others, whose metrics stand beside theirs
+ */
+export function rewardSpecProblems(
+  specs: readonly RewardSpec[],
+  trainedOn: readonly RewardSpec[] = [],
+): string[] {
   return specs.flatMap((spec, index) => {
-    const name = rewardNameOf(spec);
     const problems = problemsOf(spec);
-    if (names.indexOf(name) < index) {
-      problems.push(
-        `two reward functions are named "${name}". Give one of them a name: {function: ${spec.function}, name: ${name}_2}`,
-      );
-    } else if (!/^[^\s/]+$/.test(name)) {
-      problems.push(`expected a name without blanks and "/", got "${name}". Give it one with "name"`);
-    }
+    const nameProblem = nameProblemOf(spec, specs.slice(0, index), trainedOn);
+    if (nameProblem !== null) problems.push(nameProblem);
     return problems.map((problem) => `${spec.function}: ${problem.replace(/[^?]$/, "$&.")}`);
   });
+}
+
+/** What is wrong with the name of `spec`, after those `before` it and beside those that are trained on; null: nothing. */
+function nameProblemOf(
+  spec: RewardSpec,
+  before: readonly RewardSpec[],
+  trainedOn: readonly RewardSpec[],
+): string | null {
+  const name = rewardNameOf(spec);
+  const isNamed = (other: RewardSpec): boolean => rewardNameOf(other) === name;
+  const remedy = (other: string): string =>
+    `Give one of them a name: {function: ${spec.function}, name: ${other}}`;
+  if (before.some(isNamed)) return `two reward functions are named "${name}". ${remedy(`${name}_2`)}`;
+  // the same function as it is has the same numbers in both
+  if (trainedOn.some((other) => isNamed(other) && !isSame(other, spec))) {
+    return `another one of reward_funcs is named "${name}", and evaluations would have both as rewards/${name}. ${remedy(`${name}_gold`)}`;
+  }
+  if (takenNames.includes(name)) {
+    return `the name "${name}" is that of the key ${name} in metrics and rollouts. Give it another one: {function: ${spec.function}, name: ${name}_2}`;
+  }
+  if (!/^[^\s/]+$/.test(name)) {
+    return `expected a name without blanks and "/", got "${name}". Give it one with "name"`;
+  }
+  return null;
+}
+
+function isSame(a: RewardSpec, b: RewardSpec): boolean {
+  return isDeepStrictEqual({ ...a, name: rewardNameOf(a) }, { ...b, name: rewardNameOf(b) });
 }
 
 function problemsOf(spec: RewardSpec): string[] {

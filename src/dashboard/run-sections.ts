@@ -18,7 +18,7 @@ import { trainedOnHtml } from "../report/rollouts-section.ts";
 import { reportedRun } from "../report/run-report.ts";
 import { scalesSection } from "../report/scales-section.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
-import { readRollouts } from "../runs/rollouts.ts";
+import { rolloutsIn } from "../runs/rollouts.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
 
@@ -58,7 +58,7 @@ export interface RunSections {
 export function runSections(run: RunView): RunSections {
   const reported = reportedRun(run);
   const { shorten } = reported;
-  const rollouts = isOnPolicy(run.config) ? trainedOnHtml(readRollouts(run.paths.rollouts)).text : "";
+  const rollouts = isOnPolicy(run.config) ? trainedOnHtml(rolloutsIn(run.paths.rollouts)).text : "";
   return {
     findings: findingsHtml(findingsOf(reported)).text,
     dataCheck: dataCheckSection(run.preflight, shorten).text,

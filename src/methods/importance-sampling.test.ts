@@ -149,3 +149,35 @@ test("an objective without a ratio takes no weights", () => {
   assert.ok(canBeCorrected(ppo(options("ppo"))));
   assert.ok(!canBeCorrected(raft(options("raft"))));
 });
+
+test("a masked completion is in no mean of ratios, of their bounds, or of weights", () => {
+  const mode = bounded("sequence_truncate", 0.6, 3);
+  for (const objective of [
+    rloo(options("rloo")),
+    grpo({ ...options("grpo"), importance_sampling_level: "sequence" }),
+    grpo(options("grpo")),
+  ]) {
+    const given = lists(false);
+    const alone = rolloutStep(corrected(objective, mode), given);
+    // as many completions as tokens: they are not taken for each other
+    const columns = Object.entries(given.columns).map(([name, values]) => [
+      name,
+      [...values, ...(name === "advantages" ? [1, -1] : [[], []])],
+    ]);
+    const masked = { groupSizes: [4], logps: [...given.logps, [], []], columns: Object.fromEntries(columns) };
+    const step = rolloutStep(corrected(objective, mode), masked);
+    assert.deepEqual(Object.keys(step.metrics), Object.keys(alone.metrics));
+    for (const [name, value] of Object.entries(alone.metrics)) {
+      if (!/^(ratio|clip_ratio|sampling)\//.test(name)) continue;
+      assertClose([step.metrics[name] ?? Number.NaN], [value], { atol: 1e-12 });
+    }
+    assert.ok("ratio/mean" in step.metrics && "clip_ratio/low_min" in step.metrics);
+    assertSameInEveryCut(corrected(objective, mode), masked, step);
+  }
+});
+
+test("clip_ratio/low_min is the least of the completions with tokens", () => {
+  const far = { logps: [[-9, -9], []], columns: { advantages: [-1, -1], oldLogps: [[-1, -1], []] } };
+  const { metrics } = rolloutStep(grpo(options("grpo")), { groupSizes: [2], ...far });
+  assert.equal(metrics["clip_ratio/low_min"], 1);
+});

@@ -9,7 +9,7 @@ import {
   shareOf,
   sumByCompletion,
 } from "./objective.ts";
-import { byToken, columnOf, safeLengths } from "./policy-ratio.ts";
+import { byToken, columnOf, ofCounted, safeLengths } from "./policy-ratio.ts";
 
 /** How the ratio is bounded. Names of the keys as in a configuration. */
 export interface ImportanceSampling {
@@ -79,7 +79,7 @@ function importanceWeights(
   const bounded = bound(ratio, options);
   return {
     weights: isOfSequences ? byToken(bounded.ratio, completions) : bounded.ratio,
-    metrics: ratio.numel === 0 ? {} : metricsOf(bounded),
+    metrics: metricsOf(isOfSequences ? boundedOfCounted(bounded, completions) : bounded),
   };
 }
 
@@ -100,7 +100,13 @@ function bound(ratio: Tensor, options: ImportanceSampling): Bounded {
   };
 }
 
+function boundedOfCounted({ ratio, isOutside }: Bounded, completions: CompletionLogps): Bounded {
+  const [counted = ratio, outside = isOutside] = ofCounted([ratio, isOutside], completions);
+  return { ratio: counted, isOutside: outside };
+}
+
 function metricsOf({ ratio, isOutside }: Bounded): Record<string, Metric> {
+  if (ratio.numel === 0) return {};
   const [least, greatest] = ops.aminmax(ratio);
   return {
     "sampling/importance_sampling_ratio/mean": meanOf(ratio),

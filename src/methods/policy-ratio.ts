@@ -1,6 +1,6 @@
 /** The importance ratio π / π_old of tokens and completions, clipped surrogates, estimates of a KL: what objectives on rollouts share. */
 import { ShapeError } from "../base/errors.ts";
-import { ops, type Tensor } from "../torch/index.ts";
+import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { KlEstimator } from "./kl-estimators.ts";
 import { type CompletionLogps, type Metric, meanOf, sumByCompletion } from "./objective.ts";
 
@@ -31,6 +31,14 @@ export function safeLengths({ lengths }: CompletionLogps): Tensor {
 /** (C) -> (R): each completion's value for each of its tokens. */
 export function byToken(values: Tensor, { completion }: CompletionLogps): Tensor {
   return ops.indexSelect(values, 0, completion);
+}
+
+/** (C) values without those of masked completions, which have no tokens and so a ratio of exactly 1. */
+export function ofCounted(values: readonly Tensor[], { lengths }: CompletionLogps): Tensor[] {
+  const places = lengths.toNumbers().flatMap((length, i) => (length > 0 ? [i] : []));
+  if (places.length === lengths.numel) return [...values];
+  const index = onDevice(tensor(places, [places.length], { dtype: "int64" }), lengths.device, "int64");
+  return values.map((own) => ops.indexSelect(own, 0, index));
 }
 
 /** The smaller of each two. Where they are equal the gradient is that of `a`. */
@@ -76,11 +84,12 @@ export function ratioMetrics(ratio: Tensor): Record<string, Metric> {
 /**
  * See `CLIP_METRICS`.
  *
+ * @param completions - whose tokens ratios are of; null: each is a completion's
  * @param ratio - (R), or (C) where the ratio is the sequence's
  * @param advantages - of the same shape
  */
 export function clipMetrics(
-  completions: CompletionLogps,
+  completions: CompletionLogps | null,
   ratio: Tensor,
   advantages: Tensor,
   { low, high }: Pick<ClipBounds, "low" | "high">,
@@ -89,15 +98,21 @@ export function clipMetrics(
   const as = (mask: Tensor) => ops.to(mask, ratio.dtype);
   const isLow = as(ops.logicalAnd(ops.lt(ratio, low), ops.lt(advantages, 0)));
   const isHigh = as(ops.logicalAnd(ops.gt(ratio, high), ops.gt(advantages, 0)));
-  const isOfTokens = ratio.numel === completions.logps.numel;
-  const shares = (mask: Tensor) =>
-    isOfTokens ? ops.div(sumByCompletion(mask, completions), safeLengths(completions)) : mask;
+  // a masked completion has no share: `none` is not an extreme
+  const shares = (mask: Tensor, none: number) =>
+    completions === null
+      ? mask
+      : ops.maskedFill(
+          ops.div(sumByCompletion(mask, completions), safeLengths(completions)),
+          ops.lt(completions.lengths, 1),
+          none,
+        );
   return {
     "clip_ratio/low_mean": meanOf(isLow),
     "clip_ratio/high_mean": meanOf(isHigh),
     "clip_ratio/region_mean": meanOf(ops.add(isLow, isHigh)),
-    "clip_ratio/low_min": { sum: ops.neg(ops.amax(ops.neg(shares(isLow)))), count: 1, extreme: "min" },
-    "clip_ratio/high_max": { sum: ops.amax(shares(isHigh)), count: 1, extreme: "max" },
+    "clip_ratio/low_min": { sum: ops.neg(ops.amax(ops.neg(shares(isLow, 1)))), count: 1, extreme: "min" },
+    "clip_ratio/high_max": { sum: ops.amax(shares(isHigh, 0)), count: 1, extreme: "max" },
   };
 }
 

@@ -6,21 +6,26 @@ import { FormatError } from "../base/errors.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
 import type { Example } from "../data/example.ts";
+import { readSafetensorsHeader, readTensorBytes } from "../formats/safetensors.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { CurrentRollout } from "./scored-rollout.ts";
 
 const FILE = "rollout.json";
+/** The tokens that could be drawn in each place: with a wide support more than a text may hold. */
+const KEPT = "rollout-kept.safetensors";
 
 /** A completion as the file has it; numbers in base64 of their bytes, to the bit. */
 interface SavedCompletion {
   ids: number[];
   ended: boolean;
   logps: string;
-  kept: string[] | null;
+  /** Its places of {@link KEPT}; a text for each, as earlier versions had it; null: all tokens could be drawn. */
+  kept: number | string[] | null;
 }
 
 interface SavedRollout {
-  version: 1;
+  version: 1 | 2;
   round: number;
   groups: { index: number; completions: SavedCompletion[] }[];
   /** NaN, in files from before numbers were written so null: unscorable. */
@@ -34,13 +39,13 @@ interface SavedRollout {
 export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
   const { round, groups, rewards, metrics, columns, firstLogps } = rollout;
   const saved: SavedRollout = {
-    version: 1,
+    version: 2,
     round,
     groups: groups.map(({ index, completions }) => ({
       index,
       completions: completions.map(({ ids, ended, logps, kept }) => ({
         ...{ ids, ended, logps: encoded(logps) },
-        kept: kept?.map((own) => encoded(own)) ?? null,
+        kept: kept?.length ?? null,
       })),
     })),
     rewards,
@@ -55,7 +60,40 @@ export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
     ),
     firstLogps: firstLogps?.map((own) => encoded(own)) ?? null,
   };
+  writeKept(
+    join(dir, KEPT),
+    groups.flatMap(({ completions }) => completions.flatMap(({ kept }) => kept ?? [])),
+  );
   writeFileAtomic(join(dir, FILE), `${stringifyNumbers(saved)}\n`);
+}
+
+/** The places' tokens one after the other, and how many each has. */
+function writeKept(path: string, places: readonly Int32Array[]): void {
+  if (places.length === 0) return;
+  const sizes = Int32Array.from(places, ({ length }) => length);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const bytes = ({ buffer, byteOffset, byteLength }: Int32Array) =>
+    new Uint8Array(buffer, byteOffset, byteLength);
+  writeSafetensors(path, [
+    { name: "tokens", dtype: "I32", shape: [total], bytes: () => places.map(bytes) },
+    { name: "sizes", dtype: "I32", shape: [sizes.length], bytes: () => bytes(sizes) },
+  ]);
+}
+
+/** What {@link writeKept} wrote, in order; nothing where it wrote none. */
+function* readKept(path: string): Generator<Int32Array> {
+  if (!existsSync(path)) return;
+  const file = readSafetensorsHeader(path);
+  const [tokens, sizes] = ["tokens", "sizes"].map((name) => {
+    const entry = file.tensors.get(name);
+    if (entry?.dtype !== "I32") throw new FormatError(`${path}: expected a tensor "${name}" of I32.`);
+    return new Int32Array(readTensorBytes(file, entry).buffer);
+  });
+  let begin = 0;
+  for (const size of sizes ?? []) {
+    yield tokens?.slice(begin, begin + size) ?? new Int32Array(0);
+    begin += size;
+  }
 }
 
 /**
@@ -73,6 +111,18 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
     );
   }
   const saved = parseNumbers(readTextFile(path)) as SavedRollout;
+  const places = readKept(join(dir, KEPT));
+  const keptOf = (kept: SavedCompletion["kept"]): Int32Array[] | null => {
+    if (kept === null) return null;
+    if (typeof kept !== "number") return kept.map((own) => new Int32Array(bytesOf(own)));
+    return Array.from({ length: kept }, () => {
+      const { value } = places.next();
+      if (value !== undefined) return value;
+      throw new FormatError(
+        `${join(dir, KEPT)}: expected tokens for each place of a completion, got too few. Resume from an earlier checkpoint.`,
+      );
+    });
+  };
   return {
     round: saved.round,
     groups: saved.groups.map(({ index, completions }) => ({
@@ -80,7 +130,7 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
       example: at(examples, index),
       completions: completions.map(({ ids, ended, logps, kept }) => ({
         ...{ ids, ended, logps: floats(logps) },
-        kept: kept?.map((own) => new Int32Array(bytesOf(own))) ?? null,
+        kept: keptOf(kept),
       })),
     })),
     rewards: saved.rewards.map((reward) => reward ?? Number.NaN),
@@ -103,7 +153,7 @@ function columnsOf(saved: SavedRollout["columns"]): RolloutColumns {
   );
 }
 
-function encoded(values: Float32Array | Float64Array | Int32Array): string {
+function encoded(values: Float32Array | Float64Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
 }
 

@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin } from "../data/example.ts";
+import { mean } from "../methods/advantages.ts";
 import { chosenOver } from "../methods/pairing/pairs.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
@@ -22,16 +23,24 @@ export function rolloutRows(
     completions.map(({ ids, ended }): RolloutRow => {
       const i = index++;
       const reward = at(rewards, i);
-      const advantage = columns["advantages"]?.[i];
+      const advantage = advantageOf(columns["advantages"]?.[i]);
+      const selected = columns["selected"]?.[i];
       return {
         ...{ step, rollout: round, group, row: describeOrigin(example.origin) },
         completion: textOf(ids, tokenizer),
         ...{ ids, ended },
         reward: Number.isNaN(reward) ? null : reward,
         rewards: Object.fromEntries(scores.functions.map(({ name, values }) => [name, values[i] ?? null])),
-        ...(typeof advantage === "number" ? { advantage } : {}),
+        ...(advantage === null ? {} : { advantage }),
+        ...(selected === undefined ? {} : { selected: selected === 1 }),
         ...(chosen === null ? {} : { chosen_over: at(chosen, i) }),
       };
     }),
   );
+}
+
+/** Of advantages by token their mean. */
+function advantageOf(advantage: number | Float32Array | undefined): number | null {
+  if (advantage === undefined) return null;
+  return typeof advantage === "number" ? advantage : mean([...advantage]);
 }

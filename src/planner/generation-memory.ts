@@ -1,8 +1,9 @@
 /** Memory of a process that generates: what decides whether each of several ranks has the whole model. */
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type PlannedNumerics, passingBytesPerToken } from "./activations.ts";
-import { cacheBytes, processBytes, type RolloutSize } from "./memory.ts";
+import { processBytes } from "./memory.ts";
 import { countParameters } from "./parameter-counts.ts";
+import { cacheBytes, type RolloutSize } from "./sampling-memory.ts";
 import { wholeBytes } from "./sharded-memory.ts";
 import { nothing } from "./trained-parts.ts";
 

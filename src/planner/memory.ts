@@ -26,9 +26,10 @@ import {
   type ParameterCounts,
   quantisedLinears,
 } from "./parameter-counts.ts";
+import { type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
-import { firstTrainedLayer, nothing, type TrainedParts } from "./trained-parts.ts";
+import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
 import { rangesOfHead } from "./units.ts";
 
 const mebibyte = 2 ** 20;
@@ -51,16 +52,6 @@ export function processBytes({ onGpu, hasCudaTorch = false }: PlannedNumerics): 
   return bareProcessBytes + (hasCudaTorch ? cudaLibraryBytes : 0);
 }
 
-/** Bytes of the keys and values of what is sampled at a time. */
-export function cacheBytes(model: ModelConfig, numerics: PlannedNumerics, size: RolloutSize): number {
-  const item = itemBytes(numerics);
-  const numbers = model.layerKinds.reduce((sum, kind) => {
-    const { headDim, numKeyValueHeads } = headsOf(model, kind);
-    return sum + numKeyValueHeads * headDim;
-  }, 0);
-  return 2 * numbers * item * size.cachedTokens;
-}
-
 /** What memory depends on, besides the micro-batch. */
 export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged"> {
   model: ModelConfig;
@@ -79,6 +70,8 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged">
   accumulates: boolean;
   /** What an on-policy run samples; null for others. */
   rollout: RolloutSize | null;
+  /** Completions that each evaluation of an on-policy run samples; null: none. */
+  evaluation: RolloutSize | null;
   /** Answers that each evaluation samples for people to read. */
   watch: RolloutSize | null;
   /** What an on-policy run has beside its model. */
@@ -96,15 +89,6 @@ export interface ScalesSize {
   batch: readonly PairLengths[];
   /** Tokens of all rows' answers. */
   tokens: number;
-}
-
-/** How much of a rollout is in memory at a time. */
-export interface RolloutSize {
-  /** Tokens whose keys and values are kept, and completions that are sampled together. */
-  cachedTokens: number;
-  completions: number;
-  /** Whether another process samples, with separate weights and a separate cache. */
-  isAhead: boolean;
 }
 
 /** Components in the order in which they are shown. */
@@ -136,14 +120,6 @@ export interface MemoryPlan {
   /** When memory is highest. */
   moment: string;
 }
-
-/** What a moment of a step holds besides what is always there. */
-type Moment = Record<"gradients" | "activations" | "head" | "working", number> & {
-  name: string;
-  cache?: number;
-  /** Units of a sharded model that are gathered. */
-  gathered?: number;
-};
 
 /** Bytes that are there from the beginning to the end. */
 interface ResidentBytes {
@@ -296,33 +272,16 @@ function momentsOfShards(
 }
 
 /** The value model's step, when the policy's gradients are gone: its head is a row, of float32 states. */
-function valueMoments(setup: MemorySetup, sizes: Sizes): Moment[] {
-  if (!setup.side.hasValueModel) return [];
-  const { model, trained, counts } = valueModelOf(setup.model, setup.trained);
+function valueMoments(setup: MemorySetup, pairs: readonly PairLengths[]): Moment[] {
+  if (setup.side.valueModel === null) return [];
+  const { model, trained, counts } = valueModelOf(setup.side.valueModel);
+  const sizes = sizesOf({ ...setup, model, trained }, pairs);
   const states = sizes.responses * model.hiddenSize;
   const head: HeadMemory = { working: 2 * 4 * states, gradient: itemBytes(setup.numerics) * states };
   return moments({ ...setup, model, trained }, counts, { ...sizes, head }).map((moment) => ({
     ...moment,
     name: `${moment.name} of the value model`,
   }));
-}
-
-/** Between steps: no gradients, no activations, the cache of the completions and one pass's logits. */
-function sampling(
-  name: string,
-  size: RolloutSize | null,
-  { model, numerics }: Pick<MemorySetup, "model" | "numerics">,
-): Moment[] {
-  if (size === null) return [];
-  const { completions } = size;
-  return [
-    {
-      ...{ name, gradients: 0, activations: 0 },
-      cache: cacheBytes(model, numerics, size),
-      head: 4 * model.vocabSize * completions,
-      working: completions * passingBytesPerToken(model, numerics) + densifiedBytes(model, nothing, numerics),
-    },
-  ];
 }
 
 /** Bytes of a rank that shares the model while it samples between two steps, with all of the model gathered. */
@@ -345,21 +304,45 @@ export function scalesMemory(setup: MemorySetup, { count, batch, tokens }: Scale
   const stored = model.dtype === "float32" ? 4 : 2;
   // the largest tensor is mixed in float32: both of it, and their difference
   const mixed = counts.total * (2 * stored + itemBytes(numerics)) + 12 * model.vocabSize * model.hiddenSize;
-  const { stream, shared, kept, head, passing, ...sizes } = sizesOf({ ...setup, shards: null }, batch);
+  const pass = scoringPass(setup, batch);
   const held: Partial<Record<Component, number>> = {
     process: processBytes(numerics),
     weights: trained.isFull ? mixed : heldBytes(model, trained, counts, numerics),
-    activations: shared + 2 * stream,
+    ...pass,
     // in the computer's memory: each token's log-prob and its change at each scale, and its log-prob at the start
-    head: head.working + head.gradient + (numerics.onGpu ? 0 : (8 * count + 4) * tokens),
-    working:
-      sizes.tokens * passingBytesPerToken(model, numerics) +
-      passing +
-      Math.max(0, ...kept) +
-      densifiedBytes(model, trained, numerics),
+    head: pass.head + (numerics.onGpu ? 0 : (8 * count + 4) * tokens),
   };
   const components = Object.fromEntries(componentNames.map((name) => [name, held[name] ?? 0]));
   return planOf(components as Record<Component, number>, "measuring the scales at the end");
+}
+
+/** A pass without gradients, on all of the model. */
+function scoringPass(
+  setup: MemorySetup,
+  batch: readonly PairLengths[],
+): Record<"activations" | "head" | "working", number> {
+  const { model, trained, numerics } = setup;
+  const { stream, shared, kept, head, passing, tokens } = sizesOf({ ...setup, shards: null }, batch);
+  const ofTokens = tokens * passingBytesPerToken(model, numerics) + passing;
+  return {
+    activations: shared + 2 * stream,
+    head: head.working + head.gradient,
+    working: ofTokens + Math.max(0, ...kept) + densifiedBytes(model, trained, numerics),
+  };
+}
+
+/** An evaluation of an on-policy run: its completions are sampled, then scored by the model of the start, which may be loaded for that. */
+function evaluationMoments(
+  setup: MemorySetup,
+  counts: ParameterCounts,
+  pairs: readonly PairLengths[],
+): Moment[] {
+  const { model, trained, numerics, side } = setup;
+  const drawn = sampling("sampling an evaluation", setup.evaluation, setup);
+  if (drawn.length === 0 || !side.isLoadedToEvaluate) return drawn;
+  const reference = heldBytes(model, trained, counts, numerics);
+  const scored = { name: "kl_init of an evaluation", gradients: 0, ...scoringPass(setup, pairs), reference };
+  return [...drawn, scored];
 }
 
 function planOf(components: Record<Component, number>, moment: string): MemoryPlan {
@@ -373,6 +356,10 @@ export function planMemory(setup: MemorySetup, pairs: readonly PairLengths[]): M
   return after !== null && after.total > training.total ? after : training;
 }
 
+function bytesOf({ name: _, ...parts }: Moment): number {
+  return Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+}
+
 function trainingMemory(setup: MemorySetup, pairs: readonly PairLengths[]): MemoryPlan {
   const counts = countParameters(setup.model, setup.trained);
   const always = residentBytes(setup, counts);
@@ -382,17 +369,17 @@ function trainingMemory(setup: MemorySetup, pairs: readonly PairLengths[]): Memo
   const sizes = sizesOf(setup, pairs);
   const own = moments(setup, counts, sizes);
   const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, sizes, own);
-  const steps = [...ofPolicy, ...valueMoments(setup, sizes)];
-  const all = [...steps, ...watched, ...(isAhead ? [] : drawn)];
-  const sum = ({ gradients, activations, head, working, cache = 0, gathered = 0 }: Moment) =>
-    gradients + activations + head + working + cache + gathered;
-  const highest = all.reduce((a, b) => (sum(b) > sum(a) ? b : a));
-  const { name, cache = 0, gathered = 0, ...parts } = highest;
+  const steps = [...ofPolicy, ...valueMoments(setup, pairs)];
+  const evaluated = evaluationMoments(setup, counts, pairs);
+  const all = [...steps, ...watched, ...evaluated, ...(isAhead ? [] : drawn)];
+  const highest = all.reduce((a, b) => (bytesOf(b) > bytesOf(a) ? b : a));
+  const { name, cache = 0, gathered = 0, reference = 0, ...parts } = highest;
   // on rows a reference is the model without its adapter, or a table of numbers: never a second model
   const beside = sideBytes(setup.side, { ...setup, counts }, setup.numerics);
   const sampler = isAhead
-    ? drawn.reduce((held, moment) => held + sum(moment), always.process + always.weights)
+    ? drawn.reduce((held, moment) => held + bytesOf(moment), always.process + always.weights)
     : 0;
   const components: Record<Component, number> = { ...always, ...parts, gathered, cache, ...beside, sampler };
+  components.reference += reference;
   return planOf(components, name);
 }

@@ -6,6 +6,7 @@ import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts"
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
+import type { ValueModelBase } from "./side-models.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
 /** Keys of a run that a plan needs besides what is trained. */
@@ -34,6 +35,9 @@ export type PlannedKeys = Pick<
   | "max_length"
   | (typeof REWARD_SOURCES)[number]
   | "num_generations"
+  | "num_generations_eval"
+  | "eval_strategy"
+  | "eval_on_start"
   | "max_completion_length"
   | "max_staleness"
   | "steps_per_generation"
@@ -98,6 +102,8 @@ export interface PlanInput {
   workload: Workload;
   /** What scores completions besides functions; left out or null: no model does. */
   rewardModel?: ModelConfig | null;
+  /** What PPO's value model begins with; left out or null: the policy's model. */
+  valueModel?: ValueModelBase | null;
 }
 
 /** The model as it is held: as it is stored, or as is asked for. */

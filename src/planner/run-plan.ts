@@ -14,20 +14,19 @@ import {
   pairMethods,
   predictsPrompts,
   takesStartTokens,
-  updatesOf,
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
 import { type FinalScalePlan, finalScalePlan, scalesSize } from "./final-scale-plan.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { ranksOf } from "./layout.ts";
-import { type MemoryPlan, type MemorySetup, planMemory, type RolloutSize, scalesMemory } from "./memory.ts";
+import { type MemoryPlan, type MemorySetup, planMemory, scalesMemory } from "./memory.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
 import { planRanks, type RanksPlan } from "./ranks-plan.ts";
+import { evaluationSize, rolloutSize, watchSize } from "./sampled-sizes.ts";
 import { noSideModels, type SideModels } from "./side-models.ts";
-import type { TrainedParts } from "./trained-parts.ts";
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
 interface PlannedMethod {
@@ -113,7 +112,7 @@ export interface Plan {
 
 /** What the memory of a run depends on. */
 export function memorySetup(input: PlanInput): MemorySetup {
-  const { model, trained, keys, dtype, device, workload, rewardModel = null } = input;
+  const { model, trained, keys, dtype, device, workload } = input;
   const { method } = keys;
   const entropyGradient = "entropy_coef" in method && method.entropy_coef !== 0;
   return {
@@ -127,8 +126,9 @@ export function memorySetup(input: PlanInput): MemorySetup {
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
+    evaluation: evaluationSize(keys, workload),
     watch: watchSize(keys, workload),
-    side: isOnPolicy(keys) ? sideModels(keys, trained, rewardModel) : noSideModels,
+    side: isOnPolicy(keys) ? sideModels(input) : noSideModels,
     shards: null,
     scales: scalesSize(keys, workload),
   };
@@ -158,31 +158,6 @@ function stepCost(
   };
 }
 
-/** Prompts whose completions are sampled together: the default of `sampleCompletions`. */
-export const promptsAtOnce = 16;
-
-function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
-  const { num_generations: n, max_completion_length: longest } = keys;
-  const prompts = Math.min(promptsAtOnce, Math.ceil((rowsPerStep(keys) * updatesOf(keys).steps) / n));
-  // a row has its part of the prompt
-  const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
-  const completions = prompts * n;
-  return {
-    completions,
-    cachedTokens: prompts * prompt + completions * longest,
-    isAhead: keys.max_staleness > 0,
-  };
-}
-
-/** What an evaluation samples at a time; null where nothing is watched. */
-function watchSize(keys: PlannedKeys, { mean }: Workload): RolloutSize | null {
-  const { watch_prompts, watch_rows, watch_samples, watch_max_new_tokens: longest } = keys;
-  if (watch_prompts === null) return null;
-  const prompts = Math.min(promptsAtOnce, watch_rows);
-  const completions = prompts * watch_samples;
-  return { completions, cachedTokens: prompts * mean.prompt + completions * longest, isAhead: false };
-}
-
 /** What an evaluation samples in all; null where nothing is watched. */
 function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
   const { watch_prompts, watch_rows: prompts, watch_samples: samples, watch_max_new_tokens: longest } = keys;
@@ -193,14 +168,15 @@ function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
 }
 
 /** A new adapter switched off is its own reference; anything else needs the model of the start a second time. */
-function sideModels(
-  { method, adapter_name_or_path }: PlannedKeys,
-  { isFull }: TrainedParts,
-  rewardModel: ModelConfig | null,
-): SideModels {
-  const isCopied = isFull || adapter_name_or_path !== null;
-  const hasValueModel = "value_model_name_or_path" in method;
-  return { hasReference: comparesOnPolicy(method) && isCopied, hasValueModel, rewardModel };
+function sideModels({ keys, model, trained, valueModel, rewardModel = null }: PlanInput): SideModels {
+  const { method, adapter_name_or_path } = keys;
+  const isCopied = trained.isFull || adapter_name_or_path !== null;
+  return {
+    hasReference: comparesOnPolicy(method) && isCopied,
+    isLoadedToEvaluate: isCopied,
+    valueModel: "value_model_name_or_path" in method ? (valueModel ?? { model, trained }) : null,
+    rewardModel,
+  };
 }
 
 /** The largest batch is looked for up to here. */

@@ -16,29 +16,40 @@ import { nothing, type TrainedParts } from "./trained-parts.ts";
 export interface SideModels {
   /** The model of the start a second time, with its adapter where the run continues one. */
   hasReference: boolean;
-  /** PPO's. */
-  hasValueModel: boolean;
+  /** Whether an evaluation loads it, another time. */
+  isLoadedToEvaluate: boolean;
+  /** What PPO's is made of; null: none. */
+  valueModel: ValueModelBase | null;
   /** That which scores; null: none. */
   rewardModel: ModelConfig | null;
 }
 
 /** A run without any. */
-export const noSideModels: SideModels = { hasReference: false, hasValueModel: false, rewardModel: null };
+export const noSideModels: SideModels = {
+  hasReference: false,
+  isLoadedToEvaluate: false,
+  valueModel: null,
+  rewardModel: null,
+};
 
-/** A value model: the policy's layers without its head, trained as the policy is, and a row of weights for the value. */
-export interface PlannedValueModel {
+/** The model whose layers a value model has, and what of it is trained. */
+export interface ValueModelBase {
   model: ModelConfig;
   trained: TrainedParts;
+}
+
+/** A value model: a model's layers without its head, trained as the policy is, and a row of weights for the value. */
+interface PlannedValueModel extends ValueModelBase {
   counts: ParameterCounts;
 }
 
-/** PPO's value model of a policy. */
-export function valueModelOf(policy: ModelConfig, trainedOfPolicy: TrainedParts): PlannedValueModel {
+/** PPO's value model on the layers of `base`. */
+export function valueModelOf(base: ValueModelBase): PlannedValueModel {
   // the embedding serves as a head: there is no second matrix
-  const model = { ...policy, tieWordEmbeddings: true };
-  const trained = { ...trainedOfPolicy, trainsHead: false };
+  const model = { ...base.model, tieWordEmbeddings: true };
+  const trained = { ...base.trained, trainsHead: false };
   const counts = countParameters(model, trained);
-  const value = policy.hiddenSize;
+  const value = model.hiddenSize;
   const savedCopies = counts.savedCopies + (trained.isFull ? 0 : value);
   const total = counts.total + (trained.isFull ? value : 0);
   return { model, trained, counts: { ...counts, total, savedCopies, trained: counts.trained + value } };
@@ -54,7 +65,7 @@ export interface SideBytes {
 
 /** Bytes of `side` beside a policy of `counts`. */
 export function sideBytes(
-  { hasReference, hasValueModel, rewardModel }: SideModels,
+  { hasReference, valueModel, rewardModel }: SideModels,
   policy: {
     model: ModelConfig;
     trained: TrainedParts;
@@ -64,17 +75,24 @@ export function sideBytes(
   numerics: PlannedNumerics,
 ): SideBytes {
   const { model, trained, counts } = policy;
-  const value = valueModelOf(model, trained);
   return {
     reference: hasReference ? heldBytes(model, trained, counts, numerics) : 0,
-    valueModel: hasValueModel
-      ? heldBytes(value.model, value.trained, value.counts, numerics) +
-        // the row of weights for the value is no matrix of the model
-        optimiserBytes(value.model, value.trained, policy.optim) +
-        averagesBytes(model.hiddenSize, averageBits[policy.optim])
-      : 0,
+    valueModel: valueModel === null ? 0 : valueModelBytes(valueModelOf(valueModel), policy.optim, numerics),
     rewardModel: rewardModel === null ? 0 : scoringParameters(rewardModel) * itemBytes(numerics),
   };
+}
+
+function valueModelBytes(
+  { model, trained, counts }: PlannedValueModel,
+  optim: RunConfig["optim"],
+  numerics: PlannedNumerics,
+): number {
+  return (
+    heldBytes(model, trained, counts, numerics) +
+    // the row of weights for the value is no matrix of the model
+    optimiserBytes(model, trained, optim) +
+    averagesBytes(model.hiddenSize, averageBits[optim])
+  );
 }
 
 function scoringParameters(model: ModelConfig): number {

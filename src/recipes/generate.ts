@@ -13,7 +13,7 @@ import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-fil
 import { localIdentity } from "../evaluate/answers/local-answers.ts";
 import { defaultRunning } from "../generate/engine.ts";
 import { type OpenEngine, openEngine } from "../generate/open-engine.ts";
-import type { RolloutSize } from "../planner/memory.ts";
+import type { RolloutSize } from "../planner/sampling-memory.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";

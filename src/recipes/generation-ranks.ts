@@ -9,7 +9,7 @@ import { Engine } from "../generate/engine.ts";
 import { type EngineSource, type OpenEngine, openEngine } from "../generate/open-engine.ts";
 import { usableBytes } from "../planner/devices.ts";
 import { generationBytes } from "../planner/generation-memory.ts";
-import type { RolloutSize } from "../planner/memory.ts";
+import type { RolloutSize } from "../planner/sampling-memory.ts";
 import { Lockstep } from "../sharding/lockstep.ts";
 import { isGpu } from "../torch/index.ts";
 import { loadSharded } from "../train/load-sharded.ts";

@@ -155,7 +155,7 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   const heldTokens = held?.answerTokens;
   const startLogpBytes = heldTokens === undefined || over === "scores" ? null : storedLogpBytes(heldTokens);
   const compared = over === "scores" ? 0 : storedLogpBytes(tokensOf(examples)) + (startLogpBytes ?? 0);
-  if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), startLogpBytes };
+  if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), held, startLogpBytes };
   const lengths = examples.map(lengthsOf);
   const isFaulty = hasErrors(report);
   const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);

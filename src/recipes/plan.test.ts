@@ -1,5 +1,8 @@
 /** Tests of plan.ts and plan-rows.ts: where a plan's figures come from. */
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { runFixture } from "../../test/support/runs.ts";
 import { ConfigError } from "../base/errors.ts";
@@ -75,6 +78,30 @@ test("a row of an on-policy run is a completion, of the length given or the long
   });
   const given = await plan(config, { lengths: { chosenTokens: 24, pairs: 80 } });
   assert.deepEqual([given.rows.mean.chosen, given.rows.mean.rejected, given.rows.pairs], [24, 0, 80]);
+});
+
+test("PPO's value model is planned from value_model_name_or_path", async () => {
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const base = String(fixture.values["model_name_or_path"]);
+  const large = mkdtempSync(join(tmpdir(), "preftune-value-model-"));
+  try {
+    const config = JSON.parse(readFileSync(join(base, "config.json"), "utf8"));
+    writeFileSync(join(large, "config.json"), JSON.stringify({ ...config, intermediate_size: 100_000 }));
+    const valueModelBytes = async (values: Record<string, unknown>): Promise<number> => {
+      const online = { objective: "ppo", reward_funcs: ["length"], num_generations: 4, dtype: "float32" };
+      const all = { ...fixture.values, ...online, per_device_train_batch_size: 4, ...values };
+      const { memory } = await plan(configOf(all), { lengths: { promptTokens: 8 } });
+      return memory.components.valueModel;
+    };
+    const own = await valueModelBytes({});
+    assert.equal(await valueModelBytes({ value_model_name_or_path: base }), own);
+    // in each layer three matrices, which are float32 with two averages
+    const { num_hidden_layers: layers, hidden_size: width, intermediate_size: inner } = config;
+    const more = 3 * layers * width * (100_000 - inner);
+    assert.equal(await valueModelBytes({ value_model_name_or_path: large }), own + 12 * more);
+  } finally {
+    rmSync(large, { recursive: true });
+  }
 });
 
 test("memory and speed as given; float32 on the CPU of a run that says so", async () => {

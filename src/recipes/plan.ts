@@ -14,6 +14,7 @@ import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
+import type { ValueModelBase } from "../planner/side-models.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
@@ -78,12 +79,30 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     utilisation: options.utilisation ?? usualFraction(device),
     speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
     workload,
-    rewardModel: config.reward_model === null ? null : rewardModelOf(config.reward_model),
+    rewardModel: config.reward_model === null ? null : backboneOf(config.reward_model),
+    valueModel: await valueModelOf(config, search),
   });
 }
 
-/** The config of the reward model in `dir`, or of the base of the adapter there. */
-function rewardModelOf(dir: string): ModelConfig {
+/** What PPO's value model begins with, where that is no copy of the policy. */
+async function valueModelOf(
+  config: PlanConfig,
+  search: { onPhase?: PhaseListener },
+): Promise<ValueModelBase | null> {
+  const { method } = config;
+  const name = "value_model_name_or_path" in method ? method.value_model_name_or_path : null;
+  if (name === null) return null;
+  const kind = isAdapter(name) ? "adapter" : "model";
+  const directory = await resolveModelDirectory(name, { ...search, kind });
+  const model = backboneOf(directory);
+  return {
+    model: heldModel(model, askedQuantisation(config)),
+    trained: trainedPartsOf(config, model, kind === "adapter" ? directory : null),
+  };
+}
+
+/** The config of the model in `dir`, or of the base of the adapter there. */
+function backboneOf(dir: string): ModelConfig {
   return storedConfig((isAdapter(dir) ? readAdapter(dir).config.baseModel : null) ?? dir);
 }
 

@@ -9,9 +9,10 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { checkpointPath, listCheckpoints } from "../runs/checkpoints.ts";
 import { isMeasurement, type MetricRow, readMetrics } from "../runs/metrics.ts";
-import { readRollouts } from "../runs/rollouts.ts";
+import { rolloutsIn } from "../runs/rollouts.ts";
 import { type RunPaths, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import type { RolloutRow } from "../runs/train-events.ts";
 import { train } from "./train.ts";
 
 /** What is computed again. */
@@ -59,12 +60,9 @@ export async function replay({ run, step, signal }: ReplayOptions): Promise<Repl
     fileWork({ action: "copy the run to", path: copy }, () => copyRun(run, copy, from));
     await trainUntil(runPaths(copy), step, signal);
     const again = runPaths(copy);
-    const sampled = readRollouts(again.rollouts);
-    const difference =
-      rowDifference(wanted, readMetrics(again.metrics)) ??
-      rolloutDifference(readRollouts(paths.rollouts), sampled);
-    const completions = sampled.filter((row) => row.step > from && row.step <= step).length;
-    return { from, rows: wanted.length, completions, difference };
+    const sampled = compareRollouts(rolloutsIn(paths.rollouts), rolloutsIn(again.rollouts), { from, step });
+    const difference = rowDifference(wanted, readMetrics(again.metrics)) ?? sampled.difference;
+    return { from, rows: wanted.length, completions: sampled.completions, difference };
   } finally {
     ignoreErrors(() => io.rmSync(directory));
   }
@@ -119,13 +117,27 @@ function rowDifference(wanted: readonly MetricRow[], got: readonly MetricRow[]):
   return null;
 }
 
-function rolloutDifference(
-  wanted: ReturnType<typeof readRollouts>,
-  got: ReturnType<typeof readRollouts>,
-): string | null {
-  for (const [i, row] of got.entries()) {
-    if (stringifyNumbers(row) === stringifyNumbers(wanted[i])) continue;
-    return `step ${row.step}: completion ${i + 1} of the run (${row.row}) is another, or was given another reward`;
+/** One at a time: a run's completions may be more than memory holds. */
+function compareRollouts(
+  wanted: Generator<RolloutRow>,
+  got: Iterable<RolloutRow>,
+  { from, step }: { from: number; step: number },
+): { completions: number; difference: string | null } {
+  using others = wanted;
+  let difference: string | null = null;
+  let [completions, index] = [0, 0];
+  for (const row of got) {
+    index++;
+    if (row.step > from && row.step <= step) completions++;
+    if (difference !== null || isSame(others.next().value, row)) continue;
+    difference = `step ${row.step}: completion ${index} of the run (${row.row}) is another, or was given another reward`;
   }
-  return null;
+  return { completions, difference };
+}
+
+/** By what the run wrote down: earlier versions wrote less of a completion. */
+function isSame(wanted: RolloutRow | undefined, got: RolloutRow): boolean {
+  if (wanted === undefined) return false;
+  const keys = Object.keys(wanted) as (keyof RolloutRow)[];
+  return keys.every((key) => stringifyNumbers(got[key]) === stringifyNumbers(wanted[key]));
 }

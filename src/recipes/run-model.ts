@@ -8,7 +8,7 @@ import { predictsPrompts } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
-import type { RolloutSize } from "../planner/memory.ts";
+import type { RolloutSize } from "../planner/sampling-memory.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { seeded } from "../torch/index.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";

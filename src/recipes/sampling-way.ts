@@ -1,6 +1,7 @@
 /** How ranks that share a model sample with it: each with all of it gathered where that fits, else together, block by block. */
 import { formatBytes } from "../base/file-io.ts";
-import { type MemorySetup, type RolloutSize, samplingBytes } from "../planner/memory.ts";
+import { type MemorySetup, samplingBytes } from "../planner/memory.ts";
+import type { RolloutSize } from "../planner/sampling-memory.ts";
 import { Lockstep } from "../sharding/lockstep.ts";
 import type { ShardedModel } from "../sharding/sharded-model.ts";
 

@@ -13,8 +13,8 @@ import { completionEntropies } from "../evaluate/diversity/completion-entropies.
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
 import { type SampledCompletion, sampleCompletions } from "../generate/sample.ts";
 import type { Decoder } from "../models/causal-lm.ts";
-import type { RolloutSize } from "../planner/memory.ts";
-import { promptsAtOnce } from "../planner/run-plan.ts";
+import { promptsAtOnce } from "../planner/sampled-sizes.ts";
+import type { RolloutSize } from "../planner/sampling-memory.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { createRowEncoder } from "../text/encode.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";

@@ -184,14 +184,30 @@ export function shownSteps(evaluations: readonly EvaluationRecord[]): number[] {
   return spreadOver(sampled, 4).map(({ global_step }) => global_step);
 }
 
+/** A group of a rollout: what is shown of it. */
+interface ShownGroup {
+  /** Its completions. */
+  of: number;
+  /** Of equal rewards the first. */
+  best: ShownRow;
+  /** Of equal rewards the last. */
+  worst: ShownRow;
+}
+
+/** What is shown of a completion: a run has many, so the rest is dropped while they are read. */
+type ShownRow = Pick<RolloutRow, "step" | "row" | "reward" | "advantage" | "selected" | "ended"> & {
+  text: string;
+};
+
 /** Completions that the run was trained on: best and worst of some prompts of some of its rollouts. */
-export function trainedOnHtml(rows: readonly RolloutRow[]): Html {
-  if (rows.length === 0) return html``;
-  const rounds = [...Map.groupBy(rows, ({ rollout }) => rollout).values()];
-  const body = spreadOver(rounds, shown.rollouts).flatMap((round) => {
-    const groups = [...Map.groupBy(round, ({ group }) => group).values()].slice(0, shown.prompts);
-    return groups.flatMap((group) => bestAndWorst(group).map((row) => rowHtml(row, group.length)));
-  });
+export function trainedOnHtml(rows: Iterable<RolloutRow>): Html {
+  const rounds = shownGroups(rows);
+  if (rounds.length === 0) return html``;
+  const body = spreadOver(rounds, shown.rollouts).flatMap((groups) =>
+    groups.flatMap(({ best, worst, of }) =>
+      (best.reward === worst.reward ? [best] : [best, worst]).map((row) => rowHtml(row, of)),
+    ),
+  );
   const head = ["step", "prompt", "reward", "advantage", "completion"].map(
     (name) => html`<th scope="col">${name}</th>`,
   );
@@ -199,19 +215,42 @@ export function trainedOnHtml(rows: readonly RolloutRow[]): Html {
 <div class="scroll" tabindex="0"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
-/** Of equal rewards only the first. */
-function bestAndWorst(group: readonly RolloutRow[]): RolloutRow[] {
-  const ranked = group.toSorted(
-    (a, b) => (b.reward ?? Number.NEGATIVE_INFINITY) - (a.reward ?? Number.NEGATIVE_INFINITY),
-  );
-  const [best, worst] = [ranked[0], ranked.at(-1)];
-  if (best === undefined || worst === undefined) return [];
-  return best.reward === worst.reward ? [best] : [best, worst];
+/** The first groups of each rollout. */
+function shownGroups(rows: Iterable<RolloutRow>): ShownGroup[][] {
+  const rounds = new Map<number, Map<number, ShownGroup>>();
+  for (const row of rows) {
+    const groups = rounds.get(row.rollout) ?? new Map<number, ShownGroup>();
+    rounds.set(row.rollout, groups);
+    const group = groups.get(row.group);
+    if (group !== undefined) addTo(group, row);
+    else if (groups.size < shown.prompts) {
+      const first = shownRow(row);
+      groups.set(row.group, { of: 1, best: first, worst: first });
+    }
+  }
+  return [...rounds.values()].map((groups) => [...groups.values()]);
 }
 
-function rowHtml({ step, row, reward, advantage, completion, ended }: RolloutRow, of: number): Html {
-  const tag = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
-  const text = html`<div class="answer" tabindex="0">${shownText(completion, longestText)}</div>`;
+function addTo(group: ShownGroup, row: RolloutRow): void {
+  const reward = row.reward ?? Number.NEGATIVE_INFINITY;
+  group.of++;
+  if (reward > (group.best.reward ?? Number.NEGATIVE_INFINITY)) group.best = shownRow(row);
+  if (reward <= (group.worst.reward ?? Number.NEGATIVE_INFINITY)) group.worst = shownRow(row);
+}
+
+function shownRow({ step, row, reward, advantage, selected, ended, completion }: RolloutRow): ShownRow {
+  return {
+    ...{ step, row, reward, ended, text: shownText(completion, longestText) },
+    ...(advantage === undefined ? {} : { advantage }),
+    ...(selected === undefined ? {} : { selected }),
+  };
+}
+
+function rowHtml({ step, row, reward, advantage, selected, text, ended }: ShownRow, of: number): Html {
+  const isSelected = selected === true ? html`<span class="tag">selected</span>` : html``;
+  const isCut = ended ? html`` : html`<span class="tag">cut at the length limit</span>`;
+  const shownAs =
+    text === "" ? html`<span class="tag">empty</span>` : html`<div class="answer" tabindex="0">${text}</div>`;
   const place = row.split(/[\\/]/).at(-1) ?? row;
-  return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${cellText(reward)}</td><td class="number">${cellText(advantage ?? null)}</td><td class="long">${completion === "" ? html`<span class="tag">empty</span>` : text}${tag}</td></tr>`;
+  return html`<tr><th scope="row">${step}</th><td>${shownText(place, 60)}<br><span class="tag">1 of ${of}</span></td><td class="number">${cellText(reward)}</td><td class="number">${cellText(advantage ?? null)}</td><td class="long">${shownAs}${isSelected}${isCut}</td></tr>`;
 }

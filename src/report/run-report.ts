@@ -6,7 +6,7 @@ import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { isEvalRow } from "../runs/metrics.ts";
-import { readRollouts } from "../runs/rollouts.ts";
+import { rolloutsIn } from "../runs/rollouts.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
 import { readScales } from "../runs/scale-record.ts";
@@ -108,7 +108,7 @@ function onPolicySections(reported: ReportedRun): Html[] {
     rewardSection(rows),
     chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], reported, {
       above: answers,
-      below: trainedOnHtml(readRollouts(run.paths.rollouts)),
+      below: trainedOnHtml(rolloutsIn(run.paths.rollouts)),
     }),
     chartSection("Training", plansOf(run.config).training, reported),
   ];

@@ -1,5 +1,6 @@
 /** The file of completions: what is complete of it is read and kept, wherever it was truncated or damaged. */
 import assert from "node:assert/strict";
+import { constants } from "node:buffer";
 import {
   existsSync,
   mkdirSync,
@@ -13,10 +14,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
+import { gzipSync } from "node:zlib";
+import { amount, isNightly } from "../../test/support/campaign.ts";
 import { armFault, type Fault } from "../../test/support/faults.ts";
 import { FileError, FormatError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
-import { RolloutsFile, readRollouts } from "./rollouts.ts";
+import { RolloutsFile, readRollouts, rolloutsIn } from "./rollouts.ts";
 import type { RolloutRow } from "./train-events.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-rollouts-"));
@@ -52,16 +55,42 @@ test("a file truncated at any byte gives the completions that are complete, in o
   }
 });
 
-test("what is no gzip is an error that names the file", () => {
+test("what is no gzip is an error that names the file and does not advise to delete it", () => {
   const path = join(root, "other");
   writeFileSync(path, "{}\n");
   assert.throws(
     () => readRollouts(path),
     (error) => {
       assert.ok(error instanceof FormatError && error.message.includes(path));
+      assert.match(error.message, /Move the file to another folder/);
+      assert.doesNotMatch(error.message, /[Dd]elete/);
       return true;
     },
   );
+});
+
+test("a line that is no completion is an error that says how many are before it", () => {
+  const path = fileOf("no completion");
+  writeFileSync(path, Buffer.concat([readFileSync(path), gzipSync('{"step":1,\n')]));
+  assert.throws(() => readRollouts(path), /no completion: .*The 12 completions before can be read/);
+});
+
+test("a file longer than any string is read a completion at a time, and a rollout longer than a member in several", () => {
+  const path = join(root, "long");
+  const file = new RolloutsFile(path);
+  const rollouts = amount(2, 28);
+  for (let i = 0; i < rollouts; i++) {
+    file.append([0, 1, 2].map((group) => ({ ...row(i, group), completion: `${group} `.repeat(3_300_000) })));
+  }
+  let count = 0;
+  let characters = 0;
+  for (const { rollout, group, completion } of rolloutsIn(path)) {
+    assert.deepEqual([rollout, group], [Math.floor(count / 3), count % 3]);
+    count++;
+    characters += completion.length;
+  }
+  assert.deepEqual([count, characters], [3 * rollouts, 3 * rollouts * 6_600_000]);
+  assert.ok(!isNightly || characters > constants.MAX_STRING_LENGTH);
 });
 
 /** A run's file of two rollouts, and a checkpoint after them. */

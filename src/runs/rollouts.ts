@@ -6,13 +6,14 @@
 import { createHash, type Hash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { constants, gunzipSync, gzipSync } from "node:zlib";
-import { FormatError, messageOf } from "../base/errors.ts";
+import { gzipSync } from "node:zlib";
+import { FileError, FormatError, messageOf } from "../base/errors.ts";
 import {
   fileFailure,
   fileWork,
   ignoreErrors,
   io,
+  siblingName,
   syncDirectory,
   syncFile,
   uniqueTag,
@@ -20,13 +21,16 @@ import {
 } from "../base/file-io.ts";
 import { hashOfFile, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { mostAtOnce, readFileBytes } from "../base/open-file.ts";
+import { packedLines } from "../base/packed-lines.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { cutTo } from "./json-lines.ts";
 import type { RolloutRow } from "./train-events.ts";
 
 /** What a checkpoint has of the file. */
 const NOTE = "rollouts-length.json";
+
+/** Characters from which on a member of gzip ends. */
+const memberLength = 2 ** 24;
 
 /** The file of a run, written at its end. */
 export class RolloutsFile {
@@ -127,34 +131,71 @@ export class RolloutsFile {
   /** Puts the file aside and keeps in its place the completions until `step` that can be read. @returns what became of them */
   #rescue(step: number): string {
     const path = this.#path;
-    let kept: RolloutRow[] = [];
-    ignoreErrors(() => {
-      kept = readRollouts(path).filter((row) => row.step <= step);
-    });
-    const bytes = kept.length === 0 ? Buffer.alloc(0) : packed(kept);
-    this.#startWith(bytes.byteLength, createHash("sha256").update(bytes));
+    this.#startWith(0, createHash("sha256"));
     if (!existsSync(path)) return `the completions until step ${step} are lost`;
+    const temp = siblingName(path, "tmp", uniqueTag());
+    const rescued = new RolloutsFile(temp);
+    let kept = 0;
+    for (const rows of readableRollouts(path)) {
+      const own = rows.filter((row) => row.step <= step);
+      if (own.length > 0) rescued.append(own);
+      kept += own.length;
+    }
     const aside = join(dirname(path), `rollouts-damaged-${uniqueTag()}.jsonl.gz`);
-    fileWork({ action: "put aside", path }, () => io.renameSync(path, aside));
-    if (kept.length > 0) writeFileAtomic(path, bytes);
-    return `${kept.length} completions until step ${step} can be read and are kept, others are lost. The file as it was is ${aside}`;
+    fileWork({ action: "put aside", path }, () => {
+      if (kept > 0) syncFile(temp);
+      io.renameSync(path, aside);
+      if (kept > 0) io.renameSync(temp, path);
+      syncDirectory(dirname(path));
+    });
+    this.#startWith(rescued.#bytes, rescued.#hash);
+    return `${kept} completions until step ${step} can be read and are kept, others are lost. The file as it was is ${aside}`;
   }
 }
 
-/** The completions in the file at `path`, in order; none where there is no file. Of a truncated file, those that are complete. */
-export function readRollouts(path: string): RolloutRow[] {
-  if (!existsSync(path)) return [];
-  const bytes = readFileBytes(path, mostAtOnce);
-  if (bytes.length === 0) return [];
+/** What can be read of a damaged file, a rollout at a time. */
+function* readableRollouts(path: string): Generator<RolloutRow[]> {
+  let rows: RolloutRow[] = [];
   try {
-    // what there is of the last member is read as well
-    const text = gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }).toString("utf8");
-    const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
-    return lines.filter((line) => line !== "").map((line) => parseNumbers(line) as RolloutRow);
+    for (const row of rolloutsIn(path)) {
+      if (rows.length > 0 && rows[0]?.rollout !== row.rollout) {
+        yield rows;
+        rows = [];
+      }
+      rows.push(row);
+    }
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof FileError)) throw error;
+  }
+  if (rows.length > 0) yield rows;
+}
+
+/** The completions in the file at `path`, all of them: {@link rolloutsIn} needs no memory for them. */
+export function readRollouts(path: string): RolloutRow[] {
+  return [...rolloutsIn(path)];
+}
+
+/**
+ * The completions in the file at `path`, in order, one after the other; none where there is no file. Of a truncated file, those that
+ * are complete.
+ *
+ * @throws {FormatError} where it is damaged, after those before the damage
+ */
+export function* rolloutsIn(path: string): Generator<RolloutRow> {
+  if (!existsSync(path)) return;
+  let count = 0;
+  try {
+    for (const line of packedLines(path)) {
+      const row = parseNumbers(line) as RolloutRow;
+      count++;
+      yield row;
+    }
   } catch (cause) {
+    if (!(cause instanceof FormatError || cause instanceof SyntaxError)) throw cause;
+    const fault = cause instanceof FormatError ? cause.message : `${path}: ${cause.message}`;
     throw new FormatError(
-      `${path}: expected completions packed with gzip, got bytes that are not (${messageOf(cause)}). ` +
-        "Delete the file: training does not need it; replay and report do.",
+      `${fault} The ${count} completions before can be read. Move the file to another folder, and the report is made without completions; training does not need it, preftune replay does.`,
+      { cause },
     );
   }
 }
@@ -163,6 +204,15 @@ function sizeOf(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.size ?? null;
 }
 
+/** As members of gzip: one, where the rows are not very many. */
 function packed(rows: readonly RolloutRow[]): Buffer {
-  return gzipSync(rows.map((row) => `${stringifyNumbers(row)}\n`).join(""));
+  const members: Buffer[] = [];
+  let text = "";
+  for (const [i, row] of rows.entries()) {
+    text += `${stringifyNumbers(row)}\n`;
+    if (text.length < memberLength && i < rows.length - 1) continue;
+    members.push(gzipSync(text));
+    text = "";
+  }
+  return Buffer.concat(members);
 }

@@ -69,8 +69,10 @@ export interface RolloutRow {
   /** Weighted sum; null: unscorable. */
   reward: number | null;
   rewards: Readonly<Record<string, number | null>>;
-  /** Where the method gives each completion one. */
+  /** Where the method has one: that of the completion, or the mean of its tokens' (ppo). */
   advantage?: number;
+  /** Where the method trains on some of the completions (raft): whether this is one. */
+  selected?: boolean;
   /** Where the method learns from pairs: the completions of its group that it is chosen over, by their places in it, from 0. */
   chosen_over?: readonly number[];
 }

@@ -5,8 +5,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { ConfigError, FileError } from "../../src/base/errors.ts";
 import { replay } from "../../src/recipes/replay.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
+import { runPaths } from "../../src/runs/run-directory.ts";
+import type { RolloutRow } from "../../src/runs/train-events.ts";
 import { armFault } from "../support/faults.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { filesOf, runTraining } from "../support/runs.ts";
@@ -41,6 +45,19 @@ test("steps computed again are the same, and the run is left as it was", async (
   });
   assert.deepEqual(filesOf(dir), before);
   await assert.rejects(replay({ run: dir, step: 6 }), ConfigError);
+});
+
+test("completions as an earlier version wrote them, with less, are the same; one with another number is not", async () => {
+  const { rollouts } = runPaths(dir);
+  const written = readFileSync(rollouts);
+  const rows = readRollouts(rollouts);
+  const replaced = async (change: (row: RolloutRow) => object) => {
+    writeFileSync(rollouts, gzipSync(rows.map((row) => `${JSON.stringify(change(row))}\n`).join("")));
+    return (await replay({ run: dir, step: 1 })).difference;
+  };
+  assert.equal(await replaced(({ advantage: _, ...row }) => row), null);
+  assert.match(`${await replaced((row) => ({ ...row, advantage: 7 }))}`, /^step 1: completion 1 of the run/);
+  writeFileSync(rollouts, written);
 });
 
 test("no space for the copy is an error with the path, also where what is there of it cannot be removed", async () => {

@@ -229,6 +229,22 @@ export const plannedRuns: readonly PlannedRun[] = [
     isInShort: true,
   },
   {
+    name: "GRPO, full: an evaluation loads the start again (Qwen3)",
+    model: bigVocabulary,
+    run: {
+      ...{ objective: "grpo", reward_funcs: ["length"], num_generations: 2, max_completion_length: 30 },
+      ...{
+        per_device_train_batch_size: 2,
+        max_steps: 2,
+        eval_steps: 1,
+        eval_fraction: 0.5,
+        learning_rate: 1e-5,
+      },
+    },
+    rows: 4,
+    longest: [100, 60],
+  },
+  {
     name: "full, averages in 8 bits, 4 layers of 256 (Qwen3)",
     model: bigVocabulary,
     run: {
@@ -271,7 +287,7 @@ export function writePlannedRun(
   const data = join(dir, "rows.jsonl");
   writeFileSync(
     data,
-    (run["objective"] === "ppo" ? textRows(rows, longest[0]) : tokenRows(rows, longest))
+    ("num_generations" in run ? textRows(rows, longest[0]) : tokenRows(rows, longest))
       .map((row) => `${JSON.stringify(row)}\n`)
       .join(""),
   );

@@ -20,6 +20,7 @@ import {
   columnOf,
   klEstimates,
   logRatio,
+  ofCounted,
   ratioMetrics,
   safeLengths,
 } from "../policy-ratio.ts";
@@ -92,9 +93,12 @@ function evaluate(completions: CompletionLogps, totals: StepTotals, options: Grp
   const { ratio, advantages, losses: plain } = policyTerms(completions, options);
   // the KL's term is not corrected, as in TRL
   const losses = weighted(plain, completions);
+  const isToken = options.importance_sampling_level === "token";
+  const ofAll = [ratio, advantages];
+  const [counted = ratio, push = advantages] = isToken ? ofAll : ofCounted(ofAll, completions);
   const metrics: Record<string, Metric> = {
-    ...ratioMetrics(ratio),
-    ...boundMetrics(completions, ratio, advantages, options),
+    ...ratioMetrics(counted),
+    ...boundMetrics(isToken ? completions : null, counted, push, options),
   };
   let all = losses;
   if (options.beta > 0) {
@@ -199,7 +203,7 @@ function reduced(
 }
 
 function boundMetrics(
-  completions: CompletionLogps,
+  completions: CompletionLogps | null,
   ratio: Tensor,
   advantages: Tensor,
   { loss_type, epsilon, epsilon_high }: GrpoOptions,

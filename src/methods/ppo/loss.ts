@@ -26,7 +26,8 @@ import type { PpoOptions } from "./settings.ts";
  * Differs: the reward is at the completion's last token, and the value after it is 0 (TRL 1.12: both at the padding after it).
  *
  * Columns that `prepare` makes: `advantages`, whitened over the rollout, and for the value model `oldValues` and `returns`, all by
- * token. It needs the rollout's `values`. An unscorable completion has advantages of 0 and its old values as returns.
+ * token. It needs the rollout's `values`. An unscorable completion has advantages of 0 and its old values as returns; one that is masked
+ * has advantages of 0 too, and is not whitened with.
  */
 export function ppo(options: PpoOptions): CompletionObjective {
   return {
@@ -78,7 +79,9 @@ function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
   const estimates = kept.map((row, k) => gae(row, at(values, at(scored, k)), options));
   const advantages = values.map(({ length }) => new Float32Array(length));
   const returns = values.map((row) => Float32Array.from(row));
-  for (const [k, row] of whitened(estimates).entries()) advantages[at(scored, k)]?.set(row);
+  const trained = [...scored.keys()].filter((k) => rollout.masked?.[at(scored, k)] !== true);
+  const white = whitened(trained.map((k) => at(estimates, k)));
+  for (const [n, k] of trained.entries()) advantages[at(scored, k)]?.set(at(white, n));
   for (const [k, row] of estimates.entries()) {
     const i = at(scored, k);
     returns[i]?.set(row.map((advantage, t) => advantage + (values[i]?.[t] ?? Number.NaN)));

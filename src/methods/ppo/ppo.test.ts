@@ -127,6 +127,22 @@ test("whiten_rewards scales the tokens' rewards before the advantages; an unscor
   assert.throws(() => ppo(defaults).prepare?.(fixtureRollout("qwen3")), /ppo needs the rollout's values/);
 });
 
+test("advantages are whitened over the tokens that are trained on: those of a masked completion are not among them", () => {
+  const rollout = {
+    ...{ groupSizes: [3], rewards: [1, -7, 3], truncated: [false, true, false], max_completion_length: 2 },
+    samplerLogps: [2, 2, 1].map((length) => new Float32Array(length)),
+    ...{ referenceLogps: null, values: [2, 2, 1].map((length) => new Float32Array(length)) },
+  };
+  const columnsOf = (masked: boolean[]) =>
+    ppo({ ...defaults, kl_coef: 0, lam: 1 }).prepare?.({ ...rollout, masked }).columns ?? {};
+  const { advantages = [], returns = [] } = columnsOf([false, true, false]);
+  const [first = [], left = [], last = []] = advantages as Float32Array[];
+  assertClose([...first, ...last], whitened([[1, 1, 3]]).flat(), { atol: 1e-6 });
+  assert.deepEqual([...(left as Float32Array)], [0, 0]);
+  // the value model learns of all
+  assert.deepEqual(returns, columnsOf([false, false, false])["returns"]);
+});
+
 test("the value loss by hand: the worse of the free and the clipped value, and its gradient", () => {
   withoutLeaks(() => {
     const row = (values: number[]) => tensor(values, [values.length], { dtype: "float64" });

@@ -11,7 +11,14 @@ import {
   type StepTotals,
   sumByCompletion,
 } from "../objective.ts";
-import { clipMetrics, clippedSurrogate, columnOf, logRatio, ratioMetrics } from "../policy-ratio.ts";
+import {
+  clipMetrics,
+  clippedSurrogate,
+  columnOf,
+  logRatio,
+  ofCounted,
+  ratioMetrics,
+} from "../policy-ratio.ts";
 import { type PreparedRollout, referenceOf, type ScoredRollout } from "../rollout.ts";
 import type { RlooOptions } from "./settings.ts";
 
@@ -66,10 +73,11 @@ function evaluate(
   const advantages = columnOf(completions, "advantages");
   const plain = clippedSurrogate(ratio, advantages, { ...bounds, most: null });
   const gain = weightedByCompletion(plain, completions);
+  const [counted = ratio, push = advantages] = ofCounted([ratio, advantages], completions);
   // a masked completion's ratio is 1 without any token
   const isThere = ops.to(ops.gt(completions.lengths, 0), ratio.dtype);
   return {
     loss: ops.mul(ops.sum(ops.mul(gain, isThere)), -1 / totals.completions),
-    metrics: { ...ratioMetrics(ratio), ...clipMetrics(completions, ratio, advantages, bounds) },
+    metrics: { ...ratioMetrics(counted), ...clipMetrics(null, counted, push, bounds) },
   };
 }

@@ -1,0 +1,110 @@
+/**
+ * Lines of a gzip file that grows by members (RFC 1952), such as one that a run appends to: unpacked a member at a time, so that
+ * the file may be longer than memory and any string.
+ */
+import { closeSync, fstatSync } from "node:fs";
+import { constants, crc32, inflateRawSync } from "node:zlib";
+import { FormatError, messageOf } from "./errors.ts";
+import { openFile, readAt } from "./open-file.ts";
+
+/** Bytes that are read for a member at least. */
+const leastRead = 64 * 1024;
+
+/** What follows a member's content: its checksum and its length. */
+const trailerBytes = 8;
+
+/**
+ * The lines of the file at `path`, without empty ones. Of a truncated file, those that are complete.
+ *
+ * @throws {FormatError} for bytes that are no gzip, after the lines before them
+ */
+export function* packedLines(path: string): Generator<string> {
+  const fd = openFile(path);
+  try {
+    const { size } = fstatSync(fd);
+    let rest = Buffer.alloc(0);
+    let usual = leastRead;
+    for (let from = 0; from < size; ) {
+      const { content, bytes } = memberAt({ fd, size, path }, from, usual);
+      rest = yield* linesOf(Buffer.concat([rest, content]));
+      from += bytes;
+      usual = Math.max(leastRead, bytes);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @returns what follows the last line */
+function* linesOf(text: Buffer<ArrayBuffer>): Generator<string, Buffer<ArrayBuffer>> {
+  let begin = 0;
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", begin)) {
+    if (end > begin) yield text.toString("utf8", begin, end);
+    begin = end + 1;
+  }
+  return text.subarray(begin);
+}
+
+interface Member {
+  content: Buffer;
+  /** What it takes in the file. */
+  bytes: number;
+}
+
+/** The member that begins at `from`; of one that is cut by the file's end, what there is. */
+function memberAt(
+  { fd, size, path }: { fd: number; size: number; path: string },
+  from: number,
+  usual: number,
+): Member {
+  for (let length = usual; ; length *= 2) {
+    const bytes = readAt(fd, from, Math.min(length, size - from));
+    const isLast = from + length >= size;
+    try {
+      const member = unpacked(bytes);
+      if (isLast || member.isWhole) return member;
+    } catch (cause) {
+      throw new FormatError(
+        `${path}: expected members of gzip, got bytes from ${from} on that are none (${messageOf(cause)}).`,
+        { cause },
+      );
+    }
+  }
+}
+
+/** The member that `bytes` begin with. */
+function unpacked(bytes: Buffer): Member & { isWhole: boolean } {
+  const cut = { content: Buffer.alloc(0), bytes: bytes.length, isWhole: false };
+  // zeros at a file's end are what a power cut leaves
+  if (bytes.every((byte) => byte === 0)) return cut;
+  if (bytes[0] !== 0x1f || (bytes[1] ?? 0x8b) !== 0x8b) throw new Error("they do not begin as one");
+  const begin = headerBytes(bytes);
+  if (begin >= bytes.length) return cut;
+  // what there is of a member that is cut is read as well
+  const { buffer: content, engine } = inflateRawSync(bytes.subarray(begin), {
+    ...{ finishFlush: constants.Z_SYNC_FLUSH, info: true },
+  }) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  const end = begin + engine.bytesWritten;
+  if (end + trailerBytes > bytes.length) return { ...cut, content };
+  if (bytes.readUInt32LE(end) !== crc32(content)) {
+    throw new Error("the checksum is another than that of its content");
+  }
+  return { content, bytes: end + trailerBytes, isWhole: true };
+}
+
+/** Length of a member's header, with the fields that its flags announce; more than there is where it is cut. */
+function headerBytes(bytes: Buffer): number {
+  const fixed = 10;
+  if (bytes.length < fixed + 2) return fixed + 2;
+  const flags = bytes.readUInt8(3);
+  let end = fixed;
+  if ((flags & 0x04) !== 0) end += 2 + bytes.readUInt16LE(end);
+  // a name, then a comment, each with a zero at its end
+  for (const flag of [0x08, 0x10]) {
+    if ((flags & flag) === 0) continue;
+    const zero = bytes.indexOf(0, end);
+    if (zero < 0) return bytes.length;
+    end = zero + 1;
+  }
+  return (flags & 0x02) === 0 ? end : end + 2;
+}

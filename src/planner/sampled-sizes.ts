@@ -1,0 +1,47 @@
+/** How much a run samples at a time: rollouts, evaluations, answers that are watched. */
+import { isOnPolicy } from "../config/online-keys.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
+import { updatesOf } from "../methods/index.ts";
+import type { PlannedKeys, Workload } from "./plan-input.ts";
+import type { RolloutSize } from "./sampling-memory.ts";
+
+/** Prompts whose completions are sampled together: the default of `sampleCompletions`. */
+export const promptsAtOnce = 16;
+
+/** What a rollout samples at a time. */
+export function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
+  const { num_generations: n, max_completion_length: longest } = keys;
+  const prompts = Math.min(promptsAtOnce, Math.ceil((rowsPerStep(keys) * updatesOf(keys).steps) / n));
+  // a row has its part of the prompt
+  const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
+  const completions = prompts * n;
+  return {
+    completions,
+    cachedTokens: prompts * prompt + completions * longest,
+    isAhead: keys.max_staleness > 0,
+  };
+}
+
+/** What an evaluation of an on-policy run samples at a time; null where nothing is evaluated. */
+export function evaluationSize(keys: PlannedKeys, { own, held }: Workload): RolloutSize | null {
+  const { num_generations, num_generations_eval, eval_strategy, eval_on_start } = keys;
+  if (!isOnPolicy(keys) || (eval_strategy === "no" && !eval_on_start)) return null;
+  const prompts = Math.min(promptsAtOnce, held?.rows ?? promptsAtOnce);
+  const completions = prompts * (num_generations_eval ?? num_generations);
+  // as long as those of training: held-out ones are not always at hand
+  const prompt = num_generations * Math.max(0, ...own.map((row) => row.prompt));
+  return {
+    completions,
+    cachedTokens: prompts * prompt + completions * keys.max_completion_length,
+    isAhead: false,
+  };
+}
+
+/** What an evaluation samples at a time for people to read; null where nothing is watched. */
+export function watchSize(keys: PlannedKeys, { mean }: Workload): RolloutSize | null {
+  const { watch_prompts, watch_rows, watch_samples, watch_max_new_tokens: longest } = keys;
+  if (watch_prompts === null) return null;
+  const prompts = Math.min(promptsAtOnce, watch_rows);
+  const completions = prompts * watch_samples;
+  return { completions, cachedTokens: prompts * mean.prompt + completions * longest, isAhead: false };
+}
