@@ -10,6 +10,7 @@ import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
@@ -27,6 +28,8 @@ export interface RewardScoreOptions extends EnvironmentOptions {
   /** A reward model, or the language model that `adapter` makes one of. */
   model: string;
   adapter?: string | null;
+  /** How the linears of the model's blocks are held; default: as they are stored. */
+  quantise?: Quantisation | null;
   data: string;
   batchSize?: number;
   selection?: Partial<DataSelection>;
@@ -70,7 +73,8 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);
-  const model = loadRewardModel(dir, { device, dtype, adapter: options.adapter ?? null });
+  const { adapter = null, quantise = null } = options;
+  const model = loadRewardModel(dir, { device, dtype, adapter, quantise });
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const keys = { per_device_eval_batch_size: batchSize, share_prompt: true, scores: true };
