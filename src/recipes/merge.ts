@@ -101,7 +101,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
-  const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
+  const fromFewerBits = costOf(heldModel(dir, config, options.quantise ?? null), dtype);
   return {
     kind: "model",
     path: output,

@@ -60,7 +60,7 @@ test("a directory that bitsandbytes saved stays as it is stored", () => {
   using _ = scope();
   const dir = fixture.path("nf4");
   cpSync(fixturePath("qwen3", "model"), dir, { recursive: true });
-  cpSync(fixturePath("bitsandbytes", "nf4"), dir, { recursive: true });
+  cpSync(join(import.meta.dirname, "../fixtures/bitsandbytes/nf4"), dir, { recursive: true });
   const stored = count(loadModel(dir), FourBitLinear);
   assert.ok(stored > 0);
   assert.equal(count(loadRewardModel(dir, { newScore: "zero" }), FourBitLinear), stored);
