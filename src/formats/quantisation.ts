@@ -69,6 +69,20 @@ export function quantisationText(of: Quantisation): string {
   return `4 bits (${of.quantType}${of.doubleQuant ? ", double quantisation" : ""})`;
 }
 
+/** As options of a command: "--load-in-4bit --bnb-4bit-use-double-quant". */
+export function quantisationOptions(of: Quantisation): string {
+  if (of.bits === 8 && of.withHead) return "--weights int8";
+  const { skipModules } = of;
+  const type = of.bits === 4 && of.quantType !== "nf4" ? [`--bnb-4bit-quant-type ${of.quantType}`] : [];
+  const isDouble = of.bits === 4 && of.doubleQuant;
+  return [
+    `--load-in-${of.bits}bit`,
+    ...type,
+    ...(isDouble ? ["--bnb-4bit-use-double-quant"] : []),
+    ...(skipModules.length > 0 ? [`--llm-int8-skip-modules ${skipModules.toSorted().join(",")}`] : []),
+  ].join(" ");
+}
+
 /**
  * How the linears are held: as they are stored in few bits, whatever is asked for, as in transformers; else as is asked for.
  *

@@ -65,7 +65,7 @@ export async function ggufOrigin(
   const model = await resolveModelDirectory(source, search);
   const given =
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
-  tellOtherStart(model, given);
+  tellOtherStart({ model, adapter: given, quantise });
   const scale = given === null ? 1 : adapterPlace(given).scale;
   return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }

@@ -77,7 +77,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
-  tellOtherStart(baseDir, options.adapter);
+  tellOtherStart({ model: baseDir, adapter: options.adapter, quantise: options.quantise ?? null });
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);

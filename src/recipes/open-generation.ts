@@ -98,7 +98,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   for (const { name, directory } of wanted) {
     if (directory === null) continue;
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
-    tellOtherStart(model, adapter);
+    tellOtherStart({ model, adapter, quantise: options.quantise ?? null });
     adapters.set(name, adapter);
   }
   options.stages?.end("files");

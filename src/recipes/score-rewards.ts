@@ -22,6 +22,7 @@ import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches } from "../train/step-source.ts";
+import { tellOtherStart } from "./other-start.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface RewardScoreOptions extends EnvironmentOptions {
@@ -62,6 +63,8 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
+  const { adapter = null, quantise = null } = options;
+  tellOtherStart({ model: options.model, adapter, quantise }, group);
   const { device, dtype } = settleEnvironment(options);
   const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
   const { dataset } = await prepareOnRanks(
@@ -73,7 +76,6 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);
-  const { adapter = null, quantise = null } = options;
   const model = loadRewardModel(dir, { device, dtype, adapter, quantise });
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };

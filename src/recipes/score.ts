@@ -93,7 +93,8 @@ export interface ScoreResult {
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  tellOtherStart(options.model, options.adapter, group);
+  const quantise = options.quantise ?? null;
+  tellOtherStart({ model: options.model, adapter: options.adapter, quantise }, group);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
@@ -109,7 +110,6 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
   const tuned = options.adapter && isTunedModel(options.adapter) ? options.adapter : null;
-  const quantise = options.quantise ?? null;
   const model = loadModel(options.model, { device, dtype, quantise, adapter: tuned });
   const adapter =
     options.adapter && tuned === null ? installAdapter(model, readAdapter(options.adapter)) : null;
