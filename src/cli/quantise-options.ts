@@ -5,6 +5,7 @@ import { readOption } from "../config/load-config.ts";
 import {
   askedQuantisation,
   type Quantisation,
+  type QuantisationKeys,
   type QuantType,
   quantisationOfForm,
   quantTypes,
@@ -18,7 +19,7 @@ export interface QuantiseOptions {
   loadIn8bit?: true;
   bnb4bitQuantType?: QuantType;
   bnb4bitUseDoubleQuant?: true;
-  llmInt8SkipModules?: string;
+  llmInt8SkipModules?: QuantisationKeys["llm_int8_skip_modules"];
 }
 
 /** The option of commands that generate on the CPU. */
@@ -52,6 +53,7 @@ export function withQuantiseOptions(command: Command): Command {
     .option(
       "--llm-int8-skip-modules <names>",
       "with --load-in-4bit or --load-in-8bit: linears that stay floats, e.g. down_proj,o_proj",
+      (names) => readOption("llm_int8_skip_modules", names),
     );
 }
 
@@ -61,13 +63,8 @@ export function withQuantiseOptions(command: Command): Command {
  * @throws {ConfigError} for options that exclude each other
  */
 export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
-  const {
-    loadIn4bit = false,
-    loadIn8bit = false,
-    bnb4bitQuantType,
-    bnb4bitUseDoubleQuant,
-    llmInt8SkipModules,
-  } = cli;
+  const { loadIn4bit = false, loadIn8bit = false, llmInt8SkipModules } = cli;
+  const { bnb4bitQuantType, bnb4bitUseDoubleQuant } = cli;
   if (loadIn4bit && loadIn8bit) {
     throw new ConfigError(
       "--load-in-4bit and --load-in-8bit: weights are held in one form. Give one of the two.",
@@ -79,17 +76,14 @@ export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
     );
   }
   if (!loadIn4bit && !loadIn8bit && llmInt8SkipModules !== undefined) {
-    throw new ConfigError(
-      "--llm-int8-skip-modules needs --load-in-4bit or --load-in-8bit. Add one, or leave it out.",
-    );
+    throw new ConfigError("--llm-int8-skip-modules needs --load-in-4bit or --load-in-8bit. Add one.");
   }
   return askedQuantisation({
     load_in_4bit: loadIn4bit,
     load_in_8bit: loadIn8bit,
     bnb_4bit_quant_type: bnb4bitQuantType ?? "nf4",
     bnb_4bit_use_double_quant: bnb4bitUseDoubleQuant ?? false,
-    llm_int8_skip_modules:
-      llmInt8SkipModules === undefined ? null : readOption("llm_int8_skip_modules", llmInt8SkipModules),
+    llm_int8_skip_modules: llmInt8SkipModules ?? null,
   });
 }
 

@@ -38,19 +38,12 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
   const score = scoreOf(dir, stored, newScore ?? (isInAdapter ? "zero" : "refused"));
   const config = { ...stored.config, isRewardModel: true, padTokenId };
   const model = buildStored(dir, stored, options, {
-    build: (source) => buildRewardModel(config, withScore(source, score)),
+    build: (source) => buildRewardModel(config, source, score ?? source),
     isHarmless: (name) => name === headName,
     exact: [scoreName],
   });
   if (files !== null) installAdapter(model, files);
   return model;
-}
-
-/** The tensors and linears of `source`, the score layer from `score`; null: from `source` too. */
-function withScore(source: WeightSource, score: WeightSource | null): WeightSource {
-  if (score === null) return source;
-  const own: WeightSource = (name, shape) => (name === scoreName ? score : source)(name, shape);
-  return source.linear === undefined ? own : Object.assign(own, { linear: source.linear });
 }
 
 /** Refuses families whose reward models transformers could not name. */

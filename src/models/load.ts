@@ -139,16 +139,15 @@ export function buildStored<Model>(
   const isLeft = (name: string) =>
     !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
   refuseLeftOvers(dir, [...names.keys()].filter(isLeft), config);
-  if (config.quantisation !== null && quantise !== null) tellFloats(dir, floats, quantise);
+  if (config.quantisation !== null && floats.length > 0) tellFloats(dir, floats, quantise);
   return model;
 }
 
 /** Says that linears which a checkpoint in few bits stores as floats stay so. */
-function tellFloats(dir: string, floats: readonly string[], asked: Quantisation): void {
-  const [first] = floats;
-  if (first === undefined) return;
+function tellFloats(dir: string, floats: readonly string[], asked: Quantisation | null): void {
+  if (asked === null) return;
   warn(
-    `${dir}: load_in_${asked.bits}bit is not applied to ${floats.length} linears (${first}${floats.length > 1 ? ", …" : ""}): the checkpoint is stored ` +
+    `${dir}: load_in_${asked.bits}bit is not applied to ${floats.length} linears (${floats[0]}${floats.length > 1 ? ", …" : ""}): the checkpoint is stored ` +
       `in ${quantisationText(asked)} and has these as floats, and its quantization_config is taken over what is given, as in transformers.`,
   );
 }
@@ -159,10 +158,8 @@ function tellFloats(dir: string, floats: readonly string[], asked: Quantisation)
  * @throws {ConfigError} if they are to be held in another form than they are stored in, or shared by ranks
  */
 function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): Quantisation | null {
-  const { device, quantise = null } = options;
-  const form = heldQuantisation(dir, quantisation, quantise);
-  if (form === null) return null;
-  if (device === shapesAlone) {
+  const form = heldQuantisation(dir, quantisation, options.quantise ?? null);
+  if (form !== null && options.device === shapesAlone) {
     throw new ConfigError(
       `${dir}: in ${quantisationText(form)} each rank holds all of the model, it is not shared. Set shard: none.`,
     );

@@ -29,7 +29,7 @@ export function openRewardModel(
 ): RewardModel {
   requireSameTokenizer(dir, tokenizer);
   const [model, adapter] = isAdapter(dir) ? [baseOf(dir), dir] : [dir, null];
-  tellOtherForm({ model, adapter, quantise: null }, false);
+  tellOtherForm({ model, adapter }, false);
   return loadRewardModel(model, { device, dtype, adapter });
 }
 

@@ -15,6 +15,7 @@ import { exportedScale } from "../report/facts-section.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 import { tellOtherStart } from "./other-start.ts";
@@ -65,8 +66,9 @@ export async function ggufOrigin(
   const model = await resolveModelDirectory(source, search);
   const given =
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
-  tellOtherStart({ model, adapter: given, quantise });
+  tellOtherStart(model, given);
   const scale = given === null ? 1 : adapterPlace(given).scale;
+  tellOtherForm({ model, adapter: given, quantise });
   return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }
 

@@ -23,6 +23,7 @@ import { loadRewardModel } from "../models/load-reward-model.ts";
 import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import type { ParityResult } from "../runs/train-events.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
@@ -77,10 +78,11 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
-  tellOtherStart({ model: baseDir, adapter: options.adapter, quantise: options.quantise ?? null });
+  tellOtherStart(baseDir, options.adapter);
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);
+  tellOtherForm(options);
   if (textOnly && !config.isMultimodalText) refuseTextOnly(dir, "--text-only");
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });

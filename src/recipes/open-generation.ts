@@ -13,6 +13,7 @@ import type { Engine } from "../generate/engine.ts";
 import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
@@ -98,8 +99,9 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   for (const { name, directory } of wanted) {
     if (directory === null) continue;
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
-    tellOtherStart({ model, adapter, quantise: options.quantise ?? null });
+    tellOtherStart(model, adapter);
     adapters.set(name, adapter);
+    tellOtherForm({ model, adapter, quantise: options.quantise ?? null });
   }
   options.stages?.end("files");
   const {

@@ -1,31 +1,32 @@
 /** Whether what was trained is put on the model that it was trained from: names and shapes alone are those of any model of the family. */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
+import { dirname } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
-import { readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
-import { type AdaptedBase, runAround, tellOtherForm } from "../runs/trained-form.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /**
  * Warns where `model` is another than the one that the adapter, or the tuned model of which a part is taken, was trained from: the run that
  * it lies in knows its start's fingerprint, another adapter the directory of its base. Results of one start may be mixed so, and are warned of.
- * Warns too where that run held its weights in few bits and they are held otherwise here.
  *
  * @param group - the ranks of the work, the first of which warns
  */
-export function tellOtherStart(base: AdaptedBase, group: Pick<RankGroup, "rank"> | null = null): void {
-  const { model, adapter } = base;
+export function tellOtherStart(
+  model: string,
+  adapter: string | null | undefined,
+  group: Pick<RankGroup, "rank"> | null = null,
+): void {
   if (!adapter || (group !== null && group.rank > 0)) return;
-  tellOtherForm(base);
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
   try {
-    const start = startOf(place);
+    const start = startOf(realpathSync(place));
     if (start === null || start.fingerprint === modelFingerprint(model)) return;
     warn(
       `${place}: it was trained from ${start.name}, and ${model} is another model: what comes of the two is neither's. Give ${start.name}, unless this is meant, as a mixture of two results is.`,
@@ -38,7 +39,8 @@ export function tellOtherStart(base: AdaptedBase, group: Pick<RankGroup, "rank">
 
 /** The model that something was trained from, as far as it is known here; null: it is not. */
 function startOf(place: string): { name: string; fingerprint: string } | null {
-  const run = runAround(place);
+  // RUN/adapter, RUN/whole/adapter, RUN/checkpoints/checkpoint-8
+  const run = [dirname(place), dirname(dirname(place))].find(isRun);
   if (run !== undefined) {
     const { fingerprints, runJson } = runPaths(run);
     if (!existsSync(fingerprints)) return null;

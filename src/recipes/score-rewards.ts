@@ -17,12 +17,12 @@ import { withLocalModels } from "../hub/hub-model.ts";
 import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches } from "../train/step-source.ts";
-import { tellOtherStart } from "./other-start.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface RewardScoreOptions extends EnvironmentOptions {
@@ -63,10 +63,9 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  const { adapter = null, quantise = null } = options;
-  tellOtherStart({ model: options.model, adapter, quantise }, group);
+  tellOtherForm(options);
   const { device, dtype } = settleEnvironment(options);
-  const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
+  const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
   const { dataset } = await prepareOnRanks(
     group,
     rowsOf(data, { model_name_or_path: dir, task: "reward", ...selection }),
@@ -76,7 +75,7 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);
-  const model = loadRewardModel(dir, { device, dtype, adapter, quantise });
+  const model = loadRewardModel(dir, { device, dtype, quantise, adapter: options.adapter ?? null });
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const keys = { per_device_eval_batch_size: batchSize, share_prompt: true, scores: true };

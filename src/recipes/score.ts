@@ -20,6 +20,7 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -93,8 +94,7 @@ export interface ScoreResult {
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  const quantise = options.quantise ?? null;
-  tellOtherStart({ model: options.model, adapter: options.adapter, quantise }, group);
+  tellOtherStart(options.model, options.adapter, group);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
@@ -110,6 +110,8 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
   const tuned = options.adapter && isTunedModel(options.adapter) ? options.adapter : null;
+  const quantise = options.quantise ?? null;
+  tellOtherForm(options);
   const model = loadModel(options.model, { device, dtype, quantise, adapter: tuned });
   const adapter =
     options.adapter && tuned === null ? installAdapter(model, readAdapter(options.adapter)) : null;

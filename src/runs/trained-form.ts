@@ -12,17 +12,19 @@ import { isRun, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 
 /** The run that `place` lies in, as RUN/adapter, RUN/whole/adapter or RUN/checkpoints/checkpoint-8 does; undefined: none. */
-export function runAround(place: string): string | undefined {
+function runAround(place: string): string | undefined {
   const real = realpathSync(place);
   return [dirname(real), dirname(dirname(real))].find(isRun);
 }
 
 /** What an adapter is put on, and by whom. */
-export interface AdaptedBase {
+interface AdaptedBase {
   model: string;
-  adapter: string | null | undefined;
-  /** How the model's linears are asked to be held. */
-  quantise: Quantisation | null;
+  adapter?: string | null;
+  /** How the model's linears are asked to be held; default: as they are stored. */
+  quantise?: Quantisation | null;
+  /** The ranks of the work, the first of which warns. */
+  group?: { rank: number } | null;
 }
 
 /**
@@ -30,8 +32,9 @@ export interface AdaptedBase {
  *
  * @param canHold - whether the command has the options to hold them so
  */
-export function tellOtherForm({ model, adapter, quantise }: AdaptedBase, canHold: boolean = true): void {
-  if (!adapter) return;
+export function tellOtherForm(base: AdaptedBase, canHold: boolean = true): void {
+  const { model, adapter, quantise = null, group = null } = base;
+  if (!adapter || (group !== null && group.rank > 0)) return;
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
   try {

@@ -74,7 +74,7 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
   using _ = scope();
-  tellOtherForm({ ...local, quantise: null }, false);
+  tellOtherForm(local, false);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
   const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;

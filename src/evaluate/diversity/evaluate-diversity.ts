@@ -89,7 +89,7 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   checkPromptLengths(prompts, options.maxNewTokens, contextLength(config));
   using _ = scope();
   const { model: dir, adapter = null } = options;
-  tellOtherForm({ model: dir, adapter, quantise: null }, false);
+  tellOtherForm({ model: dir, adapter }, false);
   const model = loadModel(dir, { device, dtype, adapter });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {
