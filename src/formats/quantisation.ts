@@ -76,7 +76,7 @@ export function quantisationOptions(of: Quantisation): string {
   const type = of.bits === 4 && of.quantType !== "nf4" ? [`--bnb-4bit-quant-type ${of.quantType}`] : [];
   const isDouble = of.bits === 4 && of.doubleQuant;
   return [
-    `--load-in-${of.bits}bit`,
+    of.bits === 4 ? "--load-in-4bit" : "--load-in-8bit",
     ...type,
     ...(isDouble ? ["--bnb-4bit-use-double-quant"] : []),
     ...(skipModules.length > 0 ? [`--llm-int8-skip-modules ${skipModules.toSorted().join(",")}`] : []),
