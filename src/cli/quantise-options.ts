@@ -1,9 +1,11 @@
 /** Options of commands that load a model: how its linears are held, named as a run's keys are. */
 import { type Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { readOption } from "../config/load-config.ts";
 import {
   askedQuantisation,
   type Quantisation,
+  type QuantisationKeys,
   type QuantType,
   quantisationOfForm,
   quantTypes,
@@ -17,6 +19,7 @@ export interface QuantiseOptions {
   loadIn8bit?: true;
   bnb4bitQuantType?: QuantType;
   bnb4bitUseDoubleQuant?: true;
+  llmInt8SkipModules?: QuantisationKeys["llm_int8_skip_modules"];
 }
 
 /** The option of commands that generate on the CPU. */
@@ -36,7 +39,7 @@ export function withWeightsOption(command: Command): Command {
   );
 }
 
-/** Adds --load-in-4bit, --load-in-8bit, --bnb-4bit-quant-type and --bnb-4bit-use-double-quant. */
+/** Adds --load-in-4bit, --load-in-8bit, and what goes with them. */
 export function withQuantiseOptions(command: Command): Command {
   return command
     .option("--load-in-4bit", "hold the linears of all blocks in 4 bits, as a run with load_in_4bit does")
@@ -46,7 +49,12 @@ export function withQuantiseOptions(command: Command): Command {
         ...quantTypes,
       ]),
     )
-    .option("--bnb-4bit-use-double-quant", "with --load-in-4bit: blocks' largest values in 8 bits");
+    .option("--bnb-4bit-use-double-quant", "with --load-in-4bit: blocks' largest values in 8 bits")
+    .option(
+      "--llm-int8-skip-modules <names>",
+      "with --load-in-4bit or --load-in-8bit: linears that stay floats, e.g. down_proj,o_proj",
+      (names) => readOption("llm_int8_skip_modules", names),
+    );
 }
 
 /**
@@ -55,7 +63,8 @@ export function withQuantiseOptions(command: Command): Command {
  * @throws {ConfigError} for options that exclude each other
  */
 export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
-  const { loadIn4bit = false, loadIn8bit = false, bnb4bitQuantType, bnb4bitUseDoubleQuant } = cli;
+  const { loadIn4bit = false, loadIn8bit = false, llmInt8SkipModules } = cli;
+  const { bnb4bitQuantType, bnb4bitUseDoubleQuant } = cli;
   if (loadIn4bit && loadIn8bit) {
     throw new ConfigError(
       "--load-in-4bit and --load-in-8bit: weights are held in one form. Give one of the two.",
@@ -66,11 +75,15 @@ export function quantisationOf(cli: QuantiseOptions): Quantisation | null {
       "--bnb-4bit-quant-type and --bnb-4bit-use-double-quant need --load-in-4bit. Add it, or leave them out.",
     );
   }
+  if (!loadIn4bit && !loadIn8bit && llmInt8SkipModules !== undefined) {
+    throw new ConfigError("--llm-int8-skip-modules needs --load-in-4bit or --load-in-8bit. Add one.");
+  }
   return askedQuantisation({
     load_in_4bit: loadIn4bit,
     load_in_8bit: loadIn8bit,
     bnb_4bit_quant_type: bnb4bitQuantType ?? "nf4",
     bnb_4bit_use_double_quant: bnb4bitUseDoubleQuant ?? false,
+    llm_int8_skip_modules: llmInt8SkipModules ?? null,
   });
 }
 

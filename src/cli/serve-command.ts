@@ -10,9 +10,15 @@ import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { Phases } from "../terminal/phases.ts";
 import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
-import { type WeightsOptions, withWeightsOption } from "./quantise-options.ts";
+import {
+  heldWeights,
+  type QuantiseOptions,
+  type WeightsOptions,
+  withQuantiseOptions,
+  withWeightsOption,
+} from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, WeightsOptions {
+interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
   model: string;
   name?: string;
   adapter: Record<string, string>;
@@ -77,7 +83,7 @@ export function addServeCommand(preftune: Command): void {
       wholeNumber(0),
       SERVE_DEFAULTS.drainMs / 1000,
     );
-  withWeightsOption(withMachineOptions(command)).action(run);
+  withWeightsOption(withQuantiseOptions(withMachineOptions(command))).action(run);
 }
 
 function adapterOption(text: string, before: Record<string, string>): Record<string, string> {
@@ -113,6 +119,7 @@ function optionsOf(cli: CliOptions): ServeOptions {
   return {
     ...environmentOf(cli),
     weights: cli.weights,
+    quantise: heldWeights(cli),
     model: cli.model,
     name: cli.name ?? null,
     adapters: cli.adapter,

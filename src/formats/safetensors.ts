@@ -4,7 +4,7 @@
  * The header's length is checked against the file before anything is allocated, its members are counted before it is
  * parsed, and the tensors must cover the data exactly: no overlap, no gap, nothing behind. Tensor data is not read.
  */
-import { closeSync, fstatSync, readSync } from "node:fs";
+import { type BigIntStats, closeSync, fstatSync, readSync, statSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
@@ -33,6 +33,8 @@ export interface SafetensorsFile {
   metadata: Record<string, string>;
   /** By name, in the order of their data. */
   tensors: Map<string, TensorEntry>;
+  /** Which file the header was read from, and when that was last written; null for bytes that are no file's. */
+  version: string | null;
 }
 
 const remedy = "Download or export the file again.";
@@ -44,8 +46,29 @@ const remedy = "Download or export the file again.";
  * @throws {FormatError} for anything but a valid file: names file, tensor, what was expected and what came
  */
 export function readSafetensorsHeader(path: string): SafetensorsFile {
-  return withFile(path, (fd) =>
-    checkSafetensors(path, fstatSync(fd).size, (position, length) => readAt(fd, position, length)),
+  return withFile(path, (fd) => {
+    const stats = fstatSync(fd, { bigint: true });
+    const read: ReadBytes = (position, length) => readAt(fd, position, length);
+    return { ...checkSafetensors(path, Number(stats.size), read), version: versionOf(stats) };
+  });
+}
+
+function versionOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs].join(" ");
+}
+
+/**
+ * Refuses a file that is no longer the one of the header: its tensors would be of two models. Called once they are read, or mapped.
+ *
+ * @throws {FormatError} if another file is there, it was written to, or none is there
+ */
+export function requireUnchanged({ path, version }: SafetensorsFile): void {
+  if (version === null) return;
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (stats !== undefined && versionOf(stats) === version) return;
+  throw new FormatError(
+    `${path}: expected the file whose header was read, ${stats === undefined ? "it is gone" : "it was replaced or written to since"}, so ` +
+      "what is loaded would be of two files. Wait until whatever writes it is done, and start again.",
   );
 }
 
@@ -62,24 +85,29 @@ export function checkSafetensors(path: string, fileBytes: number, read: ReadByte
   meterHeader(read, path, headerBytes);
   const text = decode(read(8, headerBytes), path);
   const dataStart = 8 + headerBytes;
-  return { path, fileBytes, dataStart, ...parseHeader(text, path, fileBytes - dataStart) };
+  return { path, fileBytes, dataStart, version: null, ...parseHeader(text, path, fileBytes - dataStart) };
 }
 
 /**
  * The bytes of one tensor, copied into memory.
  *
  * @throws {FileError} when the file cannot be read or has become shorter
+ * @throws {FormatError} when it is no longer the one of the header
  */
 export function readTensorBytes(file: SafetensorsFile, entry: TensorEntry): Uint8Array {
   try {
     const fd = openFile(file.path);
     try {
-      return readAt(fd, file.dataStart + entry.begin, entry.end - entry.begin);
+      const bytes = readAt(fd, file.dataStart + entry.begin, entry.end - entry.begin);
+      requireUnchanged(file);
+      return bytes;
     } finally {
       closeSync(fd);
     }
   } catch (cause) {
-    throw fileFailure({ action: `read tensor "${entry.name}" of`, path: file.path, cause });
+    throw cause instanceof FormatError
+      ? cause
+      : fileFailure({ action: `read tensor "${entry.name}" of`, path: file.path, cause });
   }
 }
 

@@ -17,10 +17,14 @@ export function buildModel(config: ModelConfig, weights: WeightSource): CausalLM
   return new CausalLM(parts, new Linear(head));
 }
 
-/** A reward model of the config's design with tensors from `weights`. */
-export function buildRewardModel(config: ModelConfig, weights: WeightSource): RewardModel {
+/** A reward model of the config's design with tensors from `weights`, its score layer from `score`. */
+export function buildRewardModel(
+  config: ModelConfig,
+  weights: WeightSource,
+  score: WeightSource = weights,
+): RewardModel {
   const parts = buildParts(config, weights, 1);
-  return new RewardModel(parts, new Linear(weights(scoreName, [1, config.hiddenSize])));
+  return new RewardModel(parts, new Linear(score(scoreName, [1, config.hiddenSize])));
 }
 
 /** @param scale - factor on the last norm's result: a factor on logits is there, so that everything made of logits has it */

@@ -38,10 +38,7 @@ export function loadRewardModel(dir: string, options: RewardModelOptions = {}): 
   const score = scoreOf(dir, stored, newScore ?? (isInAdapter ? "zero" : "refused"));
   const config = { ...stored.config, isRewardModel: true, padTokenId };
   const model = buildStored(dir, stored, options, {
-    build: (source) =>
-      buildRewardModel(config, (name, shape) =>
-        (name === scoreName ? (score ?? source) : source)(name, shape),
-      ),
+    build: (source) => buildRewardModel(config, source, score ?? source),
     isHarmless: (name) => name === headName,
     exact: [scoreName],
   });

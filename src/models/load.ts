@@ -1,10 +1,11 @@
 /** Hugging Face model directories: config, weights by memory map, and the text part of multimodal checkpoints. */
 import { ConfigError, FormatError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { isSameForm, type Quantisation, quantisationText } from "../formats/quantisation.ts";
+import { heldQuantisation, type Quantisation, quantisationText } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
@@ -105,7 +106,7 @@ export function buildStored<Model>(
   options: LoadOptions,
   { build, isHarmless, exact = [] }: StoredBuild<Model>,
 ): Model {
-  requireForm(dir, config, options);
+  const form = requireForm(dir, config, options);
   const { device = "cpu", quantise = null } = options;
   const used = new Set<string>();
   using open = new DisposableStack();
@@ -123,37 +124,47 @@ export function buildStored<Model>(
     if (found !== null) used.add(name);
     return found;
   };
-  if (quantise !== null || config.quantisation !== null) {
-    source.linear = (path, shape, bias) =>
-      quantisedLinear({ locate, device, quantise }, { path, shape, bias });
+  const floats: string[] = [];
+  if (form !== null) {
+    // what is stored in few bits is not rounded further; int8 of generation takes every matrix
+    const rounds = config.quantisation === null || (quantise?.bits === 8 && quantise.withHead);
+    const files = { locate, device, quantise: rounds ? quantise : null };
+    source.linear = (path, shape, bias) => {
+      const linear = quantisedLinear(files, { path, shape, bias });
+      if (linear === null) floats.push(path);
+      return linear;
+    };
   }
   const model = build(source);
   const isLeft = (name: string) =>
     !used.has(name) && !name.endsWith("rotary_emb.inv_freq") && !isHarmless(name);
   refuseLeftOvers(dir, [...names.keys()].filter(isLeft), config);
+  if (config.quantisation !== null && floats.length > 0) tellFloats(dir, floats, quantise);
   return model;
 }
 
+/** Says that linears which a checkpoint in few bits stores as floats stay so. */
+function tellFloats(dir: string, floats: readonly string[], asked: Quantisation | null): void {
+  if (asked === null) return;
+  warn(
+    `${dir}: load_in_${asked.bits}bit is not applied to ${floats.length} linears (${floats[0]}${floats.length > 1 ? ", …" : ""}): the checkpoint is stored ` +
+      `in ${quantisationText(asked)} and has these as floats, and its quantization_config is taken over what is given, as in transformers.`,
+  );
+}
+
 /**
- * Refuses what a model in fewer bits cannot be.
+ * How the linears are held; null: as floats.
  *
- * @throws {ConfigError} if it is to be held in another form than it is stored in, or shared by ranks
+ * @throws {ConfigError} if they are to be held in another form than they are stored in, or shared by ranks
  */
-function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): void {
-  const { device, quantise = null } = options;
-  const form = quantisation ?? quantise;
-  if (form === null) return;
-  if (quantisation !== null && quantise !== null && !isSameForm(quantisation, quantise)) {
-    throw new ConfigError(
-      `${dir}: its linears are stored in ${quantisationText(quantisation)}, and ${quantisationText(quantise)} are asked for. ` +
-        "Leave load_in_4bit and load_in_8bit out, or take the float checkpoint.",
-    );
-  }
-  if (device === shapesAlone) {
+function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): Quantisation | null {
+  const form = heldQuantisation(dir, quantisation, options.quantise ?? null);
+  if (form !== null && options.device === shapesAlone) {
     throw new ConfigError(
       `${dir}: in ${quantisationText(form)} each rank holds all of the model, it is not shared. Set shard: none.`,
     );
   }
+  return form;
 }
 
 /** A matrix that is stored in fewer bits and used as one, as a head may be; null where it is stored as floats. */

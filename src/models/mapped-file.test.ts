@@ -1,15 +1,16 @@
 /** Tensors over a memory map: shared, private, aligned or not, and never read before they are used. */
 import assert from "node:assert/strict";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";
 import { residentMiB } from "../../test/support/memory.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
-import { readSafetensorsHeader, type TensorEntry } from "../formats/safetensors.ts";
+import { FormatError } from "../base/errors.ts";
+import { readSafetensorsHeader, readTensorBytes, type TensorEntry } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { ops } from "../torch/index.ts";
-import { fileDtype, mapSafetensors } from "./mapped-file.ts";
+import { copyStored, fileDtype, mapSafetensors } from "./mapped-file.ts";
 
 const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
 
@@ -95,6 +96,36 @@ test("a map outlives its file's name", () => {
     assert.deepEqual(w.toNumbers(), [3, 4]);
   });
 });
+
+for (const [how, change, says] of [
+  ["replaced", (path: string, other: string) => renameSync(other, path), /replaced or written to since/],
+  ["written over", (path: string) => utimesSync(path, 1, 1), /replaced or written to since/],
+  ["removed", (path: string) => rmSync(path), /it is gone/],
+] as const) {
+  test(`a file that is ${how} between its header and its tensors is refused: no model is of two files`, () => {
+    withoutLeaks(() => {
+      using dir = temporaryDirectory();
+      const [path, other] = [join(dir.path, "a.safetensors"), join(dir.path, "b.safetensors")];
+      const written = (value: number) => [
+        { name: "w", dtype: "F32" as const, shape: [2], bytes: () => floats(value, value) },
+      ];
+      writeSafetensors(path, written(1));
+      writeSafetensors(other, written(2));
+      const file = readSafetensorsHeader(path);
+      const entry = file.tensors.get("w") as TensorEntry;
+      const target = ops.zeros([2], { dtype: "float32" });
+      copyStored(file, entry, target);
+      assert.deepEqual(target.toNumbers(), [1, 1]);
+      change(path, other);
+      const isRefused = (error: unknown) =>
+        error instanceof FormatError && error.message.startsWith(path) && says.test(error.message);
+      assert.throws(() => copyStored(file, entry, target), isRefused);
+      assert.throws(() => mapSafetensors(file), isRefused);
+      if (how !== "removed") assert.throws(() => readTensorBytes(file, entry), isRefused);
+      assert.deepEqual(target.toNumbers(), [1, 1]);
+    });
+  });
+}
 
 test("element types by the file's names", () => {
   assert.deepEqual((["float32", "float16", "bfloat16", "int64", "uint8", "bool"] as const).map(fileDtype), [

@@ -1,6 +1,11 @@
 /** Safetensors files as tensors over a memory map: nothing is read until it is used, nothing is copied that need not be. */
 import { FormatError } from "../base/errors.ts";
-import type { SafetensorsFile, TensorDtype, TensorEntry } from "../formats/safetensors.ts";
+import {
+  requireUnchanged,
+  type SafetensorsFile,
+  type TensorDtype,
+  type TensorEntry,
+} from "../formats/safetensors.ts";
 import { type DType, itemSize, ops, scope, type Tensor } from "../torch/index.ts";
 
 const dtypes: Partial<Record<TensorDtype, DType>> = {
@@ -31,10 +36,10 @@ export interface MappedFile extends Disposable {
 /**
  * Maps `file` into memory. Tensors share the map (private: writing to one never changes the file) and keep it alive.
  *
- * @throws {FormatError} for element types that models do not have
+ * @throws {FormatError} for element types that models do not have, and a file that is no longer the one of the header
  */
 export function mapSafetensors(file: SafetensorsFile): MappedFile {
-  const all = ops.fromFile(file.path, false, file.fileBytes, { dtype: "uint8" });
+  const all = mapped(file);
   const read = (entry: TensorEntry) => {
     using reading = scope();
     const dtype = dtypes[entry.dtype];
@@ -53,11 +58,22 @@ export function mapSafetensors(file: SafetensorsFile): MappedFile {
   return Object.assign(read, { [Symbol.dispose]: () => all.dispose() });
 }
 
+/** The path is opened again here, and may lead to another file by now. */
+function mapped(file: SafetensorsFile): Tensor {
+  requireUnchanged(file);
+  using mapping = scope();
+  const all = ops.fromFile(file.path, false, file.fileBytes, { dtype: "uint8" });
+  requireUnchanged(file);
+  return mapping.keep(all);
+}
+
 const bytesAtOnce = 64 * 2 ** 20;
 
 /**
  * Copies the numbers `from` to before `to` of a tensor of a file, in row-major order, into `target`, (to − from) on any device and of
  * any type, contiguous. Nothing else of the file is read.
+ *
+ * @throws {FormatError} if the file was replaced or written to since its header was read
  */
 export function copyStoredRange(
   file: SafetensorsFile,
@@ -76,6 +92,7 @@ export function copyStoredRange(
     const stored = map({ ...entry, shape: [count], begin, end: begin + count * size });
     ops.readAlone(stored);
     ops.copy_(ops.narrow(target, 0, first - from, count), stored);
+    requireUnchanged(file);
   }
 }
 

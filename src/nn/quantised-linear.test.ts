@@ -155,6 +155,15 @@ test("a row of zeros in 8 bits", () => {
   });
 });
 
+test("a row with numbers too large for float16 in 8 bits is itself, not NaN", () => {
+  withoutLeaks(() => {
+    const values = [70_000, -35_000, 0.1, 1, -2, 0.5];
+    const { codes, scale } = quantiseEightBits([2, 3], "cpu", readOf(tensor(values, [2, 3])));
+    assert.deepEqual(codes.toNumbers(), [127, -64, 0, 64, -127, 32]);
+    assert.deepEqual(scale.toNumbers(), [70_000, 2]);
+  });
+});
+
 for (const dtype of ["float32", "bfloat16"] as const) {
   test(`${dtype}: a product and its gradient are those of the matrix, which the graph does not keep`, () => {
     withoutLeaks(() => {

@@ -232,7 +232,10 @@ function nestedAbsmax(absmax: Tensor): Pick<FourBitTensors, "absmax" | "nested">
   return { absmax: nested.codes, nested: { isModuleGroup: true, absmax: nested.absmax, map, offset } };
 }
 
-/** Quantises a matrix of `shape` row by row, read a stretch at a time. Its numbers are rounded to float16 first, as bitsandbytes does. */
+/**
+ * Quantises a matrix of `shape` row by row, read a stretch at a time. Its numbers are rounded to float16 first, as bitsandbytes does, but
+ * for those that are too large for it.
+ */
 export function quantiseEightBits(
   shape: readonly [number, number],
   device: string,
@@ -243,7 +246,10 @@ export function quantiseEightBits(
   const codes = ops.empty([out, input], { dtype: "int8", device });
   const scale = ops.empty([out], { dtype: "float32", device });
   inStretches(out * input, input, (from, to) => {
-    const rows = ops.to(ops.to(ops.view(read(from, to), [-1, input]), "float16"), "float32");
+    const numbers = ops.view(read(from, to), [-1, input]);
+    const rounded16 = ops.to(ops.to(numbers, "float16"), "float32");
+    // above 65,504 bitsandbytes has infinity, and the row NaN
+    const rows = ops.where(ops.isfinite(rounded16), rounded16, numbers);
     const most = ops.amax(ops.abs(rows), [1]);
     // a row of zeros has codes of zero
     const factor = ops.mul(ops.reciprocal(ops.clampMin(most, leastScale)), 127);

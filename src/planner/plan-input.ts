@@ -2,7 +2,7 @@
 import type { REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts";
+import { heldQuantisation, type Quantisation, type QuantisationKeys } from "../formats/quantisation.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
@@ -106,9 +106,13 @@ export interface PlanInput {
   valueModel?: ValueModelBase | null;
 }
 
-/** The model as it is held: as it is stored, or as is asked for. */
-export function heldModel(model: ModelConfig, asked: Quantisation | null): ModelConfig {
-  return { ...model, quantisation: model.quantisation ?? asked };
+/**
+ * The model in `place` as it is held: as it is stored, or as is asked for.
+ *
+ * @throws {ConfigError} if these contradict each other
+ */
+export function heldModel(place: string, model: ModelConfig, asked: Quantisation | null): ModelConfig {
+  return { ...model, quantisation: heldQuantisation(place, model.quantisation, asked) };
 }
 
 /** A pair of the same proportions, as long as `max_length` allows. */

@@ -15,6 +15,7 @@ import { exportedScale } from "../report/facts-section.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 import { checkStart } from "./other-start.ts";
@@ -67,6 +68,7 @@ export async function ggufOrigin(
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
   checkStart(model, given);
   const scale = given === null ? 1 : adapterPlace(given).scale;
+  tellOtherForm({ model, adapter: given, quantise });
   return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }
 

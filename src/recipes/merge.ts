@@ -23,6 +23,7 @@ import { loadRewardModel } from "../models/load-reward-model.ts";
 import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import type { ParityResult } from "../runs/train-events.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
@@ -81,6 +82,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);
+  tellOtherForm(options);
   if (textOnly && !config.isMultimodalText) refuseTextOnly(dir, "--text-only");
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
@@ -101,7 +103,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   };
   options.onWrite?.();
   await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
-  const fromFewerBits = costOf(heldModel(config, options.quantise ?? null), dtype);
+  const fromFewerBits = costOf(heldModel(dir, config, options.quantise ?? null), dtype);
   return {
     kind: "model",
     path: output,

@@ -13,6 +13,7 @@ import type { Engine } from "../generate/engine.ts";
 import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
@@ -100,6 +101,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
     checkStart(model, adapter);
     adapters.set(name, adapter);
+    tellOtherForm({ model, adapter, quantise: options.quantise ?? null });
   }
   options.stages?.end("files");
   const {

@@ -67,9 +67,10 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     { directory, data: options.data, ...options.lengths },
     options.onPhase,
   );
+  const modelName = options.modelConfig ?? config.model_name_or_path;
   return planRun({
-    modelName: options.modelConfig ?? config.model_name_or_path,
-    model: heldModel(model, askedQuantisation(config)),
+    modelName,
+    model: heldModel(modelName, model, askedQuantisation(config)),
     trained: trainedPartsOf(config, model, adapterDir),
     keys: config,
     dtype,

@@ -67,8 +67,9 @@ export function layoutOfRun(
   };
   const device = { ...own, memoryBytes: least(({ memory }) => memory), peaks };
   const hosts = group.hosts.map((ranks) => ranks.length);
+  const held = heldModel(config.model_name_or_path, model, askedQuantisation(config));
   const asked: PlanInput = {
-    ...{ modelName: "", model: heldModel(model, askedQuantisation(config)), trained, keys: config, device },
+    ...{ modelName: "", model: held, trained, keys: config, device },
     dtype: environment.dtype === "bfloat16" ? "bfloat16" : "float32",
     cluster: clusterOf(hosts, device),
     ...{ utilisation: usualFraction(device), isUtilisationGiven: false, speedSource: "" },

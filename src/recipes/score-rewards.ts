@@ -10,12 +10,14 @@ import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
@@ -27,6 +29,8 @@ export interface RewardScoreOptions extends EnvironmentOptions {
   /** A reward model, or the language model that `adapter` makes one of. */
   model: string;
   adapter?: string | null;
+  /** How the linears of the model's blocks are held; default: as they are stored. */
+  quantise?: Quantisation | null;
   data: string;
   batchSize?: number;
   selection?: Partial<DataSelection>;
@@ -59,8 +63,9 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
+  tellOtherForm(options);
   const { device, dtype } = settleEnvironment(options);
-  const { model: dir, data, batchSize = 8, selection, onPhase = () => {} } = options;
+  const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
   const { dataset } = await prepareOnRanks(
     group,
     rowsOf(data, { model_name_or_path: dir, task: "reward", ...selection }),
@@ -70,7 +75,7 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);
-  const model = loadRewardModel(dir, { device, dtype, adapter: options.adapter ?? null });
+  const model = loadRewardModel(dir, { device, dtype, quantise, adapter: options.adapter ?? null });
   onPhase("models loaded", 1, 1);
   const numerics: Numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   const keys = { per_device_eval_batch_size: batchSize, share_prompt: true, scores: true };

@@ -20,6 +20,7 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -110,6 +111,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   onPhase("models loaded", 0, 1);
   const tuned = options.adapter && isTunedModel(options.adapter) ? options.adapter : null;
   const quantise = options.quantise ?? null;
+  tellOtherForm(options);
   const model = loadModel(options.model, { device, dtype, quantise, adapter: tuned });
   const adapter =
     options.adapter && tuned === null ? installAdapter(model, readAdapter(options.adapter)) : null;

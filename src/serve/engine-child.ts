@@ -1,7 +1,6 @@
 /** Program of the engine process of `preftune serve`: the only part of it that loads libtorch. Started by engine-process.ts. */
 import { Stages } from "../base/stages.ts";
 import { printWarnings } from "../base/warn.ts";
-import { quantisationOfForm } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { openEngine } from "../generate/open-engine.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -24,7 +23,7 @@ hostEngine(async (settings) => {
     adapters: new Map(Object.entries(settings.adapters)),
     device,
     dtype,
-    quantise: quantisationOfForm(settings.weights),
+    quantise: settings.quantise,
     limits: { maxRunning, keepsPrefixes, ...(maxCacheTokens === null ? {} : { maxCacheTokens }) },
   });
   stages.end("weights");

@@ -1,7 +1,7 @@
 /** What the server's two processes say to each other: the HTTP process asks, the engine process answers. */
 
 import type { Stage } from "../base/stages.ts";
-import type { WeightForm } from "../formats/quantisation.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
 import type {
   EndEvent,
   EngineStats,
@@ -22,7 +22,8 @@ export interface EngineSettings {
   /** As in a run's configuration. */
   device: string;
   dtype: "auto" | "float32" | "bfloat16";
-  weights: WeightForm;
+  /** How the weights are held; null: as they are stored. */
+  quantise: Quantisation | null;
   threads: number | null;
   /** Answers computed at once. */
   maxRunning: number;

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import type { WeightForm } from "../formats/quantisation.ts";
+import type { Quantisation, WeightForm } from "../formats/quantisation.ts";
 import type { CallerLimits } from "./callers.ts";
 import type { EngineNews, EngineProcessOptions } from "./engine-process.ts";
 import { isLoopback } from "./guard.ts";
@@ -31,6 +31,8 @@ export interface ServeOptions extends RequestLimits {
   dtype: "auto" | "float32" | "bfloat16";
   /** How the weights are held: in `dtype`, or in 8 bits. */
   weights: WeightForm;
+  /** How the linears of blocks are held, unless `weights` says so; null: as they are stored. */
+  quantise: Quantisation | null;
   threads: number | null;
   /** Answers computed at once. */
   maxRunning: number;
@@ -66,6 +68,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   device: "auto",
   dtype: "auto",
   weights: "dtype",
+  quantise: null,
   threads: null,
   maxRunning: 16,
   maxQueue: 64,

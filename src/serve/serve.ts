@@ -7,8 +7,10 @@ import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength } from "../formats/model-config.ts";
+import { type Quantisation, quantisationOfForm } from "../formats/quantisation.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
+import { tellOtherForm } from "../runs/trained-form.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -40,7 +42,7 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
       adapters,
       device: options.device,
       dtype: options.dtype,
-      weights: options.weights,
+      quantise: heldForm(options),
       threads: options.threads,
       maxRunning: options.maxRunning,
       maxCacheTokens: options.maxCacheTokens,
@@ -116,6 +118,10 @@ function wait(ms: number): Promise<void> {
   });
 }
 
+function heldForm({ weights, quantise }: ServeOptions): Quantisation | null {
+  return quantisationOfForm(weights) ?? quantise;
+}
+
 interface OpenedModel {
   requests: PromptWorker;
   model: ServedModel;
@@ -131,7 +137,9 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
   for (const [adapter, path] of Object.entries(options.adapters)) {
     if (adapter === name)
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
-    adapters[adapter] = await resolveModelDirectory(path, { ...search, kind: "adapter" });
+    const found = await resolveModelDirectory(path, { ...search, kind: "adapter" });
+    tellOtherForm({ model: directory, adapter: found, quantise: heldForm(options) });
+    adapters[adapter] = found;
   }
   const config = readModelConfig(directory);
   const { eosTokenIds, vocabSize } = config;

@@ -1,14 +1,20 @@
 /** Runs on weights in fewer bits: resumed, merged, exported, generated with; and what is refused by name. */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { ConfigError, FormatError } from "../../src/base/errors.ts";
 import { mergeText } from "../../src/cli/merge-command.ts";
 import { readModelConfig } from "../../src/formats/hf-config.ts";
+import { quantisationOfForm } from "../../src/formats/quantisation.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
 import { type TensorSource, writeSafetensors } from "../../src/formats/safetensors-write.ts";
 import { loadModel } from "../../src/models/load.ts";
+import { Linear } from "../../src/nn/linear.ts";
+import { namedModules } from "../../src/nn/module.ts";
+import { FourBitLinear } from "../../src/nn/quantised-linear.ts";
+import { quantisedLinears } from "../../src/planner/parameter-counts.ts";
+import { heldModel } from "../../src/planner/plan-input.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { scope } from "../../src/torch/index.ts";
@@ -25,6 +31,7 @@ import {
   wholeRuns,
 } from "../support/runs.ts";
 import { logitsOf } from "../support/tiny-models.ts";
+import { listenToWarnings } from "../support/warnings.ts";
 
 const steps = 4;
 const fixture = runFixture({
@@ -306,7 +313,67 @@ test("another form than the stored one, ranks' parts, and full tuning are refuse
   const dir = join(saved, "nf4");
   assert.throws(
     () => loadModel(dir, { quantise: { bits: 8, skipModules: [] } }),
-    /stored in 4 bits .*8 bits are asked for/,
+    /stored in 4 bits .*8 bits are asked for.*Leave load_in_4bit and load_in_8bit out/,
+  );
+  // of a key that nobody gave there is no word
+  assert.throws(
+    () => loadModel(dir, { quantise: quantisationOfForm("int8") }),
+    (error: unknown) =>
+      error instanceof ConfigError &&
+      /stored in 4 bits .*--weights int8 would round them.*Leave --weights out/.test(error.message) &&
+      !error.message.includes("load_in"),
   );
   assert.throws(() => loadModel(dir, { device: "meta" }), /each rank holds all of the model.*shard: none/);
+});
+
+/** A saved checkpoint of which one linear was left in floats, as its configuration says. */
+function partlyQuantised(): { dir: string; path: string } {
+  const path = first.slice(0, -".weight".length);
+  const dir = withConfig({
+    ...JSON.parse(readFileSync(join(saved, "nf4", "config.json"), "utf8")).quantization_config,
+    llm_int8_skip_modules: ["lm_head", path],
+  });
+  const file = readSafetensorsHeader(join(dir, "model.safetensors"));
+  const all = readFileSync(file.path);
+  const others = [...file.tensors.values()].filter(({ name }) => !name.startsWith(path));
+  const tensors = others.map(({ name, dtype, shape, begin, end }): TensorSource => {
+    const bytes = new Uint8Array(all.subarray(file.dataStart + begin, file.dataStart + end));
+    return { name, dtype, shape, bytes: () => [bytes] };
+  });
+  const weight = Float32Array.from({ length: 128 * 64 }, (_, i) => Math.sin(i) / 10);
+  const bytes = () => [new Uint8Array(weight.buffer)];
+  rmSync(file.path);
+  writeSafetensors(file.path, [...tensors, { name: first, dtype: "F32", shape: [128, 64], bytes }]);
+  return { dir, path };
+}
+
+test("a checkpoint in 4 bits with linears left in floats: load_in_4bit rounds none of them, says so, and the plan agrees", async (t) => {
+  const warnings = listenToWarnings(t);
+  using _ = scope();
+  const { dir, path } = partlyQuantised();
+  const asked = { bits: 4, quantType: "nf4", doubleQuant: true, skipModules: [] } as const;
+  const model = loadModel(dir, { quantise: asked });
+  const weightsIn = [...namedModules(model)].flatMap(({ module }) =>
+    module instanceof FourBitLinear ? [module.shape[0] * module.shape[1]] : [],
+  );
+  const linear = [...namedModules(model)].find((one) => one.path === path)?.module;
+  assert.ok(linear instanceof Linear);
+  assert.deepEqual(logitsOf(model, [3, 7, 1]), logitsOf(loadModel(dir), [3, 7, 1]));
+  const [note, ...more] = await warnings(dir);
+  assert.match(
+    note ?? "",
+    /load_in_4bit is not applied to 1 linears \(.*q_proj\).*quantization_config is taken/,
+  );
+  assert.deepEqual(more, []);
+  const planned = quantisedLinears(heldModel(dir, readModelConfig(dir), asked));
+  assert.equal(
+    planned.weights,
+    weightsIn.reduce((a, b) => a + b, 0),
+  );
+  // transformers passes a given list over; here a list that the files do not have is refused
+  const other = { ...asked, skipModules: ["down_proj"] };
+  const says = /llm_int8_skip_modules: expected \["lm_head",".*q_proj"\].*got \["down_proj"\]. Leave/;
+  assert.throws(() => loadModel(dir, { quantise: other }), says);
+  assert.throws(() => heldModel(dir, readModelConfig(dir), other), says);
+  loadModel(dir, { quantise: { ...asked, skipModules: [path] } });
 });

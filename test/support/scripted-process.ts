@@ -17,7 +17,7 @@ export function scriptedProcess(
       maxRunning: 4,
       maxCacheTokens: null,
       keepsPrefixes: true,
-      weights: "dtype",
+      quantise: null,
     },
     onComplaint: () => {},
     ...options,

@@ -12,6 +12,7 @@ import { type EnvironmentOptions, settleEnvironment } from "../../forward/enviro
 import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
+import { tellOtherForm } from "../../runs/trained-form.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
 import { chatTemplateSource } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
@@ -73,6 +74,7 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
   using _ = scope();
+  tellOtherForm(local, false);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
   const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;

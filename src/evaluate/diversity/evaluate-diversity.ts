@@ -12,6 +12,7 @@ import { type SamplingOptions, sampleCompletions } from "../../generate/sample.t
 import { withLocalModels } from "../../hub/hub-model.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
+import { tellOtherForm } from "../../runs/trained-form.ts";
 import { openText } from "../../text/open-text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
@@ -87,7 +88,9 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   tellFirstTurns(options.prompts, prompts);
   checkPromptLengths(prompts, options.maxNewTokens, contextLength(config));
   using _ = scope();
-  const model = loadModel(options.model, { device, dtype, adapter: options.adapter ?? null });
+  const { model: dir, adapter = null } = options;
+  tellOtherForm({ model: dir, adapter }, false);
+  const model = loadModel(dir, { device, dtype, adapter });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {
     const part = prompts.slice(first, first + promptsAtOnce);
