@@ -246,7 +246,11 @@ test("memory that runs out anywhere in a generation ends the requests of the pas
 }, () => {
   using dir = temporaryDirectory();
   const longer = { max_position_embeddings: 512 };
-  writeCheckpoint(dir.path, { ...tinyConfig("qwen3"), ...longer }, checkpointTensors(tinyModel("qwen3", longer)));
+  writeCheckpoint(
+    dir.path,
+    { ...tinyConfig("qwen3"), ...longer },
+    checkpointTensors(tinyModel("qwen3", longer)),
+  );
   const model = loadModel(dir.path, { device, dtype: "bfloat16" });
   /** The events of two answers to a prompt of `length` tokens, with memory for so many more allocations. */
   const ask = (engine: Engine, length: number, left = -1) => {
