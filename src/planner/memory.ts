@@ -24,6 +24,7 @@ import {
   heldBytes,
   optimiserBytes,
   type ParameterCounts,
+  passingUpdateBytes,
   quantisedLinears,
 } from "./parameter-counts.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
@@ -233,7 +234,10 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   const most = Math.max(0, ...kept);
   const dense = densifiedBytes(model, trained, numerics);
   const passing = tokens * passingBytesPerToken(model, numerics) + sizes.passing + dense;
+  const update = numerics.onGpu ? passingUpdateBytes(model, trained, setup.optim) : 0;
+  const atUpdate = gradients(optimizer_in_backward ? tableGradient : allGradients);
   const back =
+    (optimizer_in_backward ? update : 0) +
     tokens * backwardBytesPerToken(model, numerics) +
     (gradient_checkpointing ? passing : sizes.passing + dense);
   const held = shared + inputs + graphs;
@@ -268,6 +272,7 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
       head: head.gradient,
       working: back,
     },
+    { ...{ name: "the update", activations: 0, head: 0 }, gradients: atUpdate, working: update },
   ];
 }
 
