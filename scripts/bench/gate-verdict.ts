@@ -29,7 +29,7 @@ export const fewestRounds = 4;
 
 /**
  * The verdict on some rounds. A round's two runs of the parent give the spread of a single run; the commit is compared with their mean,
- * by Student's t of as many degrees of freedom as there are rounds. A share of the false alarms is for each of `works` pieces of work.
+ * by Student's t of as many degrees of freedom as there are rounds. Each of `works` pieces of work may give its part of the false alarms.
  *
  * @param rounds - at least `fewestRounds`
  * @throws {PreftuneError} if a time is no positive number

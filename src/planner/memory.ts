@@ -166,8 +166,8 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
       : shardBytes(setup, shards);
   const process = processBytes(numerics);
   if (numerics.onGpu) return { process, files: 0, weights, optimiser };
-  // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
-  // be checked, while the memory of training is still the process's
+  // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to be checked,
+  // while the memory of training is still the process's: resident memory counts pages of the same file twice (docs/memory.md)
   // what is held in fewer bits was read a stretch at a time, and the export is checked with it
   const files = ((counts.total - quantisedLinears(model).weights) * stored) / (shards?.ranks ?? 1);
   return { process, files, weights, optimiser };
