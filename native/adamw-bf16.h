@@ -58,18 +58,18 @@ PREFTUNE_KERNEL(void, rowAdamBf16, (float* __restrict weight, const float* __res
 
 constexpr int64_t kBits32 = 0xFFFFFFFF;
 
-// The random bits of n places, as int64. key: () int64
-at::Tensor randomBits(int64_t n, const at::Tensor& key) {
-  const auto fold = [](const at::Tensor& x, int64_t by) { return x.bitwise_xor(at::bitwise_right_shift(x, by)); };
-  const auto times = [](const at::Tensor& x, int64_t factor) { return x.mul(factor).bitwise_and(kBits32); };
-  const at::Tensor places = at::arange(n, key.options()).bitwise_and(kBits32);
-  at::Tensor x = fold(places.bitwise_xor(key), 16);
-  x = fold(times(x, 0x7FEB352D), 15);
-  return fold(times(x, 0x846CA68B), 16);
+// The random bits of the places from begin to end, as int64. key: () int64
+at::Tensor randomBits(int64_t begin, int64_t end, const at::Tensor& key) {
+  const auto fold = [](const at::Tensor& x, int64_t by) { return x.bitwise_xor_(at::bitwise_right_shift(x, by)); };
+  const auto times = [](const at::Tensor& x, int64_t factor) { return x.mul_(factor).bitwise_and_(kBits32); };
+  at::Tensor x = at::arange(begin, end, key.options()).bitwise_and_(kBits32).bitwise_xor_(key);
+  x = times(fold(x, 16), 0x7FEB352D);
+  x = times(fold(x, 15), 0x846CA68B);
+  return fold(x, 16);
 }
 
 at::Tensor roundedAtRandom(const at::Tensor& x, const at::Tensor& random) {
-  const at::Tensor moved = x.view(at::kInt).add(random.to(at::kInt)).bitwise_and(static_cast<int64_t>(-65536)).view(at::kFloat);
+  const at::Tensor moved = random.to(at::kInt).add_(x.view(at::kInt)).bitwise_and_(static_cast<int64_t>(-65536)).view(at::kFloat);
   return at::where(x.isfinite(), moved, x).to(at::kBFloat16);
 }
 
@@ -79,37 +79,47 @@ struct PlainBf16 {
   int64_t tensor;
 };
 
-// The same by torch's operators; the computer does not wait for the device.
+// The same by torch's operators; the computer does not wait for the device. So many numbers at a time: what it takes beside the state is of their size.
 void plainBf16(const PlainBf16& of, double lr, double beta1, double beta2, double weightDecay, double eps,
-               const std::optional<at::Tensor>& skipped) {
-  const at::Tensor m = of.average.to(at::kFloat).mul(beta1).add(of.grad.mul(1 - beta1));
-  const at::Tensor v = of.square.to(at::kFloat).mul(beta2).add(of.grad.mul(of.grad).mul(1 - beta2));
+               const std::optional<at::Tensor>& skipped, int64_t stretch) {
   // 1 - beta^t without losing its digits in float32
   const auto correction = [&](double beta) { return of.step.mul(std::log(beta)).expm1().neg(); };
-  const at::Tensor divisor = v.sqrt().div(correction(beta2).sqrt()).add(eps);
-  const at::Tensor moved = of.weight.mul(1 - lr * weightDecay).sub(m.mul(lr).div(divisor.mul(correction(beta1))));
+  const at::Tensor first = correction(beta1), root = correction(beta2).sqrt();
   const at::Tensor turns = of.step.to(at::kLong).mul(static_cast<int64_t>(StepBf16::kStepFactor)).bitwise_and(kBits32);
   const at::Tensor key = turns.bitwise_xor(static_cast<int64_t>(StepBf16::keyOf(of.tensor)));
-  const at::Tensor random = randomBits(of.weight.numel(), key).view(of.weight.sizes());
-  const auto put = [&](const at::Tensor& old, const at::Tensor& made) {
-    old.copy_(skipped.has_value() ? at::where(skipped->eq(1), old, made) : made);
-  };
-  put(of.weight, moved);
-  put(of.average, roundedAtRandom(m, random.bitwise_and(0xFFFF)));
-  put(of.square, roundedAtRandom(v, at::bitwise_right_shift(random, 16)));
+  const int64_t n = of.weight.numel();
+  for (int64_t begin = 0; begin < n; begin += stretch) {
+    const int64_t end = std::min(begin + stretch, n);
+    const auto part = [&](const at::Tensor& whole) { return whole.view(-1).narrow(0, begin, end - begin); };
+    const at::Tensor weight = part(of.weight), grad = part(of.grad), average = part(of.average), square = part(of.square);
+    const auto put = [&](const at::Tensor& old, const at::Tensor& made) {
+      old.copy_(skipped.has_value() ? at::where(skipped->eq(1), old, made) : made);
+    };
+    const at::Tensor m = average.to(at::kFloat).mul_(beta1).add_(grad.mul(1 - beta1));
+    const at::Tensor v = square.to(at::kFloat).mul_(beta2).add_(grad.mul(grad).mul_(1 - beta2));
+    {
+      const at::Tensor divisor = v.sqrt().div_(root).add_(eps).mul_(first);
+      put(weight, weight.mul(1 - lr * weightDecay).sub_(m.mul(lr).div_(divisor)));
+    }
+    const at::Tensor random = randomBits(begin, end, key);
+    put(average, roundedAtRandom(m, random.bitwise_and(0xFFFF)));
+    put(square, roundedAtRandom(v, at::bitwise_right_shift(random, 16)));
+  }
 }
 
 // weights, gradients float32; averages bfloat16 of their shape; steps () float32, this one counted; tensors: a number of each tensor
 void adamwBf16(at::TensorList weights, at::TensorList grads, at::TensorList averages, at::TensorList squares, at::TensorList steps,
                at::IntArrayRef tensors, double lr, double beta1, double beta2, double weightDecay, double eps,
-               const std::optional<at::Tensor>& foundInf, bool plain) {
+               const std::optional<at::Tensor>& foundInf, bool plain, int64_t stretch) {
   requireLengths(weights, {grads.size(), averages.size(), squares.size(), steps.size(), tensors.size()});
+  TORCH_CHECK(stretch > 0, "expected a stretch of a number at least, got ", stretch);
   at::NoGradGuard guard;
   const Betas betas(beta1, beta2, eps);
   for (size_t t = 0; t < weights.size(); ++t) {
     const at::Tensor grad = grads[t].contiguous();
     if (plain || !weights[t].is_cpu()) {
-      plainBf16({weights[t], grad, averages[t], squares[t], steps[t], tensors[t]}, lr, beta1, beta2, weightDecay, eps, foundInf);
+      plainBf16({weights[t], grad, averages[t], squares[t], steps[t], tensors[t]}, lr, beta1, beta2, weightDecay, eps, foundInf,
+                stretch);
       continue;
     }
     if (foundInf.has_value() && foundInf->item<double>() != 0) continue;
@@ -132,7 +142,8 @@ void adamwBf16(at::TensorList weights, at::TensorList grads, at::TensorList aver
 TORCH_LIBRARY_FRAGMENT(preftune, m) {
   m.def(
       "adamw_bf16_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, Tensor[] state_steps, "
-      "int[] tensors, *, float lr, float beta1, float beta2, float weight_decay, float eps, Tensor? found_inf=None, bool plain=False) -> ()",
+      "int[] tensors, *, float lr, float beta1, float beta2, float weight_decay, float eps, Tensor? found_inf=None, bool plain=False, int stretch=4194304) "
+      "-> ()",
       adamwBf16);
 }
 

@@ -11,16 +11,35 @@ export interface MachineSpeed {
   readGbPerSecond: number;
   /** 1536³, float32. */
   gemmGflops: number;
+  /** What the addon's own kernels use. */
+  instructionSet: string;
+}
+
+/** What a run can be asked for beside model, mode, pairs and threads, which stand with each comparison. */
+export interface ReportSettings {
+  /** Of our runs. */
+  optim: string;
+  /** `logits_kept_mib` of our runs; null for automatic. */
+  keptMib: number | null;
+  /** Steps of a run, the first of which is left out. */
+  steps: number;
+  /** Rows: how many, their file where they were given, and the SHA-256 of it. */
+  workload: { rows: number; file: string | null; sha256: string };
 }
 
 /** What the figures were measured on, and when. */
 export interface ReportFacts {
   /** Name, family, model and features. */
   processor: string;
-  /** Those that may be used, the widest last, and what holds them there. */
+  /** Those that the processor has, or is held to by PREFTUNE_ISA, the widest last. */
   instructionSets: string;
+  /** Variables that hold libraries to others: NAME=VALUE. */
+  masks: readonly string[];
   cores: number;
   versions: string;
+  /** Of TRL and what it runs on; null without peers. */
+  peerVersions: Readonly<Record<string, string>> | null;
+  settings: ReportSettings;
   commit: string;
   /** Of the last minute, before the first run and after the last. */
   load: [before: number, after: number];
@@ -88,9 +107,28 @@ function comparisonRows(compared: Compared): string[] {
   ];
 }
 
+function setsText({ instructionSets, masks, speeds }: ReportFacts): string {
+  const used = [...new Set(speeds.map(({ instructionSet }) => instructionSet))].join(", ");
+  return [instructionSets, `the addon's own kernels use ${used}`, ...masks].join("; ");
+}
+
+function settingsText({ optim, keptMib, steps, workload: { rows, file, sha256 } }: ReportSettings): string {
+  return [
+    `--optim ${optim}`,
+    `--kept-mib ${keptMib ?? "automatic"}`,
+    `--steps ${steps} (the first is left out)`,
+    `${file === null ? "generated rows" : `--workload ${file}`}: ${rows} rows, SHA-256 ${sha256.slice(0, 12)}`,
+  ].join("; ");
+}
+
+function peersText(versions: ReportFacts["peerVersions"]): string {
+  const all = Object.entries(versions ?? {}).map(([name, version]) => `${name} ${version}`);
+  return versions === null ? "none" : all.join("; ");
+}
+
 /** The page. Ratios are those of single rounds: least / median / most. */
 export function reportText(facts: ReportFacts, compared: readonly Compared[]): string {
-  const { processor, instructionSets, cores, versions, commit, load, speeds } = facts;
+  const { processor, cores, versions, commit, load, speeds } = facts;
   const rounds = Math.max(0, ...compared.map(({ records }) => (Object.values(records).at(-1) ?? []).length));
   const threads = (speed: MachineSpeed) => `${speed.threads} ${speed.threads === 1 ? "thread" : "threads"}`;
   return [
@@ -98,7 +136,7 @@ export function reportText(facts: ReportFacts, compared: readonly Compared[]): s
     "",
     row(["", ""]),
     row(["---", "---"]),
-    row(["Instruction sets", instructionSets]),
+    row(["Instruction sets", setsText(facts)]),
     row(["Cores", String(cores)]),
     row([
       "Memory read",
@@ -110,6 +148,8 @@ export function reportText(facts: ReportFacts, compared: readonly Compared[]): s
     ]),
     row(["Load, before and after", `${load[0].toFixed(1)}, ${load[1].toFixed(1)}`]),
     row(["Versions", versions]),
+    row(["Versions of the peers", peersText(facts.peerVersions)]),
+    row(["Settings", settingsText(facts.settings)]),
     row(["Commit", commit]),
     row(["Rounds", `${rounds}, in turn; least / median / most of rounds and steps`]),
     "",

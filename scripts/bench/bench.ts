@@ -5,7 +5,8 @@
  * rounds by default, as a page to set beside other machines' (bench-report.ts). `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,10 +15,10 @@ import { processorName, readProcessor } from "../../src/setup/hardware.ts";
 import { askedSet, featuresWithin, setsOf } from "../../src/setup/instruction-set.ts";
 import { packageRoot } from "../../src/setup/places.ts";
 import { recordedSetup } from "../../src/setup/set-up.ts";
-import { type MachineSpeed, type ReportFacts, reportText } from "./bench-report.ts";
+import { type MachineSpeed, type ReportFacts, type ReportSettings, reportText } from "./bench-report.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
 import { compareOnGpu } from "./gpu.ts";
-import { benchFolder, measureHere, modelNamed, peersPython } from "./processes.ts";
+import { benchFolder, measureHere, modelNamed, peersPython, peerVersions } from "./processes.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import { compareRanks } from "./ranks.ts";
 import type { RunPlan } from "./run-record.ts";
@@ -131,16 +132,29 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
   );
 }
 
-function factsOf({ threads }: Choice, before: number): ReportFacts {
+/** Variables with which libraries are held to an instruction set, or a library of products to be taken, from outside. */
+const masks = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "PREFTUNE_MATMUL"];
+
+function settingsOf({ optim, keptMib, steps, workload }: Choice, rows: number): ReportSettings {
+  const sha256 = createHash("sha256").update(readFileSync(workload)).digest("hex");
+  const file = workload === ownRows ? null : workload;
+  return { optim, keptMib, steps, workload: { rows, file, sha256 } };
+}
+
+function factsOf({ threads }: Choice, settings: ReportSettings, before: number): ReportFacts {
   const { features, usableCores } = readProcessor();
   const asked = askedSet(features);
   const sets = setsOf(asked === null ? features : featuresWithin(asked, features));
   const torch = recordedSetup().record?.torch.version ?? "?";
+  const python = peersPython();
   return {
     processor: processorName(),
     instructionSets: `${sets.join(", ")}${asked === null ? "" : " (PREFTUNE_ISA)"}`,
+    masks: masks.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`])),
     cores: usableCores,
     versions: `torch ${torch}; Node ${process.versions.node}`,
+    peerVersions: python === null ? null : peerVersions(python),
+    settings,
     commit: commitName(),
     load: [before, load()],
     speeds: [...new Set(threads)].map(
@@ -165,8 +179,10 @@ function main(): void {
   say(machine);
   const [first = 1] = choice.threads;
   const has = (table: string) => choice.tables.includes(table);
+  const settings = settingsOf(choice, rows.length);
   const results = {
     machine,
+    settings,
     peers: has("peers") ? comparePeers(choice, rows) : [],
     techniques: has("techniques")
       ? measureTechniques(
@@ -176,11 +192,12 @@ function main(): void {
       : [],
     scaling: has("scaling") ? measureScaling(benchFolder, first, say) : [],
   };
+  const facts = choice.report ? factsOf(choice, settings, before) : null;
   const file = join(benchFolder, `results-${Date.now()}.json`);
-  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify({ ...results, facts }, null, 2)}\n`);
   say(`\nwritten: ${file}`);
-  if (!choice.report) return;
-  const page = reportText(factsOf(choice, before), results.peers);
+  if (facts === null) return;
+  const page = reportText(facts, results.peers);
   const pageFile = file.replace(/\.json$/, ".md");
   writeFileSync(pageFile, page);
   say(`\n${page}\nwritten: ${pageFile}`);

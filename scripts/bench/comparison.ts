@@ -44,6 +44,7 @@ export interface Comparison {
 export interface Compared {
   model: string;
   plan: RunPlan;
+  variant: Variant;
   trainers: ReturnType<typeof figuresOf>[];
   ratios: Ratios[];
   /** GFLOP/s of the fastest product on this machine, and of torch's own as the peers use it. */
@@ -136,7 +137,7 @@ export function compare(
   say: (line: string) => void,
   isBusy: () => boolean,
 ): Compared {
-  const { plan, model, rounds, rows } = comparison;
+  const { plan, model, rounds, rows, variant } = comparison;
   say(
     `\n${model}, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.steps} steps, ${rounds} rounds, ${plan.threads} threads`,
   );
@@ -162,5 +163,5 @@ export function compare(
   const torchs =
     gemm.peers === null ? "" : `; torch's own, as the peers have it: ${gemm.peers.max.toFixed(0)}`;
   say(`GEMM, the fastest there is here: ${gemm.ours.max.toFixed(0)} GFLOP/s${torchs}`);
-  return { model, plan, trainers, ratios, gemm, records: Object.fromEntries(records) };
+  return { model, plan, variant, trainers, ratios, gemm, records: Object.fromEntries(records) };
 }

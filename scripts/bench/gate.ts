@@ -13,7 +13,7 @@ import { chooseMatmul } from "../../src/setup/matmul-choice.ts";
 import { packageRoot } from "../../src/setup/places.ts";
 import { recordedSetup } from "../../src/setup/set-up.ts";
 import type { GateRound } from "./gate-verdict.ts";
-import { gateFigures, gateTable } from "./gate-verdict.ts";
+import { fewestRounds, gateFigures, gateTable } from "./gate-verdict.ts";
 import type { GenerationRecord } from "./generate-record.ts";
 import { benchFolder, measureHere, modelNamed } from "./processes.ts";
 import { listOf, load, runProgram, say, whole } from "./program.ts";
@@ -31,11 +31,16 @@ function git(...args: string[]): string {
   return execFileSync("git", args, { cwd: packageRoot, encoding: "utf8" }).trim();
 }
 
+/** Whether a file that git knows is changed: stray ones make no other program. */
+function isChanged(): boolean {
+  return git("status", "--porcelain", "--untracked-files=no") !== "";
+}
+
 /** The commit to compare with: `asked`, else HEAD where something is changed, else its parent. */
 function baseCommit(asked: string | undefined): string {
   try {
     if (asked !== undefined) return git("rev-parse", "--verify", `${asked}^{commit}`);
-    return git("rev-parse", git("status", "--porcelain") === "" ? "HEAD^" : "HEAD");
+    return git("rev-parse", isChanged() ? "HEAD" : "HEAD^");
   } catch {
     throw new ConfigError(
       `--base: expected a commit of this checkout, got ${asked ?? "none, and HEAD has no parent"}. Give one: --base main`,
@@ -113,23 +118,25 @@ function main(): void {
       threads: { type: "string", default: "1" },
     },
   });
-  const rounds = whole("rounds", values.rounds, 2);
+  const rounds = whole("rounds", values.rounds, fewestRounds);
   const threads = whole("threads", values.threads, 1);
   // one library of products for both, whatever each has measured
   process.env["PREFTUNE_MATMUL"] ??= chooseMatmul(true).library;
-  const parent = checkedOut(baseCommit(values.base));
+  const base = baseCommit(values.base);
+  const compared = `${git("rev-parse", "HEAD")}${isChanged() ? ", changed," : ""} beside ${base}`;
+  say(compared);
+  const parent = checkedOut(base);
   const models = listOf("model", values.model, Object.keys(shapes));
-  const figures = models
-    .flatMap((model) => works(model, threads))
-    .map(({ name, seconds }) => {
-      const measured = Array.from({ length: rounds }, (): GateRound => {
-        const before = seconds(parent);
-        const commit = seconds(import.meta.dirname);
-        return { before, commit, after: seconds(parent) };
-      });
-      return gateFigures(name, measured);
+  const all = models.flatMap((model) => works(model, threads));
+  const figures = all.map(({ name, seconds }) => {
+    const measured = Array.from({ length: rounds }, (): GateRound => {
+      const before = seconds(parent);
+      const commit = seconds(import.meta.dirname);
+      return { before, commit, after: seconds(parent) };
     });
-  say(`${rounds} rounds, ${threads} threads, load ${load().toFixed(1)}\n${gateTable(figures)}`);
+    return gateFigures(name, measured, all.length);
+  });
+  say(`${compared}: ${rounds} rounds, ${threads} threads, load ${load().toFixed(1)}\n${gateTable(figures)}`);
   if (figures.some(({ isSlower }) => isSlower)) process.exitCode = 1;
 }
 

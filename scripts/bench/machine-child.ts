@@ -3,6 +3,7 @@
  * (`MachineSpeed`). By wall clock, the quickest of several: other programs make it slower, never faster.
  */
 import { batchInvariant, noGrad, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
+import { native } from "../../src/torch/native.ts";
 import type { MachineSpeed } from "./bench-report.ts";
 
 const { threads } = JSON.parse(process.argv[2] ?? "{}") as { threads: number };
@@ -44,5 +45,10 @@ function gemm(): number {
   return (2 * side ** 3) / quickest(() => ops.matmul(square, square)) / 1e9;
 }
 
-const speed: MachineSpeed = noGrad(() => ({ threads, readGbPerSecond: bandwidth(), gemmGflops: gemm() }));
+const speed: MachineSpeed = noGrad(() => ({
+  threads,
+  readGbPerSecond: bandwidth(),
+  gemmGflops: gemm(),
+  instructionSet: native.instructionSet(),
+}));
 process.stdout.write(`${JSON.stringify(speed)}\n`);

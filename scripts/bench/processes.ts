@@ -24,6 +24,21 @@ export function peersPython(): string | null {
   return candidates.find((p) => existsSync(p) && spawnSync(p, ["-c", probe]).status === 0) ?? null;
 }
 
+const versionsProgram = `
+import importlib.metadata, json, sys
+def version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+print(json.dumps({name: version(name) for name in sys.argv[1:]}))
+`;
+
+/** Versions of TRL and what it runs on, in that Python. */
+export function peerVersions(python: string): Record<string, string> {
+  return lastLine(output(python, ["-c", versionsProgram, "trl", "transformers", "peft", "torch"], 1));
+}
+
 /** Runs a program of this folder, or one by its whole path, with our Node and returns what it printed. */
 export function runHere(file: string, args: readonly string[], threads: number): string {
   return output(process.execPath, [resolve(import.meta.dirname, file), ...args], threads);

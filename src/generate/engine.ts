@@ -204,16 +204,16 @@ export class Engine implements GenerationEngine, Disposable {
     if (this.#prefixes !== null && others.some((other) => waitsFor(job, other))) return null;
     this.#waiting.shift();
     this.#running.push(job);
-    this.#beginPrompt(job);
-    job.answers = samplesOf(job, this.#parts.tokenizer);
-    return job;
+    this.#guarded([job], () => this.#beginPrompt(job));
+    return this.#running.includes(job) ? job : this.#admitNext(others);
   }
 
   /** Takes what is kept of the prompt. Its last token is computed in any case, for what follows it; all, where log-probs of all are wanted. */
   #beginPrompt(job: EngineRequest): void {
+    job.answers = samplesOf(job, this.#parts.tokenizer);
     const { promptIds, promptLogprobs = null } = job.request;
     if (this.#prefixes === null || promptLogprobs !== null) return;
-    job.prompt = this.#prefixes.begin(this.#cache, job.model, promptIds.slice(0, -1));
+    this.#prefixes.begin(this.#cache, job.model, { tokens: promptIds.slice(0, -1), span: job.prompt });
     job.cached = job.prompt.length;
     job.computed = job.cached;
     this.#cachedTokens += job.cached;

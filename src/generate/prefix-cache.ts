@@ -52,8 +52,8 @@ export class PrefixCache implements PageKeeper {
     return kept.page;
   }
 
-  /** A sequence with the most of the first `tokens` that are kept for `model`: whole pages are shared, of the next one a copy is made. */
-  begin(cache: KVCache, model: object, tokens: readonly number[]): PageSpan {
+  /** Gives `span`, which is empty, the most of the first `tokens` that are kept for `model`: whole pages are shared, of the next one a copy is made. */
+  begin(cache: KVCache, model: object, { tokens, span }: Filled): void {
     let next = this.#firstsOf(model);
     const pages: number[] = [];
     for (let first = 0; first + pageTokens <= tokens.length; first += pageTokens) {
@@ -62,19 +62,18 @@ export class PrefixCache implements PageKeeper {
       pages.push(kept.page);
       next = kept.next;
     }
-    const span = cache.share(pages, pages.length * pageTokens);
+    Object.assign(span, cache.share(pages, pages.length * pageTokens));
     const rest = tokens.slice(span.length, span.length + pageTokens);
     const { kept, count } = mostAlike(next, rest);
-    if (kept === null) return span;
+    if (kept === null) return;
     if (count < kept.tokens.length) {
       cache.addCopy(span, kept.page, count);
-      return span;
+      return;
     }
     // begun and all of it wanted: it is continued in place, and kept again with what it gets
     span.pages.push(...cache.share([kept.page], count).pages);
     span.length += count;
     this.#forget(kept);
-    return span;
   }
 
   /** Lets the full pages of `span`, which hold the first of `tokens`, be found. A page that is kept already replaces the span's own. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { type Call, withCalls } from "../../test/support/operator-calls.ts";
 import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { pagesFor, pageTokens } from "./cache-pages.ts";
 import { KVCache, type PageKeeper, type PageSpan } from "./kv-cache.ts";
@@ -125,6 +126,48 @@ test("pages are given out once, come back, and the store grows with what was in 
       [0, 1, 1, 2],
     );
   });
+});
+
+test("where memory runs out while the store grows, it is as it was: also where there is none to go back to", () => {
+  for (const dtype of ["float32", "float64"] as const) {
+    for (const stays of [false, true]) {
+      for (let fails = 0; fails < 4; fails++) {
+        withoutLeaks(() => {
+          using cache = new KVCache({
+            layers: Array(2).fill({ keyHeads: 1, headDim: 4 }),
+            dtype,
+            device: "cpu",
+          });
+          const spans = Array.from({ length: 9 }, (): PageSpan => ({ pages: [], length: 0 }));
+          const [first, ...others] = spans as [PageSpan, ...PageSpan[]];
+          cache.extend(spans.slice(0, 8), pageTokens);
+          const { capacity } = cache;
+          const { q, k, v } = { q: random(1, 1, 4), k: random(1, 1, 4), v: random(1, 1, 4) };
+          const inputs = { q: ops.to(q, dtype), k: ops.to(k, dtype), v: ops.to(v, dtype) };
+          const options = { dtype, device: "cpu", scale: 1, window: null, headWidth: 4 } as const;
+          const plan = planAttention([], options);
+          const attend = () =>
+            cache.pass([{ span: first, count: 1 }]).map((layer) => layer(inputs, plan).toNumbers());
+          const want = attend();
+          let zeros = 0;
+          const plant = ({ name, args, with: call }: Call) => {
+            if (name !== "aten::zeros") return call(...args);
+            zeros += 1;
+            if (zeros - 1 === fails || (stays && zeros - 1 > fails)) throw new Error("out of memory");
+            return call(...args);
+          };
+          withCalls(plant, () => {
+            assert.throws(() => cache.extend([others[7] as PageSpan], pageTokens), /out of memory/);
+          });
+          assert.equal(cache.capacity, capacity);
+          assert.deepEqual(attend(), want);
+          cache.extend([others[7] as PageSpan], pageTokens);
+          assert.equal(cache.capacity, 2 * capacity);
+          assert.deepEqual(attend(), want);
+        });
+      }
+    }
+  }
 });
 
 test("no memory is set aside beyond what can be asked for", () => {

@@ -8,15 +8,17 @@ import { at } from "../base/at.ts";
 import { ShapeError } from "../base/errors.ts";
 import { type DType, itemSize, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import { pagesFor, pageTokens } from "./cache-pages.ts";
+import {
+  type CachedHeads,
+  emptyStores,
+  growStores,
+  type Store,
+  storeRows,
+  visibleRows,
+} from "./cache-stores.ts";
 import { cappedAttention } from "./caps.ts";
 import { type AttentionPlan, packedAttention } from "./packed-attention.ts";
 import { hasVarlenAttention, type VarlenPlan, varlenAttention } from "./varlen-attention.ts";
-
-/** What a layer of a cache holds of a token. */
-export interface CachedHeads {
-  keyHeads: number;
-  headDim: number;
-}
 
 /** The model's side of a cache. */
 export interface CacheShape {
@@ -66,11 +68,6 @@ export type CachedAttention = (inputs: AttentionInputs, plan: AttentionPlan) => 
 interface PageCopy {
   from: number;
   to: number;
-}
-
-interface Store {
-  keys: Tensor;
-  values: Tensor;
 }
 
 /** Bounds of a cache, and who keeps pages. */
@@ -129,7 +126,10 @@ export class KVCache implements Disposable {
     return at(this.#holders, page);
   }
 
-  /** Makes each of `spans` longer by `tokens`, with the pages that takes. A page begun that others hold too is copied first. */
+  /**
+   * Makes each of `spans` longer by `tokens`, with the pages that takes. A page begun that others hold too is copied first. Where that
+   * throws, for want of memory, there is nothing more to do with these spans than to release them.
+   */
   extend(spans: readonly PageSpan[], tokens: number): void {
     const copies: PageCopy[] = [];
     for (const span of spans) {
@@ -163,11 +163,16 @@ export class KVCache implements Disposable {
   addCopy(span: PageSpan, page: number, tokens: number): void {
     // held meanwhile: a new page may cost a kept one
     const source = this.share([page], tokens);
-    if (this.#free.length > 0 || this.capacity < this.#mostPages || (this.#keeper?.size ?? 0) > 0) {
-      span.pages.push(this.#copyOf(page));
-      span.length += tokens;
+    try {
+      if (this.#free.length > 0 || this.capacity < this.#mostPages || (this.#keeper?.size ?? 0) > 0) {
+        const to = this.#newPage();
+        span.pages.push(to);
+        this.#copy([{ from: page, to }]);
+        span.length += tokens;
+      }
+    } finally {
+      this.release(source);
     }
-    this.release(source);
   }
 
   /** Leaves the pages of `span`, the last one first: those that nobody holds or keeps are free for what comes next. */
@@ -191,12 +196,6 @@ export class KVCache implements Disposable {
     }
     this.#holders[page] = 1;
     return page;
-  }
-
-  #copyOf(page: number): number {
-    const to = this.#newPage();
-    this.#copy([{ from: page, to }]);
-    return to;
   }
 
   #copy(copies: readonly PageCopy[]): void {
@@ -224,35 +223,13 @@ export class KVCache implements Disposable {
   }
 
   #grow(capacity: number): void {
-    const { layers } = this.#shape;
-    const before = this.#stores;
-    this.#stores = layers.map((heads, layer): Store => {
-      const room = { ...heads, capacity };
-      const old = before[layer];
-      return { keys: this.#moved("keys", room, old), values: this.#moved("values", room, old) };
-    });
-    const added = capacity - this.capacity;
+    const { takesParts, capacity: before } = this;
+    if (before === 0) this.#stores = emptyStores(this.#shape, takesParts);
+    const rows = takesParts ? 1 : pageTokens;
+    growStores(this.#stores, before * rows, capacity * rows);
+    const added = capacity - before;
     this.#free = [...Array.from({ length: added }, (_, i) => capacity - 1 - i), ...this.#free];
     this.#holders.push(...Array.from({ length: added }, () => 0));
-  }
-
-  /** A larger store with the old one's content; the old one is freed. */
-  #moved(
-    part: keyof Store,
-    { capacity, keyHeads: heads, headDim }: CachedHeads & { capacity: number },
-    before: Store | undefined,
-  ): Tensor {
-    using growing = scope();
-    const { dtype, device } = this.#shape;
-    const inPages = part === "keys" ? [heads, headDim, pageTokens] : [heads, pageTokens, headDim];
-    const shape = this.takesParts ? [capacity, ...inPages] : [capacity * pageTokens, heads, headDim];
-    const store = ops.zeros(shape, { dtype, device });
-    const old = before?.[part];
-    if (old !== undefined) {
-      ops.copy_(ops.narrow(store, 0, 0, old.size(0)), old);
-      old.dispose();
-    }
-    return growing.keep(store);
   }
 
   /**
@@ -371,17 +348,6 @@ function tableOf(added: readonly NewTokens[]): Tensor {
     return [count, span.length, begin];
   });
   return tensor(Int32Array.from([...heads, ...pages]));
-}
-
-function storeRows({ keys, values }: Store, slots: Tensor, { k, v }: { k: Tensor; v: Tensor }): void {
-  ops.indexCopy_(keys, 0, slots, k);
-  ops.indexCopy_(values, 0, slots, v);
-}
-
-function visibleRows({ keys, values }: Store, slots: Tensor, window: number): Store {
-  const hidden = window === 0 ? 0 : Math.max(0, slots.size(0) - window);
-  const rows = hidden === 0 ? slots : ops.slice(slots, 0, hidden);
-  return { keys: ops.indexSelect(keys, 0, rows), values: ops.indexSelect(values, 0, rows) };
 }
 
 /** q: (1, H, E); keys and values: (n, K, E) -> (1, H · E) */

@@ -143,10 +143,36 @@ test("steps by torch's operators are the same", () => {
         noGrad(() => ops.add_(state.step, tensor([1], [])));
         const weightDecay = parameter.shape.length > 1 ? run.options.weightDecay : 0;
         const grad = parameter.grad as Tensor;
-        plainStep({ parameter, grad, state }, codes, { lr, beta1, beta2, weightDecay, eps }, null);
+        const rates = { lr, beta1, beta2, weightDecay, eps };
+        plainStep({ parameter, grad, state }, { codes, rates }, null);
       }
     }
     assertAfter(run.after.at(-1) as After, own.slice(0, 2), new Map(optimizer.stateTensors()));
+  });
+});
+
+test("in stretches torch's operators give the bits of the whole tensor's", () => {
+  withoutLeaks(() => {
+    using codes = stateCodes("cpu");
+    const { lr, beta1, beta2, epsilon: eps, weightDecay } = run.options;
+    const rates = { lr, beta1, beta2, weightDecay, eps };
+    const after = (stretch: number) => {
+      const own = parameters();
+      using optimizer = new AdamW(own, options);
+      for (let step = 0; step < 3; step++) {
+        setGrads(own, step);
+        for (const { name, tensor: parameter } of own.slice(0, 2)) {
+          const updated = { parameter, grad: parameter.grad as Tensor, state: stateOf(optimizer, name) };
+          noGrad(() => ops.add_(updated.state.step, tensor([1], [])));
+          plainStep(updated, { codes, rates }, null, stretch);
+        }
+      }
+      return [...own.map(({ tensor: of }) => of), ...[...optimizer.stateTensors()].map(([, of]) => of)].map(
+        (of) => of.toNumbers(),
+      );
+    };
+    const whole = after(2 ** 30);
+    for (const stretch of [256, 1024]) assert.deepEqual(after(stretch), whole);
   });
 });
 
@@ -168,7 +194,8 @@ test("a step that is skipped changes nothing, by the kernel and by torch's opera
     using codes = stateCodes("cpu");
     const parameter = own[0]?.tensor as Tensor;
     const updated = { parameter, grad: parameter.grad as Tensor, state: stateOf(optimizer, "wide") };
-    plainStep(updated, codes, { lr: 1, beta1: 0.9, beta2: 0.99, weightDecay: 0, eps: 1e-8 }, skipped);
+    const rates = { lr: 1, beta1: 0.9, beta2: 0.99, weightDecay: 0, eps: 1e-8 };
+    plainStep(updated, { codes, rates }, skipped);
     assert.deepEqual(
       everything().map((of) => of.toNumbers()),
       before,

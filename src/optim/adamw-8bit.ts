@@ -1,5 +1,5 @@
 /** AdamW with averages in 8 bits (Dettmers et al. 2022, arXiv:2110.02861), in bitsandbytes' layout: `optim: adamw_8bit`. */
-import { stateBlock } from "../formats/bits-and-bytes.ts";
+import { stateBlock, updateStretch } from "../formats/bits-and-bytes.ts";
 import { dequantiseBlocks, dynamicMap, quantiseBlocks } from "../nn/blockwise.ts";
 import { noGrad, onDevice, ops, scope, type Tensor } from "../torch/index.ts";
 
@@ -56,42 +56,78 @@ export interface StepRates {
 }
 
 /**
- * One step by torch's operators, on any device; the addon's kernel does the same on the CPU. The step is counted already.
+ * One step by torch's operators, on any device; the addon's kernel does the same on the CPU. The step is counted already. What it takes
+ * beside the state is of the size of a stretch, not of the tensor.
  *
  * @param skipped - () float32, 1 where nothing is to change
+ * @param stretch - numbers at once, whole blocks; any number gives the same
  */
 export function plainStep(
   { parameter, grad, state }: Updated8,
-  codes: StateCodes,
-  { lr, beta1, beta2, weightDecay, eps }: StepRates,
+  step: { codes: StateCodes; rates: StepRates },
   skipped: Tensor | null,
+  stretch: number = updateStretch,
 ): void {
   using _ = scope();
   noGrad(() => {
-    const stored = (average: Tensor, absmax: Tensor, code: Tensor) =>
-      dequantiseBlocks({ codes: average, absmax }, code, stateBlock);
-    const moved = (from: Tensor, beta: number, to: Tensor) =>
-      ops.add(ops.mul(from, beta), ops.mul(to, 1 - beta));
-    const average = moved(stored(state.state1, state.absmax1, codes.signed), beta1, grad);
-    const square = moved(stored(state.state2, state.absmax2, codes.unsigned), beta2, ops.mul(grad, grad));
+    const { beta1, beta2 } = step.rates;
     // 1 − βᵗ without losing its digits in float32
     const correction = (beta: number) => ops.neg(ops.expm1(ops.mul(state.step, Math.log(beta))));
-    const divisor = ops.add(ops.div(ops.sqrt(square), ops.sqrt(correction(beta2))), eps);
-    const change = ops.div(ops.mul(average, lr), ops.mul(divisor, correction(beta1)));
-    const weight = ops.sub(ops.mul(parameter, 1 - lr * weightDecay), change);
-    const first = quantiseBlocks(average, codes.signed, stateBlock);
-    const second = quantiseBlocks(square, codes.unsigned, stateBlock);
-    const results: [Tensor, Tensor][] = [
-      [parameter, weight],
-      [state.state1, first.codes],
-      [state.absmax1, first.absmax],
-      [state.state2, second.codes],
-      [state.absmax2, second.absmax],
-    ];
-    for (const [old, made] of results) {
-      ops.copy_(old, skipped === null ? made : ops.where(ops.eq(skipped, 1), old, made));
+    const corrections: Corrections = { first: correction(beta1), root: ops.sqrt(correction(beta2)) };
+    const total = parameter.numel;
+    const flat = ops.reshape(grad, [-1]);
+    for (let begin = 0; begin < total; begin += stretch) {
+      const size = Math.min(stretch, total - begin);
+      const part = (whole: Tensor) => ops.narrow(ops.view(whole, [-1]), 0, begin, size);
+      const blocks = (whole: Tensor) =>
+        ops.narrow(whole, 0, begin / stateBlock, Math.ceil(size / stateBlock));
+      using _part = scope();
+      const { state1, absmax1, state2, absmax2 } = state;
+      const own = {
+        ...{ parameter: part(parameter), grad: part(flat) },
+        state: {
+          state1: part(state1),
+          absmax1: blocks(absmax1),
+          state2: part(state2),
+          absmax2: blocks(absmax2),
+        },
+      };
+      stretchStep(own, step, corrections, skipped);
     }
   });
+}
+
+/** () float32 each: 1 − β₁ᵗ, and the root of 1 − β₂ᵗ. */
+interface Corrections {
+  first: Tensor;
+  root: Tensor;
+}
+
+function stretchStep(
+  { parameter, grad, state }: Omit<Updated8, "state"> & { state: Omit<State8, "step"> },
+  { codes, rates: { lr, beta1, beta2, weightDecay, eps } }: { codes: StateCodes; rates: StepRates },
+  { first, root }: Corrections,
+  skipped: Tensor | null,
+): void {
+  const put = (old: Tensor, made: Tensor) =>
+    void ops.copy_(old, skipped === null ? made : ops.where(ops.eq(skipped, 1), old, made));
+  const stored = (average: Tensor, absmax: Tensor, code: Tensor) =>
+    dequantiseBlocks({ codes: average, absmax }, code, stateBlock);
+  const moved = (from: Tensor, beta: number, to: Tensor) =>
+    ops.add_(ops.mul_(from, beta), ops.mul(to, 1 - beta));
+  const average = moved(stored(state.state1, state.absmax1, codes.signed), beta1, grad);
+  const square = moved(stored(state.state2, state.absmax2, codes.unsigned), beta2, ops.mul(grad, grad));
+  const results = [
+    [quantiseBlocks(average, codes.signed, stateBlock), state.state1, state.absmax1],
+    [quantiseBlocks(square, codes.unsigned, stateBlock), state.state2, state.absmax2],
+  ] as const;
+  const divisor = ops.mul_(ops.add(ops.div_(ops.sqrt(square), root), eps), first);
+  const change = ops.div_(ops.mul_(average, lr), divisor);
+  put(parameter, ops.sub_(ops.mul(parameter, 1 - lr * weightDecay), change));
+  for (const [{ codes: made, absmax }, oldCodes, oldAbsmax] of results) {
+    put(oldCodes, made);
+    put(oldAbsmax, absmax);
+  }
 }
 
 /** One step of all, in the addon's kernel: all on the CPU. The step is counted already. */

@@ -106,3 +106,30 @@ test("torch's operators round alike, and a step that is skipped changes nothing"
     assert.deepEqual(all(plain, other), want);
   });
 });
+
+test("in stretches torch's operators give the bits of the whole tensor's", () => {
+  withoutLeaks(() => {
+    const after = (stretch: number) => {
+      const own = parameters();
+      using optimizer = new AdamW(own, { ...options, optim: "adamw_bf16" });
+      const [one, other] = own as [(typeof own)[0], (typeof own)[0]];
+      const of = (key: string) => own.map(({ name }) => stateOf(optimizer, `${name}.${key}`));
+      const states = [of("exp_avg"), of("exp_avg_sq"), of("step")] as const;
+      const weights = [one.tensor, other.tensor];
+      for (let step = 0; step < 3; step++) {
+        setGrads(own, step);
+        const grads = weights.map(({ grad }) => grad as Tensor);
+        noGrad(() => {
+          for (const count of states[2]) ops.add_(count, tensor([1], []));
+          ops.adamwBf16_(weights, grads, ...states, [0, 1], { ...rates, plain: true, stretch });
+        });
+      }
+      return [...weights, ...states[0], ...states[1]].map((each) =>
+        ops.to(ops.detach(each), "float32").toNumbers(),
+      );
+    };
+    const whole = after(2 ** 30);
+    for (const stretch of [999, 4096]) assert.deepEqual(after(stretch), whole);
+    assert.throws(() => after(0), /expected a stretch of a number at least, got 0/);
+  });
+});

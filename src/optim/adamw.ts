@@ -121,7 +121,7 @@ export class AdamW {
     for (const [device, codes] of this.#codes) {
       const there = present.filter(({ parameter }) => parameter.device === device);
       if (there.length === 0) continue;
-      if (device !== "cpu") for (const updated of there) plainStep(updated, codes, rates, skipped);
+      if (device !== "cpu") for (const updated of there) plainStep(updated, { codes, rates }, skipped);
       else if (skipped === null || skipped.item() === 0) kernelStep(there, codes, rates);
     }
   }

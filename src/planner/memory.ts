@@ -24,6 +24,7 @@ import {
   heldBytes,
   optimiserBytes,
   type ParameterCounts,
+  passingUpdateBytes,
   quantisedLinears,
 } from "./parameter-counts.ts";
 import { type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
@@ -141,8 +142,8 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
       : shardBytes(setup, shards);
   const process = processBytes(numerics);
   if (numerics.onGpu) return { process, files: 0, weights, optimiser };
-  // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to
-  // be checked, while the memory of training is still the process's
+  // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to be checked,
+  // while the memory of training is still the process's: resident memory counts pages of the same file twice (docs/memory.md)
   // what is held in fewer bits was read a stretch at a time, and the export is checked with it
   const files = ((counts.total - quantisedLinears(model).weights) * stored) / (shards?.ranks ?? 1);
   return { process, files, weights, optimiser };
@@ -209,7 +210,10 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
   const most = Math.max(0, ...kept);
   const dense = densifiedBytes(model, trained, numerics);
   const passing = tokens * passingBytesPerToken(model, numerics) + sizes.passing + dense;
+  const update = numerics.onGpu ? passingUpdateBytes(model, trained, setup.optim) : 0;
+  const atUpdate = gradients(optimizer_in_backward ? tableGradient : allGradients);
   const back =
+    (optimizer_in_backward ? update : 0) +
     tokens * backwardBytesPerToken(model, numerics) +
     (gradient_checkpointing ? passing : sizes.passing + dense);
   const held = shared + inputs + graphs;
@@ -244,6 +248,7 @@ function moments(setup: MemorySetup, counts: ParameterCounts, sizes: Sizes): Mom
       head: head.gradient,
       working: back,
     },
+    { ...{ name: "the update", activations: 0, head: 0 }, gradients: atUpdate, working: update },
   ];
 }
 

@@ -1,6 +1,6 @@
 /** How many parameters a model has, part by part, from its config.json alone. */
 import type { RunConfig } from "../config/run-config.ts";
-import { averagesBytes } from "../formats/bits-and-bytes.ts";
+import { averagesBytes, updateBytes } from "../formats/bits-and-bytes.ts";
 import { type BlockLinear, blockLinears, linearPath, weightsOfBlocks } from "../formats/block-linears.ts";
 import { headsOf, kindOf, type ModelConfig } from "../formats/model-config.ts";
 import { isQuantised, quantisedBytes } from "../formats/quantisation.ts";
@@ -112,6 +112,16 @@ export function optimiserBytes(
     (sum, numel) => sum + averagesBytes(numel, averageBits[optim]),
     0,
   );
+}
+
+/** Bytes that the optimiser's update has for a while, beside the averages: none in the kernels for the CPU and for float32. */
+export function passingUpdateBytes(
+  config: ModelConfig,
+  trained: TrainedParts,
+  optim: RunConfig["optim"],
+): number {
+  const largest = trainedTensors(config, trained).reduce((most, numel) => Math.max(most, numel), 0);
+  return updateBytes(largest, averageBits[optim]);
 }
 
 /** Adapter parameters: A (r, in), B (out, r), and with DoRA a magnitude for each output. */

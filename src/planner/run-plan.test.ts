@@ -35,6 +35,23 @@ test("weights of 8B: bfloat16 under an adapter, float32 with two float32 average
   assert.equal(full.memory.fits, false);
 });
 
+test("on a GPU an update with averages in fewer bits takes a stretch of the largest tensor, for short rows the most of all", () => {
+  const planned = (run: Record<string, unknown>, device?: "cpu") => {
+    const setup = memorySetup(input({ run: { gradient_checkpointing: true, ...run } }));
+    const { numerics } = setup;
+    const there = device === undefined ? setup : { ...setup, numerics: { ...numerics, onGpu: false } };
+    return planMemory(there, [{ prompt: 1, chosen: 1, rejected: 1 }]);
+  };
+  const in8Bits = planned({ optim: "adamw_8bit" });
+  assert.deepEqual([in8Bits.moment, in8Bits.components.working], ["the update", 42 * 2 ** 22]);
+  assert.equal(planned({ optim: "adamw_bf16" }).components.working, 36 * 2 ** 22);
+  assert.notEqual(planned({}).moment, "the update");
+  assert.notEqual(planned({ optim: "adamw_8bit" }, "cpu").moment, "the update");
+  const inBackward = { optimizer_in_backward: true, max_grad_norm: 0 };
+  const [early, whole] = [planned({ optim: "adamw_8bit", ...inBackward }), planned(inBackward)];
+  assert.equal(early.components.working - whole.components.working, 42 * 2 ** 22);
+});
+
 test("the components add up to the total", () => {
   for (const changes of [{}, { lora: true }, { run: { gradient_checkpointing: true } }]) {
     const { components, total } = planRun(input(changes)).memory;

@@ -2,6 +2,7 @@
 import type { AddonReport, DoctorReport, Problem } from "./doctor.ts";
 import type { Torch } from "./find-torch.ts";
 import { setsOf } from "./instruction-set.ts";
+import { setupCommand } from "./places.ts";
 
 /** `21.4 GiB` for bytes. */
 function gibibytes(bytes: number): string {
@@ -62,12 +63,16 @@ const shapeNames = {
 };
 
 /** Which library makes products, and what each reached on one thread by shape, a line each. */
-function matmulLines({ matmul }: DoctorReport): string[] {
+function matmulLines({ matmul, askedSet }: DoctorReport): string[] {
   if (matmul === null) return ["unknown without the addon"];
+  const held = askedSet === null ? null : `PREFTUNE_ISA=${askedSet}`;
   const reasons = {
     asked: "by PREFTUNE_MATMUL",
     measured: "the faster here",
-    assumed: "not measured on this processor",
+    assumed:
+      held === null
+        ? `not measured on this processor yet; ${setupCommand} measures it`
+        : `not measured with ${held} yet; ${held} ${setupCommand} measures it`,
   };
   const { library, reason, measurement } = matmul;
   const isOnly = reason === "measured" && (measurement === null || measurement.forward.onednn === 0);

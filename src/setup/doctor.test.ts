@@ -8,6 +8,7 @@ import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doc
 import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, gpuComputesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./hardware.ts";
 import { findProgram } from "./path-search.ts";
+import { setupCommand } from "./places.ts";
 
 const loaded: LoadedAddon = {
   torchVersion: "2.13.0",
@@ -72,8 +73,8 @@ test("what several ranks send each other by", { skip: process.platform !== "linu
 });
 
 test("which library makes matrix products, and why", () => {
-  const line = (matmul: DoctorReport["matmul"]) =>
-    /^products +(.*)$/m.exec(formatDoctor({ ...healthy, matmul }, false))?.[1];
+  const line = (matmul: DoctorReport["matmul"], askedSet: DoctorReport["askedSet"] = null) =>
+    /^products +(.*)$/m.exec(formatDoctor({ ...healthy, matmul, askedSet }, false))?.[1];
   assert.equal(
     line({ library: "torch", reason: "measured", measurement }),
     "torch's own, the faster here; GFLOP/s a thread:",
@@ -84,7 +85,12 @@ test("which library makes matrix products, and why", () => {
   );
   assert.equal(
     line({ library: "onednn", reason: "assumed", measurement: null }),
-    "oneDNN, not measured on this processor",
+    `oneDNN, not measured on this processor yet; ${setupCommand} measures it`,
+  );
+  // a processor that is held to a set is measured apart
+  assert.equal(
+    line({ library: "torch", reason: "assumed", measurement: null }, "avx512"),
+    `torch's own, not measured with PREFTUNE_ISA=avx512 yet; PREFTUNE_ISA=avx512 ${setupCommand} measures it`,
   );
   assert.equal(
     line({

@@ -14,6 +14,7 @@ import type { StepResult, Training } from "../../src/train/step.ts";
 import { amount } from "../support/campaign.ts";
 import { openGpu } from "../support/gpu.ts";
 import { assertQuietStep, type GpuSetup, stepOn, trainingOn } from "../support/gpu-training.ts";
+import { type Call, shapeOf, withCalls } from "../support/operator-calls.ts";
 import type { Rehearsal } from "../support/rehearsal.ts";
 
 const { device, ...gpu } = await openGpu();
@@ -23,29 +24,6 @@ if (skip === false) rehearsal.setLateness(1, 0);
 
 const adapted = { name: "qwen3", trains: "LoRA", dtype: "bfloat16", gradient_checkpointing: false } as const;
 const full = { ...adapted, trains: "full" } as const;
-
-/** A call of an operator: its name with the overload, its arguments, and what makes it with other ones. */
-interface Call {
-  name: string;
-  args: readonly unknown[];
-  with(...args: readonly unknown[]): unknown;
-}
-
-/** What `body` gives while `change` makes the calls of operators. */
-function withCalls<T>(change: (call: Call) => unknown, body: () => T): T {
-  const names = new Map<number, string>();
-  const { call } = native;
-  native.call = (id, ...args) => {
-    const name = names.get(id) ?? native.describeOperator(id).schema.replace(/\(.*/s, "");
-    names.set(id, name);
-    return change({ name, args, with: (...changed) => call(id, ...changed) });
-  };
-  try {
-    return body();
-  } finally {
-    native.call = call;
-  }
-}
 
 /** Runs `body` with a training that has taken a step. */
 function afterAStep<T>(setup: GpuSetup, body: (training: Training) => T): T {
@@ -83,8 +61,6 @@ function refusalOf(body: () => unknown): string | null {
     throw error;
   }
 }
-
-const shapeOf = (call: Call) => native.shape(call.args[0] as Handle);
 
 test("a tensor left on the host: each copy to the device that a step leaves out is refused where it is used", {
   skip,

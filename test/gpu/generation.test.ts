@@ -6,11 +6,13 @@ import type { ChoiceRow } from "../../src/generate/choice.ts";
 import { chooseTokens } from "../../src/generate/choose.ts";
 import { Engine } from "../../src/generate/engine.ts";
 import { cacheShape, logitsAfter, newHidden, nextLogits } from "../../src/generate/forward.ts";
+import type { GenerateEvent } from "../../src/generate/request.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { pageTokens } from "../../src/nn/cache-pages.ts";
 import { KVCache } from "../../src/nn/kv-cache.ts";
 import { planAttention } from "../../src/nn/packed-attention.ts";
 import { manualSeed, noGrad, ops, scope, type Tensor, tensor } from "../../src/torch/index.ts";
+import { amount } from "../support/campaign.ts";
 import { assertClose } from "../support/close.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { openGpu } from "../support/gpu.ts";
@@ -237,6 +239,51 @@ test("prompts and answers beside each other cost one wait and one copy a step, w
   assert.deepEqual(eight, two);
   // of an answer: its logits' bounds, and the id, log-prob and normaliser of its token
   for (const { waits, toHost, bytes } of eight) assert.deepEqual([waits, toHost, bytes], [1, 1, 7 * 8]);
+});
+
+test("memory that runs out anywhere in a generation ends the requests of the pass, and those after them are answered", {
+  skip: skip || (rehearsal === null ? "only the rehearsal device runs out when it should" : false),
+}, () => {
+  using dir = temporaryDirectory();
+  const longer = { max_position_embeddings: 512 };
+  writeCheckpoint(
+    dir.path,
+    { ...tinyConfig("qwen3"), ...longer },
+    checkpointTensors(tinyModel("qwen3", longer)),
+  );
+  const model = loadModel(dir.path, { device, dtype: "bfloat16" });
+  /** The events of two answers to a prompt of `length` tokens, with memory for so many more allocations. */
+  const ask = (engine: Engine, length: number, left = -1) => {
+    const promptIds = Array.from({ length }, (_, t) => (7 * t + 3) % 32);
+    const events: GenerateEvent[] = [];
+    engine.submit("it", generateRequest({ promptIds, n: 2, maxNewTokens: 3 }), (event) => events.push(event));
+    rehearsal?.runOutAfter(left);
+    while (engine.step());
+    rehearsal?.runOutAfter(-1);
+    return events;
+  };
+  const of = () => {
+    const engine = new Engine({ model, tokenizer: null });
+    return { engine, first: ask(engine, 20) };
+  };
+  const unlimited = of();
+  rehearsal?.counts();
+  // the cache grows for it
+  const want = ask(unlimited.engine, 9 * pageTokens);
+  const allocations = rehearsal?.counts().allocations ?? assert.fail();
+  unlimited.engine[Symbol.dispose]();
+  const ends = new Set(Array.from({ length: 12 }, (_, i) => i));
+  for (let end = 0; end < allocations; end += Math.ceil(allocations / amount(15, 500))) ends.add(end);
+  for (const end of ends) {
+    const { engine, first } = of();
+    const place = `after ${end} of ${allocations} allocations`;
+    const last = ask(engine, 9 * pageTokens, end).at(-1);
+    assert.match(last?.type === "error" ? last.message : "", /rehearsal out of memory/, place);
+    assert.equal(engine.stats.cacheBytesUsed, 0, place);
+    assert.deepEqual(ask(engine, 20), first, place);
+    assert.deepEqual(ask(engine, 9 * pageTokens), want, place);
+    engine[Symbol.dispose]();
+  }
 });
 
 for (const name of ["qwen3", "gemma3"] as const) {

@@ -1,5 +1,6 @@
 /** Trainings of tiny models on a device, for tests that need a GPU, and what a step may do there. */
 import assert from "node:assert/strict";
+import type { RunConfig } from "../../src/config/run-config.ts";
 import type { Example } from "../../src/data/example.ts";
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
@@ -36,6 +37,8 @@ export interface GpuSetup {
   dropout?: number;
   /** Default SimPO. */
   objective?: Objective;
+  /** Default AdamW with averages in float32. */
+  optim?: RunConfig["optim"];
 }
 
 /** Four pairs of different lengths. */
@@ -72,6 +75,7 @@ export function trainingOn(where: string, setup: GpuSetup): Training {
     parameters,
     objective: setup.objective ?? simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
     optimizer: new AdamW(parameters, {
+      optim: setup.optim ?? "adamw_torch_fused",
       adam_beta1: 0.9,
       adam_beta2: 0.999,
       adam_epsilon: 1e-8,
