@@ -19,7 +19,7 @@ function rowsOf(objective: "grpo" | "ppo" | "raft", columns: RolloutColumns) {
   const tokenizer = { decode: (ids: number[]) => ids.join(" ") } as unknown as Tokenizer;
   return rolloutRows(
     { groups, rewards, scores: { functions: [] }, round: 0, columns },
-    { step: 1, tokenizer, config: { method: loadMethod({ objective }), mask_truncated_completions: false } },
+    { step: 1, tokenizer, config: { method: loadMethod({ objective }) } },
   ).map(({ advantage, selected }) => ({ advantage, selected }));
 }
 

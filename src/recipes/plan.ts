@@ -97,7 +97,7 @@ async function valueModelOf(
   const directory = await resolveModelDirectory(name, { ...search, kind });
   const model = backboneOf(directory);
   return {
-    model: heldModel(model, askedQuantisation(config)),
+    model: heldModel(directory, model, askedQuantisation(config)),
     trained: trainedPartsOf(config, model, kind === "adapter" ? directory : null),
   };
 }
