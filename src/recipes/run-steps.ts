@@ -75,7 +75,7 @@ export async function* runSteps(
       delete state.evaluationDue;
       if (breaches.length > 0) {
         ended.reason = "collapsed";
-        state.collapse = { breaches, thresholds: config.watch_thresholds };
+        state.collapse = { breaches, watch_thresholds: config.watch_thresholds };
       }
     } catch (error) {
       if (!interrupts(error, source, signal)) throw error;
@@ -167,7 +167,7 @@ function evaluationBefore(
 function collapseBefore(state: TrainerState, { watch_action, watch_thresholds }: RunConfig): Partial<Ended> {
   const { collapse } = state;
   if (collapse === undefined) return {};
-  if (watch_action !== "warn" && isDeepStrictEqual(collapse.thresholds, watch_thresholds)) {
+  if (watch_action !== "warn" && isDeepStrictEqual(collapse.watch_thresholds, watch_thresholds)) {
     return { reason: "collapsed", breaches: [...collapse.breaches] };
   }
   delete state.collapse;

@@ -1,5 +1,5 @@
 /** What a run trains and measures by its content: names of files and directories say nothing of what was edited in them. */
-import { existsSync, globSync, readdirSync } from "node:fs";
+import fs, { existsSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { sha256, sha256File } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
@@ -55,7 +55,7 @@ export function contentOf(name: string): string {
     return known(`${name} ${found.size} ${found.mtimeMs}`, () => sha256File(name));
   if (found?.isDirectory() === true) return directoryDigest(name);
   if (/[*?[{]/.test(name)) {
-    const files = globSync(name).filter((path) => !isFolder(path));
+    const files = fs.globSync(name).filter((path) => !isFolder(path));
     if (files.length > 0)
       return sha256(stringifyNumbers(files.sort().map((path) => [path, contentOf(path)])));
   }

@@ -55,7 +55,7 @@ export interface TrainerState {
   /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
   evaluationDue?: number;
   /** Why the watch ended the run after `step` steps, and by which thresholds; left out: it did not. */
-  collapse?: { breaches: readonly string[]; thresholds: RunConfig["watch_thresholds"] };
+  collapse?: { breaches: readonly string[]; watch_thresholds: RunConfig["watch_thresholds"] };
   /** Hash of the data the run began with. */
   dataFingerprint: string;
 }

@@ -230,7 +230,7 @@ test("four in a row, a finite one, four in a row: training continues", async () 
 test("max_nonfinite_steps 1 stops at the first", async () => {
   const failing = spoiled((loss) => ops.mul(loss, Number.POSITIVE_INFINITY));
   const run = runTraining({ ...base, output_dir: fresh(), max_nonfinite_steps: 1 }, { objective: failing });
-  await assert.rejects(run, /^TrainingError: 1 step had a loss/);
+  await assert.rejects(run, /^GaveUpError: 1 step had a loss/);
 });
 
 for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {

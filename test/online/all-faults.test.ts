@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, type TestContext, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
+import { readRollouts } from "../../src/runs/rollouts.ts";
 import { type ChatAnswer, type ChatCall, startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { checkpointOf, filesOf, notesOf, type RunRecord, runTraining, type Values } from "../support/runs.ts";
@@ -30,16 +31,23 @@ const faults = `
     if (step % 2 === 0) throw new Error("no reward today");
     return NaN;`;
 
-/** The judge's rule as a function: no mark where the judge answers with garbage. */
-const marks = `
-export function mark({ completions }) {
-  return completions.map((text) => (text.trim().length % 5 === 4 ? null : 1 + (text.trim().length % 10)));
+/** The judge's rule: no mark where it answers with garbage. */
+const isGarbage = (text: string): boolean => text.trim().length % 5 === 4;
+
+/** Both rewards in one function, which scores nothing where one of them is at fault. */
+const both = `
+export function sum({ completion_ids, completions }) {
+  return completion_ids.map((ids, i) => {
+    const { length } = completions[i].trim();
+    if (ids[0] % 4 === 1 || length % 5 === 4) return null;
+    return ids.filter((id) => id % 2 === 0).length / Math.max(1, ids.length) + 1 + (length % 10);
+  });
 }
 `;
 
 function markOf(answer: string): ChatAnswer {
   const { length } = answer.trim();
-  return length % 5 === 4 ? "I would rather not say." : `Rating: [[${1 + (length % 10)}]]`;
+  return isGarbage(answer) ? "I would rather not say." : `Rating: [[${1 + (length % 10)}]]`;
 }
 
 /**
@@ -89,10 +97,7 @@ function shortenTimeOuts(t: TestContext): void {
 
 test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, silence, broken connections and garbage", async (t) => {
   const { dir: clean } = await run("clean", {
-    reward_funcs: [
-      { function: `${moduleOf("null.mjs", faulty("return null;"))}#reward`, name: "fault" },
-      `${moduleOf("marks.mjs", marks)}#mark`,
-    ],
+    reward_funcs: [`${moduleOf("both.mjs", both)}#sum`],
   });
   const unanswered: string[] = [];
   await using server = await startJudge(faultyJudge(unanswered));
@@ -110,7 +115,9 @@ test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, sile
   );
   const sumOf = (of: string, metric: string): number =>
     readMetrics(join(of, "metrics.jsonl")).reduce((sum, row) => sum + Number(row[metric] ?? 0), 0);
-  const [nulls, silent] = [sumOf(clean, "rewards/fault/unscored"), sumOf(clean, "rewards/mark/unscored")];
+  const sampled = readRollouts(join(dir, "rollouts.jsonl.gz"));
+  const nulls = sampled.filter(({ ids }) => (ids[0] ?? 0) % 4 === 1).length;
+  const silent = sampled.filter(({ completion }) => isGarbage(completion)).length;
   const [unscored, failures] = [sumOf(dir, "rewards/fault/unscored"), sumOf(dir, "rewards/fault/failures")];
   assert.ok(unscored > 0 && failures > 0 && silent > 0, `${unscored}, ${failures}, ${silent}`);
   assert.equal(unscored + failures, nulls);

@@ -30,7 +30,7 @@ test("without a filter the completions of a prompt differ", async () => {
   assert.ok(distinct((await run({})).rollouts).every((count) => count === 4));
 });
 
-for (const values of [{ top_k: 1 }, { min_p: 1 }, { top_p: 1e-6 }]) {
+for (const values of [{ min_p: 0.999_999 }, { top_p: 1e-6 }]) {
   test(`${JSON.stringify(values)}: one token is left in each place, in sampling and in training`, async () => {
     const { rollouts, rows } = await run({ ...values, temperature: 1.5, missing_eos_penalty: 1 });
     assert.deepEqual(distinct(rollouts), [1, 1, 1, 1]);
