@@ -123,14 +123,8 @@ export function recoverDirectory(target: string): boolean {
   const path = followLink(target);
   const parent = dirname(path);
   if (!existsSync(parent)) return false;
-  const leftovers = (kind: string): string[] => {
-    const prefix = basename(siblingName(path, kind, ""));
-    return readdirSync(parent)
-      .filter((name) => name.startsWith(prefix) && tagPattern.test(name.slice(prefix.length)))
-      .map((name) => join(parent, name))
-      .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  };
-  const asides = leftovers("old");
+  const newestFirst = (a: string, b: string): number => statSync(b).mtimeMs - statSync(a).mtimeMs;
+  const asides = leftoversOf(path, "old").sort(newestFirst);
   const newest = asides[0];
   const restore = newest !== undefined && !hasEntries(path);
   if (restore) {
@@ -141,7 +135,7 @@ export function recoverDirectory(target: string): boolean {
       throw fileFailure({ action: "restore", path, cause, kept: `The old content is in ${newest}.` });
     }
   }
-  const stale = [...(restore ? asides.slice(1) : asides), ...leftovers("new").filter(isOrphan)];
+  const stale = [...(restore ? asides.slice(1) : asides), ...leftoversOf(path, "new").filter(isOrphan)];
   for (const name of stale) ignoreErrors(() => io.rmSync(name));
   return restore;
 }
@@ -167,6 +161,20 @@ export function removeLeftOvers(dir: string, isShared: boolean = false): void {
     const isLeft = transientName.test(name) && (!isShared || isOrphan(name));
     if (isLeft) ignoreErrors(() => io.rmSync(join(dir, name)));
   }
+}
+
+/** Removes what processes that are no more left of a writing of the file `path`; those of other paths stay. */
+export function removeLeftOversOf(path: string): void {
+  if (!existsSync(dirname(path))) return;
+  for (const each of leftoversOf(path, "tmp").filter(isOrphan)) ignoreErrors(() => io.rmSync(each));
+}
+
+/** What {@link siblingName} made of `kind` beside `path`. */
+function leftoversOf(path: string, kind: string): string[] {
+  const prefix = basename(siblingName(path, kind, ""));
+  return readdirSync(dirname(path))
+    .filter((name) => name.startsWith(prefix) && tagPattern.test(name.slice(prefix.length)))
+    .map((name) => join(dirname(path), name));
 }
 
 /** Whether a system error concerns files under `parent` (or, like a full disk, names none). */

@@ -25,7 +25,7 @@ import {
 import { type JsonLimits, requireJsonLimits } from "./json-limits.ts";
 import { filePieces, readFileBytes } from "./open-file.ts";
 
-export { recoverDirectory, removeLeftOvers, writeDirectoryAtomic } from "./directories.ts";
+export { recoverDirectory, removeLeftOvers, removeLeftOversOf, writeDirectoryAtomic } from "./directories.ts";
 
 /**
  * Replaces the content of `path`, or leaves it as it was: temp file beside it, sync, rename, directory sync.

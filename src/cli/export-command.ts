@@ -88,6 +88,7 @@ function ggufCommand(): Command {
           threads: cli.threads ?? null,
           onPhase: phases.listen,
           onWrite,
+          signal: stop.signal,
         }),
       );
       phases.done();

@@ -1,12 +1,15 @@
 /** From a run to a GGUF file and a Modelfile: what is written, what is measured, what is refused. */
 import assert from "node:assert/strict";
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { armFault } from "../../test/support/faults.ts";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
+import { until } from "../../test/support/signalled.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { FileError } from "../base/errors.ts";
+import { isRunning } from "../base/process-state.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf } from "./export-gguf.ts";
 
@@ -158,4 +161,37 @@ test("a tokenizer that llama.cpp does not have is refused before anything is wri
   const output = path("odd.gguf");
   await assert.rejects(exportGguf({ source: path("odd"), type: "f32", output }), /Lowercase.*almost right/s);
   assert.ok(!existsSync(output) && !existsSync(path("odd.Modelfile")));
+});
+
+/** A program in the place of llama-quantize: the lines of a shell script. */
+function quantizerOf(name: string, ...lines: string[]): string {
+  writeFileSync(path(name), ["#!/bin/sh", ...lines].join("\n"), { mode: 0o755 });
+  return path(name);
+}
+
+test("llama-quantize: killed by the signal, waited for, nothing left; how else it ended is said", async () => {
+  mkdirSync(path("quantised"));
+  const output = path("quantised", "model.gguf");
+  const make = (quantizer: string, signal: AbortSignal | null = null) =>
+    exportGguf({ source: path("base"), type: "q4_k_m", quantizer, output, signal, device: "cpu" });
+  const slow = quantizerOf("slow", 'echo $$ > "$0.pid"', 'echo begun > "$2"', "exec sleep 1000");
+  const stopping = new AbortController();
+  const cut = assert.rejects(make(slow, stopping.signal), /stopped by hand/);
+  await until(() => existsSync(`${slow}.pid`) && readFileSync(`${slow}.pid`, "utf8").endsWith("\n"), "it");
+  stopping.abort(new Error("stopped by hand"));
+  await cut;
+  assert.equal(isRunning(Number(readFileSync(`${slow}.pid`, "utf8"))), false);
+  assert.deepEqual(readdirSync(path("quantised")), []);
+
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  const stay = [`.model.gguf.tmp-${process.pid}-00000000`, `.other.gguf.tmp-${dead}-00000000`];
+  for (const name of [...stay, `.model.gguf.tmp-${dead}-00000000`, `.model.gguf.tmp-${dead}-11111111`])
+    writeFileSync(path("quantised", name), "");
+  await assert.rejects(make(quantizerOf("killed", "kill -9 $$")), /ended by SIGKILL .* It wrote nothing\./);
+  assert.deepEqual(
+    readdirSync(path("quantised")).sort(),
+    stay.sort(),
+    "of those that are no more, and its own",
+  );
+  await assert.rejects(make(quantizerOf("failing", "echo no room >&2", "exit 3")), /status 3 .*:\nno room$/);
 });

@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { ConfigError, FileError } from "../base/errors.ts";
 import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
-import { remove, writeFileAtomic } from "../base/files.ts";
+import { remove, removeLeftOversOf, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { checkedScale, scaledPlace } from "../formats/adapter-scale.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
@@ -59,6 +59,8 @@ export interface ExportGgufOptions {
   onPhase?: PhaseListener;
   /** Called as the writing begins and before files are put in place; what it throws leaves nothing written. */
   onWrite?: () => void;
+  /** Ends llama-quantize, for q4_k_m; nothing is left then. */
+  signal?: AbortSignal | null;
 }
 
 /** What was written and measured. */
@@ -80,7 +82,8 @@ export interface ExportGgufResult extends GgufMeasure {
  * @throws {FormatError} for models and tokenizers that llama.cpp would compute otherwise, and a file that scores otherwise
  */
 export async function exportGguf(options: ExportGgufOptions): Promise<ExportGgufResult> {
-  const { output, lora = false, tolerance = 1e-4, onPhase = () => {}, onWrite = () => {} } = options;
+  const { output, lora = false, tolerance = 1e-4, signal = null } = options;
+  const { onPhase = () => {}, onWrite = () => {} } = options;
   const type = typeOf(options);
   const quantizer = type === "q4_k_m" ? findQuantizer(options.quantizer ?? null) : null;
   const modelfile = lora ? null : modelfilePath(output);
@@ -100,12 +103,14 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
   const given = { ...origin, ...base, device, ...rows };
   const content = modelfile === null ? null : await modelfileOf(options, origin, text);
+  removeLeftOversOf(output);
   const temporary = siblingName(output, "tmp", uniqueTag());
   try {
     onWrite();
+    const making = { quantizer, output, signal, onWrite };
     const written = lora
       ? { scores: writeGgufAdapter(temporary, { ...given, adapter: requireAdapter(origin) }), notes: [] }
-      : await writtenModel(temporary, { given, origin, text, type, quantizer });
+      : await writtenModel(temporary, { given, origin, text, type, ...making });
     const measure = judgeGguf(type, written.scores, { tolerance, output });
     const bytes = statSync(temporary).size;
     onWrite();
@@ -167,11 +172,15 @@ interface ModelWork {
   text: ModelText;
   type: ExportType;
   quantizer: string | null;
+  /** Where the file will be. */
+  output: string;
+  signal: AbortSignal | null;
+  onWrite: () => void;
 }
 
 async function writtenModel(
   path: string,
-  { given, origin, text, type, quantizer }: ModelWork,
+  { given, origin, text, type, quantizer, output, signal, onWrite }: ModelWork,
 ): Promise<{ scores: GgufScores; notes: readonly string[] }> {
   const model: Omit<GgufModel, "type"> = {
     ...given,
@@ -184,10 +193,11 @@ async function writtenModel(
     const written = writeGgufModel(path, { ...model, type });
     return { scores: scoreGguf(path, written), notes: written.notes };
   }
-  const exact = `${path}-f32`;
+  const exact = siblingName(output, "tmp", uniqueTag());
   try {
     const written = writeGgufModel(exact, { ...model, type: "f32" });
-    await quantise(quantizer ?? "", exact, path);
+    // a signal to the group ends the program too
+    await quantise(quantizer ?? "", exact, path, signal).finally(onWrite);
     return { scores: scoreGguf(path, { ...written, isQuantised: true }), notes: written.notes };
   } finally {
     remove(exact);

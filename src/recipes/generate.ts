@@ -15,6 +15,7 @@ import { defaultRunning } from "../generate/engine.ts";
 import { type OpenEngine, openEngine } from "../generate/open-engine.ts";
 import type { RolloutSize } from "../planner/sampling-memory.ts";
 import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
+import { lockOutput } from "../runs/run-lock.ts";
 import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";
 import { type GeneratingRanks, openOnRanks } from "./generation-ranks.ts";
@@ -28,6 +29,7 @@ import {
   type Prompting,
   type SamplingSettings,
 } from "./open-generation.ts";
+import { jobOf } from "./ranks.ts";
 
 /** The prompts, and where the completions go. */
 export interface GenerateFileOptions extends GenerationOptions {
@@ -91,6 +93,7 @@ const queued = 8;
  *
  * @throws {DataError} naming file and line of a prompt that cannot be completed
  * @throws {ConfigError} if a setting is out of range, or the unfinished output was made with other settings
+ * @throws {RunLockedError} if another process writes the output
  */
 export async function generateFile(options: GenerateFileOptions): Promise<GenerationProgress> {
   if (!options.output.endsWith(".jsonl")) {
@@ -106,6 +109,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   if (opened !== null) onLayout(opened.reason);
   using only = opened === null ? openEngine(prompting.source) : null;
   const { engine } = opened ?? (only as OpenEngine);
+  using _ = lockOutput(`${options.output}.lock`, { ranks: together, job: jobOf(ranks?.group ?? null) });
   const settings = settingsHash(options, prompting, prompts);
   const tasks = prompts.flatMap((prompt, index) =>
     variants.map((variant): DialogueTask => ({ prompt, index, variant })),

@@ -24,21 +24,33 @@ export function findQuantizer(given: string | null): string {
 /**
  * Quantises the file `from` to Q4_K_M as `to`.
  *
- * @throws {FormatError} with the program's last lines, when it fails
+ * @param signal - kills the program
+ * @throws {FormatError} with the program's last lines, when it fails; the reason of `signal`, once the program is gone
  */
-export async function quantise(program: string, from: string, to: string): Promise<void> {
-  const child = spawn(program, [from, to, "Q4_K_M"], { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
+export async function quantise(
+  program: string,
+  from: string,
+  to: string,
+  signal: AbortSignal | null,
+): Promise<void> {
+  const killing = signal === null ? {} : { signal, killSignal: "SIGKILL" as const };
+  const child = spawn(program, [from, to, "Q4_K_M"], { stdio: ["ignore", "pipe", "pipe"], ...killing });
+  const ended = new Promise<string>((resolve, reject) => {
+    // one that was killed closes as well; one that never began does not
+    child.once("error", (error) => {
+      if (child.pid === undefined) reject(error);
+    });
+    child.once("close", (status, by) => resolve(by === null ? `with status ${status}` : `by ${by}`));
   });
-  const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]).catch(() => ["", ""]);
-  const status = await ended.catch((cause: unknown) => {
+  const written = Promise.all([text(child.stdout), text(child.stderr)]).catch(() => ["", ""]);
+  const how = await ended.catch((cause: unknown) => {
     throw new ConfigError(`${program} could not be started: ${String(cause)}.`, { cause });
   });
-  if (status === 0 && existsSync(to)) return;
+  signal?.throwIfAborted();
+  if (how === "with status 0" && existsSync(to)) return;
+  const [out, errors] = await written;
   const last = `${out}${errors}`.trimEnd().split("\n").slice(-5).join("\n");
   throw new FormatError(
-    `${program} ended with status ${status} and no file to use. Its last lines:\n${last}`,
+    `${program} ended ${how} and no file to use. ${last === "" ? "It wrote nothing." : `Its last lines:\n${last}`}`,
   );
 }

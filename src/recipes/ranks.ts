@@ -63,7 +63,7 @@ export async function openRanks(
 }
 
 /** The job of all ranks: each agent of torchrun counts the restarts that it has seen. */
-function jobOf(group: RankGroup | null): Job {
+export function jobOf(group: RankGroup | null): Job {
   const own = readJob();
   if (group === null) return own;
   const { isStoreOurs, round } = group.launch;

@@ -1,9 +1,12 @@
 /** `preftune scale`: measures a run's model at several scales, and picks one by a rule. */
 import { existsSync } from "node:fs";
-import { ConfigError } from "../base/errors.ts";
+import { join } from "node:path";
+import { ConfigError, TrainingError } from "../base/errors.ts";
+import { sha256File } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { warn } from "../base/warn.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { adapterWeightsName } from "../formats/adapter.ts";
 import { checkedScale } from "../formats/adapter-scale.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
@@ -11,7 +14,9 @@ import { methodOf } from "../methods/index.ts";
 import { writeReport } from "../report/run-report.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
+import { refuseLocked } from "../runs/run-lock.ts";
 import { type ScaleRecord, type ScaleRule, writeScales } from "../runs/scale-record.ts";
+import { modelFingerprint } from "../train/model-fingerprint.ts";
 import { type PreparedData, prepareData } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
 import { exportedScaleOf, ggufOrigin, startOfRun } from "./gguf-source.ts";
@@ -43,6 +48,7 @@ export interface ScaleOptions {
  * @throws {ConfigError} for what is no run, a scale outside [0, 2], a run without held-out pairs, fewer than 30 of them with a rule, a rule that no scale
  * meets, a start that has changed; nothing is written then
  * @throws {FileError} for a run that has exported nothing, or whose start is gone
+ * @throws {TrainingError} for a run that is being written, or was continued while it was measured
  */
 export async function measureScales(options: ScaleOptions): Promise<ScaleRecord> {
   const { run, onPhase = () => {}, onCost = () => {}, choose = null, prompts = 2 } = options;
@@ -57,10 +63,12 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   if (methodOf(objective).over !== "pairs") {
     throw new ConfigError(`${run}: expected a run over pairs, got ${objective}.`);
   }
+  refuseLocked(runPaths(run).lock);
   // figures of the export are taken from the record: a later one has them too
   const scales = withStart([...options.scales, exportedScaleOf(runPaths(run)) ?? 0]);
   const start = await startOfRun(run, onPhase);
   const { own, trained, quantise } = await wholeOfRun(run, onPhase);
+  const measured = exportOf(run, trained);
   const environment = settleEnvironment({
     device: options.device ?? "auto",
     threads: options.threads ?? null,
@@ -93,6 +101,12 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   for (const text of other?.warnings ?? []) warn(text);
   onCost(scaleCost(scales, work));
   const record = scaleRecord(await measuredScales(scales, work, onPhase), work);
+  refuseLocked(runPaths(run).lock);
+  if (exportOf(run, trained) !== measured) {
+    throw new TrainingError(
+      `${run}: the run was continued meanwhile, and has exported something else than was measured. Nothing was written: measure it again.`,
+    );
+  }
   writeScales(run, record);
   writeReport(runPaths(run).dir);
   return record;
@@ -107,6 +121,14 @@ async function wholeOfRun(
   const { model, adapter, quantise, run: own } = await ggufOrigin(run, whole, onPhase);
   if (own === null) throw new ConfigError(`${run}: expected the directory of a run, got a model.`);
   return { own, trained: adapter ?? model, quantise };
+}
+
+/** What a run exported, and the weights at `trained`, which were all of its training. */
+function exportOf(run: string, trained: string): string {
+  const { exportJson } = runPaths(run);
+  const weights = join(trained, adapterWeightsName);
+  const own = existsSync(weights) ? sha256File(weights) : modelFingerprint(trained);
+  return `${own} ${existsSync(exportJson) ? sha256File(exportJson) : ""}`;
 }
 
 /** Warns where the rows are others than the run's: which are held out follows from them. */

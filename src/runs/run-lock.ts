@@ -1,12 +1,14 @@
 /** One trainer per run: a lock file with the process that writes the run. */
 import { readlinkSync, statSync } from "node:fs";
 import { hostname } from "node:os";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { TrainingError } from "../base/errors.ts";
 import { createFileSync, errorCode, fileFailure, ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
+import { makeDirectory } from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { isRunning, startOf } from "../base/process-state.ts";
+import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { shellWord } from "../base/shell-word.ts";
 
 /** Who holds a lock. */
@@ -33,6 +35,15 @@ const WRITING_MS = 5000;
 /** Another process writes the run. */
 export class RunLockedError extends TrainingError {}
 
+/** What a lock is on, as messages have it. */
+interface Locked {
+  /** What this process was started for; null: by hand. */
+  job: StartedJob | null;
+  what: "run" | "output";
+  /** What to choose instead. */
+  other: string;
+}
+
 /** A held lock. */
 export class RunLock {
   readonly path: string;
@@ -45,11 +56,16 @@ export class RunLock {
    * nothing in between, since every write follows an agreement of all ranks.
    *
    * @param job - what this process was started for; null: by hand
+   * @param on - what it is on, for messages
    * @throws {RunLockedError} when another process holds it
    */
-  constructor(path: string, job: StartedJob | null = null) {
+  constructor(
+    path: string,
+    job: StartedJob | null = null,
+    on: Omit<Locked, "job"> = { what: "run", other: "another output_dir" },
+  ) {
     this.path = path;
-    this.note = create(path, job) ? null : takeOver(path, job);
+    this.note = create(path, job) ? null : takeOver(path, { job, ...on });
   }
 
   /**
@@ -59,6 +75,35 @@ export class RunLock {
   release(): void {
     for (let attempt = 1; attempt <= 2; attempt++) if (ignoreErrors(() => io.rmSync(this.path))) return;
   }
+}
+
+/**
+ * Holds what a command writes for this process, until disposed: two of them would undo each other's work, or do it twice.
+ *
+ * @param path - of the lock, beside the output; its folder is made
+ * @param by - the processes that write it together, of which the first holds the lock, and what they were started for
+ * @throws {RunLockedError} when another process holds it
+ */
+export function lockOutput(
+  path: string,
+  { ranks = alone, job = null }: { ranks?: Together; job?: StartedJob | null } = {},
+): Disposable {
+  const held: RunLock[] = [];
+  onFirst(ranks, () => {
+    makeDirectory(dirname(path));
+    held.push(new RunLock(path, job, { what: "output", other: "another --output" }));
+    return null;
+  });
+  return { [Symbol.dispose]: () => held.forEach((lock) => void lock.release()) };
+}
+
+/**
+ * For what reads a run that must not change meanwhile.
+ *
+ * @throws {RunLockedError} when another process holds the lock at `path`
+ */
+export function refuseLocked(path: string): void {
+  refuseHeld(path, readHolder(path), { job: null, what: "run", other: "another run" });
 }
 
 /** Waits until no running process of this machine holds the lock at `path`, but no longer than `ms`. */
@@ -126,31 +171,32 @@ function create(path: string, job: StartedJob | null): boolean {
 }
 
 /** Takes over the lock of a process that is gone. One process at a time does: the one whose file lies beside the lock. */
-function takeOver(path: string, job: StartedJob | null): string {
-  refuseHeld(path, readHolder(path), job);
+function takeOver(path: string, locked: Locked): string {
+  const { job, what } = locked;
+  refuseHeld(path, readHolder(path), locked);
   const taking = `${path}.taking`;
   // of one that was killed in the few microseconds that it takes
   if (ageOf(taking) > WRITING_MS) ignoreErrors(() => io.rmSync(taking));
-  if (!create(taking, job)) throw new RunLockedError(starting(path));
+  if (!create(taking, job)) throw new RunLockedError(starting(path, locked));
   try {
     // another may have taken it over until now
     const seen = readHolder(path);
-    refuseHeld(path, seen, job);
+    refuseHeld(path, seen, locked);
     try {
       io.rmSync(path);
     } catch (cause) {
       throw fileFailure({ action: "take over", path, cause });
     }
-    if (!create(path, job)) throw new RunLockedError(starting(path));
+    if (!create(path, job)) throw new RunLockedError(starting(path, locked));
     const who = seen === null ? "an unknown process" : nameOf(seen);
-    return `The run was left locked by ${who}, which is gone; its lock was taken over.`;
+    return `The ${what} was left locked by ${who}, which is gone; its lock was taken over.`;
   } finally {
     ignoreErrors(() => io.rmSync(taking));
   }
 }
 
-const starting = (path: string): string =>
-  `${path}: another process is starting this run. Wait for it, or choose another output_dir.`;
+const starting = (path: string, { what, other }: Locked): string =>
+  `${path}: another process is starting this ${what}. Wait for it, or choose ${other}.`;
 
 /** "process 12", on another host "process 12 on host-a". */
 function nameOf({ pid, host }: Holder): string {
@@ -162,21 +208,22 @@ function isEarlierStart({ job: held }: Holder, job: StartedJob | null): boolean 
   return held !== null && held.id !== null && held.id === job?.id && held.restarts < job.restarts;
 }
 
-function refuseHeld(path: string, holder: Holder | null, job: StartedJob | null): void {
+function refuseHeld(path: string, holder: Holder | null, locked: Locked): void {
+  const { job, what, other } = locked;
   if (holder === null) {
     if (ageOf(path) > WRITING_MS) return;
-    throw new RunLockedError(starting(path));
+    throw new RunLockedError(starting(path, locked));
   }
   if (holder.host !== hostname()) {
     if (isEarlierStart(holder, job)) return;
     throw new RunLockedError(
-      `${path}: the run is being written by ${nameOf(holder)}, which cannot be looked up from here. ` +
+      `${path}: the ${what} is being written by ${nameOf(holder)}, which cannot be looked up from here. ` +
         `If that process is gone, delete the file (rm ${shellWord(path)}) and start again.`,
     );
   }
   if (!isAlive(holder)) return;
   throw new RunLockedError(
-    `${path}: the run is being written by process ${holder.pid}, which is running. Wait for it or stop it, or choose another output_dir.`,
+    `${path}: the ${what} is being written by process ${holder.pid}, which is running. Wait for it or stop it, or choose ${other}.`,
   );
 }
 

@@ -29,6 +29,67 @@ export function contentKey(config: RunConfig, extra: string | null): string {
   return sha256(stringifyNumbers({ ...common, ...own, ...rows, read, isCompat, extra }));
 }
 
+/** What a run reads, by the name that the configuration has for it: see {@link contentOf}. */
+export function contentsOf(config: RunConfig): Record<string, string> {
+  const names = [...rowsOf(config), config.drift_data, ...readBeside(config)].filter((name) => name !== null);
+  return Object.fromEntries(names.map((name) => [name, contentOf(name)]));
+}
+
+/** The names in `saved` of what is another now. What was not here then, or is not now, is known by its name alone. */
+export function changedContents(
+  saved: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): string[] {
+  const isOther = ([name, content]: [string, string]): boolean => {
+    const found = now[name] ?? name;
+    return content !== name && found !== name && found !== content;
+  };
+  return Object.entries(saved)
+    .filter(isOther)
+    .map(([name]) => name);
+}
+
+/** What decides how the model that a run begins with scores the held-out pairs. */
+export const startKeys: readonly (keyof RunConfig)[] = [
+  "model_name_or_path",
+  "adapter_name_or_path",
+  "use_peft",
+  "train_data",
+  "eval_data",
+  "eval_fraction",
+  "columns",
+  "max_train_rows",
+  "max_eval_rows",
+  "max_length",
+  "overflow",
+  "invalid_rows",
+  "plain_strings",
+  "dtype",
+  "device",
+  "chat_template",
+  "enable_thinking",
+  "mask_tool_output",
+  "per_device_eval_batch_size",
+  "threads",
+  "load_in_4bit",
+  "load_in_8bit",
+  "bnb_4bit_quant_type",
+  "bnb_4bit_use_double_quant",
+  "llm_int8_skip_modules",
+];
+
+/** A digest of {@link startKeys}, files by what is in them. */
+export function startKey(config: RunConfig): string {
+  const { model_name_or_path, adapter_name_or_path, chat_template } = config;
+  const places = [model_name_or_path, adapter_name_or_path, chat_template, ...rowsOf(config)];
+  const contents = places.map((place) => (place === null ? null : contentOf(place)));
+  return sha256(stringifyNumbers([startKeys.map((key) => config[key]), contents]));
+}
+
+function rowsOf({ train_data, eval_data }: RunConfig): string[] {
+  return [...train_data, ...(eval_data ?? [])].map(({ path }) => path);
+}
+
 /** What a run reads besides its rows: models, adapters, reward functions, a template, prompts. */
 function readBeside(config: RunConfig): string[] {
   const { method, reward_funcs, eval_reward_funcs } = config;

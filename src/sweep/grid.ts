@@ -7,12 +7,13 @@ import { ConfigError, messageOf } from "../base/errors.ts";
 import { makeDirectory, remove, sha256, sha256File } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { formatDuration } from "../base/number-text.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
 import { isRun, runPaths } from "../runs/run-directory.ts";
 import { untilFree } from "../runs/run-lock.ts";
 import type { ProgressStream } from "../terminal/status-line.ts";
-import { contentKey } from "./content.ts";
+import { changedContents, contentKey, contentsOf, startKey, startKeys } from "./content.ts";
 import { finishedRuns, markName, readMark, takeRun } from "./reuse.ts";
 import { runInProcess } from "./run-process.ts";
 import type { RunTask } from "./run-trial.ts";
@@ -71,7 +72,12 @@ export async function runGrid(
   const ids = new Set(trials.map(({ id }) => id));
   if (ids.size < trials.length) throw new ConfigError("two runs of the grid have the same name");
   const outcomes = new Map<string, TrialOutcome>();
-  for (const trial of trials) if (isFinished(trial, paths)) outcomes.set(trial.id, { trial, reason: null });
+  for (const trial of trials) {
+    const changed = changedSince(trial, paths);
+    if (changed?.length === 0) outcomes.set(trial.id, { trial, reason: null });
+    else if (changed !== null)
+      out.write(`${trial.id} is trained again: ${changed.join(", ")} changed since\n`);
+  }
   makeDirectory(join(paths.dir, "runs"));
   makeDirectory(join(paths.dir, "before"));
   const open = trials.filter(({ id }) => !outcomes.has(id));
@@ -114,8 +120,9 @@ async function takeFinished(
   const taken: Trial[] = [];
   for (const trial of trials) {
     const task = taskOf(trial, paths);
-    const from = known.get(contentKey(loadConfig(task.config).config, trial.extra));
-    if (from !== undefined && (await takeRun(from, task))) taken.push(trial);
+    const { config } = loadConfig(task.config);
+    const from = known.get(contentKey(config, trial.extra));
+    if (from !== undefined && (await takeRun(from, task, startKey(config)))) taken.push(trial);
   }
   out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
   return taken;
@@ -169,7 +176,9 @@ async function reasonOf(
   for (let isSecond = false; ; isSecond = true) {
     await untilFree(runPaths(paths.run(trial.id)).lock, longestStep);
     try {
-      if (!isFinished(trial, paths)) await begin(taskOf(trial, paths), runTask);
+      if (changedSince(trial, paths)?.length === 0) return null;
+      removeStale(paths.run(trial.id));
+      await runTask(taskOf(trial, paths));
       return null;
     } catch (error) {
       if (error instanceof RunStoppedError) return stopped;
@@ -178,64 +187,43 @@ async function reasonOf(
   }
 }
 
-function begin(task: RunTask, runTask: (task: RunTask) => Promise<void>): Promise<void> {
-  if (isRun(task.dir) && !hasCheckpoint(task.dir)) remove(task.dir);
-  return runTask(task);
+/** Removes a run that cannot be resumed: without a checkpoint, or finished with files that have changed since. */
+function removeStale(dir: string): void {
+  if (readMark(dir) !== null || (isRun(dir) && !hasCheckpoint(dir))) remove(dir);
 }
 
 function hasCheckpoint(dir: string): boolean {
   return listCheckpoints(runPaths(dir).checkpoints).length > 0;
 }
 
-function isFinished(trial: Trial, paths: GridPaths): boolean {
-  const mark = readMark(paths.run(trial.id));
-  if (mark === null) return false;
-  if (mark.digest === trialDigest(trial)) return true;
+/**
+ * Names of what changed since the trial's run finished, models, adapters and the like besides its rows: none where the run stands;
+ * null: it has not finished.
+ *
+ * @throws {ConfigError} where it was another run, or nobody knows what it read
+ */
+function changedSince(trial: Trial, paths: GridPaths): string[] | null {
+  const dir = paths.run(trial.id);
+  const mark = readMark(dir);
+  if (mark === null) return null;
+  if (mark.digest !== trialDigest(trial)) {
+    throw new ConfigError(
+      `${dir}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
+    );
+  }
+  const { config } = loadConfig(taskOf(trial, paths).config);
+  if (mark.read !== undefined) return changedContents(mark.read, contentsOf(config));
+  if (mark.content === contentKey(config, trial.extra)) return [];
   throw new ConfigError(
-    `${paths.run(trial.id)}: holds a finished run with other values than asked for now. Nothing was changed: give another --output.`,
+    `${dir}: holds a finished run of an earlier version, which does not say what its files held, and they may have changed since. ` +
+      `Nothing was changed: train it again (rm -r ${shellWord(dir)}), or give another --output.`,
   );
 }
 
 /** What decides how a trial's first model scores the held-out pairs. */
 function startValues({ file, values, overrides, changes }: Trial): unknown {
-  const keys = [
-    "model_name_or_path",
-    "adapter_name_or_path",
-    "use_peft",
-    "train_data",
-    "eval_data",
-    "eval_fraction",
-  ];
-  const rows = [
-    "columns",
-    "max_train_rows",
-    "max_eval_rows",
-    "max_length",
-    "overflow",
-    "invalid_rows",
-    "plain_strings",
-    "dtype",
-    "device",
-  ];
-  const text = [
-    "chat_template",
-    "enable_thinking",
-    "mask_tool_output",
-    "per_device_eval_batch_size",
-    "threads",
-  ];
-  const weights = [
-    "load_in_4bit",
-    "load_in_8bit",
-    "bnb_4bit_quant_type",
-    "bnb_4bit_use_double_quant",
-    "llm_int8_skip_modules",
-  ];
   const all: ConfigValues = { ...values, ...Object.fromEntries(overrides), ...changes };
-  return [
-    file,
-    Object.fromEntries([...keys, ...rows, ...text, ...weights].map((key) => [key, all[key] ?? null])),
-  ];
+  return [file, Object.fromEntries(startKeys.map((key) => [key, all[key] ?? null]))];
 }
 
 /** Two trials with the same digest are the same run: its configuration's file counts by what it says. */

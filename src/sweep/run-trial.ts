@@ -1,11 +1,11 @@
 /** One run of a grid: trains, then measures the held-out pairs before and after. Needs libtorch. */
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { DataError, TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -19,8 +19,8 @@ import { runPaths } from "../runs/run-directory.ts";
 import { scope } from "../torch/index.ts";
 import { prepareData } from "../train/prepare-data.ts";
 import { evaluationBatches } from "../train/step-source.ts";
-import { contentKey } from "./content.ts";
-import { markText, type RunDestination } from "./reuse.ts";
+import { changedContents, contentKey, contentsOf, startKey } from "./content.ts";
+import { isOfStart, markText, type RunDestination, writeStart } from "./reuse.ts";
 import { RunStoppedError } from "./stopped.ts";
 import { extraName, type HeldOutPair, heldOutName } from "./trial.ts";
 
@@ -49,6 +49,7 @@ export type Extras = Readonly<
 export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<void> {
   const resolved = loadConfig(task.config);
   const { config } = resolved;
+  const read = contentsOf(config);
   for await (const event of train(resolved, signal === undefined ? {} : { signal })) {
     if (event.type === "end" && event.summary.reason === "stopped") {
       throw new RunStoppedError(`stopped after step ${event.summary.step}`);
@@ -59,11 +60,32 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
       throw new TrainingError(`the run ended without a model to measure (${what})`);
     }
   }
-  await writeHeldOut(config, "before", task.before);
-  await writeHeldOut(config, "after", join(task.dir, heldOutName));
+  refuseChanged(task.dir, read, contentsOf(config));
+  const key = startKey(config);
+  if (isOfStart(task.before, key) !== true) {
+    writeStart(task.before, pairsText(await scorePairs(config, startOf(config))), key);
+  }
+  // of an earlier start too: it may have exported something else
+  writeFileAtomic(join(task.dir, heldOutName), pairsText(await scorePairs(config, exportOf(config))));
   if (task.extra !== null) await measureExtra(task.extra, resolved, task);
   const content = contentKey(config, task.extra?.name ?? null);
-  writeFileAtomic(task.mark, markText({ digest: task.digest, content }));
+  const now = contentsOf(config);
+  refuseChanged(task.dir, read, now);
+  writeFileAtomic(task.mark, markText({ digest: task.digest, content, read: now }));
+}
+
+/** @throws {TrainingError} if what the run read was changed while it ran: it would be measured on something else */
+function refuseChanged(
+  dir: string,
+  read: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): void {
+  const changed = changedContents(read, now);
+  if (changed.length === 0) return;
+  throw new TrainingError(
+    `${dir}: ${changed.join(", ")} changed while the run trained, which cannot be measured on something else. ` +
+      `Put it back, or train again: rm -r ${shellWord(dir)}`,
+  );
 }
 
 async function measureExtra(
@@ -85,16 +107,8 @@ export interface ModelPlace {
   adapter: string | null;
 }
 
-/**
- * Scores the held-out rows of `config` and writes a line each to `path`, unless the file is there already.
- *
- * @param which - the model the run begins with, or what it exported
- * @throws {DataError} if the run has no held-out pairs
- */
-async function writeHeldOut(config: RunConfig, which: "before" | "after", path: string): Promise<void> {
-  if (existsSync(path)) return;
-  const pairs = await scorePairs(config, which === "before" ? startOf(config) : exportOf(config));
-  writeFileAtomic(path, pairs.map((pair) => `${stringifyNumbers(pair)}\n`).join(""));
+function pairsText(pairs: readonly HeldOutPair[]): string {
+  return pairs.map((pair) => `${stringifyNumbers(pair)}\n`).join("");
 }
 
 function startOf(config: RunConfig): ModelPlace {

@@ -268,9 +268,9 @@ test("commands that leave at once leave nothing half-written and no process", on
       assert.ok(isRight, `${name}, ${signal} to the ${target}: ${status} ${by}`);
       await allGone(running);
       const left = existsSync(fixture.path("left")) ? readdirSync(fixture.path("left")) : [];
-      // the answers so far, which the same command goes on with
+      // the answers so far, which the same command goes on with, and the lock that it takes over
       assert.deepEqual(
-        left.filter((file) => !/\.partial(\.jsonl)?$/.test(file)),
+        left.filter((file) => !/\.(partial(\.jsonl)?|lock)$/.test(file)),
         [],
         `${name}, ${signal} to the ${target}`,
       );

@@ -1,6 +1,6 @@
 /** `preftune generate` as a user meets it. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { Command } from "commander";
 import { PreftuneError } from "../../src/base/errors.ts";
@@ -130,6 +130,27 @@ test("an interrupted run continues where it was, and only as it was asked before
   await generateFile(options({ output, onProgress: ({ done }) => reported.push(done) }));
   assert.ok((reported[0] ?? 0) >= kept);
   assert.equal(readFileSync(output, "utf8"), whole);
+});
+
+test("a second one at the same output is refused while the first is at work, and takes nothing from it", async () => {
+  const output = at("twice.jsonl");
+  const second: unknown[] = [];
+  const begun: Promise<unknown>[] = [];
+  const onProgress = () => {
+    if (begun.length === 0)
+      begun.push(generateFile(options({ output })).catch((error) => second.push(error)));
+  };
+  await generateFile(options({ output, limits: { maxRunning: 2 }, onProgress }));
+  await Promise.all(begun);
+  assert.match(
+    String(second[0]),
+    /twice\.jsonl\.lock: the output is being written by process \d+, .* or choose another --output\./,
+  );
+  assert.equal(readFileSync(output, "utf8"), readFileSync(at("answers.jsonl"), "utf8"));
+  assert.deepEqual(
+    readdirSync(dir.path).filter((name) => name.startsWith("twice")),
+    ["twice.jsonl"],
+  );
 });
 
 test("several adapters and the base answer each prompt, each as it does alone", async () => {

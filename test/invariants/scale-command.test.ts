@@ -1,6 +1,7 @@
 /** `preftune scale`: its figures are those of evaluations of the run, its choice is of one half of the pairs and its report of the other. */
 import assert from "node:assert/strict";
 import { appendFileSync, cpSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { scaleText } from "../../src/cli/scale-command.ts";
@@ -181,4 +182,20 @@ test("a start that has changed, or that is an adapter, is refused; changed rows 
     name: "ConfigError",
     message: /own-base has changed since the run began with it/,
   });
+});
+
+test("a run that is written, or that was continued while it was measured, is refused, and nothing is written", async () => {
+  const run = fixture.path("continued");
+  await runTraining({ ...common, use_peft: true, lora_r: 4, output_dir: run });
+  const lock = join(run, "run.lock");
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname(), started: null }));
+  const measure = (onCost: () => void = () => {}) =>
+    measureScales({ ...machine, run, prompts: 0, scales: [1], onCost });
+  await assert.rejects(measure(), /run\.lock: the run is being written by process \d+/);
+  rmSync(lock);
+  const continued = () => appendFileSync(join(run, "export.json"), "\n");
+  await assert.rejects(measure(continued), /continued: the run was continued meanwhile/);
+  assert.equal(existsSync(join(run, "scale.json")), false);
+  await measure();
+  assert.ok(existsSync(join(run, "scale.json")));
 });

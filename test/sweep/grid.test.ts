@@ -1,9 +1,10 @@
 /** Grids and sweeps as a user meets them: interrupted and resumed, and with runs that fail. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
+import { makeDirectory } from "../../src/base/files.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { measureScales } from "../../src/recipes/scale.ts";
 import { train } from "../../src/recipes/train.ts";
@@ -141,6 +142,8 @@ test("a run that another folder holds is taken from there, whatever it is called
   ];
   const first = gridPaths(place.path("first"));
   await runGrid([trial], first, { jobs: 1, out: silent, runTask: runTrial });
+  const weights = ["adapter", "checkpoints", "model", "value_model", "whole"];
+  for (const name of weights) makeDirectory(join(first.run(trial.id), name));
   // λw 0.8 by a value, or by a preset with the rest set back
   const same = { ...trial, id: "same-s1", condition: "same", changes: { preset: "config", delta: 1.25 } };
   const other = { ...twin, id: "other-s2", condition: "other" };
@@ -154,6 +157,12 @@ test("a run that another folder holds is taken from there, whatever it is called
   const outcomes = await runGrid([same, other], second, options);
   assert.ok(outcomes.every(({ reason }) => reason === null));
   assert.deepEqual(ran, [second.run("other-s2")], "only what is not there is run: another seed is");
+  const taken = readdirSync(second.run("same-s1"));
+  assert.deepEqual(
+    taken.filter((name) => weights.includes(name)),
+    [],
+    "weights stay where they are",
+  );
   const pairs = (dir: string): string => readFileSync(join(dir, "held-out.jsonl"), "utf8");
   assert.equal(pairs(second.run("same-s1")), pairs(first.run(trial.id)));
   const measured = readMeasured(second, outcomes);

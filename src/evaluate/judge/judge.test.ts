@@ -10,6 +10,7 @@ import { EndpointError, FileError } from "../../base/errors.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
 import { Judge } from "./judge.ts";
+import { openJudging } from "./judging.ts";
 import { JudgmentStore } from "./judgment-store.ts";
 import { readRating } from "./verdicts.ts";
 
@@ -238,4 +239,21 @@ test("the file of an earlier version is read, and what is added has a digest", (
       { key: "old", digits: null },
     ],
   );
+});
+
+test("judging at one place is done by one command at a time: a second would pay for the same again", () => {
+  const settings = {
+    judge: {
+      ...{ baseUrl: "http://127.0.0.1:9/v1", model: "m", apiKey: null, temperature: null, maxTokens: null },
+      ...{ retriesWithoutVerdict: 0, extra: {}, price: null },
+    },
+    ...{ limits: {}, concurrency: 1, dir: join(dir, "held") },
+  };
+  const first = openJudging(settings);
+  assert.throws(
+    () => openJudging(settings),
+    /judgments\.lock: the output is being written by process \d+, .* choose another --output\./,
+  );
+  first[Symbol.dispose]();
+  using _ = openJudging(settings);
 });

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { EndpointError } from "../../base/errors.ts";
 import type { PhaseListener } from "../../base/phase-listener.ts";
+import { lockOutput } from "../../runs/run-lock.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
 import { Judge, type JudgeReport } from "./judge.ts";
@@ -51,6 +52,7 @@ const defaults = { temperature: 0, maxTokens: 2048 };
  * @param benchmark - settings of the benchmark
  * @throws {ConfigError} if its address cannot be used
  * @throws {FileError} if judgments cannot be kept
+ * @throws {RunLockedError} if another process has opened it
  */
 export function openJudging(
   options: JudgeSettings & { dir: string; onPhase?: PhaseListener },
@@ -61,7 +63,9 @@ export function openJudging(
   const temperature = settings.temperature ?? benchmark.temperature;
   const maxTokens = settings.maxTokens ?? benchmark.maxTokens;
   const endpoint = new Endpoint({ baseUrl, model, apiKey, extra, ...limits });
-  const store = new JudgmentStore(join(dir, "judgments.sqlite"));
+  // two at once would ask, and pay for, the same twice
+  const lock = lockOutput(join(dir, "judgments.lock"));
+  const store = storeIn(dir, lock);
   const judge = new Judge({ endpoint, store, temperature, maxTokens, retriesWithoutVerdict });
   const cost = (): number | null => {
     if (price === null || endpoint.spent.uncounted > 0) return null;
@@ -83,8 +87,20 @@ export function openJudging(
       const note = spent === null || spent === 0 ? "" : `cost ${spent.toPrecision(3)}`;
       options.onPhase?.("judgments", done, total, note);
     },
-    [Symbol.dispose]: () => store.close(),
+    [Symbol.dispose]() {
+      store.close();
+      lock[Symbol.dispose]();
+    },
   };
+}
+
+function storeIn(dir: string, lock: Disposable): JudgmentStore {
+  try {
+    return new JudgmentStore(join(dir, "judgments.sqlite"));
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /**
