@@ -23,7 +23,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { FileError, messageOf } from "./errors.ts";
+import { FileError, messageOf, PreftuneError } from "./errors.ts";
 
 /** The system calls used for writing. Tests replace members to inject faults. */
 export interface FileIo {
@@ -118,10 +118,10 @@ export interface FileFailure {
   kept?: string;
 }
 
-/** A {@link FileError} that names the path, the reason, what was kept and what to do, or the cause if it is one. Not thrown here. */
-export function fileFailure(failure: FileFailure): FileError {
+/** A {@link FileError} that names the path, the reason, what was kept and what to do, or the cause where that says it already. Not thrown here. */
+export function fileFailure(failure: FileFailure): PreftuneError {
   const { action, path, cause } = failure;
-  if (cause instanceof FileError) return cause;
+  if (cause instanceof PreftuneError) return cause;
   const kept = failure.kept === undefined ? "" : ` ${failure.kept}`;
   const { reason, remedy } = explain(failure);
   return new FileError(`Cannot ${action} ${path}: ${reason}.${kept} ${remedy}`, { cause });

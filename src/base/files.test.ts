@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import { FileError, FormatError } from "./errors.ts";
+import { ConfigError, FileError, FormatError } from "./errors.ts";
 import { type FileIo, io } from "./file-io.ts";
 import {
   freeBytes,
@@ -132,6 +132,14 @@ describe("writeFileAtomic", () => {
       Object.assign(io, realIo);
       assert.equal(readFileSync(path, "utf8"), "old");
     }
+  });
+
+  test("an error that says all already comes through unchanged: a signal's, say", () => {
+    io.writeSync = () => {
+      throw new ConfigError("cut off");
+    };
+    assert.throws(() => writeFileAtomic(join(dir, "x"), "y"), { name: "ConfigError", message: "cut off" });
+    assert.deepEqual(readdirSync(dir), []);
   });
 
   test("a real failure: a file where a directory is expected", () => {

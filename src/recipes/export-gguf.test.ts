@@ -8,7 +8,8 @@ import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { until } from "../../test/support/signalled.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
-import { FileError } from "../base/errors.ts";
+import { ConfigError, FileError } from "../base/errors.ts";
+import { io } from "../base/file-io.ts";
 import { isRunning } from "../base/process-state.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf } from "./export-gguf.ts";
@@ -161,6 +162,25 @@ test("a tokenizer that llama.cpp does not have is refused before anything is wri
   const output = path("odd.gguf");
   await assert.rejects(exportGguf({ source: path("odd"), type: "f32", output }), /Lowercase.*almost right/s);
   assert.ok(!existsSync(output) && !existsSync(path("odd.Modelfile")));
+});
+
+test("once both files are complete, no signal comes between them", async () => {
+  const output = path("both.gguf");
+  const { writeSync } = io;
+  let calls = 0;
+  const onWrite = () => {
+    calls += 1;
+    if (calls < 2) return;
+    io.writeSync = () => {
+      throw new ConfigError("stopped");
+    };
+  };
+  try {
+    await exportGguf({ source: path("base"), type: "q8_0", output, onWrite, device: "cpu" });
+  } finally {
+    io.writeSync = writeSync;
+  }
+  assert.deepEqual([existsSync(output), existsSync(path("both.Modelfile"))], [true, true]);
 });
 
 /** A program in the place of llama-quantize: the lines of a shell script. */

@@ -105,6 +105,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const content = modelfile === null ? null : await modelfileOf(options, origin, text);
   removeLeftOversOf(output);
   const temporary = siblingName(output, "tmp", uniqueTag());
+  const beside = siblingName(output, "tmp", uniqueTag());
   try {
     onWrite();
     const making = { quantizer, output, signal, onWrite };
@@ -113,13 +114,16 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
       : await writtenModel(temporary, { given, origin, text, type, ...making });
     const measure = judgeGguf(type, written.scores, { tolerance, output });
     const bytes = statSync(temporary).size;
+    if (content !== null) writeFileAtomic(beside, content);
     onWrite();
+    // neither without the other
     putInPlace(temporary, output);
-    if (modelfile !== null && content !== null) writeFileAtomic(modelfile, content);
+    if (modelfile !== null) putInPlace(beside, modelfile);
     const notes = [...written.notes, ...notesOf(origin)];
     return { ...measure, path: output, modelfile, type, bytes, tolerance, notes };
   } finally {
     remove(temporary);
+    remove(beside);
   }
 }
 

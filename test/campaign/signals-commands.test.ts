@@ -9,14 +9,18 @@ import { Random } from "../../src/base/random.ts";
 import { listCheckpoints } from "../../src/runs/checkpoints.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { type Running, startLaunched } from "../support/command.ts";
+import {
+  allGone,
+  signalCases as cases,
+  skipOffLinux as onLinux,
+  programOf,
+  type Signal,
+  send,
+  type Target,
+} from "../support/launched-signals.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 import { isGroupGone, until } from "../support/signalled.ts";
 import { makeTinyModel, pairRows, writeRows } from "../support/tiny-model.ts";
-
-const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-const targets = ["program", "launcher", "group"] as const;
-type Signal = (typeof signals)[number];
-type Target = (typeof targets)[number];
 
 const fixture = runFixture({ rows: 8, held: 4 });
 after(() => fixture[Symbol.dispose]());
@@ -31,29 +35,6 @@ writeFileSync(
   checked,
   `model_name_or_path: ${model}\ntrain_data: ${large}\noutput_dir: ${fixture.path("left")}\n`,
 );
-
-/** Each signal to each target; in the short form three of them, which have each signal and each target once. */
-const cases: [Signal, Target][] = isNightly
-  ? signals.flatMap((signal) => targets.map((target): [Signal, Target] => [signal, target]))
-  : signals.map((signal, i): [Signal, Target] => [signal, targets[i] ?? "group"]);
-
-/** The launcher's child: the program itself. */
-function programOf({ child }: Running): number {
-  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
-  return Number(children.trim().split(" ")[0]);
-}
-
-function send(running: Running, signal: Signal, target: Target): void {
-  const { pid = 0 } = running.child;
-  process.kill({ program: programOf(running), launcher: pid, group: -pid }[target], signal);
-}
-
-/** Waits until no process of the command is left: all are in its group. */
-async function allGone({ child }: Running): Promise<void> {
-  await until(() => isGroupGone(child.pid as number), "every process of the command to end");
-}
-
-const onLinux = { skip: process.platform === "linux" ? false : "looks into /proc" };
 
 /** Starts a server whose engine is at work on an answer of many minutes. */
 async function serving(): Promise<{ running: Running; engine: number }> {
@@ -214,7 +195,7 @@ test(
 );
 
 /** Commands that leave at once, and what they say when they are at work. */
-const leaving: Record<string, { words: (output: string) => string[]; says: string }> = {
+const leaving: Record<string, { words: (output: string) => string[] | Promise<string[]>; says: string }> = {
   "generate --prompts": {
     words: (output) => [
       "generate",
@@ -249,7 +230,26 @@ const leaving: Record<string, { words: (output: string) => string[]; says: strin
     says: "prompts answered",
   },
   "data check": { words: () => ["data", "check", checked], says: "rows tokenised" },
+  scale: {
+    words: async () => ["scale", await trained(), "--prompts", "0", "--threads", "1"],
+    says: "scales: as many passes",
+  },
 };
+
+/** A finished run with held-out rows enough for many seconds at each scale. */
+async function trained(): Promise<string> {
+  const run = fixture.path("scaled");
+  if (existsSync(run)) return run;
+  const values = {
+    ...fixture.values,
+    eval_data: rows,
+    invalid_rows: "drop",
+    eval_strategy: "no",
+    max_steps: 1,
+  };
+  await runTraining({ ...values, eval_on_start: false, use_peft: true, lora_r: 2, output_dir: run });
+  return run;
+}
 
 test("commands that leave at once leave nothing half-written and no process", onLinux, async () => {
   let runs = 0;
@@ -258,7 +258,7 @@ test("commands that leave at once leave nothing half-written and no process", on
     for (const name of names.filter((_, k) => isNightly || k % cases.length === i)) {
       const { words, says } = leaving[name] ?? assert.fail(name);
       const output = fixture.path("left", "out.jsonl");
-      const running = startLaunched(words(output));
+      const running = startLaunched(await words(output));
       await Promise.race([running.said(says), running.saw(says)]);
       await wait(random.next() * 200);
       send(running, signal, target);
@@ -279,6 +279,7 @@ test("commands that leave at once leave nothing half-written and no process", on
       if (isNightly) console.log(`${name}, ${signal} to the ${target}`);
     }
   }
+  assert.equal(existsSync(join(await trained(), "scale.json")), false);
   figure(
     17,
     `one signal to ${names.join(", ")}`,

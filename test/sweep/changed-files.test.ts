@@ -86,7 +86,7 @@ test("a finished run of an earlier version stands while its files are what they 
   assert.ok(existsSync(mark));
 });
 
-test("what a run exported anew is measured anew, and files that change while it trains are refused", async () => {
+test("what a run exported since is measured again, and files that change while it trains are refused", async () => {
   using place = runFixture({ rows: 12, held: 4 });
   const trial = trialOf(place, "one");
   const paths = gridPaths(place.path("grid"));
