@@ -137,7 +137,7 @@ function readBytes(path: string, most?: number): Buffer {
   try {
     return readFileBytes(path, most);
   } catch (cause) {
-    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
+    throw fileFailure({ action: "read", path, cause });
   }
 }
 

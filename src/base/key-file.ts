@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { at } from "./at.ts";
-import { ConfigError, PreftuneError } from "./errors.ts";
+import { ConfigError } from "./errors.ts";
 import { fileFailure } from "./file-io.ts";
 import { readFileBytes } from "./open-file.ts";
 import { warn } from "./warn.ts";
@@ -32,7 +32,7 @@ function textOf(path: string): string {
   try {
     return readFileBytes(path, mostBytes).toString("utf8");
   } catch (cause) {
-    throw cause instanceof PreftuneError ? cause : fileFailure({ action: "read", path, cause });
+    throw fileFailure({ action: "read", path, cause });
   }
 }
 

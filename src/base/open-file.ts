@@ -49,7 +49,7 @@ export function withFile<T>(path: string, use: (fd: number) => T): T {
     fd = openFile(path);
     return use(fd);
   } catch (cause) {
-    throw cause instanceof FormatError ? cause : fileFailure({ action: "read", path, cause });
+    throw fileFailure({ action: "read", path, cause });
   } finally {
     if (fd !== null) closeSync(fd);
   }
@@ -141,20 +141,29 @@ function tooLarge(path: string, most: number, got: string): FormatError {
   return new FormatError(`${path}: expected a file of at most ${formatBytes(most)}, got ${got}.`);
 }
 
+/**
+ * Fills `bytes` with those of an open file from the place `from` on, or, null, from where it was read last.
+ *
+ * @returns how many there were
+ */
+export function readInto(fd: number, bytes: Uint8Array, from: number | null): number {
+  let done = 0;
+  while (done < bytes.length) {
+    const place = from === null ? null : from + done;
+    const read = readSync(fd, bytes, done, Math.min(bytes.length - done, 1 << 30), place);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
 /** `length` bytes of an open file from the place `from` on, or those that there are. */
 export function readAt(fd: number, from: number, length: number): Buffer {
   return readUpTo(fd, length, from);
 }
 
-/** From where the file was read last, or from `from` on. */
 function readUpTo(fd: number, length: number, from: number | null = null): Buffer {
   const bytes = Buffer.allocUnsafe(length);
-  let done = 0;
-  while (done < length) {
-    const place = from === null ? null : from + done;
-    const read = readSync(fd, bytes, done, Math.min(length - done, 1 << 30), place);
-    if (read === 0) break;
-    done += read;
-  }
+  const done = readInto(fd, bytes, from);
   return bytes.subarray(0, done);
 }

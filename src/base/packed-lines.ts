@@ -5,6 +5,7 @@
 import { closeSync, fstatSync } from "node:fs";
 import { constants, crc32, inflateRawSync } from "node:zlib";
 import { FormatError, messageOf } from "./errors.ts";
+import { linesIn } from "./lines.ts";
 import { openFile, readAt } from "./open-file.ts";
 
 /** Bytes that are read for a member at least. */
@@ -19,30 +20,26 @@ const trailerBytes = 8;
  * @throws {FormatError} for bytes that are no gzip, after the lines before them
  */
 export function* packedLines(path: string): Generator<string> {
+  for (const line of linesIn(membersOf(path))) {
+    if (line.length > 1) yield line.toString("utf8", 0, line.length - 1);
+  }
+}
+
+/** The contents of the file's members. */
+function* membersOf(path: string): Generator<Buffer> {
   const fd = openFile(path);
   try {
     const { size } = fstatSync(fd);
-    let rest = Buffer.alloc(0);
     let usual = leastRead;
     for (let from = 0; from < size; ) {
       const { content, bytes } = memberAt({ fd, size, path }, from, usual);
-      rest = yield* linesOf(Buffer.concat([rest, content]));
+      yield content;
       from += bytes;
       usual = Math.max(leastRead, bytes);
     }
   } finally {
     closeSync(fd);
   }
-}
-
-/** @returns what follows the last line */
-function* linesOf(text: Buffer<ArrayBuffer>): Generator<string, Buffer<ArrayBuffer>> {
-  let begin = 0;
-  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", begin)) {
-    if (end > begin) yield text.toString("utf8", begin, end);
-    begin = end + 1;
-  }
-  return text.subarray(begin);
 }
 
 interface Member {

@@ -7,7 +7,7 @@ import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace, scaledPlace } from "../formats/adapter-scale.ts";
 import { noPlace, type PlaceKind, requirePlace } from "../formats/model-place.ts";
 import { listCheckpoints } from "../runs/checkpoints.ts";
-import { isRun, runPaths } from "../runs/run-directory.ts";
+import { isRun, runAround, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
 
@@ -84,7 +84,7 @@ function baseOf(dir: string): string {
   const remedy = "Give its base model as model_name_or_path.";
   if (!isFolder(dir))
     throw new ConfigError(`${dir}: what this is an adapter of is known once it is fetched. ${remedy}`);
-  const run = [dirname(dir), dirname(dirname(dir))].find(isRun);
+  const run = runAround(dir);
   const named = isTunedModel(dir) ? null : readAdapter(dir).config.baseModel;
   const base =
     named ?? (run === undefined ? null : readRunJson(runPaths(run).runJson).config.model_name_or_path);

@@ -4,11 +4,11 @@
  * The header's length is checked against the file before anything is allocated, its members are counted before it is
  * parsed, and the tensors must cover the data exactly: no overlap, no gap, nothing behind. Tensor data is not read.
  */
-import { type BigIntStats, closeSync, fstatSync, readSync, statSync } from "node:fs";
+import { type BigIntStats, closeSync, fstatSync, statSync } from "node:fs";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { fileFailure, formatBytes } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
-import { openFile, withFile } from "../base/open-file.ts";
+import { openFile, readInto, withFile } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { foreignFormat } from "./foreign-format.ts";
 import { brief } from "./json-fields.ts";
@@ -105,21 +105,14 @@ export function readTensorBytes(file: SafetensorsFile, entry: TensorEntry): Uint
       closeSync(fd);
     }
   } catch (cause) {
-    throw cause instanceof FormatError
-      ? cause
-      : fileFailure({ action: `read tensor "${entry.name}" of`, path: file.path, cause });
+    throw fileFailure({ action: `read tensor "${entry.name}" of`, path: file.path, cause });
   }
 }
 
 function readAt(fd: number, position: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = Math.min(length - done, 1 << 30);
-    const read = readSync(fd, bytes, done, count, position + done);
-    if (read === 0) throw new Error(`the file ended after ${position + done} bytes`);
-    done += read;
-  }
+  const done = readInto(fd, bytes, position);
+  if (done < length) throw new Error(`the file ended after ${position + done} bytes`);
   return bytes;
 }
 

@@ -74,9 +74,7 @@ function listDirectory(dir: string): string[] {
     }
     return readdirSync(dir);
   } catch (cause) {
-    throw cause instanceof FileError
-      ? cause
-      : fileFailure({ action: "read model directory", path: dir, cause });
+    throw fileFailure({ action: "read model directory", path: dir, cause });
   }
 }
 

@@ -2,10 +2,10 @@
  * Reads GGUF files (version 3, little-endian), trusting nothing in them: counts and lengths are checked against the file before
  * anything is made of them. Tensors are read one at a time.
  */
-import { fstatSync, readSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { FormatError } from "../base/errors.ts";
-import { withFile } from "../base/open-file.ts";
+import { readInto, withFile } from "../base/open-file.ts";
 import { decode } from "./dequantise.ts";
 import { blocks, bytesOf, type GgufType, numelOf, typeById } from "./types.ts";
 import { type GgufValue, valueIds } from "./values.ts";
@@ -116,12 +116,8 @@ function refuseOther({ path }: GgufFile, what: string): never {
 
 function readAt(fd: number, position: number, length: number, path: string): Uint8Array {
   const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const read = readSync(fd, bytes, done, Math.min(length - done, 2 ** 30), position + done);
-    if (read === 0) throw new FormatError(`${path}: the file ended after ${position + done} bytes.`);
-    done += read;
-  }
+  const done = readInto(fd, bytes, position);
+  if (done < length) throw new FormatError(`${path}: the file ended after ${position + done} bytes.`);
   return bytes;
 }
 

@@ -71,12 +71,9 @@ export async function evaluateRollouts(
     },
   );
   const { rewards, ...scored } = await rewardMetrics(parts, groups, { step, signal });
-  // a signal is heard once the event loop has turned
-  await setImmediate();
-  signal?.throwIfAborted();
+  await listen(signal);
   const kl = klOf(parts, groups);
-  await setImmediate();
-  signal?.throwIfAborted();
+  await listen(signal);
   const entropies = completionEntropiesOf(parts, groups);
   const distinct = groups.map(distinctShare);
   const lengths = groups.flatMap(({ completions }) => completions.map(({ ids }) => ids.length));
@@ -103,6 +100,12 @@ export async function evaluateRollouts(
     })),
   }));
   return { metrics, samples, prompts };
+}
+
+/** Lets a signal be heard, which it is once the event loop has turned. @throws its reason when it is aborted */
+async function listen(signal: AbortSignal | undefined): Promise<void> {
+  await setImmediate();
+  signal?.throwIfAborted();
 }
 
 function knownOrNull(value: number): number | null {

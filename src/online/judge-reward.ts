@@ -160,6 +160,9 @@ export class JudgeReward implements Rewards {
     this.#used = new Set();
     const counts = this.#calls.get(step) ?? { heldOut: 0, trained: 0 };
     this.#calls.set(step, counts);
+    // no rollout or evaluation of a step before these comes any more
+    const oldest = step - (this.#settings.max_staleness ?? 0) - 1;
+    for (const before of this.#calls.keys()) if (before < oldest) this.#calls.delete(before);
     const calls = isHeldOut ? counts.heldOut++ : counts.trained++;
     const first = step * callsInStep + (isHeldOut ? 0 : evaluationsInStep);
     return first + Math.min(calls, evaluationsInStep - 1);

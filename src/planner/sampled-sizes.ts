@@ -14,12 +14,17 @@ export function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
   const prompts = Math.min(promptsAtOnce, Math.ceil((rowsPerStep(keys) * updatesOf(keys).steps) / n));
   // a row has its part of the prompt
   const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
+  return { ...sizeOf(prompts, prompt, { n, longest }), isAhead: keys.max_staleness > 0 };
+}
+
+/** @param prompt - tokens of one */
+function sizeOf(
+  prompts: number,
+  prompt: number,
+  { n, longest }: { n: number; longest: number },
+): Pick<RolloutSize, "completions" | "cachedTokens"> {
   const completions = prompts * n;
-  return {
-    completions,
-    cachedTokens: prompts * prompt + completions * longest,
-    isAhead: keys.max_staleness > 0,
-  };
+  return { completions, cachedTokens: prompts * prompt + completions * longest };
 }
 
 /** What an evaluation of an on-policy run samples at a time; null where nothing is evaluated. */
@@ -27,14 +32,10 @@ export function evaluationSize(keys: PlannedKeys, { own, held }: Workload): Roll
   const { num_generations, num_generations_eval, eval_strategy, eval_on_start } = keys;
   if (!isOnPolicy(keys) || (eval_strategy === "no" && !eval_on_start)) return null;
   const prompts = Math.min(promptsAtOnce, held?.rows ?? promptsAtOnce);
-  const completions = prompts * (num_generations_eval ?? num_generations);
   // as long as those of training: held-out ones are not always at hand
   const prompt = num_generations * Math.max(0, ...own.map((row) => row.prompt));
-  return {
-    completions,
-    cachedTokens: prompts * prompt + completions * keys.max_completion_length,
-    isAhead: false,
-  };
+  const each = { n: num_generations_eval ?? num_generations, longest: keys.max_completion_length };
+  return { ...sizeOf(prompts, prompt, each), isAhead: false };
 }
 
 /** What an evaluation samples at a time for people to read; null where nothing is watched. */
@@ -42,6 +43,5 @@ export function watchSize(keys: PlannedKeys, { mean }: Workload): RolloutSize | 
   const { watch_prompts, watch_rows, watch_samples, watch_max_new_tokens: longest } = keys;
   if (watch_prompts === null) return null;
   const prompts = Math.min(promptsAtOnce, watch_rows);
-  const completions = prompts * watch_samples;
-  return { completions, cachedTokens: prompts * mean.prompt + completions * longest, isAhead: false };
+  return { ...sizeOf(prompts, mean.prompt, { n: watch_samples, longest }), isAhead: false };
 }

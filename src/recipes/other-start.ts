@@ -1,13 +1,12 @@
 /** Whether what was trained is put on the model that it was trained from: names and shapes alone are those of any model of the family. */
 import { existsSync, realpathSync } from "node:fs";
-import { dirname } from "node:path";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
-import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
+import { readFingerprints, runAround, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
@@ -61,8 +60,7 @@ function otherStart(model: string, place: string): Start | null {
 
 /** The model that something was trained from, as far as it is known here; null: it is not. */
 function startOf(place: string): Start | null {
-  // RUN/adapter, RUN/whole/adapter, RUN/checkpoints/checkpoint-8
-  const run = [dirname(place), dirname(dirname(place))].find(isRun);
+  const run = runAround(place);
   if (run !== undefined) {
     const { fingerprints, runJson } = runPaths(run);
     if (!existsSync(fingerprints)) return null;

@@ -17,6 +17,7 @@ import {
 } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import { linesIn } from "../base/lines.ts";
 import { filePieces, readRange } from "../base/open-file.ts";
 
 /** Bytes at the end of a file in which the last newline is looked for at a time. */
@@ -154,19 +155,8 @@ export function damagedLines(path: string): number {
 /** The complete lines of a file, each with its newline, read in pieces. A line is valid until the next one is asked for. */
 function* linesOf(path: string, from = 0): Generator<Buffer> {
   if (!existsSync(path)) return;
-  let begun: Buffer[] = [];
   try {
-    for (const piece of filePieces(path, { from })) {
-      let start = 0;
-      for (let end = piece.indexOf(10); end >= 0; end = piece.indexOf(10, start)) {
-        const line = piece.subarray(start, end + 1);
-        yield begun.length === 0 ? line : Buffer.concat([...begun, line]);
-        begun = [];
-        start = end + 1;
-      }
-      // a copy: the next piece takes its place
-      if (start < piece.length) begun.push(Buffer.from(piece.subarray(start)));
-    }
+    yield* linesIn(filePieces(path, { from }));
   } catch (cause) {
     throw fileFailure({ action: "read", path, cause });
   }

@@ -22,7 +22,7 @@
  *   run.lock           held by the process that writes the run
  */
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ConfigError, FormatError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, remove, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
@@ -316,6 +316,11 @@ function entriesOf(dir: string): string[] {
 /** True when `dir` holds a run. */
 export function isRun(dir: string): boolean {
   return existsSync(runPaths(dir).runJson);
+}
+
+/** The run that `place` lies in, as RUN/adapter, RUN/whole/adapter or RUN/checkpoints/checkpoint-8 does; undefined: none. */
+export function runAround(place: string): string | undefined {
+  return [dirname(place), dirname(dirname(place))].find(isRun);
 }
 
 /** A run as it is on disk. */

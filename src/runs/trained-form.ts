@@ -1,6 +1,5 @@
 /** How the base of an adapter was held while it was trained: the adapter does not say so, the run that it lies in does. */
 import { realpathSync } from "node:fs";
-import { dirname } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
@@ -8,14 +7,8 @@ import { isAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { askedQuantisation, type Quantisation, quantisationOptions } from "../formats/quantisation.ts";
-import { isRun, runPaths } from "./run-directory.ts";
+import { runAround, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
-
-/** The run that `place` lies in, as RUN/adapter, RUN/whole/adapter or RUN/checkpoints/checkpoint-8 does; undefined: none. */
-function runAround(place: string): string | undefined {
-  const real = realpathSync(place);
-  return [dirname(real), dirname(dirname(real))].find(isRun);
-}
 
 /** What an adapter is put on, and by whom. */
 interface AdaptedBase {
@@ -38,7 +31,7 @@ export function tellOtherForm(base: AdaptedBase, canHold: boolean = true): void 
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
   try {
-    const run = isAdapter(place) ? runAround(place) : undefined;
+    const run = isAdapter(place) ? runAround(realpathSync(place)) : undefined;
     // what is stored in few bits is taken so, whatever is asked for
     if (run === undefined || readModelConfig(model).quantisation !== null) return;
     const trained = askedQuantisation(readRunJson(runPaths(run).runJson).config);
