@@ -26,7 +26,7 @@ const root = join(import.meta.dirname, "..");
 const folder = join(root, ".preftune", "nightly");
 
 /** No file of the campaign may take longer than this, in minutes; those that repeat many trainings, or build an image, may take three hours. */
-const limitMinutes = 20;
+const limitMinutes = 60;
 const longLimitMinutes = 180;
 
 function isLong(file: string): boolean {

@@ -3,7 +3,7 @@
  * the dashboard's own; one run a device at a time, whoever started it. Runs are processes of their group and end with nothing of this.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { FormatError, messageOf } from "../base/errors.ts";
@@ -224,7 +224,7 @@ export class Jobs {
   #explain({ id }: Job): void {
     const output = join(this.#options.dir, id, files.output);
     if (this.#options.isReadOnly === true) return;
-    ignoreErrors(() => writeFileAtomic(output, `${textIn(output)}${cutShort}`));
+    ignoreErrors(() => appendFileSync(output, cutShort));
   }
 
   #read(onFault: (error: unknown) => void): void {
@@ -260,10 +260,6 @@ function readJob(path: string): Job {
   throw new FormatError(
     `${path}: expected what a dashboard wrote of a job, got something else (${z.prettifyError(read.error)}). Its run is not touched; remove the folder to be rid of the job.`,
   );
-}
-
-function textIn(path: string): string {
-  return existsSync(path) ? readTextFile(path) : "";
 }
 
 /** The last characters of a file that are shown, of which each has four bytes at most. */
