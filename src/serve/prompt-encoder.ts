@@ -55,11 +55,14 @@ export interface EncodedPrompts {
 const droppedCalls =
   "messages: the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.";
 
-/** The warning to a client about how its conversation became a prompt. */
-function warningOf(notes: readonly EncodeNote[]): string | null {
+/** The warning to a client about how what it sent became a prompt. */
+function warningOf(notes: ReadonlySet<EncodeNote>, param: string): string | null {
   const warnings = [
-    ...(notes.includes("history_calls_dropped") ? [droppedCalls] : []),
-    ...(notes.includes("no_generation_prompt") ? [`messages: ${noGenerationPrompt}`] : []),
+    ...(notes.has("history_calls_dropped") ? [droppedCalls] : []),
+    ...(notes.has("no_generation_prompt") ? [`messages: ${noGenerationPrompt}`] : []),
+    ...(notes.has("double_bos")
+      ? [`${param}: a second BOS at its beginning is left out: take it out of the text.`]
+      : []),
   ];
   return warnings.length === 0 ? null : warnings.join(" ");
 }
@@ -99,7 +102,7 @@ export class PromptEncoder implements AsyncDisposable {
   }
 
   async #chat(
-    { messages: prompt, variables }: Extract<PromptAsk, { kind: "chat" }>,
+    { messages, variables }: Extract<PromptAsk, { kind: "chat" }>,
     pace: Pace,
   ): Promise<EncodedPrompts> {
     if (!this.#rows.hasChatTemplate) {
@@ -119,16 +122,18 @@ export class PromptEncoder implements AsyncDisposable {
       const row: ChatRow = {
         kind: "chat",
         where: "messages",
-        prompt,
-        continueFinalMessage: prompt.at(-1)?.role === "assistant",
+        prompt: messages,
+        continueFinalMessage: messages.at(-1)?.role === "assistant",
         mayDropAnsweredCalls: true,
         completions: [],
         variables,
+        now: new Date(),
       };
-      const { text, notes } = await this.#rows.promptText(row);
-      const ids = await this.#counted(chatPromptSteps(text, row.where, this.#tokenizer), "messages", pace);
+      const rendered = await this.#rows.promptText(row);
+      const prompt = { text: rendered.text, notes: new Set(rendered.notes) };
+      const ids = await this.#counted(chatPromptSteps(prompt, row.where, this.#tokenizer), "messages", pace);
       const stopIds = await this.#rows.stopIds();
-      return { prompts: [ids], stopIds, echoes: null, warning: warningOf(notes) };
+      return { prompts: [ids], stopIds, echoes: null, warning: warningOf(prompt.notes, "messages") };
     } catch (error) {
       throw asApiError(error, "messages");
     }
@@ -137,16 +142,18 @@ export class PromptEncoder implements AsyncDisposable {
   async #plain({ prompt, echo }: Extract<PromptAsk, { kind: "plain" }>, pace: Pace): Promise<EncodedPrompts> {
     const prompts: number[][] = [];
     const echoes: Echo[] = [];
+    const notes = new Set<EncodeNote>();
     for (const one of listed(prompt)) {
-      const ids = await this.#plainIds(one, pace);
+      const ids = await this.#plainIds(one, notes, pace);
       prompts.push(ids);
       const given = typeof one === "string" ? one : null;
       if (echo) echoes.push(await inTurns(echoSteps(this.#tokenizer, ids, given), pace));
     }
-    return { prompts, stopIds: await this.#rows.stopIds(), echoes: echo ? echoes : null, warning: null };
+    const stopIds = await this.#rows.stopIds();
+    return { prompts, stopIds, echoes: echo ? echoes : null, warning: warningOf(notes, "prompt") };
   }
 
-  async #plainIds(prompt: string | number[], pace: Pace): Promise<number[]> {
+  async #plainIds(prompt: string | number[], notes: Set<EncodeNote>, pace: Pace): Promise<number[]> {
     if (typeof prompt !== "string") {
       const { vocabSize } = this.#options;
       const stray = prompt.find((id) => id >= vocabSize);
@@ -155,7 +162,8 @@ export class PromptEncoder implements AsyncDisposable {
     }
     try {
       const { id } = endOfText(this.#tokenizer, this.#options.eosTokenIds);
-      const steps = promptSteps({ prompt, where: "prompt" }, this.#tokenizer, id);
+      const context = { tokenizer: this.#tokenizer, eosId: id, notes };
+      const steps = promptSteps({ prompt, where: "prompt" }, context);
       return await this.#counted(steps, "prompt", pace);
     } catch (error) {
       throw asApiError(error, "prompt");

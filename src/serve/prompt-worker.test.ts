@@ -156,6 +156,45 @@ test("a template without a generation prompt is told of, and the header is in th
   });
 });
 
+test("a template's date is that of the request, as in transformers, however long the server has been running", async (t) => {
+  const dated = `{{ strftime_now("%d %b %Y %H:%M") }}${chatMl}`;
+  const ask: PromptAsk = { kind: "chat", messages: [{ role: "user", content: "hi" }], variables: {} };
+  await withToyTokenizer({ chatTemplate: dated }, async (directory) => {
+    const tokenizer = loadTokenizer(directory);
+    t.mock.timers.enable({ apis: ["Date"], now: Date.UTC(2024, 6, 26, 13, 5) });
+    await using encoder = new PromptEncoder(tokenizer, options);
+    // datetime.now().strftime("%d %b %Y %H:%M") of Python at these times
+    for (const [days, written] of [
+      [0, "26 Jul 2024 13:05"],
+      [9, "04 Aug 2024 13:05"],
+    ] as const) {
+      t.mock.timers.setTime(Date.UTC(2024, 6, 26 + days, 13, 5));
+      const { prompts } = await here(encoder, ask);
+      assert.ok(
+        tokenizer.decode(prompts[0] ?? [], { skipSpecialTokens: false }).startsWith(`${written}<|im_start|>`),
+      );
+    }
+  });
+});
+
+test("a second BOS is left out and told of, in texts and chats; token ids are taken as they are", async () => {
+  const bos = `{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}`;
+  await withWorker({ chatTemplate: bos, prependBos: true }, async (worker) => {
+    const plain = (prompt: string | number[]) => worker.encode({ kind: "plain", prompt, echo: false });
+    const chat = (content: string) =>
+      worker.encode({ kind: "chat", messages: [{ role: "user", content }], variables: {} });
+    const told = /^(prompt|messages): a second BOS at its beginning is left out/;
+    for (const ask of [plain, chat]) {
+      const [once, twice] = [await ask("a"), await ask("<s>a")];
+      assert.deepEqual(twice.prompts, once.prompts);
+      assert.equal(once.warning, null);
+      assert.match(twice.warning ?? "", told);
+    }
+    const ids = await plain([3, 3, 70]);
+    assert.deepEqual([ids.prompts, ids.warning], [[[3, 3, 70]], null]);
+  });
+});
+
 test("a chat without a template is refused; a template that cannot be used is told when the thread starts", async () => {
   await withWorker({}, async (worker) => {
     await assert.rejects(worker.encode(asks[0] as PromptAsk), /no chat template. Use \/v1\/completions/);

@@ -31,7 +31,8 @@ import type { Tokenizer } from "./tokenizer.ts";
 /** The renderings that `finishChat` needs: the prompt, then for each answer the whole and its turns. */
 export function chatRequests(row: ChatRow, context: ChatContext): RowRequest[] {
   checkRoles(row);
-  const common = { tools: row.tools ?? null, variables: { ...context.variables, ...row.variables } };
+  const variables = { ...context.variables, ...row.variables };
+  const common = { tools: row.tools ?? null, variables, now: row.now };
   const learnedFrom = answerStart(row);
   const addGenerationPrompt = !isContinued(row);
   const isAlone = row.completions.length === 0;
@@ -80,16 +81,17 @@ export function chatPrompt(row: ChatRow, rendered: readonly Rendering[], context
 /**
  * The ids of that text as `finishChat` has them, in steps that yield the fewest tokens it is known to have.
  *
+ * @param prompt - its notes get those about its tokens
  * @throws DataError when there are none
  */
 export function* chatPromptSteps(
-  text: string,
+  { text, notes }: { text: string; notes: Set<EncodeNote> },
   where: string,
   tokenizer: Tokenizer,
 ): Generator<number, number[]> {
   const ids = yield* tokenizer.encodeSteps(text, { addSpecialTokens: false });
   if (ids.length === 0) throw noPrompt(where);
-  return withoutDoubleBos(ids, tokenizer, new Set());
+  return withoutDoubleBos(ids, tokenizer, notes);
 }
 
 function noPrompt(where: string): DataError {

@@ -34,14 +34,14 @@ export function encodeText(row: TextRow, tokenizer: Tokenizer, eosId: number): E
 /**
  * The ids of a prompt alone, as `encodeText` gives them, in steps that yield the fewest tokens it is known to have.
  *
+ * @param context - its notes get those about the prompt
  * @throws DataError when it has none
  */
 export function* promptSteps(
   { prompt, where }: Pick<TextRow, "prompt" | "where">,
-  tokenizer: Tokenizer,
-  eosId: number,
+  context: OpenContext,
 ): Generator<number, number[]> {
-  const ids = yield* openSteps(prompt, { tokenizer, eosId, notes: new Set() });
+  const ids = yield* openSteps(prompt, context);
   if (ids.length === 0) throw noPrompt(where, isEmpty);
   return ids;
 }
@@ -74,9 +74,12 @@ export function encodePlain(row: PlainRow, tokenizer: Tokenizer, eosId: number):
   };
 }
 
-interface OpenContext {
+/** What text is encoded with. */
+export interface OpenContext {
   tokenizer: Tokenizer;
+  /** The token that ends a text. */
   eosId: number;
+  /** Gets what there is to say of it. */
   notes: Set<EncodeNote>;
 }
 

@@ -27,6 +27,8 @@ export interface ChatRow extends ChatRowBase {
    * and cannot change it. Default false: it is an error, as for every other part.
    */
   mayDropAnsweredCalls?: boolean;
+  /** What a template that writes the date takes as now, in UTC. Default: what the encoder has. */
+  now?: Date;
   /** Each answer is one or more messages: an assistant's, or a tool-using exchange that begins with one. */
   completions: readonly (readonly Message[])[];
 }

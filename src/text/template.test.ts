@@ -149,12 +149,24 @@ test("a row's variables may be documents, as transformers takes them, and nothin
   const request = { messages: [{ role: "user", content: "a" }], addGenerationPrompt: true } as const;
   const variables = { documents: [{ title: "Tides" }] };
   assert.deepEqual(await renderer.render([{ ...request, variables }]), ["Tides"]);
-  for (const name of ["messages", "tools", "add_generation_prompt"]) {
+  // the parameters of PreTrainedTokenizerBase.apply_chat_template (transformers 5.23), documents apart
+  const taken =
+    "conversation tools chat_template add_generation_prompt continue_final_message tokenize sanitize_control_tokens " +
+    "padding truncation max_length return_tensors return_dict return_assistant_tokens_mask tokenizer_kwargs";
+  for (const name of ["messages", ...taken.split(" ")]) {
     assert.throws(() => refuseOwnVariables({ enable_thinking: false, [name]: null }, "a.jsonl:3"), {
       name: DataError.name,
       message: new RegExp(`^a.jsonl:3: expected variables of the template, got ${name}\\.`),
     });
   }
+  // TypeError: Documents should be a list of dicts with 'title' and 'text' keys!
+  for (const wrong of ["Tides", ["Tides"], { title: "Tides" }]) {
+    assert.throws(
+      () => refuseOwnVariables({ documents: wrong }, "a.jsonl:3"),
+      /expected documents to be a list/,
+    );
+  }
+  for (const fine of [null, [], variables.documents]) refuseOwnVariables({ documents: fine }, "a.jsonl:3");
 });
 
 test("what a template needs and is not available is refused by its name when the template is read", async () => {

@@ -3,6 +3,7 @@
  * Known templates run in this process; any other runs in a child process with limits.
  */
 import { DataError, FormatError, messageOf } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import {
   chooseMarks,
   generationVariables,
@@ -30,6 +31,8 @@ export interface RenderRequest {
   addGenerationPrompt: boolean;
   /** More template variables, such as `enable_thinking`. */
   variables?: Readonly<Record<string, unknown>>;
+  /** What `strftime_now` reads as now (UTC). Default: the renderer's. */
+  now?: Date | undefined;
 }
 
 /** A rendered conversation. */
@@ -39,23 +42,45 @@ export interface Rendering {
   generated: readonly TextSpan[] | null;
 }
 
-/** Variables that a rendering sets, and where what they say belongs. */
+const noVariable =
+  "transformers' apply_chat_template has an argument of that name, and templates do not see it: leave it out.";
+
+/** Names that are no template's: what a rendering sets, and the other arguments of transformers' `apply_chat_template`. */
 const ownVariables: Readonly<Record<string, string>> = {
   messages: "Give the conversation itself.",
+  conversation: "Give it as messages.",
   tools: "Give them beside the conversation.",
   add_generation_prompt:
     "A prompt ends with the beginning of the assistant's turn, a completion has its own.",
+  continue_final_message: "A prompt that ends in an assistant's turn is continued, any other begins one.",
+  chat_template: "The template is one for all conversations: name it where the model is named.",
+  tokenize: noVariable,
+  sanitize_control_tokens: noVariable,
+  padding: noVariable,
+  truncation: noVariable,
+  max_length: noVariable,
+  return_tensors: noVariable,
+  return_dict: noVariable,
+  return_assistant_tokens_mask: noVariable,
+  tokenizer_kwargs: noVariable,
 };
 
 /**
- * Refuses `chat_template_kwargs` that a rendering would overwrite; transformers refuses them as arguments given twice.
+ * Refuses `chat_template_kwargs` that transformers takes as arguments, which its templates do not get, and `documents` that it
+ * refuses.
  *
  * @throws {DataError} naming the variable
  */
 export function refuseOwnVariables(variables: Readonly<Record<string, unknown>>, where: string): void {
   const name = Object.keys(variables).find((one) => Object.hasOwn(ownVariables, one));
-  if (name === undefined) return;
-  throw new DataError(`${where}: expected variables of the template, got ${name}. ${ownVariables[name]}`);
+  if (name !== undefined) {
+    throw new DataError(`${where}: expected variables of the template, got ${name}. ${ownVariables[name]}`);
+  }
+  const { documents = null } = variables;
+  if (documents === null || (Array.isArray(documents) && documents.every(isRecord))) return;
+  throw new DataError(
+    `${where}: expected documents to be a list of objects like {"title": "...", "text": "..."}. Fix or remove it.`,
+  );
 }
 
 /** What one request gave. */
@@ -81,7 +106,7 @@ export interface TemplateRenderer extends AsyncDisposable {
 export interface RendererOptions extends Partial<RenderLimits> {
   /** Variables of every rendering: the tokenizer's special tokens by name. */
   specialTokens?: Readonly<Record<string, string>>;
-  /** What `strftime_now` reads as now (UTC). Fixed for the life of the renderer, so that every row says the same. */
+  /** What `strftime_now` reads as now (UTC). Fixed for the life of the renderer, so that every row says the same, unless a request has another. */
   now?: Date;
 }
 
@@ -204,7 +229,7 @@ class Renderer implements TemplateRenderer {
       tools: request.tools ?? null,
       add_generation_prompt: request.addGenerationPrompt,
     };
-    return { variables, now: this.#now };
+    return { variables, now: request.now?.getTime() ?? this.#now };
   }
 
   #error({ kind, reason }: { kind: FailureKind; reason: string }): TemplateError {
