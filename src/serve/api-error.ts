@@ -53,7 +53,11 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   unknownModel: info(404, "model_not_found", "`model` is none that is served"),
   wrongMethod: info(405, "method_not_allowed", "the path takes another method"),
   tooLarge: info(413, "request_too_large", "the body is longer than `--max-body-bytes`"),
-  wrongType: info(415, "unsupported_media_type", "Content-Type is not application/json"),
+  wrongType: info(
+    415,
+    "unsupported_media_type",
+    "Content-Type is not application/json in UTF-8, or the body is compressed",
+  ),
   invalidValue: info(422, "invalid_value", "a field has a value that cannot be"),
   unsupported: info(422, "unsupported_parameter", "a field that is not served, or unknown"),
   queueFull: info(429, "queue_full", "no room for more answers; Retry-After says when to ask again"),

@@ -1,4 +1,4 @@
-/** The body of a request: that it says it is JSON, and how much of all bodies may be held at once. */
+/** The body of a request: that it says it is JSON as it is, and how much of all bodies may be held at once. */
 import type { MiddlewareHandler } from "hono";
 import { ApiError } from "./api-error.ts";
 import type { PromptRoutes, ReadRequest } from "./request-reader.ts";
@@ -60,20 +60,44 @@ export function roomForBody(room: BodyRoom, maxBodyBytes: number): MiddlewareHan
 /**
  * The request in a body.
  *
- * @throws {ApiError} if it does not say that it is JSON, or cannot be read
+ * @throws {ApiError} if it does not say that it is JSON, is compressed, is not all of the request, or cannot be read
  */
 export async function readRequest<R extends keyof PromptRoutes>(
   c: Ctx,
   { model }: Pick<ServeContext, "model">,
   route: R,
 ): Promise<ReadRequest<R>> {
-  const type = c.req.header("content-type") ?? "";
-  if (!/^application\/json *(;|$)/i.test(type)) {
+  checkHeaders(c);
+  const [stray] = new URL(c.req.url).searchParams.keys();
+  if (stray !== undefined) {
+    const name = stray.slice(0, 60);
     throw new ApiError(
-      "wrongType",
-      `Expected the header Content-Type: application/json, got "${type.slice(0, 60)}".`,
+      "unsupported",
+      `Expected all parameters in the body, got ${JSON.stringify(name)} in the query of the URL. Move it into the body.`,
+      { param: name },
     );
   }
   const body = new Uint8Array(await c.req.arrayBuffer());
   return model.requests.read(route, body, c.req.raw.signal);
+}
+
+/** What a body may say of its characters: JSON is UTF-8, of which ASCII is a part. */
+const charsets = ["utf-8", "utf8", "us-ascii", "ascii"];
+
+function checkHeaders(c: Ctx): void {
+  const type = c.req.header("content-type") ?? "";
+  const [, charset = "utf-8"] = /; *charset *= *"?([^\s;"]*)/i.exec(type) ?? [];
+  if (!/^application\/json *(;|$)/i.test(type) || !charsets.includes(charset.toLowerCase())) {
+    throw new ApiError(
+      "wrongType",
+      `Expected the header Content-Type: application/json, its charset UTF-8 or none, got "${type.slice(0, 60)}".`,
+    );
+  }
+  const coding = c.req.header("content-encoding") ?? "identity";
+  if (coding.trim().toLowerCase() === "identity") return;
+  c.header("Accept-Encoding", "identity");
+  throw new ApiError(
+    "wrongType",
+    `Expected a body that is not compressed, got Content-Encoding: ${coding.slice(0, 60)}. Send it as it is.`,
+  );
 }

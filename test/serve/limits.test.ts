@@ -189,7 +189,7 @@ test("a body that is too large is 413, announced or not, and ends at once", asyn
   assert.equal(unannounced.status, 413);
 });
 
-test("what is no JSON is 400; what says it is something else is 415", async () => {
+test("what is no JSON is 400", async () => {
   const bad = [
     "",
     "{",
@@ -214,12 +214,6 @@ test("what is no JSON is 400; what says it is something else is 415", async () =
   assert.equal(latin.status, 400);
   for (const body of ["[]", `"text"`, "17", "null"])
     assert.equal((await post("/v1/completions", body, true)).status, 422);
-  const form = await server.fetch("/v1/completions", {
-    method: "POST",
-    body: JSON.stringify(plain),
-    headers: { "content-type": "text/plain" },
-  });
-  assert.equal(form.status, 415);
 });
 
 test("more answers than there is room for are 429 with Retry-After; when some end there is room again", async () => {
