@@ -168,3 +168,14 @@ test("a template without a generation prompt is told of, and the header is in th
   const [warning] = (await told) as [Error];
   assert.match(warning.message, /ignores add_generation_prompt/);
 });
+
+test("a second BOS that is left out of a prompt is told of", async () => {
+  const told = once(process, "warning");
+  const { prompts } = await read(
+    file([{ prompt: "<s>a" }, { prompt: "a" }]),
+    tokenizer("bos", { prependBos: true }),
+  );
+  assert.deepEqual(prompts[0]?.ids, prompts[1]?.ids);
+  const [warning] = (await told) as [Error];
+  assert.match(warning.message, /a second BOS at the beginning of the prompt is left out/);
+});

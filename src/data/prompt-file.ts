@@ -7,7 +7,7 @@ import { statsOf } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import { contentText, type Message } from "../text/messages.ts";
-import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
+import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { type ColumnMap, RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
@@ -73,7 +73,7 @@ export async function readPrompts(
     const row = at(rows, i);
     const isContinued = row.kind === "text" || (row.kind === "chat" && row.continueFinalMessage === true);
     const { promptIds: ids, notes } = outcome.row;
-    if (notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
+    for (const text of promptWarnings(notes)) warn(text);
     const later = at(followUps, i);
     return { where: row.where, text: shown(row), ids, isContinued, row, followUps: later };
   });

@@ -17,7 +17,7 @@ import { tellOtherForm } from "../runs/trained-form.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
-import { noGenerationPrompt, type SourceRow } from "../text/source-rows.ts";
+import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkStart } from "./other-start.ts";
 
@@ -119,7 +119,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     const [outcome] = await encoder.encode([row]);
     if (outcome === undefined) throw new DataError("the prompt could not be encoded.");
     if ("error" in outcome) throw outcome.error;
-    if (outcome.row.notes.includes("no_generation_prompt")) warn(noGenerationPrompt);
+    for (const text of promptWarnings(outcome.row.notes)) warn(text);
     return outcome.row.promptIds;
   };
   const open = opening.move();

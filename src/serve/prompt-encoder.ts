@@ -6,7 +6,7 @@ import { chatPromptSteps } from "../text/encode-chat.ts";
 import { promptSteps } from "../text/encode-plain.ts";
 import { type Message, refuseReordered } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
-import { type ChatRow, type EncodeNote, noGenerationPrompt } from "../text/source-rows.ts";
+import { type ChatRow, type EncodeNote, promptWarnings } from "../text/source-rows.ts";
 import { refuseOwnVariables, TemplateError } from "../text/template.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError, contextExceeded } from "./api-error.ts";
@@ -52,18 +52,9 @@ export interface EncodedPrompts {
   warning: string | null;
 }
 
-const droppedCalls =
-  "messages: the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.";
-
-/** The warning to a client about how what it sent became a prompt. */
-function warningOf(notes: ReadonlySet<EncodeNote>, param: string): string | null {
-  const warnings = [
-    ...(notes.has("history_calls_dropped") ? [droppedCalls] : []),
-    ...(notes.has("no_generation_prompt") ? [`messages: ${noGenerationPrompt}`] : []),
-    ...(notes.has("double_bos")
-      ? [`${param}: a second BOS at its beginning is left out: take it out of the text.`]
-      : []),
-  ];
+/** The warning to a client about how what it sent in a field became a prompt. */
+function warningOf(notes: Iterable<EncodeNote>, param: string): string | null {
+  const warnings = promptWarnings(notes).map((text) => `${param}: ${text}`);
   return warnings.length === 0 ? null : warnings.join(" ");
 }
 

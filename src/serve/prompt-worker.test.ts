@@ -183,7 +183,7 @@ test("a second BOS is left out and told of, in texts and chats; token ids are ta
     const plain = (prompt: string | number[]) => worker.encode({ kind: "plain", prompt, echo: false });
     const chat = (content: string) =>
       worker.encode({ kind: "chat", messages: [{ role: "user", content }], variables: {} });
-    const told = /^(prompt|messages): a second BOS at its beginning is left out/;
+    const told = /^(prompt|messages): a second BOS at the beginning of the prompt is left out/;
     for (const ask of [plain, chat]) {
       const [once, twice] = [await ask("a"), await ask("<s>a")];
       assert.deepEqual(twice.prompts, once.prompts);

@@ -108,7 +108,16 @@ export type EncodeOutcome = { row: EncodedRow } | { error: DataError | FormatErr
 /** An answer, or an assistant's turn that is learned, says nothing. */
 export class EmptyAnswerError extends DataError {}
 
-/** The warning about a prompt whose template has no generation prompt. */
-export const noGenerationPrompt: string =
-  "the chat template ignores add_generation_prompt; the assistant's header, as before answers, was appended to the " +
-  "prompt. Other programs ask this model without it.";
+const saidOfPrompts: Partial<Record<EncodeNote, string>> = {
+  history_calls_dropped:
+    "the chat template does not write tool_calls; the calls that tool messages answer are left out of the prompt.",
+  no_generation_prompt:
+    "the chat template ignores add_generation_prompt; the assistant's header, as before answers, was appended to the " +
+    "prompt. Other programs ask this model without it.",
+  double_bos: "a second BOS at the beginning of the prompt is left out. Take it out of the text.",
+};
+
+/** What whoever asks has to know of how a prompt became tokens. */
+export function promptWarnings(notes: Iterable<EncodeNote>): string[] {
+  return [...notes].flatMap((note) => saidOfPrompts[note] ?? []);
+}
