@@ -143,14 +143,15 @@ async function run(cli: CliOptions): Promise<void> {
 
 function generationOf(
   cli: CliOptions,
-  { n }: SamplingSettings,
+  sampling: SamplingSettings,
 ): Omit<GenerationOptions, keyof EnvironmentOptions> {
   return {
     model: cli.model,
     adapters: cli.adapter,
     isPlain: cli.plain ?? false,
     chatTemplate: cli.chatTemplate ?? null,
-    limits: { maxRunning: Math.max(cli.batchSize, n) },
+    sampling,
+    limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     quantise: heldWeights(cli),
   };
 }

@@ -5,7 +5,9 @@ import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Stages } from "../base/stages.ts";
+import { isGreedyAt } from "../base/temperature.ts";
 import { warn } from "../base/warn.ts";
+import { tellGenerationDefaults } from "../formats/generation-defaults.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
@@ -30,6 +32,8 @@ export interface GenerationOptions extends EnvironmentOptions {
   isPlain?: boolean;
   chatTemplate?: string | null;
   enableThinking?: boolean | null;
+  /** How prompts will be sampled: of defaults in whose place it has others nothing is said. */
+  sampling?: SamplingSettings;
   limits?: Partial<EngineLimits>;
   /** How the model's linears are held; default: as they are stored. */
   quantise?: Quantisation | null;
@@ -103,6 +107,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     adapters.set(name, adapter);
     tellOtherForm({ model, adapter, quantise: options.quantise ?? null });
   }
+  tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");
   const {
     isPlain = false,
@@ -135,6 +140,20 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     encodeRow,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** Keys of `generation_config.json` in whose place the settings have a value, or that have no effect under them. */
+function givenKeys(sampling: SamplingSettings): Set<string> {
+  const isGreedy = isGreedyAt(sampling.temperature);
+  const given = {
+    max_new_tokens: true,
+    temperature: sampling.temperature !== 1,
+    top_k: isGreedy || sampling.topK !== null,
+    top_p: isGreedy || sampling.topP !== null,
+    min_p: isGreedy || sampling.minP !== null,
+    repetition_penalty: sampling.repetitionPenalty !== null,
+  };
+  return new Set(Object.entries(given).flatMap(([key, isGiven]) => (isGiven ? [key] : [])));
 }
 
 function rowOf(prompt: readonly Message[] | string): SourceRow {

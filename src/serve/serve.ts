@@ -5,6 +5,7 @@
 
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { tellGenerationDefaults } from "../formats/generation-defaults.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength } from "../formats/model-config.ts";
 import { type Quantisation, quantisationOfForm } from "../formats/quantisation.ts";
@@ -142,6 +143,7 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     adapters[adapter] = found;
   }
   const config = readModelConfig(directory);
+  tellGenerationDefaults(directory);
   const { eosTokenIds, vocabSize } = config;
   const contextTokens = contextLength(config);
   const { chatTemplate, maxPrompts, maxNewTokens, maxCacheTokens } = options;
