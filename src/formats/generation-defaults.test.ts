@@ -42,7 +42,7 @@ test("what generation_config.json sets and is not applied is told of by name", a
   const whisper = { suppress_tokens: [1, 2], begin_suppress_tokens: [220], no_repeat_ngram_size: 3 };
   assert.match(
     (await told(whisper)) ?? "",
-    /here\. There is nothing like suppress_tokens \[1,2\], .* here\.$/,
+    /applied here\. suppress_tokens \[1,2\], .* cannot be given here\.$/,
   );
 });
 

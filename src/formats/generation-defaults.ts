@@ -52,6 +52,6 @@ export function tellGenerationDefaults(model: string, given: ReadonlySet<string>
   if (here.length + elsewhere.length === 0) return;
   const remedy =
     here.length === 0 ? "" : ` What you want of ${here.join(", ")}, give as options or in requests.`;
-  const lack = elsewhere.length === 0 ? "" : ` There is nothing like ${elsewhere.join(", ")} here.`;
+  const lack = elsewhere.length === 0 ? "" : ` ${elsewhere.join(", ")} cannot be given here.`;
   warn(`${path}: transformers takes its values as defaults, which are not applied here.${remedy}${lack}`);
 }
