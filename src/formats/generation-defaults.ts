@@ -1,4 +1,4 @@
-/** Defaults of generation in a model's directory, which are not applied here: whoever generates is told of them. */
+/** Defaults of generation in a model's directory, which are not applied here: a warning names them. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readJsonFile } from "../base/files.ts";

@@ -38,7 +38,7 @@ test("a compressed body is 415 with the codings that are taken, and so is one th
   assert.equal(reply.headers.get("accept-encoding"), "identity");
 });
 
-test("parameters in the URL are refused by name: OpenAI's client puts there what it is told to as defaultQuery", async () => {
+test("parameters in the URL, where OpenAI's client puts its defaultQuery, are refused by name", async () => {
   const client = server.client().withOptions({ defaultQuery: { temperature: "0" } });
   await assert.rejects(client.completions.create(plain), (error: unknown) => {
     assert.ok(error instanceof UnprocessableEntityError);
