@@ -71,6 +71,7 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
   }
   const config = withOlderFiles(directory, readObject(configPath, tokenizerConfigLimits), tokenizer);
   refuseSplitting(config, configPath);
+  refuseOtherPrefix(tokenizer, config, configPath);
   return {
     tokenizer,
     config,
@@ -189,6 +190,23 @@ function refuseSplitting(config: JsonObject, path: string): void {
   throw new FormatError(
     `${path}: expected special tokens that are one token in a text, got split_special_tokens: true, with which those ` +
       "that a chat template writes would be split too. Set it to false.",
+  );
+}
+
+/** Classes of transformers 5 that go by the config's `add_prefix_space`, whatever tokenizer.json has. */
+const prefixedByConfig = /^(CodeGen|GPT2|GPTNeoX|Qwen2)Tokenizer(Fast)?$/;
+
+function refuseOtherPrefix(tokenizer: JsonObject, config: JsonObject, path: string): void {
+  const name = config["tokenizer_class"];
+  const part = tokenizer["pre_tokenizer"];
+  const list = isRecord(part) && Array.isArray(part["pretokenizers"]) ? part["pretokenizers"] : [part];
+  const bytes = list.filter(isRecord).filter((one) => one["type"] === "ByteLevel");
+  if (typeof name !== "string" || !prefixedByConfig.test(name) || bytes.length === 0) return;
+  const [got, wanted] = [config["add_prefix_space"], bytes.some((one) => one["add_prefix_space"] !== false)];
+  if ((got === true) === wanted) return;
+  throw new FormatError(
+    `${path}: expected add_prefix_space: ${wanted}, as tokenizer.json has it, got ${String(got ?? "none")}: transformers' ${name} goes by this ` +
+      "file and other programs by that, and a text would begin with another token. Set the two alike.",
   );
 }
 

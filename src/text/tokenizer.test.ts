@@ -232,3 +232,34 @@ test("byte-fallback decoding keeps a byte order mark", {
   const ids = tokenizer.encode("\uFEFFa", special);
   assert.equal(tokenizer.decode(ids, { skipSpecialTokens: true }), "\uFEFFa");
 });
+
+/** Ids of "a b" by AutoTokenizer of transformers 5.23, whose classes are of two minds about which file counts. */
+const prefixes: [tokenizerClass: string, inJson: boolean, inConfig: boolean | undefined, ids: number[]][] = [
+  ["PreTrainedTokenizerFast", true, false, [261, 37, 103]],
+  ["PreTrainedTokenizerFast", false, true, [102, 37, 103]],
+  ...["Qwen2Tokenizer", "GPT2TokenizerFast", "GPTNeoXTokenizer", "CodeGenTokenizer"].flatMap((name) => [
+    [name, true, true, [261, 37, 103]] as (typeof prefixes)[0],
+    [name, true, false, [102, 37, 103]] as (typeof prefixes)[0],
+    [name, true, undefined, [102, 37, 103]] as (typeof prefixes)[0],
+    [name, false, true, [261, 37, 103]] as (typeof prefixes)[0],
+    [name, false, undefined, [102, 37, 103]] as (typeof prefixes)[0],
+  ]),
+];
+
+test("add_prefix_space: transformers' ids, or the two files are refused where a class goes by the config", async () => {
+  for (const [tokenizerClass, inJson, inConfig, ids] of prefixes) {
+    const files = toyFiles({ config: { tokenizer_class: tokenizerClass, add_prefix_space: inConfig } });
+    const json = JSON.stringify(files.tokenizer).replaceAll(
+      '"add_prefix_space":false',
+      `"add_prefix_space":${inJson}`,
+    );
+    await withToyTokenizer({ config: files.config }, (directory) => {
+      writeFileSync(join(directory, "tokenizer.json"), json);
+      const encoded = () => loadTokenizer(directory).encode("a b", plain);
+      const isOfTwoMinds = tokenizerClass !== "PreTrainedTokenizerFast" && inJson !== (inConfig ?? false);
+      if (isOfTwoMinds)
+        assert.throws(encoded, /tokenizer_config\.json: expected add_prefix_space: (true|false), as/);
+      else assert.deepEqual(encoded(), ids);
+    });
+  }
+});
