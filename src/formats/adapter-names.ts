@@ -29,6 +29,11 @@ export function loraTensorName(module: string, part: LoraPart): string {
   return `${prefix}${module}.${partSuffix[part]}`;
 }
 
+/** Whether a tensor's name is that of DoRA's magnitudes. */
+export function isMagnitude(tensor: string): boolean {
+  return tensor.endsWith(`.${partSuffix.magnitude}`);
+}
+
 /** `base_model.model.<module>.weight`, the name of a parameter of a module that is saved whole. */
 export function savedModuleName(module: string, parameter: SavedParameter): string {
   return `${prefix}${module}.${parameter}`;
