@@ -21,10 +21,9 @@ import {
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
-import { PARALLEL_NAMES } from "./parallel-names.ts";
+import { adviceOnName } from "./other-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { expectedText, namesIn, schemaAt, valueFromText } from "./schema-text.ts";
-import { TRL_ALIASES } from "./trl-names.ts";
 
 /** A configuration ready to run. */
 export interface ResolvedConfig {
@@ -221,9 +220,8 @@ function problemOf(
 }
 
 function adviceFor(key: string): string {
-  const table = [TRL_ALIASES, PARALLEL_NAMES].find((names) => Object.hasOwn(names, key));
-  const elsewhere = table?.[key];
-  if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
+  const elsewhere = adviceOnName(key);
+  if (elsewhere !== null) return ` In preftune: ${elsewhere}.`;
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
 }
 

@@ -121,7 +121,8 @@ export const OPTIMISATION_KEYS = {
   disable_dropout: {
     schema: { type: "boolean", default: false },
     doc: "Switch all dropout off, LoRA's too.",
-    source: "preftune; TRL disables the model's own dropout only, of which these models have none",
+    source:
+      "as TRL for grpo and rloo; true in its other trainers but sft's, which train adapters without dropout",
   },
   gradient_checkpointing: {
     schema: { type: "boolean", default: false },
