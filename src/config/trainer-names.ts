@@ -76,7 +76,6 @@ export const TRAINER_NAMES: Readonly<Record<string, string>> = {
   precompute_ref_batch_size:
     "the reference takes the batches of an evaluation: write `per_device_eval_batch_size`",
   f_alpha_divergence_coef: "only the reverse KL is offered, TRL's default; leave it out",
-  reference_free: "take an objective without a reference: `objective: simpo`, `cpo` or `orpo`",
   ...alike(
     "the reference is the model as the run begins, with the adapter that it begins from; leave it out",
     "ref_model_init_kwargs force_use_ref_model model_adapter_name ref_adapter_name",
