@@ -23,7 +23,7 @@ export const TRAINER_NAMES: Readonly<Record<string, string>> = {
   ...alike("evaluations compute in `dtype`, as training does; leave it out", "bf16_full_eval fp16_full_eval"),
   tf32: "float32 products are never rounded to TF32; leave it out, or write `dtype: bfloat16`",
   full_determinism: "one seed gives one run, bit for bit; leave it out",
-  lr_scheduler_kwargs: "the schedules of `lr_scheduler_type` take no settings of their own; leave it out",
+  lr_scheduler_kwargs: "the schedules of `lr_scheduler_type` take no settings; leave it out",
   logging_strategy: "rows come every `logging_steps`; leave it out",
   logging_nan_inf_filter:
     "a step with a loss that is not finite is skipped and reported (`max_nonfinite_steps`); leave it out",
@@ -41,7 +41,7 @@ export const TRAINER_NAMES: Readonly<Record<string, string>> = {
   ...alike("a run has one directory; leave it out", "save_on_each_node"),
   enable_jit_checkpoint: "a stop by signal writes a checkpoint in any case; leave it out",
   restore_callback_states_from_checkpoint: "a resumed run has all that the checkpoint holds; leave it out",
-  ignore_data_skip: "a resumed run goes on with the rows that are left; leave it out",
+  ignore_data_skip: "a resumed run continues with the rows that are left; leave it out",
   ...alike(
     "rows are read and tokenised before the first step, and packed in the process that trains; leave it out",
     "dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor " +
@@ -130,7 +130,7 @@ export const TRAINER_NAMES: Readonly<Record<string, string>> = {
   trainable_token_indices:
     "the embedding is trained whole or not at all: write `lora_modules_to_save: [embed_tokens]`",
   ensure_weight_tying:
-    "a module that is tied and trained in full gets a weight of its own (`lora_modules_to_save`); leave it out",
+    "a module that is tied and trained in full gets a separate weight (`lora_modules_to_save`); leave it out",
   ...alike(
     "models here have linears and no parameters beside: write `lora_target_modules`",
     "target_parameters lora_target_parameters",

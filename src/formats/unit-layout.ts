@@ -5,8 +5,8 @@
  * trained numbers.
  */
 import { ShapeError } from "../base/errors.ts";
+import { decays } from "./adapter-names.ts";
 import type { WeightDtype } from "./model-config.ts";
-import { decays } from "./weight-decay.ts";
 
 /** A tensor of a unit. */
 export interface UnitTensor {

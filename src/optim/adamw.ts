@@ -1,6 +1,6 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): averages in float32 (torch's fused kernel), bfloat16 or 8 bits. */
+import { decays } from "../formats/adapter-names.ts";
 import { least8BitNumel, stateBlock } from "../formats/bits-and-bytes.ts";
-import { decays } from "../formats/weight-decay.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 import {
