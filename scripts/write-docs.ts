@@ -11,6 +11,7 @@ import type { MetricInfo } from "../src/config/metric-info.ts";
 import { METRICS } from "../src/config/metric-names.ts";
 import { PARALLEL_NAMES } from "../src/config/parallel-names.ts";
 import type { ConfigKey } from "../src/config/run-config.ts";
+import { TRAINER_NAMES } from "../src/config/trainer-names.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_METRICS } from "../src/evaluate/diversity/diversity.ts";
@@ -106,7 +107,7 @@ and no \`warmup_ratio\`, the run may be longer or shorter. Any other change is r
 }
 
 function otherNames(): string {
-  const rows = Object.entries(TRL_ALIASES).map(([name, advice]) => [code(name), advice]);
+  const rows = adviceRows({ ...TRAINER_NAMES, ...TRL_ALIASES });
   return `## Names of other trainers
 
 These are refused, with this advice; keys about several GPUs are in [distributed.md](distributed.md):
@@ -266,16 +267,15 @@ function serverErrors(): string {
 }
 
 /** Names that get the same advice stand in one row. */
-function parallelNames(): string {
-  const groups = Map.groupBy(Object.entries(PARALLEL_NAMES), ([, advice]) => advice);
-  const rows = [...groups].map(([advice, names]) => [names.map(([name]) => code(name)).join(", "), advice]);
-  return table(["Key", "In preftune"], rows);
+function adviceRows(advices: Readonly<Record<string, string>>): string[][] {
+  const groups = Map.groupBy(Object.entries(advices), ([, advice]) => advice);
+  return [...groups].map(([advice, names]) => [names.map(([name]) => code(name)).join(", "), advice]);
 }
 
 const tables: Readonly<Record<string, () => string>> = {
   ...methodTables(),
   findings: findingTables,
-  "parallel names": parallelNames,
+  "parallel names": () => table(["Key", "In preftune"], adviceRows(PARALLEL_NAMES)),
   "diversity metrics": () => meanings("Figure", DIVERSITY_METRICS),
   "markdown faults": () => meanings("Fault", FORM_FAULTS),
   "chat fields": () => requestFields(chatTable(REQUEST_LIMITS)),

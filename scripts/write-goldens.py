@@ -333,20 +333,22 @@ ROWS = [
 
 
 def sft_lora_case(name, use_rslora, use_dora):
-    """Three steps of SFT on the answers' tokens: one mean over all of them, clipped, AdamW with decay on matrices."""
+    """Three steps of SFT on the answers' tokens: one mean over all of them, clipped, AdamW with decay on what transformers' trainer decays."""
     targets = ["q_proj", "v_proj", "down_proj"]
     config = peft.LoraConfig(
         r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, use_rslora=use_rslora, use_dora=use_dora, task_type="CAUSAL_LM",
     )
     model = peft.get_peft_model(patterned_model(CONFIGS[name]), config)
-    trained = {n.replace(".default", "").replace("vector.weight", "vector"): p for n, p in model.named_parameters() if p.requires_grad}
+    own = lambda n: n.replace(".default", "").replace("vector.weight", "vector")
+    trained = {own(n): p for n, p in model.named_parameters() if p.requires_grad}
     for path, p in trained.items():
         if "magnitude" in path:
             p.data *= 1 + pattern(path, p.numel(), 0.25)
         else:
             p.data = pattern(path, p.numel(), 0.25).reshape(p.shape)
-    decay = [p for p in trained.values() if p.dim() > 1]
-    plain = [p for p in trained.values() if p.dim() == 1]
+    decaying = {own(n) for n in transformers.Trainer.get_decay_parameter_names(None, model)}
+    decay = [p for n, p in trained.items() if n in decaying]
+    plain = [p for n, p in trained.items() if n not in decaying]
     optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=1e-2, fused=True)
     total = sum(len(r["answer"]) for r in ROWS)
     losses, norms = [], []

@@ -190,6 +190,18 @@ test("eval_steps brings its strategy, and the metric its direction", () => {
 const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["lerning_rate: 1", /^run\.yaml:4: unknown key "lerning_rate"\. Did you mean "learning_rate"\?$/],
   ["warmup_steps: 0.1", /expected a whole number.*write warmup_ratio.*got the number 0.1/],
+  ["objective: sft\nloss_type: dft", /loss_type has no effect here: objective is sft\. It is a key of dpo/],
+  [
+    "objective: cpo\nloss_type: simpo",
+    /expected one of "sigmoid", "hinge", "ipo" \(docs\/objectives\.md has TRL's others\)/,
+  ],
+  ["objective: dpo\nloss_type: exo_pair", /or a list of them \(docs\/objectives\.md: why not TRL's others\)/],
+  ["objective: none\nbeta: a", /^2 problems[\s\S]*objective: expected one of[\s\S]*beta: expected/],
+  [
+    "save_steps: 0.1",
+    /save_steps: expected a whole number of steps .*fractions of a run are not offered.*got the number 0\.1/,
+  ],
+  ["report_to: none", /expected a list of trackers \(\[\] is none\)/],
   ["bf16: true", /^run\.yaml:4: unknown key "bf16"\. In preftune: write `dtype: bfloat16`\.$/],
   ["__proto__: 1", /unknown key "__proto__"/],
   ["seed: soon", /^run\.yaml:4: seed: expected a whole number at least 0 .* got the text "soon"\.$/],

@@ -21,10 +21,10 @@ import {
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
-import { PARALLEL_NAMES } from "./parallel-names.ts";
+import { takeOutKey } from "./method-keys.ts";
+import { adviceOnName } from "./other-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { expectedText, namesIn, schemaAt, valueFromText } from "./schema-text.ts";
-import { TRL_ALIASES } from "./trl-names.ts";
 
 /** A configuration ready to run. */
 export interface ResolvedConfig {
@@ -122,7 +122,8 @@ function checked(given: readonly Given[]): { accepted: Accepted; problems: strin
   const accepted: Accepted = new Map();
   // a hyperparameter is read as the run's method has it
   const objective = given.findLast(({ key }) => key === "objective")?.value;
-  const known = methodNames.find((name) => name === objective) ?? methodNames[0];
+  const known =
+    methodNames.find((name) => name === objective) ?? (objective === undefined ? methodNames[0] : undefined);
   for (const one of given) {
     const result = checkValue(one, known);
     if (Array.isArray(result)) for (const problem of result) problems.push(problem);
@@ -193,6 +194,13 @@ function checkValue(given: Given, objective?: MethodName): Given | string[] {
   const value = isTyped ? valueFromText(schema, given.value as string) : given.value;
   const result = check(value);
   if (result.success) return { ...given, value: result.data };
+  const { objectives } = fieldOf(key);
+  if (objective !== undefined && objectives?.includes(objective) === false) {
+    // what other methods accept says nothing to this one
+    return [
+      `${given.where()}: ${key} has no effect here: objective is ${objective}. ${takeOutKey(key, objectives, objective)}`,
+    ];
+  }
   return result.error.issues.map((issue) => problemOf({ ...given, key, value }, issue, objective));
 }
 
@@ -221,9 +229,8 @@ function problemOf(
 }
 
 function adviceFor(key: string): string {
-  const table = [TRL_ALIASES, PARALLEL_NAMES].find((names) => Object.hasOwn(names, key));
-  const elsewhere = table?.[key];
-  if (elsewhere !== undefined) return ` In preftune: ${elsewhere}.`;
+  const elsewhere = adviceOnName(key);
+  if (elsewhere !== null) return ` In preftune: ${elsewhere}.`;
   return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
 }
 

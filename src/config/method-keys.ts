@@ -14,8 +14,11 @@ import type { Hyperparameter } from "../methods/method.ts";
 import { type ConfigField, fieldFrom } from "./key.ts";
 
 /** Null stands for the value of the preset, or for the default; a switch has its default at once. */
-function fieldOf(name: MethodName, { schema, doc, source = "preset", rule }: Hyperparameter): ConfigField {
-  const known = { doc, source, objectives: [name] };
+function fieldOf(
+  name: MethodName,
+  { schema, expected, doc, source = "preset", rule }: Hyperparameter,
+): ConfigField {
+  const known = { doc, source, objectives: [name], ...(expected === undefined ? {} : { expected }) };
   if (schema.type === "boolean") return fieldFrom({ schema, ...known });
   const { default: value, ...accepted } = schema;
   return fieldFrom({

@@ -101,7 +101,7 @@ export const LORA_KEYS = {
   lora_dropout: {
     schema: { type: "number", minimum: 0, exclusiveMaximum: 1, default: 0.05 },
     doc: "Fraction of the adapter's inputs that are zeroed in training.",
-    source: "TRL",
+    source: "TRL, whose trainers of pairs, labelled answers and rewards switch it off (disable_dropout)",
   },
   lora_target_modules: {
     schema: {

@@ -121,7 +121,8 @@ export const OPTIMISATION_KEYS = {
   disable_dropout: {
     schema: { type: "boolean", default: false },
     doc: "Switch all dropout off, LoRA's too.",
-    source: "preftune; TRL disables the model's own dropout only, of which these models have none",
+    source:
+      "as TRL for grpo and rloo; true in its other trainers but sft's, which train adapters without dropout",
   },
   gradient_checkpointing: {
     schema: { type: "boolean", default: false },
@@ -190,17 +191,20 @@ export const OPTIMISATION_KEYS = {
   },
 } as const;
 
+const wholeSteps = "a whole number of steps at least 1 (fractions of a run are not offered)";
+
 /** Keys of logging, evaluation, checkpoints and export. */
 export const RECORD_KEYS = {
   logging_steps: {
     schema: { type: "integer", minimum: 1, default: 10 },
+    expected: wholeSteps as string,
     doc: "Steps between two rows of metrics; each row is the mean over its steps.",
     source: "TRL",
     freeOnResume: true,
   },
   report_to: {
     schema: { type: "array", items: { enum: ["tensorboard", "trackio", "mlflow", "wandb"] }, default: [] },
-    expected: 'a list of trackers: "tensorboard", "trackio", "mlflow", "wandb"',
+    expected: 'a list of trackers ([] is none): "tensorboard", "trackio", "mlflow", "wandb"',
     doc: "Trackers that get the metrics beside metrics.jsonl; see docs/trackers.md. tensorboard: event files in the run's folder. trackio, mlflow: their server, at TRACKIO_SERVER_URL, MLFLOW_TRACKING_URI. wandb: the Python package of that name.",
     source: "TRL has none",
     freeOnResume: true,
@@ -226,6 +230,7 @@ export const RECORD_KEYS = {
   },
   eval_steps: {
     schema: { type: ["integer", "null"], minimum: 1 },
+    expected: wholeSteps as string,
     rule: "logging_steps with eval_strategy: steps",
     doc: "Steps between two evaluations.",
     source: "TRL",
@@ -253,6 +258,7 @@ export const RECORD_KEYS = {
   },
   save_steps: {
     schema: { type: "integer", minimum: 1, default: 500 },
+    expected: wholeSteps as string,
     doc: "Steps between two checkpoints.",
     source: "TRL",
     freeOnResume: true,

@@ -29,6 +29,11 @@ export function loraTensorName(module: string, part: LoraPart): string {
   return `${prefix}${module}.${partSuffix[part]}`;
 }
 
+/** Whether weight decay applies to a trained tensor, as in transformers' trainer: to all but biases and norms. */
+export function decays({ name, shape }: { name: string; shape: readonly number[] }): boolean {
+  return shape.length > 1 || name.endsWith(`.${partSuffix.magnitude}`);
+}
+
 /** `base_model.model.<module>.weight`, the name of a parameter of a module that is saved whole. */
 export function savedModuleName(module: string, parameter: SavedParameter): string {
   return `${prefix}${module}.${parameter}`;

@@ -70,8 +70,8 @@ test("matrices come first, then vectors, then what is frozen, each at a multiple
   assert.deepEqual(
     trained.map(({ kind, first, numel }) => [kind, first, numel]),
     [
-      ["matrices", 0, 80],
-      ["vectors", 80, 12],
+      ["decaying", 0, 80],
+      ["exempt", 80, 12],
     ],
   );
 });
@@ -81,4 +81,23 @@ test("trained matrices of two types are refused by name", () => {
     tensor.name === "down" ? { ...tensor, dtype: "float32" as const } : tensor,
   );
   assert.throws(() => new UnitLayout(mixed, 2), /one type in a unit, got up in bfloat16 and down in float32/);
+});
+
+test("DoRA's magnitudes are updated with the matrices, which decay", () => {
+  const trained = { dtype: "float32", trained: true } as const;
+  const layout = new UnitLayout(
+    [
+      { name: "base_model.model.q_proj.lora_magnitude_vector", shape: [6], ...trained },
+      { name: "base_model.model.q_proj.bias", shape: [6], ...trained },
+      { name: "base_model.model.q_proj.lora_A.weight", shape: [2, 4], ...trained },
+    ],
+    2,
+  );
+  assert.deepEqual(
+    layout.trained.map(({ kind, numel }) => [kind, numel]),
+    [
+      ["decaying", 16],
+      ["exempt", 8],
+    ],
+  );
 });

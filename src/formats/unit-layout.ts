@@ -1,9 +1,11 @@
 /**
  * How the tensors of a unit (the embedding, a block, the final norm, the head) lie in one buffer of bytes, of which each rank holds a
  * part. Tensors of any mix of types are gathered by one collective, and are views of the gathered buffer. First come the trained
- * matrices, then the trained vectors, then what is frozen: what a rank updates is one stretch of the trained numbers.
+ * tensors that weight decay applies to, then the other trained ones, then what is frozen: what a rank updates is one stretch of the
+ * trained numbers.
  */
 import { ShapeError } from "../base/errors.ts";
+import { decays } from "./adapter-names.ts";
 import type { WeightDtype } from "./model-config.ts";
 
 /** A tensor of a unit. */
@@ -33,9 +35,9 @@ export interface Piece {
   to: number;
 }
 
-/** Trained numbers of one kind, gaps between tensors included. */
+/** Trained numbers that decay, or that do not, gaps between tensors included. */
 export interface TrainedRegion {
-  kind: "matrices" | "vectors";
+  kind: "decaying" | "exempt";
   dtype: WeightDtype;
   /** Bytes of the buffer. */
   begin: number;
@@ -57,12 +59,12 @@ export class UnitLayout {
   readonly ranks: number;
   /** In the order of the buffer. */
   readonly segments: readonly Segment[];
-  /** Matrices before vectors; empty where nothing is trained. */
+  /** Those that decay before the others; empty where nothing is trained. */
   readonly trained: readonly TrainedRegion[];
   /** Bytes of a rank's part. */
   readonly partBytes: number;
 
-  /** @throws {ShapeError} if trained matrices, or trained vectors, are of several types */
+  /** @throws {ShapeError} if the trained tensors that decay, or those that do not, are of several types */
   constructor(tensors: readonly UnitTensor[], ranks: number) {
     this.ranks = ranks;
     let bytes = 0;
@@ -72,12 +74,12 @@ export class UnitLayout {
       bytes += roundUp(numel * itemSize(tensor.dtype));
       return { first: 0, ...tensor, begin, numel };
     };
-    const matrices = tensors.filter(({ trained, shape }) => trained && shape.length > 1).map(place);
-    const vectors = tensors.filter(({ trained, shape }) => trained && shape.length <= 1).map(place);
+    const decaying = tensors.filter((tensor) => tensor.trained && decays(tensor)).map(place);
+    const exempt = tensors.filter((tensor) => tensor.trained && !decays(tensor)).map(place);
     const frozen = tensors.filter(({ trained }) => !trained).map(place);
-    this.segments = [...matrices, ...vectors, ...frozen];
-    const first = regionOf("matrices", matrices, 0);
-    const second = regionOf("vectors", vectors, first?.numel ?? 0);
+    this.segments = [...decaying, ...exempt, ...frozen];
+    const first = regionOf("decaying", decaying, 0);
+    const second = regionOf("exempt", exempt, first?.numel ?? 0);
     this.trained = [first, second].filter((region) => region !== null);
     this.partBytes = roundUp(Math.ceil(bytes / ranks));
   }
@@ -155,7 +157,7 @@ function regionOf(
   const other = others.find(({ dtype }) => dtype !== head.dtype);
   if (other !== undefined) {
     throw new ShapeError(
-      `expected trained ${kind} of one type in a unit, got ${head.name} in ${head.dtype} and ${other.name} in ${other.dtype}`,
+      `expected trained tensors (${kind}) of one type in a unit, got ${head.name} in ${head.dtype} and ${other.name} in ${other.dtype}`,
     );
   }
   const last = segments.at(-1) ?? head;

@@ -12,6 +12,8 @@ import type { ValueSchema } from "../base/value-schema.ts";
 export interface Hyperparameter {
   /** A number, a switch or one of several words. */
   schema: ValueSchema;
+  /** What it accepts, to follow "expected"; left out: made of the schema. */
+  expected?: string;
   /** "nats per token"; "none" for a plain number. */
   unit: string;
   /** What it does, a sentence. */

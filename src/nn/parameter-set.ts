@@ -12,7 +12,7 @@ export interface NamedParameter {
   name: string;
   /** float32 */
   tensor: Tensor;
-  /** Whether weight decay applies to it; left out: to matrices. */
+  /** Whether weight decay applies to it; left out: by name and shape (`decays`). */
   decays?: boolean;
 }
 

@@ -1,4 +1,5 @@
 /** AdamW (Loshchilov & Hutter 2017, arXiv:1711.05101): averages in float32 (torch's fused kernel), bfloat16 or 8 bits. */
+import { decays } from "../formats/adapter-names.ts";
 import { least8BitNumel, stateBlock } from "../formats/bits-and-bytes.ts";
 import type { NamedParameter } from "../nn/parameter-set.ts";
 import { noGrad, onDevice, ops, scope, type Tensor, tensor } from "../torch/index.ts";
@@ -48,7 +49,7 @@ interface Updated<S extends State = State> {
 }
 
 /**
- * The optimiser over a fixed list of parameters. Matrices decay, vectors (norms, biases, DoRA magnitudes) do not.
+ * The optimiser over a fixed list of parameters. Matrices and DoRA magnitudes decay, other vectors (norms, biases) do not.
  *
  * Numerics: equals `torch.optim.AdamW(fused=True)`; with `adamw_8bit` bitsandbytes' `AdamW8bit`, a tensor of fewer than 4,096
  * numbers as the former. Differs: transformers keeps the averages of embeddings in float32, here they are in 8 bits too.
@@ -62,10 +63,11 @@ export class AdamW {
 
   constructor(trained: Iterable<NamedParameter>, options: AdamWOptions) {
     const parameters = [...trained];
-    const decays = (p: NamedParameter) => p.decays ?? p.tensor.shape.length > 1;
+    const doesDecay = ({ name, tensor: { shape }, ...p }: NamedParameter) =>
+      p.decays ?? decays({ name, shape });
     this.#groups = [
-      { parameters: parameters.filter(decays), decay: options.weight_decay },
-      { parameters: parameters.filter((p) => !decays(p)), decay: 0 },
+      { parameters: parameters.filter(doesDecay), decay: options.weight_decay },
+      { parameters: parameters.filter((p) => !doesDecay(p)), decay: 0 },
     ];
     this.#options = options;
     for (const { name, tensor: parameter } of parameters) {

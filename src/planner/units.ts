@@ -2,6 +2,7 @@
  * The units that ranks share a model in, from its configuration alone. It follows `src/sharding/sharded-model.ts` and is to be changed
  * with it; `test/distributed/collectives.test.ts` compares what real ranks pass.
  */
+import { loraTensorName } from "../formats/adapter-names.ts";
 import { blockLinears } from "../formats/block-linears.ts";
 import { headRanges } from "../formats/head-ranges.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
@@ -88,7 +89,7 @@ function blockTensors(input: UnitInput, layer: number): UnitTensor[] {
       .flatMap(({ linear: { inputs, outputs }, rank }) => [
         addedTensor(rank, inputs),
         addedTensor(outputs, rank),
-        ...(trained.useDora ? [addedTensor(outputs)] : []),
+        ...(trained.useDora ? [{ ...addedTensor(outputs), name: loraTensorName("", "magnitude") }] : []),
       ]),
     ...trained.savedLinears
       .filter(ofLayer)

@@ -101,12 +101,12 @@ export class ShardedUnit {
     return this.#grads !== null;
   }
 
-  /** What this rank updates of the unit: its matrices, which decay, and its vectors. */
+  /** What this rank updates of the unit: what decays of it, and what does not. */
   get shards(): NamedParameter[] {
     return this.#masters.map(({ region: { kind }, tensor }) => ({
       name: `${this.name}.${kind}`,
       tensor,
-      decays: kind === "matrices",
+      decays: kind === "decaying",
     }));
   }
 

@@ -18,6 +18,7 @@ const KEYS = {
   },
   loss_type: {
     schema: { enum: ["sigmoid", "hinge", "ipo"], default: "sigmoid" },
+    expected: 'one of "sigmoid", "hinge", "ipo" (docs/objectives.md has TRL\'s others)',
     unit: "none",
     doc: "Form of the preference term: sigmoid is CPO, Eq. (4); hinge and ipo are TRL's.",
     source: "TRL",

@@ -41,6 +41,8 @@ const KEYS = {
       ],
       default: "sigmoid",
     },
+    expected:
+      `one of ${LOSS_TYPES.map((type) => `"${type}"`).join(", ")}, or a list of them (docs/objectives.md: why not TRL's others)` as string,
     unit: "none",
     doc: "Form of the loss, or a list of forms that are added up: sigmoid is DPO, Eq. (7), and [sigmoid, sft] RPO. docs/objectives.md has them all.",
     source: "TRL",

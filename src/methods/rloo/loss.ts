@@ -46,17 +46,18 @@ export function rloo(options: RlooOptions): CompletionObjective {
 
 function prepare(rollout: ScoredRollout, options: RlooOptions): PreparedRollout {
   const { beta, normalize_advantages, reward_clip_range } = options;
-  const { rewards, groupSizes, samplerLogps } = rollout;
+  const { rewards, groupSizes, samplerLogps, masked = [] } = rollout;
   const [low = Number.NEGATIVE_INFINITY, high = Number.POSITIVE_INFINITY] = reward_clip_range ?? [];
   const clipped = rewards.map((reward) => Math.min(Math.max(reward, low), high));
   const references = beta > 0 ? referenceOf(rollout, "beta") : null;
+  // the tokens of a masked completion are in no KL, as in TRL
   const kls = samplerLogps.map((logps, i) =>
-    references === null ? 0 : klOfCompletion("k1", logps, at(references, i)),
+    references === null || masked[i] === true ? 0 : klOfCompletion("k1", logps, at(references, i)),
   );
   const penalised = clipped.map((reward, i) => reward - beta * at(kls, i));
   const advantages = leaveOneOutAdvantages(penalised, groupSizes);
-  const tokens = samplerLogps.reduce((sum, logps) => sum + logps.length, 0);
-  const kl = kls.reduce((sum, value) => sum + value, 0) / tokens;
+  const tokens = samplerLogps.reduce((sum, logps, i) => sum + (masked[i] === true ? 0 : logps.length), 0);
+  const kl = kls.reduce((sum, value) => sum + value, 0) / Math.max(1, tokens);
   return {
     columns: { advantages: normalize_advantages ? normalised(advantages, rewards) : advantages },
     metrics: { ...rewardMetrics(rollout), ...(references === null ? {} : { kl }) },

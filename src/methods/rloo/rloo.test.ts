@@ -116,3 +116,15 @@ test("a range of rewards must be two numbers in order", () => {
     );
   }
 });
+
+test("a completion that is masked has no KL in its reward nor in the mean: TRL multiplies the KL by its mask of tokens", () => {
+  const logps = [[-1, -1], [-2], [-1, -3, -1]].map((one) => Float32Array.from(one));
+  const reference = [[-2, -1], [-4], [-9, -9, -9]].map((one) => Float32Array.from(one));
+  const prepared = rloo(load({ beta: 0.5 })).prepare?.({
+    ...{ rewards: [1, 2, 6], groupSizes: [3], truncated: [false, false, true], masked: [false, false, true] },
+    ...{ samplerLogps: logps, referenceLogps: reference, max_completion_length: 3 },
+  });
+  // KLs 1, 2 and, of the masked one, 0: rewards 0.5, 1 and 6
+  assertClose((prepared?.columns["advantages"] ?? []) as number[], [-3, -2.25, 5.25], { rtol: 1e-12 });
+  assertClose(prepared?.metrics["kl"] ?? Number.NaN, (1 + 2) / 3, { rtol: 1e-12 });
+});

@@ -77,6 +77,9 @@ export const simpo: Method<SimpoSettings> = {
   learning_rate: { value: 1e-6, source: "TRL" },
   keys: KEYS,
   presets: PRESETS,
+  otherNames: {
+    reference_free: "write an objective without a reference: `objective: simpo`, `cpo` or `orpo`",
+  },
   derived: [
     {
       key: "simpo_gamma",
