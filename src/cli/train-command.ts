@@ -21,7 +21,7 @@ import {
   wholeNumber,
   withStoppedStatus,
 } from "./options.ts";
-import { pairsOf } from "./overrides.ts";
+import { fileBefore, pairsOf } from "./overrides.ts";
 import { schemaLine } from "./schema-command.ts";
 import { TrainDisplay } from "./train-display.ts";
 
@@ -63,7 +63,7 @@ export function addTrainCommand(preftune: Command): void {
     const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
     refuseUseless(options, launch);
-    const resolved = await settled(launch, () => loadConfig({ file, overrides }));
+    const resolved = await settled(launch, () => loadConfig({ file: fileBefore(file), overrides }));
     if (options.printConfig === true) {
       if (isFirst(launch)) process.stdout.write(`${schemaLine(process.cwd())}\n${formatConfig(resolved)}`);
     } else if (options.dryRun === true) {
