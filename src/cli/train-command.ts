@@ -58,12 +58,13 @@ export function addTrainCommand(preftune: Command): void {
     )
     .allowUnknownOption()
     .passThroughOptions(false);
-  withStoppedStatus(command).action(async (file: string, argv: string[], options: CliOptions) => {
+  withStoppedStatus(command).action(async (first: string, argv: string[], options: CliOptions) => {
+    const file = fileBefore(first);
     const launch = readLaunch();
     const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
     refuseUseless(options, launch);
-    const resolved = await settled(launch, () => loadConfig({ file: fileBefore(file), overrides }));
+    const resolved = await settled(launch, () => loadConfig({ file, overrides }));
     if (options.printConfig === true) {
       if (isFirst(launch)) process.stdout.write(`${schemaLine(process.cwd())}\n${formatConfig(resolved)}`);
     } else if (options.dryRun === true) {
