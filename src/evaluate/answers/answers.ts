@@ -159,7 +159,7 @@ async function sourceOf(
   // Answers in a file or of an endpoint need no libtorch.
   const { askLocalModel, givenTemplate, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
-  const { model, adapter, device, dtype, threads } = found;
+  const { model, adapter, device = "auto", dtype = "auto", threads = null } = found;
   const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
   return {
     settings: {
