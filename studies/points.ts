@@ -31,6 +31,12 @@ export const BASELINES: readonly NamedValues[] = [
   [LIKELIHOOD, { objective: "slime", preset: "script", lambda_w: 1, lambda_l: 0, lambda_d: 0 }],
 ];
 
+/** What draws it in the full budget besides, where it bends between the strongest of these anchors and the likelihood alone. */
+export const CLOSER_BASELINES: readonly NamedValues[] = [
+  ["SLIME λw 4", { objective: "slime", preset: "balanced", lambda_w: 4 }],
+  ["SLIME λw 10", { objective: "slime", preset: "balanced", lambda_w: 10 }],
+];
+
 /** Its runs are there for mixtures of their weights with those of the likelihood alone: SimPO again. */
 export const MIXED: NamedValues = [
   "SimPO, mixed",
@@ -40,7 +46,7 @@ export const MIXED: NamedValues = [
 
 /** Whether the method called `name` is one of those that draw the curve. */
 export function isBaseline(name: string): boolean {
-  return BASELINES.some(([baseline]) => baseline === name);
+  return [...BASELINES, ...CLOSER_BASELINES].some(([baseline]) => baseline === name);
 }
 
 const between = " @ ";

@@ -29,12 +29,21 @@ function sizeOf(
 
 /** What an evaluation of an on-policy run samples at a time; null where nothing is evaluated. */
 export function evaluationSize(keys: PlannedKeys, { own, held }: Workload): RolloutSize | null {
-  const { num_generations, num_generations_eval, eval_strategy, eval_on_start, max_completion_length: longest } = keys;
+  const {
+    num_generations,
+    num_generations_eval,
+    eval_strategy,
+    eval_on_start,
+    max_completion_length: longest,
+  } = keys;
   if (!isOnPolicy(keys) || (eval_strategy === "no" && !eval_on_start)) return null;
   const prompts = Math.min(promptsAtOnce, held?.rows ?? promptsAtOnce);
   // as long as those of training: held-out ones are not always at hand
   const prompt = num_generations * Math.max(0, ...own.map((row) => row.prompt));
-  return { ...sizeOf(prompts, prompt, { n: num_generations_eval ?? num_generations, longest }), isAhead: false };
+  return {
+    ...sizeOf(prompts, prompt, { n: num_generations_eval ?? num_generations, longest }),
+    isAhead: false,
+  };
 }
 
 /** What an evaluation samples at a time for people to read; null where nothing is watched. */

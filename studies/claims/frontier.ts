@@ -14,6 +14,7 @@ import type { Asked, StudyDefinition } from "../definition.ts";
 import {
   atRates,
   BASELINES,
+  CLOSER_BASELINES,
   isBaseline,
   MIXED,
   type NamedValues,
@@ -90,7 +91,8 @@ const more: readonly NamedValues[] = [
 
 function conditions({ budget, prompts, fromAdapter = false, learningRates = [] }: Asked): Condition[] {
   // rows and model of the user's own are trained with adapters, whose weights are not mixed
-  const besides = budget === "full" ? [...more, ...(prompts === null ? [] : [MIXED])] : [];
+  const besides =
+    budget === "full" ? [...CLOSER_BASELINES, ...more, ...(prompts === null ? [] : [MIXED])] : [];
   // a run from an adapter is measured whole alone: scale 0 would not be its start
   const baselines = fromAdapter
     ? BASELINES.map(([name, changes]): NamedValues => [name, changes])
@@ -142,7 +144,7 @@ function curveSection(points: readonly Point[], numbers: Numbers): ReportSection
   return {
     title: "The curve",
     note:
-      "Means over training sets; numbers are those of the next table. Joined: the baselines, whose anchor grows from SimPO over SLIME with λw 0.2, 0.8 and 1.6 to the likelihood alone. " +
+      "Means over training sets; numbers are those of the next table. Joined: the baselines, whose anchor grows from SimPO over SLIME with λw 0.2, 0.8 and 1.6 (in the full budget 4 and 10 too) to the likelihood alone. " +
       "One curve belongs to one learning rate, which with the number of steps sets how far a run goes; the rows decide which curve it is.",
     scatters: byRate(points).map(([learningRate, own]) => {
       const methods = [...Map.groupBy(own, ({ name }) => name)].map(([name, method]) => ({
