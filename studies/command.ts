@@ -11,6 +11,7 @@ import {
   judgeOf,
   Phases,
   pairsOf,
+  recordedCommand,
   type StoppedOptions,
   showOutcome,
   stoppable,
@@ -146,7 +147,7 @@ async function run(name: StudyName, overrides: string[], cli: CliOptions): Promi
       overrides: pairsOf(overrides),
       jobs: cli.jobs ?? null,
       cores: availableParallelism(),
-      command: `preftune ${process.argv.slice(2).join(" ")}`,
+      command: recordedCommand(),
       out: process.stdout,
       signal,
     });

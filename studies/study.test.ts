@@ -17,6 +17,19 @@ test("an unknown key of a configuration is refused before any run begins", async
   assert.ok(!existsSync(join(options.output, "runs")));
 });
 
+test("a word of the command line that is wrong in every run is refused before models are made", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
+  for (const [words, message] of [
+    [{ dry_run: true }, /^ConfigError: --dry_run: unknown key "dry_run"/],
+    [{ learning_rate: "nan" }, /^ConfigError: --learning_rate: expected a number at least 0/],
+  ] as const) {
+    const options = tinyStudy(place, "anchoring", words);
+    const generated = { ...options, config: null, model: null, data: null, evalData: null };
+    await assert.rejects(study(generated), message);
+    assert.ok(!existsSync(join(options.output, "setup")));
+  }
+});
+
 for (const name of STUDY_NAMES) {
   test(`study ${name}, end to end on a tiny model`, async () => {
     using place = runFixture({ rows: 6, held: 4 });

@@ -4,6 +4,7 @@ import { ConfigError } from "preftune";
 import {
   type Condition,
   type ConfigValues,
+  checkOverrides,
   checkTrials,
   comparisonsOf,
   type GridOptions,
@@ -73,6 +74,7 @@ const cadence: Record<StudyDefinition["evaluations"], ConfigValues> = {
 export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
+  checkOverrides(options.overrides);
   refuseUnused(options, definition);
   refuseRewardModel(options, definition.takesRewardModel ?? false);
   refuseMethods(options, definition);

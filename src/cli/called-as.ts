@@ -23,3 +23,8 @@ export function commandLine(argv: readonly string[]): string {
 export function sameCommand(): string {
   return commandLine(process.argv.slice(2));
 }
+
+/** The command at hand as `preftune WORDS`, fit for a shell, for a page that is read elsewhere. */
+export function recordedCommand(): string {
+  return ["preftune", ...process.argv.slice(2).map(shellWord)].join(" ");
+}

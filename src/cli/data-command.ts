@@ -20,7 +20,7 @@ import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts
 import { type CleanResult, clean } from "../workbench/clean/clean.ts";
 import { type CleanRecipe, readCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 import { wholeNumber } from "./options.ts";
-import { pairsOf } from "./overrides.ts";
+import { fileBefore, pairsOf } from "./overrides.ts";
 
 /** Adds `data` and its commands to `preftune`. */
 export function addDataCommands(preftune: Command): void {
@@ -141,7 +141,7 @@ interface CheckOptions {
 }
 
 async function check(file: string, argv: string[], options: CheckOptions): Promise<void> {
-  const { config } = loadConfig({ file, overrides: pairsOf(argv) });
+  const { config } = loadConfig({ file: fileBefore(file), overrides: pairsOf(argv) });
   const phases = new Phases();
   const task = taskOf(methodOf(config.method.objective).over, isOnPolicy(config));
   const search = { parts: "text", onPhase: phases.listen } as const;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { pairsOf } from "./overrides.ts";
+import { fileBefore, pairsOf } from "./overrides.ts";
 
 test("words of the command line are keys and values, and a key alone is true", () => {
   assert.deepEqual(pairsOf(["--learning_rate", "1e-4", "--lora_r=4", "--use_peft", "--seed", "1"]), [
@@ -25,4 +25,16 @@ test("a key that is not true or false needs a value", () => {
   assert.throws(() => pairsOf(["--learning-rate", "--use_peft"]), /--learning-rate: expected a number/);
   // an unknown key is told of with the others
   assert.deepEqual(pairsOf(["--sed"]), [["sed", "true"]]);
+});
+
+test("a word that is no key, and a key before the configuration's file, are told with what is meant", () => {
+  assert.throws(
+    () => pairsOf(["learning_rate=1e-4"]),
+    /got "learning_rate=1e-4"\. Did you mean --learning_rate=1e-4\?$/,
+  );
+  assert.equal(fileBefore("run.yaml"), "run.yaml");
+  assert.throws(
+    () => fileBefore("--learning_rate"),
+    /^ConfigError: expected the configuration's file before the keys, got --learning_rate there\./,
+  );
 });

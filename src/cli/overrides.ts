@@ -3,14 +3,28 @@ import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { fieldOf, isConfigKey } from "../config/keys.ts";
 
+/**
+ * The configuration's file, which comes before the keys.
+ *
+ * @throws {ConfigError} where a key stands in its place
+ */
+export function fileBefore(word: string): string {
+  if (!word.startsWith("--")) return word;
+  throw new ConfigError(
+    `expected the configuration's file before the keys, got ${word} there. Write the file first, then --key value.`,
+  );
+}
+
 /** `--key value`, `--key=value`, and `--flag` for true. */
 export function pairsOf(argv: readonly string[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let i = 0; i < argv.length; i++) {
     const word = at(argv, i);
     const [, key, value] = /^--([A-Za-z_][\w-]*)(?:=(.*))?$/s.exec(word) ?? [];
-    if (key === undefined)
-      throw new ConfigError(`expected --key value after the configuration, got "${word}"`);
+    if (key === undefined) {
+      const meant = /^[A-Za-z_][\w-]*=/.test(word) ? ` Did you mean --${word}?` : "";
+      throw new ConfigError(`expected --key value after the configuration, got "${word}".${meant}`);
+    }
     const next = argv[i + 1];
     if (value !== undefined) pairs.push([key, value]);
     else if (next === undefined || /^--[A-Za-z_]/.test(next)) pairs.push([key, switchedOn(key)]);

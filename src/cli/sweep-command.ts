@@ -1,6 +1,7 @@
 /** `preftune sweep`. */
 import { basename, extname, join } from "node:path";
 import type { Command } from "commander";
+import { recordedCommand } from "./called-as.ts";
 import { showOutcome, stoppable } from "./grid-command.ts";
 import { type StoppedOptions, wholeNumber, withStoppedStatus } from "./options.ts";
 
@@ -34,7 +35,7 @@ async function run(file: string, cli: CliOptions): Promise<void> {
     const outcome = await runSweep(readSweep(file), {
       output: cli.output ?? join("runs", basename(file, extname(file))),
       jobs: cli.jobs,
-      command: `preftune ${process.argv.slice(2).join(" ")}`,
+      command: recordedCommand(),
       out: process.stdout,
       signal,
     });

@@ -21,7 +21,7 @@ import {
   wholeNumber,
   withStoppedStatus,
 } from "./options.ts";
-import { pairsOf } from "./overrides.ts";
+import { fileBefore, pairsOf } from "./overrides.ts";
 import { schemaLine } from "./schema-command.ts";
 import { TrainDisplay } from "./train-display.ts";
 
@@ -58,7 +58,8 @@ export function addTrainCommand(preftune: Command): void {
     )
     .allowUnknownOption()
     .passThroughOptions(false);
-  withStoppedStatus(command).action(async (file: string, argv: string[], options: CliOptions) => {
+  withStoppedStatus(command).action(async (first: string, argv: string[], options: CliOptions) => {
+    const file = fileBefore(first);
     const launch = readLaunch();
     const overrides = pairsOf(argv);
     if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);

@@ -117,7 +117,8 @@ const CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "eval_on_start",
-    (config) => !hasHeldOutRows(config) && config.eval_on_start,
+    // with another eval_strategy that is the problem, and this only follows from it
+    (config) => !hasHeldOutRows(config) && config.eval_on_start && config.eval_strategy === "no",
     `there are no held-out rows. ${giveHeldOutRows}`,
   ),
   error(

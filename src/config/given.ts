@@ -45,6 +45,12 @@ export function readConfigText(path: string): string {
     const hint = existsSync(own) ? ` It is a run, whose own is ${own}.` : "";
     throw new ConfigError(`${path}: expected a configuration, a YAML file, got a directory.${hint}`);
   }
+  if (/\.(jsonl|ndjson|csv|tsv|parquet)(\.\w+)?$/i.test(path)) {
+    throw new ConfigError(
+      `${path}: expected a configuration, a YAML file, got a file of rows. Name it there as train_data; ` +
+        "`preftune init` writes a configuration for rows.",
+    );
+  }
   if (stat.size > MAX_BYTES) {
     throw new ConfigError(
       `${path}: expected a configuration of at most ${MAX_BYTES} bytes, got ${stat.size}.`,

@@ -278,6 +278,20 @@ for (const [yaml, expected] of MISTAKES) {
   test(`refused: ${yaml.replaceAll("\n", " | ")}`, () => assert.match(refused(yaml), expected));
 }
 
+test("a value that breaks two bounds of its key is one problem", () => {
+  assert.equal(
+    refused("", [["seed", "1e23"]]),
+    "--seed: expected a whole number at least 0 and at most 4294967295, got the number 1e+23.",
+  );
+});
+
+test("a missing set of held-out rows is one problem, whatever else follows from it", () => {
+  assert.equal(
+    refused("", [["eval_strategy", "steps"]]),
+    "eval_strategy: steps without held-out rows. Give eval_data or eval_fraction.",
+  );
+});
+
 test("all problems are told at once", () => {
   const message = messageOf({ yaml: "seed: x\nfoo: 1\n", file: "run.yaml" });
   assert.match(message, /^5 problems in run\.yaml:\n {2}run\.yaml:1: seed/);

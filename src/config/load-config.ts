@@ -21,7 +21,7 @@ import {
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
-import { takeOutKey } from "./method-keys.ts";
+import { METHOD_FIELDS, takeOutKey } from "./method-keys.ts";
 import { adviceOnName } from "./other-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { expectedText, namesIn, schemaAt, valueFromText } from "./schema-text.ts";
@@ -103,6 +103,17 @@ export function loadMethod(values: Readonly<Record<string, unknown>>): MethodSet
   const { accepted, problems } = checked(givenByCode(values));
   refuse(problems, {});
   return resolve(accepted, {}, checkMethod).config.method;
+}
+
+/**
+ * Refuses words of a command line that are wrong in every run: keys that do not exist, and values that no run accepts.
+ * Values of hyperparameters are left to the run, whose objective decides what they may be.
+ *
+ * @throws {ConfigError} naming every such word
+ */
+export function checkOverrides(overrides: readonly (readonly [string, string])[]): void {
+  const given = givenByCommandLine(overrides).filter(({ key }) => !Object.hasOwn(METHOD_FIELDS, key));
+  refuse(checked(given).problems, {});
 }
 
 /**
@@ -201,7 +212,10 @@ function checkValue(given: Given, objective?: MethodName): Given | string[] {
       `${given.where()}: ${key} has no effect here: objective is ${objective}. ${takeOutKey(key, objectives, objective)}`,
     ];
   }
-  return result.error.issues.map((issue) => problemOf({ ...given, key, value }, issue, objective));
+  // one value may break several bounds, and one sentence says them all
+  return [
+    ...new Set(result.error.issues.map((issue) => problemOf({ ...given, key, value }, issue, objective))),
+  ];
 }
 
 /** What is wrong with a value or a part of it: what the key's schema expects there, and what came. */

@@ -168,7 +168,8 @@ export class RowColumns {
 
   /** The error for a row whose columns make no form that fits. */
   missing(expected: string): MissingColumns {
-    return new MissingColumns(this.where, expected, this.names);
+    const found = this.names.map((name) => (this.#value[name] === null ? `${name} (null)` : name));
+    return new MissingColumns(this.where, expected, found);
   }
 
   /** The error for a value of the wrong type. */

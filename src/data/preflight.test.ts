@@ -152,7 +152,7 @@ test("assertPreflight sums up all errors with rows and remedies, and leaves warn
   assert.throws(() => assertPreflight(report), {
     name: "DataError",
     message:
-      "The data has 2 kinds of errors, so training was not started:\n" +
+      "The data has 2 kinds of errors, and nothing was done with it:\n" +
       `  8 rows: the same tokens as chosen and as rejected answer [${named}, ...]. There is nothing to prefer. ` +
       "Fix or remove the rows, or set invalid_rows: drop.\n" +
       `  1 row: a prompt of no tokens [f:${first + 8}]. Give them a prompt. Fix or remove the rows, or set invalid_rows: drop.`,

@@ -125,7 +125,7 @@ export function assertPreflight(report: PreflightReport): void {
     return `  ${rows.length === 0 ? "" : `${count} ${count === 1 ? "row" : "rows"}: `}${message}${named}. ${remedy}`;
   });
   const kinds = errors.length === 1 ? "one kind of error" : `${errors.length} kinds of errors`;
-  throw new DataError(`The data has ${kinds}, so training was not started:\n${lines.join("\n")}`);
+  throw new DataError(`The data has ${kinds}, and nothing was done with it:\n${lines.join("\n")}`);
 }
 
 function countsOf(train: readonly Example[], evaluation: readonly Example[] | null): LoadCounts {

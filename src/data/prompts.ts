@@ -26,10 +26,7 @@ export interface TextParts {
  * @throws DataError when nothing is common, or they part before the last question
  */
 export function splitConversations(conversations: readonly Message[][], where: string): ChatParts {
-  const common = Math.min(
-    ...conversations.map((messages) => messages.findLastIndex(({ role }) => role === "assistant")),
-    commonMessages(conversations),
-  );
+  const common = promptLength(conversations);
   if (common <= 0) {
     throw new DataError(
       `${where}: expected the answers to begin with the same messages, which are the prompt, ` +
@@ -40,6 +37,14 @@ export function splitConversations(conversations: readonly Message[][], where: s
   const completions = conversations.map((messages) => messages.slice(common));
   checkSameQuestion(completions, where);
   return { prompt, completions };
+}
+
+/** Messages of the prompt with which all conversations begin; none: 0 or less. */
+function promptLength(conversations: readonly Message[][]): number {
+  return Math.min(
+    ...conversations.map((messages) => messages.findLastIndex(({ role }) => role === "assistant")),
+    commonMessages(conversations),
+  );
 }
 
 /**
@@ -62,14 +67,15 @@ export function splitExplicit(
     const isBegun = asked.at(-1)?.role === "assistant";
     return { prompt: asked, completions, ...(isBegun ? { continueFinalMessage: true } : {}) };
   }
-  const parts = splitConversations(completions, where);
+  const parts = promptLength(completions) > 0 ? splitConversations(completions, where) : null;
   const system = asked[0]?.role === "system" ? contentText(asked[0]) : null;
-  if (isRepeated(system === null ? asked : asked.slice(1), parts.prompt)) {
+  if (parts !== null && isRepeated(system === null ? asked : asked.slice(1), parts.prompt)) {
     return { ...parts, prompt: withSystem(parts.prompt, system, where) };
   }
+  const odd = completions.findIndex(([first]) => first?.role !== "assistant");
   throw new DataError(
-    `${where}: expected answers that begin with an assistant message or repeat the prompt, but they begin with ` +
-      `messages that are not the prompt. Remove the prompt column's mapping or fix the row.`,
+    `${where}: expected answers that begin with a message of the role assistant, or repeat the prompt, but answer ${odd + 1} of ` +
+      `${completions.length} begins with a message of the role ${completions[odd]?.[0]?.role ?? "none"} that is not the prompt's. Fix the row.`,
   );
 }
 

@@ -121,7 +121,25 @@ test("a string prompt repeated as the first message of both answers is taken onc
     chosen: [user("Hi"), assistant("a")],
     rejected: [user("Hi"), assistant("b")],
   };
-  assert.throws(() => read(other), /begin with messages that are not the prompt/);
+  assert.throws(() => read(other), /begins with a message of the role user that is not the prompt/);
+});
+
+test("an answer of another role than the assistant's is named, where the row has its prompt", () => {
+  const prompt = [{ role: "user", content: "q" }];
+  const answer = [{ role: "assistant", content: "a" }];
+  const wrong = { role: "user", content: "b" };
+  for (const [chosen, rejected, place] of [
+    [[wrong], answer, "answer 1 of 2"],
+    [answer, [wrong], "answer 2 of 2"],
+    [answer, [wrong, ...answer], "answer 2 of 2"],
+  ]) {
+    assert.throws(() => read({ prompt, chosen, rejected }), {
+      name: "DataError",
+      message: new RegExp(
+        `${String(place)} begins with a message of the role user that is not the prompt's\\. Fix the row\\.$`,
+      ),
+    });
+  }
 });
 
 test("a prompt of messages with answers of plain text", () => {
@@ -296,6 +314,11 @@ test("missing columns: what was expected, what was found, what to set", () => {
       '"rejected_ids", found the columns question, good, bad. If "good" is the chosen answer and "bad" is the rejected answer, set columns: {chosen: good, rejected: bad}.',
   });
   assert.throws(() => read({ prompt: "p", choosen: "a", rejected: "b" }), /set columns: \{chosen: choosen\}/);
+  // null is no value: the column is there, and the message says what it holds
+  assert.throws(
+    () => read({ prompt: "p", chosen: null, rejected: "b" }),
+    /found the columns prompt, chosen \(null\), rejected\./,
+  );
   assert.throws(() => read({ id: 1 }, { task: "sft" }), /expected "messages".* found the columns id/);
 });
 

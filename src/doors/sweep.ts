@@ -8,6 +8,7 @@ import "../base/node-version.ts";
 export { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 export { stringifyNumbers } from "../base/json-numbers.ts";
 export { deriveSeed, permutation, Random } from "../base/random.ts";
+export { checkOverrides } from "../config/load-config.ts";
 export { SAMPLED_THRESHOLDS } from "../config/watch-bounds.ts";
 export { breachesOf } from "../evaluate/diversity/collapse.ts";
 export type { Chart, Series } from "../report/line-chart.ts";

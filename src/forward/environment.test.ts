@@ -1,7 +1,7 @@
 /** Tests of environment.ts: what a run's configuration makes of how a model is run. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Environment, numericsOf } from "./environment.ts";
+import { type Environment, numericsOf, settleEnvironment } from "./environment.ts";
 
 const keys = {
   gradient_checkpointing: true,
@@ -35,4 +35,9 @@ test("products whose rows do not depend on each other are refused where there ar
     () => numericsOf(wanted, environment),
     /^ConfigError: batch_invariant: the model runs on cuda:0, .* set device: cpu\.$/,
   );
+});
+
+test("what is not asked for is as auto: a program's options may be empty", () => {
+  const auto = settleEnvironment({ device: "auto", dtype: "auto", threads: null });
+  assert.deepEqual(settleEnvironment({}), auto);
 });

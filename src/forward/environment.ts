@@ -16,11 +16,12 @@ export interface Environment {
 
 /** What to run on, as in a run's configuration. */
 export interface EnvironmentOptions {
-  /** "auto", "cpu", "cuda", "cuda:N", "mps" */
-  device: string;
-  /** "auto" is bfloat16 where the hardware computes in it, else float32. */
-  dtype: "auto" | "float32" | "bfloat16";
-  threads: number | null;
+  /** "auto" (default), "cpu", "cuda", "cuda:N", "mps" */
+  device?: string;
+  /** "auto" (default) is bfloat16 where the hardware computes in it, else float32. */
+  dtype?: "auto" | "float32" | "bfloat16";
+  /** Null (default): as many as torch takes. */
+  threads?: number | null;
 }
 
 /**
@@ -33,10 +34,10 @@ export function settleEnvironment(
   options: EnvironmentOptions,
   resumed: MatmulLibrary | null = null,
 ): Environment {
-  if (options.threads !== null) setThreads(options.threads);
-  const device = settleDevice(options.device);
-  const dtype =
-    options.dtype === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : options.dtype;
+  const { device: wanted = "auto", dtype: type = "auto", threads: count = null } = options;
+  if (count !== null) setThreads(count);
+  const device = settleDevice(wanted);
+  const dtype = type === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : type;
   return { device, dtype, threads: threads(), matmul: settleMatmul(resumed) };
 }
 

@@ -3,7 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { fieldOf, isConfigKey } from "../config/keys.ts";
-import { loadConfig } from "../config/load-config.ts";
+import { checkOverrides, loadConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
@@ -68,6 +68,7 @@ const LORA_KEYS: readonly ConfigKey[] = ["lora_r", "lora_alpha"];
  */
 export async function firstConfig(wishes: Wishes): Promise<FirstConfig> {
   const { onPhase = () => {} } = wishes;
+  checkOverrides(wishes.overrides);
   const fixed = fixedValues(wishes);
   const objective = objectiveOf(fixed.get("objective") ?? wishes.objective);
   const directory = await resolveModelDirectory(wishes.model, { parts: "text", onPhase });
@@ -145,8 +146,12 @@ function lengthChoices({ dataset, modelConfig }: PreparedData): Choice[] {
   const longest = longestRow(dataset.examples);
   const limit = Math.min(usualLength, contextLength(modelConfig));
   const value = Math.min(limit, Math.max(64, 64 * Math.ceil(longest / 64)));
-  const over = dataset.examples.filter((example) => longestRow([example]) > value).length;
-  const why = `The longest row has ${longest} tokens${over === 0 ? "" : `; ${over} of ${dataset.examples.length} are longer than this and left out`}.`;
+  // what is longer than the model's context did not become an example
+  const beyond = dataset.report.counts.dropped["longer_than_context"] ?? 0;
+  const over = beyond + dataset.examples.filter((example) => longestRow([example]) > value).length;
+  const longer = `${over} of ${dataset.examples.length + beyond} rows ${over === 1 ? "is" : "are"} longer than this and left out`;
+  const within = beyond === 0 ? "" : " within the model's context";
+  const why = `The longest row${within} has ${longest} tokens${over === 0 ? "" : `; ${longer}`}.`;
   return [
     { key: "max_length", value, why },
     ...(over === 0 ? [] : [{ key: "overflow" as const, value: "drop" }]),

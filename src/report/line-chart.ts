@@ -94,7 +94,12 @@ function scaleFor(chart: Chart, coordinate: 0 | 1, range: readonly [number, numb
     ...(coordinate === 0 ? [] : band.flatMap(([, low, high]) => [low, high])),
   ]);
   if (coordinate === 1) values.push(...(chart.marks ?? []).map(({ value }) => value));
-  return scaleOf(axisOver(values, coordinate === 0 && chart.isOverValues !== true), range);
+  const axis = axisOver(values, coordinate === 0 && chart.isOverValues !== true);
+  if (coordinate === 0 || chart.unit !== "share") return scaleOf(axis, range);
+  // the room around the line is no place where a share could be
+  const isPossible = (tick: number): boolean =>
+    (tick <= 1 || values.some((value) => value > 1)) && (tick >= 0 || values.some((value) => value < 0));
+  return scaleOf({ ...axis, ticks: axis.ticks.filter(isPossible) }, range);
 }
 
 function axes(chart: Chart, x: Scale, y: Scale): Html[] {

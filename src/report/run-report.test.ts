@@ -119,6 +119,18 @@ test("points lie where their values are", () => {
   assert.ok((last[1] ?? 0) < (first[1] ?? 0), "up is greater");
 });
 
+test("an axis of shares has no figure that a share cannot have, whatever a line that is flat at 1 or 0 leaves around it", () => {
+  const heightsOf = (unit: string, value: number): string[] => {
+    const points = [0, 10].map((step): [number, number] => [step, value]);
+    const series = [{ name: "a", colour: 1, isEval: false, points } as const];
+    const page = chartHtml({ title: "t", unit, xLabel: "step", series }).text;
+    return [...page.matchAll(/text-anchor="end">([^<]*)</g)].map(([, text]) => String(text));
+  };
+  assert.deepEqual(heightsOf("share", 1), ["0.9", "0.95", "1"]);
+  assert.deepEqual(heightsOf("nats", 1), ["0.9", "0.95", "1", "1.05", "1.1"]);
+  assert.deepEqual(heightsOf("share", 0), ["0", "0.5", "1"]);
+});
+
 test("thinning keeps spikes", () => {
   const points = Array.from({ length: 20_000 }, (_, i): [number, number] => [
     i,

@@ -136,7 +136,8 @@ function parse(text: string, bareWord: string | null): unknown {
 
 function syntaxReason(message: string, bareWord: string | null): string {
   if (bareWord !== null) return `it has ${bareWord}, which JSON does not know; write null`;
-  if (/end of JSON|Unterminated/.test(message)) return "the JSON ends too early. Is the file cut short?";
+  if (/end of JSON|Unterminated/.test(message))
+    return "the JSON ends too early: it is cut short here, or a quote or bracket is not closed";
   const position = /position (\d+)/.exec(message);
   const at = position === null ? "" : ` at character ${Number(position[1]) + 1}`;
   return `it is not valid JSON${at}. Fix or remove it`;

@@ -89,10 +89,23 @@ test("without a terminal it names what is missing; faulty rows and wishes write 
   const wishes = { model, data, objective: "slime" };
   await assert.rejects(
     firstConfig({ ...wishes, overrides: [["learning_rat", "1"]] }),
-    (error: unknown) => error instanceof ConfigError && /Did you mean "learning_rate"/.test(error.message),
+    (error: unknown) =>
+      error instanceof ConfigError &&
+      /^--learning_rat: unknown key .* Did you mean "learning_rate"/.test(error.message),
   );
   await assert.rejects(firstConfig({ ...wishes, objective: "slim", overrides: [] }), /expected one of slime/);
   for (const name of ["bare.yaml", "faulty.yaml"]) assert.ok(!existsSync(fixture.path(name)), name);
+});
+
+test("rows beyond the model's context are left out, as those beyond the usual length are", async () => {
+  const long = { prompt: "why ".repeat(30_000), chosen: "because", rejected: "no" };
+  const rows = writeRows(fixture.path("long.jsonl"), [...pairRows(12), long]);
+  const { config, yaml } = await firstConfig({ model, data: rows, objective: "slime", overrides: [] });
+  assert.equal(config.overflow, "drop");
+  assert.match(
+    yaml,
+    /within the model's context has \d+ tokens; 1 of 13 rows is longer than this and left out\./,
+  );
 });
 
 test("what is given stands: all weights, steps by tokens, held-out rows, no adapter's keys", async () => {

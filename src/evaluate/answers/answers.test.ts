@@ -8,7 +8,7 @@ import { startJudge } from "../../../test/support/judge-server.ts";
 import { runFixture } from "../../../test/support/runs.ts";
 import { listenToWarnings } from "../../../test/support/warnings.ts";
 import { Endpoint } from "../endpoint/endpoint.ts";
-import { type AnswerOptions, answersOf } from "./answers.ts";
+import { type AnswerOptions, answersOf, type JudgingOptions, namedAnswers } from "./answers.ts";
 import { givenTemplate } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
 
@@ -57,6 +57,21 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);
+});
+
+test("a second model that is not there is told of before the first one answers", async () => {
+  let asked = 0;
+  await using server = await startJudge(() => {
+    asked++;
+    return "an answer";
+  });
+  const both = [`${server.baseUrl}#m`, join(dir, "missing")];
+  const judging = { ...options, answerKey: null, limits: { maxRetries: 0 } } as unknown as JudgingOptions;
+  await assert.rejects(
+    namedAnswers(both, [question("7")], () => 0, judging),
+    /missing: expected a model directory/,
+  );
+  assert.equal(asked, 0);
 });
 
 test("a question whose second turn failed is continued, not paid again, and its file of first turns goes", async () => {

@@ -45,6 +45,12 @@ export interface NamedAnswers {
   path: string;
 }
 
+/** Questions, and the temperature at which each is answered. */
+interface Asked {
+  questions: readonly Question[];
+  temperatureOf: (question: Question) => number;
+}
+
 /**
  * The answers of `answerer` to `questions`: the missing ones are generated.
  *
@@ -57,15 +63,42 @@ export async function answersOf(
   temperatureOf: (question: Question) => number,
   options: AnswerOptions,
 ): Promise<NamedAnswers> {
+  const answer = await openAnswerer(answerer, { questions, temperatureOf }, options);
+  return answer();
+}
+
+/** Finds the file or model of `answerer`; what it gives answers. So several are found before the first begins to answer. */
+async function openAnswerer(
+  answerer: Answerer,
+  asked: Asked,
+  options: AnswerOptions,
+): Promise<() => Promise<NamedAnswers>> {
   if (answerer.kind === "file") {
     const { path } = answerer;
     const file = await readAnswerFile(path);
-    const answers = matchAnswers(file, questions, path);
-    warnOfEmpty(path, answers);
-    return { name: file.model ?? answererName(answerer), answers, path };
+    const answers = matchAnswers(file, asked.questions, path);
+    return async () => {
+      warnOfEmpty(path, answers);
+      return { name: file.model ?? answererName(answerer), answers, path };
+    };
   }
   const name = answererName(answerer);
   const source = await sourceOf(answerer, options);
+  return () => generated({ name, source, asked, options });
+}
+
+/** The answers of a source, those that are missing generated and kept. */
+async function generated({
+  name,
+  source,
+  asked: { questions, temperatureOf },
+  options,
+}: {
+  name: string;
+  source: AnswerSource;
+  asked: Asked;
+  options: AnswerOptions;
+}): Promise<NamedAnswers> {
   const settings = (question: Question): AnswerSettings => ({
     ...source.settings,
     temperature: temperatureOf(question),
@@ -126,7 +159,7 @@ async function sourceOf(
   // Answers in a file or of an endpoint need no libtorch.
   const { askLocalModel, givenTemplate, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
-  const { model, adapter, device, dtype, threads } = found;
+  const { model, adapter, device = "auto", dtype = "auto", threads = null } = found;
   const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
   return {
     settings: {
@@ -138,18 +171,25 @@ async function sourceOf(
   };
 }
 
-/** The answers of a file, endpoint or model as the command line names it. */
-export function namedAnswers(
-  text: string,
+/** The answers of files, endpoints or models as the command line names them: none answers before all are found. */
+export async function namedAnswers(
+  texts: readonly string[],
   questions: readonly Question[],
   temperatureOf: (question: Question) => number,
   options: JudgingOptions,
-): Promise<NamedAnswers> {
+): Promise<NamedAnswers[]> {
   const { answerKey: apiKey, limits } = options;
-  return answersOf(parseAnswerer(text), questions, temperatureOf, {
+  const all: AnswerOptions = {
     ...options,
     openEndpoint: (address) => new Endpoint({ ...address, apiKey, ...limits }),
-  });
+  };
+  const open: (() => Promise<NamedAnswers>)[] = [];
+  for (const text of texts) {
+    open.push(await openAnswerer(parseAnswerer(text), { questions, temperatureOf }, all));
+  }
+  const answers: NamedAnswers[] = [];
+  for (const answer of open) answers.push(await answer());
+  return answers;
 }
 
 /** The names of two models; with (A) and (B) where they are the same. */

@@ -1,4 +1,5 @@
 /** `preftune evaluate arena-hard`: how often a model's answers win against a baseline's. */
+import { at } from "../../base/at.ts";
 import type { HubOptions } from "../../hub/hub.ts";
 import { type JudgingOptions, namedAnswers, twoNames } from "../answers/answers.ts";
 import { benchFile, openBench } from "../answers/bench-files.ts";
@@ -52,8 +53,8 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   const baselineNames = ["answers_v0.1_gpt-4-0314.jsonl", "model_answer/gpt-4-0314.jsonl"];
   const baseline = await benchFile(options.baseline, bench, baselineNames, "--baseline ANSWERS");
   using judging = openJudging(options, prompt);
-  const own = await namedAnswers(options.answerer, questions, () => temperature, options);
-  const baselineAnswers = await namedAnswers(baseline, questions, () => temperature, options);
+  const both = await namedAnswers([options.answerer, baseline], questions, () => temperature, options);
+  const [own, baselineAnswers] = [at(both, 0), at(both, 1)];
   const { judge, onJudged, report } = judging;
   const judged = await judgePairs(pairTasks(questions, own.answers, baselineAnswers.answers, prompt), {
     judge,

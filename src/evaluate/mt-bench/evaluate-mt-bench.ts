@@ -46,12 +46,11 @@ export interface MtBenchOptions extends JudgingOptions {
 export async function evaluateMtBench(options: MtBenchOptions): Promise<RatingReport | PairReport> {
   const material = await readMaterial(options);
   using judging = openJudging(options);
-  const answersOf = (text: string) => namedAnswers(text, material.questions, mtBenchTemperature, options);
-  const own = await answersOf(options.answerer);
-  if (options.against === null) {
-    return await rate({ material, judging, options }, own.name, own.answers);
-  }
-  const opponent = await answersOf(options.against);
+  const answerers = [options.answerer, ...(options.against === null ? [] : [options.against])];
+  const answers = await namedAnswers(answerers, material.questions, mtBenchTemperature, options);
+  const own = at(answers, 0);
+  const opponent = answers[1];
+  if (opponent === undefined) return await rate({ material, judging, options }, own.name, own.answers);
   const tasks = mtBenchPairTasks(material, own.answers, opponent.answers);
   const { judge, onJudged, report } = judging;
   const { concurrency, bootstrapRounds } = options;

@@ -1,5 +1,6 @@
 /** `preftune evaluate pairwise`: two models or files of answers, on any prompts. */
 import { dirname, extname, join } from "node:path";
+import { at } from "../../base/at.ts";
 import { type JudgingOptions, type NamedAnswers, namedAnswers, twoNames } from "../answers/answers.ts";
 import { type Question, readQuestions } from "../answers/questions.ts";
 import { readArenaPrompt } from "../arena-hard/arena-prompt.ts";
@@ -49,8 +50,8 @@ export async function evaluatePairwise(options: PairwiseOptions): Promise<PairRe
   const questions = await readQuestions(options.prompts, { limit });
   const temperatureOf = ({ temperature }: Question): number => temperature ?? options.temperature;
   using judging = openJudging(options, settings);
-  const a = await namedAnswers(answerers[0], questions, temperatureOf, options);
-  const b = await namedAnswers(answerers[1], questions, temperatureOf, options);
+  const both = await namedAnswers(answerers, questions, temperatureOf, options);
+  const [a, b] = [at(both, 0), at(both, 1)];
   const { judge, onJudged, report } = judging;
   const judged = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
   return pairReport("pairwise", options.names ?? twoNames(a, b), judged, {
