@@ -56,6 +56,8 @@ function typeOf(fixture: string): string {
 const aboutPublished = [
   "src/text/known-templates.ts",
   "src/text/tokenizers/known-patterns.ts",
+  // classes of transformers' tokenizers
+  "src/text/prefix-space.ts",
   "src/gguf/pre-tokenizer.ts",
   "src/gguf/special-tokens.ts",
   // the kind of llama.cpp's vocabulary
