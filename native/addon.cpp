@@ -283,6 +283,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   static std::once_flag once;
   std::call_once(once, [] {
     limitInstructionSets();
+    keepMklReproducible();
     stayLoaded();
     useHostAllocator();
     replaceProducts();

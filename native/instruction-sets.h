@@ -59,6 +59,20 @@ inline void limitInstructionSets() {
   }
 }
 
+// MKL chooses between kernels by more than the shapes: with AVX2 a product inside of a task of three threads was now and then summed up
+// in another order. Strict reproducibility costs nothing that can be measured. On other makers' processors it would slow MKL down.
+inline void keepMklReproducible() {
+#if PREFTUNE_X86_LEVELS
+  if (!__builtin_cpu_is("intel") || level() == Level::baseline) return;
+  const std::string set = level() == Level::avx512 ? "AVX512" : "AVX2";
+  const char* const limit = std::getenv("MKL_ENABLE_INSTRUCTIONS");
+  // a parent's is inherited, and may be of another set
+  const char* const given = std::getenv("MKL_CBWR");
+  const bool isOurs = given != nullptr && std::string(given).find(",STRICT") != std::string::npos;
+  if (limit == nullptr || limit == set) setenv("MKL_CBWR", (set + ",STRICT").c_str(), isOurs ? 1 : 0);
+#endif
+}
+
 // A function that is compiled for each level; a call takes the processor's. `body` is inlined into each; `wide`, where it is another one,
 // has the vectors of AVX-512.
 template <auto body, auto wide = body>

@@ -149,7 +149,8 @@ test("float32: threads share trees and key heads, and give the bits of one", () 
   };
   try {
     const one = by(1);
-    for (const several of [2, 3]) assert.deepEqual(by(several), one);
+    // three have the key heads' first trees at once; again and again, since it is a matter of their timing
+    for (const several of [2, ...Array(8).fill(3)]) assert.deepEqual(by(several), one);
   } finally {
     setThreads(before);
   }
