@@ -2,6 +2,7 @@
  * Numbers stored in fewer bits, block by block, as bitsandbytes stores them: of each block its largest absolute value, and for each
  * number the entry of a table that is nearest to it when the block is scaled to [-1, 1].
  */
+import { at } from "../base/at.ts";
 import { noGrad, ops, scope, type Tensor, tensor } from "../torch/index.ts";
 
 /** Numbers of one tensor in fewer bits. */
@@ -20,15 +21,21 @@ const leastAbsmax = 1e-38;
  * 1, 2, … 64 numbers each (128 without signs), so that small numbers are as exact, relatively, as large ones.
  */
 export function dynamicMap(signed: boolean): Tensor {
-  using making = scope();
   const decades = Array.from({ length: 7 }, (_, i) => {
-    const bounds = ops.linspace(0.1, 1, 2 ** (signed ? i : i + 1) + 1, { dtype: "float32" });
-    const count = bounds.numel - 1;
-    const middles = ops.mul(ops.add(ops.narrow(bounds, 0, 0, count), ops.narrow(bounds, 0, 1, count)), 0.5);
-    return ops.mul(middles, 10 ** (i - 6)).toNumbers();
+    const bounds = evenlySpaced(0.1, 1, 2 ** (signed ? i : i + 1) + 1);
+    const middles = bounds.slice(1).map((bound, k) => Math.fround(Math.fround(at(bounds, k) + bound) / 2));
+    return middles.map((middle) => Math.fround(middle * Math.fround(10 ** (i - 6))));
   }).flat();
   const all = [...decades, ...(signed ? decades.map((value) => -value) : []), 0, 1];
-  return making.keep(tensor(all.toSorted((a, b) => a - b)));
+  return tensor(all.toSorted((a, b) => a - b));
+}
+
+/** `torch.linspace` in float32, with each number rounded once, as a processor with FMA does it: the same on those without. */
+function evenlySpaced(from: number, to: number, count: number): number[] {
+  const [first, last] = [Math.fround(from), Math.fround(to)];
+  const step = Math.fround(Math.fround(last - first) / (count - 1));
+  const number = (i: number) => (i < count / 2 ? first + step * i : last - step * (count - 1 - i));
+  return Array.from({ length: count }, (_, i) => Math.fround(number(i)));
 }
 
 /**

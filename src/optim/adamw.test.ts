@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { float32, golden } from "../../test/support/goldens.ts";
 import { ops, type Tensor, tensor } from "../torch/index.ts";
+import { native } from "../torch/native.ts";
 import { AdamW, type AdamWOptions } from "./adamw.ts";
 
 type Named = Record<string, number[]>;
@@ -41,8 +42,12 @@ function setGrads(run: Case, parameters: readonly { name: string; tensor: Tensor
   }
 }
 
-/** Within a unit in the last place or two: the same kernel, which may round differently on another kind of CPU. */
-const lastDigit = { rtol: 2e-7, atol: 1e-8 };
+/**
+ * Within a unit in the last place or two: the same kernel, which may round differently on another kind of CPU. Without FMA it rounds twice
+ * where the goldens' processor rounds once, in each of the ten steps.
+ */
+const lastDigit =
+  native.instructionSet() === "baseline" ? { rtol: 5e-7, atol: 1e-7 } : { rtol: 2e-7, atol: 1e-8 };
 
 for (const [index, run] of cases.entries()) {
   test(`case ${index}: ten steps equal torch's fused AdamW with the same groups`, () => {
