@@ -40,6 +40,7 @@ interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   batchSize: number;
   maxLength: number;
   overflow: "error" | "drop" | "truncate";
+  invalidRows: "error" | "drop";
   maskToolOutput: boolean;
   columns?: string;
   plainStrings: "text" | "chat";
@@ -72,6 +73,11 @@ export function addScoreCommand(preftune: Command): void {
     .addOption(
       new Option("--overflow <policy>", "treatment of longer rows")
         .choices(["error", "drop", "truncate"])
+        .default("error"),
+    )
+    .addOption(
+      new Option("--invalid-rows <what>", "what happens to rows with errors")
+        .choices(["error", "drop"])
         .default("error"),
     )
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
@@ -118,6 +124,7 @@ async function runOn(
       max_train_rows: cli.limit ?? null,
       max_length: cli.maxLength,
       overflow: cli.overflow,
+      invalid_rows: cli.invalidRows,
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings,

@@ -120,6 +120,23 @@ test("train, then score, merge and check the data: every command works on what t
   assert.ok(chosen.ids.length > 0 && chosen.ids.length === chosen.mask.length);
 });
 
+test("score leaves out faulty rows where its refusal says how", async () => {
+  using fixture = runFixture({ rows: 3, held: 0 });
+  const data = String(fixture.values["train_data"]);
+  const fault = { prompt: "a", chosen: "same", rejected: "same" };
+  writeFileSync(data, `${readFileSync(data, "utf8").trimEnd()}\n${JSON.stringify(fault)}\n`);
+  const model = String(fixture.values["model_name_or_path"]);
+  const output = fixture.path("scores.jsonl");
+  const args = ["score", "--model", model, "--data", data, "--output", output, "--dtype", "float32"];
+  const refused = await preftune(...args);
+  assert.equal(refused.status, 4, refused.stderr);
+  assert.match(refused.stderr, /1 row: .*:4\]\. There is nothing to prefer\. Fix or remove the rows, or set invalid_rows: drop\./);
+  const scored = await preftune(...args, "--invalid-rows", "drop");
+  assert.equal(scored.status, 0, scored.stderr);
+  assert.match(scored.stdout, /^3 rows scored: .*\n1 of 4 rows were left out: 1 identical_pair$/m);
+  assert.equal(lines(readFileSync(output, "utf8")).length, 3);
+});
+
 test("--print-config shows where every value comes from and starts nothing", async () => {
   using fixture = runFixture();
   const file = yaml(fixture, "run");
