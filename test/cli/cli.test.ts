@@ -130,7 +130,10 @@ test("score leaves out faulty rows where its refusal says how", async () => {
   const args = ["score", "--model", model, "--data", data, "--output", output, "--dtype", "float32"];
   const refused = await preftune(...args);
   assert.equal(refused.status, 4, refused.stderr);
-  assert.match(refused.stderr, /1 row: .*:4\]\. There is nothing to prefer\. Fix or remove the rows, or set invalid_rows: drop\./);
+  assert.match(
+    refused.stderr,
+    /1 row: .*:4\]\. There is nothing to prefer\. Fix or remove the rows, or set invalid_rows: drop\./,
+  );
   const scored = await preftune(...args, "--invalid-rows", "drop");
   assert.equal(scored.status, 0, scored.stderr);
   assert.match(scored.stdout, /^3 rows scored: .*\n1 of 4 rows were left out: 1 identical_pair$/m);
