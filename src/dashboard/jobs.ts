@@ -3,11 +3,11 @@
  * the dashboard's own; one run a device at a time, whoever started it. Runs are processes of their group and end with nothing of this.
  */
 import { randomBytes } from "node:crypto";
-import { appendFileSync, existsSync, readdirSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { FormatError, messageOf } from "../base/errors.ts";
-import { ignoreErrors } from "../base/file-io.ts";
+import { ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { readRange, statsOf } from "../base/open-file.ts";
 import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
@@ -224,7 +224,7 @@ export class Jobs {
   #explain({ id }: Job): void {
     const output = join(this.#options.dir, id, files.output);
     if (this.#options.isReadOnly === true) return;
-    ignoreErrors(() => appendFileSync(output, cutShort));
+    ignoreErrors(() => append(output, cutShort));
   }
 
   #read(onFault: (error: unknown) => void): void {
@@ -260,6 +260,15 @@ function readJob(path: string): Job {
   throw new FormatError(
     `${path}: expected what a dashboard wrote of a job, got something else (${z.prettifyError(read.error)}). Its run is not touched; remove the folder to be rid of the job.`,
   );
+}
+
+function append(path: string, text: string): void {
+  const fd = io.openSync(path, "a");
+  try {
+    writeAllSync(fd, Buffer.from(text));
+  } finally {
+    io.closeSync(fd);
+  }
 }
 
 /** The last characters of a file that are shown, of which each has four bytes at most. */
