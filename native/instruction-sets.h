@@ -63,13 +63,13 @@ inline void limitInstructionSets() {
 // in another order. Strict reproducibility costs nothing that can be measured. On other makers' processors it would slow MKL down.
 inline void keepMklReproducible() {
 #if PREFTUNE_X86_LEVELS
-  if (!__builtin_cpu_is("intel") || level() == Level::baseline) return;
-  const std::string set = level() == Level::avx512 ? "AVX512" : "AVX2";
-  const char* const limit = std::getenv("MKL_ENABLE_INSTRUCTIONS");
-  // a parent's is inherited, and may be of another set
+  if (!__builtin_cpu_is("intel")) return;
+  // a parent's, which was held to more than this process, is inherited
   const char* const given = std::getenv("MKL_CBWR");
-  const bool isOurs = given != nullptr && std::string(given).find(",STRICT") != std::string::npos;
-  if (limit == nullptr || limit == set) setenv("MKL_CBWR", (set + ",STRICT").c_str(), isOurs ? 1 : 0);
+  if (given != nullptr && level() != Level::avx512 && std::string(given) == "AVX512,STRICT") unsetenv("MKL_CBWR");
+  const char* const limit = std::getenv("MKL_ENABLE_INSTRUCTIONS");
+  const std::string set = level() == Level::avx512 ? "AVX512" : "AVX2";
+  if (level() != Level::baseline && (limit == nullptr || limit == set)) setenv("MKL_CBWR", (set + ",STRICT").c_str(), 0);
 #endif
 }
 
