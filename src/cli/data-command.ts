@@ -6,6 +6,7 @@ import { loadConfig, readOption } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { checkColumnMap } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
+import { requireOtherOutput } from "../data/other-output.ts";
 import { type Pairing, type PairingCounts, pairLabelled } from "../data/pair-labelled.ts";
 import { hasErrors } from "../data/preflight.ts";
 import { formatPreflight } from "../data/preflight-text.ts";
@@ -87,6 +88,7 @@ interface PairOptions {
 async function pairRows(files: string[], options: PairOptions): Promise<void> {
   const { ratingThreshold: threshold, columns } = options;
   const map = columns === undefined ? null : readOption("columns", columns);
+  await requireOtherOutput({ "--output": options.output }, files);
   const { rows, counts } = await pairLabelled(rowsOfAll(files), {
     pairing: options.pairs,
     invalid_rows: options.invalidRows,

@@ -67,12 +67,19 @@ function temperature(text: string): number {
 }
 
 async function run(cli: CliOptions, command: Command): Promise<void> {
+  const { requireOtherOutput } = await import("../data/other-output.ts");
   const { evaluateDiversity, formatOf, writeDiversity } = await import(
     "../evaluate/diversity/evaluate-diversity.ts"
   );
-  if (cli.output !== undefined) formatOf(cli.output);
   const phases = new Phases();
-  const report = await evaluateDiversity(sourceOf(cli, command, phases), cli.unit);
+  const source = sourceOf(cli, command, phases);
+  if (cli.output !== undefined) {
+    formatOf(cli.output);
+    await requireOtherOutput({ "--output": cli.output }, [
+      "answers" in source ? source.answers : source.prompts,
+    ]);
+  }
+  const report = await evaluateDiversity(source, cli.unit);
   phases.done();
   finishFirst();
   if (cli.output !== undefined) writeDiversity(cli.output, report);

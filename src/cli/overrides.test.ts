@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileBefore, pairsOf } from "./overrides.ts";
+import { fileBefore, pairsOf, pairsToTrain } from "./overrides.ts";
 
 test("words of the command line are keys and values, and a key alone is true", () => {
   assert.deepEqual(pairsOf(["--learning_rate", "1e-4", "--lora_r=4", "--use_peft", "--seed", "1"]), [
@@ -37,4 +37,21 @@ test("a word that is no key, and a key before the configuration's file, are told
     () => fileBefore("--learning_rate"),
     /^ConfigError: expected the configuration's file before the keys, got --learning_rate there\./,
   );
+});
+
+test("--resume is a key's value, takes none, and is not given beside that key", () => {
+  assert.deepEqual(pairsToTrain(["--seed", "1"], true), [
+    ["seed", "1"],
+    ["resume_from_checkpoint", "latest"],
+  ]);
+  assert.deepEqual(pairsToTrain(["--seed", "1"], false), [["seed", "1"]]);
+  assert.throws(
+    () => pairsToTrain(["--seed", "1", "runs/a b/checkpoint-3"], true),
+    /got "runs\/a b\/checkpoint-3"\. --resume takes .* write --resume_from_checkpoint 'runs\/a b\/checkpoint-3' in its place\.$/,
+  );
+  for (const word of ["resume_from_checkpoint", "resume-from-checkpoint"])
+    assert.throws(
+      () => pairsToTrain([`--${word}`, "c"], true),
+      /^ConfigError: --resume means .* is given too/,
+    );
 });

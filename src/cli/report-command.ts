@@ -25,6 +25,8 @@ export function addReportCommand(preftune: Command): void {
     .action((dirs: string[], { output }: { output?: string }) => {
       const runs = dirs.filter((dir, i) => dirs.findIndex((other) => resolve(other) === resolve(dir)) === i);
       for (const dir of runs) requireRun(dir);
+      if (output !== undefined && !/\.html?$/.test(output))
+        throw new ConfigError(`--output: expected a name that ends in .html, got "${output}".`);
       const path = runs.length === 1 ? writeReport(at(runs, 0), output ?? null) : comparisonOf(runs, output);
       process.stdout.write(`${relative(process.cwd(), path) || path}\n`);
     });

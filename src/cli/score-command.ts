@@ -111,6 +111,8 @@ async function runOn(
   const { isRewardModel } = await import("../recipes/score-rewards.ts");
   const phases = new Phases();
   const isFirst = group === null || group.rank === 0;
+  const { requireOtherOutput } = await import("../data/other-output.ts");
+  await requireOtherOutput({ "--output": cli.output }, [cli.data]);
   const objective = await objectiveNamed(cli);
   refuseLabelOptions(cli, objective);
   const named = {

@@ -21,7 +21,7 @@ import {
   wholeNumber,
   withStoppedStatus,
 } from "./options.ts";
-import { fileBefore, pairsOf } from "./overrides.ts";
+import { fileBefore, pairsToTrain } from "./overrides.ts";
 import { schemaLine } from "./schema-command.ts";
 import { TrainDisplay } from "./train-display.ts";
 
@@ -61,8 +61,7 @@ export function addTrainCommand(preftune: Command): void {
   withStoppedStatus(command).action(async (first: string, argv: string[], options: CliOptions) => {
     const file = fileBefore(first);
     const launch = readLaunch();
-    const overrides = pairsOf(argv);
-    if (options.resume === true) overrides.push(["resume_from_checkpoint", "latest"]);
+    const overrides = pairsToTrain(argv, options.resume === true);
     refuseUseless(options, launch);
     const resolved = await settled(launch, () => loadConfig({ file, overrides }));
     if (options.printConfig === true) {
@@ -129,8 +128,10 @@ async function supervise(
   const { superviseTraining } = await import("./supervisor.ts");
   const { status } = await superviseTraining({
     program: process.argv[1] ?? "",
+    // as a key, the last one: argv may name the checkpoint of the first start
     argv: (isResume) => [
-      ...["train", ...argv, ...(isResume || resume === true ? ["--resume"] : [])],
+      ...["train", ...argv],
+      ...(isResume || resume === true ? ["--resume_from_checkpoint", "latest"] : []),
       ...stoppedStatusArguments({ stoppedStatus }),
     ],
     outputDir: config.output_dir,

@@ -111,10 +111,15 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
   const { path } = source;
   if (existsSync(path))
     return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
-  if (/[*?[{]/.test(path)) return globFiles(path);
+  if (isGlob(path)) return globFiles(path);
   const hubId = parseHubId(path);
   if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
   throw missing(path);
+}
+
+/** Whether `path`, which does not exist, names files by a pattern. */
+export function isGlob(path: string): boolean {
+  return /[*?[{]/.test(path);
 }
 
 function localFile(path: string): DataFile {

@@ -9,6 +9,7 @@ import { ConfigError, TorchError } from "../base/errors.ts";
 import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { alone, onFirst, type Together } from "../base/ranks.ts";
+import { requireOtherOutput } from "../data/other-output.ts";
 import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
 import { localIdentity } from "../evaluate/answers/local-answers.ts";
 import { defaultRunning } from "../generate/engine.ts";
@@ -99,6 +100,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   if (!options.output.endsWith(".jsonl")) {
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
+  await requireOtherOutput({ "--output": options.output }, [options.prompts]);
   await using prompting = await openPrompting(options);
   const { encoder, maxPositions, variants } = prompting;
   const { isPlain = false, limit, ranks = null, onLayout = () => {}, onWriting = () => {} } = options;

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { ConfigError, DataError } from "../../base/errors.ts";
 import { sha256File } from "../../base/files.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
+import { requireOtherOutput } from "../../data/other-output.ts";
 import { findFiles, readRows } from "../../data/sources.ts";
 import { contextLength } from "../../formats/model-config.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
@@ -133,13 +134,7 @@ class Outlet {
 
 /** The files that are read stay as they are. */
 async function refuseOverwriting({ data, eval_data, output, removed }: CleanRecipe): Promise<void> {
-  const read = new Set<string>();
-  for (const path of [...data, ...eval_data])
-    for (const file of (await findFiles({ path })).files) read.add(resolve(file.path));
-  for (const [key, path] of Object.entries({ output, removed })) {
-    if (path !== null && read.has(resolve(path)))
-      throw new ConfigError(`${key}: expected another file than those that are read, got ${path}.`);
-  }
+  await requireOtherOutput({ output, removed }, [...data, ...eval_data]);
   if (output !== null && removed !== null && resolve(output) === resolve(removed))
     throw new ConfigError(`removed: expected another file than output, got ${removed}.`);
 }
