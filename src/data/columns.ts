@@ -133,16 +133,6 @@ export class RowColumns {
     return Object.hasOwn(this.#value, column) ? (this.#value[column] ?? undefined) : undefined;
   }
 
-  /** The true or false that a column without a meaning holds, which counts as read; null when it holds neither. */
-  flag(column: string): boolean | null {
-    const value = this.other(column);
-    const word = this.isText && typeof value === "string" ? value.toLowerCase() : value;
-    const flag = { true: true, false: false }[String(word)] ?? null;
-    if (flag === null || (typeof word === "string" && !this.isText)) return null;
-    this.#used.set(column, value);
-    return flag;
-  }
-
   /** A column's place for messages: `file:line, column "x"`. */
   place(name: ColumnName): string {
     return `${this.where}, column "${this.#column(name)}"`;

@@ -48,19 +48,31 @@ export function labelCounts(examples: readonly Pick<Example, "label">[]): LabelC
   return { good, bad: examples.filter(({ label }) => label === false).length };
 }
 
+/**
+ * The label of a row that need not have one: true or false, also of several people who agree. null where there is none, or one of
+ * another kind, such as the class of a text.
+ *
+ * @throws DataError where people differ
+ */
+export function plainLabel(columns: RowColumns): boolean | null {
+  const given = columns.peek("label");
+  const labels = (responsesIn(columns, "label", given) ?? [given]).map((one) => asLabel(one, columns.isText));
+  const [first = null] = labels;
+  if (labels.includes(null) || first === null) return null;
+  columns.get("label");
+  if (labels.every((label) => label === first)) return first;
+  throw new DataError(
+    `${columns.place("label")}: expected answers that agree, got ${labels.length}, some true and some false. Settle it, or remove the row.`,
+  );
+}
+
 function readLabel(columns: RowColumns): boolean {
+  const label = plainLabel(columns);
+  if (label !== null) return label;
   const given = columns.get("label");
-  const values = responsesIn(columns, "label", given);
-  const labels = (values ?? [given]).map((value) => asLabel(value, columns.isText));
-  const [first] = labels;
-  if (typeof first === "boolean" && labels.every((label) => label === first)) return first;
-  if (values !== null && labels.every((label) => label !== null) && labels.length > 0) {
-    throw new DataError(
-      `${columns.place("label")}: expected answers that agree, got ${labels.length}, some true and some false. Settle it, or remove the row.`,
-    );
-  }
+  const values = responsesIn(columns, "label", given) ?? [given];
   const error = columns.wrongType("label", "true or false");
-  const isNumber = labels.length > 0 && (values ?? [given]).every((value) => numberOf(value) !== null);
+  const isNumber = values.length > 0 && values.every((value) => numberOf(value) !== null);
   if (!isNumber) throw error;
   throw new DataError(
     `${error.message} If it is a rating, set columns: {rating: ${columns.nameOf("label")}} and rating_threshold.`,
@@ -73,22 +85,28 @@ function asLabel(value: unknown, isText: boolean): boolean | null {
   return { true: true, false: false }[value.toLowerCase()] ?? null;
 }
 
-/** The mean of the ratings that a row has; null where it has a label, or neither. */
+/** The mean of the ratings that a row has, beside a label too; null where there are none, or a label stands beside what is no number. */
 export function ratingOf(columns: RowColumns): number | null {
-  return columns.exists("label") || !columns.has("rating") ? null : meanOf(columns);
+  if (!columns.has("rating")) return null;
+  return columns.exists("label") ? meanIn(columns) : meanOf(columns);
 }
 
-/** The mean of the ratings that a row has. */
+/** @throws {DataError} where the rating is no number */
 function meanOf(columns: RowColumns): number {
+  const mean = meanIn(columns);
+  if (mean === null) throw columns.wrongType("rating", "a number, or a list of numbers");
+  return mean;
+}
+
+/** The mean of the ratings that a row has; null where one is no number. */
+function meanIn(columns: RowColumns): number | null {
   const given = columns.get("rating");
   const values = responsesIn(columns, "rating", given) ?? [given];
   const ratings = values.map((value) =>
     columns.isText && typeof value === "string" ? numberInText(value) : numberOf(value),
   );
   const finite = ratings.filter((rating): rating is number => rating !== null && Number.isFinite(rating));
-  if (finite.length === 0 || finite.length < ratings.length) {
-    throw columns.wrongType("rating", "a number, or a list of numbers");
-  }
+  if (finite.length === 0 || finite.length < ratings.length) return null;
   return finite.reduce((sum, rating) => sum + rating, 0) / finite.length;
 }
 

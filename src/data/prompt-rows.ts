@@ -4,6 +4,7 @@ import { type Answer, supervisedAnswer } from "./answer-columns.ts";
 import type { RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
 import type { RewardRow } from "./example.ts";
+import { plainLabel } from "./labels.ts";
 import { readPrompt, readTextOrMessages } from "./prompt-columns.ts";
 import { splitExplicit } from "./prompts.ts";
 import { templateInputs } from "./template-columns.ts";
@@ -16,7 +17,8 @@ export interface PromptRow {
 
 /**
  * The prompt of a row for on-policy training: `prompt` of text or messages, or any other column that training reads prompts
- * from. A `chosen` or `completion`, or the answer at the end of `messages`, is a good completion, whose log-probs are watched.
+ * from. A `chosen` or `completion`, or the answer at the end of `messages`, is a good completion, whose log-probs are watched, unless
+ * the row's label is false.
  *
  * @param values - the row as its file has it
  * @throws {DataError} for a row without a prompt
@@ -33,7 +35,8 @@ export function readPromptRow(
   }
   const others = Object.entries(values).filter(([name]) => name !== columns.nameOf("prompt"));
   const rest = Object.fromEntries(others);
-  const good = goodAnswer(columns);
+  const isMarkedBad = plainLabel(columns) === false;
+  const good = isMarkedBad ? null : goodAnswer(columns);
   if (prompt.kind === "text" && strings === "text" && (good === null || typeof good === "string")) {
     const completions = good === null ? [] : [good];
     return {
@@ -46,7 +49,7 @@ export function readPromptRow(
   const last = messages.at(-1);
   if (prompt.kind === "chat" && prompt.isConversation && last?.role === "assistant") {
     messages = messages.slice(0, -1);
-    answers = [[last]];
+    answers = isMarkedBad ? [] : [[last]];
   }
   const inputs = templateInputs(columns);
   const split = splitExplicit(messages, answers, where);

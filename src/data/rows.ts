@@ -120,7 +120,9 @@ function readOther(columns: RowColumns, row: RawRow, options: RowOptions): RowRe
   const referenceLogps = isPair ? readReference(columns) : null;
   const margin = options.task === "reward" ? readMargin(columns) : null;
   const read = { origin: row.origin, referenceLogps, ...(margin === null ? {} : { margin }) };
+  const threshold = isPair ? null : (options.rating_threshold ?? null);
   if (isTokenised(columns) && options.task !== "prompt") {
+    refuseLabelledBad(columns, threshold);
     const tokens = readTokenised(columns, isPair ? "preference" : "sft");
     return { ...read, source: null, tokens };
   }
@@ -132,7 +134,7 @@ function readOther(columns: RowColumns, row: RawRow, options: RowOptions): RowRe
   }
   const parts = isPair ? split(columns, pairAnswers(columns), strings) : readSupervised(columns, strings);
   // A text alone may have a label of any kind.
-  if (parts.kind !== "plain") refuseLabelledBad(columns, isPair ? null : (options.rating_threshold ?? null));
+  if (parts.kind !== "plain") refuseLabelledBad(columns, threshold);
   checkAnswers(parts, columns.where);
   const source = asSource(parts, columns);
   return { ...read, source, tokens: null };

@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import type { RowColumns } from "./columns.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
-import { labelOf } from "./labels.ts";
+import { plainLabel, ratingOf } from "./labels.ts";
 
 interface OtherForm {
   /** True for the columns of a row of this form. */
@@ -75,15 +75,20 @@ export function refuseUnpaired({ origin, value }: RawRow): void {
 /** A row whose own label says that its answer is a bad one: there is nothing wrong with it, and nothing in it to learn from alone. */
 export class MarkedBadError extends DataError {}
 
-/** @throws MarkedBadError for a row whose own label, or a rating below `threshold`, says that its answer is a bad one */
+/**
+ * @param threshold - ratings below are bad, where the row has no label; null: they say nothing
+ * @throws MarkedBadError for a row whose own label or rating says that its answer is a bad one
+ */
 export function refuseLabelledBad(columns: RowColumns, threshold: number | null): void {
-  const marked = ["label", "kto_tag"].find((column) => columns.flag(column) === false);
-  const isBad = marked !== undefined || (threshold !== null && labelOf(columns, threshold) === false);
-  if (!isBad) return;
-  const column = marked ?? columns.nameOf("rating");
-  const said = marked === undefined ? `below rating_threshold ${threshold}` : `${marked}: false`;
+  const label = plainLabel(columns);
+  const rating = label === null && threshold !== null ? ratingOf(columns) : null;
+  const isBelow = rating !== null && threshold !== null && rating < threshold;
+  if (label !== false && !isBelow) return;
+  const [column, said] = isBelow
+    ? (["rating", `below rating_threshold ${threshold}`] as const)
+    : (["label", `${columns.nameOf("label")}: false`] as const);
   throw new MarkedBadError(
-    `${columns.where}, column "${column}": expected an answer to learn, got one that is marked as bad (${said}). Remove the row.`,
+    `${columns.place(column)}: expected an answer to learn, got one that is marked as bad (${said}). Remove the row.`,
   );
 }
 
