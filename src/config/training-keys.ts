@@ -252,7 +252,7 @@ export const RECORD_KEYS = {
   },
   save_strategy: {
     schema: { enum: ["no", "steps", "epoch"], default: "steps" },
-    doc: "When checkpoints are written. A stop by signal writes one in any case.",
+    doc: "When checkpoints are written; other than no, at the end too. A stop by signal, or by max_nonfinite_steps, writes one in any case.",
     source: "TRL",
     freeOnResume: true,
   },

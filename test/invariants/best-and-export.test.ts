@@ -1,6 +1,6 @@
 /** The end of a run: the best checkpoint kept and put back, early stop, retention, and the gate on exports. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
@@ -11,7 +11,7 @@ import { readMetrics } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
 import { checkParity } from "../../src/train/parity.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { runFixture, runTraining } from "../support/runs.ts";
+import { losses, runFixture, runTraining } from "../support/runs.ts";
 
 /** Bytes of every tensor of a file. */
 function tensorsOf(path: string): string[] {
@@ -127,6 +127,21 @@ test("early stop ends a run whose evaluation gets no better", async () => {
   assert.ok(summary.step < 60 && summary.best !== null);
   assert.equal(summary.step, summary.best.step + 4, "two evaluations, two steps apart, after the best");
   assert.ok(summary.exported.length > 0);
+});
+
+test("killed between its early stop and its export, a run resumed exports and takes no step, however rare its checkpoints", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const { save_steps: _, ...rest } = overshooting;
+  const values = { ...fixture.values, ...rest, save_steps: 500, early_stopping_patience: 2, output_dir: run };
+  const first = await runTraining({ ...values, max_steps: 60 });
+  assert.equal(first.summary.reason, "early stop");
+  const weights = tensorsOf(join(run, "adapter", "adapter_model.safetensors"));
+  for (const name of ["adapter", "export.json"]) rmSync(join(run, name), { recursive: true });
+  const again = await runTraining({ ...values, max_steps: 60, resume_from_checkpoint: "latest" });
+  assert.deepEqual([again.summary.reason, again.summary.step], ["early stop", first.summary.step]);
+  assert.deepEqual(losses(again), []);
+  assert.deepEqual(tensorsOf(join(run, "adapter", "adapter_model.safetensors")), weights);
 });
 
 test("the gate refuses an export that does not score as the trained model", async () => {
