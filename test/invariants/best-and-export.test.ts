@@ -129,6 +129,22 @@ test("early stop ends a run whose evaluation gets no better", async () => {
   assert.ok(summary.exported.length > 0);
 });
 
+test("a metric_for_best_model that evaluations lack ends a run at its first evaluation, before any step", async () => {
+  using fixture = runFixture();
+  const seen: string[] = [];
+  const run = runTraining(
+    {
+      ...fixture.values,
+      ...overshooting,
+      metric_for_best_model: "eval_los",
+      output_dir: fixture.path("run"),
+    },
+    { onEvent: ({ type }) => seen.push(type) },
+  );
+  await assert.rejects(run, /an evaluation has no "eval_los"\. Did you mean "eval_loss"/);
+  assert.ok(seen.includes("evaluation") && !seen.includes("step"));
+});
+
 test("killed between its early stop and its export, a run resumed exports and takes no step, however rare its checkpoints", async () => {
   using fixture = runFixture();
   const run = fixture.path("run");
