@@ -282,19 +282,19 @@ export class Evaluator {
     );
   }
 
-  /** Notes whether `now` is the best so far. One that collapsed never is. */
+  /** Notes whether `now` is a gain, and whether it is the best so far, which one that collapsed never is. */
   #compareWithBest(now: NonNullable<TrainerState["best"]>, state: TrainerState, isCollapsed: boolean): void {
     const { greater_is_better } = this.#config;
-    const { step, value } = now;
-    const better =
-      state.best === null || (greater_is_better ? value > state.best.value : value < state.best.value);
-    if (better && !isCollapsed && !Number.isNaN(value)) {
-      state.best = { step, value };
-      state.bestBy = bestBy(this.#config);
-      state.evaluationsWithoutGain = 0;
-    } else {
-      state.evaluationsWithoutGain += 1;
-    }
+    const { value } = now;
+    const isBetterThan = (other: number | undefined): boolean => {
+      if (other === undefined) return !Number.isNaN(value);
+      return greater_is_better ? value > other : value < other;
+    };
+    const { bestValue = state.best?.value } = state;
+    if (isBetterThan(bestValue)) {
+      Object.assign(state, { bestValue: value, bestBy: bestBy(this.#config), evaluationsWithoutGain: 0 });
+    } else state.evaluationsWithoutGain += 1;
+    if (!isCollapsed && isBetterThan(state.best?.value)) state.best = now;
   }
 }
 
