@@ -1,6 +1,6 @@
 /** The end of a run: the best checkpoint kept and put back, early stop, retention, and the gate on exports. */
 import assert from "node:assert/strict";
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
@@ -187,6 +187,32 @@ test("the gate refuses an export that does not score as the trained model", asyn
   assert.equal(good.maxDifference, 0);
   assert.throws(
     () => checkParity({ ...gate, kind: "model", path: base }),
-    /does not score held-out rows.*Do not use/s,
+    /does not score held-out rows.*It was not written/s,
+  );
+});
+
+test("an export that the gate refuses is not put in place, and the record of an earlier one does not stand for it", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const values = {
+    ...{ ...fixture.values, use_peft: true, learning_rate: 0.05, lora_alpha: 37, lora_r: 7 },
+    ...{ export_merged: true, lr_scheduler_type: "constant", max_steps: 12, output_dir: run },
+  };
+  await runTraining(values);
+  const files = ["adapter/adapter_model.safetensors", "model/model.safetensors"];
+  const [adapter, merged] = files.map((name) => tensorsOf(join(run, name)));
+  // an adapter scores to the bit as it did; merging rounds
+  const strict = { max_steps: 14, export_parity_tolerance: 1e-12, resume_from_checkpoint: "latest" };
+  await assert.rejects(runTraining({ ...values, ...strict }), {
+    name: "FormatError",
+    exitCode: 3,
+    message: /run\/model: the exported model does not score held-out rows .* It was not written/,
+  });
+  assert.notDeepEqual(tensorsOf(join(run, files[0] ?? "")), adapter);
+  assert.deepEqual(tensorsOf(join(run, files[1] ?? "")), merged);
+  assert.ok(!existsSync(join(run, "export.json")));
+  assert.deepEqual(
+    readdirSync(run).filter((name) => name.startsWith(".")),
+    [],
   );
 });
