@@ -78,7 +78,8 @@ function names(directory: string): string[] {
 test("a directory is taken as it is, also one whose name could be a hub id", async () => {
   const place = mkdtempSync(join(root, "place-"));
   writeFileSync(join(place, "config.json"), "{}");
-  assert.deepEqual(await resolveModel(place, search), { directory: place, name: place, pinned: place });
+  const found = { directory: place, name: place, commit: null, pinned: place };
+  assert.deepEqual(await resolveModel(place, search), found);
   mkdirSync(join(place, "o", "n"), { recursive: true });
   writeFileSync(join(place, "o", "n", "config.json"), "{}");
   const before = process.cwd();
@@ -92,11 +93,10 @@ test("a directory is taken as it is, also one whose name could be a hub id", asy
 });
 
 test("a hub id gives a directory with what is read here, and nothing else", async () => {
-  const { directory, name, pinned } = await resolveModel("o/n", search);
+  const { directory, name, commit, pinned } = await resolveModel("o/n", search);
   assert.deepEqual(names(directory), wanted);
   assert.equal(readFileSync(join(directory, "model.safetensors"), "utf8"), "weights of the first");
-  assert.equal(name, "o/n");
-  assert.equal(pinned, `hub:o/n@${first}`);
+  assert.deepEqual([name, commit, pinned], ["o/n", first, `hub:o/n@${first}`]);
   const total = wanted.reduce((sum, path) => sum + (files[path]?.length ?? 0), 0);
   assert.equal(told.at(-1), `hub:o/n, bytes ${total}/${total}`);
 });

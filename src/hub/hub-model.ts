@@ -53,6 +53,8 @@ export interface FoundModel {
   directory: string;
   /** What others can find it by: `owner/name` of a hub id, or the path as it was given. */
   name: string;
+  /** The commit of a hub id; null of a directory. */
+  commit: string | null;
   /** What gives exactly these files again: `hub:owner/name@commit`, or the path as it was given. */
   pinned: string;
 }
@@ -84,7 +86,7 @@ async function resolvePlace(nameOrPath: string, search: ModelSearch): Promise<Fo
   const { kind = "model" } = search;
   if (isFolder(nameOrPath)) {
     requirePlace(nameOrPath, kind);
-    return { directory: nameOrPath, name: nameOrPath, pinned: nameOrPath };
+    return { directory: nameOrPath, name: nameOrPath, commit: null, pinned: nameOrPath };
   }
   const id = existsSync(nameOrPath) ? null : parseModelId(nameOrPath);
   if (id === null) throw noPlace(nameOrPath, kind);
@@ -165,7 +167,7 @@ async function fetchModel(id: ModelId, search: ModelSearch): Promise<FoundModel>
   const snapshot: Snapshot = { repo, commit, folder, directory, search: { ...search, revision: commit } };
   await completeSnapshot(snapshot);
   await rememberCommit(folder, revision, commit);
-  return { directory, name: id.repo, pinned: `${hubName(repo)}@${commit}` };
+  return { directory, name: id.repo, commit, pinned: `${hubName(repo)}@${commit}` };
 }
 
 /** The commit of a revision, by the hub's word or, when the hub is silent, as it was when it was last fetched. */

@@ -156,8 +156,8 @@ async function* trainRun(
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
   await stopTogether(group, options.signal);
-  const { config, baseModel } = await firstsFirst(group, () => localRun(run, resolved.config, onPhase));
-  await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
+  const { config, ...base } = await firstsFirst(group, () => localRun(run, resolved.config, onPhase));
+  await using online = await OnlineRun.ofRun({ ...config, ...base }, options.signal);
 
   // the rows
   const task = taskOf(objective.over, isOnPolicy(resolved.config));
@@ -170,7 +170,7 @@ async function* trainRun(
   const halves = finalHalves(config, data);
   refuseBlindBounds(config, data);
   const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
-  const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
+  const fingerprints = fingerprintsOf({ ...config, ...base }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
   const notes = settingNotes(config, data, environment);
@@ -188,7 +188,7 @@ async function* trainRun(
   const shared = yield* sharedWork(group, keys, environment, { data, sampled });
   const epochs = epochsOf(online, shared, examples, keys);
   group?.note("loading the model");
-  const opened = openTraining({ ...config, baseModel }, environment, { data, objective, shared }, memory);
+  const opened = openTraining({ ...config, ...base }, environment, { data, objective, shared }, memory);
   const { trained, numerics } = opened;
   const compared = {
     config,

@@ -38,6 +38,8 @@ export type TrainedSelection = Pick<
   Partial<QuantisationKeys> & {
     /** What a new adapter's file calls its base model. */
     baseModel: string;
+    /** The revision of it on the hub; null or left out: none. */
+    baseRevision?: string | null;
   };
 
 /** A model and the tensors of it that are trained. */
@@ -169,6 +171,7 @@ export function adapterOf(model: Decoder, selection: TrainedSelection): Adapter 
     useDora: selection.use_dora,
     modulesToSave: selection.lora_modules_to_save,
     baseModel: selection.baseModel,
+    revision: selection.baseRevision ?? null,
     bias: "none",
     taskType: model instanceof RewardModel ? "SEQ_CLS" : "CAUSAL_LM",
     rankPattern: {},
