@@ -64,7 +64,7 @@ and \`preftune merge\` take a local directory or a hub id:
 | --- | --- |
 | \`models/llama\` | this directory; a directory that exists always wins |
 | \`owner/name\` | the model on the hub, branch \`main\` |
-| \`owner/name@revision\` | at a branch, tag or commit |
+| \`owner/name@revision\` | at a branch, tag or commit; an adapter trained on it names the commit, for PEFT |
 | \`hub:owner/name\` | on the hub, even if there is a directory of that name |
 
 Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared

@@ -139,7 +139,7 @@ test("a run from an adapter of the hub keeps the adapter's revision", async () =
 test("an adapter names the revision of its base that the run asked for; PEFT loads main without one", async () => {
   hub.branches["next"] = second;
   const dir = fixture.path("next");
-  const values = { ...lora, model_name_or_path: "o/n@next", max_steps: 1, output_dir: dir };
+  const values: Values = { ...lora, model_name_or_path: "o/n@next", max_steps: 1, output_dir: dir };
   await runTraining(values);
   const named = { base_model_name_or_path: "o/n", revision: second };
   const baseIn = (place: string) => {
