@@ -151,7 +151,9 @@ function fillDerived(draft: Draft, accepted: Accepted): void {
 }
 
 function fillOptimisation(draft: Draft): void {
-  const { use_peft } = draft.common;
+  const { use_peft, adapter_name_or_path } = draft.common;
+  if (adapter_name_or_path !== null) draft.derive("lora_dropout", null, "adapter_name_or_path: its own");
+  else if (!draft.has("lora_dropout")) draft.set("lora_dropout", 0.05, { kind: "default" });
   if (use_peft) draft.derive("learning_rate", 1e-4, "use_peft: the LoRA value of the SLIME paper");
   else {
     const { objective } = draft;

@@ -231,7 +231,8 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "lora_dropout",
-    (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,
+    (config) =>
+      isOnPolicy(config) && config.use_peft && (config.lora_dropout ?? 0) > 0 && !config.disable_dropout,
     "completions are sampled without dropout, so their log-probs would not be those of the pass that trains on them. Set it to 0.",
   ),
 ];

@@ -191,6 +191,14 @@ function parseTargets(fields: JsonFields): TargetSpec {
   return fields.refuse("target_modules", 'a list of module names, a regular expression or "all-linear"');
 }
 
+/** The dropout that a run trains an adapter with. @param own - the adapter that it continues; left out: a new one */
+export function dropoutOf(
+  { disable_dropout, lora_dropout }: { disable_dropout: boolean; lora_dropout: number | null },
+  own: Pick<AdapterConfig, "dropout"> = { dropout: 0 },
+): number {
+  return disable_dropout ? 0 : (lora_dropout ?? own.dropout);
+}
+
 /** Rank, alpha and the factor on B·A·x of one module. */
 export interface LoraScale {
   rank: number;
