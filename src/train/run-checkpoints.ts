@@ -175,7 +175,7 @@ export class RunCheckpoints {
       reason === "missing"
         ? null
         : onFirst(this.#ranks, () => latestCheckpoint(this.#dir, best.step).checkpoint);
-    if (checkpoint === null) state.best = null;
+    if (checkpoint === null) forgetBest(state);
     const text =
       checkpoint === null
         ? "the best from here on counts"

@@ -160,6 +160,21 @@ test("killed between its early stop and its export, a run resumed exports and ta
   assert.deepEqual(tensorsOf(join(run, "adapter", "adapter_model.safetensors")), weights);
 });
 
+test("resumed after an early stop whose best checkpoint is gone, a run goes on: the best from there on counts", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const values = {
+    ...{ ...fixture.values, ...overshooting, output_dir: run, max_steps: 60 },
+    ...{ early_stopping_patience: 2, load_best_model_at_end: true },
+  };
+  const { summary } = await runTraining(values);
+  assert.ok(summary.reason === "early stop" && summary.best !== null);
+  rmSync(join(run, "checkpoints", `checkpoint-${summary.best.step}`), { recursive: true });
+  const again = await runTraining({ ...values, resume_from_checkpoint: "latest" });
+  assert.ok(again.summary.best !== null && again.summary.best.step > summary.step);
+  assert.equal(again.summary.step, again.summary.best.step + 4);
+});
+
 test("the gate refuses an export that does not score as the trained model", async () => {
   using fixture = runFixture();
   const { summary } = await runTraining({
