@@ -1,6 +1,10 @@
 /** Linears held in fewer bits, as bitsandbytes holds them: what is, how it is said, and how large it is. */
 import { ConfigError } from "../base/errors.ts";
+import { didYouMean } from "../base/suggest.ts";
+import { blockLinears } from "./block-linears.ts";
+import { isOtherPart, textName } from "./checkpoint-names.ts";
 import { brief, type JsonFields } from "./json-fields.ts";
+import type { ModelConfig } from "./model-config.ts";
 
 /** Tables of 4-bit numbers: quantiles of the normal distribution (QLoRA, arXiv:2305.14314), or floats of 4 bits. */
 export const quantTypes = ["nf4", "fp4"] as const;
@@ -87,13 +91,15 @@ export function quantisationOptions(of: Quantisation): string {
  * How the linears are held: as they are stored in few bits, whatever is asked for, as in transformers; else as is asked for.
  *
  * @param place - the model's directory, for messages
- * @throws {ConfigError} if another form is asked for, or other linears are to stay floats, than it is stored with
+ * @throws {ConfigError} if another form is asked for, or other linears are to stay floats, than it is stored with; or one that it has not
  */
 export function heldQuantisation(
   place: string,
-  stored: Quantisation | null,
+  config: ModelConfig,
   asked: Quantisation | null,
 ): Quantisation | null {
+  const { quantisation: stored } = config;
+  if (asked !== null && stored === null) requireSkipped(place, config, asked);
   if (stored === null || asked === null) return stored ?? asked;
   const [own, wanted] = [quantisationText(stored), quantisationText(asked)];
   if (own !== wanted) {
@@ -117,10 +123,36 @@ export function heldQuantisation(
   return stored;
 }
 
-/** Whether the linear of a block at `path` is held in fewer bits. The head and the embedding never are. */
+/**
+ * Whether the linear of a block at `path` is held in fewer bits. The head and the embedding never are. Names may be those of a text-only
+ * checkpoint or of a multimodal one.
+ */
 export function isQuantised({ skipModules }: Quantisation, path: string): boolean {
-  return !skipModules.some(
-    (name) => path === name || path.startsWith(`${name}.`) || (name !== "" && path.endsWith(name)),
+  return !skipModules.map(textName).some((name) => isNamed(name, path));
+}
+
+/** As in transformers: by path, beginning of a path or last letters of one. */
+function isNamed(name: string, path: string): boolean {
+  return path === name || path.startsWith(`${name}.`) || (name !== "" && path.endsWith(name));
+}
+
+/** Modules that a list may name although they are held in `dtype` anyway. */
+const neverQuantised = ["lm_head", "model.embed_tokens", "score"];
+
+/** @throws {ConfigError} for a name of llm_int8_skip_modules that no linear of the text model has */
+function requireSkipped(place: string, config: ModelConfig, { skipModules }: Quantisation): void {
+  const linears = config.layerKinds.flatMap((_, layer) =>
+    blockLinears(config, layer).map(({ path }) => `model.layers.${layer}.${path}`),
+  );
+  const paths = [...linears, ...neverQuantised];
+  const unknown = skipModules
+    .filter((name) => !(config.isMultimodalText && isOtherPart(name)))
+    .find((name) => !paths.some((path) => isNamed(textName(name), path)));
+  if (unknown === undefined) return;
+  const known = [...new Set(linears.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
+  throw new ConfigError(
+    `${place}: llm_int8_skip_modules: expected names of its linears (${known.join(", ")}), paths such as ${linears[0]} or beginnings of one, ` +
+      `got "${unknown}".${didYouMean(unknown, known)}`,
   );
 }
 

@@ -157,8 +157,8 @@ function tellFloats(dir: string, floats: readonly string[], asked: Quantisation 
  *
  * @throws {ConfigError} if they are to be held in another form than they are stored in, or shared by ranks
  */
-function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): Quantisation | null {
-  const form = heldQuantisation(dir, quantisation, options.quantise ?? null);
+function requireForm(dir: string, config: ModelConfig, options: LoadOptions): Quantisation | null {
+  const form = heldQuantisation(dir, config, options.quantise ?? null);
   if (form !== null && options.device === shapesAlone) {
     throw new ConfigError(
       `${dir}: in ${quantisationText(form)} each rank holds all of the model, it is not shared. Set shard: none.`,

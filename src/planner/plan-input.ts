@@ -112,7 +112,7 @@ export interface PlanInput {
  * @throws {ConfigError} if these contradict each other
  */
 export function heldModel(place: string, model: ModelConfig, asked: Quantisation | null): ModelConfig {
-  return { ...model, quantisation: heldQuantisation(place, model.quantisation, asked) };
+  return { ...model, quantisation: heldQuantisation(place, model, asked) };
 }
 
 /** A pair of the same proportions, as long as `max_length` allows. */
