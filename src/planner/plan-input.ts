@@ -1,8 +1,9 @@
 /** What a plan is made from. */
 import type { REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { heldQuantisation } from "../formats/held-quantisation.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { heldQuantisation, type Quantisation, type QuantisationKeys } from "../formats/quantisation.ts";
+import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";

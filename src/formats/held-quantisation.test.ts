@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fixturePath } from "../../test/support/fixture-files.ts";
+import { heldQuantisation, isQuantised } from "./held-quantisation.ts";
 import { readModelConfig } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { heldQuantisation, isQuantised } from "./quantisation.ts";
 
 const config = readModelConfig(fixturePath("llama_tied", "model"));
 const asked = (...skipModules: string[]) => ({ bits: 8, skipModules }) as const;
