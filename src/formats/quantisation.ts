@@ -1,5 +1,4 @@
 /** Linears held in fewer bits, as bitsandbytes holds them: what is, how it is said, and how large it is. */
-import { ConfigError } from "../base/errors.ts";
 import { brief, type JsonFields } from "./json-fields.ts";
 
 /** Tables of 4-bit numbers: quantiles of the normal distribution (QLoRA, arXiv:2305.14314), or floats of 4 bits. */
