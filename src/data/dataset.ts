@@ -19,6 +19,7 @@ import {
   truncateExample,
 } from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
+import { withColumnsOf } from "./prompt-rows.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { messageKeys, rowNotes } from "./row-notes.ts";
 import { requireSize, sizeOf } from "./row-size.ts";
@@ -114,7 +115,25 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     evalFraction: options.eval_fraction ?? 0,
     seed: options.seed,
   });
-  return { examples, evalExamples, report, fingerprint };
+  return {
+    ...withAllColumns(examples, evalExamples, options.evalSources !== undefined),
+    report,
+    fingerprint,
+  };
+}
+
+/** Rows for rewards with all columns of their data set; what is held out of it is of the same one. */
+function withAllColumns(
+  examples: Example[],
+  evalExamples: Example[] | null,
+  areApart: boolean,
+): Pick<Dataset, "examples" | "evalExamples"> {
+  const held = evalExamples ?? [];
+  const all = [...examples, ...held];
+  return {
+    examples: withColumnsOf(areApart ? examples : all, examples),
+    evalExamples: evalExamples === null ? null : withColumnsOf(areApart ? held : all, held),
+  };
 }
 
 function checkOptions({
