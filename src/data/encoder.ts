@@ -35,19 +35,24 @@ export async function encodeRows(
     const outcome = outcomes[next++];
     if (outcome === undefined) throw new DataError("The encoder gave fewer outcomes than it got rows.");
     if ("error" in outcome) return problemOf(row.origin, outcome.error);
-    const { promptIds, completions, boundaryMoved, notes } = outcome.row;
+    const { boundaryMoved, notes, ...content } = outcome.row;
     const trace: Trace = {
       ...(boundaryMoved > 0 ? { boundaryMoved } : {}),
       ...(notes.length > 0 ? { notes } : {}),
     };
-    return example(row, { promptIds, completions }, trace);
+    return example(row, content, trace);
   });
 }
 
-function example(row: NormalRow, content: Pick<Example, "promptIds" | "completions">, trace: Trace): Example {
+/** What a row is as tokens. */
+type Content = Pick<Example, "promptIds" | "sampledPromptIds" | "completions">;
+
+function example(row: NormalRow, { sampledPromptIds, ...content }: Content, trace: Trace): Example {
+  const isSampledOf = row.reward !== undefined && sampledPromptIds !== undefined;
   return {
     origin: row.origin,
     ...content,
+    ...(isSampledOf ? { sampledPromptIds } : {}),
     ...(row.referenceLogps === null ? {} : { referenceLogps: row.referenceLogps }),
     ...(row.margin === undefined ? {} : { margin: row.margin }),
     ...(row.label === undefined ? {} : { label: row.label }),

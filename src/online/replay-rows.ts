@@ -29,9 +29,11 @@ export class ReplayRows {
   groups(step: number, count: number): RolloutGroup[] {
     return this.#order.take(step * count, count).map((place) => {
       const { example, index } = at(this.#rows, place);
+      // the tokens that the completion follows, which may be others than those that are sampled of
+      const { sampledPromptIds: _, ...pair } = example;
       const { ids } = at(example.completions, 0);
       const completion = { ids: [...ids], ended: true, logps: new Float32Array(ids.length), kept: null };
-      return { example, index, completions: [completion] };
+      return { example: pair, index, completions: [completion] };
     });
   }
 }

@@ -1,6 +1,6 @@
 /** The completions of a rollout as packed micro-batches, with the columns that the objective asked for. */
 import { at } from "../base/at.ts";
-import type { Completion, Example } from "../data/example.ts";
+import { type Completion, type Example, promptOf } from "../data/example.ts";
 import { packExamples, packedTokens } from "../data/packing.ts";
 import type { Columns, MicroBatch } from "../forward/batch.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
@@ -78,8 +78,8 @@ function examplesOf(
     );
   }
   return examples.map(({ group, completions }) => {
-    const { origin, promptIds } = group.example;
-    return { example: { origin, promptIds, completions }, index: group.index };
+    const { origin } = group.example;
+    return { example: { origin, promptIds: promptOf(group.example), completions }, index: group.index };
   });
 }
 

@@ -1,6 +1,6 @@
 /** A rollout: prompts, and the completions that the model as it is samples of each. */
 import { at } from "../base/at.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
+import { describeOrigin, type Example, promptOf } from "../data/example.ts";
 import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
@@ -68,7 +68,7 @@ export async function rollout(
   const { top_p = 1, top_k = 0, min_p = null, repetition_penalty = 1 } = options;
   const sampled = await sampleCompletions(
     model,
-    prompts.map(({ example }) => example.promptIds),
+    prompts.map(({ example }) => promptOf(example)),
     {
       ...{ temperature, stopIds, seed, dtype, answersPerPrompt: n, maxNewTokens: max_completion_length },
       ...{ topP: top_p === 1 ? null : top_p, topK: top_k === 0 ? null : top_k, minP: min_p },
