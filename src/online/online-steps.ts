@@ -162,11 +162,13 @@ export class OnlineSteps implements StepSource {
 
   /**
    * Before the first step of a rollout the log-probs of its other parts, as TRL computes them for the whole of it: what an
-   * older policy sampled has other ones. Where the sampler is the policy, its own serve.
+   * older policy sampled has other ones, and in half precision sampling and training round differently on the same weights.
+   * Elsewhere the sampler's own serve.
    */
   #logpsOfLater({ groups }: CurrentRollout): Float32Array[] {
     const { ahead, objective, model, numerics, config } = this.#parts;
-    if (ahead === null || !("oldLogps" in (objective.columns ?? {}))) return [];
+    const isSampled = ahead === null && numerics.dtype === "float32";
+    if (isSampled || !("oldLogps" in (objective.columns ?? {}))) return [];
     return completionLogps(model, groups.slice(this.#prompts), config, numerics);
   }
 

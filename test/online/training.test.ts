@@ -50,6 +50,14 @@ test("bfloat16: the sampler's difference is logged and stops nothing; the first 
   }
 });
 
+test("bfloat16: a later part of a rollout is compared with the training model before its steps, not with the sampler", async () => {
+  const { dir } = await run({ dtype: "bfloat16", max_steps: 2, steps_per_generation: 2, learning_rate: 0 });
+  const row = rowsOf(dir)[1] ?? assert.fail("two steps");
+  for (const name of ["ratio/min", "ratio/max"]) {
+    assert.ok(Math.abs((row[name] as number) - 1) < 1e-3, `${name}: ${row[name]}`);
+  }
+});
+
 test("two runs with one seed are the same; the same rewards are learned with LoRA and with two passes over a rollout", async () => {
   const [a, b] = [await run(), await run()];
   assert.deepEqual(losses(a.record), losses(b.record));
