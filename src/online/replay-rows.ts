@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
+import { countedTokens } from "../data/packing.ts";
 import type { RowOrder } from "../data/row-order.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
@@ -31,8 +32,8 @@ export class ReplayRows {
       const { example, index } = at(this.#rows, place);
       // the tokens that the completion follows, which may be others than those that are sampled of
       const { sampledPromptIds: _, ...pair } = example;
-      const { ids } = at(example.completions, 0);
-      const completion = { ids: [...ids], ended: true, logps: new Float32Array(ids.length), kept: null };
+      const good = at(example.completions, 0);
+      const completion = { ...good, ended: true, logps: new Float32Array(countedTokens(good)), kept: null };
       return { example: pair, index, completions: [completion] };
     });
   }

@@ -71,11 +71,9 @@ function examplesOf(
   const examples: { group: RolloutGroup; completions: Completion[] }[] = [];
   for (const { group, completion } of places) {
     if (examples.at(-1)?.group !== group) examples.push({ group, completions: [] });
-    const { ids } = completion;
-    const isMasked = mask_truncated_completions && !completion.ended;
-    at(examples, examples.length - 1).completions.push(
-      isMasked ? { ids, mask: new Array<number>(ids.length).fill(0) } : { ids },
-    );
+    const { ids, ended, mask: own } = completion;
+    const mask = mask_truncated_completions && !ended ? new Array<number>(ids.length).fill(0) : own;
+    at(examples, examples.length - 1).completions.push(mask === undefined ? { ids } : { ids, mask });
   }
   return examples.map(({ group, completions }) => {
     const { origin } = group.example;
@@ -93,7 +91,7 @@ function batchOf(places: readonly Place[], columns: RolloutColumns, packing: Rol
   const named = Object.entries(columns).map(([name, values]) => [name, columnOf(values, places, counted)]);
   const isFiltered = counted.some(({ completion }) => completion.kept !== null);
   const kept = counted.flatMap(
-    ({ completion }) => completion.kept ?? completion.ids.map((): Int32Array | null => null),
+    ({ completion }) => completion.kept ?? Array.from(completion.logps, (): Int32Array | null => null),
   );
   return {
     packed,

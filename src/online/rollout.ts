@@ -9,11 +9,13 @@ import type { DType } from "../torch/index.ts";
 export interface RolloutCompletion {
   /** Tokens drawn, with the end token where there was one. */
   ids: number[];
+  /** 1 where a token counts in the loss; left out: all do, as of all that was sampled. */
+  mask?: number[];
   /** Whether it ended by itself; else it was cut at the longest length. */
   ended: boolean;
-  /** (ids) Log-probs under the distribution that each token was drawn from, nats. */
+  /** (tokens that count) Log-probs under the distribution that each was drawn from, nats. */
   logps: Float32Array;
-  /** (ids) The tokens that could be drawn in each place; null where all could. */
+  /** (tokens that count) The tokens that could be drawn in each place; null where all could. */
   kept: Int32Array[] | null;
 }
 
