@@ -7,7 +7,7 @@ export interface CompletionGroup {
   completions: readonly (readonly number[])[];
 }
 
-/** Tokens of a batch where nothing else is said. */
+/** Tokens of a batch unless set otherwise. */
 export const usualTokensAtOnce = 4096;
 
 /**
