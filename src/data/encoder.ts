@@ -35,24 +35,24 @@ export async function encodeRows(
     const outcome = outcomes[next++];
     if (outcome === undefined) throw new DataError("The encoder gave fewer outcomes than it got rows.");
     if ("error" in outcome) return problemOf(row.origin, outcome.error);
-    const { boundaryMoved, notes, ...content } = outcome.row;
+    const { promptIds, completions, promptAlone, boundaryMoved, notes } = outcome.row;
     const trace: Trace = {
       ...(boundaryMoved > 0 ? { boundaryMoved } : {}),
       ...(notes.length > 0 ? { notes } : {}),
     };
-    return example(row, content, trace);
+    const sampled =
+      row.reward === undefined || promptAlone === undefined ? {} : { sampledPromptIds: promptAlone };
+    return example(row, { promptIds, ...sampled, completions }, trace);
   });
 }
 
 /** What a row is as tokens. */
 type Content = Pick<Example, "promptIds" | "sampledPromptIds" | "completions">;
 
-function example(row: NormalRow, { sampledPromptIds, ...content }: Content, trace: Trace): Example {
-  const isSampledOf = row.reward !== undefined && sampledPromptIds !== undefined;
+function example(row: NormalRow, content: Content, trace: Trace): Example {
   return {
     origin: row.origin,
     ...content,
-    ...(isSampledOf ? { sampledPromptIds } : {}),
     ...(row.referenceLogps === null ? {} : { referenceLogps: row.referenceLogps }),
     ...(row.margin === undefined ? {} : { margin: row.margin }),
     ...(row.label === undefined ? {} : { label: row.label }),

@@ -151,7 +151,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   }
   return {
     promptIds,
-    ...(shared.moved > 0 ? { sampledPromptIds: asked } : {}),
+    ...(shared.moved > 0 ? { promptAlone: asked } : {}),
     completions: completions.map(({ moved: _, ...completion }) => completion),
     boundaryMoved: moved,
     notes: [...notes],

@@ -97,7 +97,7 @@ export type EncodeNote =
 export interface EncodedRow {
   promptIds: number[];
   /** The prompt alone, with the tokens that went to the answers; left out where none did. */
-  sampledPromptIds?: number[];
+  promptAlone?: number[];
   completions: EncodedCompletion[];
   /** Prompt tokens that went to the answers. */
   boundaryMoved: number;
