@@ -160,7 +160,7 @@ test("killed between its early stop and its export, a run resumed exports and ta
   assert.deepEqual(tensorsOf(join(run, "adapter", "adapter_model.safetensors")), weights);
 });
 
-test("resumed after an early stop whose best checkpoint is gone, a run goes on: the best from there on counts", async () => {
+test("resumed after an early stop whose best checkpoint is gone, a run continues: the best from there on counts", async () => {
   using fixture = runFixture();
   const run = fixture.path("run");
   const values = {

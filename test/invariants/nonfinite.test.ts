@@ -234,7 +234,7 @@ test("max_nonfinite_steps 1 stops at the first", async () => {
   await assert.rejects(run, /^GaveUpError: 1 step had a loss/);
 });
 
-test("where it gives up it leaves a checkpoint, whatever save_strategy is, from which more patience goes on", async () => {
+test("where it gives up it leaves a checkpoint, whatever save_strategy is, from which more patience continues", async () => {
   let broken = false;
   const failing = spoiled((loss) => (broken ? ops.mul(loss, Number.NaN) : loss));
   const onEvent = (event: TrainEvent) => {
