@@ -7,8 +7,8 @@ import { makeDirectory, remove, removeLeftOvers, writeFileAtomic } from "../base
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
+import { plainText } from "../text/message-text.ts";
 import type { DataSelection } from "../train/prepare-data.ts";
-import { plainText } from "../workbench/comparison.ts";
 import { keepMargins } from "../workbench/doubt.ts";
 import type { Item, LabelStore } from "../workbench/label-store.ts";
 import { score } from "./score.ts";
