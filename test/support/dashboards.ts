@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { Bench } from "../../src/dashboard/bench.ts";
-import { type Dashboard, startDashboard as listen } from "../../src/dashboard/dashboard.ts";
+import {
+  type Dashboard,
+  type DashboardOptions,
+  startDashboard as listen,
+} from "../../src/dashboard/dashboard.ts";
 import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
 import { Jobs } from "../../src/dashboard/jobs.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
@@ -178,11 +182,11 @@ export async function startDashboard(
 /** The dashboard of `dir`, listening in this process; `faults` are those that it met. */
 export async function serveDashboard(
   dir: string,
-  port: number = 0,
+  at: Partial<Pick<DashboardOptions, "host" | "port" | "allowedHosts">> = {},
 ): Promise<{ dashboard: Dashboard; faults: unknown[] }> {
   const faults: unknown[] = [];
   const dashboard = await listen({
-    ...{ dirs: [dir], host: "127.0.0.1", port, allowedHosts: [] },
+    ...{ dirs: [dir], host: "127.0.0.1", port: 0, allowedHosts: [], ...at },
     program: [process.execPath, "-e", ""],
     onFault: (error: unknown) => faults.push(error),
   });
