@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sha256File } from "../../src/base/files.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { Bench } from "../../src/dashboard/bench.ts";
 import {
@@ -51,6 +52,10 @@ export function writeRun(root: string, name: string, rows: readonly MetricRow[] 
   writeFileSync(data, `{"prompt":"a","chosen":"b","rejected":"c"}\n${JSON.stringify(hostile)}\n`);
   const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", eval_data: data, output_dir: dir };
   const run = createRun(loadConfig({ values }));
+  run.saveSealed(run.paths.fingerprints, {
+    ...{ data: { "eval_data[0]/eval.jsonl": sha256File(data) }, template: null, tokenizer: "t", model: "m" },
+    ...{ code_version: "0.1.0", torch_version: "2.13.0", device: "cpu", dtype: "float32", threads: 2 },
+  });
   run.log("start", { step: 0, total_steps: 10, trainable: 1 });
   const metrics = new MetricsWriter(run.paths.metrics);
   for (const row of rows) metrics.write(row);
