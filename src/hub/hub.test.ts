@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, beforeEach, test } from "node:test";
+import { fakeModelHub } from "../../test/support/fake-hub.ts";
 import { HubError, hubCommit, isOffline } from "./hub.ts";
+import { resolveModelDirectory } from "./hub-model.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-hub-"));
 const names = [
@@ -66,6 +68,17 @@ for (const [hub, transformers, expected] of [
     await assert.rejects(sent(), (error) => error instanceof HubError && error.message.includes(said));
   });
 }
+
+test("HF_HUB_OFFLINE: a cached model serves, and nobody is asked", async () => {
+  const hub = fakeModelHub("o/n", { ["a".repeat(40)]: { "config.json": "{}", "model.safetensors": "w" } });
+  const search = { fetch: hub.fetch, hubUrl: "http://hub.invalid", cacheDirectory: join(root, "cache") };
+  const directory = await resolveModelDirectory("o/n", search);
+  set({ HF_HUB_OFFLINE: "1" });
+  hub.requests.length = 0;
+  assert.equal(await resolveModelDirectory("o/n", search), directory);
+  await assert.rejects(resolveModelDirectory("o/other", search), /HF_HUB_OFFLINE is 1/);
+  assert.deepEqual(hub.requests, []);
+});
 
 for (const [own, old, path, expected] of [
   ["hf_own", "hf_old", stored, "hf_own"],
