@@ -166,7 +166,8 @@ export class Endpoint {
       status,
       passing: isPassing(status) && !isSpent,
       askedMs: retryAfterMs(headers, this.#clock),
-      isUnanswered: timeouts.has(status),
+      // it, or a proxy before it, gave up waiting for an answer that may have been begun
+      isUnanswered: [408, 504, 524].includes(status),
     };
   }
 
@@ -244,17 +245,11 @@ function isPassing(status: number): boolean {
   return status >= 500 || [408, 409, 425, 429].includes(status);
 }
 
-/** Statuses with which an endpoint, or what stands before it, gives up waiting for an answer that was begun. */
-const timeouts: ReadonlySet<number> = new Set([408, 504, 524]);
-
 /** Whether a request failed before there was a connection to send it by. */
 function isUnsent(error: unknown): boolean {
   const cause = error instanceof Error ? error.cause : null;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  return (
-    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(code) ||
-    /CERT|TLS|SSL/.test(code)
-  );
+  return /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|CERT|TLS|SSL/.test(code);
 }
 
 const firstWaitMs = 500;
