@@ -111,6 +111,7 @@ async function oneStep(
   // completions are sampled by this process: another one would leave its files in the run's directory
   const config = { ...local, baseModel, max_staleness: 0 };
   await using online = await OnlineRun.ofRun(config);
+  online?.requireColumns(data.dataset);
   using memory = new DisposableStack();
   onPhase("model loaded", 0, 1);
   const {

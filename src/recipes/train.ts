@@ -167,6 +167,7 @@ async function* trainRun(
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   requireRows(group, report);
+  online?.requireColumns(data.dataset);
   refuseGivenSums(objective, data.dataset);
   const halves = finalHalves(config, data);
   refuseBlindBounds(config, data);
