@@ -74,7 +74,7 @@ Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\`, el
 its layout: files that \`transformers\`, \`datasets\` or \`hf download\` fetched are reused, and vice versa. A branch is looked up
 each time; if the hub does not reply, the model fetched last is used. A resumed run keeps the commit it began with
 (\`models.json\` in the run directory). \`HF_TOKEN\`, or the token that \`hf auth login\` keeps, is sent; \`HF_ENDPOINT\` names another
-hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone.
+hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone. These are read as \`huggingface_hub\` reads them.
 `;
 
 function configuration(): string {

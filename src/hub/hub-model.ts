@@ -185,15 +185,19 @@ async function commitOf(repo: HubRepo, search: ModelSearch & { revision: string 
   }
 }
 
-/** Fetches what is missing. Where the hub is silent, what another program fetched does if a model can be loaded of it. */
+/**
+ * Fetches what is missing. Where the hub is silent, what another program fetched does if a model can be loaded of it; once the
+ * hub has said what there is, all of it has to come.
+ */
 async function completeSnapshot(snapshot: Snapshot): Promise<void> {
-  const parts = partsOf(snapshot.search);
+  const { repo, directory, search } = snapshot;
+  const parts = partsOf(search);
   if (await isComplete(snapshot, parts)) return;
-  try {
-    await fetchSnapshot(snapshot);
-  } catch (error) {
-    if (!isSilence(error) || !isUsable(snapshot.directory, parts)) throw error;
-  }
+  const listed = await listHubFiles(repo, search).catch((error: unknown) => {
+    if (!isSilence(error) || !isUsable(directory, parts)) throw error;
+    return null;
+  });
+  if (listed !== null) await fetchListed(snapshot, listed);
 }
 
 function partsOf(search: ModelSearch): ModelParts {
@@ -228,10 +232,9 @@ function isUsable(directory: string, parts: ModelParts): boolean {
   return shards.length > 0 && shards.every((name) => has(name));
 }
 
-async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
+async function fetchListed(snapshot: Snapshot, listed: readonly HubEntry[]): Promise<void> {
   const { repo, commit, directory, search } = snapshot;
   const parts = partsOf(search);
-  const listed = await listHubFiles(repo, search);
   const texts = listed.filter(({ path }) => isText(path));
   const weights = parts === "all" ? await weightsOf(snapshot, listed) : [];
   const entries = [...texts, ...weights];

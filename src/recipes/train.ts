@@ -15,6 +15,7 @@ import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
+import { dataFilesOf } from "../runs/data-files.ts";
 import { isEvalRow, readMetrics } from "../runs/metrics.ts";
 import { Recorder } from "../runs/recorder.ts";
 import { createRun } from "../runs/run-directory.ts";
@@ -41,7 +42,7 @@ import {
 } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { exportPart, finalHalves } from "./final-scale.ts";
-import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
+import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
