@@ -54,6 +54,7 @@ export type SetFinding =
   | "length_bias"
   | "very_long_row"
   | "file_passed_over"
+  | "variants_together"
   | "column_passed_over"
   | "message_key_unread"
   | "prompt_repeated"
@@ -156,6 +157,12 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   file_passed_over: {
     message: "a file that lies beside those read and was not read, or has no rows",
     remedy: "If it has rows that are meant, name it by itself in train_data; if not, nothing is lost.",
+  },
+  variants_together: {
+    message: "folders or files of one data set on the hub that are read together",
+    remedy:
+      "If they are variants of which one is meant, name its folder (name: FOLDER, or hub:owner/name/FOLDER), or download it and " +
+      "give its path; if all are meant, nothing to do.",
   },
   column_passed_over: {
     message: "a column that was not read, though its name or content promises a part of the row",

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { zstdCompressSync } from "node:zlib";
 
 import type { RawRow } from "./example.ts";
-import { chooseFiles, fetchHubFiles, parseHubId } from "./hub-data.ts";
+import { fetchHubFiles, parseHubId } from "./hub-data.ts";
 import { readRows } from "./sources.ts";
 
 const cacheDirectory = mkdtempSync(join(tmpdir(), "preftune-hub-"));
@@ -37,34 +37,6 @@ test("names are taken apart", () => {
   ]) {
     assert.equal(parseHubId(text), null, text);
   }
-});
-
-function entries(...paths: string[]): Parameters<typeof chooseFiles>[1] {
-  return paths.map((path) => ({ type: "file", path, size: 1, oid: path }));
-}
-
-function choose(split: string | null, ...paths: string[]): string[] {
-  return chooseFiles({ repo: "o/n", folder: "", split }, entries(...paths)).map((entry) => entry.path);
-}
-
-test("the split asked for, train by default, one format, in order", () => {
-  const files = [
-    "data/train-00001-of-00002.parquet",
-    "data/train-00000-of-00002.parquet",
-    "data/train_sft-00000-of-00001.parquet",
-    "data/test-00000-of-00001.parquet",
-    "train.jsonl",
-  ];
-  const train = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"];
-  assert.deepEqual(choose(null, ...files), train);
-  assert.deepEqual(choose("train_sft", ...files), ["data/train_sft-00000-of-00001.parquet"]);
-  assert.deepEqual(choose("test", "train/0000.parquet", "test/0000.parquet"), ["test/0000.parquet"]);
-  assert.deepEqual(choose(null, "harmless/pairs.jsonl.gz"), ["harmless/pairs.jsonl.gz"]);
-  assert.throws(
-    () => choose("trian", ...files),
-    /expected a split "trian" of train, train_sft, test\. Did you mean "train"\?/,
-  );
-  assert.throws(() => choose(null, "a.jsonl", "b.jsonl"), /expected a split .*of a, b.*hub:o\/n:SPLIT/);
 });
 
 const content = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n';

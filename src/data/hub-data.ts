@@ -1,9 +1,8 @@
 /** Data sets on the hub: which of their files are meant, fetched into Hugging Face's cache unless they are there. */
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { basename, dirname, join, posix, sep } from "node:path";
+import { basename, join, posix, sep } from "node:path";
 
 import { DataError, FileError } from "../base/errors.ts";
-import { didYouMean } from "../base/suggest.ts";
 import {
   type HubEntry,
   type HubOptions,
@@ -22,15 +21,7 @@ import {
   snapshotFolder,
 } from "../hub/hub-cache.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
-
-/** A data set's name, taken apart. */
-export interface HubId {
-  /** `owner/name`. */
-  repo: string;
-  /** Folder inside it, or the empty string. */
-  folder: string;
-  split: string | null;
-}
+import { chooseFiles, type HubId, splitOf, variantsOf } from "./hub-splits.ts";
 
 /** The data set that `text` names (`hub:owner/name/folder:split`, `owner/name:split`), or null when it names none. */
 export function parseHubId(text: string): HubId | null {
@@ -110,9 +101,15 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
   checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
-  const splits = new Set(chosen.map(({ path }) => splitOf(path)));
-  const passedOver = entries.filter((entry) => splits.has(splitOf(entry.path)) && !chosen.includes(entry));
-  return { files, passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`) };
+  const splits = new Set(chosen.map(({ path }) => splitOf(path, id.folder)));
+  const passedOver = entries.filter(
+    (entry) => splits.has(splitOf(entry.path, id.folder)) && !chosen.includes(entry),
+  );
+  return {
+    files,
+    passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
+    together: variantsOf(chosen).map((name) => `hub:${id.repo}/${name}`),
+  };
 }
 
 /** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
@@ -133,31 +130,6 @@ function checkParts(id: HubId, entries: readonly HubEntry[]): void {
 
 function repoOf(id: HubId): HubRepo {
   return { type: "dataset", name: id.repo };
-}
-
-/** The files of one split and one format. Exported for tests. */
-export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[] {
-  const splits = new Set(entries.map((entry) => splitOf(entry.path)));
-  const split = id.split ?? (splits.size > 1 && splits.has("train") ? "train" : null);
-  const ofSplit = split === null ? entries : entries.filter((entry) => splitOf(entry.path) === split);
-  if (ofSplit.length === 0 || (split === null && splits.size > 1)) {
-    const name = split === null ? "" : `"${split}"`;
-    throw new DataError(
-      `hub:${id.repo}: expected a split ${name} of ${[...splits].join(", ")}.${didYouMean(split ?? "", splits)} ` +
-        `Name one as hub:${id.repo}:SPLIT.`,
-    );
-  }
-  for (const format of ["parquet", "jsonl", "json", "csv", "tsv"] as const) {
-    const files = ofSplit.filter((entry) => fileKind(entry.path)?.format === format);
-    if (files.length > 0) return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-  }
-  return [];
-}
-
-/** `train` of `data/train-00000-of-00002.parquet`, `train.jsonl.gz` and `train/0000.parquet`. */
-function splitOf(path: string): string {
-  const stem = basename(path).replace(/[.-].*$/, "");
-  return /^\d+$/.test(stem) ? basename(dirname(path)) : stem;
 }
 
 async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
