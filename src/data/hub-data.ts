@@ -1,10 +1,12 @@
 /** Data sets on the hub: which of their files are meant, fetched into Hugging Face's cache unless they are there. */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join, posix, sep } from "node:path";
 
 import { DataError, FileError } from "../base/errors.ts";
+import { statsOf } from "../base/open-file.ts";
 import {
   type HubEntry,
+  HubError,
   type HubOptions,
   type HubRepo,
   hubCommit,
@@ -20,6 +22,7 @@ import {
   repoFolder,
   snapshotFolder,
 } from "../hub/hub-cache.ts";
+import { rememberedList, rememberList } from "../hub/hub-lists.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
 import { chooseFiles, type HubId, splitOf, variantsOf } from "./hub-splits.ts";
 
@@ -39,11 +42,13 @@ export interface HubData {
   commit: string;
   /** Those of the folder that `id` names. */
   entries: HubEntry[];
+  /** Whether the hub listed them: all that there are. Else they are what others left in the cache, maybe a part. */
+  isListed: boolean;
   options: HubOptions;
 }
 
 /**
- * What a data set holds. With `HF_HUB_OFFLINE` that is what the cache has of it.
+ * What a data set holds. With `HF_HUB_OFFLINE` that is what the hub listed of this commit before, else what the cache has of it.
  *
  * @throws {FileError} when the hub cannot be reached or knows no such data set
  */
@@ -53,13 +58,15 @@ export async function openHubData(id: HubId, options: HubOptions): Promise<HubDa
   const revision = options.revision ?? "main";
   const known = isCommit(revision) ? revision : cachedCommit(folder, revision);
   const cached = known === null ? [] : cachedEntries(snapshotFolder(folder, known), id.folder);
-  if (isOffline() && known !== null && cached.length > 0)
-    return { id, commit: known, entries: cached, options };
+  const listed = isOffline() && known !== null ? rememberedList(folder, known, id.folder) : null;
+  if (isOffline() && known !== null && (listed !== null || cached.length > 0))
+    return { id, commit: known, entries: listed ?? cached, isListed: listed !== null, options };
   try {
     const commit = await hubCommit(repo, options);
     const entries = await listHubFiles(repo, { ...options, revision: commit }, id.folder);
+    rememberList(folder, commit, id.folder, entries);
     await rememberCommit(folder, revision, commit);
-    return { id, commit, entries, options };
+    return { id, commit, entries, isListed: true, options };
   } catch (error) {
     if (!isSilence(error) || cached.length === 0 || isOffline()) throw error;
     throw new FileError(
@@ -73,13 +80,13 @@ export async function openHubData(id: HubId, options: HubOptions): Promise<HubDa
 function cachedEntries(snapshot: string, folder: string): HubEntry[] {
   const start = join(snapshot, folder);
   if (!existsSync(start)) return [];
-  return readdirSync(start, { recursive: true, encoding: "utf8" })
-    .map((name) => ({
-      path: posix.join(folder, name.split(sep).join("/")),
-      stats: statSync(join(start, name)),
-    }))
-    .filter(({ stats }) => stats.isFile())
-    .map(({ path, stats }) => ({ type: "file", path, size: stats.size, oid: "" }));
+  const names = readdirSync(start, { recursive: true, encoding: "utf8" });
+  return names.flatMap((name) => {
+    // A link may lead nowhere.
+    const stats = statsOf(join(start, name));
+    if (stats?.isFile() !== true) return [];
+    return { path: posix.join(folder, name.split(sep).join("/")), size: stats.size, oid: "" };
+  });
 }
 
 /**
@@ -97,6 +104,7 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
     );
   }
+  if (!data.isListed) requireNamedSplit(id, entries);
   const chosen = chooseFiles(id, entries);
   checkParts(id, chosen);
   const files: DataFile[] = [];
@@ -110,6 +118,16 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
     passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
     together: variantsOf(chosen).map((name) => `hub:${id.repo}/${name}`),
   };
+}
+
+/** A split that happens to be in the cache is not the one that was meant. */
+function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly HubEntry[]): void {
+  const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
+  if (split !== null || [...splits].join() === "train") return;
+  throw new DataError(
+    `hub:${repo}: expected the name of a split, since HF_HUB_OFFLINE is set and the cache has no list of all files of this data ` +
+      `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset HF_HUB_OFFLINE once to fetch the list.`,
+  );
 }
 
 /** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
@@ -144,6 +162,15 @@ async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
  *
  * @throws {FileError} when the hub cannot be reached or a download is incomplete
  */
-export function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
-  return fetchIntoCache({ repo: repoOf(id), commit, entry, options });
+export async function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
+  try {
+    return await fetchIntoCache({ repo: repoOf(id), commit, entry, options });
+  } catch (cause) {
+    if (!isOffline() || !(cause instanceof HubError)) throw cause;
+    throw new FileError(
+      `hub:${id.repo}/${entry.path}: expected this file in the cache, since HF_HUB_OFFLINE is set, but it is not there or not ` +
+        "whole. Unset HF_HUB_OFFLINE to fetch it.",
+      { cause },
+    );
+  }
 }
