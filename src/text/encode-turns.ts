@@ -232,6 +232,8 @@ export interface LearnedTokens {
   mask: number[];
   /** Index of the first learned token; the number of tokens when there is none. */
   first: number;
+  /** Tokens of the text before the first span, by itself. */
+  before: number[];
   /** Tokens from before a span that merge with its beginning and count in it. */
   moved: number;
 }
@@ -250,15 +252,17 @@ export function learnedTokens(
   const mask = new Array<number>(ids.length).fill(0);
   let moved = 0;
   let first = ids.length;
+  let beforeFirst = [...ids];
   for (const { start, end } of spans) {
     const before = encode(whole.slice(0, start));
     const from = commonPrefixLength(before, ids as number[]);
+    if (from < first) beforeFirst = before;
     const to = end === whole.length ? ids.length : encode(whole.slice(0, end)).length;
     moved += before.length - from;
     first = Math.min(first, from);
     mask.fill(1, from, to);
   }
-  return { mask, first, moved };
+  return { mask, first, before: beforeFirst, moved };
 }
 
 /** `text` cut after the token that ends its last turn; the token is added where the template writes none. */
