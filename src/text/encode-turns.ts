@@ -99,7 +99,7 @@ function endless({ where, remedy }: TurnSearch, turn: number): DataError {
   );
 }
 
-/** Where the turn's own text begins: after the generation prompt, or after what the whole shares with it. */
+/** Where the turn's own text begins: after the generation prompt, or after what turns keep of it. */
 function turnStart(
   {
     whole,
@@ -111,9 +111,11 @@ function turnStart(
 ): number {
   const shared = commonPrefixLength(whole, before);
   if (shared === before.length) return shared;
-  const { generationPrompt, appendsGenerationPrompt } = format;
+  const { generationPrompt, appendsGenerationPrompt, keptPrompt } = format;
   const asked = before.length - generationPrompt.length;
-  if (appendsGenerationPrompt && before.endsWith(generationPrompt) && shared >= asked) return shared;
+  if (appendsGenerationPrompt && before.endsWith(generationPrompt) && shared >= asked)
+    // What else the two share is an answer that begins as the rest of the generation prompt does.
+    return Math.min(shared, asked + keptPrompt);
   throw new DataError(
     `${search.where}: expected the chat template to write the messages before assistant turn ${turn + 1} the same way in ` +
       `the whole conversation, but ${describeDifference(before, whole)}. ` +
