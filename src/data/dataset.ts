@@ -246,7 +246,7 @@ class Loader {
     const { task, plain_strings = null, unpair = false, rating_threshold = null } = this.#options;
     try {
       requireSize(row);
-      const how = { strings: plain_strings ?? "text", unpair, rating_threshold } as const;
+      const how = { unpair, rating_threshold, ...(plain_strings === null ? {} : { strings: plain_strings }) };
       const normal = normaliseRow(row, { ...how, ...source, task });
       this.#note(row, normal);
       return normal;
