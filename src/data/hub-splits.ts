@@ -31,7 +31,7 @@ const keywords: Readonly<Record<string, string>> = {
   evaluation: "test",
 };
 
-/** A keyword as a word of its own, with what makes it the name of another split: `train_sft`. */
+/** A keyword as a whole word, with what makes it the name of another split: `train_sft`. */
 const keywordPattern: RegExp = new RegExp(
   `(?<=^|[-._ 0-9/])(?:${Object.keys(keywords).join("|")})(?:_[A-Za-z]\\w*)?(?=$|[-._ 0-9/])`,
   "g",

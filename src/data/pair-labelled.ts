@@ -127,7 +127,7 @@ function added(asked: Map<string, Asked>, { source, tokens, label = false, ratin
 }
 
 interface RowParts extends Pick<Asked, "prompt" | "names"> {
-  /** Tells prompts apart. */
+  /** Identity of the prompt. */
   key: string;
   answer: unknown;
 }

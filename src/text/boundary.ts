@@ -17,7 +17,7 @@ export interface SharedPrompt {
 }
 
 /**
- * The prompt without an answer, where its identity cannot be told from `promptIds`: some of its tokens went to the answer, or a
+ * The prompt without an answer, where `promptIds` do not identify it: some of its tokens went to the answer, or a
  * single one is left, which is what running text has.
  */
 export function aloneOf(prompt: number[], promptIds: readonly number[]): { promptAlone?: number[] } {
