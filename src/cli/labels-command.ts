@@ -136,7 +136,7 @@ interface ScoreOptions extends MachineOptions {
   adapter?: string;
   batchSize: number;
   maxLength: number;
-  plainStrings: "text" | "chat";
+  plainStrings?: "text" | "chat";
 }
 
 async function scoreIn(dir: string, cli: ScoreOptions): Promise<void> {
@@ -146,7 +146,7 @@ async function scoreIn(dir: string, cli: ScoreOptions): Promise<void> {
   const { scored, leftOut, unit } = await scoreLabels(store, {
     ...environmentOf(cli),
     ...{ dir, model: cli.model, adapter: cli.adapter ?? null, batchSize: cli.batchSize },
-    selection: { max_length: cli.maxLength, overflow: "drop", plain_strings: cli.plainStrings },
+    selection: { max_length: cli.maxLength, overflow: "drop", plain_strings: cli.plainStrings ?? null },
     onPhase: phases.listen,
   });
   phases.done();

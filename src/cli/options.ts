@@ -152,8 +152,8 @@ export function environmentOf(options: MachineOptions): {
 
 /** Adds `--plain-strings`. */
 export function withPlainStrings(command: Command): Command {
-  const option = new Option("--plain-strings <what>", "what prompts and answers of plain strings are");
-  return command.addOption(option.choices(["text", "chat"]).default("text"));
+  const what = "what prompts and answers of plain strings are; text unless given";
+  return command.addOption(new Option("--plain-strings <what>", what).choices(["text", "chat"]));
 }
 
 /** Adds --adapter-scale, 1 by default. */

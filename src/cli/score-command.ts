@@ -43,7 +43,7 @@ interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   invalidRows: "error" | "drop";
   maskToolOutput: boolean;
   columns?: string;
-  plainStrings: "text" | "chat";
+  plainStrings?: "text" | "chat";
   unpair?: true;
   ratingThreshold?: string;
 }
@@ -129,7 +129,7 @@ async function runOn(
       invalid_rows: cli.invalidRows,
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
-      plain_strings: cli.plainStrings,
+      plain_strings: cli.plainStrings ?? null,
       unpair: cli.unpair ?? false,
       rating_threshold: thresholdOf(cli),
     },

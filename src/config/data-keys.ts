@@ -55,7 +55,7 @@ export const DATA_KEYS = {
   },
   plain_strings: {
     schema: { enum: ["text", "chat", null], default: null },
-    doc: "What a prompt and answers of plain strings are: text, as TRL takes them, or chat, a user's and an assistant's message for the chat template. null: text, with a warning where there is a template.",
+    doc: "What a prompt and answers of plain strings are: text, as TRL takes them (also an answer that is JSON of messages), or chat, a user's and an assistant's message for the chat template. null: text, with a warning where there is a template.",
   },
   data_order: {
     schema: { enum: ["shuffled", "given", "length"], default: "shuffled" },

@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
 import type { RowColumns } from "./columns.ts";
-import { listIn, readTextOrMessages } from "./prompt-columns.ts";
+import { listIn, readAnswer } from "./prompt-columns.ts";
 
 /** An answer: plain text, or messages. */
 export type Answer = string | Message[];
@@ -14,7 +14,7 @@ export type Answer = string | Message[];
  */
 export function pairAnswers(columns: RowColumns): [Answer, Answer] {
   if (columns.has("chosen") && columns.has("rejected")) {
-    return [readTextOrMessages(columns, "chosen"), readTextOrMessages(columns, "rejected")];
+    return [readAnswer(columns, "chosen"), readAnswer(columns, "rejected")];
   }
   const hasNone = !columns.has("chosen") && !columns.has("rejected");
   const outputs =
@@ -43,9 +43,9 @@ const replyColumns = ["output", "response", "answer"] as const;
  * @throws DataError when it is neither text nor messages
  */
 export function supervisedAnswer(columns: RowColumns): Answer | null {
-  if (columns.has("completion")) return readTextOrMessages(columns, "completion");
+  if (columns.has("completion")) return readAnswer(columns, "completion");
   const isAsked = (["instruction", "question", "query", "input"] as const).some((name) => columns.has(name));
   const name = replyColumns.find((column) => columns.has(column));
   if (!isAsked || name === undefined || columns.has("prompt") || columns.has("chosen")) return null;
-  return readTextOrMessages(columns, name);
+  return readAnswer(columns, name);
 }

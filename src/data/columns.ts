@@ -63,6 +63,8 @@ export class RowColumns {
   readonly where: string;
   /** True when all values are strings because the file knows no other type (CSV). */
   readonly isText: boolean;
+  /** True when strings in columns of answers are text, whatever they hold. */
+  readonly isAnswerText: boolean;
   readonly #value: Record<string, unknown>;
   readonly #map: ColumnMap;
   /** Columns of the file that the mapping gives another name. */
@@ -73,9 +75,11 @@ export class RowColumns {
   /** Objects of which parts were read, by column. */
   readonly #wholes: Map<string, Readonly<Record<string, unknown>>> = new Map();
 
-  constructor(row: RawRow, map: ColumnMap) {
+  /** @param isPlain - strings are said to be text; cells of a file that knows no other type are looked into all the same */
+  constructor(row: RawRow, map: ColumnMap, isPlain = false) {
     this.where = describeOrigin(row.origin);
     this.isText = row.isText ?? false;
+    this.isAnswerText = isPlain && !this.isText;
     this.#value = row.value;
     this.#map = map;
     this.#claimed = new Set(Object.values(map));

@@ -4,21 +4,8 @@
  */
 import { DataError } from "../base/errors.ts";
 import { type Message, parseMessages } from "../text/messages.ts";
+import { speakers } from "./speakers.ts";
 import { storedValue } from "./stored-text.ts";
-
-/** Who ShareGPT's names are (the tags of LLaMA-Factory and of Axolotl's chat_template). */
-const speakers: Readonly<Record<string, Message["role"]>> = {
-  human: "user",
-  user: "user",
-  gpt: "assistant",
-  assistant: "assistant",
-  chatgpt: "assistant",
-  function_call: "assistant",
-  system: "system",
-  tool: "tool",
-  observation: "tool",
-  function_response: "tool",
-};
 
 /**
  * The messages in `value`, a list of them or one alone.

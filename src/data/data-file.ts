@@ -37,6 +37,8 @@ export interface DataFile {
 export interface FoundFiles {
   files: DataFile[];
   passedOver: string[];
+  /** Folders, or beginnings of names, of a hub data set's files that are read as one, where there are several. */
+  together?: string[];
 }
 
 const formats: Readonly<Record<string, DataFormat>> = {

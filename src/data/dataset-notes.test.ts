@@ -1,6 +1,6 @@
 /** What a data set's preparation tells of rows that it uses: columns, keys and contents that may be meant otherwise. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -86,6 +86,29 @@ test("what rows may be wrong about is told: repeated prompts, scores that contra
       promt: 1,
     },
   });
+});
+
+test("folders of a hub data set that are read as one are told of", async () => {
+  const hub = join(folder, "hub");
+  const data = join(hub, "datasets--o--n");
+  const commit = "c".repeat(40);
+  for (const name of ["main", "socratic"]) {
+    mkdirSync(join(data, "snapshots", commit, name), { recursive: true });
+    const row = { prompt: name, chosen: "a", rejected: "b" };
+    writeFileSync(join(data, "snapshots", commit, name, "train.jsonl"), JSON.stringify(row));
+  }
+  mkdirSync(join(data, "refs"));
+  writeFileSync(join(data, "refs", "main"), commit);
+  process.env["HF_HUB_OFFLINE"] = "1";
+  after(() => void delete process.env["HF_HUB_OFFLINE"]);
+  const told = async (path: string): Promise<string[]> => {
+    const { report } = await prepare({ sources: [{ path, hub: { cacheDirectory: hub } }] });
+    return report.findings.map(({ code, message }) => `${code} ${message}`);
+  };
+  assert.deepEqual(await told("hub:o/n:train"), [
+    "variants_together folders or files of one data set on the hub that are read together: hub:o/n/main, hub:o/n/socratic",
+  ]);
+  assert.deepEqual(await told("hub:o/n/main:train"), []);
 });
 
 test("plain strings are told of where there is a chat template and nobody said what they are", async () => {

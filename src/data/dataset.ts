@@ -24,6 +24,7 @@ import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { messageKeys, rowNotes } from "./row-notes.ts";
 import { requireSize, sizeOf } from "./row-size.ts";
 import { type NormalRow, normaliseRow, type Task } from "./rows.ts";
+import type { PassedOver } from "./sources.ts";
 import { splitByPrompt } from "./split.ts";
 import { goodFirst, unpaired } from "./unpair.ts";
 import { MarkedBadError } from "./unpaired.ts";
@@ -198,8 +199,8 @@ class Loader {
       characters = 0;
       await turn();
     };
-    const passedOver = new Set<string>();
-    const onPassedOver = (file: string): void => void passedOver.add(file);
+    const names = { file_passed_over: new Set<string>(), variants_together: new Set<string>() };
+    const onPassedOver: PassedOver = (name, code) => void names[code].add(name);
     const mix = {
       maxRows,
       seed,
@@ -215,13 +216,9 @@ class Loader {
       if (batch.length === rowsAtOnce || characters >= charactersAtOnce) await flush();
     }
     await flush();
-    if (passedOver.size > 0) {
-      this.findings.addOverall(
-        "file_passed_over",
-        "warning",
-        passedOver.size,
-        `: ${[...passedOver].join(", ")}`,
-      );
+    for (const code of ["file_passed_over", "variants_together"] as const) {
+      const { size } = names[code];
+      if (size > 0) this.findings.addOverall(code, "warning", size, `: ${[...names[code]].join(", ")}`);
     }
     return this.#unpairs ? goodFirst(examples) : examples;
   }
@@ -249,7 +246,7 @@ class Loader {
     const { task, plain_strings = null, unpair = false, rating_threshold = null } = this.#options;
     try {
       requireSize(row);
-      const how = { strings: plain_strings ?? "text", unpair, rating_threshold } as const;
+      const how = { unpair, rating_threshold, ...(plain_strings === null ? {} : { strings: plain_strings }) };
       const normal = normaliseRow(row, { ...how, ...source, task });
       this.#note(row, normal);
       return normal;

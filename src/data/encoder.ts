@@ -6,6 +6,7 @@ import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { TemplateError } from "../text/template.ts";
 import type { Example, Origin, Trace } from "./example.ts";
 import type { FindingCode } from "./findings.ts";
+import { tokensKeyOf } from "./fingerprint.ts";
 import type { NormalRow } from "./rows.ts";
 
 /** The part of a row encoder that data preparation uses. */
@@ -37,6 +38,7 @@ export async function encodeRows(
     if ("error" in outcome) return problemOf(row.origin, outcome.error);
     const { promptIds, completions, promptAlone, boundaryMoved, notes } = outcome.row;
     const trace: Trace = {
+      ...(promptAlone === undefined ? {} : { promptKey: tokensKeyOf(promptAlone) }),
       ...(boundaryMoved > 0 ? { boundaryMoved } : {}),
       ...(notes.length > 0 ? { notes } : {}),
     };

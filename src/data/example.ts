@@ -50,7 +50,7 @@ export interface Trace {
   answerTokensCut?: number;
   /** Answers that lost their end-of-turn token. */
   endsLost?: number;
-  /** Identity of the prompt before it was cut. */
+  /** Identity of the prompt before it was cut or tokens of it went to the answers. */
   promptKey?: string;
   /** The tokens before the cut, where they were asked for. */
   uncut?: Uncut;

@@ -33,7 +33,6 @@ export type RowFault =
   | "empty_answer"
   | "empty_prompt"
   | "bos_repeated"
-  | "bos_missing"
   | "end_missing"
   | "end_repeated"
   | "fully_masked"
@@ -47,6 +46,7 @@ export type RowFault =
 /** Findings about the data as a whole. */
 export type SetFinding =
   | "no_rows"
+  | "bos_missing"
   | "prompt_in_both_splits"
   | "duplicate_row"
   | "truncated"
@@ -54,6 +54,7 @@ export type SetFinding =
   | "length_bias"
   | "very_long_row"
   | "file_passed_over"
+  | "variants_together"
   | "column_passed_over"
   | "message_key_unread"
   | "prompt_repeated"
@@ -76,10 +77,6 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
   bos_repeated: {
     message: "more than one BOS token at the beginning",
     remedy: `Take the BOS out of the text: the tokenizer or the chat template writes it. ${fixRows}`,
-  },
-  bos_missing: {
-    message: "no BOS token at the beginning, though the tokenizer has one",
-    remedy: "If the model was trained with a BOS, use a chat template or tokenizer that writes it.",
   },
   end_missing: {
     message: "an answer without an end-of-turn token, so that the model would not learn to stop",
@@ -126,6 +123,10 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
     message: "no rows to train on",
     remedy: "Check the paths and the counts of dropped rows.",
   },
+  bos_missing: {
+    message: "no BOS token at the beginning, though the tokenizer has one",
+    remedy: "If the model was trained with a BOS, use a chat template or tokenizer that writes it.",
+  },
   prompt_in_both_splits: {
     message: "a prompt in the evaluation that is also trained on, so that held-out figures would flatter",
     remedy:
@@ -156,6 +157,12 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   file_passed_over: {
     message: "a file that lies beside those read and was not read, or has no rows",
     remedy: "If it has rows that are meant, name it by itself in train_data; if not, nothing is lost.",
+  },
+  variants_together: {
+    message: "folders or files of one data set on the hub that are read together",
+    remedy:
+      "If they are variants of which one is meant, name its folder (name: FOLDER, or hub:owner/name/FOLDER), or download it and " +
+      "give its path; if all are meant, nothing to do.",
   },
   column_passed_over: {
     message: "a column that was not read, though its name or content promises a part of the row",

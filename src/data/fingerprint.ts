@@ -4,7 +4,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { Example } from "./example.ts";
 
 /**
- * Identity of an example's prompt as it was before any cut. Running text has no prompt (one token at
+ * Identity of an example's prompt as it was before any cut, whatever answer follows. Running text has no prompt (one token at
  * most): there the answers count too, so that each text has its own key.
  */
 export function promptKeyOf(example: Example): string {

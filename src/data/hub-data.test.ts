@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { zstdCompressSync } from "node:zlib";
 
 import type { RawRow } from "./example.ts";
-import { chooseFiles, fetchHubFiles, parseHubId } from "./hub-data.ts";
+import { fetchHubFiles, parseHubId } from "./hub-data.ts";
 import { readRows } from "./sources.ts";
 
 const cacheDirectory = mkdtempSync(join(tmpdir(), "preftune-hub-"));
@@ -39,43 +39,16 @@ test("names are taken apart", () => {
   }
 });
 
-function entries(...paths: string[]): Parameters<typeof chooseFiles>[1] {
-  return paths.map((path) => ({ type: "file", path, size: 1, oid: path }));
-}
-
-function choose(split: string | null, ...paths: string[]): string[] {
-  return chooseFiles({ repo: "o/n", folder: "", split }, entries(...paths)).map((entry) => entry.path);
-}
-
-test("the split asked for, train by default, one format, in order", () => {
-  const files = [
-    "data/train-00001-of-00002.parquet",
-    "data/train-00000-of-00002.parquet",
-    "data/train_sft-00000-of-00001.parquet",
-    "data/test-00000-of-00001.parquet",
-    "train.jsonl",
-  ];
-  const train = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"];
-  assert.deepEqual(choose(null, ...files), train);
-  assert.deepEqual(choose("train_sft", ...files), ["data/train_sft-00000-of-00001.parquet"]);
-  assert.deepEqual(choose("test", "train/0000.parquet", "test/0000.parquet"), ["test/0000.parquet"]);
-  assert.deepEqual(choose(null, "harmless/pairs.jsonl.gz"), ["harmless/pairs.jsonl.gz"]);
-  assert.throws(
-    () => choose("trian", ...files),
-    /expected a split "trian" of train, train_sft, test\. Did you mean "train"\?/,
-  );
-  assert.throws(() => choose(null, "a.jsonl", "b.jsonl"), /expected a split .*of a, b.*hub:o\/n:SPLIT/);
-});
-
 const content = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n';
 const oid = createHash("sha256").update(content).digest("hex");
 const commit = "c".repeat(40);
 
-/** A hub of one data set with one file; `body` is what a download of it gives. */
+/** A hub of one data set; `body` is what a download of each of its files gives. */
 function fakeHub(
   body: string,
   size: number = content.length,
   hasChecksum = true,
+  names: readonly string[] = ["train.jsonl"],
 ): { fetch: typeof fetch; downloads: () => number } {
   let downloads = 0;
   const answer = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
@@ -83,14 +56,16 @@ function fakeHub(
     if (pathname.endsWith("/revision/main")) return Response.json({ _id: "1", id: "o/n", sha: commit });
     if (pathname.startsWith("/api/datasets/o/n/tree/")) {
       const lfs = hasChecksum ? { lfs: { oid, size, pointerSize: 1 } } : {};
-      const file = { type: "file", path: "train.jsonl", size, oid: "x", ...lfs };
-      return Response.json([
-        file,
-        { ...file, path: "dataset_infos.json" },
-        { type: "file", path: "README.md", size: 1, oid: "y" },
-      ]);
+      const files = [...names, "dataset_infos.json"].map((path) => ({
+        type: "file",
+        path,
+        size,
+        oid: path,
+        ...lfs,
+      }));
+      return Response.json([...files, { type: "file", path: "README.md", size: 1, oid: "y" }]);
     }
-    if (!pathname.endsWith("/train.jsonl")) return new Response("no", { status: 404 });
+    if (!names.some((name) => pathname.endsWith(`/${name}`))) return new Response("no", { status: 404 });
     if (init?.method !== "HEAD") downloads++;
     return contentOf(body, new Headers(init?.headers).get("range"));
   };
@@ -143,6 +118,55 @@ test("with HF_HUB_OFFLINE the cache's files serve, whoever fetched them, unless 
       fetchHubFiles({ repo: "o/m", folder: "", split: null }, options),
       /HF_HUB_OFFLINE is 1/,
     );
+  });
+});
+
+test("with HF_HUB_OFFLINE a split that happens to be in the cache is not taken for the one that was not named", async () => {
+  const cache = mkdtempSync(join(cacheDirectory, "unnamed-"));
+  const folder = join(cache, "datasets--o--n");
+  const snapshot = join(folder, "snapshots", commit);
+  mkdirSync(snapshot, { recursive: true });
+  mkdirSync(join(folder, "refs"));
+  writeFileSync(join(folder, "refs", "main"), commit);
+  writeFileSync(join(snapshot, "test.jsonl"), content);
+  const id = { repo: "o/n", folder: "", split: null };
+  await offline(async () => {
+    await assert.rejects(
+      fetchHubFiles(id, { cacheDirectory: cache }),
+      /hub:o\/n: expected the name of a split, .*it has test\. Name one as hub:o\/n:SPLIT, or unset HF_HUB_OFFLINE/,
+    );
+    assert.equal((await fetchHubFiles({ ...id, split: "test" }, { cacheDirectory: cache })).files.length, 1);
+    writeFileSync(join(snapshot, "train.jsonl"), content);
+    rmSync(join(snapshot, "test.jsonl"));
+    assert.equal((await fetchHubFiles(id, { cacheDirectory: cache })).files.length, 1);
+  });
+});
+
+test("with HF_HUB_OFFLINE files are chosen from the hub's list of the commit, and all of them must be there", async () => {
+  const names = ["main/train-a.jsonl", "main/train-b.jsonl", "main/test.jsonl"];
+  const { fetch } = fakeHub(content, content.length, false, names);
+  const options = {
+    cacheDirectory: mkdtempSync(join(cacheDirectory, "listed-")),
+    fetch,
+    hubUrl: "http://hub.invalid",
+  };
+  const id = { repo: "o/n", folder: "", split: null };
+  const taken = async (folder = ""): Promise<string[]> =>
+    (await fetchHubFiles({ ...id, folder }, options)).files.map(({ name }) => name);
+  await fetchHubFiles({ ...id, split: "test" }, options);
+  const missing =
+    /^FileError: hub:o\/n\/main\/train-a\.jsonl: expected this file in the cache.*Unset HF_HUB_OFFLINE/;
+  await offline(async () => {
+    await assert.rejects(taken(), missing);
+    await assert.rejects(taken("main"), missing);
+  });
+  const train = ["hub:o/n/main/train-a.jsonl", "hub:o/n/main/train-b.jsonl"];
+  assert.deepEqual(await taken(), train);
+  await offline(async () => {
+    assert.deepEqual(await taken("main"), train);
+    rmSync(join(options.cacheDirectory, "datasets--o--n", "snapshots", commit, "main", "train-b.jsonl"));
+    rmSync(join(options.cacheDirectory, "datasets--o--n", "blobs"), { recursive: true });
+    await assert.rejects(taken(), /expected this file in the cache/);
   });
 });
 

@@ -1,11 +1,12 @@
 /** Data sets on the hub: which of their files are meant, fetched into Hugging Face's cache unless they are there. */
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { basename, dirname, join, posix, sep } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join, posix, sep } from "node:path";
 
 import { DataError, FileError } from "../base/errors.ts";
-import { didYouMean } from "../base/suggest.ts";
+import { statsOf } from "../base/open-file.ts";
 import {
   type HubEntry,
+  HubError,
   type HubOptions,
   type HubRepo,
   hubCommit,
@@ -21,16 +22,9 @@ import {
   repoFolder,
   snapshotFolder,
 } from "../hub/hub-cache.ts";
+import { rememberedList, rememberList } from "../hub/hub-lists.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
-
-/** A data set's name, taken apart. */
-export interface HubId {
-  /** `owner/name`. */
-  repo: string;
-  /** Folder inside it, or the empty string. */
-  folder: string;
-  split: string | null;
-}
+import { chooseFiles, type HubId, splitOf, variantsOf } from "./hub-splits.ts";
 
 /** The data set that `text` names (`hub:owner/name/folder:split`, `owner/name:split`), or null when it names none. */
 export function parseHubId(text: string): HubId | null {
@@ -48,11 +42,13 @@ export interface HubData {
   commit: string;
   /** Those of the folder that `id` names. */
   entries: HubEntry[];
+  /** Whether the hub listed them: all that there are. Else they are what others left in the cache, maybe a part. */
+  isListed: boolean;
   options: HubOptions;
 }
 
 /**
- * What a data set holds. With `HF_HUB_OFFLINE` that is what the cache has of it.
+ * What a data set holds. With `HF_HUB_OFFLINE` that is what the hub listed of this commit before, else what the cache has of it.
  *
  * @throws {FileError} when the hub cannot be reached or knows no such data set
  */
@@ -62,13 +58,15 @@ export async function openHubData(id: HubId, options: HubOptions): Promise<HubDa
   const revision = options.revision ?? "main";
   const known = isCommit(revision) ? revision : cachedCommit(folder, revision);
   const cached = known === null ? [] : cachedEntries(snapshotFolder(folder, known), id.folder);
-  if (isOffline() && known !== null && cached.length > 0)
-    return { id, commit: known, entries: cached, options };
+  const listed = isOffline() && known !== null ? rememberedList(folder, known, id.folder) : null;
+  if (isOffline() && known !== null && (listed !== null || cached.length > 0))
+    return { id, commit: known, entries: listed ?? cached, isListed: listed !== null, options };
   try {
     const commit = await hubCommit(repo, options);
     const entries = await listHubFiles(repo, { ...options, revision: commit }, id.folder);
+    rememberList(folder, commit, id.folder, entries);
     await rememberCommit(folder, revision, commit);
-    return { id, commit, entries, options };
+    return { id, commit, entries, isListed: true, options };
   } catch (error) {
     if (!isSilence(error) || cached.length === 0 || isOffline()) throw error;
     throw new FileError(
@@ -82,13 +80,13 @@ export async function openHubData(id: HubId, options: HubOptions): Promise<HubDa
 function cachedEntries(snapshot: string, folder: string): HubEntry[] {
   const start = join(snapshot, folder);
   if (!existsSync(start)) return [];
-  return readdirSync(start, { recursive: true, encoding: "utf8" })
-    .map((name) => ({
-      path: posix.join(folder, name.split(sep).join("/")),
-      stats: statSync(join(start, name)),
-    }))
-    .filter(({ stats }) => stats.isFile())
-    .map(({ path, stats }) => ({ type: "file", path, size: stats.size, oid: "" }));
+  const names = readdirSync(start, { recursive: true, encoding: "utf8" });
+  return names.flatMap((name) => {
+    // A link may lead nowhere.
+    const stats = statsOf(join(start, name));
+    if (stats?.isFile() !== true) return [];
+    return { path: posix.join(folder, name.split(sep).join("/")), size: stats.size, oid: "" };
+  });
 }
 
 /**
@@ -106,13 +104,30 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
     );
   }
+  if (!data.isListed) requireNamedSplit(id, entries);
   const chosen = chooseFiles(id, entries);
   checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
-  const splits = new Set(chosen.map(({ path }) => splitOf(path)));
-  const passedOver = entries.filter((entry) => splits.has(splitOf(entry.path)) && !chosen.includes(entry));
-  return { files, passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`) };
+  const splits = new Set(chosen.map(({ path }) => splitOf(path, id.folder)));
+  const passedOver = entries.filter(
+    (entry) => splits.has(splitOf(entry.path, id.folder)) && !chosen.includes(entry),
+  );
+  return {
+    files,
+    passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
+    together: variantsOf(chosen).map((name) => `hub:${id.repo}/${name}`),
+  };
+}
+
+/** A split that happens to be in the cache is not the one that was meant. */
+function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly HubEntry[]): void {
+  const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
+  if (split !== null || [...splits].join() === "train") return;
+  throw new DataError(
+    `hub:${repo}: expected the name of a split, since HF_HUB_OFFLINE is set and the cache has no list of all files of this data ` +
+      `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset HF_HUB_OFFLINE once to fetch the list.`,
+  );
 }
 
 /** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
@@ -133,31 +148,6 @@ function checkParts(id: HubId, entries: readonly HubEntry[]): void {
 
 function repoOf(id: HubId): HubRepo {
   return { type: "dataset", name: id.repo };
-}
-
-/** The files of one split and one format. Exported for tests. */
-export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[] {
-  const splits = new Set(entries.map((entry) => splitOf(entry.path)));
-  const split = id.split ?? (splits.size > 1 && splits.has("train") ? "train" : null);
-  const ofSplit = split === null ? entries : entries.filter((entry) => splitOf(entry.path) === split);
-  if (ofSplit.length === 0 || (split === null && splits.size > 1)) {
-    const name = split === null ? "" : `"${split}"`;
-    throw new DataError(
-      `hub:${id.repo}: expected a split ${name} of ${[...splits].join(", ")}.${didYouMean(split ?? "", splits)} ` +
-        `Name one as hub:${id.repo}:SPLIT.`,
-    );
-  }
-  for (const format of ["parquet", "jsonl", "json", "csv", "tsv"] as const) {
-    const files = ofSplit.filter((entry) => fileKind(entry.path)?.format === format);
-    if (files.length > 0) return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-  }
-  return [];
-}
-
-/** `train` of `data/train-00000-of-00002.parquet`, `train.jsonl.gz` and `train/0000.parquet`. */
-function splitOf(path: string): string {
-  const stem = basename(path).replace(/[.-].*$/, "");
-  return /^\d+$/.test(stem) ? basename(dirname(path)) : stem;
 }
 
 async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
@@ -182,6 +172,15 @@ export function cachedDataFolder(id: HubId, commit: string): string {
  *
  * @throws {FileError} when the hub cannot be reached or a download is incomplete
  */
-export function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
-  return fetchIntoCache({ repo: repoOf(id), commit, entry, options });
+export async function cachedHubFile({ id, commit, options }: HubData, entry: HubEntry): Promise<string> {
+  try {
+    return await fetchIntoCache({ repo: repoOf(id), commit, entry, options });
+  } catch (cause) {
+    if (!isOffline() || !(cause instanceof HubError)) throw cause;
+    throw new FileError(
+      `hub:${id.repo}/${entry.path}: expected this file in the cache, since HF_HUB_OFFLINE is set, but it is not there or not ` +
+        "whole. Unset HF_HUB_OFFLINE to fetch it.",
+      { cause },
+    );
+  }
 }

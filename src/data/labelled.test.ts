@@ -6,7 +6,6 @@ import type { Example } from "./example.ts";
 import { FindingList } from "./findings.ts";
 import { checkLabels } from "./label-checks.ts";
 import { labelCounts } from "./labels.ts";
-import { pairLabelled } from "./pair-labelled.ts";
 import { normaliseRow, type RowOptions } from "./rows.ts";
 import { goodFirst, unpaired } from "./unpair.ts";
 
@@ -271,47 +270,6 @@ test("a pair makes a good row and a bad one; of many the good ones come first", 
       [[{ ids: [9] }], false, 9],
     ],
   );
-});
-
-async function* rowsOf(values: readonly Record<string, unknown>[]) {
-  for (const [i, value] of values.entries()) yield { origin: { file: "rows.jsonl", line: i + 1 }, value };
-}
-
-test("rows with both labels for a prompt are paired, all or the best with the worst, and what is left out is counted", async () => {
-  const rated = (prompt: string, completion: string, rating: number) => ({ prompt, completion, rating });
-  const rows = [
-    ...[
-      rated("a", " 5", 5),
-      rated("a", " 4", 4),
-      rated("a", " 1", 1),
-      rated("a", " 2", 2),
-      rated("a", " 2", 2),
-    ],
-    ...[rated("b", " 5", 5), rated("c", " 4", 4), rated("c", " 4", 1), rated("c", " 3", 1), { prompt: "d" }],
-  ];
-  const options = { rating_threshold: 3, invalid_rows: "drop" } as const;
-  const all = await pairLabelled(rowsOf(rows), { ...options, pairing: "all" });
-  assert.deepEqual(all.rows, [
-    { prompt: "a", chosen: " 5", rejected: " 1" },
-    { prompt: "a", chosen: " 5", rejected: " 2" },
-    { prompt: "a", chosen: " 4", rejected: " 1" },
-    { prompt: "a", chosen: " 4", rejected: " 2" },
-  ]);
-  assert.deepEqual(all.counts, {
-    ...{ read: 10, invalid: 1, repeated: 1, contradictory: 1, prompts: 3, paired: 1, unpaired: 2, pairs: 4 },
-  });
-  const one = await pairLabelled(rowsOf(rows), { ...options, pairing: "best-worst" });
-  assert.deepEqual(one.rows, [{ prompt: "a", chosen: " 5", rejected: " 1" }]);
-  await assert.rejects(pairLabelled(rowsOf(rows), { pairing: "all", rating_threshold: 3 }), /rows\.jsonl:10/);
-  // pairs split and paired again are the pairs
-  const tools = [{ type: "function", function: { name: "f" } }];
-  const chat = { prompt: [user("Which?")], tools };
-  const split = [
-    { ...chat, completion: [assistant("Blue.")], label: true },
-    { ...chat, completion: [assistant("Green.")], label: false },
-  ];
-  const { rows: again } = await pairLabelled(rowsOf(split), { pairing: "all" });
-  assert.deepEqual(again, [{ ...chat, chosen: [assistant("Blue.")], rejected: [assistant("Green.")] }]);
 });
 
 /** Findings about so many good and bad rows. */

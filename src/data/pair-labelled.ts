@@ -1,7 +1,7 @@
 /** Pairs of rows of one labelled answer: the good and the bad answers to one prompt. */
 import { DataError } from "../base/errors.ts";
 import type { SourceRow } from "../text/source-rows.ts";
-import type { RawRow } from "./example.ts";
+import { describeOrigin, type RawRow } from "./example.ts";
 import { type NormalRow, normaliseRow, type RowOptions } from "./rows.ts";
 import type { TokenisedContent } from "./tokenised.ts";
 
@@ -96,17 +96,27 @@ function readOr(
   { pairing: _, invalid_rows = "error", ...how }: PairingOptions,
 ): NormalRow | null {
   try {
-    return normaliseRow(row, { task: "labelled", ...how });
+    const normal = normaliseRow(row, { task: "labelled", ...how });
+    refuseMask(normal);
+    return normal;
   } catch (error) {
     if (invalid_rows === "drop" && error instanceof DataError) return null;
     throw error;
   }
 }
 
+/** A row of a pair has no mask: tokens that this one leaves out of the loss would be learned. */
+function refuseMask({ origin, tokens }: NormalRow): void {
+  if (tokens?.completions.some(({ mask }) => mask?.includes(0) === true) !== true) return;
+  throw new DataError(
+    `${describeOrigin(origin)}: expected a row whose whole answer counts, since rows of pairs have no mask, got a completion_mask ` +
+      "with zeros. Remove the row, or train on it with an objective over labelled answers.",
+  );
+}
+
 /** Adds the row's answer to those of its prompt. @returns false where it is there with the same label */
 function added(asked: Map<string, Asked>, { source, tokens, label = false, rating = 0 }: NormalRow): boolean {
-  const { prompt, names, answer } = tokens === null ? textOf(source) : tokensOf(tokens);
-  const key = JSON.stringify(prompt);
+  const { key, prompt, names, answer } = tokens === null ? textOf(source) : tokensOf(tokens);
   const known = asked.get(key) ?? { prompt, names, answers: new Map(), contradictory: new Set() };
   asked.set(key, known);
   const text = JSON.stringify(answer);
@@ -117,6 +127,8 @@ function added(asked: Map<string, Asked>, { source, tokens, label = false, ratin
 }
 
 interface RowParts extends Pick<Asked, "prompt" | "names"> {
+  /** Identity of the prompt. */
+  key: string;
   answer: unknown;
 }
 
@@ -127,19 +139,25 @@ function textOf(source: SourceRow | null): RowParts {
   const { prompt, completions } = source;
   const tools = source.kind === "chat" ? (source.tools ?? null) : null;
   const variables = source.kind === "chat" ? (source.variables ?? null) : null;
-  return {
-    prompt: {
-      prompt,
-      ...(tools === null ? {} : { tools }),
-      ...(variables === null ? {} : { chat_template_kwargs: variables }),
-    },
-    names: ["chosen", "rejected"],
-    answer: completions[0],
+  const inputs = {
+    ...(tools === null ? {} : { tools }),
+    ...(variables === null ? {} : { chat_template_kwargs: variables }),
   };
+  const names = ["chosen", "rejected"] as const;
+  // A prompt column that ends in an assistant's turn would be continued: where that turn is complete, the answers hold the prompt.
+  const isComplete =
+    source.kind === "chat" &&
+    source.prompt.at(-1)?.role === "assistant" &&
+    source.continueFinalMessage !== true;
+  const key = JSON.stringify({ prompt, ...inputs, isComplete });
+  return isComplete
+    ? { key, prompt: inputs, names, answer: [...prompt, ...(completions[0] ?? [])] }
+    : { key, prompt: { prompt, ...inputs }, names, answer: completions[0] };
 }
 
 function tokensOf({ promptIds, completions }: TokenisedContent): RowParts {
   return {
+    key: JSON.stringify(promptIds),
     prompt: { prompt_ids: promptIds },
     names: ["chosen_ids", "rejected_ids"],
     answer: completions[0]?.ids,

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import type { Example, Trace } from "./example.ts";
-import type { DataIssue } from "./findings.ts";
+import { type DataIssue, describeFindings } from "./findings.ts";
 import { assertPreflight, type PreflightReport, preflight } from "./preflight.ts";
 import { formatPreflight, preflightNotes } from "./preflight-text.ts";
-import type { TokenizerFacts } from "./row-checks.ts";
+import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { lengthBias, tokenStatistics } from "./statistics.ts";
 
 const bos = 1;
@@ -100,6 +100,15 @@ test("a template that writes no BOS at all is a warning; a tokenizer without one
   const finding = onlyFinding(preflight(rows, null, facts));
   assert.deepEqual([finding.code, finding.severity, finding.count], ["bos_missing", "warning", 2]);
   assert.deepEqual(preflight(rows, null, { ...facts, bosTokenId: null }).findings, []);
+});
+
+test("the faults that invalid_rows: drop leaves out, as the manual lists them, are found in a row alone", () => {
+  const dropped = describeFindings().filter(({ about }) => about === "row");
+  const alone = rowFaults(pair({ promptIds: [5, 6] }), facts);
+  assert.ok(dropped.some(({ code }) => code === "bos_repeated"));
+  // Whether a missing BOS is a fault is seen from the other rows.
+  assert.ok(!alone.some((code) => String(code) === "bos_missing"));
+  assert.ok(!dropped.some(({ code }) => code === "bos_missing"));
 });
 
 test("prompts in both splits are errors, repeated rows warnings", () => {

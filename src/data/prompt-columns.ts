@@ -134,6 +134,12 @@ export function readTextOrMessages(columns: RowColumns, name: ColumnName): strin
   throw columns.wrongType(name, `a string or a list of messages like {"role": "user", "content": "..."}`);
 }
 
+/** An answer as `readTextOrMessages` reads it; text as it is where strings of answers are said to be text. */
+export function readAnswer(columns: RowColumns, name: ColumnName): string | Message[] {
+  const text = columns.isAnswerText ? columns.get(name) : null;
+  return typeof text === "string" ? text : readTextOrMessages(columns, name);
+}
+
 /**
  * For answers of plain text without a prompt, which is then what they begin with.
  *

@@ -5,7 +5,7 @@ import type { RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
 import type { Example, RewardRow } from "./example.ts";
 import { plainLabel } from "./labels.ts";
-import { readPrompt, readTextOrMessages } from "./prompt-columns.ts";
+import { readAnswer, readPrompt } from "./prompt-columns.ts";
 import { splitExplicit } from "./prompts.ts";
 import { templateInputs } from "./template-columns.ts";
 
@@ -63,7 +63,7 @@ export function readPromptRow(
 function goodAnswer(columns: RowColumns): Answer | null {
   const answer = supervisedAnswer(columns);
   if (answer !== null || !columns.has("chosen")) return answer;
-  return readTextOrMessages(columns, "chosen");
+  return readAnswer(columns, "chosen");
 }
 
 /** A row's columns by name. */

@@ -19,6 +19,7 @@ import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
   hasPrompt,
+  readAnswer,
   readPrompt,
   readSystem,
   readTextOrMessages,
@@ -60,8 +61,8 @@ export interface RowOptions {
   task: Task;
   columns?: ColumnMap;
   /**
-   * What prompts and answers are that come as plain strings: "text" (default) leaves them as they are, "chat" makes
-   * them one user's and one assistant's message for the chat template.
+   * What prompts and answers are that come as plain strings: "text" leaves them as they are, "chat" makes them one user's
+   * and one assistant's message for the chat template. Default: "text", but an answer that holds messages as JSON is read as those.
    */
   strings?: "text" | "chat";
   /** Whether pairs may be read as "labelled": both answers, which are to be split. Default: they are refused. */
@@ -105,7 +106,7 @@ function canRead(row: RawRow, options: RowOptions): boolean {
 function readRow(given: RawRow, options: RowOptions): NormalRow {
   const feedback = takesLabels(options.task) ? feedbackRow(given) : null;
   const row = feedback ?? given;
-  const columns = new RowColumns(row, options.columns ?? {});
+  const columns = new RowColumns(row, options.columns ?? {}, options.strings === "text");
   refuseOtherMedia(columns);
   const read =
     options.task === "labelled" ? readLabelled(columns, row, options) : readOther(columns, row, options);
@@ -226,10 +227,10 @@ function readSupervised(columns: RowColumns, strings: "text" | "chat"): Parts {
 
 /** The chosen answer of a pair; the rejected one is looked at only where their common beginning is the prompt. */
 function readChosen(columns: RowColumns, strings: "text" | "chat"): Parts {
-  const chosen = readTextOrMessages(columns, "chosen");
+  const chosen = readAnswer(columns, "chosen");
   columns.leave("rejected");
   const isAlone = hasPrompt(columns) || !columns.has("rejected");
-  const answers = isAlone ? [chosen] : [chosen, readTextOrMessages(columns, "rejected")];
+  const answers = isAlone ? [chosen] : [chosen, readAnswer(columns, "rejected")];
   const parts = split(columns, answers, strings);
   if (parts.kind === "chat") return { ...parts, completions: parts.completions.slice(0, 1) };
   return parts.kind === "text" ? { ...parts, completions: parts.completions.slice(0, 1) } : parts;

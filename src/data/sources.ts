@@ -43,8 +43,11 @@ const readers: Readonly<Record<DataFormat, (file: DataFile) => AsyncGenerator<Ra
   parquet: readParquet,
 };
 
-/** Called for each file beside the rows that is not read: a file's name, with the reason where that is not its ending. */
-export type PassedOver = (file: string) => void;
+/**
+ * Called for each file beside the rows that is not read, with its name and the reason where that is not its ending; and for each
+ * of several folders or files of a hub data set that may be variants and are read as one.
+ */
+export type PassedOver = (name: string, code: "file_passed_over" | "variants_together") => void;
 
 /** Most entries of a directory. */
 const maxEntries = 100_000;
@@ -78,11 +81,12 @@ export async function* readRows(
  * @throws DataError naming file and line when a file is damaged, malformed, or not what its name says
  */
 export async function* readFiles(
-  { files, passedOver }: FoundFiles,
+  { files, passedOver, together = [] }: FoundFiles,
   meter: ReadMeter,
   onPassedOver: PassedOver = () => {},
 ): AsyncGenerator<RawRow> {
-  for (const file of passedOver) onPassedOver(file);
+  for (const file of passedOver) onPassedOver(file, "file_passed_over");
+  for (const folder of together) onPassedOver(folder, "variants_together");
   for (const file of files) {
     checkContent(file);
     let rows = 0;
@@ -93,7 +97,7 @@ export async function* readFiles(
       if (meter.rows % 64 === 0) meter.add(0);
       yield row;
     }
-    if (rows === 0) onPassedOver(`${file.name} (no rows)`);
+    if (rows === 0) onPassedOver(`${file.name} (no rows)`, "file_passed_over");
   }
 }
 

@@ -76,6 +76,41 @@ test("an object as text that holds messages is no text; OpenAI's input may be te
   assert.deepEqual(columns.passedOver, ["input.seed"]);
 });
 
+test("answers that are JSON are text: a journey is no message, and plain strings that are said to be text are not looked into", () => {
+  const journey = '{"from": "Berlin", "value": 12}';
+  const request = JSON.stringify({ messages: [user("hi")] });
+  for (const value of [
+    { prompt: "p", chosen: journey, rejected: request },
+    { prompt: [user("p")], chosen: journey, rejected: JSON.stringify([user("hi")]) },
+    { instruction: "p", output: [request, journey] },
+  ]) {
+    const { source } = normaliseRow({ origin, value }, { task: "preference", strings: "text" });
+    assert.ok(source?.kind === "text" || source?.kind === "chat");
+    const given = "output" in value ? value.output : [value.chosen, value.rejected];
+    const texts = given.map((text) => (source.kind === "text" ? text : [assistant(text)]));
+    assert.deepEqual(source.completions, texts);
+  }
+  for (const task of ["sft", "prompt"] as const) {
+    const row = { origin, value: { prompt: "p", completion: request } };
+    const { source } = normaliseRow(row, { task, strings: "text" });
+    assert.deepEqual(source?.kind === "text" && source.completions, [request]);
+  }
+  const { source } = read({ prompt: "p", chosen: journey, rejected: "b" }, false);
+  assert.deepEqual(source?.kind === "text" && source.completions, [journey, "b"]);
+  assert.throws(
+    () => read({ prompt: "p", chosen: request, rejected: "b" }, false),
+    /set plain_strings: text/,
+  );
+  // A cell of a table has no other way to hold messages.
+  const cell = { origin, value: { prompt: "p", chosen: JSON.stringify([assistant("a")]), rejected: "b" } };
+  const { source: told } = normaliseRow({ ...cell, isText: true }, { task: "preference", strings: "text" });
+  assert.deepEqual(told?.kind === "chat" && told.completions[0], [assistant("a")]);
+  assert.throws(
+    () => read({ prompt: '{"from": "Human", "value": "a"}', chosen: "a", rejected: "b" }, false),
+    /expected "from" to be one of human/,
+  );
+});
+
 test("other text that begins with a bracket stays text", () => {
   for (const text of [
     "[1] is a footnote",

@@ -2,6 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { parsePythonLiteral } from "./python-literal.ts";
+import { isSpeaker } from "./speakers.ts";
 
 /** An object's beginning, alone or first in a list, and a speaker named somewhere in it. */
 const objectStart = /^\s*(array\(\s*)?(\[\s*)?\{\s*["']/;
@@ -26,13 +27,13 @@ export function messagesInText(text: string, where: string): object | null {
   if (inner !== undefined && !Array.isArray(value)) {
     throw new DataError(
       `${where}: expected messages or plain text, got an object as text that holds messages under "${inner[0]}". ` +
-        `Put these alone into the column.`,
+        `Put these alone into the column; for an answer that is this text, set plain_strings: text.`,
     );
   }
   if (isMessageLike(value) || holdsMessages(value)) return value as object;
   if (value !== undefined || !objectStart.test(text) || !speaker.test(text)) return null;
   throw new DataError(
-    `${where}: expected messages, as the text begins, but ${fault}. Is the cell cut short? Write lists of messages as JSON.`,
+    `${where}: expected messages, as the text begins, but ${fault}. Is the cell cut short? Write lists of messages as JSON; for an answer that is this text, set plain_strings: text.`,
   );
 }
 
@@ -62,6 +63,7 @@ function isMessageLike(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   return (
     ("role" in value && ("content" in value || "tool_calls" in value)) ||
-    ("from" in value && "value" in value)
+    // Another object may have these names too, as one of a journey.
+    ("from" in value && "value" in value && isSpeaker(value.from))
   );
 }

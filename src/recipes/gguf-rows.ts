@@ -93,7 +93,7 @@ export async function systemMessage(run: RunConfig): Promise<string | null> {
 function systemOf(row: RawRow, run: RunConfig, { columns }: WeightedSource): string | null {
   const { source } = normaliseRow(row, {
     task: taskOfRun(run),
-    strings: run.plain_strings ?? "text",
+    ...(run.plain_strings === null ? {} : { strings: run.plain_strings }),
     ...(columns === undefined ? {} : { columns }),
   });
   if (source === null || (source.kind !== "chat" && source.kind !== "conversation")) return null;

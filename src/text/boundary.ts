@@ -17,6 +17,14 @@ export interface SharedPrompt {
 }
 
 /**
+ * The prompt without an answer, where `promptIds` do not identify it: some of its tokens went to the answer, or a
+ * single one is left, which is what running text has.
+ */
+export function aloneOf(prompt: number[], promptIds: readonly number[]): { promptAlone?: number[] } {
+  return prompt.length === promptIds.length && prompt.length > 1 ? {} : { promptAlone: prompt };
+}
+
+/**
  * The prompt and its continuations, split at one boundary that holds for all of them:
  * the longest beginning of `promptIds` that every full sequence shares.
  */

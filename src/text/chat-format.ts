@@ -28,8 +28,8 @@ export interface ChatFormat {
   header: string;
   /** Whether the generation prompt is all that is added, and so the same behind every conversation. */
   appendsGenerationPrompt: boolean;
-  /** True when an assistant's turn reads differently once another turn follows. */
-  rewritesHistory: boolean;
+  /** Characters of the generation prompt that stand before an assistant's turn once another turn follows. */
+  keptPrompt: number;
   /** Every token id that ends a turn: `endOfTurnId`, then those of `eosIds`. */
   stopIds: ReadonlySet<number>;
   /** Their texts. */
@@ -80,7 +80,6 @@ export async function probeChatFormat(
   }
   const tail = full.slice(at + answer.length);
   const terminator = findTerminator(tail, tokenizer, options.eosTokenIds);
-  const turn = full.slice(0, full.length - terminator.trailer.length);
   const opening = prompt === bare && full.startsWith(bare) ? full.slice(bare.length, at) : "";
   const stopIds = new Set([terminator.endOfTurnId, ...eosIds(tokenizer, options.eosTokenIds)]);
   return {
@@ -89,7 +88,7 @@ export async function probeChatFormat(
     generationPrompt: prompt.slice(commonPrefixLength(bare, prompt)),
     header: opening.trim() === "" ? "" : opening,
     appendsGenerationPrompt: prompt.startsWith(bare),
-    rewritesHistory: !history.startsWith(turn),
+    keptPrompt: commonPrefixLength(prompt.slice(bare.length), history.slice(bare.length)),
     stopIds,
     stopTexts: [...stopIds]
       .map((id) => tokenizer.decode([id], { skipSpecialTokens: false }))

@@ -6,7 +6,7 @@
  */
 import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
-import { commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
+import { aloneOf, commonPrefixLength, describeDifference, splitAtBoundary } from "./boundary.ts";
 import type { ChatFormat } from "./chat-format.ts";
 import { isContinued, joinedMessages, promptMessages, promptText } from "./continued-turn.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
@@ -133,9 +133,9 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
-  const asked = encode(prompt);
+  const alone = encode(prompt);
   const shared = splitAtBoundary(
-    asked,
+    alone,
     answers.map(({ text }) => encode(text)),
   );
   if (shared.promptIds.length === 0) throw noPrompt(row.where);
@@ -151,8 +151,8 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   }
   return {
     promptIds,
-    ...(shared.moved > 0 ? { promptAlone: asked } : {}),
     completions: completions.map(({ moved: _, ...completion }) => completion),
+    ...aloneOf(alone, promptIds),
     boundaryMoved: moved,
     notes: [...notes],
   };

@@ -4,6 +4,7 @@
  * The conversation is rendered and tokenised once; its turns are found in the rendering (encode-turns.ts).
  */
 import { DataError } from "../base/errors.ts";
+import { aloneOf } from "./boundary.ts";
 import { withoutDoubleBos } from "./encode-plain.ts";
 import {
   type ChatContext,
@@ -126,11 +127,12 @@ function assemble(
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
   const ids = encode(whole);
-  const { mask, first, moved } = learnedTokens(whole, ids, spans, encode);
+  const { mask, first, before, moved } = learnedTokens(whole, ids, spans, encode);
   if (moved > 0) notes.add("boundary_moved");
   return {
     promptIds: ids.slice(0, first),
     completions: [{ ids: ids.slice(first), mask: mask.slice(first) }],
+    ...aloneOf(before, ids.slice(0, first)),
     boundaryMoved: moved,
     notes: [...notes],
   };

@@ -1,6 +1,6 @@
 /** Token ids of plain text: prompts with answers, and running text for language modelling. */
 import { DataError } from "../base/errors.ts";
-import { splitAtBoundary } from "./boundary.ts";
+import { aloneOf, splitAtBoundary } from "./boundary.ts";
 import {
   EmptyAnswerError,
   type EncodedRow,
@@ -28,11 +28,12 @@ export function encodeText(row: TextRow, tokenizer: Tokenizer, eosId: number): E
   if (shared.moved > 0) notes.add("boundary_moved");
   const completions = shared.continuations.map((ids) => ({ ids: endOnce(ids, eosId) }));
   if (completions.some(({ ids }) => ids.indexOf(eosId) < ids.length - 1)) notes.add("end_of_turn_inside");
-  const asked = shared.moved > 0 ? { promptAlone: prompt } : {};
+  // A row without a prompt is running text, and each text is its own.
+  const alone = row.prompt === "" ? {} : aloneOf(prompt, shared.promptIds);
   return {
     promptIds: shared.promptIds,
-    ...asked,
     completions,
+    ...alone,
     boundaryMoved: shared.moved,
     notes: [...notes],
   };

@@ -153,6 +153,17 @@ test("a template whose earlier turns read differently inside the answer: the mas
   assert.deepEqual(row.notes, ["turn_rewritten", "empty_thinking_in_answer"]);
 });
 
+test("a turn whose first characters are those of the generation prompt that turns do not keep is learned from its first one", async () => {
+  // As Qwen3 does without thinking; an answer that is last is written as one in the history here.
+  const asking = "<|im_start|>assistant\n<think>\n\n</think>\n\n";
+  const chatTemplate = chatMl.replace("<|im_start|>assistant\n", asking);
+  assert.ok(chatTemplate.includes(asking));
+  const messages = [user, assistant("<answer>a"), user, assistant("<t>b"), user, assistant("c")];
+  const rows: SourceRow[] = [{ kind: "conversation", where, messages }];
+  const [encoded] = await encodeAll(rows, chatTemplate);
+  assert.deepEqual(encoded?.learned, ["<answer>a<|im_end|><t>b<|im_end|>c<|im_end|>"]);
+});
+
 test("a turn that ends with a token of its own: what the tool wrote behind it is not learned", async () => {
   // As gpt-oss does: a call ends with another token than an answer; the tool's message ends as an answer does.
   const turn =

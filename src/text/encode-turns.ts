@@ -99,7 +99,7 @@ function endless({ where, remedy }: TurnSearch, turn: number): DataError {
   );
 }
 
-/** Where the turn's own text begins: after the generation prompt, or after what the whole shares with it. */
+/** Where the turn's own text begins: after the generation prompt, or after what turns keep of it. */
 function turnStart(
   {
     whole,
@@ -111,9 +111,11 @@ function turnStart(
 ): number {
   const shared = commonPrefixLength(whole, before);
   if (shared === before.length) return shared;
-  const { generationPrompt, appendsGenerationPrompt } = format;
+  const { generationPrompt, appendsGenerationPrompt, keptPrompt } = format;
   const asked = before.length - generationPrompt.length;
-  if (appendsGenerationPrompt && before.endsWith(generationPrompt) && shared >= asked) return shared;
+  if (appendsGenerationPrompt && before.endsWith(generationPrompt) && shared >= asked)
+    // What else the two share is an answer that begins as the rest of the generation prompt does.
+    return Math.min(shared, asked + keptPrompt);
   throw new DataError(
     `${search.where}: expected the chat template to write the messages before assistant turn ${turn + 1} the same way in ` +
       `the whole conversation, but ${describeDifference(before, whole)}. ` +
@@ -232,6 +234,8 @@ export interface LearnedTokens {
   mask: number[];
   /** Index of the first learned token; the number of tokens when there is none. */
   first: number;
+  /** Tokens of the text before the first span, by itself. */
+  before: number[];
   /** Tokens from before a span that merge with its beginning and count in it. */
   moved: number;
 }
@@ -250,15 +254,17 @@ export function learnedTokens(
   const mask = new Array<number>(ids.length).fill(0);
   let moved = 0;
   let first = ids.length;
+  let beforeFirst = [...ids];
   for (const { start, end } of spans) {
     const before = encode(whole.slice(0, start));
     const from = commonPrefixLength(before, ids as number[]);
+    if (from < first) beforeFirst = before;
     const to = end === whole.length ? ids.length : encode(whole.slice(0, end)).length;
     moved += before.length - from;
     first = Math.min(first, from);
     mask.fill(1, from, to);
   }
-  return { mask, first, moved };
+  return { mask, first, before: beforeFirst, moved };
 }
 
 /** `text` cut after the token that ends its last turn; the token is added where the template writes none. */

@@ -96,9 +96,9 @@ export type EncodeNote =
 /** A row as token ids. The prompt is the same for all completions. */
 export interface EncodedRow {
   promptIds: number[];
-  /** The prompt alone, with the tokens that went to the answers; left out where none did. */
-  promptAlone?: number[];
   completions: EncodedCompletion[];
+  /** The prompt as it is without an answer, where `promptIds` depend on the answer or are a single token of a prompt. */
+  promptAlone?: number[];
   /** Prompt tokens that went to the answers. */
   boundaryMoved: number;
   notes: EncodeNote[];
