@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { methodNames } from "../methods/index.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
-import { loadConfig } from "./load-config.ts";
+import { loadConfig, type ResolvedConfig } from "./load-config.ts";
 import type { ConfigKey } from "./run-config.ts";
 
 /** Keys that every run uses, whatever else it is told. */
@@ -261,13 +261,17 @@ const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
 /** Keys whose uselessness changes nothing that was asked for: told, not refused. */
 const WARNED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["num_train_epochs", { max_steps: 5, num_train_epochs: 2 }, /max_steps decides/],
-  ["per_device_train_batch_size", { tokens_per_step: 4096, per_device_train_batch_size: 2 }, /decides what/],
+  [
+    "per_device_train_batch_size",
+    { tokens_per_step: 4096, max_tokens_per_micro_batch: 1024, per_device_train_batch_size: 2 },
+    /max_tokens_per_micro_batch how it is cut/,
+  ],
   ["gradient_accumulation_steps", { tokens_per_step: 4096, gradient_accumulation_steps: 2 }, /decides what/],
   ["max_tokens_per_micro_batch", { tokens_per_step: 2048, max_tokens_per_micro_batch: 4096 }, /no effect/],
   ["disable_dropout", { disable_dropout: true }, /no dropout but LoRA's.*Take it out/],
 ];
 
-function load(values: Record<string, unknown>): { warnings: string[] } {
+function load(values: Record<string, unknown>): ResolvedConfig {
   return loadConfig({
     values: { model_name_or_path: "m", output_dir: "out", train_data: "a.jsonl", ...values },
   });
@@ -346,4 +350,14 @@ test("where a key without effect is only told of, the run is the one that was as
     assert.equal(told.length, 1, key);
     assert.match(told[0] ?? "", reason);
   }
+});
+
+test("a step counted in tokens is cut by rows where no cap on tokens is given, as the data's steps are", () => {
+  const { config, warnings } = load({
+    ...held,
+    ...{ tokens_per_step: 16_384, per_device_train_batch_size: 1 },
+  });
+  assert.equal(config.per_device_train_batch_size, 1);
+  assert.equal(config.per_device_eval_batch_size, 1);
+  assert.deepEqual(warnings, []);
 });

@@ -319,6 +319,9 @@ function isOfUse(key: ConfigKey, choices: readonly Choice[], fixed: ReadonlyMap<
   if (key === "train_batch_size") {
     return !["tokens_per_step", "gradient_accumulation_steps"].some((other) => fixed.has(other));
   }
+  if (key === "per_device_train_batch_size") {
+    return !["tokens_per_step", "max_tokens_per_micro_batch"].every((other) => fixed.has(other));
+  }
   if (key === "eval_fraction") return !fixed.has("eval_data");
   if (key === "warmup_ratio") {
     return !fixed.has("warmup_steps") && fixed.get("lr_scheduler_type") !== "constant";

@@ -124,6 +124,11 @@ test("what is given stands: all weights, steps by tokens, held-out rows, no adap
     [false, 512, 3, 0, "steps"],
   );
   assert.ok(!/lora|train_batch_size: 16|warmup/.test(yaml), yaml);
+  assert.match(yaml, /^per_device_train_batch_size: 8$/m);
+  const capped = [...overrides, ["max_tokens_per_micro_batch", "256"] as [string, string]];
+  const cut = await firstConfig({ model, data, objective: "dpo", overrides: capped });
+  assert.doesNotMatch(cut.yaml, /per_device_train_batch_size/);
+  for (const text of [yaml, cut.yaml]) assert.deepEqual(loadConfig({ yaml: text }).warnings, []);
 });
 
 const shared = ["models", "SmolLM2-135M-Instruct-Q4_1"] as const;
