@@ -1,6 +1,8 @@
 /** What `train_data`, `eval_data` and `columns` accept: the keys whose values have a structure that is read first. */
+import { existsSync } from "node:fs";
 import { z } from "zod";
 import { type ColumnName, columnNames } from "../base/column-names.ts";
+import { DataError } from "../base/errors.ts";
 
 /** Which columns of a file hold what: preftune's name of a column to the file's name of it. */
 export type ColumnMapping = Partial<Record<ColumnName, string>>;
@@ -13,16 +15,26 @@ export interface DatasetSpec {
   weight: number;
   /** Columns of this source; null: the run's `columns`. */
   columns: ColumnMapping | null;
-  /** Split of a hub data set or directory; null: the only one, or "train". */
+  /** Split of a hub data set; null: the only one, or "train". */
   split: string | null;
   /** Configuration (subset) of a hub data set. */
   name: string | null;
 }
 
-/** A source as the data layer names it: a path, or `hub:owner/name/folder:split`. */
+/**
+ * A source as the data layer names it: a path, or `hub:owner/name/folder:split`.
+ *
+ * @throws {DataError} for a configuration of what is on this machine
+ */
 export function sourcePath({ path, name: folder, split }: DatasetSpec): string {
   // a folder inside a data set can only mean one on the hub, which then needs saying
   const isHub = folder !== null && !path.startsWith("hub:");
+  if (isHub && existsSync(path)) {
+    throw new DataError(
+      `${path}: name is the configuration of a data set on the hub, and ${path} is on this machine. ` +
+        `Take name out and give the folder (path: ${path}/${folder}), or write path: hub:${path}.`,
+    );
+  }
   const parts = [
     isHub ? "hub:" : "",
     path,
