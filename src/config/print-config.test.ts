@@ -30,6 +30,13 @@ test("a printed configuration reads back as the same configuration, without warn
   }
 });
 
+test("what a run was resumed from is printed, and not kept with the run, which can be run again", () => {
+  const yaml = `${BASE}train_data: a\n`;
+  const resolved = loadConfig({ yaml, overrides: [["resume_from_checkpoint", "latest"]] });
+  assert.match(formatConfig(resolved), /^resume_from_checkpoint: latest +# command line$/m);
+  assert.deepEqual(loadConfig({ yaml: resolvedToYaml(resolved) }).config, loadConfig({ yaml }).config);
+});
+
 test("every value is printed with its origin", () => {
   const resolved = loadConfig({ yaml: `${BASE}train_data: a\n`, file: "r.yaml", overrides: [["seed", "7"]] });
   const printed = formatConfig(resolved);

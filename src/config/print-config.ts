@@ -37,10 +37,15 @@ export function formatConfig(resolved: ResolvedConfig): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The values that take effect, as plain YAML. Reading it gives the same configuration. */
+/**
+ * The values that take effect, as plain YAML. Reading it gives the same configuration, of a run from its beginning: what it was
+ * last resumed from is not part of it.
+ */
 export function resolvedToYaml(resolved: ResolvedConfig): string {
   const values = flatConfig(resolved.config);
-  const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter((key) => !leftOut(resolved, key));
+  const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter(
+    (key) => key !== "resume_from_checkpoint" && !leftOut(resolved, key),
+  );
   return `${keys.map((key) => valueLine(values, key)).join("\n")}\n`;
 }
 
