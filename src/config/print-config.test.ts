@@ -125,6 +125,8 @@ test("a resumed run may change how it is watched and cut, not what it computes",
     refusedChanges(at(""), at("per_device_train_batch_size: 2\n"))[0]?.key,
     "per_device_train_batch_size",
   );
+  const ofTokens = "tokens_per_step: 4096\n";
+  assert.deepEqual(refusedChanges(at(ofTokens), at(`${ofTokens}per_device_train_batch_size: 2\n`)), []);
   assert.deepEqual(refusedChanges(at(""), at("learning_rate: 1e-5\n")), [
     { key: "learning_rate", saved: 1e-6, now: 1e-5 },
   ]);
