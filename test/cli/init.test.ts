@@ -78,6 +78,27 @@ test("an objective on sampled completions needs something that scores them; the 
   assert.equal(loadConfig({ file }).config.method.objective, "grpo");
 });
 
+test("on own answers a step has whole prompts, and so has a micro-batch that makes pairs of them", async () => {
+  const sizesOf = async (objective: string, given: [string, string][]) => {
+    const overrides: [string, string][] = [
+      ["reward_funcs", '["length"]'],
+      ["max_completion_length", "8"],
+    ];
+    const { config, yaml } = await firstConfig({
+      model,
+      data,
+      objective,
+      overrides: [...overrides, ...given],
+    });
+    const steps = Number(/An epoch is (\d+) steps/.exec(yaml)?.[1]);
+    return [config.train_batch_size, config.per_device_train_batch_size, steps];
+  };
+  // 54 prompts to train on
+  assert.deepEqual(await sizesOf("grpo", [["num_generations", "16"]]), [16, 8, 54]);
+  assert.deepEqual(await sizesOf("slime", [["num_generations", "3"]]), [18, 6, 9]);
+  assert.deepEqual(await sizesOf("dpo", []), [16, 8, 27]);
+});
+
 test("without a terminal it names what is missing; faulty rows and wishes write no file", async () => {
   const bare = await preftune("init", fixture.path("bare.yaml"));
   assert.equal(bare.status, 2);
