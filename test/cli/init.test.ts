@@ -69,9 +69,9 @@ test("an objective on sampled completions needs something that scores them; the 
     "init",
     file,
     ...given,
-    "--reward_funcs",
+    "--reward-funcs",
     '["length"]',
-    "--max_completion_length",
+    "--max-completion-length",
     "8",
   );
   assert.equal(scored.status, 0, scored.stderr);
@@ -186,7 +186,7 @@ test("less memory: activations are computed again, micro-batches get smaller, th
   await assert.rejects(firstConfig({ ...wishes, memoryGiB: 0.2 }), /What would change it:\n {2}.*MiB/);
 });
 
-test("on a terminal it asks for model, rows, objective and memory", {
+test("on a terminal it asks for model, rows, objective and memory, and again where an answer cannot be", {
   skip: spawnSync("sh", ["-c", "command -v script"]).status === 0 ? false : "script is not installed",
 }, async () => {
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
@@ -196,8 +196,10 @@ test("on a terminal it asks for model, rows, objective and memory", {
   const answers: [RegExp, string][] = [
     [/Model[^\n]*: $/, model],
     [/Rows to train on[^\n]*: $/, data],
-    [/Objective \([^\n]*\[slime\]: $/, "dpo"],
-    [/Memory[^\n]*\]: $/, ""],
+    [/Objective \([^\n]*\[slime\]: $/, "simp0"],
+    [/got "simp0"\. Did you mean "simpo"\?[\s\S]*Objective \([^\n]*\[slime\]: $/, "dpo"],
+    [/Memory[^\n]*\]: $/, "8GB"],
+    [/Expected a number above 0\. It is of GiB[\s\S]*Memory[^\n]*\]: $/, ""],
   ];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     seen += text;
