@@ -246,7 +246,9 @@ function problemOf(
 function adviceFor(key: string): string {
   const elsewhere = adviceOnName(key);
   if (elsewhere !== null) return ` In preftune: ${elsewhere}.`;
-  return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
+  return (
+    didYouMean(key, CONFIG_KEYS) || " `preftune schema` prints all keys; docs/configuration.md explains them."
+  );
 }
 
 function refuse(problems: readonly string[], input: ConfigInput): void {
