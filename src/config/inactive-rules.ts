@@ -307,6 +307,14 @@ export const INACTIVE_RULES: readonly Rule[] = [
     reason: "there are no reward functions",
   },
   {
+    keys: ["reward_max_failures"],
+    because: "reward_funcs",
+    when: ({ reward_funcs, eval_reward_funcs, judge }) =>
+      reward_funcs === null && eval_reward_funcs === null && judge === null,
+    reason: "a reward model alone scores completions, and scores them all",
+    remedy: "Take it out.",
+  },
+  {
     keys: ["tokens_per_step"],
     because: "reward_funcs",
     when: isOnPolicy,

@@ -156,6 +156,18 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["judge_budget", { ...judged, judge: null, judge_budget: { requests: 3 } }, /judge is null/],
   ["judge_budget_spent", { ...judged, judge: null, judge_budget_spent: "continue" }, /judge is null/],
   ["reward_timeout", { ...judged, reward_timeout: 5 }, /there are no reward functions/],
+  [
+    "reward_max_failures",
+    { ...judged, reward_max_failures: 0.1 },
+    /a reward model alone scores.*Take it out/,
+  ],
+  ["epsilon", { ...grpo, loss_type: "cispo", epsilon: 0.1 }, /cispo, which epsilon_high alone bounds/],
+  ["anchor_on", { reward_funcs: ["length"], lambda_w: 0, anchor_on: "positive" }, /lambda_w is 0/],
+  [
+    "anchor_threshold",
+    { reward_funcs: ["length"], lambda_w: 0, anchor_threshold: 1 },
+    /lambda_w is 0, so there is no anchor/,
+  ],
   ["reward_workers", { reward_workers: 2 }, /reward_funcs is null/],
   ["eval_reward_funcs", { ...judged, eval_reward_funcs: ["length"] }, /nothing is evaluated.*Give eval_data/],
   ["num_generations_eval", { ...judged, num_generations_eval: 2 }, /nothing is evaluated/],
