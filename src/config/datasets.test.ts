@@ -26,3 +26,16 @@ test("a name inside of a folder on the disk is refused", () => {
       ),
   );
 });
+
+test("a given weight counts, 1 as well; where none is given there is none", () => {
+  const weights = (value: unknown) => datasets.parse(value).map(({ weight }) => weight);
+  assert.deepEqual(weights(["a", { path: "b" }, { path: "c", weight: null }]), [null, null, null]);
+  assert.deepEqual(
+    weights([
+      { path: "a", weight: 1 },
+      { path: "b", weight: 1 },
+    ]),
+    [1, 1],
+  );
+  assert.deepEqual(weights(["a", { path: "b", weight: 2 }]), [1, 2]);
+});

@@ -11,8 +11,8 @@ export type ColumnMapping = Partial<Record<ColumnName, string>>;
 export interface DatasetSpec {
   /** A file, a directory, a glob or a hub id. */
   path: string;
-  /** Weight of this source in the mixture, relative to the other sources' weights. */
-  weight: number;
+  /** Weight of this source in the mixture, relative to the other sources' weights; null, as in all others then: all rows. */
+  weight: number | null;
   /** Columns of this source; null: the run's `columns`. */
   columns: ColumnMapping | null;
   /** Split of a hub data set; null: the only one, or "train". */
@@ -53,8 +53,17 @@ export const columnMapping = z.strictObject(
 
 function asList(value: unknown): unknown {
   if (value === null || value === undefined) return value;
-  const list = Array.isArray(value) ? value : [value];
-  return list.map((entry: unknown) => (typeof entry === "string" ? { path: entry } : entry));
+  const list = (Array.isArray(value) ? value : [value]).map((entry: unknown) =>
+    typeof entry === "string" ? { path: entry } : entry,
+  );
+  const isWeighted = list.some((entry) => (Object(entry).weight ?? null) !== null);
+  return isWeighted ? list.map(withWeight) : list;
+}
+
+/** A source without a weight beside others that have one: it has 1. */
+function withWeight(entry: unknown): unknown {
+  const isPlain = typeof entry === "object" && entry !== null && !Array.isArray(entry);
+  return isPlain ? { ...entry, weight: (entry as Partial<DatasetSpec>).weight ?? 1 } : entry;
 }
 
 /** One source or several, each a path or an object; read as a list of objects. */
@@ -64,7 +73,7 @@ export const datasets = z.preprocess(
     .array(
       z.strictObject({
         path: name,
-        weight: z.number().gt(0).default(1),
+        weight: z.number().gt(0).nullable().default(null),
         columns: columnMapping.nullable().default(null),
         split: name.nullable().default(null),
         name: name.nullable().default(null),

@@ -13,7 +13,7 @@ const BASE = "model_name_or_path: m\noutput_dir: out\n";
 const VARIANTS = [
   "train_data: a.jsonl\n",
   "train_data: [a, {path: b, weight: 2, split: train}]\nobjective: simpo\nsimpo_gamma: 1.2\nuse_peft: true\n",
-  "train_data: a\nobjective: simpo\npreset: slime-paper\n",
+  "train_data: [{path: a, weight: 1}, {path: b, weight: 1}]\nobjective: simpo\npreset: slime-paper\n",
   "train_data: a\nobjective: dpo\nuse_peft: true\nadapter_name_or_path: ad\neval_fraction: 0.1\neval_steps: 7\n",
   "train_data: a\nobjective: sft\nmax_steps: 7\ntokens_per_step: 4096\nsave_strategy: epoch\nrun_name: 'true'\n",
   "train_data: a\npreset: reference-compat\ncolumns: {prompt: 'a: b', chosen: '#x'}\nchat_template: '- x'\n",

@@ -76,10 +76,9 @@ export function valueText(key: ConfigKey, value: unknown): string {
 /** Sources without the parts that are at their default; a lone path as the path itself. */
 function shortSpecs(specs: readonly DatasetSpec[]): unknown {
   const short = specs.map((spec) => {
-    const { path, weight, ...rest } = spec;
+    const { path, ...rest } = spec;
     const given = Object.entries(rest).filter(([, value]) => value !== null);
-    if (given.length === 0 && weight === 1) return path;
-    return Object.fromEntries([["path", path], ...(weight === 1 ? [] : [["weight", weight]]), ...given]);
+    return given.length === 0 ? path : Object.fromEntries([["path", path], ...given]);
   });
   return short.length === 1 ? short[0] : short;
 }
