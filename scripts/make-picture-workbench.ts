@@ -5,7 +5,8 @@
 import { at } from "../src/base/at.ts";
 import { readTextFile } from "../src/base/files.ts";
 import { Random } from "../src/base/random.ts";
-import { type Choice, type Comparison, plainText } from "../src/workbench/comparison.ts";
+import { plainText } from "../src/text/message-text.ts";
+import type { Choice, Comparison } from "../src/workbench/comparison.ts";
 import { keepVerdicts } from "../src/workbench/judges.ts";
 import type { LabelStore } from "../src/workbench/label-store.ts";
 import { castVote, flag, nextPair, noteOn } from "../src/workbench/labelling.ts";

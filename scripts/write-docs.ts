@@ -64,7 +64,7 @@ and \`preftune merge\` take a local directory or a hub id:
 | --- | --- |
 | \`models/llama\` | this directory; a directory that exists always wins |
 | \`owner/name\` | the model on the hub, branch \`main\` |
-| \`owner/name@revision\` | at a branch, tag or commit |
+| \`owner/name@revision\` | at a branch, tag or commit; an adapter trained on it names the commit, for PEFT |
 | \`hub:owner/name\` | on the hub, even if there is a directory of that name |
 
 Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared
@@ -74,7 +74,7 @@ Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\`, el
 its layout: files that \`transformers\`, \`datasets\` or \`hf download\` fetched are reused, and vice versa. A branch is looked up
 each time; if the hub does not reply, the model fetched last is used. A resumed run keeps the commit it began with
 (\`models.json\` in the run directory). \`HF_TOKEN\`, or the token that \`hf auth login\` keeps, is sent; \`HF_ENDPOINT\` names another
-hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone.
+hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone. These are read as \`huggingface_hub\` reads them.
 `;
 
 function configuration(): string {

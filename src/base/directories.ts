@@ -27,6 +27,8 @@ export interface WriteDirectoryOptions {
   replace?: boolean;
   /** False: not synced, for what can be had again after a power cut. Default: true. */
   durable?: boolean;
+  /** Looks at the whole directory before it is put in place; what it throws, on all ranks or none, leaves the target as it was. */
+  check?: ((tempDir: string) => void) | undefined;
   /** The processes that write it together, on a file system that they share. Default: this one alone. */
   ranks?: Together;
 }
@@ -55,17 +57,19 @@ interface Staging {
 export async function writeDirectoryAtomic(
   target: string,
   fill: (tempDir: string) => void | Promise<void>,
-  { replace = false, durable = true, ranks = alone }: WriteDirectoryOptions = {},
+  { replace = false, durable = true, check = () => {}, ranks = alone }: WriteDirectoryOptions = {},
 ): Promise<void> {
   const staging = onFirst(ranks, () => begin(target, replace));
+  const withName = async (work: (tempDir: string) => void | Promise<void>): Promise<void> => {
+    try {
+      await work(staging.temp);
+    } catch (cause) {
+      throw named(cause, staging);
+    }
+  };
   try {
-    await agreedAsync(ranks, async () => {
-      try {
-        await fill(staging.temp);
-      } catch (cause) {
-        throw named(cause, staging);
-      }
-    });
+    await agreedAsync(ranks, () => withName(fill));
+    await withName(check);
     onFirst(ranks, () => finish(staging, durable));
   } catch (cause) {
     if (ranks.rank === 0) ignoreErrors(() => io.rmSync(staging.temp));

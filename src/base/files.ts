@@ -23,7 +23,7 @@ import {
   writeAllSync,
 } from "./file-io.ts";
 import { type JsonLimits, requireJsonLimits } from "./json-limits.ts";
-import { filePieces, readFileBytes } from "./open-file.ts";
+import { filePieces, readFileBytes, statsOf } from "./open-file.ts";
 
 export { recoverDirectory, removeLeftOvers, removeLeftOversOf, writeDirectoryAtomic } from "./directories.ts";
 
@@ -80,6 +80,18 @@ export function sha256(content: Uint8Array | string): string {
  */
 export function sha256File(path: string): string {
   return hashOfFile(path).digest("hex");
+}
+
+/** Digests of files that were read, by path, size and times. */
+const digests: Map<string, string> = new Map();
+
+/** {@link sha256File} of a file that is asked for again, which is read once while it stays as it is. */
+export function sha256FileOnce(path: string): string {
+  const { size = 0, mtimeMs = 0, ctimeMs = 0 } = statsOf(path) ?? {};
+  const key = `${resolve(path)} ${size} ${mtimeMs} ${ctimeMs}`;
+  const digest = digests.get(key) ?? sha256File(path);
+  digests.set(key, digest);
+  return digest;
 }
 
 /** The SHA-256 of a file's first `bytes` bytes, to which more can be added. @throws {FileError} when it cannot be read */

@@ -5,8 +5,10 @@ import { comparesOnRows, klOverOfSettings, methodOf, microBatchSetting } from ".
 import type { Check } from "../methods/method.ts";
 import { error, warning } from "./check.ts";
 import { FINAL_SCALE_CHECKS } from "./final-scale-checks.ts";
-import { METRICS, metricInfo } from "./metric-names.ts";
+import type { MetricInfo } from "./metric-info.ts";
+import { evaluatedMetrics, metricInfo } from "./metric-names.ts";
 import { ON_POLICY_CHECKS } from "./on-policy-checks.ts";
+import { isOnPolicy } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 import { rowsPerStep } from "./step-rows.ts";
 import { BOUND_CHECKS } from "./watch-bounds.ts";
@@ -44,6 +46,16 @@ function trainedTwice({ use_peft, lora_target_modules: targets, lora_modules_to_
   return use_peft && targets !== "all-linear"
     ? lora_modules_to_save.filter((name) => targets.includes(name))
     : [];
+}
+
+/** What evaluations of the run can measure. */
+function metricsOf(config: RunConfig): readonly MetricInfo[] {
+  return evaluatedMetrics(config.method.objective, isOnPolicy(config));
+}
+
+function similarMetric(config: RunConfig): string {
+  const known = metricsOf(config).map(({ key }) => `eval_${key}`);
+  return didYouMean(config.metric_for_best_model, known);
 }
 
 const evaluateFirst = "needs evaluation during training: set eval_strategy.";
@@ -135,14 +147,21 @@ const CHECKS: readonly Check<RunConfig>[] = [
   ),
   warning(
     "metric_for_best_model",
+    ({ eval_strategy, metric_for_best_model: metric }) =>
+      eval_strategy !== "no" && metricInfo(metric) === null,
     (config) =>
-      config.eval_strategy !== "no" &&
-      (config.load_best_model_at_end || config.early_stopping_patience !== null) &&
-      metricInfo(config.metric_for_best_model) === null,
-    ({ metric_for_best_model: metric }) => {
-      const known = METRICS.map(({ key }) => `eval_${key}`);
-      return `"${metric}" is not a metric of preftune's own.${didYouMean(metric, known)}`;
+      `"${config.metric_for_best_model}" is not a metric of preftune's own.${similarMetric(config)}`,
+  ),
+  error(
+    "metric_for_best_model",
+    (config) => {
+      const info = metricInfo(config.metric_for_best_model);
+      const isMissing = info !== null && !metricsOf(config).some(({ key }) => key === info.key);
+      return config.eval_strategy !== "no" && isMissing;
     },
+    (config) =>
+      `evaluations of ${config.method.objective}${isOnPolicy(config) ? " on-policy" : ""} have no ` +
+      `"${config.metric_for_best_model}".${similarMetric(config)} docs/metrics.md says which runs and rows have what.`,
   ),
   error(
     "watch_prompts",
@@ -183,11 +202,11 @@ const CHECKS: readonly Check<RunConfig>[] = [
     "optimizer_in_backward",
     ({ optimizer_in_backward, gradient_accumulation_steps, tokens_per_step }) =>
       optimizer_in_backward && (gradient_accumulation_steps > 1 || tokens_per_step !== null),
-    ({ train_batch_size: rows, per_device_train_batch_size: size }) =>
+    ({ train_batch_size: rows }) =>
       `a step of several micro-batches adds their gradients up. ${
         rows === null
           ? "Leave gradient_accumulation_steps at 1 and tokens_per_step out."
-          : `Set train_batch_size ${rows} and per_device_train_batch_size ${size} to the same number.`
+          : `Set per_device_train_batch_size to train_batch_size, ${rows}, or more.`
       }`,
   ),
   error(

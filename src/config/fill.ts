@@ -9,6 +9,7 @@ import { isOnPolicy } from "./online-keys.ts";
 import type { Provenance } from "./provenance.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
 import { accumulationOf } from "./step-rows.ts";
+import { withoutSampledDefaults } from "./watch-bounds.ts";
 
 /** Where each value came from. */
 export type Origins = Partial<Record<ConfigKey, Provenance>> & Record<keyof CommonConfig, Provenance>;
@@ -150,7 +151,9 @@ function fillDerived(draft: Draft, accepted: Accepted): void {
 }
 
 function fillOptimisation(draft: Draft): void {
-  const { use_peft } = draft.common;
+  const { use_peft, adapter_name_or_path } = draft.common;
+  if (adapter_name_or_path !== null) draft.derive("lora_dropout", null, "adapter_name_or_path: its own");
+  else if (!draft.has("lora_dropout")) draft.set("lora_dropout", 0.05, { kind: "default" });
   if (use_peft) draft.derive("learning_rate", 1e-4, "use_peft: the LoRA value of the SLIME paper");
   else {
     const { objective } = draft;
@@ -181,6 +184,13 @@ function fillWatch(draft: Draft): void {
   draft.derive("watch_rows", isAsked ? 16 : 4, why);
   draft.derive("watch_samples", isAsked ? 2 : 1, why);
   draft.derive("watch_max_new_tokens", isAsked ? 256 : 96, why);
+  const { watch_prompts, watch_action, watch_thresholds } = draft.common;
+  if (isGiven || watch_prompts === null || watch_action !== "warn") return;
+  const given = draft.origins.watch_thresholds;
+  const whyNone = "watch_prompts is not given: so few answers are not judged";
+  const origin: Provenance =
+    given === undefined || given.kind === "default" ? { kind: "derived", why: whyNone } : given;
+  draft.set("watch_thresholds", withoutSampledDefaults(watch_thresholds), origin);
 }
 
 /** Why nothing is watched by default; null: something is. */

@@ -261,6 +261,11 @@ const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
     /weighed by replay_coef, which is 0/,
   ],
   ["optimizer_in_backward", { optimizer_in_backward: true }, /clipping needs all gradients/],
+  [
+    "optimizer_in_backward",
+    { ...fourPrompts, replay: 0.5, optimizer_in_backward: true, max_grad_norm: 0 },
+    /8 completions and 2 replayed rows, more .* at least 10 with train_batch_size: 8, or take replay out/,
+  ],
   ["precompute_ref_log_probs", { objective: "dpo", precompute_ref_log_probs: false }, /needs use_peft/],
   [
     "gamma_beta_ratio",
@@ -354,6 +359,9 @@ test("the least replay that is one row is taken, and each objective's weight of 
   load({ ...fourPrompts, replay: 0.125 });
   load({ ...fourPrompts, objective: "dpo", replay: 1, replay_coef: 0.8 });
   load({ ...fourPrompts, anchor_on: "positive", anchor_threshold: 1 });
+  const atOnce = { replay: 0.5, optimizer_in_backward: true, max_grad_norm: 0 };
+  const { gradient_accumulation_steps: _, ...ofStep } = fourPrompts;
+  load({ ...ofStep, ...atOnce, train_batch_size: 8, per_device_train_batch_size: 10 });
 });
 
 test("where a key without effect is only told of, the run is the one that was asked for", () => {

@@ -208,7 +208,7 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["seed: 1.5", /^run\.yaml:4: seed: expected a whole number .* got the number 1\.5\.$/],
   ["learning_rate: .nan", /^run\.yaml:4: learning_rate: expected a number at least 0, got the number NaN\.$/],
   ["learning_rate: .inf", /learning_rate: expected a number at least 0, got the number Infinity/],
-  ["lora_dropout: 1", /lora_dropout: expected a number at least 0 and below 1, got the number 1/],
+  ["lora_dropout: 1", /lora_dropout: expected a number at least 0 and below 1, or null, got the number 1/],
   ["run_name: 5", /run_name: expected a non-empty string, or null, got the number 5/],
   [
     "objective: dpoo",

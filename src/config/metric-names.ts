@@ -256,6 +256,14 @@ export function metricInfo(key: string): MetricInfo | null {
   return BY_KEY.get(name) ?? BY_KEY.get(name.replace(/^rewards\/.+\/(?=[a-z]+$)/, "rewards/NAME/")) ?? null;
 }
 
+/** The metrics that evaluations of a run can have, of those that its settings switch on too. */
+export function evaluatedMetrics(objective: MethodName, isOnPolicy: boolean): readonly MetricInfo[] {
+  return METRICS.filter(({ rows, objectives = [objective], onPolicy = isOnPolicy, ofObjective = false }) => {
+    const isMeasured = onPolicy === isOnPolicy && !(isOnPolicy && ofObjective);
+    return rows !== "training" && objectives.includes(objective) && isMeasured;
+  });
+}
+
 /** Whether more of the metric is better: by the table, else true unless its name ends in "loss" (as in TRL). */
 export function greaterIsBetter(key: string): boolean {
   const better = metricInfo(key)?.better ?? null;

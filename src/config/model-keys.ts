@@ -99,7 +99,8 @@ export const LORA_KEYS = {
     source: "TRL",
   },
   lora_dropout: {
-    schema: { type: "number", minimum: 0, exclusiveMaximum: 1, default: 0.05 },
+    schema: { type: ["number", "null"], minimum: 0, exclusiveMaximum: 1 },
+    rule: "0.05; with adapter_name_or_path the adapter's own (null)",
     doc: "Fraction of the adapter's inputs that are zeroed in training.",
     source: "TRL, whose trainers of pairs, labelled answers and rewards switch it off (disable_dropout)",
   },
@@ -134,7 +135,7 @@ export const LORA_KEYS = {
   adapter_name_or_path: {
     schema: { type: ["string", "null"], pattern: "\\S", default: null },
     expected: "an adapter directory or hub id",
-    doc: "A PEFT adapter to start from; its rank, scale, targets and kind are taken from its own file.",
+    doc: "A PEFT adapter to start from; its rank, scale, targets and kind are taken from its own file, and its dropout where lora_dropout is not given.",
     source: "LLaMA-Factory name",
   },
 } as const;

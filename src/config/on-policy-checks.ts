@@ -44,6 +44,12 @@ function replayedRows(config: RunConfig): number | null {
   return (method.replay * rowsPerStep(config)) / num_generations;
 }
 
+/** Completions of a step, replayed rows among them; 0: none are replayed. */
+function stepWithReplayed(config: RunConfig): number {
+  const replayed = replayedRows(config);
+  return replayed === null ? 0 : rowsPerStep(config) + Math.round(replayed);
+}
+
 /** Checks of runs on own answers. */
 export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   error(
@@ -125,6 +131,14 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
       const key = "lambda_w" in method ? "lambda_w" : "replay_coef";
       return `what is replayed is weighed by ${key}, which is 0. Give ${key} a value above 0, or take replay out.`;
     },
+  ),
+  error(
+    "optimizer_in_backward",
+    (config) => config.optimizer_in_backward && stepWithReplayed(config) > config.per_device_train_batch_size,
+    (config) =>
+      `a step has ${rowsPerStep(config)} completions and ${stepWithReplayed(config) - rowsPerStep(config)} replayed rows, more than a ` +
+      `micro-batch (per_device_train_batch_size ${config.per_device_train_batch_size}), and gradients of several would be added up. ` +
+      `Set per_device_train_batch_size to at least ${stepWithReplayed(config)} with train_batch_size: ${rowsPerStep(config)}, or take replay out.`,
   ),
   error(
     "reward_weights",
@@ -242,7 +256,8 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
   ),
   error(
     "lora_dropout",
-    (config) => isOnPolicy(config) && config.use_peft && config.lora_dropout > 0 && !config.disable_dropout,
+    (config) =>
+      isOnPolicy(config) && config.use_peft && (config.lora_dropout ?? 0) > 0 && !config.disable_dropout,
     "completions are sampled without dropout, so their log-probs would not be those of the pass that trains on them. Set it to 0.",
   ),
 ];

@@ -252,7 +252,7 @@ export const RECORD_KEYS = {
   },
   save_strategy: {
     schema: { enum: ["no", "steps", "epoch"], default: "steps" },
-    doc: "When checkpoints are written. A stop by signal writes one in any case.",
+    doc: "When checkpoints are written; other than no, at the end too. A stop by signal, or by max_nonfinite_steps, writes one in any case.",
     source: "TRL",
     freeOnResume: true,
   },
@@ -278,7 +278,7 @@ export const RECORD_KEYS = {
   metric_for_best_model: {
     schema: { type: "string", pattern: "\\S", default: "eval_loss" },
     expected: "the name of a metric",
-    doc: "The evaluation metric that decides which checkpoint is best and when to stop early. On-policy: eval_reward.",
+    doc: "The evaluation metric that decides which checkpoint is best and when to stop early; a run whose evaluations lack it ends at the first. On-policy: eval_reward.",
     source: "TRL",
     freeOnResume: true,
   },

@@ -23,6 +23,13 @@ function sampledBounds(thresholds: WatchThresholds): Names {
   return othersThanDefault(thresholds).filter((name) => ofSampled.some((one) => one === name));
 }
 
+/** `thresholds` of which sampled answers are judged by those alone that have another value than the default. */
+export function withoutSampledDefaults(thresholds: WatchThresholds): WatchThresholds {
+  const kept = sampledBounds(thresholds);
+  const judged = (name: (typeof ofSampled)[number]) => (kept.includes(name) ? thresholds[name] : null);
+  return { ...thresholds, ...Object.fromEntries(ofSampled.map((name) => [name, judged(name)])) };
+}
+
 /** Those of given answers that are asked for. */
 export function boundsOnGiven(thresholds: WatchThresholds): Names {
   return othersThanDefault(thresholds).filter((name) => ofGiven.some((one) => one === name));

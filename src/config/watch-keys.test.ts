@@ -69,6 +69,20 @@ test("thresholds that are left out keep their defaults, in a file and on the com
   }
 });
 
+test("answers that nobody asked for are judged by no default", () => {
+  const sampled = { repetition: null, ended_properly: null, distinct_2: null, self_bleu: null };
+  const unasked = { ...defaults, ...sampled, malformed: null, length: null };
+  const resolved = load(base);
+  assert.deepEqual(resolved.config.watch_thresholds, unasked);
+  const own = load({ ...base, watch_thresholds: { length: 6, chosen_fall: 2 } }).config.watch_thresholds;
+  assert.deepEqual(own, { ...unasked, length: 6, chosen_fall: 2 });
+  const again = load(parse(resolvedToYaml(resolved)) as Record<string, unknown>);
+  assert.deepEqual(again.config, resolved.config);
+  for (const asked of [watched, { ...base, watch_action: "stop" }]) {
+    assert.deepEqual(load(asked).config.watch_thresholds, defaults);
+  }
+});
+
 test("the resolved configuration can be read again", () => {
   const resolved = load({ ...watched, watch_thresholds: { chosen_down: 0.9 }, watch_action: "restore" });
   const again = load(parse(resolvedToYaml(resolved)) as Record<string, unknown>);

@@ -1,7 +1,10 @@
 /** Who may ask what: every route of the router's own list, in every way. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
+import { get, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { type Question, serveDashboard, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import { scratch } from "../../test/support/scratch.ts";
@@ -81,6 +84,32 @@ function requireStatus({ roles: mayAsk }: Route, as: Role | undefined, status: n
   else assert.ok([200, 201, 400, 404, 409, 422].includes(status), `${what}: ${status}`);
 }
 
+/** The answer to a request for the page under the name `host`. */
+async function askedAs(port: string, host: string): Promise<{ status: number | undefined; body: string }> {
+  const asking = get({ host: "127.0.0.1", port, headers: { host } });
+  const [answer] = (await once(asking, "response")) as [IncomingMessage];
+  return { status: answer.statusCode, body: await text(answer) };
+}
+
+test("the link of a dashboard that listens for other machines has a name that it answers to", async () => {
+  const dir = mkdtempSync(join(scratch(), "preftune-link-"));
+  const { dashboard } = await serveDashboard(dir, { host: "0.0.0.0", allowedHosts: ["lab.example", "b"] });
+  try {
+    const { host, hostname, port } = new URL(dashboard.link());
+    assert.equal(hostname, "lab.example");
+    assert.equal((await askedAs(port, host)).status, 200);
+    const refused = await askedAs(port, `0.0.0.0:${port}`);
+    assert.equal(refused.status, 403);
+    assert.match(
+      refused.body,
+      /This server is asked by the names localhost, 127\.0\.0\.1, \[::1\], lab\.example, b only: use one of them\./,
+    );
+  } finally {
+    await dashboard.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
 test("names of this machine and of the proxy are let in, with and without a port", async () => {
   await withDashboardApp(async ({ ask }) => {
     for (const host of ["localhost", "127.0.0.1:1", "[::1]:8720", "proxy.example", "Proxy.Example:443"]) {
@@ -129,7 +158,7 @@ test("a start of the dashboard ends the sessions and links of the one before, on
     const { cookie } = await login(used);
     assert.equal(await runsAs(used, cookie), 200);
     await first.close();
-    const { dashboard: second } = await serveDashboard(root, Number(new URL(used).port));
+    const { dashboard: second } = await serveDashboard(root, { port: Number(new URL(used).port) });
     assert.equal(await runsAs(used, cookie), 401);
     assert.equal((await login(unused)).status, 401);
     assert.equal((await login(second.link())).status, 200);

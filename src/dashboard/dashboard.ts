@@ -94,8 +94,11 @@ export async function startDashboard(options: DashboardOptions): Promise<Dashboa
     const server = await listen((request, source) => app.fetch(request, source), {
       ...{ host, port, callers, timeouts: REQUEST_TIMEOUTS },
     });
+    const address = new URL(server.url);
+    // 0.0.0.0 is no name to ask by
+    if (!isLoopback(host)) address.hostname = allowedHosts[0] ?? host;
     return {
-      link: () => `${server.url}/#token=${sessions.link({ role: "owner", name: "owner" })}`,
+      link: () => `${address.origin}/#token=${sessions.link({ role: "owner", name: "owner" })}`,
       readOnly: held.problem,
       close: async () => {
         await Promise.all([served.close(), server.close(200)]);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
+import { dataFilesOf } from "../runs/data-files.ts";
 import { rowAt } from "./pair-text.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "preftune-pairs-")));
@@ -20,7 +21,8 @@ test("a file outside is refused, whether a run names it, a pattern that finds it
   symlinkSync(join(outside, "rows.jsonl"), join(given, "link.jsonl"));
   const row = async (path: string, place: string) => {
     const values = { model_name_or_path: "m", train_data: path, output_dir: join(root, "run") };
-    return await rowAt(place, loadConfig({ values }).config, [given]);
+    const { config } = loadConfig({ values });
+    return await rowAt(place, { config, data: await dataFilesOf(config) }, [given]);
   };
   const inside = join(given, "rows.jsonl");
   assert.equal((await row(inside, `${inside}:1`)).row.origin.line, 1);
@@ -33,4 +35,42 @@ test("a file outside is refused, whether a run names it, a pattern that finds it
   for (const [path, place] of ways)
     await assert.rejects(row(path, place), /lies outside of the folders/, path);
   await assert.rejects(row(inside, `${secret}:1`), /not there any more/, "no file of the run's data");
+});
+
+test("a row of a hub data set comes from the commit that the run read, and nobody is asked for it", async (t) => {
+  const before = process.env["HF_HUB_CACHE"];
+  process.env["HF_HUB_CACHE"] = join(root, "hub");
+  t.after(() => {
+    if (before === undefined) delete process.env["HF_HUB_CACHE"];
+    else process.env["HF_HUB_CACHE"] = before;
+  });
+  const asked = t.mock.method(globalThis, "fetch", () => Promise.reject(new Error("asked")));
+  const repo = join(root, "hub", "datasets--o--n");
+  const commits = ["a", "b"].map((digit) => digit.repeat(40)) as [string, string];
+  for (const commit of commits) {
+    mkdirSync(join(repo, "snapshots", commit, "data"), { recursive: true });
+    const text = JSON.stringify({ prompt: "a", chosen: commit, rejected: "c" });
+    writeFileSync(join(repo, "snapshots", commit, "data", "train.jsonl"), text);
+  }
+  writeFileSync(join(root, "hub", "secret.jsonl"), '{"prompt":"a","chosen":"b","rejected":"c"}\n');
+  mkdirSync(join(repo, "refs"));
+  writeFileSync(join(repo, "refs", "main"), commits[0]);
+  const values = { model_name_or_path: "m", train_data: "o/n", output_dir: join(root, "run") };
+  const { config } = loadConfig({ values });
+  const data = await dataFilesOf(config);
+  assert.deepEqual(data, { "hub:o/n": commits[0] });
+  // the branch moves on
+  writeFileSync(join(repo, "refs", "main"), commits[1]);
+  const row = async (place: string, known: Record<string, string>) =>
+    (await rowAt(place, { config, data: known }, [])).row.value["chosen"];
+  assert.equal(await row("hub:o/n/data/train.jsonl:1", data), commits[0]);
+  for (const [place, known] of [
+    ["hub:o/n/data/train.jsonl:1", {}],
+    ["hub:o/n/data/test.jsonl:1", data],
+    ["hub:o/other/data/train.jsonl:1", data],
+    ["hub:o/n/../../../secret.jsonl:1", data],
+    ["hub:o/n/secret.jsonl:1", { "hub:o/n": "../.." }],
+  ] as const)
+    await assert.rejects(row(place, known), /not there any more/, place);
+  assert.equal(asked.mock.callCount(), 0);
 });

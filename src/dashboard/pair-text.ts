@@ -1,16 +1,18 @@
 /** The text of a held-out pair: found again in the file that its evaluation names. The text is anybody's: hostile. */
-import { realpathSync } from "node:fs";
-import { relative, resolve } from "node:path";
+import { existsSync, realpathSync, statSync } from "node:fs";
+import { basename, join, relative, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { statsOf } from "../base/open-file.ts";
+import { sha256File } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import type { DataFile } from "../data/data-file.ts";
+import { type DataFile, fileKind } from "../data/data-file.ts";
 import type { RawRow } from "../data/example.ts";
-import { parseHubId } from "../data/hub-data.ts";
+import { cachedDataFolder, parseHubId } from "../data/hub-data.ts";
 import { ReadMeter } from "../data/read-meter.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { findFiles, readFiles } from "../data/sources.ts";
+import { dataDigests, isOnDisk, type NamedSource, namedSources } from "../runs/data-files.ts";
+import { messageText } from "../text/message-text.ts";
 import type { Message } from "../text/messages.ts";
 
 /** One turn, as text. */
@@ -27,26 +29,27 @@ export interface PairText {
 }
 
 /**
- * The row at `place`, "file:line", of a run's data.
+ * The row at `place`, "file:line", of a run's data, as the run read it. Nothing is fetched for it.
  *
+ * @param run - its `data` are the digests and commits of its fingerprints
  * @param roots - folders that files may lie in; files of hub data sets lie elsewhere, and are named by the run alone
- * @throws {ConfigError} when the file is none of the run's data, lies elsewhere, or has no such row
+ * @throws {ConfigError} when the file is none of the run's data, lies elsewhere, is not what the run read, or has no such row
  */
 export async function rowAt(
   place: string,
-  { train_data, eval_data }: Pick<RunConfig, "train_data" | "eval_data">,
+  run: { config: Pick<RunConfig, "train_data" | "eval_data">; data: Readonly<Record<string, string>> },
   roots: readonly string[],
 ): Promise<{ row: RawRow; spec: DatasetSpec }> {
   const [, name = "", line = ""] = /^(.*):(\d+)$/s.exec(place) ?? [];
-  for (const spec of [...(eval_data ?? []), ...train_data]) {
-    const file = await fileOf(name, spec);
-    if (file === null) continue;
-    requireInside(file, spec, roots);
-    const row = await lineOf(file, Number(line));
-    if (row !== null) return { row, spec };
+  const { train_data, eval_data } = run.config;
+  for (const source of [...namedSources("eval_data", eval_data), ...namedSources("train_data", train_data)]) {
+    const isHere = isOnDisk(sourcePath(source.spec));
+    const file = isHere ? await localFile(name, source, run.data, roots) : hubFile(name, source, run.data);
+    const row = file === null ? null : await lineOf(file, Number(line));
+    if (row !== null) return { row, spec: source.spec };
   }
   throw new ConfigError(
-    `${place}: the row is not there any more: the file was changed, moved, or is looked for from another folder than the run's. Start the dashboard where the run was started.`,
+    `${place}: the row is not there any more: the file was changed or moved since the run read it, or is looked for from another folder than the run's. Start the dashboard where the run was started.`,
   );
 }
 
@@ -77,25 +80,56 @@ function plain(role: string, text: string): Turn[] {
   return [{ role, text }];
 }
 
-function turnOf({ role, content, tool_calls: calls }: Message): Turn {
-  const text = typeof content === "string" ? content : content.map((part) => part.text).join("");
-  return { role, text: calls === undefined ? text : `${text}${JSON.stringify(calls, null, 1)}` };
+function turnOf(message: Message): Turn {
+  return { role: message.role, text: messageText(message) };
 }
 
-/** The file of a source with this name; null where it has none, or is not there. */
-async function fileOf(name: string, spec: DatasetSpec): Promise<DataFile | null> {
-  try {
-    const { files } = await findFiles({ path: sourcePath(spec) });
-    return files.find((file) => file.name === name) ?? null;
-  } catch {
-    return null;
-  }
+/** The file of a source on the disk with this name; null where there is none, or another than the run read. */
+async function localFile(
+  name: string,
+  { key, spec }: NamedSource,
+  data: Readonly<Record<string, string>>,
+  roots: readonly string[],
+): Promise<DataFile | null> {
+  const { files } = await findFiles({ path: sourcePath(spec) }).catch(() => ({ files: [] }));
+  const file = files.find((one) => one.name === name);
+  if (file === undefined) return null;
+  requireInside(file, roots);
+  const alike = files.filter(({ path }) => basename(path) === basename(file.path));
+  const digests = alike.map(({ path }) => ({ path, digest: digestOf(path) }));
+  return Object.entries(dataDigests(key, digests)).every(([one, digest]) => data[one] === digest)
+    ? file
+    : null;
 }
 
-function requireInside({ path }: DataFile, spec: DatasetSpec, roots: readonly string[]): void {
-  // of a hub data set, in the hub's cache
-  const source = sourcePath(spec);
-  if (statsOf(source) === null && parseHubId(source) !== null) return;
+/** Digests of files by what changes with their content: large ones are read once. */
+const known = new Map<string, string>();
+
+function digestOf(path: string): string {
+  const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
+  const state = [dev, ino, size, mtimeNs].join();
+  const digest = known.get(state) ?? sha256File(path);
+  known.set(state, digest);
+  return digest;
+}
+
+/** The file with this name of a data set of the hub, at the commit that the run read; null where the cache has it not. */
+function hubFile(
+  name: string,
+  { spec }: NamedSource,
+  data: Readonly<Record<string, string>>,
+): DataFile | null {
+  const id = parseHubId(sourcePath(spec));
+  if (id === null || !name.startsWith(`hub:${id.repo}/`)) return null;
+  const inside = name.slice(`hub:${id.repo}/`.length);
+  const kind = fileKind(inside);
+  const commit = data[`hub:${id.repo}`] ?? "";
+  if (kind === null || inside.split("/").includes("..") || !/^[0-9a-f]{40}$/.test(commit)) return null;
+  const path = join(cachedDataFolder(id, commit), inside);
+  return existsSync(path) ? { path, name, ...kind } : null;
+}
+
+function requireInside({ path }: DataFile, roots: readonly string[]): void {
   const real = realpathSync(resolve(path));
   const isInside = [process.cwd(), ...roots].some((root) => !relative(root, real).startsWith(".."));
   if (isInside) return;

@@ -10,6 +10,7 @@ import {
   withDashboardApp,
   writeRun,
 } from "../../test/support/dashboards.ts";
+import type { PairText } from "./pair-text.ts";
 import type { ShownTokens } from "./run-routes.ts";
 import type { RunSections, ShownEvaluation } from "./run-sections.ts";
 import { idOf } from "./run-store.ts";
@@ -133,6 +134,26 @@ test("a pair is found again by its key, with its course; what is gone says so", 
     assert.equal(torn.tokens, null);
     assert.match(gone.problem, /the row is not there any more/);
     assert.deepEqual(app.faults, []);
+  });
+});
+
+test("beside a pair's figures stands its own text, and none once another row is in its place", async () => {
+  await withRun(async ({ app, get }) => {
+    const path = join(app.root, "eval.jsonl");
+    const before = readFileSync(path, "utf8");
+    const shown = async () => {
+      const { text, problem } = (await (await get(`/pairs/${hostileKey}`)).json()) as {
+        text: PairText | null;
+        problem: string | null;
+      };
+      return [text?.chosen[0]?.text ?? null, problem === null ? null : /the file was changed/.test(problem)];
+    };
+    const own = hostile.chosen[0]?.content;
+    assert.deepEqual(await shown(), [own, null]);
+    writeFileSync(path, `{"prompt":"new","chosen":"new","rejected":"row"}\n${before}`);
+    assert.deepEqual(await shown(), [null, true]);
+    writeFileSync(path, before);
+    assert.deepEqual(await shown(), [own, null]);
   });
 });
 

@@ -99,7 +99,8 @@ async function pair(c: Ctx, run: RunView, runs: RunStore): Promise<Response> {
   const tokens = kept === null ? null : shownTokens(kept, c.req.param("pair") ?? "");
   const shown = { place: basename(place), steps, tokens };
   try {
-    const { row, spec } = await rowAt(place, run.config, runs.roots);
+    const data = run.fingerprints?.data ?? {};
+    const { row, spec } = await rowAt(place, { config: run.config, data }, runs.roots);
     return c.json({ ...shown, text: pairOf(row, spec, run.config), problem: null });
   } catch (error) {
     if (!(error instanceof PreftuneError)) throw error;

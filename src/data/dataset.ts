@@ -19,6 +19,7 @@ import {
   truncateExample,
 } from "./overflow.ts";
 import { type LoadCounts, type PreflightReport, preflight, sharedPrompts } from "./preflight.ts";
+import { withColumnsOf } from "./prompt-rows.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
 import { messageKeys, rowNotes } from "./row-notes.ts";
 import { requireSize, sizeOf } from "./row-size.ts";
@@ -114,7 +115,25 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     evalFraction: options.eval_fraction ?? 0,
     seed: options.seed,
   });
-  return { examples, evalExamples, report, fingerprint };
+  return {
+    ...withAllColumns(examples, evalExamples, options.evalSources !== undefined),
+    report,
+    fingerprint,
+  };
+}
+
+/** Rows for rewards with all columns of their data set; what is held out of it is of the same one. */
+function withAllColumns(
+  examples: Example[],
+  evalExamples: Example[] | null,
+  areApart: boolean,
+): Pick<Dataset, "examples" | "evalExamples"> {
+  const held = evalExamples ?? [];
+  const all = [...examples, ...held];
+  return {
+    examples: withColumnsOf(areApart ? examples : all, examples),
+    evalExamples: evalExamples === null ? null : withColumnsOf(areApart ? held : all, held),
+  };
 }
 
 function checkOptions({
@@ -264,19 +283,53 @@ class Loader {
 
   /** The example as it will be used, or null. */
   #accept(example: Example): Example | null {
-    const { facts, overflow = "error", invalid_rows, keepUncut = false } = this.#options;
-    const limit = this.counts.lengthLimit;
-    let fitted = example;
-    if (limit !== null && sequenceLength(example) > limit.tokens) {
-      const problem = tooLong(example, limit);
-      if (overflow === "drop") return this.#drop(problem);
-      if (overflow === "error") return this.#fail(problem);
-      if (limit.by === "context") this.#warn(problem);
-      fitted = truncateExample(example, limit.tokens, facts.bosTokenId);
-      if (keepUncut) fitted = { ...fitted, trace: { ...fitted.trace, uncut: example } };
-    }
+    const { facts, invalid_rows, task } = this.#options;
+    const fitted = task === "prompt" ? this.#fitPrompt(example) : this.#fit(example);
+    if (fitted === null) return null;
     const [fault] = invalid_rows === "drop" ? rowFaults(fitted, facts) : [];
     return fault === undefined ? fitted : this.#drop({ origin: example.origin, code: fault, message: "" });
+  }
+
+  /** `example` within the longest length, or null. */
+  #fit(example: Example): Example | null {
+    const { overflow = "error" } = this.#options;
+    const problem = this.#tooLong(example);
+    if (problem === null) return example;
+    if (overflow === "drop") return this.#drop(problem);
+    if (overflow === "error") return this.#fail(problem);
+    if (problem.code === "longer_than_context") this.#warn(problem);
+    return this.#cut(example);
+  }
+
+  /** A prompt within the longest length, whatever its good completion is; that one too, or left out. */
+  #fitPrompt(example: Example): Example | null {
+    const { completions, sampledPromptIds, ...rest } = example;
+    const alone = this.#fit({ ...rest, promptIds: sampledPromptIds ?? rest.promptIds, completions: [] });
+    if (alone === null || completions.length === 0) return alone;
+    const problem = this.#tooLong(example);
+    if (problem !== null && this.#options.overflow !== "truncate") {
+      this.findings.add(
+        "good_completion_too_long",
+        "warning",
+        example.origin,
+        ` (first: ${problem.message})`,
+      );
+      return alone;
+    }
+    const pair = problem === null ? example : this.#cut(example);
+    return pair.promptIds === alone.promptIds ? pair : { ...pair, sampledPromptIds: alone.promptIds };
+  }
+
+  #cut(example: Example): Example {
+    const { facts, keepUncut = false } = this.#options;
+    const limit = this.counts.lengthLimit?.tokens ?? Number.POSITIVE_INFINITY;
+    const cut = truncateExample(example, limit, facts.bosTokenId);
+    return keepUncut ? { ...cut, trace: { ...cut.trace, uncut: example } } : cut;
+  }
+
+  #tooLong(example: Example): RowProblem | null {
+    const limit = this.counts.lengthLimit;
+    return limit !== null && sequenceLength(example) > limit.tokens ? tooLong(example, limit) : null;
   }
 
   #reject(problem: RowProblem): null {

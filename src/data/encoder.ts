@@ -35,16 +35,21 @@ export async function encodeRows(
     const outcome = outcomes[next++];
     if (outcome === undefined) throw new DataError("The encoder gave fewer outcomes than it got rows.");
     if ("error" in outcome) return problemOf(row.origin, outcome.error);
-    const { promptIds, completions, boundaryMoved, notes } = outcome.row;
+    const { promptIds, completions, promptAlone, boundaryMoved, notes } = outcome.row;
     const trace: Trace = {
       ...(boundaryMoved > 0 ? { boundaryMoved } : {}),
       ...(notes.length > 0 ? { notes } : {}),
     };
-    return example(row, { promptIds, completions }, trace);
+    const sampled =
+      row.reward === undefined || promptAlone === undefined ? {} : { sampledPromptIds: promptAlone };
+    return example(row, { promptIds, ...sampled, completions }, trace);
   });
 }
 
-function example(row: NormalRow, content: Pick<Example, "promptIds" | "completions">, trace: Trace): Example {
+/** What a row is as tokens. */
+type Content = Pick<Example, "promptIds" | "sampledPromptIds" | "completions">;
+
+function example(row: NormalRow, content: Content, trace: Trace): Example {
   return {
     origin: row.origin,
     ...content,

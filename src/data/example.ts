@@ -74,6 +74,8 @@ export interface RewardRow {
 export interface Example {
   origin: Origin;
   promptIds: number[];
+  /** What completions are sampled of in an on-policy run, where the good completion's prompt has other tokens; see `promptOf`. */
+  sampledPromptIds?: number[];
   completions: Completion[];
   /** Reference sums of log-probs, one per completion, when the row brings them (`ref_chosen_logps`, `ref_rejected_logps`). */
   referenceLogps?: number[];
@@ -84,6 +86,14 @@ export interface Example {
   /** What rewards are given of the row, in an on-policy run. */
   reward?: RewardRow;
   trace?: Trace;
+}
+
+/** The tokens that a model is asked with: the prompt alone, whatever of it merges with a completion or is cut for one. */
+export function promptOf({
+  promptIds,
+  sampledPromptIds,
+}: Pick<Example, "promptIds" | "sampledPromptIds">): number[] {
+  return sampledPromptIds ?? promptIds;
 }
 
 /** Origin as messages show it: `file:line`. */

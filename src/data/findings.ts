@@ -50,6 +50,7 @@ export type SetFinding =
   | "prompt_in_both_splits"
   | "duplicate_row"
   | "truncated"
+  | "good_completion_too_long"
   | "length_bias"
   | "very_long_row"
   | "file_passed_over"
@@ -137,6 +138,12 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   truncated: {
     message: "cut to max_length, or to the model's context where that is shorter",
     remedy: "Raise max_length if memory and the model's context allow.",
+  },
+  good_completion_too_long: {
+    message:
+      "a good completion that does not fit into max_length, or the model's context, with its prompt: it is left out",
+    remedy:
+      "The prompt is trained on all the same. To watch or replay what fits of the completion, set overflow: truncate.",
   },
   length_bias: {
     message: "length alone predicts the chosen answer",

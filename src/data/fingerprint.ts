@@ -34,6 +34,7 @@ export function fingerprintOf(examples: readonly Example[], options: unknown = n
     hash.update(JSON.stringify(example.referenceLogps ?? null));
     if (example.margin !== undefined) hash.update(`margin ${example.margin}`);
     if (example.label !== undefined) hash.update(`label ${example.label}`);
+    if (example.sampledPromptIds !== undefined) addIds(hash, example.sampledPromptIds);
     if (example.reward !== undefined) hash.update(JSON.stringify(example.reward));
   }
   return hash.digest("hex");

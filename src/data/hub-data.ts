@@ -167,6 +167,16 @@ async function fetchFile(data: HubData, entry: HubEntry): Promise<DataFile> {
   return { path: await cachedHubFile(data, entry), name, ...kind };
 }
 
+/** The commit of a data set that was read last; null: none was. Asks no one. */
+export function cachedDataCommit(id: HubId): string | null {
+  return cachedCommit(repoFolder(repoOf(id), {}), "main");
+}
+
+/** The folder of a commit in the cache. */
+export function cachedDataFolder(id: HubId, commit: string): string {
+  return snapshotFolder(repoFolder(repoOf(id), {}), commit);
+}
+
 /**
  * The path of a data set's file, fetched unless the cache has it.
  *

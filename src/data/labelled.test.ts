@@ -9,7 +9,6 @@ import { labelCounts } from "./labels.ts";
 import { pairLabelled } from "./pair-labelled.ts";
 import { normaliseRow, type RowOptions } from "./rows.ts";
 import { goodFirst, unpaired } from "./unpair.ts";
-import { MarkedBadError } from "./unpaired.ts";
 
 type Options = Partial<RowOptions> & { isText?: boolean };
 
@@ -177,42 +176,12 @@ for (const [name, row, label, content, options] of forms) {
   });
 }
 
-test("a rating beside a label is kept, and one that is no number does no harm there", () => {
-  assert.equal(read({ ...text, label: true, rating: 4 }).rating, 4);
-  assert.equal(read({ ...text, label: true, rating: "good" }).rating, undefined);
-});
-
 test("token ids have labels too", () => {
   const found = read({ prompt_ids: [1, 5], completion_ids: [7, 2], label: false });
   assert.deepEqual(
     [found.label, found.tokens],
     [false, { promptIds: [1, 5], completions: [{ ids: [7, 2] }] }],
   );
-});
-
-test("sft takes no token ids of an answer that is marked as bad", () => {
-  const tokens = { prompt_ids: [1, 5], completion_ids: [7, 2] };
-  const bad: [Record<string, unknown>, Options][] = [
-    [{ label: false }, {}],
-    [{ thumb: false }, { columns: { label: "thumb" } }],
-    [{ rating: 1 }, { rating_threshold: 4 }],
-  ];
-  for (const [mark, options] of bad) {
-    const row = { ...tokens, ...mark };
-    assert.throws(() => read(row, { ...options, task: "sft" }), MarkedBadError);
-  }
-  assert.notEqual(read({ ...tokens, label: true }, { task: "sft" }).tokens, null);
-});
-
-test("a label of another kind says nothing in sft, people who differ are refused, and bad answers are not watched", () => {
-  assert.notEqual(read({ ...text, label: 0 }, { task: "sft" }).source, null);
-  assert.notEqual(read({ ...text, label: 3, rating: 5 }, { task: "sft", rating_threshold: 4 }).source, null);
-  assert.throws(
-    () => read({ ...text, "label.responses": [true, false] }, { task: "sft" }),
-    /expected answers that agree, got 2/,
-  );
-  const watched = (row: Record<string, unknown>) => read(row, { task: "prompt" }).source?.completions.length;
-  assert.deepEqual([watched({ ...text, label: true }), watched({ ...text, label: false })], [1, 0]);
 });
 
 test("sft leaves out what is rated below the threshold, and only then", () => {

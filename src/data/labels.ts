@@ -23,7 +23,7 @@ export interface LabelCounts {
  * @param threshold - a rating is good from here on; null: there is none
  * @throws DataError for a label that is not true or false, a rating that is no number, and one without a threshold
  */
-export function labelOf(columns: RowColumns, threshold: number | null): boolean | null {
+function labelOf(columns: RowColumns, threshold: number | null): boolean | null {
   if (columns.exists("label")) return readLabel(columns);
   if (!columns.has("rating")) return null;
   const rating = meanOf(columns);

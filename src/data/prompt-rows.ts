@@ -3,7 +3,7 @@ import type { SourceRow } from "../text/source-rows.ts";
 import { type Answer, supervisedAnswer } from "./answer-columns.ts";
 import type { RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
-import type { RewardRow } from "./example.ts";
+import type { Example, RewardRow } from "./example.ts";
 import { plainLabel } from "./labels.ts";
 import { readPrompt, readTextOrMessages } from "./prompt-columns.ts";
 import { splitExplicit } from "./prompts.ts";
@@ -64,4 +64,30 @@ function goodAnswer(columns: RowColumns): Answer | null {
   const answer = supervisedAnswer(columns);
   if (answer !== null || !columns.has("chosen")) return answer;
   return readTextOrMessages(columns, "chosen");
+}
+
+/** A row's columns by name. */
+type Columns = Readonly<Record<string, unknown>>;
+
+/**
+ * `examples`, each with the columns that any row of `all` has, null where its own has none: which names a reward function finds does
+ * not depend on which prompts are scored together.
+ *
+ * @param all - the rows of their data set
+ */
+export function withColumnsOf(all: readonly Example[], examples: Example[]): Example[] {
+  const fill = filling(all.map(({ reward }) => reward?.columns ?? {}));
+  return examples.map((example) => {
+    const { reward } = example;
+    if (reward === undefined) return example;
+    const columns = fill(reward.columns);
+    return columns === reward.columns ? example : { ...example, reward: { ...reward, columns } };
+  });
+}
+
+/** Gives a row the columns that any of `rows` has: null for those that it lacks; itself where it lacks none. */
+export function filling(rows: readonly Columns[]): (row: Columns) => Columns {
+  const names = new Set(rows.flatMap((row) => Object.keys(row)));
+  const none = Object.fromEntries([...names].map((name) => [name, null]));
+  return (row) => (Object.keys(row).length === names.size ? row : { ...none, ...row });
 }

@@ -5,6 +5,7 @@
 import "../base/node-version.ts";
 
 export { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
+export type { CompletionGroup } from "../data/completion-batches.ts";
 export {
   allCompletions,
   type Columns,
@@ -21,12 +22,7 @@ export type { TokenLogps } from "../forward/token-logps.ts";
 export { walk } from "../forward/walk.ts";
 export { evaluateObjective, objectiveType } from "../methods/objective.ts";
 export { type NamedParameter, ParameterSet } from "../nn/parameter-set.ts";
-export {
-  type CompletionGroup,
-  openRewardModel,
-  type ScoringOptions,
-  scoreCompletions,
-} from "../online/reward-model.ts";
+export { openRewardModel, type ScoringOptions, scoreCompletions } from "../online/reward-model.ts";
 export { measureScales, type ScaleOptions } from "../recipes/scale.ts";
 export {
   openRewards,

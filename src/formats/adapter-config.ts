@@ -18,6 +18,8 @@ export interface AdapterConfig {
   modulesToSave: string[];
   /** Path or hub id of the model the adapter belongs to. */
   baseModel: string | null;
+  /** Branch, tag or commit of the base model on the hub; null or left out: the newest of its main branch. */
+  revision?: string | null;
   bias: "none";
   /** PEFT's `task_type`: of a language model, or of a reward model; null: the file does not say. */
   taskType: TaskType | null;
@@ -71,7 +73,6 @@ const harmlessKeys: readonly string[] = [
   "merge_weights",
   "peft_version",
   "qalora_group_size",
-  "revision",
   "runtime_config",
   "velora_config",
 ];
@@ -111,6 +112,7 @@ export function parseAdapterConfig(
     useDora: fields.boolean("use_dora", false),
     modulesToSave: parseSaved(fields, taskType),
     baseModel: fields.string("base_model_name_or_path"),
+    revision: fields.string("revision"),
     bias: "none" as const,
     taskType,
     rankPattern: parsePattern(fields, "rank_pattern"),
@@ -119,7 +121,13 @@ export function parseAdapterConfig(
   };
   const targets = parseTargets(fields);
   const unset = Object.keys(json).filter((key) => !isSet(json[key]));
-  const known = ["init_lora_weights", "lora_dropout", "target_modules", ...Object.keys(unsupportedKeys)];
+  const known = [
+    "init_lora_weights",
+    "lora_dropout",
+    "revision",
+    "target_modules",
+    ...Object.keys(unsupportedKeys),
+  ];
   fields.refuseUnknown([...known, ...harmlessKeys, ...unset], "LoRA's settings in PEFT");
   const isNarrowed = ["exclude_modules", "layers_to_transform"].some((key) => isSet(fields.values[key]));
   return { config, targets, isNarrowed };
@@ -183,6 +191,14 @@ function parseTargets(fields: JsonFields): TargetSpec {
   return fields.refuse("target_modules", 'a list of module names, a regular expression or "all-linear"');
 }
 
+/** The dropout that a run trains an adapter with. @param own - the adapter that it continues; left out: a new one */
+export function dropoutOf(
+  { disable_dropout, lora_dropout }: { disable_dropout: boolean; lora_dropout: number | null },
+  own: Pick<AdapterConfig, "dropout"> = { dropout: 0 },
+): number {
+  return disable_dropout ? 0 : (lora_dropout ?? own.dropout);
+}
+
 /** Rank, alpha and the factor on B·A·x of one module. */
 export interface LoraScale {
   rank: number;
@@ -237,7 +253,7 @@ export function adapterConfigJson(
     peft_type: "LORA",
     r: config.rank,
     rank_pattern: config.rankPattern,
-    revision: null,
+    revision: config.revision ?? null,
     target_modules: config.targetModules,
     task_type: config.taskType ?? "CAUSAL_LM",
     use_dora: config.useDora,

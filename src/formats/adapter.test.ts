@@ -22,6 +22,7 @@ const config: AdapterConfig = {
   useDora: false,
   modulesToSave: ["lm_head"],
   baseModel: "org/base",
+  revision: "v2",
   bias: "none",
   taskType: "CAUSAL_LM",
   rankPattern: {},

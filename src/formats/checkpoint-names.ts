@@ -31,7 +31,7 @@ export function textNames(dir: string, index: WeightIndex, config: ModelConfig):
   const names = new Map<string, string>();
   let passedOver = 0;
   for (const stored of index.tensors.keys()) {
-    if (config.isMultimodalText && otherParts.some((part) => stored.startsWith(part))) {
+    if (config.isMultimodalText && isOtherPart(stored)) {
       passedOver++;
       continue;
     }
@@ -51,6 +51,11 @@ export function textNames(dir: string, index: WeightIndex, config: ModelConfig):
     );
   }
   return names;
+}
+
+/** Whether a tensor's or module's name is that of a part of a multimodal model which is not text. */
+export function isOtherPart(name: string): boolean {
+  return otherParts.some((part) => name.startsWith(part) || `${name}.` === part);
 }
 
 /** A tensor's or module's place in a multimodal checkpoint as a text-only one has it; other places stay as they are. */

@@ -1,5 +1,4 @@
 /** Linears held in fewer bits, as bitsandbytes holds them: what is, how it is said, and how large it is. */
-import { ConfigError } from "../base/errors.ts";
 import { brief, type JsonFields } from "./json-fields.ts";
 
 /** Tables of 4-bit numbers: quantiles of the normal distribution (QLoRA, arXiv:2305.14314), or floats of 4 bits. */
@@ -81,47 +80,6 @@ export function quantisationOptions(of: Quantisation): string {
     ...(isDouble ? ["--bnb-4bit-use-double-quant"] : []),
     ...(skipModules.length > 0 ? [`--llm-int8-skip-modules ${skipModules.toSorted().join(",")}`] : []),
   ].join(" ");
-}
-
-/**
- * How the linears are held: as they are stored in few bits, whatever is asked for, as in transformers; else as is asked for.
- *
- * @param place - the model's directory, for messages
- * @throws {ConfigError} if another form is asked for, or other linears are to stay floats, than it is stored with
- */
-export function heldQuantisation(
-  place: string,
-  stored: Quantisation | null,
-  asked: Quantisation | null,
-): Quantisation | null {
-  if (stored === null || asked === null) return stored ?? asked;
-  const [own, wanted] = [quantisationText(stored), quantisationText(asked)];
-  if (own !== wanted) {
-    const which =
-      asked.bits === 8 && asked.withHead
-        ? "--weights int8 would round them a second time. Leave --weights out, to generate with them as they are stored"
-        : `${wanted} are asked for. Leave load_in_4bit and load_in_8bit out`;
-    throw new ConfigError(
-      `${place}: its linears are stored in ${own}, and ${which}, or take the float checkpoint.`,
-    );
-  }
-  // the head is a matrix either way
-  const listed = (of: Quantisation) =>
-    JSON.stringify(of.skipModules.filter((name) => name !== "lm_head").toSorted());
-  if (asked.skipModules.length > 0 && listed(asked) !== listed(stored)) {
-    throw new ConfigError(
-      `${place}: llm_int8_skip_modules: expected ${JSON.stringify(stored.skipModules)}, with which its linears are stored in ${own}, ` +
-        `got ${JSON.stringify(asked.skipModules)}. Leave the option out, or take the float checkpoint.`,
-    );
-  }
-  return stored;
-}
-
-/** Whether the linear of a block at `path` is held in fewer bits. The head and the embedding never are. */
-export function isQuantised({ skipModules }: Quantisation, path: string): boolean {
-  return !skipModules.some(
-    (name) => path === name || path.startsWith(`${name}.`) || (name !== "" && path.endsWith(name)),
-  );
 }
 
 /** Bytes of a linear's weight. */

@@ -1,7 +1,8 @@
 /** Where and in what type a run computes, from what was asked for and what the machine has. */
 import { ConfigError } from "../base/errors.ts";
-import { computesBfloat16, gpuComputesBfloat16, usableFeatures } from "../setup/hardware.ts";
+import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
+import { gpuComputesBfloat16 } from "../setup/nvidia.ts";
 import { type DType, devices, isGpu, setThreads, settleMatmul, threads } from "../torch/index.ts";
 import type { Numerics } from "./numerics.ts";
 

@@ -53,6 +53,8 @@ export interface FoundModel {
   directory: string;
   /** What others can find it by: `owner/name` of a hub id, or the path as it was given. */
   name: string;
+  /** The commit of a hub id; null of a directory. */
+  commit: string | null;
   /** What gives exactly these files again: `hub:owner/name@commit`, or the path as it was given. */
   pinned: string;
 }
@@ -84,7 +86,7 @@ async function resolvePlace(nameOrPath: string, search: ModelSearch): Promise<Fo
   const { kind = "model" } = search;
   if (isFolder(nameOrPath)) {
     requirePlace(nameOrPath, kind);
-    return { directory: nameOrPath, name: nameOrPath, pinned: nameOrPath };
+    return { directory: nameOrPath, name: nameOrPath, commit: null, pinned: nameOrPath };
   }
   const id = existsSync(nameOrPath) ? null : parseModelId(nameOrPath);
   if (id === null) throw noPlace(nameOrPath, kind);
@@ -165,7 +167,7 @@ async function fetchModel(id: ModelId, search: ModelSearch): Promise<FoundModel>
   const snapshot: Snapshot = { repo, commit, folder, directory, search: { ...search, revision: commit } };
   await completeSnapshot(snapshot);
   await rememberCommit(folder, revision, commit);
-  return { directory, name: id.repo, pinned: `${hubName(repo)}@${commit}` };
+  return { directory, name: id.repo, commit, pinned: `${hubName(repo)}@${commit}` };
 }
 
 /** The commit of a revision, by the hub's word or, when the hub is silent, as it was when it was last fetched. */
@@ -183,15 +185,19 @@ async function commitOf(repo: HubRepo, search: ModelSearch & { revision: string 
   }
 }
 
-/** Fetches what is missing. Where the hub is silent, what another program fetched does if a model can be loaded of it. */
+/**
+ * Fetches what is missing. Where the hub is silent, what another program fetched does if a model can be loaded of it; once the
+ * hub has said what there is, all of it has to come.
+ */
 async function completeSnapshot(snapshot: Snapshot): Promise<void> {
-  const parts = partsOf(snapshot.search);
+  const { repo, directory, search } = snapshot;
+  const parts = partsOf(search);
   if (await isComplete(snapshot, parts)) return;
-  try {
-    await fetchSnapshot(snapshot);
-  } catch (error) {
-    if (!isSilence(error) || !isUsable(snapshot.directory, parts)) throw error;
-  }
+  const listed = await listHubFiles(repo, search).catch((error: unknown) => {
+    if (!isSilence(error) || !isUsable(directory, parts)) throw error;
+    return null;
+  });
+  if (listed !== null) await fetchListed(snapshot, listed);
 }
 
 function partsOf(search: ModelSearch): ModelParts {
@@ -226,10 +232,9 @@ function isUsable(directory: string, parts: ModelParts): boolean {
   return shards.length > 0 && shards.every((name) => has(name));
 }
 
-async function fetchSnapshot(snapshot: Snapshot): Promise<void> {
+async function fetchListed(snapshot: Snapshot, listed: readonly HubEntry[]): Promise<void> {
   const { repo, commit, directory, search } = snapshot;
   const parts = partsOf(search);
-  const listed = await listHubFiles(repo, search);
   const texts = listed.filter(({ path }) => isText(path));
   const weights = parts === "all" ? await weightsOf(snapshot, listed) : [];
   const entries = [...texts, ...weights];

@@ -9,7 +9,7 @@ import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { ReadableStream } from "node:stream/web";
-import { datasetInfo, downloadFile, listFiles, modelInfo } from "@huggingface/hub";
+import { datasetInfo, downloadFile, HUB_URL, listFiles, modelInfo } from "@huggingface/hub";
 
 import { FileError, messageOf } from "../base/errors.ts";
 import {
@@ -28,7 +28,7 @@ import { readFileBytes } from "../base/open-file.ts";
 export interface HubOptions {
   /** Branch, tag or commit; default `main`. */
   revision?: string;
-  /** Default: `$HF_TOKEN`, else what `hf auth login` wrote to `token` in `$HF_HOME` or `~/.cache/huggingface`. */
+  /** Default: `$HF_TOKEN` or `$HUGGING_FACE_HUB_TOKEN`, else what `hf auth login` wrote to `token` in `$HF_HOME` or `~/.cache/huggingface`. */
   accessToken?: string;
   /** Default: `$HF_ENDPOINT` if set, else the public hub. */
   hubUrl?: string;
@@ -200,13 +200,36 @@ export class HubError extends FileError {
   }
 }
 
-/** Whether `HF_HUB_OFFLINE` forbids asking the hub. */
+/** Whether `HF_HUB_OFFLINE`, or `TRANSFORMERS_OFFLINE` where that is not set, forbids asking the hub. */
 export function isOffline(): boolean {
-  return !["", "0", "false"].includes(process.env["HF_HUB_OFFLINE"] ?? "");
+  return offlineBy() !== null;
+}
+
+/** The variable that forbids asking, with its value, or null. */
+function offlineBy(): string | null {
+  const name = isSet("HF_HUB_OFFLINE") ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
+  const value = process.env[name] ?? "";
+  // as in huggingface_hub: anything else is no
+  return ["1", "ON", "YES", "TRUE"].includes(value.toUpperCase()) ? `${name} is ${value}` : null;
+}
+
+function isSet(name: string): boolean {
+  return (process.env[name] ?? "") !== "";
 }
 
 /** A token has some forty bytes. */
 const maxTokenBytes = 64 * 1024;
+
+/** The token to send, looked for where huggingface_hub does; undefined where there is none. */
+export function accessTokenOf({ accessToken }: HubOptions): string | undefined {
+  const name = isSet("HF_TOKEN") ? "HF_TOKEN" : "HUGGING_FACE_HUB_TOKEN";
+  return accessToken ?? cleanToken(process.env[name] ?? "") ?? storedToken();
+}
+
+function cleanToken(text: string): string | undefined {
+  const token = text.replace(/[\r\n]/g, "").trim();
+  return token === "" ? undefined : token;
+}
 
 /** The token that `hf auth login` keeps. */
 function storedToken(): string | undefined {
@@ -214,10 +237,9 @@ function storedToken(): string | undefined {
   const home = process.env["HF_HOME"] ?? join(cache, "huggingface");
   const path = process.env["HF_TOKEN_PATH"] ?? join(home, "token");
   try {
-    const text = readFileBytes(path, maxTokenBytes).toString("utf8").trim();
-    if (text === "") return undefined;
-    warnOfReaders(path);
-    return text;
+    const token = cleanToken(readFileBytes(path, maxTokenBytes).toString("utf8"));
+    if (token !== undefined) warnOfReaders(path);
+    return token;
   } catch {
     return undefined;
   }
@@ -230,15 +252,30 @@ export interface HubRequest extends Pick<HubOptions, "revision" | "accessToken" 
 
 /** @throws {Error} when HF_HUB_OFFLINE forbids asking */
 export async function hubRequest(repo: HubRepo, options: HubOptions): Promise<HubRequest> {
-  if (isOffline()) throw new Error(`HF_HUB_OFFLINE is ${process.env["HF_HUB_OFFLINE"]}`);
-  const accessToken = options.accessToken ?? process.env["HF_TOKEN"] ?? storedToken();
-  const hubUrl = options.hubUrl ?? process.env["HF_ENDPOINT"];
+  const offline = offlineBy();
+  if (offline !== null) throw new Error(offline);
+  const { revision, fetch: ask } = options;
+  const hubUrl = (options.hubUrl ?? process.env["HF_ENDPOINT"] ?? "").replace(/\/+$/, "") || HUB_URL;
+  const request = { repo, hubUrl, ...(revision === undefined ? {} : { revision }) };
+  const token = accessTokenOf(options);
+  // @huggingface/hub refuses the tokens of other hubs
+  if (token !== undefined && !token.startsWith("hf_"))
+    return { ...request, fetch: fetchWithToken(token, hubUrl, ask) };
   return {
-    repo,
-    ...(options.revision === undefined ? {} : { revision: options.revision }),
-    ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
-    ...(accessToken === undefined ? {} : { accessToken }),
-    ...(hubUrl === undefined ? {} : { hubUrl }),
+    ...request,
+    ...(ask === undefined ? {} : { fetch: ask }),
+    ...(token === undefined ? {} : { accessToken: token }),
+  };
+}
+
+/** `fetch` that sends the token to the hub, and to nobody whom the hub sends it on to. */
+function fetchWithToken(token: string, hubUrl: string, ask: typeof fetch = fetch): typeof fetch {
+  const { origin } = new URL(hubUrl);
+  return (input, init) => {
+    const { url, headers: own } = input instanceof Request ? input : { url: input };
+    const headers = new Headers(init?.headers ?? own);
+    if (new URL(url).origin === origin) headers.set("authorization", `Bearer ${token}`);
+    return ask(input, { ...init, headers });
   };
 }
 

@@ -183,6 +183,13 @@ test("a push that was cut off for good leaves the repository as it was", async (
   assert.deepEqual(there(), before);
 });
 
+test("a token of another hub is sent to that hub, and to no storage", async () => {
+  // its storage lies elsewhere
+  const { commit } = await push(undefined, { accessToken: "glpat-1", hubUrl: "http://other.invalid/" });
+  assert.equal(commit, hub.branches["main"]);
+  assert.deepEqual(hub.authorizations, new Set(["Bearer glpat-1", null]));
+});
+
 test("no token, and a name that is none, are refused before anything is asked", async () => {
   const { HF_TOKEN: own, HF_TOKEN_PATH: ownPath } = process.env;
   delete process.env["HF_TOKEN"];

@@ -6,7 +6,15 @@ import { setTimeout } from "node:timers/promises";
 import { type CommitOperation, commitIter, createRepo, downloadFile, modelInfo } from "@huggingface/hub";
 import { ConfigError, messageOf } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { HubError, type HubOptions, type HubRepo, hubName, hubRequest, listHubFiles } from "./hub.ts";
+import {
+  accessTokenOf,
+  HubError,
+  type HubOptions,
+  type HubRepo,
+  hubName,
+  hubRequest,
+  listHubFiles,
+} from "./hub.ts";
 import {
   type FileDigest,
   manifestName,
@@ -102,7 +110,7 @@ class Push {
 
   async run(files: readonly PushFile[]): Promise<PushResult> {
     const { isPublic, isDryRun } = this.#options;
-    await this.#requireToken();
+    this.#requireToken();
     const state = await this.#state();
     if (state?.isPublic === true && !isPublic) {
       throw new ConfigError(
@@ -122,11 +130,8 @@ class Push {
     return { ...result, commit: await this.#commit(read, plan, target) };
   }
 
-  async #requireToken(): Promise<void> {
-    const { accessToken } = await hubRequest(this.#repo, this.#options).catch((error: unknown) => {
-      throw this.#failure(error);
-    });
-    if (accessToken !== undefined) return;
+  #requireToken(): void {
+    if (accessTokenOf(this.#options) !== undefined) return;
     throw new ConfigError(
       `${hubName(this.#repo)}: expected a token that may write there, there is none. Log in with \`hf auth login\`, or set HF_TOKEN.`,
     );

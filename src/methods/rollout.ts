@@ -13,6 +13,8 @@ export interface ScoredRollout {
   masked?: readonly boolean[];
   /** N times (tokens): log-probs under the distribution that each token was drawn from, nats, the end token included. */
   samplerLogps: readonly Float32Array[];
+  /** The same under the policy as it is, where an older one sampled; left out: `samplerLogps`. */
+  policyLogps?: readonly Float32Array[];
   /** The same under the reference; null where there is none. */
   referenceLogps: readonly Float32Array[] | null;
   /** The longest that a completion may be, tokens (`max_completion_length`). */

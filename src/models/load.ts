@@ -4,8 +4,9 @@ import { warn } from "../base/warn.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { headName } from "../formats/checkpoint-names.ts";
+import { heldQuantisation } from "../formats/held-quantisation.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { heldQuantisation, type Quantisation, quantisationText } from "../formats/quantisation.ts";
+import { type Quantisation, quantisationText } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
 import { openModel, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
@@ -157,8 +158,8 @@ function tellFloats(dir: string, floats: readonly string[], asked: Quantisation 
  *
  * @throws {ConfigError} if they are to be held in another form than they are stored in, or shared by ranks
  */
-function requireForm(dir: string, { quantisation }: ModelConfig, options: LoadOptions): Quantisation | null {
-  const form = heldQuantisation(dir, quantisation, options.quantise ?? null);
+function requireForm(dir: string, config: ModelConfig, options: LoadOptions): Quantisation | null {
+  const form = heldQuantisation(dir, config, options.quantise ?? null);
   if (form !== null && options.device === shapesAlone) {
     throw new ConfigError(
       `${dir}: in ${quantisationText(form)} each rank holds all of the model, it is not shared. Set shard: none.`,

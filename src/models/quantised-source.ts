@@ -1,15 +1,11 @@
 /** Linears in fewer bits from a model directory: quantised while they are read, or as bitsandbytes saved them. */
+
 import { FormatError, messageOf } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";
 import { requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
-import {
-  isQuantised,
-  nestedBlock,
-  type Quantisation,
-  type QuantType,
-  quantTypes,
-} from "../formats/quantisation.ts";
+import { isQuantised } from "../formats/held-quantisation.ts";
+import { nestedBlock, type Quantisation, type QuantType, quantTypes } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
 import type { WeightLocation } from "../formats/weight-index.ts";
 import type { Projection } from "../nn/module.ts";

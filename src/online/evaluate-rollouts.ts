@@ -4,7 +4,7 @@ import { at } from "../base/at.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues } from "../data/completion-values.ts";
-import type { Example } from "../data/example.ts";
+import { type Example, promptOf } from "../data/example.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
 import { inGroups, mean, scorable } from "../methods/advantages.ts";
@@ -93,7 +93,7 @@ export async function evaluateRollouts(
     length: byPrompt(groups, lengths),
   };
   const samples = groups.slice(0, mostShown).map(({ example, completions }, g) => ({
-    prompt: textOf(example.promptIds, tokenizer),
+    prompt: textOf(promptOf(example), tokenizer),
     answers: completions.map(({ ids, ended }, i) => ({
       ...{ text: textOf(ids, tokenizer), ended },
       reward: knownOrNull(at(rewards, g * n + i)),
@@ -165,7 +165,7 @@ function completionEntropiesOf(
   const answers = groups.flatMap(({ completions }, prompt) =>
     completions.map(({ ids }) => ({ prompt, ids, stopId: null })),
   );
-  const prompts = groups.map(({ example }) => example.promptIds);
+  const prompts = groups.map(({ example }) => promptOf(example));
   return completionEntropies(model, prompts, answers, numerics);
 }
 

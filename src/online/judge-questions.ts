@@ -3,8 +3,8 @@ import type { ChatMessage } from "../evaluate/endpoint/chat-body.ts";
 import { fillPrompt, type JudgePrompt } from "../evaluate/judge/judge-prompts.ts";
 import { OWN_PAIR_PROMPT } from "../evaluate/judge/pair-tasks.ts";
 import { readRating, verdictReader } from "../evaluate/judge/verdicts.ts";
-import { type PromptOrCompletion, type RewardInput, textOf } from "../rewards/reward-function.ts";
-import { contentText } from "../text/messages.ts";
+import { type RewardInput, textOf } from "../rewards/reward-function.ts";
+import { plainText } from "../text/message-text.ts";
 
 /** How completions are judged: each by a mark from 1 to 10, or all pairs of a prompt's completions in both orders. */
 export type JudgeMode = "rating" | "pairs";
@@ -43,7 +43,7 @@ export function judgeQuestions(
   groupSizes: readonly number[],
   mode: JudgeMode,
 ): JudgeQuestion[] {
-  const prompts = input.prompts.map(promptText);
+  const prompts = input.prompts.map(plainText);
   const answers = input.completions.map(textOf);
   if (mode === "rating") {
     return answers.map((answer, i) => ({
@@ -110,12 +110,4 @@ function pairsIn(groupSizes: readonly number[]): [number, number][] {
     first += size;
     return group.flatMap((a) => group.filter((b) => b !== a).map((b): [number, number] => [a, b]));
   });
-}
-
-/** A prompt as the judge sees it: a conversation of several messages with who speaks. */
-function promptText(prompt: PromptOrCompletion): string {
-  if (typeof prompt === "string") return prompt;
-  const [only] = prompt;
-  if (prompt.length === 1 && only !== undefined) return contentText(only);
-  return prompt.map((message) => `${message.role}: ${contentText(message)}`).join("\n\n");
 }

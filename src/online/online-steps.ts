@@ -128,7 +128,6 @@ export class OnlineSteps implements StepSource {
     const groups = current.groups.slice(first, first + this.#prompts);
     const columns = isFirst ? current.columns : { ...current.columns, oldLogps: oldLogpsOf(current) };
     this.#batches = this.#pack(step, groups, first, columns);
-    if (isFirst) this.#laterLogps = this.#logpsOfLater(current);
     const before = this.#order.epochsAt(round * this.#promptsARound);
     const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
     const endsRound = (step + 1) % this.#stepsARound === 0;
@@ -162,12 +161,20 @@ export class OnlineSteps implements StepSource {
 
   /**
    * Before the first step of a rollout the log-probs of its other parts, as TRL computes them for the whole of it: what an
-   * older policy sampled has other ones. Where the sampler is the policy, its own serve.
+   * older policy sampled has other ones, and in half precision sampling and training round differently on the same weights.
+   * Elsewhere the sampler's own serve.
    */
-  #logpsOfLater({ groups }: CurrentRollout): Float32Array[] {
-    const { ahead, objective, model, numerics, config } = this.#parts;
-    if (ahead === null || !("oldLogps" in (objective.columns ?? {}))) return [];
-    return completionLogps(model, groups.slice(this.#prompts), config, numerics);
+  #logpsOfLater(groups: readonly RolloutGroup[]): Float32Array[] {
+    const { ahead, objective, numerics } = this.#parts;
+    const isSampled = ahead === null && numerics.dtype === "float32";
+    if (isSampled || !("oldLogps" in (objective.columns ?? {}))) return [];
+    return this.#logps(groups.slice(this.#prompts));
+  }
+
+  /** Log-probs of completions under the policy as it is. */
+  #logps(groups: readonly RolloutGroup[]): Float32Array[] {
+    const { model, numerics, config } = this.#parts;
+    return completionLogps(model, groups, config, numerics);
   }
 
   /** Which part of its rollout a step takes, and whether the policy has not changed since the rollout. */
@@ -201,8 +208,14 @@ export class OnlineSteps implements StepSource {
     const { max_completion_length, mask_truncated_completions } = config;
     Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
+    // a KL in the reward is the policy's, not that of an older one that sampled
+    const isKlOfPolicy = ahead !== null && objective.usesReference === true;
+    const policyLogps = isKlOfPolicy ? this.#logps(scored.groups) : null;
+    const later = policyLogps?.slice(this.#prompts * config.num_generations);
+    this.#laterLogps = later ?? this.#logpsOfLater(scored.groups);
     const { columns, metrics } = prepareRollout(objective, scored, {
       ...{ referenceLogps, max_completion_length, mask_truncated_completions },
+      ...(policyLogps === null ? {} : { policyLogps }),
       ...(valueModel === null ? {} : { values: valueModel.values(scored.groups) }),
     });
     const all = { ...scored.metrics, ...metrics };

@@ -5,7 +5,8 @@ import type { PreparedRollout, ScoredRollout } from "../methods/rollout.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
 /** What there is beside the scored rollout. */
-interface PrepareOptions extends Pick<ScoredRollout, "referenceLogps" | "max_completion_length" | "values"> {
+interface PrepareOptions
+  extends Pick<ScoredRollout, "policyLogps" | "referenceLogps" | "max_completion_length" | "values"> {
   mask_truncated_completions: boolean;
 }
 

@@ -1,6 +1,6 @@
 /** Room for prompts with their completions: in the model that samples them, and in those that give them rewards and values. */
 import { ConfigError } from "../base/errors.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
+import { describeOrigin, type Example, promptOf } from "../data/example.ts";
 import { isAdapter } from "../formats/adapter.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength } from "../formats/model-config.ts";
@@ -26,10 +26,10 @@ export function requireRoom(
   rooms: readonly ModelRoom[],
 ): void {
   const least = Math.min(...rooms.map(({ tokens }) => tokens));
-  const full = prompts.find(({ promptIds }) => promptIds.length + max_completion_length > least);
+  const full = prompts.find((prompt) => promptOf(prompt).length + max_completion_length > least);
   const tightest = rooms.find(({ tokens }) => tokens === least);
   if (full === undefined || tightest === undefined) return;
-  const { length } = full.promptIds;
+  const { length } = promptOf(full);
   throw new ConfigError(
     `${describeOrigin(full.origin)}: the prompt has ${length} tokens, and max_completion_length allows ${max_completion_length} ` +
       `more; ${tightest.what} was made for ${least} in all. Set max_completion_length to at most ${Math.max(1, least - length)}, ` +

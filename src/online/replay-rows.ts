@@ -2,6 +2,7 @@
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { Example } from "../data/example.ts";
+import { countedTokens } from "../data/packing.ts";
 import type { RowOrder } from "../data/row-order.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
@@ -29,9 +30,11 @@ export class ReplayRows {
   groups(step: number, count: number): RolloutGroup[] {
     return this.#order.take(step * count, count).map((place) => {
       const { example, index } = at(this.#rows, place);
-      const { ids } = at(example.completions, 0);
-      const completion = { ids: [...ids], ended: true, logps: new Float32Array(ids.length), kept: null };
-      return { example, index, completions: [completion] };
+      // the tokens that the completion follows, which may be others than those that are sampled of
+      const { sampledPromptIds: _, ...pair } = example;
+      const good = at(example.completions, 0);
+      const completion = { ...good, ended: true, logps: new Float32Array(countedTokens(good)), kept: null };
+      return { example: pair, index, completions: [completion] };
     });
   }
 }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import type { Example } from "../data/example.ts";
+import { type CompletionGroup, completionBatches, usualTokensAtOnce } from "../data/completion-batches.ts";
 import { packExamples } from "../data/packing.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { contextLength } from "../formats/model-config.ts";
@@ -52,12 +52,6 @@ export function requireSameTokenizer(dir: string, tokenizer: Tokenizer): void {
   );
 }
 
-/** A prompt's tokens, and those of its completions, end tokens included. */
-export interface CompletionGroup {
-  promptIds: readonly number[];
-  completions: readonly (readonly number[])[];
-}
-
 /** How completions are scored. */
 export interface ScoringOptions {
   numerics: Numerics;
@@ -75,41 +69,23 @@ export interface ScoringOptions {
 export function scoreCompletions(
   model: RewardModel,
   groups: readonly CompletionGroup[],
-  { numerics, tokensAtOnce = 4096 }: ScoringOptions,
+  { numerics, tokensAtOnce = usualTokensAtOnce }: ScoringOptions,
 ): number[] {
-  return batchesOf(model, groups, tokensAtOnce).flatMap((examples) => {
+  requireContext(groups, contextLength(model.config));
+  return completionBatches(groups, tokensAtOnce, "rollout").flatMap((examples) => {
     const packed = packExamples(examples, { scores: true });
     return Array.from(rewardsOfBatch(model, { packed, indices: examples.map((_, i) => i) }, numerics));
   });
 }
 
-function batchesOf(model: RewardModel, groups: readonly CompletionGroup[], most: number): Example[][] {
-  const context = contextLength(model.config);
-  const batches: Example[][] = [];
-  let tokens = Number.POSITIVE_INFINITY;
-  for (const [i, { promptIds, completions }] of groups.entries()) {
-    let part: Example | null = null;
+function requireContext(groups: readonly CompletionGroup[], context: number): void {
+  for (const { promptIds, completions } of groups) {
     for (const ids of completions) {
-      if (promptIds.length + ids.length > context) {
-        throw new ConfigError(
-          `reward model: its context has ${context} tokens, a prompt with its completion has ${promptIds.length + ids.length}. ` +
-            "Shorten max_length or max_completion_length, or take another reward model.",
-        );
-      }
-      const isNew: boolean = part === null || tokens + ids.length > most;
-      if (isNew) {
-        const added = promptIds.length + ids.length;
-        if (tokens + added > most) {
-          batches.push([]);
-          tokens = 0;
-        }
-        part = { origin: { file: "rollout", line: i + 1 }, promptIds: [...promptIds], completions: [] };
-        batches.at(-1)?.push(part);
-        tokens += promptIds.length;
-      }
-      part?.completions.push({ ids: [...ids] });
-      tokens += ids.length;
+      if (promptIds.length + ids.length <= context) continue;
+      throw new ConfigError(
+        `reward model: its context has ${context} tokens, a prompt with its completion has ${promptIds.length + ids.length}. ` +
+          "Shorten max_length or max_completion_length, or take another reward model.",
+      );
     }
   }
-  return batches;
 }

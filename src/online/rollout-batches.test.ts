@@ -1,7 +1,9 @@
 /** The micro-batches of a rollout: which tokens are trained on, where they are cut, and that columns follow their completions. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Example } from "../data/example.ts";
 import { packedTokens } from "../data/packing.ts";
+import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import type { RolloutCompletion, RolloutGroup } from "./rollout.ts";
 import { type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 
@@ -72,6 +74,29 @@ test("masked: a completion that was cut keeps its place and its reward, and none
   );
   assert.deepEqual(batch.columns?.["advantages"], [0, 1, 2, 3, 4, 5, 6, 7]);
   assert.deepEqual(Array.from(batch.columns?.["oldLogps"] ?? []), targets.flat());
+});
+
+test("replayed: what a tool wrote in a good completion is read and not trained on, and columns have no place for it", () => {
+  const row: Example = {
+    origin: { file: "rows", line: 1 },
+    promptIds: [70, 71],
+    completions: [{ ids: [30, 31, 32, 33, end], mask: [1, 0, 0, 1, 1] }],
+  };
+  const replayed = new ReplayRows([row], { seed: 1, data_order: "given" }).groups(0, 1);
+  const kept = [Int32Array.of(10, 11), Int32Array.of(2, 9)];
+  const sampled = group(0, [50], [completion([11, end], kept)]);
+  const own = { rewards: [1], samplerLogps: [Float32Array.of(-1, -2)] };
+  const both = withReplayed(own, 1, replayed);
+  const [batch] = rolloutBatches([sampled, ...replayed], 0, both, packing);
+  assert.ok(batch !== undefined);
+  assert.deepEqual(targetsOf([batch]), [
+    [11, end],
+    [30, 33, end],
+  ]);
+  assert.deepEqual(Array.from(batch.packed.ids.slice(-4)), [30, 31, 32, 33]);
+  assert.deepEqual(Array.from(batch.columns?.["samplerLogps"] ?? []), [-1, -2, 0, 0, 0]);
+  assert.deepEqual(batch.columns?.["replay"], [0, 1]);
+  assert.deepEqual(batch.keptTokens, [...kept, null, null, null]);
 });
 
 for (const mayCutGroups of [true, false]) {

@@ -1,6 +1,6 @@
 /** The completions of a rollout as packed micro-batches, with the columns that the objective asked for. */
 import { at } from "../base/at.ts";
-import type { Completion, Example } from "../data/example.ts";
+import { type Completion, type Example, promptOf } from "../data/example.ts";
 import { packExamples, packedTokens } from "../data/packing.ts";
 import type { Columns, MicroBatch } from "../forward/batch.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
@@ -71,15 +71,13 @@ function examplesOf(
   const examples: { group: RolloutGroup; completions: Completion[] }[] = [];
   for (const { group, completion } of places) {
     if (examples.at(-1)?.group !== group) examples.push({ group, completions: [] });
-    const { ids } = completion;
-    const isMasked = mask_truncated_completions && !completion.ended;
-    at(examples, examples.length - 1).completions.push(
-      isMasked ? { ids, mask: new Array<number>(ids.length).fill(0) } : { ids },
-    );
+    const { ids, ended, mask: own } = completion;
+    const mask = mask_truncated_completions && !ended ? new Array<number>(ids.length).fill(0) : own;
+    at(examples, examples.length - 1).completions.push(mask === undefined ? { ids } : { ids, mask });
   }
   return examples.map(({ group, completions }) => {
-    const { origin, promptIds } = group.example;
-    return { example: { origin, promptIds, completions }, index: group.index };
+    const { origin } = group.example;
+    return { example: { origin, promptIds: promptOf(group.example), completions }, index: group.index };
   });
 }
 
@@ -93,7 +91,7 @@ function batchOf(places: readonly Place[], columns: RolloutColumns, packing: Rol
   const named = Object.entries(columns).map(([name, values]) => [name, columnOf(values, places, counted)]);
   const isFiltered = counted.some(({ completion }) => completion.kept !== null);
   const kept = counted.flatMap(
-    ({ completion }) => completion.kept ?? completion.ids.map((): Int32Array | null => null),
+    ({ completion }) => completion.kept ?? Array.from(completion.logps, (): Int32Array | null => null),
   );
   return {
     packed,

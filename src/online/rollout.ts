@@ -1,6 +1,6 @@
 /** A rollout: prompts, and the completions that the model as it is samples of each. */
 import { at } from "../base/at.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
+import { describeOrigin, type Example, promptOf } from "../data/example.ts";
 import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
@@ -9,11 +9,13 @@ import type { DType } from "../torch/index.ts";
 export interface RolloutCompletion {
   /** Tokens drawn, with the end token where there was one. */
   ids: number[];
+  /** 1 where a token counts in the loss; left out: all do, as of all that was sampled. */
+  mask?: number[];
   /** Whether it ended by itself; else it was cut at the longest length. */
   ended: boolean;
-  /** (ids) Log-probs under the distribution that each token was drawn from, nats. */
+  /** (tokens that count) Log-probs under the distribution that each was drawn from, nats. */
   logps: Float32Array;
-  /** (ids) The tokens that could be drawn in each place; null where all could. */
+  /** (tokens that count) The tokens that could be drawn in each place; null where all could. */
   kept: Int32Array[] | null;
 }
 
@@ -68,7 +70,7 @@ export async function rollout(
   const { top_p = 1, top_k = 0, min_p = null, repetition_penalty = 1 } = options;
   const sampled = await sampleCompletions(
     model,
-    prompts.map(({ example }) => example.promptIds),
+    prompts.map(({ example }) => promptOf(example)),
     {
       ...{ temperature, stopIds, seed, dtype, answersPerPrompt: n, maxNewTokens: max_completion_length },
       ...{ topP: top_p === 1 ? null : top_p, topK: top_k === 0 ? null : top_k, minP: min_p },

@@ -1,4 +1,5 @@
 /** What scores the completions of a run: reward functions, a reward model, a judge, all of them or some. */
+import { promptOf } from "../data/example.ts";
 import type { Environment } from "../forward/environment.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { ScoredCompletions } from "../rewards/scored-completions.ts";
@@ -40,7 +41,7 @@ export function rewardModelScorer(
     async score(_input, { groups }): Promise<ScoredCompletions> {
       const began = performance.now();
       const asked = groups.map(({ example, completions }) => ({
-        promptIds: example.promptIds,
+        promptIds: promptOf(example),
         completions: completions.map(({ ids }) => ids),
       }));
       const rewards = scoreCompletions(model, asked, { numerics });

@@ -1,6 +1,5 @@
 /** One optimiser step on a scored rollout: for loops of rollouts that are not a run's. */
 import { at } from "../base/at.ts";
-import { ShapeError } from "../base/errors.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import type { PolicyReference } from "./policy-reference.ts";
@@ -47,7 +46,11 @@ export interface UpdateResult extends StepResult {
   values: readonly Float32Array[] | null;
 }
 
-/** Takes one step. */
+/**
+ * Takes one step.
+ *
+ * @throws {ShapeError} if weights are updated in the backward pass and the rollout makes several micro-batches
+ */
 export function update(
   training: Training,
   objective: CompletionObjective,
@@ -74,7 +77,6 @@ export function update(
       share_prompt: options.share_prompt ?? true,
     },
   );
-  requireOneBatch(training, batches.length);
   const { learning_rate: learningRate, log_entropy = false } = options;
   const step = { learningRate, seed, log_entropy, keep_logps: true, frozen };
   const result = trainStep({ ...training, objective }, batches, step);
@@ -86,13 +88,4 @@ export function update(
     metrics: { ...metrics, ...result.metrics, ...ofValues },
     completionLogps: batches.flatMap((batch, i) => byCompletion(batch, at(logps, i))),
   };
-}
-
-/** @throws {ShapeError} if weights would be updated after each of several micro-batches */
-function requireOneBatch({ optimizer_in_backward = false }: Training, batches: number): void {
-  if (!optimizer_in_backward || batches === 1) return;
-  throw new ShapeError(
-    `optimizer_in_backward: expected an update of one micro-batch, got ${batches}, whose gradients would have to be added up. Raise ` +
-      "per_device_train_batch_size to the completions of a rollout and leave max_tokens_per_micro_batch out, or set optimizer_in_backward: false.",
-  );
 }

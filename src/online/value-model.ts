@@ -206,7 +206,12 @@ function beginning(
   }
   requireSameTokenizer(from, tokenizer);
   if (!isAdapter(from)) {
-    const whole = { model_name_or_path: from, adapter_name_or_path: null, baseModel: from };
+    const whole = {
+      model_name_or_path: from,
+      adapter_name_or_path: null,
+      baseModel: from,
+      baseRevision: null,
+    };
     return { selection: { ...selection, ...whole }, newScore: null };
   }
   if (!config.use_peft) {

@@ -44,9 +44,17 @@ function hasOwnKernels({ dtype, onGpu }: PlannedNumerics): boolean {
   return dtype === "float32" && !onGpu;
 }
 
-/** Whether torch's flash attention takes all segments in one call (`src/nn/varlen-attention.ts`). */
-function hasVarlenAttention({ dtype, onGpu }: PlannedNumerics): boolean {
-  return onGpu && dtype === "bfloat16";
+/** Widest heads of torch's flash attention. */
+const widestFlashHead = 256;
+
+/** Whether torch's flash attention takes all segments of such a layer in one call (`src/nn/varlen-attention.ts`). */
+function hasVarlenAttention(
+  config: ModelConfig,
+  kind: LayerKind,
+  { dtype, onGpu }: PlannedNumerics,
+): boolean {
+  const { headDim } = headsOf(config, kind);
+  return onGpu && dtype === "bfloat16" && headDim % 8 === 0 && headDim <= widestFlashHead;
 }
 
 /** Widths of a block's tensors. */
@@ -166,8 +174,9 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
 function torchAttentionTensors(config: ModelConfig, layer: number, numerics: PlannedNumerics): TokenTensor[] {
   const isCapped = config.design.scoreCap !== null;
-  if (!isCapped && (hasOwnKernels(numerics) || hasVarlenAttention(numerics))) return [];
-  const { queries } = widthsOf(config, kindOf(config, layer));
+  const kind = kindOf(config, layer);
+  if (!isCapped && (hasOwnKernels(numerics) || hasVarlenAttention(config, kind, numerics))) return [];
+  const { queries } = widthsOf(config, kind);
   return [{ name: "attention's output, part by part", width: queries, bytes: itemBytes(numerics) }];
 }
 
@@ -209,27 +218,22 @@ export function completionAttentionBytes(
   share_prompt: boolean,
 ): number {
   if (hasOwnKernels(numerics) || !share_prompt || config.design.scoreCap !== null) return 0;
-  const all = config.layerKinds.map((kind) => widthsOf(config, kind));
-  const [queries, keys] = [sumOf(all, "queries"), sumOf(all, "keys")];
   const completions = pairs.flatMap(({ prompt, chosen, rejected }) =>
     [chosen, rejected].filter((n) => n > 1).map((n) => ({ own: n - 1, all: prompt + n - 1 })),
   );
   const bytes = itemBytes(numerics);
-  if (hasVarlenAttention(numerics)) {
-    // the prompt's keys and values once more for each completion, and an index of all keys
-    const repeated = completions.reduce((sum, { own, all }) => sum + all - own, 0);
-    const rows = completions.reduce((sum, { all }) => sum + all, 0);
-    return 2 * keys * repeated * bytes + 8 * rows;
-  }
-  // a masked call repeats keys and values for each query head
-  const keysAndValues = completions.reduce((sum, { all }) => sum + 2 * queries * all, 0);
+  const rows = completions.reduce((sum, { all }) => sum + all, 0);
+  const repeated = completions.reduce((sum, { own, all }) => sum + all - own, 0);
   const masks = completions.reduce((sum, { own, all }) => sum + own * all, 0);
-  const kinds = new Set(config.layerKinds).size;
-  return bytes * (keysAndValues + kinds * masks);
-}
-
-function sumOf(all: readonly Widths[], which: keyof Widths): number {
-  return all.reduce((sum, widths) => sum + widths[which], 0);
+  const ofKinds = [...new Set(config.layerKinds)].map((kind) => {
+    const layers = config.layerKinds.filter((one) => one === kind).length;
+    const { queries, keys } = widthsOf(config, kind);
+    // the prompt's keys and values once more for each completion, and an index of all keys
+    if (hasVarlenAttention(config, kind, numerics)) return 2 * layers * keys * repeated * bytes + 8 * rows;
+    // a masked call repeats keys and values for each query head
+    return bytes * (2 * layers * queries * rows + masks);
+  });
+  return ofKinds.reduce((sum, one) => sum + one, 0);
 }
 
 /** Bytes a token that come and go while one block runs forward: what its graph does not need, freed at its end. */
@@ -247,9 +251,12 @@ export function backwardBytesPerToken(config: ModelConfig, numerics: PlannedNume
   return itemBytes(numerics) * Math.max(mlp, attention);
 }
 
-/** Numbers a token that come and go in attention's forward pass. */
+/** Numbers a token that come and go in attention's forward pass, in the kind of layer that needs most. */
 function attending(config: ModelConfig, numerics: PlannedNumerics): number {
-  const { queries, keys } = widest(config);
   if (hasOwnKernels(numerics)) return 0;
-  return hasVarlenAttention(numerics) ? 2 * keys : 4 * (queries + keys);
+  const numbers = [...new Set(config.layerKinds)].map((kind) => {
+    const { queries, keys } = widthsOf(config, kind);
+    return hasVarlenAttention(config, kind, numerics) ? 2 * keys : 4 * (queries + keys);
+  });
+  return Math.max(...numbers);
 }

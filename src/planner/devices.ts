@@ -24,41 +24,48 @@ const mebibyte = 2 ** 20;
 const tera = 1e12;
 
 /**
- * [id, name, MiB, TFLOP/s in bfloat16, in float32] of a GPU: memory as nvidia-smi lists it; bfloat16 on tensor cores without
+ * [id, name, names in nvidia-smi, MiB, TFLOP/s in bfloat16, in float32] of a GPU: memory as nvidia-smi lists it; bfloat16 on tensor cores without
  * sparsity, float32 sums; float32 without TF32, which torch leaves off by default and preftune does not turn on.
  */
-type Row = readonly [id: string, name: string, mebibytes: number, bfloat16: number, float32: number];
+type Row = readonly [
+  id: string,
+  name: string,
+  listed: RegExp,
+  mebibytes: number,
+  bfloat16: number,
+  float32: number,
+];
 
 const rows: readonly Row[] = [
   // NVIDIA H100 data sheet: SXM 1,979 TFLOP/s with sparsity; float32 67
-  ["h100", "NVIDIA H100 SXM 80 GB", 81_559, 989, 67],
+  ["h100", "NVIDIA H100 SXM 80 GB", /\bH100\b(?!.* (PCIe|NVL))/i, 81_559, 989, 67],
   // NVIDIA H100 data sheet: PCIe 1,513 with sparsity; 51
-  ["h100-pcie", "NVIDIA H100 PCIe 80 GB", 81_559, 756, 51],
+  ["h100-pcie", "NVIDIA H100 PCIe 80 GB", /\bH100 PCIe\b/i, 81_559, 756, 51],
   // NVIDIA H200 data sheet: 1,979 with sparsity, 141 GB; 67
-  ["h200", "NVIDIA H200 SXM 141 GB", 143_771, 989, 67],
+  ["h200", "NVIDIA H200 SXM 141 GB", /\bH200\b(?! NVL)/i, 143_771, 989, 67],
   // NVIDIA DGX B200 data sheet: 8 GPUs, 36 PFLOP/s with sparsity, 1,440 GB; HGX B200: 8 GPUs, float32 600
-  ["b200", "NVIDIA B200 180 GB", 183_359, 2250, 75],
+  ["b200", "NVIDIA B200 180 GB", /\bB200\b/i, 183_359, 2250, 75],
   // NVIDIA A100 data sheet: 312; 19.5
-  ["a100-80g", "NVIDIA A100 80 GB", 81_920, 312, 19.5],
-  ["a100-40g", "NVIDIA A100 40 GB", 40_960, 312, 19.5],
+  ["a100-80g", "NVIDIA A100 80 GB", /\bA100\b/i, 81_920, 312, 19.5],
+  ["a100-40g", "NVIDIA A100 40 GB", /\bA100\b/i, 40_960, 312, 19.5],
   // NVIDIA L40S data sheet: 733 with sparsity; 91.6
-  ["l40s", "NVIDIA L40S 48 GB", 46_068, 366, 91.6],
+  ["l40s", "NVIDIA L40S 48 GB", /\bL40S\b/i, 46_068, 366, 91.6],
   // NVIDIA RTX 6000 Ada (AD102) white paper: 364; 91.1
-  ["rtx6000-ada", "NVIDIA RTX 6000 Ada 48 GB", 49_140, 364, 91.1],
+  ["rtx6000-ada", "NVIDIA RTX 6000 Ada 48 GB", /\bRTX 6000 Ada\b/i, 49_140, 364, 91.1],
   // NVIDIA L4 data sheet: 242 with sparsity; 30.3
-  ["l4", "NVIDIA L4 24 GB", 23_034, 121, 30.3],
+  ["l4", "NVIDIA L4 24 GB", /\bL4\b/i, 23_034, 121, 30.3],
   // NVIDIA A10 data sheet: 125; 31.2
-  ["a10", "NVIDIA A10 24 GB", 23_028, 125, 31.2],
+  ["a10", "NVIDIA A10 24 GB", /\bA10\b/i, 23_028, 125, 31.2],
   // NVIDIA RTX Blackwell white paper: 209.5; 104.8
-  ["rtx5090", "NVIDIA GeForce RTX 5090 32 GB", 32_607, 209.5, 104.8],
+  ["rtx5090", "NVIDIA GeForce RTX 5090 32 GB", /\bRTX 5090\b(?! (Laptop|D)\b)/i, 32_607, 209.5, 104.8],
   // NVIDIA Ada white paper: 165.2; 82.6
-  ["rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 24_564, 165.2, 82.6],
+  ["rtx4090", "NVIDIA GeForce RTX 4090 24 GB", /\bRTX 4090\b(?! (Laptop|D)\b)/i, 24_564, 165.2, 82.6],
   // NVIDIA Ampere GA102 white paper: 71; 35.6
-  ["rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 24_576, 71, 35.6],
+  ["rtx3090", "NVIDIA GeForce RTX 3090 24 GB", /\bRTX 3090\b(?! (Laptop|Ti)\b)/i, 24_576, 71, 35.6],
 ];
 
 /** Every GPU that plans are made for. */
-export const gpus: readonly Device[] = rows.map(([id, name, memory, bfloat16, float32]) => ({
+export const gpus: readonly Device[] = rows.map(([id, name, _, memory, bfloat16, float32]) => ({
   id,
   name,
   isGpu: true,
@@ -94,21 +101,18 @@ export function gpuNamed(name: string): Device {
   );
 }
 
-/** The GPU whose name nvidia-smi gives, or null when it is not in the table. */
-export function gpuListedAs(name: string, memoryMiB: number): Device | null {
-  const words = name.toLowerCase();
-  const near = gpus.filter((gpu) => {
-    const model = gpu.id.split("-")[0] ?? "";
-    const digits = model.replace(/^rtx/, "");
-    return new RegExp(`\\b${digits}\\b`).test(words.replace(/rtx ?/g, ""));
-  });
-  const byMemory = near.toSorted(
-    (a, b) => Math.abs(a.memoryBytes - memoryMiB * mebibyte) - Math.abs(b.memoryBytes - memoryMiB * mebibyte),
-  );
-  const [best] = byMemory;
-  return best === undefined
-    ? null
-    : { ...best, name: `NVIDIA ${name.replace(/^NVIDIA /, "")}`, memoryBytes: memoryMiB * mebibyte };
+/**
+ * The GPU whose name nvidia-smi gives, or null when it is not in the table.
+ *
+ * @param memoryMiB - null: as the table has it
+ */
+export function gpuListedAs(name: string, memoryMiB: number | null): Device | null {
+  const ids = rows.filter(([, , listed]) => listed.test(name)).map(([id]) => id);
+  const bytes = memoryMiB === null ? null : memoryMiB * mebibyte;
+  const off = (gpu: Device): number => (bytes === null ? gpu.memoryBytes : Math.abs(gpu.memoryBytes - bytes));
+  const [best] = gpus.filter(({ id }) => ids.includes(id)).toSorted((a, b) => off(a) - off(b));
+  if (best === undefined) return null;
+  return { ...best, name: `NVIDIA ${name.replace(/^NVIDIA /, "")}`, memoryBytes: bytes ?? best.memoryBytes };
 }
 
 /**

@@ -2,8 +2,9 @@
 import type { RunConfig } from "../config/run-config.ts";
 import { averagesBytes, updateBytes } from "../formats/bits-and-bytes.ts";
 import { type BlockLinear, blockLinears, linearPath, weightsOfBlocks } from "../formats/block-linears.ts";
+import { isQuantised } from "../formats/held-quantisation.ts";
 import { headsOf, kindOf, type ModelConfig } from "../formats/model-config.ts";
-import { isQuantised, quantisedBytes } from "../formats/quantisation.ts";
+import { quantisedBytes } from "../formats/quantisation.ts";
 import { itemBytes, type PlannedNumerics } from "./activations.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 

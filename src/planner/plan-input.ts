@@ -1,8 +1,9 @@
 /** What a plan is made from. */
 import type { REWARD_SOURCES } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { heldQuantisation } from "../formats/held-quantisation.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import { heldQuantisation, type Quantisation, type QuantisationKeys } from "../formats/quantisation.ts";
+import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
@@ -112,7 +113,7 @@ export interface PlanInput {
  * @throws {ConfigError} if these contradict each other
  */
 export function heldModel(place: string, model: ModelConfig, asked: Quantisation | null): ModelConfig {
-  return { ...model, quantisation: heldQuantisation(place, model.quantisation, asked) };
+  return { ...model, quantisation: heldQuantisation(place, model, asked) };
 }
 
 /** A pair of the same proportions, as long as `max_length` allows. */

@@ -231,7 +231,15 @@ test("GPUs as nvidia-smi lists them", () => {
   assert.equal(gpuListedAs("NVIDIA H200", 143_771)?.id, "h200");
   assert.equal(gpuListedAs("NVIDIA GeForce RTX 4090", 24_564)?.id, "rtx4090");
   assert.equal(gpuListedAs("NVIDIA L40S", 46_068)?.id, "l40s");
-  assert.equal(gpuListedAs("Tesla T4", 15_360), null);
+  assert.equal(gpuListedAs("NVIDIA H100 80GB HBM3", 81_559)?.id, "h100");
+  assert.equal(gpuListedAs("NVIDIA H100 PCIe", 81_559)?.id, "h100-pcie");
+  assert.equal(gpuListedAs("NVIDIA RTX 6000 Ada Generation", 49_140)?.id, "rtx6000-ada");
+  assert.equal(gpuListedAs("NVIDIA A100-SXM4-80GB", null)?.memoryBytes, 40_960 * 2 ** 20);
+  for (const other of [
+    ...["Tesla T4", "NVIDIA A10G", "NVIDIA H100 NVL", "NVIDIA RTX PRO 6000 Blackwell Server Edition"],
+    ...["Quadro RTX 6000", "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 4090 D"],
+  ])
+    assert.equal(gpuListedAs(other, 15_360), null, other);
 });
 
 test("float32 on a GPU is planned at float32's peak, a small part of bfloat16's", () => {

@@ -103,14 +103,15 @@ async function planned(given: RunConfig, data: PreparedData): Promise<DryRunEven
 }
 
 async function oneStep(
-  { config: local, baseModel }: LocalRun,
+  { config: local, ...base }: LocalRun,
   environment: Environment,
   data: PreparedData,
   { objective, onPhase }: { objective: Objective; onPhase: PhaseListener },
 ): Promise<DryStep> {
   // completions are sampled by this process: another one would leave its files in the run's directory
-  const config = { ...local, baseModel, max_staleness: 0 };
+  const config = { ...local, ...base, max_staleness: 0 };
   await using online = await OnlineRun.ofRun(config);
+  online?.requireColumns(data.dataset);
   using memory = new DisposableStack();
   onPhase("model loaded", 0, 1);
   const {

@@ -196,7 +196,8 @@ export class Evaluator {
     const breaches = this.#breaches(all, baseline, isWatched);
     const kept = this.#tokensOfPairs(moved, { start: baseline.tokens_step ?? baseline.step, step });
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null, tokens: kept };
-    if (step > 0) this.#compareWithBest(row, state, breaches.length > 0);
+    const value = this.#valueOf(row);
+    if (step > 0) this.#compareWithBest({ step, value }, state, breaches.length > 0);
     for (const text of [...notes, ...this.#nonFiniteNotes(step, means)]) yield { type: "note", text };
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
@@ -270,32 +271,30 @@ export class Evaluator {
     return fallen.length === 0 ? {} : { fallen_tokens: fallen };
   }
 
-  /**
-   * Notes whether `row` is the best so far. One that collapsed never is.
-   *
-   * @throws {ConfigError} if the row lacks `metric_for_best_model`
-   */
-  #compareWithBest(row: MetricRow, state: TrainerState, isCollapsed: boolean): void {
-    const { metric_for_best_model, greater_is_better } = this.#config;
-    const name = metric_for_best_model.replace(/^(?!eval_)/, "eval_");
+  /** What decides on the best model, which every evaluation of a run has alike. @throws {ConfigError} if `row` lacks it */
+  #valueOf(row: MetricRow): number {
+    const name = this.#config.metric_for_best_model.replace(/^(?!eval_)/, "eval_");
     const value = row[name];
-    if (typeof value !== "number") {
-      throw new ConfigError(
-        `metric_for_best_model: an evaluation has no "${name}".${didYouMean(name, Object.keys(row))} ` +
-          `It has ${Object.keys(row)
-            .filter((key) => key.startsWith("eval_"))
-            .join(", ")}.`,
-      );
-    }
-    const better =
-      state.best === null || (greater_is_better ? value > state.best.value : value < state.best.value);
-    if (better && !isCollapsed && !Number.isNaN(value)) {
-      state.best = { step: row.global_step, value };
-      state.bestBy = bestBy(this.#config);
-      state.evaluationsWithoutGain = 0;
-    } else {
-      state.evaluationsWithoutGain += 1;
-    }
+    if (typeof value === "number") return value;
+    const known = Object.keys(row).filter((key) => key.startsWith("eval_"));
+    throw new ConfigError(
+      `metric_for_best_model: an evaluation has no "${name}".${didYouMean(name, known)} It has ${known.join(", ")}.`,
+    );
+  }
+
+  /** Notes whether `now` is a gain, and whether it is the best so far, which one that collapsed never is. */
+  #compareWithBest(now: NonNullable<TrainerState["best"]>, state: TrainerState, isCollapsed: boolean): void {
+    const { greater_is_better } = this.#config;
+    const { value } = now;
+    const isBetterThan = (other: number | undefined): boolean => {
+      if (other === undefined) return !Number.isNaN(value);
+      return greater_is_better ? value > other : value < other;
+    };
+    const { bestValue = state.best?.value } = state;
+    if (isBetterThan(bestValue)) {
+      Object.assign(state, { bestValue: value, bestBy: bestBy(this.#config), evaluationsWithoutGain: 0 });
+    } else state.evaluationsWithoutGain += 1;
+    if (!isCollapsed && isBetterThan(state.best?.value)) state.best = now;
   }
 }
 

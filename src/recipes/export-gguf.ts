@@ -5,7 +5,7 @@ import { ConfigError, FileError } from "../base/errors.ts";
 import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
 import { remove, removeLeftOversOf, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
-import { checkedScale, scaledPlace } from "../formats/adapter-scale.ts";
+import { adapterPlace, checkedScale, scaledPlace } from "../formats/adapter-scale.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
@@ -143,6 +143,12 @@ async function atScale(
   origin: GgufOrigin,
   { adapterScale = null, lora = false, source, onPhase = () => {} }: ExportGgufOptions,
 ): Promise<{ origin: GgufOrigin; base?: Pick<GgufOrigin, "model" | "adapter"> }> {
+  const own = origin.adapter === null ? 1 : adapterPlace(origin.adapter).scale;
+  if (lora && (adapterScale ?? own) === 0) {
+    throw new ConfigError(
+      "An adapter at scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
+    );
+  }
   if (adapterScale === null || adapterScale === 1) return { origin };
   const scale = checkedScale(adapterScale, "adapter_scale");
   if (origin.adapter === null) {
@@ -154,10 +160,7 @@ async function atScale(
     const model = await startOfRun(source, onPhase);
     return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
   }
-  if (scale > 0 || !lora) return { origin: { ...origin, adapter: scaledPlace(origin.adapter, scale) } };
-  throw new ConfigError(
-    "--adapter-scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
-  );
+  return { origin: { ...origin, adapter: scaledPlace(origin.adapter, scale) } };
 }
 
 function requireAdapter({ adapter, name }: GgufOrigin): string {

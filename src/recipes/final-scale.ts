@@ -90,7 +90,7 @@ export async function* exportPart(work: FinalScaleWork, whole: ReturnType<typeof
   const { paths, halves, group } = work;
   // what an earlier export left says nothing of this one
   onFirst(group ?? alone, () => {
-    for (const path of [paths.whole, scalePath(paths.dir)]) remove(path);
+    for (const path of [paths.whole, scalePath(paths.dir), paths.exportJson]) remove(path);
   });
   if (halves === null) return yield* whole;
   const exported = await resultsOf(whole);

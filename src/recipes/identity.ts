@@ -1,13 +1,12 @@
 /** What a run was computed from: fingerprints, and the date its templates take as today. */
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
 import { TrainingError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { findFiles } from "../data/sources.ts";
 import { adapterConfigName, adapterWeightsName, isAdapter } from "../formats/adapter.ts";
 import type { Environment } from "../forward/environment.ts";
 import { baseOf } from "../online/reward-model.ts";
@@ -21,7 +20,7 @@ import {
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
-import { type PreparedData, sourcesOf } from "../train/prepare-data.ts";
+import type { PreparedData } from "../train/prepare-data.ts";
 
 const dayMs = 86_400_000;
 
@@ -83,25 +82,6 @@ export function fingerprintsOf(
     torch_version: torchVersion(),
     ...environment,
   };
-}
-
-/** The digest of each file on the disk that rows are read from, under the key that names it and its name: the same on all hosts. */
-export async function dataFilesOf(config: RunConfig): Promise<Record<string, string>> {
-  const digests: Record<string, string> = {};
-  const { train_data, eval_data, drift_data } = config;
-  const sources = {
-    train_data: sourcesOf(train_data, null),
-    eval_data: sourcesOf(eval_data ?? [], null),
-    drift_data: drift_data === null ? [] : [{ path: drift_data }],
-  };
-  for (const [key, all] of Object.entries(sources)) {
-    for (const [i, source] of all.entries()) {
-      const isHere = existsSync(source.path) || /[*?[{]/.test(source.path);
-      const { files } = isHere ? await findFiles(source) : { files: [] };
-      for (const { path } of files) digests[`${key}[${i}]/${basename(path)}`] = sha256File(path);
-    }
-  }
-  return digests;
 }
 
 /** That of an adapter's settings and weights. What lacks one of them is refused when it is read. */

@@ -9,10 +9,21 @@ import { exportLabels } from "../workbench/export-labels.ts";
 import { judgeFacts } from "../workbench/judges.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
 import { makeWorkbench } from "../workbench/workbench-dir.ts";
-import { judgeLabels } from "./judge-labels.ts";
+import { type JudgeLabelsOptions, judgeLabels } from "./judge-labels.ts";
 
 const dir = mkdtempSync(join(scratch(), "preftune-judge-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
+
+function judgedBy(baseUrl: string, place: string): Omit<JudgeLabelsOptions, "limit"> {
+  return {
+    judge: {
+      ...{ baseUrl, model: "m", apiKey: null, temperature: null, maxTokens: null },
+      ...{ retriesWithoutVerdict: 0, extra: {}, price: null },
+    },
+    limits: { timeoutMs: 60_000, maxRetries: 0, requestsPerMinute: null, tokensPerMinute: null },
+    ...{ concurrency: 4, dir: place },
+  };
+}
 
 test("a judge with a planted bias for the first place on every other pair; people go before it, and part from it", async () => {
   // sees the blue answer, but of pairs with an even number takes the one shown first
@@ -34,14 +45,7 @@ test("a judge with a planted bias for the first place on every other pair; peopl
       extra: {},
     })),
   );
-  const options = {
-    judge: {
-      ...{ baseUrl: server.baseUrl, model: "m", apiKey: null, temperature: null, maxTokens: null },
-      ...{ retriesWithoutVerdict: 0, extra: {}, price: null },
-    },
-    limits: { timeoutMs: 60_000, maxRetries: 0, requestsPerMinute: null, tokensPerMinute: null },
-    ...{ concurrency: 4, dir },
-  };
+  const options = judgedBy(server.baseUrl, dir);
   const some = await judgeLabels(store, { ...options, limit: 4 });
   assert.deepEqual([some.kept, some.without, server.calls.length], [4, 0, 8]);
   const all = await judgeLabels(store, { ...options, limit: null });
@@ -64,4 +68,37 @@ test("a judge with a planted bias for the first place on every other pair; peopl
   assert.equal(ofPeople.length, 3);
   assert.equal(counts.byJudge, counts.used - 3);
   assert.equal(counts.items, counts.used + counts.ties);
+});
+
+test("the judge reads tool calls, thinking and the results of tools, in prompts and in answers", async () => {
+  await using server = await startJudge(() => "[[A>B]]");
+  const place = join(dir, "tools");
+  using store = makeWorkbench(place);
+  const call = (city: string) => ({
+    ...{ role: "assistant" as const, content: "" },
+    tool_calls: [{ type: "function", function: { name: "weather", arguments: { city } } }],
+  });
+  store.add([
+    {
+      prompt: [
+        { role: "user", content: "Which is warmer?" },
+        call("Rome"),
+        { role: "tool", content: "31 degrees", tool_call_id: "1" },
+      ],
+      answers: [[call("Oslo")], [{ ...call("Paris"), reasoning_content: "Paris is next." }]],
+      ...{ models: [null, null], votes: [], extra: {} },
+    },
+  ]);
+  await judgeLabels(store, { ...judgedBy(server.baseUrl, place), limit: null });
+  const calls = (city: string) =>
+    `[{"type":"function","function":{"name":"weather","arguments":{"city":"${city}"}}}]`;
+  assert.equal(server.calls.length, 2);
+  for (const { text } of server.calls) {
+    assert.ok(
+      text.includes(`user: Which is warmer?\n\nassistant: ${calls("Rome")}\n\ntool: 31 degrees\n</user>`),
+      text,
+    );
+    assert.match(text, /<answer_[AB]>\n\[\{.*"Oslo".*\n<\/answer_[AB]>/);
+    assert.ok(text.includes(`>\nParis is next.\n${calls("Paris")}\n</answer`), text);
+  }
 });

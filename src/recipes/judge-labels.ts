@@ -6,8 +6,8 @@ import type { JudgeReport } from "../evaluate/judge/judge.ts";
 import { type JudgeSettings, openJudging } from "../evaluate/judge/judging.ts";
 import { judgePairs, OWN_PAIR_PROMPT, pairTasks } from "../evaluate/judge/pair-tasks.ts";
 import { type PairVerdict, verdictReader } from "../evaluate/judge/verdicts.ts";
-import { contentText } from "../text/messages.ts";
-import { type Choice, plainText } from "../workbench/comparison.ts";
+import { plainText } from "../text/message-text.ts";
+import type { Choice } from "../workbench/comparison.ts";
 import { type ItemVerdict, type KeptVerdicts, keepVerdicts, unjudgedBy } from "../workbench/judges.ts";
 import type { Item, LabelStore } from "../workbench/label-store.ts";
 
@@ -48,13 +48,9 @@ export async function judgeLabels(
 }
 
 function questionOf({ id, comparison: { prompt } }: Item): Question {
-  const messages =
-    typeof prompt === "string"
-      ? [{ role: "user" as const, content: prompt }]
-      : prompt.map((message) => ({ role: message.role, content: contentText(message) }));
   return {
     ...{ id, isNamed: true, where: `item ${id.slice(0, 12)}`, category: null },
-    ...{ messages: messages as Question["messages"], followUps: [], temperature: null },
+    ...{ messages: [{ role: "user", content: plainText(prompt) }], followUps: [], temperature: null },
   };
 }
 

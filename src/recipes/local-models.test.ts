@@ -7,6 +7,7 @@ import { assertSameRun, runFixture, runTraining, type Values } from "../../test/
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { readSealed } from "../base/sealed.ts";
 import { merge } from "./merge.ts";
+import { runFiles } from "./push.ts";
 import { score } from "./score.ts";
 
 const first = "1".repeat(40);
@@ -65,7 +66,11 @@ const lora: Values = {
 };
 
 function baseModelIn(dir: string): unknown {
-  return (readSealed(join(dir, "adapter_config.json")) as Record<string, unknown>)["base_model_name_or_path"];
+  return settingsIn(dir)["base_model_name_or_path"];
+}
+
+function settingsIn(dir: string): Record<string, unknown> {
+  return readSealed(join(dir, "adapter_config.json"));
 }
 
 test("a run from a hub id is that from the directory, and names its model as it was given", async () => {
@@ -129,4 +134,31 @@ test("a run from an adapter of the hub keeps the adapter's revision", async () =
     adapter_name_or_path: `hub:o/adapter@${first}`,
   });
   assert.equal(baseModelIn(join(dir, "adapter")), base);
+});
+
+test("an adapter names the revision of its base that the run asked for; PEFT loads main without one", async () => {
+  hub.branches["next"] = second;
+  const dir = fixture.path("next");
+  const values: Values = { ...lora, model_name_or_path: "o/n@next", max_steps: 1, output_dir: dir };
+  await runTraining(values);
+  const named = { base_model_name_or_path: "o/n", revision: second };
+  const baseIn = (place: string) => {
+    const { base_model_name_or_path, revision } = settingsIn(place);
+    return { base_model_name_or_path, revision };
+  };
+  assert.deepEqual(baseIn(join(dir, "adapter")), named);
+  const pushed = await runFiles(dir, { what: "adapter", baseModel: null, license: "mit" });
+  const settings = pushed.files.find(({ path }) => path === "adapter_config.json")?.content;
+  assert.ok(settings !== undefined && "text" in settings);
+  assert.partialDeepStrictEqual(JSON.parse(settings.text), named);
+  const moved = await runFiles(dir, { what: "adapter", baseModel: "p/n", license: "mit" });
+  const other = moved.files.find(({ path }) => path === "adapter_config.json")?.content;
+  assert.ok(other !== undefined && "text" in other);
+  assert.equal(JSON.parse(other.text).revision, null, "of another repository");
+
+  const { lora_r: _, lora_alpha: __, ...rest } = values;
+  const again = fixture.path("continued");
+  await runTraining({ ...rest, adapter_name_or_path: join(dir, "adapter"), output_dir: again });
+  assert.deepEqual(baseIn(join(again, "adapter")), named);
+  assert.deepEqual(baseIn(join(fixture.path("moved"), "adapter")), { ...named, revision: null });
 });

@@ -17,6 +17,8 @@ export interface LocalRun {
   config: RunConfig;
   /** The base model as an adapter's file names it: a hub id where the run has one. */
   baseModel: string;
+  /** The commit that it names beside a hub id: of a run that asks for a revision; else null, as in PEFT. */
+  baseRevision: string | null;
 }
 
 /**
@@ -55,6 +57,8 @@ export async function localRun(
       method: withValueModel(config.method, value?.directory ?? null),
     },
     baseModel: model.name,
+    // a resumed run has its commit in any case: whether one was asked for its name says
+    baseRevision: name.includes("@") ? model.commit : null,
   };
 }
 

@@ -4,7 +4,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { CompletionValues } from "../data/completion-values.ts";
-import type { Example } from "../data/example.ts";
+import { type Example, promptOf } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
@@ -179,7 +179,7 @@ export function numericsOf({
 
 /** Different ones, in the order of the rows. */
 function promptsOf(examples: readonly Example[]): (readonly number[])[] {
-  return [...new Map(examples.map(({ promptIds }) => [promptIds.join(" "), promptIds])).values()].filter(
+  return [...new Map(examples.map(promptOf).map((ids) => [ids.join(" "), ids])).values()].filter(
     ({ length }) => length > 0,
   );
 }

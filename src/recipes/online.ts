@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { Example } from "../data/example.ts";
 import { parseEndpoint } from "../evaluate/answers/answerer.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -116,6 +118,15 @@ export class OnlineRun implements AsyncDisposable {
     return Object.fromEntries(files.map(({ path, sha256 }) => [path, sha256]));
   }
 
+  /** @throws {ConfigError} if no row has a column that a reward function reads */
+  requireColumns({ examples, evalExamples }: Dataset): void {
+    const { functions, gold } = this.#rewards;
+    const held = evalExamples ?? [];
+    requireColumns("reward_funcs", functions, { rows: examples, what: "the rows that are trained on" });
+    requireColumns("reward_funcs", functions, { rows: held, what: "the held-out rows" });
+    requireColumns("eval_reward_funcs", gold, { rows: held, what: "the held-out rows" });
+  }
+
   /** All that scores completions: reward functions, the reward model, the judge. Ahead, in the sampling process. */
   scorer(data: Pick<PreparedData, "tokenizer" | "stopIds">, environment: Environment): Scorer {
     const { reward_model, judge: judgeName, max_staleness } = this.#config;
@@ -219,6 +230,24 @@ export class OnlineRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#opened.disposeAsync();
   }
+}
+
+/** @throws {ConfigError} if `rows` are without a column that functions of `key` read */
+function requireColumns(
+  key: "reward_funcs" | "eval_reward_funcs",
+  functions: Rewards | null,
+  { rows, what }: { rows: readonly Example[]; what: string },
+): void {
+  // all rows of a data set have the same
+  const columns = rows[0]?.reward?.columns;
+  if (columns === undefined) return;
+  const missing = functions?.columns.find((column) => !Object.hasOwn(columns, column));
+  if (missing === undefined) return;
+  const found = Object.keys(columns).join(", ") || "none";
+  throw new ConfigError(
+    `${key}: expected a column "${missing}" with references in ${what}, found ${found}. Name the column that has them in the ` +
+      "function's options (column: NAME), or add it to the rows.",
+  );
 }
 
 /** Requests to a judge at once, their limits and retries: as the commands with a judge have them. */

@@ -2,7 +2,8 @@
 import { ConfigError } from "../base/errors.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type ComputeType, type Device, gpuListedAs } from "../planner/devices.ts";
-import { readMemory, readNvidiaGpus, readProcessor } from "../setup/hardware.ts";
+import { readMemory, readProcessor } from "../setup/hardware.ts";
+import { gpuOf } from "../setup/nvidia.ts";
 import { stateFolder } from "../setup/places.ts";
 import { readRecord } from "../setup/record.ts";
 import type { PlanConfig } from "./plan-rows.ts";
@@ -45,14 +46,10 @@ export function deviceOfEnvironment(
   { device, threads }: Pick<Environment, "device" | "threads">,
   localRanks: number,
 ): Device {
-  const index = /^cuda(?::(\d+))?$/.exec(device);
-  const all = index === null ? [] : readNvidiaGpus();
-  const gpu = all[Number(index?.[1] ?? 0)] ?? all[0];
-  if (index !== null) {
-    const { name = device, memoryMiB = 0 } = gpu ?? {};
-    const known = gpuListedAs(name, memoryMiB);
-    const memoryBytes = memoryMiB > 0 ? memoryMiB * 2 ** 20 : Number.POSITIVE_INFINITY;
-    return known ?? { id: "gpu", name, isGpu: true, memoryBytes, peaks: unknownGpu };
+  if (isCuda(device)) {
+    const { name = device, memoryMiB = null } = gpuOf(device) ?? {};
+    const memoryBytes = memoryMiB === null ? Number.POSITIVE_INFINITY : memoryMiB * 2 ** 20;
+    return gpuListedAs(name, memoryMiB) ?? { id: "gpu", name, isGpu: true, memoryBytes, peaks: unknownGpu };
   }
   const { totalBytes, limitBytes } = readMemory();
   const peak = threads * threadFlops;
@@ -61,6 +58,10 @@ export function deviceOfEnvironment(
     hasCudaTorch: hasCudaTorch(),
     peaks: { float32: peak, bfloat16: peak },
   };
+}
+
+function isCuda(device: string): boolean {
+  return /^cuda(:\d+)?$/.test(device);
 }
 
 /** What each of a host's ranks has of its processor and memory; a GPU is its own. */
@@ -76,9 +77,9 @@ export function shareOf(device: Device, ranks: number): Device {
 }
 
 /** The device that a run would take on this machine. */
-export function machineDevice({ device, threads }: PlanConfig): Device {
-  const gpu = device === "auto" || device.startsWith("cuda") ? readNvidiaGpus()[0] : undefined;
-  if (gpu !== undefined) {
+export function machineDevice({ device, threads }: Pick<PlanConfig, "device" | "threads">): Device {
+  const gpu = device === "auto" || isCuda(device) ? gpuOf(device) : null;
+  if (gpu !== null) {
     const known = gpuListedAs(gpu.name, gpu.memoryMiB);
     if (known !== null) return known;
     throw new ConfigError(

@@ -9,7 +9,7 @@ import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
-import type { Example } from "../data/example.ts";
+import { type Example, promptOf } from "../data/example.ts";
 import { countedTokens } from "../data/packing.ts";
 import { hasErrors } from "../data/preflight.ts";
 import { methodOf } from "../methods/index.ts";
@@ -220,7 +220,7 @@ function completionRow({ num_generations, max_completion_length }: PlanConfig, p
 
 /** Completions as rows, each of the longest prompt: the most that a step can have. */
 function workloadOfPrompts(config: PlanConfig, examples: readonly Example[]): Workload {
-  const prompts = examples.map(({ promptIds }) => promptIds.length);
+  const prompts = examples.map((example) => promptOf(example).length);
   const source = `completions of the ${examples.length} prompts of train_data, as long as max_completion_length`;
   const longest = completionRow(config, Math.max(0, ...prompts));
   const workload = alike(longest, config, { source, pairs: config.num_generations * examples.length });

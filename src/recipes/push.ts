@@ -115,11 +115,13 @@ async function licenseOfBase(
   return local ?? (base === null ? null : hubLicense(base, hub));
 }
 
-/** An adapter's settings with the base model as others find it. */
+/** An adapter's settings with the base model as others find it; the revision is of the model that they name. */
 function withBase(file: string, base: string | null): PushFile["content"] {
   const settings = readJsonFile(file);
   if (base === null || !isRecord(settings)) return { file };
-  return { text: `${JSON.stringify({ ...settings, base_model_name_or_path: base }, null, 2)}\n` };
+  const { base_model_name_or_path: own, revision = null } = settings;
+  const named = { base_model_name_or_path: base, revision: base === own ? revision : null };
+  return { text: `${JSON.stringify({ ...settings, ...named }, null, 2)}\n` };
 }
 
 /** Files in a directory and those inside, with / between the parts, by name; none whose name begins with a point. */

@@ -16,8 +16,8 @@ import type { ChosenLayout } from "../planner/layout.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
 import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
 import type { WorkListener } from "../runs/train-events.ts";
-import { visibleGpu } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
+import { identityOfGpu } from "../setup/nvidia.ts";
 import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
 import type { EpochSteps } from "../train/step-source.ts";
 
@@ -161,7 +161,7 @@ function machineOf(
   { device, threads }: Pick<RunConfig, "device" | "threads">,
 ): Pick<RunConfig, "device" | "threads"> {
   const own = deviceOfRank(device, placeOnHost(group), devices());
-  requireOwnGpus(group, own.startsWith("cuda:") ? visibleGpu(Number(own.slice("cuda:".length))) : null);
+  requireOwnGpus(group, own.startsWith("cuda:") ? identityOfGpu(own) : null);
   return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };
 }
 

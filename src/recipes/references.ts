@@ -1,6 +1,7 @@
 /** Choosing where a run's reference log-probs come from: the rows, the adapter switched off, or a pass before training. */
 
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { alone, onFirst } from "../base/ranks.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -14,6 +15,7 @@ import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { DType } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
+import { modelDigest } from "../train/model-fingerprint.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import {
@@ -104,9 +106,10 @@ export function sourceFor(
   }
   const quantise = askedQuantisation(config);
   const key = [
-    "reference-1",
+    "reference-2",
     split,
-    fingerprints.model,
+    // all of the weights: runs of other models may share the directory
+    onFirst(options.group ?? alone, () => modelDigest(config.model_name_or_path)),
     // not its path: another adapter may lie there by then
     fingerprints.adapter ?? "",
     fingerprints.data["rows"] ?? "",

@@ -53,6 +53,7 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
   const online = opening.use(await OnlineRun.open(selection));
   const data = await prepareData({ ...config, task: "prompt" });
   assertPreflight(data.dataset.report);
+  online.requireColumns(data.dataset);
   const rewards = online.scorer(data, environment);
   const trained = seeded(config.seed, () => prepareModel(selection, environment));
   opening.defer(() => trained.dispose());

@@ -3,6 +3,7 @@
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
 import { readAdapter } from "../formats/adapter.ts";
+import { dropoutOf } from "../formats/adapter-config.ts";
 import { listedTargets } from "../formats/listed-targets.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type FlopsOptions, type PairLengths, pairFlops } from "../planner/flops.ts";
@@ -31,15 +32,17 @@ export function trainedPartsOf(
   adapterDir: string | null,
 ): TrainedParts {
   if (!config.use_peft) return everything;
-  const dropout = config.disable_dropout ? 0 : config.lora_dropout;
-  if (adapterDir !== null) return adapterParts(model, { ...readAdapter(adapterDir).config, dropout });
+  if (adapterDir !== null) {
+    const { config: own } = readAdapter(adapterDir);
+    return adapterParts(model, { ...own, dropout: dropoutOf(config, own) });
+  }
   const targets = config.lora_target_modules;
   return adapterParts(model, {
     rank: config.lora_r,
     rankPattern: {},
     modulesToSave: config.lora_modules_to_save,
     useDora: config.use_dora,
-    dropout,
+    dropout: dropoutOf(config),
     ...(targets === "all-linear"
       ? { targets, targetModules: [] }
       : { targetModules: [...listedTargets(model, targets)] }),

@@ -2,6 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { deriveSeed } from "../base/random.ts";
+import { GaveUpError } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { learningRateAt } from "../optim/schedule.ts";
 import type { Recorder } from "../runs/recorder.ts";
@@ -43,9 +44,28 @@ function stopEarly(ended: Ended, state: TrainerState, { early_stopping_patience 
 
 /**
  * The steps that are left, each with what is due after it: metrics, an evaluation, a checkpoint. Between two steps the event
- * loop turns once, so signals are heard.
+ * loop turns once, so signals are heard. A run that ends before its last step keeps a checkpoint of where it stands.
+ *
+ * @throws {GaveUpError} after too many steps in a row that were not finite, at the same step on every rank
  */
 export async function* runSteps(
+  state: TrainerState,
+  training: Training<HeadedModel> & { ranks: StepRanks | null },
+  source: StepSource,
+  beside: Beside,
+): AsyncGenerator<TrainEvent, Ended> {
+  const { checkpoints, recorder, config } = beside;
+  try {
+    const ended = yield* takeSteps(state, training, source, beside);
+    if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
+    return ended;
+  } catch (error) {
+    if (error instanceof GaveUpError) yield* checkpoints.save(state, recorder);
+    throw error;
+  }
+}
+
+async function* takeSteps(
   state: TrainerState,
   training: Training<HeadedModel> & { ranks: StepRanks | null },
   source: StepSource,
@@ -137,6 +157,7 @@ export async function* runSteps(
       ended.lastLog = logbook.row({ ...facts, peakMemoryBytes });
       yield { type: "log", row: ended.lastLog };
     }
+    refuseMoreSkips(state, result.culprits, config.max_nonfinite_steps);
     if (isDue(config.eval_strategy, config.eval_steps, now)) yield* evaluate(epoch);
     if (ended.reason !== "done") break;
     // the best model can only be loaded at the end if it was saved, whatever the rhythm of the checkpoints
@@ -147,8 +168,6 @@ export async function* runSteps(
     stopEarly(ended, state, config);
   }
   if (ended.reason === "done" && state.step < totalSteps) ended.reason = "stopped";
-  // a run that is stopped or gave up keeps a checkpoint of where it stands
-  if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
   return ended;
 }
 
@@ -190,12 +209,12 @@ interface StepContext {
   wantsStop: () => boolean;
 }
 
-/** Takes a step and notes it in `state`; one that is skipped is reported. */
+/** Takes a step and notes it in `state`; one that is skipped is reported, and returned with the rows at fault. */
 function* stepOf(
   state: TrainerState,
   { batches, all, singles, keep_logps, frozen }: TrainingStep,
   { training, source, config, logbook, ...given }: StepContext,
-): Generator<TrainEvent, StepResult> {
+): Generator<TrainEvent, StepResult & { culprits: string[] }> {
   const { log_entropy, skip_step_sigma } = config;
   // each step seeds its own random numbers: nothing of the generator needs saving
   const seed = deriveSeed(config.seed, state.step);
@@ -207,12 +226,9 @@ function* stepOf(
   state.step += 1;
   logbook.add(result);
   if (skip_step_sigma !== null) remember(state.history, result);
-  if (reason !== null) {
-    const rows = culpritsOf(training, singles(), reason, seed);
-    yield { type: "skipped", step: state.step, reason, loss, gradNorm, rows };
-    refuseMoreSkips(state, rows, config.max_nonfinite_steps);
-  }
-  return result;
+  const rows = reason === null ? [] : culpritsOf(training, singles(), reason, seed);
+  if (reason !== null) yield { type: "skipped", step: state.step, reason, loss, gradNorm, rows };
+  return { ...result, culprits: rows };
 }
 
 /** What was sampled for a step, and what is to be reported of it. */
@@ -226,7 +242,9 @@ export function* sourceNotes({ whyStopped = null }: StepSource): Generator<Train
   if (whyStopped !== null) yield { type: "note", text: `stopped: ${whyStopped}` };
 }
 
-function keepsItsEnd({ reason }: Ended, { watch_action }: RunConfig): boolean {
+/** Whether the run ended before its last step, whose checkpoint is due in any case, and can be continued or exported from there. */
+function keepsItsEnd({ reason }: Ended, { watch_action, save_strategy }: RunConfig): boolean {
+  if (reason === "early stop") return save_strategy !== "no";
   return reason === "stopped" || (reason === "collapsed" && watch_action === "stop");
 }
 

@@ -1,6 +1,6 @@
 /** Models that score the pairs of a workbench: their margins are those of `preftune score`, whichever answer is "a". */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
@@ -8,6 +8,7 @@ import { preftune } from "../../test/support/command.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import type { PairRow } from "../../test/support/tiny-model.ts";
 import { type Comparison, inOrder, itemIdOf } from "../workbench/comparison.ts";
+import { importFiles } from "../workbench/import-comparisons.ts";
 import type { LabelStore } from "../workbench/label-store.ts";
 import { makeWorkbench, openWorkbench } from "../workbench/workbench-dir.ts";
 import { score } from "./score.ts";
@@ -143,4 +144,34 @@ test("--plain-strings chat scores plain text in the model's chat template", asyn
     bare.map((row) => row["logps/chosen"]),
   );
   assertClose(marginsOf(store, model), meanMargins(want), { atol: 1e-6 });
+});
+
+test("pairs are scored with their tools and variables of the template, as they are trained on; calls alone are an answer", async () => {
+  const dir = fixture.path("tools");
+  const template = fixture.path("tools.jinja");
+  writeFileSync(
+    template,
+    "{% if tools %}{{ tools | tojson }}{{ city }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n" +
+      "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}<|im_end|>\n{% endfor %}" +
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+  );
+  const tools = [{ type: "function", function: { name: "map", parameters: { type: "object" } } }];
+  const call = [{ type: "function", function: { name: "map", arguments: { of: "Big" } } }];
+  const given = {
+    prompt: [{ role: "user", content: "Where is Big?" }],
+    chosen: [{ role: "assistant", content: "", tool_calls: call }],
+    rejected: [{ role: "assistant", content: "Nowhere." }],
+    ...{ tools, chat_template_kwargs: { city: "Tiny" } },
+  };
+  const path = fixture.path("tools.jsonl");
+  writeFileSync(path, `${JSON.stringify(given)}\n`);
+  using store = makeWorkbench(dir);
+  store.add((await importFiles(path)).comparisons);
+  const options = { ...machine, model, selection: { chat_template: template } };
+  assert.equal((await scoreLabels(store, { ...options, dir })).scored, 1);
+  const { rows: want } = await score({ ...options, data: path });
+  const [id = ""] = store.order;
+  const isA = JSON.stringify(store.item(id).comparison.answers[0]).includes("map");
+  const margin = store.state().margins.get(`${model} (model)`)?.get(id) ?? Number.NaN;
+  assertClose([isA ? margin : -margin], meanMargins(want), { atol: 1e-6 });
 });

@@ -7,9 +7,10 @@ import { makeDirectory, remove, removeLeftOvers, writeFileAtomic } from "../base
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
+import { plainText } from "../text/message-text.ts";
 import type { DataSelection } from "../train/prepare-data.ts";
-import { plainText } from "../workbench/comparison.ts";
 import { keepMargins } from "../workbench/doubt.ts";
+import { dividedExtra } from "../workbench/export-labels.ts";
 import type { Item, LabelStore } from "../workbench/label-store.ts";
 import { score } from "./score.ts";
 import { isRewardModel, scoreRewards } from "./score-rewards.ts";
@@ -84,7 +85,7 @@ function hasBothAnswers({ comparison: { answers } }: Item): boolean {
   return answers.every((answer) => plainText(answer).trim() !== "");
 }
 
-/** The pair as a row, "a" in the place of the chosen answer. */
-function rowOf({ comparison: { prompt, answers } }: Item): Record<string, unknown> {
-  return { prompt, chosen: answers[0], rejected: answers[1] };
+/** The pair as a row as the export has it, "a" in the place of the chosen answer. */
+function rowOf({ comparison: { prompt, answers, extra } }: Item): Record<string, unknown> {
+  return { prompt, chosen: answers[0], rejected: answers[1], ...dividedExtra(extra).inputs };
 }

@@ -15,6 +15,7 @@ import { type Environment, settleEnvironment } from "../forward/environment.ts";
 import type { Objective } from "../methods/objective.ts";
 import { writeReport } from "../report/run-report.ts";
 import type { Checkpoint } from "../runs/checkpoints.ts";
+import { dataFilesOf } from "../runs/data-files.ts";
 import { isEvalRow, readMetrics } from "../runs/metrics.ts";
 import { Recorder } from "../runs/recorder.ts";
 import { createRun } from "../runs/run-directory.ts";
@@ -41,7 +42,7 @@ import {
 } from "../train/step-source.ts";
 import { type Evaluator, evaluatorOf, type Measure } from "./evaluator.ts";
 import { exportPart, finalHalves } from "./final-scale.ts";
-import { changesSince, dataFilesOf, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
+import { changesSince, fingerprintsOf, resumedMatmul, templateDate } from "./identity.ts";
 import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./kl-estimates.ts";
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
@@ -156,8 +157,8 @@ async function* trainRun(
   setDeterministic(true);
   const objective = runObjective(resolved.config, options.objective);
   await stopTogether(group, options.signal);
-  const { config, baseModel } = await firstsFirst(group, () => localRun(run, resolved.config, onPhase));
-  await using online = await OnlineRun.ofRun({ ...config, baseModel }, options.signal);
+  const { config, ...base } = await firstsFirst(group, () => localRun(run, resolved.config, onPhase));
+  await using online = await OnlineRun.ofRun({ ...config, ...base }, options.signal);
 
   // the rows
   const task = taskOf(objective.over, isOnPolicy(resolved.config));
@@ -166,11 +167,12 @@ async function* trainRun(
   const { examples, evalExamples, report, fingerprint } = data.dataset;
   yield { type: "preflight", report };
   requireRows(group, report);
+  online?.requireColumns(data.dataset);
   refuseGivenSums(objective, data.dataset);
   const halves = finalHalves(config, data);
   refuseBlindBounds(config, data);
   const files = { data: await dataFilesOf(config), rewards: online?.files ?? null };
-  const fingerprints = fingerprintsOf({ ...config, baseModel }, data, environment, files);
+  const fingerprints = fingerprintsOf({ ...config, ...base }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
   const notes = settingNotes(config, data, environment);
@@ -188,7 +190,7 @@ async function* trainRun(
   const shared = yield* sharedWork(group, keys, environment, { data, sampled });
   const epochs = epochsOf(online, shared, examples, keys);
   group?.note("loading the model");
-  const opened = openTraining({ ...config, baseModel }, environment, { data, objective, shared }, memory);
+  const opened = openTraining({ ...config, ...base }, environment, { data, objective, shared }, memory);
   const { trained, numerics } = opened;
   const compared = {
     config,

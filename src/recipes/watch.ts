@@ -7,7 +7,7 @@ import { deriveSeed } from "../base/random.ts";
 import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { boundsOnGiven } from "../config/watch-bounds.ts";
-import type { Example } from "../data/example.ts";
+import { type Example, promptOf } from "../data/example.ts";
 import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
@@ -168,7 +168,7 @@ async function promptsFrom(
 }
 
 function differentPrompts(examples: readonly Example[]): number[][] {
-  return [...new Map(examples.map(({ promptIds }) => [promptIds.join(" "), promptIds])).values()];
+  return [...new Map(examples.map(promptOf).map((ids) => [ids.join(" "), ids])).values()];
 }
 
 /** At most `count` of `all`, spread over the whole list. */

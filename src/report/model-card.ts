@@ -94,7 +94,10 @@ function dataSection({ config, fingerprints, preflight }: RunView, shorten: Shor
     found.length === 0
       ? "The data check found nothing wrong."
       : `The data check found:\n\n${found.join("\n")}`;
-  const table = files.length === 0 ? "" : `\n\n| file | SHA-256 |\n| --- | --- |\n${files.join("\n")}`;
+  const table =
+    files.length === 0
+      ? ""
+      : `\n\n| file | SHA-256, or commit on the hub |\n| --- | --- |\n${files.join("\n")}`;
   return `## Data\n\nTrained on ${sources}: ${rows}${table}\n\n${warnings}`;
 }
 

@@ -1,5 +1,6 @@
 /** Reward functions that are loaded, scored, and fail: every fault is found and counted, and changes no other score. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { hangsOn, inFolderOf, inputOf, obedient } from "../../test/support/reward-files.ts";
 import { ConfigError } from "../base/errors.ts";
@@ -106,6 +107,14 @@ test("the time limit is that of the clock", async () => {
   const { functions } = await rewards.score(inputOf(["never"]));
   assert.deepEqual(functions[0]?.unscored, [{ completion: 0, reason: "timeout", message: "" }]);
   assert.ok((functions[0]?.seconds ?? 0) >= 0.045);
+});
+
+test("a call that cannot begin, for what the one before it left running, is ended too", async () => {
+  writeFileSync("busy.ts", "export const busy = () => { setImmediate(() => { for (;;); }); return [1]; };");
+  await using rewards = await openRewards(["busy.ts#busy"], { ...patient, timer: hangsOn("b") });
+  const { functions } = await rewards.score(inputOf(["a", "b"]), { groupSizes: [1, 1] });
+  assert.deepEqual(functions[0]?.values, [1, null]);
+  assert.deepEqual(functions[0]?.unscored, [{ completion: 1, reason: "timeout", message: "" }]);
 });
 
 test("a function for groups gets a prompt's completions together, or scores none of them", async () => {

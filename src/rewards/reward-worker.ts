@@ -23,7 +23,7 @@ export type CallEnd = (
   | { type: "ended"; how: string }
 ) & { seconds: number };
 
-/** Calls `onLimit` when the time of a call that has begun is over, unless the returned function is called before. */
+/** Calls `onLimit` when the time of a call is over, unless the returned function is called before: from when it is given to its process, and anew from its beginning. */
 export type CallTimer = (call: RewardCall, onLimit: () => void) => () => void;
 
 /** What a worker is started with. */
@@ -104,14 +104,17 @@ export class RewardWorker {
    */
   async call(call: RewardCall, signal: AbortSignal | undefined): Promise<CallEnd> {
     let beganAt = performance.now();
-    let cancel = (): void => {};
     const limit = new AbortController();
+    const start = () => this.#options.timer(call, () => limit.abort());
+    // what an earlier call left running may keep this one from beginning
+    let cancel = start();
     const signals = signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]);
     try {
       const heard = await this.#ask({ type: "call", ...call }, signals, ({ type }) => {
         if (type !== "began") return true;
         beganAt = performance.now();
-        cancel = this.#options.timer(call, () => limit.abort());
+        cancel();
+        cancel = start();
         return false;
       });
       return { ...(heard as Extract<Heard, { type: CallEnd["type"] }>), seconds: secondsSince(beganAt) };

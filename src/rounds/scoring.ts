@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { at } from "../base/at.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { filling } from "../data/prompt-rows.ts";
 import { parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgeSettings } from "../evaluate/judge/judging.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
@@ -66,9 +67,11 @@ export async function scoreGroups(
 ): Promise<number[][]> {
   await using scorer = await openScorer(settings, options);
   const scores: number[][] = [];
+  const fill = filling(groups.map(({ columns }) => columns));
+  const filled = groups.map((group) => ({ ...group, columns: fill(group.columns) }));
   for (let first = 0; first < groups.length; first += promptsAtOnce) {
     options.onPhase("prompts judged", first, groups.length);
-    const some = groups.slice(first, first + promptsAtOnce);
+    const some = filled.slice(first, first + promptsAtOnce);
     scores.push(...(await scorer.score(some)));
   }
   options.onPhase("prompts judged", groups.length, groups.length);
@@ -130,17 +133,16 @@ function modelScorer(dir: string, policy: string, given: EnvironmentOptions): Gr
   };
 }
 
+/** @param groups - all with the same columns */
 function inputOf(groups: readonly AnswerGroup[]): RewardInput {
-  const names = new Set(groups.flatMap(({ columns }) => Object.keys(columns)));
+  const names = Object.keys(groups[0]?.columns ?? {});
   const each = <T>(of: (group: AnswerGroup, answer: number) => T): T[] =>
     groups.flatMap((group) => group.answers.map((_, answer) => of(group, answer)));
   return {
     prompts: each(({ row }) => row.prompt),
     completions: each(({ answers }, answer) => [{ role: "assistant", content: at(answers, answer) }]),
     completion_ids: each(({ ids }, answer) => at(ids, answer)),
-    columns: Object.fromEntries(
-      [...names].map((name) => [name, each(({ columns }) => columns[name] ?? null)]),
-    ),
+    columns: Object.fromEntries(names.map((name) => [name, each(({ columns }) => columns[name])])),
     step: 0,
   };
 }

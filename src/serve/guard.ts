@@ -27,10 +27,10 @@ export function allowedHostsOnly(more: readonly string[] = []): MiddlewareHandle
     const host = c.req.header("host") ?? "";
     const name = host.replace(/:\d*$/, "");
     if (!isLoopback(name) && !names.includes(name.toLowerCase())) {
-      const others = names.map((other) => `, ${other}`).join("");
+      const allowed = ["localhost", "127.0.0.1", "[::1]", ...names].join(", ");
       throw new ApiError(
         "foreignHost",
-        `This server listens on loopback and answers to localhost, 127.0.0.1 and [::1]${others} only: ask by one of these names.`,
+        `This server is asked by the names ${allowed} only: use one of them.`,
       );
     }
     await next();

@@ -27,7 +27,8 @@ function addonLine(addon: AddonReport): string {
 
 function deviceLine(report: DoctorReport): string {
   const gpus = report.gpus.map(
-    (gpu) => `${gpu.name} ${(gpu.memoryMiB / 1024).toFixed(0)} GiB (driver ${gpu.driver})`,
+    ({ name, memoryMiB, driver }) =>
+      `${name}${memoryMiB === null ? "" : ` ${(memoryMiB / 1024).toFixed(0)} GiB`} (driver ${driver})`,
   );
   if (report.addon.loaded?.hasMps === true) gpus.push("Apple GPU (MPS)");
   return gpus.length === 0 ? "CPU only" : gpus.join(", ");

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
-import { computesBfloat16, gpuComputesBfloat16, parseCpuFlags, parseNvidiaSmi } from "./hardware.ts";
+import { computesBfloat16, parseCpuFlags } from "./hardware.ts";
 import { findProgram } from "./path-search.ts";
 import { setupCommand } from "./places.ts";
 
@@ -155,16 +155,8 @@ test("processor flags of x86 and ARM, and whether they mean native bfloat16", ()
   assert.equal(computesBfloat16(parseCpuFlags("")), false);
 });
 
-test("nvidia-smi's lines", () => {
-  assert.deepEqual(parseNvidiaSmi("NVIDIA H200, 143771, 570.1, 9.0\nTesla T4, 15360, 535.2, 7.5\n"), [
-    { name: "NVIDIA H200", memoryMiB: 143771, driver: "570.1", capability: 9 },
-    { name: "Tesla T4", memoryMiB: 15360, driver: "535.2", capability: 7.5 },
-  ]);
-  assert.deepEqual(parseNvidiaSmi("No devices were found\n"), []);
-});
-
 test("device and dtype that auto stands for", () => {
-  const gpu = { name: "g", memoryMiB: 1, driver: "1" };
+  const gpu = { index: 0, uuid: "GPU-a", name: "g", memoryMiB: 1, driver: "1" };
   const cuda = { ...loaded, cudaDevices: 1 };
   const { features } = healthy.processor;
   assert.deepEqual(defaultsOf(cuda, [{ ...gpu, capability: 9 }], features), {
@@ -179,10 +171,6 @@ test("device and dtype that auto stands for", () => {
     device: "cpu",
     dtype: "float32",
   });
-  // what a run asks itself
-  assert.equal(gpuComputesBfloat16("cuda:0", []), true);
-  assert.equal(gpuComputesBfloat16("cuda:1", [{ ...gpu, capability: 7.5 }]), false);
-  assert.equal(gpuComputesBfloat16("mps", []), false);
   assert.deepEqual(defaultsOf(null, [], ["avx2", "amx_bf16"]), { device: "cpu", dtype: "bfloat16" });
 });
 

@@ -5,18 +5,16 @@ import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.
 import { findTorch, type Torch } from "./find-torch.ts";
 import {
   computesBfloat16,
-  gpuComputesBfloat16,
   type Memory,
-  type NvidiaGpu,
   type Processor,
   readFreeDisk,
   readMemory,
-  readNvidiaGpus,
   readProcessor,
 } from "./hardware.ts";
 import { pythonInstallCommand, requirePip } from "./install-torch.ts";
 import { askedSet, featuresWithin, type InstructionSet } from "./instruction-set.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
+import { gpuComputesBfloat16, gpuOf, type NvidiaGpu, readNvidiaGpus, visibleGpus } from "./nvidia.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
 import type { SetupRecord } from "./record.ts";
 import { recordedSetup } from "./set-up.ts";
@@ -161,7 +159,10 @@ export function defaultsOf(
   features: readonly string[],
 ): DoctorReport["defaults"] {
   if (addon !== null && addon.cudaDevices > 0) {
-    return { device: "cuda", dtype: gpuComputesBfloat16("cuda", gpus) ? "bfloat16" : "float32" };
+    return {
+      device: "cuda",
+      dtype: gpuComputesBfloat16("cuda", gpuOf("cuda", visibleGpus(gpus))) ? "bfloat16" : "float32",
+    };
   }
   if (addon?.hasMps === true) return { device: "mps", dtype: "float32" };
   return { device: "cpu", dtype: computesBfloat16(features) ? "bfloat16" : "float32" };

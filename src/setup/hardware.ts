@@ -1,10 +1,9 @@
-/** What the computer offers: processor, its features, threads, memory, disk, NVIDIA GPUs. Reads, never changes anything. */
+/** What the computer offers: processor, its features, threads, memory, disk. Reads, never changes anything. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { askedSet, featuresWithin } from "./instruction-set.ts";
-import { findProgram } from "./path-search.ts";
 
 /** Processor features that decide how fast training runs. */
 const watchedFeatures = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16"] as const;
@@ -25,33 +24,10 @@ export interface Memory {
   availableBytes: number;
 }
 
-/** A GPU as nvidia-smi lists it. */
-export interface NvidiaGpu {
-  name: string;
-  memoryMiB: number;
-  driver: string;
-  /** Compute capability, 8.0 say. */
-  capability: number;
-}
-
 /** The flags of the first processor in the text of `/proc/cpuinfo`. */
 export function parseCpuFlags(cpuinfo: string): Set<string> {
   const line = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? "";
   return new Set(line.split(/\s+/).filter(Boolean));
-}
-
-/** One GPU per line of `nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv,noheader,nounits`. */
-export function parseNvidiaSmi(text: string): NvidiaGpu[] {
-  return text
-    .split("\n")
-    .map((line) => line.split(",").map((field) => field.trim()))
-    .filter((fields) => fields.length === 4)
-    .map(([name = "", memory, driver = "", capability]) => ({
-      name,
-      memoryMiB: Number(memory),
-      driver,
-      capability: Number(capability),
-    }));
 }
 
 /** Whether a processor with these features multiplies bfloat16 itself, rather than slowly by way of float32. */
@@ -117,44 +93,10 @@ export function readMemory(): Memory {
   return { totalBytes, limitBytes, availableBytes: process.availableMemory() };
 }
 
-/**
- * Whether a GPU computes bfloat16 itself: NVIDIA's do from compute capability 8.0 on, and are taken to where nobody says. Apple's is not
- * known to.
- *
- * @param gpus - all of this host, whichever a process sees
- */
-export function gpuComputesBfloat16(device: string, gpus: readonly NvidiaGpu[] = readNvidiaGpus()): boolean {
-  return device !== "mps" && gpus.every(({ capability }) => capability >= 8);
-}
-
 /** Free bytes on the disk of `path`, or of its nearest existing parent. */
 export function readFreeDisk(path: string): number {
   let folder = path;
   while (!existsSync(folder)) folder = dirname(folder);
   const stat = statfsSync(folder);
   return stat.bavail * stat.bsize;
-}
-
-/** GPUs with an NVIDIA driver; empty where there is no nvidia-smi or it fails. */
-export function readNvidiaGpus(): NvidiaGpu[] {
-  const program = findProgram("nvidia-smi");
-  if (program === null) return [];
-  const query = ["--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader,nounits"];
-  const result = spawnSync(program, query, { encoding: "utf8", timeout: 30_000 });
-  return result.status === 0 ? parseNvidiaSmi(result.stdout) : [];
-}
-
-/**
- * What tells a GPU that this process sees from the others of the host: its UUID where the driver says, else its place in
- * CUDA_VISIBLE_DEVICES.
- *
- * @param index - among the visible ones
- */
-export function visibleGpu(index: number): string {
-  const visible = process.env["CUDA_VISIBLE_DEVICES"]?.split(",")[index]?.trim() ?? String(index);
-  const program = findProgram("nvidia-smi");
-  if (program === null || !/^\d+$/.test(visible)) return visible;
-  const query = ["--query-gpu=uuid", "--format=csv,noheader"];
-  const { status, stdout } = spawnSync(program, query, { encoding: "utf8", timeout: 30_000 });
-  return (status === 0 ? stdout.split("\n")[Number(visible)]?.trim() : undefined) ?? visible;
 }

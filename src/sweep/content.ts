@@ -1,7 +1,7 @@
 /** What a run trains and measures by its content: names of files and directories say nothing of what was edited in them. */
 import fs, { existsSync, readdirSync } from "node:fs";
 import { join, relative } from "node:path";
-import { sha256, sha256File } from "../base/files.ts";
+import { sha256, sha256FileOnce } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
@@ -111,17 +111,14 @@ function readBeside(config: RunConfig): string[] {
   return places.filter((place) => place !== null);
 }
 
-/** Digests of files, by path, size and time: a grid asks for the same ones for each of its runs. */
-const digests: Map<string, string> = new Map();
-
 /**
  * The SHA-256 of a file's contents, or of what a directory holds or a glob finds; of the hub id of a model that was fetched the commit
  * that it stands for; else the name itself.
  */
 export function contentOf(name: string): string {
   const found = statsOf(name);
-  if (found?.isFile() === true)
-    return known(`${name} ${found.size} ${found.mtimeMs}`, () => sha256File(name));
+  // a grid asks for the same ones for each of its runs
+  if (found?.isFile() === true) return sha256FileOnce(name);
   if (found?.isDirectory() === true) return directoryDigest(name);
   if (/[*?[{]/.test(name)) {
     const files = fs.globSync(name).filter((path) => !isFolder(path));
@@ -146,10 +143,4 @@ function directoryDigest(dir: string): string {
   const whole = files.sort().filter((path) => !isSampled(path));
   const sampled = whole.length < files.length ? modelFingerprint(dir) : null;
   return sha256(stringifyNumbers([sampled, whole.map((path) => [relative(dir, path), contentOf(path)])]));
-}
-
-function known(key: string, digest: () => string): string {
-  const value = digests.get(key) ?? digest();
-  digests.set(key, value);
-  return value;
 }

@@ -133,8 +133,9 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
+  const asked = encode(prompt);
   const shared = splitAtBoundary(
-    encode(prompt),
+    asked,
     answers.map(({ text }) => encode(text)),
   );
   if (shared.promptIds.length === 0) throw noPrompt(row.where);
@@ -150,6 +151,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
   }
   return {
     promptIds,
+    ...(shared.moved > 0 ? { promptAlone: asked } : {}),
     completions: completions.map(({ moved: _, ...completion }) => completion),
     boundaryMoved: moved,
     notes: [...notes],

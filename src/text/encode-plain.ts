@@ -28,7 +28,14 @@ export function encodeText(row: TextRow, tokenizer: Tokenizer, eosId: number): E
   if (shared.moved > 0) notes.add("boundary_moved");
   const completions = shared.continuations.map((ids) => ({ ids: endOnce(ids, eosId) }));
   if (completions.some(({ ids }) => ids.indexOf(eosId) < ids.length - 1)) notes.add("end_of_turn_inside");
-  return { promptIds: shared.promptIds, completions, boundaryMoved: shared.moved, notes: [...notes] };
+  const asked = shared.moved > 0 ? { promptAlone: prompt } : {};
+  return {
+    promptIds: shared.promptIds,
+    ...asked,
+    completions,
+    boundaryMoved: shared.moved,
+    notes: [...notes],
+  };
 }
 
 /**

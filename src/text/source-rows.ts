@@ -96,6 +96,8 @@ export type EncodeNote =
 /** A row as token ids. The prompt is the same for all completions. */
 export interface EncodedRow {
   promptIds: number[];
+  /** The prompt alone, with the tokens that went to the answers; left out where none did. */
+  promptAlone?: number[];
   completions: EncodedCompletion[];
   /** Prompt tokens that went to the answers. */
   boundaryMoved: number;

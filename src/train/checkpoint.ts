@@ -46,11 +46,13 @@ export interface TrainerState {
   history: StepHistory;
   /** The steps since the last logged row. */
   window: StepWindow;
-  /** Best evaluation so far. */
+  /** Best evaluation so far of a model that had not collapsed. */
   best: { step: number; value: number } | null;
-  /** What it is the best by; left out in checkpoints from before it was kept. */
+  /** The best value so far of any evaluation, by which a run stops early; left out: that of `best`. */
+  bestValue?: number;
+  /** What they are the best by; left out in checkpoints from before it was kept. */
   bestBy?: string;
-  /** Evaluations in a row that were not better than the best. */
+  /** Evaluations in a row without a better value. */
   evaluationsWithoutGain: number;
   /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
   evaluationDue?: number;

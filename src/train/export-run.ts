@@ -1,4 +1,5 @@
 /** The export of a run, each part of it checked by re-scoring held-out rows. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Example } from "../data/example.ts";
@@ -8,10 +9,10 @@ import { askedQuantisation } from "../formats/quantisation.ts";
 import { methodOf } from "../methods/index.ts";
 import type { Objective } from "../methods/objective.ts";
 import type { RunPaths } from "../runs/run-directory.ts";
-import type { TrainEvent } from "../runs/train-events.ts";
+import type { ParityResult, TrainEvent } from "../runs/train-events.ts";
 import { exportAdapter, exportModel, refuseTextOnly } from "./export.ts";
 import type { HeadedModel } from "./logp-difference.ts";
-import { checkParity } from "./parity.ts";
+import { checkParity, type ParityCheck } from "./parity.ts";
 import type { PreparedData } from "./prepare-data.ts";
 import type { Training } from "./step.ts";
 import { evaluationBatches } from "./step-source.ts";
@@ -28,7 +29,7 @@ export interface TrainedRun
 /**
  * Exports the adapter, or the model (also merged where the run wants it).
  *
- * @throws {FormatError} if an export does not score as the trained model does
+ * @throws {FormatError} if an export does not score as the trained model does; what was in its place is as it was
  */
 export async function* exportRun(
   paths: Pick<RunPaths, "adapter" | "model">,
@@ -55,15 +56,30 @@ export async function* exportRun(
   };
   const textOnly = config.export_text_only;
   if (adapter !== null) {
-    await exportAdapter(paths.adapter, { ...trained, tokenizer, textOnly });
-    const check = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
-    yield { type: "export", result: checkParity(check) };
+    const parity = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
+    const result = await checked(parity, (check) =>
+      exportAdapter(paths.adapter, { ...trained, tokenizer, textOnly, check }),
+    );
+    yield { type: "export", result };
   }
   if (adapter === null || config.export_merged) {
     const { dtype } = modelConfig;
-    await exportModel(paths.model, { model, tokenizer, baseDir, dtype, textOnly, ranks, replace: true });
-    yield { type: "export", result: checkParity({ ...gate, kind: "model", path: paths.model, dtype }) };
+    const merged = { model, tokenizer, baseDir, dtype, textOnly, ranks, replace: true };
+    const result = await checked({ ...gate, kind: "model", path: paths.model, dtype }, (check) =>
+      exportModel(paths.model, { ...merged, check }),
+    );
+    yield { type: "export", result };
   }
+}
+
+/** What the gate measures of the files that `write` makes, which puts them in place only if they pass. */
+async function checked(
+  parity: ParityCheck,
+  write: (check: (directory: string) => void) => Promise<void>,
+): Promise<ParityResult> {
+  const results: ParityResult[] = [];
+  await write((directory) => void results.push(checkParity(parity, directory)));
+  return at(results, 0);
 }
 
 /**

@@ -53,12 +53,14 @@ export interface AdapterExport extends Pick<TrainedModel<Decoder>, "model" | "ad
   /** Of a multimodal model: for the text model alone, not for the class of the whole. Default false. */
   textOnly?: boolean;
   ranks?: HoldingRanks | null | undefined;
+  /** See `MergedExport.check`. */
+  check?: (directory: string) => void;
 }
 
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(
   dir: string,
-  { model, adapter, parameters, tokenizer, textOnly = false, ranks = null }: AdapterExport,
+  { model, adapter, parameters, tokenizer, textOnly = false, ranks = null, check }: AdapterExport,
 ): Promise<void> {
   if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
   await writeDirectoryAtomic(
@@ -74,7 +76,7 @@ export async function exportAdapter(
       );
       if (isFirst(ranks)) writeTokenizer(temporary, tokenizer, model);
     },
-    { replace: true, ranks: ranks?.group ?? alone },
+    { replace: true, check, ranks: ranks?.group ?? alone },
   );
 }
 
@@ -98,7 +100,7 @@ export interface MergedExport {
   replace?: boolean;
   /** The ranks that have the model; each calls it. Default: this process alone. */
   ranks?: HoldingRanks | null | undefined;
-  /** Looks at the whole directory before it is put in place; what it throws leaves the target as it was. */
+  /** Looks at the whole directory before it is put in place; what it throws, on all ranks or none, leaves the target as it was. */
   check?: (directory: string) => void;
 }
 
@@ -120,8 +122,7 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
         const [from, to] = [join(baseDir, file), join(temporary, file)];
         if (existsSync(from) && !existsSync(to)) copyFile(from, to);
       }
-      merged.check?.(temporary);
     },
-    { replace: merged.replace ?? false, ranks: ranks?.group ?? alone },
+    { replace: merged.replace ?? false, check: merged.check, ranks: ranks?.group ?? alone },
   );
 }

@@ -1,8 +1,8 @@
-/** The identity of a model's weights, for caches and fingerprints, without reading all of them. */
+/** The identity of a model's weights: by samples of them for a run's fingerprint, by all of them for what is kept beyond a run. */
 import { createHash } from "node:crypto";
 import { closeSync, readSync } from "node:fs";
-import { join } from "node:path";
-import { readTextFile } from "../base/files.ts";
+import { basename, join } from "node:path";
+import { readTextFile, sha256, sha256FileOnce } from "../base/files.ts";
 import { openFile } from "../base/open-file.ts";
 import type { SafetensorsFile } from "../formats/safetensors.ts";
 import { openWeights } from "../formats/weight-index.ts";
@@ -18,6 +18,12 @@ export function modelFingerprint(dir: string): string {
   const hash = createHash("sha256").update(readTextFile(join(dir, "config.json")));
   for (const file of openWeights(dir).files) hashFile(hash, file);
   return hash.digest("hex");
+}
+
+/** SHA-256 over config.json and every byte of the weight files: other weights have another, if only in one number. */
+export function modelDigest(dir: string): string {
+  const files = openWeights(dir).files.map(({ path }) => [basename(path), sha256FileOnce(path)]);
+  return sha256(JSON.stringify([readTextFile(join(dir, "config.json")), files]));
 }
 
 function hashFile(hash: ReturnType<typeof createHash>, file: SafetensorsFile): void {

@@ -1,4 +1,4 @@
-/** The gate of an export: held-out rows are scored with exactly the files that were written, before they count as good. */
+/** The gate of an export: held-out rows are scored with exactly the files that were written, before they are put in place. */
 import { FormatError } from "../base/errors.ts";
 import { alone, onAll, onFirst } from "../base/ranks.ts";
 import { readAdapter } from "../formats/adapter.ts";
@@ -27,6 +27,7 @@ import type { HoldingRanks } from "./step-ranks.ts";
 /** What the gate compares, and with which files. */
 export interface ParityCheck {
   kind: "adapter" | "model";
+  /** Where the files will be. */
   path: string;
   baseDir: string;
   /** The base as it is held beside the model, to put the adapter into; null or left out: it is loaded from `baseDir`. */
@@ -50,30 +51,31 @@ export interface ParityCheck {
  * A float32 export must agree within the tolerance. Weights rounded to a half type cannot: there the mean difference
  * must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by chance.
  *
- * @throws {FormatError} with the figures if they differ more; the files stay for inspection
+ * @param directory - where the files are while they are looked at; left out: where they will be
+ * @throws {FormatError} with the figures if they differ more
  */
-export function checkParity(check: ParityCheck): ParityResult {
+export function checkParity(check: ParityCheck, directory: string = check.path): ParityResult {
   const { ranks = null } = check;
   const judged = (): ParityResult => {
-    const result = measured(check);
+    const result = measured(check, directory);
     const isFine =
       check.dtype === "float32"
         ? result.maxDifference <= check.tolerance
-        : isRounding(check, result.meanDifference);
+        : isRounding(check, directory, result.meanDifference);
     if (isFine) return result;
     throw new FormatError(
       `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: ` +
-        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. Do not use these files; the run's checkpoints are intact.`,
+        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. It was not written: what was there, and the run's checkpoints, are as they were.`,
     );
   };
   // in parts, all ranks score; else one does for all
   return ranks?.sharded ? onAll(ranks.group, judged) : onFirst(ranks?.group ?? alone, judged);
 }
 
-function measured(check: ParityCheck): ParityResult {
+function measured(check: ParityCheck, directory: string): ParityResult {
   using _ = scope();
   const { kind, path, model, batches, numerics, tolerance, dtype } = check;
-  using exported = loadExported(check);
+  using exported = loadExported(check, directory);
   const difference = differenceOf(
     outputsOf(model, { batches, numerics }),
     outputsOf(exported.model, { batches, numerics }),
@@ -82,15 +84,15 @@ function measured(check: ParityCheck): ParityResult {
 }
 
 /** The model that the files make, in parts where the trained one is. */
-function loadExported(check: ParityCheck): { model: HeadedModel } & Disposable {
-  const { ranks = null, kind, path, baseDir, model } = check;
-  const dir = kind === "model" ? path : baseDir;
+function loadExported(check: ParityCheck, directory: string): { model: HeadedModel } & Disposable {
+  const { ranks = null, kind, baseDir, model } = check;
+  const dir = kind === "model" ? directory : baseDir;
   // what acts in float32, some families' norms for one, would differ by the rounding of weights that training holds in float32
   const { dtype: held } = model.model.norm.weight;
   const options = {
     device: model.device,
     dtype: kind === "model" && held === "float32" ? held : check.numerics.dtype,
-    adapter: kind === "model" ? null : path,
+    adapter: kind === "model" ? null : directory,
   };
   if (ranks?.sharded) {
     const { group } = ranks.sharded;
@@ -112,9 +114,9 @@ function loadedAlone(
 }
 
 /** Whether a half-precision export differs no more than its rounding explains; that is measured only where it matters. */
-function isRounding(check: ParityCheck, mean: number): boolean {
-  const { kind, path, tolerance } = check;
+function isRounding(check: ParityCheck, directory: string, mean: number): boolean {
+  const { kind, tolerance } = check;
   if (mean <= 200 * tolerance) return true;
   if (kind !== "model") return false;
-  return mean <= allowedMean(roundingNoise(path, check), tolerance);
+  return mean <= allowedMean(roundingNoise(directory, check), tolerance);
 }

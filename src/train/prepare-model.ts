@@ -3,7 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { warn } from "../base/warn.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type AdapterFiles, readAdapter } from "../formats/adapter.ts";
-import type { AdapterConfig } from "../formats/adapter-config.ts";
+import { type AdapterConfig, dropoutOf } from "../formats/adapter-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { listedTargets } from "../formats/listed-targets.ts";
 import { askedQuantisation, type QuantisationKeys, quantisationText } from "../formats/quantisation.ts";
@@ -38,6 +38,8 @@ export type TrainedSelection = Pick<
   Partial<QuantisationKeys> & {
     /** What a new adapter's file calls its base model. */
     baseModel: string;
+    /** The revision of it on the hub; null or left out: none. */
+    baseRevision?: string | null;
   };
 
 /** A model and the tensors of it that are trained. */
@@ -119,18 +121,14 @@ export function requireFloats(dir: string): void {
   );
 }
 
-/** The files of an adapter to train on, with the dropout that the run asks for. */
+/** The files of an adapter to train on, with the dropout that the run asks for, else its own. */
 export function withDropout(files: AdapterFiles, selection: TrainedSelection): AdapterFiles {
   if (files.config.raw["init_lora_weights"] === "mica") {
     warn(
       `${files.dir}: an adapter by MiCA, of which PEFT trains lora_A alone. Here lora_B is trained with it.`,
     );
   }
-  return { ...files, config: { ...files.config, dropout: dropoutOf(selection) } };
-}
-
-function dropoutOf({ disable_dropout, lora_dropout }: TrainedSelection): number {
-  return disable_dropout ? 0 : lora_dropout;
+  return { ...files, config: { ...files.config, dropout: dropoutOf(selection, files.config) } };
 }
 
 /** @param hidden - tensors that the adapter hides */
@@ -154,7 +152,6 @@ function tensorsOf(model: Decoder): Tensor[] {
 
 /** The adapter that `selection` begins with, in `model`: that of a directory, or a new one. */
 export function adapterOf(model: Decoder, selection: TrainedSelection): Adapter {
-  const dropout = dropoutOf(selection);
   if (selection.adapter_name_or_path !== null) {
     return installAdapter(model, withDropout(readAdapter(selection.adapter_name_or_path), selection));
   }
@@ -163,12 +160,13 @@ export function adapterOf(model: Decoder, selection: TrainedSelection): Adapter 
   const config: AdapterConfig = {
     rank: selection.lora_r,
     alpha: selection.lora_alpha,
-    dropout,
+    dropout: dropoutOf(selection),
     targetModules: targets === "all-linear" ? [] : targets,
     useRslora: selection.use_rslora,
     useDora: selection.use_dora,
     modulesToSave: selection.lora_modules_to_save,
     baseModel: selection.baseModel,
+    revision: selection.baseRevision ?? null,
     bias: "none",
     taskType: model instanceof RewardModel ? "SEQ_CLS" : "CAUSAL_LM",
     rankPattern: {},

@@ -35,6 +35,12 @@ export function bestBy({
   return `${greater_is_better ? "greatest" : "least"} ${metric_for_best_model.replace(/^(?!eval_)/, "eval_")}`;
 }
 
+/** The best from here on counts. */
+function forgetBest(state: TrainerState): void {
+  delete state.bestValue;
+  Object.assign(state, { best: null, evaluationsWithoutGain: 0 });
+}
+
 /** Reads and writes the checkpoints under `dir`, with the other ranks where there are some: each calls the same methods. */
 export class RunCheckpoints {
   readonly #dir: string;
@@ -146,9 +152,9 @@ export class RunCheckpoints {
   *#forgetOtherBest(state: TrainerState): Generator<TrainEvent> {
     const { best, bestBy: before } = state;
     const now = bestBy(this.#config);
-    if (best === null || before === undefined || before === now) return;
-    state.best = null;
-    state.evaluationsWithoutGain = 0;
+    if (before === undefined || before === now) return;
+    forgetBest(state);
+    if (best === null) return;
     const text = `step ${best.step} was the best so far by the ${before}: by the ${now} the best from here on counts`;
     yield { type: "note", text };
   }
@@ -169,7 +175,7 @@ export class RunCheckpoints {
       reason === "missing"
         ? null
         : onFirst(this.#ranks, () => latestCheckpoint(this.#dir, best.step).checkpoint);
-    if (checkpoint === null) state.best = null;
+    if (checkpoint === null) forgetBest(state);
     const text =
       checkpoint === null
         ? "the best from here on counts"

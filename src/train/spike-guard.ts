@@ -44,7 +44,7 @@ export function refuseMoreSkips(
   throw new GaveUpError(
     `${skippedInRow} ${skippedInRow === 1 ? "step" : "steps in a row"} had a loss or gradient that is not finite, the last at step ${step} ` +
       `with ${rows.join(", ")}. No weight was changed by them. Look at these rows and take out what is wrong, or lower ` +
-      "learning_rate, and start a new run; the checkpoints of this one are intact.",
+      "learning_rate, and start a new run; the checkpoints of this one are intact, the last of this step.",
   );
 }
 

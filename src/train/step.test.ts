@@ -12,7 +12,7 @@ import { simpo } from "../methods/simpo/loss.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { Tensor } from "../torch/index.ts";
 import { trainAll } from "./parameters.ts";
-import { trainStep } from "./step.ts";
+import { type Training, trainStep } from "./step.ts";
 
 const origin = { file: "step.test.ts", line: 1 };
 const batch: MicroBatch = {
@@ -49,23 +49,28 @@ const objectives: Record<string, Objective> = {
   dpo: dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
 };
 
+/** What a step of `objective` works on: a tiny model, all of which is trained. */
+function trainingOf(objective: Objective): Training {
+  const model = tinyModel("llama_tied");
+  const parameters = trainAll(model);
+  return {
+    ...{ model, adapter: null, parameters, objective },
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay: 0,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
+    reference: needsReference(objective) ? () => ({ referenceLogps: [-1, -2, -3, -4] }) : null,
+  };
+}
+
 for (const [name, objective] of Object.entries(objectives)) {
   test(`${name}: two micro-batches, clipping, update and metrics wait for the device once`, () => {
     withoutLeaks(() => {
-      const model = tinyModel("llama_tied");
-      const parameters = trainAll(model);
-      const training = {
-        ...{ model, adapter: null, parameters, objective },
-        optimizer: new AdamW(parameters, {
-          adam_beta1: 0.9,
-          adam_beta2: 0.999,
-          adam_epsilon: 1e-8,
-          weight_decay: 0,
-        }),
-        numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-        max_grad_norm: 1,
-        reference: needsReference(objective) ? () => ({ referenceLogps: [-1, -2, -3, -4] }) : null,
-      } as const;
+      const training = trainingOf(objective);
       const step = () =>
         trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, log_entropy: true });
       assert.equal(
@@ -75,3 +80,21 @@ for (const [name, objective] of Object.entries(objectives)) {
     });
   });
 }
+
+test("weights updated in the backward pass are never updated after a part of a step", () => {
+  withoutLeaks(() => {
+    const training = { ...trainingOf(scriptSlime), optimizer_in_backward: true, max_grad_norm: 0 };
+    const before = training.parameters.tensors.values().next().value?.data().slice();
+    const how = { learningRate: 1e-3, seed: 1, log_entropy: false };
+    assert.throws(
+      () => trainStep(training, [batch, batch], how),
+      /^ShapeError: optimizer_in_backward: expected a step of one micro-batch, got 2/,
+    );
+    const now = () => training.parameters.tensors.values().next().value?.data();
+    assert.deepEqual(now(), before);
+    trainStep(training, [batch, batch], { ...how, frozen: true });
+    assert.deepEqual(now(), before);
+    assert.equal(trainStep(training, [batch], how).skipped, null);
+    assert.notDeepEqual(now(), before);
+  });
+});

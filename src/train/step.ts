@@ -1,4 +1,5 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
+import { ShapeError } from "../base/errors.ts";
 import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { walk } from "../forward/walk.ts";
@@ -89,6 +90,8 @@ export interface StepOptions {
 
 /**
  * Runs the micro-batches of one optimiser step and applies the update. The loss does not depend on how the step was cut.
+ *
+ * @throws {ShapeError} if weights are updated in the backward pass and there are several micro-batches
  */
 export function trainStep(
   training: Training<Decoder>,
@@ -104,6 +107,7 @@ export function trainStep(
     training.optimizer_in_backward === true && !frozen
       ? new OptimizerInBackward(training, learningRate)
       : null;
+  if (updates !== null) requireOneBatch(batches.length);
   const { all = batches, wantsStop = () => false } = options;
   const how = { step, seed, log_entropy, updates, onBatch, logps, all };
   const { ranks = null } = training;
@@ -139,6 +143,15 @@ function clearingGrads<T>({ parameters, ranks = null }: Training<Decoder>, body:
   } finally {
     if (isDone || ranks === null) parameters.clearGrads();
   }
+}
+
+/** @throws {ShapeError} if weights would be updated after each of several micro-batches */
+function requireOneBatch(batches: number): void {
+  if (batches === 1) return;
+  throw new ShapeError(
+    `optimizer_in_backward: expected a step of one micro-batch, got ${batches}, whose gradients would have to be added up. Raise ` +
+      "per_device_train_batch_size to what a step has and leave max_tokens_per_micro_batch out, or set optimizer_in_backward: false.",
+  );
 }
 
 /** Loss and gradients of a step, before the update. */

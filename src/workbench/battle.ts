@@ -1,6 +1,7 @@
 /** Battles: two voices answer one prompt, blind until the vote, which is a label like any other; and how often each voice wins. */
 import { type Interval, shareInterval } from "../stats/bootstrap.ts";
-import { type Comparison, inOrder, itemIdOf, plainText } from "./comparison.ts";
+import { plainText } from "../text/message-text.ts";
+import { type Comparison, inOrder, itemIdOf } from "./comparison.ts";
 import type { Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 import { castVote, type SidedVote } from "./labelling.ts";

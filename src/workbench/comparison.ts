@@ -1,7 +1,6 @@
 /** Two answers to one prompt, who wrote them, and how they were judged: what every form of labelled data is read into. */
 import { sha256 } from "../base/files.ts";
 import type { Answer } from "../data/answer-columns.ts";
-import { contentText, type Message } from "../text/messages.ts";
 
 /** Of the answers "a" and "b": one is better, they are equally good, or neither is good. */
 export type Choice = "a" | "b" | "tie" | "bad";
@@ -55,19 +54,4 @@ export function inOrder(comparison: Comparison): Comparison {
 export function itemIdOf(comparison: Comparison): string {
   const { prompt, answers } = inOrder(comparison);
   return sha256(JSON.stringify([prompt, answers]));
-}
-
-/** Prompt or answer as one text: messages under the names of their roles, an answer of one message without. */
-export function plainText(part: Answer): string {
-  if (typeof part === "string") return part;
-  const [only] = part;
-  if (part.length === 1 && only !== undefined) return contentText(only);
-  return part.map((message) => `${message.role}: ${textOf(message)}`).join("\n\n");
-}
-
-function textOf(message: Message): string {
-  const calls = message.tool_calls === undefined ? "" : JSON.stringify(message.tool_calls);
-  return [message.reasoning_content ?? "", contentText(message), calls]
-    .filter((text) => text !== "")
-    .join("\n");
 }

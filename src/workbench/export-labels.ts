@@ -286,7 +286,7 @@ function editedOf(
 const inputColumns = ["tools", "chat_template_kwargs"];
 
 /** What training reads besides the texts, and the other columns, as a text: their types differ from row to row. */
-function dividedExtra(extra: Readonly<Record<string, unknown>>): {
+export function dividedExtra(extra: Readonly<Record<string, unknown>>): {
   inputs: Record<string, unknown>;
   others: { extra?: string };
 } {

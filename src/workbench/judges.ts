@@ -1,5 +1,6 @@
 /** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
-import { type Choice, plainText } from "./comparison.ts";
+import { plainText } from "../text/message-text.ts";
+import type { Choice } from "./comparison.ts";
 import type { LabelState, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 import {

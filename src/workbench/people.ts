@@ -7,7 +7,8 @@ import {
   type Ratings,
 } from "../stats/agreement.ts";
 import { type Interval, shareInterval } from "../stats/bootstrap.ts";
-import { type Choice, plainText } from "./comparison.ts";
+import { plainText } from "../text/message-text.ts";
+import type { Choice } from "./comparison.ts";
 import { conflictsIn } from "./export-labels.ts";
 import { type LabelState, type OwnVotes, sideOf, type Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";

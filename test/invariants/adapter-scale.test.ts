@@ -185,10 +185,9 @@ test("a GGUF adapter has the scaled alpha exactly, and says its scale; of a scal
   assert.equal(status, 0, stderr);
   assert.deepEqual(keysOf(given), [alpha, undefined]);
   assert.equal(sha256File(given), sha256File(whole));
-  await assert.rejects(
-    exportGguf({ ...model, adapterScale: 0, output: fixture.path("zero.gguf") }),
-    /an adapter's file cannot say 0/,
-  );
+  const zero = fixture.path("zero.gguf");
+  for (const start of [{ adapterScale: 0 }, { adapter: `${model.adapter}@scale=0` }])
+    await assert.rejects(exportGguf({ ...model, ...start, output: zero }), /an adapter's file cannot say 0/);
 });
 
 test("bad scales are refused with place, reason and remedy", async () => {

@@ -1,6 +1,6 @@
 /** The end of a run: the best checkpoint kept and put back, early stop, retention, and the gate on exports. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readAdapter } from "../../src/formats/adapter.ts";
@@ -11,7 +11,7 @@ import { readMetrics } from "../../src/runs/metrics.ts";
 import { scope } from "../../src/torch/index.ts";
 import { checkParity } from "../../src/train/parity.ts";
 import { microBatch } from "../support/fixtures.ts";
-import { runFixture, runTraining } from "../support/runs.ts";
+import { losses, runFixture, runTraining } from "../support/runs.ts";
 
 /** Bytes of every tensor of a file. */
 function tensorsOf(path: string): string[] {
@@ -129,6 +129,52 @@ test("early stop ends a run whose evaluation gets no better", async () => {
   assert.ok(summary.exported.length > 0);
 });
 
+test("a metric_for_best_model that evaluations lack ends a run at its first evaluation, before any step", async () => {
+  using fixture = runFixture();
+  const seen: string[] = [];
+  const run = runTraining(
+    {
+      ...fixture.values,
+      ...overshooting,
+      metric_for_best_model: "eval_los",
+      output_dir: fixture.path("run"),
+    },
+    { onEvent: ({ type }) => seen.push(type) },
+  );
+  await assert.rejects(run, /an evaluation has no "eval_los"\. Did you mean "eval_loss"/);
+  assert.ok(seen.includes("evaluation") && !seen.includes("step"));
+});
+
+test("killed between its early stop and its export, a run resumed exports and takes no step, however rare its checkpoints", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const { save_steps: _, ...rest } = overshooting;
+  const values = { ...fixture.values, ...rest, save_steps: 500, early_stopping_patience: 2, output_dir: run };
+  const first = await runTraining({ ...values, max_steps: 60 });
+  assert.equal(first.summary.reason, "early stop");
+  const weights = tensorsOf(join(run, "adapter", "adapter_model.safetensors"));
+  for (const name of ["adapter", "export.json"]) rmSync(join(run, name), { recursive: true });
+  const again = await runTraining({ ...values, max_steps: 60, resume_from_checkpoint: "latest" });
+  assert.deepEqual([again.summary.reason, again.summary.step], ["early stop", first.summary.step]);
+  assert.deepEqual(losses(again), []);
+  assert.deepEqual(tensorsOf(join(run, "adapter", "adapter_model.safetensors")), weights);
+});
+
+test("resumed after an early stop whose best checkpoint is gone, a run continues: the best from there on counts", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const values = {
+    ...{ ...fixture.values, ...overshooting, output_dir: run, max_steps: 60 },
+    ...{ early_stopping_patience: 2, load_best_model_at_end: true },
+  };
+  const { summary } = await runTraining(values);
+  assert.ok(summary.reason === "early stop" && summary.best !== null);
+  rmSync(join(run, "checkpoints", `checkpoint-${summary.best.step}`), { recursive: true });
+  const again = await runTraining({ ...values, resume_from_checkpoint: "latest" });
+  assert.ok(again.summary.best !== null && again.summary.best.step > summary.step);
+  assert.equal(again.summary.step, again.summary.best.step + 4);
+});
+
 test("the gate refuses an export that does not score as the trained model", async () => {
   using fixture = runFixture();
   const { summary } = await runTraining({
@@ -156,6 +202,32 @@ test("the gate refuses an export that does not score as the trained model", asyn
   assert.equal(good.maxDifference, 0);
   assert.throws(
     () => checkParity({ ...gate, kind: "model", path: base }),
-    /does not score held-out rows.*Do not use/s,
+    /does not score held-out rows.*It was not written/s,
+  );
+});
+
+test("an export that the gate refuses is not put in place, and the record of an earlier one does not stand for it", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const values = {
+    ...{ ...fixture.values, use_peft: true, learning_rate: 0.05, lora_alpha: 37, lora_r: 7 },
+    ...{ export_merged: true, lr_scheduler_type: "constant", max_steps: 12, output_dir: run },
+  };
+  await runTraining(values);
+  const files = ["adapter/adapter_model.safetensors", "model/model.safetensors"];
+  const [adapter, merged] = files.map((name) => tensorsOf(join(run, name)));
+  // an adapter scores to the bit as it did; merging rounds
+  const strict = { max_steps: 14, export_parity_tolerance: 1e-12, resume_from_checkpoint: "latest" };
+  await assert.rejects(runTraining({ ...values, ...strict }), {
+    name: "FormatError",
+    exitCode: 3,
+    message: /run\/model: the exported model does not score held-out rows .* It was not written/,
+  });
+  assert.notDeepEqual(tensorsOf(join(run, files[0] ?? "")), adapter);
+  assert.deepEqual(tensorsOf(join(run, files[1] ?? "")), merged);
+  assert.ok(!existsSync(join(run, "export.json")));
+  assert.deepEqual(
+    readdirSync(run).filter((name) => name.startsWith(".")),
+    [],
   );
 });

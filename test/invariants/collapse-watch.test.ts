@@ -244,6 +244,17 @@ test("action stop: a checkpoint and no export; resumed with action warn it conti
   assert.doesNotMatch(report, /was stopped because/);
 });
 
+test("a watch that only warns leaves early stopping alone: the last step is that of a run without one", async () => {
+  const values: Values = { ...collapsing, early_stopping_patience: 2 };
+  const warned = await run({ ...values, ...watched, watch_action: "warn" });
+  assert.ok(alarmsOf(warned).length > 2, "the watch was meant to see a collapse");
+  const unwatched = await run({ ...values, watch_prompts: null, watch_thresholds: { chosen_fall: null } });
+  const { reason, step } = unwatched.summary;
+  assert.deepEqual([warned.summary.reason, warned.summary.step], [reason, step]);
+  const alarms = alarmsOf(warned).map((event) => event.type === "collapse" && event.step);
+  assert.ok(!alarms.includes(warned.summary.best?.step ?? -1), "what collapsed is not the best");
+});
+
 test("interrupted and resumed before the collapse, it is caught at the same step and restored to the same weights", async () => {
   const whole = await run({ ...watched, ...collapsing });
   const dir = fixture.path("interrupted");

@@ -1,6 +1,6 @@
 /** A loss or gradient that is not finite changes no weight, names its row, is counted, and ends training when it stays. */
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError, TrainingError } from "../../src/base/errors.ts";
@@ -15,6 +15,7 @@ import {
   checkpointOf,
   filesOf,
   logOf,
+  losses,
   type RunRecord,
   runFixture,
   runTraining,
@@ -199,7 +200,7 @@ test("after five in a row training stops; earlier checkpoints are intact, and a 
   for (const step of [1, 2, 3]) {
     assert.deepEqual(stateOf(checkpointOf(dir, step)), stateOf(checkpointOf(clean, step)));
   }
-  for (const step of [4, 5, 6, 7]) {
+  for (const step of [4, 5, 6, 7, 8]) {
     assert.deepEqual(pieces(dir, step, "model.safetensors"), pieces(dir, 3, "model.safetensors"));
   }
   assert.equal(logOf(dir).at(-1)?.event, "failed");
@@ -231,6 +232,32 @@ test("max_nonfinite_steps 1 stops at the first", async () => {
   const failing = spoiled((loss) => ops.mul(loss, Number.POSITIVE_INFINITY));
   const run = runTraining({ ...base, output_dir: fresh(), max_nonfinite_steps: 1 }, { objective: failing });
   await assert.rejects(run, /^GaveUpError: 1 step had a loss/);
+});
+
+test("where it gives up it leaves a checkpoint, whatever save_strategy is, from which more patience continues", async () => {
+  let broken = false;
+  const failing = spoiled((loss) => (broken ? ops.mul(loss, Number.NaN) : loss));
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === "step") broken = event.step >= 3;
+  };
+  const { save_steps: _, ...rest } = base;
+  const dir = fresh();
+  const values = { ...rest, save_strategy: "no", output_dir: dir };
+  await assert.rejects(
+    runTraining({ ...values, max_nonfinite_steps: 2 }, { objective: failing, onEvent }),
+    /the last at step 5 .*the last of this step/,
+  );
+  assert.deepEqual(readdirSync(join(dir, "checkpoints")), ["checkpoint-5"]);
+  broken = false;
+  const again = await runTraining(
+    { ...values, max_nonfinite_steps: 5, resume_from_checkpoint: "latest" },
+    { objective: failing },
+  );
+  assert.equal(losses(again).length, 7);
+  const logged = readMetrics(join(dir, "metrics.jsonl")).flatMap((row) =>
+    "loss" in row ? [row.global_step] : [],
+  );
+  assert.deepEqual(logged, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 });
 
 for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {

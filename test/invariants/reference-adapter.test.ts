@@ -1,9 +1,11 @@
 /** What training begins from counts by what it is: another adapter at the same path has another reference, and another run. */
 import assert from "node:assert/strict";
-import { rmSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { TrainingError } from "../../src/base/errors.ts";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
+import { modelFingerprint } from "../../src/train/model-fingerprint.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
 
 const fixture = runFixture({ rows: 8, held: 2 });
@@ -48,4 +50,37 @@ test("references kept of an adapter are not those of the one that lies there lat
     message:
       /began with something else: the weights or adapter_config\.json of adapter_name_or_path changed since/,
   });
+});
+
+/** A copy of the model at `from` in which one number of its weights is another, between two samples of the run's fingerprint. */
+function withOtherNumber(from: string, to: string): string {
+  cpSync(from, to, { recursive: true });
+  const path = join(to, "model.safetensors");
+  const { dataStart, fileBytes } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  const [samples, sampleBytes] = [256, 4096];
+  const stride = (fileBytes - dataStart - sampleBytes) / (samples - 1);
+  assert.ok(stride > sampleBytes + 200, "the file was meant to be larger than its samples");
+  const at = dataStart + 4 * Math.floor((stride + sampleBytes + 100) / 4);
+  bytes.writeFloatLE(bytes.readFloatLE(at) + 1, at);
+  writeFileSync(path, bytes);
+  return to;
+}
+
+test("references kept of a base are not those of another, if only one number of its weights differs", async () => {
+  using large = runFixture({ rows: 4, held: 0, config: { vocab_size: 20000 } });
+  const base = String(large.values["model_name_or_path"]);
+  const other = withOtherNumber(base, large.path("other"));
+  assert.equal(modelFingerprint(other), modelFingerprint(base));
+  const cache = large.path("references");
+  const expected = [base, base, other].map((model, i) => ({ model, files: [1, 1, 2][i] }));
+  for (const [i, { model, files }] of expected.entries()) {
+    await runTraining({
+      ...{ ...large.values, objective: "dpo", use_peft: true, precompute_ref_log_probs: true },
+      ...{ max_steps: 1, save_strategy: "no", reference_cache_dir: cache },
+      model_name_or_path: model,
+      output_dir: large.path(`run-${i}`),
+    });
+    assert.equal(readdirSync(cache).length, files, model);
+  }
 });

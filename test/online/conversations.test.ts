@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { promptOf } from "../../src/data/example.ts";
+import { ReplayRows } from "../../src/online/replay-rows.ts";
+import { rolloutBatches } from "../../src/online/rollout-batches.ts";
 import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
 import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { runTraining, type Values } from "../support/runs.ts";
-import { writeRows } from "../support/tiny-model.ts";
+import { endOfTurn, writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -105,4 +108,50 @@ test("the prompt is the conversation up to the assistant's turn, and a conversat
     good: ["barn 1<|im_end|>"],
     messages: rows[1]?.prompt,
   });
+});
+
+test("completions are sampled of the prompt alone: no good completion changes its tokens or cuts it", async () => {
+  // the tokenizer has one token for "ll"; the second row has 6 + 61 tokens, with max_length 24
+  const prompts = [
+    { prompt: "the bal", chosen: "l" },
+    { prompt: "where?", chosen: `${"far away ".repeat(6)}indeed` },
+  ];
+  const sampledOf = async (name: string, given: readonly object[], values: Values = {}) => {
+    const dir = fixture.path(name);
+    const trainData = writeRows(fixture.path(`${name}.jsonl`), given);
+    await runTraining({
+      ...fixture.online,
+      max_length: 24,
+      max_steps: 1,
+      ...values,
+      train_data: trainData,
+      output_dir: dir,
+    });
+    return readRollouts(join(dir, "rollouts.jsonl.gz")).map(({ ids, reward }) => ({ ids, reward }));
+  };
+  const alone = prompts.map(({ prompt }) => ({ prompt }));
+  const want = await sampledOf("alone", alone);
+  assert.deepEqual(await sampledOf("watched", prompts), want);
+  assert.deepEqual(await sampledOf("cut", prompts, { overflow: "truncate" }), want);
+});
+
+test("a good completion is watched and replayed behind the tokens that it follows in its text", async () => {
+  const trainData = writeRows(fixture.path("merged.jsonl"), [{ prompt: "the bal", chosen: "l" }]);
+  const values = {
+    ...fixture.online,
+    objective: "slime",
+    train_data: trainData,
+    output_dir: fixture.path("unused"),
+  };
+  await using open = await openRolloutTraining({ values });
+  const { tokenizer, dataset } = open.data;
+  const [example = assert.fail("one row")] = dataset.examples;
+  const ids = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
+  assert.deepEqual(promptOf(example), ids("the bal"));
+  const whole = [...ids("the ball"), endOfTurn];
+  assert.deepEqual([...example.promptIds, ...(example.completions[0]?.ids ?? [])], whole);
+  const [group = assert.fail("one group")] = new ReplayRows(dataset.examples, open.config).groups(0, 1);
+  const packing = { ...open.config, mayCutGroups: true, mask_truncated_completions: false };
+  const [batch] = rolloutBatches([group], 0, {}, packing);
+  assert.deepEqual([...(batch?.packed.ids ?? []), endOfTurn], whole);
 });

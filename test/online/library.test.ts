@@ -214,7 +214,7 @@ test("keys that a loop has no use for are refused by name; weights are never upd
   const options = { ...config, seed: 1 };
   assert.throws(
     () => update(training, training.objective, scored, options),
-    /^ShapeError: optimizer_in_backward: expected an update of one micro-batch, got 2/,
+    /^ShapeError: optimizer_in_backward: expected a step of one micro-batch, got 2/,
   );
   update(training, training.objective, scored, { ...options, per_device_train_batch_size: 8 });
 });

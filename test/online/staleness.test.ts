@@ -4,14 +4,17 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { at } from "../../src/base/at.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
+import type { Example } from "../../src/data/example.ts";
 import { packExamples } from "../../src/data/packing.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { drawRollout } from "../../src/online/draw-rollout.ts";
 import { replay } from "../../src/recipes/replay.ts";
 import { openRolloutTraining } from "../../src/recipes/rollout-training.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
+import type { RolloutRow } from "../../src/runs/train-events.ts";
 import { prepareData } from "../../src/train/prepare-data.ts";
 import { assertClose } from "../support/close.ts";
 import { onlineFixture } from "../support/online-run.ts";
@@ -40,6 +43,23 @@ async function run(values: Values): Promise<string> {
 }
 
 const rolloutsOf = (dir: string) => readRollouts(join(dir, "rollouts.jsonl.gz"));
+/** Log-probs of each completion's tokens. */
+function logpsUnder(
+  model: CausalLM,
+  rows: readonly RolloutRow[],
+  examples: readonly Example[],
+): Float32Array[] {
+  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
+  return rows.map(({ row, ids }) => {
+    const example = examples.find(({ origin }) => row === `${origin.file}:${origin.line}`);
+    const promptIds = example?.promptIds ?? assert.fail(row);
+    const packed = packExamples([
+      { origin: { file: row, line: 1 }, promptIds, completions: [{ ids: [...ids] }] },
+    ]);
+    return at(scoreBatch(model, { packed, indices: [0] }, numerics), 0).logps;
+  });
+}
+
 const rowsOf = (dir: string) => readMetrics(join(dir, "metrics.jsonl"));
 
 const whole = { full: await run(full), lora: await run(lora) };
@@ -146,6 +166,23 @@ test("the weights are logged: 1 while the sampler is the policy, else within the
   }
 });
 
+test("a KL in the reward is that of the policy at its rollout's first step, not of the older one that sampled", async () => {
+  const values: Values = { ...full, objective: "rloo", beta: 0.1 };
+  const dir = await run(values);
+  const { config } = loadConfig({ values: { ...values, output_dir: dir } });
+  const { dataset } = await prepareData({ ...config, task: "prompt" });
+  // the second rollout, of the weights of the start, is trained on after one update
+  const own = rolloutsOf(dir).filter(({ rollout }) => rollout === 1);
+  const [start, policy] = [full["model_name_or_path"] as string, checkpointOf(dir, 1)].map((from) =>
+    logpsUnder(loadModel(from, { device: "cpu", dtype: "float32" }), own, dataset.examples),
+  );
+  const tokens = (policy ?? []).flatMap((logps) => [...logps]);
+  const before = (start ?? []).flatMap((logps) => [...logps]);
+  const kl = tokens.reduce((sum, logp, i) => sum + logp - at(before, i), 0) / tokens.length;
+  assert.ok(Math.abs(kl) > 1e-4, `${kl}`);
+  assertClose([rowsOf(dir).filter((row) => "loss" in row)[1]?.["kl"] as number], [kl], { atol: 1e-6 });
+});
+
 test("every part of a rollout is weighted by what the policy of its first step says of it, as in TRL", async () => {
   const values: Values = {
     ...{ ...full, max_staleness: 2, steps_per_generation: 2 },
@@ -159,7 +196,6 @@ test("every part of a rollout is weighted by what the policy of its first step s
     loadModel(done === 0 ? (full["model_name_or_path"] as string) : checkpointOf(dir, done), {
       ...{ device: "cpu", dtype: "float32" },
     });
-  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
   const rows = rowsOf(dir).filter((row) => "loss" in row);
   for (const step of [2, 3, 4, 5]) {
     const round = Math.floor(step / 2);
@@ -169,17 +205,10 @@ test("every part of a rollout is weighted by what the policy of its first step s
       ({ rollout, group }) => rollout === round && Math.floor(group / 2) === step % 2,
     );
     assert.equal(own.length, 8);
-    const weights = own.flatMap(({ row, ids }) => {
-      const example = dataset.examples.find(({ origin }) => row === `${origin.file}:${origin.line}`);
-      const promptIds = example?.promptIds ?? assert.fail(row);
-      const packed = packExamples([
-        { origin: { file: row, line: 1 }, promptIds, completions: [{ ids: [...ids] }] },
-      ]);
-      const [old, sampled] = [policy, sampler].map(
-        (model) => at(scoreBatch(model, { packed, indices: [0] }, numerics), 0).logps,
-      );
-      return Array.from(old ?? [], (logp, i) => Math.exp(logp - at(sampled ?? [], i)));
-    });
+    const [old, sampled] = [policy, sampler].map((model) => logpsUnder(model, own, dataset.examples));
+    const weights = own.flatMap((_, c) =>
+      Array.from(old?.[c] ?? [], (logp, i) => Math.exp(logp - at(sampled?.[c] ?? [], i))),
+    );
     const name = "sampling/importance_sampling_ratio";
     const [mean, min, max] = ["mean", "min", "max"].map(
       (what) => at(rows, step)[`${name}/${what}`] as number,

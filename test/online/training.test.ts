@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { ConfigError } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { losses, type RunRecord, runTraining, type Values } from "../support/runs.ts";
-import { writeRows } from "../support/tiny-model.ts";
+import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -46,6 +47,14 @@ test("bfloat16: the sampler's difference is logged and stops nothing; the first 
     const [mean, max] = ["mean", "max"].map((of) => row[`sampling/sampling_logp_difference/${of}`] as number);
     assert.ok(1e-5 < Number(mean) && Number(mean) < Number(max) && Number(max) < 0.5, `${mean}, ${max}`);
     assert.deepEqual([row["ratio/min"], row["ratio/max"]], [1, 1]);
+  }
+});
+
+test("bfloat16: a later part of a rollout is compared with the training model before its steps, not with the sampler", async () => {
+  const { dir } = await run({ dtype: "bfloat16", max_steps: 2, steps_per_generation: 2, learning_rate: 0 });
+  const row = rowsOf(dir)[1] ?? assert.fail("two steps");
+  for (const name of ["ratio/min", "ratio/max"]) {
+    assert.ok(Math.abs((row[name] as number) - 1) < 1e-3, `${name}: ${row[name]}`);
   }
 });
 
@@ -123,6 +132,63 @@ test("rewards that fail for one prompt are few of the rollout, also where that p
   });
   const [row] = rowsOf(dir);
   assert.equal(row?.["rewards/even/failures"], 4);
+});
+
+test("a row without the column of a reward is not scored, whichever prompts are scored with it", async () => {
+  const some = pairRows(4).map(({ prompt, chosen }, i) => ({
+    prompt,
+    ...(i === 1 ? { answer: chosen } : {}),
+  }));
+  const values = {
+    ...{ train_data: writeRows(fixture.path("some-answers.jsonl"), some), data_order: "given" },
+    ...{ gradient_accumulation_steps: 1, max_steps: 4 },
+  };
+  for (const [other, dynamicSampling] of [
+    ["even", 0],
+    ["alike", 1],
+  ] as const) {
+    const rewardFuncs = ["exact", `${fixture.rewards}#${other}`];
+    const { dir } = await run({ ...values, reward_funcs: rewardFuncs, dynamic_sampling: dynamicSampling });
+    const unscored = rowsOf(dir).map((row) => row["rewards/exact/unscored"]);
+    assert.deepEqual(unscored, [4, 0, 4, 4]);
+  }
+});
+
+test("a column that no row has, or none that is held out, ends the run before its model is loaded", async () => {
+  const [first, ...others] = pairRows(4).map(({ prompt, chosen }) => ({
+    prompt,
+    answer: chosen,
+    right: chosen,
+  }));
+  const trainData = writeRows(fixture.path("with-answers.jsonl"), others);
+  const { right: _, ...held } = first ?? {};
+  const evalData = writeRows(fixture.path("held-without.jsonl"), [held]);
+  const exact = (column: string) => ({ reward_funcs: [{ function: "exact", column }] });
+  const cases: [Values, RegExp][] = [
+    [
+      exact("reply"),
+      /^reward_funcs: .* column "reply" .* in the rows that are trained on, found answer, right\. /,
+    ],
+    [
+      { ...exact("right"), eval_data: evalData },
+      /^reward_funcs: .* "right" .* in the held-out rows, found answer\. /,
+    ],
+    [
+      {
+        ...exact("answer"),
+        eval_data: evalData,
+        eval_reward_funcs: [{ function: "number", column: "right" }],
+      },
+      /^eval_reward_funcs: .* "right" .* in the held-out rows, found answer\. /,
+    ],
+  ];
+  for (const [values, message] of cases) {
+    await assert.rejects(run({ train_data: trainData, ...values }), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
 });
 
 for (const objective of ["slime", "dpo", "simpo", "rloo", "raft"]) {

@@ -2,9 +2,14 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sha256File } from "../../src/base/files.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { Bench } from "../../src/dashboard/bench.ts";
-import { type Dashboard, startDashboard as listen } from "../../src/dashboard/dashboard.ts";
+import {
+  type Dashboard,
+  type DashboardOptions,
+  startDashboard as listen,
+} from "../../src/dashboard/dashboard.ts";
 import { createDashboardApp } from "../../src/dashboard/dashboard-app.ts";
 import { Jobs } from "../../src/dashboard/jobs.ts";
 import type { DashboardContext, Route } from "../../src/dashboard/route.ts";
@@ -47,6 +52,10 @@ export function writeRun(root: string, name: string, rows: readonly MetricRow[] 
   writeFileSync(data, `{"prompt":"a","chosen":"b","rejected":"c"}\n${JSON.stringify(hostile)}\n`);
   const values = { model_name_or_path: "m<b>", train_data: "a.jsonl", eval_data: data, output_dir: dir };
   const run = createRun(loadConfig({ values }));
+  run.saveSealed(run.paths.fingerprints, {
+    ...{ data: { "eval_data[0]/eval.jsonl": sha256File(data) }, template: null, tokenizer: "t", model: "m" },
+    ...{ code_version: "0.1.0", torch_version: "2.13.0", device: "cpu", dtype: "float32", threads: 2 },
+  });
   run.log("start", { step: 0, total_steps: 10, trainable: 1 });
   const metrics = new MetricsWriter(run.paths.metrics);
   for (const row of rows) metrics.write(row);
@@ -178,11 +187,11 @@ export async function startDashboard(
 /** The dashboard of `dir`, listening in this process; `faults` are those that it met. */
 export async function serveDashboard(
   dir: string,
-  port: number = 0,
+  at: Partial<Pick<DashboardOptions, "host" | "port" | "allowedHosts">> = {},
 ): Promise<{ dashboard: Dashboard; faults: unknown[] }> {
   const faults: unknown[] = [];
   const dashboard = await listen({
-    ...{ dirs: [dir], host: "127.0.0.1", port, allowedHosts: [] },
+    ...{ dirs: [dir], host: "127.0.0.1", port: 0, allowedHosts: [], ...at },
     program: [process.execPath, "-e", ""],
     onFault: (error: unknown) => faults.push(error),
   });

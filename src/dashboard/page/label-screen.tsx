@@ -1,13 +1,14 @@
 /** Two answers and the keys to judge them. Which model wrote which is not known here. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { plainText } from "../../text/message-text.ts";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { newKey } from "./pending-vote.ts";
 import { Empty, Problem, Waiting } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
-import { partText, TextView } from "./text-views.tsx";
+import { TextView } from "./text-views.tsx";
 import { order, useLabelling } from "./use-labelling.ts";
 
 /** What is being written besides the verdict. */
@@ -164,13 +165,13 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
     ],
     [pair.showing, isFlagged, isUnsure],
   );
-  const [left, right] = [partText(pair.left), partText(pair.right)];
+  const [left, right] = [plainText(pair.left), plainText(pair.right)];
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
   return (
     <>
       <section class="bench-prompt" aria-label="Prompt">
         <h2>Prompt</h2>
-        <TextView text={partText(pair.prompt)} look={{ isRendered, against: null }} />
+        <TextView text={plainText(pair.prompt)} look={{ isRendered, against: null }} />
       </section>
       <div class="sides">
         <section class="bench-answer" aria-label="Left answer">
@@ -221,7 +222,7 @@ function WritingBox({ writing, pair, say, fail, close }: WritingProps): JSX.Elem
   useEffect(() => field.current?.focus(), [writing]);
   if (writing === "nothing") return null;
   const side = writing === "edit left" ? "left" : "right";
-  const before = writing === "note" ? pair.note : writing === "reason" ? "" : partText(pair[side]);
+  const before = writing === "note" ? pair.note : writing === "reason" ? "" : plainText(pair[side]);
   const done = (): void => {
     const text = field.current?.value.trim() ?? "";
     if (writing === "reason") say({ verdict: "skip", reason: text });

@@ -3,7 +3,10 @@ import type { SidedVote } from "../../workbench/labelling.ts";
 
 /** A name for a press, which the server takes once. */
 export function newKey(): string {
-  return crypto.randomUUID();
+  // randomUUID is for secure contexts alone: a page at http://NAME has none
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }
 
 /**

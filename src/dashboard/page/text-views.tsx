@@ -1,24 +1,6 @@
 /** Texts of strangers: as they are, with what differs marked, or rendered. Nothing in them becomes HTML, and nothing is loaded. */
 import type { ComponentChildren, JSX } from "preact";
 import { wordsAgainst } from "../../report/word-diff.ts";
-import type { Message } from "../../text/messages.ts";
-
-/** A prompt or an answer. */
-export type Part = string | readonly Message[];
-
-/** A text or messages as one text. */
-export function partText(part: Part): string {
-  if (typeof part === "string") return part;
-  const [only] = part;
-  if (part.length === 1 && only !== undefined) return contentOf(only);
-  return part.map((message) => `${message.role}: ${contentOf(message)}`).join("\n\n");
-}
-
-function contentOf({ content, reasoning_content, tool_calls }: Message): string {
-  const text = typeof content === "string" ? content : content.map((part) => part.text).join("");
-  const calls = tool_calls === undefined ? "" : JSON.stringify(tool_calls);
-  return [reasoning_content ?? "", text, calls].filter((one) => one !== "").join("\n");
-}
 
 /** How a text is shown. */
 export interface TextLook {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { assertClose } from "../../../test/support/close.ts";
 import { logitsOf, tinyModel } from "../../../test/support/tiny-models.ts";
 import type { SampledCompletion } from "../../generate/sample.ts";
 import { scope } from "../../torch/index.ts";
@@ -17,7 +18,7 @@ test("the entropy at each token of each answer, the one that ended it included, 
   using _ = scope();
   const model = tinyModel("llama_tied");
   const size = model.lm_head.weight.size(0);
-  // more prompts than go into one pass; the third has no answer, answers come in no order
+  // the third has no answer, answers come in no order
   const prompts = Array.from({ length: 10 }, (_, i) => [3 + i, 5, 7 + i].slice(0, 1 + (i % 3)));
   const answers: SampledCompletion[] = [
     { prompt: 9, ids: [4, 4], stopId: null },
@@ -26,12 +27,13 @@ test("the entropy at each token of each answer, the one that ended it included, 
     { prompt: 0, ids: [6], stopId: null },
     ...[3, 4, 5, 6, 7, 8].map((prompt) => ({ prompt, ids: [prompt, 11], stopId: 2 })),
   ];
-  const got = completionEntropies(model, prompts, answers, {
-    dtype: "float32",
-    gradient_checkpointing: false,
-    logits_chunk_size: null,
-  });
+  const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
+  const got = completionEntropies(model, prompts, answers, numerics);
   assert.equal(got.length, answers.length);
+  for (const tokensAtOnce of [1, 9, 16]) {
+    const cut = completionEntropies(model, prompts, answers, { ...numerics, tokensAtOnce });
+    for (const [i, values] of cut.entries()) assertClose(values, got[i] ?? [], { atol: 1e-5 });
+  }
   for (const [i, { prompt, ids, stopId }] of answers.entries()) {
     const asked = prompts[prompt] as number[];
     const told = stopId === null ? ids : [...ids, stopId];

@@ -1,5 +1,6 @@
 /** How sure a model was of the answers it gave: the entropy of its next-token distribution at each of their tokens. */
 import { at } from "../../base/at.ts";
+import { completionBatches, usualTokensAtOnce } from "../../data/completion-batches.ts";
 import type { Example } from "../../data/example.ts";
 import { packExamples } from "../../data/packing.ts";
 import { allCompletions, toDevice } from "../../forward/batch.ts";
@@ -10,8 +11,11 @@ import type { SampledCompletion } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { scope } from "../../torch/index.ts";
 
-/** Prompts computed together. */
-const promptsAtOnce = 8;
+/** How entropies are computed. */
+export interface EntropyOptions extends Numerics {
+  /** Tokens at once; a text that has more is alone. Default 4096. */
+  tokensAtOnce?: number;
+}
 
 /**
  * Entropies (nats) at the tokens of each of `answers`, the token that ended it included, in their order. Taken at
@@ -21,39 +25,27 @@ export function completionEntropies(
   model: CausalLM,
   prompts: readonly (readonly number[])[],
   answers: readonly SampledCompletion[],
-  numerics: Numerics,
+  { tokensAtOnce = usualTokensAtOnce, ...numerics }: EntropyOptions,
 ): number[][] {
-  const out: number[][] = answers.map(() => []);
-  const byPrompt = prompts.map((_, prompt) =>
-    answers.flatMap((answer, i) => (answer.prompt === prompt ? [i] : [])),
+  const byPrompt = Map.groupBy(answers.keys(), (place) => at(answers, place).prompt);
+  const asked = [...byPrompt].map(([prompt, places]) => ({ promptIds: at(prompts, prompt), places }));
+  const groups = asked.map(({ promptIds, places }) => ({
+    promptIds,
+    completions: places.map((place) => {
+      const { ids, stopId } = at(answers, place);
+      return stopId === null ? ids : [...ids, stopId];
+    }),
+  }));
+  const entropies = completionBatches(groups, tokensAtOnce, "sampled answers").flatMap((examples) =>
+    entropiesOf(model, examples, { ...numerics, temperature: 1 }),
   );
-  const asked = prompts.map((_, prompt) => prompt).filter((prompt) => (byPrompt[prompt] ?? []).length > 0);
-  for (let first = 0; first < asked.length; first += promptsAtOnce) {
-    const part = asked.slice(first, first + promptsAtOnce);
-    const places = part.map((prompt) => at(byPrompt, prompt));
-    const examples = part.map((prompt, i): Example => {
-      const own = at(places, i).map((place) => at(answers, place));
-      return {
-        origin: { file: "sampled answers", line: prompt + 1 },
-        promptIds: [...at(prompts, prompt)],
-        completions: own.map(({ ids, stopId }) => ({ ids: stopId === null ? ids : [...ids, stopId] })),
-      };
-    });
-    for (const { example, completion, entropies } of entropiesOf(model, examples, {
-      ...numerics,
-      temperature: 1,
-    })) {
-      out[at(at(places, example), completion)] = entropies;
-    }
-  }
+  const out: number[][] = answers.map(() => []);
+  for (const [i, place] of asked.flatMap(({ places }) => places).entries()) out[place] = at(entropies, i);
   return out;
 }
 
-function entropiesOf(
-  model: CausalLM,
-  examples: readonly Example[],
-  numerics: Numerics,
-): { example: number; completion: number; entropies: number[] }[] {
+/** (completion)(token) of `examples`, in their order. */
+function entropiesOf(model: CausalLM, examples: readonly Example[], numerics: Numerics): number[][] {
   using _ = scope();
   const packed = packExamples(examples);
   const batch = toDevice(packed, model.device);
@@ -61,9 +53,5 @@ function entropiesOf(
   const run = walk(model, batch, head, { ...numerics, trained: null });
   const pass = run.head(allCompletions(batch));
   const values = Array.from((pass.entropies?.data() ?? []) as Float32Array);
-  return packed.spans.map(({ example, completion, start, end }) => ({
-    example,
-    completion,
-    entropies: values.slice(start, end),
-  }));
+  return packed.spans.map(({ start, end }) => values.slice(start, end));
 }

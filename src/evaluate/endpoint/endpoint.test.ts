@@ -71,6 +71,7 @@ test("an answer: what is sent, what comes back, what is counted", async () => {
     promptTokens: 100,
     completionTokens: 10,
     uncounted: 0,
+    unanswered: 0,
   });
 });
 
@@ -112,6 +113,19 @@ test("no answer in time counts as a fault", async () => {
     stuck.endpoint.chat(request),
     /no answer within 0\.05 s after 2 tries\. Check that it runs/,
   );
+  assert.equal(stuck.endpoint.spent.unanswered, 2);
+});
+
+test("requests that were sent and gave no answer are counted: the endpoint may bill them", async () => {
+  const sent: ChatAnswer[] = ["hang up", { body: "<html>" }, { status: 504 }, { status: 524 }];
+  const { endpoint, server } = await served([...sent, { status: 429 }, { status: 500 }, "at last"]);
+  await using _ = server;
+  assert.equal((await endpoint.chat(request)).text, "at last");
+  assert.deepEqual([endpoint.spent.requests, endpoint.spent.unanswered], [7, 4]);
+  const gone = await served([], { maxRetries: 0 });
+  await gone.server[Symbol.asyncDispose]();
+  await assert.rejects(gone.endpoint.chat(request), EndpointError);
+  assert.deepEqual([gone.endpoint.spent.requests, gone.endpoint.spent.unanswered], [1, 0]);
 });
 
 test("Retry-After is kept to, in seconds, as a date and in milliseconds", async () => {

@@ -42,6 +42,8 @@ export interface Spent {
   completionTokens: number;
   /** Answers without a count of tokens. */
   uncounted: number;
+  /** Requests that were sent and gave no answer that can be used, for which the endpoint may have written one. */
+  unanswered: number;
 }
 
 /** An attempt that gave no answer. */
@@ -52,6 +54,8 @@ interface Fault {
   passing: boolean;
   /** Milliseconds that the endpoint asked to wait. */
   askedMs: number | null;
+  /** Whether the endpoint may have written an answer, which it bills. */
+  isUnanswered: boolean;
 }
 
 /** A chat endpoint. */
@@ -60,7 +64,10 @@ export class Endpoint {
   /** Address without a slash at its end. */
   readonly baseUrl: string;
   readonly extra: Readonly<Record<string, unknown>>;
-  readonly spent: Spent = { requests: 0, retries: 0, promptTokens: 0, completionTokens: 0, uncounted: 0 };
+  readonly spent: Spent = {
+    ...{ requests: 0, retries: 0, promptTokens: 0, completionTokens: 0 },
+    ...{ uncounted: 0, unanswered: 0 },
+  };
   readonly #key: string | null;
   readonly #timeoutMs: number;
   readonly #maxRetries: number;
@@ -91,6 +98,7 @@ export class Endpoint {
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(body, request.maxTokens);
       if (!("what" in outcome)) return outcome;
+      if (outcome.isUnanswered) this.spent.unanswered++;
       if (!outcome.passing || attempt > this.#maxRetries) throw this.#failure(outcome, attempt);
       this.spent.retries++;
       const wait = waitBefore(attempt, outcome.askedMs, this.#clock);
@@ -125,12 +133,13 @@ export class Endpoint {
         status: null,
         passing: true,
         askedMs: null,
+        isUnanswered: !isUnsent(error),
       };
     }
     if (!response.ok) return this.#refusal(response, text);
     const reply = parseReply(text);
     if (typeof reply === "string") {
-      return { what: reply, status: response.status, passing: true, askedMs: null };
+      return { what: reply, status: response.status, passing: true, askedMs: null, isUnanswered: true };
     }
     this.#count(reply);
     const { usage } = reply;
@@ -157,6 +166,8 @@ export class Endpoint {
       status,
       passing: isPassing(status) && !isSpent,
       askedMs: retryAfterMs(headers, this.#clock),
+      // it, or a proxy before it, gave up waiting for an answer that may have been begun
+      isUnanswered: [408, 504, 524].includes(status),
     };
   }
 
@@ -232,6 +243,13 @@ function isLoopback(host: string): boolean {
 /** Whether the same request may succeed after this status: what the endpoint has to do with, and haste. */
 function isPassing(status: number): boolean {
   return status >= 500 || [408, 409, 425, 429].includes(status);
+}
+
+/** Whether a request failed before there was a connection to send it by. */
+function isUnsent(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : null;
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CONNECT_TIMEOUT|CERT|TLS|SSL/.test(code);
 }
 
 const firstWaitMs = 500;

@@ -56,7 +56,7 @@ export interface JudgeReport extends JudgeCounts {
   endpoint: string;
   temperature: number;
   maxTokens: number;
-  /** In the currency of the prices; null without prices or without counts of tokens. */
+  /** In the currency of the prices, at the least where requests were not answered; null without prices or counts of tokens. */
   cost: number | null;
 }
 

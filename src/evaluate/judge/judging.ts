@@ -84,7 +84,8 @@ export function openJudging(
     }),
     onJudged: (done, total) => {
       const spent = cost();
-      const note = spent === null || spent === 0 ? "" : `cost ${spent.toPrecision(3)}`;
+      const least = endpoint.spent.unanswered > 0 ? "at least " : "";
+      const note = spent === null || spent === 0 ? "" : `cost ${least}${spent.toPrecision(3)}`;
       options.onPhase?.("judgments", done, total, note);
     },
     [Symbol.dispose]() {

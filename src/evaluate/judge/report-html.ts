@@ -11,6 +11,7 @@ export type Fact = [name: string, value: string, interval: string, n: number];
 
 /** Statistics of a judge with their intervals, and then its counts. */
 export function facts(rows: readonly (Fact | [string, string, string])[], judge: JudgeReport): ReportTable {
+  const costName = `cost of this run${judge.spent.unanswered > 0 ? ", at least" : ""}`;
   const counts: [string, number | string][] = [
     ["judgments", judge.judgments],
     ["without a readable verdict", judge.unparsable],
@@ -18,7 +19,7 @@ export function facts(rows: readonly (Fact | [string, string, string])[], judge:
     ["cut at the limit of tokens", judge.cut],
     ["tokens read in this run", judge.spent.promptTokens],
     ["tokens written in this run", judge.spent.completionTokens],
-    ...(judge.cost === null ? [] : [["cost of this run", number(judge.cost)] as [string, string]]),
+    ...(judge.cost === null ? [] : [[costName, number(judge.cost)] as [string, string]]),
   ];
   return {
     columns: [judge.model, "value", "95 % interval", "n"],

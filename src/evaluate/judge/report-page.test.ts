@@ -10,6 +10,8 @@ import type { JudgedText } from "./judged-texts.ts";
 import type { PairReport } from "./pair-report.ts";
 import { pairPage } from "./pair-report.ts";
 import { pairStatistics } from "./pair-statistics.ts";
+import { facts } from "./report-html.ts";
+import { judgeLines } from "./report-text.ts";
 
 const judge: JudgeReport = {
   model: "<judge>",
@@ -24,7 +26,7 @@ const judge: JudgeReport = {
   askedAgain: 0,
   firstRefusal: "status 422: max_tokens <4096> is too much",
   firstUnparsable: null,
-  spent: { requests: 4, retries: 0, promptTokens: 40, completionTokens: 8, uncounted: 0 },
+  spent: { requests: 4, retries: 0, promptTokens: 40, completionTokens: 8, uncounted: 0, unanswered: 0 },
   cost: 0.5,
 };
 const style = { length: 10, headers: 0, bold: 0, lists: 0 };
@@ -130,4 +132,15 @@ test("ratings: a category without any has no dot", () => {
   assert.match(page, /Question q198, turn 1: 4</);
   assert.doesNotMatch(page, /Question q199/, "left out, as the text says");
   assert.equal(page.match(/>empty</g)?.length, 1);
+});
+
+test("a cost is the least where requests were sent and not answered", () => {
+  const lost = { ...judge, spent: { ...judge.spent, unanswered: 2 } };
+  const costOf = (one: JudgeReport) => facts([], one).rows.find(([name]) => /^cost/.test(String(name)))?.[0];
+  assert.deepEqual([costOf(judge), costOf(lost)], ["cost of this run", "cost of this run, at least"]);
+  assert.match(judgeLines(judge).join("\n"), / 8 written, cost 0\.5000$/);
+  assert.match(
+    judgeLines(lost).join("\n"),
+    / 8 written, 2 requests without an answer, cost at least 0\.5000$/,
+  );
 });

@@ -8,13 +8,14 @@ import { percent, range } from "./report-html.ts";
 export function judgeLines(judge: JudgeReport): string[] {
   const { judgments, cached, unparsable, refused, cut, askedAgain, spent, cost, model, firstRefusal } = judge;
   const uncounted = spent.uncounted > 0 ? `, ${spent.uncounted} answers without a count` : "";
-  const costText = cost === null ? "" : `, cost ${number(cost, 4)}`;
+  const unanswered = spent.unanswered > 0 ? `, ${spent.unanswered} requests without an answer` : "";
+  const costText = cost === null ? "" : `, cost ${unanswered === "" ? "" : "at least "}${number(cost, 4)}`;
   return [
     `Judge ${model}: ${judgments} judgments (${cached} answers kept from before), ${unparsable} without a readable verdict, ` +
       `${refused} refused, ${cut} cut at the limit, ${askedAgain} asked again`,
     ...(firstRefusal === null ? [] : [`  first refusal: ${oneLine(firstRefusal, 400)}`]),
     `  ${spent.requests} requests, ${spent.retries} of them repeated; ${spent.promptTokens} tokens read, ` +
-      `${spent.completionTokens} written${uncounted}${costText}`,
+      `${spent.completionTokens} written${uncounted}${unanswered}${costText}`,
   ];
 }
 

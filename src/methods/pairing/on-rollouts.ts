@@ -42,7 +42,7 @@ export function onRollouts(objective: PairObjective, options: PairingOptions): C
   return {
     name: objective.name,
     over: "groups",
-    usesReference: options.kl_coef > 0,
+    usesReference: options.kl_coef > 0 && !hasKl,
     needsWholeMicroBatch: objective.needsWholeMicroBatch ?? false,
     takesLogSquares: objective.takesLogSquares ?? false,
     columns: {
@@ -232,19 +232,19 @@ function replayPart(completions: CompletionLogps, weight: number, replayed: Both
 }
 
 function prepare(rollout: ScoredRollout, objective: PairObjective, options: PairingOptions): PreparedRollout {
-  const { rewards, groupSizes, samplerLogps, masked = [] } = rollout;
+  const { rewards, groupSizes, policyLogps = rollout.samplerLogps, masked = [] } = rollout;
   const { kl_coef, kl_in, anchor_on, anchor_threshold } = options;
   const references = kl_coef > 0 ? referenceOf(rollout, "kl_coef") : null;
   const kls =
     references === null || kl_in === "loss"
       ? null
-      : samplerLogps.map((logps, i) => klOfCompletion(klEstimatorOf(options), logps, at(references, i)));
+      : policyLogps.map((logps, i) => klOfCompletion(klEstimatorOf(options), logps, at(references, i)));
   // float32, which every device compares alike
   const paired = rewards.map((reward, i) =>
     masked[i] === true ? Number.NaN : Math.fround(kls === null ? reward : reward - kl_coef * at(kls, i)),
   );
   const pairs = pairsOf(paired, groupSizes, options).filter((ofGroup) => ofGroup.length > 0);
-  const tokens = samplerLogps.reduce((sum, { length }) => sum + length, 0);
+  const tokens = policyLogps.reduce((sum, { length }) => sum + length, 0);
   return {
     columns: {
       rewards: paired,

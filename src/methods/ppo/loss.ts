@@ -64,7 +64,7 @@ function evaluate(
 }
 
 function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
-  const { rewards, samplerLogps, values } = rollout;
+  const { rewards, policyLogps = rollout.samplerLogps, values } = rollout;
   if (values === undefined) {
     throw new ShapeError(
       "ppo needs the rollout's values, one for each token, and got none: give `update` a value model (`valueModel` of openRolloutTraining), or compute them with one",
@@ -73,7 +73,7 @@ function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
   const references = options.kl_coef > 0 ? referenceOf(rollout, "kl_coef") : null;
   const scored = rewards.flatMap((reward, i) => (Number.isNaN(reward) ? [] : [i]));
   const raw = scored.map((i) =>
-    tokenRewards(at(rewards, i), at(samplerLogps, i), references?.[i] ?? null, options),
+    tokenRewards(at(rewards, i), at(policyLogps, i), references?.[i] ?? null, options),
   );
   const kept = options.whiten_rewards ? whitened(raw, true) : raw;
   const estimates = kept.map((row, k) => gae(row, at(values, at(scored, k)), options));
@@ -100,13 +100,13 @@ function prepare(rollout: ScoredRollout, options: PpoOptions): PreparedRollout {
 }
 
 function scoreMetrics(
-  { rewards, samplerLogps }: ScoredRollout,
+  { rewards, samplerLogps, policyLogps = samplerLogps }: ScoredRollout,
   references: readonly Float32Array[] | null,
   { kl_coef, kl_estimator }: PpoOptions,
 ): Record<string, number> {
   const scores = mean(scorable(rewards));
   if (references === null) return { "objective/scores": scores, "objective/rlhf_reward": scores };
-  const kl = mean(samplerLogps.map((logps, i) => klOfCompletion(kl_estimator, logps, at(references, i))));
+  const kl = mean(policyLogps.map((logps, i) => klOfCompletion(kl_estimator, logps, at(references, i))));
   return {
     "objective/scores": scores,
     "objective/kl": kl,

@@ -46,17 +46,17 @@ export function rloo(options: RlooOptions): CompletionObjective {
 
 function prepare(rollout: ScoredRollout, options: RlooOptions): PreparedRollout {
   const { beta, normalize_advantages, reward_clip_range } = options;
-  const { rewards, groupSizes, samplerLogps, masked = [] } = rollout;
+  const { rewards, groupSizes, policyLogps = rollout.samplerLogps, masked = [] } = rollout;
   const [low = Number.NEGATIVE_INFINITY, high = Number.POSITIVE_INFINITY] = reward_clip_range ?? [];
   const clipped = rewards.map((reward) => Math.min(Math.max(reward, low), high));
   const references = beta > 0 ? referenceOf(rollout, "beta") : null;
   // the tokens of a masked completion are in no KL, as in TRL
-  const kls = samplerLogps.map((logps, i) =>
+  const kls = policyLogps.map((logps, i) =>
     references === null || masked[i] === true ? 0 : klOfCompletion("k1", logps, at(references, i)),
   );
   const penalised = clipped.map((reward, i) => reward - beta * at(kls, i));
   const advantages = leaveOneOutAdvantages(penalised, groupSizes);
-  const tokens = samplerLogps.reduce((sum, logps, i) => sum + (masked[i] === true ? 0 : logps.length), 0);
+  const tokens = policyLogps.reduce((sum, logps, i) => sum + (masked[i] === true ? 0 : logps.length), 0);
   const kl = kls.reduce((sum, value) => sum + value, 0) / Math.max(1, tokens);
   return {
     columns: { advantages: normalize_advantages ? normalised(advantages, rewards) : advantages },

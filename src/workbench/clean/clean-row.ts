@@ -7,9 +7,9 @@ import { sequenceLength } from "../../data/overflow.ts";
 import { rowFaults, type TokenizerFacts } from "../../data/row-checks.ts";
 import { rowNotes } from "../../data/row-notes.ts";
 import { type NormalRow, normaliseRow } from "../../data/rows.ts";
+import { plainText } from "../../text/message-text.ts";
 import type { ModelText } from "../../text/open-text.ts";
 import { EmptyAnswerError } from "../../text/source-rows.ts";
-import { plainText } from "../comparison.ts";
 
 /** A row to keep or to take out. */
 export interface CleanRow {
@@ -92,12 +92,8 @@ function readable(
 ): CleanRow {
   const { source } = normal;
   const isPair = source?.kind === "chat" || source?.kind === "text";
-  const prompt = isPair
-    ? plainText(typeof source.prompt === "string" ? source.prompt : [...source.prompt])
-    : "";
-  const answers = isPair
-    ? source.completions.map((answer) => plainText(typeof answer === "string" ? answer : [...answer]))
-    : [];
+  const prompt = isPair ? plainText(source.prompt) : "";
+  const answers = isPair ? source.completions.map(plainText) : [];
   const codes = new Map<FindingCode, string>();
   for (const code of rowNotes(row, source, { task: "preference", isTextDoubtful: false }))
     codes.set(code, "");

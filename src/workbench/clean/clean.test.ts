@@ -51,6 +51,29 @@ test("40 planted defects of eight kinds in 200 rows: all found, none invented, t
   assert.equal(without.kept, 165);
 });
 
+test("answers that differ in their tool calls or their thinking alone are no duplicates", async () => {
+  const data = join(dir, "calls.jsonl");
+  const prompt = [{ role: "user", content: "What is the weather like where I live?" }];
+  const answer = (more: object) => [{ role: "assistant", content: "", ...more }];
+  const call = (name: string, given: object) =>
+    answer({ tool_calls: [{ type: "function", function: { name, arguments: given } }] });
+  const thinking = (text: string) => answer({ content: "It is warm.", reasoning_content: text });
+  const rows = [
+    { prompt, chosen: call("weather", { city: "Rome" }), rejected: call("clock", { zone: "Asia/Tokyo" }) },
+    { prompt, chosen: call("map", { of: "Norway" }), rejected: call("search", { words: "warm places" }) },
+    { prompt, chosen: thinking("They said Rome before."), rejected: thinking("I had better guess it.") },
+    { prompt, chosen: thinking("The south, in July."), rejected: thinking("No idea at all, none.") },
+  ];
+  writeFileSync(data, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const { filters } = await cleaned(
+    `data: ${data}\noutput: ${join(dir, "calls-out.jsonl")}\nfilters: [identical_pair, duplicate_row, near_duplicate]\n`,
+  );
+  assert.deepEqual(
+    filters.map(({ taken }) => taken),
+    [0, 0, 0],
+  );
+});
+
 test("options: scores of a model, similarity, ratio; a row without a score is refused", async () => {
   const data = join(dir, "three.jsonl");
   const row = (i: number) => ({ prompt: `Question ${i}`, chosen: `Good ${i}.`, rejected: `Bad ${i}.` });
