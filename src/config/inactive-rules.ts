@@ -35,7 +35,7 @@ const noTokens: Omit<Rule, "keys" | "when"> = {
   remedy: "Take it out.",
 };
 
-/** The rules of all methods. Of those that name a key, the first whose condition holds is told. */
+/** The rules of all methods. Of those that name a key, the first whose condition holds counts. */
 export const INACTIVE_RULES: readonly Rule[] = [
   {
     keys: ["project"],
