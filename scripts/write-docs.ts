@@ -99,7 +99,7 @@ function resuming(): string {
   return `## Resuming
 
 On resume, these keys may change: ${free.join(", ")}. Of \`judge\` that is the address: the model stays. A step may also
-be divided into different micro-batches with the same total of rows, unless its loss is of micro-batches (\`loss_type: bnpo\`,
+be divided into different micro-batches with the same total of rows or \`tokens_per_step\`, unless its loss is of micro-batches (\`loss_type: bnpo\`,
 \`preset: reference-compat\`, \`kl_over: micro_batch\`: there \`max_tokens_per_micro_batch\` stays too). With a constant learning rate,
 and no \`warmup_ratio\`, the run may be longer or shorter. Any other change is refused by name. When \`metric_for_best_model\` or
 \`greater_is_better\` change, the best from there on counts.

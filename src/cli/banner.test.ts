@@ -48,7 +48,21 @@ test("device, type, rows, steps, batch and learning rate are said before the fir
   const resumed = { ...start, step: 5, evaluationRows: 0, device: "cuda:0", dtype: "bfloat16" };
   const text = startBanner(config({ tokens_per_step: 4096 }), resumed);
   assert.match(text, /device {3}cuda:0, bfloat16\n/);
-  assert.match(text, /none held out\n {2}steps {4}13 of 4096 tokens, of which 5 are done\n/);
+  assert.match(
+    text,
+    /none held out\n {2}steps {4}13 of 4096 tokens \(micro-batches of 8 rows at most\), of which 5 are done\n/,
+  );
+  const steps = (values: Record<string, unknown>): string | undefined =>
+    /steps +13 of (.*)/.exec(startBanner(config(values), start))?.[1];
+  const cap = { max_tokens_per_micro_batch: 1024 };
+  assert.equal(
+    steps({ ...cap, per_device_train_batch_size: 1, gradient_accumulation_steps: 16 }),
+    "16 rows (micro-batches of 1 row and 1024 tokens at most)",
+  );
+  assert.equal(
+    steps({ ...cap, tokens_per_step: 4096 }),
+    "4096 tokens (micro-batches of 1024 tokens at most)",
+  );
 });
 
 test("an on-policy run says how many prompts and completions a step has, and that a loss near 0 is right", () => {

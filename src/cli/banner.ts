@@ -3,7 +3,7 @@
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { rowsPerStep } from "../config/step-rows.ts";
+import { isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
 import { askedQuantisation, quantisationText } from "../formats/quantisation.ts";
 import { hasRatio, methodOf, updatesOf } from "../methods/index.ts";
 import type { TrainStart } from "../runs/train-events.ts";
@@ -29,12 +29,18 @@ function trainedText(config: RunConfig): string {
   return `${use_dora ? "DoRA" : "LoRA"} of rank ${lora_r}${on}`;
 }
 
-/** "8 rows × 2", "4096 tokens" */
+/** "16 rows (2 micro-batches of 8)", "4096 tokens (micro-batches of 8 rows at most)" */
 function stepText(config: RunConfig): string {
   const { tokens_per_step, per_device_train_batch_size: size, gradient_accumulation_steps: parts } = config;
   if (isOnPolicy(config)) return rolloutText(config);
-  if (tokens_per_step !== null) return `${tokens_per_step} tokens`;
+  const { max_tokens_per_micro_batch: cap } = config;
+  const limits = [
+    ...(isCutByTokens(config) ? [] : [`${size} ${size === 1 ? "row" : "rows"}`]),
+    ...(cap === null ? [] : [`${cap} tokens`]),
+  ].join(" and ");
+  if (tokens_per_step !== null) return `${tokens_per_step} tokens (micro-batches of ${limits} at most)`;
   const rows = rowsPerStep(config);
+  if (cap !== null) return `${rows} rows (micro-batches of ${limits} at most)`;
   return parts === 1 ? `${rows} rows` : `${rows} rows (${parts} micro-batches of ${size})`;
 }
 

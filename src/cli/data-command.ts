@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { exitCodes } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { warn } from "../base/warn.ts";
 import { loadConfig, readOption } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { checkColumnMap } from "../data/columns.ts";
@@ -143,7 +144,8 @@ interface CheckOptions {
 }
 
 async function check(file: string, argv: string[], options: CheckOptions): Promise<void> {
-  const { config } = loadConfig({ file: fileBefore(file), overrides: pairsOf(argv) });
+  const { config, warnings } = loadConfig({ file: fileBefore(file), overrides: pairsOf(argv) });
+  for (const text of warnings) warn(text);
   const phases = new Phases();
   const task = taskOf(methodOf(config.method.objective).over, isOnPolicy(config));
   const search = { parts: "text", onPhase: phases.listen } as const;

@@ -2,12 +2,13 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { at } from "../base/at.ts";
 import { codeVersion } from "../base/code-version.ts";
 import { ConfigError } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import { writeFileAtomic } from "../base/files.ts";
+import { didYouMean } from "../base/suggest.ts";
 import { REWARD_SOURCES } from "../config/online-keys.ts";
 import { preflightNotes } from "../data/preflight-text.ts";
 import { methodNames, methodsWhere } from "../methods/index.ts";
@@ -70,7 +71,9 @@ async function init(given: string | undefined, argv: string[], options: CliOptio
 /** @throws {ConfigError} for an objective that only learns from sampled completions, without anything that scores them */
 function requireScores(objective: string, overrides: readonly [string, string][]): void {
   if (!methodsWhere(({ onPolicy }) => onPolicy === "only").some((name) => name === objective)) return;
-  const isScored = overrides.some(([key]) => REWARD_SOURCES.some((source) => source === key));
+  const isScored = overrides.some(([word]) =>
+    REWARD_SOURCES.some((source) => source === word.replaceAll("-", "_")),
+  );
   if (isScored) return;
   throw new ConfigError(
     `${objective} trains on completions that the model samples, which something must score. Add --reward_funcs '["rewards.ts#brevity"]', ` +
@@ -101,10 +104,21 @@ async function answered(options: CliOptions): Promise<Answers> {
 
 async function asked({ model, data, objective, memory, gpu }: CliOptions): Promise<Answers> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const ask = async (question: string, usual = ""): Promise<string> => {
+  terminal.once("SIGINT", () => {
+    terminal.close();
+    process.kill(process.pid, "SIGINT");
+  });
+  const ask = async (
+    question: string,
+    usual = "",
+    problemOf: (text: string) => string | null = () => null,
+  ): Promise<string> => {
     for (;;) {
-      const text = (await terminal.question(`${question}${usual === "" ? "" : ` [${usual}]`}: `)).trim();
-      if (text !== "" || usual !== "") return text === "" ? usual : text;
+      const text =
+        (await terminal.question(`${question}${usual === "" ? "" : ` [${usual}]`}: `)).trim() || usual;
+      const problem = text === "" ? null : problemOf(text);
+      if (problem !== null) process.stdout.write(`${problem}\n`);
+      else if (text !== "") return text;
     }
   };
   try {
@@ -113,15 +127,31 @@ async function asked({ model, data, objective, memory, gpu }: CliOptions): Promi
     const answers = {
       model: model ?? (await ask("Model, a directory or a name on the hub")),
       data: data ?? (await ask("Rows to train on, a file, a directory or a data set on the hub")),
-      objective: objective ?? (await ask(`Objective (${methodNames.join(", ")})`, usualObjective)),
+      objective:
+        objective ?? (await ask(`Objective (${methodNames.join(", ")})`, usualObjective, objectiveProblem)),
     };
     if (memory !== undefined) return { ...answers, memoryGiB: memory };
     // a GPU brings its own
     if (gpu !== undefined) return answers;
-    const text = await ask("Memory that it may take, in GiB", usual);
+    const text = await ask("Memory that it may take, in GiB", usual, memoryProblem);
     return { ...answers, ...(text === usual ? {} : { memoryGiB: positiveNumber(text) }) };
   } finally {
     terminal.close();
+  }
+}
+
+function objectiveProblem(text: string): string | null {
+  if (methodNames.some((name) => name === text)) return null;
+  return `Expected one of ${methodNames.join(", ")}, got "${text}".${didYouMean(text, methodNames)}`;
+}
+
+function memoryProblem(text: string): string | null {
+  try {
+    positiveNumber(text);
+    return null;
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    return `${error.message} It is of GiB, without a unit, such as 8; got "${text}".`;
   }
 }
 

@@ -1,6 +1,7 @@
 /** `preftune plan`. */
 import { type Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { loadConfig, loadWithout } from "../config/load-config.ts";
 import { comparedMethods, labelsOf, wordList } from "../methods/index.ts";
 import { formatPlan } from "../planner/plan-text.ts";
@@ -69,8 +70,10 @@ function share(text: string): number {
 }
 
 async function run(file: string | undefined, argv: string[], options: CliOptions): Promise<void> {
+  const loaded = configOf(file, argv, options);
+  for (const text of loaded.warnings) warn(text);
   const phases = new Phases();
-  const result = await plan(configOf(file, argv, options), {
+  const result = await plan(loaded.config, {
     ...planOptions(options),
     onPhase: phases.listen,
   });
@@ -83,10 +86,8 @@ function configOf(
   file: string | undefined,
   argv: readonly string[],
   { modelConfig }: CliOptions,
-): PlanConfig {
-  if (file !== undefined && !file.startsWith("--")) {
-    return loadConfig({ file, overrides: pairsOf(argv) }).config;
-  }
+): { config: PlanConfig; warnings: string[] } {
+  if (file !== undefined && !file.startsWith("--")) return loadConfig({ file, overrides: pairsOf(argv) });
   if (modelConfig === undefined) {
     throw new ConfigError("expected a training configuration, or --model-config FILE for a model alone");
   }

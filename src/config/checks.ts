@@ -68,7 +68,8 @@ const CHECKS: readonly Check<RunConfig>[] = [
       klOverOfSettings(config.method) === "step" &&
       config.tokens_per_step === null &&
       rowsPerStep(config) === 1,
-    "a step has one row, and the KL estimate takes for each row the answer of another of the step. Give it at least 2 rows, better 8 (per_device_train_batch_size, gradient_accumulation_steps), or set loss_type: apo_zero_unpaired, which needs no KL.",
+    ({ train_batch_size }) =>
+      `a step has one row, and the KL estimate takes for each row the answer of another of the step. Give it at least 2 rows, better 8 (${train_batch_size === null ? "per_device_train_batch_size, gradient_accumulation_steps" : "train_batch_size"}), or set loss_type: apo_zero_unpaired, which needs no KL.`,
   ),
   error(
     "per_device_train_batch_size",
@@ -201,7 +202,12 @@ const CHECKS: readonly Check<RunConfig>[] = [
     "optimizer_in_backward",
     ({ optimizer_in_backward, gradient_accumulation_steps, tokens_per_step }) =>
       optimizer_in_backward && (gradient_accumulation_steps > 1 || tokens_per_step !== null),
-    "a step of several micro-batches adds their gradients up. Leave gradient_accumulation_steps at 1 and tokens_per_step out.",
+    ({ train_batch_size: rows }) =>
+      `a step of several micro-batches adds their gradients up. ${
+        rows === null
+          ? "Leave gradient_accumulation_steps at 1 and tokens_per_step out."
+          : `Set per_device_train_batch_size to train_batch_size, ${rows}, or more.`
+      }`,
   ),
   error(
     "optimizer_in_backward",

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { methodNames } from "../methods/index.ts";
 import { CONFIG_KEYS, fieldOf } from "./keys.ts";
-import { loadConfig } from "./load-config.ts";
+import { loadConfig, type ResolvedConfig } from "./load-config.ts";
 import type { ConfigKey } from "./run-config.ts";
 
 /** Keys that every run uses, whatever else it is told. */
@@ -156,6 +156,18 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["judge_budget", { ...judged, judge: null, judge_budget: { requests: 3 } }, /judge is null/],
   ["judge_budget_spent", { ...judged, judge: null, judge_budget_spent: "continue" }, /judge is null/],
   ["reward_timeout", { ...judged, reward_timeout: 5 }, /there are no reward functions/],
+  [
+    "reward_max_failures",
+    { ...judged, reward_max_failures: 0.1 },
+    /a reward model alone scores.*Take it out/,
+  ],
+  ["epsilon", { ...grpo, loss_type: "cispo", epsilon: 0.1 }, /cispo, which epsilon_high alone bounds/],
+  ["anchor_on", { reward_funcs: ["length"], lambda_w: 0, anchor_on: "positive" }, /lambda_w is 0/],
+  [
+    "anchor_threshold",
+    { reward_funcs: ["length"], lambda_w: 0, anchor_threshold: 1 },
+    /lambda_w is 0, so there is no anchor/,
+  ],
   ["reward_workers", { reward_workers: 2 }, /reward_funcs is null/],
   ["eval_reward_funcs", { ...judged, eval_reward_funcs: ["length"] }, /nothing is evaluated.*Give eval_data/],
   ["num_generations_eval", { ...judged, num_generations_eval: 2 }, /nothing is evaluated/],
@@ -266,13 +278,17 @@ const CONTRADICTED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
 /** Keys whose uselessness changes nothing that was asked for: told, not refused. */
 const WARNED: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["num_train_epochs", { max_steps: 5, num_train_epochs: 2 }, /max_steps decides/],
-  ["per_device_train_batch_size", { tokens_per_step: 4096, per_device_train_batch_size: 2 }, /decides what/],
+  [
+    "per_device_train_batch_size",
+    { tokens_per_step: 4096, max_tokens_per_micro_batch: 1024, per_device_train_batch_size: 2 },
+    /max_tokens_per_micro_batch how it is cut/,
+  ],
   ["gradient_accumulation_steps", { tokens_per_step: 4096, gradient_accumulation_steps: 2 }, /decides what/],
   ["max_tokens_per_micro_batch", { tokens_per_step: 2048, max_tokens_per_micro_batch: 4096 }, /no effect/],
   ["disable_dropout", { disable_dropout: true }, /no dropout but LoRA's.*Take it out/],
 ];
 
-function load(values: Record<string, unknown>): { warnings: string[] } {
+function load(values: Record<string, unknown>): ResolvedConfig {
   return loadConfig({
     values: { model_name_or_path: "m", output_dir: "out", train_data: "a.jsonl", ...values },
   });
@@ -354,4 +370,14 @@ test("where a key without effect is only told of, the run is the one that was as
     assert.equal(told.length, 1, key);
     assert.match(told[0] ?? "", reason);
   }
+});
+
+test("a step counted in tokens is cut by rows where no cap on tokens is given, as the data's steps are", () => {
+  const { config, warnings } = load({
+    ...held,
+    ...{ tokens_per_step: 16_384, per_device_train_batch_size: 1 },
+  });
+  assert.equal(config.per_device_train_batch_size, 1);
+  assert.equal(config.per_device_eval_batch_size, 1);
+  assert.deepEqual(warnings, []);
 });

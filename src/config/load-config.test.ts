@@ -221,7 +221,7 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
   ],
   [
     "eval_data:\n  - path: c.jsonl\n    weight: -1",
-    /^run\.yaml:6: eval_data\[0\]\.weight: expected a number above 0, got the number -1\.$/,
+    /^run\.yaml:6: eval_data\[0\]\.weight: expected a number above 0, or null, got the number -1\.$/,
   ],
   ["eval_data: [{split: x}]", /eval_data\[0\]\.path: expected a non-empty string, got nothing/],
   [

@@ -64,16 +64,17 @@ export function loadConfig(input: ConfigInput): ResolvedConfig {
 }
 
 /**
- * The values of a configuration for a job that can do without some of the keys a run must have: they are null where they
- * are not given.
+ * A configuration for a job that can do without some of the keys a run must have: they are null where they are not given.
  *
  * @throws {ConfigError} as `loadConfig`
  */
 export function loadWithout<Key extends keyof CommonConfig>(
   input: ConfigInput,
   optional: readonly Key[],
-): Omit<RunConfig, Key> & { [K in Key]: RunConfig[K] | null } {
-  return load(input, optional).config;
+): Pick<ResolvedConfig, "warnings"> & {
+  config: Omit<RunConfig, Key> & { [K in Key]: RunConfig[K] | null };
+} {
+  return load(input, optional);
 }
 
 function load(input: ConfigInput, optional: readonly ConfigKey[]): ResolvedConfig {
@@ -245,7 +246,9 @@ function problemOf(
 function adviceFor(key: string): string {
   const elsewhere = adviceOnName(key);
   if (elsewhere !== null) return ` In preftune: ${elsewhere}.`;
-  return didYouMean(key, CONFIG_KEYS) || " `preftune train --print-config` lists the keys.";
+  return (
+    didYouMean(key, CONFIG_KEYS) || " `preftune schema` prints all keys; docs/configuration.md explains them."
+  );
 }
 
 function refuse(problems: readonly string[], input: ConfigInput): void {

@@ -17,6 +17,11 @@ function hasNoBound(config: RunConfig): boolean {
   return config.importance_sampling_clip_min === null && config.importance_sampling_clip_max === null;
 }
 
+/** Whether the completions of a prompt would be in several steps. */
+function hasCutGroups(config: RunConfig): boolean {
+  return isOnPolicy(config) && rowsPerStep(config) % config.num_generations !== 0;
+}
+
 /** Whether the method as it is set weighs a KL between sampled tokens. */
 function hasKl(method: RunConfig["method"]): boolean {
   const { klWeight } = methodOf(method.objective);
@@ -72,8 +77,14 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     "a completion is compared with others of its prompt: expected at least 2.",
   ),
   error(
+    "train_batch_size",
+    (config) => hasCutGroups(config) && config.train_batch_size !== null,
+    ({ train_batch_size, num_generations }) =>
+      `an optimiser step has ${train_batch_size} completions, no multiple of num_generations ${num_generations}. Change one of the two.`,
+  ),
+  error(
     "per_device_train_batch_size",
-    (config) => isOnPolicy(config) && rowsPerStep(config) % config.num_generations !== 0,
+    (config) => hasCutGroups(config) && config.train_batch_size === null,
     (config) =>
       `an optimiser step has ${rowsPerStep(config)} completions (with gradient_accumulation_steps ${config.gradient_accumulation_steps}), no multiple of num_generations ${config.num_generations}. Change one of the three.`,
   ),

@@ -13,7 +13,7 @@ const BASE = "model_name_or_path: m\noutput_dir: out\n";
 const VARIANTS = [
   "train_data: a.jsonl\n",
   "train_data: [a, {path: b, weight: 2, split: train}]\nobjective: simpo\nsimpo_gamma: 1.2\nuse_peft: true\n",
-  "train_data: a\nobjective: simpo\npreset: slime-paper\n",
+  "train_data: [{path: a, weight: 1}, {path: b, weight: 1}]\nobjective: simpo\npreset: slime-paper\n",
   "train_data: a\nobjective: dpo\nuse_peft: true\nadapter_name_or_path: ad\neval_fraction: 0.1\neval_steps: 7\n",
   "train_data: a\nobjective: sft\nmax_steps: 7\ntokens_per_step: 4096\nsave_strategy: epoch\nrun_name: 'true'\n",
   "train_data: a\npreset: reference-compat\ncolumns: {prompt: 'a: b', chosen: '#x'}\nchat_template: '- x'\n",
@@ -28,6 +28,13 @@ test("a printed configuration reads back as the same configuration, without warn
       assert.deepEqual(again.warnings, []);
     }
   }
+});
+
+test("what a run was resumed from is printed, and not kept with the run, which can be run again", () => {
+  const yaml = `${BASE}train_data: a\n`;
+  const resolved = loadConfig({ yaml, overrides: [["resume_from_checkpoint", "latest"]] });
+  assert.match(formatConfig(resolved), /^resume_from_checkpoint: latest +# command line$/m);
+  assert.deepEqual(loadConfig({ yaml: resolvedToYaml(resolved) }).config, loadConfig({ yaml }).config);
 });
 
 test("every value is printed with its origin", () => {
@@ -118,6 +125,8 @@ test("a resumed run may change how it is watched and cut, not what it computes",
     refusedChanges(at(""), at("per_device_train_batch_size: 2\n"))[0]?.key,
     "per_device_train_batch_size",
   );
+  const ofTokens = "tokens_per_step: 4096\n";
+  assert.deepEqual(refusedChanges(at(ofTokens), at(`${ofTokens}per_device_train_batch_size: 2\n`)), []);
   assert.deepEqual(refusedChanges(at(""), at("learning_rate: 1e-5\n")), [
     { key: "learning_rate", saved: 1e-6, now: 1e-5 },
   ]);

@@ -37,10 +37,15 @@ export function formatConfig(resolved: ResolvedConfig): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The values that take effect, as plain YAML. Reading it gives the same configuration. */
+/**
+ * The values that take effect, as plain YAML. Reading it gives the same configuration, of a run from its beginning: what it was
+ * last resumed from is not part of it.
+ */
 export function resolvedToYaml(resolved: ResolvedConfig): string {
   const values = flatConfig(resolved.config);
-  const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter((key) => !leftOut(resolved, key));
+  const keys = FIELD_GROUPS.flatMap((group) => group.keys).filter(
+    (key) => key !== "resume_from_checkpoint" && !leftOut(resolved, key),
+  );
   return `${keys.map((key) => valueLine(values, key)).join("\n")}\n`;
 }
 
@@ -71,10 +76,9 @@ export function valueText(key: ConfigKey, value: unknown): string {
 /** Sources without the parts that are at their default; a lone path as the path itself. */
 function shortSpecs(specs: readonly DatasetSpec[]): unknown {
   const short = specs.map((spec) => {
-    const { path, weight, ...rest } = spec;
+    const { path, ...rest } = spec;
     const given = Object.entries(rest).filter(([, value]) => value !== null);
-    if (given.length === 0 && weight === 1) return path;
-    return Object.fromEntries([["path", path], ...(weight === 1 ? [] : [["weight", weight]]), ...given]);
+    return given.length === 0 ? path : Object.fromEntries([["path", path], ...given]);
   });
   return short.length === 1 ? short[0] : short;
 }

@@ -28,7 +28,7 @@ export function changedValues(
   const free = new Set<ConfigKey>(CONFIG_KEYS.filter((key) => fieldOf(key).freeOnResume === true));
   const mayCut = microBatchSetting(now.method) === null;
   if (!mayCut) free.delete("max_tokens_per_micro_batch");
-  if (rowsPerStep(saved) === rowsPerStep(now)) {
+  if (now.tokens_per_step !== null || rowsPerStep(saved) === rowsPerStep(now)) {
     free.add("train_batch_size").add("gradient_accumulation_steps");
     if (mayCut) free.add("per_device_train_batch_size");
   }

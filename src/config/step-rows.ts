@@ -24,3 +24,11 @@ export function accumulationOf(
 ): number {
   return Math.ceil(rows / (per_device_train_batch_size * ranks));
 }
+
+/** Whether tokens alone decide a micro-batch: rows, of which a step has any number, do not. */
+export function isCutByTokens({
+  tokens_per_step,
+  max_tokens_per_micro_batch,
+}: Pick<RunConfig, "tokens_per_step" | "max_tokens_per_micro_batch">): boolean {
+  return tokens_per_step !== null && max_tokens_per_micro_batch !== null;
+}

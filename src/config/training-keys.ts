@@ -94,7 +94,7 @@ export const OPTIMISATION_KEYS = {
   },
   per_device_train_batch_size: {
     schema: { type: "integer", minimum: 1, default: 8 },
-    doc: "Rows (pairs) per micro-batch.",
+    doc: "Rows (pairs) per micro-batch at most.",
     source: "TRL",
   },
   per_device_eval_batch_size: {
@@ -111,7 +111,7 @@ export const OPTIMISATION_KEYS = {
   },
   max_tokens_per_micro_batch: {
     schema: { type: ["integer", "null"], minimum: 1, default: null },
-    doc: "Cap on the tokens of a micro-batch; a larger one is cut further, which changes memory and not the result, unless the loss is of micro-batches (loss_type: bnpo, preset: reference-compat).",
+    doc: "Cap on the tokens of a micro-batch, beside that on its rows (with tokens_per_step in place of it); a larger one is cut further, which changes memory and not the result, unless the loss is of micro-batches (loss_type: bnpo, preset: reference-compat).",
     freeOnResume: true,
   },
   tokens_per_step: {

@@ -81,6 +81,22 @@ test("micro-batches by tokens: first-fit decreasing, ties in epoch order, long o
   assert.deepEqual(step?.microBatches, [[3], [1, 4], [0, 2, 5]]);
 });
 
+test("a cap on tokens cuts micro-batches of rows further and joins none; where steps are counted in tokens it alone cuts", () => {
+  const examples = Array.from({ length: 16 }, () => sized(10));
+  const order = [...examples.keys()];
+  const sizes = (options: Partial<BatchOptions>): number[] | undefined =>
+    planEpoch(examples, order, {
+      per_device_train_batch_size: 4,
+      gradient_accumulation_steps: 4,
+      ...options,
+    })[0]?.microBatches.map(({ length }) => length);
+  assert.deepEqual(sizes({}), [4, 4, 4, 4]);
+  assert.deepEqual(sizes({ max_tokens_per_micro_batch: 8192 }), [4, 4, 4, 4]);
+  assert.deepEqual(sizes({ max_tokens_per_micro_batch: 30 }), [3, 3, 3, 3, 3, 1]);
+  assert.deepEqual(sizes({ tokens_per_step: 160 }), [4, 4, 4, 4]);
+  assert.deepEqual(sizes({ tokens_per_step: 160, max_tokens_per_micro_batch: 80 }), [8, 8]);
+});
+
 test("prompts that are not shared count once for each answer", () => {
   const pair: Example = { ...sized(5), completions: [{ ids: [1, 2] }, { ids: [3, 4] }] };
   assert.equal(planEpoch([pair], [0], pairs)[0]?.tokens, 7);
@@ -125,6 +141,7 @@ test("property: each example once, in order of the epoch; micro-batches stay wit
         for (const batch of microBatches) {
           const tokens = batch.reduce((sum, index) => sum + (lengths[index] ?? 0), 0);
           assert.ok(batch.length === 1 || tokens <= limit);
+          assert.ok(byTokens || batch.length <= options.per_device_train_batch_size);
         }
       }
     }),

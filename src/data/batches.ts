@@ -9,14 +9,14 @@ import { chunks, divideStep } from "./step-division.ts";
 export interface BatchOptions {
   /** Examples of a step; null or left out: those of so many micro-batches. */
   train_batch_size?: number | null;
-  /** Examples of a micro-batch. */
+  /** Examples of a micro-batch at most. */
   per_device_train_batch_size: number;
   gradient_accumulation_steps: number;
   /** Packed tokens of a step. Replaces the budget of examples; a step has at least one example. */
   tokens_per_step?: number | null;
   /**
-   * Packed tokens of a micro-batch. Replaces `per_device_train_batch_size` as the size of micro-batches: a step's examples are
-   * distributed to as few as first-fit decreasing finds. An example longer than this has a micro-batch to itself.
+   * Packed tokens of a micro-batch at most: a step's examples are distributed to as few as first-fit decreasing finds. An example
+   * longer than this has a micro-batch to itself. With `tokens_per_step` too it alone counts, and any number of examples may be in one.
    */
   max_tokens_per_micro_batch?: number | null;
   /** False counts the prompt once for each answer. Default true. */
@@ -47,7 +47,12 @@ export class StepPlan {
 
   /** Divided: `[rank][micro-batch]`, equally many of each rank. Within a micro-batch they keep the order of the epoch. */
   byRank(): number[][][] {
-    return divideStep(this.#rows, this.#options);
+    const { tokens_per_step, max_tokens_per_micro_batch } = this.#options;
+    const isByTokens = (tokens_per_step ?? null) !== null && (max_tokens_per_micro_batch ?? null) !== null;
+    const options = isByTokens
+      ? { ...this.#options, per_device_train_batch_size: Number.POSITIVE_INFINITY }
+      : this.#options;
+    return divideStep(this.#rows, options);
   }
 
   /** The micro-batches of all ranks. */

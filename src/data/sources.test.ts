@@ -310,3 +310,21 @@ test("a file that grows or shrinks while it is read is refused", async () => {
     });
   }
 });
+
+test("a split of what is on the disk is refused, and the hub is not asked for a data set of that name", async () => {
+  const pairs = join(write("clone/test.jsonl", jsonl), "..");
+  await rejects(
+    `${pairs}:test`,
+    /clone:test: a split is of data sets on the hub, and .*clone is on this machine\. Name its files \(.*clone\/test\*\)\.$/,
+  );
+  assert.deepEqual(await values(`${pairs}/test*`), rows);
+  await rejects(`${pairs}/test.jsonl:train`, /is on this machine\. Leave the split out\.$/);
+  const here = process.cwd();
+  process.chdir(folder);
+  try {
+    write("owner/clone/test.jsonl", jsonl);
+    await rejects("owner/clone:test", /\(owner\/clone\/test\*\), or write hub:owner\/clone:test\.$/);
+  } finally {
+    process.chdir(here);
+  }
+});

@@ -29,7 +29,7 @@ export interface DataSource {
   /**
    * A file, a directory (its data files, not those of folders inside), a glob, or a hub data set:
    * `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
-   * Files on disk win over hub ids of the same name.
+   * Files on disk win over hub ids of the same name, and have no splits.
    */
   path: string;
   hub?: HubOptions;
@@ -115,10 +115,22 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
   const { path } = source;
   if (existsSync(path))
     return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
+  refuseLocalSplit(path);
   if (isGlob(path)) return globFiles(path);
   const hubId = parseHubId(path);
   if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
   throw missing(path);
+}
+
+/** @throws DataError for a split of what is on the disk, where names of files say it */
+function refuseLocalSplit(path: string): void {
+  const [, place = "", split] = /^(.+):([^:/]*)$/.exec(path) ?? [];
+  if (!existsSync(place)) return;
+  const files = isFolder(place) ? `Name its files (${join(place, `${split}*`)})` : "Leave the split out";
+  const onHub = parseHubId(`hub:${path}`) === null ? "" : `, or write hub:${path}`;
+  throw new DataError(
+    `${path}: a split is of data sets on the hub, and ${place} is on this machine. ${files}${onHub}.`,
+  );
 }
 
 /** Whether `path`, which does not exist, names files by a pattern. */

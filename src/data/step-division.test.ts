@@ -16,7 +16,7 @@ const inRows = (rows: number, ranks: number): DivisionOptions => ({
   ranks,
 });
 const inTokens = (tokens: number, ranks: number): DivisionOptions => ({
-  ...inRows(1, ranks),
+  ...inRows(Number.POSITIVE_INFINITY, ranks),
   max_tokens_per_micro_batch: tokens,
 });
 
@@ -66,12 +66,15 @@ test("property: each row once, equally many micro-batches, within limits, in ord
   const sizes = fc.record({
     ranks: fc.integer({ min: 2, max: 9 }),
     limit: fc.integer({ min: 1, max: 80 }),
-    byTokens: fc.boolean(),
+    by: fc.constantFrom("rows", "tokens", "both"),
   });
   fc.assert(
-    fc.property(tokens, sizes, (lengths, { ranks, limit, byTokens }) => {
+    fc.property(tokens, sizes, (lengths, { ranks, limit, by }) => {
       const rows = rowsOf(lengths);
-      const options = byTokens ? inTokens(limit, ranks) : inRows(limit, ranks);
+      const most = by === "tokens" ? Number.POSITIVE_INFINITY : by === "rows" ? limit : 2;
+      const tokensAtMost = by === "rows" ? Number.POSITIVE_INFINITY : limit;
+      const options =
+        by === "rows" ? inRows(most, ranks) : { ...inTokens(limit, ranks), ...inRows(most, ranks) };
       const divided = divideStep(rows, options);
       const [alone = []] = divideStep(rows, { ...options, ranks: 1 });
       const batches = divided.flat();
@@ -91,7 +94,7 @@ test("property: each row once, equally many micro-batches, within limits, in ord
           batch.toSorted((a, b) => a - b),
         );
         const total = batch.reduce((sum, index) => sum + at(lengths, index), 0);
-        assert.ok(batch.length <= 1 || (byTokens ? total : batch.length) <= limit);
+        assert.ok(batch.length <= 1 || (batch.length <= most && total <= tokensAtMost));
       }
     }),
     { numRuns: 400 },

@@ -5,9 +5,9 @@ import { type Bin, exchangeRows, type StepRow } from "./step-balance.ts";
 
 /** Sizes of micro-batches, under the names of a run's configuration. */
 export interface DivisionOptions {
-  /** Rows of a micro-batch at most. */
+  /** Rows of a micro-batch at most; Infinity: any number. */
   per_device_train_batch_size: number;
-  /** Tokens of a micro-batch at most, instead of rows. A row longer than this has a micro-batch to itself. */
+  /** Tokens of a micro-batch at most. A row longer than this has a micro-batch to itself. */
   max_tokens_per_micro_batch?: number | null;
   /** Over how many ranks. Default 1. */
   ranks?: number;
@@ -18,7 +18,7 @@ export interface DivisionOptions {
  *
  * All ranks have equally many micro-batches, and those with the same number cost about the same, since ranks that hold shards
  * wait for each other in each. One is empty only where there are fewer rows than micro-batches. On one rank rows are taken in
- * order (by rows), or packed first-fit decreasing (by tokens). On several there are no more micro-batches than that makes, rounded
+ * order, or under a limit of tokens packed first-fit decreasing. On several there are no more micro-batches than that makes, rounded
  * up to equally many: filled with the most expensive row first, each into the cheapest with room (or packed as on one rank where
  * tokens leave no room that way), and then single rows are exchanged while that shortens the step.
  *
@@ -44,14 +44,14 @@ export function divideStep(rows: readonly StepRow[], options: DivisionOptions): 
 /** As few micro-batches as chunks, or first-fit decreasing, make of the rows. */
 function pack(rows: readonly StepRow[], options: DivisionOptions): Bin[] {
   const limit = options.max_tokens_per_micro_batch ?? null;
-  if (limit !== null) return firstFitDecreasing(rows, limit);
+  if (limit !== null) return firstFitDecreasing(rows, options);
   return chunks(rows, options.per_device_train_batch_size).map((taken) => taken.reduce(add, empty()));
 }
 
-function firstFitDecreasing(rows: readonly StepRow[], limit: number): Bin[] {
+function firstFitDecreasing(rows: readonly StepRow[], options: DivisionOptions): Bin[] {
   const bins: Bin[] = [];
   for (const row of rows.toSorted((a, b) => b.tokens - a.tokens)) {
-    const bin = bins.find(({ tokens }) => tokens + row.tokens <= limit);
+    const bin = bins.find((one) => hasRoom(one, row, options));
     if (bin === undefined) bins.push(add(empty(), row));
     else add(bin, row);
   }
@@ -76,9 +76,9 @@ function isCheaper(a: Bin, b: Bin): boolean {
 }
 
 function hasRoom(bin: Bin, row: StepRow, options: DivisionOptions): boolean {
-  const limit = options.max_tokens_per_micro_batch ?? null;
-  if (limit === null) return bin.rows.length < options.per_device_train_batch_size;
-  return bin.rows.length === 0 || bin.tokens + row.tokens <= limit;
+  const { per_device_train_batch_size: most, max_tokens_per_micro_batch: limit } = options;
+  if (bin.rows.length === 0) return true;
+  return bin.rows.length < most && bin.tokens + row.tokens <= (limit ?? Number.POSITIVE_INFINITY);
 }
 
 /** The bins and more of them, `count` in all: into each goes the shortest row of the most expensive that has several. */

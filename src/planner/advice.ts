@@ -1,16 +1,18 @@
 /** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
 
+import { isCutByTokens } from "../config/step-rows.ts";
 import { blockLinears } from "../formats/block-linears.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type Device, gpus, usableBytes } from "./devices.ts";
-import type { PairLengths } from "./flops.ts";
+import { type PairLengths, streamTokens } from "./flops.ts";
 import { type MemorySetup, planMemory } from "./memory.ts";
+import type { PlannedKeys, Workload } from "./plan-input.ts";
 import { adapterParts, type TrainedParts } from "./trained-parts.ts";
 
 /** A change and the memory it leads to. */
 export interface Advice {
   change: string;
-  /** Bytes with one row a micro-batch after the change. */
+  /** Bytes after the change, with one row a micro-batch where it does not say how many. */
   bytes: number;
   fits: boolean;
 }
@@ -22,32 +24,43 @@ export interface Shortage {
   bytes: number;
   /** The largest batch that fits without a change. */
   largest: number;
-  /** The largest row. */
-  pair: readonly PairLengths[];
+  workload: Workload;
+  keys: Pick<PlannedKeys, "tokens_per_step" | "max_tokens_per_micro_batch" | "train_batch_size">;
 }
 
 const halved = (n: number) => Math.max(1, Math.floor(n / 2));
 
 /** Changes that help, the smallest first; where none is enough, all of them. */
-export function adviceFor(setup: MemorySetup, { device, bytes, largest, pair }: Shortage): Advice[] {
+export function adviceFor(setup: MemorySetup, shortage: Shortage): Advice[] {
+  const { device, bytes, largest, workload } = shortage;
+  const rows = workload.microBatch(Math.max(1, largest));
   if (largest > 0) {
-    const fitting = planMemory(setup, pair).total;
-    const change = `per_device_train_batch_size: ${largest}, with more gradient_accumulation_steps`;
-    return [{ change, bytes: fitting, fits: true }];
+    const fitting = planMemory(setup, rows).total;
+    return [{ change: smallerBatch(setup, shortage), bytes: fitting, fits: true }];
   }
-  const tried = changesOf(setup, pair).map(({ change, with: changed, rows }): Advice => {
-    const needed = planMemory(changed, rows).total;
+  const tried = changesOf(setup, rows).map(({ change, with: changed, rows: after }): Advice => {
+    const needed = planMemory(changed, after).total;
     return { change, bytes: needed, fits: needed <= bytes };
   });
   if (device.isGpu) {
     const checkpointing = { ...setup, gradient_checkpointing: true };
-    tried.push(...onMore(setup, pair, { device, kind: "" }));
+    tried.push(...onMore(setup, rows, { device, kind: "" }));
     if (!setup.gradient_checkpointing)
-      tried.push(...onMore(checkpointing, pair, { device, kind: "gradient_checkpointing: true " }));
+      tried.push(...onMore(checkpointing, rows, { device, kind: "gradient_checkpointing: true " }));
   }
   const enough = tried.filter(({ fits }) => fits);
   if (enough.length > 0) return enough;
-  return [...tried, ...otherDevices(setup, pair, device)];
+  return [...tried, ...otherDevices(setup, rows, device)];
+}
+
+/** The key that cuts a step into micro-batches, with the size that fits. */
+function smallerBatch({ share_prompt }: MemorySetup, { largest, workload, keys }: Shortage): string {
+  if (isCutByTokens(keys)) {
+    const rows = workload.microBatch(largest);
+    return `max_tokens_per_micro_batch: ${rows.reduce((sum, row) => sum + streamTokens(row, share_prompt), 0)}`;
+  }
+  const isStepGiven = keys.tokens_per_step !== null || keys.train_batch_size !== null;
+  return `per_device_train_batch_size: ${largest}${isStepGiven ? "" : ", with more gradient_accumulation_steps"}`;
 }
 
 interface Change {

@@ -186,6 +186,24 @@ test("what does not fit because of its batch is told the batch that does", () =>
   assert.ok(first?.fits === true, JSON.stringify(plan.advice));
 });
 
+test("the batch that fits is told by the key that cuts the step, with the memory that it takes", () => {
+  const advised = (run: Record<string, unknown>) => {
+    const given = input({ lora: true, gpu: "rtx4090", run });
+    const [first] = planRun(given).advice;
+    const largest = planRun(given).methods[0]?.largestBatch ?? 0;
+    assert.equal(first?.bytes, planMemory(memorySetup(given), given.workload.microBatch(largest)).total);
+    return [first?.change, largest];
+  };
+  const [usual, largest] = advised({});
+  const rows = `per_device_train_batch_size: ${largest}`;
+  assert.equal(usual, `${rows}, with more gradient_accumulation_steps`);
+  assert.equal(advised({ train_batch_size: 8 })[0], rows);
+  assert.equal(advised({ tokens_per_step: 8192 })[0], rows);
+  const [byTokens, most] = advised({ tokens_per_step: 8192, max_tokens_per_micro_batch: 4096 });
+  // the last token of an answer predicts nothing
+  assert.equal(byTokens, `max_tokens_per_micro_batch: ${Number(most) * (200 + 299 + 279)}`);
+});
+
 test("supervised rows are planned alone", () => {
   const plan = planRun(input({ lora: true, run: { objective: "sft" } }));
   assert.deepEqual(

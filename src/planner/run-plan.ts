@@ -299,7 +299,7 @@ export function planRun(input: PlanInput): Plan {
     methods: methodsBeside(keys.method).map((method) =>
       planMethod(method, input, { memoryBytes: memory.total, largest, end }),
     ),
-    advice: fits ? [] : adviceFor(setup, { device, bytes, largest, pair: workload.microBatch(1) }),
+    advice: fits ? [] : adviceFor(setup, { device, bytes, largest, workload, keys }),
   };
 }
 

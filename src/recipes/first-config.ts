@@ -4,7 +4,7 @@ import { formatBytes } from "../base/file-io.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { fieldOf, isConfigKey } from "../config/keys.ts";
 import { checkOverrides, loadConfig } from "../config/load-config.ts";
-import { isOnPolicy } from "../config/online-keys.ts";
+import { isOnPolicy, REWARD_SOURCES } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import { valueFromText } from "../config/schema-text.ts";
@@ -40,6 +40,17 @@ export interface FirstConfig {
   plan: Plan;
 }
 
+/** How steps are cut. */
+interface Sizes {
+  /** Rows of an optimiser step; on-policy completions. */
+  step: number;
+  /** Those of one row of the data: on-policy the completions of a prompt. */
+  group: number;
+  /** Rows of a micro-batch: a multiple of the first, the second at most. */
+  unit: number;
+  most: number;
+}
+
 /** A value, and what is said above it. */
 interface Choice {
   key: ConfigKey;
@@ -47,10 +58,10 @@ interface Choice {
   why?: string;
 }
 
-/** Rows of an optimiser step. */
-const stepRows = 16;
+/** Rows of an optimiser step, where the completions of a prompt do not ask for more. */
+const usualStepRows = 16;
 /** Rows of a micro-batch at most: more gains little where nothing is padded. */
-const microRows = 8;
+const usualMicroRows = 8;
 /** With fewer rows none are held out. */
 const leastRowsToHoldOut = 40;
 /** Longest rows that are proposed; a key raises it. */
@@ -72,8 +83,9 @@ export async function firstConfig(wishes: Wishes): Promise<FirstConfig> {
   const fixed = fixedValues(wishes);
   const objective = objectiveOf(fixed.get("objective") ?? wishes.objective);
   const directory = await resolveModelDirectory(wishes.model, { parts: "text", onPhase });
+  const sizes = sizesOf(objective, fixed);
   const check = (choices: readonly Choice[]): Promise<PreparedData> =>
-    checkedRows(configOf(choices, fixed), directory, onPhase);
+    checkedRows(configOf([...choices, ...batchChoices(sizes, sizes.most)], fixed), directory, onPhase);
 
   const begin = [...placeOf(wishes, objective), ...rowChoices(wishes)];
   const seen = await check([
@@ -85,8 +97,8 @@ export async function firstConfig(wishes: Wishes): Promise<FirstConfig> {
   const data = await check(rows);
   assertPreflight(data.dataset.report);
 
-  const rest = courseChoices(data);
-  const fits = await fittingChoices([...rows, ...rest], fixed, wishes, data);
+  const rest = courseChoices(data, sizes);
+  const fits = await fittingChoices([...rows, ...rest], fixed, wishes, { data, sizes });
   const choices = [...rows, ...fits.choices, ...rest];
   const yaml = yamlOf(choices, fixed);
   return { yaml, config: loadConfig({ yaml }).config, data, plan: fits.plan };
@@ -109,6 +121,20 @@ function objectiveOf(value: unknown): MethodName {
   throw new ConfigError(
     `objective: expected one of ${methodNames.join(", ")}, got ${JSON.stringify(value)}.`,
   );
+}
+
+/** On-policy a step has whole prompts' completions, and so has a micro-batch where these make pairs. */
+function sizesOf(objective: MethodName, fixed: ReadonlyMap<string, unknown>): Sizes {
+  const isSampled = REWARD_SOURCES.some((key) => (fixed.get(key) ?? null) !== null);
+  const { default: usual } = fieldOf("num_generations");
+  const group = isSampled ? Number(fixed.get("num_generations") ?? usual) || 1 : 1;
+  const unit = methodOf(objective).over === "pairs" ? group : 1;
+  return {
+    step: group * Math.ceil(usualStepRows / group),
+    group,
+    unit,
+    most: unit * Math.max(1, Math.floor(usualMicroRows / unit)),
+  };
 }
 
 function placeOf({ model }: Wishes, objective: MethodName): Choice[] {
@@ -174,8 +200,8 @@ function heldOutChoices({ dataset }: PreparedData): Choice[] {
   return [{ key: "eval_fraction", value: 0.1, why }];
 }
 
-function courseChoices({ dataset }: PreparedData): Choice[] {
-  const steps = Math.max(1, Math.ceil(dataset.examples.length / stepRows));
+function courseChoices({ dataset }: PreparedData, { step, group }: Sizes): Choice[] {
+  const steps = Math.max(1, Math.ceil((dataset.examples.length * group) / step));
   const every = Math.max(1, Math.floor(steps / looks));
   const isEvaluated = dataset.evalExamples !== null && dataset.evalExamples.length > 0;
   return [
@@ -226,7 +252,7 @@ async function fittingChoices(
   others: readonly Choice[],
   fixed: ReadonlyMap<string, unknown>,
   { memoryGiB, gpu }: Wishes,
-  data: PreparedData,
+  { data, sizes }: { data: PreparedData; sizes: Sizes },
 ): Promise<{ choices: Choice[]; plan: Plan }> {
   const isFull = fixed.get("use_peft") === false;
   const trained = isFull ? [] : loraChoices;
@@ -239,13 +265,14 @@ async function fittingChoices(
   let advice: Plan["advice"] = [];
   for (const saving of savings.filter((one) => one.isFull === isFull)) {
     const saved = [...trained, ...saving.choices];
-    const first = await planned([...saved, ...batchChoices(microRows)]);
+    const { unit, most } = sizes;
+    const first = await planned([...saved, ...batchChoices(sizes, most)]);
     advice = first.advice;
-    const size = powerBelow(Math.min(microRows, largestOf(first)));
-    const last = size === microRows ? first : await planned([...saved, ...batchChoices(Math.max(1, size))]);
+    const size = unit * Math.max(1, powerBelow(Math.min(most, largestOf(first, most)) / unit));
+    const last = size === most ? first : await planned([...saved, ...batchChoices(sizes, size)]);
     if (!last.memory.fits) continue;
     const why = `Planned: ${formatBytes(last.memory.total)} of ${formatBytes(last.device.usableBytes)} that may be filled (${last.device.name}).`;
-    return { choices: [...saved, ...batchChoices(Math.max(1, size), why)], plan: last };
+    return { choices: [...saved, ...batchChoices(sizes, size, why)], plan: last };
   }
   throw nothingFits(advice, memoryGiB);
 }
@@ -260,8 +287,8 @@ function nothingFits(advice: Plan["advice"], memoryGiB: number | undefined): Con
 }
 
 /** Rows of the largest micro-batch that fits. */
-function largestOf({ methods, memory }: Plan): number {
-  return methods.find(({ isOwn }) => isOwn)?.largestBatch ?? (memory.fits ? microRows : 0);
+function largestOf({ methods, memory }: Plan, tried: number): number {
+  return methods.find(({ isOwn }) => isOwn)?.largestBatch ?? (memory.fits ? tried : 0);
 }
 
 /** 8, 4, 2, 1 or 0 */
@@ -279,12 +306,13 @@ const loraChoices: Choice[] = [
   { key: "lora_alpha", value: 32 },
 ];
 
-function batchChoices(size: number, why = ""): Choice[] {
+function batchChoices({ step, group }: Sizes, size: number, why = ""): Choice[] {
+  const rows = group === 1 ? "Rows" : `Completions (${group} of a prompt)`;
   return [
     {
       key: "train_batch_size",
-      value: stepRows,
-      why: `Rows of a step; cut into micro-batches, which changes memory and not the result. ${why}`.trim(),
+      value: step,
+      why: `${rows} of a step; cut into micro-batches, which changes memory and not the result. ${why}`.trim(),
     },
     { key: "per_device_train_batch_size", value: size },
   ];
@@ -318,6 +346,9 @@ function isOfUse(key: ConfigKey, choices: readonly Choice[], fixed: ReadonlyMap<
   if (LORA_KEYS.includes(key) && fixed.has("adapter_name_or_path")) return false;
   if (key === "train_batch_size") {
     return !["tokens_per_step", "gradient_accumulation_steps"].some((other) => fixed.has(other));
+  }
+  if (key === "per_device_train_batch_size") {
+    return !["tokens_per_step", "max_tokens_per_micro_batch"].every((other) => fixed.has(other));
   }
   if (key === "eval_fraction") return !fixed.has("eval_data");
   if (key === "warmup_ratio") {

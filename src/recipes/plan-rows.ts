@@ -8,6 +8,7 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
 import { type Example, promptOf } from "../data/example.ts";
 import { countedTokens } from "../data/packing.ts";
 import { hasErrors } from "../data/preflight.ts";
@@ -119,10 +120,23 @@ function alike(
   { source, pairs }: { source: string; pairs: number | null },
 ): Workload {
   const microBatch = (size: number): PairLengths[] => Array.from({ length: size }, () => mean);
-  const { max_tokens_per_micro_batch: cap, per_device_train_batch_size: size } = config;
-  const each = streamTokens(mean, config.share_prompt);
-  const ownSize = cap === null ? size : Math.max(1, Math.floor(cap / each));
-  return { source, isMeasured: false, pairs, mean, own: microBatch(ownSize), microBatch };
+  const own = microBatch(microBatchRows(config, streamTokens(mean, config.share_prompt)));
+  return { source, isMeasured: false, pairs, mean, own, microBatch };
+}
+
+/** Rows of `each` tokens in a full micro-batch. */
+function microBatchRows(config: PlanConfig, each: number): number {
+  const {
+    max_tokens_per_micro_batch: cap,
+    tokens_per_step: step,
+    per_device_train_batch_size: size,
+  } = config;
+  const most = [
+    ...(isCutByTokens(config) ? [] : [size]),
+    ...(step === null ? [rowsPerStep(config)] : [Math.floor(step / each)]),
+    ...(cap === null ? [] : [Math.floor(cap / each)]),
+  ];
+  return Math.max(1, Math.min(...most));
 }
 
 /** Rows that were read. */

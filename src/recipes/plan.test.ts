@@ -53,6 +53,24 @@ test("lengths given win over the data; a config.json alone gets assumed ones", a
   assert.equal(assumed.rows.mean.prompt + assumed.rows.mean.chosen + assumed.rows.mean.rejected, 1000);
 });
 
+test("rows of assumed lengths fill a micro-batch up to the keys that limit it", async () => {
+  using fixture = runFixture({ rows: 4, held: 0 });
+  // 20 + 29 + 29 tokens a row: the last of an answer predicts nothing
+  const lengths = { promptTokens: 20, chosenTokens: 30, rejectedTokens: 30 };
+  for (const [keys, rows] of [
+    [{ per_device_train_batch_size: 4 }, 4],
+    [{ per_device_train_batch_size: 4, max_tokens_per_micro_batch: 8192 }, 4],
+    [{ per_device_train_batch_size: 4, max_tokens_per_micro_batch: 160 }, 2],
+    [{ per_device_train_batch_size: 4, train_batch_size: 3 }, 3],
+    [{ per_device_train_batch_size: 4, tokens_per_step: 8192 }, 4],
+    [{ per_device_train_batch_size: 4, tokens_per_step: 160 }, 2],
+    [{ tokens_per_step: 8192, max_tokens_per_micro_batch: 2048 }, 26],
+  ] as const) {
+    const { largestMicroBatch } = (await plan(configOf({ ...fixture.values, ...keys }), { lengths })).rows;
+    assert.equal(largestMicroBatch.pairs, rows, JSON.stringify(keys));
+  }
+});
+
 test("data that is not there is said to be missing, not fetched", async () => {
   using fixture = runFixture({ rows: 4, held: 0 });
   const result = await plan(configOf({ ...fixture.values, train_data: "owner/rows" }));

@@ -286,13 +286,27 @@ test("a run.json that was changed or is of another kind is refused", () => {
     (e) => e instanceof FormatError && /config\.lora_r: expected a whole number/.test(e.message),
   );
   write({ ...saved, version: 9 });
-  assert.throws(() => openRun(dir), /expected a run of version 1, got "preftune run" version 9/);
+  assert.throws(() => openRun(dir), /expected a run of version 1 to 2, got "preftune run" version 9/);
   write({ model_type: "llama" });
   assert.throws(() => openRun(dir), FormatError);
   // A key that is younger than the run has its default.
   const { log_entropy: _, ...older } = saved.config;
   write({ ...saved, config: older });
   assert.equal(openRun(dir).config.log_entropy, false);
+  // In version 1 a weight of 1 in all sources was none.
+  const [source] = saved.config.train_data;
+  for (const [version, weights, now] of [
+    [1, [1, 1], [null, null]],
+    [1, [1, 2], [1, 2]],
+    [2, [1, 1], [1, 1]],
+  ] as const) {
+    const trainData = weights.map((weight) => ({ ...source, weight }));
+    write({ ...saved, version, config: { ...saved.config, train_data: trainData } });
+    assert.deepEqual(
+      openRun(dir).config.train_data.map(({ weight }) => weight),
+      now,
+    );
+  }
   // Once constant warmed up; without a warm-up it is what it was.
   for (const [warmupSteps, now] of [
     [3, "constant_with_warmup"],

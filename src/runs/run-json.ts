@@ -8,7 +8,9 @@ import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import { type MethodName, methodNames } from "../methods/index.ts";
 
 const FORMAT = "preftune run";
-const VERSION = 1;
+const VERSION = 2;
+/** The oldest that is read. */
+const OLDEST = 1;
 
 /** A run's configuration. */
 export interface RunJson {
@@ -32,9 +34,10 @@ export function saveRunJson(path: string, run: { config: RunConfig; provenance: 
  */
 export function readRunJson(path: string): RunJson {
   const value = readSealed(path);
-  if (value["format"] !== FORMAT || value["version"] !== VERSION) {
+  const version = Number(value["version"]);
+  if (value["format"] !== FORMAT || !(version >= OLDEST && version <= VERSION)) {
     throw new FormatError(
-      `${path}: expected a run of version ${VERSION}, got ${JSON.stringify(value["format"] ?? null)} version ${JSON.stringify(value["version"] ?? null)}.`,
+      `${path}: expected a run of version ${OLDEST} to ${VERSION}, got ${JSON.stringify(value["format"] ?? null)} version ${JSON.stringify(value["version"] ?? null)}.`,
     );
   }
   const saved = (value["config"] ?? {}) as Record<string, unknown>;
@@ -43,7 +46,7 @@ export function readRunJson(path: string): RunJson {
   const keys = keysOf(known ?? (savedValue(path, "objective", saved) as MethodName));
   const config = Object.fromEntries(keys.map((key) => [key, savedValue(path, key, saved, known)]));
   return {
-    config: withWarmup(configOf(config)),
+    config: withWeights(withWarmup(configOf(config)), version),
     provenance: (value["provenance"] ?? {}) as RunJson["provenance"],
   };
 }
@@ -53,6 +56,15 @@ function withWarmup(config: RunConfig): RunConfig {
   const { lr_scheduler_type: type, warmup_ratio, warmup_steps } = config;
   const isOlder = type === "constant" && (warmup_ratio > 0 || warmup_steps > 0);
   return isOlder ? { ...config, lr_scheduler_type: "constant_with_warmup" } : config;
+}
+
+/** In version 1 a weight of 1 in all sources meant that none has one: all their rows are used. */
+function withWeights(config: RunConfig, version: number): RunConfig {
+  if (version > 1) return config;
+  const read = (specs: RunConfig["train_data"]) =>
+    specs.every(({ weight }) => weight === 1) ? specs.map((spec) => ({ ...spec, weight: null })) : specs;
+  const { train_data, eval_data } = config;
+  return { ...config, train_data: read(train_data), eval_data: eval_data === null ? null : read(eval_data) };
 }
 
 /** A key that is younger than the run has its default. */

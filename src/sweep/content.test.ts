@@ -38,6 +38,9 @@ test("rows are known by their content; held-out ones by their path too", () => {
     key({ drift_data: copy("train_data") }),
     key({ drift_data: String(place.values["train_data"]) }),
   );
+  const path = place.values["train_data"];
+  assert.notEqual(key({ train_data: [{ path, weight: 1 }] }), own, "an even draw is no training on all rows");
+  assert.notEqual(key({ train_data: [{ path, weight: 2 }] }), own);
   writeRows(String(place.values["train_data"]), pairRows(9));
   const edited = key();
   assert.notEqual(edited, own);

@@ -20,9 +20,17 @@ export function contentKey(config: RunConfig, extra: string | null): string {
   // the values of a preset are filled in; of its name only this decides more
   const isCompat = preset === "reference-compat";
   const { train_data, eval_data, drift_data } = common;
+  // where no weight is given, keys of runs from before hold 1
+  const weightOf = ({ weight }: { weight: number | null }) => weight ?? 1;
+  const isEven = train_data.every(({ weight }) => weight === 1);
   const rows = {
-    train_data: train_data.map(({ path, ...rest }) => ({ ...rest, rows: contentOf(path) })),
-    eval_data: (eval_data ?? []).map((source) => ({ ...source, rows: contentOf(source.path) })),
+    train_data: train_data.map(({ path, ...rest }) => {
+      return { ...rest, weight: weightOf(rest), rows: contentOf(path) };
+    }),
+    eval_data: (eval_data ?? []).map((source) => {
+      return { ...source, weight: weightOf(source), rows: contentOf(source.path) };
+    }),
+    ...(isEven ? { isEven } : {}),
     drift_data: drift_data === null ? null : contentOf(drift_data),
   };
   const read = readBeside(config).map(contentOf);

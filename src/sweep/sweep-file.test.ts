@@ -55,6 +55,19 @@ test("unknown keys and wrong values are named with their line, and a likely mean
   );
 });
 
+test("a hyperparameter takes what any method that has it takes, and nothing else", () => {
+  const given = (objective: string, parameters: string): string =>
+    `${base}values:\n  objective: ${objective}\nparameters:\n  ${parameters}\n`;
+  for (const [objective, parameters] of [
+    ["grpo", "loss_type: [dapo, dr_grpo, cispo]"],
+    ["grpo", "beta: [0, 0.04]"],
+    ["kto", "loss_type: [kto, apo_zero_unpaired]"],
+    ["dpo", "loss_type: [sigmoid, ipo]"],
+  ] as const)
+    assert.doesNotThrow(() => parseSweep(given(objective, parameters), "sweep.yaml"), parameters);
+  assert.match(messageOf(given("grpo", "loss_type: [dapoo]")), /sweep\.yaml:5: loss_type: expected .*dapo/);
+});
+
 test("what does not go together is refused", () => {
   const ranged = "parameters:\n  kappa: {min: 1, max: 5}\n";
   assert.match(messageOf(`${base}${ranged}`), /a range has no grid/);

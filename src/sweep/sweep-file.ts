@@ -160,8 +160,10 @@ function rangeOf(value: unknown): SearchRange | null {
 
 function valueProblem(key: string, value: unknown, where: string): string[] {
   if (!isConfigKey(key)) return [];
-  const { check, expected } = fieldOf(key);
-  return check(value).success ? [] : [`${where}: ${key}: expected ${expected}, got ${gotText(value)}.`];
+  const { expected, objectives = [undefined] } = fieldOf(key);
+  // which method's bounds count is known once a run's configuration is read
+  if (objectives.some((objective) => fieldOf(key, objective).check(value).success)) return [];
+  return [`${where}: ${key}: expected ${expected}, got ${gotText(value)}.`];
 }
 
 function checkShared(

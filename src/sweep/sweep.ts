@@ -1,10 +1,11 @@
 /** `preftune sweep`: a grid, a random search or successive halving over any keys of the configuration. */
+import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { Random } from "../base/random.ts";
 import { type GridOptions, gridPaths, runGrid } from "./grid.ts";
-import { successiveHalving } from "./halving.ts";
+import { type HalvingPlan, resourcesOf, successiveHalving } from "./halving.ts";
 import { intervalText } from "./interval-text.ts";
 import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
@@ -42,7 +43,7 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   const first = nameOf(settings[0] ?? {});
   const paths = gridPaths(output);
   // before the folder is taken: what is corrected after an error is another sweep
-  checkTrials(runsOf(sweep, conditionsOf(settings)), sweep.metric);
+  checkTrials(runsOf(sweep, firstConditions(sweep, settings)), sweep.metric);
   const lock = lockFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
     const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
@@ -120,6 +121,22 @@ function conditionsOf(settings: readonly ConfigValues[]): Condition[] {
   return settings.map((changes) => ({ name: nameOf(changes), changes }));
 }
 
+/** A setting with so much of the resource of successive halving. */
+function conditionWith({ resource }: Sweep["halving"], changes: ConfigValues, amount: number): Condition {
+  return { name: `${nameOf(changes)} @ ${resource} ${amount}`, changes: { ...changes, [resource]: amount } };
+}
+
+function planOf({ halving }: Sweep): HalvingPlan {
+  return { ...halving, isWhole: halving.resource !== "num_train_epochs" };
+}
+
+/** What is run first of each setting. */
+function firstConditions(sweep: Sweep, settings: readonly ConfigValues[]): Condition[] {
+  if (sweep.method !== "halving") return conditionsOf(settings);
+  const least = at(resourcesOf(planOf(sweep)), 0);
+  return settings.map((setting) => conditionWith(sweep.halving, setting, least));
+}
+
 function runsOf({ config, values, seeds }: Sweep, conditions: readonly Condition[]): Trial[] {
   return trialsOf(conditions, { count: seeds }, { file: config, shared: () => values, overrides: [] });
 }
@@ -146,20 +163,15 @@ class Runner {
       return this.#ranking([...measured.keys()], measured);
     }
     const { resource } = halving;
-    const isWhole = resource !== "num_train_epochs";
-    const conditionOf = (changes: ConfigValues, amount: number): Condition => ({
-      name: `${nameOf(changes)} @ ${resource} ${amount}`,
-      changes: { ...changes, [resource]: amount },
-    });
-    const rounds = await successiveHalving(settings, { ...halving, isWhole }, async (candidates, amount) => {
+    const rounds = await successiveHalving(settings, planOf(this.#sweep), async (candidates, amount) => {
       this.#options.out.write(`${candidates.length} settings with ${resource} ${amount}\n`);
-      const conditions = candidates.map((setting) => conditionOf(setting, amount));
+      const conditions = candidates.map((setting) => conditionWith(halving, setting, amount));
       const measured = await this.#run(conditions);
       return conditions.map(({ name }) => this.#value(measured, name));
     });
     const last = rounds.at(-1);
     const names = (last?.ranked ?? []).map(
-      ({ candidate }) => conditionOf(candidate, last?.resource ?? 0).name,
+      ({ candidate }) => conditionWith(halving, candidate, last?.resource ?? 0).name,
     );
     const ranking = this.#ranking(names, readMeasured(this.#paths, this.outcomes));
     const rows = rounds.map(({ resource: amount, ranked }) => [

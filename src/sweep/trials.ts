@@ -3,7 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, readJsonFile, writeFileAtomic } from "../base/files.ts";
-import { loadConfig } from "../config/load-config.ts";
+import { isConfigKey } from "../config/keys.ts";
+import { loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
@@ -52,7 +53,8 @@ export function trialsOf(
  */
 export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | null = null): void {
   for (const trial of trials) {
-    const config = configOf(trial);
+    const { config, inactive } = loaded(trial);
+    refuseInactive(trial, inactive);
     const { objective } = config.method;
     if (config.eval_data === null || config.eval_fraction > 0) {
       throw new ConfigError(
@@ -70,14 +72,25 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
   }
 }
 
-function configOf({ id, file, values, overrides, seed, changes }: Trial): RunConfig {
+/** @throws {ConfigError} for a change without effect: runs that differ in it alone are the same */
+function refuseInactive({ id, changes }: Trial, inactive: ResolvedConfig["inactive"]): void {
+  for (const key of Object.keys(changes)) {
+    const found = isConfigKey(key) ? inactive.get(key) : undefined;
+    if (found === undefined) continue;
+    throw new ConfigError(
+      `run ${id}: ${key} has no effect here: ${found.reason}. Runs that differ in it would be the same. ${found.remedy}`,
+    );
+  }
+}
+
+function loaded({ id, file, values, overrides, seed, changes }: Trial): ResolvedConfig {
   const input = {
     ...(file === null ? {} : { file }),
     values: { ...values, seed, output_dir: id },
     overrides: [...overrides, ...overridesOf(changes)],
   };
   try {
-    return loadConfig(input).config;
+    return loadConfig(input);
   } catch (error) {
     if (error instanceof ConfigError) throw new ConfigError(`run ${id}: ${error.message}`, { cause: error });
     throw error;

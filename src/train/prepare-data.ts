@@ -74,7 +74,7 @@ export function rowsOf(
   return {
     ...defaultsOf([...all, "seed"]),
     ...keys,
-    train_data: [{ path, weight: 1, columns: null, split: null, name: null }],
+    train_data: [{ path, weight: null, columns: null, split: null, name: null }],
     eval_data: null,
     eval_fraction: 0,
   };
@@ -168,15 +168,14 @@ function labelWeightsOf(method: DataSelection["method"]): LabelWeights | null {
   return { desirable_weight, undesirable_weight };
 }
 
-/** The sources as the data layer takes them; equal weights of 1 mean "all rows", as when none was given. */
+/** The sources as the data layer takes them. */
 export function sourcesOf(specs: readonly DatasetSpec[], shared: RunConfig["columns"]): WeightedSource[] {
-  const weighted = specs.some((spec) => spec.weight !== 1);
   return specs.map((spec) => {
     const columns = spec.columns ?? shared;
     return {
       path: sourcePath(spec),
       ...(columns === null ? {} : { columns: checkColumnMap(columns) }),
-      ...(weighted ? { weight: spec.weight } : {}),
+      ...(spec.weight === null ? {} : { weight: spec.weight }),
     };
   });
 }

@@ -69,13 +69,34 @@ test("an objective on sampled completions needs something that scores them; the 
     "init",
     file,
     ...given,
-    "--reward_funcs",
+    "--reward-funcs",
     '["length"]',
-    "--max_completion_length",
+    "--max-completion-length",
     "8",
   );
   assert.equal(scored.status, 0, scored.stderr);
   assert.equal(loadConfig({ file }).config.method.objective, "grpo");
+});
+
+test("on own answers a step has whole prompts, and so has a micro-batch that makes pairs of them", async () => {
+  const sizesOf = async (objective: string, given: [string, string][]) => {
+    const overrides: [string, string][] = [
+      ["reward_funcs", '["length"]'],
+      ["max_completion_length", "8"],
+    ];
+    const { config, yaml } = await firstConfig({
+      model,
+      data,
+      objective,
+      overrides: [...overrides, ...given],
+    });
+    const steps = Number(/An epoch is (\d+) steps/.exec(yaml)?.[1]);
+    return [config.train_batch_size, config.per_device_train_batch_size, steps];
+  };
+  // 54 prompts to train on
+  assert.deepEqual(await sizesOf("grpo", [["num_generations", "16"]]), [16, 8, 54]);
+  assert.deepEqual(await sizesOf("slime", [["num_generations", "3"]]), [18, 6, 9]);
+  assert.deepEqual(await sizesOf("dpo", []), [16, 8, 27]);
 });
 
 test("without a terminal it names what is missing; faulty rows and wishes write no file", async () => {
@@ -124,6 +145,11 @@ test("what is given stands: all weights, steps by tokens, held-out rows, no adap
     [false, 512, 3, 0, "steps"],
   );
   assert.ok(!/lora|train_batch_size: 16|warmup/.test(yaml), yaml);
+  assert.match(yaml, /^per_device_train_batch_size: 8$/m);
+  const capped = [...overrides, ["max_tokens_per_micro_batch", "256"] as [string, string]];
+  const cut = await firstConfig({ model, data, objective: "dpo", overrides: capped });
+  assert.doesNotMatch(cut.yaml, /per_device_train_batch_size/);
+  for (const text of [yaml, cut.yaml]) assert.deepEqual(loadConfig({ yaml: text }).warnings, []);
 });
 
 const shared = ["models", "SmolLM2-135M-Instruct-Q4_1"] as const;
@@ -160,7 +186,7 @@ test("less memory: activations are computed again, micro-batches get smaller, th
   await assert.rejects(firstConfig({ ...wishes, memoryGiB: 0.2 }), /What would change it:\n {2}.*MiB/);
 });
 
-test("on a terminal it asks for model, rows, objective and memory", {
+test("on a terminal it asks for model, rows, objective and memory, and again where an answer cannot be", {
   skip: spawnSync("sh", ["-c", "command -v script"]).status === 0 ? false : "script is not installed",
 }, async () => {
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
@@ -170,8 +196,10 @@ test("on a terminal it asks for model, rows, objective and memory", {
   const answers: [RegExp, string][] = [
     [/Model[^\n]*: $/, model],
     [/Rows to train on[^\n]*: $/, data],
-    [/Objective \([^\n]*\[slime\]: $/, "dpo"],
-    [/Memory[^\n]*\]: $/, ""],
+    [/Objective \([^\n]*\[slime\]: $/, "simp0"],
+    [/got "simp0"\. Did you mean "simpo"\?[\s\S]*Objective \([^\n]*\[slime\]: $/, "dpo"],
+    [/Memory[^\n]*\]: $/, "8GB"],
+    [/Expected a number above 0\. It is of GiB[\s\S]*Memory[^\n]*\]: $/, ""],
   ];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     seen += text;

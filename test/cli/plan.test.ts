@@ -29,6 +29,7 @@ test("a run is planned from its YAML, keys can be set behind it, and nothing is 
   );
   const text = await preftune("plan", file);
   assert.equal(text.status, 0, text.stderr);
+  assert.doesNotMatch(text.stderr, /preftune/);
   for (const word of [
     "parameters",
     "gradients",
@@ -39,6 +40,24 @@ test("a run is planned from its YAML, keys can be set behind it, and nothing is 
     "DPO, precomputed",
   ]) {
     assert.ok(text.stdout.includes(word), word);
+  }
+});
+
+test("what is doubtful in the configuration is told, by the plan and by the data check", async () => {
+  using fixture = runFixture({ rows: 6, held: 0 });
+  const file = fixture.path("run.yaml");
+  writeFileSync(file, JSON.stringify({ ...fixture.values, output_dir: fixture.path("run") }));
+  const steps = ["--tokens_per_step", "512", "--gradient_accumulation_steps", "4"];
+  for (const command of [
+    ["plan", file, "--gpu", "h100"],
+    ["data", "check", file],
+  ]) {
+    const { status, stderr } = await preftune(...command, ...steps);
+    assert.equal(status, 0, stderr);
+    assert.match(
+      stderr,
+      /^preftune: .*gradient_accumulation_steps has no effect here: tokens_per_step decides/m,
+    );
   }
 });
 

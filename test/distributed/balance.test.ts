@@ -32,12 +32,12 @@ test("64 pairs over 16 ranks: mean load at least 0.94 of the highest; in order o
   const cost = rowCost(examples, modelConfig, { trained: everything, share_prompt: true });
   const sum = (indices: readonly number[]) => indices.reduce((total, index) => total + cost(index), 0);
   const order = orderWithoutLengths(examples.length, 0, { data_order: "shuffled", seed: 1 });
-  const options = { per_device_train_batch_size: 4, gradient_accumulation_steps: 16, ranks, cost };
-  for (const maxTokensPerMicroBatch of [null, 4096]) {
-    const steps = planEpoch(examples, order, {
-      ...options,
-      max_tokens_per_micro_batch: maxTokensPerMicroBatch,
-    });
+  const options = { train_batch_size: pairs, gradient_accumulation_steps: 1, ranks, cost };
+  for (const cut of [
+    { per_device_train_batch_size: 4 },
+    { per_device_train_batch_size: pairs, max_tokens_per_micro_batch: 4096 },
+  ]) {
+    const steps = planEpoch(examples, order, { ...options, ...cut });
     const whole = steps.filter((step) => step.examples.length === pairs);
     assert.ok(whole.length >= 30);
     const divided = mean(whole.map((step) => balanceOf(step.byRank().map((own) => sum(own.flat())))));

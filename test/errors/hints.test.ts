@@ -117,3 +117,23 @@ test("every command that a message names is there", () => {
     [],
   );
 });
+
+test("a command line that a message gives has the arguments that the command asks for", () => {
+  const lines = find(/`preftune ([a-z][^`\\$]* [^`\\$]*)\\?`/g);
+  assert.ok(lines.length >= 3, `only ${lines.length} command lines were found: is the pattern still right?`);
+  for (const { file, words } of lines) {
+    const parts = (words[1] ?? "").trim().split(/\s+/);
+    const length = [2, 1].find((count) => commands.has(parts.slice(0, count).join(" "))) ?? 0;
+    const command = commands.get(parts.slice(0, length).join(" "));
+    const given = parts.slice(length);
+    if (command === undefined || given.length === 0) continue;
+    const takesNext = (word: string | undefined): boolean =>
+      command.options.some(({ long, required }) => long === word && required);
+    const values = given.filter((word, i) => !word.startsWith("-") && !takesNext(given[i - 1]));
+    const asked = command.registeredArguments.filter(({ required }) => required);
+    assert.ok(
+      values.length >= asked.length,
+      `${file}: ${words[0]}: ${asked.map((one) => one.name()).join(", ")}`,
+    );
+  }
+});

@@ -190,7 +190,7 @@ export const grpo: Method<GrpoSettings> = {
       reason: "loss_type is sapo, which has no bounds but its temperatures",
     },
     {
-      keys: ["delta"],
+      keys: ["epsilon", "delta"],
       because: "loss_type",
       when: ({ loss_type }) => loss_type === "cispo",
       reason: "loss_type is cispo, which epsilon_high alone bounds",

@@ -118,16 +118,24 @@ export const PAIRING_INACTIVE: readonly InactiveRule<PairingOptions>[] = [
   },
 ];
 
-/** Which options an objective never reads: one that has an anchor, weighed by `lambda_w`, or one that has none. */
-function anchorRule(label: string, hasAnchor: boolean): InactiveRule<PairingOptions & { objective: string }> {
+/** Which options an objective does not read: one that has an anchor, weighed by `lambda_w`, or one that has none. */
+function anchorRules(
+  label: string,
+  hasAnchor: boolean,
+): InactiveRule<Paired<{ objective: string; lambda_w?: number }>>[] {
   const rule = { because: "objective", when: () => true, remedy: "Take it out." } as const;
-  return hasAnchor
-    ? { ...rule, keys: ["replay_coef"], reason: `${label} weighs what is replayed by lambda_w` }
-    : {
-        ...rule,
-        keys: ["anchor_on", "anchor_threshold"],
-        reason: `${label} has no anchor that could be for some completions alone`,
-      };
+  const keys = ["anchor_on", "anchor_threshold"] as const;
+  if (!hasAnchor)
+    return [{ ...rule, keys, reason: `${label} has no anchor that could be for some completions alone` }];
+  return [
+    { ...rule, keys: ["replay_coef"], reason: `${label} weighs what is replayed by lambda_w` },
+    {
+      keys,
+      because: "lambda_w",
+      when: ({ lambda_w }) => lambda_w === 0,
+      reason: "lambda_w is 0, so there is no anchor",
+    },
+  ];
 }
 
 const onPolicy = true;
@@ -175,7 +183,7 @@ export function paired<Settings extends { objective: string }>(
   method: Method<Settings>,
 ): Method<Paired<Settings>> {
   const { label, keys, checks = [], inactive = [], metrics } = method;
-  const rules = [...inactive, anchorRule(label, "lambda_w" in keys), ...PAIRING_INACTIVE];
+  const rules = [...inactive, ...anchorRules(label, "lambda_w" in keys), ...PAIRING_INACTIVE];
   return {
     ...(method as unknown as Method<Paired<Settings>>),
     klWeight: "kl_coef",

@@ -1,0 +1,46 @@
+/** What is refused before the first run of a grid. */
+import assert from "node:assert/strict";
+import { existsSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { ConfigError } from "../base/errors.ts";
+import { runSweep } from "./sweep.ts";
+import { parseSweep } from "./sweep-file.ts";
+
+const output = join(tmpdir(), `preftune-trials-${process.pid}`);
+after(() => rmSync(output, { recursive: true, force: true }));
+
+/** Starts a sweep that must be refused before anything is written. */
+async function refusal(values: string, search: string): Promise<string> {
+  const shared = `{model_name_or_path: m, train_data: a.jsonl, eval_data: b.jsonl${values}}`;
+  const sweep = parseSweep(`values: ${shared}\n${search}\n`, "sweep.yaml");
+  const runTask = () => assert.fail("a run began");
+  const options = { output, jobs: 1, command: "", out: { write: () => true }, runTask };
+  return runSweep(sweep, options).then(
+    () => assert.fail("accepted"),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.ok(!existsSync(output));
+      return error.message;
+    },
+  );
+}
+
+test("a sweep over a key without effect is refused with the reason, before its folder is taken", async () => {
+  const epochs = "parameters:\n  num_train_epochs: [1, 2]";
+  assert.match(
+    await refusal(", max_steps: 100", epochs),
+    /num_train_epochs has no effect here: max_steps decides when training ends\. Runs that differ in it would be the same\./,
+  );
+  assert.match(
+    await refusal(", tokens_per_step: 512", "parameters:\n  gradient_accumulation_steps: [1, 2]"),
+    /gradient_accumulation_steps has no effect here: tokens_per_step decides/,
+  );
+});
+
+test("so is a resource of successive halving that has none", async () => {
+  const rounds =
+    "method: halving\nresource: num_train_epochs\nleast: 1\nmost: 4\nparameters:\n  kappa: [1, 2]";
+  assert.match(await refusal(", max_steps: 100", rounds), /num_train_epochs has no effect here: max_steps/);
+});
