@@ -23,10 +23,15 @@ export interface RenderLimits {
 /** Why a render failed: the template raised an error, is no template at all, broke a limit, or the child failed. */
 export type FailureKind = "raised" | "invalid" | "timeout" | "memory" | "output" | "crash";
 
+/** Why there is no text. */
+type Failure = { kind: FailureKind; reason: string };
+
 /** A rendered text, or why there is none. */
-export type ProcessReply = { text: string } | { kind: FailureKind; reason: string };
+export type ProcessReply = { text: string } | Failure;
 
 interface Job {
+  /** Of its answer too: the answer to another render is never taken for its own. */
+  id: number;
   line: string;
   resolve: (reply: ProcessReply) => void;
 }
@@ -52,6 +57,7 @@ export class TemplateProcess {
   #output = "";
   #failuresInARow = 0;
   #hasRendered = false;
+  #rendersSoFar = 0;
 
   constructor(source: string, limits: RenderLimits) {
     this.#source = source;
@@ -61,7 +67,8 @@ export class TemplateProcess {
   /** Renders one input. Never rejects; calls are answered in order. */
   render(input: TemplateInput): Promise<ProcessReply> {
     return new Promise((resolve) => {
-      this.#queue.push({ line: `${JSON.stringify(input)}\n`, resolve });
+      const id = this.#rendersSoFar++;
+      this.#queue.push({ id, line: `${id} ${JSON.stringify(input)}\n`, resolve });
       this.#pump();
     });
   }
@@ -135,12 +142,15 @@ export class TemplateProcess {
       this.#state = "ready";
       this.#disarm();
       this.#pump();
-    } else if (this.#state === "ready" && this.#sent > 0 && "text" in reply) {
-      this.#settle(
-        reply.text.length > this.#limits.maxOutput ? { kind: "output", reason: "too long" } : reply,
-      );
-    } else if (this.#state === "ready" && this.#sent > 0 && "kind" in reply) {
-      this.#settle(reply);
+    } else if (
+      this.#state === "ready" &&
+      this.#sent > 0 &&
+      "id" in reply &&
+      reply.id === this.#queue[0]?.id
+    ) {
+      const { id: _, ...rendered } = reply;
+      const isTooLong = "text" in rendered && rendered.text.length > this.#limits.maxOutput;
+      this.#settle(isTooLong ? { kind: "output", reason: "too long" } : rendered);
     } else {
       this.#fail("kind" in reply ? reply : { kind: "crash", reason: "an answer that was not asked for" });
     }
@@ -163,7 +173,7 @@ export class TemplateProcess {
   }
 
   /** Kills the child and lets the render it was at fail; the others go to a new child. */
-  #fail(failure: { kind: FailureKind; reason: string }): void {
+  #fail(failure: Failure): void {
     // What has never written anything is the template's fault, not a conversation's.
     const isHopeless = this.#state !== "ready" || !this.#hasRendered;
     void this.#detach()?.kill();
@@ -173,7 +183,7 @@ export class TemplateProcess {
     this.#pump();
   }
 
-  #failAll(failure: { kind: FailureKind; reason: string }): void {
+  #failAll(failure: Failure): void {
     const jobs = this.#queue;
     this.#queue = [];
     for (const job of jobs) job.resolve(failure);
@@ -214,7 +224,7 @@ export class TemplateProcess {
   }
 }
 
-type ChildReply = { up: true } | { ready: true } | { text: string } | { kind: FailureKind; reason: string };
+type ChildReply = { up: true } | { ready: true } | Failure | ({ id: number } & ProcessReply);
 
 /** The child's line as one of the replies it may give; anything else counts as a crash. */
 function parseReply(line: string): ChildReply {
@@ -227,10 +237,13 @@ function parseReply(line: string): ChildReply {
   const fields = typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   if (fields["up"] === true) return { up: true };
   if (fields["ready"] === true) return { ready: true };
-  if (typeof fields["text"] === "string") return { text: fields["text"] };
-  const { kind, error } = fields;
+  const { id, text, kind, error } = fields;
+  if (typeof id === "number" && typeof text === "string") return { id, text };
   const known = (["raised", "invalid", "timeout", "output"] as const).find((one) => one === kind);
-  if (typeof error === "string" && known !== undefined) return { kind: known, reason: error.slice(0, 2000) };
+  if (typeof error === "string" && known !== undefined) {
+    const failure = { kind: known, reason: error.slice(0, 2000) };
+    return typeof id === "number" ? { id, ...failure } : failure;
+  }
   return { kind: "crash", reason: "an answer of an unknown form" };
 }
 

@@ -367,8 +367,8 @@ test("the child's own limit is told as a timeout", async () => {
     // of processor time: long enough to compile the template, far too short for its loop
     child.stdin.write(`${JSON.stringify({ source: loop, timeoutMs: 500, maxOutput: 10 })}\n`);
     assert.deepEqual(await next(), { ready: true });
-    child.stdin.end(`${JSON.stringify({ variables: {}, now: 0 })}\n`);
-    assert.deepEqual(await next(), { error: "timed out after 500 ms", kind: "timeout" });
+    child.stdin.end(`7 ${JSON.stringify({ variables: {}, now: 0 })}\n`);
+    assert.deepEqual(await next(), { id: 7, error: "timed out after 500 ms", kind: "timeout" });
   } finally {
     child.kill("SIGKILL");
   }
