@@ -1,4 +1,4 @@
-"""Writes test/goldens/parquet.json: small Parquet and Arrow files of pyarrow and polars, and the rows that they hold.
+"""Writes test/goldens/parquet.json: small Parquet and Arrow files of pyarrow, polars and DuckDB, and the rows that they hold.
 
 For developers only; no test runs it. Run it from the repository root with the versions below and commit the result:
 
@@ -11,12 +11,14 @@ import base64
 import io
 import json
 import pathlib
+import tempfile
 
+import duckdb
 import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-PINNED = {"pyarrow": "26.0.1", "polars": "2.1.0"}
+PINNED = {"pyarrow": "26.0.1", "polars": "2.1.0", "duckdb": "2.0.1"}
 OUT = pathlib.Path(__file__).resolve().parent.parent / "test" / "goldens" / "parquet.json"
 
 ARGUMENTS = pa.struct([("city", pa.string()), ("count", pa.int64()), ("price", pa.float64()), ("tags", pa.list_(pa.string()))])
@@ -82,6 +84,20 @@ def of_polars(table, codec):
     return buffer.getvalue()
 
 
+def of_duckdb():
+    """DuckDB packs levels and indices in whole blocks, far beyond the values that there are."""
+    messages = "[{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello ' || i}]"
+    query = (
+        f"SELECT 'prompt ' || (i % 3) AS prompt, CASE WHEN i % 4 <> 1 THEN i END AS id, "
+        f"CASE WHEN i % 5 <> 2 THEN {messages} END AS messages FROM range(11) t(i)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for codec in ["uncompressed", "snappy", "zstd"]:
+            path = pathlib.Path(folder) / f"{codec}.parquet"
+            duckdb.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION {codec})")
+            yield entry(f"duckdb-{codec}", path.read_bytes(), pq.read_table(path).to_pylist())
+
+
 def codecs():
     table = pa.Table.from_pylist(ROWS, schema=SCHEMA)
     for codec in ["none", "snappy", "gzip", "zstd", "brotli", "lz4"]:
@@ -114,11 +130,12 @@ def save_to_disk(table):
 
 
 def main():
-    assert {"pyarrow": pa.__version__, "polars": polars.__version__} == PINNED, (pa.__version__, polars.__version__)
+    installed = {"pyarrow": pa.__version__, "polars": polars.__version__, "duckdb": duckdb.__version__}
+    assert installed == PINNED, installed
     maps = pa.table({"kwargs": pa.array([[("a", None), ("b", "x")], None], type=pa.map_(pa.string(), pa.string()))})
     map_rows = [{"kwargs": {"a": None, "b": "x"}}, {"kwargs": None}]
     small = pa.table({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
-    entries = [*codecs(), invalid_text(), *save_to_disk(small)]
+    entries = [*codecs(), *of_duckdb(), invalid_text(), *save_to_disk(small)]
     lines = [json.dumps(row) for row in map_rows]
     entries.append({"name": "map", "file": base64.b64encode(written(maps)).decode(), "rows": lines})
     OUT.write_text(json.dumps({"versions": PINNED, "files": entries}, indent=1, ensure_ascii=False) + "\n")

@@ -38,11 +38,14 @@ export function scanRuns(
   }
 }
 
-/** Packed values come in groups of eight; the last one may have more places than there are values. */
+/**
+ * Packed values come in groups of eight, of which writers fill the last, and some (DuckDB) whole blocks: places beyond the values that
+ * are left are passed over. Bytes of the last group may be cut off; those of further ones are there.
+ */
 function packedRun(header: number, width: number, left: number): { times: number; bytes: number } {
-  const places = ((header - 1) / 2) * 8;
-  const times = places - left < 8 ? Math.min(places, left) : places;
-  return { times, bytes: Math.ceil((times * width) / 8) };
+  const groups = (header - 1) / 2;
+  const times = Math.min(8 * groups, left);
+  return { times, bytes: 8 * groups - left < 8 ? Math.ceil((times * width) / 8) : groups * width };
 }
 
 function littleEndian(bytes: Uint8Array, at: number, size: number): number {
