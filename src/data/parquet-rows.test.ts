@@ -87,6 +87,39 @@ for (const isGzip of [false, true]) {
   });
 }
 
+test("lists of before the format named their parts: a repeated group that is the element itself, as pyarrow reads it", async () => {
+  const text = { type: byteArray, repetition: required, converted: 0 };
+  const values = [["Hi", "Hello"], ["Yes"]];
+  const file = (name: string, fields: readonly string[]) =>
+    parquet(
+      [fields.map((field) => leaf(`chosen.${name}.${field}`, byteArray, true, values))],
+      [
+        element("schema", { children: 1 }),
+        element("chosen", { repetition: required, children: 1, converted: 3 }),
+        element(name, { repetition: repeated, children: fields.length }),
+        ...fields.map((field) => element(field, text)),
+      ],
+    );
+  const both = values.map((list) => list.map((one) => ({ role: one, content: one })));
+  const single = values.map((list) => list.map((content) => ({ content })));
+  const cases: [name: string, fields: string[], lists: unknown[]][] = [
+    ["array", ["role", "content"], both],
+    ["bag", ["role", "content"], both],
+    ["array", ["content"], single],
+    ["chosen_tuple", ["content"], single],
+    ["list", ["element"], values],
+    ["bag", ["array_element"], values],
+  ];
+  for (const [name, fields, lists] of cases) {
+    const rows = await read("before.parquet", file(name, fields));
+    assert.deepEqual(
+      rows.map(({ value }) => value["chosen"]),
+      lists,
+      `${name}: ${fields.join(", ")}`,
+    );
+  }
+});
+
 interface GoldenFile {
   name: string;
   /** Base64. */

@@ -65,16 +65,32 @@ function single(node: SchemaTree): Convert {
   const [child] = children;
   if (child === undefined) return leaf(node);
   if (element.logical_type?.type === "VARIANT") return plainValue;
-  if (element.converted_type === "LIST" && children.length === 1) return list(child);
+  if (element.converted_type === "LIST" && children.length === 1) return list(child, element.name);
   if (/^MAP/.test(element.converted_type ?? "") && children.length === 1) return map(child);
   return structure(children);
 }
 
-/** `item` is the repeated node: the element itself in old files, a wrapper of one field in others. */
-function list(item: SchemaTree): Convert {
+/**
+ * `item` is the repeated node: a wrapper of the element, or in old files the element itself, if it is no group, has several fields, or
+ * is called `array` or `LIST_tuple` (the format's rules for reading lists of before).
+ */
+function list(item: SchemaTree, listName: string): Convert {
+  const { name } = item.element;
   const [only] = item.children;
-  const each = single(item.children.length === 1 && only !== undefined ? only : item);
-  return (value) => (Array.isArray(value) ? value.map(each) : (value ?? null));
+  if (item.children.length > 1) {
+    const each = structure(item.children);
+    // hyparquet takes the group's name for a field
+    const elements = (value: unknown): unknown => (Array.isArray(value) ? value : Object(value)[name]);
+    return (value) => listOf(elements(value), each);
+  }
+  const each = single(only ?? item);
+  if (only === undefined || (name !== "array" && name !== `${listName}_tuple`))
+    return (value) => listOf(value, each);
+  return (value) => listOf(value, (entry) => objectOf([[only.element.name, each(entry)]]));
+}
+
+function listOf(value: unknown, each: Convert): unknown {
+  return Array.isArray(value) ? value.map(each) : (value ?? null);
 }
 
 function map(pairs: SchemaTree): Convert {
