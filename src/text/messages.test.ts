@@ -130,3 +130,15 @@ test("NaN, infinite numbers, dates and bytes, which Parquet can hold, are refuse
     assert.throws(() => parseTools([{ type: "function", function: { name: "f", value } }], "a"), word);
   }
 });
+
+test("keys keep the order of the row, as templates that write whole messages show it", () => {
+  const message = {
+    content: null,
+    tool_calls: [{ function: { name: "f" } }],
+    note: "n",
+    role: "assistant",
+    thinking: "t",
+  };
+  const [parsed] = parseMessages([message], "row");
+  assert.deepEqual(Object.keys(parsed ?? {}), [...Object.keys(message), "reasoning_content"]);
+});

@@ -3,7 +3,7 @@ import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { parseJson } from "./json.ts";
 import { notJsonIn, numberOf } from "./json-number.ts";
-import { reorderedKeyIn } from "./key-order.ts";
+import { markedAs, objectOf, reorderedKeyIn } from "./key-order.ts";
 
 /** Who speaks. `developer` and `ipython` are other names for system and tool that some templates use. */
 export type MessageRole = "system" | "developer" | "user" | "assistant" | "tool" | "ipython";
@@ -96,8 +96,17 @@ function parseMessage(value: unknown, where: string): Message {
   Object.assign(message, reasoning);
   if (toolCalls !== null) message.tool_calls = toolCalls;
   if (weight !== null) message.weight = weight;
-  refuseNotJson(message, where);
-  return message;
+  const ordered = inOrderOf(fields, message);
+  refuseNotJson(ordered, where);
+  return ordered;
+}
+
+/** `message` with its keys as `fields` has them, and others behind: a template may write whole messages. */
+function inOrderOf(fields: Record<string, unknown>, message: Message): Message {
+  const values = new Map<string, unknown>(Object.entries(message));
+  const names = new Set([...Object.keys(fields), ...values.keys()]);
+  const kept = [...names].filter((name) => values.has(name)).map((name) => [name, values.get(name)] as const);
+  return markedAs(message, objectOf(kept)) as unknown as Message;
 }
 
 /**

@@ -173,6 +173,7 @@ class Renderer implements TemplateRenderer {
   readonly #limits: RenderLimits;
   readonly #specialTokens: Readonly<Record<string, string>>;
   readonly #now: number;
+  #emptyBesideCalls: Promise<"" | null> | null = null;
 
   constructor(
     { hash, family, hasMarks }: Pick<TemplateRenderer, "hash" | "family" | "hasMarks">,
@@ -212,20 +213,43 @@ class Renderer implements TemplateRenderer {
     if (this.hasMarks && marks === null) {
       return { error: this.#error({ kind: "raised", reason: "it holds all of Unicode's noncharacters" }) };
     }
-    const reply = await this.#backend.render(this.#input(request, marks));
+    const isProbed = request.messages.some(callsAlone);
+    if (isProbed) this.#emptyBesideCalls ??= this.#probeCalls();
+    const empty = isProbed ? await this.#emptyBesideCalls : "";
+    const reply = await this.#backend.render(this.#input(request, marks, empty));
     if ("kind" in reply) return { error: this.#error(reply) };
     if (marks === null) return { text: reply.text, generated: null };
     const { text, spans } = readGenerationMarks(reply.text, marks);
     return { text, generated: spans };
   }
 
-  #input(request: RenderRequest, marks: Marks | null): TemplateInput {
+  /**
+   * The content of a message that only calls tools: "", but null where the template writes its calls with that alone, as
+   * DeepSeek-R1's distilled models do.
+   */
+  async #probeCalls(): Promise<"" | null> {
+    const name = "preftune_call";
+    const marks = this.hasMarks ? chooseMarks([]) : null;
+    const writes = async (empty: "" | null): Promise<boolean> => {
+      // templates take arguments as an object or as text
+      const replies = [{}, "{}"].map((given) => {
+        const call = { id: "call00001", type: "function", function: { name, arguments: given } };
+        const calling: Message = { role: "assistant", content: "", tool_calls: [call] };
+        const messages: Message[] = [{ role: "user", content: "?" }, calling];
+        return this.#backend.render(this.#input({ messages, addGenerationPrompt: false }, marks, empty));
+      });
+      return (await Promise.all(replies)).some((reply) => "text" in reply && reply.text.includes(name));
+    };
+    return !(await writes("")) && (await writes(null)) ? null : "";
+  }
+
+  #input(request: RenderRequest, marks: Marks | null, empty: "" | null): TemplateInput {
     const variables = {
       ...this.#specialTokens,
       documents: null,
       ...request.variables,
       ...(marks === null ? {} : generationVariables(marks)),
-      messages: request.messages.map(templateMessage),
+      messages: request.messages.map((message) => templateMessage(message, empty)),
       tools: request.tools ?? null,
       add_generation_prompt: request.addGenerationPrompt,
     };
@@ -258,9 +282,15 @@ function invalidTemplate(reason: string): string {
 }
 
 /** A message as templates see it. As in transformers 5, the reasoning has the name that gpt-oss reads as well. */
-function templateMessage(message: Message): Record<string, unknown> {
+function templateMessage(message: Message, empty: "" | null): Record<string, unknown> {
   const { reasoning_content: thinking } = message;
-  return { ...(thinking === undefined ? {} : { thinking }), ...message, content: contentText(message) };
+  const content = callsAlone(message) ? empty : contentText(message);
+  return { ...(thinking === undefined ? {} : { thinking }), ...message, content };
+}
+
+/** Whether a message calls tools and says nothing. */
+function callsAlone(message: Message): boolean {
+  return (message.tool_calls?.length ?? 0) > 0 && contentText(message) === "";
 }
 
 /** A known template in this process. */
