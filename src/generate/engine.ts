@@ -378,13 +378,13 @@ export class Engine implements GenerationEngine, Disposable {
     else this.#prefixes.end(this.#cache, model, { tokens, span });
   }
 
-  /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else continues. */
+  /** What `pass` gives; if it fails, null: the requests in it end with an error, and everything else continues, unless ranks go together. */
   #guarded<T>(jobs: Iterable<EngineRequest>, pass: () => T): T | null {
     try {
       return pass();
     } catch (error) {
-      // of ranks that share a model: nothing can continue
-      if (error instanceof LostRankError) throw error;
+      // of ranks that share a model: nothing can continue, and in lockstep the others wait for this one in the same pass
+      if (error instanceof LostRankError || this.#parts.model.residence?.inLockstep === true) throw error;
       this.#fail(jobs, error);
       return null;
     }

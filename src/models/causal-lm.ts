@@ -45,6 +45,8 @@ export interface Trunk {
  * the head.
  */
 export interface Residence {
+  /** Whether several ranks make each forward pass together: one that fails on one of them is waited for by the others. Default: no. */
+  readonly inLockstep?: boolean;
   /** The tensors of `part` are there until it is left; those of `next` may begin to come. */
   enter(part: object, next?: object): void;
   /** @param comesBack - whether the backward pass enters it again */

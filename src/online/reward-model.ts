@@ -11,7 +11,7 @@ import type { Numerics } from "../forward/numerics.ts";
 import { rewardsOfBatch } from "../forward/score-rewards.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import type { RewardModel } from "../models/reward-model.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 
 /**
@@ -29,7 +29,7 @@ export function openRewardModel(
 ): RewardModel {
   requireSameTokenizer(dir, tokenizer);
   const [model, adapter] = isAdapter(dir) ? [baseOf(dir), dir] : [dir, null];
-  tellOtherForm({ model, adapter }, false);
+  checkAdaptedBase({ model, adapter }, false);
   return loadRewardModel(model, { device, dtype, adapter });
 }
 

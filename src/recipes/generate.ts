@@ -107,7 +107,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   const together: Together = ranks?.group ?? alone;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
-  using opened = ranks === null ? null : openOnRanks(prompting.source, ranks, sizeOf(prompts, options));
+  using opened = ranks === null ? null : openOnRanks(prompting, ranks, sizeOf(prompts, options));
   if (opened !== null) onLayout(opened.reason);
   using only = opened === null ? openEngine(prompting.source) : null;
   const { engine } = opened ?? (only as OpenEngine);

@@ -4,7 +4,6 @@ import { ConfigError } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
 import { Engine } from "../generate/engine.ts";
 import { type EngineSource, type OpenEngine, openEngine } from "../generate/open-engine.ts";
 import { usableBytes } from "../planner/devices.ts";
@@ -13,6 +12,7 @@ import type { RolloutSize } from "../planner/sampling-memory.ts";
 import { Lockstep } from "../sharding/lockstep.ts";
 import { isGpu } from "../torch/index.ts";
 import { loadSharded } from "../train/load-sharded.ts";
+import type { Prompting } from "./open-generation.ts";
 import { deviceOfEnvironment } from "./plan-device.ts";
 
 /** The ranks, and how they are to hold the model: none, each all of it; all, each a part. */
@@ -29,9 +29,13 @@ export interface RankEngine extends OpenEngine {
   finish(): void;
 }
 
-/** Opens the engine of this rank. All ranks call it. @throws {ConfigError} if they would share a model with several adapters */
+/**
+ * Opens the engine of this rank. All ranks call it.
+ *
+ * @throws {ConfigError} if they would share a model that is to answer several ways: with several adapters, or with one and without
+ */
 export function openOnRanks(
-  source: EngineSource & { threads: number; config: ModelConfig },
+  { source, variants }: Pick<Prompting, "source" | "variants">,
   { group, shard }: GeneratingRanks,
   size: RolloutSize,
 ): RankEngine {
@@ -55,6 +59,11 @@ export function openOnRanks(
   if (chosen === "none") {
     return { ...openEngine(source), reason: `each rank has the whole model: ${why}.`, finish: () => {} };
   }
+  if (variants.length > 1) {
+    throw new ConfigError(
+      `--adapter: expected one where ranks share the model (${why}), got ${variants.map(({ name }) => name).join(", ")}. Generate with one after another, "base" too.`,
+    );
+  }
   return {
     ...openedShared(source, group),
     reason: `ranks share the model, and generate in lockstep: ${why}.`,
@@ -63,12 +72,8 @@ export function openOnRanks(
 
 function openedShared(source: EngineSource, group: RankGroup): Omit<RankEngine, "reason"> {
   const { model: dir, adapters, tokenizer, dtype, device, limits } = source;
-  const [adapter, ...others] = [...adapters];
-  if (others.length > 0) {
-    throw new ConfigError(
-      `--adapter: expected one where ranks share the model, got ${adapters.size}. Generate with one after another.`,
-    );
-  }
+  // what is shared is the model as adapted, and answers in no other way
+  const [adapter] = [...adapters];
   const opened = loadSharded(dir, { device, dtype, adapter: adapter?.[1] ?? null }, group);
   const { model } = opened;
   const passes = new Lockstep(opened.sharded);

@@ -8,17 +8,16 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
 import { askedQuantisation, type Quantisation } from "../formats/quantisation.ts";
 import { type Lineage, noLineage } from "../gguf/lineage.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { exportedScale } from "../report/facts-section.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
-import { modelFingerprint } from "../train/model-fingerprint.ts";
-import { checkStart } from "./other-start.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -66,9 +65,8 @@ export async function ggufOrigin(
   const model = await resolveModelDirectory(source, search);
   const given =
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
-  checkStart(model, given);
+  checkAdaptedBase({ model, adapter: given, quantise });
   const scale = given === null ? 1 : adapterPlace(given).scale;
-  tellOtherForm({ model, adapter: given, quantise });
   return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
 }
 

@@ -8,6 +8,7 @@ import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed } from "../base/sealed.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { adapterConfigName, adapterWeightsName, isAdapter } from "../formats/adapter.ts";
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
 import type { Environment } from "../forward/environment.ts";
 import { baseOf } from "../online/reward-model.ts";
 import { valueModelBase } from "../online/value-model.ts";
@@ -19,7 +20,6 @@ import {
 } from "../runs/run-directory.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { torchVersion } from "../torch/index.ts";
-import { modelFingerprint } from "../train/model-fingerprint.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 
 const dayMs = 86_400_000;

@@ -22,8 +22,8 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { ParityResult } from "../runs/train-events.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
@@ -31,7 +31,6 @@ import { writeMergeCard } from "../train/merge-card.ts";
 import { checkMerged, type MergeGate, type MergeMeasure } from "../train/merge-gate.ts";
 import { paddingTokenOf } from "../train/padding-token.ts";
 import { prepareData, rowsOf } from "../train/prepare-data.ts";
-import { checkStart } from "./other-start.ts";
 import { isRewardModel } from "./score-rewards.ts";
 
 /** What to merge, and where to. */
@@ -78,11 +77,10 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   const options = await withLocalModels(given);
   const { output, replace = false, textOnly = false, model: baseDir, tolerance = 1e-4 } = options;
   refuseTarget(output, replace, [baseDir, adapterPlace(options.adapter).place]);
-  checkStart(baseDir, options.adapter);
+  checkAdaptedBase(options);
   // a tuned model has its own settings and tokenizer
   const dir = isTunedModel(options.adapter) ? adapterPlace(options.adapter).place : baseDir;
   const config = readModelConfig(dir);
-  tellOtherForm(options);
   if (textOnly && !config.isMultimodalText) refuseTextOnly(dir, "--text-only");
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });

@@ -15,13 +15,12 @@ import type { Engine } from "../generate/engine.ts";
 import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { checkStart } from "./other-start.ts";
 
 /** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
@@ -103,9 +102,8 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   for (const { name, directory } of wanted) {
     if (directory === null) continue;
     const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
-    checkStart(model, adapter);
+    checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
     adapters.set(name, adapter);
-    tellOtherForm({ model, adapter, quantise: options.quantise ?? null });
   }
   tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");

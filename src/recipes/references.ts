@@ -7,6 +7,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
+import { modelDigest } from "../formats/model-fingerprint.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -15,7 +16,6 @@ import type { Decoder } from "../models/causal-lm.ts";
 import { type Fingerprints, runPaths } from "../runs/run-directory.ts";
 import type { DType } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
-import { modelDigest } from "../train/model-fingerprint.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import type { TrainedModel } from "../train/prepare-model.ts";
 import {

@@ -17,7 +17,7 @@ import { withLocalModels } from "../hub/hub-model.ts";
 import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
@@ -63,7 +63,7 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  tellOtherForm(options);
+  checkAdaptedBase(options);
   const { device, dtype } = settleEnvironment(options);
   const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
   const { dataset } = await prepareOnRanks(

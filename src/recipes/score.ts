@@ -20,7 +20,7 @@ import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -38,7 +38,6 @@ import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches, packingOf } from "../train/step-source.ts";
 import { batchesWithKl } from "./kl-estimates.ts";
-import { checkStart } from "./other-start.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
@@ -94,7 +93,7 @@ export interface ScoreResult {
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
-  checkStart(options.model, options.adapter, group);
+  checkAdaptedBase(options);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
@@ -111,7 +110,6 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   onPhase("models loaded", 0, 1);
   const tuned = options.adapter && isTunedModel(options.adapter) ? options.adapter : null;
   const quantise = options.quantise ?? null;
-  tellOtherForm(options);
   const model = loadModel(options.model, { device, dtype, quantise, adapter: tuned });
   const adapter =
     options.adapter && tuned === null ? installAdapter(model, readAdapter(options.adapter)) : null;

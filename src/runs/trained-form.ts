@@ -11,7 +11,7 @@ import { runAround, runPaths } from "./run-directory.ts";
 import { readRunJson } from "./run-json.ts";
 
 /** What an adapter is put on, and by whom. */
-interface AdaptedBase {
+export interface AdaptedBase {
   model: string;
   adapter?: string | null;
   /** How the model's linears are asked to be held; default: as they are stored. */

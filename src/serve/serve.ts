@@ -11,7 +11,7 @@ import { contextLength } from "../formats/model-config.ts";
 import { type Quantisation, quantisationOfForm } from "../formats/quantisation.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
-import { tellOtherForm } from "../runs/trained-form.ts";
+import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -139,7 +139,7 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
     if (adapter === name)
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
     const found = await resolveModelDirectory(path, { ...search, kind: "adapter" });
-    tellOtherForm({ model: directory, adapter: found, quantise: heldForm(options) });
+    checkAdaptedBase({ model: directory, adapter: found, quantise: heldForm(options) });
     adapters[adapter] = found;
   }
   const config = readModelConfig(directory);

@@ -9,6 +9,7 @@ import type { ShardedModel } from "./sharded-model.ts";
 
 /** Passes in lockstep, from when it is made until it is disposed of. Embedding, final norm and head stay gathered meanwhile. */
 export class Lockstep implements Residence, Disposable {
+  readonly inLockstep = true;
   readonly #sharded: ShardedModel;
   readonly #embedding: object;
   readonly #blocks: readonly object[];

@@ -6,8 +6,8 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
 import { cachedModel } from "../hub/hub-model.ts";
-import { modelFingerprint } from "../train/model-fingerprint.ts";
 
 /**
  * The same for two runs that train and measure the same, however they are named and whether a value comes from a preset

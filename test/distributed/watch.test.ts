@@ -70,3 +70,22 @@ test("in lockstep a rank never has more than embedding, head and some blocks", a
     assert.deepEqual(together.samples, gathered.samples);
   }
 });
+
+// more prompts than are sampled at once: those that wait have a pass of their own
+test("in lockstep a pass that fails half way on one rank ends all ranks, with its name", {
+  timeout: 60_000,
+}, async () => {
+  const plan: WatchPlan = { cases: cases.slice(0, 1), ways: ["in lockstep"], prompts: 40, fails: true };
+  const ranks = startRankPrograms("watch-rank-child.ts", placesOf(2, await freePort()), [
+    JSON.stringify(plan),
+  ]);
+  const hang = setTimeout(() => {
+    for (const { child } of ranks) child.kill("SIGKILL");
+  }, 40_000);
+  const ends = await allEnded(ranks);
+  clearTimeout(hang);
+  for (const { status, stderr } of ends) {
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /rank 1 \(.*\): (TorchError: )?planted/);
+  }
+});

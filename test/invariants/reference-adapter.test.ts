@@ -4,8 +4,8 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { TrainingError } from "../../src/base/errors.ts";
+import { modelFingerprint } from "../../src/formats/model-fingerprint.ts";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.ts";
-import { modelFingerprint } from "../../src/train/model-fingerprint.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
 
 const fixture = runFixture({ rows: 8, held: 2 });

@@ -4,6 +4,7 @@ import { cpSync, existsSync } from "node:fs";
 import { after, test } from "node:test";
 import { ConfigError, FileError, FormatError } from "../../src/base/errors.ts";
 import { mergeText } from "../../src/cli/merge-command.ts";
+import { evaluateDiversity } from "../../src/evaluate/diversity/evaluate-diversity.ts";
 import { openEngine } from "../../src/generate/open-engine.ts";
 import { readGguf } from "../../src/gguf/read.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
@@ -14,10 +15,12 @@ import { exportGguf } from "../../src/recipes/export-gguf.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { openPrompting } from "../../src/recipes/open-generation.ts";
 import { score } from "../../src/recipes/score.ts";
+import { scoreRewards } from "../../src/recipes/score-rewards.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { type DType, noGrad, ops, scope } from "../../src/torch/index.ts";
 import { generateRequest } from "../support/generate-request.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
+import { startServer } from "../support/servers.ts";
 import { makeTinyModel } from "../support/tiny-model.ts";
 import { logitsOf, tinyModel } from "../support/tiny-models.ts";
 import { listenToWarnings } from "../support/warnings.ts";
@@ -183,11 +186,18 @@ test("what was trained is put on another model of equal shapes: warned of, a par
     threads: 1,
     output: fixture.path("strange.gguf"),
   };
+  const sampling = { samples: 2, temperature: 1, maxNewTokens: 2, seed: 1, limit: 1 };
   for (const ask of [
     () => score({ ...machine, model: other, adapter: scaled, data }),
     () => merge({ model: other, adapter: scaled, output: fixture.path("none"), device: "cpu", threads: 1 }),
     () => openPrompting({ ...machine, model: other, adapters: [`part=${scaled}`] }),
     () => exportGguf(gguf),
+    () => scoreRewards({ ...machine, model: other, adapter: scaled, data }),
+    () =>
+      evaluateDiversity({ ...machine, model: other, adapter: scaled, prompts: data, ...sampling }, "words"),
+    async () => {
+      await using _ = await startServer({ model: other, adapters: { part: scaled }, awaitReady: false });
+    },
   ]) {
     await assert.rejects(ask, (error) => {
       assert.ok(error instanceof ConfigError);

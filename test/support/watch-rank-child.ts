@@ -2,9 +2,12 @@
  * Child program, `watch-rank-child.ts PLAN`: looks at models as the collapse watch does, as one rank of several or alone, and prints
  * for each what it saw, and the most bytes that torch had beside the parts of the model meanwhile, as JSON.
  */
+import { TorchError } from "../../src/base/errors.ts";
 import { stringifyNumbers } from "../../src/base/json-numbers.ts";
 import { readLaunch } from "../../src/distributed/launch.ts";
 import { RankGroup } from "../../src/distributed/rank-group.ts";
+import { failingTogether } from "../../src/distributed/together.ts";
+import type { Block, Decoder } from "../../src/models/causal-lm.ts";
 import type { SamplingWay } from "../../src/recipes/sampling-way.ts";
 import { watchOf } from "../../src/recipes/watch.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
@@ -19,9 +22,11 @@ export interface WatchPlan {
   cases: Pick<ExportCase, "name" | "selection" | "dtype">[];
   ways: SamplingWay[];
   prompts: number;
+  /** On rank 1 the second block fails once, in the second pass through it. */
+  fails?: boolean;
 }
 
-const { cases, ways, prompts: count } = JSON.parse(process.argv[2] ?? "{}") as WatchPlan;
+const { cases, ways, prompts: count, fails = false } = JSON.parse(process.argv[2] ?? "{}") as WatchPlan;
 setThreads(1);
 const launch = readLaunch();
 using group =
@@ -31,6 +36,16 @@ const tokenizer = { decode: (ids: readonly number[]) => ids.join(" ") } as unkno
 // answers of different lengths: some end themselves
 const data = { stopIds: new Set([1, 5, 9]), tokenizer };
 const prompts = Array.from({ length: count }, (_, i) => ({ text: `${i}`, ids: [3, 1 + i, 4, 2 * i] }));
+
+function failOnce({ model }: Decoder): void {
+  const block = model.layers[1] as Block;
+  const forward = block.forward.bind(block);
+  let passes = 0;
+  block.forward = (...args) => {
+    if (++passes === 2) throw new TorchError("planted");
+    return forward(...args);
+  };
+}
 
 let most = 0;
 if (group !== null) {
@@ -49,12 +64,13 @@ for (const { selection, dtype } of cases) {
       : prepareSharded(selection, environment, { group, keep_gathered: false });
   const { model, sharded = null } = prepared;
   const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
+  if (fails && group?.rank === 1) failOnce(model);
   for (const way of ways) {
     const ranks = group === null ? null : { group, sharded };
     const watch = watchOf(config, { model, numerics, ranks }, data, { prompts, way });
     const before = hostBytes();
     most = 0;
-    const seen = await watch.look();
+    const seen = await failingTogether(group, () => watch.look());
     process.stdout.write(
       `${stringifyNumbers({ ...seen, most: most - before, left: hostBytes() - before })}\n`,
     );

@@ -8,16 +8,16 @@ import { deriveSeed } from "../../base/random.ts";
 import { adapterConfigName, adapterWeightsName, isTunedModel } from "../../formats/adapter.ts";
 import { adapterPlace } from "../../formats/adapter-scale.ts";
 import { contextLength } from "../../formats/model-config.ts";
+import { modelFingerprint } from "../../formats/model-fingerprint.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../../forward/environment.ts";
 import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
-import { tellOtherForm } from "../../runs/trained-form.ts";
+import { checkAdaptedBase } from "../../runs/adapted-base.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
 import { chatTemplateSource } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
-import { modelFingerprint } from "../../train/model-fingerprint.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
 import { conversation, type Question } from "./questions.ts";
 
@@ -74,7 +74,7 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
   using _ = scope();
-  tellOtherForm(local, false);
+  checkAdaptedBase(local, false);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
   const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;

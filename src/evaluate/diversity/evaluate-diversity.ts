@@ -12,7 +12,7 @@ import { type SamplingOptions, sampleCompletions } from "../../generate/sample.t
 import { withLocalModels } from "../../hub/hub-model.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
-import { tellOtherForm } from "../../runs/trained-form.ts";
+import { checkAdaptedBase } from "../../runs/adapted-base.ts";
 import { openText } from "../../text/open-text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
@@ -89,7 +89,7 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   checkPromptLengths(prompts, options.maxNewTokens, contextLength(config));
   using _ = scope();
   const { model: dir, adapter = null } = options;
-  tellOtherForm({ model: dir, adapter }, false);
+  checkAdaptedBase({ model: dir, adapter }, false);
   const model = loadModel(dir, { device, dtype, adapter });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {

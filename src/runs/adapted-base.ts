@@ -1,27 +1,29 @@
-/** Whether what was trained is put on the model that it was trained from: names and shapes alone are those of any model of the family. */
+/** Whether what was trained is put on what it was trained on: names and shapes alone are those of any model of the family. */
 import { existsSync, realpathSync } from "node:fs";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
-import type { RankGroup } from "../distributed/rank-group.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
-import { readFingerprints, runAround, runPaths } from "../runs/run-directory.ts";
-import { readRunJson } from "../runs/run-json.ts";
-import { modelFingerprint } from "../train/model-fingerprint.ts";
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
+import { readFingerprints, runAround, runPaths } from "./run-directory.ts";
+import { readRunJson } from "./run-json.ts";
+import { type AdaptedBase, tellOtherForm } from "./trained-form.ts";
 
 /**
- * Warns where `model` is another than the one that the adapter, or the tuned model of which a part is taken, was trained from: the run that
- * it lies in knows its start's fingerprint, another adapter the directory of its base. Results of one start may be mixed so, and are warned of.
+ * Warns where the model is another than the one that the adapter, or the tuned model of which a part is taken, was trained from, or is held
+ * in another form: the run that it lies in knows its start's fingerprint, another adapter the directory of its base. Results of one start
+ * may be mixed so, and are warned of. For every command that puts one on the other, before it does.
  *
- * @param group - the ranks of the work, the first of which warns
+ * @param canHold - whether the command has the options to hold the model as it was
  * @throws {ConfigError} for a part of an adapter whose run knows that its start is another one: 0 would not be that start
  */
-export function checkStart(
-  model: string,
-  adapter: string | null | undefined,
-  group: Pick<RankGroup, "rank"> | null = null,
-): void {
+export function checkAdaptedBase(base: AdaptedBase, canHold: boolean = true): void {
+  checkStart(base);
+  tellOtherForm(base, canHold);
+}
+
+function checkStart({ model, adapter, group = null }: AdaptedBase): void {
   if (!adapter) return;
   const { place, scale } = adapterPlace(adapter);
   const start = otherStart(model, place);

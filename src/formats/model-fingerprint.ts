@@ -4,8 +4,8 @@ import { closeSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readTextFile, sha256, sha256FileOnce } from "../base/files.ts";
 import { openFile } from "../base/open-file.ts";
-import type { SafetensorsFile } from "../formats/safetensors.ts";
-import { openWeights } from "../formats/weight-index.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+import { openWeights } from "./weight-index.ts";
 
 const samples = 256;
 const sampleBytes = 4096;
