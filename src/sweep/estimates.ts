@@ -1,4 +1,5 @@
 /** Metrics of a condition, or of the difference between two, with their intervals. */
+import { at } from "../base/at.ts";
 import {
   bootstrap,
   type CrossedBootstrapOptions,
@@ -43,9 +44,15 @@ export function half(table: PairTable, parity: 0 | 1): PairTable {
   return table.map((row) => row.filter((_, i) => i % 2 === parity));
 }
 
-/** The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. */
+/**
+ * The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. No number where
+ * they have different counts of pairs.
+ */
 export function differenceInterval(table: PairTable, base: PairTable, options: MeanOptions = {}): Estimate {
-  const difference = table.map((row, s) => row.map((x, i) => x - (base[s]?.[i] ?? Number.NaN)));
+  const difference = table.map((row, s) => {
+    const other = base[s];
+    return other?.length === row.length ? row.map((x, i) => x - at(other, i)) : row.map(() => Number.NaN);
+  });
   return meanInterval(difference, options);
 }
 

@@ -10,6 +10,7 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { openRun } from "../runs/run-directory.ts";
+import { pairName } from "./shared-pairs.ts";
 import {
   extraName,
   type GridPaths,
@@ -43,7 +44,7 @@ export interface MeasuredCondition {
 /**
  * What the grid measured, conditions in the order of the trials.
  *
- * @throws {FormatError} if the runs were not measured on the same pairs
+ * @throws {FormatError} if a run was not measured on the pairs of its start
  */
 export function readMeasured(
   paths: GridPaths,
@@ -95,9 +96,8 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
   const { paths, config, metrics, evaluations } = run;
   const before = readPairs(grid.before(trial));
   const after = readPairs(join(paths.dir, heldOutName));
-  const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
   const isSame =
-    before.length === after.length && before.every((pair, i) => name(pair) === name(at(after, i)));
+    before.length === after.length && before.every((pair, i) => pairName(pair) === pairName(at(after, i)));
   if (!isSame) {
     throw new FormatError(
       `${paths.dir}: expected the held-out pairs of ${grid.before(trial)}, got others. The data changed since: start over in another --output.`,

@@ -5,6 +5,7 @@ import { quantile } from "../stats/bootstrap.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
 import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
+import { onSharedPairs } from "./shared-pairs.ts";
 import type { HeldOutPair } from "./trial.ts";
 
 /** How a metric is written: nats per token, nats, a fraction of pairs or completions, tokens, or a reward's own unit. */
@@ -24,6 +25,8 @@ export interface TrialMetric {
   /** How much each of these counts in a mean; left out: all alike. */
   counts?(run: MeasuredRun): Float64Array;
 }
+
+type Runs = readonly MeasuredRun[];
 
 type Means = { chosen: number; rejected: number };
 
@@ -326,7 +329,7 @@ export function meanOfRun(run: MeasuredRun, name: TrialMetricName): number {
   return sum / weight;
 }
 
-/** How much the metric is above that of `base`, over the seeds that both have. */
+/** How much the metric is above that of `base`, over the seeds and the pairs that both have. */
 export function estimateDifference(
   condition: MeasuredCondition,
   base: MeasuredCondition,
@@ -335,9 +338,10 @@ export function estimateDifference(
   // the table of results and the report ask for the same differences
   return kept(differences, condition, `${name} − ${base.name}`, () => {
     const twins = twinsOf({ condition, base });
-    const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
-    const counts = countsOf(tables[0], name);
-    return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name), { counts });
+    const runs = onSharedPairs(twins.flatMap(({ run, twin }) => [run, twin]));
+    const [own, others] = [0, 1].map((side) => runs.filter((_, i) => i % 2 === side)) as [Runs, Runs];
+    const counts = countsOf(own, name);
+    return differenceInterval(tableOf(own, name), tableOf(others, name), { counts });
   });
 }
 
