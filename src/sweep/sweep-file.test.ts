@@ -83,6 +83,12 @@ test("what does not go together is refused", () => {
     messageOf(`${base}method: halving\nresource: max_steps\nleast: 9\nmost: 3\n${ranged}`),
     /most: expected more than least \(9\), got 3/,
   );
+  const steps = `${base}method: halving\nresource: max_steps\n${ranged}least: 1.5\nmost: 9\n`;
+  assert.match(
+    messageOf(steps),
+    /sweep\.yaml:6: least: expected a whole number of max_steps, got the number 1\.5/,
+  );
+  assert.doesNotThrow(() => parseSweep(steps.replace("max_steps", "num_train_epochs"), "sweep.yaml"));
   assert.match(messageOf(`${ranged}method: random\n`), /expected config \(a file\) or values/);
   assert.match(
     messageOf(`${base}method: random\n${ranged}values:\n  kappa: 2\n`),

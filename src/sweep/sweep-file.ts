@@ -200,6 +200,23 @@ function methodProblems(
     if (runs !== undefined)
       problems.push(`${runs.where()}: runs has no effect with method: grid, which takes every combination.`);
   }
+  problems.push(...halvingProblems(method, { file, has, parameters }));
+  return problems;
+}
+
+function halvingProblems(
+  method: Sweep["method"],
+  {
+    file,
+    has,
+    parameters,
+  }: {
+    file: string;
+    has: (key: string) => Given | undefined;
+    parameters: Readonly<Record<string, Choices>>;
+  },
+): string[] {
+  const problems: string[] = [];
   for (const key of ofHalving) {
     const entry = has(key);
     if (method === "halving" && entry === undefined && key !== "factor") {
@@ -213,6 +230,13 @@ function methodProblems(
     problems.push(`${most?.where()}: most: expected more than least (${least?.value}), got ${most?.value}.`);
   }
   const resource = has("resource")?.value;
+  for (const end of [least, most]) {
+    const isWhole = resource === "max_steps" || resource === "max_train_rows";
+    if (!isWhole || typeof end?.value !== "number" || Number.isInteger(end.value)) continue;
+    problems.push(
+      `${end.where()}: ${end.key}: expected a whole number of ${resource}, got ${gotText(end.value)}.`,
+    );
+  }
   if (typeof resource === "string" && Object.hasOwn(parameters, resource)) {
     problems.push(`${file}: ${resource} is the resource: take it out of parameters.`);
   }
