@@ -11,6 +11,7 @@ export { deriveSeed, permutation, Random } from "../base/random.ts";
 export { checkOverrides } from "../config/load-config.ts";
 export { SAMPLED_THRESHOLDS } from "../config/watch-bounds.ts";
 export { breachesOf } from "../evaluate/diversity/collapse.ts";
+export { inCharts } from "../report/in-charts.ts";
 export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";

@@ -124,3 +124,26 @@ test("runs of one name are told apart by their folders, and links lead to folder
   assert.match(page, /<a href="s2\/runs\/a%231\/report\.html">s2\/runs\/a#1<\/a>/);
   assert.match(page, /<a href="s2\/runs\/javascript%3Ab\/report\.html">runs\/javascript:b<\/a>/);
 });
+
+test("of more runs than colours every one is in a legend, in the colour of its curve", () => {
+  const names = Array.from({ length: 9 }, (_, i) => `m${i}`);
+  // the last two are alike
+  const dirs = names.map((name, i) => runOf(name, { objective: "dpo" }, Math.min(i, 7) / 10));
+  const path = join(root, "many.html");
+  writeComparison(dirs, path);
+  const figures = readFileSync(path, "utf8").match(/<figure[\s\S]*?<\/figure>/g) ?? [];
+  const charts = figures.filter((figure) => /<figcaption>.*?(?:Loss|Chosen).*?\(\d of 2\)/s.test(figure));
+  assert.equal(charts.length, 4);
+  const keys = charts.map((figure) =>
+    [...figure.matchAll(/<li><svg class="(c\d)".*?<\/svg>([^<]*)<\/li>/g)].map(([, colour, name]) => [
+      name,
+      colour,
+    ]),
+  );
+  const rows = (from: number, to: number) => names.slice(from, to).map((name, i) => [name, `c${i + 1}`]);
+  const last = [
+    ["m0", "c1"],
+    ["m7, m8", "c2"],
+  ];
+  assert.deepEqual(keys, [rows(0, 7), last, rows(0, 7), last]);
+});
