@@ -15,6 +15,8 @@ export type PairTable = readonly Float64Array[];
 export interface MeanOptions extends CrossedBootstrapOptions {
   /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's one-sided one. */
   isShare?: boolean;
+  /** The values of a seed are one figure, the same for each of its pairs: from fewer than two seeds there is no interval. */
+  isOfRun?: boolean;
   /** How much each pair counts, by its number of tokens, say. Default: all alike. */
   counts?: Float64Array | undefined;
 }
@@ -27,6 +29,8 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
     weightedMean(table, seeds, counts === undefined ? pairs : pairs.map((w, i) => w * (counts[i] ?? 0)));
   const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
+  const known = table.filter((row) => !row.every(Number.isNaN)).length;
+  if (options.isOfRun === true && known < 2) return { ...interval, low: Number.NaN, high: Number.NaN };
   if (options.isShare !== true || low !== high || (value !== 0 && value !== 1)) return interval;
   // pairs alone are independent: seeds that agree on all of them add no more of them
   const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / size.pairs);

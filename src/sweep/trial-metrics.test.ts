@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { at } from "../base/at.ts";
 import { damage, tokenChanges } from "../train/token-changes.ts";
+import { intervalText } from "./interval-text.ts";
 import type { MeasuredRun } from "./measured.ts";
 import { writeOutcome } from "./outcome.ts";
 import {
@@ -75,4 +76,23 @@ test("runs without a figure of other text are named with the reason, in the term
   assert.match(summary, said);
   assert.match(readFileSync(report, "utf8"), said);
   assert.doesNotMatch(written(["accuracy"]).summary, /other text/);
+});
+
+test("a figure of a run has no interval from one seed, and none of a difference; from two it has", () => {
+  const ofSeeds = (name: string, gains: readonly number[]) => ({
+    ...{ name, failed: [] },
+    runs: gains.map((otherText, seed) => ({ ...run, otherText, trial: { seed } }) as MeasuredRun),
+  });
+  for (const metric of ["tail", "other_text"] as const) {
+    const [one, other] = [ofSeeds("one", [-0.25]), ofSeeds("other", [-0.5])];
+    for (const { value, low, high } of [estimate(one, metric), estimateDifference(other, one, metric)]) {
+      assert.ok(Number.isFinite(value) && Number.isNaN(low) && Number.isNaN(high), metric);
+    }
+    assert.match(intervalText(estimate(one, metric), "nats"), / \[–,\u00a0–\]$/);
+  }
+  const { low, high } = estimate(ofSeeds("two", [-0.25, -0.5]), "other_text");
+  assert.deepEqual([low, high], [-0.5, -0.25]);
+  // a seed without a figure is none
+  assert.ok(Number.isNaN(estimate(ofSeeds("half", [-0.25, Number.NaN]), "other_text").low));
+  assert.ok(Number.isFinite(estimate(ofSeeds("one", [1]), "drift").low));
 });

@@ -20,6 +20,8 @@ export interface TrialMetric {
   better: "more" | "less" | null;
   /** What it is taken from: held-out pairs, answers that the watch samples, or an on-policy run's completions. Left out: pairs. */
   source?: "pairs" | "answers" | "rollouts";
+  /** A figure of the run, the same for each of its pairs: its interval is over seeds alone, two or more. */
+  isOfRun?: boolean;
   /** A value for each held-out pair or watched prompt. */
   perPair(run: MeasuredRun): Float64Array;
   /** How much each of these counts in a mean; left out: all alike. */
@@ -48,9 +50,9 @@ function ofChosenTokens(value: (changes: readonly number[]) => number): TrialMet
   return (run) => Float64Array.from(chosenChanges(run), value);
 }
 
-/** A figure of a run, the same for each of its pairs: its interval is over seeds alone. */
-function ofRun(value: (run: MeasuredRun) => number): TrialMetric["perPair"] {
-  return (run) => new Float64Array(run.after.length).fill(value(run));
+/** A figure of a run, the same for each of its pairs. */
+function ofRun(value: (run: MeasuredRun) => number): Pick<TrialMetric, "isOfRun" | "perPair"> {
+  return { isOfRun: true, perPair: (run) => new Float64Array(run.after.length).fill(value(run)) };
 }
 
 /** The 1 % quantile of the changes of all chosen tokens, those that are no finite numbers left out. */
@@ -165,7 +167,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "tail",
     unit: "nats",
     better: "more",
-    perPair: ofRun(tailOf),
+    ...ofRun(tailOf),
   },
   worst_token: {
     title: "worst chosen token of a pair",
@@ -177,7 +179,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "change of other text",
     unit: "nats/token",
     better: "more",
-    perPair: ofRun(({ otherText }) => otherText),
+    ...ofRun(({ otherText }) => otherText),
   },
   both_down: {
     title: "both below their start",
@@ -304,10 +306,10 @@ function kept<K extends object, N extends string, V>(
 
 /** The metric of a condition. */
 export function estimate(condition: MeasuredCondition, name: TrialMetricName): Estimate {
-  const isShare = TRIAL_METRICS[name].unit === "share";
+  const { unit, isOfRun = false } = TRIAL_METRICS[name];
   const { runs } = condition;
   return kept(estimates, condition, name, () =>
-    meanInterval(tableOf(runs, name), { isShare, counts: countsOf(runs, name) }),
+    meanInterval(tableOf(runs, name), { isShare: unit === "share", isOfRun, counts: countsOf(runs, name) }),
   );
 }
 
@@ -340,8 +342,8 @@ export function estimateDifference(
     const twins = twinsOf({ condition, base });
     const runs = onSharedPairs(twins.flatMap(({ run, twin }) => [run, twin]));
     const [own, others] = [0, 1].map((side) => runs.filter((_, i) => i % 2 === side)) as [Runs, Runs];
-    const counts = countsOf(own, name);
-    return differenceInterval(tableOf(own, name), tableOf(others, name), { counts });
+    const options = { isOfRun: TRIAL_METRICS[name].isOfRun === true, counts: countsOf(own, name) };
+    return differenceInterval(tableOf(own, name), tableOf(others, name), options);
   });
 }
 
