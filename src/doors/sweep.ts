@@ -36,7 +36,7 @@ export { countText, intervalText, numberText } from "../sweep/interval-text.ts";
 export {
   type ConditionPair,
   comparisonsOf,
-  lastSamples,
+  exportedSamples,
   type MeasuredCondition,
   type MeasuredRun,
   readMeasured,

@@ -8,7 +8,7 @@ import {
 } from "../stats/crossed-bootstrap.ts";
 import { chiSquareQuantile } from "../stats/normal.ts";
 
-/** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
+/** A value for each seed (row) and held-out pair (column); the same pairs in each row, or none. NaN where there is none. */
 export type PairTable = readonly Float64Array[];
 
 /** Options of {@link meanInterval}. */
@@ -100,7 +100,7 @@ export function spreadInterval(means: readonly number[], pairs: number, level: n
 }
 
 function sizeOf(table: PairTable): { seeds: number; pairs: number } {
-  return { seeds: table.length, pairs: table[0]?.length ?? 0 };
+  return { seeds: table.length, pairs: Math.max(0, ...table.map((row) => row.length)) };
 }
 
 function weightedMean(table: PairTable, seeds: Float64Array, pairs: Float64Array): number {

@@ -5,6 +5,7 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import type { MethodSettings } from "../methods/index.ts";
+import { type ExportedEvaluation, exportedEvaluation } from "../report/exported-evaluation.ts";
 import { type ExportedOtherText, exportedOtherText } from "../report/exported-other-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
@@ -21,7 +22,7 @@ import {
 } from "./trial.ts";
 
 /** A run that came to its end. */
-export interface MeasuredRun extends ExportedOtherText {
+export interface MeasuredRun extends ExportedEvaluation, ExportedOtherText {
   trial: Trial;
   /** What it was trained with, presets filled in. */
   settings: MethodSettings;
@@ -86,9 +87,9 @@ export function twinsOf({ condition, base }: ConditionPair): { run: MeasuredRun;
   });
 }
 
-/** What the run's watch sampled at its last evaluation that sampled anything. */
-export function lastSamples({ evaluations }: MeasuredRun): EvaluationRecord["samples"] {
-  return evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
+/** What the run's watch sampled of the model that the run exported; nothing where that was not measured. */
+export function exportedSamples({ exported }: MeasuredRun): EvaluationRecord["samples"] {
+  return exported?.samples ?? [];
 }
 
 function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
@@ -110,6 +111,7 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
     after,
     metrics,
     evaluations,
+    ...exportedEvaluation(run),
     ...exportedOtherText(run),
     extra: trial.extra === null ? null : readJsonFile(join(paths.dir, extraName(trial.extra))),
   };

@@ -4,7 +4,7 @@ import { diversityOf } from "../evaluate/diversity/diversity.ts";
 import { quantile } from "../stats/bootstrap.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
-import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
+import { exportedSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
 import { onSharedPairs } from "./shared-pairs.ts";
 import type { HeldOutPair } from "./trial.ts";
 
@@ -27,8 +27,6 @@ export interface TrialMetric {
   /** How much each of these counts in a mean; left out: all alike. */
   counts?(run: MeasuredRun): Float64Array;
 }
-
-type Runs = readonly MeasuredRun[];
 
 type Means = { chosen: number; rejected: number };
 
@@ -61,22 +59,22 @@ function tailOf(run: MeasuredRun): number {
   return quantile(Float64Array.from(changes.filter(Number.isFinite)).sort(), 0.01);
 }
 
-/** Metrics of the completions that the run's watch sampled at its last evaluation. */
+/** Metrics of the completions that the run's watch sampled of what the run exported. */
 function ofSamples(
   metric: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
 ): TrialMetric["perPair"] {
   return (run) => {
-    const { perPrompt } = diversityOf(lastSamples(run), "words");
+    const { perPrompt } = diversityOf(exportedSamples(run), "words");
     const scale = metric === "self_bleu" ? 0.01 : 1;
     return Float64Array.from(perPrompt, (prompt) => scale * prompt.metrics[metric]);
   };
 }
 
-/** Metrics of the last evaluation of an on-policy run, over completions of held-out prompts; no prompts in other runs. */
+/** Metrics of what an on-policy run exported, over completions of held-out prompts; no prompts in other runs. */
 function ofRollouts(
   metric: "reward" | "gold" | "kl_init" | "entropy" | "distinct" | "length",
 ): TrialMetric["perPair"] {
-  return ({ evaluations }) => Float64Array.from(evaluations.at(-1)?.prompts?.[metric] ?? []);
+  return ({ exported }) => Float64Array.from(exported?.prompts?.[metric] ?? []);
 }
 
 /** Name of a metric. */
@@ -341,7 +339,8 @@ export function estimateDifference(
   return kept(differences, condition, `${name} − ${base.name}`, () => {
     const twins = twinsOf({ condition, base });
     const runs = onSharedPairs(twins.flatMap(({ run, twin }) => [run, twin]));
-    const [own, others] = [0, 1].map((side) => runs.filter((_, i) => i % 2 === side)) as [Runs, Runs];
+    const own = runs.filter((_, i) => i % 2 === 0);
+    const others = runs.filter((_, i) => i % 2 === 1);
     const options = { isOfRun: TRIAL_METRICS[name].isOfRun === true, counts: countsOf(own, name) };
     return differenceInterval(tableOf(own, name), tableOf(others, name), options);
   });

@@ -5,14 +5,18 @@ import { chosenRate, searchedRates } from "./rates.ts";
 import { crossing, curveOf, valueAt } from "./rollout-curves.ts";
 
 /** A run with an evaluation every ten steps, each step of two seconds. */
-function runOf(rewards: readonly (readonly number[])[]): Pick<MeasuredRun, "evaluations" | "metrics"> {
+function runOf(
+  rewards: readonly (readonly number[])[],
+): Pick<MeasuredRun, "evaluations" | "exported" | "metrics"> {
   const known = { rejected_logps: null, pair_changes: [], samples: [] };
+  const evaluations = rewards.map((reward, i) => ({
+    ...known,
+    global_step: 10 * i,
+    prompts: { reward, kl_init: reward.map((_, prompt) => i + prompt) },
+  }));
   return {
-    evaluations: rewards.map((reward, i) => ({
-      ...known,
-      global_step: 10 * i,
-      prompts: { reward, kl_init: reward.map((_, prompt) => i + prompt) },
-    })),
+    evaluations,
+    exported: evaluations.at(-1) ?? null,
     metrics: Array.from({ length: 20 }, (_, i) => ({ global_step: i + 1, epoch: 0, step_time: 2 })),
   };
 }
