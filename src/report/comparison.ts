@@ -7,7 +7,7 @@ import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
-import { exportedScale, heldOutPairs, lengthOnly, lengthSentence } from "./facts-section.ts";
+import { exportedScale, heldOutDraws, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
@@ -128,7 +128,7 @@ function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string
     html`<h1>${text.title}</h1><p class="soft">${runs.length} runs beside each other, on held-out rows.</p>`,
     table,
     tableHtml(runTable(runs)),
-    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs; how much training varies from seed to seed is not in them.</p>`,
+    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs, or over their prompts where several are of one; how much training varies from seed to seed is not in them.</p>`,
     findingsHtml(runs.flatMap(findingsOfRun)),
     differencesHtml(runs),
     differingHtml(runs),
@@ -191,7 +191,7 @@ function runTable(runs: readonly Compared[]): ReportTable {
 function accuracyCell(run: Compared): Cell {
   const value = last(run, "eval_logps/accuracies") ?? last(run, "eval_accuracy");
   if (value === null) return null;
-  const pairs = heldOutPairs(run.run, run.run.evaluations.at(-1) ?? null);
+  const pairs = heldOutDraws(run.run, run.run.evaluations.at(-1) ?? null);
   if (pairs === 0) return percent(value);
   const { low, high } = shareInterval(value * pairs, pairs);
   return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
@@ -216,12 +216,11 @@ function differencesHtml(runs: readonly Compared[]): Html {
   const rows = others.flatMap(({ name, run }) => {
     const found = pairedDifference(run.evaluations, first.run.evaluations);
     if (found === null) return [];
-    const { accuracy, chosen, rejected, pairs } = found;
-    const nats = ({ mean, low, high }: typeof chosen): string =>
-      `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
-    const points = ({ mean, low, high }: typeof chosen): string =>
-      `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`;
-    return [[`${name} − ${first.name}`, pairs, points(accuracy), nats(chosen), nats(rejected)]];
+    const { accuracy, chosen, rejected, pairs, prompts } = found;
+    const nats = ({ mean, low, high }: typeof chosen, scale = 1): string =>
+      `${signed(scale * mean)} [${prompts < 2 ? "–" : `${signed(scale * low)}, ${signed(scale * high)}`}]`;
+    const count = prompts < pairs ? `${pairs} of ${prompts} prompts` : pairs;
+    return [[`${name} − ${first.name}`, count, nats(accuracy, 100), nats(chosen), nats(rejected)]];
   });
   const head = html`<h2>Pair by pair</h2>`;
   if (rows.length === 0) {
