@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
+import type { ConfigKey } from "../config/run-config.ts";
 import type { ConfigValues } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
@@ -159,11 +160,14 @@ function rangeOf(value: unknown): SearchRange | null {
 }
 
 function valueProblem(key: string, value: unknown, where: string): string[] {
-  if (!isConfigKey(key)) return [];
-  const { expected, objectives = [undefined] } = fieldOf(key);
-  // which method's bounds count is known once a run's configuration is read
-  if (objectives.some((objective) => fieldOf(key, objective).check(value).success)) return [];
-  return [`${where}: ${key}: expected ${expected}, got ${gotText(value)}.`];
+  if (!isConfigKey(key) || isTaken(key, value)) return [];
+  return [`${where}: ${key}: expected ${fieldOf(key).expected}, got ${gotText(value)}.`];
+}
+
+/** Whether some method that has the key takes the value: whose bounds count is known once a run's configuration is read. */
+function isTaken(key: ConfigKey, value: unknown): boolean {
+  const { objectives = [undefined] } = fieldOf(key);
+  return objectives.some((objective) => fieldOf(key, objective).check(value).success);
 }
 
 function checkShared(
@@ -259,6 +263,12 @@ export interface SearchRange {
   min: number;
   max: number;
   scale: "linear" | "log";
+}
+
+/** The value of `key` at a share 0 … 1 of the way through `range`: the nearest whole number where only such are taken. */
+export function drawValueOf(key: string, range: SearchRange, share: number): number {
+  const value = drawValue(range, share);
+  return isConfigKey(key) && !isTaken(key, value) ? Math.round(value) : value;
 }
 
 /** The value at a share 0 … 1 of the way through `range`, to six significant digits. */

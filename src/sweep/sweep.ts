@@ -12,7 +12,7 @@ import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import type { Condition, Measured, ReportSection } from "./section.ts";
 import { type SharedConditions, sharedConditions } from "./shared-pairs.ts";
-import { type Choices, drawValue, type Sweep } from "./sweep-file.ts";
+import { type Choices, drawValueOf, type Sweep } from "./sweep-file.ts";
 import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
 import {
   estimate,
@@ -102,12 +102,12 @@ function combinations(parameters: Sweep["parameters"]): ConfigValues[] {
 }
 
 function draws(parameters: Sweep["parameters"], count: number, random: Random): ConfigValues[] {
-  const draw = (choices: Choices): unknown =>
+  const draw = (key: string, choices: Choices): unknown =>
     Array.isArray(choices)
       ? random.pick(choices as unknown[])
-      : drawValue(choices as Exclude<Choices, readonly unknown[]>, random.next());
+      : drawValueOf(key, choices as Exclude<Choices, readonly unknown[]>, random.next());
   return Array.from({ length: count }, () =>
-    Object.fromEntries(Object.entries(parameters).map(([key, choices]) => [key, draw(choices)])),
+    Object.fromEntries(Object.entries(parameters).map(([key, choices]) => [key, draw(key, choices)])),
   );
 }
 
