@@ -14,6 +14,7 @@ export { breachesOf } from "../evaluate/diversity/collapse.ts";
 export { inCharts } from "../report/in-charts.ts";
 export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
+export { trainingSeconds } from "../report/training-time.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export type { MetricRow } from "../runs/metrics.ts";
 export { runPaths } from "../runs/run-directory.ts";

@@ -19,6 +19,7 @@ import { reportedRun } from "./run-report.ts";
 import { pathShortener } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
 import { nameOf, stateWord, stepText } from "./state-text.ts";
+import { trainingSeconds } from "./training-time.ts";
 
 /** What a comparison says besides what the runs give. */
 export interface ComparisonText {
@@ -174,7 +175,7 @@ const columns: readonly Column[] = [
   ["reward", (run) => last(run, "eval_reward")],
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],
-  ["training time", (run) => shown(trainingSeconds(run), formatDuration)],
+  ["training time", ({ rows }) => shown(trainingSeconds(rows), formatDuration)],
   [
     "peak memory",
     (run) =>
@@ -195,18 +196,6 @@ function accuracyCell(run: Compared): Cell {
   if (pairs === 0) return percent(value);
   const { low, high } = shareInterval(value * pairs, pairs);
   return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
-}
-
-/** Time of the logged steps; null where none was logged. */
-function trainingSeconds({ rows }: Compared): number | null {
-  const times = pointsOf(rows, "step_time");
-  let before = 0;
-  let seconds = 0;
-  for (const [step, mean] of times) {
-    seconds += (step - before) * mean;
-    before = step;
-  }
-  return times.length === 0 ? null : seconds;
 }
 
 /** Each run against the first, on the pairs that both have. */

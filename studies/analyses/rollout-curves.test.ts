@@ -46,6 +46,21 @@ test("a run is read off where its mean first reaches a level, on a straight line
   assert.deepEqual([never, [...valueAt(curve, never, "kl_init")]], [null, [Number.NaN, Number.NaN]]);
 });
 
+test("time is that of all steps, however many of them a logged row is the mean of", () => {
+  const rewards = [[0], [0], [0]];
+  const metrics = [4, 8, 12, 20].map((global_step) => ({
+    global_step,
+    epoch: 0,
+    step_time: global_step / 4,
+  }));
+  const curve = curveOf({ ...runOf(rewards), metrics });
+  // 4 · 1 + 4 · 2 + 2 · 3, and then 2 · 3 + 8 · 5 more
+  assert.deepEqual(
+    curve.map(({ seconds }) => seconds),
+    [0, 18, 64],
+  );
+});
+
 test("an unscorable prompt is left out of the mean that decides", () => {
   const curve = curveOf(
     runOf([
