@@ -21,8 +21,8 @@ import {
   type ConditionPair,
   countText,
   type Estimate,
+  exportedSamples,
   intervalText,
-  lastSamples,
   type MeasuredRun,
   meanInterval,
   type PairTable,
@@ -79,12 +79,17 @@ async function judged(
   dir: string,
   settings: StudyJudge,
 ): Promise<ReportSection> {
-  const matches = contests.flatMap((contest, i) =>
+  const all = contests.flatMap((contest, i) =>
     twinsOf(contest).map(({ run, twin }) => ({
       ...matchOf(firstAnswers(run), firstAnswers(twin), i),
       runs: `${run.trial.id} against ${twin.trial.id}`,
     })),
   );
+  // of a model that was exported from another step or scale than any evaluation's there are no answers
+  const matches = all.filter(({ tasks }) => tasks.length > 0);
+  const lost = all.length - matches.length;
+  const lack =
+    lost === 0 ? "" : ` ${lost} of ${all.length} comparisons have no answers of both exported models.`;
   const asked = matches.flatMap(({ tasks, isSame }) => tasks.filter((_, i) => isSame[i] === false));
   using judging = openJudging({ ...settings, dir }, OWN_PAIR_PROMPT);
   const { pairs, texts } = await judgePairs(asked, {
@@ -120,7 +125,7 @@ async function judged(
         (firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`);
   return sectionOf(
     judgedComparisons,
-    `Judge: ${model}.${without} Answers and judgments can be read in ${basename(readable)}.`,
+    `Judge: ${model}.${without}${lack} Answers and judgments can be read in ${basename(readable)}.`,
   );
 }
 
@@ -150,10 +155,10 @@ function matchOf(
   };
 }
 
-/** The first answer to each prompt at the last evaluation that sampled some. */
+/** The first answer of the exported model to each prompt. */
 function firstAnswers(run: MeasuredRun): Map<string, string> {
   return new Map(
-    lastSamples(run).flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])),
+    exportedSamples(run).flatMap(({ prompt, answers: [first] }) => (first ? [[prompt, first.text]] : [])),
   );
 }
 

@@ -11,8 +11,10 @@ export { deriveSeed, permutation, Random } from "../base/random.ts";
 export { checkOverrides } from "../config/load-config.ts";
 export { SAMPLED_THRESHOLDS } from "../config/watch-bounds.ts";
 export { breachesOf } from "../evaluate/diversity/collapse.ts";
+export { inCharts } from "../report/in-charts.ts";
 export type { Chart, Series } from "../report/line-chart.ts";
 export type { ScatterPoint } from "../report/scatter-chart.ts";
+export { trainingSeconds } from "../report/training-time.ts";
 export type { EvaluationRecord } from "../runs/evaluation-records.ts";
 export type { MetricRow } from "../runs/metrics.ts";
 export { runPaths } from "../runs/run-directory.ts";
@@ -35,7 +37,7 @@ export { countText, intervalText, numberText } from "../sweep/interval-text.ts";
 export {
   type ConditionPair,
   comparisonsOf,
-  lastSamples,
+  exportedSamples,
   type MeasuredCondition,
   type MeasuredRun,
   readMeasured,

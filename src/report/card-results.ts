@@ -8,7 +8,7 @@ import { readScales } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
-import { dataOf, exportedScale, heldOutPairs, lengthOnly } from "./facts-section.ts";
+import { dataOf, exportedScale, heldOutDraws, lengthOnly } from "./facts-section.ts";
 import { pairInterval } from "./pair-interval.ts";
 import { choiceText, SCALE_COLUMNS } from "./scales-section.ts";
 
@@ -51,7 +51,7 @@ export function cardResults(run: RunView): string {
     return "## Results\n\nThere are no held-out rows: nothing was measured.";
   const held = dataOf(run.preflight)?.evaluation?.rows ?? 0;
   const record = run.evaluations.findLast((one) => one.global_step === last.global_step) ?? null;
-  const pairs = heldOutPairs(run, record);
+  const pairs = heldOutDraws(run, record);
   const isLabelled = methodOf(run.config.method.objective).over === "labelled";
   const lines = shown.flatMap(([key, words]) => {
     const [before, after] = [first[key], last[key]];

@@ -4,6 +4,7 @@ import type { MethodSettings } from "../methods/index.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { type ChartPlan, MACHINE_PLANS, OUTCOME_PLANS, SAMPLE_PLANS, trainingPlans } from "./chart-plans.ts";
 import { type Html, html } from "./html.ts";
+import { chartColours, inCharts } from "./in-charts.ts";
 import { type ChartMark, chartHtml, type Series } from "./line-chart.ts";
 import { chartOf, seriesOf } from "./metric-series.ts";
 import { COMPLETION_PLANS, COST_PLANS, REWARD_PLANS } from "./rollouts-section.ts";
@@ -56,19 +57,26 @@ export function comparisonCharts(runs: readonly NamedRows[], marks: readonly Cha
   });
 }
 
-/** A chart for each line of a plan, as every run has one. */
+/** A chart for each line of a plan, as every run has one; several where the runs are more than the colours. */
 function lineCharts(plan: ChartPlan, runs: readonly NamedRows[], marks: readonly ChartMark[]): Drawn[] {
   return plan.lines.map(([key, name]) => {
     const title = plan.lines.length === 1 ? plan.title : `${plan.title}: ${name}`;
-    const own = runs.map((run, i) => seriesOf(run.rows, key, run.name, (i % 7) + 1));
+    const own = runs.map((run, i) => seriesOf(run.rows, key, run.name, i + 1));
     const having = own.filter((series) => series.length > 0);
-    const [first] = having;
-    if (first === undefined) return { charts: [], same: null };
+    const [any] = having;
+    if (any === undefined) return { charts: [], same: null };
     if (having.length === runs.length && runs.length > 1 && new Set(own.map(courseOf)).size === 1) {
-      return { charts: [], same: `${title.toLowerCase()} (${endsOf(first)})` };
+      return { charts: [], same: `${title.toLowerCase()} (${endsOf(any)})` };
     }
-    const charts = chartOf({ ...plan, title, lines: [[key, name]] }, merged(own), marks).map(chartHtml);
-    return { charts, same: null };
+    const lines = merged(own);
+    const charts = chartOf({ ...plan, title, lines: [[key, name]] }, lines, marks);
+    // few runs keep their colour in all charts
+    if (runs.length <= chartColours) return { charts: charts.map(chartHtml), same: null };
+    const first = own[0]?.length === 0 ? null : (lines[0]?.name ?? null);
+    return {
+      charts: charts.flatMap((chart) => inCharts(chart, chart.series, first)).map(chartHtml),
+      same: null,
+    };
   });
 }
 

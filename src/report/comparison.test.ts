@@ -8,9 +8,10 @@ import { Random } from "../base/random.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { appendEvaluation } from "../runs/evaluation-records.ts";
 import { MetricsWriter } from "../runs/metrics.ts";
-import { createRun } from "../runs/run-directory.ts";
+import { createRun, type RunView } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { writeComparison } from "./comparison.ts";
+import { heldOutDraws } from "./facts-section.ts";
 import { pairedDifference } from "./pair-differences.ts";
 import { writeReport } from "./run-report.ts";
 import { wordsAgainst } from "./word-diff.ts";
@@ -83,6 +84,44 @@ test("pairs are matched by their keys, whatever their order and place", () => {
   assert.equal(pairedDifference(record(["e", "f"], [1, 1], [1, 1]), base), null);
 });
 
+test("pairs of one prompt are one draw, in differences and in the accuracy's interval", () => {
+  const keys = ["a", "b", "c", "d"];
+  const record = (chosen: number[], pair_prompts?: number[]) => ({
+    ...{ global_step: 1, rejected_logps: null, samples: [], pair_margins: [1, 1, 1, -1] },
+    pair_changes: chosen.map((value): [number, number] => [value, 0]),
+    pair_rows: keys.map((key): [string, string] => ["x:1", key]),
+    ...(pair_prompts && { pair_prompts }),
+  });
+  const base = [record([0, 0, 0, 0])];
+  const found = pairedDifference([record([1, 3, 2, 6], [0, 0, 1, 2])], base);
+  assert.deepEqual([found?.pairs, found?.prompts], [4, 3]);
+  // scipy.stats.t.interval(0.95, 2, loc=10 / 3, scale=sem) of (2, 2, 6): −2.4035, 9.0702
+  const { mean = 0, low = 0, high = 0 } = found?.chosen ?? {};
+  for (const [value, wanted] of [
+    [mean, 10 / 3],
+    [low, -2.4035],
+    [high, 9.0702],
+  ] as const)
+    assert.ok(Math.abs(value - wanted) < 2e-3, `${value} ${wanted}`);
+  assert.equal(pairedDifference([record([1, 3, 2, 6])], base)?.prompts, 4);
+
+  const view = {
+    config: { method: { objective: "dpo" } },
+    preflight: { counts: {}, findings: [], evaluation: { rows: 4 } },
+  } as unknown as RunView;
+  const drawsOf = (prompts: number[]) => heldOutDraws(view, record([1, 3, 2, 6], prompts));
+  assert.equal(drawsOf([0, 1, 2, 3]), 4);
+  assert.equal(drawsOf([0, 0, 1, 1]), 2);
+  assert.equal(drawsOf([5, 5, 5, 5]), 1);
+  assert.equal(heldOutDraws(view, null), 4);
+  // two of the four were kept: of one prompt
+  const half = {
+    ...record([1, 3], [0, 0]),
+    pair_changes: [[1, 0] as [number, number], [3, 0] as [number, number]],
+  };
+  assert.equal(heldOutDraws(view, half), 1);
+});
+
 test("the interval of a share is Wilson's", () => {
   // statsmodels.stats.proportion.proportion_confint(8, 10, method="wilson"): 0.49016, 0.94331
   const { low, high } = shareInterval(8, 10);
@@ -123,4 +162,27 @@ test("runs of one name are told apart by their folders, and links lead to folder
   assert.match(page, /<a href="s1\/runs\/a%231\/report\.html">s1\/runs\/a#1<\/a>/);
   assert.match(page, /<a href="s2\/runs\/a%231\/report\.html">s2\/runs\/a#1<\/a>/);
   assert.match(page, /<a href="s2\/runs\/javascript%3Ab\/report\.html">runs\/javascript:b<\/a>/);
+});
+
+test("of more runs than colours every one is in a legend, in the colour of its curve", () => {
+  const names = Array.from({ length: 9 }, (_, i) => `m${i}`);
+  // the last two are alike
+  const dirs = names.map((name, i) => runOf(name, { objective: "dpo" }, Math.min(i, 7) / 10));
+  const path = join(root, "many.html");
+  writeComparison(dirs, path);
+  const figures = readFileSync(path, "utf8").match(/<figure[\s\S]*?<\/figure>/g) ?? [];
+  const charts = figures.filter((figure) => /<figcaption>.*?(?:Loss|Chosen).*?\(\d of 2\)/s.test(figure));
+  assert.equal(charts.length, 4);
+  const keys = charts.map((figure) =>
+    [...figure.matchAll(/<li><svg class="(c\d)".*?<\/svg>([^<]*)<\/li>/g)].map(([, colour, name]) => [
+      name,
+      colour,
+    ]),
+  );
+  const rows = (from: number, to: number) => names.slice(from, to).map((name, i) => [name, `c${i + 1}`]);
+  const last = [
+    ["m0", "c1"],
+    ["m7, m8", "c2"],
+  ];
+  assert.deepEqual(keys, [rows(0, 7), last, rows(0, 7), last]);
 });

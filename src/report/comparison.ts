@@ -7,7 +7,7 @@ import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
-import { exportedScale, heldOutPairs, lengthOnly, lengthSentence } from "./facts-section.ts";
+import { exportedScale, heldOutDraws, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
 import { type Cell, type Html, html, pageHtml, type ReportTable, tableHtml } from "./html.ts";
@@ -19,6 +19,7 @@ import { reportedRun } from "./run-report.ts";
 import { pathShortener } from "./shared-text.ts";
 import { percent, signed } from "./signed.ts";
 import { nameOf, stateWord, stepText } from "./state-text.ts";
+import { trainingSeconds } from "./training-time.ts";
 
 /** What a comparison says besides what the runs give. */
 export interface ComparisonText {
@@ -128,7 +129,7 @@ function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string
     html`<h1>${text.title}</h1><p class="soft">${runs.length} runs beside each other, on held-out rows.</p>`,
     table,
     tableHtml(runTable(runs)),
-    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs; how much training varies from seed to seed is not in them.</p>`,
+    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs, or over their prompts where several are of one; how much training varies from seed to seed is not in them.</p>`,
     findingsHtml(runs.flatMap(findingsOfRun)),
     differencesHtml(runs),
     differingHtml(runs),
@@ -174,7 +175,7 @@ const columns: readonly Column[] = [
   ["reward", (run) => last(run, "eval_reward")],
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],
-  ["training time", (run) => shown(trainingSeconds(run), formatDuration)],
+  ["training time", ({ rows }) => shown(trainingSeconds(rows), formatDuration)],
   [
     "peak memory",
     (run) =>
@@ -191,22 +192,10 @@ function runTable(runs: readonly Compared[]): ReportTable {
 function accuracyCell(run: Compared): Cell {
   const value = last(run, "eval_logps/accuracies") ?? last(run, "eval_accuracy");
   if (value === null) return null;
-  const pairs = heldOutPairs(run.run, run.run.evaluations.at(-1) ?? null);
+  const pairs = heldOutDraws(run.run, run.run.evaluations.at(-1) ?? null);
   if (pairs === 0) return percent(value);
   const { low, high } = shareInterval(value * pairs, pairs);
   return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
-}
-
-/** Time of the logged steps; null where none was logged. */
-function trainingSeconds({ rows }: Compared): number | null {
-  const times = pointsOf(rows, "step_time");
-  let before = 0;
-  let seconds = 0;
-  for (const [step, mean] of times) {
-    seconds += (step - before) * mean;
-    before = step;
-  }
-  return times.length === 0 ? null : seconds;
 }
 
 /** Each run against the first, on the pairs that both have. */
@@ -216,12 +205,11 @@ function differencesHtml(runs: readonly Compared[]): Html {
   const rows = others.flatMap(({ name, run }) => {
     const found = pairedDifference(run.evaluations, first.run.evaluations);
     if (found === null) return [];
-    const { accuracy, chosen, rejected, pairs } = found;
-    const nats = ({ mean, low, high }: typeof chosen): string =>
-      `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
-    const points = ({ mean, low, high }: typeof chosen): string =>
-      `${signed(100 * mean)} [${signed(100 * low)}, ${signed(100 * high)}]`;
-    return [[`${name} − ${first.name}`, pairs, points(accuracy), nats(chosen), nats(rejected)]];
+    const { accuracy, chosen, rejected, pairs, prompts } = found;
+    const nats = ({ mean, low, high }: typeof chosen, scale = 1): string =>
+      `${signed(scale * mean)} [${prompts < 2 ? "–" : `${signed(scale * low)}, ${signed(scale * high)}`}]`;
+    const count = prompts < pairs ? `${pairs} of ${prompts} prompts` : pairs;
+    return [[`${name} − ${first.name}`, count, nats(accuracy, 100), nats(chosen), nats(rejected)]];
   });
   const head = html`<h2>Pair by pair</h2>`;
   if (rows.length === 0) {

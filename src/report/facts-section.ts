@@ -99,13 +99,25 @@ export function dataOf(value: unknown): Pick<Checked, "train" | "evaluation"> | 
 }
 
 /**
- * How many pairs a run's accuracy on held-out rows is over; 0 where that is not known. How many pairs labelled rows make says
- * only the evaluation, as long as it kept fewer than it may.
+ * How many independent draws a run's accuracy on held-out rows is over: pairs, or where several are of one prompt as many as there
+ * are prompts; 0 where that is not known. How many pairs labelled rows make says only the evaluation, as long as it kept fewer
+ * than it may.
  */
-export function heldOutPairs({ config, preflight }: RunView, record: EvaluationRecord | null): number {
-  if (methodOf(config.method.objective).over !== "labelled") return dataOf(preflight)?.evaluation?.rows ?? 0;
+export function heldOutDraws({ config, preflight }: RunView, record: EvaluationRecord | null): number {
   const kept = record?.pair_changes.length ?? 0;
-  return kept < mostPairs ? kept : 0;
+  const isLabelled = methodOf(config.method.objective).over === "labelled";
+  const ofLabels = kept < mostPairs ? kept : 0;
+  const pairs = isLabelled ? ofLabels : (dataOf(preflight)?.evaluation?.rows ?? 0);
+  return pairs / pairsOfPrompt(record?.pair_prompts ?? [], pairs);
+}
+
+/** How many of `all` pairs the prompt of one has, in the mean over pairs: from those that were kept, at random, and their prompts. */
+function pairsOfPrompt(prompts: readonly number[], all: number): number {
+  const kept = prompts.length;
+  if (kept < 2) return 1;
+  const sizes = [...Map.groupBy(prompts, (prompt) => prompt).values()].map(({ length }) => length);
+  const others = sizes.reduce((sum, size) => sum + size * (size - 1), 0) / kept;
+  return 1 + (others * (all - 1)) / (kept - 1);
 }
 
 /** The length-only accuracy that a data check measured; null where it measured none. */

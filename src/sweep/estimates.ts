@@ -1,4 +1,5 @@
 /** Metrics of a condition, or of the difference between two, with their intervals. */
+import { at } from "../base/at.ts";
 import {
   bootstrap,
   type CrossedBootstrapOptions,
@@ -7,13 +8,15 @@ import {
 } from "../stats/crossed-bootstrap.ts";
 import { chiSquareQuantile } from "../stats/normal.ts";
 
-/** A value for each seed (row) and held-out pair (column); the same pairs in each row. NaN where there is none. */
+/** A value for each seed (row) and held-out pair (column); the same pairs in each row, or none. NaN where there is none. */
 export type PairTable = readonly Float64Array[];
 
 /** Options of {@link meanInterval}. */
 export interface MeanOptions extends CrossedBootstrapOptions {
   /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's one-sided one. */
   isShare?: boolean;
+  /** The values of a seed are one figure, the same for each of its pairs: from fewer than two seeds there is no interval. */
+  isOfRun?: boolean;
   /** How much each pair counts, by its number of tokens, say. Default: all alike. */
   counts?: Float64Array | undefined;
 }
@@ -26,6 +29,8 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
     weightedMean(table, seeds, counts === undefined ? pairs : pairs.map((w, i) => w * (counts[i] ?? 0)));
   const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
+  const known = table.filter((row) => !row.every(Number.isNaN)).length;
+  if (options.isOfRun === true && known < 2) return { ...interval, low: Number.NaN, high: Number.NaN };
   if (options.isShare !== true || low !== high || (value !== 0 && value !== 1)) return interval;
   // pairs alone are independent: seeds that agree on all of them add no more of them
   const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / size.pairs);
@@ -43,9 +48,15 @@ export function half(table: PairTable, parity: 0 | 1): PairTable {
   return table.map((row) => row.filter((_, i) => i % 2 === parity));
 }
 
-/** The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. */
+/**
+ * The mean of `table` less that of `base`, pair by pair and seed by seed: both must have been measured on the same. No number where
+ * they have different counts of pairs.
+ */
 export function differenceInterval(table: PairTable, base: PairTable, options: MeanOptions = {}): Estimate {
-  const difference = table.map((row, s) => row.map((x, i) => x - (base[s]?.[i] ?? Number.NaN)));
+  const difference = table.map((row, s) => {
+    const other = base[s];
+    return other?.length === row.length ? row.map((x, i) => x - at(other, i)) : row.map(() => Number.NaN);
+  });
   return meanInterval(difference, options);
 }
 
@@ -89,7 +100,7 @@ export function spreadInterval(means: readonly number[], pairs: number, level: n
 }
 
 function sizeOf(table: PairTable): { seeds: number; pairs: number } {
-  return { seeds: table.length, pairs: table[0]?.length ?? 0 };
+  return { seeds: table.length, pairs: Math.max(0, ...table.map((row) => row.length)) };
 }
 
 function weightedMean(table: PairTable, seeds: Float64Array, pairs: Float64Array): number {

@@ -122,7 +122,11 @@ async function takeFinished(
     const task = taskOf(trial, paths);
     const { config } = loadConfig(task.config);
     const from = known.get(contentKey(config, trial.extra));
-    if (from !== undefined && (await takeRun(from, task, startKey(config)))) taken.push(trial);
+    if (
+      from !== undefined &&
+      (await takeRun(from, task, { key: startKey(config), read: contentsOf(config) }))
+    )
+      taken.push(trial);
   }
   out.write(`${taken.length} runs taken from ${reuse.join(", ")}\n`);
   return taken;

@@ -11,6 +11,13 @@ test("resources grow by the factor and end at the most", () => {
   assert.deepEqual(resourcesOf({ ...plan, factor: 2, least: 0.25, most: 1, isWhole: false }), [0.25, 0.5, 1]);
 });
 
+test("no round is run twice, where resources are rounded or come out an ulp from each other", () => {
+  const whole = { isWhole: true };
+  assert.deepEqual(resourcesOf({ ...whole, least: 10, factor: 2.5, most: 63 }), [10, 25, 63]);
+  assert.deepEqual(resourcesOf({ ...whole, least: 1, factor: 1.5, most: 10 }), [1, 2, 3, 5, 8, 10]);
+  assert.deepEqual(resourcesOf({ isWhole: false, least: 0.3, factor: 3, most: 2.7 }), [0.3, 0.9, 2.7]);
+});
+
 test("the best third goes on each time, and the best of all wins", async () => {
   const candidates = Array.from({ length: 27 }, (_, i) => (i * 10) % 27);
   const asked: number[][] = [];

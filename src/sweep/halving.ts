@@ -18,11 +18,14 @@ export interface Round<T> {
   ranked: { candidate: T; value: number }[];
 }
 
-/** The resources of the rounds: from `least`, times `factor`, never more than `most`. */
+/** The resources of the rounds, ascending: from `least`, times `factor`, never more than `most`. */
 export function resourcesOf({ factor, least, most, isWhole }: HalvingPlan): number[] {
   const rounds: number[] = [];
   for (let resource = least; resource < most; resource *= factor) {
-    rounds.push(isWhole ? Math.round(resource) : resource);
+    // 0.3 · 3 · 3 comes out a rounding error below 2.7
+    const amount = isWhole ? Math.round(resource) : Number(resource.toPrecision(12));
+    if (amount >= most) break;
+    if (amount !== rounds.at(-1)) rounds.push(amount);
   }
   return [...rounds, most];
 }

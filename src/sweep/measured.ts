@@ -5,11 +5,13 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { readJsonFile } from "../base/files.ts";
 import type { MethodSettings } from "../methods/index.ts";
+import { type ExportedEvaluation, exportedEvaluation } from "../report/exported-evaluation.ts";
 import { type ExportedOtherText, exportedOtherText } from "../report/exported-other-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { openRun } from "../runs/run-directory.ts";
+import { pairName } from "./shared-pairs.ts";
 import {
   extraName,
   type GridPaths,
@@ -20,7 +22,7 @@ import {
 } from "./trial.ts";
 
 /** A run that came to its end. */
-export interface MeasuredRun extends ExportedOtherText {
+export interface MeasuredRun extends ExportedEvaluation, ExportedOtherText {
   trial: Trial;
   /** What it was trained with, presets filled in. */
   settings: MethodSettings;
@@ -43,7 +45,7 @@ export interface MeasuredCondition {
 /**
  * What the grid measured, conditions in the order of the trials.
  *
- * @throws {FormatError} if the runs were not measured on the same pairs
+ * @throws {FormatError} if a run was not measured on the pairs of its start
  */
 export function readMeasured(
   paths: GridPaths,
@@ -85,9 +87,9 @@ export function twinsOf({ condition, base }: ConditionPair): { run: MeasuredRun;
   });
 }
 
-/** What the run's watch sampled at its last evaluation that sampled anything. */
-export function lastSamples({ evaluations }: MeasuredRun): EvaluationRecord["samples"] {
-  return evaluations.findLast((record) => record.samples.length > 0)?.samples ?? [];
+/** What the run's watch sampled of the model that the run exported; nothing where that was not measured. */
+export function exportedSamples({ exported }: MeasuredRun): EvaluationRecord["samples"] {
+  return exported?.samples ?? [];
 }
 
 function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
@@ -95,9 +97,8 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
   const { paths, config, metrics, evaluations } = run;
   const before = readPairs(grid.before(trial));
   const after = readPairs(join(paths.dir, heldOutName));
-  const name = ({ file, line }: HeldOutPair): string => `${file}:${line}`;
   const isSame =
-    before.length === after.length && before.every((pair, i) => name(pair) === name(at(after, i)));
+    before.length === after.length && before.every((pair, i) => pairName(pair) === pairName(at(after, i)));
   if (!isSame) {
     throw new FormatError(
       `${paths.dir}: expected the held-out pairs of ${grid.before(trial)}, got others. The data changed since: start over in another --output.`,
@@ -110,6 +111,7 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
     after,
     metrics,
     evaluations,
+    ...exportedEvaluation(run),
     ...exportedOtherText(run),
     extra: trial.extra === null ? null : readJsonFile(join(paths.dir, extraName(trial.extra))),
   };

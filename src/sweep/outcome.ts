@@ -9,6 +9,7 @@ import { scatterChartHtml } from "../report/scatter-chart.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { textTable } from "../terminal/text-table.ts";
 import { countText, intervalText } from "./interval-text.ts";
+import { lackSections } from "./lacks.ts";
 import { type ConditionPair, comparisonsOf, type MeasuredCondition } from "./measured.ts";
 import type { Condition, Measured, ReportSection, ResultRow } from "./section.ts";
 import { reasonLine, type Trial, type TrialOutcome } from "./trial.ts";
@@ -60,7 +61,7 @@ const metricsInTerminal = 4;
 
 /** Writes tables and report into the grid's folder. */
 export function writeOutcome(given: OutcomeParts): WrittenOutcome {
-  const parts = { ...given, sections: [...given.sections, ...lackSections(given)] };
+  const parts = { ...given, sections: [...given.sections, ...lackSections(given.measured, given.metrics)] };
   const { dir, measured, outcomes } = parts;
   const main = mainRows(parts);
   const differences = differenceRows(parts);
@@ -86,22 +87,6 @@ export function writeOutcome(given: OutcomeParts): WrittenOutcome {
     summary,
     finished: outcomes.filter(({ reason }) => reason === null).length,
   };
-}
-
-/** Runs that are named of those without other text. */
-const namedLacks = 5;
-
-/** Which runs have no figure of other text, and why; nothing where all have one, or none is asked for. */
-function lackSections({ measured, metrics }: OutcomeParts): ReportSection[] {
-  if (!metrics.includes("other_text")) return [];
-  const runs = [...measured.values()].flatMap(({ runs: own }) => own);
-  const lacks = runs.flatMap(({ trial, otherTextLack: why }) =>
-    why === null ? [] : [`${trial.id}: ${why}.`],
-  );
-  if (lacks.length === 0) return [];
-  const more = lacks.length > namedLacks ? [`And ${lacks.length - namedLacks} more.`] : [];
-  const text = `${lacks.length} of ${runs.length} runs are not in the change of other text: it is not known of what they exported.`;
-  return [{ title: "Without other text", sentences: [text, ...lacks.slice(0, namedLacks), ...more] }];
 }
 
 function lines(rows: readonly unknown[]): string {

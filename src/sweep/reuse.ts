@@ -78,12 +78,13 @@ function keyPath(before: string): string {
  * checkpoints stay where they are; the mark says where.
  *
  * @param key - of the files that the model it began with was scored on: see {@link startKey}
+ * @param read - what the run that takes it reads, by its own names for it: see {@link contentsOf}
  * @returns false if the other folder lacks the pairs under the model that the run began with
  */
 export async function takeRun(
   from: string,
   { dir, before, mark, digest }: RunDestination,
-  key: string,
+  { key, read }: { key: string; read: Readonly<Record<string, string>> },
 ): Promise<boolean> {
   const start = join(from, "../../before", basename(before));
   const isHere = isOfStart(before, key) === true;
@@ -91,16 +92,13 @@ export async function takeRun(
   const paths = runPaths(from);
   const weights = [paths.checkpoints, paths.model, paths.adapter, paths.whole, paths.valueModel];
   const left = new Set(weights.map((path) => basename(path)));
-  const { content, read } = readMark(from) as RunMark;
+  const { content } = readMark(from) as RunMark;
   if (!isHere) writeStart(before, readFileBytes(start), key);
   const fill = (part: string): void => {
     for (const name of readdirSync(from).filter((name) => !left.has(name))) {
       copyTree(join(from, name), join(part, name));
     }
-    writeFileAtomic(
-      join(part, basename(mark)),
-      markText({ digest, content, ...(read && { read }), takenFrom: from }),
-    );
+    writeFileAtomic(join(part, basename(mark)), markText({ digest, content, read, takenFrom: from }));
   };
   await writeDirectoryAtomic(dir, fill, { replace: true });
   return true;

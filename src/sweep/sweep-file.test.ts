@@ -39,6 +39,18 @@ test("random draws lie in their ranges, on their scale, and depend on the seed a
   assert.notDeepEqual(settingsOf(parseSweep(`${text}seed: 2\n`, "s")), settingsOf(parseSweep(text, "s")));
 });
 
+test("of a whole-number key whole numbers are drawn, of others what lies between too", () => {
+  const text = `${base}method: random\nruns: 40\nparameters:\n  lora_r: {min: 4, max: 64, scale: log}\n  kappa: {min: 1, max: 5}\n`;
+  const settings = settingsOf(parseSweep(text, "s"));
+  const ranks = settings.map((one) => Number(one["lora_r"]));
+  assert.ok(
+    ranks.every((rank) => Number.isInteger(rank) && rank >= 4 && rank <= 64),
+    String(ranks),
+  );
+  assert.ok(new Set(ranks).size > 10);
+  assert.ok(settings.some(({ kappa }) => !Number.isInteger(kappa)));
+});
+
 test("unknown keys and wrong values are named with their line, and a likely meaning", () => {
   const text = `${base}parameters:\n  lamda_w: [0.1]\n  kappa: [0]\n  delta: 3\nmetod: grid\nlearning_rate: 1e-4\n`;
   const message = messageOf(text);
@@ -83,6 +95,12 @@ test("what does not go together is refused", () => {
     messageOf(`${base}method: halving\nresource: max_steps\nleast: 9\nmost: 3\n${ranged}`),
     /most: expected more than least \(9\), got 3/,
   );
+  const steps = `${base}method: halving\nresource: max_steps\n${ranged}least: 1.5\nmost: 9\n`;
+  assert.match(
+    messageOf(steps),
+    /sweep\.yaml:6: least: expected a whole number of max_steps, got the number 1\.5/,
+  );
+  assert.doesNotThrow(() => parseSweep(steps.replace("max_steps", "num_train_epochs"), "sweep.yaml"));
   assert.match(messageOf(`${ranged}method: random\n`), /expected config \(a file\) or values/);
   assert.match(
     messageOf(`${base}method: random\n${ranged}values:\n  kappa: 2\n`),

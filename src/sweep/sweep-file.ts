@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
+import type { ConfigKey } from "../config/run-config.ts";
 import type { ConfigValues } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
@@ -159,11 +160,14 @@ function rangeOf(value: unknown): SearchRange | null {
 }
 
 function valueProblem(key: string, value: unknown, where: string): string[] {
-  if (!isConfigKey(key)) return [];
-  const { expected, objectives = [undefined] } = fieldOf(key);
-  // which method's bounds count is known once a run's configuration is read
-  if (objectives.some((objective) => fieldOf(key, objective).check(value).success)) return [];
-  return [`${where}: ${key}: expected ${expected}, got ${gotText(value)}.`];
+  if (!isConfigKey(key) || isTaken(key, value)) return [];
+  return [`${where}: ${key}: expected ${fieldOf(key).expected}, got ${gotText(value)}.`];
+}
+
+/** Whether some method that has the key takes the value: whose bounds count is known once a run's configuration is read. */
+function isTaken(key: ConfigKey, value: unknown): boolean {
+  const { objectives = [undefined] } = fieldOf(key);
+  return objectives.some((objective) => fieldOf(key, objective).check(value).success);
 }
 
 function checkShared(
@@ -200,6 +204,23 @@ function methodProblems(
     if (runs !== undefined)
       problems.push(`${runs.where()}: runs has no effect with method: grid, which takes every combination.`);
   }
+  problems.push(...halvingProblems(method, { file, has, parameters }));
+  return problems;
+}
+
+function halvingProblems(
+  method: Sweep["method"],
+  {
+    file,
+    has,
+    parameters,
+  }: {
+    file: string;
+    has: (key: string) => Given | undefined;
+    parameters: Readonly<Record<string, Choices>>;
+  },
+): string[] {
+  const problems: string[] = [];
   for (const key of ofHalving) {
     const entry = has(key);
     if (method === "halving" && entry === undefined && key !== "factor") {
@@ -213,6 +234,13 @@ function methodProblems(
     problems.push(`${most?.where()}: most: expected more than least (${least?.value}), got ${most?.value}.`);
   }
   const resource = has("resource")?.value;
+  for (const end of [least, most]) {
+    const isWhole = resource === "max_steps" || resource === "max_train_rows";
+    if (!isWhole || typeof end?.value !== "number" || Number.isInteger(end.value)) continue;
+    problems.push(
+      `${end.where()}: ${end.key}: expected a whole number of ${resource}, got ${gotText(end.value)}.`,
+    );
+  }
   if (typeof resource === "string" && Object.hasOwn(parameters, resource)) {
     problems.push(`${file}: ${resource} is the resource: take it out of parameters.`);
   }
@@ -235,6 +263,12 @@ export interface SearchRange {
   min: number;
   max: number;
   scale: "linear" | "log";
+}
+
+/** The value of `key` at a share 0 … 1 of the way through `range`: the nearest whole number where only such are taken. */
+export function drawValueOf(key: string, range: SearchRange, share: number): number {
+  const value = drawValue(range, share);
+  return isConfigKey(key) && !isTaken(key, value) ? Math.round(value) : value;
 }
 
 /** The value at a share 0 … 1 of the way through `range`, to six significant digits. */

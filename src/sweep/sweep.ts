@@ -11,7 +11,8 @@ import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import type { Condition, Measured, ReportSection } from "./section.ts";
-import { type Choices, drawValue, type Sweep } from "./sweep-file.ts";
+import { type SharedConditions, sharedConditions } from "./shared-pairs.ts";
+import { type Choices, drawValueOf, type Sweep } from "./sweep-file.ts";
 import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
 import {
   estimate,
@@ -101,12 +102,12 @@ function combinations(parameters: Sweep["parameters"]): ConfigValues[] {
 }
 
 function draws(parameters: Sweep["parameters"], count: number, random: Random): ConfigValues[] {
-  const draw = (choices: Choices): unknown =>
+  const draw = (key: string, choices: Choices): unknown =>
     Array.isArray(choices)
       ? random.pick(choices as unknown[])
-      : drawValue(choices as Exclude<Choices, readonly unknown[]>, random.next());
+      : drawValueOf(key, choices as Exclude<Choices, readonly unknown[]>, random.next());
   return Array.from({ length: count }, () =>
-    Object.fromEntries(Object.entries(parameters).map(([key, choices]) => [key, draw(choices)])),
+    Object.fromEntries(Object.entries(parameters).map(([key, choices]) => [key, draw(key, choices)])),
   );
 }
 
@@ -141,6 +142,14 @@ function runsOf({ config, values, seeds }: Sweep, conditions: readonly Condition
   return trialsOf(conditions, { count: seeds }, { file: config, shared: () => values, overrides: [] });
 }
 
+/** Says where settings were measured on different pairs. */
+function lackText({ shared, all }: SharedConditions): string[] {
+  if (shared === all) return [];
+  return [
+    `${all - shared} of ${all} held-out pairs are not in every setting: the ranking is by the ${shared} that are.`,
+  ];
+}
+
 /** Runs the settings and keeps their outcomes. */
 class Runner {
   readonly outcomes: TrialOutcome[] = [];
@@ -166,7 +175,7 @@ class Runner {
     const rounds = await successiveHalving(settings, planOf(this.#sweep), async (candidates, amount) => {
       this.#options.out.write(`${candidates.length} settings with ${resource} ${amount}\n`);
       const conditions = candidates.map((setting) => conditionWith(halving, setting, amount));
-      const measured = await this.#run(conditions);
+      const { measured } = sharedConditions(await this.#run(conditions));
       return conditions.map(({ name }) => this.#value(measured, name));
     });
     const last = rounds.at(-1);
@@ -202,9 +211,11 @@ class Runner {
     return (TRIAL_METRICS[metric].better === "less" ? -1 : 1) * estimate(condition, metric).value;
   }
 
-  #ranking(names: readonly string[], measured: Measured): ReportSection {
+  #ranking(names: readonly string[], all: Measured): ReportSection {
     const { metric } = this.#sweep;
-    const { unit, title } = TRIAL_METRICS[metric];
+    const { unit, title, source = "pairs" } = TRIAL_METRICS[metric];
+    const found = sharedConditions(new Map([...all].filter(([name]) => names.includes(name))));
+    const { measured } = found;
     const ranked = names
       .filter((name) => !Number.isNaN(this.#value(measured, name)))
       .sort((a, b) => this.#value(measured, b) - this.#value(measured, a));
@@ -228,7 +239,7 @@ class Runner {
           rows: rows.slice(0, 20).map(({ columns }) => columns),
         },
       ],
-      sentences: [leaderText(title, rows, ended.length)],
+      sentences: [...(source === "pairs" ? lackText(found) : []), leaderText(title, rows, ended.length)],
     };
   }
 }

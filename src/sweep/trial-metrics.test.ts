@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { at } from "../base/at.ts";
 import { damage, tokenChanges } from "../train/token-changes.ts";
+import { intervalText } from "./interval-text.ts";
 import type { MeasuredRun } from "./measured.ts";
 import { writeOutcome } from "./outcome.ts";
 import {
@@ -61,7 +62,8 @@ test("drift is over tokens, as an evaluation has it: of a run, of a condition, a
 
 test("runs without a figure of other text are named with the reason, in the terminal and in the report", () => {
   using scratch = temporaryDirectory();
-  const known = { ...run, evaluations: [], metrics: [], extra: null, otherTextLack: null };
+  const lacks = { otherTextLack: null, exported: null, exportedLack: null };
+  const known = { ...run, evaluations: [], metrics: [], extra: null, ...lacks };
   const lacking = { ...known, otherText: Number.NaN, otherTextLack: "scale.json is gone" };
   const runs = [known, lacking].map((own, seed) => ({ ...own, trial: { id: `one-s${seed}`, seed } }));
   const written = (metrics: readonly TrialMetricName[]) =>
@@ -75,4 +77,60 @@ test("runs without a figure of other text are named with the reason, in the term
   assert.match(summary, said);
   assert.match(readFileSync(report, "utf8"), said);
   assert.doesNotMatch(written(["accuracy"]).summary, /other text/);
+});
+
+test("a figure of a run has no interval from one seed, and none of a difference; from two it has", () => {
+  const ofSeeds = (name: string, gains: readonly number[]) => ({
+    ...{ name, failed: [] },
+    runs: gains.map((otherText, seed) => ({ ...run, otherText, trial: { seed } }) as MeasuredRun),
+  });
+  for (const metric of ["tail", "other_text"] as const) {
+    const [one, other] = [ofSeeds("one", [-0.25]), ofSeeds("other", [-0.5])];
+    for (const { value, low, high } of [estimate(one, metric), estimateDifference(other, one, metric)]) {
+      assert.ok(Number.isFinite(value) && Number.isNaN(low) && Number.isNaN(high), metric);
+    }
+    assert.match(intervalText(estimate(one, metric), "nats"), / \[–,\u00a0–\]$/);
+  }
+  const { low, high } = estimate(ofSeeds("two", [-0.25, -0.5]), "other_text");
+  assert.deepEqual([low, high], [-0.5, -0.25]);
+  // a seed without a figure is none
+  assert.ok(Number.isNaN(estimate(ofSeeds("half", [-0.25, Number.NaN]), "other_text").low));
+  assert.ok(Number.isFinite(estimate(ofSeeds("one", [1]), "drift").low));
+});
+
+test("answers and completions are those of what was exported; a run without such is named", () => {
+  using scratch = temporaryDirectory();
+  const evaluation = (global_step: number, text: string, reward: number) => ({
+    ...{ global_step, rejected_logps: null, pair_changes: [], prompts: { reward: [reward] } },
+    samples: [{ prompt: "p", answers: [{ text, ended: false }] }],
+  });
+  const evaluations = [evaluation(10, "one two three", 2), evaluation(20, "so so so", 1)];
+  const lacks = { otherTextLack: null, exportedLack: null };
+  const best = { ...run, metrics: [], extra: null, ...lacks, evaluations, exported: evaluations[0] };
+  const part = { ...best, exported: null, exportedLack: "0.4 of the training was exported" };
+  const [first, second] = [best, part].map(
+    (own, seed) => ({ ...own, trial: { id: `one-s${seed}`, seed } }) as unknown as MeasuredRun,
+  );
+  assert.ok(first !== undefined && second !== undefined);
+  assert.deepEqual([meanOfRun(first, "distinct_2"), meanOfRun(first, "reward")], [1, 2]);
+  assert.deepEqual([meanOfRun(second, "distinct_2"), meanOfRun(second, "reward")], [Number.NaN, Number.NaN]);
+  // a run without figures leaves those of the others as they are, in whatever order
+  for (const runs of [
+    [first, second],
+    [second, first],
+  ]) {
+    const condition = { name: "one", runs, failed: [] };
+    assert.deepEqual([estimate(condition, "distinct_2").value, estimate(condition, "reward").value], [1, 2]);
+  }
+  const { summary } = writeOutcome({
+    ...{ dir: scratch.path, outcomes: [], conditions: [], referenceOf: () => null, sections: [] },
+    ...{ metrics: ["reward", "distinct_2"], text: { title: "t", question: "q", note: "n", command: "c" } },
+    measured: new Map([["one", { name: "one", runs: [first, second], failed: [] }]]),
+  });
+  const named = (what: string) =>
+    new RegExp(
+      `1 of 2 runs are not in the figures of ${what}: .*[^]*?one-s1: 0\\.4 of the training was exported\\.`,
+    );
+  assert.match(summary, named("sampled answers"));
+  assert.match(summary, named("completions of held-out prompts"));
 });

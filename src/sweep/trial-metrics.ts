@@ -4,7 +4,8 @@ import { diversityOf } from "../evaluate/diversity/diversity.ts";
 import { quantile } from "../stats/bootstrap.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
-import { lastSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
+import { exportedSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
+import { onSharedPairs } from "./shared-pairs.ts";
 import type { HeldOutPair } from "./trial.ts";
 
 /** How a metric is written: nats per token, nats, a fraction of pairs or completions, tokens, or a reward's own unit. */
@@ -19,6 +20,8 @@ export interface TrialMetric {
   better: "more" | "less" | null;
   /** What it is taken from: held-out pairs, answers that the watch samples, or an on-policy run's completions. Left out: pairs. */
   source?: "pairs" | "answers" | "rollouts";
+  /** A figure of the run, the same for each of its pairs: its interval is over seeds alone, two or more. */
+  isOfRun?: boolean;
   /** A value for each held-out pair or watched prompt. */
   perPair(run: MeasuredRun): Float64Array;
   /** How much each of these counts in a mean; left out: all alike. */
@@ -45,9 +48,9 @@ function ofChosenTokens(value: (changes: readonly number[]) => number): TrialMet
   return (run) => Float64Array.from(chosenChanges(run), value);
 }
 
-/** A figure of a run, the same for each of its pairs: its interval is over seeds alone. */
-function ofRun(value: (run: MeasuredRun) => number): TrialMetric["perPair"] {
-  return (run) => new Float64Array(run.after.length).fill(value(run));
+/** A figure of a run, the same for each of its pairs. */
+function ofRun(value: (run: MeasuredRun) => number): Pick<TrialMetric, "isOfRun" | "perPair"> {
+  return { isOfRun: true, perPair: (run) => new Float64Array(run.after.length).fill(value(run)) };
 }
 
 /** The 1 % quantile of the changes of all chosen tokens, those that are no finite numbers left out. */
@@ -56,22 +59,22 @@ function tailOf(run: MeasuredRun): number {
   return quantile(Float64Array.from(changes.filter(Number.isFinite)).sort(), 0.01);
 }
 
-/** Metrics of the completions that the run's watch sampled at its last evaluation. */
+/** Metrics of the completions that the run's watch sampled of what the run exported. */
 function ofSamples(
   metric: "distinct_2" | "repetition" | "ended_properly" | "malformed" | "self_bleu",
 ): TrialMetric["perPair"] {
   return (run) => {
-    const { perPrompt } = diversityOf(lastSamples(run), "words");
+    const { perPrompt } = diversityOf(exportedSamples(run), "words");
     const scale = metric === "self_bleu" ? 0.01 : 1;
     return Float64Array.from(perPrompt, (prompt) => scale * prompt.metrics[metric]);
   };
 }
 
-/** Metrics of the last evaluation of an on-policy run, over completions of held-out prompts; no prompts in other runs. */
+/** Metrics of what an on-policy run exported, over completions of held-out prompts; no prompts in other runs. */
 function ofRollouts(
   metric: "reward" | "gold" | "kl_init" | "entropy" | "distinct" | "length",
 ): TrialMetric["perPair"] {
-  return ({ evaluations }) => Float64Array.from(evaluations.at(-1)?.prompts?.[metric] ?? []);
+  return ({ exported }) => Float64Array.from(exported?.prompts?.[metric] ?? []);
 }
 
 /** Name of a metric. */
@@ -162,7 +165,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "tail",
     unit: "nats",
     better: "more",
-    perPair: ofRun(tailOf),
+    ...ofRun(tailOf),
   },
   worst_token: {
     title: "worst chosen token of a pair",
@@ -174,7 +177,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "change of other text",
     unit: "nats/token",
     better: "more",
-    perPair: ofRun(({ otherText }) => otherText),
+    ...ofRun(({ otherText }) => otherText),
   },
   both_down: {
     title: "both below their start",
@@ -301,10 +304,10 @@ function kept<K extends object, N extends string, V>(
 
 /** The metric of a condition. */
 export function estimate(condition: MeasuredCondition, name: TrialMetricName): Estimate {
-  const isShare = TRIAL_METRICS[name].unit === "share";
+  const { unit, isOfRun = false } = TRIAL_METRICS[name];
   const { runs } = condition;
   return kept(estimates, condition, name, () =>
-    meanInterval(tableOf(runs, name), { isShare, counts: countsOf(runs, name) }),
+    meanInterval(tableOf(runs, name), { isShare: unit === "share", isOfRun, counts: countsOf(runs, name) }),
   );
 }
 
@@ -326,7 +329,7 @@ export function meanOfRun(run: MeasuredRun, name: TrialMetricName): number {
   return sum / weight;
 }
 
-/** How much the metric is above that of `base`, over the seeds that both have. */
+/** How much the metric is above that of `base`, over the seeds and the pairs that both have. */
 export function estimateDifference(
   condition: MeasuredCondition,
   base: MeasuredCondition,
@@ -335,9 +338,11 @@ export function estimateDifference(
   // the table of results and the report ask for the same differences
   return kept(differences, condition, `${name} − ${base.name}`, () => {
     const twins = twinsOf({ condition, base });
-    const tables = [twins.map(({ run }) => run), twins.map(({ twin }) => twin)] as const;
-    const counts = countsOf(tables[0], name);
-    return differenceInterval(tableOf(tables[0], name), tableOf(tables[1], name), { counts });
+    const runs = onSharedPairs(twins.flatMap(({ run, twin }) => [run, twin]));
+    const own = runs.filter((_, i) => i % 2 === 0);
+    const others = runs.filter((_, i) => i % 2 === 1);
+    const options = { isOfRun: TRIAL_METRICS[name].isOfRun === true, counts: countsOf(own, name) };
+    return differenceInterval(tableOf(own, name), tableOf(others, name), options);
   });
 }
 

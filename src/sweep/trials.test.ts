@@ -7,13 +7,14 @@ import { after, test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { runSweep } from "./sweep.ts";
 import { parseSweep } from "./sweep-file.ts";
+import { checkTrials } from "./trials.ts";
 
 const output = join(tmpdir(), `preftune-trials-${process.pid}`);
 after(() => rmSync(output, { recursive: true, force: true }));
 
 /** Starts a sweep that must be refused before anything is written. */
-async function refusal(values: string, search: string): Promise<string> {
-  const shared = `{model_name_or_path: m, train_data: a.jsonl, eval_data: b.jsonl${values}}`;
+async function refusal(values: string, search: string, held = "b.jsonl"): Promise<string> {
+  const shared = `{model_name_or_path: m, train_data: a.jsonl, eval_data: ${held}${values}}`;
   const sweep = parseSweep(`values: ${shared}\n${search}\n`, "sweep.yaml");
   const runTask = () => assert.fail("a run began");
   const options = { output, jobs: 1, command: "", out: { write: () => true }, runTask };
@@ -43,4 +44,21 @@ test("so is a resource of successive halving that has none", async () => {
   const rounds =
     "method: halving\nresource: num_train_epochs\nleast: 1\nmost: 4\nparameters:\n  kappa: [1, 2]";
   assert.match(await refusal(", max_steps: 100", rounds), /num_train_epochs has no effect here: max_steps/);
+});
+
+test("so are held-out rows that each seed draws others of", async () => {
+  const mixed = "[{path: b.jsonl, weight: 2}, {path: c.jsonl, weight: 1}]";
+  const rates = "parameters:\n  learning_rate: [1e-4, 1e-3]";
+  assert.match(
+    await refusal("", `${rates}\nseeds: 2`, mixed),
+    /eval_data: expected sources without weights, .* Take the weights out, or give one seed\./,
+  );
+  const trial = {
+    ...{ id: "one", condition: "one", seed: 1, file: null, overrides: [] },
+    changes: {},
+    extra: null,
+  };
+  const evalData = [{ path: "b.jsonl", weight: 2 }, { path: "c.jsonl" }];
+  const values = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: evalData };
+  assert.doesNotThrow(() => checkTrials([{ ...trial, values }]));
 });

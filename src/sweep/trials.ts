@@ -52,6 +52,7 @@ export function trialsOf(
  * @throws {ConfigError} naming the run and what is wrong with it
  */
 export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | null = null): void {
+  const hasSeeds = new Set(trials.map(({ seed }) => seed)).size > 1;
   for (const trial of trials) {
     const { config, inactive } = loaded(trial);
     refuseInactive(trial, inactive);
@@ -59,6 +60,12 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
     if (config.eval_data === null || config.eval_fraction > 0) {
       throw new ConfigError(
         `run ${trial.id}: expected separate held-out rows, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
+      );
+    }
+    if (hasSeeds && config.eval_data.some(({ weight }) => weight !== null)) {
+      throw new ConfigError(
+        `run ${trial.id}: eval_data: expected sources without weights, got some with: held-out rows are then drawn by the seed, and ` +
+          "runs of several seeds would be measured on different pairs. Take the weights out, or give one seed.",
       );
     }
     if (!["pairs", "labelled"].includes(methodOf(objective).over) && !isOnPolicy(config)) {

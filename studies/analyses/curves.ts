@@ -4,12 +4,12 @@ import {
   type Estimate,
   type EvaluationRecord,
   estimate,
+  inCharts,
   intervalText,
   type Measured,
   type MeasuredCondition,
   meanInterval,
 } from "preftune/sweep";
-import { inCharts } from "../charts.ts";
 import type { Analysis } from "../definition.ts";
 
 /** Likelihood of the chosen answers since the start, and the fraction of pairs that lost some. */

@@ -6,12 +6,14 @@ import {
   intervalText,
   type Measured,
   type MeasuredCondition,
+  type MeasuredRun,
   type PairTable,
   plainMean,
   type ResultRow,
   TRIAL_METRICS,
   type TrialMetricName,
   tableOf,
+  twinsOf,
 } from "preftune/sweep";
 import type { Analysis } from "../definition.ts";
 
@@ -107,24 +109,41 @@ function regretOf(
   measured: Measured,
   { settings, standard, metric, sign, target, source }: RegretQuestion,
 ): Regret | null {
-  const on = (set: string, setting: string): PairTable => {
-    const condition: MeasuredCondition | undefined = measured.get(`${set}: ${setting}`);
-    return tableOf(condition?.runs ?? [], metric).map((row) => row.map((value) => sign * value));
-  };
-  const tuned = best(settings, (setting) => on(target, setting));
-  const carried = best(settings, (setting) => on(source, setting));
+  const on = (set: string): MeasuredCondition[] =>
+    settings.flatMap((setting) => {
+      const condition = measured.get(`${set}: ${setting}`);
+      return condition === undefined || condition.runs.length === 0 ? [] : [{ ...condition, name: setting }];
+    });
+  const tuned = best(on(target), { metric, sign });
+  const carried = best(on(source), { metric, sign });
   if (tuned === null || carried === null) return null;
-  const lossOf = (setting: string): Estimate =>
-    differenceInterval(half(on(target, tuned), 1), half(on(target, setting), 1));
-  return { target, source, metric, tuned, carried, ofCarried: lossOf(carried), ofDefault: lossOf(standard) };
+  const lossOf = (setting: string): Estimate => {
+    const [condition, base] = [tuned.name, setting].map((name) => measured.get(`${target}: ${name}`));
+    const twins = condition && base ? twinsOf({ condition, base }) : [];
+    const values = (runs: readonly MeasuredRun[]): PairTable => half(signed(tableOf(runs, metric), sign), 1);
+    return differenceInterval(values(twins.map(({ run }) => run)), values(twins.map(({ twin }) => twin)));
+  };
+  return {
+    ...{ target, source, metric, tuned: tuned.name, carried: carried.name },
+    ...{ ofCarried: lossOf(carried.name), ofDefault: lossOf(standard) },
+  };
 }
 
-/** The setting with the largest mean on the first half of the pairs; null when all of its runs failed. */
-function best(settings: readonly string[], tableOfSetting: (setting: string) => PairTable): string | null {
-  let found: { setting: string; value: number } | null = null;
-  for (const setting of settings) {
-    const value = plainMean(half(tableOfSetting(setting), 0));
-    if (Number.isFinite(value) && (found === null || value > found.value)) found = { setting, value };
+function signed(table: PairTable, sign: 1 | -1): PairTable {
+  return table.map((row) => row.map((value) => sign * value));
+}
+
+/** The condition with the largest mean on the first half of the pairs, over the seeds that all have; null where there are none. */
+function best(
+  conditions: readonly MeasuredCondition[],
+  { metric, sign }: Pick<RegretQuestion, "metric" | "sign">,
+): MeasuredCondition | null {
+  const seeds = conditions.map(({ runs }) => new Set(runs.map(({ trial }) => trial.seed)));
+  let found: { condition: MeasuredCondition; value: number } | null = null;
+  for (const condition of conditions) {
+    const runs = condition.runs.filter(({ trial }) => seeds.every((own) => own.has(trial.seed)));
+    const value = plainMean(half(signed(tableOf(runs, metric), sign), 0));
+    if (Number.isFinite(value) && (found === null || value > found.value)) found = { condition, value };
   }
-  return found?.setting ?? null;
+  return found?.condition ?? null;
 }

@@ -5,14 +5,18 @@ import { chosenRate, searchedRates } from "./rates.ts";
 import { crossing, curveOf, valueAt } from "./rollout-curves.ts";
 
 /** A run with an evaluation every ten steps, each step of two seconds. */
-function runOf(rewards: readonly (readonly number[])[]): Pick<MeasuredRun, "evaluations" | "metrics"> {
+function runOf(
+  rewards: readonly (readonly number[])[],
+): Pick<MeasuredRun, "evaluations" | "exported" | "metrics"> {
   const known = { rejected_logps: null, pair_changes: [], samples: [] };
+  const evaluations = rewards.map((reward, i) => ({
+    ...known,
+    global_step: 10 * i,
+    prompts: { reward, kl_init: reward.map((_, prompt) => i + prompt) },
+  }));
   return {
-    evaluations: rewards.map((reward, i) => ({
-      ...known,
-      global_step: 10 * i,
-      prompts: { reward, kl_init: reward.map((_, prompt) => i + prompt) },
-    })),
+    evaluations,
+    exported: evaluations.at(-1) ?? null,
     metrics: Array.from({ length: 20 }, (_, i) => ({ global_step: i + 1, epoch: 0, step_time: 2 })),
   };
 }
@@ -40,6 +44,21 @@ test("a run is read off where its mean first reaches a level, on a straight line
   assert.deepEqual([...valueAt(curve, crossing(curve, "reward", 0), "kl_init")], [0, 1]);
   const never = crossing(curve, "reward", 2);
   assert.deepEqual([never, [...valueAt(curve, never, "kl_init")]], [null, [Number.NaN, Number.NaN]]);
+});
+
+test("time is that of all steps, however many of them a logged row is the mean of", () => {
+  const rewards = [[0], [0], [0]];
+  const metrics = [4, 8, 12, 20].map((global_step) => ({
+    global_step,
+    epoch: 0,
+    step_time: global_step / 4,
+  }));
+  const curve = curveOf({ ...runOf(rewards), metrics });
+  // 4 · 1 + 4 · 2 + 2 · 3, and then 2 · 3 + 8 · 5 more
+  assert.deepEqual(
+    curve.map(({ seconds }) => seconds),
+    [0, 18, 64],
+  );
 });
 
 test("an unscorable prompt is left out of the mean that decides", () => {

@@ -1,5 +1,5 @@
 /** An on-policy run as a curve: what was measured at each of its evaluations, by held-out prompt. */
-import type { MeasuredRun } from "preftune/sweep";
+import { type MeasuredRun, trainingSeconds } from "preftune/sweep";
 
 /** An evaluation. */
 export interface CurvePoint {
@@ -23,10 +23,7 @@ export function curveOf({
 }: Pick<MeasuredRun, "evaluations" | "metrics">): CurvePoint[] {
   return evaluations.flatMap(({ global_step: step, prompts }) => {
     if (prompts === undefined) return [];
-    const seconds = metrics.reduce((sum, { global_step, step_time: own }) => {
-      return global_step <= step && typeof own === "number" ? sum + own : sum;
-    }, 0);
-    return [{ step, seconds, values: prompts }];
+    return [{ step, seconds: trainingSeconds(metrics, step) ?? 0, values: prompts }];
   });
 }
 

@@ -4,6 +4,7 @@ import {
   type Chart,
   type Condition,
   type ConfigValues,
+  inCharts,
   type Measured,
   type MeasuredRun,
   type MetricRow,
@@ -21,7 +22,6 @@ import {
   warningsOf,
   warns,
 } from "../analyses/onset.ts";
-import { inCharts } from "../charts.ts";
 import type { Asked, StudyDefinition } from "../definition.ts";
 import { atRates, methodOf, type NamedValues, rateOf } from "../points.ts";
 

@@ -55,13 +55,17 @@ test("the full budget takes each method's rate from the search, some another's; 
   const search = online.search?.conditions({ ...asked, budget: "full" }) ?? [];
   assert.equal(search.length, 3 * METHODS.filter(({ rateOf }) => rateOf === undefined).length);
   const best = ["search rloo at 0.001", "search slime at 0.0002"];
-  const evaluations = (value: number) => [
-    { global_step: 40, rejected_logps: null, pair_changes: [], samples: [], prompts: { reward: [value] } },
-  ];
+  const exported = (value: number) => ({
+    global_step: 40,
+    rejected_logps: null,
+    pair_changes: [],
+    samples: [],
+    prompts: { reward: [value] },
+  });
   const searched = new Map(
     search.map(({ name }) => [
       name,
-      { name, failed: [], runs: [{ evaluations: evaluations(Number(best.includes(name))) }] },
+      { name, failed: [], runs: [{ exported: exported(Number(best.includes(name))) }] },
     ]),
   ) as unknown as Measured;
   const full = online.conditions({ ...asked, budget: "full", searched });

@@ -86,10 +86,11 @@ interface Effect {
   mean: Estimate;
 }
 
-/** By Student's t: of six values a bootstrap's interval covers their mean too seldom. */
+/** By Student's t: of six values a bootstrap's interval covers their mean too seldom. A trajectory whose runs failed is left out. */
 function overTrajectories(values: readonly number[]): Estimate {
-  const { mean, low, high } = studentInterval(values);
-  return { value: mean, low, high, seeds: 1, pairs: values.length };
+  const known = values.filter(Number.isFinite);
+  const { mean, low, high } = studentInterval(known);
+  return { value: mean, low, high, seeds: 1, pairs: known.length };
 }
 
 /** The same of sizes, none of which is below 0. */
@@ -137,8 +138,11 @@ function effects(measured: Measured): ReportSection {
     sentences: byMetric.map(({ metric, all }) => {
       const order = all
         .map(({ size }, k) => ({ key: keys[k] as SlimeKey, size }))
+        .filter(({ size }) => Number.isFinite(size.value))
         .sort((a, b) => b.size.value - a.size.value)
         .slice(0, 3);
+      if (order.length === 0)
+        return `${TRIAL_METRICS[metric].title}: no effect is known, as too many runs failed.`;
       return `${TRIAL_METRICS[metric].title}: most depends on ${order.map(({ key, size }) => `${key} (${intervalText(size, "nats/token", { isSigned: false })})`).join(", ")}.`;
     }),
     rows: byMetric.flatMap(({ metric, all }) =>

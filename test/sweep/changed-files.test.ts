@@ -114,3 +114,31 @@ test("what a run exported since is measured again, and files that change while i
   assert.match(failed?.reason ?? "", /train.*\.jsonl changed while the run trained.*rm -r /);
   assert.ok(!existsSync(join(paths.run(other.id), "measured.json")));
 });
+
+test("a run taken from another folder is trained again when a file of its own changes, not one of the other's", async () => {
+  using place = runFixture({ rows: 12, held: 4 });
+  const trial = trialOf(place, "one");
+  const first = gridPaths(place.path("first"));
+  await runGrid([trial], first, { jobs: 1, out: silent, runTask: runTrial });
+  // the same rows at another place
+  const rows = place.path("own.jsonl");
+  copyFileSync(String(place.values["train_data"]), rows);
+  const own = { ...trial, values: { ...trial.values, train_data: rows } };
+  const paths = gridPaths(place.path("second"));
+  const ran: string[] = [];
+  const runTask = async (task: RunTask): Promise<void> => {
+    ran.push(basename(task.dir));
+    await runTrial(task);
+  };
+  const options = { jobs: 1, out: silent, runTask };
+  // with the pairs scored under the start, which both begin with
+  await runGrid([{ ...own, id: "another", condition: "another", seed: 9 }], paths, options);
+  ran.length = 0;
+  await runGrid([own], paths, { ...options, reuse: [place.path("first")] });
+  writeRows(String(place.values["train_data"]), pairRows(9));
+  await runGrid([own], paths, options);
+  assert.deepEqual(ran, [], "it is taken, and stands");
+  writeRows(rows, pairRows(10));
+  await runGrid([own], paths, options);
+  assert.deepEqual(ran, [trial.id]);
+});

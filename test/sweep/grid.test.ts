@@ -313,6 +313,9 @@ test("a run that exports a part of its training is measured by that part in all 
     eval_steps: 100,
     final_scale: "auto",
     final_scale_rule: rule,
+    watch_prompts: "eval",
+    watch_rows: 2,
+    watch_max_new_tokens: 4,
   };
   const [base] = trialsOf(place, [0.5]) as [Trial];
   const trial = { ...base, values: { ...base.values, ...values } };
@@ -329,10 +332,14 @@ test("a run that exports a part of its training is measured by that part in all 
   const row = record?.rows.find(({ scale }) => scale === record.choice?.scale);
   const whole = record?.rows.find(({ scale }) => scale === 1);
   assert.ok(row !== undefined && row !== whole && row.scale > 0);
-  const figureOf = (name: "tail" | "other_text" | "drift"): number => meanOfRun(run, name);
+  const figureOf = (name: "tail" | "other_text" | "drift" | "distinct_2"): number => meanOfRun(run, name);
   assert.equal(figureOf("other_text"), row.figures["displacement/other_text_change"]);
   assert.ok(Math.abs(figureOf("tail") - Number(row.figures["displacement/token_change_p01"])) < 1e-3);
   assert.ok(Math.abs(figureOf("drift") - Number(row.figures["displacement/token_change_mean_abs"])) < 1e-4);
+  // evaluations sampled the whole of it
+  assert.ok(run.evaluations.some(({ samples }) => samples.length === 2));
+  assert.equal(figureOf("distinct_2"), Number.NaN);
+  assert.match(String(run.exportedLack), /^\d\S* of the training was exported/);
   assert.ok(Number(whole?.figures["displacement/token_change_p01"]) < figureOf("tail") - 0.1);
 
   // a later look at other scales keeps that of the export

@@ -1,7 +1,7 @@
 /** Lines of charts: each has a colour that no other line of its chart has. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inCharts } from "./charts.ts";
+import { inCharts } from "./in-charts.ts";
 
 const linesOf = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ name: `m${i}`, isEval: false, points: [] }));
