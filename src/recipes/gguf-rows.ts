@@ -91,9 +91,10 @@ export async function systemMessage(run: RunConfig): Promise<string | null> {
 }
 
 function systemOf(row: RawRow, run: RunConfig, { columns }: WeightedSource): string | null {
+  const { plain_strings } = run;
   const { source } = normaliseRow(row, {
     task: taskOfRun(run),
-    ...(run.plain_strings === null ? {} : { strings: run.plain_strings }),
+    ...(plain_strings === null ? {} : { strings: plain_strings }),
     ...(columns === undefined ? {} : { columns }),
   });
   if (source === null || (source.kind !== "chat" && source.kind !== "conversation")) return null;
