@@ -94,7 +94,7 @@ export const INACTIVE_RULES: readonly Rule[] = [
   {
     keys: ["lora_dropout"],
     because: "disable_dropout",
-    when: ({ disable_dropout, lora_dropout }) => disable_dropout && (lora_dropout ?? 0) > 0,
+    when: ({ disable_dropout, lora_dropout }) => disable_dropout && lora_dropout !== 0,
     reason: "disable_dropout is true",
   },
   {

@@ -5,12 +5,13 @@
  * Relative paths are kept as written and mean the working directory, as in other trainers, not the YAML file's.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import { ConfigError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import { type MethodName, type MethodSettings, methodNames } from "../methods/index.ts";
 import { type ConfigIssue, checkConfig, checkMethod } from "./checks.ts";
-import { fillIn, type Origins } from "./fill.ts";
+import { type Filled, fillIn, type Origins } from "./fill.ts";
 import {
   type Given,
   givenByCode,
@@ -20,7 +21,7 @@ import {
   readConfigText,
 } from "./given.ts";
 import { type Inactive, inactiveKeys } from "./inactive.ts";
-import { CONFIG_KEYS, fieldOf, isConfigKey } from "./keys.ts";
+import { CONFIG_KEYS, fieldOf, flatConfig, isConfigKey } from "./keys.ts";
 import { METHOD_FIELDS, takeOutKey } from "./method-keys.ts";
 import { adviceOnName } from "./other-names.ts";
 import type { CommonConfig, ConfigKey, RunConfig } from "./run-config.ts";
@@ -165,16 +166,19 @@ function resolve(
   }
   const draft = fillIn(accepted);
   problems.push(...draft.problems);
-  for (const [key, inactive] of inactiveKeys(draft.config)) {
+  const useless = inactiveKeys(draft.config);
+  const filled = fillIn(new Map([...accepted].filter(([key]) => !useless.has(key))));
+  for (const [key, inactive] of useless) {
     const given = accepted.get(key);
     if (given === undefined) continue;
     const { reason, remedy } = inactive;
     const text = `${given.where()}: ${key} has no effect here: ${reason}. ${remedy}`;
-    report(severityOf(inactive, given, accepted), text);
+    const isHarmless = isOfEarlierRun({ ...given, key }, filled);
+    report(isHarmless ? "warning" : severityOf(inactive, given, accepted), text);
     accepted.delete(key);
   }
   refuse(problems, input);
-  const { config, provenance, problems: contradictions } = fillIn(accepted);
+  const { config, provenance, problems: contradictions } = filled;
   problems.push(...contradictions);
   for (const { key, severity, text } of check(config)) {
     const where = accepted.get(key)?.where();
@@ -183,6 +187,20 @@ function resolve(
   }
   refuse(problems, input);
   return { config, provenance, inactive: inactiveKeys(config), warnings };
+}
+
+/**
+ * Whether a file may hold the key without effect: every one in a run that is resumed, which other values are compared with, and
+ * one with the value that it has anyway. The config.yaml of a run has those that an earlier version used.
+ */
+function isOfEarlierRun(
+  { key, value, provenance }: Given & { key: ConfigKey },
+  { config, provenance: origins }: Filled,
+): boolean {
+  if (provenance.kind !== "file") return false;
+  const isDefault = origins[key]?.kind === "default" || origins[key]?.kind === "preset";
+  const isSame = isDefault && isDeepStrictEqual(value, flatConfig(config)[key]);
+  return isSame || config.resume_from_checkpoint !== null;
 }
 
 /** "run.yaml:7: seed", "--seed" */

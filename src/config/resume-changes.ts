@@ -1,6 +1,7 @@
 /** Which changes of the configuration a resumed run accepts. */
 import { isDeepStrictEqual } from "node:util";
 import { microBatchSetting } from "../methods/index.ts";
+import { inactiveKeys } from "./inactive.ts";
 import { CONFIG_KEYS, fieldOf, flatConfig } from "./keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
 import { rowsPerStep } from "./step-rows.ts";
@@ -19,7 +20,7 @@ const OF_THE_COMMAND: readonly ConfigKey[] = ["resume_from_checkpoint", "output_
  * The changed keys: refused are those that would make the resumed run another run than the one that was started. Keys of
  * logging, evaluation, saving, memory and export may change. A step may be cut into other micro-batches as long as it
  * holds as many rows and its loss does not depend on the cut. The length may change while the learning rate does not depend
- * on it. The judge may have moved, and stays the same model.
+ * on it. Keys without effect in both are passed over. The judge may have moved, and stays the same model.
  */
 export function changedValues(
   saved: RunConfig,
@@ -40,8 +41,10 @@ export function changedValues(
     saved: before[key] ?? null,
     now: after[key] ?? null,
   })).filter((change) => !isDeepStrictEqual(change.saved, change.now));
+  const [uselessThen, useless] = [inactiveKeys(saved), inactiveKeys(now)];
+  const isUseless = (key: ConfigKey): boolean => uselessThen.has(key) && useless.has(key);
   return {
-    refused: changes.filter(({ key }) => !free.has(key)),
+    refused: changes.filter(({ key }) => !free.has(key) && !isUseless(key)),
     accepted: changes.filter(({ key }) => free.has(key) && !OF_THE_COMMAND.includes(key)),
   };
 }

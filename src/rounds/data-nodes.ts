@@ -6,7 +6,8 @@ import { ConfigError, DataError } from "../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../base/files.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
-import { CONFIG_KEYS, flatConfig } from "../config/keys.ts";
+import { earlierValues } from "../config/earlier-values.ts";
+import { CONFIG_KEYS, type FlatConfig, flatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -216,7 +217,10 @@ function requirePairs(
 export const dataCheck: Node = {
   inputs: (work) => ({
     version: versionOf(work),
-    data: configDigest(work, [...(Object.keys(DATA_KEYS) as ConfigKey[]), "seed", "objective"]),
+    data: configDigest(work, work.record.nodes.data_check?.inputs["data"], [
+      ...(Object.keys(DATA_KEYS) as ConfigKey[]),
+      ...(["seed", "objective"] as const),
+    ]),
   }),
   async run(work) {
     const { settings, start, paths, onPhase } = work;
@@ -246,13 +250,21 @@ export function rowsPath(work: RoundWork): string {
   return versionPaths(work.settings.workbench, versionOf(work)).rows;
 }
 
-/** Digest of the training's configuration, or of some of its keys. */
+/**
+ * Digest of the training's configuration, or of some of its keys.
+ *
+ * @param known - that of a finished node; the same where an earlier version took it of the same values
+ */
 export function configDigest(
   { training: { config } }: RoundWork,
+  known: string | undefined,
   keys: readonly ConfigKey[] = CONFIG_KEYS,
 ): string {
+  const digest = (values: FlatConfig): string =>
+    sha256(JSON.stringify(keys.map((key) => values[key] ?? null)));
   const values = flatConfig(config);
-  return sha256(JSON.stringify(keys.map((key) => values[key] ?? null)));
+  const earlier = digest({ ...values, ...earlierValues(config) });
+  return earlier === known ? earlier : digest(values);
 }
 
 /** What scoring needs. @param dir - where a judge's replies are kept */

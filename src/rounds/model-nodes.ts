@@ -35,7 +35,9 @@ import { exportOf, local, trainingOf } from "./start.ts";
 /** The training, which continues where it was stopped. */
 export const training: Node = {
   inputs: (work) => ({
-    ...{ version: versionOf(work), training: configDigest(work), model: localIdentity(work.start) },
+    version: versionOf(work),
+    training: configDigest(work, work.record.nodes.training?.inputs["training"]),
+    model: localIdentity(work.start),
   }),
   async run(work) {
     const { dir, metrics, exportJson, lock } = runPaths(work.paths.run);

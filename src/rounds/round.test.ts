@@ -9,6 +9,7 @@ import { ruleAnswer } from "../../test/support/rule-judge.ts";
 import { filesOf, logOf, runTraining } from "../../test/support/runs.ts";
 import { writeRows } from "../../test/support/tiny-model.ts";
 import { roundFixture } from "../../test/support/tiny-round.ts";
+import { loadConfig } from "../config/load-config.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
@@ -16,7 +17,9 @@ import { castVote, nextPair } from "../workbench/labelling.ts";
 import { runLineage } from "../workbench/lineage.ts";
 import { type RoundNode, readRound, roundPaths, saveRound } from "../workbench/rounds/round-record.ts";
 import { openWorkbench } from "../workbench/workbench-dir.ts";
+import { nodes } from "./nodes.ts";
 import { type RoundState, runRound } from "./round.ts";
+import type { RoundWork } from "./round-work.ts";
 
 const fixture = roundFixture();
 after(() => fixture[Symbol.dispose]());
@@ -200,4 +203,46 @@ test("a training that was killed after its export, before its end, is brought to
   );
   assert.deepEqual([existsSync(lock), existsSync(exportJson)], [false, true]);
   assert.deepEqual(filesOf(`${dir}/adapter`), exported);
+});
+
+test("nodes that are finished since before sources could be without a weight take the same as then", () => {
+  const peft = { objective: "dpo", use_peft: true, adapter_name_or_path: "nobody/adapter" };
+  const taken = (known: { data: string; training: string } | null, values: Record<string, unknown> = {}) => {
+    const place = { model_name_or_path: "nobody/model", train_data: "rows", output_dir: "round/run" };
+    const node = (inputs: Record<string, string>) => ({
+      inputs,
+      made: {},
+      text: "",
+      facts: {},
+      finished: "",
+    });
+    const before =
+      known === null
+        ? {}
+        : { data_check: node({ data: known.data }), training: node({ training: known.training }) };
+    const work = {
+      training: loadConfig({ values: { ...place, ...peft, eval_data: "held", ...values } }),
+      start: { model: String(fixture.values["model_name_or_path"]), adapter: null, name: "m" },
+      record: { nodes: { pairs: node({}), ...before } },
+    } as unknown as RoundWork;
+    return {
+      data: nodes.data_check.inputs(work)["data"] ?? "",
+      training: nodes.training.inputs(work)["training"] ?? "",
+    };
+  };
+  // as commit 59978ea9 has them
+  const before = {
+    data: "34f8efdc3611a65ac98c2c0fb6777ead14481e7be4065ed85c067a37baf51873",
+    training: "f187562056a4d156f0df68b89e1aaa8fca254d0ec7db428d675c6569f453462a",
+  };
+  assert.deepEqual(taken(before), before);
+  const now = taken(null);
+  assert.deepEqual(taken(now), now);
+  for (const changes of [{ eval_data: [{ path: "held", weight: 1 }] }, { eval_data: "other" }]) {
+    const other = taken(before, changes);
+    assert.notEqual(other.data, before.data);
+    assert.notEqual(other.training, before.training);
+  }
+  assert.equal(taken(before, { lora_dropout: 0.1 }).data, before.data);
+  assert.notEqual(taken(before, { lora_dropout: 0.1 }).training, before.training);
 });

@@ -18,7 +18,7 @@ import { runFixture, type Values } from "../../test/support/runs.ts";
 import { makeTinyAdapter, pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { loadConfig } from "../config/load-config.ts";
-import { contentKey, contentOf } from "./content.ts";
+import { contentKey, contentOf, startKey } from "./content.ts";
 
 test("rows are known by their content; held-out ones by their path too", () => {
   using place = runFixture({ rows: 8, held: 4 });
@@ -46,6 +46,50 @@ test("rows are known by their content; held-out ones by their path too", () => {
   assert.notEqual(edited, own);
   writeFileSync(String(place.values["eval_data"]), "{}\n");
   assert.notEqual(key(), edited);
+});
+
+test("a run of before weights could be left out, and thresholds of few answers were, has the keys that it had", () => {
+  const common = { model_name_or_path: "nobody/model", train_data: "rows", output_dir: "round/run" };
+  const keys = (values: Values): string[] => {
+    const { config } = loadConfig({ values: { ...common, ...values } });
+    return [contentKey(config, null), startKey(config)];
+  };
+  const adapter = { objective: "dpo", use_peft: true, adapter_name_or_path: "nobody/adapter" };
+  const parts = ["a", { path: "b", weight: 2 }];
+  const judged = { watch_prompts: "eval", watch_thresholds: { repetition: 0.1 } };
+  // as commit 59978ea9 has them
+  const cases: [Values, content: string, start: string][] = [
+    [
+      { eval_data: ["a", "b"] },
+      "2c698e0fb96fc71498559aa026815aa6c63a8c033d55a2b4077692dbc628ea2f",
+      "010457998876cf588a28e071f35f027edd1e93cbab161f0494e0b9a0f24ef720",
+    ],
+    [
+      { train_data: parts, eval_data: parts, ...judged },
+      "12a690ac22ed7e90053ceb1a1bfb37899e2323358a5654b6337d291063ced67f",
+      "2bb5452d2d57e4e9808fd0f788da7ffd9e46cc3a6f0d9767addfb77e90bf7ccc",
+    ],
+    [
+      { ...adapter, eval_data: "held", disable_dropout: true },
+      "09232ab2214004dde8e28f183315acadf92d7a3fa9f74a6bcdbfa9e02448eb8c",
+      "7cdb2704c4dbf50cfc9ab723b0c1c8707385afebc4acb16c97b131fb35afbcee",
+    ],
+    [
+      { eval_data: "held", watch_thresholds: { repetition: 0.1 } },
+      "80ca71c1b1cddac111bab5b980d8b7f5a78c11a737b1d0cbe96944c30c1f71f8",
+      "9a81c254e9f59c6df28eee325bd602c26ee0539821c16a53716b102715ce2ee1",
+    ],
+  ];
+  for (const [values, ...known] of cases) assert.deepEqual(keys(values), known);
+  // the dropout of the adapter's own file is trained with, which was 0.05 before
+  const [dropped] = keys({ ...adapter, eval_data: "held" });
+  assert.notEqual(dropped, "e176e300752c9bff35b490969d490df18ddd295aa0746f8b77e30d3e8369809c");
+  const even = keys({ eval_data: ["a", { path: "b", weight: 1 }] });
+  assert.equal(
+    new Set([...keys({ eval_data: ["a", "b"] }), ...even]).size,
+    4,
+    "an even draw is not all rows",
+  );
 });
 
 /** What changes the file. */

@@ -4,6 +4,8 @@ import { join, relative } from "node:path";
 import { sha256, sha256FileOnce } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
+import { earlierRows, earlierSources, earlierThresholds } from "../config/earlier-values.ts";
+import type { FlatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { modelFingerprint } from "../formats/model-fingerprint.ts";
@@ -19,22 +21,21 @@ export function contentKey(config: RunConfig, extra: string | null): string {
   const { preset, ...own } = { preset: null, ...method };
   // the values of a preset are filled in; of its name only this decides more
   const isCompat = preset === "reference-compat";
-  const { train_data, eval_data, drift_data } = common;
-  // where no weight is given, keys of runs from before hold 1
-  const weightOf = ({ weight }: { weight: number | null }) => weight ?? 1;
-  const isEven = train_data.every(({ weight }) => weight === 1);
+  const { train_data, eval_data, drift_data, lora_dropout, disable_dropout } = common;
   const rows = {
-    train_data: train_data.map(({ path, ...rest }) => {
-      return { ...rest, weight: weightOf(rest), rows: contentOf(path) };
-    }),
-    eval_data: (eval_data ?? []).map((source) => {
-      return { ...source, weight: weightOf(source), rows: contentOf(source.path) };
-    }),
-    ...(isEven ? { isEven } : {}),
+    train_data: earlierSources(train_data, ({ path, ...rest }) => ({ ...rest, rows: contentOf(path) })),
+    eval_data:
+      eval_data === null
+        ? []
+        : earlierSources(eval_data, (source) => ({ ...source, rows: contentOf(source.path) })),
     drift_data: drift_data === null ? null : contentOf(drift_data),
   };
   const read = readBeside(config).map(contentOf);
-  return sha256(stringifyNumbers({ ...common, ...own, ...rows, read, isCompat, extra }));
+  const earlier = {
+    watch_thresholds: earlierThresholds(config),
+    ...(disable_dropout && lora_dropout === null ? { lora_dropout: 0.05 } : {}),
+  };
+  return sha256(stringifyNumbers({ ...common, ...own, ...rows, ...earlier, read, isCompat, extra }));
 }
 
 /** What a run reads, by the name that the configuration has for it: see {@link contentOf}. */
@@ -58,7 +59,7 @@ export function changedContents(
 }
 
 /** What decides how the model that a run begins with scores the held-out pairs. */
-export const startKeys: readonly (keyof RunConfig)[] = [
+export const startKeys: readonly Exclude<keyof RunConfig, "method">[] = [
   "model_name_or_path",
   "adapter_name_or_path",
   "use_peft",
@@ -91,7 +92,8 @@ export function startKey(config: RunConfig): string {
   const { model_name_or_path, adapter_name_or_path, chat_template } = config;
   const places = [model_name_or_path, adapter_name_or_path, chat_template, ...rowsOf(config)];
   const contents = places.map((place) => (place === null ? null : contentOf(place)));
-  return sha256(stringifyNumbers([startKeys.map((key) => config[key]), contents]));
+  const values: FlatConfig = { ...config, ...earlierRows(config) };
+  return sha256(stringifyNumbers([startKeys.map((key) => values[key]), contents]));
 }
 
 function rowsOf({ train_data, eval_data }: RunConfig): string[] {
