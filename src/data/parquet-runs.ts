@@ -40,7 +40,7 @@ export function scanRuns(
 
 /**
  * Packed values come in groups of eight, of which writers fill the last, and some (DuckDB) whole blocks: places beyond the values that
- * are left are passed over. Bytes of the last group may be cut off; those of further ones are there.
+ * are left are passed over. Bytes of the last group may be missing; those of further ones are there.
  */
 function packedRun(header: number, width: number, left: number): { times: number; bytes: number } {
   const groups = (header - 1) / 2;
