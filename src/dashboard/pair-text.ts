@@ -1,8 +1,8 @@
 /** The text of a held-out pair: found again in the file that its evaluation names. The text is anybody's: hostile. */
-import { existsSync, realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { sha256File } from "../base/files.ts";
+import { sha256FileOnce } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type DataFile, fileKind } from "../data/data-file.ts";
@@ -101,7 +101,7 @@ async function localFile(
     files.map(({ path }) => path),
   );
   const kept = keptOf(names[files.indexOf(file)] ?? "", data);
-  return digestOf(file.path) === kept ? file : null;
+  return sha256FileOnce(file.path) === kept ? file : null;
 }
 
 /** The digest or commit that a run kept of what it read. @throws {ConfigError} when it kept none */
@@ -111,17 +111,6 @@ function keptOf(name: string, data: Readonly<Record<string, string>>): string {
   throw new ConfigError(
     `The run does not say which version of ${name} it read: an earlier version of preftune did not keep that. Look the row up in the file.`,
   );
-}
-
-/** Digests of files by what changes with their content: large ones are read once. */
-const known = new Map<string, string>();
-
-function digestOf(path: string): string {
-  const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
-  const state = [dev, ino, size, mtimeNs].join();
-  const digest = known.get(state) ?? sha256File(path);
-  known.set(state, digest);
-  return digest;
 }
 
 /** The file with this name of a data set of the hub, at the commit that the run read; null where the cache has it not. */

@@ -6,6 +6,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { isGlob } from "../data/sources.ts";
 import { cachedModel } from "../hub/hub-model.ts";
 import { modelFingerprint } from "../train/model-fingerprint.ts";
 
@@ -120,7 +121,7 @@ export function contentOf(name: string): string {
   // a grid asks for the same ones for each of its runs
   if (found?.isFile() === true) return sha256FileOnce(name);
   if (found?.isDirectory() === true) return directoryDigest(name);
-  if (/[*?[{]/.test(name)) {
+  if (isGlob(name)) {
     const files = fs.globSync(name).filter((path) => !isFolder(path));
     if (files.length > 0)
       return sha256(stringifyNumbers(files.sort().map((path) => [path, contentOf(path)])));
