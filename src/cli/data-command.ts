@@ -21,7 +21,7 @@ import { describeTemplate } from "../text/encode.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { type CleanResult, clean } from "../workbench/clean/clean.ts";
 import { type CleanRecipe, readCleanRecipe } from "../workbench/clean/clean-recipe.ts";
-import { wholeNumber } from "./options.ts";
+import { wholeNumber, withPlainStrings } from "./options.ts";
 import { fileBefore, pairsOf } from "./overrides.ts";
 
 /** Adds `data` and its commands to `preftune`. */
@@ -54,7 +54,7 @@ export function addDataCommands(preftune: Command): void {
 }
 
 function addPairCommand(data: Command): void {
-  data
+  const command = data
     .command("pair")
     .description(
       "make pairs of rows of one labelled answer: a good and a bad answer to one prompt, each pair counted",
@@ -73,8 +73,8 @@ function addPairCommand(data: Command): void {
         .choices(["error", "drop"])
         .default("error"),
     )
-    .option("--json", "the counts as JSON")
-    .action(pairRows);
+    .option("--json", "the counts as JSON");
+  withPlainStrings(command).action(pairRows);
 }
 
 interface PairOptions {
@@ -83,17 +83,20 @@ interface PairOptions {
   ratingThreshold?: string;
   columns?: string;
   invalidRows: "error" | "drop";
+  plainStrings?: "text" | "chat";
   json?: true;
 }
 
 async function pairRows(files: string[], options: PairOptions): Promise<void> {
-  const { ratingThreshold: threshold, columns } = options;
+  const { ratingThreshold: threshold, columns, plainStrings: strings } = options;
   const map = columns === undefined ? null : readOption("columns", columns);
   await requireOtherOutput({ "--output": options.output }, files);
   const { rows, counts } = await pairLabelled(rowsOfAll(files), {
     pairing: options.pairs,
     invalid_rows: options.invalidRows,
     rating_threshold: threshold === undefined ? null : readOption("rating_threshold", threshold),
+    mayTakeText: true,
+    ...(strings === undefined ? {} : { strings }),
     ...(map === null ? {} : { columns: checkColumnMap(map) }),
   });
   writeFileAtomic(options.output, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));

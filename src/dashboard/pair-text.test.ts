@@ -37,6 +37,27 @@ test("a file outside is refused, whether a run names it, a pattern that finds it
   await assert.rejects(row(inside, `${secret}:1`), /not there any more/, "no file of the run's data");
 });
 
+test("of files of one name each is shown as long as it is what the run read", async () => {
+  const place = (folder: string) => join(root, "versions", folder, "rows.jsonl");
+  for (const folder of ["one", "two"]) {
+    mkdirSync(join(root, "versions", folder), { recursive: true });
+    writeFileSync(place(folder), '{"prompt":"a","chosen":"b","rejected":"c"}\n');
+  }
+  const values = { model_name_or_path: "m", train_data: place("*"), output_dir: join(root, "run") };
+  const { config } = loadConfig({ values });
+  const data = await dataFilesOf(config);
+  const row = async (folder: string, known = data) =>
+    (await rowAt(`${place(folder)}:1`, { config, data: known }, [root])).row.value["chosen"];
+  assert.equal(await row("one"), "b");
+  writeFileSync(place("two"), '{"prompt":"a","chosen":"other","rejected":"c"}\n');
+  assert.equal(await row("one"), "b");
+  await assert.rejects(row("two"), /not there any more/);
+  await assert.rejects(
+    row("one", { rows: "0" }),
+    /The run does not say which version of train_data\[0\]\/one\/rows/,
+  );
+});
+
 test("a row of a hub data set comes from the commit that the run read, and nobody is asked for it", async (t) => {
   const before = process.env["HF_HUB_CACHE"];
   process.env["HF_HUB_CACHE"] = join(root, "hub");
@@ -65,12 +86,15 @@ test("a row of a hub data set comes from the commit that the run read, and nobod
     (await rowAt(place, { config, data: known }, [])).row.value["chosen"];
   assert.equal(await row("hub:o/n/data/train.jsonl:1", data), commits[0]);
   for (const [place, known] of [
-    ["hub:o/n/data/train.jsonl:1", {}],
     ["hub:o/n/data/test.jsonl:1", data],
     ["hub:o/other/data/train.jsonl:1", data],
     ["hub:o/n/../../../secret.jsonl:1", data],
     ["hub:o/n/secret.jsonl:1", { "hub:o/n": "../.." }],
   ] as const)
     await assert.rejects(row(place, known), /not there any more/, place);
+  await assert.rejects(
+    row("hub:o/n/data/train.jsonl:1", {}),
+    /^ConfigError: The run does not say which version of hub:o\/n it read/,
+  );
   assert.equal(asked.mock.callCount(), 0);
 });

@@ -1,8 +1,8 @@
 /** The text of a held-out pair: found again in the file that its evaluation names. The text is anybody's: hostile. */
-import { existsSync, realpathSync, statSync } from "node:fs";
-import { basename, join, relative, resolve } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { sha256File } from "../base/files.ts";
+import { sha256FileOnce } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type DataFile, fileKind } from "../data/data-file.ts";
@@ -11,7 +11,7 @@ import { cachedDataFolder, parseHubId } from "../data/hub-data.ts";
 import { ReadMeter } from "../data/read-meter.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { findFiles, readFiles } from "../data/sources.ts";
-import { dataDigests, isOnDisk, type NamedSource, namedSources } from "../runs/data-files.ts";
+import { fileNames, isOnDisk, type NamedSource, namedSources } from "../runs/data-files.ts";
 import { messageText } from "../text/message-text.ts";
 import type { Message } from "../text/messages.ts";
 
@@ -33,7 +33,8 @@ export interface PairText {
  *
  * @param run - its `data` are the digests and commits of its fingerprints
  * @param roots - folders that files may lie in; files of hub data sets lie elsewhere, and are named by the run alone
- * @throws {ConfigError} when the file is none of the run's data, lies elsewhere, is not what the run read, or has no such row
+ * @throws {ConfigError} when the file is none of the run's data, lies elsewhere, is not what the run read, or has no such row,
+ *   and when the run did not keep which version it read
  */
 export async function rowAt(
   place: string,
@@ -95,22 +96,21 @@ async function localFile(
   const file = files.find((one) => one.name === name);
   if (file === undefined) return null;
   requireInside(file, roots);
-  const alike = files.filter(({ path }) => basename(path) === basename(file.path));
-  const digests = alike.map(({ path }) => ({ path, digest: digestOf(path) }));
-  return Object.entries(dataDigests(key, digests)).every(([one, digest]) => data[one] === digest)
-    ? file
-    : null;
+  const names = fileNames(
+    key,
+    files.map(({ path }) => path),
+  );
+  const kept = keptOf(names[files.indexOf(file)] ?? "", data);
+  return sha256FileOnce(file.path) === kept ? file : null;
 }
 
-/** Digests of files by what changes with their content: large ones are read once. */
-const known = new Map<string, string>();
-
-function digestOf(path: string): string {
-  const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
-  const state = [dev, ino, size, mtimeNs].join();
-  const digest = known.get(state) ?? sha256File(path);
-  known.set(state, digest);
-  return digest;
+/** The digest or commit that a run kept of what it read. @throws {ConfigError} when it kept none */
+function keptOf(name: string, data: Readonly<Record<string, string>>): string {
+  const kept = data[name];
+  if (kept !== undefined) return kept;
+  throw new ConfigError(
+    `The run does not say which version of ${name} it read: an earlier version of preftune did not keep that. Look the row up in the file.`,
+  );
 }
 
 /** The file with this name of a data set of the hub, at the commit that the run read; null where the cache has it not. */
@@ -123,8 +123,9 @@ function hubFile(
   if (id === null || !name.startsWith(`hub:${id.repo}/`)) return null;
   const inside = name.slice(`hub:${id.repo}/`.length);
   const kind = fileKind(inside);
-  const commit = data[`hub:${id.repo}`] ?? "";
-  if (kind === null || inside.split("/").includes("..") || !/^[0-9a-f]{40}$/.test(commit)) return null;
+  if (kind === null || inside.split("/").includes("..")) return null;
+  const commit = keptOf(`hub:${id.repo}`, data);
+  if (!/^[0-9a-f]{40}$/.test(commit)) return null;
   const path = join(cachedDataFolder(id, commit), inside);
   return existsSync(path) ? { path, name, ...kind } : null;
 }

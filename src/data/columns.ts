@@ -65,6 +65,8 @@ export class RowColumns {
   readonly isText: boolean;
   /** True when strings in columns of answers are text, whatever they hold. */
   readonly isAnswerText: boolean;
+  /** True when the reader of the rows could say so. */
+  readonly canBeAnswerText: boolean;
   readonly #value: Record<string, unknown>;
   readonly #map: ColumnMap;
   /** Columns of the file that the mapping gives another name. */
@@ -75,11 +77,16 @@ export class RowColumns {
   /** Objects of which parts were read, by column. */
   readonly #wholes: Map<string, Readonly<Record<string, unknown>>> = new Map();
 
-  /** @param isPlain - strings are said to be text; cells of a file that knows no other type are looked into all the same */
-  constructor(row: RawRow, map: ColumnMap, isPlain = false) {
+  /** @param options - strings are said to be text, or may be; cells of a file that knows no other type are looked into all the same */
+  constructor(
+    row: RawRow,
+    map: ColumnMap,
+    options: { strings?: "text" | "chat"; mayTakeText?: boolean } = {},
+  ) {
     this.where = describeOrigin(row.origin);
     this.isText = row.isText ?? false;
-    this.isAnswerText = isPlain && !this.isText;
+    this.isAnswerText = options.strings === "text" && !this.isText;
+    this.canBeAnswerText = options.mayTakeText === true && !this.isText;
     this.#value = row.value;
     this.#map = map;
     this.#claimed = new Set(Object.values(map));

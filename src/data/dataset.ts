@@ -246,7 +246,8 @@ class Loader {
     const { task, plain_strings = null, unpair = false, rating_threshold = null } = this.#options;
     try {
       requireSize(row);
-      const how = { unpair, rating_threshold, ...(plain_strings === null ? {} : { strings: plain_strings }) };
+      const strings = plain_strings === null ? {} : { strings: plain_strings };
+      const how = { unpair, rating_threshold, mayTakeText: true, ...strings };
       const normal = normaliseRow(row, { ...how, ...source, task });
       this.#note(row, normal);
       return normal;

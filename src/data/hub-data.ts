@@ -123,7 +123,7 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
 /** A split that happens to be in the cache is not the one that was meant. */
 function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly HubEntry[]): void {
   const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
-  if (split !== null || [...splits].join() === "train") return;
+  if (split !== null || splits.has("train")) return;
   throw new DataError(
     `hub:${repo}: expected the name of a split, since HF_HUB_OFFLINE is set and the cache has no list of all files of this data ` +
       `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset HF_HUB_OFFLINE once to fetch the list.`,

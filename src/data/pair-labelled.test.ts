@@ -110,3 +110,18 @@ test("best-worst goes by the rating that stands beside a label", async () => {
   const { rows: pairs } = await pairLabelled(rowsOf(rows), { pairing: "best-worst" });
   assert.deepEqual(pairs, [{ prompt: "p", chosen: "good 5", rejected: "bad 1" }]);
 });
+
+test("answers that are JSON of messages are refused with the option, or taken as text where that is said", async () => {
+  const request = JSON.stringify({ messages: [{ role: "user", content: "hi" }] });
+  const rows = [
+    { prompt: "p", completion: request, label: true },
+    { prompt: "p", completion: "no", label: false },
+  ];
+  const options = { pairing: "all", mayTakeText: true } as const;
+  await assert.rejects(
+    pairLabelled(rowsOf(rows), options),
+    /set plain_strings: text \(a command's --plain-strings text\)\.$/,
+  );
+  const { rows: pairs } = await pairLabelled(rowsOf(rows), { ...options, strings: "text" });
+  assert.deepEqual(pairs, [{ prompt: "p", chosen: request, rejected: "no" }]);
+});

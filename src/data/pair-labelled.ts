@@ -9,7 +9,8 @@ import type { TokenisedContent } from "./tokenised.ts";
 export type Pairing = "all" | "best-worst";
 
 /** How rows are read and paired. */
-export interface PairingOptions extends Pick<RowOptions, "columns" | "rating_threshold"> {
+export interface PairingOptions
+  extends Pick<RowOptions, "columns" | "rating_threshold" | "strings" | "mayTakeText"> {
   pairing: Pairing;
   /** "drop" leaves rows with errors out and counts them. Default "error". */
   invalid_rows?: "error" | "drop";

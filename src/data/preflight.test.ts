@@ -102,13 +102,35 @@ test("a template that writes no BOS at all is a warning; a tokenizer without one
   assert.deepEqual(preflight(rows, null, { ...facts, bosTokenId: null }).findings, []);
 });
 
-test("the faults that invalid_rows: drop leaves out, as the manual lists them, are found in a row alone", () => {
-  const dropped = describeFindings().filter(({ about }) => about === "row");
-  const alone = rowFaults(pair({ promptIds: [5, 6] }), facts);
-  assert.ok(dropped.some(({ code }) => code === "bos_repeated"));
+test("each fault that invalid_rows: drop leaves out, as the manual lists them, is found in a row alone", () => {
+  const cut: Trace = { promptTokensCut: 0, answerTokensCut: 1, endsLost: 0 };
+  const good = { ids: [30, end] };
+  const faulty: Record<string, Partial<Example>> = {
+    empty_prompt: { promptIds: [] },
+    empty_answer: { completions: [{ ids: [] }, good] },
+    bos_repeated: { promptIds: [bos, bos, 5] },
+    end_missing: { completions: [{ ids: [20] }, good] },
+    end_repeated: { completions: [{ ids: [20, end, end] }, good] },
+    fully_masked: { completions: [{ ids: [20, end], mask: [0, 0] }, good] },
+    identical_pair: { completions: [good, good] },
+    id_out_of_range: { promptIds: [bos, facts.vocabSize] },
+    reference_of_cut_row: { trace: cut, referenceLogps: [-1, -2] },
+  };
+  for (const [code, change] of Object.entries(faulty))
+    assert.deepEqual(rowFaults(pair(change), facts), [code]);
+  // reading and encoding find these, before there are tokens to check
+  const sooner = [
+    "invalid_row",
+    "unencodable",
+    "not_rendered",
+    "marked_bad",
+    "too_long",
+    "longer_than_context",
+  ];
+  const listed = describeFindings().flatMap(({ about, code }) => (about === "row" ? [code] : []));
+  assert.deepEqual(listed.toSorted(), [...Object.keys(faulty), ...sooner].toSorted());
   // Whether a missing BOS is a fault is seen from the other rows.
-  assert.ok(!alone.some((code) => String(code) === "bos_missing"));
-  assert.ok(!dropped.some(({ code }) => code === "bos_missing"));
+  assert.deepEqual(rowFaults(pair({ promptIds: [5, 6] }), facts), []);
 });
 
 test("prompts in both splits are errors, repeated rows warnings", () => {

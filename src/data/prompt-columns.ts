@@ -8,7 +8,7 @@ import type { Message } from "../text/messages.ts";
 import { columnsKey, mayBePrompt } from "./column-hints.ts";
 import type { ColumnName, RowColumns } from "./columns.ts";
 import { alpacaQuestion, readConversation, readHistory, userMessage, withSystem } from "./conversations.ts";
-import { messagesInText, storedValue } from "./stored-text.ts";
+import { messagesInText, plainTextRemedy, storedValue } from "./stored-text.ts";
 
 /** A prompt of plain text, or of messages; `isConversation`: those of a whole conversation's column. */
 export type RowPrompt =
@@ -121,12 +121,12 @@ export function listIn(columns: RowColumns, name: ColumnName): unknown {
   return stored === undefined ? value : stored;
 }
 
-/** A text, or the messages that the column holds, be it as text in JSON or Python's notation. */
-export function readTextOrMessages(columns: RowColumns, name: ColumnName): string | Message[] {
+/** A text, or the messages that the column holds, be it as text in JSON or Python's notation; `remedy` ends its errors. */
+export function readTextOrMessages(columns: RowColumns, name: ColumnName, remedy = ""): string | Message[] {
   const value = columns.get(name);
   const place = columns.place(name);
   if (typeof value === "string") {
-    const stored = messagesInText(value, place);
+    const stored = messagesInText(value, place, remedy);
     return stored === null ? value : readConversation(stored, place);
   }
   const isOne = typeof value === "object" && value !== null && ("role" in value || "from" in value);
@@ -137,7 +137,8 @@ export function readTextOrMessages(columns: RowColumns, name: ColumnName): strin
 /** An answer as `readTextOrMessages` reads it; text as it is where strings of answers are said to be text. */
 export function readAnswer(columns: RowColumns, name: ColumnName): string | Message[] {
   const text = columns.isAnswerText ? columns.get(name) : null;
-  return typeof text === "string" ? text : readTextOrMessages(columns, name);
+  if (typeof text === "string") return text;
+  return readTextOrMessages(columns, name, columns.canBeAnswerText ? plainTextRemedy : "");
 }
 
 /**

@@ -65,6 +65,8 @@ export interface RowOptions {
    * and one assistant's message for the chat template. Default: "text", but an answer that holds messages as JSON is read as those.
    */
   strings?: "text" | "chat";
+  /** Whether the user can set `strings`, as plain_strings: errors name it. Default: they do not. */
+  mayTakeText?: boolean;
   /** Whether pairs may be read as "labelled": both answers, which are to be split. Default: they are refused. */
   unpair?: boolean;
   /** Ratings from there on are good. Null (default): they say nothing. */
@@ -106,7 +108,7 @@ function canRead(row: RawRow, options: RowOptions): boolean {
 function readRow(given: RawRow, options: RowOptions): NormalRow {
   const feedback = takesLabels(options.task) ? feedbackRow(given) : null;
   const row = feedback ?? given;
-  const columns = new RowColumns(row, options.columns ?? {}, options.strings === "text");
+  const columns = new RowColumns(row, options.columns ?? {}, options);
   refuseOtherMedia(columns);
   const read =
     options.task === "labelled" ? readLabelled(columns, row, options) : readOther(columns, row, options);

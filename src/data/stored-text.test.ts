@@ -97,10 +97,25 @@ test("answers that are JSON are text: a journey is no message, and plain strings
   }
   const { source } = read({ prompt: "p", chosen: journey, rejected: "b" }, false);
   assert.deepEqual(source?.kind === "text" && source.completions, [journey, "b"]);
-  assert.throws(
-    () => read({ prompt: "p", chosen: request, rejected: "b" }, false),
-    /set plain_strings: text/,
-  );
+  // the setting is named where it can be set and would help: in an answer, and not in a cell of a table
+  const refusal = (value: Record<string, unknown>, isText: boolean, mayTakeText: boolean): string => {
+    try {
+      normaliseRow({ origin, value, isText }, { task: "preference", mayTakeText });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "none";
+  };
+  for (const text of [request, '[{"role": "user", "content": "cut']) {
+    const answer = { prompt: "p", chosen: text, rejected: "b" };
+    assert.match(refusal(answer, false, true), /; for an answer that is this text, set plain_strings: text/);
+    for (const message of [
+      refusal(answer, false, false),
+      refusal(answer, true, true),
+      refusal({ prompt: text, chosen: "a", rejected: "b" }, false, true),
+    ])
+      assert.match(message, /(alone into the column|as JSON)\.$/);
+  }
   // A cell of a table has no other way to hold messages.
   const cell = { origin, value: { prompt: "p", chosen: JSON.stringify([assistant("a")]), rejected: "b" } };
   const { source: told } = normaliseRow({ ...cell, isText: true }, { task: "preference", strings: "text" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fixturePath } from "../../test/support/fixture-files.ts";
-import { heldQuantisation, isQuantised } from "./held-quantisation.ts";
+import { heldQuantisation, isQuantised, ownSkipModules } from "./held-quantisation.ts";
 import { readModelConfig } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -40,4 +40,11 @@ test("a multimodal model's names are those of its text, and of parts that are no
   const inBits = [0, 1].map((layer) => isQuantised(asked(...names), `model.layers.${layer}.mlp.up_proj`));
   assert.deepEqual(inBits, [false, false]);
   assert.equal(isQuantised(asked(...names), "model.layers.1.self_attn.q_proj"), true);
+});
+
+test("of the policy's names another model takes those that it has", () => {
+  const names = ["o_proj", "model.layers.1", "vision_tower", "lm_head"];
+  assert.deepEqual(ownSkipModules({ ...config, isMultimodalText: true }, names), names);
+  const layerKinds = config.layerKinds.slice(0, 1);
+  assert.deepEqual(ownSkipModules({ ...config, layerKinds }, names), ["o_proj", "lm_head"]);
 });

@@ -58,16 +58,27 @@ function isNamed(name: string, path: string): boolean {
 /** Modules that a list may name although they are held in `dtype` anyway. */
 const neverQuantised = ["lm_head", "model.embed_tokens", "score"];
 
-/** @throws {ConfigError} for a name of llm_int8_skip_modules that no linear of the text model has */
-function requireSkipped(place: string, config: ModelConfig, { skipModules }: Quantisation): void {
-  const linears = config.layerKinds.flatMap((_, layer) =>
+/** The names among those of `llm_int8_skip_modules` that `config` has modules of: a model beside the policy may be another one. */
+export function ownSkipModules(config: ModelConfig, names: readonly string[]): string[] {
+  const paths = [...linearsOf(config), ...neverQuantised];
+  return names.filter(
+    (name) =>
+      (config.isMultimodalText && isOtherPart(name)) || paths.some((path) => isNamed(textName(name), path)),
+  );
+}
+
+function linearsOf(config: ModelConfig): string[] {
+  return config.layerKinds.flatMap((_, layer) =>
     blockLinears(config, layer).map(({ path }) => `model.layers.${layer}.${path}`),
   );
-  const paths = [...linears, ...neverQuantised];
-  const unknown = skipModules
-    .filter((name) => !(config.isMultimodalText && isOtherPart(name)))
-    .find((name) => !paths.some((path) => isNamed(textName(name), path)));
+}
+
+/** @throws {ConfigError} for a name of llm_int8_skip_modules that no linear of the text model has */
+function requireSkipped(place: string, config: ModelConfig, { skipModules }: Quantisation): void {
+  const own = ownSkipModules(config, skipModules);
+  const unknown = skipModules.find((name) => !own.includes(name));
   if (unknown === undefined) return;
+  const linears = linearsOf(config);
   const known = [...new Set(linears.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
   throw new ConfigError(
     `${place}: llm_int8_skip_modules: expected names of its linears (${known.join(", ")}), paths such as ${linears[0]} or beginnings of one, ` +

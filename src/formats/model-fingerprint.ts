@@ -4,8 +4,14 @@ import { closeSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readTextFile, sha256, sha256FileOnce } from "../base/files.ts";
 import { openFile } from "../base/open-file.ts";
+<<<<<<< HEAD:src/formats/model-fingerprint.ts
 import type { SafetensorsFile } from "./safetensors.ts";
 import { openWeights } from "./weight-index.ts";
+=======
+import type { PhaseListener } from "../base/phase-listener.ts";
+import type { SafetensorsFile } from "../formats/safetensors.ts";
+import { openWeights } from "../formats/weight-index.ts";
+>>>>>>> mend-h2:src/train/model-fingerprint.ts
 
 const samples = 256;
 const sampleBytes = 4096;
@@ -20,10 +26,20 @@ export function modelFingerprint(dir: string): string {
   return hash.digest("hex");
 }
 
-/** SHA-256 over config.json and every byte of the weight files: other weights have another, if only in one number. */
-export function modelDigest(dir: string): string {
-  const files = openWeights(dir).files.map(({ path }) => [basename(path), sha256FileOnce(path)]);
-  return sha256(JSON.stringify([readTextFile(join(dir, "config.json")), files]));
+/**
+ * SHA-256 over config.json and every byte of the weight files: other weights have another, if only in one number.
+ *
+ * @param onPhase - is told of the files that are read
+ */
+export function modelDigest(dir: string, onPhase: PhaseListener): string {
+  const { files } = openWeights(dir);
+  const tell = (done: number): void => onPhase("weights read", done, files.length);
+  const digests = files.map(({ path }, i) => {
+    tell(i);
+    return [basename(path), sha256FileOnce(path)];
+  });
+  tell(files.length);
+  return sha256(JSON.stringify([readTextFile(join(dir, "config.json")), digests]));
 }
 
 function hashFile(hash: ReturnType<typeof createHash>, file: SafetensorsFile): void {

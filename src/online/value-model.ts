@@ -6,6 +6,8 @@ import { makeDirectory } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
+import { ownSkipModules } from "../formats/held-quantisation.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
 import { contextLength } from "../formats/model-config.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -47,8 +49,8 @@ export interface ValueModelSettings {
 /** A value model in training: full or LoRA as the policy is, by an optimiser of its own. */
 export class ValueModel implements Disposable {
   readonly #settings: ValueModelSettings;
-  /** Directory that its weights, or those below its adapter, are from. */
-  readonly #base: string;
+  /** Its weights, or those below its adapter, and how they are held. */
+  readonly #base: Pick<TrainedSelection, "model_name_or_path"> & Pick<RunConfig, "llm_int8_skip_modules">;
   readonly #trained: TrainedModel<RewardModel>;
   readonly #training: Training<RewardModel>;
 
@@ -62,7 +64,8 @@ export class ValueModel implements Disposable {
     const { config, environment, numerics, data } = settings;
     const { selection, newScore } = beginning(config, data.tokenizer);
     this.#settings = settings;
-    this.#base = selection.model_name_or_path;
+    const { model_name_or_path, llm_int8_skip_modules = null } = selection;
+    this.#base = { model_name_or_path, llm_int8_skip_modules };
     this.#trained = seeded(deriveSeed(config.seed, seedIndex), () =>
       prepareRewardModel(selection, environment, paddingTokenOf(data), newScore),
     );
@@ -152,7 +155,7 @@ export class ValueModel implements Disposable {
   export(): AsyncIterable<Extract<TrainEvent, { type: "export" }>> {
     const { config, data } = this.#settings;
     const { valueModel: dir } = runPaths(config.output_dir);
-    const keys = { ...config, model_name_or_path: this.#base, export_merged: false };
+    const keys = { ...config, ...this.#base, export_merged: false };
     return exportRun({ adapter: dir, model: dir }, keys, data, this.#training);
   }
 
@@ -212,7 +215,7 @@ function beginning(
       baseModel: from,
       baseRevision: null,
     };
-    return { selection: { ...selection, ...whole }, newScore: null };
+    return { selection: withOwnModules({ ...selection, ...whole }), newScore: null };
   }
   if (!config.use_peft) {
     throw new ConfigError(
@@ -221,7 +224,14 @@ function beginning(
   }
   const base = isOnPolicysBase(from, config) ? config.model_name_or_path : baseOf(from);
   const own = { model_name_or_path: base, adapter_name_or_path: from };
-  return { selection: { ...selection, ...own }, newScore: "zero" };
+  return { selection: withOwnModules({ ...selection, ...own }), newScore: "zero" };
+}
+
+/** The selection with the names among the policy's `llm_int8_skip_modules` that the model has. */
+function withOwnModules(selection: TrainedSelection): TrainedSelection {
+  const { model_name_or_path: dir, llm_int8_skip_modules: names } = selection;
+  if (!names) return selection;
+  return { ...selection, llm_int8_skip_modules: ownSkipModules(readModelConfig(dir), names) };
 }
 
 /** The selection for a model without the head of a language model. */

@@ -12,6 +12,7 @@ import { isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
 import { type Example, promptOf } from "../data/example.ts";
 import { countedTokens } from "../data/packing.ts";
 import { hasErrors } from "../data/preflight.ts";
+import { isGlob } from "../data/sources.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
@@ -99,7 +100,7 @@ function isReadable(specs: readonly DatasetSpec[] | null): boolean {
 
 /** Bytes of a file, a directory's files or those of a glob; null where nothing is there. */
 function localBytes(path: DatasetSpec["path"]): number | null {
-  const paths = existsSync(path) ? [path] : /[*?[{]/.test(path) ? fs.globSync(path) : [];
+  const paths = existsSync(path) ? [path] : isGlob(path) ? fs.globSync(path) : [];
   if (paths.length === 0) return null;
   const files = paths.flatMap((one) => (statSync(one).isDirectory() ? fs.globSync(join(one, "*")) : [one]));
   return files.reduce((sum, file) => sum + statSync(file).size, 0);

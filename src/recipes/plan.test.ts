@@ -117,6 +117,11 @@ test("PPO's value model is planned from value_model_name_or_path", async () => {
     const { num_hidden_layers: layers, hidden_size: width, intermediate_size: inner } = config;
     const more = 3 * layers * width * (100_000 - inner);
     assert.equal(await valueModelBytes({ value_model_name_or_path: large }), own + 12 * more);
+    // of the names of linears that stay floats it takes those that it has
+    writeFileSync(join(large, "config.json"), JSON.stringify({ ...config, num_hidden_layers: 1 }));
+    const asked = { use_peft: true, load_in_8bit: true, value_model_name_or_path: large };
+    const skipped = { ...asked, llm_int8_skip_modules: [`model.layers.${layers - 1}`] };
+    assert.equal(await valueModelBytes(skipped), await valueModelBytes(asked));
   } finally {
     rmSync(large, { recursive: true });
   }

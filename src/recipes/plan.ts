@@ -6,6 +6,7 @@ import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
+import { ownSkipModules } from "../formats/held-quantisation.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
@@ -96,8 +97,9 @@ async function valueModelOf(
   const kind = isAdapter(name) ? "adapter" : "model";
   const directory = await resolveModelDirectory(name, { ...search, kind });
   const model = backboneOf(directory);
+  const names = ownSkipModules(model, config.llm_int8_skip_modules ?? []);
   return {
-    model: heldModel(directory, model, askedQuantisation(config)),
+    model: heldModel(directory, model, askedQuantisation({ ...config, llm_int8_skip_modules: names })),
     trained: trainedPartsOf(config, model, kind === "adapter" ? directory : null),
   };
 }

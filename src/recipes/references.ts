@@ -89,6 +89,12 @@ export interface ReferenceRows {
   batches?: () => readonly MicroBatch[];
 }
 
+/** What tells the base model from others: in the run's own directory its fingerprint, where other runs' may lie all of its weights. */
+function weightsOf({ config, fingerprints, group, onPhase }: ReferenceOptions): string {
+  if (config.reference_cache_dir === null) return fingerprints.model;
+  return onFirst(group ?? alone, () => modelDigest(config.model_name_or_path, onPhase));
+}
+
 /** Sums of rows under the reference: given, live, or computed now. */
 export function sourceFor(
   options: ReferenceOptions,
@@ -106,10 +112,10 @@ export function sourceFor(
   }
   const quantise = askedQuantisation(config);
   const key = [
-    "reference-2",
+    // the name of the form; in the run's own directory the older one: a run that began with it finds what it kept
+    config.reference_cache_dir === null ? "reference-1" : "reference-2",
     split,
-    // all of the weights: runs of other models may share the directory
-    onFirst(options.group ?? alone, () => modelDigest(config.model_name_or_path)),
+    weightsOf(options),
     // not its path: another adapter may lie there by then
     fingerprints.adapter ?? "",
     fingerprints.data["rows"] ?? "",

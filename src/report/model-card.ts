@@ -1,5 +1,4 @@
 /** The model card of a run: what Hugging Face's hub shows of it, made of the run's files and nothing else. */
-import { basename } from "node:path";
 import { stringify } from "yaml";
 import { flatConfig } from "../config/keys.ts";
 import type { ConfigKey } from "../config/run-config.ts";
@@ -82,7 +81,7 @@ function dataSection({ config, fingerprints, preflight }: RunView, shorten: Shor
   const held = counts?.["evaluation"];
   const rows = `${count(counts?.["train"])} rows trained on, ${count(held ?? 0)} held out.`;
   const files = Object.entries(fingerprints?.data ?? {}).map(([path, digest]) => {
-    const name = path === "rows" ? "all rows, as they were read" : /^hub:/.test(path) ? path : basename(path);
+    const name = path === "rows" ? "all rows, as they were read" : path.replace(/^\w+\[\d+\]\//, "");
     return `| ${cell(name)} | \`${digest}\` |`;
   });
   const sources = config.train_data.map(({ path }) => `\`${shorten(path)}\``).join(", ");

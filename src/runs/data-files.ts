@@ -1,7 +1,7 @@
 /** What a run reads its rows from, as its fingerprints name it: digests of files on the disk, and commits of data sets of the hub. */
 import { existsSync } from "node:fs";
-import { basename } from "node:path";
-import { sha256, sha256File } from "../base/files.ts";
+import { resolve, sep } from "node:path";
+import { sha256File } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { cachedDataCommit, parseHubId } from "../data/hub-data.ts";
@@ -35,27 +35,23 @@ export async function dataFilesOf(config: RunConfig): Promise<Record<string, str
 
 async function digestsOf(key: string, source: string): Promise<Record<string, string>> {
   if (isOnDisk(source)) {
-    const { files } = await findFiles({ path: source });
-    return dataDigests(
-      key,
-      files.map(({ path }) => ({ path, digest: sha256File(path) })),
-    );
+    const paths = (await findFiles({ path: source })).files.map(({ path }) => path);
+    const names = fileNames(key, paths);
+    return Object.fromEntries(paths.map((path, i) => [names[i] ?? path, sha256File(path)]));
   }
   const hub = parseHubId(source);
   const commit = hub === null ? null : cachedDataCommit(hub);
   return hub === null || commit === null ? {} : { [`hub:${hub.repo}`]: commit };
 }
 
-/** Digests of a source's files by key and file name, which are the same on all hosts. Files of one name have one together. */
-export function dataDigests(
-  key: string,
-  files: readonly { path: string; digest: string }[],
-): Record<string, string> {
-  const digests: Record<string, string> = {};
-  for (const { path, digest } of files) {
-    const name = `${key}/${basename(path)}`;
-    const before = digests[name];
-    digests[name] = before === undefined ? digest : sha256(`${before} ${digest}`);
-  }
-  return digests;
+/**
+ * What fingerprints call the files of a source, the same on all hosts: `train_data[0]/rows.jsonl`, and where files of several folders
+ * have one name, their paths below the folder that holds all of them.
+ */
+export function fileNames(key: string, paths: readonly string[]): string[] {
+  const parts = paths.map((path) => resolve(path).split(sep));
+  const isPlain = new Set(parts.map((path) => path.at(-1))).size === parts.length;
+  const [first = []] = parts;
+  const shared = first.findIndex((part, i) => parts.some((path) => path[i] !== part));
+  return parts.map((path) => `${key}/${path.slice(isPlain ? -1 : shared).join("/")}`);
 }

@@ -329,8 +329,11 @@ test("changed fingerprints are named", () => {
     "threads: 2, now 4",
   ]);
   // a run of an earlier version kept none of these
-  const other = { ...FINGERPRINTS, data: { ...FINGERPRINTS.data, "drift_data[0]/o.jsonl": "55" } };
+  const added = { "drift_data[0]/o.jsonl": "55", "hub:o/n": "77" };
+  const other = { ...FINGERPRINTS, data: { ...FINGERPRINTS.data, ...added } };
   assert.deepEqual(changedFingerprints(FINGERPRINTS, other), []);
   const edited = { ...other, data: { ...other.data, "drift_data[0]/o.jsonl": "66" } };
   assert.deepEqual(changedFingerprints(other, edited), ["data drift_data[0]/o.jsonl: 55, now 66"]);
+  const moved = { ...other, data: { ...other.data, "hub:o/n": "88" } };
+  assert.deepEqual(changedFingerprints(other, moved), ["data hub:o/n: 77, now 88"]);
 });

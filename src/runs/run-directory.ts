@@ -397,20 +397,17 @@ function changedFiles(
     .map((file) => `${what} ${file}: ${saved[file] ?? "not read"}, now ${now[file] ?? "not read"}`);
 }
 
-/** Whether a file is one of `drift_data`. */
-function isOther(file: string): boolean {
-  return file.startsWith("drift_data");
+/** What versions of preftune began to keep at once: the digest of all rows, those of files, of `drift_data`, commits on the hub. */
+function kindOfData(name: string): string {
+  if (name === "rows") return name;
+  return /^(drift_data|hub:)/.exec(name)?.[0] ?? "file";
 }
 
 /** The fingerprints that differ between a saved run and now, in words; a resumed run warns of each. */
 export function changedFingerprints(saved: Fingerprints, now: Fingerprints): string[] {
-  // an older version kept the digest of the rows alone: which files they were in is not known to have changed
-  const keptFiles = Object.keys(saved.data).some((key) => key !== "rows");
-  // the first evaluation says of other text that is new
-  const keptOther = Object.keys(saved.data).some(isOther);
-  const sameKind = Object.entries(now.data).filter(
-    ([key]) => key === "rows" || (isOther(key) ? keptOther : keptFiles),
-  );
+  // what an older version did not keep is not known to have changed
+  const kept = new Set(["rows", ...Object.keys(saved.data).map(kindOfData)]);
+  const sameKind = Object.entries(now.data).filter(([name]) => kept.has(kindOfData(name)));
   const changes = [
     ...changedFiles("data", saved.data, Object.fromEntries(sameKind)),
     ...changedFiles("reward_funcs", saved.reward_files ?? {}, now.reward_files ?? {}),

@@ -5,6 +5,7 @@ import { isFolder } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
 import { isAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
+import { ownSkipModules } from "../formats/held-quantisation.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { askedQuantisation, type Quantisation, quantisationOptions } from "../formats/quantisation.ts";
 import { runAround, runPaths } from "./run-directory.ts";
@@ -25,17 +26,20 @@ export interface AdaptedBase {
  *
  * @param canHold - whether the command has the options to hold them so
  */
-export function tellOtherForm(base: AdaptedBase, canHold: boolean = true): void {
-  const { model, adapter, quantise = null, group = null } = base;
+export function tellOtherForm(given: AdaptedBase, canHold: boolean = true): void {
+  const { model, adapter, quantise = null, group = null } = given;
   if (!adapter || (group !== null && group.rank > 0)) return;
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
   try {
     const run = isAdapter(place) ? runAround(realpathSync(place)) : undefined;
     // what is stored in few bits is taken so, whatever is asked for
-    if (run === undefined || readModelConfig(model).quantisation !== null) return;
-    const trained = askedQuantisation(readRunJson(runPaths(run).runJson).config);
-    if (trained === null || isHeldSo(trained, quantise)) return;
+    const base = readModelConfig(model);
+    if (run === undefined || base.quantisation !== null) return;
+    const asked = askedQuantisation(readRunJson(runPaths(run).runJson).config);
+    if (asked === null) return;
+    const trained = { ...asked, skipModules: ownSkipModules(base, asked.skipModules) };
+    if (isHeldSo(trained, quantise)) return;
     const options = quantisationOptions(trained);
     const remedy = canHold
       ? `Give ${options}.`

@@ -8,7 +8,11 @@ import { earlierRows, earlierSources, earlierThresholds } from "../config/earlie
 import type { FlatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
+<<<<<<< HEAD
 import { modelFingerprint } from "../formats/model-fingerprint.ts";
+=======
+import { isGlob } from "../data/sources.ts";
+>>>>>>> mend-h2
 import { cachedModel } from "../hub/hub-model.ts";
 
 /**
@@ -122,7 +126,7 @@ export function contentOf(name: string): string {
   // a grid asks for the same ones for each of its runs
   if (found?.isFile() === true) return sha256FileOnce(name);
   if (found?.isDirectory() === true) return directoryDigest(name);
-  if (/[*?[{]/.test(name)) {
+  if (isGlob(name)) {
     const files = fs.globSync(name).filter((path) => !isFolder(path));
     if (files.length > 0)
       return sha256(stringifyNumbers(files.sort().map((path) => [path, contentOf(path)])));

@@ -17,6 +17,8 @@ import { at } from "../base/at.ts";
 import { DataError } from "../base/errors.ts";
 import { sha256, sha256File } from "../base/files.ts";
 import { sealed } from "../base/sealed.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { dataFilesOf } from "../runs/data-files.ts";
 import { exportLabels } from "./export-labels.ts";
 import { itemLineage, runLineage, runSources } from "./lineage.ts";
 import {
@@ -122,4 +124,21 @@ test("a label is followed to the run that read its version, and back to people a
   // a second look reads nothing
   rmSync(versionPaths(dir, version.digest).rows);
   assert.deepEqual(await runSources(dir, store, run), sources);
+});
+
+test("a run that reads several versions by a pattern is found by each of them", async () => {
+  const dir = mkdtempSync(join(root, "bench-"));
+  const about = { by: "export", sources: {}, rules: {}, counts: {} } as const;
+  for (const item of ["p", "q"])
+    await saveVersion(dir, [{ prompt: "x", chosen: item, rejected: "z", meta: { item, votes: [] } }], about);
+  const run = join(dir, "run");
+  mkdirSync(run);
+  writeFileSync(join(run, "run.json"), "{}");
+  const trainData = join(dir, "versions", "*", "rows.jsonl");
+  const { config } = loadConfig({
+    values: { model_name_or_path: "m", output_dir: run, train_data: trainData },
+  });
+  const data = { rows: "0", ...(await dataFilesOf(config)) };
+  writeFileSync(join(run, "fingerprints.json"), sealed(JSON.stringify({ data, model: "m" })));
+  for (const item of ["p", "q"]) assert.deepEqual((await itemLineage(dir, item, [run])).runs, [run]);
 });

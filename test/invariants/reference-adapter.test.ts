@@ -73,14 +73,22 @@ test("references kept of a base are not those of another, if only one number of 
   const other = withOtherNumber(base, large.path("other"));
   assert.equal(modelFingerprint(other), modelFingerprint(base));
   const cache = large.path("references");
+  const phasesOf = async (values: Values): Promise<string[]> => {
+    const dpo = { ...large.values, objective: "dpo", use_peft: true, precompute_ref_log_probs: true };
+    const phases: string[] = [];
+    const onPhase = (label: string, done: number, total: number | null): unknown =>
+      phases.push(`${label} ${done}/${total}`);
+    await runTraining({ ...dpo, max_steps: 1, save_strategy: "no", ...values }, { onPhase });
+    return phases.filter((phase) => /^(weights|reference)/.test(phase));
+  };
   const expected = [base, base, other].map((model, i) => ({ model, files: [1, 1, 2][i] }));
   for (const [i, { model, files }] of expected.entries()) {
-    await runTraining({
-      ...{ ...large.values, objective: "dpo", use_peft: true, precompute_ref_log_probs: true },
-      ...{ max_steps: 1, save_strategy: "no", reference_cache_dir: cache },
-      model_name_or_path: model,
-      output_dir: large.path(`run-${i}`),
-    });
+    const run = { model_name_or_path: model, output_dir: large.path(`run-${i}`) };
+    const [first, second] = await phasesOf({ ...run, reference_cache_dir: cache });
+    assert.deepEqual([first, second], ["weights read 0/1", "weights read 1/1"]);
     assert.equal(readdirSync(cache).length, files, model);
   }
+  // no other run's references lie in the run's own directory: the fingerprint tells, and nothing is read for it
+  const [first = ""] = await phasesOf({ output_dir: large.path("alone") });
+  assert.match(first, /^reference log-probs/);
 });

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { readSafetensorsHeader, readTensorBytes } from "../../src/formats/safetensors.ts";
+import { writeSafetensors } from "../../src/formats/safetensors-write.ts";
 import { loadRewardModel } from "../../src/models/load-reward-model.ts";
 import { replay } from "../../src/recipes/replay.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
@@ -191,6 +193,26 @@ test("what cannot be done is refused by name", async () => {
   await assert.rejects(run({ value_model_name_or_path: adapter }), /is an adapter, and without use_peft/);
   const policy = { use_peft: true, adapter_name_or_path: join(lora.dir, "adapter") };
   await assert.rejects(run(policy), /a policy's adapter has no value head/);
+});
+
+test("of the linears that stay floats a value model of fewer layers takes those that it has", async () => {
+  const from = fixture.path("one-layer");
+  cpSync(join((await run({ max_steps: 1 })).dir, "value_model"), from, { recursive: true });
+  const path = join(from, "config.json");
+  const config = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...config, num_hidden_layers: 1 }));
+  const last = `model.layers.${config.num_hidden_layers - 1}`;
+  const file = readSafetensorsHeader(join(from, "model.safetensors"));
+  const kept = [...file.tensors.values()].filter(({ name }) => !/\.layers\.[1-9]/.test(name));
+  const tensors = kept.map((entry) => {
+    const bytes = readTensorBytes(file, entry);
+    return { ...entry, bytes: () => [bytes] };
+  });
+  rmSync(file.path);
+  writeSafetensors(file.path, tensors);
+  const inBits = { ...kinds["lora"], load_in_8bit: true, llm_int8_skip_modules: [last, "down_proj"] };
+  const { dir } = await run({ ...inBits, value_model_name_or_path: from, max_steps: 1 });
+  assert.ok(existsSync(join(dir, "value_model", weights["lora"] as string)));
 });
 
 test("a checkpoint that lost its value model is not resumed from", async () => {
