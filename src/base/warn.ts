@@ -14,11 +14,17 @@ export function warn(text: string): void {
   process.emitWarning(text, warningType);
 }
 
-/** From now on warnings of this process are lines on standard error, without Node's process number and hints. */
-export function printWarnings(): void {
+/**
+ * From now on warnings of this process are lines on standard error, without Node's process number and hints.
+ *
+ * @param withNotes - whether preftune's own are: of several ranks the first prints them, and what all do alike is said once
+ */
+export function printWarnings(withNotes: boolean = true): void {
   process.removeAllListeners("warning");
   process.on("warning", (warning) => {
-    const line = warning.name === warningType ? `note: ${printable(warning.message)}` : String(warning);
+    const isOurs = warning.name === warningType;
+    if (isOurs && !withNotes) return;
+    const line = isOurs ? `note: ${printable(warning.message)}` : String(warning);
     // a line of progress may stand there; it is drawn again
     process.stderr.write(`${process.stderr.isTTY ? "\r\u001b[K" : ""}preftune: ${line}\n`);
   });

@@ -32,7 +32,8 @@ function moreOn({ exitCode, name }: PreftuneError): string {
 }
 
 goOnWithoutOutput();
-printWarnings();
+const launch = launchOrNone();
+printWarnings(launch === null || launch.rank === 0);
 try {
   const words = process.argv.slice(2);
   await (await program(words)).parseAsync(words, { from: "user" });
@@ -41,4 +42,4 @@ try {
 }
 endIfStopped();
 // torchrun sends SIGTERM to ranks that end beside one that failed: Node would give the signal its default back, and lose the status
-if (launchOrNone() !== null) process.exit();
+if (launch !== null) process.exit();

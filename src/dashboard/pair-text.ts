@@ -92,7 +92,7 @@ async function localFile(
   data: Readonly<Record<string, string>>,
   roots: readonly string[],
 ): Promise<DataFile | null> {
-  const { files } = await findFiles({ path: sourcePath(spec) }).catch(() => ({ files: [] }));
+  const { files } = await findFiles({ path: sourcePath(spec) }).catch(() => ({ files: [] as DataFile[] }));
   const file = files.find((one) => one.name === name);
   if (file === undefined) return null;
   requireInside(file, roots);

@@ -4,14 +4,9 @@ import { closeSync, readSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readTextFile, sha256, sha256FileOnce } from "../base/files.ts";
 import { openFile } from "../base/open-file.ts";
-<<<<<<< HEAD:src/formats/model-fingerprint.ts
+import type { PhaseListener } from "../base/phase-listener.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import { openWeights } from "./weight-index.ts";
-=======
-import type { PhaseListener } from "../base/phase-listener.ts";
-import type { SafetensorsFile } from "../formats/safetensors.ts";
-import { openWeights } from "../formats/weight-index.ts";
->>>>>>> mend-h2:src/train/model-fingerprint.ts
 
 const samples = 256;
 const sampleBytes = 4096;
@@ -29,7 +24,7 @@ export function modelFingerprint(dir: string): string {
 /**
  * SHA-256 over config.json and every byte of the weight files: other weights have another, if only in one number.
  *
- * @param onPhase - is told of the files that are read
+ * @param onPhase - is called with the files that are read
  */
 export function modelDigest(dir: string, onPhase: PhaseListener): string {
   const { files } = openWeights(dir);

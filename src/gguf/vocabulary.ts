@@ -99,7 +99,12 @@ function refuseModel(json: JsonObject, file: string): void {
   const added = Array.isArray(json["added_tokens"]) ? json["added_tokens"].filter(isRecord) : [];
   for (const token of added) {
     const flag = ["lstrip", "rstrip", "single_word"].find((name) => token[name] === true);
-    if (flag !== undefined) refuse(`the added token ${JSON.stringify(token["content"])} with ${flag}`);
+    if (flag === undefined) continue;
+    throw new FormatError(
+      `${file}: expected added tokens without ${flag}, which a GGUF file has no key for, got ${JSON.stringify(token["content"])} with it. ` +
+        'llama.cpp knows some such models by their names alone, Phi-3 ("phi-3" or "phi3" in general.name) among them, and for others has ' +
+        "other ids behind that token. No GGUF file is written: take the model as it is, or for Phi-3 llama.cpp's convert_hf_to_gguf.py.",
+    );
   }
 }
 

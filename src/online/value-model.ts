@@ -64,8 +64,8 @@ export class ValueModel implements Disposable {
     const { config, environment, numerics, data } = settings;
     const { selection, newScore } = beginning(config, data.tokenizer);
     this.#settings = settings;
-    const { model_name_or_path, llm_int8_skip_modules = null } = selection;
-    this.#base = { model_name_or_path, llm_int8_skip_modules };
+    const { model_name_or_path, llm_int8_skip_modules: names = null } = selection;
+    this.#base = { model_name_or_path, llm_int8_skip_modules: names === null ? null : [...names] };
     this.#trained = seeded(deriveSeed(config.seed, seedIndex), () =>
       prepareRewardModel(selection, environment, paddingTokenOf(data), newScore),
     );

@@ -8,7 +8,7 @@ import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { until } from "../../test/support/signalled.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
-import { ConfigError, FileError } from "../base/errors.ts";
+import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { isRunning } from "../base/process-state.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
@@ -162,6 +162,28 @@ test("a tokenizer that llama.cpp does not have is refused before anything is wri
   const output = path("odd.gguf");
   await assert.rejects(exportGguf({ source: path("odd"), type: "f32", output }), /Lowercase.*almost right/s);
   assert.ok(!existsSync(output) && !existsSync(path("odd.Modelfile")));
+});
+
+// as Phi-3's tokenizer has it; llama.cpp (llama-vocab.cpp) strips spaces there by the model's name, and no key of a file says so
+test("added tokens that strip the spaces beside them are refused as what a file cannot say", async () => {
+  for (const flag of ["rstrip", "lstrip", "single_word"]) {
+    const dir = path(flag);
+    cpSync(fixturePath("llama_tied", "model"), dir, { recursive: true });
+    const file = `${dir}/tokenizer.json`;
+    const json = JSON.parse(readFileSync(file, "utf8"));
+    json.added_tokens[0][flag] = true;
+    writeFileSync(file, JSON.stringify(json));
+    await assert.rejects(exportGguf({ source: dir, type: "f32", output: path(`${flag}.gguf`) }), (error) => {
+      assert.ok(error instanceof FormatError);
+      assert.match(
+        error.message,
+        new RegExp(`expected added tokens without ${flag}, which a GGUF file has no key for, got "`),
+      );
+      assert.match(error.message, /Phi-3 .*No GGUF file is written: .*convert_hf_to_gguf\.py\.$/);
+      return true;
+    });
+    assert.ok(!existsSync(path(`${flag}.gguf`)));
+  }
 });
 
 test("once both files are complete, no signal comes between them", async () => {

@@ -30,7 +30,7 @@ import {
   type Prompting,
   type SamplingSettings,
 } from "./open-generation.ts";
-import { jobOf } from "./ranks.ts";
+import { agreeOnFiles, jobOf } from "./ranks.ts";
 
 /** The prompts, and where the completions go. */
 export interface GenerateFileOptions extends GenerationOptions {
@@ -94,6 +94,7 @@ const queued = 8;
  *
  * @throws {DataError} naming file and line of a prompt that cannot be completed
  * @throws {ConfigError} if a setting is out of range, or the unfinished output was made with other settings
+ * @throws {DisagreementError} on all ranks, if what they read differs
  * @throws {RunLockedError} if another process writes the output
  */
 export async function generateFile(options: GenerateFileOptions): Promise<GenerationProgress> {
@@ -101,18 +102,19 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
   await requireOtherOutput({ "--output": options.output }, [options.prompts]);
-  await using prompting = await openPrompting(options);
+  await using prompting = await openPrompting({ ...options, group: options.ranks?.group ?? null });
   const { encoder, maxPositions, variants } = prompting;
   const { isPlain = false, limit, ranks = null, onLayout = () => {}, onWriting = () => {} } = options;
   const together: Together = ranks?.group ?? alone;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
+  const settings = settingsHash(options, prompting, prompts);
+  if (ranks !== null) agreeOnFiles(ranks.group, { "model, adapters, template and prompts": settings });
   using opened = ranks === null ? null : openOnRanks(prompting, ranks, sizeOf(prompts, options));
   if (opened !== null) onLayout(opened.reason);
   using only = opened === null ? openEngine(prompting.source) : null;
   const { engine } = opened ?? (only as OpenEngine);
   using _ = lockOutput(`${options.output}.lock`, { ranks: together, job: jobOf(ranks?.group ?? null) });
-  const settings = settingsHash(options, prompting, prompts);
   const tasks = prompts.flatMap((prompt, index) =>
     variants.map((variant): DialogueTask => ({ prompt, index, variant })),
   );

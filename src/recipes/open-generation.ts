@@ -7,6 +7,8 @@ import type { PhaseListener } from "../base/phase-listener.ts";
 import type { Stages } from "../base/stages.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { warn } from "../base/warn.ts";
+import { firstsFirst } from "../distributed/once-per-host.ts";
+import type { RankGroup } from "../distributed/rank-group.ts";
 import { tellGenerationDefaults } from "../formats/generation-defaults.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
@@ -37,6 +39,8 @@ export interface GenerationOptions extends EnvironmentOptions {
   /** How the model's linears are held; default: as they are stored. */
   quantise?: Quantisation | null;
   onPhase?: PhaseListener;
+  /** The ranks that open the same, each calling this: a model is fetched once on each host. Left out: this process is the only one. */
+  group?: RankGroup | null;
   /** A stage ends with libtorch, the model's files, the tokenizer and the weights each. */
   stages?: Stages;
 }
@@ -96,14 +100,9 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   const wanted = parseVariants(options.adapters);
   const { device, dtype, threads } = settleEnvironment(options);
   options.stages?.end("libtorch");
-  const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
-  const { model } = await withLocalModels({ model: options.model, ...search });
-  const adapters = new Map<string, string>();
-  for (const { name, directory } of wanted) {
-    if (directory === null) continue;
-    const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
+  const { model, adapters } = await firstsFirst(options.group ?? null, () => localFiles(options, wanted));
+  for (const adapter of adapters.values()) {
     checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
-    adapters.set(name, adapter);
   }
   tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");
@@ -138,6 +137,22 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     encodeRow,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+/** The directories of the model and of the adapters by their names, fetched where they are not there. */
+async function localFiles(
+  { model: given, onPhase }: GenerationOptions,
+  wanted: ReturnType<typeof parseVariants>,
+): Promise<{ model: string; adapters: Map<string, string> }> {
+  const search = onPhase === undefined ? {} : { onPhase };
+  const { model } = await withLocalModels({ model: given, ...search });
+  const adapters = new Map<string, string>();
+  for (const { name, directory } of wanted) {
+    if (directory === null) continue;
+    const { adapter } = await withLocalModels({ model, adapter: directory, ...search });
+    adapters.set(name, adapter);
+  }
+  return { model, adapters };
 }
 
 /** Keys of `generation_config.json` in whose place the settings have a value, or that have no effect under them. */

@@ -11,6 +11,8 @@ import { type Job, readJob, readLaunch, startedBy } from "../distributed/launch.
 import { deviceOfRank, placeOnHost, requireOwnGpus, threadsOfRank } from "../distributed/machine-of-rank.ts";
 import { type GroupLimits, type JoinOptions, RankGroup } from "../distributed/rank-group.ts";
 import { failingTogether } from "../distributed/together.ts";
+import { localIdentity } from "../evaluate/answers/local-answers.ts";
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
 import type { Environment } from "../forward/environment.ts";
 import type { ChosenLayout } from "../planner/layout.ts";
 import { hasCheckpoints } from "../runs/checkpoints.ts";
@@ -193,6 +195,29 @@ export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprint
     "chat template": { value: digest(template), cure: weights },
     rows: { value: digest(data), cure: rows },
     "files of reward functions": { value: digest(reward_files), cure: rows },
+  });
+}
+
+/**
+ * Requires that the ranks of a command have read the same from their hosts.
+ *
+ * @param digests - of what was read, by what it is
+ * @throws {DisagreementError} naming what differs, on all ranks
+ */
+export function agreeOnFiles(group: RankGroup, digests: Readonly<Record<string, string>>): void {
+  const cure = "Copy the same files to all hosts, or give paths that they share.";
+  agree(group, Object.fromEntries(Object.entries(digests).map(([name, value]) => [name, { value, cure }])));
+}
+
+/** The same of a model that is scored with, its tokenizer and templates, of what is put on it and what it is compared with. */
+export function agreeOnModel(
+  group: RankGroup | null,
+  { model, adapter, reference }: { model: string; adapter?: string | null; reference?: string | null },
+): void {
+  if (group === null) return;
+  agreeOnFiles(group, {
+    "model, adapter and tokenizer": localIdentity({ model, adapter: adapter ?? null }),
+    reference: reference ? modelFingerprint(reference) : "none",
   });
 }
 

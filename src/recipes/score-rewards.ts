@@ -23,6 +23,7 @@ import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches } from "../train/step-source.ts";
+import { agreeOnFiles, agreeOnModel } from "./ranks.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface RewardScoreOptions extends EnvironmentOptions {
@@ -63,6 +64,7 @@ export function isRewardModel(model: string, adapter: string | null): boolean {
 export async function scoreRewards(given: RewardScoreOptions): Promise<RewardScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
+  agreeOnModel(group, options);
   checkAdaptedBase(options);
   const { device, dtype } = settleEnvironment(options);
   const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
@@ -72,6 +74,7 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
     onPhase,
   );
   requireRows(group, dataset.report);
+  if (group !== null) agreeOnFiles(group, { rows: dataset.fingerprint });
   const { examples } = dataset;
   using _ = scope();
   onPhase("models loaded", 0, 1);

@@ -38,6 +38,7 @@ import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import { evaluationBatches, packingOf } from "../train/step-source.ts";
 import { batchesWithKl } from "./kl-estimates.ts";
+import { agreeOnFiles, agreeOnModel } from "./ranks.ts";
 
 /** What to score, with what. Names as in a run's configuration where it has them. */
 export interface ScoreOptions extends EnvironmentOptions {
@@ -93,6 +94,7 @@ export interface ScoreResult {
 export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const { group = null } = given;
   const options = await firstsFirst(group, () => withLocalModels(given));
+  agreeOnModel(group, options);
   checkAdaptedBase(options);
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
@@ -104,6 +106,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
     onPhase,
   );
   requireRows(group, dataset.report);
+  if (group !== null) agreeOnFiles(group, { rows: dataset.fingerprint });
   if (options.objective) refuseGivenSums(options.objective, dataset);
   using _ = scope();
   const { device, dtype } = environment;

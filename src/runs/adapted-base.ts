@@ -23,7 +23,7 @@ export function checkAdaptedBase(base: AdaptedBase, canHold: boolean = true): vo
   tellOtherForm(base, canHold);
 }
 
-function checkStart({ model, adapter, group = null }: AdaptedBase): void {
+function checkStart({ model, adapter }: AdaptedBase): void {
   if (!adapter) return;
   const { place, scale } = adapterPlace(adapter);
   const start = otherStart(model, place);
@@ -34,7 +34,6 @@ function checkStart({ model, adapter, group = null }: AdaptedBase): void {
         `Give that one. Where this is meant, copy the adapter out of its run (cp -r ${place} DIR) and give DIR@scale=${scale}.`,
     );
   }
-  if (group !== null && group.rank > 0) return;
   warn(
     `${place}: it was trained from ${start.name}, and ${model} is another model: what comes of the two is neither's. Give ${start.name}, unless this is meant, as a mixture of two results is.`,
   );

@@ -17,8 +17,6 @@ export interface AdaptedBase {
   adapter?: string | null;
   /** How the model's linears are asked to be held; default: as they are stored. */
   quantise?: Quantisation | null;
-  /** The ranks of the work, the first of which warns. */
-  group?: { rank: number } | null;
 }
 
 /**
@@ -26,9 +24,9 @@ export interface AdaptedBase {
  *
  * @param canHold - whether the command has the options to hold them so
  */
-export function tellOtherForm(given: AdaptedBase, canHold: boolean = true): void {
-  const { model, adapter, quantise = null, group = null } = given;
-  if (!adapter || (group !== null && group.rank > 0)) return;
+export function tellOtherForm(base: AdaptedBase, canHold: boolean = true): void {
+  const { model, adapter, quantise = null } = base;
+  if (!adapter) return;
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
   try {

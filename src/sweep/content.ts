@@ -8,11 +8,8 @@ import { earlierRows, earlierSources, earlierThresholds } from "../config/earlie
 import type { FlatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
-<<<<<<< HEAD
-import { modelFingerprint } from "../formats/model-fingerprint.ts";
-=======
 import { isGlob } from "../data/sources.ts";
->>>>>>> mend-h2
+import { modelFingerprint } from "../formats/model-fingerprint.ts";
 import { cachedModel } from "../hub/hub-model.ts";
 
 /**

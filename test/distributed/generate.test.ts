@@ -1,12 +1,13 @@
 /** `preftune generate` on several ranks: the completions of one process, byte for byte, whether each has the model or all share it. */
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { start } from "../support/command.ts";
-import { allEnded, freePort, placesOf, startRanks } from "../support/rank-processes.ts";
+import { allEnded, freePort, placesOf, startRanks, startRanksIn } from "../support/rank-processes.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
 import { until } from "../support/signalled.ts";
-import { writeRows } from "../support/tiny-model.ts";
+import { makeTinyModel, writeRows } from "../support/tiny-model.ts";
 
 const fixture = runFixture({ family: "llama_untied", rows: 6, held: 0 });
 after(() => fixture[Symbol.dispose]());
@@ -71,6 +72,12 @@ test("two ranks, with an adapter: the file of one process", async () => {
     assert.match(shared.said, /^ranks share the model, and generate in lockstep: as asked\.\n/);
     assert.equal(shared.output, expected);
   }
+  // what all ranks would note is said once
+  const stranger = makeTinyModel(fixture.path("stranger"), { family: "llama_untied", seed: 9 });
+  const args = [...common([adapter]), "--model", stranger, "--output", fixture.path("noted.jsonl")];
+  const [first, second] = await allEnded(startRanks(args, placesOf(2, await freePort())));
+  assert.match(first?.stderr ?? "", /note: .*it was trained from .*base, and .*stranger is another model/);
+  assert.deepEqual([first?.status, second?.status, second?.stderr], [0, 0, ""]);
   assert.deepEqual(
     readdirSync(fixture.dir).filter((file) => file.includes(".partial")),
     [],
@@ -119,6 +126,26 @@ test("what is left of ranks that were killed is continued from, by one process t
 function tokensOf(said: string): number {
   return Number(/\((\d+) tokens/.exec(said)?.[1]);
 }
+
+test("ranks whose files of prompts differ end with the same words, and nothing is written", async () => {
+  const folders = [0, 1].map((rank) => fixture.path(`host ${rank}`));
+  for (const [rank, dir] of folders.entries()) {
+    mkdirSync(dir);
+    writeRows(
+      join(dir, "mine.jsonl"),
+      ["red", "blue", "green"].slice(rank).map((prompt) => ({ prompt })),
+    );
+  }
+  const output = fixture.path("differing.jsonl");
+  const args = [...common([]), "--prompts", "mine.jsonl", "--output", output];
+  const [first, second] = await allEnded(startRanksIn(folders, args, placesOf(2, await freePort())));
+  assert.match(
+    first?.stderr ?? "",
+    /the ranks of this run differ:\n {2}model, adapters, template and prompts: \w+ on rank 0 .*, \w+ on rank 1 .*\nCopy the same files/,
+  );
+  assert.equal(second?.stderr, first?.stderr);
+  assert.deepEqual([first?.status, second?.status, existsSync(output)], [2, 2, false]);
+});
 
 test("what ranks cannot do together is refused on each, with what to do", async () => {
   const output = fixture.path("none.jsonl");

@@ -13,6 +13,7 @@ import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank
 import { digestAlone, type RowsGot, type RowsPlan } from "../support/rows-rank-child.ts";
 import { runFixture, type Values } from "../support/runs.ts";
 import { scratch } from "../support/scratch.ts";
+import { writeRows } from "../support/tiny-model.ts";
 import { endsOfTraining } from "../support/train-on-ranks.ts";
 
 const fixture = runFixture({ rows: 20, held: 4 });
@@ -28,6 +29,10 @@ const values = (name: string): Values => ({
   output_dir: fixture.path(name),
 });
 const skip = skipWithoutNames();
+writeRows(
+  fixture.path("prompts.jsonl"),
+  ["red", "blue", "green", "x"].map((prompt) => ({ prompt })),
+);
 
 /** What each rank got, each time it prepared its rows. */
 function gotOf(ends: { status: number | null; stdout: string; stderr: string }[]): RowsGot[][] {
@@ -148,31 +153,48 @@ suite("once per host", { concurrency: 3 }, () => {
     }
   });
 
-  test("a model of the hub is sent once to each host", { skip }, async () => {
-    const names = readdirSync(fixture.path("base"));
-    const files: HubFiles = Object.fromEntries(
-      names.map((name) => [name, new Uint8Array(readFileSync(fixture.path("base", name)))]),
-    );
-    const hub = fakeModelHub("o/n", { ["a".repeat(40)]: files });
-    const server = createServer(async ({ url, headers }, reply) => {
-      const range = headers.range === undefined ? {} : { range: headers.range };
-      const answer = await hub.fetch(`http://hub.invalid${url}`, { headers: range });
-      reply.writeHead(answer.status, Object.fromEntries(answer.headers));
-      reply.end(Buffer.from(await answer.arrayBuffer()));
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
-    const run: Values = { ...values("hub"), model_name_or_path: "hub:o/n" };
-    const ranks = await startOnNamed([2, 2], ["train-rank-child.ts"], (host) => ({
-      VALUES: JSON.stringify(run),
-      HF_ENDPOINT: `http://127.0.0.1:${port}`,
-      HF_HUB_CACHE: join(caches, `hub${host}`),
-      PREFTUNE_ROW_CACHE: join(caches, `hub-rows${host}`),
-    }));
-    const ends = await allEnded(ranks);
-    server.close();
-    for (const { status, stdout, stderr } of ends) assert.equal(status, 0, stdout + stderr);
-    assert.deepEqual(hub.sent.toSorted(), [...names, ...names].sort());
-    for (const host of [0, 1]) assert.equal(readdirSync(join(caches, `hub-rows${host}`)).length, 1);
-  });
+  const ofHub: Values = { ...values("hub"), model_name_or_path: "hub:o/n" };
+  const generating = ["generate", "--model", "hub:o/n", "--prompts", fixture.path("prompts.jsonl")];
+  for (const [name, args] of [
+    ["train", ["train-rank-child.ts"]],
+    [
+      "generate",
+      [
+        "../../src/cli/main.ts",
+        ...generating,
+        "--max-new-tokens",
+        "2",
+        "--output",
+        fixture.path("hub.jsonl"),
+      ],
+    ],
+  ] as const) {
+    test(`${name}: a model of the hub is sent once to each host`, { skip }, async () => {
+      const files = readdirSync(fixture.path("base"));
+      const contents: HubFiles = Object.fromEntries(
+        files.map((file) => [file, new Uint8Array(readFileSync(fixture.path("base", file)))]),
+      );
+      const hub = fakeModelHub("o/n", { ["a".repeat(40)]: contents });
+      const server = createServer(async ({ url, headers }, reply) => {
+        const range = headers.range === undefined ? {} : { range: headers.range };
+        const answer = await hub.fetch(`http://hub.invalid${url}`, { headers: range });
+        reply.writeHead(answer.status, Object.fromEntries(answer.headers));
+        reply.end(Buffer.from(await answer.arrayBuffer()));
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      const ranks = await startOnNamed([2, 2], args, (host) => ({
+        VALUES: JSON.stringify(ofHub),
+        HF_ENDPOINT: `http://127.0.0.1:${port}`,
+        HF_HUB_CACHE: join(caches, `${name}-hub${host}`),
+        PREFTUNE_ROW_CACHE: join(caches, `${name}-rows${host}`),
+      }));
+      const ends = await allEnded(ranks);
+      server.close();
+      for (const { status, stdout, stderr } of ends) assert.equal(status, 0, stdout + stderr);
+      assert.deepEqual(hub.sent.toSorted(), [...files, ...files].sort());
+      if (name === "generate") return;
+      for (const host of [0, 1]) assert.equal(readdirSync(join(caches, `${name}-rows${host}`)).length, 1);
+    });
+  }
 });

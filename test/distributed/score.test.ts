@@ -1,10 +1,13 @@
 /** `preftune score` on several ranks: each row is scored once, in the order of the file, and the values are those of one process. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
-import { start } from "../support/command.ts";
-import { allEnded, freePort, placesOf, startRanks } from "../support/rank-processes.ts";
+import { type Ended, start } from "../support/command.ts";
+import { skipWithoutNames, startOnNamed } from "../support/named-hosts.ts";
+import { allEnded, freePort, placesOf, startRanks, startRanksIn } from "../support/rank-processes.ts";
 import { runFixture, runTraining } from "../support/runs.ts";
+import { makeTinyModel } from "../support/tiny-model.ts";
 
 // no number of ranks below divides the 19 rows, or their 7 batches
 const fixture = runFixture({ family: "qwen3", rows: 19, held: 0 });
@@ -86,6 +89,63 @@ test("two ranks give the rewards of one process, as a reward model has them", as
     expected.map((row) => Object.entries(row).flat()),
     "rewards",
   );
+});
+
+/** Two ranks end with the same words, which are about `what`. */
+function assertDiffer([first, second]: readonly Ended[], what: string): void {
+  const words = `the ranks of this run differ:\n  ${what}: \\w+ on rank 0 .*, \\w+ on rank 1 .*\nCopy the same files`;
+  // rank 0 says how far it has come
+  const [said, alike] = [first, second].map((end) => end?.stderr.replace(/^\{"phase".*\n/gm, ""));
+  assert.match(said ?? "", new RegExp(words));
+  assert.equal(alike, said);
+  assert.deepEqual([first?.status, second?.status], [2, 2]);
+}
+
+const other = {
+  model: makeTinyModel(fixture.path("other"), { family: "qwen3", seed: 9 }),
+  "rows.jsonl": fixture.path("fewer.jsonl"),
+};
+const [, ...fewer] = readFileSync(fixture.path("train.jsonl"), "utf8").split("\n");
+writeFileSync(other["rows.jsonl"], fewer.join("\n"));
+
+/** A folder a host, in which `model` or `rows.jsonl` is another. */
+function foldersWith(what: keyof typeof other): string[] {
+  const same = { model: fixture.path("base"), "rows.jsonl": fixture.path("train.jsonl") };
+  return [0, 1].map((host) => {
+    const dir = fixture.path(`${what} of host ${host}`);
+    mkdirSync(dir);
+    const own = host === 0 ? same : { ...same, [what]: other[what] };
+    for (const [name, path] of Object.entries(own)) symlinkSync(path, join(dir, name));
+    return dir;
+  });
+}
+
+const relative = (output: string) => [
+  ...common,
+  "--model",
+  "model",
+  "--data",
+  "rows.jsonl",
+  "--output",
+  output,
+];
+
+test("ranks whose models differ end with the same words", async () => {
+  const output = fixture.path("models.jsonl");
+  const folders = foldersWith("model");
+  const ends = await allEnded(startRanksIn(folders, relative(output), placesOf(2, await freePort())));
+  assertDiffer(ends, "model, adapter and tokenizer");
+  assert.equal(existsSync(output), false);
+});
+
+test("hosts whose rows differ end with the same words", { skip: skipWithoutNames() }, async () => {
+  const output = fixture.path("rows of two.jsonl");
+  const folders = foldersWith("rows.jsonl");
+  const args = ["../../src/cli/main.ts", ...relative(output)];
+  const cache = (host: number) => ({ PREFTUNE_ROW_CACHE: fixture.path(`cache ${host}`) });
+  const ranks = await startOnNamed([1, 1], args, cache, (host) => folders[host] ?? "");
+  assertDiffer(await allEnded(ranks), "rows");
+  assert.equal(existsSync(output), false);
 });
 
 test("a rank with other options is named, and nothing is written", async () => {

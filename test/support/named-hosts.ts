@@ -15,12 +15,13 @@ export function skipWithoutNames(): string | false {
 /**
  * Starts a TypeScript program of the checkout on each rank of so many hosts, `host0`, `host1` ...
  *
- * @param ranks - of each host @param variables - of a host
+ * @param ranks - of each host @param variables - of a host @param folderOf - where the programs of a host start; default: the checkout
  */
 export async function startOnNamed(
   ranks: readonly number[],
   args: readonly string[],
   variables: (host: number) => Variables,
+  folderOf: ((host: number) => string) | null = null,
 ): Promise<Running[]> {
   const hosts = ranks.flatMap((count, host) => Array<number>(count).fill(host));
   const places = placesOn(hosts, await freePort());
@@ -33,6 +34,7 @@ export async function startOnNamed(
   return hosts.map((host, rank) => {
     const name = ["-ru", "sh", "-c", script, "sh", `host${host}`];
     const env = { ...places[rank], ...variables(host) };
-    return startProcess("unshare", [...name, ...program, ...args.slice(1)], { env });
+    const cwd = folderOf === null ? {} : { cwd: folderOf(host) };
+    return startProcess("unshare", [...name, ...program, ...args.slice(1)], { env, ...cwd });
   });
 }

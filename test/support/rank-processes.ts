@@ -75,6 +75,22 @@ export function startRanks(args: readonly string[], places: readonly Variables[]
   return places.map((place) => start(args, place));
 }
 
+/** The same, each in a folder: relative paths in `args` are other files for each, as of hosts whose files differ. */
+export function startRanksIn(
+  folders: readonly string[],
+  args: readonly string[],
+  places: readonly Variables[],
+): Running[] {
+  const program = [
+    "--conditions=preftune-source",
+    join(import.meta.dirname, "../../src/cli/main.ts"),
+    ...args,
+  ];
+  return folders.map((cwd, rank) =>
+    startProcess(process.execPath, program, { env: places[rank] ?? {}, cwd }),
+  );
+}
+
 /** Starts a program of the tests once for each of `places`, all with the same arguments. */
 export function startRankPrograms(
   file: string,
