@@ -36,7 +36,7 @@ const kinds: readonly LackKind[] = [
 ];
 
 /** Why there are no answers of what the run exported, and what to do; null: there are, or the run samples none. */
-export function lackOfAnswers({ evaluations, exported, exportedLack }: MeasuredRun): string | null {
+function lackOfAnswers({ evaluations, exported, exportedLack }: MeasuredRun): string | null {
   if (evaluations.every(({ samples }) => samples.length === 0)) return null;
   if (exported === null || exported.samples.length > 0) return exportedLack;
   return `the evaluation at step ${exported.global_step}, whose weights were exported, sampled none. Keep watch_prompts on resume`;

@@ -11,12 +11,12 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { openRun } from "../runs/run-directory.ts";
-import { pairName } from "./shared-pairs.ts";
 import {
   extraName,
   type GridPaths,
   type HeldOutPair,
   heldOutName,
+  pairName,
   type Trial,
   type TrialOutcome,
 } from "./trial.ts";

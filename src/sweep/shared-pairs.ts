@@ -1,12 +1,7 @@
 /** Held-out pairs that several runs have in common: keys such as max_length and eval_data decide which pairs a run is measured on. */
 import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
 import type { Measured } from "./section.ts";
-import type { HeldOutPair } from "./trial.ts";
-
-/** A pair's file and line, by which pairs of several runs are matched. */
-export function pairName({ file, line }: HeldOutPair): string {
-  return `${file}:${line}`;
-}
+import { type HeldOutPair, pairName } from "./trial.ts";
 
 /** The runs with only those pairs that all of them have, in the first's order; runs that have the same ones stay as they are. */
 export function onSharedPairs(runs: readonly MeasuredRun[]): readonly MeasuredRun[] {

@@ -46,6 +46,11 @@ export interface HeldOutPair {
   rejected: number[];
 }
 
+/** A pair's file and line, by which pairs of several runs are matched. */
+export function pairName({ file, line }: HeldOutPair): string {
+  return `${file}:${line}`;
+}
+
 /** The held-out pairs under what a run exported, in its directory. */
 export const heldOutName = "held-out.jsonl";
 
