@@ -115,7 +115,7 @@ test("what a run exported since is measured again, and files that change while i
   assert.ok(!existsSync(join(paths.run(other.id), "measured.json")));
 });
 
-test("a run taken from another folder is trained again when one of its files changes, not one of the other's", async () => {
+test("a run taken from another folder is trained again when a file that it names changes, not one of the other folder's", async () => {
   using place = runFixture({ rows: 12, held: 4 });
   const trial = trialOf(place, "one");
   const first = gridPaths(place.path("first"));

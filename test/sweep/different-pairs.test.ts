@@ -9,7 +9,7 @@ import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
-test("settings that drop other pairs differ by training alone", async () => {
+test("settings that drop different pairs differ by training alone", async () => {
   using place = runFixture({ rows: 8, held: 4 });
   const pair = (i: number, words: number) => ({
     prompt: `Say ${i}.`,
