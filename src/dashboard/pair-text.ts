@@ -5,7 +5,7 @@ import { ConfigError } from "../base/errors.ts";
 import { sha256FileOnce } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
-import { type DataFile, fileKind } from "../data/data-file.ts";
+import { type DataFile, type FoundFiles, fileKind } from "../data/data-file.ts";
 import type { RawRow } from "../data/example.ts";
 import { cachedDataFolder, parseHubId } from "../data/hub-data.ts";
 import { ReadMeter } from "../data/read-meter.ts";
@@ -92,7 +92,9 @@ async function localFile(
   data: Readonly<Record<string, string>>,
   roots: readonly string[],
 ): Promise<DataFile | null> {
-  const { files } = await findFiles({ path: sourcePath(spec) }).catch(() => ({ files: [] }));
+  const { files }: Pick<FoundFiles, "files"> = await findFiles({ path: sourcePath(spec) }).catch(() => ({
+    files: [],
+  }));
   const file = files.find((one) => one.name === name);
   if (file === undefined) return null;
   requireInside(file, roots);

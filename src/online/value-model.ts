@@ -50,7 +50,7 @@ export interface ValueModelSettings {
 export class ValueModel implements Disposable {
   readonly #settings: ValueModelSettings;
   /** Its weights, or those below its adapter, and how they are held. */
-  readonly #base: Pick<TrainedSelection, "model_name_or_path"> & Pick<RunConfig, "llm_int8_skip_modules">;
+  readonly #base: Pick<RunConfig, "model_name_or_path" | "llm_int8_skip_modules">;
   readonly #trained: TrainedModel<RewardModel>;
   readonly #training: Training<RewardModel>;
 
@@ -64,8 +64,8 @@ export class ValueModel implements Disposable {
     const { config, environment, numerics, data } = settings;
     const { selection, newScore } = beginning(config, data.tokenizer);
     this.#settings = settings;
-    const { model_name_or_path, llm_int8_skip_modules = null } = selection;
-    this.#base = { model_name_or_path, llm_int8_skip_modules };
+    const { model_name_or_path, llm_int8_skip_modules: names } = selection;
+    this.#base = { model_name_or_path, llm_int8_skip_modules: names ? [...names] : null };
     this.#trained = seeded(deriveSeed(config.seed, seedIndex), () =>
       prepareRewardModel(selection, environment, paddingTokenOf(data), newScore),
     );
