@@ -24,7 +24,7 @@ export function modelFingerprint(dir: string): string {
 /**
  * SHA-256 over config.json and every byte of the weight files: other weights have another, if only in one number.
  *
- * @param onPhase - is called with the files that are read
+ * @param onPhase - called with the number of files that were read
  */
 export function modelDigest(dir: string, onPhase: PhaseListener): string {
   const { files } = openWeights(dir);
