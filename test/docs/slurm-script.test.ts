@@ -1,4 +1,4 @@
-/** The batch script of docs/distributed.md, run with stand-ins for `srun` and `scontrol`: what it ends with, and when it begins anew. */
+/** The batch script of docs/distributed.md, run with stand-ins for `srun` and `scontrol`: what it ends with, and when it is put back in the queue. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -34,7 +34,7 @@ for (const [status, requeued] of [
   [8, null],
   [0, null],
 ] as const) {
-  test(`ranks that end with ${status}: the job ends so, ${requeued === null ? "for good" : "and begins anew"}`, () => {
+  test(`ranks that end with ${status}: the job ends so, ${requeued === null ? "for good" : "and is queued again"}`, () => {
     const started = "preftune train run.yaml --stopped-status 75";
     assert.deepEqual(ended(status), { status, started, requeued });
   });
