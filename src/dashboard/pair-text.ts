@@ -109,7 +109,7 @@ function keptOf(name: string, data: Readonly<Record<string, string>>): string {
   const kept = data[name];
   if (kept !== undefined) return kept;
   throw new ConfigError(
-    `The run does not say which version of ${name} it read: an earlier version of preftune did not keep that. Look the row up in the file.`,
+    `The run does not say which version of ${name} it read: versions of before did not keep that. Look the row up in the file.`,
   );
 }
 
