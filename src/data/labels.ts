@@ -49,17 +49,30 @@ export function labelCounts(examples: readonly Pick<Example, "label">[]): LabelC
 }
 
 /**
- * The label of a row that need not have one: true or false, also of several people who agree. null where there is none, or one of
+ * The labels of a row that need not have one: true or false, of each of several people. None where there are none, or some of
  * another kind, such as the class of a text.
+ */
+function plainLabels(columns: RowColumns): boolean[] {
+  const given = columns.peek("label");
+  const labels = (responsesIn(columns, "label", given) ?? [given]).map((one) => asLabel(one, columns.isText));
+  if (labels.includes(null)) return [];
+  columns.get("label");
+  return labels.filter((label) => label !== null);
+}
+
+/** Whether somebody says that the row's answer is a bad one. */
+export function isMarkedBad(columns: RowColumns): boolean {
+  return plainLabels(columns).includes(false);
+}
+
+/**
+ * The label of a row that need not have one; null where there is none, or one of another kind.
  *
  * @throws DataError where people differ
  */
 export function plainLabel(columns: RowColumns): boolean | null {
-  const given = columns.peek("label");
-  const labels = (responsesIn(columns, "label", given) ?? [given]).map((one) => asLabel(one, columns.isText));
+  const labels = plainLabels(columns);
   const [first = null] = labels;
-  if (labels.includes(null) || first === null) return null;
-  columns.get("label");
   if (labels.every((label) => label === first)) return first;
   throw new DataError(
     `${columns.place("label")}: expected answers that agree, got ${labels.length}, some true and some false. Settle it, or remove the row.`,

@@ -36,10 +36,13 @@ test("a label of another kind says nothing in sft, people who differ are refused
     () => read({ ...text, "label.responses": [true, false] }, { task: "sft" }),
     /expected answers that agree, got 2/,
   );
-  const watched = (label: boolean) => {
+  const watched = (label: unknown) => {
     const { source } = read({ ...text, label }, { task: "prompt" });
     return source?.kind === "text" ? source.completions : source;
   };
   assert.deepEqual(watched(true), [text.completion]);
   assert.deepEqual(watched(false), []);
+  // a column of another meaning, for the rewards
+  assert.deepEqual(watched([true, false]), []);
+  assert.deepEqual(watched([3, 1]), [text.completion]);
 });

@@ -4,7 +4,7 @@ import { type Answer, supervisedAnswer } from "./answer-columns.ts";
 import type { RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
 import type { Example, RewardRow } from "./example.ts";
-import { plainLabel } from "./labels.ts";
+import { isMarkedBad } from "./labels.ts";
 import { readAnswer, readPrompt } from "./prompt-columns.ts";
 import { splitExplicit } from "./prompts.ts";
 import { templateInputs } from "./template-columns.ts";
@@ -18,7 +18,7 @@ export interface PromptRow {
 /**
  * The prompt of a row for on-policy training: `prompt` of text or messages, or any other column that training reads prompts
  * from. A `chosen` or `completion`, or the answer at the end of `messages`, is a good completion, whose log-probs are watched, unless
- * the row's label is false.
+ * a label of the row is false.
  *
  * @param values - the row as its file has it
  * @throws {DataError} for a row without a prompt
@@ -35,8 +35,8 @@ export function readPromptRow(
   }
   const others = Object.entries(values).filter(([name]) => name !== columns.nameOf("prompt"));
   const rest = Object.fromEntries(others);
-  const isMarkedBad = plainLabel(columns) === false;
-  const good = isMarkedBad ? null : goodAnswer(columns);
+  const isBad = isMarkedBad(columns);
+  const good = isBad ? null : goodAnswer(columns);
   if (prompt.kind === "text" && strings === "text" && (good === null || typeof good === "string")) {
     const completions = good === null ? [] : [good];
     return {
@@ -49,7 +49,7 @@ export function readPromptRow(
   const last = messages.at(-1);
   if (prompt.kind === "chat" && prompt.isConversation && last?.role === "assistant") {
     messages = messages.slice(0, -1);
-    answers = isMarkedBad ? [] : [[last]];
+    answers = isBad ? [] : [[last]];
   }
   const inputs = templateInputs(columns);
   const split = splitExplicit(messages, answers, where);
