@@ -13,6 +13,7 @@ import {
   isCommit,
   isOffline,
   listHubFiles,
+  offlineVariable,
 } from "../hub/hub.ts";
 import {
   cachedCommit,
@@ -125,8 +126,8 @@ function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly Hub
   const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
   if (split !== null || splits.has("train")) return;
   throw new DataError(
-    `hub:${repo}: expected the name of a split, since HF_HUB_OFFLINE is set and the cache has no list of all files of this data ` +
-      `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset HF_HUB_OFFLINE once to fetch the list.`,
+    `hub:${repo}: expected the name of a split, since ${offlineVariable()} is set and the cache has no list of all files of this data ` +
+      `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset ${offlineVariable()} once to fetch the list.`,
   );
 }
 
@@ -140,7 +141,7 @@ function checkParts(id: HubId, entries: readonly HubEntry[]): void {
       if (paths.has(name)) continue;
       throw new DataError(
         `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ${name} is not there. ` +
-          `${isOffline() ? "Unset HF_HUB_OFFLINE to fetch it." : "Ask the data set's owner."}`,
+          `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
       );
     }
   }
@@ -178,8 +179,8 @@ export async function cachedHubFile({ id, commit, options }: HubData, entry: Hub
   } catch (cause) {
     if (!isOffline() || !(cause instanceof HubError)) throw cause;
     throw new FileError(
-      `hub:${id.repo}/${entry.path}: expected this file in the cache, since HF_HUB_OFFLINE is set, but it is not there or not ` +
-        "whole. Unset HF_HUB_OFFLINE to fetch it.",
+      `hub:${id.repo}/${entry.path}: expected this file in the cache, since ${offlineVariable()} is set, but it is not there or not ` +
+        `whole. Unset ${offlineVariable()} to fetch it.`,
       { cause },
     );
   }

@@ -202,15 +202,13 @@ export class HubError extends FileError {
 
 /** Whether `HF_HUB_OFFLINE`, or `TRANSFORMERS_OFFLINE` where that is not set, forbids asking the hub. */
 export function isOffline(): boolean {
-  return offlineBy() !== null;
+  // as in huggingface_hub: anything else is no
+  return ["1", "ON", "YES", "TRUE"].includes((process.env[offlineVariable()] ?? "").toUpperCase());
 }
 
-/** The variable that forbids asking, with its value, or null. */
-function offlineBy(): string | null {
-  const name = isSet("HF_HUB_OFFLINE") ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
-  const value = process.env[name] ?? "";
-  // as in huggingface_hub: anything else is no
-  return ["1", "ON", "YES", "TRUE"].includes(value.toUpperCase()) ? `${name} is ${value}` : null;
+/** The variable that decides whether the hub may be asked, for messages. */
+export function offlineVariable(): string {
+  return isSet("HF_HUB_OFFLINE") ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE";
 }
 
 function isSet(name: string): boolean {
@@ -252,8 +250,8 @@ export interface HubRequest extends Pick<HubOptions, "revision" | "accessToken" 
 
 /** @throws {Error} when HF_HUB_OFFLINE forbids asking */
 export async function hubRequest(repo: HubRepo, options: HubOptions): Promise<HubRequest> {
-  const offline = offlineBy();
-  if (offline !== null) throw new Error(offline);
+  const offline = offlineVariable();
+  if (isOffline()) throw new Error(`${offline} is ${process.env[offline]}`);
   const { revision, fetch: ask } = options;
   const hubUrl = (options.hubUrl ?? process.env["HF_ENDPOINT"] ?? "").replace(/\/+$/, "") || HUB_URL;
   const request = { repo, hubUrl, ...(revision === undefined ? {} : { revision }) };
