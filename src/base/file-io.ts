@@ -197,6 +197,16 @@ export function writeAllSync(fd: number, bytes: Uint8Array): void {
   }
 }
 
+/** Appends to `path`, which is made where it is not there. @throws the system's error; a part may be written by then */
+export function appendBytes(path: string, bytes: Uint8Array): void {
+  const fd = io.openSync(path, "a");
+  try {
+    writeAllSync(fd, bytes);
+  } finally {
+    io.closeSync(fd);
+  }
+}
+
 /**
  * Creates `path` (which must not exist), lets `fill` write to it, syncs and closes it.
  *

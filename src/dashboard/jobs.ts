@@ -7,7 +7,7 @@ import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { FormatError, messageOf } from "../base/errors.ts";
-import { ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
+import { appendBytes, ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { readRange, statsOf } from "../base/open-file.ts";
 import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
@@ -224,7 +224,7 @@ export class Jobs {
   #explain({ id }: Job): void {
     const output = join(this.#options.dir, id, files.output);
     if (this.#options.isReadOnly === true) return;
-    ignoreErrors(() => append(output, cutShort));
+    ignoreErrors(() => appendBytes(output, Buffer.from(cutShort)));
   }
 
   #read(onFault: (error: unknown) => void): void {
@@ -260,15 +260,6 @@ function readJob(path: string): Job {
   throw new FormatError(
     `${path}: expected what a dashboard wrote of a job, got something else (${z.prettifyError(read.error)}). Its run is not touched; remove the folder to be rid of the job.`,
   );
-}
-
-function append(path: string, text: string): void {
-  const fd = io.openSync(path, "a");
-  try {
-    writeAllSync(fd, Buffer.from(text));
-  } finally {
-    io.closeSync(fd);
-  }
 }
 
 /** The last characters of a file that are shown, of which each has four bytes at most. */

@@ -116,11 +116,11 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     evalFraction: options.eval_fraction ?? 0,
     seed: options.seed,
   });
-  return {
-    ...withAllColumns(examples, evalExamples, options.evalSources !== undefined),
-    report,
-    fingerprint,
-  };
+  const rows =
+    options.task === "prompt"
+      ? withAllColumns(examples, evalExamples, options.evalSources !== undefined)
+      : { examples, evalExamples };
+  return { ...rows, report, fingerprint };
 }
 
 /** Rows for rewards with all columns of their data set; what is held out of it is of the same one. */

@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 
 import { DataError } from "../base/errors.ts";
-import { contentText, type Message } from "../text/messages.ts";
+import { contentText } from "../text/message-text.ts";
+import type { Message } from "../text/messages.ts";
 import { withSystem } from "./conversations.ts";
 
 /** A prompt and the answers to it, as messages. */

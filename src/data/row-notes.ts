@@ -1,6 +1,7 @@
 /** Warnings about rows that can be read: the row is used. */
 import { numberInText, numberOf } from "../text/json-number.ts";
-import { contentText, templateKeys } from "../text/messages.ts";
+import { contentText } from "../text/message-text.ts";
+import { templateKeys } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";
 import type { RawRow } from "./example.ts";
 import type { FindingCode } from "./findings.ts";

@@ -1,5 +1,4 @@
 /** Linears in fewer bits from a model directory: quantised while they are read, or as bitsandbytes saved them. */
-
 import { FormatError, messageOf } from "../base/errors.ts";
 import { formatBytes } from "../base/file-io.ts";
 import { isRecord } from "../base/is-record.ts";

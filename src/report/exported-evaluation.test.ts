@@ -1,12 +1,10 @@
 /** The evaluation of what a run exported: no other step or scale stands in for it. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { loadConfig } from "../config/load-config.ts";
-import { appendEvaluation } from "../runs/evaluation-records.ts";
-import { createRun, openRun } from "../runs/run-directory.ts";
+import { endedRun } from "../../test/support/ended-run.ts";
 import { type ExportedEvaluation, exportedEvaluation } from "./exported-evaluation.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-exported-evaluation-"));
@@ -14,22 +12,8 @@ after(() => rmSync(root, { recursive: true }));
 let count = 0;
 
 function ofRun(steps: readonly number[], end: Record<string, unknown>, scale?: number): ExportedEvaluation {
-  const dir = join(root, String(count++));
-  const data = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: dir };
-  const run = createRun(loadConfig({ values: data }));
-  for (const globalStep of steps) {
-    appendEvaluation(run.paths.evaluations, {
-      global_step: globalStep,
-      rejected_logps: null,
-      pair_changes: [],
-      samples: [],
-    });
-  }
-  run.log("start", { step: 0, total_steps: 30 });
-  run.log("done", { step: 20, exported: ["adapter"], ...end });
-  if (scale !== undefined) writeFileSync(run.paths.exportJson, JSON.stringify([{ scale }]));
-  run.release();
-  return exportedEvaluation(openRun(dir));
+  const evaluations = steps.map((step) => ({ global_step: step }));
+  return exportedEvaluation(endedRun(join(root, String(count++)), { evaluations, end, scale }));
 }
 
 test("it is that of the exported step, which need not be the last", () => {

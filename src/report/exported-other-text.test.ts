@@ -4,10 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { loadConfig } from "../config/load-config.ts";
-import { appendEvaluation } from "../runs/evaluation-records.ts";
-import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
-import { createRun, openRun } from "../runs/run-directory.ts";
+import { type EndedRun, endedRun } from "../../test/support/ended-run.ts";
+import type { MetricRow } from "../runs/metrics.ts";
+import { openRun } from "../runs/run-directory.ts";
 import { scalePath } from "../runs/scale-record.ts";
 import { type ExportedOtherText, exportedOtherText } from "./exported-other-text.ts";
 
@@ -16,37 +15,22 @@ after(() => rmSync(root, { recursive: true }));
 const key = "displacement/other_text_change";
 let count = 0;
 
-interface Ended {
+interface Ended extends Omit<EndedRun, "evaluations"> {
   rows: MetricRow[];
   /** From which step on each of these evaluations measures it. */
   since?: Record<number, number>;
-  end?: Record<string, unknown>;
-  scale?: number;
   scales?: unknown;
-  values?: Record<string, unknown>;
 }
 
-function ofRun({ rows, since = {}, end = {}, scale, scales, values = {} }: Ended): ExportedOtherText {
+function ofRun({ since = {}, scales, ...ended }: Ended): ExportedOtherText {
   const dir = join(root, String(count++));
-  const data = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: dir };
-  const run = createRun(loadConfig({ values: { ...data, ...values } }));
-  const metrics = new MetricsWriter(run.paths.metrics);
-  for (const row of rows) metrics.write(row);
-  metrics.close();
-  for (const [step, from] of Object.entries(since)) {
-    const record = { global_step: Number(step), other_text: "text", other_text_start: from };
-    appendEvaluation(run.paths.evaluations, {
-      ...record,
-      rejected_logps: null,
-      pair_changes: [],
-      samples: [],
-    });
-  }
-  run.log("start", { step: 0, total_steps: 30 });
-  run.log("done", { step: 20, exported: ["adapter"], ...end });
-  if (scale !== undefined) writeFileSync(run.paths.exportJson, JSON.stringify([{ scale }]));
+  const evaluations = Object.entries(since).map(([step, from]) => ({
+    global_step: Number(step),
+    other_text: "text",
+    other_text_start: from,
+  }));
+  endedRun(dir, { ...ended, evaluations });
   if (scales !== undefined) writeFileSync(scalePath(dir), JSON.stringify(scales));
-  run.release();
   return exportedOtherText(openRun(dir));
 }
 

@@ -1,5 +1,6 @@
 /** What a reward function is: a user's or a built-in one. */
-import { contentText, type Message } from "../text/messages.ts";
+import { contentText } from "../text/message-text.ts";
+import type { Message } from "../text/messages.ts";
 
 /** A prompt or a completion as TRL gives it to reward functions: text, or messages where the prompt is a conversation. */
 export type PromptOrCompletion = string | readonly Message[];

@@ -9,6 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { FileError, FormatError, messageOf } from "../base/errors.ts";
 import {
+  appendBytes,
   fileFailure,
   fileWork,
   ignoreErrors,
@@ -17,7 +18,6 @@ import {
   syncDirectory,
   syncFile,
   uniqueTag,
-  writeAllSync,
 } from "../base/file-io.ts";
 import { hashOfFile, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
@@ -54,12 +54,7 @@ export class RolloutsFile {
     const before = sizeOf(path) ?? 0;
     const kept = "All earlier rollouts are untouched.";
     try {
-      const fd = io.openSync(path, "a");
-      try {
-        writeAllSync(fd, bytes);
-      } finally {
-        io.closeSync(fd);
-      }
+      appendBytes(path, bytes);
     } catch (cause) {
       ignoreErrors(() => cutTo(path, before));
       throw fileFailure({ action: "append to", path, cause, bytes: bytes.byteLength, kept });

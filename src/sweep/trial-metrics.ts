@@ -338,9 +338,8 @@ export function estimateDifference(
   // the table of results and the report ask for the same differences
   return kept(differences, condition, `${name} − ${base.name}`, () => {
     const twins = twinsOf({ condition, base });
-    const runs = onSharedPairs(twins.flatMap(({ run, twin }) => [run, twin]));
-    const own = runs.filter((_, i) => i % 2 === 0);
-    const others = runs.filter((_, i) => i % 2 === 1);
+    const runs = onSharedPairs([...twins.map(({ run }) => run), ...twins.map(({ twin }) => twin)]);
+    const [own, others] = [runs.slice(0, twins.length), runs.slice(twins.length)];
     const options = { isOfRun: TRIAL_METRICS[name].isOfRun === true, counts: countsOf(own, name) };
     return differenceInterval(tableOf(own, name), tableOf(others, name), options);
   });

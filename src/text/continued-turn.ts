@@ -3,7 +3,8 @@
  * in transformers. No end of turn and no second header come between.
  */
 import { DataError } from "../base/errors.ts";
-import { contentText, type Message } from "./messages.ts";
+import { contentText } from "./message-text.ts";
+import type { Message } from "./messages.ts";
 import type { ChatRow } from "./source-rows.ts";
 
 /** Stands behind the begun text while it is rendered. The space tells whether the template strips contents. */

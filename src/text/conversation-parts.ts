@@ -1,6 +1,7 @@
 /** The parts of a conversation that a chat template has to write, and the conversation with marks in them. */
 import { isRecord } from "../base/is-record.ts";
-import { contentText, type Message, reasoningKeys } from "./messages.ts";
+import { contentText } from "./message-text.ts";
+import { type Message, reasoningKeys } from "./messages.ts";
 import type { RenderRequest } from "./template.ts";
 
 /** A part of a conversation. */

@@ -23,7 +23,8 @@ import {
   turnSpans,
 } from "./encode-turns.ts";
 import type { TextSpan } from "./generation-marks.ts";
-import { contentText, type Message } from "./messages.ts";
+import { contentText } from "./message-text.ts";
+import type { Message } from "./messages.ts";
 import type { ChatRow, EncodedCompletion, EncodedRow, EncodeNote } from "./source-rows.ts";
 import type { Rendering } from "./template.ts";
 import type { Tokenizer } from "./tokenizer.ts";

@@ -1,11 +1,16 @@
 /** Messages as people and judges read them. Imports nothing: the dashboard's page uses it too. */
 import type { Message } from "./messages.ts";
 
+/** The content of a message as one string. */
+export function contentText({ content }: Message): string {
+  return typeof content === "string" ? content : content.map((part) => part.text).join("");
+}
+
 /** All that a message says: its thinking, its content and its tool calls as JSON, each from a new line. */
-export function messageText({ content, reasoning_content, tool_calls }: Message): string {
-  const text = typeof content === "string" ? content : content.map((part) => part.text).join("");
+export function messageText(message: Message): string {
+  const { reasoning_content, tool_calls } = message;
   const calls = tool_calls === undefined ? "" : JSON.stringify(tool_calls);
-  return [reasoning_content ?? "", text, calls].filter((one) => one !== "").join("\n");
+  return [reasoning_content ?? "", contentText(message), calls].filter((one) => one !== "").join("\n");
 }
 
 /** Prompt or answer as one text: messages under the names of their roles, an only message without. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { DataError } from "../base/errors.ts";
-import { contentText, parseMessages, parseTools, templateKeys } from "./messages.ts";
+import { contentText } from "./message-text.ts";
+import { parseMessages, parseTools, templateKeys } from "./messages.ts";
 
 const where = "pairs.jsonl:7, prompt";
 const fails = (value: unknown, pattern: RegExp): void => {

@@ -301,13 +301,6 @@ function shortName(value: unknown): string {
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
 }
 
-/** The content of a message as one string. */
-export function contentText(message: Message): string {
-  return typeof message.content === "string"
-    ? message.content
-    : message.content.map((part) => part.text).join("");
-}
-
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";

@@ -14,7 +14,8 @@ import {
 } from "./generation-marks.ts";
 import { type CompiledTemplate, compileTemplate, type TemplateInput } from "./jinja/compile.ts";
 import { knownTemplate, templateHash } from "./known-templates.ts";
-import { contentText, type Message } from "./messages.ts";
+import { contentText } from "./message-text.ts";
+import type { Message } from "./messages.ts";
 import {
   type FailureKind,
   type ProcessReply,

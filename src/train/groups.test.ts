@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { pattern } from "../../test/support/patterned.ts";
 import { tinyModel } from "../../test/support/tiny-models.ts";
+import { tinyTraining } from "../../test/support/tiny-training.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { type MicroBatch, toDevice } from "../forward/batch.ts";
@@ -216,20 +217,7 @@ test("the step is the same however it is cut", () => {
 test("a column that is missing or of another length is refused by name", () => {
   withoutLeaks(() => {
     using _ = scope();
-    const model = tinyModel("llama_untied");
-    const parameters = trainAll(model);
-    const training: Training = {
-      ...{ model, adapter: null, parameters, objective: clipped },
-      optimizer: new AdamW(parameters, {
-        adam_beta1: 0.9,
-        adam_beta2: 0.999,
-        adam_epsilon: 1e-8,
-        weight_decay: 0,
-      }),
-      numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-      max_grad_norm: 0,
-      reference: null,
-    };
+    const training = tinyTraining("llama_untied", "full", clipped);
     const run = (columns: MicroBatch["columns"]) =>
       trainStep(training, [{ ...batchOf([1]), columns: columns ?? {} }], {
         ...{ learningRate: 0, seed: 1, log_entropy: false },

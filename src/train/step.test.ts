@@ -2,17 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";
-import { tinyModel } from "../../test/support/tiny-models.ts";
-import { scriptSlime } from "../../test/support/tiny-training.ts";
+import { scriptSlime, tinyTraining } from "../../test/support/tiny-training.ts";
 import { packExamples } from "../data/packing.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { dpo } from "../methods/dpo/loss.ts";
-import { needsReference, type Objective } from "../methods/objective.ts";
+import type { Objective } from "../methods/objective.ts";
 import { simpo } from "../methods/simpo/loss.ts";
-import { AdamW } from "../optim/adamw.ts";
 import { Tensor } from "../torch/index.ts";
-import { trainAll } from "./parameters.ts";
-import { type Training, trainStep } from "./step.ts";
+import { trainStep } from "./step.ts";
 
 const origin = { file: "step.test.ts", line: 1 };
 const batch: MicroBatch = {
@@ -49,28 +46,10 @@ const objectives: Record<string, Objective> = {
   dpo: dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
 };
 
-/** What a step of `objective` works on: a tiny model, all of which is trained. */
-function trainingOf(objective: Objective): Training {
-  const model = tinyModel("llama_tied");
-  const parameters = trainAll(model);
-  return {
-    ...{ model, adapter: null, parameters, objective },
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0,
-    }),
-    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-    max_grad_norm: 1,
-    reference: needsReference(objective) ? () => ({ referenceLogps: [-1, -2, -3, -4] }) : null,
-  };
-}
-
 for (const [name, objective] of Object.entries(objectives)) {
   test(`${name}: two micro-batches, clipping, update and metrics wait for the device once`, () => {
     withoutLeaks(() => {
-      const training = trainingOf(objective);
+      const training = tinyTraining("llama_tied", "full", objective);
       const step = () =>
         trainStep(training, [batch, batch], { learningRate: 1e-3, seed: 1, log_entropy: true });
       assert.equal(
@@ -83,7 +62,7 @@ for (const [name, objective] of Object.entries(objectives)) {
 
 test("weights updated in the backward pass are never updated after a part of a step", () => {
   withoutLeaks(() => {
-    const training = { ...trainingOf(scriptSlime), optimizer_in_backward: true, max_grad_norm: 0 };
+    const training = { ...tinyTraining("llama_tied", "full"), optimizer_in_backward: true, max_grad_norm: 0 };
     const before = training.parameters.tensors.values().next().value?.data().slice();
     const how = { learningRate: 1e-3, seed: 1, log_entropy: false };
     assert.throws(

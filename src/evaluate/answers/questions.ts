@@ -5,7 +5,8 @@ import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { JsonNumber, numberOf } from "../../text/json-number.ts";
-import { contentText, parseMessages } from "../../text/messages.ts";
+import { contentText } from "../../text/message-text.ts";
+import { parseMessages } from "../../text/messages.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 
 /** What is asked, in one or more turns. */

@@ -3,7 +3,8 @@ import { DataError } from "../../base/errors.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { numberOf } from "../../text/json-number.ts";
-import { contentText, parseMessages } from "../../text/messages.ts";
+import { contentText } from "../../text/message-text.ts";
+import { parseMessages } from "../../text/messages.ts";
 import type { AnsweredPrompt, SampledText } from "./diversity.ts";
 
 /** Columns with one answer; the first that a row has counts. */
