@@ -24,18 +24,20 @@ const json = {
 };
 
 interface Files {
+  /** added_tokens of tokenizer.json. */
+  listed?: readonly object[];
   config?: object;
   map?: object;
   added?: object;
 }
 
-function load<T>({ config = {}, map, added }: Files, use: (tokenizer: Tokenizer) => T): T {
+function load<T>({ listed = [], config = {}, map, added }: Files, use: (tokenizer: Tokenizer) => T): T {
   const directory = mkdtempSync(join(tmpdir(), "preftune-special-"));
   const write = (name: string, value: object | undefined) => {
     if (value !== undefined) writeFileSync(join(directory, name), JSON.stringify(value));
   };
   try {
-    write("tokenizer.json", json);
+    write("tokenizer.json", { ...json, added_tokens: listed });
     write("tokenizer_config.json", { eos_token: "</s>", ...config });
     write("special_tokens_map.json", map);
     write("added_tokens.json", added);
@@ -136,6 +138,71 @@ test("tokens of added_tokens.json are added beside a config without added_tokens
   assert.equal(isSpecial({ added: { "<new>": 13 } }), false);
   assert.equal(isSpecial({ map: { cls_token: "<new>" }, added: { "<new>": 13 } }), true);
 });
+
+const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+const token = (id: number, content: string, special: boolean) => ({ id, content, ...flags, special });
+const entry = (content: string, special: boolean) => ({ content, ...flags, special });
+const object = (content: string) => ({ __type: "AddedToken", content, ...flags });
+/** Decoded with `skip_special_tokens`, of "a <x> b <img>". */
+const skipped: [string, Files, string][] = [
+  [
+    "an added token in extra_special_tokens keeps the flag of its file",
+    { listed: [token(10, "<x>", false)], config: { extra_special_tokens: ["<x>", "<img>"] } },
+    "a <x> b",
+  ],
+  [
+    "one that a file has as special stays so",
+    {
+      listed: [token(10, "<x>", true)],
+      config: { added_tokens_decoder: { 10: entry("<x>", false) } },
+    },
+    "a b <img>",
+  ],
+  [
+    "one that added_tokens_decoder alone has as special is",
+    { listed: [token(10, "<x>", false)], config: { added_tokens_decoder: { 10: entry("<x>", true) } } },
+    "a b <img>",
+  ],
+  [
+    "one with a name is where added_tokens_decoder has it",
+    {
+      listed: [token(10, "<x>", false)],
+      config: { mask_token: "<x>", added_tokens_decoder: { 10: entry("<x>", false) } },
+    },
+    "a b <img>",
+  ],
+  [
+    "and where there is no added_tokens_decoder",
+    { listed: [token(10, "<x>", false)], config: { mask_token: "<x>" } },
+    "a b <img>",
+  ],
+  [
+    "not where added_tokens_decoder lacks it",
+    { listed: [token(10, "<x>", false)], config: { mask_token: "<x>", added_tokens_decoder: {} } },
+    "a <x> b <img>",
+  ],
+  [
+    "an object of extra_special_tokens that does not say so is a plain added token",
+    { config: { extra_special_tokens: [object("<x>"), "<img>"] } },
+    "a <x> b",
+  ],
+  [
+    "extra_special_tokens of special_tokens_map.json are added to those of the config, objects special",
+    {
+      config: { extra_special_tokens: ["<img>"] },
+      map: { extra_special_tokens: [{ content: "<x>", ...flags }] },
+    },
+    "a b",
+  ],
+];
+for (const [name, files, expected] of skipped) {
+  test(`special among the added tokens: ${name}`, () => {
+    load(files, (tokenizer) => {
+      const text = tokenizer.decode([7, 10, 8, 9], { skipSpecialTokens: true });
+      assert.equal(text, expected);
+    });
+  });
+}
 
 test("split_special_tokens, which splits those of a template too, is refused", () => {
   load({ config: { split_special_tokens: false } }, () => undefined);

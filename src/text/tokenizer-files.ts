@@ -151,23 +151,31 @@ function withOlderFiles(directory: string, config: JsonObject, tokenizer: JsonOb
   const own = Object.entries(config).filter(([key, value]) => isOwnName(key) && typeof value === "string");
   const map = read("special_tokens_map.json", settingsLimits);
   const settings: JsonObject = { ...config, ...map, ...Object.fromEntries(own) };
+  const [extra, more] = [config["extra_special_tokens"], map["extra_special_tokens"]];
+  if (Array.isArray(more)) {
+    const special = more.map((token) => (isRecord(token) ? { ...token, special: true } : token));
+    settings["extra_special_tokens"] = [...(Array.isArray(extra) ? extra : []), ...special];
+  }
   const added = read("added_tokens.json", tokenizerConfigLimits);
   return { ...settings, added_tokens_decoder: olderTokens(added, settings, tokenizer) };
 }
 
-/** Tokens of added_tokens.json, as `added_tokens_decoder` has them. */
+/** Tokens of added_tokens.json and of tokenizer.json, as `added_tokens_decoder` has them. */
 function olderTokens(added: JsonObject, settings: JsonObject, tokenizer: JsonObject): JsonObject {
+  const listed = tokenizer["added_tokens"];
+  const own = Array.isArray(listed) ? listed.filter(isRecord) : [];
+  const known = new Set(own.map(tokenText));
   const contents = (tokens: unknown): unknown[] => (Array.isArray(tokens) ? tokens.map(tokenText) : []);
-  const known = new Set(contents(tokenizer["added_tokens"]));
   const special = new Set([
     ...standardTokens.map((name) => tokenText(settings[name])),
     ...contents(settings["additional_special_tokens"]),
     ...contents(settings["extra_special_tokens"]),
   ]);
   const entries = Object.entries(added).filter(([content]) => !known.has(content));
-  return Object.fromEntries(
-    entries.map(([content, id]) => [String(id), { content, special: special.has(content) }]),
-  );
+  return Object.fromEntries([
+    ...entries.map(([content, id]) => [String(id), { content, special: special.has(content) }]),
+    ...own.map((token) => [String(token["id"]), token]),
+  ]);
 }
 
 /** Special tokens that have a name in the config, as transformers 5 gives them to chat templates. */

@@ -10,6 +10,9 @@ const flags = ["single_word", "lstrip", "rstrip", "normalized"] as const;
  * All added tokens of a tokenizer: those of tokenizer.json, with the flags of `added_tokens_decoder` where that has the
  * token too; those of `added_tokens_decoder` alone; and special tokens that are in the model's vocabulary.
  *
+ * As in transformers 5, a token is special where either file says so, or where it has a name (`eos_token`, `image_token`) and is
+ * in `added_tokens_decoder`; one of `extra_special_tokens` that is an added token already keeps what its file says.
+ *
  * A special token that is in no vocabulary is left out: the model has no row for it.
  *
  * @throws FormatError when added_tokens is no list
@@ -23,11 +26,19 @@ export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFi
   for (const token of listed.filter(isRecord)) tokens.set(token["content"], token);
   for (const [id, token] of decoderEntries(config)) {
     const known = tokens.get(token["content"]);
-    tokens.set(token["content"], { ...known, ...withFlags(token), id: known?.["id"] ?? id });
+    const given = withFlags(token);
+    const special = given["special"] === true || known?.["special"] === true;
+    tokens.set(token["content"], { ...known, ...given, special, id: known?.["id"] ?? id });
   }
-  for (const token of [...specialTokensOf(config), ...objectsOf(Object.values(specialTokens))]) {
-    addSpecial(tokens, token, tokenizer["model"]);
+  const inConfig = new Set(decoderEntries(config).map(([, token]) => token["content"]));
+  const { named, extra } = specialTokensOf(config);
+  for (const token of [...named, ...objectsOf(Object.values(specialTokens))]) {
+    const known = tokens.get(token["content"]);
+    if (known !== undefined && inConfig.has(token["content"]))
+      tokens.set(token["content"], { ...known, special: true });
+    addMissing(tokens, { ...token, special: true }, tokenizer["model"]);
   }
+  for (const token of extra) addMissing(tokens, token, tokenizer["model"]);
   return [...tokens.values()];
 }
 
@@ -50,31 +61,29 @@ function withFlags(token: JsonObject): JsonObject {
   return { content: token["content"], special, ...Object.fromEntries(given) };
 }
 
-function specialTokensOf(config: JsonObject): JsonObject[] {
+/** Special tokens of the config: those with one of the seven names, and those of its lists. */
+function specialTokensOf(config: JsonObject): { named: JsonObject[]; extra: JsonObject[] } {
   const lists = listKeys.flatMap((key) => {
     const list = config[key];
     return Array.isArray(list) ? list : isRecord(list) ? Object.values(list) : [];
   });
-  return objectsOf([...standardTokens.map((key) => config[key]), ...lists]);
+  return { named: objectsOf(standardTokens.map((key) => config[key])), extra: objectsOf(lists) };
 }
 
 /** Tokens as objects, of those that are texts or objects. */
 function objectsOf(values: readonly unknown[]): JsonObject[] {
   return values.flatMap((value) => {
-    if (typeof value === "string") return [{ content: value }];
+    if (typeof value === "string") return [{ content: value, special: true }];
     return isRecord(value) && typeof value["content"] === "string" ? [value] : [];
   });
 }
 
-function addSpecial(tokens: Map<unknown, JsonObject>, token: JsonObject, model: unknown): void {
+/** Adds a token that is in the model's vocabulary and no added token yet. */
+function addMissing(tokens: Map<unknown, JsonObject>, token: JsonObject, model: unknown): void {
   const content = String(token["content"]);
-  const known = tokens.get(content);
-  if (known !== undefined) {
-    tokens.set(content, { ...known, special: true });
-    return;
-  }
+  if (tokens.has(content)) return;
   const id = vocabularyId(model, content);
-  if (id !== null) tokens.set(content, { ...withFlags({ normalized: false, ...token, special: true }), id });
+  if (id !== null) tokens.set(content, { ...withFlags(token), id });
 }
 
 /** Id of a token in the model's vocabulary: an object, or for Unigram a list of tokens and scores. */
