@@ -96,7 +96,7 @@ test("a page gets the lines that are new, after a break too, and is told when th
   });
 });
 
-test("events and states are told, and of runs that are not there the stream is refused", async () => {
+test("events and states are told, and a page is told of runs that are not there", async () => {
   await withDashboardApp(async (app) => {
     const dir = writeRun(app.root, "a");
     const id = idOf(realpathSync(dir));
@@ -113,7 +113,8 @@ test("events and states are told, and of runs that are not there the stream is r
     const messages = await told;
     assert.deepEqual([messages[0]?.event, messages[0]?.data.count], ["events", 3]);
     assert.equal(messages.at(-1)?.data.summary?.state, "failed");
-    assert.equal((await app.ask("/api/stream?runs=gone@1.2.3.4", { as: "owner" })).status, 404);
+    const [refused] = await messagesUntil(app, "/api/stream?runs=gone@1.2.3.4", "problem");
+    assert.match(refused?.data.message ?? "", /no such run/);
     const many = Array.from({ length: 9 }, (_, i) => i).join(",");
     assert.equal((await app.ask(`/api/stream?runs=${many}`, { as: "owner" })).status, 422);
   });

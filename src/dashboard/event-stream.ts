@@ -82,15 +82,18 @@ function parts(text: string): [string, LivePlace | null] {
 function answer(c: Ctx, { runs, sessions, onFault }: DashboardContext, times: StreamTimes): Response {
   const places = placesOf(c);
   const list = c.req.query("list") ?? null;
-  for (const id of places.keys()) runs.dirOf(id);
-  if (streams >= mostStreams) throw new PageError(409, `${streams} pages are open already: close one.`);
   c.header("X-Accel-Buffering", "no");
   const leave = (): void => void c.env?.incoming?.socket.destroy();
   const session = c.get("session");
+  // a page sees no status of a stream: what is refused for what it asks is said within
   return streamSSE(c, async (stream) => {
+    const page = new PageStream(stream, { runs, places, list, times, leave });
+    if (streams >= mostStreams) {
+      await page.sayProblem(`${streams} pages are open already: close one and load this one again.`);
+      return;
+    }
     streams += 1;
     const hide = runs.show([...places.keys()]);
-    const page = new PageStream(stream, { runs, places, list, times, leave });
     takeTurn(session, page);
     const over = session === null ? null : sessions.endOf(session);
     const end = (): void => page.end();
@@ -98,7 +101,7 @@ function answer(c: Ctx, { runs, sessions, onFault }: DashboardContext, times: St
     try {
       if (over?.aborted !== true) await page.run();
     } catch (error) {
-      if (error instanceof PageError) await page.sayProblem(error);
+      if (error instanceof PageError) await page.sayProblem(error.message);
       else onFault(error);
     } finally {
       over?.removeEventListener("abort", end);
@@ -205,7 +208,7 @@ class PageStream {
   }
 
   /** Says why nothing more comes: a run that is gone or cannot be read. */
-  async sayProblem({ message }: PageError): Promise<void> {
+  async sayProblem(message: string): Promise<void> {
     await this.#say("problem", { message });
   }
 

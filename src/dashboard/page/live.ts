@@ -19,8 +19,8 @@ export interface Listener {
   problem?: (news: { message: string }) => void;
 }
 
-/** Whether news come at this moment. */
-const isLive = signal(false);
+/** Streams that got no answer for {@link silentMs}: what their screens show may be old. */
+export const silentStreams = signal(0);
 
 /** Listens while the component is on the page and the page is looked at. @param address - of the stream; null: not yet */
 export function useStream(address: string | null, listener: Listener): void {
@@ -38,11 +38,18 @@ const lasts: readonly string[] = ["restart", "problem"];
 /** Ms after which a stream that broke for good is tried again. */
 const againMs = 3000;
 
-class Stream {
+/** Ms without a connection after which a stream counts as silent: longer than a browser takes to connect again. */
+const silentMs = 10_000;
+
+/** One stream of a screen that is on the page. */
+export class Stream {
   readonly #address: string;
   readonly #listener: Listener;
   #source: EventSource | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+  #isSilent = false;
+  #isClosed = false;
   /** Where the stream was when it was closed. */
   #lastId = "";
   readonly #see = (): void => (document.hidden ? this.#stop() : this.#open());
@@ -55,29 +62,46 @@ class Stream {
   }
 
   close(): void {
+    this.#isClosed = true;
     document.removeEventListener("visibilitychange", this.#see);
     this.#stop();
   }
 
   #stop(): void {
+    this.#heard();
+    this.#leave();
+  }
+
+  #leave(): void {
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = null;
-    isLive.value = false;
+  }
+
+  #heard(): void {
+    clearTimeout(this.#silence);
+    this.#silence = undefined;
+    if (this.#isSilent) silentStreams.value -= 1;
+    this.#isSilent = false;
+  }
+
+  #unheard(): void {
+    this.#silence ??= setTimeout(() => {
+      this.#isSilent = true;
+      silentStreams.value += 1;
+    }, silentMs);
   }
 
   #open(): void {
-    if (this.#source !== null) return;
+    if (this.#isClosed || this.#source !== null) return;
     // the browser repeats the last id after a break by itself, and forgets it where the page closed the stream
     const query = new URLSearchParams(this.#address.split("?")[1]);
     if (this.#lastId !== "") query.set("runs", this.#lastId);
     const source = new EventSource(`/api/stream?${query}`);
     this.#source = source;
-    source.onopen = () => {
-      isLive.value = true;
-    };
+    source.onopen = () => this.#heard();
     source.onerror = () => {
-      isLive.value = false;
+      this.#unheard();
       if (source.readyState === EventSource.CLOSED) void this.#again();
     };
     for (const [name, listen] of Object.entries(this.#listener)) {
@@ -91,15 +115,19 @@ class Stream {
 
   /** The server refused: nobody is logged in any more, or it does not answer. */
   async #again(): Promise<void> {
-    this.#stop();
+    this.#leave();
     try {
       me.value = { ...(await get<Me>("/api/session")) };
     } catch (error) {
       if ((error as { status?: number }).status === 401) {
+        this.#heard();
         me.value = null;
         return;
       }
     }
+    // left, hidden, or seen again in the meantime
+    if (this.#isClosed || document.hidden || this.#source !== null) return;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#see(), againMs);
   }
 }

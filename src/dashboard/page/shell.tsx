@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loginProblem, me, remove } from "./api.ts";
 import { type KeyUse, keyUses, useKeys } from "./keys.ts";
+import { silentStreams } from "./live.ts";
 import { addressOf, goTo, place } from "./place.ts";
 import { type Screen, screens } from "./screens.ts";
 
@@ -22,6 +23,11 @@ export function Shell(): JSX.Element {
       <Top screens={mine} at={screen} />
       <main id="main" tabIndex={-1}>
         {person.readOnly !== null && <p class="note">{person.readOnly}</p>}
+        {silentStreams.value > 0 && (
+          <p class="note" role="status">
+            The dashboard does not answer: what you see may be old. The page goes on trying.
+          </p>
+        )}
         {screen === undefined ? (
           <p>There is no screen for a {person.role} yet.</p>
         ) : (
