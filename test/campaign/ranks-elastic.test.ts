@@ -83,7 +83,8 @@ test("torchrun --nnodes=1:4: one of two hosts is gone, another comes: the same r
   const ends = await allEnded(left);
   for (const { status, stderr } of ends) assert.equal(status, 0, stderr);
   const printed = ends.map(({ stdout }) => stdout).join("");
-  assert.match(printed, /resumed from .*checkpoint-10/);
+  // 10, or where the first had begun alone the step at which it stopped for the second
+  assert.match(printed, /resumed from .*checkpoint-1\d/);
   if (isNightly) assert.match(printed, /resumed from .*checkpoint-2\d/);
   const [got = [], expected = []] = [dir, whole].map((run) => readMetrics(join(run, "metrics.jsonl")));
   assert.deepEqual(

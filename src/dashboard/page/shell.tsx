@@ -25,7 +25,7 @@ export function Shell(): JSX.Element {
         {person.readOnly !== null && <p class="note">{person.readOnly}</p>}
         {silentStreams.value > 0 && (
           <p class="note" role="status">
-            The dashboard does not answer: what you see may be old. The page goes on trying.
+            The dashboard does not answer: what you see may be old. The page keeps trying.
           </p>
         )}
         {screen === undefined ? (
