@@ -53,6 +53,11 @@ class FirstTurns {
   }
 }
 
+/** A number where the number alone says the same, as MT-Bench's own files have it: "007" is another id than 7. */
+function idToWrite(id: string): string | number {
+  return /^\d{1,15}$/.test(id) && String(Number(id)) === id ? Number(id) : id;
+}
+
 /** A file that answers are added to. */
 export class AnswerLog {
   readonly #writer: JsonLinesWriter;
@@ -116,7 +121,7 @@ export class AnswerLog {
   /** Adds an answer. @throws {FileError} when it cannot be written */
   add(id: string, key: string, turns: readonly string[]): void {
     this.#writer.write({
-      question_id: /^\d{1,15}$/.test(id) ? Number(id) : id,
+      question_id: idToWrite(id),
       answer_id: key,
       model_id: this.#model,
       choices: [{ index: 0, turns }],

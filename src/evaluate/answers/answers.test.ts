@@ -1,6 +1,6 @@
 /** Tests of answers.ts: answers that are cut or empty are judged, and told of. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -57,6 +57,20 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);
+});
+
+test("ids with leading zeros stay as they are: asked once, and found in the file", async () => {
+  await using server = await startJudge(({ text }) => `to ${text}`);
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "zeros" } as const;
+  const asked = ["7", "007", "12"].map((id) => question(id));
+  const { answers, path } = await answersOf(place, asked, () => 0, options);
+  const again = await answersOf(place, asked, () => 0, options);
+  assert.equal(server.calls.length, 3);
+  assert.deepEqual(again.answers, answers);
+  const read = await answersOf({ kind: "file", path }, asked, () => 0, options);
+  assert.deepEqual(read.answers, answers);
+  const ids = readFileSync(path, "utf8").matchAll(/"question_id":("?\w+"?)/g);
+  assert.deepEqual([...ids].map(([, id]) => id).sort(), ['"007"', "12", "7"]);
 });
 
 test("a second model that is not there is told of before the first one answers", async () => {
