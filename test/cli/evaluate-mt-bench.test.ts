@@ -286,13 +286,14 @@ test("nothing could be judged: the first refusal and the first answer are shown 
   const rows = [1, 2, 3].map((id) => ({ question_id: id, choices: [{ turns: ["x", "y"] }] }));
   const answers = writeRows(fixture.path("judged-by-none.jsonl"), rows);
   const body = JSON.stringify({ error: { message: "max_tokens: expected at most 1024, got 2048." } });
-  const words = (url: string, dir: string) => [
-    ...[answers, "--bench", bench, "--limit", "2", "--judge", `${url}#none`, "--output", fixture.path(dir)],
+  const words = (url: string, dir: string, limit = 2) => [
+    ...[answers, "--bench", bench, "--limit", `${limit}`, "--judge", `${url}#none`],
+    ...["--output", fixture.path(dir)],
   ];
-  const failure = async (rule: () => ChatAnswer, dir: string): Promise<string> => {
+  const failure = async (rule: () => ChatAnswer, dir: string, limit?: number): Promise<string> => {
     await using judge = await startJudge(rule);
     const error = await mtBenchCommand()
-      .parseAsync(words(judge.baseUrl, dir), { from: "user" })
+      .parseAsync(words(judge.baseUrl, dir, limit), { from: "user" })
       .then(() => assert.fail("there were no verdicts"))
       .catch((thrown: unknown) => thrown);
     assert.ok(error instanceof EndpointError);
@@ -306,6 +307,16 @@ test("nothing could be judged: the first refusal and the first answer are shown 
   );
   assert.match(refused, /A smaller --judge-max-tokens may be what it wants\./);
   assert.doesNotMatch(refused, /\.\./);
+  // a reasoning model's refusal, as OpenAI words it: no number of tokens would be right
+  const message =
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+  const unsupported = () => ({ status: 400, body: JSON.stringify({ error: { message } }) });
+  const field = /by --judge-extra; .* '\{"max_tokens": null, "max_completion_tokens": 4096, "temperature": null\}'/;
+  for (const limit of [2, 3]) {
+    const said = await failure(unsupported, `unsupported-${limit}`, limit);
+    assert.match(said, field, "whether all requests were sent or judging ended at the fifth");
+    assert.doesNotMatch(said, /--judge-max-tokens/);
+  }
   const silent = await failure(() => "As source [1] says, it is fair: seven.", "all-unread");
   assert.match(
     silent,

@@ -73,6 +73,20 @@ test("ids with leading zeros stay as they are: asked once, and found in the file
   assert.deepEqual([...ids].map(([, id]) => id).sort(), ['"007"', "12", "7"]);
 });
 
+test("fields of requests to endpoints under test are sent, and other fields are other answers", async () => {
+  await using server = await startJudge(() => "an answer");
+  const ask = (answerExtra: Record<string, unknown>) => {
+    const judging = { ...options, answerKey: null, answerExtra, limits: { maxRetries: 0 } };
+    const all = judging as unknown as JudgingOptions;
+    return namedAnswers([`${server.baseUrl}#thinks`], [question("1")], () => 0, all);
+  };
+  await ask({ max_tokens: null, max_completion_tokens: 9, temperature: null });
+  await ask({});
+  const [thinks, plain] = server.calls.map(({ body }) => Object.keys(body).sort());
+  assert.deepEqual(thinks, ["max_completion_tokens", "messages", "model", "stream"]);
+  assert.deepEqual(plain, ["max_tokens", "messages", "model", "stream", "temperature"]);
+});
+
 test("a second model that is not there is told of before the first one answers", async () => {
   let asked = 0;
   await using server = await startJudge(() => {

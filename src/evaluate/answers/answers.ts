@@ -33,6 +33,8 @@ export interface AnswerOptions extends EnvironmentOptions {
 export interface JudgingOptions extends JudgeSettings, Omit<AnswerOptions, "openEndpoint"> {
   /** Key of endpoints under test. */
   answerKey: string | null;
+  /** Further fields of requests to endpoints under test; null takes a field out. */
+  answerExtra?: Readonly<Record<string, unknown>>;
   /** Samples of the bootstrap. */
   bootstrapRounds: number;
 }
@@ -178,10 +180,10 @@ export async function namedAnswers(
   temperatureOf: (question: Question) => number,
   options: JudgingOptions,
 ): Promise<NamedAnswers[]> {
-  const { answerKey: apiKey, limits } = options;
+  const { answerKey: apiKey, answerExtra: extra = {}, limits } = options;
   const all: AnswerOptions = {
     ...options,
-    openEndpoint: (address) => new Endpoint({ ...address, apiKey, ...limits }),
+    openEndpoint: (address) => new Endpoint({ ...address, apiKey, extra, ...limits }),
   };
   const open: (() => Promise<NamedAnswers>)[] = [];
   for (const text of texts) {

@@ -152,7 +152,7 @@ function turnsOf(
 /** The text of a turn that is an object without a role, as in Arena-Hard's first files; what else a turn is stays as it is. */
 function turnText(turn: unknown): unknown {
   if (!isRecord(turn) || turn["role"] !== undefined) return turn;
-  return turn["content"] ?? turn;
+  return typeof turn["content"] === "string" ? turn["content"] : turn;
 }
 
 /** Messages of users, assistants and systems up to the last one that is not an assistant's. */
