@@ -87,6 +87,42 @@ test("fields of requests to endpoints under test are sent, and other fields are 
   assert.deepEqual(plain, ["max_tokens", "messages", "model", "stream", "temperature"]);
 });
 
+test("questions that an endpoint refuses are left out, and told of; they are asked again the next time", async (t) => {
+  const warnings = listenToWarnings(t);
+  const body = JSON.stringify({ error: { message: "against our rules" } });
+  await using server = await startJudge(({ text }) => (text.includes("2") ? { status: 400, body } : "fine"));
+  const judging = { ...options, answerKey: null, limits: { maxRetries: 0 } } as unknown as JudgingOptions;
+  const asked = ["1", "2", "3"].map((id) => question(id));
+  for (const calls of [3, 4]) {
+    const found = await namedAnswers([`${server.baseUrl}#strict`], asked, () => 0, judging);
+    assert.deepEqual([found.questions.map(({ id }) => id), found.unanswered], [["1", "3"], 1]);
+    assert.equal(server.calls.length, calls);
+  }
+  const [said = ""] = await warnings();
+  assert.match(
+    said,
+    /^strict: 1 question was refused and is left out; the first: q\.jsonl:2: http\S+, model strict: expected an answer, got status 400: against our rules\. /,
+  );
+});
+
+test("an endpoint that refuses all questions ends asking, after five or when there are no more", async () => {
+  const body = JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } });
+  await using server = await startJudge(() => ({ status: 400, body }));
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "none" } as const;
+  for (const [count, calls] of [
+    [9, 5],
+    [2, 2],
+  ] as const) {
+    const before = server.calls.length;
+    const asked = Array.from({ length: count }, (_, i) => question(`${i}`));
+    await assert.rejects(
+      answersOf(place, asked, () => 0, options),
+      /^EndpointError: q\.jsonl:0: http.*'max_tokens'\. Check .* by --answer-extra; /,
+    );
+    assert.equal(server.calls.length - before, calls);
+  }
+});
+
 test("a second model that is not there is told of before the first one answers", async () => {
   let asked = 0;
   await using server = await startJudge(() => {

@@ -47,6 +47,14 @@ export interface NamedAnswers {
   path: string;
 }
 
+/** Answers of several, and the questions that all of them have answered. */
+export interface AnsweredQuestions {
+  answers: NamedAnswers[];
+  questions: Question[];
+  /** Questions that are left out: an endpoint refused them. */
+  unanswered: number;
+}
+
 /** Questions, and the temperature at which each is answered. */
 interface Asked {
   questions: readonly Question[];
@@ -54,10 +62,10 @@ interface Asked {
 }
 
 /**
- * The answers of `answerer` to `questions`: the missing ones are generated.
+ * The answers of `answerer` to `questions`: the missing ones are generated. Questions that an endpoint refuses have none.
  *
  * @throws {DataError} if a file lacks an answer
- * @throws {EndpointError} if an endpoint refuses; what it answered is kept
+ * @throws {EndpointError} if an endpoint gives no answers; what it answered is kept
  */
 export async function answersOf(
   answerer: Answerer,
@@ -179,7 +187,7 @@ export async function namedAnswers(
   questions: readonly Question[],
   temperatureOf: (question: Question) => number,
   options: JudgingOptions,
-): Promise<NamedAnswers[]> {
+): Promise<AnsweredQuestions> {
   const { answerKey: apiKey, answerExtra: extra = {}, limits } = options;
   const all: AnswerOptions = {
     ...options,
@@ -191,7 +199,8 @@ export async function namedAnswers(
   }
   const answers: NamedAnswers[] = [];
   for (const answer of open) answers.push(await answer());
-  return answers;
+  const answered = questions.filter(({ id }) => answers.every((one) => one.answers.has(id)));
+  return { answers, questions: answered, unanswered: questions.length - answered.length };
 }
 
 /** The names of two models; with (A) and (B) where they are the same. */
