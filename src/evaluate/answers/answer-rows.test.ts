@@ -236,13 +236,15 @@ test("an answer log goes on after a crash, and refuses answers that were made ot
   const keys = keysOf({});
   {
     using log = await AnswerLog.open(path, "m", keys);
-    log.add("1", keys.get("1") ?? "", ["one", "two"]);
+    log.add("1", keys.get("1") ?? "", { turns: ["one", "two"], cut: 1 });
   }
   appendFileSync(path, `{"question_id":"x","answer_id":"torn`);
   {
     using log = await AnswerLog.open(path, "m", keys);
     assert.deepEqual([...log.answers], [["1", ["one", "two"]]]);
-    log.add("x", keys.get("x") ?? "", ["three"]);
+    assert.equal(log.cut, 1);
+    log.add("x", keys.get("x") ?? "", { turns: ["three"], cut: 1 });
+    assert.equal(log.cut, 2);
   }
   const lines = readFileSync(path, "utf8")
     .trim()

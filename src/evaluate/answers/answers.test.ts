@@ -46,14 +46,14 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     return text.includes("2") ? { text: "", finishReason: "length" } : "whole";
   });
   const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "m" } as const;
-  const { answers, path } = await answersOf(
-    place,
-    ["1", "2", "3"].map((id) => question(id)),
-    () => 0,
-    options,
-  );
+  const asked = ["1", "2", "3"].map((id) => question(id));
+  await answersOf(place, asked.slice(0, 1), () => 0, options);
+  const { answers, path } = await answersOf(place, asked, () => 0, options);
+  assert.equal(server.calls.length, 3);
   assert.deepEqual([...answers.values()].flat(), ["so far", "", "whole"]);
   assert.deepEqual(await warnings(), [
+    "m: 1 answer was cut at the limit of 8 tokens, and judged as cut.",
+    // the one of before is counted
     "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);

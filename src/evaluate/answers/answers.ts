@@ -121,16 +121,15 @@ async function generated({
   makeDirectory(dir);
   const path = join(dir, `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
-  let cut = 0;
   await source.answer({
     questions,
     temperatureOf,
     maxTokens,
     log,
     keyOf: (question) => keys.get(question.id) as string,
-    onCut: () => cut++,
     onAnswered: (done, total) => options.onPhase?.(`answers of ${name}`, done, total),
   });
+  const { cut } = log;
   if (cut > 0) {
     warn(
       `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at the limit of ${maxTokens} tokens, and judged as cut.`,

@@ -16,8 +16,6 @@ export interface AnswerRequest {
   log: AnswerLog;
   /** The key of a question's answer in the log. */
   keyOf: (question: Question) => string;
-  /** Called for each answer that ended at the token limit. */
-  onCut: () => void;
   /** Called with the number of questions answered so far. */
   onAnswered: (done: number, total: number) => void;
 }
@@ -56,15 +54,17 @@ export async function askEndpoint(
 /** The answers to a question's turns, added to the log. */
 async function askQuestion(endpoint: Endpoint, question: Question, request: AnswerRequest): Promise<void> {
   const { log, maxTokens, temperatureOf, keyOf } = request;
-  const turns = [...log.firstTurns(question.id)];
+  const first = log.firstTurns(question.id);
+  const turns = [...first.turns];
+  let { cut } = first;
   while (turns.length <= question.followUps.length) {
     const messages = conversation(question, turns);
     const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
-    if (reply.finishReason === "length") request.onCut();
+    if (reply.finishReason === "length") cut++;
     turns.push(reply.text);
-    if (turns.length <= question.followUps.length) log.keep(question.id, keyOf(question), turns);
+    if (turns.length <= question.followUps.length) log.keep(question.id, keyOf(question), { turns, cut });
   }
-  log.add(question.id, keyOf(question), turns);
+  log.add(question.id, keyOf(question), { turns, cut });
 }
 
 /** The endpoint's refusal of this question alone, with its place; any other error is thrown. */
