@@ -230,6 +230,34 @@ test("killed in the middle: what was judged is there", async () => {
   assert.ok(all - before >= 80 - before && all <= 80 + 4, `${all} calls, ${before} before the kill`);
 });
 
+test("pairwise with MT-Bench's prompts: categories are told apart, and none asks for a reference", async () => {
+  const rows = ["math", "math", "writing"].map((category, i) => ({ id: `${i}`, category, prompt: `q ${i}` }));
+  const prompts = writeRows(fixture.path("categories.jsonl"), rows);
+  const answers = (answer: string) =>
+    writeRows(
+      fixture.path(`categories-${answer}.jsonl`),
+      rows.map((row) => ({ ...row, answer })),
+    );
+  const judgePrompts = writeRows(fixture.path("judge_prompts.jsonl"), [
+    {
+      ...{ name: "pair-v2", type: "pairwise", system_prompt: "S" },
+      prompt_template: "<{question}> A<{answer_a}> B<{answer_b}>",
+    },
+  ]);
+  await using judge = await startJudge(({ text }) => {
+    if (text.includes("q 2")) return "[[C]]";
+    return text.includes("A<good>") ? "[[A]]" : "[[B]]";
+  });
+  const said = await evaluate(
+    ...["pairwise", answers("good"), answers("bad"), "--prompts", prompts, "--judge-prompts", judgePrompts],
+    ...["--judge", `${judge.baseUrl}#j`, "--output", fixture.path("categories")],
+  );
+  assert.equal(said.status, 0, said.stderr);
+  assert.deepEqual(rowOf(said.stdout, "math")?.slice(0, 5), ["2", "2", "0", "0", "100.0 %"]);
+  assert.deepEqual(rowOf(said.stdout, "writing")?.slice(0, 5), ["1", "0", "1", "0", "50.0 %"]);
+  assert.deepEqual(Object.keys(results(fixture.path("categories")).statistics.perCategory), ["math", "writing"]);
+});
+
 test("verdicts that nobody can read are no result", async () => {
   const rows = [{ id: "1", prompt: "p", answer: "x" }];
   const a = writeRows(fixture.path("mute-a.jsonl"), rows);

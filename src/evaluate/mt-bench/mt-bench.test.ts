@@ -81,6 +81,15 @@ test("pairs are put in both orders", () => {
   assert.deepEqual(asked[3], ["ref two|b two|y two", "ref two|y two|b two"]);
 });
 
+test("without references no category asks for one, and each keeps its name", () => {
+  const tasks = mtBenchPairTasks({ ...material, references: null }, own, other);
+  assert.deepEqual(
+    tasks.map(({ category }) => category),
+    ["writing", "writing", "math", "math"],
+  );
+  assert.equal(tasks[2]?.orders[0].at(-1)?.content, "2 first|b one|y one");
+});
+
 test("a missing reference, prompt or place is named", () => {
   assert.throws(
     () => ratingTasks({ ...material, references: new Map() }, own),

@@ -51,8 +51,8 @@ export interface MtBenchMaterial {
   prompts: ReadonlyMap<string, JudgePrompt>;
   /** File of the prompts, for messages. */
   promptPath: string;
-  /** By question id. */
-  references: Answers;
+  /** By question id; null: no category is graded against one. */
+  references: Answers | null;
 }
 
 /** A turn to be rated. */
@@ -129,7 +129,7 @@ interface Turn {
   stem(plain: string): string;
 }
 
-function eachTurn({ questions }: MtBenchMaterial): Turn[] {
+function eachTurn({ questions, references }: MtBenchMaterial): Turn[] {
   return questions.flatMap((question) => {
     if (question.followUps.length > 1) {
       throw new DataError(
@@ -142,14 +142,14 @@ function eachTurn({ questions }: MtBenchMaterial): Turn[] {
       question,
       turn,
       stem: (plain: string) =>
-        `${needsReference(question) ? "math-v1" : plain}${turn === 1 ? "" : "-multi-turn"}`,
+        `${references !== null && needsReference(question) ? "math-v1" : plain}${turn === 1 ? "" : "-multi-turn"}`,
     }));
   });
 }
 
 function questionValues({ references }: MtBenchMaterial, question: Question): Record<string, string> {
   const { id, followUps, where } = question;
-  const reference = needsReference(question) ? references.get(id) : [];
+  const reference = references !== null && needsReference(question) ? references.get(id) : [];
   if (reference === undefined) {
     throw new DataError(`${where}: expected a reference answer to question ${id}, found none.`);
   }

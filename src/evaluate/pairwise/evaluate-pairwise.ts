@@ -70,12 +70,8 @@ async function formatOf(path: string | null): Promise<Format> {
   const prompts = await readJudgePrompts(path);
   return {
     read: readLetter,
-    tasks: (questions, a, b) => {
-      // There are no references here, so no category asks for one.
-      const plain = questions.map((question) => ({ ...question, category: null }));
-      const material = { questions: plain, prompts, promptPath: path, references: new Map() };
-      return mtBenchPairTasks(material, a.answers, b.answers);
-    },
+    tasks: (questions, a, b) =>
+      mtBenchPairTasks({ questions, prompts, promptPath: path, references: null }, a.answers, b.answers),
   };
 }
 
