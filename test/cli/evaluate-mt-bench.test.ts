@@ -92,7 +92,7 @@ test("MT-Bench: answers of an endpoint, ratings that are known, nothing asked tw
   assert.equal(first.status, 0, first.stderr);
   // writing: 2, 1, 4; maths: 6, 5
   assert.deepEqual(rowOf(first.stdout, "writing")?.slice(0, 2), ["3", "2.33"]);
-  assert.deepEqual(rowOf(first.stdout, "math"), ["2", "5.50", "5.50 to 5.50", "6.00", "5.00"]);
+  assert.deepEqual(rowOf(first.stdout, "math"), ["2", "5.50", "1.11 to 9.89", "6.00", "5.00"]);
   assert.deepEqual(rowOf(first.stdout, "all"), ["5", "3.60", "1.50 to 5.50", "4.00", "3.00"]);
   assert.match(first.stdout, /^Turns without a rating: 1$/m);
   // six judgments of 100 and 10 tokens: 600 · 10 / 1e6 + 60 · 100 / 1e6
@@ -200,7 +200,7 @@ test("faults on both sides: answers continue where they stopped, and scores are 
   );
   // Each of the six turns fails once, each in its own way; a machine under load may be late once more.
   assert.ok(judge.calls.length >= 12);
-  assert.deepEqual(rowOf(open.stdout, "all"), ["6", "6.00", "6.00 to 6.00", "8.00", "4.00"]);
+  assert.deepEqual(rowOf(open.stdout, "all"), ["6", "6.00", "2.46 to 8.83", "8.00", "4.00"]);
   assert.match(open.stdout, /^ {2}\d+ requests, \d+ of them repeated; 600 tokens read/m);
 });
 

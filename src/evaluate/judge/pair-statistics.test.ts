@@ -104,9 +104,11 @@ test("4 wins of 4 questions are not 1 to 1: Clopper and Pearson's lower end", ()
     outcomes.winRate,
     outcomes.shares.win,
     bradleyTerry.winRate,
+    bradleyTerry.lengthControlled.winRate,
+    bradleyTerry.styleControlled.winRate,
     lengthBias.longerShare,
   ]) {
-    near(value, 1);
+    near(value, 1, 1e-5);
     near(interval.low, 0.39763536, 1e-8);
     near(interval.high, 1);
   }
@@ -115,6 +117,18 @@ test("4 wins of 4 questions are not 1 to 1: Clopper and Pearson's lower end", ()
   // a half in each of four: of all at least as many are a half, and the rest may be anything
   near(positionBias.firstShare.interval.low, 0.39763536 / 2, 1e-8);
   near(positionBias.firstShare.interval.high, 1 - 0.39763536 / 2, 1e-8);
+  const { length } = bradleyTerry.lengthControlled.coefficients;
+  assert.ok(Number.isNaN(length?.interval.low), "where nothing differs nothing tells what length does");
+});
+
+test("4 ties of 4 questions are not half of all for certain, at any length", () => {
+  const four = [10, 20, 30, 40].map((length, i) => pair(i, [0, 0], [length, 25]));
+  const { winRate, lengthControlled } = pairStatistics(four, { strongWeight: 3 }).bradleyTerry;
+  for (const { value, interval } of [winRate, lengthControlled.winRate]) {
+    near(value, 0.5);
+    near(interval.low, 0.39763536 / 2, 1e-8);
+    near(interval.high, 1 - 0.39763536 / 2, 1e-8);
+  }
 });
 
 test("statistics do not depend on which model is called A", () => {

@@ -5,13 +5,13 @@
  * Differs: an answer of the judge with several ratings has none, where FastChat takes the first.
  */
 import { DataError } from "../../base/errors.ts";
-import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
+import type { BootstrapOptions } from "../../stats/bootstrap.ts";
 import type { Answers } from "../answers/answer-rows.ts";
 import { type Question, questionText } from "../answers/questions.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 import { correlationStatistic } from "../judge/judge-bias.ts";
 import { fillPrompt, type JudgePrompt } from "../judge/judge-prompts.ts";
-import { byQuestion, type Statistic } from "../judge/judged-pair.ts";
+import { byQuestion, meanOverQuestions, type Statistic } from "../judge/judged-pair.ts";
 import type { JudgedMaterial } from "../judge/judged-texts.ts";
 import type { PairTask } from "../judge/pair-tasks.ts";
 import { styleOf } from "../judge/style.ts";
@@ -226,21 +226,9 @@ export function ratingStatistics(
 type Known = RatedTurn & { rating: number };
 
 function scoreOf(turns: readonly Known[], bootstrap: BootstrapOptions): Score {
-  const groups = byQuestion(turns).map((group) => group.map(({ rating }) => rating));
-  const mean = (draw: Iterable<number>): number => {
-    let sum = 0;
-    let count = 0;
-    for (const i of draw) {
-      for (const rating of groups[i] ?? []) {
-        sum += rating;
-        count++;
-      }
-    }
-    return sum / count;
-  };
-  return {
-    ratings: turns.length,
-    value: mean(groups.keys()),
-    interval: bootstrapInterval(groups.length, mean, bootstrap),
-  };
+  const questions = byQuestion(turns).map((group) => ({
+    sum: group.reduce((sum, { rating }) => sum + rating, 0),
+    count: group.length,
+  }));
+  return { ratings: turns.length, ...meanOverQuestions(questions, bootstrap, { low: 1, high: 10 }) };
 }
