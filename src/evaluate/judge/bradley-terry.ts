@@ -6,6 +6,8 @@
  *   P(A beats B) = 1 / (1 + exp(−(b + Σ c_k d_k))), d_k: how much more of style feature k A has, (a − b) / (a + b)
  * Differs: with two models and no controls the fit is the weighted win rate. d_k is divided by its spread but not centred,
  * so that b is the strength at equal style; Arena-Hard centres it over all models of a board, which a single pair does not have.
+ * Features are numbers, as in its first script; its current one has headers, bold and lists per token, (a − b) / (a + b + 1), and leaves
+ * out questions that lack a verdict.
  * Coefficients c_k are held by a penalty of c²/2, nothing beside hundreds of verdicts, so that they stay finite where style
  * alone decides.
  */
