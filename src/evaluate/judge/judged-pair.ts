@@ -4,7 +4,6 @@ import {
   type BootstrapOptions,
   bootstrapInterval,
   type Interval,
-  shareInterval,
 } from "../../stats/bootstrap.ts";
 import type { AnswerStyle } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
@@ -37,11 +36,6 @@ export function outcomeOf({ verdicts: [first, second] }: JudgedPair): number | n
 /** Items by the question they belong to: what is resampled together. */
 export function byQuestion<T extends { id: string }>(items: readonly T[]): T[][] {
   return [...Map.groupBy(items, ({ id }) => id).values()];
-}
-
-/** A share with its interval. */
-export function shareStatistic(hits: number, trials: number): Statistic {
-  return { value: hits / trials, interval: shareInterval(hits, trials) };
 }
 
 /** What verdicts or ratings of one question are worth together, and how many they are. */

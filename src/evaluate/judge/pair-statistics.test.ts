@@ -88,6 +88,15 @@ test("length bias by hand", () => {
   near(bias.correlation.value, expected, 1e-12);
 });
 
+test("both turns of a question are one of it: the share of changed winners is not surer for a second turn", () => {
+  const once = Array.from({ length: 20 }, (_, i) => pair(i, i < 5 ? [1, -1] : [1, 1]));
+  const turns = once.flatMap((one): JudgedPair[] => [one, { ...one, turn: 2 }]);
+  const [one, two] = [once, turns].map((pairs) => pairStatistics(pairs, { strongWeight: 3 }).positionBias);
+  assert.deepEqual([one?.pairs, two?.pairs], [20, 40]);
+  near(two?.changed.value ?? 0, 5 / 20);
+  assert.deepEqual(two?.changed, one?.changed);
+});
+
 test("both orders of a question are one of it: the longer answer's share is not surer for being asked twice", () => {
   const once = Array.from({ length: 20 }, (_, i) => pair(i, [i < 5 ? -1 : 1, null], [30, 10]));
   const twice = once.map((one): JudgedPair => ({ ...one, verdicts: [one.verdicts[0], one.verdicts[0]] }));
