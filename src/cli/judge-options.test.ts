@@ -58,7 +58,9 @@ test("fields of requests that are keys are refused, since reports have the field
   const ofAnswers = (fields: object): JudgeCliOptions =>
     withJudgeOptions(new Command())
       .exitOverride()
-      .parse(["--judge", "http://127.0.0.1:8000/v1#m", "--answer-extra", JSON.stringify(fields)], { from: "user" })
+      .parse(["--judge", "http://127.0.0.1:8000/v1#m", "--answer-extra", JSON.stringify(fields)], {
+        from: "user",
+      })
       .opts();
   assert.deepEqual(ofAnswers(harmless).answerExtra, harmless);
   assert.throws(

@@ -311,7 +311,8 @@ test("nothing could be judged: the first refusal and the first answer are shown 
   const message =
     "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
   const unsupported = () => ({ status: 400, body: JSON.stringify({ error: { message } }) });
-  const field = /by --judge-extra; .* '\{"max_tokens": null, "max_completion_tokens": 4096, "temperature": null\}'/;
+  const field =
+    /by --judge-extra; .* '\{"max_tokens": null, "max_completion_tokens": 4096, "temperature": null\}'/;
   for (const limit of [2, 3]) {
     const said = await failure(unsupported, `unsupported-${limit}`, limit);
     assert.match(said, field, "whether all requests were sent or judging ended at the fifth");

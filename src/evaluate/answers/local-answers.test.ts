@@ -109,7 +109,11 @@ test("what is there already is left as it is, and the rest comes out as it would
   for (const [id, turns] of some.answers) assert.deepEqual(turns, whole.answers.get(id));
   const rest = await answers(questions, some.path);
   assert.ok(whole.cut > 0);
-  assert.equal(rest.cut, whole.cut, "those of before are counted, and those generated again are not counted twice");
+  assert.equal(
+    rest.cut,
+    whole.cut,
+    "those of before are counted, and those generated again are not counted twice",
+  );
   assert.deepEqual(rest.told, [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
   assert.deepEqual(rest.answers, new Map(questions.map(({ id }) => [id, whole.answers.get(id)])));
   assert.deepEqual((await answers(questions, some.path)).told, []);

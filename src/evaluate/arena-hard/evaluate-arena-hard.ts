@@ -46,10 +46,9 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   const settingsPath = options.judgeSettings ?? (await bench?.find(["judge_settings.json"])) ?? null;
   const prompt = readArenaPrompt(configPath, settingsPath);
   const names = ["question_v0.1.jsonl", "question.jsonl"];
-  const asked = await readQuestions(
-    await benchFile(options.questions, bench, names, "--questions FILE"),
-    { limit },
-  );
+  const asked = await readQuestions(await benchFile(options.questions, bench, names, "--questions FILE"), {
+    limit,
+  });
   const baselineNames = ["answers_v0.1_gpt-4-0314.jsonl", "model_answer/gpt-4-0314.jsonl"];
   const baseline = await benchFile(options.baseline, bench, baselineNames, "--baseline ANSWERS");
   using judging = openJudging(options, prompt);

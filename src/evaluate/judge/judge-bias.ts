@@ -1,13 +1,7 @@
 /** Position and length bias: how much a judge's verdicts depend on the order and the length of the answers. */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
-import {
-  byQuestion,
-  type JudgedPair,
-  meanOverQuestions,
-  type Statistic,
-  type Worth,
-} from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, meanOverQuestions, type Statistic, type Worth } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 
 /** Position bias: verdicts that changed with the order of the two answers. */

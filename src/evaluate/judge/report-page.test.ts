@@ -122,7 +122,7 @@ test("ratings: a category without any has no dot", () => {
   assert.match(page, /<b>4\.00<\/b><span>score, 1\.08 to 9\.85/);
   assert.equal(page.match(/<circle/g)?.length, 2, "one of maths and one of all");
   assert.match(page, /<b>1<\/b><span>turns without a rating/);
-  assert.match(page, />2 questions \(without 3 that were refused\), rated from 1 to 10 by/);
+  assert.match(page, />2 questions \(3 more refused\), rated from 1 to 10 by/);
   assert.doesNotMatch(page, /NaN|undefined/);
   assert.match(
     page,

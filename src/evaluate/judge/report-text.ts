@@ -21,7 +21,7 @@ export function judgeLines(judge: JudgeReport): string[] {
 
 /** "80 questions", and how many more were refused by an endpoint under test. */
 export function questionCount({ questions, unanswered }: { questions: number; unanswered: number }): string {
-  return `${questions} questions${unanswered === 0 ? "" : ` (without ${unanswered} that were refused)`}`;
+  return `${questions} questions${unanswered === 0 ? "" : ` (${unanswered} more refused)`}`;
 }
 
 /** So many digits, or "–". */
