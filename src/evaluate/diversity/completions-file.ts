@@ -31,9 +31,9 @@ interface KeyedCompletion {
  * - or `messages`, the last one an assistant's;
  * - or `choices` with `turns` (FastChat's MT-Bench files); each turn counts as a separate prompt.
  *
- * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each. `prompt_number`
- * (`preftune evaluate diversity --output`) tells prompts of the same text apart. `ended`
- * (true or false) or `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
+ * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each, and rows that
+ * differ in `prompt_number`, which `preftune evaluate diversity --output` writes, have different ones. `ended` (true or false) or
+ * `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
  *
  * @throws {DataError} naming file and line of a row that has no answer
  */

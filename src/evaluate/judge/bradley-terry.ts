@@ -99,7 +99,7 @@ function totals(verdicts: Battle["verdicts"]): Worth {
   };
 }
 
-/** The weighted share of verdicts that A won, with its interval over questions. */
+/** The weighted fraction of verdicts that A won, with its interval over questions. */
 function overQuestions(battles: readonly Battle[], bootstrap?: BootstrapOptions): Statistic {
   const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
   return meanOverQuestions(sums, bootstrap);
