@@ -30,7 +30,7 @@ export function arenaHardCommand(): Command {
     .option("--bench <dir>", "Arena-Hard's files by their published names: directory or hub data set")
     .option("--questions <file>", "questions: file or hub data set")
     .option("--judge-config <file>", "the judge's prompt and patterns: YAML as published")
-    .option("--judge-settings <file>", "the judge's system prompt: judge_settings.json as published")
+    .option("--judge-settings <file>", "the judge's system prompt: Arena-Hard's JUDGE_SETTINGS as JSON")
     .option("--limit <count>", "only the first questions", wholeNumber(1))
     .option("--strong-weight <count>", "weight of a verdict A>>B or B>>A", wholeNumber(1), 3);
   return withJudgeOptions(command, 4096).action(run);

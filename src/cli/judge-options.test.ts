@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
-import { type JudgeEndpointOptions, judgeOf, withJudge, withJudgeOptions } from "./judge-options.ts";
+import {
+  type JudgeCliOptions,
+  type JudgeEndpointOptions,
+  judgeOf,
+  withJudge,
+  withJudgeOptions,
+} from "./judge-options.ts";
 
 function parsed(...args: string[]): JudgeEndpointOptions {
   const command = withJudge(new Command(), new Option("--judge <url#model>"))
@@ -49,6 +55,18 @@ test("fields of requests that are keys are refused, since reports have the field
   }
   const harmless = { max_tokens: 5, token_limit: 3, seed: 1, prompt_cache_key: "a" };
   assert.deepEqual(parsed("--judge-extra", JSON.stringify(harmless)).judgeExtra, harmless);
+  const ofAnswers = (fields: object): JudgeCliOptions =>
+    withJudgeOptions(new Command())
+      .exitOverride()
+      .parse(["--judge", "http://127.0.0.1:8000/v1#m", "--answer-extra", JSON.stringify(fields)], {
+        from: "user",
+      })
+      .opts();
+  assert.deepEqual(ofAnswers(harmless).answerExtra, harmless);
+  assert.throws(
+    () => ofAnswers({ api_key: "s3cret" }),
+    /^ConfigError: --answer-extra: "api_key" would stand in reports\. .* give the key by --answer-key-env\.$/,
+  );
 });
 
 test("--dir is --output for commands with a judge; the last one given holds", () => {

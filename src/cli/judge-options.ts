@@ -40,6 +40,7 @@ export interface JudgeEndpointOptions {
 /** The shared options. */
 export interface JudgeCliOptions extends JudgeEndpointOptions, MachineOptions {
   answerKeyEnv: string;
+  answerExtra: Record<string, unknown>;
   maxNewTokens: number;
   seed: number;
   chatTemplate?: string;
@@ -93,7 +94,7 @@ function withJudging(command: Command): Command {
     .option(
       "--judge-extra <json>",
       "additional fields of the judge's requests; null removes one",
-      jsonObject,
+      jsonObject("--judge-extra", judgeKeyOption.name),
       {},
     )
     .option("--judge-price <in,out>", "price of a million input and output tokens, to report the cost", price)
@@ -118,6 +119,12 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
       `${answerKeyOption.name} <name>`,
       "environment variable with the key of endpoints under test",
       answerKeyOption.usual,
+    )
+    .option(
+      "--answer-extra <json>",
+      "additional fields of requests to endpoints under test; null removes one",
+      jsonObject("--answer-extra", answerKeyOption.name),
+      {},
     )
     .option("--max-new-tokens <count>", "longest answer to generate", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "random seed of local models", wholeNumber(0), 42)
@@ -149,25 +156,29 @@ function endpoint(text: string): { baseUrl: string; model: string } {
   }
 }
 
-function jsonObject(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (isRecord(value)) return withoutKeys(value);
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    // The message below says what is wrong.
-  }
-  throw new InvalidArgumentError(`Expected a JSON object such as {"seed": 1}.`);
+/** Reads the fields that `option` gives, of an endpoint whose key `keyOption` names. */
+function jsonObject(option: string, keyOption: string): (text: string) => Record<string, unknown> {
+  return (text) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      // The message below says what is wrong.
+    }
+    if (!isRecord(value)) throw new InvalidArgumentError(`Expected a JSON object such as {"seed": 1}.`);
+    requireNoKey(value, option, keyOption);
+    return value;
+  };
 }
 
 const keyName = /(^|[_-])(api[_-]?key|secret|password|authorization|(auth|access)[_-]token)$/i;
 
 /** Requests' fields stand in reports. What is refused is not shown: commander's own error would. */
-function withoutKeys(fields: Record<string, unknown>): Record<string, unknown> {
+function requireNoKey(fields: Record<string, unknown>, option: string, keyOption: string): void {
   const key = Object.keys(fields).find((name) => keyName.test(name));
-  if (key === undefined) return fields;
+  if (key === undefined) return;
   throw new ConfigError(
-    `--judge-extra: "${key}" would stand in reports. Take it out, and give the key by ${judgeKeyOption.name}.`,
+    `${option}: "${key}" would stand in reports. Take it out, and give the key by ${keyOption}.`,
   );
 }
 
@@ -215,6 +226,7 @@ export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): Ju
     ...environmentOf(cli),
     ...judgeOf(cli),
     answerKey: keyIn(cli.answerKeyEnv, answerKeyOption),
+    answerExtra: cli.answerExtra,
     bootstrapRounds: cli.bootstrap,
     maxNewTokens: cli.maxNewTokens,
     seed: cli.seed,

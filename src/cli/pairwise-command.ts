@@ -31,7 +31,7 @@ export function pairwiseCommand(): Command {
       "MT-Bench's judge_prompts.jsonl or Arena-Hard's YAML; default: preftune's own",
     )
     .option("--limit <count>", "only the first prompts", wholeNumber(1))
-    .option("--temperature <number>", "sampling temperature of local models", atLeastZero, 0)
+    .option("--temperature <number>", "sampling temperature of the models under test", atLeastZero, 0)
     .option("--strong-weight <count>", "weight of a verdict A>>B or B>>A", wholeNumber(1), 1);
   return withJudgeOptions(command).action(run);
 }

@@ -95,12 +95,18 @@ export function shareInterval(hits: number, trials: number): Interval {
 }
 
 /**
- * The interval of a mean of values from 0 to 1 where all that were drawn are `value`, and no resample differs: of all values at least
- * as many are this one as Clopper and Pearson's lower end of `count` of `count` says, and the rest is from 0 to 1.
+ * The interval of a mean of values in `range` where all that were drawn are `value`, and no resample differs: of all values at least
+ * as many are this one as Clopper and Pearson's lower end of `count` of `count` says, and the rest is anything in the range.
  *
  * Paper: Clopper and Pearson 1934, The use of confidence or fiducial limits: (α/2)^(1/n) where all n succeed.
  */
-export function alikeInterval(value: number, count: number, level = 0.95): Interval {
+export function alikeInterval(
+  value: number,
+  count: number,
+  { level = 0.95 }: BootstrapOptions = {},
+  range: Interval = { low: 0, high: 1 },
+): Interval {
   const alike = ((1 - level) / 2) ** (1 / count);
-  return { low: alike * value, high: alike * value + 1 - alike };
+  const mean = (rest: number): number => alike * value + (1 - alike) * rest;
+  return { low: mean(range.low), high: mean(range.high) };
 }

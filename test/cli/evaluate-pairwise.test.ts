@@ -230,6 +230,58 @@ test("killed in the middle: what was judged is there", async () => {
   assert.ok(all - before >= 80 - before && all <= 80 + 4, `${all} calls, ${before} before the kill`);
 });
 
+test("pairwise with MT-Bench's prompts: categories are told apart, and none asks for a reference", async () => {
+  const rows = ["math", "math", "writing"].map((category, i) => ({ id: `${i}`, category, prompt: `q ${i}` }));
+  const prompts = writeRows(fixture.path("categories.jsonl"), rows);
+  const answers = (answer: string) =>
+    writeRows(
+      fixture.path(`categories-${answer}.jsonl`),
+      rows.map((row) => ({ ...row, answer })),
+    );
+  const judgePrompts = writeRows(fixture.path("judge_prompts.jsonl"), [
+    {
+      ...{ name: "pair-v2", type: "pairwise", system_prompt: "S" },
+      prompt_template: "<{question}> A<{answer_a}> B<{answer_b}>",
+    },
+  ]);
+  await using judge = await startJudge(({ text }) => {
+    if (text.includes("q 2")) return "[[C]]";
+    return text.includes("A<good>") ? "[[A]]" : "[[B]]";
+  });
+  const said = await evaluate(
+    ...["pairwise", answers("good"), answers("bad"), "--prompts", prompts, "--judge-prompts", judgePrompts],
+    ...["--judge", `${judge.baseUrl}#j`, "--output", fixture.path("categories")],
+  );
+  assert.equal(said.status, 0, said.stderr);
+  assert.deepEqual(rowOf(said.stdout, "math")?.slice(0, 5), ["2", "2", "0", "0", "100.0 %"]);
+  assert.deepEqual(rowOf(said.stdout, "writing")?.slice(0, 5), ["1", "0", "1", "0", "50.0 %"]);
+  assert.deepEqual(Object.keys(results(fixture.path("categories")).statistics.perCategory), [
+    "math",
+    "writing",
+  ]);
+});
+
+test("a question that an endpoint under test refuses is left out for both models, and counted", async () => {
+  const rows = [0, 1, 2].map((i) => ({ id: `${i}`, prompt: `q ${i}`, answer: "FILE" }));
+  const file = writeRows(fixture.path("refused.jsonl"), rows);
+  await using answers = await startJudge(({ text }) => (text === "q 1" ? { status: 400 } : "own"));
+  await using judge = await startJudge(() => "[[A=B]]");
+  const dir = fixture.path("refused");
+  const said = await evaluate(
+    ...["pairwise", `${answers.baseUrl}#m`, file, "--prompts", file, "--judge", `${judge.baseUrl}#j`],
+    ...["--output", dir],
+  );
+  assert.equal(said.status, 0, said.stderr);
+  assert.match(said.stdout, /^m against refused, 2 questions \(1 more refused\) /);
+  assert.match(
+    said.stderr,
+    /m: 1 question was refused and is left out; the first: \S+refused\.jsonl:2: http/,
+  );
+  assert.equal(judge.calls.length, 4);
+  const { questions, unanswered } = results(dir);
+  assert.deepEqual([questions, unanswered], [2, 1]);
+});
+
 test("verdicts that nobody can read are no result", async () => {
   const rows = [{ id: "1", prompt: "p", answer: "x" }];
   const a = writeRows(fixture.path("mute-a.jsonl"), rows);

@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { FileError } from "../../base/errors.ts";
 import { remove, sha256 } from "../../base/files.ts";
 import { JsonLinesWriter, readJsonLines } from "../../runs/json-lines.ts";
+import { numberOf } from "../../text/json-number.ts";
 import { readAnswerFile } from "./answer-rows.ts";
 import type { Question } from "./questions.ts";
 
@@ -26,24 +27,31 @@ export function answerKey({ messages, followUps }: Question, settings: AnswerSet
   return sha256(JSON.stringify({ version: 1, messages, followUps, ...settings })).slice(0, 32);
 }
 
+/** Answers to the turns of a question. */
+export interface AnsweredTurns {
+  turns: readonly string[];
+  /** How many of them ended at the token limit. */
+  cut: number;
+}
+
 /** The first turns of questions of several, in a file beside the answers: they are paid for before the last one is there. */
 class FirstTurns {
-  readonly turns: Map<string, readonly string[]> = new Map();
+  readonly answered: Map<string, AnsweredTurns> = new Map();
   readonly #path: string;
   #writer: JsonLinesWriter | null = null;
 
   constructor(answersPath: string, keys: ReadonlyMap<string, string>) {
     this.#path = `${answersPath}.begun`;
     for (const { value } of existsSync(this.#path) ? readJsonLines(this.#path) : []) {
-      const { question_id: id, answer_id: key, turns } = value as Record<string, unknown>;
+      const { question_id: id, answer_id: key, turns, cut } = value as Record<string, unknown>;
       if (typeof id !== "string" || keys.get(id) !== key || !Array.isArray(turns)) continue;
-      this.turns.set(id, turns.map(String));
+      this.answered.set(id, { turns: turns.map(String), cut: numberOf(cut) ?? 0 });
     }
   }
 
-  add(id: string, key: string, turns: readonly string[]): void {
+  add(id: string, key: string, answered: AnsweredTurns): void {
     this.#writer ??= new JsonLinesWriter(this.#path);
-    this.#writer.write({ question_id: id, answer_id: key, turns });
+    this.#writer.write({ question_id: id, answer_id: key, ...answered });
   }
 
   close(isNeeded: boolean): void {
@@ -53,24 +61,24 @@ class FirstTurns {
   }
 }
 
+/** A number where the number alone says the same, as MT-Bench's own files have it: "007" is another id than 7. */
+function idToWrite(id: string): string | number {
+  return /^\d{1,15}$/.test(id) && String(Number(id)) === id ? Number(id) : id;
+}
+
 /** A file that answers are added to. */
 export class AnswerLog {
   readonly #writer: JsonLinesWriter;
   readonly #model: string;
   readonly #keys: ReadonlyMap<string, string>;
-  readonly #answers: Map<string, readonly string[]>;
+  readonly #answers: Map<string, readonly string[]> = new Map();
   readonly #first: FirstTurns;
+  #cut = 0;
 
-  private constructor(
-    writer: JsonLinesWriter,
-    model: string,
-    keys: ReadonlyMap<string, string>,
-    answers: Map<string, readonly string[]>,
-  ) {
+  private constructor(writer: JsonLinesWriter, model: string, keys: ReadonlyMap<string, string>) {
     this.#writer = writer;
     this.#model = model;
     this.#keys = keys;
-    this.#answers = answers;
     this.#first = new FirstTurns(writer.path, keys);
   }
 
@@ -82,7 +90,7 @@ export class AnswerLog {
    */
   static async open(path: string, model: string, keys: ReadonlyMap<string, string>): Promise<AnswerLog> {
     const writer = new JsonLinesWriter(path);
-    const answers = new Map<string, readonly string[]>();
+    const log = new AnswerLog(writer, model, keys);
     for (const row of writer.isEmpty() ? [] : (await readAnswerFile(path)).rows) {
       const wanted = keys.get(row.id ?? "");
       if (wanted === undefined) continue;
@@ -93,9 +101,14 @@ export class AnswerLog {
             `got one made with other settings. Choose another --output, or move the file away.`,
         );
       }
-      answers.set(row.id ?? "", row.turns);
+      log.#take(row.id ?? "", row);
     }
-    return new AnswerLog(writer, model, keys, answers);
+    return log;
+  }
+
+  #take(id: string, { turns, cut }: AnsweredTurns): void {
+    this.#answers.set(id, turns);
+    this.#cut += cut;
   }
 
   /** Answers so far, by question id. */
@@ -103,26 +116,32 @@ export class AnswerLog {
     return this.#answers;
   }
 
+  /** Answers among them that ended at the token limit, as far as they say. */
+  get cut(): number {
+    return this.#cut;
+  }
+
   /** The turns of a question that was not answered to its end; none of others. */
-  firstTurns(id: string): readonly string[] {
-    return this.#first.turns.get(id) ?? [];
+  firstTurns(id: string): AnsweredTurns {
+    return this.#first.answered.get(id) ?? { turns: [], cut: 0 };
   }
 
   /** Keeps the turns of a question so far, until its answer is complete. @throws {FileError} when they cannot be written */
-  keep(id: string, key: string, turns: readonly string[]): void {
-    this.#first.add(id, key, turns);
+  keep(id: string, key: string, answered: AnsweredTurns): void {
+    this.#first.add(id, key, answered);
   }
 
   /** Adds an answer. @throws {FileError} when it cannot be written */
-  add(id: string, key: string, turns: readonly string[]): void {
+  add(id: string, key: string, { turns, cut }: AnsweredTurns): void {
     this.#writer.write({
-      question_id: /^\d{1,15}$/.test(id) ? Number(id) : id,
+      question_id: idToWrite(id),
       answer_id: key,
       model_id: this.#model,
       choices: [{ index: 0, turns }],
+      ...(cut > 0 ? { cut } : {}),
       tstamp: Date.now() / 1000,
     });
-    this.#answers.set(id, turns);
+    this.#take(id, { turns, cut });
   }
 
   close(): void {

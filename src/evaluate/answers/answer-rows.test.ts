@@ -41,6 +41,8 @@ test("questions of every form", async () => {
         { role: "assistant", content: "left out" },
       ],
     },
+    { question_id: "96d2", category: "arena-hard-v0.1", cluster: "c", turns: [{ content: "older" }] },
+    { question_id: "96d3", category: "arena-hard-v0.1", turns: [{ content: "older" }, { content: "later" }] },
   );
   const questions = await readQuestions(path);
   assert.deepEqual(
@@ -51,6 +53,8 @@ test("questions of every form", async () => {
       ["7", ["second"], null],
       ["4", [], null],
       ["5", [], null],
+      ["96d2", [], null],
+      ["96d3", ["later"], null],
     ],
   );
   assert.deepEqual(questions.map(questionText), [
@@ -59,6 +63,8 @@ test("questions of every form", async () => {
     "first",
     "chat",
     "System: be\n\nUser: u1\n\nAssistant: a1\n\nUser: u2",
+    "older",
+    "older",
   ]);
   assert.equal((await readQuestions(path, { limit: 2 })).length, 2);
   assert.deepEqual(
@@ -230,13 +236,15 @@ test("an answer log goes on after a crash, and refuses answers that were made ot
   const keys = keysOf({});
   {
     using log = await AnswerLog.open(path, "m", keys);
-    log.add("1", keys.get("1") ?? "", ["one", "two"]);
+    log.add("1", keys.get("1") ?? "", { turns: ["one", "two"], cut: 1 });
   }
   appendFileSync(path, `{"question_id":"x","answer_id":"torn`);
   {
     using log = await AnswerLog.open(path, "m", keys);
     assert.deepEqual([...log.answers], [["1", ["one", "two"]]]);
-    log.add("x", keys.get("x") ?? "", ["three"]);
+    assert.equal(log.cut, 1);
+    log.add("x", keys.get("x") ?? "", { turns: ["three"], cut: 1 });
+    assert.equal(log.cut, 2);
   }
   const lines = readFileSync(path, "utf8")
     .trim()

@@ -5,6 +5,7 @@ import { warn } from "../../base/warn.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { oneLine } from "../../terminal/text-table.ts";
+import { numberOf } from "../../text/json-number.ts";
 import { idOf, type Question, questionText } from "./questions.ts";
 
 /** A model's answers: those to each question by its id, one a turn. */
@@ -28,6 +29,8 @@ export interface AnswerRow {
   isConversation: boolean;
   /** Whether the row holds further answers, which do not count. */
   hasOthers: boolean;
+  /** How many of the turns ended at the token limit, where preftune generated the answer. */
+  cut: number;
   /** Hash of the settings, where preftune generated the answer; see answer-log.ts. */
   madeWith: string | null;
 }
@@ -55,12 +58,13 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
     const named = value["model_id"] ?? value["model"];
     if (typeof named === "string") model ??= oneLine(named, 60);
     const where = describeOrigin(row.origin);
-    const { prompt, answer_id: madeWith } = value;
+    const { prompt, cut, answer_id: madeWith } = value;
     rows.push({
       where,
       id: idOf(row),
       prompt: typeof prompt === "string" ? prompt : askedIn(value["messages"]),
       ...turnsOf(row, where),
+      cut: numberOf(cut) ?? 0,
       madeWith: typeof madeWith === "string" ? madeWith : null,
     });
   }

@@ -1,6 +1,6 @@
 /** Tests of answers.ts: answers that are cut or empty are judged, and told of. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -46,17 +46,81 @@ test("an endpoint's answers that end at the limit, and those without text", asyn
     return text.includes("2") ? { text: "", finishReason: "length" } : "whole";
   });
   const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "m" } as const;
-  const { answers, path } = await answersOf(
-    place,
-    ["1", "2", "3"].map((id) => question(id)),
-    () => 0,
-    options,
-  );
+  const asked = ["1", "2", "3"].map((id) => question(id));
+  await answersOf(place, asked.slice(0, 1), () => 0, options);
+  const { answers, path } = await answersOf(place, asked, () => 0, options);
+  assert.equal(server.calls.length, 3);
   assert.deepEqual([...answers.values()].flat(), ["so far", "", "whole"]);
   assert.deepEqual(await warnings(), [
+    "m: 1 answer was cut at the limit of 8 tokens, and judged as cut.",
+    // the one of before is counted
     "m: 2 answers were cut at the limit of 8 tokens, and judged as cut.",
     `${path}: 1 answer is empty, and judged as such.`,
   ]);
+});
+
+test("ids with leading zeros stay as they are: asked once, and found in the file", async () => {
+  await using server = await startJudge(({ text }) => `to ${text}`);
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "zeros" } as const;
+  const asked = ["7", "007", "12"].map((id) => question(id));
+  const { answers, path } = await answersOf(place, asked, () => 0, options);
+  const again = await answersOf(place, asked, () => 0, options);
+  assert.equal(server.calls.length, 3);
+  assert.deepEqual(again.answers, answers);
+  const read = await answersOf({ kind: "file", path }, asked, () => 0, options);
+  assert.deepEqual(read.answers, answers);
+  const ids = readFileSync(path, "utf8").matchAll(/"question_id":("?\w+"?)/g);
+  assert.deepEqual([...ids].map(([, id]) => id).sort(), ['"007"', "12", "7"]);
+});
+
+test("fields of requests to endpoints under test are sent, and other fields are other answers", async () => {
+  await using server = await startJudge(() => "an answer");
+  const ask = (answerExtra: Record<string, unknown>) => {
+    const judging = { ...options, answerKey: null, answerExtra, limits: { maxRetries: 0 } };
+    const all = judging as unknown as JudgingOptions;
+    return namedAnswers([`${server.baseUrl}#thinks`], [question("1")], () => 0, all);
+  };
+  await ask({ max_tokens: null, max_completion_tokens: 9, temperature: null });
+  await ask({});
+  const [thinks, plain] = server.calls.map(({ body }) => Object.keys(body).sort());
+  assert.deepEqual(thinks, ["max_completion_tokens", "messages", "model", "stream"]);
+  assert.deepEqual(plain, ["max_tokens", "messages", "model", "stream", "temperature"]);
+});
+
+test("questions that an endpoint refuses are left out, and told of; they are asked again the next time", async (t) => {
+  const warnings = listenToWarnings(t);
+  const body = JSON.stringify({ error: { message: "against our rules" } });
+  await using server = await startJudge(({ text }) => (text.includes("2") ? { status: 400, body } : "fine"));
+  const judging = { ...options, answerKey: null, limits: { maxRetries: 0 } } as unknown as JudgingOptions;
+  const asked = ["1", "2", "3"].map((id) => question(id));
+  for (const calls of [3, 4]) {
+    const found = await namedAnswers([`${server.baseUrl}#strict`], asked, () => 0, judging);
+    assert.deepEqual([found.questions.map(({ id }) => id), found.unanswered], [["1", "3"], 1]);
+    assert.equal(server.calls.length, calls);
+  }
+  const [said = ""] = await warnings();
+  assert.match(
+    said,
+    /^strict: 1 question was refused and is left out; the first: q\.jsonl:2: http\S+, model strict: expected an answer, got status 400: against our rules\. /,
+  );
+});
+
+test("an endpoint that refuses all questions ends asking, after five or when there are no more", async () => {
+  const body = JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } });
+  await using server = await startJudge(() => ({ status: 400, body }));
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "none" } as const;
+  for (const [count, calls] of [
+    [9, 5],
+    [2, 2],
+  ] as const) {
+    const before = server.calls.length;
+    const asked = Array.from({ length: count }, (_, i) => question(`${i}`));
+    await assert.rejects(
+      answersOf(place, asked, () => 0, options),
+      /^EndpointError: q\.jsonl:0: http.*'max_tokens'\. Check .* by --answer-extra; /,
+    );
+    assert.equal(server.calls.length - before, calls);
+  }
 });
 
 test("a second model that is not there is told of before the first one answers", async () => {

@@ -33,6 +33,8 @@ export interface AnswerOptions extends EnvironmentOptions {
 export interface JudgingOptions extends JudgeSettings, Omit<AnswerOptions, "openEndpoint"> {
   /** Key of endpoints under test. */
   answerKey: string | null;
+  /** Further fields of requests to endpoints under test; null takes a field out. */
+  answerExtra?: Readonly<Record<string, unknown>>;
   /** Samples of the bootstrap. */
   bootstrapRounds: number;
 }
@@ -45,6 +47,14 @@ export interface NamedAnswers {
   path: string;
 }
 
+/** Answers of several, and the questions that all of them have answered. */
+export interface AnsweredQuestions {
+  answers: NamedAnswers[];
+  questions: Question[];
+  /** Questions that are left out: an endpoint refused them. */
+  unanswered: number;
+}
+
 /** Questions, and the temperature at which each is answered. */
 interface Asked {
   questions: readonly Question[];
@@ -52,10 +62,10 @@ interface Asked {
 }
 
 /**
- * The answers of `answerer` to `questions`: the missing ones are generated.
+ * The answers of `answerer` to `questions`: the missing ones are generated. Questions that an endpoint refuses have none.
  *
  * @throws {DataError} if a file lacks an answer
- * @throws {EndpointError} if an endpoint refuses; what it answered is kept
+ * @throws {EndpointError} if an endpoint gives no answers; what it answered is kept
  */
 export async function answersOf(
   answerer: Answerer,
@@ -111,16 +121,15 @@ async function generated({
   makeDirectory(dir);
   const path = join(dir, `${inFileName(name)}-${made}.jsonl`);
   using log = await AnswerLog.open(path, name, keys);
-  let cut = 0;
   await source.answer({
     questions,
     temperatureOf,
     maxTokens,
     log,
     keyOf: (question) => keys.get(question.id) as string,
-    onCut: () => cut++,
     onAnswered: (done, total) => options.onPhase?.(`answers of ${name}`, done, total),
   });
+  const { cut } = log;
   if (cut > 0) {
     warn(
       `${name}: ${cut} ${cut === 1 ? "answer was" : "answers were"} cut at the limit of ${maxTokens} tokens, and judged as cut.`,
@@ -177,11 +186,11 @@ export async function namedAnswers(
   questions: readonly Question[],
   temperatureOf: (question: Question) => number,
   options: JudgingOptions,
-): Promise<NamedAnswers[]> {
-  const { answerKey: apiKey, limits } = options;
+): Promise<AnsweredQuestions> {
+  const { answerKey: apiKey, answerExtra: extra = {}, limits } = options;
   const all: AnswerOptions = {
     ...options,
-    openEndpoint: (address) => new Endpoint({ ...address, apiKey, ...limits }),
+    openEndpoint: (address) => new Endpoint({ ...address, apiKey, extra, ...limits }),
   };
   const open: (() => Promise<NamedAnswers>)[] = [];
   for (const text of texts) {
@@ -189,7 +198,8 @@ export async function namedAnswers(
   }
   const answers: NamedAnswers[] = [];
   for (const answer of open) answers.push(await answer());
-  return answers;
+  const answered = questions.filter(({ id }) => answers.every((one) => one.answers.has(id)));
+  return { answers, questions: answered, unanswered: questions.length - answered.length };
 }
 
 /** The names of two models; with (A) and (B) where they are the same. */

@@ -1,6 +1,9 @@
 /** Answers of an endpoint, turn by turn, each question separately. */
+import { EndpointError } from "../../base/errors.ts";
+import { warn } from "../../base/warn.ts";
 import { forEachAtOnce } from "../endpoint/at-once.ts";
 import type { Endpoint } from "../endpoint/endpoint.ts";
+import { isRefusal, refusalsAtFirst, remedyOf } from "../endpoint/refusals.ts";
 import type { AnswerLog } from "./answer-log.ts";
 import { conversation, type Question } from "./questions.ts";
 
@@ -13,16 +16,15 @@ export interface AnswerRequest {
   log: AnswerLog;
   /** The key of a question's answer in the log. */
   keyOf: (question: Question) => string;
-  /** Called for each answer that ended at the token limit. */
-  onCut: () => void;
   /** Called with the number of questions answered so far. */
   onAnswered: (done: number, total: number) => void;
 }
 
 /**
- * Adds the missing answers to the log.
+ * Adds the missing answers to the log. Questions that the endpoint refuses as such, too long or against its rules, stay without one;
+ * a note says how many.
  *
- * @throws {EndpointError} when the endpoint refuses a question or gives no answers; those it gave are kept
+ * @throws {EndpointError} when the endpoint gives no answers; those it gave are kept
  */
 export async function askEndpoint(
   endpoint: Endpoint,
@@ -32,19 +34,43 @@ export async function askEndpoint(
   const { questions, log, onAnswered } = request;
   const open = questions.filter(({ id }) => !log.answers.has(id));
   let done = questions.length - open.length;
+  const refused: EndpointError[] = [];
   await forEachAtOnce(open, concurrency, async (question) => {
-    const { maxTokens, temperatureOf } = request;
-    const turns = [...log.firstTurns(question.id)];
-    while (turns.length <= question.followUps.length) {
-      const messages = conversation(question, turns);
-      const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
-      if (reply.finishReason === "length") request.onCut();
-      turns.push(reply.text);
-      if (turns.length <= question.followUps.length) {
-        log.keep(question.id, request.keyOf(question), turns);
-      }
+    try {
+      await askQuestion(endpoint, question, request);
+    } catch (error) {
+      refused.push(refusalOf(question, error));
+      if (log.answers.size === 0 && refused.length >= refusalsAtFirst) throw refused[0];
     }
-    log.add(question.id, request.keyOf(question), turns);
     onAnswered(++done, questions.length);
   });
+  const [first] = refused;
+  if (first === undefined) return;
+  if (log.answers.size === 0) throw first;
+  const what = refused.length === 1 ? "question was refused and is" : "questions were refused and are";
+  warn(`${endpoint.model}: ${refused.length} ${what} left out; the first: ${first.message}`);
+}
+
+/** The answers to a question's turns, added to the log. */
+async function askQuestion(endpoint: Endpoint, question: Question, request: AnswerRequest): Promise<void> {
+  const { log, maxTokens, temperatureOf, keyOf } = request;
+  const first = log.firstTurns(question.id);
+  const turns = [...first.turns];
+  let { cut } = first;
+  while (turns.length <= question.followUps.length) {
+    const messages = conversation(question, turns);
+    const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
+    if (reply.finishReason === "length") cut++;
+    turns.push(reply.text);
+    if (turns.length <= question.followUps.length) log.keep(question.id, keyOf(question), { turns, cut });
+  }
+  log.add(question.id, keyOf(question), { turns, cut });
+}
+
+/** The endpoint's refusal of this question alone, with its place; any other error is thrown. */
+function refusalOf({ where }: Question, error: unknown): EndpointError {
+  if (!isRefusal(error)) throw error;
+  const { message, status } = error;
+  const remedy = remedyOf(message, { extra: "--answer-extra", maxTokens: "--max-new-tokens" });
+  return new EndpointError(`${where}: ${message}${remedy}`, status);
 }

@@ -51,17 +51,15 @@ async function answers(
   const keys = new Map(questions.map(({ id }) => [id, `key ${id}`]));
   using log = await AnswerLog.open(path, "m", keys);
   const told: number[] = [];
-  let cut = 0;
   await askLocalModel(local, {
     questions,
     temperatureOf: ({ category }) => (category === "warm" ? 1 : 0),
     maxTokens,
     log,
     keyOf: ({ id }) => `key ${id}`,
-    onCut: () => cut++,
     onAnswered: (done) => told.push(done),
   });
-  return { answers: new Map(log.answers), told, cut, path };
+  return { answers: new Map(log.answers), told, cut: log.cut, path };
 }
 
 test("the second turn is asked after the own first answer", async () => {
@@ -110,6 +108,12 @@ test("what is there already is left as it is, and the rest comes out as it would
   const some = await answers(questions.slice(0, 7));
   for (const [id, turns] of some.answers) assert.deepEqual(turns, whole.answers.get(id));
   const rest = await answers(questions, some.path);
+  assert.ok(whole.cut > 0);
+  assert.equal(
+    rest.cut,
+    whole.cut,
+    "those of before are counted, and those generated again are not counted twice",
+  );
   assert.deepEqual(rest.told, [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
   assert.deepEqual(rest.answers, new Map(questions.map(({ id }) => [id, whole.answers.get(id)])));
   assert.deepEqual((await answers(questions, some.path)).told, []);

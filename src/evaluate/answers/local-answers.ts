@@ -18,6 +18,7 @@ import { type ModelText, openText } from "../../text/open-text.ts";
 import { chatTemplateSource } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
 import { type DType, scope } from "../../torch/index.ts";
+import type { AnsweredTurns } from "./answer-log.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
 import { conversation, type Question } from "./questions.ts";
 
@@ -80,10 +81,10 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   let done = questions.filter(({ id }) => log.answers.has(id)).length;
   for (const { group, temperature, seed } of groupsOf(request, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
-    const turns = await answerGroup(source, group, { temperature, seed }, request.onCut);
+    const answered = await answerGroup(source, group, { temperature, seed });
     for (const [i, question] of group.entries()) {
       if (log.answers.has(question.id)) continue;
-      log.add(question.id, request.keyOf(question), at(turns, i));
+      log.add(question.id, request.keyOf(question), at(answered, i));
       onAnswered(++done, questions.length);
     }
   }
@@ -118,15 +119,14 @@ async function answerGroup(
   source: OpenModel,
   group: readonly Question[],
   { temperature, seed }: { temperature: number; seed: number },
-  onCut: () => void,
-): Promise<string[][]> {
-  const turns = group.map((): string[] => []);
+): Promise<AnsweredTurns[]> {
+  const answered = group.map(() => ({ turns: [] as string[], cut: 0 }));
   const turnCount = Math.max(...group.map(({ followUps }) => followUps.length + 1));
   for (let turn = 0; turn < turnCount; turn++) {
     const asked = [...group.keys()].filter((i) => (group[i]?.followUps.length ?? 0) >= turn);
     const prompts = await encodeTurns(
       source,
-      asked.map((i) => ({ question: at(group, i), answers: at(turns, i) })),
+      asked.map((i) => ({ question: at(group, i), answers: at(answered, i).turns })),
     );
     const sampled = await sampleCompletions(source.model, prompts, {
       temperature,
@@ -137,12 +137,12 @@ async function answerGroup(
       dtype: source.dtype,
     });
     for (const { prompt, ids, stopId } of sampled) {
-      if (stopId === null) onCut();
-      const text = source.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim();
-      turns[at(asked, prompt)]?.push(text);
+      const own = at(answered, at(asked, prompt));
+      if (stopId === null) own.cut++;
+      own.turns.push(source.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim());
     }
   }
-  return turns;
+  return answered;
 }
 
 /** Token ids of each conversation up to where the next answer begins. */

@@ -1,5 +1,6 @@
 /** Questions of benchmarks and custom prompts, in the published formats. */
 import { DataError } from "../../base/errors.ts";
+import { isRecord } from "../../base/is-record.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
@@ -47,8 +48,8 @@ export interface QuestionChoice {
 const idColumns = ["question_id", "uid", "id", "prompt_id"] as const;
 
 /**
- * The questions in `path`: a file, or a data set of the hub. A row has `turns` (MT-Bench), or `prompt`: a text (Arena-Hard), a
- * list of texts, one a turn, or a list of messages; or `messages`, of which an answer at the end is left out.
+ * The questions in `path`: a file, or a data set of the hub. A row has `turns` (MT-Bench; in Arena-Hard's first files objects with
+ * `content`), or `prompt`: a text (Arena-Hard), a list of texts, one a turn, or a list of messages; or `messages`, of which an answer at the end is left out.
  *
  * @throws {DataError} naming file and line of a row without a question, or with another's id
  */
@@ -131,7 +132,7 @@ function turnsOf(
 ): Pick<Question, "messages" | "followUps"> {
   const { turns, prompt, messages } = value;
   const column = turns !== undefined ? "turns" : prompt !== undefined ? "prompt" : "messages";
-  const given = turns ?? prompt ?? messages;
+  const given = (Array.isArray(turns) ? turns.map(turnText) : turns) ?? prompt ?? messages;
   const texts = typeof given === "string" ? [given] : given;
   if (Array.isArray(texts) && texts.every((text) => typeof text === "string")) {
     const [first, ...followUps] = texts;
@@ -146,6 +147,12 @@ function turnsOf(
     );
   }
   return { messages: chatMessages(given, `${where}, column "${column}"`), followUps: [] };
+}
+
+/** The text of a turn that is an object without a role, as in Arena-Hard's first files; what else a turn is stays as it is. */
+function turnText(turn: unknown): unknown {
+  if (!isRecord(turn) || turn["role"] !== undefined) return turn;
+  return typeof turn["content"] === "string" ? turn["content"] : turn;
 }
 
 /** Messages of users, assistants and systems up to the last one that is not an assistant's. */

@@ -7,8 +7,8 @@ import { isRecord } from "../../base/is-record.ts";
 import type { PairPrompt } from "../judge/judge-prompts.ts";
 
 /**
- * Arena-Hard's prompt: the template, patterns and settings of its YAML file, the system prompt of its `judge_settings.json` for the
- * benchmark that the YAML file names. An older YAML file has `system_prompt` itself.
+ * Arena-Hard's prompt: the template, patterns and settings of its YAML file, the system prompt of `judge_settings.json`, its JUDGE_SETTINGS
+ * as JSON, for the benchmark that the YAML file names. An older YAML file has `system_prompt` itself.
  *
  * @throws {FormatError} naming the file and what it lacks
  */
@@ -51,6 +51,6 @@ function systemOf(path: string, name: string): string {
   const system = isRecord(entry) ? entry["system_prompt"] : undefined;
   if (typeof system === "string") return system;
   throw new FormatError(
-    `${path}: expected the judge's "system_prompt" under "${name}", as Arena-Hard's judge_settings.json has it.`,
+    `${path}: expected the judge's "system_prompt" under "${name}". Write JUDGE_SETTINGS of Arena-Hard's utils/judge_utils.py there, as JSON.`,
   );
 }

@@ -46,15 +46,15 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   const settingsPath = options.judgeSettings ?? (await bench?.find(["judge_settings.json"])) ?? null;
   const prompt = readArenaPrompt(configPath, settingsPath);
   const names = ["question_v0.1.jsonl", "question.jsonl"];
-  const questions = await readQuestions(
-    await benchFile(options.questions, bench, names, "--questions FILE"),
-    { limit },
-  );
+  const asked = await readQuestions(await benchFile(options.questions, bench, names, "--questions FILE"), {
+    limit,
+  });
   const baselineNames = ["answers_v0.1_gpt-4-0314.jsonl", "model_answer/gpt-4-0314.jsonl"];
   const baseline = await benchFile(options.baseline, bench, baselineNames, "--baseline ANSWERS");
   using judging = openJudging(options, prompt);
-  const both = await namedAnswers([options.answerer, baseline], questions, () => temperature, options);
-  const [own, baselineAnswers] = [at(both, 0), at(both, 1)];
+  const answered = await namedAnswers([options.answerer, baseline], asked, () => temperature, options);
+  const { questions, unanswered } = answered;
+  const [own, baselineAnswers] = [at(answered.answers, 0), at(answered.answers, 1)];
   const { judge, onJudged, report } = judging;
   const judged = await judgePairs(pairTasks(questions, own.answers, baselineAnswers.answers, prompt), {
     judge,
@@ -64,6 +64,7 @@ export async function evaluateArenaHard(options: ArenaHardOptions): Promise<Pair
   });
   return pairReport("arena-hard", twoNames(own, baselineAnswers), judged, {
     judge: report(),
+    unanswered,
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },
   });

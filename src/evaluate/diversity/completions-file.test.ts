@@ -7,6 +7,7 @@ import { requireShared, skipWithoutShared } from "../../../test/support/shared.t
 import { DataError } from "../../base/errors.ts";
 import { readCompletions } from "./completions-file.ts";
 import { diversityOf } from "./diversity.ts";
+import { evaluateDiversity, writeDiversity } from "./evaluate-diversity.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-answers-"));
 after(() => rmSync(root, { recursive: true }));
@@ -77,6 +78,21 @@ test("dialogues: messages, Arena-Hard's objects, and FastChat's turns, each a pr
     { prompt: "question_id 81, turn 2", answers: [open("5"), open("7")] },
     { prompt: "question_id 82", answers: [open("8")] },
   ]);
+});
+
+test("what --output writes has the same figures when it is read again, also of prompts of the same text or none", async () => {
+  const path = file([
+    { answer: "one of these" },
+    { answer: "two of these" },
+    { messages: [user("a"), assistant("b"), user("go on"), assistant("three of those")] },
+    { messages: [user("c"), assistant("d"), user("go on"), assistant("four of those")] },
+    { prompt: "p", answers: ["five of them", "six of them"] },
+  ]);
+  const report = await evaluateDiversity({ answers: path }, "words");
+  assert.equal(report.all.prompts, 5);
+  const lines = join(root, "written.jsonl");
+  writeDiversity(lines, report);
+  assert.deepEqual(await evaluateDiversity({ answers: lines }, "words"), report);
 });
 
 const faults: [what: string, row: unknown, message: RegExp][] = [

@@ -31,8 +31,9 @@ interface KeyedCompletion {
  * - or `messages`, the last one an assistant's;
  * - or `choices` with `turns` (FastChat's MT-Bench files); each turn counts as a separate prompt.
  *
- * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each. `ended`
- * (true or false) or `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
+ * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each, and rows that
+ * differ in `prompt_number`, which `preftune evaluate diversity --output` writes, have different ones. `ended` (true or false) or
+ * `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
  *
  * @throws {DataError} naming file and line of a row that has no answer
  */
@@ -73,7 +74,7 @@ function promptOf(value: Record<string, unknown>, where: string): Omit<KeyedComp
   const column = promptColumns.find((name) => value[name] !== undefined && value[name] !== null);
   if (column === undefined) return { key: where, prompt: "" };
   const given = value[column];
-  const key = JSON.stringify([column, given]);
+  const key = JSON.stringify([column, given, value["prompt_number"]]);
   if (typeof given === "string") return { key, prompt: given };
   if (numberOf(given) !== null) return { key, prompt: `${column} ${given}` };
   const last = parseMessages(given, `${where}, column "${column}"`).at(-1);

@@ -142,6 +142,8 @@ async function samplePart(
  */
 export function writeDiversity(path: string, report: DiversityReport): void {
   const perPrompt = report.perPrompt.map(({ prompt, metrics, faults }, i) => ({
+    // several may have the same text, or none
+    prompt_number: i + 1,
     prompt,
     answers: report.answered[i]?.answers.map(({ text, ended }) => ({ text, ended })) ?? [],
     metrics: withoutNaN(metrics),

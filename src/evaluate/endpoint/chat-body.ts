@@ -76,7 +76,9 @@ export function parseReply(body: string): ChatReply | string {
   const choice: unknown = Array.isArray(choices) ? choices[0] : undefined;
   const message = isRecord(choice) ? choice["message"] : undefined;
   if (!isRecord(value) || !isRecord(choice) || !isRecord(message)) {
-    return `an answer without "choices" with a "message"`;
+    // Some say what is wrong under the status of an answer.
+    const error = isRecord(value) ? (value["error"] ?? null) : null;
+    return error === null ? `an answer without "choices" with a "message"` : `an error: ${errorText(body)}`;
   }
   const reason = choice["finish_reason"];
   // A refusal, or nothing because the limit went into thinking, is an answer too: one without a verdict.

@@ -103,6 +103,16 @@ describe("what passes is tried again", () => {
   }
 });
 
+test("an error under the status of an answer is told in its own words, without the key", async () => {
+  const body = JSON.stringify({ error: { message: "Insufficient credits of k3y", code: 402 } });
+  const { endpoint, server } = await served([{ body }], { maxRetries: 0, apiKey: "k3y" });
+  await using _ = server;
+  await assert.rejects(
+    endpoint.chat(request),
+    /expected an answer, got an error: Insufficient credits of …\. Check that it runs/,
+  );
+});
+
 test("no answer in time counts as a fault", async () => {
   const { endpoint, server } = await served(["no answer", "late"], { timeoutMs: 2000 });
   await using _ = server;

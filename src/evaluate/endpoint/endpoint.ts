@@ -139,7 +139,8 @@ export class Endpoint {
     if (!response.ok) return this.#refusal(response, text);
     const reply = parseReply(text);
     if (typeof reply === "string") {
-      return { what: reply, status: response.status, passing: true, askedMs: null, isUnanswered: true };
+      const what = this.#withoutKey(reply);
+      return { what, status: response.status, passing: true, askedMs: null, isUnanswered: true };
     }
     this.#count(reply);
     const { usage } = reply;
@@ -199,7 +200,7 @@ export class Endpoint {
 function advice(status: number | null, passing: boolean): string {
   if (status === 401 || status === 403) return "Check the key and the variable that it is taken from.";
   if (status === 404) return "Check the address (it ends in /v1 as a rule) and the model's name.";
-  if (status !== null && status < 400)
+  if (status !== null && status >= 300 && status < 400)
     return "It points elsewhere, which is not followed: give that address.";
   if (passing) return "Check that it runs, or try later: what is judged already is kept.";
   return "Check the model's name and the settings of the request.";

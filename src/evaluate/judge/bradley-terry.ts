@@ -6,6 +6,8 @@
  *   P(A beats B) = 1 / (1 + exp(−(b + Σ c_k d_k))), d_k: how much more of style feature k A has, (a − b) / (a + b)
  * Differs: with two models and no controls the fit is the weighted win rate. d_k is divided by its spread but not centred,
  * so that b is the strength at equal style; Arena-Hard centres it over all models of a board, which a single pair does not have.
+ * Features are numbers, as in its first script; its current one has headers, bold and lists per token, (a − b) / (a + b + 1), and leaves
+ * out questions that lack a verdict.
  * Coefficients c_k are held by a penalty of c²/2, nothing beside hundreds of verdicts, so that they stay finite where style
  * alone decides.
  */
@@ -53,12 +55,11 @@ export function winRate(
 ): { verdicts: number; winRate: Statistic; intervalOverVerdicts: Interval } {
   const battles = battlesOf(pairs, options.strongWeight);
   const all = battles.flatMap(({ verdicts }) => verdicts);
-  const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
   const repeated = all.flatMap(({ outcome, weight }) => Array.from({ length: weight }, () => outcome));
   const mean = (draw: Int32Array): number => draw.reduce((sum, i) => sum + at(repeated, i), 0) / draw.length;
   return {
     verdicts: all.length,
-    winRate: meanOverQuestions(sums, options.bootstrap),
+    winRate: overQuestions(battles, options.bootstrap),
     intervalOverVerdicts: bootstrapInterval(repeated.length, mean, options.bootstrap),
   };
 }
@@ -98,6 +99,12 @@ function totals(verdicts: Battle["verdicts"]): Worth {
   };
 }
 
+/** The weighted fraction of verdicts that A won, with its interval over questions. */
+function overQuestions(battles: readonly Battle[], bootstrap?: BootstrapOptions): Statistic {
+  const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
+  return meanOverQuestions(sums, bootstrap);
+}
+
 function controlled(
   battles: readonly Battle[],
   features: readonly (typeof STYLE_FEATURES)[number][],
@@ -116,6 +123,30 @@ function controlled(
   };
   const penalties = [strengthPenalty, ...features.map(() => stylePenalty)];
   const fit = fitLogistic(data, { penalties });
+  // Where all pairs are alike no resample differs: what more style would change is not known, and the rate as surely as without it.
+  const isAlike = data.outcomes.every((outcome) => outcome === data.outcomes[0]);
+  const fits = isAlike ? [] : resampledFits(data, battles, { penalties, start: fit }, bootstrap);
+  const statistic = (index: number, shown: (coefficient: number) => number): Statistic => ({
+    value: shown(at(fit, index)),
+    interval: percentileInterval(
+      fits.map((coefficients) => shown(at(coefficients, index))),
+      bootstrap.level,
+    ),
+  });
+  const rate = statistic(0, sigmoid);
+  return {
+    winRate: isAlike ? { ...rate, interval: overQuestions(battles, bootstrap).interval } : rate,
+    coefficients: Object.fromEntries(features.map((name, i) => [name, statistic(i + 1, (c) => c)])),
+  };
+}
+
+/** Coefficients fitted to questions drawn with replacement, a list a sample. */
+function resampledFits(
+  data: LogisticData,
+  battles: readonly Battle[],
+  options: Parameters<typeof fitLogistic>[1],
+  bootstrap: BootstrapOptions,
+): number[][] {
   const ids = [...new Set(battles.map(({ id }) => id))];
   const unit = new Map(ids.map((id, i) => [id, i]));
   const unitOf = Int32Array.from(battles, ({ id }) => unit.get(id) as number);
@@ -124,19 +155,9 @@ function controlled(
     const times = new Int32Array(ids.length);
     for (const i of draw) times[i] = at(times, i) + 1;
     const weights = data.weights.map((weight, i) => weight * at(times, at(unitOf, i)));
-    fits.push(fitLogistic({ ...data, weights }, { penalties, start: fit }));
+    fits.push(fitLogistic({ ...data, weights }, options));
   }
-  const statistic = (index: number, shown: (coefficient: number) => number): Statistic => ({
-    value: shown(at(fit, index)),
-    interval: percentileInterval(
-      fits.map((coefficients) => shown(at(coefficients, index))),
-      bootstrap.level,
-    ),
-  });
-  return {
-    winRate: statistic(0, sigmoid),
-    coefficients: Object.fromEntries(features.map((name, i) => [name, statistic(i + 1, (c) => c)])),
-  };
+  return fits;
 }
 
 /** Values divided by their standard deviation; all 0 where they do not differ. */

@@ -1,14 +1,7 @@
 /** Position and length bias: how much a judge's verdicts depend on the order and the length of the answers. */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
-import {
-  byQuestion,
-  type JudgedPair,
-  meanOverQuestions,
-  type Statistic,
-  shareStatistic,
-  type Worth,
-} from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, meanOverQuestions, type Statistic, type Worth } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 
 /** Position bias: verdicts that changed with the order of the two answers. */
@@ -44,14 +37,16 @@ export function positionBias(pairs: readonly JudgedPair[], bootstrap: BootstrapO
   const both = pairs.flatMap(({ id, verdicts: [first, second] }) =>
     first === null || second === null ? [] : [{ id, first: Math.sign(first), second: Math.sign(second) }],
   );
-  const changed = both.filter(({ first, second }) => first !== second).length;
-  const questions = byQuestion(both).map((group) =>
-    // 1 where the answer shown first won, −1 where the second did
-    worthOf(group.flatMap(({ first, second }) => [first, -second])),
-  );
+  const groups = byQuestion(both);
+  const changed = groups.map((group) => ({
+    sum: group.filter(({ first, second }) => first !== second).length,
+    count: group.length,
+  }));
+  // 1 where the answer shown first won, −1 where the second did
+  const questions = groups.map((group) => worthOf(group.flatMap(({ first, second }) => [first, -second])));
   return {
     pairs: both.length,
-    changed: shareStatistic(changed, both.length),
+    changed: meanOverQuestions(changed, bootstrap),
     favoursFirst: both.filter(({ first, second }) => first > 0 && second < 0).length,
     favoursSecond: both.filter(({ first, second }) => first < 0 && second > 0).length,
     decided: decidedIn(questions),

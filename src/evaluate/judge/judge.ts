@@ -3,6 +3,7 @@ import { EndpointError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
 import type { ChatMessage, ChatReply, ChatRequest } from "../endpoint/chat-body.ts";
 import type { Endpoint, Spent } from "../endpoint/endpoint.ts";
+import { isRefusal, refusalsAtFirst } from "../endpoint/refusals.ts";
 import type { JudgmentStore } from "./judgment-store.ts";
 
 /** How a judge is asked. */
@@ -16,6 +17,8 @@ export interface JudgeOptions {
   retriesWithoutVerdict: number;
   /** Called with the key of each answer that is read, whether it was kept before or not. */
   onUse?: (key: string) => void;
+  /** What the user can do about a refusal, where it is all requests'. */
+  remedyOf?: (refusal: string) => string;
 }
 
 /** Why there is no verdict: none could be read from the answer, or the endpoint refused this request. */
@@ -59,11 +62,6 @@ export interface JudgeReport extends JudgeCounts {
   /** In the currency of the prices, at the least where requests were not answered; null without prices or counts of tokens. */
   cost: number | null;
 }
-
-/** Statuses with which an endpoint refuses one request, not all. */
-const refusals: ReadonlySet<number | null> = new Set([400, 413, 422]);
-/** After so many refusals and no answer, all requests are taken to be refused. */
-const refusalsAtFirst = 5;
 
 /** Asks an endpoint for verdicts. */
 export class Judge {
@@ -117,11 +115,12 @@ export class Judge {
 
   /** What an endpoint says that refuses one request alone; any other error is rethrown. */
   #recordRefusal(error: unknown): string {
-    if (!(error instanceof EndpointError && refusals.has(error.status))) throw error;
+    if (!isRefusal(error)) throw error;
+    const { message, status } = error;
     this.#counts.refused++;
-    this.#first.firstRefusal ??= error.message;
-    if (this.#answers === 0 && this.#counts.refused >= refusalsAtFirst) throw error;
-    return error.message;
+    this.#first.firstRefusal ??= message;
+    if (this.#answers > 0 || this.#counts.refused < refusalsAtFirst) return message;
+    throw new EndpointError(`${message}${this.#options.remedyOf?.(message) ?? ""}`, status);
   }
 
   async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {

@@ -4,7 +4,6 @@ import {
   type BootstrapOptions,
   bootstrapInterval,
   type Interval,
-  shareInterval,
 } from "../../stats/bootstrap.ts";
 import type { AnswerStyle } from "./style.ts";
 import type { PairVerdict } from "./verdicts.ts";
@@ -39,12 +38,7 @@ export function byQuestion<T extends { id: string }>(items: readonly T[]): T[][]
   return [...Map.groupBy(items, ({ id }) => id).values()];
 }
 
-/** A share with its interval. */
-export function shareStatistic(hits: number, trials: number): Statistic {
-  return { value: hits / trials, interval: shareInterval(hits, trials) };
-}
-
-/** What verdicts of one question are worth together, each from 0 to 1, and how many they are. */
+/** What verdicts or ratings of one question are worth together, and how many they are. */
 export interface Worth {
   sum: number;
   count: number;
@@ -53,8 +47,14 @@ export interface Worth {
 /**
  * The mean worth of verdicts, with an interval over questions: verdicts of one question depend on one another and are resampled
  * together. Where all questions are alike, no resample differs, and the interval is that of {@link alikeInterval}.
+ *
+ * @param range - what a verdict may be worth
  */
-export function meanOverQuestions(questions: readonly Worth[], bootstrap: BootstrapOptions = {}): Statistic {
+export function meanOverQuestions(
+  questions: readonly Worth[],
+  bootstrap: BootstrapOptions = {},
+  range?: Interval,
+): Statistic {
   const mean = (draw: Iterable<number>): number => {
     let [sum, count] = [0, 0];
     for (const i of draw) {
@@ -64,10 +64,10 @@ export function meanOverQuestions(questions: readonly Worth[], bootstrap: Bootst
     return sum / count;
   };
   const value = mean(questions.keys());
-  const judged = questions.filter(({ count }) => count > 0);
-  const isAlike = judged.length > 0 && judged.every(({ sum, count }) => sum / count === value);
+  const means = questions.flatMap(({ sum, count }) => (count > 0 ? [sum / count] : []));
+  const isAlike = means.length > 0 && means.every((one) => one === means[0]);
   const interval = isAlike
-    ? alikeInterval(value, judged.length, bootstrap.level)
+    ? alikeInterval(value, means.length, bootstrap, range)
     : bootstrapInterval(questions.length, mean, bootstrap);
   return { value, interval };
 }

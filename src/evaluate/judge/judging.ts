@@ -5,6 +5,7 @@ import type { PhaseListener } from "../../base/phase-listener.ts";
 import { lockOutput } from "../../runs/run-lock.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
+import { remedyOf } from "../endpoint/refusals.ts";
 import { Judge, type JudgeReport } from "./judge.ts";
 import { JudgmentStore } from "./judgment-store.ts";
 
@@ -46,6 +47,9 @@ export interface Judging extends Disposable {
 /** Default settings of a judge: MT-Bench's. */
 const defaults = { temperature: 0, maxTokens: 2048 };
 
+const judgeRemedyOf = (refusal: string): string =>
+  remedyOf(refusal, { extra: "--judge-extra", maxTokens: "--judge-max-tokens" });
+
 /**
  * Opens the judge, with the judgments kept in `dir/judgments.sqlite`.
  *
@@ -66,7 +70,10 @@ export function openJudging(
   // two at once would ask, and pay for, the same twice
   const lock = lockOutput(join(dir, "judgments.lock"));
   const store = storeIn(dir, lock);
-  const judge = new Judge({ endpoint, store, temperature, maxTokens, retriesWithoutVerdict });
+  const judge = new Judge({
+    ...{ endpoint, store, temperature, maxTokens, retriesWithoutVerdict },
+    remedyOf: judgeRemedyOf,
+  });
   const cost = (): number | null => {
     if (price === null || endpoint.spent.uncounted > 0) return null;
     const { promptTokens, completionTokens } = endpoint.spent;
@@ -112,10 +119,8 @@ export function requireVerdicts(
   { judgments, unparsable, refused, firstRefusal, firstUnparsable, endpoint }: JudgeReport,
 ): void {
   if (verdicts > 0) return;
-  const refusal = firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`;
-  const limit = /max_tokens|max_completion_tokens|context/i.test(firstRefusal ?? "")
-    ? " A smaller --judge-max-tokens may be what it wants."
-    : "";
+  const refusal =
+    firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}${judgeRemedyOf(firstRefusal)}`;
   const answer =
     firstUnparsable === null ? "" : ` The first answer without a verdict: "${oneLine(firstUnparsable, 300)}"`;
   const remedy =
@@ -124,7 +129,7 @@ export function requireVerdicts(
       : " Choose a judge that follows its prompt; all its answers are in judgments.sqlite.";
   throw new EndpointError(
     `${endpoint}: expected verdicts, got none in ${judgments} judgments: ${unparsable} answers could not be read as one, ` +
-      `${refused} requests were refused.${refusal}${limit}${answer}${remedy}`,
+      `${refused} requests were refused.${refusal}${answer}${remedy}`,
     null,
   );
 }

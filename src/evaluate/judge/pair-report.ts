@@ -34,6 +34,8 @@ export interface PairReport {
   /** A, whose wins are counted, and B. */
   models: readonly [a: string, b: string];
   questions: number;
+  /** Further questions, which are left out: an endpoint under test refused them. */
+  unanswered: number;
   judge: JudgeReport;
   statistics: PairStatistics;
   pairs: readonly JudgedPair[];
@@ -50,12 +52,13 @@ export function pairReport(
   benchmark: PairReport["benchmark"],
   models: PairReport["models"],
   { pairs, texts }: JudgedPairs,
-  { judge, ...options }: PairStatisticsOptions & { judge: JudgeReport },
+  { judge, unanswered, ...options }: PairStatisticsOptions & Pick<PairReport, "judge" | "unanswered">,
 ): PairReport {
   const verdicts = pairs.flatMap((pair) => pair.verdicts.filter((verdict) => verdict !== null)).length;
   requireVerdicts(verdicts, judge);
   const questions = new Set(pairs.map(({ id }) => id)).size;
-  return { benchmark, models, questions, judge, statistics: pairStatistics(pairs, options), pairs, texts };
+  const statistics = pairStatistics(pairs, options);
+  return { benchmark, models, questions, unanswered, judge, statistics, pairs, texts };
 }
 
 const benchmarks = { "mt-bench": "MT-Bench", "arena-hard": "Arena-Hard", pairwise: "Pairs" } as const;
@@ -64,10 +67,10 @@ const benchmarks = { "mt-bench": "MT-Bench", "arena-hard": "Arena-Hard", pairwis
 export function pairPage({
   benchmark,
   models: [a, b],
-  questions,
   statistics,
   judge,
   texts,
+  ...counts
 }: PairReport): string {
   const { outcomes, perCategory, bradleyTerry, incomplete } = statistics;
   const { lengthControlled, styleControlled, winRate } = bradleyTerry;
@@ -81,7 +84,7 @@ export function pairPage({
   const chart = { unit: "share", ticks: [0, 0.25, 0.5, 0.75, 1], mark: 0.5, show: percent };
   return pageHtml(`${a} against ${b} · ${benchmarks[benchmark]} · preftune`, [
     html`<h1>${a} against ${b}</h1>`,
-    html`<p class="soft">${benchmarks[benchmark]}, ${questions} questions, judged in both orders by ${judge.model}. Intervals are 95 %, over questions.</p>`,
+    html`<p class="soft">${benchmarks[benchmark]}, ${text.questionCount(counts)}, judged in both orders by ${judge.model}. Intervals are 95 %, over questions.</p>`,
     html`<div class="tiles">${[
       tileHtml(percent(outcomes.winRate.value), "wins and half of the ties"),
       tileHtml(percent(winRate.value), "Bradley–Terry win rate"),
@@ -151,10 +154,10 @@ function biasRows({ positionBias, lengthBias, bradleyTerry }: PairReport["statis
 }
 
 /** The tables of a comparison for the terminal. */
-export function pairReportText({ models: [a, b], questions, statistics, judge }: PairReport): string {
+export function pairReportText({ models: [a, b], statistics, judge, ...counts }: PairReport): string {
   const { outcomes, bradleyTerry } = statistics;
   const table = textTable(
-    [`${a} against ${b}, ${questions} questions`, ...outcomeColumns],
+    [`${a} against ${b}, ${text.questionCount(counts)}`, ...outcomeColumns],
     outcomeRows(statistics).map((row) => row.map(String)),
   );
   const { win, tie, loss } = outcomes.shares;

@@ -88,6 +88,15 @@ test("length bias by hand", () => {
   near(bias.correlation.value, expected, 1e-12);
 });
 
+test("both turns of a question are one of it: the share of changed winners is not surer for a second turn", () => {
+  const once = Array.from({ length: 20 }, (_, i) => pair(i, i < 5 ? [1, -1] : [1, 1]));
+  const turns = once.flatMap((one): JudgedPair[] => [one, { ...one, turn: 2 }]);
+  const [one, two] = [once, turns].map((pairs) => pairStatistics(pairs, { strongWeight: 3 }).positionBias);
+  assert.deepEqual([one?.pairs, two?.pairs], [20, 40]);
+  near(two?.changed.value ?? 0, 5 / 20);
+  assert.deepEqual(two?.changed, one?.changed);
+});
+
 test("both orders of a question are one of it: the longer answer's share is not surer for being asked twice", () => {
   const once = Array.from({ length: 20 }, (_, i) => pair(i, [i < 5 ? -1 : 1, null], [30, 10]));
   const twice = once.map((one): JudgedPair => ({ ...one, verdicts: [one.verdicts[0], one.verdicts[0]] }));
@@ -104,9 +113,11 @@ test("4 wins of 4 questions are not 1 to 1: Clopper and Pearson's lower end", ()
     outcomes.winRate,
     outcomes.shares.win,
     bradleyTerry.winRate,
+    bradleyTerry.lengthControlled.winRate,
+    bradleyTerry.styleControlled.winRate,
     lengthBias.longerShare,
   ]) {
-    near(value, 1);
+    near(value, 1, 1e-5);
     near(interval.low, 0.39763536, 1e-8);
     near(interval.high, 1);
   }
@@ -115,6 +126,18 @@ test("4 wins of 4 questions are not 1 to 1: Clopper and Pearson's lower end", ()
   // a half in each of four: of all at least as many are a half, and the rest may be anything
   near(positionBias.firstShare.interval.low, 0.39763536 / 2, 1e-8);
   near(positionBias.firstShare.interval.high, 1 - 0.39763536 / 2, 1e-8);
+  const { length } = bradleyTerry.lengthControlled.coefficients;
+  assert.ok(Number.isNaN(length?.interval.low), "where nothing differs nothing tells what length does");
+});
+
+test("4 ties of 4 questions are not half of all for certain, at any length", () => {
+  const four = [10, 20, 30, 40].map((length, i) => pair(i, [0, 0], [length, 25]));
+  const { winRate, lengthControlled } = pairStatistics(four, { strongWeight: 3 }).bradleyTerry;
+  for (const { value, interval } of [winRate, lengthControlled.winRate]) {
+    near(value, 0.5);
+    near(interval.low, 0.39763536 / 2, 1e-8);
+    near(interval.high, 1 - 0.39763536 / 2, 1e-8);
+  }
 });
 
 test("statistics do not depend on which model is called A", () => {

@@ -31,7 +31,7 @@ export interface PairStatistics {
     verdicts: number;
     strongWeight: number;
     winRate: Statistic;
-    /** The interval as Arena-Hard takes it: single verdicts are resampled as if each stood alone. */
+    /** As Arena-Hard resamples: single verdicts, as if each stood alone. */
     intervalOverVerdicts: Interval;
     lengthControlled: Control;
     styleControlled: Control;

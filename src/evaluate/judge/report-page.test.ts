@@ -61,6 +61,7 @@ test("a comparison: what comes from outside is escaped, statistics and what is m
     benchmark: "arena-hard",
     models: ["<script>a</script>", "b"],
     questions: 2,
+    unanswered: 0,
     judge,
     statistics: pairStatistics(pairs, { strongWeight: 3, bootstrap: { rounds: 20 } }),
     pairs,
@@ -100,6 +101,7 @@ test("ratings: a category without any has no dot", () => {
     benchmark: "mt-bench",
     model: "m",
     questions: 2,
+    unanswered: 3,
     judge,
     statistics,
     turns: [],
@@ -117,9 +119,10 @@ test("ratings: a category without any has no dot", () => {
     })),
   };
   const page = ratingPage(report);
-  assert.match(page, /<b>4\.00<\/b><span>score, 4\.00 to 4\.00/);
+  assert.match(page, /<b>4\.00<\/b><span>score, 1\.08 to 9\.85/);
   assert.equal(page.match(/<circle/g)?.length, 2, "one of maths and one of all");
   assert.match(page, /<b>1<\/b><span>turns without a rating/);
+  assert.match(page, />2 questions \(3 more refused\), rated from 1 to 10 by/);
   assert.doesNotMatch(page, /NaN|undefined/);
   assert.match(
     page,

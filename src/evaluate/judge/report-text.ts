@@ -19,6 +19,11 @@ export function judgeLines(judge: JudgeReport): string[] {
   ];
 }
 
+/** "80 questions", and how many more were refused by an endpoint under test. */
+export function questionCount({ questions, unanswered }: { questions: number; unanswered: number }): string {
+  return `${questions} questions${unanswered === 0 ? "" : ` (${unanswered} more refused)`}`;
+}
+
 /** So many digits, or "–". */
 function number(value: number, digits: number): string {
   return Number.isNaN(value) ? "–" : value.toFixed(digits);

@@ -44,19 +44,24 @@ export interface MtBenchOptions extends JudgingOptions {
  * @throws {EndpointError} if the judge gives no answers; judgments and answers so far are kept
  */
 export async function evaluateMtBench(options: MtBenchOptions): Promise<RatingReport | PairReport> {
-  const material = await readMaterial(options);
+  const read = await readMaterial(options);
   using judging = openJudging(options);
   const answerers = [options.answerer, ...(options.against === null ? [] : [options.against])];
-  const answers = await namedAnswers(answerers, material.questions, mtBenchTemperature, options);
+  const answered = await namedAnswers(answerers, read.questions, mtBenchTemperature, options);
+  const { answers, questions, unanswered } = answered;
+  const material = { ...read, questions };
   const own = at(answers, 0);
   const opponent = answers[1];
-  if (opponent === undefined) return await rate({ material, judging, options }, own.name, own.answers);
+  if (opponent === undefined) {
+    return { ...(await rate({ material, judging, options }, own.name, own.answers)), unanswered };
+  }
   const tasks = mtBenchPairTasks(material, own.answers, opponent.answers);
   const { judge, onJudged, report } = judging;
   const { concurrency, bootstrapRounds } = options;
   const judged = await judgePairs(tasks, { judge, read: readLetter, concurrency, onJudged });
   return pairReport("mt-bench", twoNames(own, opponent), judged, {
     judge: report(),
+    unanswered,
     strongWeight: 1,
     bootstrap: { rounds: bootstrapRounds },
   });
@@ -66,7 +71,7 @@ async function rate(
   { material, judging, options }: { material: MtBenchMaterial; judging: Judging; options: MtBenchOptions },
   model: string,
   answers: Answers,
-): Promise<RatingReport> {
+): Promise<Omit<RatingReport, "unanswered">> {
   const tasks = ratingTasks(material, answers);
   const turns: RatedTurn[] = tasks.map(({ id, category, turn, length }) => {
     return { id, category, turn, length, rating: null };

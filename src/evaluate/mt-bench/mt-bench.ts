@@ -5,13 +5,13 @@
  * Differs: an answer of the judge with several ratings has none, where FastChat takes the first.
  */
 import { DataError } from "../../base/errors.ts";
-import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
+import type { BootstrapOptions } from "../../stats/bootstrap.ts";
 import type { Answers } from "../answers/answer-rows.ts";
 import { type Question, questionText } from "../answers/questions.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 import { correlationStatistic } from "../judge/judge-bias.ts";
 import { fillPrompt, type JudgePrompt } from "../judge/judge-prompts.ts";
-import { byQuestion, type Statistic } from "../judge/judged-pair.ts";
+import { byQuestion, meanOverQuestions, type Statistic } from "../judge/judged-pair.ts";
 import type { JudgedMaterial } from "../judge/judged-texts.ts";
 import type { PairTask } from "../judge/pair-tasks.ts";
 import { styleOf } from "../judge/style.ts";
@@ -51,8 +51,8 @@ export interface MtBenchMaterial {
   prompts: ReadonlyMap<string, JudgePrompt>;
   /** File of the prompts, for messages. */
   promptPath: string;
-  /** By question id. */
-  references: Answers;
+  /** By question id; null: no category is graded against one. */
+  references: Answers | null;
 }
 
 /** A turn to be rated. */
@@ -129,7 +129,7 @@ interface Turn {
   stem(plain: string): string;
 }
 
-function eachTurn({ questions }: MtBenchMaterial): Turn[] {
+function eachTurn({ questions, references }: MtBenchMaterial): Turn[] {
   return questions.flatMap((question) => {
     if (question.followUps.length > 1) {
       throw new DataError(
@@ -142,14 +142,14 @@ function eachTurn({ questions }: MtBenchMaterial): Turn[] {
       question,
       turn,
       stem: (plain: string) =>
-        `${needsReference(question) ? "math-v1" : plain}${turn === 1 ? "" : "-multi-turn"}`,
+        `${references !== null && needsReference(question) ? "math-v1" : plain}${turn === 1 ? "" : "-multi-turn"}`,
     }));
   });
 }
 
 function questionValues({ references }: MtBenchMaterial, question: Question): Record<string, string> {
   const { id, followUps, where } = question;
-  const reference = needsReference(question) ? references.get(id) : [];
+  const reference = references !== null && needsReference(question) ? references.get(id) : [];
   if (reference === undefined) {
     throw new DataError(`${where}: expected a reference answer to question ${id}, found none.`);
   }
@@ -226,21 +226,9 @@ export function ratingStatistics(
 type Known = RatedTurn & { rating: number };
 
 function scoreOf(turns: readonly Known[], bootstrap: BootstrapOptions): Score {
-  const groups = byQuestion(turns).map((group) => group.map(({ rating }) => rating));
-  const mean = (draw: Iterable<number>): number => {
-    let sum = 0;
-    let count = 0;
-    for (const i of draw) {
-      for (const rating of groups[i] ?? []) {
-        sum += rating;
-        count++;
-      }
-    }
-    return sum / count;
-  };
-  return {
-    ratings: turns.length,
-    value: mean(groups.keys()),
-    interval: bootstrapInterval(groups.length, mean, bootstrap),
-  };
+  const questions = byQuestion(turns).map((group) => ({
+    sum: group.reduce((sum, { rating }) => sum + rating, 0),
+    count: group.length,
+  }));
+  return { ratings: turns.length, ...meanOverQuestions(questions, bootstrap, { low: 1, high: 10 }) };
 }

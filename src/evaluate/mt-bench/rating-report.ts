@@ -22,6 +22,8 @@ export interface RatingReport {
   benchmark: "mt-bench";
   model: string;
   questions: number;
+  /** Further questions, which are left out: an endpoint under test refused them. */
+  unanswered: number;
   judge: JudgeReport;
   statistics: RatingStatistics;
   turns: readonly RatedTurn[];
@@ -30,13 +32,13 @@ export interface RatingReport {
 }
 
 /** `report.html` of ratings: statistics with their intervals as a chart, and tables. Loads nothing. */
-export function ratingPage({ model, questions, statistics, judge, texts }: RatingReport): string {
+export function ratingPage({ model, statistics, judge, texts, ...counts }: RatingReport): string {
   const { overall, perTurn, perCategory, unrated, lengthCorrelation } = statistics;
   const rows = Object.entries(perCategory).map(([name, { overall: score }]) => rowOf(name, score));
   const turn = (name: string): string => number(perTurn[name]?.value ?? Number.NaN);
   return pageHtml(`${model} · MT-Bench · preftune`, [
     html`<h1>${model} on MT-Bench</h1>`,
-    html`<p class="soft">${questions} questions, rated from 1 to 10 by ${judge.model}. Intervals are 95 %, over questions.</p>`,
+    html`<p class="soft">${text.questionCount(counts)}, rated from 1 to 10 by ${judge.model}. Intervals are 95 %, over questions.</p>`,
     html`<div class="tiles">${[
       tileHtml(number(overall.value), `score, ${range(overall.interval, number)}`),
       tileHtml(turn("1"), "first turn"),
@@ -78,10 +80,10 @@ function scoreRows({ overall, perTurn, perCategory }: RatingStatistics): Cell[][
 }
 
 /** The tables of ratings for the terminal. */
-export function ratingReportText({ model, questions, statistics, judge }: RatingReport): string {
+export function ratingReportText({ model, statistics, judge, ...counts }: RatingReport): string {
   const { overall, unrated, lengthCorrelation } = statistics;
   const table = textTable(
-    [`${model} on ${questions} questions`, ...scoreColumns],
+    [`${model} on ${text.questionCount(counts)}`, ...scoreColumns],
     scoreRows(statistics).map((row) => row.map(String)),
   );
   const notes = [

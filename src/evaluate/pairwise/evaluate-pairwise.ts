@@ -47,15 +47,16 @@ interface Format {
 export async function evaluatePairwise(options: PairwiseOptions): Promise<PairReport> {
   const { answerers, limit, concurrency, strongWeight, bootstrapRounds } = options;
   const { tasks, read, settings } = await formatOf(options.judgePrompts);
-  const questions = await readQuestions(options.prompts, { limit });
+  const asked = await readQuestions(options.prompts, { limit });
   const temperatureOf = ({ temperature }: Question): number => temperature ?? options.temperature;
   using judging = openJudging(options, settings);
-  const both = await namedAnswers(answerers, questions, temperatureOf, options);
-  const [a, b] = [at(both, 0), at(both, 1)];
+  const { answers, questions, unanswered } = await namedAnswers(answerers, asked, temperatureOf, options);
+  const [a, b] = [at(answers, 0), at(answers, 1)];
   const { judge, onJudged, report } = judging;
   const judged = await judgePairs(tasks(questions, a, b), { judge, read, concurrency, onJudged });
   return pairReport("pairwise", options.names ?? twoNames(a, b), judged, {
     judge: report(),
+    unanswered,
     strongWeight,
     bootstrap: { rounds: bootstrapRounds },
   });
@@ -69,12 +70,8 @@ async function formatOf(path: string | null): Promise<Format> {
   const prompts = await readJudgePrompts(path);
   return {
     read: readLetter,
-    tasks: (questions, a, b) => {
-      // There are no references here, so no category asks for one.
-      const plain = questions.map((question) => ({ ...question, category: null }));
-      const material = { questions: plain, prompts, promptPath: path, references: new Map() };
-      return mtBenchPairTasks(material, a.answers, b.answers);
-    },
+    tasks: (questions, a, b) =>
+      mtBenchPairTasks({ questions, prompts, promptPath: path, references: null }, a.answers, b.answers),
   };
 }
 
