@@ -77,9 +77,10 @@ export function parseModelConfig(
     ...sizes,
     fullHeads: null,
     ...family.read(text, sizes),
-    tieWordEmbeddings: (text.has("tie_word_embeddings") ? text : top).boolean(
+    // transformers 5 asks the class that has the head, of a multimodal file the whole; files that do not say it there are older
+    tieWordEmbeddings: top.boolean(
       "tie_word_embeddings",
-      family.defaults.tie_word_embeddings,
+      text.boolean("tie_word_embeddings", family.defaults.tie_word_embeddings),
     ),
     ...parseTokens(top, text, family),
     dtype: checkpointDtype(top, text),
