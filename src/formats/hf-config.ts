@@ -233,7 +233,7 @@ function parseTokens(
   top: JsonFields,
   text: JsonFields,
   { tokens }: Family,
-): Pick<ModelConfig, "bosTokenId" | "eosTokenIds" | "padTokenId"> {
+): Pick<ModelConfig, "bosTokenId" | "eosTokenIds" | "padTokenId" | "paddingRow"> {
   // A multimodal file has the ids of the whole model at its top.
   const read = (key: string, fallback: readonly number[]): number[] =>
     (top.has(key) ? top : text).tokenIds(key, fallback);
@@ -241,5 +241,6 @@ function parseTokens(
     bosTokenId: read("bos_token_id", tokens.bos)[0] ?? null,
     eosTokenIds: read("eos_token_id", tokens.eos),
     padTokenId: read("pad_token_id", tokens.pad)[0] ?? null,
+    paddingRow: text.tokenIds("pad_token_id", tokens.pad)[0] ?? null,
   };
 }
