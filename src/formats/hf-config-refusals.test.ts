@@ -254,7 +254,7 @@ describe("what is refused", () => {
     [
       "a share of a head that turns half a pair",
       { model_type: "phi3", partial_rotary_factor: 0.6 },
-      /partial_rotary_factor: expected a share of head_dim \(96\) that turns an even number, since pairs turn, not 57, got 0\.6/,
+      /partial_rotary_factor: expected a fraction of head_dim \(96\) that turns an even number, since pairs turn, not 57, got 0\.6/,
     ],
     [
       "a list of rotary layers that is too short",

@@ -77,7 +77,7 @@ function requirePairs(fields: JsonFields, { share }: RopeConfig, headDim: number
   const place = ropes.find((rope) => rope.has(key)) ?? fields;
   place.refuse(
     key,
-    `a share of head_dim (${headDim}) that turns an even number, since pairs turn, not ${turned}`,
+    `a fraction of head_dim (${headDim}) that turns an even number, since pairs turn, not ${turned}`,
   );
 }
 
