@@ -332,23 +332,11 @@ ROWS = [
 ]
 
 
-def sft_lora_case(name, use_rslora, use_dora):
+def sft_steps(model, trained):
     """Three steps of SFT on the answers' tokens: one mean over all of them, clipped, AdamW with decay on what transformers' trainer decays."""
-    targets = ["q_proj", "v_proj", "down_proj"]
-    config = peft.LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, use_rslora=use_rslora, use_dora=use_dora, task_type="CAUSAL_LM",
-    )
-    model = peft.get_peft_model(patterned_model(CONFIGS[name]), config)
-    own = lambda n: n.replace(".default", "").replace("vector.weight", "vector")
-    trained = {own(n): p for n, p in model.named_parameters() if p.requires_grad}
-    for path, p in trained.items():
-        if "magnitude" in path:
-            p.data *= 1 + pattern(path, p.numel(), 0.25)
-        else:
-            p.data = pattern(path, p.numel(), 0.25).reshape(p.shape)
-    decaying = {own(n) for n in transformers.Trainer.get_decay_parameter_names(None, model)}
-    decay = [p for n, p in trained.items() if n in decaying]
-    plain = [p for n, p in trained.items() if n not in decaying]
+    decaying = set(transformers.Trainer.get_decay_parameter_names(None, model))
+    decay = [p for n, p in model.named_parameters() if p.requires_grad and n in decaying]
+    plain = [p for n, p in model.named_parameters() if p.requires_grad and n not in decaying]
     optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=1e-2, fused=True)
     total = sum(len(r["answer"]) for r in ROWS)
     losses, norms = [], []
@@ -365,11 +353,47 @@ def sft_lora_case(name, use_rslora, use_dora):
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+    return {"learningRate": 1e-2, "weightDecay": 0.1, "maxGradNorm": 0.5, "losses": losses, "gradNorms": norms}
+
+
+def sft_lora_case(name, use_rslora, use_dora):
+    targets = ["q_proj", "v_proj", "down_proj"]
+    config = peft.LoraConfig(
+        r=4, lora_alpha=8, lora_dropout=0.0, target_modules=targets, use_rslora=use_rslora, use_dora=use_dora, task_type="CAUSAL_LM",
+    )
+    model = peft.get_peft_model(patterned_model(CONFIGS[name]), config)
+    own = lambda n: n.replace(".default", "").replace("vector.weight", "vector")
+    trained = {own(n): p for n, p in model.named_parameters() if p.requires_grad}
+    for path, p in trained.items():
+        if "magnitude" in path:
+            p.data *= 1 + pattern(path, p.numel(), 0.25)
+        else:
+            p.data = pattern(path, p.numel(), 0.25).reshape(p.shape)
     return {
         "model": name, "rank": 4, "alpha": 8, "targets": targets, "useRslora": use_rslora, "useDora": use_dora,
-        "learningRate": 1e-2, "weightDecay": 0.1, "maxGradNorm": 0.5,
-        "losses": losses, "gradNorms": norms, "after": {n: numbers(p) for n, p in trained.items()},
+        **sft_steps(model, trained), "after": {n: numbers(p) for n, p in trained.items()},
     }
+
+
+def padded_case(name, is_saved):
+    """The same in full tuning, or with an embedding that is saved whole beside an adapter; pad_token_id is a token of the rows."""
+    pad = 2
+    model = patterned_model({**CONFIGS[name], "pad_token_id": pad})
+    if is_saved:
+        config = peft.LoraConfig(
+            r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"], modules_to_save=["embed_tokens"],
+            task_type="CAUSAL_LM",
+        )
+        model = peft.get_peft_model(model, config)
+    own = lambda n: n.replace(".default", "").replace(".modules_to_save", "")
+    trained = {own(n): p for n, p in model.named_parameters() if p.requires_grad}
+    if is_saved:
+        for path, p in trained.items():
+            values = pattern(path, p.numel(), 0.25).reshape(p.shape)
+            p.data = values if "lora" in path else p.data + values
+    steps = sft_steps(model, trained)
+    [embedding] = [p for n, p in trained.items() if "embed_tokens" in n]
+    return {"model": name, "isSaved": is_saved, "pad": pad, **steps, "rows": numbers(embedding[: pad + 2])}
 
 
 def write_models():
@@ -410,6 +434,14 @@ def stored_head_case(name, stored):
 def write_tied_heads():
     cases = [stored_head_case(name, stored) for name in ("llama_tied", "qwen3", "gemma3") for stored in ("own", "equal", "only")]
     write("tied-heads", "none: test/support/patterned.ts", {"cases": cases})
+
+
+# ---- the row of pad_token_id: nn.Embedding's padding_idx ---------------------------------------------------------
+
+
+def write_padding():
+    cases = [padded_case("llama_tied", False), padded_case("llama_untied", False), padded_case("llama_untied", True)]
+    write("padding-row", "none: test/support/patterned.ts", {"cases": cases})
 
 
 # ---- sampling: what transformers leaves of a distribution --------------------------------------------------------
@@ -453,4 +485,5 @@ if __name__ == "__main__":
     write_lora()
     write_models()
     write_tied_heads()
+    write_padding()
     write_sampling()

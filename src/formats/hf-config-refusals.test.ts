@@ -252,6 +252,11 @@ describe("what is refused", () => {
       /rope_scaling\.short_factor: expected a list of numbers above 0/,
     ],
     [
+      "a share of a head that turns half a pair",
+      { model_type: "phi3", partial_rotary_factor: 0.6 },
+      /partial_rotary_factor: expected a fraction of head_dim \(96\) that turns an even number, since pairs turn, not 57, got 0\.6/,
+    ],
+    [
       "a list of rotary layers that is too short",
       { model_type: "smollm3", num_hidden_layers: 3, no_rope_layers: [1, 0] },
       /no_rope_layers: expected a list of 3 numbers, 1 for rotary positions/,

@@ -62,6 +62,7 @@ describe("what is read", () => {
       bosTokenId: 128000,
       eosTokenIds: [128001, 128008, 128009],
       padTokenId: null,
+      paddingRow: null,
       isRewardModel: false,
       isMultimodalText: false,
     });
@@ -108,6 +109,13 @@ describe("what is read", () => {
     const llama = parse({ model_type: "llama", num_attention_heads: 16, num_key_value_heads: null });
     assert.deepEqual([llama.headDim, llama.numKeyValueHeads, llama.vocabSize], [256, 16, 32000]);
     assert.deepEqual([llama.bosTokenId, llama.eosTokenIds, llama.padTokenId], [1, [2], null]);
+    const without = parse({ model_type: "llama", bos_token_id: null, eos_token_id: null });
+    assert.deepEqual([without.bosTokenId, without.eosTokenIds], [null, []]);
+    const phi = { model_type: "phi3" };
+    assert.deepEqual(
+      [parse(phi).padTokenId, parse({ ...phi, pad_token_id: null }).padTokenId],
+      [32_000, null],
+    );
     assert.equal(llama.rope.full.theta, 10_000);
     assert.equal(llama.tieWordEmbeddings, false);
     const qwen = parse({ architectures: ["Qwen3ForCausalLM"] });
@@ -241,6 +249,19 @@ describe("what is read", () => {
       assert.deepEqual({ ...comparable(config), isMultimodalText: false }, comparable(text));
     });
   }
+
+  test("a multimodal file: its top says whether the head is the embedding, the text's part which row has no gradient", () => {
+    const mistral3 = { ...multimodalConfig("mistral3"), tie_word_embeddings: true, pad_token_id: 5 };
+    const { text_config } = mistral3 as unknown as { text_config: object };
+    const read = (text: object) => {
+      const file = { ...mistral3, text_config: { ...text_config, ...text } };
+      const { tieWordEmbeddings, padTokenId, paddingRow } = parse(JSON.parse(JSON.stringify(file)));
+      return [tieWordEmbeddings, padTokenId, paddingRow];
+    };
+    assert.deepEqual(read({ tie_word_embeddings: false, pad_token_id: 7 }), [true, 5, 7]);
+    assert.deepEqual(read({ tie_word_embeddings: false, pad_token_id: null }), [true, 5, null]);
+    assert.equal(parse({ ...gemma4b, tie_word_embeddings: false }).tieWordEmbeddings, false);
+  });
 
   test("Qwen2.5-VL: what its file leaves out is its class's, not Qwen2's", () => {
     const { vocabSize, numLayers, rmsNormEps, rope, eosTokenIds } = parse({ model_type: "qwen2_5_vl" });

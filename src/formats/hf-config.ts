@@ -77,9 +77,10 @@ export function parseModelConfig(
     ...sizes,
     fullHeads: null,
     ...family.read(text, sizes),
-    tieWordEmbeddings: (text.has("tie_word_embeddings") ? text : top).boolean(
+    // transformers 5 asks the class that has the head, of a multimodal file the whole; files that do not say it there are older
+    tieWordEmbeddings: top.boolean(
       "tie_word_embeddings",
-      family.defaults.tie_word_embeddings,
+      text.boolean("tie_word_embeddings", family.defaults.tie_word_embeddings),
     ),
     ...parseTokens(top, text, family),
     dtype: checkpointDtype(top, text),
@@ -232,7 +233,7 @@ function parseTokens(
   top: JsonFields,
   text: JsonFields,
   { tokens }: Family,
-): Pick<ModelConfig, "bosTokenId" | "eosTokenIds" | "padTokenId"> {
+): Pick<ModelConfig, "bosTokenId" | "eosTokenIds" | "padTokenId" | "paddingRow"> {
   // A multimodal file has the ids of the whole model at its top.
   const read = (key: string, fallback: readonly number[]): number[] =>
     (top.has(key) ? top : text).tokenIds(key, fallback);
@@ -240,5 +241,6 @@ function parseTokens(
     bosTokenId: read("bos_token_id", tokens.bos)[0] ?? null,
     eosTokenIds: read("eos_token_id", tokens.eos),
     padTokenId: read("pad_token_id", tokens.pad)[0] ?? null,
+    paddingRow: text.tokenIds("pad_token_id", tokens.pad)[0] ?? null,
   };
 }

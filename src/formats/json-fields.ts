@@ -10,7 +10,7 @@ export function brief(value: unknown): string {
 }
 
 /**
- * The fields of one JSON object of a file. A field that is absent or null takes the default given.
+ * The fields of one JSON object of a file. A field that is absent or null takes the default given (but for token ids).
  *
  * Every getter throws {@link FormatError} when the value is of another kind.
  */
@@ -79,9 +79,10 @@ export class JsonFields {
     return isList ? value : this.refuse(key, "a list of numbers above 0");
   }
 
-  /** Token ids given as one number or a list; the old marker -1 for "none" is left out. */
+  /** Token ids given as one number or a list; null is none, and the old marker -1 for "none" is left out. */
   tokenIds(key: string, fallback: readonly number[]): number[] {
-    const value = this.#get(key) ?? fallback;
+    const isNull = Object.hasOwn(this.values, key) && this.values[key] === null;
+    const value = this.#get(key) ?? (isNull ? [] : fallback);
     const ids: unknown[] = Array.isArray(value) ? value : [value];
     if (!ids.every((id) => typeof id === "number" && Number.isInteger(id) && id >= -1)) {
       return this.refuse(key, "a token id or a list of them");

@@ -143,6 +143,11 @@ export interface ModelConfig {
   bosTokenId: number | null;
   eosTokenIds: number[];
   padTokenId: number | null;
+  /**
+   * Row of the embedding that no token of a text gives a gradient: `padding_idx` of its class in transformers, `pad_token_id` of the text's
+   * part of the file.
+   */
+  paddingRow: number | null;
   /** Type the checkpoint says its weights have. */
   dtype: WeightDtype;
   /** How the checkpoint holds the linears of its blocks; null: as floats. */

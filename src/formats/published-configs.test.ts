@@ -248,6 +248,12 @@ for (const [name, keys] of Object.entries(published)) {
   });
 }
 
+test("null is no token, whatever the class has", () => {
+  const smollm3 = parseModelConfig({ ...common, ...published["HuggingFaceTB/SmolLM3-3B"] }, "config.json");
+  const { bosTokenId, eosTokenIds, padTokenId } = smollm3;
+  assert.deepEqual([bosTokenId, eosTokenIds, padTokenId], [null, [128_012], 128_004]);
+});
+
 test("a key that says something else than published files is refused still", () => {
   const smollm2 = published["HuggingFaceTB/SmolLM2-135M-Instruct"];
   for (const wrong of [{ is_llama_config: false }, { rope_interleaved: true }]) {

@@ -29,10 +29,10 @@ export function buildRewardModel(
 
 /** @param scale - factor on the last norm's result: a factor on logits is there, so that everything made of logits has it */
 function buildParts(config: ModelConfig, weights: WeightSource, scale: number): DecoderParts {
-  const { vocabSize, hiddenSize, numLayers } = config;
+  const { vocabSize, hiddenSize, numLayers, paddingRow } = config;
   // in this order: with random weights a model follows from the seed and the order in which its tensors are drawn
   const last = norm({ weights, config }, "model.norm", hiddenSize, scale);
-  const embedding = new Embedding(weights("model.embed_tokens.weight", [vocabSize, hiddenSize]));
+  const embedding = new Embedding(weights("model.embed_tokens.weight", [vocabSize, hiddenSize]), paddingRow);
   const layers = Array.from({ length: numLayers }, (_, index) => blockOf({ weights, config, index }));
   return { config, trunk: { isModuleGroup: true, embed_tokens: embedding, layers, norm: last } };
 }

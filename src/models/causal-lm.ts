@@ -100,10 +100,17 @@ export abstract class Decoder {
     return this.#scaled(rows.dtype === dtype ? rows : ops.to(rows, dtype));
   }
 
-  /** Adds dL/dtable to `tableGrad` (V, D) for dL/dh (T, D): rows in place, no second table. */
+  /**
+   * Adds dL/dtable to `tableGrad` (V, D) for dL/dh (T, D): rows in place, no second table. The embedding's `paddingRow` stays as it was:
+   * the text does not train it, though a head that is tied to it does.
+   */
   addEmbeddingGrad(tableGrad: Tensor, ids: Tensor, grad: Tensor): void {
     const scaled = this.#scaled(grad);
+    const { paddingRow } = this.model.embed_tokens;
+    const row = paddingRow === null ? null : ops.slice(tableGrad, 0, paddingRow, paddingRow + 1);
+    const before = row === null ? null : ops.clone(row);
     ops.indexAdd_(tableGrad, 0, ids, ops.to(scaled, tableGrad.dtype));
+    if (row !== null && before !== null) ops.copy_(row, before);
   }
 
   #scaled(h: Tensor): Tensor {

@@ -234,7 +234,8 @@ function missing(
 ): FormatError {
   const hint =
     name === headName
-      ? " config.json says tie_word_embeddings is false: set it to true if head and embedding are one matrix."
+      ? ` config.json says tie_word_embeddings is false: set it to true${config.isMultimodalText ? " at the top of the file" : ""} if head ` +
+        "and embedding are one matrix."
       : ` The files hold ${names.size} tensors of this model.`;
   return new FormatError(
     `${dir}: tensor "${name}" is missing; a ${config.modelType} model of ${config.numLayers} layers needs it.${hint}`,

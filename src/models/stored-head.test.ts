@@ -103,6 +103,24 @@ test("the note, and what it says to do: with tie_word_embeddings false the same 
   assert.equal((await warnings(dir.path)).length, 1);
 });
 
+test("a multimodal file as transformers 5 writes it: tied at the top over a text that is not by itself, no head stored", () => {
+  withoutLeaks(() => {
+    using _ = scope();
+    using dir = temporaryDirectory();
+    const changes = { model_type: "mistral", sliding_window: null, attention_bias: false, mlp_bias: false };
+    const text = { ...tinyConfig("llama_untied"), ...changes };
+    const model = tinyModel("llama_untied", { ...changes, tie_word_embeddings: true });
+    const tensors = checkpointTensors(model).map((t) => ({ ...t, name: `language_model.${t.name}` }));
+    const top = { model_type: "mistral3", architectures: ["Mistral3ForConditionalGeneration"] };
+    writeCheckpoint(dir.path, { ...top, tie_word_embeddings: true, text_config: text }, tensors);
+    assert.equal(isTied(dir.path), true);
+    const ids = [1, 9, 30, 4];
+    assert.deepEqual(logitsOf(loadModel(dir.path), ids), logitsOf(model, ids));
+    writeFileSync(join(dir.path, "config.json"), JSON.stringify({ ...top, text_config: text }));
+    assert.throws(() => loadModel(dir.path), /lm_head.*set it to true at the top of the file if head/);
+  });
+});
+
 test("in shards, and with a configuration that leaves the key out where tied is the default", () => {
   withoutLeaks(() => {
     using _ = scope();

@@ -50,10 +50,15 @@ export class Linear implements DenseProjection {
 /** Rows of a table by token id. */
 export class Embedding {
   weight: Tensor;
+  readonly paddingRow: number | null;
 
-  /** @param weight - (V, D) */
-  constructor(weight: Tensor) {
+  /**
+   * @param weight - (V, D)
+   * @param paddingRow - the row that tokens give no gradient, as `padding_idx` of torch's; null: there is none
+   */
+  constructor(weight: Tensor, paddingRow: number | null = null) {
     this.weight = weight;
+    this.paddingRow = paddingRow;
   }
 
   /** The table that acts: what `forward` reads and training changes. */
@@ -63,6 +68,6 @@ export class Embedding {
 
   /** ids: (T) int64 -> (T, D) in the table's type */
   forward(ids: Tensor): Tensor {
-    return ops.embedding(this.table, ids);
+    return ops.embedding(this.table, ids, this.paddingRow ?? -1);
   }
 }

@@ -252,7 +252,7 @@ export class SavedEmbedding extends Embedding {
   readonly #switch: AdapterSwitch;
 
   constructor(base: Embedding, adapters: AdapterSwitch) {
-    super(base.weight);
+    super(base.weight, base.paddingRow);
     this.#switch = adapters;
     this.saved = this.initial();
   }

@@ -3,7 +3,14 @@ import { test } from "node:test";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
 import { headsOf, type ModelConfig } from "../formats/model-config.ts";
-import { completionAttentionBytes, passingBytesPerToken } from "./activations.ts";
+import {
+  blockTensors,
+  completionAttentionBytes,
+  keptBytesPerToken,
+  type PlannedNumerics,
+  passingBytesPerToken,
+} from "./activations.ts";
+import { everything } from "./trained-parts.ts";
 
 const gemma4 = readModelConfig(fixturePath("gemma4_dense", "model"));
 
@@ -25,4 +32,17 @@ test("heads too wide for flash attention are planned as torch attends to them: p
   assert.equal(bytes(wide, gpu), bytes(onlyWide, cpu) + bytes(withoutWide, gpu));
   assert.ok(bytes(withoutWide, gpu) < bytes(withoutWide, cpu));
   assert.ok(passingBytesPerToken(wide, gpu) >= passingBytesPerToken(onlyWide, cpu));
+});
+
+test("norms that add 1 to their weight keep their inputs in float32, not beside them in half precision", () => {
+  const gemma = readModelConfig(fixturePath("gemma3_text", "model"));
+  const plain: ModelConfig = { ...gemma, design: { ...gemma.design, normOffset: 0 } };
+  const kept = (config: ModelConfig, where: PlannedNumerics) =>
+    keptBytesPerToken(blockTensors(config, everything, 0, where));
+  const heads = (gemma.numHeads + gemma.numKeyValueHeads) * gemma.headDim;
+  // four norms of the stream and those of q and k; the first one's own input is not in the table
+  const float32 = 4 * (4 * gemma.hiddenSize + heads);
+  const half = 2 * (3 * gemma.hiddenSize + heads);
+  assert.equal(kept(gemma, gpu) - kept(plain, gpu), float32 - half);
+  assert.equal(kept(gemma, { ...gpu, dtype: "float32" }), kept(plain, { ...gpu, dtype: "float32" }));
 });

@@ -131,24 +131,25 @@ export function blockTensors(
     width: when ? width : 0,
     bytes,
   });
+  const isWide = hasWideNorms(config, numerics);
   const hasHeadNorms = config.design.queryKeyNorms !== "none";
   const normsOutputs = config.design.norms !== "before";
   const normsInputs = config.design.norms !== "after";
   const inputOf = (role: LinearRole) => keepsInput(config, training, role);
   return [
     kept("first norm's output", stream, normsInputs && inputOf("attention in")),
-    kept("q and k before their norms", queries + keys, hasHeadNorms),
+    kept("q and k before their norms", queries + keys, hasHeadNorms && !isWide),
     kept("q and k, rotated", queries + keys),
     kept("v", keys),
     kept("v before its norm", keys, config.design.valueNorms),
     kept("attention's output", queries),
     { name: "log-sum-exp of scores", width: config.numHeads, bytes: 4 },
-    kept("o_proj's output, before its norm", stream, normsOutputs),
-    kept("stream after attention", stream),
+    kept("o_proj's output, before its norm", stream, normsOutputs && !isWide),
+    kept("stream after attention", stream, !isWide),
     kept("second norm's output", stream, normsInputs && inputOf("mlp in")),
     kept("gate and up", 2 * inner),
     kept("gated product", inner, !trained.isFull && inputOf("mlp out")),
-    kept("down_proj's output, before its norm", stream, normsOutputs),
+    kept("down_proj's output, before its norm", stream, normsOutputs && !isWide),
     ...normTensors(config, training, numerics),
     ...torchAttentionTensors(config, layer, numerics),
     ...adapterTensors(config, training, numerics),
@@ -164,11 +165,17 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
   const heads = ofQueries + (valueNorms ? numKeyValueHeads : 0);
   const ofStream = config.design.norms === "around" ? 4 : 2;
   const scales = { name: "norms' scales", width: ofStream + heads, bytes: 4 };
-  if (numerics.onGpu) return [scales];
-  // on the CPU torch computes them from simpler operators, in float32
+  const isWide = hasWideNorms(config, numerics);
+  if (numerics.onGpu && !isWide) return [scales];
+  // on the CPU torch computes them in half precision from simpler operators, in float32
   const width = ofStream * config.hiddenSize + heads * headDim;
-  const copies = training.isFull ? 2 : 1;
+  const copies = training.isFull && !isWide ? 2 : 1;
   return [scales, { name: "norms' inputs in float32", width: copies * width, bytes: 4 }];
+}
+
+/** Whether norms of activations in half precision are computed in float32, and keep their inputs so (`src/nn/rms-norm.ts`). */
+function hasWideNorms(config: ModelConfig, { dtype }: PlannedNumerics): boolean {
+  return dtype !== "float32" && config.design.normOffset !== 0;
 }
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
@@ -240,7 +247,8 @@ export function completionAttentionBytes(
 export function passingBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
   const { stream, queries, keys } = widest(config);
   const rotated = config.design.queryKeyNorms === "none" ? queries + keys : 0;
-  return itemBytes(numerics) * (2 * stream + rotated + attending(config, numerics));
+  const normed = hasWideNorms(config, numerics) ? 2 * stream : 0;
+  return itemBytes(numerics) * (2 * stream + normed + rotated + attending(config, numerics));
 }
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */

@@ -174,6 +174,15 @@ test("a score belongs to its own text: other rows of the batch, and their length
   });
 });
 
+test("another padding token of an export is not the row that is not trained: that is the start's", () => {
+  withoutLeaks(() => {
+    using _ = scope();
+    const options = { newScore: "zero", padTokenId: 5 } as const;
+    const { padTokenId, paddingRow } = loadRewardModel(fixturePath("qwen3", "model"), options).config;
+    assert.deepEqual([padTokenId, paddingRow], [5, 0]);
+  });
+});
+
 test("a new score layer is drawn as transformers draws it, from torch's generator alone", () => {
   withoutLeaks(() => {
     using _ = scope();

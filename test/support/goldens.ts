@@ -6,6 +6,7 @@ import { join } from "node:path";
 export function golden<T>(
   name:
     | "optim"
+    | "padding-row"
     | "adamw-8bit"
     | "quantised"
     | "nn"

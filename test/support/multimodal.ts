@@ -27,7 +27,10 @@ export function multimodalLayout(name: MultimodalName): Layout {
   return golden<Record<MultimodalName, Layout>>("multimodal")[name];
 }
 
-/** `config.json`, as on the hub: Qwen2.5-VL has the text's keys at the top. */
+/**
+ * `config.json`, as on the hub: Qwen2.5-VL has the text's keys at the top. Whether head and embedding are one matrix is said beside the
+ * text's keys alone, as transformers 4 wrote it: what 5 writes at the top goes before it.
+ */
 export function multimodalConfig(name: MultimodalName): Record<string, unknown> {
   const { fixture, config } = multimodalLayout(name);
   const path = fixturePath(fixture, "model", "config.json");

@@ -52,6 +52,7 @@ export const phi3: Family = {
       originalPositions: 4096,
       aliases: { su: "longrope", yarn: "longrope" },
     });
+    requirePairs(fields, rope, sizes.headDim);
     requireFactors(fields, rope, sizes.headDim);
     const layers = windowedLayers(sizes, oneWindow(fields, null));
     return { ...layers, design: { ...plainDesign, linears: "fused" }, rope: { full: rope, sliding: null } };
@@ -66,6 +67,19 @@ export const phi3: Family = {
     ...exportRope(full, maxPositions),
   }),
 };
+
+/** Whole pairs of numbers turn: of an odd number transformers turns one more. */
+function requirePairs(fields: JsonFields, { share }: RopeConfig, headDim: number): void {
+  const turned = Math.trunc(headDim * share);
+  if (turned % 2 === 0) return;
+  const key = "partial_rotary_factor";
+  const ropes = ["rope_scaling", "rope_parameters"].map((name) => fields.objectOrEmpty(name));
+  const place = ropes.find((rope) => rope.has(key)) ?? fields;
+  place.refuse(
+    key,
+    `a fraction of head_dim (${headDim}) that turns an even number, since pairs turn, not ${turned}`,
+  );
+}
 
 /** A factor for each pair of numbers that turns. */
 function requireFactors(fields: JsonFields, { scaling, share }: RopeConfig, headDim: number): void {
