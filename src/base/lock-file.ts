@@ -46,7 +46,7 @@ export class LockFile {
   private constructor(path: string, more: object) {
     this.path = path;
     const namespace = linkOf("self/ns/pid");
-    // outside containers, where a run is gone on with as a rule, numbers tell; locks of network file systems can keep one waiting
+    // outside containers numbers tell; and taking a lock can take long on a network file system
     const isContained = namespace !== null && namespace !== firstNamespace;
     this.#held = isContained ? HeldFile.beside(path) : null;
     const { pid } = process;
