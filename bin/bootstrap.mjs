@@ -12,6 +12,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -20,6 +21,7 @@ import {
 import { hostname } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 
 /** The package's folder: a checkout, or what npm installed. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -75,6 +77,8 @@ export function packagesProblem(directory) {
   const modules = join(directory, "node_modules");
   if (!existsSync(modules)) return "node_modules is missing";
   const stamp = join(modules, ".preftune-stamp");
+  const lacksNode = findNode24(directory) === null && pinsNode24(directory);
+  if (lacksNode) return "Node 24 is not among those installed";
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lockHash(directory)) return null;
   const wanted = readJson(join(directory, "package-lock.json"))?.packages;
   const installed = readJson(join(modules, ".package-lock.json"))?.packages;
@@ -129,8 +133,19 @@ function isRunning(pid) {
 /** @param {unknown} error */
 const codeOf = (error) => /** @type {NodeJS.ErrnoException} */ (error).code;
 
+/** The PID namespace of this process's number, where the system tells. */
+function ownNamespace() {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return null;
+  }
+}
+
 /** A lock of another host, whose processes are not seen from here, is good for this long, in ms. */
 const foreignLockMs = 3_600_000;
+/** One of another PID namespace of this host, such as another container, for this long after its owner has touched it last. */
+const untouchedLockMs = 60_000;
 /** And one that names no owner: who takes a lock writes its name at once. */
 const namelessLockMs = 10_000;
 
@@ -147,7 +162,9 @@ function taken(lock) {
   let fd = -1;
   try {
     fd = openSync(lock, "wx");
-    writeFileSync(fd, JSON.stringify({ host: hostname(), pid: process.pid, started: startOf(process.pid) }));
+    const { pid } = process;
+    const owner = { host: hostname(), pid, started: startOf(pid), namespace: ownNamespace() };
+    writeFileSync(fd, JSON.stringify(owner));
     return true;
   } catch (error) {
     if (fd < 0 && codeOf(error) === "EEXIST") return false;
@@ -178,6 +195,9 @@ function isLeft(lock) {
   const owner = ownerOf(lock);
   if (owner === null) return ageOf(lock) > namelessLockMs;
   if (owner.host !== hostname()) return ageOf(lock) > foreignLockMs;
+  // an earlier version's lock says nothing of namespaces
+  if ((owner.namespace ?? null) !== null && owner.namespace !== ownNamespace())
+    return ageOf(lock) > untouchedLockMs;
   // another process may have got its number since, in a container above all
   return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
 }
@@ -220,11 +240,30 @@ function withInstallLock(directory, body) {
     }
     sleep(300);
   }
+  const toucher = touching(lock);
   try {
     body();
   } finally {
+    void toucher.terminate();
     rmSync(lock, { force: true });
   }
+}
+
+/** Touches a file every two seconds, in a thread, as this one waits for npm. @param {string} path */
+function touching(path) {
+  const program = `
+    const { utimesSync } = require("node:fs");
+    const { workerData } = require("node:worker_threads");
+    setInterval(() => {
+      try {
+        utimesSync(workerData, new Date(), new Date());
+      } catch {
+        // it was removed
+      }
+    }, 2000);`;
+  const worker = new Worker(program, { eval: true, workerData: path, execArgv: [] });
+  worker.unref();
+  return worker;
 }
 
 /** npm as a command: the npm that runs this script when there is one, else the one on the path. */
@@ -265,6 +304,9 @@ export function ensurePackages(directory) {
       "ci",
       "--ignore-scripts",
       "--engine-strict=false",
+      // Node 24 and TypeScript, which NODE_ENV=production or npm's "omit" would leave out
+      "--include=dev",
+      "--include=optional",
       "--no-audit",
       "--no-fund",
       "--loglevel=error",
@@ -286,6 +328,15 @@ export function ensurePackages(directory) {
 /** @param {string} version */
 const majorOf = (version) => Number(version.split(".")[0]);
 
+/** Packages that are Node for this platform. */
+const nodePackages = ["node", "node-bin"].map((name) => `${name}-${process.platform}-${process.arch}`);
+
+/** Whether `package-lock.json` has a Node for this platform. @param {string} directory */
+function pinsNode24(directory) {
+  const wanted = readJson(join(directory, "package-lock.json"))?.packages ?? {};
+  return nodePackages.some((name) => `node_modules/${name}` in wanted);
+}
+
 /**
  * The Node 24 to run the sources with: the pinned package, else this process's own Node when it is new enough.
  *
@@ -293,8 +344,7 @@ const majorOf = (version) => Number(version.split(".")[0]);
  * @returns {string | null}
  */
 export function findNode24(directory) {
-  const names = [`node-${process.platform}-${process.arch}`, `node-bin-${process.platform}-${process.arch}`];
-  for (const name of names) {
+  for (const name of nodePackages) {
     const path = join(directory, "node_modules", name, "bin", "node");
     if (existsSync(path)) return path;
   }
@@ -305,8 +355,9 @@ export function findNode24(directory) {
 export function requireNode24() {
   const node = findNode24(root);
   if (node !== null) return node;
+  const pinned = pinsNode24(root) ? "was not installed by npm ci" : "does not exist";
   const where = isCheckout
-    ? `no pinned Node 24 exists for ${process.platform} ${process.arch}`
+    ? `a pinned Node 24 for ${process.platform} ${process.arch} ${pinned}`
     : "this package runs on Node 24";
   throw new BootstrapError(
     `expected Node 24 or newer, got ${process.versions.node}: ${where}. Install Node 24 and run the command again.`,

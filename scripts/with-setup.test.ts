@@ -1,21 +1,24 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { startProgram } from "../test/support/command.ts";
 
 interface Bootstrap {
+  ensurePackages(directory: string): void;
   sameVersions(wanted: object, installed: object): boolean;
   packagesProblem(directory: string): string | null;
 }
@@ -59,6 +62,67 @@ test("node_modules: missing, unfinished, out of date, in place", (t) => {
   assert.match(readFileSync(join(folder, "node_modules", ".preftune-stamp"), "utf8"), /^[0-9a-f]{64}$/);
   writeFileSync(join(folder, "package-lock.json"), lock("1.0.1"));
   assert.match(bootstrap.packagesProblem(folder) ?? "", /package-lock\.json has changed/);
+});
+
+/** An npm that says how it was called, and what `more` prints. */
+const npm = (more = "") => `
+  const { mkdirSync, statSync, utimesSync, writeFileSync } = require("node:fs");
+  mkdirSync("node_modules", { recursive: true });
+  writeFileSync("node_modules/.package-lock.json", ${JSON.stringify(lock("1.0.0"))});
+  writeFileSync("called.json", JSON.stringify(process.argv.slice(2)));
+  ${more}`;
+
+/** Installs the packages of a folder with `npm` in a process of its own. */
+function installing(folder: string) {
+  const program = `const { ensurePackages } = await import(${JSON.stringify(bootstrapUrl)});
+    ensurePackages(${JSON.stringify(folder)});`;
+  const env = { npm_execpath: join(folder, "npm-cli.js") };
+  return startProgram(["--input-type=module", "-e", program], env);
+}
+
+test("packages of development and optional ones are asked for, whatever the environment leaves out", async (t) => {
+  const folder = folderWith(t, { "package-lock.json": lock("1.0.0"), "npm-cli.js": npm() });
+  assert.equal((await installing(folder).ended).status, 0);
+  const called: string[] = JSON.parse(readFileSync(join(folder, "called.json"), "utf8"));
+  for (const word of ["ci", "--include=dev", "--include=optional"]) assert.ok(called.includes(word), word);
+});
+
+test("an installation without the Node 24 that the lock has is made again by a Node that is too old", (t) => {
+  const name = `node_modules/node-${process.platform}-${process.arch}`;
+  const packages = { "node_modules/a": { version: "1.0.0" }, [name]: { version: "24.0.0", optional: true } };
+  const folder = folderWith(t, {
+    "package-lock.json": JSON.stringify({ packages }),
+    "node_modules/.package-lock.json": lock("1.0.0"),
+  });
+  assert.equal(bootstrap.packagesProblem(folder), null);
+  const { versions } = process;
+  t.after(() => Object.defineProperty(process, "versions", { value: versions }));
+  Object.defineProperty(process, "versions", { value: { ...versions, node: "22.1.0" }, configurable: true });
+  assert.equal(bootstrap.packagesProblem(folder), "Node 24 is not among those installed");
+  mkdirSync(join(folder, name, "bin"), { recursive: true });
+  writeFileSync(join(folder, name, "bin", "node"), "");
+  assert.equal(bootstrap.packagesProblem(folder), null);
+});
+
+test("a lock of another PID namespace is waited for as long as it is touched, which its owner does while npm runs", async (t) => {
+  const touched = `
+    const lock = ".preftune/install.lock";
+    utimesSync(lock, 0, 0);
+    while (statSync(lock).mtimeMs === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);`;
+  const owner = { host: hostname(), pid: 999_999_999, started: "1", namespace: "pid:[1]" };
+  const folder = folderWith(t, {
+    "package-lock.json": lock("1.0.0"),
+    "npm-cli.js": npm(touched),
+    ".preftune/install.lock": JSON.stringify(owner),
+  });
+  const running = installing(folder);
+  await running.said("waiting for process 999999999");
+  assert.ok(!existsSync(join(folder, "called.json")));
+  utimesSync(join(folder, ".preftune", "install.lock"), 0, 0);
+  assert.equal((await running.ended).status, 0);
+  assert.ok(
+    existsSync(join(folder, "called.json")) && !existsSync(join(folder, ".preftune", "install.lock")),
+  );
 });
 
 test("an unknown task names the tasks there are", () => {

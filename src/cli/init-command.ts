@@ -104,7 +104,14 @@ async function answered(options: CliOptions): Promise<Answers> {
 
 async function asked({ model, data, objective, memory, gpu }: CliOptions): Promise<Answers> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const ended = Promise.withResolvers<never>();
+  ended.promise.catch(() => {});
+  // Ctrl-D: a question would stay without an answer for ever
+  const end = (): void =>
+    ended.reject(new ConfigError("init: the input ended before all was answered; nothing was written."));
+  terminal.once("close", end);
   terminal.once("SIGINT", () => {
+    terminal.off("close", end);
     terminal.close();
     process.kill(process.pid, "SIGINT");
   });
@@ -114,8 +121,8 @@ async function asked({ model, data, objective, memory, gpu }: CliOptions): Promi
     problemOf: (text: string) => string | null = () => null,
   ): Promise<string> => {
     for (;;) {
-      const text =
-        (await terminal.question(`${question}${usual === "" ? "" : ` [${usual}]`}: `)).trim() || usual;
+      const answer = terminal.question(`${question}${usual === "" ? "" : ` [${usual}]`}: `);
+      const text = (await Promise.race([answer, ended.promise])).trim() || usual;
       const problem = text === "" ? null : problemOf(text);
       if (problem !== null) process.stdout.write(`${problem}\n`);
       else if (text !== "") return text;

@@ -1,6 +1,6 @@
 /** Options that several commands share, and their parsing. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, exitCodes } from "../base/errors.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { warn } from "../base/warn.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
@@ -14,11 +14,14 @@ export function wholeNumber(min: number): (text: string) => number {
   };
 }
 
-/** An exit status other than 0. */
+/** An exit status that is not that of a failure: who restarts by it could not tell the two. */
 function exitStatus(text: string): number {
   const value = wholeNumber(1)(text);
-  if (value <= 255) return value;
-  throw new InvalidArgumentError("Expected an exit status: 1 to 255.");
+  const least = Math.max(...Object.values(exitCodes)) + 1;
+  if (value >= least && value <= 255) return value;
+  throw new InvalidArgumentError(
+    `Expected an exit status from ${least} to 255, such as 75: those below are of failures (docs/commands.md#exit-statuses).`,
+  );
 }
 
 /** Options of commands that stop with a checkpoint when they are asked to. */

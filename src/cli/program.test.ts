@@ -20,6 +20,20 @@ test("no command has a name of its own for what others call --limit, --output or
   }
 });
 
+test("--stopped-status refuses the statuses of failures, which a restart could not tell from a stop", async () => {
+  for (const status of ["0", "1", "5", "8", "256"]) {
+    const preftune = await program();
+    for (const command of allCommands(preftune)) command.configureOutput({ writeErr: () => {} });
+    await assert.rejects(
+      preftune.parseAsync(["node", "preftune", "train", "none.yaml", "--stopped-status", status]),
+      { message: /--stopped-status <status>.*(from 9 to 255, such as 75|at least 1)/ },
+      status,
+    );
+  }
+  const words = ["node", "preftune", "train", "none.yaml", "--stopped-status", "75"];
+  await assert.rejects((await program()).parseAsync(words), { message: /none\.yaml/ });
+});
+
 test("another name is refused with the one that it has here", async () => {
   const cases: [string[], RegExp][] = [
     [["generate", "--model", "m", "--prompts", "p", "--rows", "3"], /--rows <value>.* It is --limit here\./],

@@ -57,8 +57,8 @@ export async function superviseTraining(options: SupervisorOptions): Promise<Sup
 }
 
 /** What a shell says of a process that ended so. */
-function statusOf({ status, signal }: ChildEnd): number {
-  return status ?? statusAfter(signal ?? "SIGKILL");
+function statusOf({ status, signal, notStarted }: ChildEnd): number {
+  return notStarted !== undefined ? 1 : (status ?? statusAfter(signal ?? "SIGKILL"));
 }
 
 /** What is known of the trainers that have ended, and what follows from the next end. */
@@ -174,12 +174,16 @@ class Trainer {
     });
     this.child.on("message", (message) => this.#hear(message as Heartbeat));
     const timer = this.#watch(heartbeatTimeoutMs);
-    this.ended = new Promise((resolve, reject) => {
-      this.child.on("error", reject);
-      this.child.on("exit", (status, signal) => {
+    this.ended = new Promise((resolve) => {
+      const end = (how: Omit<ChildEnd, "silentSeconds" | "outOfMemory">): void => {
         clearInterval(timer);
-        resolve({ status, signal, silentSeconds: this.#hung, outOfMemory: oomKills() > kills });
+        resolve({ silentSeconds: this.#hung, outOfMemory: oomKills() > kills, ...how });
+      };
+      // a child that was never there has no "exit"; of one that runs, it is a signal or message that failed
+      this.child.on("error", ({ message }) => {
+        if (this.child.pid === undefined) end({ status: null, signal: null, notStarted: message });
       });
+      this.child.on("exit", (status, signal) => end({ status, signal }));
     });
   }
 

@@ -23,6 +23,8 @@ test("what another start can fix is tried again, what it cannot is not, and who 
     [{ signal: "SIGKILL" }, false, "passing"],
     [{ signal: "SIGSEGV" }, true, "passing"],
     [{ signal: "SIGKILL", silentSeconds: 5 }, true, "passing"],
+    [{ notStarted: "spawn node EAGAIN" }, true, "passing"],
+    [{ notStarted: "spawn node ENOENT" }, false, "lasting"],
   ];
   for (const [end, hasBegun, verdict] of cases) {
     assert.equal(verdictOn({ ...quiet, ...end }, hasBegun), verdict, JSON.stringify([end, hasBegun]));
@@ -36,6 +38,7 @@ test("an end is told with its cause", () => {
   assert.match(words({ signal: "SIGKILL", outOfMemory: true }), /by the system for want of memory/);
   assert.match(words({ signal: "SIGSEGV" }), /crashed \(SIGSEGV/);
   assert.match(words({ signal: "SIGKILL", silentSeconds: 5 }), /hung: it gave no sign of life for 5 s/);
+  assert.match(words({ notStarted: "spawn node EAGAIN" }), /^could not be started: spawn node EAGAIN$/);
   assert.match(words({ signal: "SIGXCPU" }), /ended by SIGXCPU/);
 });
 

@@ -10,6 +10,8 @@ export interface ChildEnd {
   silentSeconds: number | null;
   /** Whether the system killed a process for want of memory meanwhile. */
   outOfMemory: boolean;
+  /** Why it could not be started; left out: it was. */
+  notStarted?: string;
 }
 
 const crashes: Partial<Record<NodeJS.Signals, string>> = {
@@ -21,7 +23,8 @@ const crashes: Partial<Record<NodeJS.Signals, string>> = {
 };
 
 /** How it ended, as the end of a sentence that begins with "the trainer". */
-export function endInWords({ status, signal, silentSeconds, outOfMemory }: ChildEnd): string {
+export function endInWords({ status, signal, silentSeconds, outOfMemory, notStarted }: ChildEnd): string {
+  if (notStarted !== undefined) return `could not be started: ${notStarted}`;
   if (silentSeconds !== null) return `hung: it gave no sign of life for ${silentSeconds} s and was killed`;
   if (signal === null) return `ended with status ${status}`;
   if (signal !== "SIGKILL") {
@@ -45,7 +48,12 @@ export type Verdict = "left" | "lasting" | "passing";
  * Whether another start can fix an end: `left` as asked, `lasting` faults come again, `passing` ones (a kill, a crash, a hang, a
  * full disk) may not. What fails otherwise before a first step was ever begun fails again.
  */
-export function verdictOn({ status, signal, silentSeconds }: ChildEnd, hasBegun: boolean): Verdict {
+export function verdictOn(
+  { status, signal, silentSeconds, notStarted }: ChildEnd,
+  hasBegun: boolean,
+): Verdict {
+  // too many processes, say; where none ever started, the program itself is at fault
+  if (notStarted !== undefined) return hasBegun ? "passing" : "lasting";
   if (silentSeconds !== null) return "passing";
   if (signal !== null) return ["SIGINT", "SIGTERM", "SIGHUP"].includes(signal) ? "left" : "passing";
   if (asAsked.has(status ?? 0)) return "left";

@@ -27,7 +27,8 @@ export const stages: readonly MethodName[] = ["sft", ...comparedMethods];
 const format = "preftune quick start";
 const ownEntries = ["data", "base", ...stages, "results.json", "report.html"];
 /** What may lie in a directory that still counts as empty. */
-const harmless = new Set([".DS_Store", ".gitkeep", "quickstart.lock"]);
+const isHarmless = (name: string): boolean =>
+  [".DS_Store", ".gitkeep", "quickstart.lock"].includes(name) || name.startsWith(".quickstart.lock.held-");
 
 /** The paths in `dir`. */
 function quickstartPaths(dir: string): QuickstartPaths {
@@ -72,7 +73,7 @@ export function takePlace(
 
 function refuseForeign({ dir, marker }: QuickstartPaths): void {
   if (!existsSync(dir)) return;
-  const held = entriesOf(dir).filter((name) => !harmless.has(name));
+  const held = entriesOf(dir).filter((name) => !isHarmless(name));
   if (held.length === 0 || (existsSync(marker) && isMarker(readJsonFile(marker)))) return;
   throw new ConfigError(
     `${dir}: expected a new or empty directory, or one of a former quick start; it holds ${held.slice(0, 3).join(", ")} ` +

@@ -205,12 +205,13 @@ test("a run tells what it is at: left by a killed process, running, broken off",
   const page = (): string => readFileSync(writeReport(dir), "utf8");
   assert.match(page(), /Running at step 0 of 9/);
   assert.match(page(), /no figures yet: training reads .* after 10 steps \(logging_steps\)/);
-  const lock = JSON.parse(readFileSync(run.paths.lock, "utf8"));
-  writeFileSync(run.paths.lock, JSON.stringify({ ...lock, pid: 2 ** 22 + 5, thread: null }));
+  const own = readFileSync(run.paths.lock, "utf8");
+  writeFileSync(run.paths.lock, JSON.stringify({ ...JSON.parse(own), pid: 2 ** 22 + 5, thread: null }));
   assert.match(
     page(),
     /class="error">The run was killed at step 0 or after.*no figures yet: it ended before.*preftune train states\/config\.yaml --resume/s,
   );
+  writeFileSync(run.paths.lock, own);
   run.release();
   assert.match(page(), /ended at step 0 or after without saying so/);
 });

@@ -6,7 +6,8 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { io } from "../base/file-io.ts";
-import { RunLock, RunLockedError } from "./run-lock.ts";
+import { HeldFile } from "../base/lock-file.ts";
+import { lockHolder, RunLock, RunLockedError, stopHolder } from "./run-lock.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-lock-"));
 after(() => rmSync(root, { recursive: true }));
@@ -125,4 +126,46 @@ test("a lock of another host is taken over from an earlier start of the same job
   assert.match(lock.note ?? "", /left locked by process 812 on host-a, which is gone/);
   assert.deepEqual(JSON.parse(readFileSync(path, "utf8")).job, { id: "Slurm 17", restarts: 1 });
   lock.release();
+});
+
+test("a lock of another PID namespace of this host: held while its process lives, then taken over; refused where nothing tells", () => {
+  const path = join(root, "contained.lock");
+  const file = HeldFile.beside(path) ?? assert.fail("there is SQLite");
+  const held = { pid: dead, host: hostname(), started: "1", namespace: "pid:[1]", held: file.name };
+  writeFileSync(path, JSON.stringify(held));
+  const who = `process ${dead} in another PID namespace on ${hostname()}`;
+  assert.deepEqual(lockHolder(path), { name: who, state: "running", isOwn: false });
+  assert.match(stopHolder(path) ?? "", /^it runs in another PID namespace of .*: stop it there$/);
+  assert.throws(() => new RunLock(path), {
+    message: /in another PID namespace on .*, which is running\. Wait/,
+  });
+  file.release();
+  let message = "";
+  assert.throws(
+    () => new RunLock(path),
+    (error: unknown) => {
+      message = (error as Error).message;
+      return (
+        error instanceof RunLockedError && message.includes(`${who}, which cannot be looked up from here`)
+      );
+    },
+  );
+  // as after a kill
+  const left = join(root, file.name);
+  writeFileSync(left, "");
+  const lock = new RunLock(path);
+  assert.match(lock.note ?? "", /in another PID namespace on .*, which is gone; its lock was taken over/);
+  assert.ok(!existsSync(left));
+  lock.release();
+  for (const name of [path, left]) writeFileSync(name, "{}");
+  assert.equal(spawnSync("sh", ["-c", /\((rm .*)\)/.exec(message)?.[1] ?? "false"]).status, 0);
+  assert.ok(!existsSync(path) && !existsSync(left));
+});
+
+test("a lock that another process has taken over is not given back by the first", () => {
+  const path = join(root, "others.lock");
+  const lock = new RunLock(path);
+  writeFileSync(path, JSON.stringify({ pid: 812, host: "host-a" }));
+  lock.release();
+  assert.ok(existsSync(path));
 });

@@ -6,6 +6,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { HeldFile } from "../base/lock-file.ts";
 import { oneAtATime } from "./one-at-a-time.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "preftune-lock-"));
@@ -39,6 +40,27 @@ test("the lock of a process that is gone is taken over, and given back after an 
   );
   await assert.rejects(failing, /no compiler/);
   assert.ok(!existsSync(lock));
+});
+
+test("the lock of a process in another PID namespace of this host is waited for while it lives", async () => {
+  const lock = join(dir, "d.lock");
+  const file = HeldFile.beside(lock) ?? assert.fail("there is SQLite");
+  const owner = { host: hostname(), pid: 7, started: "1", namespace: "pid:[1]", held: file.name };
+  writeFileSync(lock, JSON.stringify(owner));
+  let hasRun = false;
+  const waiting = oneAtATime(
+    lock,
+    () => {},
+    async () => {
+      hasRun = true;
+    },
+  );
+  await sleep(500);
+  assert.equal(hasRun, false);
+  file.release();
+  writeFileSync(join(dir, file.name), "");
+  await waiting;
+  assert.ok(!existsSync(lock) && !existsSync(join(dir, file.name)));
 });
 
 test("processes follow each other, also behind one that is gone, and who comes later finds what the first has made", async () => {

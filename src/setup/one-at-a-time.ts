@@ -1,18 +1,10 @@
 /** Set-up is done by one process at a time: ranks that start together on a fresh host wait for the first. */
-import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createFileSync, errorCode, fileFailure, ignoreErrors, io, writeAllSync } from "../base/file-io.ts";
-import { readFileBytes, statsOf } from "../base/open-file.ts";
-import { isRunning, startOf } from "../base/process-state.ts";
+import { ignoreErrors } from "../base/file-io.ts";
+import { type Holder, holderState, LockFile, readHolder, removeLeft } from "../base/lock-file.ts";
+import { statsOf } from "../base/open-file.ts";
 
-/** Who holds the lock. */
-interface Owner {
-  host: string;
-  pid: number;
-  started: string | null;
-}
-
-/** A lock of another host, whose processes are not seen from here, is good for this long, in ms. */
+/** A lock whose owner cannot be looked up, such as one of another host, is good for this long, in ms. */
 const longest = 3_600_000;
 /** And what keeps others from removing a lock, and a lock without its owner, in ms. */
 const guardMs = 60_000;
@@ -27,9 +19,10 @@ export async function oneAtATime<T>(
   say: (line: string) => void,
   body: () => Promise<T>,
 ): Promise<T> {
-  let waited: Owner | null = null;
-  while (!taken(lock)) {
-    const owner = ownerOf(lock);
+  let waited: Holder | null = null;
+  let own = take(lock);
+  for (; own === null; own = take(lock)) {
+    const owner = readHolder(lock);
     if (owner !== null && waited === null)
       say(`waiting for process ${owner.pid} on ${owner.host}, which sets up (lock: ${lock})`);
     waited ??= owner;
@@ -39,15 +32,18 @@ export async function oneAtATime<T>(
   try {
     return await body();
   } finally {
-    ignoreErrors(() => io.rmSync(lock));
+    own.remove();
   }
 }
 
-/** Whether nobody holds the lock any more: its owner is gone, or it is too old for one that is not seen from here or was not written. */
+const take = (lock: string): LockFile | null => LockFile.create(lock, {}, { isSynced: false });
+
+/** Whether nobody holds the lock any more: its owner is gone, or it is too old for one that cannot be looked up or was not written. */
 function isLeft(lock: string): boolean {
-  const owner = ownerOf(lock);
+  const owner = readHolder(lock);
   if (owner === null) return ageOf(lock) > guardMs;
-  return owner.host === hostname() ? isGone(owner) : ageOf(lock) > longest;
+  const state = holderState(owner, lock);
+  return state === "gone" || (state === "unknown" && ageOf(lock) > longest);
 }
 
 /** In ms; 0 where it is not there. */
@@ -61,39 +57,15 @@ function ageOf(path: string): number {
  */
 function takeAway(lock: string): void {
   const guard = `${lock}.removing`;
-  if (!taken(guard)) {
+  const own = take(guard);
+  if (own === null) {
     // it is there for no longer than the lines below take, unless they were interrupted
-    if (ageOf(guard) > guardMs) ignoreErrors(() => io.rmSync(guard));
+    if (ageOf(guard) > guardMs) ignoreErrors(() => removeLeft(guard));
     return;
   }
   try {
-    if (isLeft(lock)) ignoreErrors(() => io.rmSync(lock));
+    if (isLeft(lock)) ignoreErrors(() => removeLeft(lock));
   } finally {
-    ignoreErrors(() => io.rmSync(guard));
+    own.remove();
   }
-}
-
-function taken(lock: string): boolean {
-  const { pid } = process;
-  const owner: Owner = { host: hostname(), pid, started: startOf(pid) };
-  try {
-    createFileSync(lock, (fd) => writeAllSync(fd, Buffer.from(JSON.stringify(owner))), false);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === "EEXIST") return false;
-    throw fileFailure({ action: "write", path: lock, cause: error });
-  }
-}
-
-/** Null while the file is being written, or gone. */
-function ownerOf(lock: string): Owner | null {
-  try {
-    return JSON.parse(readFileBytes(lock).toString("utf8")) as Owner;
-  } catch {
-    return null;
-  }
-}
-
-function isGone({ pid, started }: Owner): boolean {
-  return !isRunning(pid) || startOf(pid) !== started;
 }

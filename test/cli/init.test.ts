@@ -186,12 +186,33 @@ test("less memory: activations are computed again, micro-batches get smaller, th
   await assert.rejects(firstConfig({ ...wishes, memoryGiB: 0.2 }), /What would change it:\n {2}.*MiB/);
 });
 
-test("on a terminal it asks for model, rows, objective and memory, and again where an answer cannot be", {
-  skip: spawnSync("sh", ["-c", "command -v script"]).status === 0 ? false : "script is not installed",
-}, async () => {
+const skip = spawnSync("sh", ["-c", "command -v script"]).status === 0 ? false : "script is not installed";
+
+/** `preftune init FILE` on a terminal. */
+function onTerminal(file: string) {
   const main = join(import.meta.dirname, "../../src/cli/main.ts");
-  const command = `${process.execPath} ${process.execArgv.join(" ")} --conditions=preftune-source ${main} init asked.yaml`;
-  const child = endWithFile(spawn("script", ["-qec", command, "/dev/null"], { cwd: fixture.dir }), false);
+  const command = `${process.execPath} ${process.execArgv.join(" ")} --conditions=preftune-source ${main} init ${file}`;
+  return endWithFile(spawn("script", ["-qec", command, "/dev/null"], { cwd: fixture.dir }), false);
+}
+
+test("Ctrl-D at a question ends it with a sentence, and nothing is written", { skip }, async () => {
+  const child = onTerminal("cut.yaml");
+  let seen = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const isFirst = !/Model[^\n]*: $/.test(stripVTControlCharacters(seen));
+    seen += text;
+    if (isFirst && /Model[^\n]*: $/.test(stripVTControlCharacters(seen))) child.stdin.write("\u0004");
+  });
+  const [status] = await new Promise<unknown[]>((done) => child.once("close", (...end) => done(end)));
+  assert.equal(status, 2, seen);
+  assert.match(seen, /preftune: init: the input ended before all was answered; nothing was written\./);
+  assert.ok(!existsSync(fixture.path("cut.yaml")));
+});
+
+test("on a terminal it asks for model, rows, objective and memory, and again where an answer cannot be", {
+  skip,
+}, async () => {
+  const child = onTerminal("asked.yaml");
   let seen = "";
   const answers: [RegExp, string][] = [
     [/Model[^\n]*: $/, model],
