@@ -94,7 +94,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
   const parts = useAnswer<ComparisonParts>(asked, evaluated);
   if (runs === null || problem !== "") return <Waiting problem={problem}>Reading the runs …</Waiting>;
   const { isLog, ...drawing } = drawingOf(null);
-  const [first = new Map()] = curves.values();
+  const all = [...curves.values()].flatMap((some) => [...some.values()]);
   const plans = runs[0]?.groups.filter(({ part }) => part === "outcome" || part === "training") ?? [];
   const folds = foldsOf(runs, isFolded);
   const baselines = baselinesOf(runs);
@@ -122,7 +122,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
           </label>
         )}
       </p>
-      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(first, drawing)} />
+      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(all, drawing)} />
       {plans.map(({ part, plans: some }) => (
         <Fragment key={part}>
           <Charts

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { complaintsOf, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { complaintsOf, drawn, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import type { Vote } from "../../workbench/label-events.ts";
 import { makeWorkbench } from "../../workbench/workbench-dir.ts";
@@ -81,13 +81,6 @@ async function openAs(page: Page, link: string): Promise<void> {
   await page.getByRole("navigation").waitFor();
   await page.goto(new URL("#/label", link).href);
   await page.getByRole("region", { name: "Prompt" }).waitFor();
-}
-
-/** Until all that was answered is drawn. */
-async function drawn(page: Page): Promise<void> {
-  await page.evaluate(async () => {
-    for (let i = 0; i < 3; i++) await new Promise((resolve) => requestAnimationFrame(resolve));
-  });
 }
 
 test("a double click and a held key judge one pair, and a time of days is taken", {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import type { Page } from "playwright-core";
 import {
   assertInOrder,
+  drawn,
   looks,
   outOfReach,
   skipsBrowser,
@@ -46,8 +47,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     await page.getByLabel("Logarithmic").check();
     await page.getByLabel("Over").selectOption("tokens");
     await page.getByLabel("Smoothing").fill("0.5");
-    await page.getByRole("button", { name: "Zoom in" }).click();
-    await page.getByRole("button", { name: "All", exact: true }).click();
+    await zoomed(page, new URL(`#/runs/${other}`, link).href);
     await page.getByRole("button", { name: "What is Loss?" }).first().click();
     await page.getByText("Value of the objective").waitFor();
     await page.keyboard.press("?");
@@ -67,6 +67,29 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     rmSync(root, { recursive: true, force: true });
   }
 });
+
+/** Zooms the charts of a run, one of which has lost its lines, then those of another one at `address`. */
+async function zoomed(page: Page, address: string): Promise<void> {
+  const all = page.getByRole("button", { name: "All", exact: true });
+  const zoomIn = page.getByRole("button", { name: "Zoom in" });
+  const first = page.locator("figure").first();
+  await first.locator("canvas").waitFor();
+  const lines = first.locator('.legend [aria-pressed="true"]');
+  while ((await lines.count()) > 0) await lines.first().click();
+  await drawn(page);
+  await zoomIn.click();
+  await drawn(page);
+  assert.ok(await all.isEnabled(), "a chart without a line follows like the others");
+  await page.goto(address);
+  await page.getByRole("heading", { name: "b", exact: true, level: 1 }).waitFor();
+  assert.ok(await all.isDisabled(), "of another run all is shown");
+  await zoomIn.click();
+  await page.getByLabel("Over").selectOption("tokens");
+  await drawn(page);
+  assert.ok(await all.isDisabled(), "over something else all is shown");
+  await zoomIn.click();
+  await all.click();
+}
 
 /** Moves the focus by Tab to what has this text or label, and presses Enter there. */
 async function press(page: Page, text: string, key: string = "Enter"): Promise<void> {

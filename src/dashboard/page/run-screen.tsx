@@ -97,7 +97,7 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
       <RunTop summary={run.summary} />
       {parts.problem !== "" && <Problem text={parts.problem} />}
       <ServerHtml html={parts.value?.findings ?? ""} />
-      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves, drawing)} />
+      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves.values(), drawing)} />
       {charts("outcome", "Outcome")}
       <EvaluationSections
         run={id}
