@@ -151,3 +151,13 @@ async function byKeyboard(page: Page, link: string): Promise<void> {
   await page.getByText("nothing yet").waitFor();
   await press(page, "Log out");
 }
+  // what is shown of a step is not shown as that of another, whose answer takes its time
+  const slow = Promise.withResolvers<void>();
+  await page.route("**/evaluations/0", async (route) => {
+    await slow.promise;
+    await route.continue();
+  });
+  const answers = page.getByText("The first evaluation beside that of step 0");
+  await answers.waitFor({ state: "hidden" });
+  slow.resolve();
+  await answers.waitFor();
