@@ -70,7 +70,9 @@ export async function logIn(): Promise<void> {
     } else me.value = await get<Me>("/api/session");
   } catch (error) {
     me.value = null;
-    if (token !== undefined) loginProblem.value = error instanceof Error ? error.message : String(error);
+    const { status, message } = error as Refusal;
+    // that nobody is logged in is said where nothing else is
+    if (token !== undefined || status !== 401) loginProblem.value = message;
   }
 }
 

@@ -74,10 +74,10 @@ async function stateOf(browser: Browser): Promise<string> {
   return (await Promise.allSettled(texts)).map((text) => JSON.stringify(text)).join("\n");
 }
 
-/** Logs in by `link`, and opens the screen. */
+/** Logs in by `link` where the page is open, or not yet, and opens the screen. */
 async function openAs(page: Page, link: string): Promise<void> {
-  await page.goto("about:blank");
   await page.goto(link);
+  await page.waitForFunction(() => location.hash === "");
   await page.getByRole("navigation").waitFor();
   await page.goto(new URL("#/label", link).href);
   await page.getByRole("region", { name: "Prompt" }).waitFor();
@@ -262,7 +262,6 @@ test("a vote that did not get through waits for its person", { skip: skipsBrowse
     assert.deepEqual([sent.length, votesOf("ann").length, votesOf("bob").length], [2, 1, 0]);
     assert.equal(await page.evaluate(() => localStorage.length), 1);
     // a link to look shows runs, and no labelling
-    await page.goto("about:blank");
     await page.goto(eve);
     await page.getByRole("link", { name: "Runs", exact: true }).waitFor();
     assert.equal(await page.getByRole("link", { name: "Label", exact: true }).count(), 0);
