@@ -104,6 +104,20 @@ async function press(page: Page, text: string, key: string = "Enter"): Promise<v
   assert.fail(`Tab does not lead to "${text}"`);
 }
 
+/** Chooses an objective that a value given is no key of: the value can be taken out. */
+async function otherObjective(page: Page): Promise<void> {
+  const margin = page.locator('[name="margin_hard"]');
+  const objective = page.locator('[name="objective"]');
+  for (const field of [margin, objective])
+    await page.locator("details", { has: field }).evaluate((group) => group.setAttribute("open", ""));
+  await margin.fill("2");
+  await objective.selectOption("dpo");
+  await drawn(page);
+  await margin.fill("");
+  await margin.waitFor({ state: "detached" });
+  await objective.selectOption("");
+}
+
 /** A session without a mouse: find, tag and compare runs, read a pair, start a run, look at its output, leave. */
 async function byKeyboard(page: Page, link: string): Promise<void> {
   const { keyboard } = page;
@@ -137,13 +151,24 @@ async function byKeyboard(page: Page, link: string): Promise<void> {
   await page.getByRole("heading", { name: "Runs" }).waitFor();
   await keyboard.press("o");
   await page.getByText("Evaluation at step").waitFor();
+  // what is shown of a step is not shown as that of another, whose answer takes its time
+  const slow = Promise.withResolvers<void>();
+  await page.route("**/evaluations/0", async (route) => {
+    await slow.promise;
+    await route.continue();
+  });
   await keyboard.press("[");
   await page.waitForFunction(() => location.hash.includes("at=0"));
+  const answers = page.getByText("The first evaluation beside that of step 0");
+  await answers.waitFor({ state: "hidden" });
+  slow.resolve();
+  await answers.waitFor();
   await press(page, "eval.jsonl:2");
   await page.getByText("<script>alert(2)</script> good").first().waitFor();
   await keyboard.press("d");
   await page.getByRole("heading", { name: "The run again, with changes" }).waitFor();
   await page.locator('[name="output_dir"]').waitFor();
+  await otherObjective(page);
   await press(page, "Check");
   await press(page, "Start");
   await page.getByRole("heading", { name: "Queue" }).waitFor();
@@ -151,13 +176,3 @@ async function byKeyboard(page: Page, link: string): Promise<void> {
   await page.getByText("nothing yet").waitFor();
   await press(page, "Log out");
 }
-  // what is shown of a step is not shown as that of another, whose answer takes its time
-  const slow = Promise.withResolvers<void>();
-  await page.route("**/evaluations/0", async (route) => {
-    await slow.promise;
-    await route.continue();
-  });
-  const answers = page.getByText("The first evaluation beside that of step 0");
-  await answers.waitFor({ state: "hidden" });
-  slow.resolve();
-  await answers.waitFor();
