@@ -15,7 +15,7 @@ import { meaningOf, unitOf } from "./metric-texts.tsx";
 import { OutcomeTable } from "./outcome-table.tsx";
 import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
 import { type Place, setQuery } from "./place.ts";
-import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
+import { bandOf, type Fold, foldsOf, lineName } from "./seed-bands.ts";
 import { useReload } from "./use-smoothing.ts";
 
 /** Colours of the style sheet. */
@@ -210,9 +210,10 @@ function linesOf(
   { curves, smoothing }: { curves: ReadonlyMap<string, Curves>; smoothing: number },
 ): Line[] {
   const [key = ""] = plan.lines[0] ?? [];
-  return folds.flatMap(({ name, runs }, i): Line[] => {
-    const own = runs.flatMap(({ summary }) => curves.get(summary.id) ?? []);
+  return folds.flatMap((fold, i): Line[] => {
+    const own = fold.runs.flatMap(({ summary }) => curves.get(summary.id) ?? []);
     const isHeld = own.some((one) => one.has(`eval_${key}`));
+    const name = lineName(fold, found.length);
     const found = own.flatMap((one) => one.get(isHeld ? `eval_${key}` : key) ?? []);
     const [curve] = found;
     if (curve === undefined) return [];
