@@ -1,21 +1,24 @@
-/** Answers that come when the page is somewhere else already, in a real browser. */
+/** Answers that come when the page is somewhere else already, or not at all, in a real browser. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
 import { drawn, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
-import { serveDashboard } from "../../../test/support/dashboards.ts";
+import { fewRows, serveDashboard, writeRun } from "../../../test/support/dashboards.ts";
 import { scratch } from "../../../test/support/scratch.ts";
 import type { Dashboard } from "../dashboard.ts";
+import { idOf } from "../run-store.ts";
 
 let root = "";
+let run = "";
 let dashboard: Dashboard;
 let browser: Browser;
 
 before(async () => {
   if (skipsBrowser !== false) return;
   root = mkdtempSync(join(scratch(), "preftune-late-"));
+  run = idOf(realpathSync(writeRun(root, "a", fewRows)));
   ({ dashboard } = await serveDashboard(root));
   browser = await startBrowser();
 });
@@ -98,4 +101,26 @@ test("a check of values that were changed meanwhile offers no start", { skip: sk
   assert.equal(await page.getByText("Before the start").count(), 0);
   await check.click();
   await page.getByText("checked: 1").waitFor();
+});
+
+test("a dashboard that does not answer: a run is read when it does, and a log-out in vain says so", {
+  skip: skipsBrowser,
+}, async () => {
+  const page = await at("#/runs");
+  const silent = page.getByText("The dashboard does not answer: ");
+  await page.route("**/curves?*", (route) => route.abort());
+  await page.goto(new URL(`#/runs/${run}`, page.url()).href);
+  await silent.waitFor();
+  await page.unroute("**/curves?*");
+  await page.getByRole("heading", { name: "a", exact: true, level: 1 }).waitFor();
+  await silent.waitFor({ state: "detached" });
+  const out = page.getByRole("button", { name: "Log out" });
+  await page.route("**/api/session", (route) => route.abort());
+  await out.click();
+  await silent.waitFor();
+  await page.unroute("**/api/session");
+  // of a session that is over already
+  await page.context().clearCookies();
+  await out.click();
+  await page.getByText("Nobody is logged in here").waitFor();
 });
