@@ -89,6 +89,21 @@ async function zoomed(page: Page, address: string): Promise<void> {
   assert.ok(await all.isDisabled(), "over something else all is shown");
   await zoomIn.click();
   await all.click();
+  // a drag over a chart zooms all, and a double click shows all again
+  const chart = page.locator("figure .u-over").first();
+  await chart.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await chart.boundingBox()) ?? assert.fail();
+  const moveTo = async (part: number): Promise<void> =>
+    await page.mouse.move(x + part * width, y + height / 2, { steps: 4 });
+  await moveTo(0.4);
+  await page.mouse.down();
+  await moveTo(0.8);
+  await page.mouse.up();
+  await drawn(page);
+  assert.ok(await all.isEnabled(), "a drag");
+  await chart.dblclick();
+  await drawn(page);
+  assert.ok(await all.isDisabled(), "a double click");
 }
 
 /** Moves the focus by Tab to what has this text or label, and presses Enter there. */
