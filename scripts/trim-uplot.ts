@@ -24,7 +24,7 @@ const changes: readonly (readonly [RegExp, string])[] = [
   [/^\tconst (?:_tzDate|_fmtDate|_timeAxisSplits|_timeAxisVals|_timeSeriesVal) .*$/gm, ""],
   [/^\tfunction (?:initLegendRow|syncLegend|setLegendValues)\(.*?^\t\}$/gms, ""],
   [/^\t+syncLegend\(\);$/gm, ""],
-  // a drag is over x alone, a click locks nothing, and news is told at once
+  // a drag is over x alone, a click locks nothing, and no hook waits
   [/^\t*(?:let )?dragY = s?drag\..*;$/gm, ""],
   [/^\t+let uni = .*?dragX = dragY = true;$/gms, ""],
   [/\bdragY = (?=drag\._x)/g, ""],

@@ -1,4 +1,4 @@
-/** Names that tell runs apart. */
+/** Names that distinguish runs. */
 
 /** Runs of one name are distinguished by as much of their directories' ends as it takes. */
 export function differentNames(names: readonly string[], dirs: readonly string[]): string[] {

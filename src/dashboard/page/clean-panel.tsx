@@ -69,11 +69,11 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
     );
   }, []);
   // what was counted was of other rows or filters
-  const anew = (change: () => void): void => {
+  const uncounted = (change: () => void): void => {
     change();
     setSaid(silent);
   };
-  const change = (next: PageFilter[]): void => anew(() => setFilters(next));
+  const change = (next: PageFilter[]): void => uncounted(() => setFilters(next));
   const send = (isTrial: boolean): void => {
     setBusy(true);
     post<Result>("/api/cleaning", { source, heldOut: heldOut === "" ? null : heldOut, filters, isTrial })
@@ -98,7 +98,12 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
       }}
     >
       <fieldset class="contents" disabled={isBusy}>
-        <Choice id="clean-source" text="Rows of" value={source} choose={(id) => anew(() => setSource(id))}>
+        <Choice
+          id="clean-source"
+          text="Rows of"
+          value={source}
+          choose={(id) => uncounted(() => setSource(id))}
+        >
           {known.sources.map(({ id, name, bytes }) => (
             <option key={id} value={id}>
               {name} ({bytesText(bytes)})
@@ -132,7 +137,7 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
             id="clean-held-out"
             text="Held-out rows"
             value={heldOut}
-            choose={(id) => anew(() => setHeldOut(id))}
+            choose={(id) => uncounted(() => setHeldOut(id))}
           >
             <option value="">none</option>
             {known.sources.map(({ id, name }) => (

@@ -298,7 +298,7 @@ interface Lineage {
 }
 
 function WhereItWent({ item }: { item: string }): JSX.Element {
-  // what is opened again may have gone on since
+  // where it went since, when it is opened again
   const [opened, setOpened] = useState(0);
   const { value: went, problem } = useAnswer<Lineage>(opened === 0 ? null : `/api/items/${item}`, opened);
   return (

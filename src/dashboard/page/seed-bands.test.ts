@@ -18,7 +18,7 @@ test("runs of one configuration are one line; those that are not known stay by t
   assert.equal(foldsOf([run("less-1", "a"), run("less-2", "a")], true)[0]?.name, "less, 2 seeds");
 });
 
-test("runs and groups of one name are told apart by their folders", () => {
+test("runs and groups of one name are distinguished by their folders", () => {
   const namesOf = (runs: ReturnType<typeof run>[]) => foldsOf(runs, true).map(({ name }) => name);
   const seeds = ["dpo", "simpo"].flatMap((one) =>
     [1, 2].map((seed) => run(`seed-${seed}`, one, `${one}/seed-${seed}`)),
