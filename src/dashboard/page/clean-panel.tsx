@@ -1,9 +1,9 @@
 /** Takes rows out of a file or a version by filters, each with a count: the recipe of `preftune data clean`. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { Cleaning, PageFilter, VersionRows } from "../clean-routes.ts";
 import { get, post } from "./api.ts";
-import { bytesText, CodeWords, Problem, useAnswer } from "./pieces.tsx";
+import { bytesText, CodeWords, Options, Problem, useAnswer } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 
 /** What a cleaning found. */
@@ -69,11 +69,7 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
     );
   }, []);
   // what was counted was of other rows or filters
-  const uncounted = (change: () => void): void => {
-    change();
-    setSaid(silent);
-  };
-  const change = (next: PageFilter[]): void => uncounted(() => setFilters(next));
+  useLayoutEffect(() => setSaid(silent), [source, heldOut, filters]);
   const send = (isTrial: boolean): void => {
     setBusy(true);
     post<Result>("/api/cleaning", { source, heldOut: heldOut === "" ? null : heldOut, filters, isTrial })
@@ -98,53 +94,33 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
       }}
     >
       <fieldset class="contents" disabled={isBusy}>
-        <Choice
-          id="clean-source"
-          text="Rows of"
-          value={source}
-          choose={(id) => uncounted(() => setSource(id))}
-        >
-          {known.sources.map(({ id, name, bytes }) => (
-            <option key={id} value={id}>
-              {name} ({bytesText(bytes)})
-            </option>
-          ))}
+        <Choice id="clean-source" text="Rows of" value={source} choose={setSource}>
+          <Rows of={known.sources} />
         </Choice>
         {filters.map((filter, i) => (
           <FilterLine
             key={filter.code}
             {...{ filter, known }}
             taken={said.result?.filters.find(({ code }) => code === filter.code)?.taken ?? null}
-            change={(next) => change(filters.with(i, next))}
-            remove={() => change(filters.toSpliced(i, 1))}
+            change={(next) => setFilters(filters.with(i, next))}
+            remove={() => setFilters(filters.toSpliced(i, 1))}
           />
         ))}
         <Choice
           id="clean-add"
           text="Add a filter"
           value=""
-          choose={(code) => change([...filters, { code, options: {} }])}
+          choose={(code) => setFilters([...filters, { code, options: {} }])}
         >
           <option value="">…</option>
-          {left.map(({ code, words }) => (
-            <option key={code} value={code}>
-              {code}: {words.replaceAll("`", "")}
-            </option>
-          ))}
+          <Options
+            of={left.map(({ code, words }) => [code, `${code}: ${words.replaceAll("`", "")}`] as const)}
+          />
         </Choice>
         {filters.some(({ code }) => code === "prompt_in_both_splits") && (
-          <Choice
-            id="clean-held-out"
-            text="Held-out rows"
-            value={heldOut}
-            choose={(id) => uncounted(() => setHeldOut(id))}
-          >
+          <Choice id="clean-held-out" text="Held-out rows" value={heldOut} choose={setHeldOut}>
             <option value="">none</option>
-            {known.sources.map(({ id, name }) => (
-              <option key={id} value={id}>
-                {name}
-              </option>
-            ))}
+            <Rows of={known.sources} />
           </Choice>
         )}
         <span class="bar">
@@ -166,6 +142,11 @@ function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: 
       </p>
     </form>
   );
+}
+
+/** The rows that can be chosen. */
+function Rows({ of }: { of: Cleaning["sources"] }): JSX.Element {
+  return <Options of={of.map(({ id, name, bytes }) => [id, `${name} (${bytesText(bytes)})`] as const)} />;
 }
 
 function Choice({
