@@ -1,7 +1,7 @@
 /**
  * uPlot without what the page never uses of it: time axes (the page's axis of time counts seconds of a run), its own legend, facets,
- * arcsinh scales, a curve in focus, and paths other than lines. That is 40 % of it, in no part that a bundler could leave out by itself: all are looked up
- * at run time. A release of uPlot in which one of them is not found stops the build.
+ * arcsinh scales, a curve in focus, gaps in lines, labels and ticks of axes, drags over y, and paths other than lines. That is
+ * more than 40 % of it, in no part that a bundler could leave out by itself: all are looked up at run time. A release of uPlot in which one of them is not found stops the build.
  */
 import { readFile } from "node:fs/promises";
 import type { Plugin } from "esbuild-wasm";
@@ -15,7 +15,8 @@ const changes: readonly (readonly [RegExp, string])[] = [
     "false",
   ],
   [/\b(?:\w+\.)?(?:distr == (?:2|4|100)|log == 2)\b/g, "false"],
-  [/\b(?:mode == 1|scaleX\.ori == 0)\b/g, "true"],
+  [/\b(?:mode == 1|scaleX\.ori == 0|series\.spanGaps)\b/g, "true"],
+  [/\b(?:axis\.label != null|ticks\.show)\b/g, "false"],
   // what only asked for them
   [/^const \[ timeIncrs.*$/gm, ""],
   [/^const (?:days3|months3|localTz|NL|yyyy|md|aa|hmm|ss|NL\w+|hmmaa) .*$/gm, ""],
@@ -23,7 +24,18 @@ const changes: readonly (readonly [RegExp, string])[] = [
   [/^\tconst (?:_tzDate|_fmtDate|_timeAxisSplits|_timeAxisVals|_timeSeriesVal) .*$/gm, ""],
   [/^\tfunction (?:initLegendRow|syncLegend|setLegendValues)\(.*?^\t\}$/gms, ""],
   [/^\t+syncLegend\(\);$/gm, ""],
+  // a drag is over x alone, a click locks nothing, and no hook waits
+  [/^\t*(?:let )?dragY = s?drag\..*;$/gm, ""],
+  [/^\t+let uni = .*?dragX = dragY = true;$/gms, ""],
+  [/\bdragY = (?=drag\._x)/g, ""],
+  [/\bcursor\._lock = .*;$/gm, ""],
+  [/^\tlet (?:deferHooks|hooksQueue) = .*$/gm, ""],
+  [/\b(?:dragY|cursor\._?lock|deferHooks)\b/g, "false"],
   // what uPlot offers to others
+  [/^\tfunction (?:add|del|set)(?:Series|Band)\(.*?^\t\}$/gms, ""],
+  [/^\tfunction (?:toggleDOM|setAlpha|setFocus|batch|flushHooks)\(.*?^\t\}$/gms, ""],
+  [/^\tself\.(?:(?:add|del|set)(?:Series|Band)|batch|valToIdx|posToIdx) = .*$/gm, ""],
+  [/^\t(?:self\.setCursor|events\["setSeries"\]) = .*?^\t\};$/gms, ""],
   [/^uPlot\.(?:assign|fmtNum|rangeLog|rangeAsinh|orient) .*$/gm, ""],
   [/^\{\s+uPlot\.(?:join|fmtDate|addGap) = .*?^\}$/gms, ""],
 ];

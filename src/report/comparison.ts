@@ -7,6 +7,7 @@ import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
+import { differentNames } from "./different-names.ts";
 import { exportedScale, heldOutDraws, lengthOnly, lengthSentence } from "./facts-section.ts";
 import type { Finding } from "./finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "./findings.ts";
@@ -89,7 +90,12 @@ export function comparisonParts(dirs: readonly string[]): ComparisonParts {
 function comparedRuns(dirs: readonly string[], path: string | null, own?: readonly string[]): Compared[] {
   const views = dirs.map((dir) => openRun(dir));
   const shorten = pathShortener(views);
-  const names = own ?? differentNames(views.map(nameOf), dirs);
+  const names =
+    own ??
+    differentNames(
+      views.map(nameOf),
+      dirs.map((dir) => resolve(dir)),
+    );
   return views.map((view, i): Compared => {
     const hasLink = path !== null && existsSync(view.paths.report);
     const link = hasLink ? addressOf(relative(dirname(path), view.paths.report)) : null;
@@ -100,27 +106,6 @@ function comparedRuns(dirs: readonly string[], path: string | null, own?: readon
 /** A relative path as an address: signs that mean something there stand for themselves. */
 function addressOf(path: string): string {
   return path.split(sep).map(encodeURIComponent).join("/");
-}
-
-/** Runs of one name are distinguished by as much of their directories' ends as it takes. */
-function differentNames(names: readonly string[], dirs: readonly string[]): string[] {
-  return names.map((name, i) => {
-    const alike = dirs.filter((_, n) => names[n] === name).map(partsOf);
-    const own = partsOf(dirs[i] ?? "");
-    if (alike.length === 1) return name;
-    const isOwn = (depth: number): boolean =>
-      alike.filter((parts) => endOf(parts, depth) === endOf(own, depth)).length === 1;
-    const depth = own.findIndex((_, n) => n > 0 && isOwn(n + 1)) + 1;
-    return endOf(own, depth === 0 ? own.length : depth);
-  });
-}
-
-function partsOf(dir: string): string[] {
-  return resolve(dir).split(sep).filter(Boolean);
-}
-
-function endOf(parts: readonly string[], depth: number): string {
-  return parts.slice(-depth).join("/");
 }
 
 function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string {

@@ -56,6 +56,11 @@ async function rememberClicks(context: BrowserContext): Promise<void> {
   await context.addInitScript({ content });
 }
 
+/** Until all that was answered is drawn. */
+export async function drawn(page: Page): Promise<void> {
+  for (let i = 0; i < 3; i++) await page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))");
+}
+
 /** What can be clicked and was not reached yet. A picture's dots are lines of the table below it, and charts have buttons for what a drag does. */
 const notReached = `
   [...document.querySelectorAll(

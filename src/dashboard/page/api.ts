@@ -45,7 +45,17 @@ export async function remove<T>(path: string): Promise<T> {
   return await ask<T>("DELETE", path);
 }
 
+/** Sends JSON; the answer is read as it comes. @throws {Refusal} with the server's words */
+export async function postForStream(path: string, body: unknown): Promise<Response> {
+  return await answerTo("POST", path, body);
+}
+
 async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await answerTo(method, path, body);
+  return (await response.json().catch(() => ({}))) as T;
+}
+
+async function answerTo(method: string, path: string, body: unknown): Promise<Response> {
   const sent =
     body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   const response = await fetch(path, { method, ...sent }).catch(() => {
@@ -54,10 +64,10 @@ async function ask<T>(method: string, path: string, body?: unknown): Promise<T> 
       "The dashboard does not answer: it was stopped, or this machine is out of reach. Runs continue without it.",
     );
   });
-  const value = (await response.json().catch(() => ({}))) as T & { error?: string };
-  if (response.ok) return value;
-  if (response.status === 401 && path !== "/api/session") me.value = null;
-  throw new Refusal(response.status, value.error ?? `The dashboard answered with status ${response.status}.`);
+  if (response.ok) return response;
+  if (response.status === 401) me.value = null;
+  const { error } = (await response.json().catch(() => ({}))) as { error?: string };
+  throw new Refusal(response.status, error ?? `The dashboard answered with status ${response.status}.`);
 }
 
 /** Logs in with the token of the address, which is then taken out of it, or finds out who is logged in. */
@@ -70,9 +80,11 @@ export async function logIn(): Promise<void> {
     } else me.value = await get<Me>("/api/session");
   } catch (error) {
     me.value = null;
-    if (token !== undefined) loginProblem.value = error instanceof Error ? error.message : String(error);
+    const { status, message } = error as Refusal;
+    // that nobody is logged in is said where nothing else is
+    if (token !== undefined || status !== 401) loginProblem.value = message;
   }
 }
 
-/** Why the last link did not log in; "" otherwise. */
+/** Why the last link did not log in, or why it is not known who is; "" otherwise. */
 export const loginProblem = signal("");

@@ -3,7 +3,7 @@ import type { JSX, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { BattlePiece } from "../arena.ts";
 import type { ArenaView } from "../arena-routes.ts";
-import { get, post } from "./api.ts";
+import { get, post, postForStream } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { Options } from "./pieces.tsx";
 import { TextView } from "./text-views.tsx";
@@ -16,6 +16,7 @@ interface Shown {
 }
 
 interface Contestants {
+  battle: string;
   left: string;
   right: string;
 }
@@ -33,7 +34,7 @@ const nothing: ArenaView = { rates: [], missing: "", names: [], cost: "" };
 export function ArenaScreen(): JSX.Element {
   const [{ rates, missing, names, cost }, setView] = useState<ArenaView>(nothing);
   const [shown, setShown] = useState<Shown | null>(null);
-  const [contestants, setVoices] = useState<Contestants | null>(null);
+  const [named, setNamed] = useState<Contestants | null>(null);
   const [problem, setProblem] = useState("");
   const [loading, setLoading] = useState<number | null>(null);
   const [isStreaming, setStreaming] = useState(false);
@@ -41,15 +42,12 @@ export function ArenaScreen(): JSX.Element {
   const pair = useRef<HTMLSelectElement>(null);
   const voted = useRef("");
   const fail = (error: Error): void => setProblem(error.message);
-  const load = (): void => {
-    get<ArenaView>("/api/arena").then(setView, fail);
-  };
+  const load = (): void => void get<ArenaView>("/api/arena").then(setView, fail);
   useEffect(load, []);
   const begin = (): void => {
     const text = prompt.current?.value.trim() ?? "";
     if (text === "" || isStreaming) return;
     setProblem("");
-    setVoices(null);
     setShown({ battle: "", left: "", right: "", isDone: false });
     setStreaming(true);
     const met = JSON.parse(pair.current?.value || "null") as string[] | null;
@@ -64,16 +62,19 @@ export function ArenaScreen(): JSX.Element {
         setStreaming(false);
       });
   };
+  // the answer to a vote may come when the next battle is shown
+  const contestants = named !== null && named.battle === shown?.battle ? named : null;
   const vote = (verdict: string): void => {
     if (shown?.isDone !== true || contestants !== null || voted.current === shown.battle) return;
+    const judged = { battle: shown.battle };
     // a second press before the answer is the same press
-    voted.current = shown.battle;
+    voted.current = judged.battle;
     const retry = (error: Error): void => {
-      voted.current = "";
+      if (voted.current === judged.battle) voted.current = "";
       fail(error);
     };
-    post<Contestants>("/api/arena/votes", { battle: shown.battle, verdict }).then((answer) => {
-      setVoices(answer);
+    post<Omit<Contestants, "battle">>("/api/arena/votes", { ...judged, verdict }).then((answer) => {
+      setNamed({ ...judged, ...answer });
       load();
     }, retry);
   };
@@ -202,19 +203,10 @@ async function battle(
   asked: { prompt: string; pair?: string[] },
   onPiece: (piece: BattlePiece) => void,
 ): Promise<void> {
-  const response = await fetch("/api/arena/battles", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(asked),
-  });
-  if (!response.ok || response.body === null) {
-    const { error = `The dashboard answered with status ${response.status}.` } = (await response.json()) as {
-      error?: string;
-    };
-    throw new Error(error);
-  }
+  const { body } = await postForStream("/api/arena/battles", asked);
+  if (body === null) return;
   let rest = "";
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
     const lines = (rest + piece.value).split("\n");
     rest = lines.pop() ?? "";

@@ -1,5 +1,6 @@
 /** How all charts of a screen are drawn: over what, how smooth, on which scale, which part. The address keeps it. */
 import type { JSX } from "preact";
+import { useLayoutEffect } from "preact/hooks";
 import { zoom } from "./curve-chart.tsx";
 import type { Drawing, Over } from "./curves.ts";
 import { Options } from "./pieces.tsx";
@@ -32,7 +33,7 @@ export function drawingOf(epochRows: number | null): Drawing & { isLog: boolean 
   };
 }
 
-/** The fields for it. */
+/** The fields for it. A part of x is one of these runs, over this: it is left with them. */
 export function ChartOptions({
   drawing,
   whole,
@@ -42,16 +43,22 @@ export function ChartOptions({
 }): JSX.Element {
   const { over, epochRows, smoothing, isLog } = drawing;
   const shown = overs.filter(([name]) => name !== "pairs" || epochRows !== null);
+  // before charts over something else are drawn
+  useLayoutEffect(
+    () => () => {
+      zoom.value = null;
+    },
+    [over],
+  );
   return (
     <div class="bar options">
       <label>
         Over{" "}
         <select
           value={over}
-          onChange={(event) => {
-            zoom.value = null;
-            setQuery({ over: event.currentTarget.value === "step" ? "" : event.currentTarget.value });
-          }}
+          onChange={(event) =>
+            setQuery({ over: event.currentTarget.value === "step" ? "" : event.currentTarget.value })
+          }
         >
           <Options of={shown} />
         </select>

@@ -1,9 +1,9 @@
 /** Takes rows out of a file or a version by filters, each with a count: the recipe of `preftune data clean`. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import type { Cleaning, PageFilter, VersionRows } from "../clean-routes.ts";
 import { get, post } from "./api.ts";
-import { bytesText, CodeWords, Problem } from "./pieces.tsx";
+import { bytesText, CodeWords, Options, Problem, useAnswer } from "./pieces.tsx";
 import { addressOf } from "./place.ts";
 
 /** What a cleaning found. */
@@ -28,23 +28,18 @@ interface Props {
   rows: string;
   /** A version whose filters are taken over; "": none. */
   like: string;
+  /** Raised when there may be other rows to choose. */
+  changes: number;
   again: () => void;
 }
 
 /** The panel. */
-export function CleanPanel({ rows, like, again }: Props): JSX.Element {
-  const [known, setKnown] = useState<Cleaning | null>(null);
-  const [problem, setProblem] = useState("");
-  const isOpen = rows !== "";
-  const load = (): void => {
-    if (known === null)
-      get<Cleaning>("/api/cleaning").then(setKnown, (error: Error) => setProblem(error.message));
-  };
-  useEffect(() => {
-    if (isOpen) load();
-  }, []);
+export function CleanPanel({ rows, like, changes, again }: Props): JSX.Element {
+  // asked for when it is opened
+  const [isAsked, setAsked] = useState(rows !== "");
+  const { value: known, problem } = useAnswer<Cleaning>(isAsked ? "/api/cleaning" : null, changes);
   return (
-    <details open={isOpen} onToggle={load}>
+    <details open={rows !== ""} onToggle={() => setAsked(true)}>
       <summary>Take rows out by filters</summary>
       {problem !== "" && <Problem text={problem} />}
       {known !== null &&
@@ -60,7 +55,7 @@ export function CleanPanel({ rows, like, again }: Props): JSX.Element {
   );
 }
 
-function Recipe({ known, rows, like, again }: Props & { known: Cleaning }): JSX.Element {
+function Recipe({ known, rows, like, again }: Omit<Props, "changes"> & { known: Cleaning }): JSX.Element {
   const [source, setSource] = useState(rows === "" ? (known.sources[0]?.id ?? "") : rows);
   const [heldOut, setHeldOut] = useState("");
   const [filters, setFilters] = useState<PageFilter[]>([]);
@@ -73,10 +68,8 @@ function Recipe({ known, rows, like, again }: Props & { known: Cleaning }): JSX.
       (error: Error) => setSaid({ ...silent, text: error.message }),
     );
   }, []);
-  const change = (next: PageFilter[]): void => {
-    setFilters(next);
-    setSaid(silent);
-  };
+  // what was counted was of other rows or filters
+  useLayoutEffect(() => setSaid(silent), [source, heldOut, filters]);
   const send = (isTrial: boolean): void => {
     setBusy(true);
     post<Result>("/api/cleaning", { source, heldOut: heldOut === "" ? null : heldOut, filters, isTrial })
@@ -100,53 +93,45 @@ function Recipe({ known, rows, like, again }: Props & { known: Cleaning }): JSX.
         send(false);
       }}
     >
-      <Choice id="clean-source" text="Rows of" value={source} choose={setSource}>
-        {known.sources.map(({ id, name, bytes }) => (
-          <option key={id} value={id}>
-            {name} ({bytesText(bytes)})
-          </option>
-        ))}
-      </Choice>
-      {filters.map((filter, i) => (
-        <FilterLine
-          key={filter.code}
-          {...{ filter, known }}
-          taken={said.result?.filters.find(({ code }) => code === filter.code)?.taken ?? null}
-          change={(next) => change(filters.with(i, next))}
-          remove={() => change(filters.toSpliced(i, 1))}
-        />
-      ))}
-      <Choice
-        id="clean-add"
-        text="Add a filter"
-        value=""
-        choose={(code) => change([...filters, { code, options: {} }])}
-      >
-        <option value="">…</option>
-        {left.map(({ code, words }) => (
-          <option key={code} value={code}>
-            {code}: {words.replaceAll("`", "")}
-          </option>
-        ))}
-      </Choice>
-      {filters.some(({ code }) => code === "prompt_in_both_splits") && (
-        <Choice id="clean-held-out" text="Held-out rows" value={heldOut} choose={setHeldOut}>
-          <option value="">none</option>
-          {known.sources.map(({ id, name }) => (
-            <option key={id} value={id}>
-              {name}
-            </option>
-          ))}
+      <fieldset class="contents" disabled={isBusy}>
+        <Choice id="clean-source" text="Rows of" value={source} choose={setSource}>
+          <Rows of={known.sources} />
         </Choice>
-      )}
-      <span class="bar">
-        <button type="button" disabled={filters.length === 0 || isBusy} onClick={() => send(true)}>
-          Count
-        </button>
-        <button class="main" type="submit" disabled={filters.length === 0 || isBusy}>
-          Make the version
-        </button>
-      </span>
+        {filters.map((filter, i) => (
+          <FilterLine
+            key={filter.code}
+            {...{ filter, known }}
+            taken={said.result?.filters.find(({ code }) => code === filter.code)?.taken ?? null}
+            change={(next) => setFilters(filters.with(i, next))}
+            remove={() => setFilters(filters.toSpliced(i, 1))}
+          />
+        ))}
+        <Choice
+          id="clean-add"
+          text="Add a filter"
+          value=""
+          choose={(code) => setFilters([...filters, { code, options: {} }])}
+        >
+          <option value="">…</option>
+          <Options
+            of={left.map(({ code, words }) => [code, `${code}: ${words.replaceAll("`", "")}`] as const)}
+          />
+        </Choice>
+        {filters.some(({ code }) => code === "prompt_in_both_splits") && (
+          <Choice id="clean-held-out" text="Held-out rows" value={heldOut} choose={setHeldOut}>
+            <option value="">none</option>
+            <Rows of={known.sources} />
+          </Choice>
+        )}
+        <span class="bar">
+          <button type="button" disabled={filters.length === 0} onClick={() => send(true)}>
+            Count
+          </button>
+          <button class="main" type="submit" disabled={filters.length === 0}>
+            Make the version
+          </button>
+        </span>
+      </fieldset>
       <p role="status" aria-busy={isBusy}>
         {isBusy ? "Reading the rows …" : said.text}{" "}
         {said.made !== "" && <a href={addressOf(["data", said.made])}>Version {said.made.slice(0, 12)}</a>}
@@ -157,6 +142,11 @@ function Recipe({ known, rows, like, again }: Props & { known: Cleaning }): JSX.
       </p>
     </form>
   );
+}
+
+/** The rows that can be chosen. */
+function Rows({ of }: { of: Cleaning["sources"] }): JSX.Element {
+  return <Options of={of.map(({ id, name, bytes }) => [id, `${name} (${bytesText(bytes)})`] as const)} />;
 }
 
 function Choice({

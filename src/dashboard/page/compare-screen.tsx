@@ -15,7 +15,8 @@ import { meaningOf, unitOf } from "./metric-texts.tsx";
 import { OutcomeTable } from "./outcome-table.tsx";
 import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
 import { type Place, setQuery } from "./place.ts";
-import { bandOf, type Fold, foldsOf } from "./seed-bands.ts";
+import { bandOf, type Fold, foldsOf, lineName } from "./seed-bands.ts";
+import { useLoading } from "./use-loading.ts";
 import { useReload } from "./use-smoothing.ts";
 
 /** Colours of the style sheet. */
@@ -52,24 +53,20 @@ function useRuns(ids: readonly string[]): {
   problem: string;
 } {
   const [runs, setRuns] = useState<readonly Opened[] | null>(null);
-  const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
   const [evaluated, setEvaluated] = useState(0);
   const curves = useRef(new Map<string, Curves>());
   const { smoothing } = drawingOf(null);
-  const load = (): void => {
-    Promise.all(
+  const { load, problem, fail } = useLoading(async () => {
+    const opened = await Promise.all(
       ids.map((id) => get<Opened>(`/api/runs/${encodeURIComponent(id)}/curves?smooth=${smoothing}`)),
-    )
-      .then((opened) => {
-        curves.current = new Map(
-          opened.map(({ summary, curves: sent }) => [summary.id, curvesOf(sent, smoothing)]),
-        );
-        setRuns(opened);
-        setVersion((n) => n + 1);
-      })
-      .catch((error: Error) => setProblem(error.message));
-  };
+    );
+    curves.current = new Map(
+      opened.map(({ summary, curves: sent }) => [summary.id, curvesOf(sent, smoothing)]),
+    );
+    setRuns(opened);
+    setVersion((n) => n + 1);
+  });
   // of other runs this is another component
   useEffect(load, []);
   useReload(curves.current.values(), smoothing, load);
@@ -83,7 +80,7 @@ function useRuns(ids: readonly string[]): {
       setRuns((before) => before?.map((one) => (one.summary.id === run ? { ...one, summary } : one)) ?? null),
     evaluations: () => setEvaluated((n) => n + 1),
     restart: load,
-    problem: ({ message }) => setProblem(message),
+    problem: ({ message }) => fail(message),
   });
   return { runs, curves: curves.current, version, evaluated, problem };
 }
@@ -92,9 +89,9 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
   const { runs, curves, version, evaluated, problem } = useRuns(ids);
   const asked = `/api/comparison/parts?runs=${ids.map(encodeURIComponent).join()}`;
   const parts = useAnswer<ComparisonParts>(asked, evaluated);
-  if (runs === null || problem !== "") return <Waiting problem={problem}>Reading the runs …</Waiting>;
+  if (runs === null) return <Waiting problem={problem}>Reading the runs …</Waiting>;
   const { isLog, ...drawing } = drawingOf(null);
-  const [first = new Map()] = curves.values();
+  const all = [...curves.values()].flatMap((some) => [...some.values()]);
   const plans = runs[0]?.groups.filter(({ part }) => part === "outcome" || part === "training") ?? [];
   const folds = foldsOf(runs, isFolded);
   const baselines = baselinesOf(runs);
@@ -102,6 +99,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
   return (
     <>
       <h1>Compare</h1>
+      {problem !== "" && <Problem text={problem} />}
       <OutcomeTable folds={folds} />
       <p class="bar">
         <a
@@ -122,7 +120,7 @@ function Compared({ ids, isFolded }: { ids: readonly string[]; isFolded: boolean
           </label>
         )}
       </p>
-      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(first, drawing)} />
+      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(all, drawing)} />
       {plans.map(({ part, plans: some }) => (
         <Fragment key={part}>
           <Charts
@@ -210,12 +208,13 @@ function linesOf(
   { curves, smoothing }: { curves: ReadonlyMap<string, Curves>; smoothing: number },
 ): Line[] {
   const [key = ""] = plan.lines[0] ?? [];
-  return folds.flatMap(({ name, runs }, i): Line[] => {
-    const own = runs.flatMap(({ summary }) => curves.get(summary.id) ?? []);
+  return folds.flatMap((fold, i): Line[] => {
+    const own = fold.runs.flatMap(({ summary }) => curves.get(summary.id) ?? []);
     const isHeld = own.some((one) => one.has(`eval_${key}`));
     const found = own.flatMap((one) => one.get(isHeld ? `eval_${key}` : key) ?? []);
     const [curve] = found;
     if (curve === undefined) return [];
+    const name = lineName(fold, found.length);
     const line = { name, colour: (i % colours) + 1, isEval: isHeld && plan.isSampled !== true };
     if (found.length === 1) return [{ ...line, curve }];
     const band = bandOf(found, smoothing);

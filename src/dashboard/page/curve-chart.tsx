@@ -304,11 +304,14 @@ function noteZoom(made: uPlot): void {
   const { min, max } = made.scales["x"] ?? {};
   const x = made.data[0];
   if (typeof min !== "number" || typeof max !== "number") return;
-  const isAll = min <= (x[0] ?? min) && max >= (x.at(-1) ?? max);
   const before = zoom.peek();
-  if (isAll ? before === null : before?.min === min && before.max === max) return;
+  // it follows, maybe with all of its points in the part
+  if (before?.min === min && before.max === max) return;
+  const [first, last] = [x[0] ?? min, x.at(-1) ?? max];
+  // as the picture finds it itself; a drag that happens to have all of its points is a part
+  const isAll = first === last ? min <= first && max >= last : min === first && max === last;
   // of the first drawing, and of new points while all of x is shown
-  if (made.status === 0) return;
+  if ((isAll && before === null) || made.status === 0) return;
   zoom.value = isAll ? null : { min, max };
 }
 

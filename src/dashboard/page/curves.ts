@@ -99,9 +99,9 @@ export function areSame(lines: readonly { curve: Curve }[]): boolean {
 }
 
 /** What curves reach over together; 0 to 1 where there are none. */
-export function extentOf(curves: Curves, drawing: Drawing): { min: number; max: number } {
+export function extentOf(curves: Iterable<Curve>, drawing: Drawing): { min: number; max: number } {
   let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const curve of curves.values()) {
+  for (const curve of curves) {
     const { x } = pointsOver(curve, drawing);
     min = Math.min(min, x[0] ?? min);
     max = Math.max(max, x.at(-1) ?? max);

@@ -1,14 +1,14 @@
 /** The pairs of the workbench with what was said of them, what is imported, and the versions made of it. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { ListedItem } from "../bench-routes.ts";
 import type { ListedVersion } from "../clean-routes.ts";
-import { get, mayChange, post } from "./api.ts";
+import { mayChange, post } from "./api.ts";
 import { CleanPanel } from "./clean-panel.tsx";
 import { verdictWords } from "./judgment-texts.ts";
 import { useKeys } from "./keys.ts";
 import { Pager } from "./pager.tsx";
-import { Empty, Options, Problem, RunLinks, VersionLink, Waiting } from "./pieces.tsx";
+import { AnswerBox, Empty, Options, Problem, RunLinks, useAnswer, VersionLink, Waiting } from "./pieces.tsx";
 import { type Place, setQuery } from "./place.ts";
 import { Table } from "./table.tsx";
 import { BareTexts } from "./text-views.tsx";
@@ -28,38 +28,29 @@ interface Items {
 
 /** The screen. */
 export function DataScreen({ place }: { place: Place }): JSX.Element {
-  const [shown, setShown] = useState<Items | null>(null);
-  const [versions, setVersions] = useState<readonly ListedVersion[]>([]);
-  const [problem, setProblem] = useState("");
+  const [refused, setRefused] = useState("");
   const [changes, setChanges] = useState(0);
   const show = place.query.get("show") ?? "all";
   const find = place.query.get("find") ?? "";
   const from = Number(place.query.get("from") ?? 0) || 0;
-  const fail = (error: Error): void => setProblem(error.message);
-  const again = (): void => setChanges((n) => n + 1);
-  useEffect(() => {
-    const asked = new URLSearchParams({ show, find, from: String(from) });
-    get<Items>(`/api/items?${asked}`)
-      .then((answer) => {
-        setProblem("");
-        setShown(answer);
-      })
-      .catch(fail);
-  }, [show, find, from, changes]);
-  useEffect(() => {
-    get<{ versions: ListedVersion[] }>("/api/versions")
-      .then((answer) => setVersions(answer.versions))
-      .catch(fail);
-  }, [changes]);
+  const fail = (error: Error): void => setRefused(error.message);
+  const again = (): void => {
+    setRefused("");
+    setChanges((n) => n + 1);
+  };
+  const asked = new URLSearchParams({ show, find, from: String(from) });
+  const { value, problem, isOld } = useAnswer<Items>(`/api/items?${asked}`, changes);
+  const versions = useAnswer<{ versions: ListedVersion[] }>("/api/versions", changes);
   useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
   const isOwner = mayChange();
-  if (shown === null) return <Waiting problem={problem}>Reading pairs …</Waiting>;
+  if (value === null && problem === "") return <Waiting problem="">Reading pairs …</Waiting>;
+  const { items, total } = value ?? { items: [], total: 0 };
   return (
     <>
       <h1>Data</h1>
-      {problem !== "" && <Problem text={problem} />}
-      <Versions versions={versions} />
-      {isOwner && <Making place={place} again={again} fail={fail} />}
+      {[problem, versions.problem, refused].map((text) => text !== "" && <Problem text={text} />)}
+      <Versions versions={versions.value?.versions ?? []} />
+      {isOwner && <Making {...{ place, changes, again, fail }} />}
       <h2>Pairs</h2>
       <p class="bar">
         <label for="show">Show</label>
@@ -78,30 +69,38 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
           onChange={(event) => setQuery({ find: event.currentTarget.value, from: "" })}
         />
         <span class="soft" role="status">
-          {shown.total} pairs
+          {isOld ? "…" : `${total} pairs`}
         </span>
       </p>
-      {shown.total === 0 && find === "" && show === "all" && <Empty of="pairs" />}
-      <div class="items">
-        {shown.items.map((item) => (
-          <ItemCard key={item.item} item={item} isOwner={isOwner} again={again} fail={fail} />
-        ))}
-      </div>
-      <p class="bar">
-        <Pager from={from} total={shown.total} />
-      </p>
+      {value?.total === 0 && find === "" && show === "all" && <Empty of="pairs" />}
+      <AnswerBox isOld={isOld}>
+        <div class="items">
+          {items.map((item) => (
+            <ItemCard key={item.item} item={item} isOwner={isOwner} again={again} fail={fail} />
+          ))}
+        </div>
+        <p class="bar">
+          <Pager from={from} total={total} />
+        </p>
+      </AnswerBox>
     </>
   );
 }
 
+interface MakingProps {
+  place: Place;
+  /** Raised with each version and pair that is new. */
+  changes: number;
+}
+
 /** What makes versions and pairs. */
-function Making({ place: { query }, again, fail }: Doing & { place: Place }): JSX.Element {
+function Making({ place: { query }, changes, again, fail }: Doing & MakingProps): JSX.Element {
   const rows = query.get("rows") ?? "";
   const like = query.get("like") ?? "";
   return (
     <>
       <MakeVersion again={again} fail={fail} />
-      <CleanPanel key={`${rows} ${like}`} rows={rows} like={like} again={again} />
+      <CleanPanel key={`${rows} ${like}`} {...{ rows, like, changes, again }} />
       <ImportBox again={again} fail={fail} />
     </>
   );
@@ -299,14 +298,13 @@ interface Lineage {
 }
 
 function WhereItWent({ item }: { item: string }): JSX.Element {
-  const [went, setWent] = useState<Lineage | null>(null);
-  const look = (): void => {
-    if (went === null)
-      get<Lineage>(`/api/items/${item}`).then(setWent, () => setWent({ versions: [], runs: [] }));
-  };
+  // where it went since, when it is opened again
+  const [opened, setOpened] = useState(0);
+  const { value: went, problem } = useAnswer<Lineage>(opened === 0 ? null : `/api/items/${item}`, opened);
   return (
-    <details onToggle={look}>
+    <details onToggle={(event) => event.currentTarget.open && setOpened((n) => n + 1)}>
       <summary>Where it went</summary>
+      {problem !== "" && <Problem text={problem} />}
       {went !== null && (
         <p>
           {went.versions.length === 0 ? "Into no version yet." : "Versions: "}

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { MovedPair, ShownEvaluation } from "../run-sections.ts";
 import { useKeys } from "./keys.ts";
 import { PairView } from "./pair-view.tsx";
-import { Problem, ServerHtml, useAnswer } from "./pieces.tsx";
+import { AnswerBox, Problem, ServerHtml, useAnswer } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
 import { Table } from "./table.tsx";
 import { signedText } from "./texts.ts";
@@ -22,7 +22,7 @@ interface Props {
 export function EvaluationSections({ run, steps, asked, pair }: Props): JSX.Element | null {
   const last = steps.at(-1);
   const step = asked !== null && steps.includes(asked) ? asked : last;
-  const { value, problem } = useAnswer<ShownEvaluation>(
+  const { value, problem, isOld } = useAnswer<ShownEvaluation>(
     step === undefined ? null : `/api/runs/${run}/evaluations/${step}`,
   );
   const go = (by: number): void => {
@@ -44,21 +44,25 @@ export function EvaluationSections({ run, steps, asked, pair }: Props): JSX.Elem
       <section>
         <h2 id="pairs">Pairs</h2>
         <StepChoice step={step} steps={steps} go={go} />
-        {/* biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: for keys there is the table below */}
-        <div class="charts" onClick={(event) => choosePair(event, value.pairs)}>
-          <ServerHtml html={value.quadrants} class="contents" />
-          <ServerHtml html={value.rejected} class="contents" />
-        </div>
-        <PairTable pairs={value.pairs} chosen={pair} />
+        <AnswerBox isOld={isOld}>
+          {/* biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: for keys there is the table below */}
+          <div class="charts" onClick={(event) => choosePair(event, value.pairs)}>
+            <ServerHtml html={value.quadrants} class="contents" />
+            <ServerHtml html={value.rejected} class="contents" />
+          </div>
+          <PairTable pairs={value.pairs} chosen={pair} />
+        </AnswerBox>
         {pair !== null && <PairView key={pair} run={run} pair={pair} step={step} />}
       </section>
       {value.answers !== "" && (
         <section>
           <h2 id="answers">What does the model answer?</h2>
-          <ServerHtml html={value.answers} />
-          <p class="soft">
-            The first evaluation beside that of step {step}; words that the other lacks are marked.
-          </p>
+          <AnswerBox isOld={isOld}>
+            <ServerHtml html={value.answers} />
+            <p class="soft">
+              The first evaluation beside that of step {step}; words that the other lacks are marked.
+            </p>
+          </AnswerBox>
         </section>
       )}
     </>

@@ -8,6 +8,9 @@ import { BareTexts } from "./text-views.tsx";
 
 type Facts = Sent<Judges>["judges"][number];
 
+/** Most pairs of a judge that are shown. */
+const mostShown = 50;
+
 /** The screen. */
 export function JudgeScreen(): JSX.Element {
   const { value, problem } = useAnswer<Sent<Judges>>("/api/judges");
@@ -59,9 +62,12 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
       </dl>
       {partings.length > 0 && (
         <details>
-          <summary>{partings.length} pairs on which people are of another mind</summary>
+          <summary>
+            {partings.length} pairs on which people are of another mind
+            {partings.length > mostShown && `, the first ${mostShown} of them`}
+          </summary>
           <div class="items">
-            {partings.slice(0, 50).map(({ item, prompt, a, b, judge: said, people }) => (
+            {partings.slice(0, mostShown).map(({ item, prompt, a, b, judge: said, people }) => (
               <article class="bench-prompt" key={item}>
                 <BareTexts prompt={prompt} a={a} b={b} />
                 <p>

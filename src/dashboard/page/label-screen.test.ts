@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { complaintsOf, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { complaintsOf, drawn, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import type { Vote } from "../../workbench/label-events.ts";
 import { makeWorkbench } from "../../workbench/workbench-dir.ts";
@@ -74,20 +74,13 @@ async function stateOf(browser: Browser): Promise<string> {
   return (await Promise.allSettled(texts)).map((text) => JSON.stringify(text)).join("\n");
 }
 
-/** Logs in by `link`, and opens the screen. */
+/** Logs in by `link` where the page is open, or not yet, and opens the screen. */
 async function openAs(page: Page, link: string): Promise<void> {
-  await page.goto("about:blank");
   await page.goto(link);
+  await page.waitForFunction(() => location.hash === "");
   await page.getByRole("navigation").waitFor();
   await page.goto(new URL("#/label", link).href);
   await page.getByRole("region", { name: "Prompt" }).waitFor();
-}
-
-/** Until all that was answered is drawn. */
-async function drawn(page: Page): Promise<void> {
-  await page.evaluate(async () => {
-    for (let i = 0; i < 3; i++) await new Promise((resolve) => requestAnimationFrame(resolve));
-  });
 }
 
 test("a double click and a held key judge one pair, and a time of days is taken", {
@@ -178,6 +171,61 @@ test("a refusal is said until the next press, which sends another vote; a pair j
   });
 });
 
+test("what is being written is kept or cancelled before anything else; a note that was kept is there again", {
+  skip: skipsBrowser,
+}, async () => {
+  await onLabelScreen(async ({ page, judged, sent }) => {
+    const field = page.getByLabel("Note on this pair");
+    await page.keyboard.press("n");
+    await field.fill("worth a look");
+    for (const name of ["Left much better", "Edit left", "Skip s", "Undo"])
+      await page.getByRole("button", { name }).click();
+    // the keys, once the focus has left the field
+    await page.getByRole("region", { name: "Left answer" }).click();
+    await page.keyboard.press("3");
+    await page.getByText("Finish or cancel first").waitFor();
+    assert.equal(await field.inputValue(), "worth a look");
+    assert.equal(sent.length, 0);
+    await page.getByRole("button", { name: "Keep the note" }).click();
+    await field.waitFor({ state: "detached" });
+    assert.equal(await page.getByText("Finish or cancel first").count(), 0);
+    await page.keyboard.press("n");
+    assert.equal(await field.inputValue(), "worth a look");
+    await page.keyboard.press("Escape");
+    // a look at the end of a long answer and back is no judgment
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowUp");
+    await drawn(page);
+    assert.equal(sent.length, 0);
+    await page.keyboard.press("3");
+    await judged(1);
+  });
+});
+
+test("presses on Undo before the first is answered take one judgment back", {
+  skip: skipsBrowser,
+}, async () => {
+  await onLabelScreen(async ({ page, judged, votesOf }) => {
+    for (let i = 1; i <= 3; i++) {
+      await page.keyboard.press("3");
+      await judged(i);
+    }
+    const open = Promise.withResolvers<void>();
+    await page.route("**/api/label/undo", async (route) => {
+      await open.promise;
+      await route.continue();
+    });
+    await page.keyboard.press("u");
+    await page.keyboard.press("u");
+    open.resolve();
+    await judged(2);
+    await drawn(page);
+    assert.equal(votesOf("owner").length, 2);
+    await page.keyboard.press("u");
+    await judged(1);
+  });
+});
+
 test("a vote that did not get through waits for its person", { skip: skipsBrowser }, async () => {
   await onLabelScreen(async ({ page, link, judged, sent, votesOf }) => {
     await page.goto(new URL("#/people", link()).href);
@@ -214,7 +262,6 @@ test("a vote that did not get through waits for its person", { skip: skipsBrowse
     assert.deepEqual([sent.length, votesOf("ann").length, votesOf("bob").length], [2, 1, 0]);
     assert.equal(await page.evaluate(() => localStorage.length), 1);
     // a link to look shows runs, and no labelling
-    await page.goto("about:blank");
     await page.goto(eve);
     await page.getByRole("link", { name: "Runs", exact: true }).waitFor();
     assert.equal(await page.getByRole("link", { name: "Label", exact: true }).count(), 0);

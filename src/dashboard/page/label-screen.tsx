@@ -37,6 +37,9 @@ interface Action {
 
 const takeBack = "Take the last judgment back";
 
+/** Said of a key or button that would drop what is being written. */
+const unkept = "Finish or cancel first what you are writing.";
+
 /** The longest time to a judgment that the server takes, ms: a page may lie open for days. */
 const longestMs = 86_400_000;
 
@@ -90,7 +93,7 @@ function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void 
     <>
       <Empty of={progress.items === 0 ? "unjudged" : "judged"} />
       {progress.items > 0 && (
-        <button type="button" onClick={undo}>
+        <button type="button" onClick={onceOf(undo)}>
           Undo <kbd>u</kbd>
         </button>
       )}
@@ -107,6 +110,7 @@ interface PairProps {
 
 function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const [writing, setWriting] = useState<Writing>("nothing");
+  const [note, setNote] = useState(pair.note);
   const [isRendered, setRendered] = useState(false);
   const [isDiffered, setDiffered] = useState(false);
   const [isFlagged, setFlagged] = useState(pair.isFlagged);
@@ -122,6 +126,11 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
       isUnderWay.current = false;
     });
   };
+  // another pair or box would take the place of the one that is open
+  const unlessWriting = (run: () => void) => (): void => (writing === "nothing" ? run() : fail(unkept));
+  const judge = (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>): (() => void) =>
+    unlessWriting(() => say(vote));
+  const write = (what: Writing): (() => void) => unlessWriting(() => setWriting(what));
   const setFlag = (): void => {
     post("/api/label/flag", { showing: pair.showing, isSet: !isFlagged })
       .then(() => setFlagged(!isFlagged))
@@ -130,18 +139,18 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   const actions: readonly Action[] = [
     ...verdicts.map(({ key, text, verdict, strength }) => ({
       ...{ key, text },
-      run: () => say({ verdict, strength }),
+      run: judge({ verdict, strength }),
     })),
-    { key: "s", text: "Skip", what: "Skip, with a reason", run: () => setWriting("reason") },
-    { key: "u", text: "Undo", what: takeBack, run: undo },
-    { key: "n", text: "Note", run: () => setWriting("note") },
+    { key: "s", text: "Skip", what: "Skip, with a reason", run: write("reason") },
+    { key: "u", text: "Undo", what: takeBack, run: unlessWriting(undo) },
+    { key: "n", text: "Note", run: write("note") },
     { key: "f", text: isFlagged ? "Flagged" : "Flag", isOn: isFlagged, run: setFlag },
     {
       ...{ key: "e", text: "Edit left" },
       what: "Edit the left answer: the edited one becomes the chosen one",
-      run: () => setWriting("edit left"),
+      run: write("edit left"),
     },
-    { key: "E", text: "Edit right", what: "Edit the right answer", run: () => setWriting("edit right") },
+    { key: "E", text: "Edit right", what: "Edit the right answer", run: write("edit right") },
     {
       ...{ key: "d", text: "Differences", what: "Mark what differs", isOn: isDiffered },
       run: () => setDiffered((is) => !is),
@@ -159,11 +168,10 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
   useKeys(
     [
       ...actions.map(({ key, text, what = text, run }) => ({ key, what, run })),
-      { key: "ArrowLeft", what: "Left better", run: () => say({ verdict: "left" }) },
-      { key: "ArrowUp", what: "Equal", run: () => say({ verdict: "tie" }) },
-      { key: "ArrowRight", what: "Right better", run: () => say({ verdict: "right" }) },
+      { key: "ArrowLeft", what: "Left better", run: judge({ verdict: "left" }) },
+      { key: "ArrowRight", what: "Right better", run: judge({ verdict: "right" }) },
     ],
-    [pair.showing, isFlagged, isUnsure],
+    [pair.showing, isFlagged, isUnsure, writing],
   );
   const [left, right] = [plainText(pair.left), plainText(pair.right)];
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
@@ -184,11 +192,11 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
         </section>
       </div>
       <WritingBox
-        writing={writing}
-        pair={pair}
-        say={say}
-        fail={fail}
-        close={() => setWriting((now) => (now === writing ? "nothing" : now))}
+        {...{ writing, pair, note, setNote, say, fail }}
+        close={() => {
+          setWriting((now) => (now === writing ? "nothing" : now));
+          fail("");
+        }}
       />
       <fieldset class="verdicts" aria-label="Judgment">
         {actions.map(({ key, text, isOn, run }) => (
@@ -204,6 +212,9 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
 interface WritingProps {
   writing: Writing;
   pair: ShownPair;
+  note: string;
+  /** Hears the note that the server has taken. */
+  setNote: (text: string) => void;
   say: (vote: Pick<SidedVote, "verdict"> & Partial<SidedVote>) => void;
   fail: (problem: string) => void;
   close: () => void;
@@ -217,18 +228,21 @@ const labels: Readonly<Record<Writing, string>> = {
   "edit right": "The right answer as it should be",
 };
 
-function WritingBox({ writing, pair, say, fail, close }: WritingProps): JSX.Element | null {
+function WritingBox({ writing, pair, note, setNote, say, fail, close }: WritingProps): JSX.Element | null {
   const field = useRef<HTMLTextAreaElement>(null);
   useEffect(() => field.current?.focus(), [writing]);
   if (writing === "nothing") return null;
   const side = writing === "edit left" ? "left" : "right";
-  const before = writing === "note" ? pair.note : writing === "reason" ? "" : plainText(pair[side]);
+  const before = writing === "note" ? note : writing === "reason" ? "" : plainText(pair[side]);
   const done = (): void => {
     const text = field.current?.value.trim() ?? "";
     if (writing === "reason") say({ verdict: "skip", reason: text });
     else if (writing === "note") {
       post("/api/label/note", { showing: pair.showing, text })
-        .then(close)
+        .then(() => {
+          setNote(text);
+          close();
+        })
         .catch((error: Error) => fail(error.message));
     } else if (text !== "") say({ verdict: side, edit: { side, text } });
   };
@@ -242,7 +256,6 @@ function WritingBox({ writing, pair, say, fail, close }: WritingProps): JSX.Elem
     >
       <label for="writing">{labels[writing]}</label>
       <textarea
-        key={writing}
         id="writing"
         ref={field}
         rows={writing === "reason" ? 2 : 8}

@@ -23,13 +23,13 @@ export function OutcomeTable({ folds }: { folds: readonly Shown[] }): JSX.Elemen
       head={["Run", ...columns.map(([name]) => name)]}
       numbers={[1]}
       lines={folds.map(({ name, runs }) => ({
-        key: name,
+        key: runs[0]?.summary.id ?? name,
         cells: [
           <Fragment key="runs">
             {runs.length > 1 && <div>{name}</div>}
             {runs.map(({ summary }) => (
               <a key={summary.id} class="of-seed" href={addressOf(["runs", summary.id])}>
-                {summary.name}
+                {runs.length > 1 ? summary.name : name}
               </a>
             ))}
           </Fragment>,

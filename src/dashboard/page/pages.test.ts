@@ -7,6 +7,7 @@ import { test } from "node:test";
 import type { Page } from "playwright-core";
 import {
   assertInOrder,
+  drawn,
   looks,
   outOfReach,
   skipsBrowser,
@@ -46,8 +47,7 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
     await page.getByLabel("Logarithmic").check();
     await page.getByLabel("Over").selectOption("tokens");
     await page.getByLabel("Smoothing").fill("0.5");
-    await page.getByRole("button", { name: "Zoom in" }).click();
-    await page.getByRole("button", { name: "All", exact: true }).click();
+    await zoomed(page, new URL(`#/runs/${other}`, link).href);
     await page.getByRole("button", { name: "What is Loss?" }).first().click();
     await page.getByText("Value of the objective").waitFor();
     await page.keyboard.press("?");
@@ -68,6 +68,44 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
   }
 });
 
+/** Zooms the charts of a run, one of which has lost its lines, then those of another one at `address`. */
+async function zoomed(page: Page, address: string): Promise<void> {
+  const all = page.getByRole("button", { name: "All", exact: true });
+  const zoomIn = page.getByRole("button", { name: "Zoom in" });
+  const first = page.locator("figure").first();
+  await first.locator("canvas").waitFor();
+  const lines = first.locator('.legend [aria-pressed="true"]');
+  while ((await lines.count()) > 0) await lines.first().click();
+  await drawn(page);
+  await zoomIn.click();
+  await drawn(page);
+  assert.ok(await all.isEnabled(), "a chart without a line follows like the others");
+  await page.goto(address);
+  await page.getByRole("heading", { name: "b", exact: true, level: 1 }).waitFor();
+  assert.ok(await all.isDisabled(), "of another run all is shown");
+  await zoomIn.click();
+  await page.getByLabel("Over").selectOption("tokens");
+  await drawn(page);
+  assert.ok(await all.isDisabled(), "over something else all is shown");
+  await zoomIn.click();
+  await all.click();
+  // a drag over a chart zooms all, and a double click shows all again
+  const chart = page.locator("figure .u-over").first();
+  await chart.scrollIntoViewIfNeeded();
+  const { x, y, width, height } = (await chart.boundingBox()) ?? assert.fail();
+  const moveTo = async (part: number): Promise<void> =>
+    await page.mouse.move(x + part * width, y + height / 2, { steps: 4 });
+  await moveTo(0.4);
+  await page.mouse.down();
+  await moveTo(0.8);
+  await page.mouse.up();
+  await drawn(page);
+  assert.ok(await all.isEnabled(), "a drag");
+  await chart.dblclick();
+  await drawn(page);
+  assert.ok(await all.isDisabled(), "a double click");
+}
+
 /** Moves the focus by Tab to what has this text or label, and presses Enter there. */
 async function press(page: Page, text: string, key: string = "Enter"): Promise<void> {
   for (let i = 0; i < 400; i++) {
@@ -79,6 +117,20 @@ async function press(page: Page, text: string, key: string = "Enter"): Promise<v
     if (at.split("|").some((one) => one.trim() === text)) return await page.keyboard.press(key);
   }
   assert.fail(`Tab does not lead to "${text}"`);
+}
+
+/** Chooses an objective that a value given is no key of: the value can be taken out. */
+async function otherObjective(page: Page): Promise<void> {
+  const margin = page.locator('[name="margin_hard"]');
+  const objective = page.locator('[name="objective"]');
+  for (const field of [margin, objective])
+    await page.locator("details", { has: field }).evaluate((group) => group.setAttribute("open", ""));
+  await margin.fill("2");
+  await objective.selectOption("dpo");
+  await drawn(page);
+  await margin.fill("");
+  await margin.waitFor({ state: "detached" });
+  await objective.selectOption("");
 }
 
 /** A session without a mouse: find, tag and compare runs, read a pair, start a run, look at its output, leave. */
@@ -114,13 +166,24 @@ async function byKeyboard(page: Page, link: string): Promise<void> {
   await page.getByRole("heading", { name: "Runs" }).waitFor();
   await keyboard.press("o");
   await page.getByText("Evaluation at step").waitFor();
+  // what is shown of a step is not shown as that of another, whose answer takes its time
+  const slow = Promise.withResolvers<void>();
+  await page.route("**/evaluations/0", async (route) => {
+    await slow.promise;
+    await route.continue();
+  });
   await keyboard.press("[");
   await page.waitForFunction(() => location.hash.includes("at=0"));
+  const answers = page.getByText("The first evaluation beside that of step 0");
+  await answers.waitFor({ state: "hidden" });
+  slow.resolve();
+  await answers.waitFor();
   await press(page, "eval.jsonl:2");
   await page.getByText("<script>alert(2)</script> good").first().waitFor();
   await keyboard.press("d");
   await page.getByRole("heading", { name: "The run again, with changes" }).waitFor();
   await page.locator('[name="output_dir"]').waitFor();
+  await otherObjective(page);
   await press(page, "Check");
   await press(page, "Start");
   await page.getByRole("heading", { name: "Queue" }).waitFor();

@@ -1,10 +1,11 @@
 /** Small parts that several screens have. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { EmptyTexts } from "../empty-texts.ts";
 import type { Summary } from "../run-summary.ts";
-import { get, me } from "./api.ts";
+import { me } from "./api.ts";
 import { addressOf } from "./place.ts";
+import { type Answer, Question } from "./question.ts";
 
 /** Something that went wrong, in words. */
 export function Problem({ text }: { text: string }): JSX.Element {
@@ -87,21 +88,37 @@ export function ServerHtml({ html, class: name }: { html: string; class?: string
   return <div {...(name === undefined ? {} : { class: name })} dangerouslySetInnerHTML={{ __html: html }} />;
 }
 
-/** What a route answers: asked again when the path or `version` is another; null until then, and what went wrong. */
-export function useAnswer<T>(path: string | null, version: number = 0): { value: T | null; problem: string } {
-  const [answer, setAnswer] = useState<{ value: T | null; problem: string }>({ value: null, problem: "" });
-  // a version that is another says that there is something new behind the same path
+/** What a path answers: asked again when `version` is another. `isOld`: the value is that of the path before, until this one answers. */
+export function useAnswer<T>(path: string | null, version: number = 0): Answer<T> & { isOld: boolean } {
+  const [known, setKnown] = useState({ of: path, value: null as T | null, problem: "" });
+  const question = useRef<Question<T> | null>(null);
   useEffect(() => {
     if (path === null) return;
-    let isWanted = true;
-    get<T>(path)
-      .then((value) => isWanted && setAnswer({ value, problem: "" }))
-      .catch((error: Error) => isWanted && setAnswer((before) => ({ ...before, problem: error.message })));
+    const asked = new Question<T>(path, (news) =>
+      setKnown((before) => ({
+        value: before.of === path ? before.value : null,
+        ...{ problem: "", ...news, of: path },
+      })),
+    );
+    question.current = asked;
     return () => {
-      isWanted = false;
+      asked.leave();
+      question.current = null;
     };
-  }, [path, version]);
-  return answer;
+  }, [path]);
+  // a version that is another says that there is something new behind the same path
+  useEffect(() => question.current?.ask(), [path, version]);
+  const isOld = known.of !== path;
+  return { value: known.value, problem: isOld ? "" : known.problem, isOld };
+}
+
+/** Stands around an answer of {@link useAnswer}: an old one is hidden where the new one takes its time. */
+export function AnswerBox({ isOld, children }: { isOld: boolean; children: ComponentChildren }): JSX.Element {
+  return (
+    <div class="answer-box" aria-busy={isOld}>
+      {children}
+    </div>
+  );
 }
 
 /** Bytes in few characters. */

@@ -7,7 +7,13 @@ export interface Place {
   query: URLSearchParams;
 }
 
+/** Whether an address logs in: that is no place. */
+function isLogin(hash: string): boolean {
+  return hash.startsWith("#token=");
+}
+
 function placeOf(hash: string): Place {
+  if (isLogin(hash)) return { parts: [], query: new URLSearchParams() };
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
   return {
     parts: path.split("/").filter(Boolean).map(decoded),
@@ -28,7 +34,9 @@ function decoded(part: string): string {
 export const place = signal<Place>(placeOf(location.hash));
 
 addEventListener("hashchange", () => {
-  place.value = placeOf(location.hash);
+  // the page logs in as it is loaded; what it shows is somebody else's
+  if (isLogin(location.hash)) location.reload();
+  else place.value = placeOf(location.hash);
 });
 
 /** The address of a place. */

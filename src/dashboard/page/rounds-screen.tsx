@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { Rounds, ShownRound } from "../round-routes.ts";
 import { get, mayChange, post } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
+import { AnswerBox, Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf, goTo, place } from "./place.ts";
 import { useTick } from "./tick.ts";
 
@@ -53,7 +53,7 @@ export function RoundScreen({ id }: { id: string }): JSX.Element {
   const show = query.get("show") ?? "";
   const from = Number(query.get("from") ?? 0) || 0;
   const asked = new URLSearchParams({ show: show || "comparison", from: String(from) });
-  const { value, problem } = useAnswer<ShownRound>(`/api/rounds/${id}?${asked}`, useTick());
+  const { value, problem, isOld } = useAnswer<ShownRound>(`/api/rounds/${id}?${asked}`, useTick());
   const [next, setNext] = useState("");
   const [refused, setRefused] = useState("");
   if (value === null) return <Waiting problem={problem}>Reading the round …</Waiting>;
@@ -105,12 +105,14 @@ export function RoundScreen({ id }: { id: string }): JSX.Element {
           </a>
         ))}
       </p>
-      <ServerHtml html={html} />
-      {total > 0 && (
-        <p class="bar">
-          <Pager from={from} total={total} />
-        </p>
-      )}
+      <AnswerBox isOld={isOld}>
+        <ServerHtml html={html} />
+        {total > 0 && (
+          <p class="bar">
+            <Pager from={from} total={total} />
+          </p>
+        )}
+      </AnswerBox>
     </>
   );
 }

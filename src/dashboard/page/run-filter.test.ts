@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Summary } from "../run-summary.ts";
-import { entriesOf, hasWords, statesText } from "./run-filter.ts";
+import { entriesOf, hasWords, placeOf, statesText } from "./run-filter.ts";
 
 const run = (name: string, change: Partial<Summary> = {}): Summary =>
   ({
@@ -62,4 +62,13 @@ test("the baseline stands first, then what runs, then what changed last; a study
   assert.deepEqual(names("in-"), ["sweep 2", "· in-1", "· in-2"], "a filter looks into folders");
   assert.deepEqual(names("in-2", false, new Map([["s", false]])), ["sweep 1"]);
   assert.equal(statesText(all.slice(5)), "1 finished, 1 failed");
+});
+
+test("a line that is put away leaves its place to the next, not to the first", () => {
+  const lines = ["live", "old", "older"].map((key) => ({ key }));
+  assert.equal(placeOf("old", lines, 0), 1);
+  assert.equal(placeOf("old", lines.toSpliced(1, 1), 1), 1);
+  assert.equal(placeOf("older", lines.slice(0, 2), 2), 1);
+  assert.equal(placeOf(null, lines, 0), 0);
+  assert.equal(placeOf("old", [], 1), 0);
 });

@@ -63,6 +63,12 @@ export function entriesOf(runs: readonly Summary[], { filter, hasArchived, folde
   });
 }
 
+/** Where the line of `key` stands; one that is gone leaves its place to the next. @param before - where it stood */
+export function placeOf(key: string | null, entries: readonly { key: string }[], before: number): number {
+  const found = entries.findIndex((entry) => entry.key === key);
+  return found >= 0 ? found : Math.max(0, Math.min(before, entries.length - 1));
+}
+
 /** The order of running ones stays while they run. */
 function rank({ state, changedAt, startedAt, isBaseline }: Summary): number {
   if (isBaseline) return Number.MAX_SAFE_INTEGER;

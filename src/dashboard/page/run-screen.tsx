@@ -18,6 +18,7 @@ import { Problem, ServerHtml, StateTag, useAnswer, Waiting } from "./pieces.tsx"
 import { place } from "./place.ts";
 import { RunActions } from "./run-actions.tsx";
 import { percentText, signedText } from "./texts.ts";
+import { useLoading } from "./use-loading.ts";
 import { useReload } from "./use-smoothing.ts";
 
 /** What the server sends of a run when it is opened. */
@@ -43,21 +44,17 @@ interface LiveRun {
 
 function useRun(id: string): LiveRun {
   const [run, setRun] = useState<Shown | null>(null);
-  const [problem, setProblem] = useState("");
   const [version, setVersion] = useState(0);
   const [sections, setSections] = useState(0);
   const curves = useRef<Curves>(new Map());
   const { smoothing } = drawingOf(null);
-  const load = (): void => {
-    get<Opened>(`/api/runs/${id}/curves?smooth=${smoothing}`)
-      .then(({ curves: sent, ...rest }) => {
-        curves.current = curvesOf(sent, smoothing);
-        setRun(rest);
-        setVersion((n) => n + 1);
-        setSections((n) => n + 1);
-      })
-      .catch((error: Error) => setProblem(error.message));
-  };
+  const { load, problem, fail } = useLoading(async () => {
+    const { curves: sent, ...rest } = await get<Opened>(`/api/runs/${id}/curves?smooth=${smoothing}`);
+    curves.current = curvesOf(sent, smoothing);
+    setRun(rest);
+    setVersion((n) => n + 1);
+    setSections((n) => n + 1);
+  });
   // of another run all is loaded
   useEffect(load, [id]);
   useReload([curves.current], smoothing, load);
@@ -70,7 +67,7 @@ function useRun(id: string): LiveRun {
     events: () => setSections((n) => n + 1),
     evaluations: () => setSections((n) => n + 1),
     restart: load,
-    problem: ({ message }) => setProblem(message),
+    problem: ({ message }) => fail(message),
   });
   return { run, curves: curves.current, version, sections, problem };
 }
@@ -79,7 +76,7 @@ function useRun(id: string): LiveRun {
 export function RunScreen({ id }: { id: string }): JSX.Element {
   const { run, curves, version, sections, problem } = useRun(id);
   const parts = useAnswer<RunSections>(run === null ? null : `/api/runs/${id}/sections`, sections);
-  if (run === null || problem !== "") return <Waiting problem={problem}>Reading the run …</Waiting>;
+  if (run === null) return <Waiting problem={problem}>Reading the run …</Waiting>;
   const { isLog, ...drawing } = drawingOf(parts.value?.epochRows ?? null);
   const { query } = place.value;
   const charts = (part: ChartGroup["part"], title: string): JSX.Element[] =>
@@ -95,9 +92,9 @@ export function RunScreen({ id }: { id: string }): JSX.Element {
   return (
     <>
       <RunTop summary={run.summary} />
-      {parts.problem !== "" && <Problem text={parts.problem} />}
+      {[problem, parts.problem].map((text) => text !== "" && <Problem text={text} />)}
       <ServerHtml html={parts.value?.findings ?? ""} />
-      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves, drawing)} />
+      <ChartOptions drawing={{ ...drawing, isLog }} whole={extentOf(curves.values(), drawing)} />
       {charts("outcome", "Outcome")}
       <EvaluationSections
         run={id}

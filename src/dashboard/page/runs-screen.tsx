@@ -1,7 +1,7 @@
 /** The list of runs. */
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Summary } from "../run-summary.ts";
 import { get, mayChange } from "./api.ts";
 import { useKeys } from "./keys.ts";
@@ -9,11 +9,13 @@ import { useStream } from "./live.ts";
 import { setMarks } from "./marks.tsx";
 import { Empty, Waiting } from "./pieces.tsx";
 import { goTo, type Place, setQuery } from "./place.ts";
-import { type Entry, entriesOf, placeNames } from "./run-filter.ts";
+import { type Entry, entriesOf, placeNames, placeOf } from "./run-filter.ts";
 import { RunTable } from "./run-table.tsx";
 
 /** Most runs of a comparison. */
 const mostPicked = 8;
+
+const tooMany = `A comparison has ${mostPicked} runs at most, the baseline among them.`;
 
 /** The list. */
 export function RunsScreen({ place }: { place: Place }): JSX.Element {
@@ -68,11 +70,12 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
   const compared = comparedIds(chosen, baseline?.id);
   const pick = (id: string): void => {
     if (chosen.includes(id)) picked.value = chosen.filter((one) => one !== id);
-    else if (chosen.length >= mostPicked) setSaid(`A comparison has ${mostPicked} runs at most.`);
+    else if (comparedIds([...chosen, id], baseline?.id).length > mostPicked) setSaid(tooMany);
     else picked.value = [...chosen, id];
   };
   const compare = (): void => {
-    if (compared.length > 1) goTo(["compare"], { runs: compared.join() });
+    if (compared.length > mostPicked) setSaid(tooMany);
+    else if (compared.length > 1) goTo(["compare"], { runs: compared.join() });
   };
   const mark = (run: Summary, change: Parameters<typeof setMarks>[1]): void => {
     setMarks(run.id, change)
@@ -150,7 +153,7 @@ function RunList({ runs, query, onMarked }: ListProps): JSX.Element {
 /** The baseline stands first: differences are from it. */
 function comparedIds(chosen: readonly string[], baseline: string | undefined): string[] {
   if (baseline === undefined || chosen.length === 0) return [...chosen];
-  return [baseline, ...chosen.filter((id) => id !== baseline)].slice(0, mostPicked);
+  return [baseline, ...chosen.filter((id) => id !== baseline)];
 }
 
 function compareText(count: number, chosen: readonly string[], baseline: Summary | undefined): string {
@@ -175,8 +178,9 @@ interface Acts {
 /** The keys of the list. @returns the line that they act on */
 function useListKeys(entries: readonly Entry[], { pick, compare, mark }: Acts): string | undefined {
   const [key, setKey] = useState<string | null>(null);
-  const found = entries.findIndex((entry) => entry.key === key);
-  const at = Math.max(0, found);
+  const last = useRef(0);
+  const at = placeOf(key, entries, last.current);
+  last.current = at;
   const entry = entries[at];
   const run = entry !== undefined && "run" in entry ? entry.run : null;
   const go = (by: number): void => {

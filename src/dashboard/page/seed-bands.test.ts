@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Curve } from "./curves.ts";
-import { bandOf, foldsOf, rangeOf } from "./seed-bands.ts";
+import { bandOf, foldsOf, lineName, rangeOf } from "./seed-bands.ts";
 
-const run = (name: string, setting: string) => ({ summary: { id: name, name, setting } });
+const run = (name: string, setting: string, folder = name) => ({
+  summary: { id: folder, name, setting, folder },
+});
 
 test("runs of one configuration are one line; those that are not known stay by themselves", () => {
   const runs = [run("dpo-s1", "a"), run("slime", "b"), run("dpo-s2", "a"), run("x", ""), run("y", "")];
@@ -14,6 +16,25 @@ test("runs of one configuration are one line; those that are not known stay by t
   assert.deepEqual(said(false), ["dpo-s1: 1", "slime: 1", "dpo-s2: 1", "x: 1", "y: 1"]);
   assert.equal(foldsOf([run("1", "a"), run("2", "a")], true)[0]?.name, "1, 2 seeds");
   assert.equal(foldsOf([run("less-1", "a"), run("less-2", "a")], true)[0]?.name, "less, 2 seeds");
+});
+
+test("runs and groups of one name are distinguished by their folders", () => {
+  const namesOf = (runs: ReturnType<typeof run>[]) => foldsOf(runs, true).map(({ name }) => name);
+  const seeds = ["dpo", "simpo"].flatMap((one) =>
+    [1, 2].map((seed) => run(`seed-${seed}`, one, `${one}/seed-${seed}`)),
+  );
+  assert.deepEqual(namesOf(seeds), ["dpo, 2 seeds", "simpo, 2 seeds"]);
+  assert.deepEqual(namesOf([...seeds.filter((_, i) => i % 2 === 0), run("seed-1", "", "seed-1")]), [
+    ...["dpo/seed-1", "simpo/seed-1", "seed-1"],
+  ]);
+  // a group that nothing is like keeps the name that its runs were given
+  assert.deepEqual(namesOf([run("dpo", "a", "x1/out"), run("dpo", "a", "x2/out")]), ["dpo, 2 seeds"]);
+});
+
+test("a line says of how many seeds of its group it is", () => {
+  const fold = { name: "dpo, 3 seeds", runs: [1, 2, 3] };
+  assert.equal(lineName(fold, 3), "dpo, 3 seeds");
+  assert.equal(lineName(fold, 1), "dpo, 3 seeds (values of 1)");
 });
 
 test("a band is over the steps that all seeds have, whatever they took", () => {

@@ -1,4 +1,5 @@
 /** Runs that differ in their seeds alone, as one line with a band around it. */
+import { differentNames } from "../../report/different-names.ts";
 import type { Summary } from "../run-summary.ts";
 import type { WireNumber } from "../wire-number.ts";
 import { type Curve, type Samples, smoothed } from "./curves.ts";
@@ -10,17 +11,30 @@ export interface Fold<T> {
 }
 
 /** Runs in groups of one configuration, in the order of the first of each; or each by itself. */
-export function foldsOf<T extends { summary: Pick<Summary, "id" | "name" | "setting"> }>(
+export function foldsOf<T extends { summary: Pick<Summary, "id" | "name" | "setting" | "folder"> }>(
   runs: readonly T[],
   isFolded: boolean,
 ): Fold<T>[] {
   const groups = Map.groupBy(runs, ({ summary: { id, setting } }) =>
     isFolded && setting !== "" ? setting : `run ${id}`,
   );
-  return [...groups.values()].map((some) => ({
-    name: nameOf(some.map(({ summary }) => summary.name)),
-    runs: some,
-  }));
+  const all = [...groups.values()];
+  const names = all.map((some) => nameOf(some.map(({ summary }) => summary.name)));
+  const ownNames = differentNames(
+    runs.map(({ summary }) => summary.name),
+    runs.map(({ summary }) => summary.folder),
+  );
+  const ownOf = new Map(runs.map((run, i) => [run, ownNames[i] ?? ""]));
+  return all.map((some, i) => {
+    const name = names[i] ?? "";
+    const isOwn = names.indexOf(name) === names.lastIndexOf(name);
+    return { name: isOwn ? name : nameOf(some.map((run) => ownOf.get(run) ?? "")), runs: some };
+  });
+}
+
+/** The name of a group's line. @param count - of the runs that are in it: those that have this metric */
+export function lineName({ name, runs }: Fold<unknown>, count: number): string {
+  return count === runs.length ? name : `${name} (values of ${count})`;
 }
 
 /** What the names begin with alike: "dpo-s1" and "dpo-s2" are "dpo, 2 seeds". */
@@ -29,7 +43,7 @@ function nameOf(names: readonly string[]): string {
   if (names.length === 1) return first;
   const end = [...first].findIndex((_, i) => names.some((name) => !name.startsWith(first.slice(0, i + 1))));
   const alike = (end < 0 ? first : first.slice(0, end)).replace(
-    /[\s_.-]*((?<![a-z])s|seed)?[\s_.-]*\d*$/i,
+    /[\s_./-]*((?<![a-z])s|seed)?[\s_.-]*\d*$/i,
     "",
   );
   return `${alike === "" ? first : alike}, ${names.length} seeds`;

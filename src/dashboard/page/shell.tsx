@@ -5,10 +5,13 @@ import { useEffect, useRef } from "preact/hooks";
 import { loginProblem, me, remove } from "./api.ts";
 import { type KeyUse, keyUses, useKeys } from "./keys.ts";
 import { silentStreams } from "./live.ts";
+import { Problem } from "./pieces.tsx";
 import { addressOf, goTo, place } from "./place.ts";
 import { type Screen, screens } from "./screens.ts";
 
 const areKeysShown = signal(false);
+/** Why the last press on "Log out" did not. */
+const notLoggedOut = signal("");
 
 /** The page. */
 export function Shell(): JSX.Element {
@@ -23,6 +26,7 @@ export function Shell(): JSX.Element {
       <Top screens={mine} at={screen} />
       <main id="main" tabIndex={-1}>
         {person.readOnly !== null && <p class="note">{person.readOnly}</p>}
+        {notLoggedOut.value !== "" && <Problem text={notLoggedOut.value} />}
         {silentStreams.value > 0 && (
           <p class="note" role="status">
             The dashboard does not answer: what you see may be old. The page keeps trying.
@@ -77,9 +81,17 @@ function Top({ screens: mine, at }: { screens: readonly Screen[]; at: Screen | u
   );
 }
 
-async function logOut(): Promise<void> {
-  await remove("/api/session");
-  me.value = null;
+function logOut(): void {
+  notLoggedOut.value = "";
+  remove("/api/session").then(
+    () => {
+      me.value = null;
+    },
+    // of a session that is over this page knows then
+    ({ message }: Error) => {
+      notLoggedOut.value = message;
+    },
+  );
 }
 
 function KeyList(): JSX.Element {

@@ -1,6 +1,6 @@
 /** A new run: the form, then what its check, the data check and the plan say, then the start. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { FormField } from "../drafts.ts";
 import { post } from "./api.ts";
 import { FieldGroup, type Values } from "./field-form.tsx";
@@ -63,7 +63,10 @@ function Filled({ form, first }: { form: Form; first: Values }): JSX.Element {
   const [values, setValues] = useState<Values>(first);
   const [draft, setDraft] = useState<Draft | null>(null);
   const [problem, setProblem] = useState("");
+  // of the values as they are: an answer to earlier ones is late
+  const checks = useRef(0);
   const change = (key: string, text: string): void => {
+    checks.current++;
     setDraft(null);
     const { [key]: _, ...others } = values;
     setValues(text === "" ? others : { ...others, [key]: text });
@@ -71,9 +74,16 @@ function Filled({ form, first }: { form: Form; first: Values }): JSX.Element {
   const check = (event: Event): void => {
     event.preventDefault();
     setProblem("");
-    post<Draft>("/api/drafts", { values })
-      .then(setDraft)
-      .catch((error: Error) => setProblem(error.message));
+    const check = ++checks.current;
+    const ifInTime =
+      <T,>(tell: (answer: T) => void) =>
+      (answer: T): void => {
+        if (check === checks.current) tell(answer);
+      };
+    post<Draft>("/api/drafts", { values }).then(
+      ifInTime(setDraft),
+      ifInTime((error: Error) => setProblem(error.message)),
+    );
   };
   const objective = values["objective"] ?? "slime";
   return (
@@ -82,7 +92,8 @@ function Filled({ form, first }: { form: Form; first: Values }): JSX.Element {
         <FieldGroup
           key={title}
           title={title}
-          fields={fields.filter(({ objectives }) => objectives.includes(objective))}
+          // a value that the objective does not take can be taken out
+          fields={fields.filter(({ key, objectives }) => key in values || objectives.includes(objective))}
           values={values}
           change={change}
         />

@@ -51,6 +51,7 @@ export function useLabelling(): Labelling {
   // what a key finds: the newest, also before it is drawn
   const shown = useRef<Next | null>(null);
   const answered = useRef<Promise<void>>(Promise.resolve());
+  const isUndoing = useRef(false);
   const put = (now: Next): void => {
     shown.current = now;
     setNext(now);
@@ -95,6 +96,9 @@ export function useLabelling(): Labelling {
     return show(() => deliver(now), before);
   };
   const undo = (): void => {
+    // a second press before the answer would take another vote back, which nobody has seen
+    if (isUndoing.current) return;
+    isUndoing.current = true;
     fail("");
     // which vote is the last is known when those on their way are answered
     void show(async () => {
@@ -103,6 +107,8 @@ export function useLabelling(): Labelling {
       return now !== null && last === null
         ? now
         : await post<Next>("/api/label/undo", { order: order(), vote: last });
+    }).finally(() => {
+      isUndoing.current = false;
     });
   };
   return { next, problem, rubric: rubric.current, vote, undo, fail };

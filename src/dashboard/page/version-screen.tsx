@@ -4,7 +4,7 @@ import type { VersionRows } from "../clean-routes.ts";
 import { pageRows } from "../page-rows.ts";
 import { mayChange } from "./api.ts";
 import { Pager } from "./pager.tsx";
-import { useAnswer, Waiting } from "./pieces.tsx";
+import { AnswerBox, useAnswer, Waiting } from "./pieces.tsx";
 import { addressOf, place, setQuery } from "./place.ts";
 
 /** The screen. */
@@ -14,7 +14,7 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
   const finding = query.get("finding") ?? "";
   const from = Number(query.get("from") ?? 0) || 0;
   const asked = new URLSearchParams({ group, finding, from: String(from) });
-  const { value: shown, problem } = useAnswer<VersionRows>(`/api/versions/${id}?${asked}`);
+  const { value: shown, problem, isOld } = useAnswer<VersionRows>(`/api/versions/${id}?${asked}`);
   if (shown === null || problem !== "") return <Waiting problem={problem}>Reading the version …</Waiting>;
   const { version, rows } = shown;
   const total = totalOf(shown, group, finding);
@@ -37,19 +37,21 @@ export function VersionScreen({ id }: { id: string }): JSX.Element {
         </pre>
       </details>
       <Choices shown={shown} group={group} finding={finding} />
-      <div class="items">
-        {rows.map(({ row, origin, detail }, i) => (
-          <article class="bench-prompt" key={i}>
-            {origin !== undefined && (
-              <p class="soft">
-                {origin}
-                {detail === undefined ? "" : `: ${detail}`}
-              </p>
-            )}
-            <Row row={row} />
-          </article>
-        ))}
-      </div>
+      <AnswerBox isOld={isOld}>
+        <div class="items">
+          {rows.map(({ row, origin, detail }, i) => (
+            <article class="bench-prompt" key={i}>
+              {origin !== undefined && (
+                <p class="soft">
+                  {origin}
+                  {detail === undefined ? "" : `: ${detail}`}
+                </p>
+              )}
+              <Row row={row} />
+            </article>
+          ))}
+        </div>
+      </AnswerBox>
       <p class="bar">
         <Pager from={from} total={total} />
         <span class="soft" role="status">
