@@ -174,8 +174,9 @@ export const pairs: Node = {
     const rewards = isByPeople ? rewardsByLabels(store, groups, voice) : rewardsIn(paths.scores);
     const chosen = chosenPairs(groups, rewards, settings, voice);
     requirePairs(chosen, groups, settings);
-    const names = { scorer: scorerName(settings), voice };
-    const { rows, ...made } = isByPeople ? rowsByLabels(store, chosen) : rowsByScores(store, chosen, names);
+    const { rows, ...made } = isByPeople
+      ? rowsByLabels(store, chosen)
+      : rowsByScores(store, chosen, { scorer: scorerName(settings), voice });
     const version = await saveVersion(settings.workbench, rows, {
       by: "round",
       sources: { prompts: sha256File(settings.prompts), answers: sha256File(paths.answers) },
