@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import { plantedEach, plantedKinds, writePlantedRows } from "../../test/support/planted-rows.ts";
+import { clean } from "../workbench/clean/clean.ts";
+import { parseCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 import { importPasted } from "../workbench/import-comparisons.ts";
 import { saveVersion } from "../workbench/versions.ts";
 import type { Cleaning, ListedVersion, PageFilter, VersionRows } from "./clean-routes.ts";
@@ -112,6 +114,24 @@ test("a run whose files are damaged keeps nobody from seeing the versions, nor w
       [["whole"]],
     );
     assert.deepEqual(went.runs, versions[0]?.runs);
+    assert.deepEqual(app.faults, []);
+  });
+});
+
+test("a row that was taken out because it says two things is looked at as one without a value", async () => {
+  await withDashboardApp(async (app) => {
+    const data = join(app.root, "twice.jsonl");
+    const good = { prompt: "a", chosen: "b", rejected: "c" };
+    writeFileSync(
+      data,
+      `${JSON.stringify(good)}\n{"prompt":"a","chosen":"b","chosen":"c","rejected":"d"}\n`,
+    );
+    const recipe = { data, filters: ["invalid_row"], workbench: app.context.bench.dir };
+    const { digest } = await clean(parseCleanRecipe(JSON.stringify(recipe), "the filters"), null, {});
+    const shown = await ask<VersionRows>(app, `/api/versions/${digest}?group=invalid_row`);
+    const [taken] = shown.rows;
+    assert.deepEqual([taken?.row, taken?.origin], [null, "twice.jsonl:2"]);
+    assert.match(taken?.detail ?? "", /chosen/);
     assert.deepEqual(app.faults, []);
   });
 });

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { DataError, PreftuneError } from "../base/errors.ts";
+import { isRecord } from "../base/is-record.ts";
 import { isFolder } from "../base/open-file.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { clean } from "../workbench/clean/clean.ts";
@@ -266,11 +267,12 @@ function nameIn(text: string): string {
  * left to judge. A row that cannot be read is shown as it is.
  */
 function withoutVoices(row: unknown): unknown {
-  const { prompt, completion, label } = row as Record<string, unknown>;
+  if (!isRecord(row)) return row;
+  const { prompt, completion, label } = row;
   if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
   try {
     const { source } = normaliseRow(
-      { origin: { file: "", line: 0 }, value: row as Record<string, unknown> },
+      { origin: { file: "", line: 0 }, value: row },
       { task: "preference" },
     );
     if (source?.kind !== "chat" && source?.kind !== "text") return row;

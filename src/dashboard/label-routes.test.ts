@@ -1,10 +1,11 @@
 /** Labelling over HTTP: blind until the end, one vote a press, each person for themselves. */
 import assert from "node:assert/strict";
-import { realpathSync } from "node:fs";
+import { realpathSync, renameSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import type { Progress, ShownPair } from "../workbench/labelling.ts";
 import { saveVersion } from "../workbench/versions.ts";
+import { isWorkbench, makeWorkbench } from "../workbench/workbench-dir.ts";
 import { idOf } from "./run-store.ts";
 import type { Role } from "./sessions.ts";
 
@@ -189,5 +190,47 @@ test("of many people those who judged most are sent, with the number of the othe
       "owner",
     );
     assert.deepEqual([people.length, unlisted, people[9]?.labelled, people[10]?.labelled], [200, 20, 2, 1]);
+  });
+});
+
+test("a workbench that is deleted, replaced or moved while it is open takes no more votes", async () => {
+  await withDashboardApp(async (app) => {
+    const { dir } = app.context.bench;
+    const vote = async ({ pair }: Next, key: string) => {
+      const body = { showing: pair?.showing, key, verdict: "left" };
+      const answer = await app.ask("/api/label/vote", { as: "labeller", method: "POST", body });
+      return { status: answer.status, text: await answer.text() };
+    };
+    const next = () => ask<Next & { workbench: string }>(app, "/api/label/next", "labeller", {});
+    await ask(app, "/api/import", "owner", { text: pairsOf(2) });
+    const old = await next();
+    rmSync(dir, { recursive: true });
+    const lost = await vote(old, "k1");
+    assert.equal(lost.status, 409);
+    assert.match(lost.text, /moved or deleted while the dashboard had it open/);
+    // asking again makes no empty one, which would hide what happened
+    assert.equal((await vote(old, "k2")).status, 409);
+    assert.equal(isWorkbench(dir), false);
+
+    const other = (question: string) => {
+      using store = makeWorkbench(dir);
+      store.add([{ prompt: question, answers: ["Yes.", "No."], models: [null, null], votes: [], extra: {} }]);
+    };
+    other("Another?");
+    const refused = await vote(old, "k3");
+    assert.equal(refused.status, 422);
+    assert.match(refused.text, /expected a pair that was shown to/);
+    const now = await next();
+    assert.notEqual(now.workbench, old.workbench);
+    assert.equal(now.progress.items, 1);
+    assert.equal((await vote(now, "k4")).status, 200);
+
+    // moved with another one in its place, between two requests: what was voted is with the one that was moved
+    renameSync(dir, `${dir}-before`);
+    other("A third?");
+    assert.equal((await vote(now, "k5")).status, 422);
+    using before = makeWorkbench(`${dir}-before`);
+    assert.equal(before.state().votes.size, 1);
+    assert.deepEqual(app.faults, []);
   });
 });

@@ -155,7 +155,9 @@ export function comparisonHtml({ record }: FoundRound): Html {
     rows: [
       [
         "Better on the fixed prompts, ties half",
-        `${percent(facts["win_rate"])} [${percent(facts["low"])}, ${percent(facts["high"])}] of ${facts["prompts"]}`,
+        typeof facts["win_rate"] === "number"
+          ? `${percent(facts["win_rate"])} [${percent(facts["low"])}, ${percent(facts["high"])}] of ${facts["prompts"]}`
+          : (record.nodes.comparison?.text ?? ""),
       ],
       ["Held-out chosen answers, since the training began", moved(facts["chosen"])],
       ["Held-out rejected answers", moved(facts["rejected"])],

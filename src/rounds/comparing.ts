@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
+import { DataError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { type AnswerOptions, answersOf, type JudgingOptions } from "../evaluate/answers/answers.ts";
 import { readQuestions } from "../evaluate/answers/questions.ts";
@@ -28,6 +29,14 @@ export interface Outcome extends Interval {
   of: number;
 }
 
+/** What a comparison came to. */
+export interface Result {
+  /** Null: nothing is known of any prompt. */
+  outcome: Outcome | null;
+  /** Prompts that are not in it: people skipped them, or an answer has no reward. */
+  without: number;
+}
+
 /** What is compared. */
 export interface Contest {
   settings: RoundSettings;
@@ -44,7 +53,7 @@ export interface Contest {
 export async function judgedContest(
   { settings, models, scoring, dir }: Contest,
   judge: string,
-): Promise<Outcome> {
+): Promise<Result> {
   const options: JudgingOptions = {
     ...answering({ settings, scoring, dir }),
     ...judgeSettings(settings, judge),
@@ -60,32 +69,62 @@ export async function judgedContest(
   });
   writeResults(dir, report, pairPage(report));
   const { winRate, pairs } = report.statistics.outcomes;
-  return { rate: winRate.value, ...winRate.interval, of: pairs };
+  return { outcome: { rate: winRate.value, ...winRate.interval, of: pairs }, without: 0 };
 }
 
-/** Compares by reward functions or a reward model; the rewards of both answers are in `rewards.jsonl` of the contest's directory. */
-export async function scoredContest(contest: Contest): Promise<Outcome> {
+/**
+ * Compares by reward functions or a reward model; the rewards of both answers are in `rewards.jsonl` of the contest's directory.
+ *
+ * @throws {DataError} where no prompt has a result
+ */
+export async function scoredContest(contest: Contest): Promise<Result> {
   await using text = await openText(contest.scoring.model, contest.scoring.text);
-  const answered = await encoded(text.encoder, await bothAnswers(contest));
-  const groups = answered.filter(({ answers }) => answers.length === 2);
-  const scores = await scoreGroups(groups, contest.settings, contest.scoring);
-  const lines = groups.map(({ index, answers }, i) =>
-    JSON.stringify({ index, answers, rewards: at(scores, i) }),
+  const answered = await bothAnswers(contest);
+  const groups = await encoded(text.encoder, answered);
+  const scored = groups.filter(({ answers }) => answers.length === 2);
+  const scores = await scoreGroups(scored, contest.settings, contest.scoring);
+  const rewards = new Map(scored.map(({ index }, i) => [index, at(scores, i)]));
+  const contests = answered.map(({ index, answers }, i) => ({
+    ...{ index, answers, rewards: rewards.get(index) ?? answers.map(() => Number.NaN) },
+    said: at(groups, i).answers,
+  }));
+  // JSON has no NaN: null
+  const lines = contests.map(({ said: _, ...line }) => `${JSON.stringify(line)}\n`);
+  writeFileAtomic(join(contest.dir, "rewards.jsonl"), lines.join(""));
+  const result = resultOf(contests.map(wonBy));
+  if (result.outcome !== null) return result;
+  throw new DataError(
+    `expected rewards of both answers to fixed prompts, got none of ${contests.length} prompts (${join(contest.dir, "rewards.jsonl")}). ` +
+      "Run it again, or begin another round with rewards that score such answers.",
   );
-  writeFileAtomic(join(contest.dir, "rewards.jsonl"), lines.map((line) => `${line}\n`).join(""));
-  const known = scores.filter((rewards) => rewards.every((reward) => !Number.isNaN(reward)));
-  return outcomeOf(known.map(([own = 0, before = 0]) => (Math.sign(own - before) + 1) / 2));
+}
+
+/** Two answers to a prompt with their rewards, NaN where there is none. */
+export interface ScoredAnswers {
+  answers: readonly string[];
+  rewards: readonly number[];
+  /** Those of the answers that are not empty. */
+  said: readonly string[];
+}
+
+/** What the first answer won: an empty one loses to one that is not, whatever its reward, else the greater reward wins; null: unknown. */
+export function wonBy({ answers, rewards, said }: ScoredAnswers): number | null {
+  const [own, before] = answers.every((answer) => said.includes(answer))
+    ? rewards
+    : answers.map((answer) => Number(said.includes(answer)));
+  const won = (Math.sign((own ?? Number.NaN) - (before ?? Number.NaN)) + 1) / 2;
+  return Number.isNaN(won) ? null : won;
 }
 
 /**
  * Compares by what people say, who do not know which is which. Equal answers are ties that nobody is asked about.
  *
- * @returns the outcome, null where pairs wait for a judgment, and their number
+ * @returns the result, or the number of pairs that wait for a judgment
  */
 export async function peoplesContest(
   contest: Contest,
   store: LabelStore,
-): Promise<{ outcome: Outcome | null; open: number }> {
+): Promise<Result | { open: number }> {
   const names = [contest.models[0].name, contest.models[1].name] as const;
   const groups = await bothAnswers(contest);
   const asked = groups.filter(({ answers }) => answers[0] !== answers[1]);
@@ -95,19 +134,23 @@ export async function peoplesContest(
   store.add(comparisons);
   const said = saidByPeople(store);
   const open = comparisons.filter((one) => (said.get(itemIdOf(one)) ?? null) === null).length;
-  if (open > 0) return { outcome: null, open };
-  const wins = comparisons.flatMap((comparison) => {
+  if (open > 0) return { open };
+  const wins = comparisons.map((comparison) => {
     const won = winOf(said.get(itemIdOf(comparison)) ?? null);
-    if (won === null) return [];
+    if (won === null) return null;
     return inOrder(comparison).answers[0] === comparison.answers[0] ? won : 1 - won;
   });
   const ties = new Array<number>(groups.length - asked.length).fill(0.5);
-  return { outcome: outcomeOf([...wins, ...ties]), open };
+  return resultOf([...wins, ...ties]);
 }
 
-function outcomeOf(wins: readonly number[]): Outcome {
-  const won = wins.reduce((sum, one) => sum + one, 0);
-  return { rate: won / wins.length, of: wins.length, ...shareInterval(won, wins.length) };
+/** @param wins - of each prompt, null where nothing is known */
+function resultOf(wins: readonly (number | null)[]): Result {
+  const known = wins.filter((won) => won !== null);
+  const [of, without] = [known.length, wins.length - known.length];
+  if (of === 0) return { outcome: null, without };
+  const won = known.reduce((sum, one) => sum + one, 0);
+  return { outcome: { rate: won / of, of, ...shareInterval(won, of) }, without };
 }
 
 /** The answers of both models to the fixed prompts, the trained one's first. */

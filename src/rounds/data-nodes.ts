@@ -23,19 +23,19 @@ import { generateFile } from "../recipes/generate.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import { openText } from "../text/open-text.ts";
 import { prepareData, taskOf } from "../train/prepare-data.ts";
-import { keepScored } from "../workbench/judges.ts";
 import { people, type RoundSettings, samplingKeys } from "../workbench/rounds/round-file.ts";
 import { roundName } from "../workbench/rounds/round-record.ts";
 import { saveVersion, versionPaths } from "../workbench/versions.ts";
 import { makeWorkbench } from "../workbench/workbench-dir.ts";
-import { type AnswerGroup, answerGroups, comparisonOf, type RoundPrompt, roundPrompts } from "./answers.ts";
+import { type AnswerGroup, answerGroups, type RoundPrompt, roundPrompts } from "./answers.ts";
 import {
   type ChosenPair,
   chosenPairs,
   judgedOf,
   putBeforePeople,
   rewardsByLabels,
-  rowsOf,
+  rowsByLabels,
+  rowsByScores,
 } from "./labelled.ts";
 import type { Node, NodeResult, RoundWork } from "./round-work.ts";
 import { type ScoringOptions, scoreGroups, scorerName } from "./scoring.ts";
@@ -174,14 +174,9 @@ export const pairs: Node = {
     const rewards = isByPeople ? rewardsByLabels(store, groups, voice) : rewardsIn(paths.scores);
     const chosen = chosenPairs(groups, rewards, settings, voice);
     requirePairs(chosen, groups, settings);
-    if (!isByPeople) {
-      store.add(
-        chosen.map(({ group, ...pair }) => comparisonOf(group, [pair.chosen, pair.rejected], [voice, voice])),
-      );
-      keepScored(store, scorerName(settings), chosen);
-    }
-    const { rows, contradicted } = rowsOf(store, chosen);
-    const used = new Set(chosen.map(({ group }) => group)).size;
+    const { rows, ...made } = isByPeople
+      ? rowsByLabels(store, chosen)
+      : rowsByScores(store, chosen, { scorer: scorerName(settings), voice });
     const version = await saveVersion(settings.workbench, rows, {
       by: "round",
       sources: { prompts: sha256File(settings.prompts), answers: sha256File(paths.answers) },
@@ -191,11 +186,12 @@ export const pairs: Node = {
         pairs: settings.pairs,
         reward_gap: settings.reward_gap,
       },
-      counts: { ...counts, prompts: used, contradicted },
+      counts: { ...counts, ...made },
     });
+    const left = made.contradicted;
     return {
-      text: `${rows.length} pairs of ${used} prompts`,
-      facts: { version: version.digest, pairs: rows.length, prompts: used, contradicted },
+      text: `${rows.length} pairs of ${made.prompts} prompts${left === 0 ? "" : `, ${left} left out: labels say otherwise`}`,
+      facts: { version: version.digest, pairs: rows.length, ...made },
       made: [relative(dir, versionPaths(settings.workbench, version.digest).rows)],
     };
   },

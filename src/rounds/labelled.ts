@@ -2,7 +2,8 @@
 import { at } from "../base/at.ts";
 import { pairsOf } from "../methods/pairing/pairs.ts";
 import { inOrder, itemIdOf } from "../workbench/comparison.ts";
-import { exportLabels, type Said, saidByPeople } from "../workbench/export-labels.ts";
+import { exportLabels, judgedRow, type Said, saidByPeople } from "../workbench/export-labels.ts";
+import { judgeName, keepScored } from "../workbench/judges.ts";
 import type { LabelStore } from "../workbench/label-store.ts";
 import type { RoundSettings } from "../workbench/rounds/round-file.ts";
 import { type AnswerGroup, comparisonOf } from "./answers.ts";
@@ -103,23 +104,70 @@ export function chosenPairs(
   });
 }
 
+/** What becomes of pairs: rows in the order of the pairs. */
+export interface PairRows {
+  rows: Record<string, unknown>[];
+  /** Prompts that have rows. */
+  prompts: number;
+  /** Pairs without a row: labels say otherwise. */
+  contradicted: number;
+}
+
 /**
- * The rows of pairs in their order, with who judged them, and the number of pairs that a label contradicts: these make no row. The
+ * The rows of pairs that follow from what people say, with who judged them. A pair whose own label says otherwise makes no row. The
  * workbench has an order of its own, drawn by chance: the same answers and labels are the same file in any.
  */
-export function rowsOf(
-  store: LabelStore,
-  pairs: readonly ChosenPair[],
-): { rows: Record<string, unknown>[]; contradicted: number } {
+export function rowsByLabels(store: LabelStore, pairs: readonly ChosenPair[]): PairRows {
   const byLabel = new Map(
     exportLabels(store).rows.map((row) => {
       const { item, verdict } = row["meta"] as { item: string; verdict: string };
       return [labelOf({ item, verdict }), row];
     }),
   );
-  const wanted = new Set(pairs.map(labelOf));
-  const rows = [...wanted].map((label) => byLabel.get(label)).filter((row) => row !== undefined);
-  return { rows, contradicted: wanted.size - rows.length };
+  const wanted = new Map(pairs.map((pair) => [labelOf(pair), pair]));
+  const made = [...wanted].flatMap(([label, { group }]) => {
+    const row = byLabel.get(label);
+    return row === undefined ? [] : [{ row, group }];
+  });
+  return pairRows(made, wanted.size);
 }
 
 const labelOf = ({ item, verdict }: { item: string; verdict: string }): string => `${item} ${verdict}`;
+
+/**
+ * The rows of pairs that follow from scores, which are the scorer's alone: what people, or the scorer of another round, say of the
+ * same answers changes none of them. The workbench keeps what the scorer says beside their labels.
+ *
+ * @param names - of the scorer, and of the model that answers
+ */
+export function rowsByScores(
+  store: LabelStore,
+  pairs: readonly ChosenPair[],
+  { scorer, voice }: { scorer: string; voice: string },
+): PairRows {
+  // of a prompt that is there twice the scores may differ: the first ones count
+  const byItem = new Map(pairs.toReversed().map((pair) => [pair.item, pair]));
+  const first = pairs.filter((pair) => byItem.get(pair.item) === pair);
+  const others = pairs.filter(({ item, verdict }) => byItem.get(item)?.verdict !== verdict);
+  const comparisons = first.map(({ group, chosen, rejected }) =>
+    comparisonOf(group, [chosen, rejected], [voice, voice]),
+  );
+  store.add(comparisons);
+  keepScored(store, scorer, first);
+  const made = first.map(({ group, verdict }, i) => ({
+    group,
+    row: judgedRow(at(comparisons, i), verdict, judgeName(scorer)),
+  }));
+  return pairRows(made, first.length + others.length);
+}
+
+function pairRows(
+  made: readonly { row: Record<string, unknown>; group: AnswerGroup }[],
+  pairs: number,
+): PairRows {
+  return {
+    rows: made.map(({ row }) => row),
+    prompts: new Set(made.map(({ group }) => group)).size,
+    contradicted: pairs - made.length,
+  };
+}

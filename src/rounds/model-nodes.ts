@@ -18,6 +18,7 @@ import {
   judgedContest,
   type Outcome,
   peoplesContest,
+  type Result,
   scoredContest,
 } from "./comparing.ts";
 import {
@@ -101,26 +102,34 @@ export const comparison: Node = {
 
 async function peoplesComparison(work: RoundWork, contest: Contest): ReturnType<Node["run"]> {
   using store = makeWorkbench(work.settings.workbench);
-  const { outcome, open } = await peoplesContest(contest, store);
-  if (outcome !== null) return compared(work, outcome, []);
+  const result = await peoplesContest(contest, store);
+  if (!("open" in result)) return compared(work, result, []);
   return {
-    waitsFor: `${open} pairs of answers to the fixed prompts wait for a judgment. ${howToLabel(work.settings, work.dir)}`,
+    waitsFor: `${result.open} pairs of answers to the fixed prompts wait for a judgment. ${howToLabel(work.settings, work.dir)}`,
   };
 }
 
 function compared(
   { start, paths }: RoundWork,
-  { rate, low, high, of }: Outcome,
+  { outcome, without }: Result,
   made: readonly string[],
 ): Awaited<ReturnType<Node["run"]>> {
   const moved = displacementOf(paths.run);
-  const percent = (share: number) => Math.round(100 * share);
   return {
-    text: `${percent(rate)} % [${percent(low)}, ${percent(high)}] against ${start.name} on ${of} prompts`,
+    text: textOf(outcome, without, start.name),
     facts: {
-      ...{ win_rate: rate, low, high, prompts: of, against: start.name },
+      ...{ win_rate: outcome?.rate ?? null, low: outcome?.low ?? null, high: outcome?.high ?? null },
+      ...{ prompts: outcome?.of ?? 0, without, against: start.name },
       ...{ chosen: moved?.chosen ?? null, rejected: moved?.rejected ?? null },
     },
     made,
   };
+}
+
+function textOf(outcome: Outcome | null, without: number, against: string): string {
+  if (outcome === null) return `no result against ${against}: all ${without} pairs were skipped`;
+  const percent = (share: number) => Math.round(100 * share);
+  const { rate, low, high, of } = outcome;
+  const left = without === 0 ? "" : `, ${without} more without a result`;
+  return `${percent(rate)} % [${percent(low)}, ${percent(high)}] against ${against} on ${of} prompts${left}`;
 }

@@ -153,9 +153,11 @@ test("rewards in place of a judge: a function of a module, then a reward model; 
     .split("\n")
     .map((line) => {
       const { answers, rewards: given } = JSON.parse(line);
+      // parts of characters end an answer of this model: nothing else is a tie of answers that say nothing
+      const isSilent = answers.every((answer: string) => /^\ufffd*$/.test(answer));
       assert.deepEqual(
         given,
-        answers.map((answer: string) => answer.length),
+        answers.map((answer: string) => (isSilent ? null : answer.length)),
       );
       return (Math.sign(given[0] - given[1]) + 1) / 2;
     });

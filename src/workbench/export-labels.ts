@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import type { Answer } from "../data/answer-columns.ts";
 import type { Choice, Comparison } from "./comparison.ts";
-import { otherThan } from "./comparison.ts";
+import { inOrder, itemIdOf, otherThan } from "./comparison.ts";
 import type { LabelState, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 
@@ -56,7 +56,7 @@ export interface ExportedLabels {
 interface Outcome {
   choice: Said | null;
   by: "decision" | "people" | "judge" | "file" | "majority";
-  votes: readonly Vote[];
+  votes: readonly Pick<Vote, "person" | "verdict" | "strength" | "edit">[];
   /** Who decided. */
   decidedBy?: string;
 }
@@ -136,11 +136,7 @@ function together(votes: readonly Vote[], by: Outcome["by"], conflicts: ExportRu
 export function exportLabels(store: LabelStore, given: Partial<ExportRules> = {}): ExportedLabels {
   const rules = { ...defaultRules, ...given };
   refuseUnfit(rules);
-  const counts: ExportCounts = {
-    ...{ items: 0, unlabelled: 0, skipped: 0, conflicts: 0, ties: 0, bad: 0, used: 0 },
-    ...{ decided: 0, byMajority: 0, edited: 0, byJudge: 0, byFile: 0, rows: 0 },
-    ...{ editsLeftOut: 0, textsAsMessages: 0 },
-  };
+  const counts = noCounts();
   const rows: Record<string, unknown>[] = [];
   for (const [id, outcome] of outcomesOf(store, rules.conflicts)) {
     counts.items++;
@@ -150,6 +146,14 @@ export function exportLabels(store: LabelStore, given: Partial<ExportRules> = {}
   }
   counts.rows = rows.length;
   return { rows: ofOneKind(rows, counts), counts };
+}
+
+function noCounts(): ExportCounts {
+  return {
+    ...{ items: 0, unlabelled: 0, skipped: 0, conflicts: 0, ties: 0, bad: 0, used: 0 },
+    ...{ decided: 0, byMajority: 0, edited: 0, byJudge: 0, byFile: 0, rows: 0 },
+    ...{ editsLeftOut: 0, textsAsMessages: 0 },
+  };
 }
 
 const partColumns = { prompt: "user", completion: "assistant", chosen: "assistant", rejected: "assistant" };
@@ -280,6 +284,19 @@ function editedOf(
   const { chosen, rejected } = chosenOf(answers, answer);
   const edited = typeof chosen === "string" ? text : [{ role: "assistant" as const, content: text }];
   return { chosen: edited, rejected: choice === answer ? rejected : chosen };
+}
+
+/** The row of a pair by what one judge says of it, as an export has it. @param verdict - of the comparison as it is in order */
+export function judgedRow(
+  comparison: Comparison,
+  verdict: "a" | "b",
+  judge: string,
+): Record<string, unknown> {
+  const item = { id: itemIdOf(comparison), comparison: inOrder(comparison) };
+  const votes = [{ person: judge, verdict, strength: 1 as const }];
+  const account = { rules: defaultRules, counts: noCounts() };
+  const [row = {}] = rowsOf(item, { choice: verdict, by: "judge", votes }, account);
+  return row;
 }
 
 /** Columns that say how the prompt is rendered. */

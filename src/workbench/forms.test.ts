@@ -200,6 +200,26 @@ test("pasted tables: tabs, commas, bars; a verdict nobody knows is refused", asy
   );
 });
 
+test("a word that every object has is no judgment", async () => {
+  const word = "constructor";
+  const [a, b] = [...answers];
+  await assert.rejects(
+    importPasted(`prompt,a,b,better\nx,y,z,${word}`),
+    /"better": expected a, b, tie or both bad .*got "constructor"/,
+  );
+  const battle = { conversation_a: [...asked, ...(a ?? [])], conversation_b: [...asked, ...(b ?? [])] };
+  await assert.rejects(imported([{ ...battle, winner: word }]), /"winner": expected one of model_a/);
+  const studio = {
+    data: { prompt: "x", answer1: "y", answer2: "z" },
+    annotations: [{ result: [{ type: "choices", value: { choices: [word] } }] }],
+  };
+  const argilla = {
+    fields: { prompt: "x", "response-1": "y", "response-2": "z" },
+    responses: { preference: [{ value: word, user_id: "ann" }] },
+  };
+  for (const row of [studio, argilla]) assert.deepEqual((await imported([row])).comparisons[0]?.votes, []);
+});
+
 test("a row of no form is refused with the forms there are", async () => {
   await assert.rejects(
     imported([{ prompt: "x", completion: "y" }]),

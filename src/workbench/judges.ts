@@ -31,7 +31,7 @@ export interface KeptVerdicts {
 }
 
 /** The name under which a judge's verdicts are kept: nobody else's. */
-function judgeName(model: string): string {
+export function judgeName(model: string): string {
   return `${model} (judge)`;
 }
 
@@ -61,7 +61,10 @@ export function keepVerdicts(
   return counts;
 }
 
-/** Keeps what follows of scores as labels of who gave them: which answer of an item has more. What is known stays as it is. */
+/**
+ * Keeps what follows of scores as labels of who gave them: which answer of an item has more. Where scores of the same name said
+ * otherwise, those of now stand in their place. A verdict that was asked for in both orders stays.
+ */
 export function keepScored(
   store: LabelStore,
   scorer: string,
@@ -69,9 +72,17 @@ export function keepScored(
 ): void {
   const person = judgeName(scorer);
   store.addPerson(person, "judge");
+  const known = store.state().votesByPerson().get(person)?.firsts;
   store.forEach(better, ({ item, verdict }) => {
     const body = { verdict, strength: 1, ms: null } as const;
-    store.append({ kind: "vote", person, item, key: `judge ${item} ${person}`, body });
+    const key = `judge ${item} ${person}`;
+    const before = known?.get(item);
+    if (before === undefined) store.append({ kind: "vote", person, item, key, body });
+    else if (before.verdict !== verdict && before.orders === undefined) {
+      const { seq } = before;
+      store.append({ kind: "undo", person, item, key: `${key} not ${seq}`, body: { vote: seq } });
+      store.append({ kind: "vote", person, item, key: `${key} after ${seq}`, body });
+    }
   });
 }
 

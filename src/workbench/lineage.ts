@@ -1,4 +1,5 @@
 /** From a label to the runs it went into, and from a run to the labels, people, judges and models behind its data. */
+import { isRecord } from "../base/is-record.ts";
 import { readRows } from "../data/sources.ts";
 import type { LabelStore } from "./label-store.ts";
 import { filesOfRun, listVersions, type Version, versionPaths } from "./versions.ts";
@@ -146,7 +147,14 @@ function modelsOf({ models, model }: RowMeta): string[] {
 
 async function* metasOf(dir: string, digest: string): AsyncGenerator<RowMeta> {
   for await (const { value } of readRows({ path: versionPaths(dir, digest).rows })) {
-    const { meta } = value as { meta?: RowMeta };
-    if (meta?.item !== undefined) yield meta;
+    const { meta } = value;
+    if (isOfExport(meta)) yield meta;
   }
+}
+
+/** Whether a row's column `meta` is an export's: a cleaning keeps a file's own columns, of which one may be called the same. */
+function isOfExport(meta: unknown): meta is RowMeta {
+  if (!isRecord(meta)) return false;
+  const { item, votes, models = {} } = meta;
+  return typeof item === "string" && Array.isArray(votes) && votes.every(isRecord) && isRecord(models);
 }

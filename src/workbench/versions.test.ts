@@ -126,6 +126,23 @@ test("a label is followed to the run that read its version, and back to people a
   assert.deepEqual(await runSources(dir, store, run), sources);
 });
 
+test("rows with a column meta of their own have no labels behind them", async () => {
+  const dir = mkdtempSync(join(root, "bench-"));
+  using store = makeWorkbench(dir);
+  const metas = [{ item: "B00X" }, { item: 7, votes: [] }, { item: "p", votes: "many" }, null, "text"];
+  const own = metas.map((meta) => ({ prompt: "x", chosen: "y", rejected: "z", meta }));
+  const about = { by: "clean", sources: {}, rules: [], counts: {} } as const;
+  const { digest } = await saveVersion(dir, own, about);
+  const run = join(dir, "run");
+  mkdirSync(run);
+  writeFileSync(join(run, "run.json"), "{}");
+  const data = { rows: "0", "train_data[0]/rows.jsonl": digest };
+  writeFileSync(join(run, "fingerprints.json"), sealed(JSON.stringify({ data, model: "m" })));
+  const { items, people, judges, models } = await runLineage(dir, store, run);
+  assert.deepEqual([items, people, judges, models], [[], {}, {}, {}]);
+  assert.deepEqual((await itemLineage(dir, "B00X", [run])).versions, []);
+});
+
 test("a run that reads several versions by a pattern is found by each of them", async () => {
   const dir = mkdtempSync(join(root, "bench-"));
   const about = { by: "export", sources: {}, rules: {}, counts: {} } as const;

@@ -116,9 +116,7 @@ export class VersionDraft {
     const digest = this.#rows.end();
     this.#removed?.end();
     if (this.#rows.rows === 0)
-      throw new DataError(
-        `expected rows for a version, got none: ${about.by === "export" ? "nothing that was judged gives one by these rules. Judge pairs, or choose other rules." : "the filters take every row. Take filters out."}`,
-      );
+      throw new DataError(`expected rows for a version, got none: ${whyNone[about.by]}`);
     const paths = versionPaths(this.#dir, digest);
     if (existsSync(paths.about)) return readVersion(this.#dir, digest);
     const created = new Date().toISOString();
@@ -136,6 +134,14 @@ export class VersionDraft {
     this.#removed?.[Symbol.dispose]();
   }
 }
+
+/** Why there are no rows, and what to do. */
+const whyNone: Readonly<Record<VersionAbout["by"], string>> = {
+  export: "nothing that was judged gives one by these rules. Judge pairs, or choose other rules.",
+  clean: "the filters take every row. Take filters out.",
+  round:
+    "of each pair of answers that the judgments make, its own label says otherwise. Judge more of the round's pairs, or decide those that people see differently, and run it again.",
+};
 
 /** What a version says of itself. @throws {ConfigError} where there is no such version */
 function versionAbout(dir: string, digest: string): Version {

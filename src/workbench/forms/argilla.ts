@@ -1,7 +1,7 @@
 /** Records of Argilla 2 as `records.to_json` writes them: fields with a prompt and two responses, responses by question. */
 import { DataError } from "../../base/errors.ts";
 import type { Choice, Comparison, GivenVote } from "../comparison.ts";
-import { answerIn, type Form, nameIn, objectIn, objectsIn, placeOf, without } from "./form.ts";
+import { answerIn, choiceIn, type Form, nameIn, objectIn, objectsIn, placeOf, without } from "./form.ts";
 
 const promptNames = ["prompt", "instruction", "question"];
 const answerNames = [
@@ -72,7 +72,7 @@ function votesIn(responses: unknown, names: readonly [string, string]): GivenVot
 function ofLabel(value: unknown, [first, second]: readonly [string, string]): Choice | null {
   if (value === first) return "a";
   if (value === second) return "b";
-  return typeof value === "string" ? (choiceWords[value] ?? null) : null;
+  return choiceIn(choiceWords, value);
 }
 
 function ofRanking(

@@ -6,7 +6,7 @@ import { describeOrigin } from "../../data/example.ts";
 import { splitConversations } from "../../data/prompts.ts";
 import type { Message } from "../../text/messages.ts";
 import type { Choice, Comparison } from "../comparison.ts";
-import { type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
+import { choiceIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
 
 const winners: Readonly<Record<string, Choice>> = {
   model_a: "a",
@@ -62,8 +62,8 @@ function messagesIn(row: RawRow, column: string): Message[] {
 function votesIn(row: RawRow): Comparison["votes"] {
   const { winner, judge } = row.value;
   if (winner === undefined || winner === null) return [];
-  const choice = typeof winner === "string" ? winners[winner] : undefined;
-  if (choice === undefined) {
+  const choice = choiceIn(winners, winner);
+  if (choice === null) {
     throw new DataError(
       `${placeOf(row, "winner")}: expected one of ${Object.keys(winners).join(", ")}, got ${JSON.stringify(winner)}.`,
     );

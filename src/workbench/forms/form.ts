@@ -5,7 +5,7 @@ import type { Answer } from "../../data/answer-columns.ts";
 import { readConversation } from "../../data/conversations.ts";
 import type { RawRow } from "../../data/example.ts";
 import { describeOrigin } from "../../data/example.ts";
-import type { Comparison } from "../comparison.ts";
+import type { Choice, Comparison } from "../comparison.ts";
 
 /** Names of the forms. */
 export type FormName = "pairs" | "battles" | "label-studio" | "argilla" | "open-webui" | "table";
@@ -56,6 +56,11 @@ export function textIn(value: unknown): string | null {
 export function nameIn(value: unknown): string | null {
   if (typeof value === "number") return String(value);
   return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** The choice that a word stands for, or null. */
+export function choiceIn(words: Readonly<Record<string, Choice>>, word: unknown): Choice | null {
+  return typeof word === "string" && Object.hasOwn(words, word) ? (words[word] ?? null) : null;
 }
 
 /** A text or messages, wherever a column may hold either. @throws {DataError} naming the place for anything else */

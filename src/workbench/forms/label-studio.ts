@@ -1,7 +1,7 @@
 /** Tasks of Label Studio with a Pairwise tag, as its JSON export has them: one judgment an annotation. */
 import { DataError } from "../../base/errors.ts";
 import type { Choice, Comparison, GivenVote } from "../comparison.ts";
-import { answerIn, type Form, nameIn, objectIn, objectsIn, placeOf, without } from "./form.ts";
+import { answerIn, choiceIn, type Form, nameIn, objectIn, objectsIn, placeOf, without } from "./form.ts";
 
 /** Names under which templates keep prompt and answers in a task's data. */
 const promptNames = ["prompt", "question", "instruction", "input"];
@@ -86,7 +86,7 @@ function choiceOf(
     tie: "tie",
     "both bad": "bad",
   };
-  return typeof given === "string" ? (words[given] ?? null) : null;
+  return choiceIn(words, given);
 }
 
 /** The Pairwise tag knows left and right; what else there is takes a Choices tag beside it. */

@@ -2,7 +2,7 @@
 import { DataError } from "../../base/errors.ts";
 import type { RawRow } from "../../data/example.ts";
 import type { Choice, Comparison } from "../comparison.ts";
-import { answerIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
+import { answerIn, choiceIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
 
 const names = {
   prompt: ["prompt", "question", "instruction", "input"],
@@ -81,8 +81,8 @@ function columnOf(columns: Readonly<Record<string, unknown>>, part: keyof typeof
 function verdictIn(row: RawRow, column: string | null): Choice | null {
   const given = column === null ? null : row.value[column];
   if (column === null || given === null || given === undefined || given === "") return null;
-  const choice = verdicts[String(given).trim().toLowerCase()];
-  if (choice !== undefined) return choice;
+  const choice = choiceIn(verdicts, String(given).trim().toLowerCase());
+  if (choice !== null) return choice;
   throw new DataError(
     `${placeOf(row, column)}: expected a, b, tie or both bad (or left, right, model_a, model_b), got ${JSON.stringify(given)}.`,
   );
