@@ -1,5 +1,5 @@
 /** Starting a run: the form, its check, and what the data check and the planner say before the start. */
-import { execFile } from "node:child_process";
+import { type ExecFileException, execFile } from "node:child_process";
 import { basename } from "node:path";
 import { z } from "zod";
 import { baseValues, draftOf, formFields, recipeNames } from "./drafts.ts";
@@ -64,9 +64,17 @@ async function check(c: Ctx, { jobs }: DashboardContext, words: readonly string[
       env: { ...process.env, NO_COLOR: "1" },
     };
     execFile(command, [...first, ...words, config], options, (error, stdout, stderr) => {
-      const said = error === null ? stdout : `${stdout}\n${stderr}`;
+      const said = error === null ? stdout : `${stdout}\n${stderr}\n${endOf(error)}`;
       done({ isGood: error === null, text: said.trim() });
     });
   });
   return c.json(answer);
+}
+
+/** Why a command ended that did not say so itself: it was stopped, or could not be started. */
+export function endOf({ killed, code, message }: ExecFileException): string {
+  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "There is more; look at all of it in a terminal.";
+  if (killed === true)
+    return `The check was stopped after ${checkMs / 60_000} minutes. Run it in a terminal.`;
+  return typeof code === "string" ? message : "";
 }

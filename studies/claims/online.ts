@@ -12,7 +12,7 @@ export const online: StudyDefinition = {
   title: "On-policy: SLIME on its own answers, beside GRPO and others",
   question:
     "SLIME's authors leave open whether its stability carries over to on-policy sampling. Rewards on the quick start's islands: exact (the right answer), " +
-    "proxy (numbered lines that name an island; gold: exact) and coin (random: nothing should move); on a model of your own: within 40 tokens (easily " +
+    "proxy (numbered lines that name an island; gold: exact) and coin (random: nothing should move); on your own model: within 40 tokens (easily " +
     "found), three bullets (rarely earned), and a reward model where one is given. What is learned, how far does the model go from its start, and what " +
     "becomes of good answers?",
   metrics: ["reward", "gold", "kl_init", "chosen_change", "chosen_down", "entropy", "distinct", "length"],

@@ -180,3 +180,15 @@ test("near texts: similarity as counted by hand; word runs of benchmarks, short 
   assert.equal(runs.sharedBy("So, what is TWO plus two? I ask."), "what is two plus two");
   assert.equal(runs.sharedBy("how many eggs does janet buy"), null);
 });
+
+test("words of scripts without spaces are those of a dictionary; texts without words are near nothing", () => {
+  const runs = new WordRuns(6);
+  runs.add("请问法国的首都是哪里？");
+  assert.equal(runs.sharedBy("老师：请问法国的首都是哪里？"), "请问 法国 的 首都 是 哪里");
+  assert.equal(runs.sharedBy("请问德国的首都是哪里？"), null);
+  const near = new NearTexts(0.5);
+  assert.equal(near.add("今日は天気がいいですね"), null);
+  assert.equal(near.add("今日は天気がいいですか")?.of, 0);
+  assert.equal(near.add("🙂 !"), null);
+  assert.equal(near.add("🎉 ?"), null);
+});

@@ -1,9 +1,17 @@
 /** Texts by their words: n-grams that two texts share, and texts that are nearly the same. */
 import { deriveSeed } from "../../base/random.ts";
 
-/** The words of a text in lower case: letters and digits of any script. */
+/** Scripts that are written without spaces between words. */
+const withoutSpaces =
+  /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
+const dictionary = new Intl.Segmenter("und", { granularity: "word" });
+
+/** The words of a text in lower case: letters and digits of any script, by a dictionary where it has no spaces. */
 function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const runs = text.toLowerCase().match(/[\p{L}\p{N}\p{M}]+/gu) ?? [];
+  return runs.flatMap((run) =>
+    withoutSpaces.test(run) ? Array.from(dictionary.segment(run), ({ segment }) => segment) : run,
+  );
 }
 
 /** All runs of `n` words. */
@@ -71,7 +79,8 @@ export class NearTexts {
   add(text: string): { of: number; similarity: number } | null {
     const words = wordsOf(text);
     const shingles = new Set(wordRuns(words, Math.min(shingleWords, Math.max(1, words.length))));
-    const keys = bandKeys(shingles);
+    // without words there is nothing to compare
+    const keys = shingles.size === 0 ? [] : bandKeys(shingles);
     const candidates = new Set(keys.flatMap((key) => this.#buckets.get(key) ?? []));
     for (const of of candidates) {
       const similarity = jaccard(shingles, this.#kept[of] ?? new Set());
@@ -90,8 +99,7 @@ export class NearTexts {
 function jaccard(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   let both = 0;
   for (const one of a) if (b.has(one)) both++;
-  const either = a.size + b.size - both;
-  return either === 0 ? 1 : both / either;
+  return both / (a.size + b.size - both);
 }
 
 function bandKeys(shingles: ReadonlySet<string>): string[] {
