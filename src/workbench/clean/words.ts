@@ -1,9 +1,20 @@
 /** Texts by their words: n-grams that two texts share, and texts that are nearly the same. */
 import { deriveSeed } from "../../base/random.ts";
 
-/** The words of a text in lower case: letters and digits of any script. */
+/** Letters with their marks, and digits, of any script. */
+const unbroken = /[\p{L}\p{M}\p{N}]+/gu;
+/** Scripts that are written without spaces between words. */
+const spaceless =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+/** Knows the words of these scripts by ICU's dictionaries. */
+const segmenter = new Intl.Segmenter("en", { granularity: "word" });
+
+/** The words of a text in lower case. */
 function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const found = text.toLowerCase().match(unbroken) ?? [];
+  return found.flatMap((one) =>
+    spaceless.test(one) ? [...segmenter.segment(one)].map(({ segment }) => segment) : one,
+  );
 }
 
 /** All runs of `n` words. */
@@ -25,13 +36,16 @@ export class WordRuns {
     this.#n = n;
   }
 
-  add(text: string): void {
+  /** @returns whether the text is looked up: one of fewer than five words is not */
+  add(text: string): boolean {
     const words = wordsOf(text);
+    if (words.length < leastWords) return false;
     if (words.length >= this.#n) for (const run of wordRuns(words, this.#n)) this.#runs.add(run);
-    else if (words.length >= leastWords) {
+    else {
       const known = this.#short.get(words.length) ?? new Set();
       this.#short.set(words.length, known.add(words.join(" ")));
     }
+    return true;
   }
 
   /** The first run of words that `text` shares with a text that was added, or null. */
@@ -67,11 +81,14 @@ export class NearTexts {
     this.#least = least;
   }
 
-  /** The number of the text that this one nearly is, with the similarity; null: it is none, and has the next number itself. */
+  /**
+   * The number of the text that this one nearly is, with the similarity; null: it is none, and has the next number itself. A text
+   * without words is near none.
+   */
   add(text: string): { of: number; similarity: number } | null {
     const words = wordsOf(text);
     const shingles = new Set(wordRuns(words, Math.min(shingleWords, Math.max(1, words.length))));
-    const keys = bandKeys(shingles);
+    const keys = shingles.size === 0 ? [] : bandKeys(shingles);
     const candidates = new Set(keys.flatMap((key) => this.#buckets.get(key) ?? []));
     for (const of of candidates) {
       const similarity = jaccard(shingles, this.#kept[of] ?? new Set());
@@ -90,8 +107,7 @@ export class NearTexts {
 function jaccard(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   let both = 0;
   for (const one of a) if (b.has(one)) both++;
-  const either = a.size + b.size - both;
-  return either === 0 ? 1 : both / either;
+  return both / (a.size + b.size - both);
 }
 
 function bandKeys(shingles: ReadonlySet<string>): string[] {
