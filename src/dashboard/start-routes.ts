@@ -1,5 +1,5 @@
 /** Starting a run: the form, its check, and what the data check and the planner say before the start. */
-import { execFile } from "node:child_process";
+import { type ExecFileException, execFile } from "node:child_process";
 import { basename } from "node:path";
 import { z } from "zod";
 import { baseValues, draftOf, formFields, recipeNames } from "./drafts.ts";
@@ -64,9 +64,21 @@ async function check(c: Ctx, { jobs }: DashboardContext, words: readonly string[
       env: { ...process.env, NO_COLOR: "1" },
     };
     execFile(command, [...first, ...words, config], options, (error, stdout, stderr) => {
-      const said = error === null ? stdout : `${stdout}\n${stderr}`;
+      const said = error === null ? stdout : `${stdout}\n${stderr}\n${whyStopped(error)}`;
       done({ isGood: error === null, text: said.trim() });
     });
   });
   return c.json(answer);
+}
+
+/** Why a check did not come to its own end, which its output does not say; "" where it did. */
+function whyStopped({ killed, code, message }: ExecFileException): string {
+  if (killed !== true && typeof code !== "string") return "";
+  const reason =
+    code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER"
+      ? "wrote too much"
+      : killed === true
+        ? `took more than ${checkMs / 60_000} minutes`
+        : `could not be run (${code ?? message})`;
+  return `The check ${reason}. Run the command in a terminal: preftune data check, or preftune plan, with this configuration.`;
 }
