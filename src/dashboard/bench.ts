@@ -15,7 +15,7 @@ interface OpenLabels {
 }
 
 /**
- * A workbench's directory with its labels. SQLite goes on writing into a file that was deleted or moved, where nobody will find
+ * A workbench's directory with its labels. SQLite continues to write into a file that was deleted or moved, where nobody will find
  * what it holds: each use looks whether the file is still the one at its path.
  */
 export class Bench {

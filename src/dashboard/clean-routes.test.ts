@@ -122,10 +122,7 @@ test("a row that was taken out because it says two things is looked at as one wi
   await withDashboardApp(async (app) => {
     const data = join(app.root, "twice.jsonl");
     const good = { prompt: "a", chosen: "b", rejected: "c" };
-    writeFileSync(
-      data,
-      `${JSON.stringify(good)}\n{"prompt":"a","chosen":"b","chosen":"c","rejected":"d"}\n`,
-    );
+    writeFileSync(data, `${JSON.stringify(good)}\n{"prompt":"a","chosen":"b","chosen":"c","rejected":"d"}\n`);
     const recipe = { data, filters: ["invalid_row"], workbench: app.context.bench.dir };
     const { digest } = await clean(parseCleanRecipe(JSON.stringify(recipe), "the filters"), null, {});
     const shown = await ask<VersionRows>(app, `/api/versions/${digest}?group=invalid_row`);

@@ -271,10 +271,7 @@ function withoutVoices(row: unknown): unknown {
   const { prompt, completion, label } = row;
   if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
   try {
-    const { source } = normaliseRow(
-      { origin: { file: "", line: 0 }, value: row },
-      { task: "preference" },
-    );
+    const { source } = normaliseRow({ origin: { file: "", line: 0 }, value: row }, { task: "preference" });
     if (source?.kind !== "chat" && source?.kind !== "text") return row;
     const [chosen, rejected] = source.completions;
     return { prompt: source.prompt, chosen, rejected };

@@ -190,7 +190,11 @@ test("words of scripts without spaces, and with marks: a Chinese benchmark's pro
   );
   const data = join(dir, "zh-rows.jsonl");
   const row = (prompt: string) => ({ prompt, chosen: "好。", rejected: "不好。" });
-  const rows = [row(`请回答。${asked}`), row("你好！请问法国的首都是哪里？谢谢。"), row("请问德国有多少个城市？")];
+  const rows = [
+    row(`请回答。${asked}`),
+    row("你好！请问法国的首都是哪里？谢谢。"),
+    row("请问德国有多少个城市？"),
+  ];
   writeFileSync(data, rows.map((one) => JSON.stringify(one)).join("\n"));
   const said: string[] = [];
   const listen = ({ message }: Error) => void said.push(message);
@@ -202,7 +206,10 @@ test("words of scripts without spaces, and with marks: a Chinese benchmark's pro
   assert.deepEqual(filters, [{ code: "in_benchmark", taken: 2 }]);
   assert.match(said.join("\n"), /zh\.jsonl: 1 of 3 prompts have fewer than five words/);
   writeFileSync(benchmark, JSON.stringify({ question: "苹果？" }));
-  await assert.rejects(cleaned(recipe), /zh\.jsonl: expected prompts of five words or more, got none: all 1 /);
+  await assert.rejects(
+    cleaned(recipe),
+    /zh\.jsonl: expected prompts of five words or more, got none: all 1 /,
+  );
   // a Thai sentence is several words; a vowel sign does not cut a Hindi one
   const thai = new WordRuns(5);
   assert.equal(thai.add("ฉันชอบกินข้าวผัดทุกวัน"), true);
@@ -212,8 +219,8 @@ test("words of scripts without spaces, and with marks: a Chinese benchmark's pro
 
 test("texts without a word are near none: not even one another", () => {
   const near = new NearTexts(0.8);
-  assert.deepEqual([near.add("👍\n🎉\n🙁"), near.add("🐄\n🐖\n🐑"), near.add("a b c"), near.add("a b c")], [
-    ...[null, null, null],
-    { of: 2, similarity: 1 },
-  ]);
+  assert.deepEqual(
+    [near.add("👍\n🎉\n🙁"), near.add("🐄\n🐖\n🐑"), near.add("a b c"), near.add("a b c")],
+    [...[null, null, null], { of: 2, similarity: 1 }],
+  );
 });

@@ -158,7 +158,8 @@ function sayShort(path: string, { known, short }: { known: number; short: number
     throw new DataError(
       `${path}: expected prompts of five words or more, got none: all ${short} ${words}. Leave the file out of in_benchmark.`,
     );
-  if (short > 0) warn(`${path}: ${short} of ${known + short} prompts ${words}: in_benchmark does not look for them.`);
+  if (short > 0)
+    warn(`${path}: ${short} of ${known + short} prompts ${words}: in_benchmark does not look for them.`);
 }
 
 function textsIn(value: Readonly<Record<string, unknown>>, where: string): string[] {
