@@ -1,6 +1,5 @@
 /** From the form to a configuration: as on a command line, below the given directories, and never into a run. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +7,6 @@ import { after, test } from "node:test";
 import { writeRun } from "../../test/support/dashboards.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { baseValues, draftOf, formFields, recipeNames, resumableConfig } from "./drafts.ts";
-import { endOf } from "./start-routes.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "preftune-drafts-")));
 after(() => rmSync(root, { recursive: true }));
@@ -62,19 +60,4 @@ test("a run is resumed only from where its configuration means its own folder", 
   const values = baseValues({ dir });
   assert.equal(values["model_name_or_path"], "m<b>");
   assert.equal("learning_rate" in values, false);
-});
-
-test("a check that was stopped, says too much or cannot be started tells why", async () => {
-  const ended = (program: string, args: readonly string[], options: object): Promise<string> =>
-    new Promise((done) => {
-      execFile(program, [...args], options, (error) => done(error === null ? "" : endOf(error)));
-    });
-  const script = (text: string): [string, string[]] => [process.execPath, ["-e", text]];
-  assert.match(await ended("/no/such/program", [], {}), /ENOENT/);
-  assert.match(
-    await ended(...script("setInterval(() => {}, 1000)"), { timeout: 50 }),
-    /stopped after 10 minutes/,
-  );
-  assert.match(await ended(...script("console.log('x'.repeat(9999))"), { maxBuffer: 99 }), /There is more/);
-  assert.equal(await ended(...script("process.exit(2)"), {}), "");
 });

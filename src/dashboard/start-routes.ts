@@ -64,17 +64,21 @@ async function check(c: Ctx, { jobs }: DashboardContext, words: readonly string[
       env: { ...process.env, NO_COLOR: "1" },
     };
     execFile(command, [...first, ...words, config], options, (error, stdout, stderr) => {
-      const said = error === null ? stdout : `${stdout}\n${stderr}\n${endOf(error)}`;
+      const said = error === null ? stdout : `${stdout}\n${stderr}\n${whyStopped(error)}`;
       done({ isGood: error === null, text: said.trim() });
     });
   });
   return c.json(answer);
 }
 
-/** Why a command ended that did not say so itself: it was stopped, or could not be started. */
-export function endOf({ killed, code, message }: ExecFileException): string {
-  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "There is more; look at all of it in a terminal.";
-  if (killed === true)
-    return `The check was stopped after ${checkMs / 60_000} minutes. Run it in a terminal.`;
-  return typeof code === "string" ? message : "";
+/** Why a check did not come to its own end, which its output does not say; "" where it did. */
+function whyStopped({ killed, code, message }: ExecFileException): string {
+  if (killed !== true && typeof code !== "string") return "";
+  const reason =
+    code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER"
+      ? "wrote too much"
+      : killed === true
+        ? `took more than ${checkMs / 60_000} minutes`
+        : `could not be run (${code ?? message})`;
+  return `The check ${reason}. Run the command in a terminal: preftune data check, or preftune plan, with this configuration.`;
 }

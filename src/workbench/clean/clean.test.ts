@@ -181,14 +181,46 @@ test("near texts: similarity as counted by hand; word runs of benchmarks, short 
   assert.equal(runs.sharedBy("how many eggs does janet buy"), null);
 });
 
-test("words of scripts without spaces are those of a dictionary; texts without words are near nothing", () => {
-  const runs = new WordRuns(6);
-  runs.add("请问法国的首都是哪里？");
-  assert.equal(runs.sharedBy("老师：请问法国的首都是哪里？"), "请问 法国 的 首都 是 哪里");
-  assert.equal(runs.sharedBy("请问德国的首都是哪里？"), null);
-  const near = new NearTexts(0.5);
-  assert.equal(near.add("今日は天気がいいですね"), null);
-  assert.equal(near.add("今日は天気がいいですか")?.of, 0);
-  assert.equal(near.add("🙂 !"), null);
-  assert.equal(near.add("🎉 ?"), null);
+test("words of scripts without spaces, and with marks: a Chinese benchmark's prompt is found in the data", async () => {
+  const asked = "小明有三个苹果，小红给了他五个苹果，请问小明现在一共有多少个苹果？";
+  const benchmark = join(dir, "zh.jsonl");
+  writeFileSync(
+    benchmark,
+    [asked, "请问法国的首都是哪里？", "苹果？"].map((question) => JSON.stringify({ question })).join("\n"),
+  );
+  const data = join(dir, "zh-rows.jsonl");
+  const row = (prompt: string) => ({ prompt, chosen: "好。", rejected: "不好。" });
+  const rows = [
+    row(`请回答。${asked}`),
+    row("你好！请问法国的首都是哪里？谢谢。"),
+    row("请问德国有多少个城市？"),
+  ];
+  writeFileSync(data, rows.map((one) => JSON.stringify(one)).join("\n"));
+  const said: string[] = [];
+  const listen = ({ message }: Error) => void said.push(message);
+  process.on("warning", listen);
+  const recipe = `data: ${data}\noutput: ${join(dir, "zh-out.jsonl")}\nfilters: [{in_benchmark: {files: [${benchmark}]}}]\n`;
+  const { filters } = await cleaned(recipe);
+  await new Promise(setImmediate);
+  process.off("warning", listen);
+  assert.deepEqual(filters, [{ code: "in_benchmark", taken: 2 }]);
+  assert.match(said.join("\n"), /zh\.jsonl: 1 of 3 prompts have fewer than five words/);
+  writeFileSync(benchmark, JSON.stringify({ question: "苹果？" }));
+  await assert.rejects(
+    cleaned(recipe),
+    /zh\.jsonl: expected prompts of five words or more, got none: all 1 /,
+  );
+  // a Thai sentence is several words; a vowel sign does not cut a Hindi one
+  const thai = new WordRuns(5);
+  assert.equal(thai.add("ฉันชอบกินข้าวผัดทุกวัน"), true);
+  const hindi = new WordRuns(5);
+  assert.deepEqual([hindi.add("हिन्दी में लिखी"), hindi.add("यह एक हिन्दी वाक्य है")], [false, true]);
+});
+
+test("texts without a word are near none: not even one another", () => {
+  const near = new NearTexts(0.8);
+  assert.deepEqual(
+    [near.add("👍\n🎉\n🙁"), near.add("🐄\n🐖\n🐑"), near.add("a b c"), near.add("a b c")],
+    [...[null, null, null], { of: 2, similarity: 1 }],
+  );
 });

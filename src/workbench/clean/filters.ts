@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { DataError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
+import { warn } from "../../base/warn.ts";
 import { describeOrigin } from "../../data/example.ts";
 import { describeFindings, type FindingCode } from "../../data/findings.ts";
 import { readRows } from "../../data/sources.ts";
@@ -140,12 +141,26 @@ const inBenchmark: FilterKind = {
   open: async (_, { files, words }) => {
     const runs = new WordRuns(Number(words));
     for (const path of files as string[]) {
+      const prompts = { known: 0, short: 0 };
       for await (const row of readRows({ path }))
-        for (const text of textsIn(row.value, describeOrigin(row.origin))) runs.add(text);
+        for (const text of textsIn(row.value, describeOrigin(row.origin)))
+          prompts[runs.add(text) ? "known" : "short"]++;
+      sayShort(path, prompts);
     }
     return ({ prompt }) => runs.sharedBy(prompt);
   },
 };
+
+/** @throws {DataError} where no prompt is long enough to be looked for */
+function sayShort(path: string, { known, short }: { known: number; short: number }): void {
+  const words = "have fewer than five words, which say nothing of where a prompt is from";
+  if (known === 0)
+    throw new DataError(
+      `${path}: expected prompts of five words or more, got none: all ${short} ${words}. Leave the file out of in_benchmark.`,
+    );
+  if (short > 0)
+    warn(`${path}: ${short} of ${known + short} prompts ${words}: in_benchmark does not look for them.`);
+}
 
 function textsIn(value: Readonly<Record<string, unknown>>, where: string): string[] {
   const name = promptColumns.find((column) => column in value);

@@ -1,16 +1,19 @@
 /** Texts by their words: n-grams that two texts share, and texts that are nearly the same. */
 import { deriveSeed } from "../../base/random.ts";
 
+/** Letters with their marks, and digits, of any script. */
+const unbroken = /[\p{L}\p{M}\p{N}]+/gu;
 /** Scripts that are written without spaces between words. */
-const withoutSpaces =
-  /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
-const dictionary = new Intl.Segmenter("und", { granularity: "word" });
+const spaceless =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+/** Knows the words of these scripts by ICU's dictionaries. */
+const segmenter = new Intl.Segmenter("en", { granularity: "word" });
 
-/** The words of a text in lower case: letters and digits of any script, by a dictionary where it has no spaces. */
+/** The words of a text in lower case. */
 function wordsOf(text: string): string[] {
-  const runs = text.toLowerCase().match(/[\p{L}\p{N}\p{M}]+/gu) ?? [];
-  return runs.flatMap((run) =>
-    withoutSpaces.test(run) ? Array.from(dictionary.segment(run), ({ segment }) => segment) : run,
+  const found = text.toLowerCase().match(unbroken) ?? [];
+  return found.flatMap((one) =>
+    spaceless.test(one) ? [...segmenter.segment(one)].map(({ segment }) => segment) : one,
   );
 }
 
@@ -33,13 +36,16 @@ export class WordRuns {
     this.#n = n;
   }
 
-  add(text: string): void {
+  /** @returns whether the text is looked up: one of fewer than five words is not */
+  add(text: string): boolean {
     const words = wordsOf(text);
+    if (words.length < leastWords) return false;
     if (words.length >= this.#n) for (const run of wordRuns(words, this.#n)) this.#runs.add(run);
-    else if (words.length >= leastWords) {
+    else {
       const known = this.#short.get(words.length) ?? new Set();
       this.#short.set(words.length, known.add(words.join(" ")));
     }
+    return true;
   }
 
   /** The first run of words that `text` shares with a text that was added, or null. */
@@ -75,11 +81,13 @@ export class NearTexts {
     this.#least = least;
   }
 
-  /** The number of the text that this one nearly is, with the similarity; null: it is none, and has the next number itself. */
+  /**
+   * The number of the text that this one nearly is, with the similarity; null: it is none, and has the next number itself. A text
+   * without words is near none.
+   */
   add(text: string): { of: number; similarity: number } | null {
     const words = wordsOf(text);
     const shingles = new Set(wordRuns(words, Math.min(shingleWords, Math.max(1, words.length))));
-    // without words there is nothing to compare
     const keys = shingles.size === 0 ? [] : bandKeys(shingles);
     const candidates = new Set(keys.flatMap((key) => this.#buckets.get(key) ?? []));
     for (const of of candidates) {

@@ -1,0 +1,23 @@
+/** Checks of a draft that do not come to their own end say why. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { test } from "node:test";
+import { withDashboardApp } from "../../test/support/dashboards.ts";
+
+test("a check that writes too much says so beside what it wrote; one that ends by itself has its own words alone", async () => {
+  const script = `console.log(process.argv.at(-2)); if (process.argv.at(-2) === "plan") process.stdout.write("x".repeat(3 << 20)); else process.exit(3)`;
+  await withDashboardApp(async ({ root, context, ask }) => {
+    const { id } = context.jobs.draft({
+      ...{ name: "a", isResume: false, device: "cpu", outputDir: join(root, "out"), yaml: "" },
+      argv: (path) => ["train", path],
+    });
+    const check = async (which: string) => {
+      const answer = await ask(`/api/drafts/${id}/${which}`, { as: "owner", method: "POST", body: {} });
+      return (await answer.json()) as { isGood: boolean; text: string };
+    };
+    const { isGood, text } = await check("plan");
+    assert.equal(isGood, false);
+    assert.match(text, /^plan\nx+\s+The check wrote too much\. Run the command in a terminal/);
+    assert.deepEqual(await check("data-check"), { isGood: false, text: "check" });
+  }, script);
+});
