@@ -1,6 +1,6 @@
 /** The plan of a run on several ranks: how they share the model, what they send, how long a step takes. */
 import type { RunConfig } from "../config/run-config.ts";
-import { accumulationOf, rowsPerStep } from "../config/step-rows.ts";
+import { microBatchesOf, rowsPerStep } from "../config/step-rows.ts";
 import {
   type ChosenLayout,
   type Cluster,
@@ -48,6 +48,7 @@ export interface RanksInput extends TrafficInput {
     | "per_device_train_batch_size"
     | "gradient_accumulation_steps"
     | "tokens_per_step"
+    | "max_tokens_per_micro_batch"
   >;
   cluster: Cluster;
   usable: number;
@@ -73,12 +74,9 @@ function stepOn(
   ranks: number,
 ): { rows: number; microBatches: number } {
   const { tokens_per_step: tokens, train_batch_size } = keys;
-  if (tokens !== null) {
-    const microBatches = Math.max(1, Math.ceil(tokens / ranks / microBatch.tokens));
-    return { rows: Math.max(1, tokens / rowTokens), microBatches };
-  }
-  const rows = train_batch_size ?? rowsPerStep(keys) * ranks;
-  return { rows, microBatches: accumulationOf(rows, keys, ranks) };
+  const rows =
+    tokens === null ? (train_batch_size ?? rowsPerStep(keys) * ranks) : Math.max(1, tokens / rowTokens);
+  return { rows, microBatches: microBatchesOf(keys, { rows, rowTokens, full: microBatch.tokens }, ranks) };
 }
 
 /** The plan of several ranks. */

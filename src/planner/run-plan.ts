@@ -1,7 +1,7 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
 
 import { isOnPolicy } from "../config/online-keys.ts";
-import { rowsPerStep } from "../config/step-rows.ts";
+import { microBatchesOf, rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { quantisationText } from "../formats/quantisation.ts";
 import {
@@ -124,7 +124,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     log_entropy: keys.log_entropy || entropyGradient,
     numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
     activation_offloading: keys.activation_offloading && device.isGpu,
-    accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
+    accumulates: accumulates(input),
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
     evaluation: evaluationSize(keys, workload),
     watch: watchSize(keys, workload),
@@ -132,6 +132,18 @@ export function memorySetup(input: PlanInput): MemorySetup {
     shards: null,
     scales: scalesSize(keys, workload),
   };
+}
+
+/** Whether a step on one device has several micro-batches; one that is cut by tokens may. */
+function accumulates({ keys, workload: { own, mean } }: PlanInput): boolean {
+  const rowTokens = streamTokens(mean, keys.share_prompt);
+  const step = { rows: rowsPerStep(keys), rowTokens, full: tokensOf(own, keys) };
+  return keys.tokens_per_step !== null || microBatchesOf(keys, step) > 1;
+}
+
+/** Tokens through the layers. */
+function tokensOf(rows: readonly PairLengths[], { share_prompt }: PlannedKeys): number {
+  return rows.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
 }
 
 /** FLOPs of a mean row of the method called `name`, with what the run's own method computes besides. */
@@ -214,7 +226,7 @@ function planOnRanks(
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {
       seconds: rows * pairTime(row.flops, input, row.passes).seconds,
-      tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+      tokens: tokensOf(own, keys),
       flops: rows * row.flops,
     },
     rowTokens: streamTokens(mean, keys.share_prompt),
@@ -283,7 +295,7 @@ export function planRun(input: PlanInput): Plan {
       comparedLogpBytes: takesStartTokens(keys.method) ? (workload.comparedLogpBytes ?? null) : 0,
       largestMicroBatch: {
         pairs: own.length,
-        tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+        tokens: tokensOf(own, keys),
         answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
       },
       ofRollout: isOnPolicy(keys),
