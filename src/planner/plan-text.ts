@@ -183,7 +183,7 @@ function notesText(plan: Plan): string {
   if (rows.ofRollout) {
     notes.push(
       "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +
-        "Evaluations hold the model of the start a second time in full tuning. Time is that of updates: how long sampling and scoring take is not known.",
+        "Evaluations hold the model of the start a second time in full tuning. Time is that of updates, each pass over a rollout counted: how long sampling and scoring take is not known.",
     );
   }
   if (plan.watch !== null) {

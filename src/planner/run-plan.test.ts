@@ -5,9 +5,10 @@ import { input, pair } from "../../test/support/plan-inputs.ts";
 import { ConfigError } from "../base/errors.ts";
 import { type ComputeType, gpuListedAs, gpuNamed, gpus, usableBytes } from "./devices.ts";
 import { componentNames, planMemory } from "./memory.ts";
+import { memorySetup } from "./memory-setup.ts";
 import { longestPair } from "./plan-input.ts";
 import { formatPlan } from "./plan-text.ts";
-import { memorySetup, type Plan, planRun } from "./run-plan.ts";
+import { type Plan, planRun } from "./run-plan.ts";
 
 function methodOf(plan: Plan, method: string): Plan["methods"][number] {
   const found = plan.methods.find((one) => one.method === method);

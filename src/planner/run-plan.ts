@@ -1,12 +1,11 @@
 /** The plan of a run: parameters, work, memory, the largest batch and time, for its objective and for the others. */
 
 import { isOnPolicy } from "../config/online-keys.ts";
-import { microBatchesOf, rowsPerStep } from "../config/step-rows.ts";
+import { rowsPerStep } from "../config/step-rows.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { quantisationText } from "../formats/quantisation.ts";
 import {
   comparedMethods,
-  comparesOnPolicy,
   klOverOfSettings,
   type MethodName,
   type MethodSettings,
@@ -17,16 +16,16 @@ import {
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
-import { type FinalScalePlan, finalScalePlan, scalesSize } from "./final-scale-plan.ts";
+import { type FinalScalePlan, finalScalePlan } from "./final-scale-plan.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { ranksOf } from "./layout.ts";
 import { type MemoryPlan, type MemorySetup, planMemory, scalesMemory } from "./memory.ts";
+import { memorySetup, sideModels, tokensOf } from "./memory-setup.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
 import { planRanks, type RanksPlan } from "./ranks-plan.ts";
-import { evaluationSize, rolloutSize, watchSize } from "./sampled-sizes.ts";
-import { noSideModels, type SideModels } from "./side-models.ts";
+import { valueModelOf } from "./side-models.ts";
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
 interface PlannedMethod {
@@ -110,63 +109,49 @@ export interface Plan {
   advice: Advice[];
 }
 
-/** What the memory of a run depends on. */
-export function memorySetup(input: PlanInput): MemorySetup {
-  const { model, trained, keys, dtype, device, workload } = input;
-  const { method } = keys;
-  const entropyGradient = "entropy_coef" in method && method.entropy_coef !== 0;
-  return {
-    ...keys,
-    model,
-    trained,
-    entropyGradient,
-    predictsPrompts: predictsPrompts(method),
-    log_entropy: keys.log_entropy || entropyGradient,
-    numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
-    activation_offloading: keys.activation_offloading && device.isGpu,
-    accumulates: accumulates(input),
-    rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
-    evaluation: evaluationSize(keys, workload),
-    watch: watchSize(keys, workload),
-    side: isOnPolicy(keys) ? sideModels(input) : noSideModels,
-    shards: null,
-    scales: scalesSize(keys, workload),
-  };
-}
-
-/** Whether a step on one device has several micro-batches; one that is cut by tokens may. */
-function accumulates({ keys, workload: { own, mean } }: PlanInput): boolean {
-  const rowTokens = streamTokens(mean, keys.share_prompt);
-  const step = { rows: rowsPerStep(keys), rowTokens, full: tokensOf(own, keys) };
-  return keys.tokens_per_step !== null || microBatchesOf(keys, step) > 1;
-}
-
-/** Tokens through the layers. */
-function tokensOf(rows: readonly PairLengths[], { share_prompt }: PlannedKeys): number {
-  return rows.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
-}
-
 /** FLOPs of a mean row of the method called `name`, with what the run's own method computes besides. */
 function rowFlops(name: MethodName, { model, trained, keys, workload }: PlanInput): PairFlops {
-  const { method, share_prompt, gradient_checkpointing: again, gradient_checkpointing_blocks: blocks } = keys;
+  const { method, share_prompt } = keys;
   const isOwn = name === method.objective;
   return pairFlops(model, workload.mean, {
     ...{ trained, share_prompt },
     predictsPrompts: isOwn && predictsPrompts(method),
     estimatesKl: isOwn && klOverOfSettings(method) !== null,
-    recomputed: again ? Math.min(1, (blocks ?? model.numLayers) / model.numLayers) : 0,
+    recomputed: recomputedShare(keys, model),
   });
 }
 
-/** What a step of a row takes: with a live reference its passes too, one for the row, one for its KL. */
+/** Part of the blocks that is computed again. */
+function recomputedShare(keys: PlannedKeys, { numLayers }: ModelConfig): number {
+  if (!keys.gradient_checkpointing) return 0;
+  return Math.min(1, (keys.gradient_checkpointing_blocks ?? numLayers) / numLayers);
+}
+
+/** FLOPs of PPO's value model in the step of a mean row; 0: there is none. */
+function valueModelFlops(input: PlanInput): number {
+  const { keys, workload } = input;
+  const { valueModel } = sideModels(input);
+  if (valueModel === null) return 0;
+  const { model, trained } = valueModelOf(valueModel);
+  // a row of weights in place of a head
+  const { training, recompute } = pairFlops({ ...model, vocabSize: 0 }, workload.mean, {
+    ...{ trained, share_prompt: keys.share_prompt },
+    recomputed: recomputedShare(keys, model),
+  });
+  return training + recompute;
+}
+
+/** What a step of a row takes: with a live reference its passes too, one for the row, one for its KL; and the value model's step. */
 function stepCost(
   { training, recompute, reference, kl }: PairFlops,
   isLive: boolean,
+  ofValueModel: number = 0,
 ): { flops: number; passes: number } {
   const references = isLive ? 1 + (kl > 0 ? 1 : 0) : 0;
+  const steps = ofValueModel > 0 ? 2 : 1;
   return {
-    flops: training + recompute + kl + references * reference,
-    passes: 1 + forwardShare * (references + (kl > 0 ? 1 : 0)),
+    flops: training + recompute + kl + references * reference + ofValueModel,
+    passes: steps + forwardShare * (references + (kl > 0 ? 1 : 0)),
   };
 }
 
@@ -177,18 +162,6 @@ function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
   const tokens = prompts * samples * longest;
   const forward = tokens + prompts * mean.prompt;
   return { prompts, samples, longest, tokens, rows: forward / streamTokens(mean, keys.share_prompt) };
-}
-
-/** A new adapter switched off is its own reference; anything else needs the model of the start a second time. */
-function sideModels({ keys, model, trained, valueModel, rewardModel = null }: PlanInput): SideModels {
-  const { method, adapter_name_or_path } = keys;
-  const isCopied = trained.isFull || adapter_name_or_path !== null;
-  return {
-    hasReference: comparesOnPolicy(method) && isCopied,
-    isLoadedToEvaluate: isCopied,
-    valueModel: "value_model_name_or_path" in method ? (valueModel ?? { model, trained }) : null,
-    rewardModel,
-  };
 }
 
 /** The largest batch is looked for up to here. */
@@ -361,7 +334,7 @@ function planMethod(
     return { ...base, refused, ...none, runSeconds: null };
   }
   const flops = rowFlops(name, input);
-  const { flops: flopsPerPair, passes } = stepCost(flops, way === "live");
+  const { flops: flopsPerPair, passes } = stepCost(flops, way === "live", valueModelFlops(input));
   const { seconds } = pairTime(flopsPerPair, input, passes);
   const pairs = runPairs(keys, workload, pairsPerStep(input));
   const once = way === "precomputed" ? pairTime(flops.reference, input, forwardShare).seconds : 0;
