@@ -22,9 +22,9 @@ import { ranksOf } from "./layout.ts";
 import { type MemoryPlan, type MemorySetup, planMemory, scalesMemory } from "./memory.ts";
 import { memorySetup, sideModels, tokensOf } from "./memory-setup.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
-import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
+import { longestPair, type PlanInput, type PlannedKeys, rowUnit } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
-import { planRanks, type RanksPlan } from "./ranks-plan.ts";
+import { canShare, planRanks, type RanksPlan } from "./ranks-plan.ts";
 import { valueModelOf } from "./side-models.ts";
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
@@ -102,7 +102,7 @@ export interface Plan {
   memory: MemoryPlan & { fits: boolean };
   /** On several ranks; null on one. */
   ranks: RanksPlan | null;
-  /** Memory of one pair as long as max_length allows. */
+  /** Memory of one row as long as max_length allows, of a rollout as long as max_completion_length. */
   longestPairBytes: number;
   methods: MethodPlan[];
   /** What would make the run fit, when it does not. */
@@ -167,8 +167,8 @@ function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
 /** The largest batch is looked for up to here. */
 const batchLimit = 4096;
 
-/** The largest number of rows whose micro-batch fits `bytes`, by bisection; 0 where one row does not. */
-function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): number {
+/** The largest number of rows whose micro-batch fits `bytes`, by bisection; 0 where the fewest that may be do not. */
+function largestBatch(setup: MemorySetup, { workload, keys }: PlanInput, bytes: number): number {
   const fits = (size: number) => planMemory(setup, workload.microBatch(size)).total <= bytes;
   let low = 0;
   let high = Math.min(batchLimit, workload.pairs ?? batchLimit) + 1;
@@ -177,7 +177,17 @@ function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): nu
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  return low;
+  const unit = rowUnit(keys);
+  return unit * Math.floor(low / unit);
+}
+
+/** The longest row that there can be. */
+function longestRow({ keys, workload: { mean, own } }: PlanInput): PairLengths {
+  const longest = longestPair(mean, keys.max_length);
+  // completions are planned as long as they may be, or as long as is given
+  return isOnPolicy(keys)
+    ? own.reduce((a, b) => (tokensOf([b], keys) > tokensOf([a], keys) ? b : a), own[0] ?? longest)
+    : longest;
 }
 
 /** The plan of its ranks, where the run has several. `end`: seconds of what comes after the steps, on one device. */
@@ -209,13 +219,15 @@ function planOnRanks(
 }
 
 /** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
-function shardFor(
-  { shard, optim, method }: PlannedKeys,
-  { quantisation }: ModelConfig,
-): PlannedKeys["shard"] {
-  const isWhole =
-    quantisation !== null || optim !== "adamw_torch_fused" || methodOf(method.objective).over === "scores";
-  return shard === "auto" && isWhole ? "none" : shard;
+function shardFor(keys: PlannedKeys, model: ModelConfig): PlannedKeys["shard"] {
+  return keys.shard === "auto" && !canShare(keys, model) ? "none" : keys.shard;
+}
+
+/** Bytes of a run's memory at its peak. */
+function memoryOf(input: PlanInput): number {
+  const setup = memorySetup(input);
+  const ranks = planOnRanks(input, { setup, flops: rowFlops(input.keys.method.objective, input), end: 0 });
+  return planMemory(ranks === null ? setup : { ...setup, ...ranks.memory }, input.workload.own).total;
 }
 
 /** The plan of a run. */
@@ -231,9 +243,8 @@ export function planRun(input: PlanInput): Plan {
   const setup = ranks === null ? alone : { ...alone, ...ranks.memory };
   const memory = planMemory(setup, workload.own);
   const fits = memory.total <= bytes;
-  const largest = largestBatch(setup, workload, bytes);
+  const largest = largestBatch(setup, input, bytes);
   const own = workload.own;
-  const longest = longestPair(workload.mean, keys.max_length);
   return {
     model: {
       name: input.modelName,
@@ -278,13 +289,13 @@ export function planRun(input: PlanInput): Plan {
     finalScale,
     memory: { ...memory, fits },
     ranks,
-    longestPairBytes: planMemory(setup, [longest]).total,
+    longestPairBytes: planMemory(setup, [longestRow(input)]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
     methods: methodsBeside(keys.method).map((method) =>
       planMethod(method, input, { memoryBytes: memory.total, largest, end }),
     ),
-    advice: fits ? [] : adviceFor(setup, { device, bytes, largest, workload, keys }),
+    advice: fits ? [] : adviceFor(input, memoryOf),
   };
 }
 

@@ -5,6 +5,7 @@ import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { ranksRefused } from "../config/ranks-refused.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { ownSkipModules } from "../formats/held-quantisation.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
@@ -17,11 +18,11 @@ import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/d
 import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
 import type { ValueModelBase } from "../planner/side-models.ts";
+import { trainedPartsOf } from "../planner/trained-parts.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
-import { trainedPartsOf } from "./row-cost.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
 export interface PlanOptions {
@@ -61,7 +62,7 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     config.adapter_name_or_path === null
       ? null
       : await resolveModelDirectory(config.adapter_name_or_path, { ...search, kind: "adapter" });
-  const hosts = hostsOf(options);
+  const hosts = hostsOf(options, config);
   const device = deviceOf(config, options, hosts[0] ?? 1);
   const dtype = dtypeOf(config, device);
   const workload = await workloadOf(
@@ -146,7 +147,9 @@ function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {
 }
 
 /** Ranks of each host. */
-function hostsOf({ count = 1, nodes = 1 }: PlanOptions): number[] {
+function hostsOf({ count = 1, nodes = 1 }: PlanOptions, config: PlanConfig): number[] {
+  const refused = count > 1 ? ranksRefused(config) : null;
+  if (refused !== null) throw new ConfigError(`--count ${count}: ${refused}`);
   if (count % nodes === 0) return Array.from({ length: nodes }, () => count / nodes);
   throw new ConfigError(
     `--count ${count} on --nodes ${nodes}: expected equally many devices on each host. Give a multiple of ${nodes}.`,
