@@ -334,8 +334,8 @@ test("PPO has a value model beside the policy: the layers again with a row of we
   const blocks = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336);
   const layers = 8_030_261_248 - embedding;
   const full = planRun(input({ run })).memory.components;
-  // float32, copies of the matrices in bfloat16, two averages
-  assert.equal(full.valueModel, (4 + 8) * (layers + 4096) + 2 * (blocks + embedding));
+  // float32, two averages, copies of the blocks' matrices in bfloat16: the embedding is looked up alone
+  assert.equal(full.valueModel, (4 + 8) * (layers + 4096) + 2 * blocks);
   assert.equal(full.rewardModel, 0);
   assert.ok(full.reference > 0);
   assert.equal(planRun(input({ run: { ...run, kl_coef: 0 } })).memory.components.reference, 0);
