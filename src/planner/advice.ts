@@ -3,6 +3,7 @@ import { checkConfig } from "../config/checks.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { ranksRefused } from "../config/ranks-refused.ts";
 import { accumulationOf, isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
+import { klOverOfSettings } from "../methods/index.ts";
 import { gpus, usableBytes } from "./devices.ts";
 import { ranksOf } from "./layout.ts";
 import { tokensOf } from "./memory-setup.ts";
@@ -36,12 +37,13 @@ export function adviceFor(input: PlanInput, memoryOf: MemoryOf): Advice[] {
   const usable = usableBytes(input.device);
   const smaller = smallerBatch(input, (tried) => memoryOf(tried.input) <= usable);
   if (smaller !== null) return [adviceOf(smaller, memoryOf)];
-  const least = memoryOf(smallest(input, {}).input);
+  const least = smallest(input, {});
+  const most = least === null ? Number.POSITIVE_INFINITY : memoryOf(least.input);
   const tried = changesOf(input)
     .map((keys) => smallest(input, keys))
-    .filter(({ keys }) => isAccepted(input, keys))
+    .filter((change) => change !== null)
     .map((change) => adviceOf(change, memoryOf))
-    .filter(({ bytes }) => bytes < least);
+    .filter(({ bytes }) => bytes < most);
   const checkpointing = checkpointingOf(input);
   tried.push(...onMore(input, {}, memoryOf));
   if (Object.keys(checkpointing).length > 0) tried.push(...onMore(input, checkpointing, memoryOf));
@@ -85,26 +87,33 @@ function cutInto(input: PlanInput, keys: Partial<PlannedKeys>, size: number): Tr
   return { keys: { ...keys, ...cut }, input: withKeys(changed, cut, size) };
 }
 
-function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried {
-  return cutInto(input, keys, rowUnit({ ...input.keys, ...keys }));
+/** The run with `keys`, in micro-batches as small as they can be; null where it would be refused. */
+function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried | null {
+  const all = { ...input.keys, ...keys };
+  const least = klOverOfSettings(all.method) === "micro_batch" ? 2 : rowUnit(all);
+  const tried = cutInto(input, keys, least);
+  return isAccepted(input, tried.keys) ? tried : null;
 }
 
 /** The run in its largest micro-batches that fit, of fewer rows than its own; null where none do. */
 function smallerBatch(input: PlanInput, fits: (tried: Tried) => boolean): Tried | null {
-  const unit = rowUnit(input.keys);
-  const most = Math.ceil(input.workload.own.length / unit) - 1;
-  const tries = Array.from({ length: Math.max(0, most) }, (_, i) => (i + 1) * unit)
-    .filter((size) => isAccepted(input, batchKeys(input, size)))
-    .map((size) => cutInto(input, {}, size));
+  const { keys, workload } = input;
+  const unit = rowUnit(keys);
+  const units = Math.max(0, Math.ceil(workload.own.length / unit) - 1);
+  // prompts of a rollout are not cut: not every size divides a step
+  const sizes = Array.from({ length: units }, (_, i) => (i + 1) * unit).filter(
+    (size) => !isOnPolicy(keys) || isAccepted(input, batchKeys(input, size)),
+  );
+  let largest: Tried | null = null;
   let low = 0;
-  let high = tries.length + 1;
-  while (high - low > 1) {
+  let high = sizes.length;
+  while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const tried = tries[middle - 1];
-    if (tried !== undefined && fits(tried)) low = middle;
+    const tried = cutInto(input, {}, sizes[middle] ?? unit);
+    if (fits(tried)) [largest, low] = [tried, middle + 1];
     else high = middle;
   }
-  return tries[low - 1] ?? null;
+  return largest !== null && isAccepted(input, largest.keys) ? largest : null;
 }
 
 function checkpointingOf({ keys }: PlanInput): Partial<PlannedKeys> {
@@ -140,7 +149,7 @@ function otherDevices(input: PlanInput, memoryOf: MemoryOf): Advice[] {
   if (!input.device.isGpu) return [];
   const keys = { ...(input.trained.isFull ? { use_peft: true } : {}), ...checkpointingOf(input) };
   const tried = smallest(input, keys);
-  if (!isAccepted(input, tried.keys)) return [];
+  if (tried === null) return [];
   for (const gpu of gpus.toSorted((a, b) => a.memoryBytes - b.memoryBytes)) {
     const there = { ...tried, input: { ...tried.input, device: gpu } };
     const advice = adviceOf(there, memoryOf, `on ${gpu.name} (--gpu ${gpu.id})`);
@@ -157,14 +166,15 @@ function onMore(input: PlanInput, change: Partial<PlannedKeys>, memoryOf: Memory
     ...(own.optim === "adamw_torch_fused" ? {} : { optim: "adamw_torch_fused" }),
     ...(own.shard === "none" ? { shard: "auto" } : {}),
   };
-  const { keys, input: shared } = smallest(input, sharing);
-  const isPossible = canShare(shared.keys, shared.model) && ranksRefused(shared.keys) === null;
-  if (!device.isGpu || !isPossible || !isAccepted(input, keys)) return [];
+  const shared = device.isGpu ? smallest(input, sharing) : null;
+  if (shared === null) return [];
+  const { keys, model } = shared.input;
+  if (!canShare(keys, model) || ranksRefused(keys) !== null) return [];
   const hosts = cluster.hosts.length;
   for (let ranks = 2 * ranksOf(cluster); ranks <= 1024; ranks *= 2) {
-    const there = { ...shared, cluster: { ...cluster, hosts: cluster.hosts.map(() => ranks / hosts) } };
+    const there = { ...shared.input, cluster: { ...cluster, hosts: cluster.hosts.map(() => ranks / hosts) } };
     const options = `--count ${ranks}${hosts > 1 ? ` --nodes ${hosts}` : ""}`;
-    const advice = adviceOf({ keys, input: there }, memoryOf, `on ${ranks} such GPUs (${options})`);
+    const advice = adviceOf({ ...shared, input: there }, memoryOf, `on ${ranks} such GPUs (${options})`);
     if (advice.fits) return [advice];
   }
   return [];

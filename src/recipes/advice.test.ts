@@ -95,6 +95,12 @@ const cases: [what: string, keys: Keys, options: PlanOptions, changes: RegExp[]]
   ],
   ["ranks that hold all", { shard: "none" }, { gpu: "h100" }, [/shard: auto.* on \d+ such GPUs/]],
   ["shards in the file", { shard: "all" }, { gpu: "h100" }, [/such GPUs/]],
+  [
+    "a KL of each micro-batch",
+    { objective: "kto", preset: "trl", per_device_train_batch_size: 4 },
+    { gpu: "h100" },
+    [/^use_peft: true, per_device_train_batch_size: 2, gradient_accumulation_steps: 2$/],
+  ],
   ["a reward model", { objective: "reward" }, { gpu: "h100" }, [/^use_peft: true/]],
   [
     "shards inside hosts",
