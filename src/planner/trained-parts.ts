@@ -1,11 +1,11 @@
 /** What of a model is trained: everything, or adapters of given ranks and modules in full beside them. */
+import type { RunConfig } from "../config/run-config.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { type AdapterConfig, dropoutOf, loraScale } from "../formats/adapter-config.ts";
 import { adaptedModules } from "../formats/adapter-targets.ts";
 import { type BlockLinear, blockLinears, linearPath } from "../formats/block-linears.ts";
 import { listedTargets } from "../formats/listed-targets.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import type { PlannedKeys } from "./plan-input.ts";
 
 /** An adapter on one linear. */
 export interface AdaptedLinear {
@@ -87,7 +87,7 @@ export function adapterParts(config: ModelConfig, adapter: AdapterShape): Traine
  * @param adapterDir - the adapter that it continues; null: it begins a new one, or trains without
  */
 export function trainedPartsOf(
-  config: PlannedKeys,
+  config: Omit<RunConfig, "output_dir" | "train_data">,
   model: ModelConfig,
   adapterDir: string | null,
 ): TrainedParts {
