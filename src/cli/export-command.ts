@@ -56,7 +56,7 @@ function ggufCommand(): Command {
     .option("--tolerance <nats>", "largest difference of a token's log-prob, f32", positiveNumber, 1e-4)
     .option(
       "--num-ctx <tokens>",
-      "prompt and answer that Ollama keeps; default: a run's max_length, else the model's length, 8192 at most",
+      "prompt and answer that Ollama keeps; default: what a run's rows could have, else the model's length, 8192 at most",
       wholeNumber(1),
     )
     .option(

@@ -1,148 +1,181 @@
-/** What to change when a run does not fit a device's memory: each change tried on the same model of memory. */
-
-import { isCutByTokens } from "../config/step-rows.ts";
-import { blockLinears } from "../formats/block-linears.ts";
-import type { ModelConfig } from "../formats/model-config.ts";
-import { type Device, gpus, usableBytes } from "./devices.ts";
-import { type PairLengths, streamTokens } from "./flops.ts";
-import { type MemorySetup, planMemory } from "./memory.ts";
-import type { PlannedKeys, Workload } from "./plan-input.ts";
-import { adapterParts, type TrainedParts } from "./trained-parts.ts";
+/** What to change when a run does not fit a device's memory: each change is keys, tried on the same plan as the run's own. */
+import { checkConfig } from "../config/checks.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
+import { ranksRefused } from "../config/ranks-refused.ts";
+import { accumulationOf, isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
+import { klOverOfSettings } from "../methods/index.ts";
+import { gpus, usableBytes } from "./devices.ts";
+import { ranksOf } from "./layout.ts";
+import { tokensOf } from "./memory-setup.ts";
+import { type PlanInput, type PlannedKeys, rowUnit } from "./plan-input.ts";
+import { canShare } from "./ranks-plan.ts";
+import { withKeys } from "./with-keys.ts";
 
 /** A change and the memory it leads to. */
 export interface Advice {
+  /** The keys in words, and what else is another. */
   change: string;
-  /** Bytes after the change, with one row a micro-batch where it does not say how many. */
+  keys: Partial<PlannedKeys>;
+  /** Bytes after the change. */
   bytes: number;
   fits: boolean;
 }
 
-/** What did not fit. */
-export interface Shortage {
-  device: Device;
-  /** Bytes that may be filled. */
-  bytes: number;
-  /** The largest batch that fits without a change. */
-  largest: number;
-  workload: Workload;
-  keys: Pick<PlannedKeys, "tokens_per_step" | "max_tokens_per_micro_batch" | "train_batch_size">;
+/** Bytes of a run's memory as it is planned. */
+type MemoryOf = (input: PlanInput) => number;
+
+/** Keys, and the run as it is with them. */
+interface Tried {
+  keys: Partial<PlannedKeys>;
+  input: PlanInput;
 }
 
 const halved = (n: number) => Math.max(1, Math.floor(n / 2));
 
-/** Changes that help, the smallest first; where none is enough, all of them. */
-export function adviceFor(setup: MemorySetup, shortage: Shortage): Advice[] {
-  const { device, bytes, largest, workload } = shortage;
-  const rows = workload.microBatch(Math.max(1, largest));
-  if (largest > 0) {
-    const fitting = planMemory(setup, rows).total;
-    return [{ change: smallerBatch(setup, shortage), bytes: fitting, fits: true }];
-  }
-  const tried = changesOf(setup, rows).map(({ change, with: changed, rows: after }): Advice => {
-    const needed = planMemory(changed, after).total;
-    return { change, bytes: needed, fits: needed <= bytes };
-  });
-  if (device.isGpu) {
-    const checkpointing = { ...setup, gradient_checkpointing: true };
-    tried.push(...onMore(setup, rows, { device, kind: "" }));
-    if (!setup.gradient_checkpointing)
-      tried.push(...onMore(checkpointing, rows, { device, kind: "gradient_checkpointing: true " }));
-  }
+/** Changes that help, the smallest first; where none is enough, all of them. With micro-batches as small as they can be. */
+export function adviceFor(input: PlanInput, memoryOf: MemoryOf): Advice[] {
+  const usable = usableBytes(input.device);
+  const smaller = smallerBatch(input, (tried) => memoryOf(tried.input) <= usable);
+  if (smaller !== null) return [adviceOf(smaller, memoryOf)];
+  const least = smallest(input, {});
+  const most = least === null ? Number.POSITIVE_INFINITY : memoryOf(least.input);
+  const tried = changesOf(input)
+    .map((keys) => smallest(input, keys))
+    .filter((change) => change !== null)
+    .map((change) => adviceOf(change, memoryOf))
+    .filter(({ bytes }) => bytes < most);
+  const checkpointing = checkpointingOf(input);
+  tried.push(...onMore(input, {}, memoryOf));
+  if (Object.keys(checkpointing).length > 0) tried.push(...onMore(input, checkpointing, memoryOf));
   const enough = tried.filter(({ fits }) => fits);
-  if (enough.length > 0) return enough;
-  return [...tried, ...otherDevices(setup, rows, device)];
+  return enough.length > 0 ? enough : [...tried, ...otherDevices(input, memoryOf)];
 }
 
-/** The key that cuts a step into micro-batches, with the size that fits. */
-function smallerBatch({ share_prompt }: MemorySetup, { largest, workload, keys }: Shortage): string {
-  if (isCutByTokens(keys)) {
-    const rows = workload.microBatch(largest);
-    return `max_tokens_per_micro_batch: ${rows.reduce((sum, row) => sum + streamTokens(row, share_prompt), 0)}`;
+function adviceOf({ keys, input }: Tried, memoryOf: MemoryOf, where: string = ""): Advice {
+  const bytes = memoryOf(input);
+  const ofKeys = Object.entries(keys).map(([key, value]) => `${key}: ${value}`);
+  const change = [ofKeys.join(", "), where].filter((part) => part !== "").join(" ");
+  return { change, keys, bytes, fits: bytes <= usableBytes(input.device) };
+}
+
+/** Whether nothing is wrong with the keys that was not wrong before. */
+function isAccepted({ keys: before }: PlanInput, keys: Partial<PlannedKeys>): boolean {
+  const errorsOf = (changed: PlannedKeys) =>
+    checkConfig({ ...changed, output_dir: "", train_data: [] })
+      .filter(({ severity }) => severity === "error")
+      .map(({ key }) => key);
+  const known = new Set(errorsOf(before));
+  return errorsOf({ ...before, ...keys }).every((key) => known.has(key));
+}
+
+/** The keys that cut a step into micro-batches of `size` rows. */
+function batchKeys(input: PlanInput, size: number): Partial<PlannedKeys> {
+  const { keys, workload } = input;
+  if (size >= workload.own.length) return {};
+  if (isCutByTokens(keys)) return { max_tokens_per_micro_batch: tokensOf(workload.microBatch(size), keys) };
+  const isStepGiven = keys.train_batch_size !== null;
+  const rows = { per_device_train_batch_size: size };
+  if (keys.optimizer_in_backward) return { ...rows, ...(isStepGiven ? { train_batch_size: size } : {}) };
+  if (isStepGiven || keys.tokens_per_step !== null) return rows;
+  return { ...rows, gradient_accumulation_steps: accumulationOf(rowsPerStep(keys), rows) };
+}
+
+/** The run with `keys`, in micro-batches of `size` rows. */
+function cutInto(input: PlanInput, keys: Partial<PlannedKeys>, size: number): Tried {
+  const changed = withKeys(input, keys);
+  const cut = batchKeys(changed, size);
+  return { keys: { ...keys, ...cut }, input: withKeys(changed, cut, size) };
+}
+
+/** The run with `keys`, in micro-batches as small as they can be; null where it would be refused. */
+function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried | null {
+  const all = { ...input.keys, ...keys };
+  const least = klOverOfSettings(all.method) === "micro_batch" ? 2 : rowUnit(all);
+  const tried = cutInto(input, keys, least);
+  return isAccepted(input, tried.keys) ? tried : null;
+}
+
+/** The run in its largest micro-batches that fit, of fewer rows than its own; null where none do. */
+function smallerBatch(input: PlanInput, fits: (tried: Tried) => boolean): Tried | null {
+  const { keys, workload } = input;
+  const unit = rowUnit(keys);
+  const units = Math.max(0, Math.ceil(workload.own.length / unit) - 1);
+  // prompts of a rollout are not cut: not every size divides a step
+  const sizes = Array.from({ length: units }, (_, i) => (i + 1) * unit).filter(
+    (size) => !isOnPolicy(keys) || isAccepted(input, batchKeys(input, size)),
+  );
+  let largest: Tried | null = null;
+  let low = 0;
+  let high = sizes.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const tried = cutInto(input, {}, sizes[middle] ?? unit);
+    if (fits(tried)) [largest, low] = [tried, middle + 1];
+    else high = middle;
   }
-  const isStepGiven = keys.tokens_per_step !== null || keys.train_batch_size !== null;
-  return `per_device_train_batch_size: ${largest}${isStepGiven ? "" : ", with more gradient_accumulation_steps"}`;
+  return largest !== null && isAccepted(input, largest.keys) ? largest : null;
 }
 
-interface Change {
-  change: string;
-  with: MemorySetup;
-  rows: readonly PairLengths[];
+function checkpointingOf({ keys }: PlanInput): Partial<PlannedKeys> {
+  return keys.gradient_checkpointing ? {} : { gradient_checkpointing: true };
 }
 
-function changesOf(setup: MemorySetup, rows: readonly PairLengths[]): Change[] {
-  const short = rows.map(({ prompt, chosen, rejected }) => ({
-    prompt: halved(prompt),
-    chosen: halved(chosen),
-    rejected: rejected === 0 ? 0 : halved(rejected),
-  }));
-  const checkpointing: MemorySetup = { ...setup, gradient_checkpointing: true };
-  const adapter: MemorySetup = { ...setup, trained: usualAdapter(setup) };
-  const both: MemorySetup = { ...adapter, gradient_checkpointing: true };
-  return [
-    ...(setup.gradient_checkpointing
-      ? []
-      : [{ change: "gradient_checkpointing: true", with: checkpointing, rows }]),
-    ...(setup.trained.isFull && setup.shards === null && setup.optim !== "adamw_8bit"
-      ? [{ change: "optim: adamw_8bit", with: { ...setup, optim: "adamw_8bit" as const }, rows }]
-      : []),
-    ...(setup.trained.isFull || setup.model.quantisation !== null || setup.shards !== null
-      ? []
-      : [{ change: "load_in_4bit: true (QLoRA)", with: { ...setup, model: inFourBits(setup.model) }, rows }]),
-    { change: "rows of half the length (max_length)", with: setup, rows: short },
-    ...(setup.trained.isFull ? [{ change: "use_peft: true (rank 16)", with: adapter, rows }] : []),
-    ...(setup.trained.isFull && !setup.gradient_checkpointing
-      ? [{ change: "use_peft: true and gradient_checkpointing: true", with: both, rows }]
-      : []),
-    { change: "all of it: LoRA, gradient_checkpointing, rows of half the length", with: both, rows: short },
+/** What can be changed, each change once. */
+function changesOf(input: PlanInput): Partial<PlannedKeys>[] {
+  const { keys, trained, model, workload } = input;
+  const checkpointing = checkpointingOf(input);
+  const adapter: Partial<PlannedKeys> = trained.isFull ? { use_peft: true } : {};
+  const longest = Math.max(1, ...workload.own.map((row) => row.prompt + Math.max(row.chosen, row.rejected)));
+  const short: Partial<PlannedKeys> = isOnPolicy(keys)
+    ? { max_completion_length: halved(keys.max_completion_length) }
+    : { max_length: halved(Math.min(keys.max_length, Math.floor(longest))) };
+  const few: Partial<PlannedKeys> = trained.isFull ? { optim: "adamw_8bit" } : { load_in_4bit: true };
+  const isFew = trained.isFull ? keys.optim === "adamw_8bit" : model.quantisation !== null;
+  const changes: Partial<PlannedKeys>[] = [
+    checkpointing,
+    ...(isFew ? [] : [few]),
+    short,
+    ...(isOnPolicy(keys) ? [{ num_generations: halved(keys.num_generations) }] : []),
+    adapter,
+    { ...adapter, ...checkpointing },
+    { ...adapter, ...checkpointing, ...short },
   ];
+  const texts = changes.map((change) => JSON.stringify(change));
+  return changes.filter((change, i) => Object.keys(change).length > 0 && texts.indexOf(texts[i] ?? "") === i);
 }
 
-/** The model below an adapter as QLoRA holds it. */
-function inFourBits(model: ModelConfig): ModelConfig {
-  const quantisation = { bits: 4, quantType: "nf4", doubleQuant: false, skipModules: [] } as const;
-  return { ...model, quantisation };
+/** An adapter and checkpointing on the smallest GPU of the table that would do, or on as many of this one as share the model. */
+function otherDevices(input: PlanInput, memoryOf: MemoryOf): Advice[] {
+  if (!input.device.isGpu) return [];
+  const keys = { ...(input.trained.isFull ? { use_peft: true } : {}), ...checkpointingOf(input) };
+  const tried = smallest(input, keys);
+  if (tried === null) return [];
+  for (const gpu of gpus.toSorted((a, b) => a.memoryBytes - b.memoryBytes)) {
+    const there = { ...tried, input: { ...tried.input, device: gpu } };
+    const advice = adviceOf(there, memoryOf, `on ${gpu.name} (--gpu ${gpu.id})`);
+    if (advice.fits) return [advice];
+  }
+  return onMore(input, keys, memoryOf);
 }
 
-/** The adapter that a run has by default, without dropout; what is trained already when that is no full tuning. */
-function usualAdapter({ model, trained }: MemorySetup): TrainedParts {
-  if (!trained.isFull) return trained;
-  const names = model.layerKinds.flatMap((_, layer) => blockLinears(model, layer).map(({ name }) => name));
-  const targetModules = [...new Set(names)];
-  return adapterParts(model, {
-    rank: 16,
-    targetModules,
-    modulesToSave: [],
-    rankPattern: {},
-    dropout: 0,
-    useDora: false,
-  });
-}
-
-/** The smallest GPU of the table that would do, or as many of this one as share the model. */
-function otherDevices(setup: MemorySetup, rows: readonly PairLengths[], device: Device): Advice[] {
-  if (!device.isGpu) return [];
-  const least: MemorySetup = { ...setup, gradient_checkpointing: true, trained: usualAdapter(setup) };
-  const needed = planMemory(least, rows).total;
-  const roomy = gpus
-    .filter((gpu) => usableBytes(gpu) >= needed)
-    .toSorted((a, b) => a.memoryBytes - b.memoryBytes)[0];
-  const kind = "LoRA and gradient_checkpointing";
-  if (roomy !== undefined)
-    return [{ change: `${kind} on ${roomy.name} (--gpu ${roomy.id})`, bytes: needed, fits: true }];
-  return onMore(least, rows, { device, kind: `${kind} ` });
-}
-
-/** The least number of such GPUs on which ranks share the model and it fits. */
-function onMore(
-  setup: MemorySetup,
-  rows: readonly PairLengths[],
-  { device, kind }: { device: Device; kind: string },
-): Advice[] {
-  if (setup.model.quantisation !== null) return [];
-  for (let ranks = 2 * (setup.shards?.ranks ?? 1); ranks <= 1024; ranks *= 2) {
-    const { total: bytes } = planMemory({ ...setup, shards: { ranks, keep_gathered: false } }, rows);
-    if (bytes > usableBytes(device)) continue;
-    return [{ change: `${kind}on ${ranks} such GPUs (--count ${ranks})`, bytes, fits: true }];
+/** The least number of such GPUs on which ranks share the model and it fits, with the keys that let them. */
+function onMore(input: PlanInput, change: Partial<PlannedKeys>, memoryOf: MemoryOf): Advice[] {
+  const { device, cluster, keys: own } = input;
+  const sharing: Partial<PlannedKeys> = {
+    ...change,
+    ...(own.optim === "adamw_torch_fused" ? {} : { optim: "adamw_torch_fused" }),
+    ...(own.shard === "none" ? { shard: "auto" } : {}),
+  };
+  const shared = device.isGpu ? smallest(input, sharing) : null;
+  if (shared === null) return [];
+  const { keys, model } = shared.input;
+  if (!canShare(keys, model) || ranksRefused(keys) !== null) return [];
+  const hosts = cluster.hosts.length;
+  for (let ranks = 2 * ranksOf(cluster); ranks <= 1024; ranks *= 2) {
+    const there = { ...shared.input, cluster: { ...cluster, hosts: cluster.hosts.map(() => ranks / hosts) } };
+    const options = `--count ${ranks}${hosts > 1 ? ` --nodes ${hosts}` : ""}`;
+    const advice = adviceOf({ ...shared, input: there }, memoryOf, `on ${ranks} such GPUs (${options})`);
+    if (advice.fits) return [advice];
   }
   return [];
 }

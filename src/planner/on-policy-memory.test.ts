@@ -1,4 +1,4 @@
-/** Memory of on-policy runs beside their steps: evaluations, and a value model that is not a copy of the policy. */
+/** On-policy runs beside their steps: memory of evaluations and of a value model that is no copy of the policy; time of passes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { input } from "../../test/support/plan-inputs.ts";
@@ -85,4 +85,24 @@ test("a value model of another size has its memory, also in its step", () => {
   assert.match(beside.moment, /of the value model$/);
   // its gradients, while the small policy's are gone
   assert.ok(beside.components.gradients > 4 * 6.9e9);
+});
+
+test("each pass over a rollout takes its time, and PPO's value model a step beside each of the policy's", () => {
+  const timed = (run: Record<string, unknown>) => {
+    const rollouts = { reward_funcs: ["exact"], num_generations: 8, per_device_train_batch_size: 8 };
+    const plan = planRun(input({ lora: true, run: { ...rollouts, ...run } }));
+    return { flops: plan.flops, own: plan.methods[0] };
+  };
+  const grpo = timed({ objective: "grpo" });
+  const seconds = (run: Record<string, unknown>) => timed(run).own?.runSeconds ?? Number.NaN;
+  const close = (a: number, b: number) => assert.ok(Math.abs(a / b - 1) < 1e-9, `${a} and ${b}`);
+  close(seconds({ objective: "grpo", num_iterations: 4 }), 4 * (grpo.own?.runSeconds ?? 0));
+  close(seconds({ objective: "ppo" }), 2 * seconds({ objective: "ppo", num_ppo_epochs: 2 }));
+  const stepped = { objective: "grpo", max_steps: 10 };
+  close(seconds({ ...stepped, num_iterations: 4 }), seconds(stepped));
+  const ppo = timed({ objective: "ppo" });
+  // the same layers with the same adapter, and no head, whose gradient goes to its input alone
+  const { mean } = input().workload;
+  const head = 2 * 2 * 128_256 * 4096 * (mean.chosen + mean.rejected);
+  close((ppo.own?.flopsPerPair ?? 0) - (grpo.own?.flopsPerPair ?? 0), ppo.flops.training - head);
 });

@@ -219,7 +219,7 @@ function halfCopyBytes(
   if (numerics.dtype === "float32") return 0;
   const embedding = model.vocabSize * model.hiddenSize;
   const matrices = trained.isFull
-    ? weightsOfBlocks(model).reduce((sum, weights) => sum + weights, 0) + embedding
+    ? weightsOfBlocks(model).reduce((sum, weights) => sum + weights, 0) + (trained.trainsHead ? embedding : 0)
     : counts.adapter + counts.savedCopies - (trained.trainsEmbedding ? embedding : 0);
   return matrices * itemBytes(numerics);
 }

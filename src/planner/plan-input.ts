@@ -1,57 +1,18 @@
 /** What a plan is made from. */
-import type { REWARD_SOURCES } from "../config/online-keys.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { heldQuantisation } from "../formats/held-quantisation.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
-import type { Quantisation, QuantisationKeys } from "../formats/quantisation.ts";
+import type { Quantisation } from "../formats/quantisation.ts";
+import { methodOf } from "../methods/index.ts";
 import type { ComputeType, Device } from "./devices.ts";
 import type { PairLengths } from "./flops.ts";
 import type { Cluster } from "./layout.ts";
 import type { ValueModelBase } from "./side-models.ts";
 import type { TrainedParts } from "./trained-parts.ts";
 
-/** Keys of a run that a plan needs besides what is trained. */
-export type PlannedKeys = Pick<
-  RunConfig,
-  | "method"
-  | "train_batch_size"
-  | "per_device_train_batch_size"
-  | "gradient_accumulation_steps"
-  | "tokens_per_step"
-  | "max_tokens_per_micro_batch"
-  | "gradient_checkpointing"
-  | "gradient_checkpointing_blocks"
-  | "activation_offloading"
-  | "optimizer_in_backward"
-  | "optim"
-  | "logits_chunk_size"
-  | "logits_kept_mib"
-  | "share_prompt"
-  | "precompute_ref_log_probs"
-  | "log_entropy"
-  | "shard"
-  | "keep_gathered"
-  | "num_train_epochs"
-  | "max_steps"
-  | "max_length"
-  | (typeof REWARD_SOURCES)[number]
-  | "num_generations"
-  | "num_generations_eval"
-  | "eval_strategy"
-  | "eval_on_start"
-  | "max_completion_length"
-  | "max_staleness"
-  | "steps_per_generation"
-  | "num_iterations"
-  | "adapter_name_or_path"
-  | "watch_prompts"
-  | "watch_rows"
-  | "watch_samples"
-  | "watch_max_new_tokens"
-  | "per_device_eval_batch_size"
-  | "final_scale"
-  | keyof QuantisationKeys
->;
+/** Keys of a run that a plan needs: all but its rows and its place. */
+export type PlannedKeys = Omit<RunConfig, "output_dir" | "train_data">;
 
 /** Held-out rows. */
 export interface HeldRows {
@@ -121,4 +82,17 @@ export function longestPair(mean: PairLengths, maxLength: number): PairLengths {
   const completion = Math.max(mean.chosen, mean.rejected);
   const prompt = Math.max(1, Math.round((maxLength * mean.prompt) / (mean.prompt + completion)));
   return { prompt, chosen: maxLength - prompt, rejected: mean.rejected > 0 ? maxLength - prompt : 0 };
+}
+
+/** The pair cut to `maxLength` in its proportions. */
+export function fitted(pair: PairLengths, maxLength: number): PairLengths {
+  const longest = pair.prompt + Math.max(pair.chosen, pair.rejected);
+  const share = Math.min(1, maxLength / longest);
+  const cut = (n: number) => (n === 0 ? 0 : Math.max(1, Math.floor(n * share)));
+  return { prompt: cut(pair.prompt), chosen: cut(pair.chosen), rejected: cut(pair.rejected) };
+}
+
+/** Rows that stay together in a micro-batch: completions of a prompt that are compared in pairs. */
+export function rowUnit(keys: PlannedKeys): number {
+  return isOnPolicy(keys) && methodOf(keys.method.objective).over === "pairs" ? keys.num_generations : 1;
 }

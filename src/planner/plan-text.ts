@@ -154,10 +154,7 @@ function adviceText({ advice, memory, device }: Plan): string {
   const line = ({ change, bytes, fits }: Advice) =>
     `  ${fits ? "fits:" : "too much still:"} ${change}: ${formatBytes(bytes)}`;
   const usable = formatBytes(device.usableBytes);
-  return [
-    `What would make it fit ${usable}, one row a micro-batch unless stated otherwise:`,
-    ...advice.map(line),
-  ].join("\n");
+  return [`What would make it fit ${usable}:`, ...advice.map(line)].join("\n");
 }
 
 function notesText(plan: Plan): string {
@@ -169,7 +166,8 @@ function notesText(plan: Plan): string {
       "Lengths are assumed and all rows alike: rows of real data differ, and the longest decide memory.",
     );
   }
-  notes.push(`One row as long as max_length allows takes ${formatBytes(longestPairBytes)}.`);
+  const bound = rows.ofRollout ? "max_completion_length" : "max_length";
+  notes.push(`One row as long as ${bound} allows takes ${formatBytes(longestPairBytes)}.`);
   if (rows.startLogpBytes !== null && rows.startLogpBytes > 0) {
     notes.push(
       `The log-probs of held-out tokens at the start take ${formatBytes(rows.startLogpBytes)} of a file, in the run directory and in each checkpoint; in memory as much, and 4 bytes a token.`,
@@ -183,7 +181,7 @@ function notesText(plan: Plan): string {
   if (rows.ofRollout) {
     notes.push(
       "On-policy: a row is a completion with its part of the prompt, of max_completion_length tokens unless its length is given, which is the most that a step can have. " +
-        "Evaluations hold the model of the start a second time in full tuning. Time is that of updates: how long sampling and scoring take is not known.",
+        "Evaluations hold the model of the start a second time in full tuning. Time is that of updates, each pass over a rollout counted: how long sampling and scoring take is not known.",
     );
   }
   if (plan.watch !== null) {

@@ -1,4 +1,6 @@
 /** How long a plan's rows take. */
+import { isOnPolicy } from "../config/online-keys.ts";
+import { updatesOf } from "../methods/index.ts";
 import type { PlanInput, PlannedKeys, Workload } from "./plan-input.ts";
 
 /** Kernels that a block launches forward and back: the block's, its adapters', and those of computing it again. */
@@ -30,8 +32,9 @@ export function pairTime(
   return { seconds, fraction: flops / seconds / peak };
 }
 
-/** Pairs that a run trains on, repeated ones counted; null where unknown. */
+/** Pairs that a run trains on, repeated ones counted, as those of a rollout that is used again; null where unknown. */
 export function runPairs(keys: PlannedKeys, workload: Workload, perStep: number): number | null {
   if (keys.max_steps > 0) return keys.max_steps * perStep;
-  return workload.pairs === null ? null : workload.pairs * keys.num_train_epochs;
+  const passes = isOnPolicy(keys) ? updatesOf(keys).passes : 1;
+  return workload.pairs === null ? null : workload.pairs * keys.num_train_epochs * passes;
 }

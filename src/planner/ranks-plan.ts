@@ -1,6 +1,7 @@
 /** The plan of a run on several ranks: how they share the model, what they send, how long a step takes. */
-import type { RunConfig } from "../config/run-config.ts";
-import { accumulationOf, rowsPerStep } from "../config/step-rows.ts";
+import { microBatchesOf, rowsPerStep } from "../config/step-rows.ts";
+import type { ModelConfig } from "../formats/model-config.ts";
+import { methodOf } from "../methods/index.ts";
 import {
   type ChosenLayout,
   type Cluster,
@@ -14,6 +15,7 @@ import {
   type TrafficInput,
   trafficOf,
 } from "./layout.ts";
+import type { PlannedKeys } from "./plan-input.ts";
 import type { Shards } from "./sharded-memory.ts";
 
 /** A run on several ranks. */
@@ -40,15 +42,7 @@ export interface RanksPlan {
 
 /** What it follows from. */
 export interface RanksInput extends TrafficInput {
-  keys: Pick<
-    RunConfig,
-    | "shard"
-    | "keep_gathered"
-    | "train_batch_size"
-    | "per_device_train_batch_size"
-    | "gradient_accumulation_steps"
-    | "tokens_per_step"
-  >;
+  keys: PlannedKeys;
   cluster: Cluster;
   usable: number;
   memoryOf: (shards: Shards | null, accumulates: boolean) => number;
@@ -67,18 +61,22 @@ function shardsOf(layout: Layout, cluster: Cluster): Shards | null {
   return ranks === 1 ? null : { ranks, keep_gathered: layout.keep_gathered };
 }
 
+/** Whether ranks may each hold a part of the model: not of quantised numbers, averages in few bits, a reward model. */
+export function canShare({ optim, method }: PlannedKeys, { quantisation }: ModelConfig): boolean {
+  return (
+    quantisation === null && optim === "adamw_torch_fused" && methodOf(method.objective).over !== "scores"
+  );
+}
+
 /** Rows of a step on `ranks` ranks, on average, and micro-batches of each rank. */
 function stepOn(
   { keys, rowTokens, microBatch }: Pick<RanksInput, "keys" | "rowTokens" | "microBatch">,
   ranks: number,
 ): { rows: number; microBatches: number } {
   const { tokens_per_step: tokens, train_batch_size } = keys;
-  if (tokens !== null) {
-    const microBatches = Math.max(1, Math.ceil(tokens / ranks / microBatch.tokens));
-    return { rows: Math.max(1, tokens / rowTokens), microBatches };
-  }
-  const rows = train_batch_size ?? rowsPerStep(keys) * ranks;
-  return { rows, microBatches: accumulationOf(rows, keys, ranks) };
+  const rows =
+    tokens === null ? (train_batch_size ?? rowsPerStep(keys) * ranks) : Math.max(1, tokens / rowTokens);
+  return { rows, microBatches: microBatchesOf(keys, { rows, rowTokens, full: microBatch.tokens }, ranks) };
 }
 
 /** The plan of several ranks. */

@@ -6,7 +6,6 @@ import type { ModelConfig } from "../formats/model-config.ts";
 import { quantisationText } from "../formats/quantisation.ts";
 import {
   comparedMethods,
-  comparesOnPolicy,
   klOverOfSettings,
   type MethodName,
   type MethodSettings,
@@ -17,16 +16,16 @@ import {
 } from "../methods/index.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type ComputeType, type Device, usableBytes } from "./devices.ts";
-import { type FinalScalePlan, finalScalePlan, scalesSize } from "./final-scale-plan.ts";
+import { type FinalScalePlan, finalScalePlan } from "./final-scale-plan.ts";
 import { completionTokens, type PairFlops, type PairLengths, pairFlops, streamTokens } from "./flops.ts";
 import { ranksOf } from "./layout.ts";
 import { type MemoryPlan, type MemorySetup, planMemory, scalesMemory } from "./memory.ts";
+import { memorySetup, sideModels, tokensOf } from "./memory-setup.ts";
 import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
-import { longestPair, type PlanInput, type PlannedKeys, type Workload } from "./plan-input.ts";
+import { longestPair, type PlanInput, type PlannedKeys, rowUnit } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
-import { planRanks, type RanksPlan } from "./ranks-plan.ts";
-import { evaluationSize, rolloutSize, watchSize } from "./sampled-sizes.ts";
-import { noSideModels, type SideModels } from "./side-models.ts";
+import { canShare, planRanks, type RanksPlan } from "./ranks-plan.ts";
+import { valueModelOf } from "./side-models.ts";
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
 interface PlannedMethod {
@@ -103,58 +102,56 @@ export interface Plan {
   memory: MemoryPlan & { fits: boolean };
   /** On several ranks; null on one. */
   ranks: RanksPlan | null;
-  /** Memory of one pair as long as max_length allows. */
+  /** Memory of one row as long as max_length allows, of a rollout as long as max_completion_length. */
   longestPairBytes: number;
   methods: MethodPlan[];
   /** What would make the run fit, when it does not. */
   advice: Advice[];
 }
 
-/** What the memory of a run depends on. */
-export function memorySetup(input: PlanInput): MemorySetup {
-  const { model, trained, keys, dtype, device, workload } = input;
-  const { method } = keys;
-  const entropyGradient = "entropy_coef" in method && method.entropy_coef !== 0;
-  return {
-    ...keys,
-    model,
-    trained,
-    entropyGradient,
-    predictsPrompts: predictsPrompts(method),
-    log_entropy: keys.log_entropy || entropyGradient,
-    numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
-    activation_offloading: keys.activation_offloading && device.isGpu,
-    accumulates: keys.gradient_accumulation_steps > 1 || keys.tokens_per_step !== null,
-    rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,
-    evaluation: evaluationSize(keys, workload),
-    watch: watchSize(keys, workload),
-    side: isOnPolicy(keys) ? sideModels(input) : noSideModels,
-    shards: null,
-    scales: scalesSize(keys, workload),
-  };
-}
-
 /** FLOPs of a mean row of the method called `name`, with what the run's own method computes besides. */
 function rowFlops(name: MethodName, { model, trained, keys, workload }: PlanInput): PairFlops {
-  const { method, share_prompt, gradient_checkpointing: again, gradient_checkpointing_blocks: blocks } = keys;
+  const { method, share_prompt } = keys;
   const isOwn = name === method.objective;
   return pairFlops(model, workload.mean, {
     ...{ trained, share_prompt },
     predictsPrompts: isOwn && predictsPrompts(method),
     estimatesKl: isOwn && klOverOfSettings(method) !== null,
-    recomputed: again ? Math.min(1, (blocks ?? model.numLayers) / model.numLayers) : 0,
+    recomputed: recomputedShare(keys, model),
   });
 }
 
-/** What a step of a row takes: with a live reference its passes too, one for the row, one for its KL. */
+/** Part of the blocks that is computed again. */
+function recomputedShare(keys: PlannedKeys, { numLayers }: ModelConfig): number {
+  if (!keys.gradient_checkpointing) return 0;
+  return Math.min(1, (keys.gradient_checkpointing_blocks ?? numLayers) / numLayers);
+}
+
+/** FLOPs of PPO's value model in the step of a mean row; 0: there is none. */
+function valueModelFlops(input: PlanInput): number {
+  const { keys, workload } = input;
+  const { valueModel } = sideModels(input);
+  if (valueModel === null) return 0;
+  const { model, trained } = valueModelOf(valueModel);
+  // a row of weights in place of a head
+  const { training, recompute } = pairFlops({ ...model, vocabSize: 0 }, workload.mean, {
+    ...{ trained, share_prompt: keys.share_prompt },
+    recomputed: recomputedShare(keys, model),
+  });
+  return training + recompute;
+}
+
+/** What a step of a row takes: with a live reference its passes too, one for the row, one for its KL; and the value model's step. */
 function stepCost(
   { training, recompute, reference, kl }: PairFlops,
   isLive: boolean,
+  ofValueModel: number = 0,
 ): { flops: number; passes: number } {
   const references = isLive ? 1 + (kl > 0 ? 1 : 0) : 0;
+  const steps = ofValueModel > 0 ? 2 : 1;
   return {
-    flops: training + recompute + kl + references * reference,
-    passes: 1 + forwardShare * (references + (kl > 0 ? 1 : 0)),
+    flops: training + recompute + kl + references * reference + ofValueModel,
+    passes: steps + forwardShare * (references + (kl > 0 ? 1 : 0)),
   };
 }
 
@@ -167,23 +164,11 @@ function watchPlan({ keys, workload: { mean } }: PlanInput): Plan["watch"] {
   return { prompts, samples, longest, tokens, rows: forward / streamTokens(mean, keys.share_prompt) };
 }
 
-/** A new adapter switched off is its own reference; anything else needs the model of the start a second time. */
-function sideModels({ keys, model, trained, valueModel, rewardModel = null }: PlanInput): SideModels {
-  const { method, adapter_name_or_path } = keys;
-  const isCopied = trained.isFull || adapter_name_or_path !== null;
-  return {
-    hasReference: comparesOnPolicy(method) && isCopied,
-    isLoadedToEvaluate: isCopied,
-    valueModel: "value_model_name_or_path" in method ? (valueModel ?? { model, trained }) : null,
-    rewardModel,
-  };
-}
-
 /** The largest batch is looked for up to here. */
 const batchLimit = 4096;
 
-/** The largest number of rows whose micro-batch fits `bytes`, by bisection; 0 where one row does not. */
-function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): number {
+/** The largest number of rows whose micro-batch fits `bytes`, by bisection; 0 where the fewest that may be do not. */
+function largestBatch(setup: MemorySetup, { workload, keys }: PlanInput, bytes: number): number {
   const fits = (size: number) => planMemory(setup, workload.microBatch(size)).total <= bytes;
   let low = 0;
   let high = Math.min(batchLimit, workload.pairs ?? batchLimit) + 1;
@@ -192,7 +177,17 @@ function largestBatch(setup: MemorySetup, workload: Workload, bytes: number): nu
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  return low;
+  const unit = rowUnit(keys);
+  return unit * Math.floor(low / unit);
+}
+
+/** The longest row that there can be. */
+function longestRow({ keys, workload: { mean, own } }: PlanInput): PairLengths {
+  const longest = longestPair(mean, keys.max_length);
+  // completions are planned as long as they may be, or as long as is given
+  return isOnPolicy(keys)
+    ? own.reduce((a, b) => (tokensOf([b], keys) > tokensOf([a], keys) ? b : a), own[0] ?? longest)
+    : longest;
 }
 
 /** The plan of its ranks, where the run has several. `end`: seconds of what comes after the steps, on one device. */
@@ -214,7 +209,7 @@ function planOnRanks(
     memoryOf: (shards, accumulates) => planMemory({ ...setup, shards, accumulates }, own).total,
     microBatch: {
       seconds: rows * pairTime(row.flops, input, row.passes).seconds,
-      tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+      tokens: tokensOf(own, keys),
       flops: rows * row.flops,
     },
     rowTokens: streamTokens(mean, keys.share_prompt),
@@ -224,13 +219,15 @@ function planOnRanks(
 }
 
 /** Who holds the model, as configured; left to be chosen, each rank all of it where it cannot be shared. */
-function shardFor(
-  { shard, optim, method }: PlannedKeys,
-  { quantisation }: ModelConfig,
-): PlannedKeys["shard"] {
-  const isWhole =
-    quantisation !== null || optim !== "adamw_torch_fused" || methodOf(method.objective).over === "scores";
-  return shard === "auto" && isWhole ? "none" : shard;
+function shardFor(keys: PlannedKeys, model: ModelConfig): PlannedKeys["shard"] {
+  return keys.shard === "auto" && !canShare(keys, model) ? "none" : keys.shard;
+}
+
+/** Bytes of a run's memory at its peak. */
+function memoryOf(input: PlanInput): number {
+  const setup = memorySetup(input);
+  const ranks = planOnRanks(input, { setup, flops: rowFlops(input.keys.method.objective, input), end: 0 });
+  return planMemory(ranks === null ? setup : { ...setup, ...ranks.memory }, input.workload.own).total;
 }
 
 /** The plan of a run. */
@@ -246,9 +243,8 @@ export function planRun(input: PlanInput): Plan {
   const setup = ranks === null ? alone : { ...alone, ...ranks.memory };
   const memory = planMemory(setup, workload.own);
   const fits = memory.total <= bytes;
-  const largest = largestBatch(setup, workload, bytes);
+  const largest = largestBatch(setup, input, bytes);
   const own = workload.own;
-  const longest = longestPair(workload.mean, keys.max_length);
   return {
     model: {
       name: input.modelName,
@@ -283,7 +279,7 @@ export function planRun(input: PlanInput): Plan {
       comparedLogpBytes: takesStartTokens(keys.method) ? (workload.comparedLogpBytes ?? null) : 0,
       largestMicroBatch: {
         pairs: own.length,
-        tokens: own.reduce((sum, pair) => sum + streamTokens(pair, keys.share_prompt), 0),
+        tokens: tokensOf(own, keys),
         answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
       },
       ofRollout: isOnPolicy(keys),
@@ -293,13 +289,13 @@ export function planRun(input: PlanInput): Plan {
     finalScale,
     memory: { ...memory, fits },
     ranks,
-    longestPairBytes: planMemory(setup, [longest]).total,
+    longestPairBytes: planMemory(setup, [longestRow(input)]).total,
     launchSeconds: launchSeconds(input),
     reachedShare: pairTime(flops.training + flops.recompute, input, 1).fraction,
     methods: methodsBeside(keys.method).map((method) =>
       planMethod(method, input, { memoryBytes: memory.total, largest, end }),
     ),
-    advice: fits ? [] : adviceFor(setup, { device, bytes, largest, workload, keys }),
+    advice: fits ? [] : adviceFor(input, memoryOf),
   };
 }
 
@@ -349,7 +345,7 @@ function planMethod(
     return { ...base, refused, ...none, runSeconds: null };
   }
   const flops = rowFlops(name, input);
-  const { flops: flopsPerPair, passes } = stepCost(flops, way === "live");
+  const { flops: flopsPerPair, passes } = stepCost(flops, way === "live", valueModelFlops(input));
   const { seconds } = pairTime(flopsPerPair, input, passes);
   const pairs = runPairs(keys, workload, pairsPerStep(input));
   const once = way === "precomputed" ? pairTime(flops.reference, input, forwardShare).seconds : 0;

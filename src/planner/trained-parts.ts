@@ -1,7 +1,10 @@
 /** What of a model is trained: everything, or adapters of given ranks and modules in full beside them. */
-import { type AdapterConfig, loraScale } from "../formats/adapter-config.ts";
+import type { RunConfig } from "../config/run-config.ts";
+import { readAdapter } from "../formats/adapter.ts";
+import { type AdapterConfig, dropoutOf, loraScale } from "../formats/adapter-config.ts";
 import { adaptedModules } from "../formats/adapter-targets.ts";
 import { type BlockLinear, blockLinears, linearPath } from "../formats/block-linears.ts";
+import { listedTargets } from "../formats/listed-targets.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 
 /** An adapter on one linear. */
@@ -76,6 +79,34 @@ export function adapterParts(config: ModelConfig, adapter: AdapterShape): Traine
     dropout: adapter.dropout,
     useDora: adapter.useDora,
   };
+}
+
+/**
+ * What a run trains of its model, by its configuration.
+ *
+ * @param adapterDir - the adapter that it continues; null: it begins a new one, or trains without
+ */
+export function trainedPartsOf(
+  config: Omit<RunConfig, "output_dir" | "train_data">,
+  model: ModelConfig,
+  adapterDir: string | null,
+): TrainedParts {
+  if (!config.use_peft) return everything;
+  if (adapterDir !== null) {
+    const { config: own } = readAdapter(adapterDir);
+    return adapterParts(model, { ...own, dropout: dropoutOf(config, own) });
+  }
+  const targets = config.lora_target_modules;
+  return adapterParts(model, {
+    rank: config.lora_r,
+    rankPattern: {},
+    modulesToSave: config.lora_modules_to_save,
+    useDora: config.use_dora,
+    dropout: dropoutOf(config),
+    ...(targets === "all-linear"
+      ? { targets, targetModules: [] }
+      : { targetModules: [...listedTargets(model, targets)] }),
+  });
 }
 
 function rankOf({ rank, rankPattern }: AdapterShape, path: string): number {

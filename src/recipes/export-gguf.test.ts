@@ -11,8 +11,10 @@ import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { isRunning } from "../base/process-state.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { storedConfig } from "../formats/tied-head.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
-import { exportGguf } from "./export-gguf.ts";
+import { exportGguf, usualContext } from "./export-gguf.ts";
 
 const fixture = runFixture({ rows: 8, held: 4 });
 after(() => fixture[Symbol.dispose]());
@@ -80,6 +82,20 @@ test("a run: its adapter merged, held-out pairs re-scored, its system message an
     exportGguf({ source: outputDir, adapter: path("run", "adapter"), type: "f32", output: path("x.gguf") }),
     /is a run.*expected no --adapter/,
   );
+});
+
+test("num_ctx has room for a run's prompts and answers, as far as the model has", () => {
+  const model = { ...storedConfig(fixturePath("llama_tied", "model")), maxPositions: 6000 };
+  const contextOf = (values: Record<string, unknown>) => {
+    const { config } = loadConfig({ values: { ...fixture.values, output_dir: "o", ...values } });
+    return usualContext(config, model);
+  };
+  assert.equal(contextOf({ max_length: 200 }), 200);
+  assert.equal(contextOf({ max_length: 8000 }), 6000);
+  const grpo = { objective: "grpo", reward_funcs: ["exact"], num_generations: 2, max_length: 1024 };
+  assert.equal(contextOf({ ...grpo, max_completion_length: 4096 }), 5120);
+  assert.equal(contextOf({ ...grpo, max_completion_length: 8192 }), 6000);
+  assert.equal(usualContext(null, { ...model, maxPositions: 32_768 }), 8192);
 });
 
 test("files that are there are kept, and nothing is left of an export that fails", async () => {

@@ -5,6 +5,8 @@ import { ConfigError, FileError } from "../base/errors.ts";
 import { putInPlace, siblingName, uniqueTag } from "../base/file-io.ts";
 import { remove, removeLeftOversOf, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
+import type { RunConfig } from "../config/run-config.ts";
 import { adapterPlace, checkedScale, scaledPlace } from "../formats/adapter-scale.ts";
 import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
@@ -50,7 +52,7 @@ export interface ExportGgufOptions {
   data?: string | null;
   /** Largest difference of a token's log-prob in an f32 file, nats. */
   tolerance?: number;
-  /** Tokens that Ollama keeps of prompt and answer; default: a run's max_length, for a model its own length, 8192 at most. */
+  /** Tokens that Ollama keeps of prompt and answer; default: as long as a run's rows could be, for a model its own length, 8192 at most. */
   contextLength?: number | null;
   /** System message of the Modelfile; default: the one that all training rows of a run have. */
   system?: string | null;
@@ -220,7 +222,7 @@ async function modelfileOf(
   return modelfileText({
     file: basename(output),
     stops: stopsOf(text, await endTokensOf(text)),
-    contextLength: tokens ?? usualContext(origin, text.config),
+    contextLength: tokens ?? usualContext(origin.run, text.config),
     system: system ?? (origin.run === null ? null : await systemMessage(origin.run)),
     license: license.text ?? license.name,
   });
@@ -272,12 +274,14 @@ function templateOf(
 /** Tokens that Ollama keeps where nobody says: more takes memory that a small machine lacks. */
 const mostContext = 8192;
 
-function usualContext({ run }: GgufOrigin, config: ModelConfig): number {
+/** Tokens of prompt and answer that the run had at most, or of a model alone some; no more than the model takes. */
+export function usualContext(run: RunConfig | null, config: ModelConfig): number {
   const { slidingWindow, layerKinds } = config;
+  // on-policy, max_length bounds prompts alone
+  const ofRun = run === null ? null : run.max_length + (isOnPolicy(run) ? run.max_completion_length : 0);
+  if (ofRun !== null) return Math.min(contextLength(config), ofRun);
   const isWindow = slidingWindow !== null && !layerKinds.includes("full");
-  return (
-    run?.max_length ?? Math.min(contextLength(config), mostContext, isWindow ? slidingWindow : mostContext)
-  );
+  return Math.min(contextLength(config), mostContext, isWindow ? slidingWindow : mostContext);
 }
 
 function notesOf({ run, lineage: { scale = 1 } }: GgufOrigin): string[] {

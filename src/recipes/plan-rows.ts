@@ -7,7 +7,6 @@ import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import type { DatasetSpec } from "../config/datasets.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
-import type { RunConfig } from "../config/run-config.ts";
 import { isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
 import { type Example, promptOf } from "../data/example.ts";
 import { countedTokens } from "../data/packing.ts";
@@ -16,7 +15,7 @@ import { isGlob } from "../data/sources.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
-import type { HeldRows, Workload } from "../planner/plan-input.ts";
+import { fitted, type HeldRows, type PlannedKeys, type Workload } from "../planner/plan-input.ts";
 import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
@@ -33,7 +32,7 @@ export interface GivenLengths {
 }
 
 /** The configuration of a run, which a plan can make without rows and a place. */
-export type PlanConfig = Omit<RunConfig, "output_dir" | "train_data"> & {
+export type PlanConfig = PlannedKeys & {
   train_data: DatasetSpec[] | null;
 };
 
@@ -104,14 +103,6 @@ function localBytes(path: DatasetSpec["path"]): number | null {
   if (paths.length === 0) return null;
   const files = paths.flatMap((one) => (statSync(one).isDirectory() ? fs.globSync(join(one, "*")) : [one]));
   return files.reduce((sum, file) => sum + statSync(file).size, 0);
-}
-
-/** The pair cut to `max_length` in its proportions. */
-function fitted(pair: PairLengths, maxLength: number): PairLengths {
-  const longest = pair.prompt + Math.max(pair.chosen, pair.rejected);
-  const share = Math.min(1, maxLength / longest);
-  const cut = (n: number) => Math.max(1, Math.floor(n * share));
-  return { prompt: cut(pair.prompt), chosen: cut(pair.chosen), rejected: cut(pair.rejected) };
 }
 
 /** Rows of one length. */

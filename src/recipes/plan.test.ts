@@ -1,9 +1,10 @@
 /** Tests of plan.ts and plan-rows.ts: where a plan's figures come from. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture } from "../../test/support/runs.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
@@ -124,6 +125,31 @@ test("PPO's value model is planned from value_model_name_or_path", async () => {
     assert.equal(await valueModelBytes(skipped), await valueModelBytes(asked));
   } finally {
     rmSync(large, { recursive: true });
+  }
+});
+
+test("a value model continues over the policy's model, which its adapter names by hub id; another one that is not here is asked for", async () => {
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const file = join(fixturePath("llama_tied", "model"), "config.json");
+  const adapter = mkdtempSync(join(tmpdir(), "preftune-value-adapter-"));
+  try {
+    cpSync(fixturePath("llama_tied", "lora"), adapter, { recursive: true });
+    const settings = join(adapter, "adapter_config.json");
+    const json = JSON.parse(readFileSync(settings, "utf8"));
+    writeFileSync(settings, JSON.stringify({ ...json, base_model_name_or_path: "owner/name" }));
+    const planned = (model_name_or_path: string) => {
+      const online = { objective: "ppo", reward_funcs: ["length"], num_generations: 4, use_peft: true };
+      const values = { ...fixture.values, ...online, per_device_train_batch_size: 4, model_name_or_path };
+      const config = configOf({ ...values, value_model_name_or_path: adapter });
+      return plan(config, { modelConfig: file, lengths: { promptTokens: 8 } });
+    };
+    assert.ok((await planned("owner/name")).memory.components.valueModel > 0);
+    await assert.rejects(
+      planned("owner/other"),
+      /expected the base model of this adapter, owner\/name, to be/,
+    );
+  } finally {
+    rmSync(adapter, { recursive: true });
   }
 });
 

@@ -5,22 +5,24 @@ import { readJsonFile } from "../base/files.ts";
 import { settingsLimits } from "../base/json-limits.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { ranksRefused } from "../config/ranks-refused.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { ownSkipModules } from "../formats/held-quantisation.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import { storedConfig } from "../formats/tied-head.ts";
-import { resolveModelDirectory } from "../hub/hub-model.ts";
+import { resolveModel, resolveModelDirectory } from "../hub/hub-model.ts";
+import { baseOf } from "../online/reward-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { type Plan, planRun } from "../planner/run-plan.ts";
 import type { ValueModelBase } from "../planner/side-models.ts";
+import { trainedPartsOf } from "../planner/trained-parts.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
 import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
-import { trainedPartsOf } from "./row-cost.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
 export interface PlanOptions {
@@ -54,13 +56,13 @@ export interface PlanOptions {
  */
 export async function plan(config: PlanConfig, options: PlanOptions = {}): Promise<Plan> {
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
-  const directory = await modelDirectory(config, options, search);
+  const { directory, name } = await modelPlace(config, options, search);
   const model = modelOf(directory, options);
   const adapterDir =
     config.adapter_name_or_path === null
       ? null
       : await resolveModelDirectory(config.adapter_name_or_path, { ...search, kind: "adapter" });
-  const hosts = hostsOf(options);
+  const hosts = hostsOf(options, config);
   const device = deviceOf(config, options, hosts[0] ?? 1);
   const dtype = dtypeOf(config, device);
   const workload = await workloadOf(
@@ -81,14 +83,21 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     utilisation: options.utilisation ?? usualFraction(device),
     speedSource: options.tflops === undefined ? speedSource(device, dtype) : "as given",
     workload,
-    rewardModel: config.reward_model === null ? null : backboneOf(config.reward_model),
-    valueModel: await valueModelOf(config, search),
+    rewardModel: config.reward_model === null ? null : backboneOf(config.reward_model, null),
+    valueModel: await valueModelOf(config, { name, model }, search),
   });
+}
+
+/** A policy's model, with its name as an adapter's file says it. */
+interface NamedModel {
+  name: string;
+  model: ModelConfig;
 }
 
 /** What PPO's value model begins with, where that is no copy of the policy. */
 async function valueModelOf(
   config: PlanConfig,
+  policy: NamedModel,
   search: { onPhase?: PhaseListener },
 ): Promise<ValueModelBase | null> {
   const { method } = config;
@@ -96,7 +105,7 @@ async function valueModelOf(
   if (name === null) return null;
   const kind = isAdapter(name) ? "adapter" : "model";
   const directory = await resolveModelDirectory(name, { ...search, kind });
-  const model = backboneOf(directory);
+  const model = backboneOf(directory, policy);
   const names = ownSkipModules(model, config.llm_int8_skip_modules ?? []);
   return {
     model: heldModel(directory, model, askedQuantisation({ ...config, llm_int8_skip_modules: names })),
@@ -104,19 +113,21 @@ async function valueModelOf(
   };
 }
 
-/** The config of the model in `dir`, or of the base of the adapter there. */
-function backboneOf(dir: string): ModelConfig {
-  return storedConfig((isAdapter(dir) ? readAdapter(dir).config.baseModel : null) ?? dir);
+/** The config of the model in `dir`, or of the base of the adapter there, which may be the policy's model. */
+function backboneOf(dir: string, policy: NamedModel | null): ModelConfig {
+  if (!isAdapter(dir)) return storedConfig(dir);
+  const isPolicys = policy !== null && readAdapter(dir).config.baseModel === policy.name;
+  return isPolicys ? policy.model : storedConfig(baseOf(dir));
 }
 
-/** The model's directory; null where only a config.json is given. */
-async function modelDirectory(
-  config: PlanConfig,
+/** The model's name and its directory: null where only a config.json is given. */
+async function modelPlace(
+  { model_name_or_path: name }: PlanConfig,
   { modelConfig }: PlanOptions,
   search: { onPhase?: PhaseListener },
-): Promise<string | null> {
-  if (modelConfig !== undefined) return null;
-  return resolveModelDirectory(config.model_name_or_path, { ...search, parts: "text" });
+): Promise<{ directory: string | null; name: string }> {
+  if (modelConfig !== undefined) return { directory: null, name };
+  return resolveModel(name, { ...search, parts: "text" });
 }
 
 function modelOf(directory: string | null, { modelConfig }: PlanOptions): ModelConfig {
@@ -136,7 +147,9 @@ function dtypeOf({ dtype }: PlanConfig, device: Device): ComputeType {
 }
 
 /** Ranks of each host. */
-function hostsOf({ count = 1, nodes = 1 }: PlanOptions): number[] {
+function hostsOf({ count = 1, nodes = 1 }: PlanOptions, config: PlanConfig): number[] {
+  const refused = count > 1 ? ranksRefused(config) : null;
+  if (refused !== null) throw new ConfigError(`--count ${count}: ${refused}`);
   if (count % nodes === 0) return Array.from({ length: nodes }, () => count / nodes);
   throw new ConfigError(
     `--count ${count} on --nodes ${nodes}: expected equally many devices on each host. Give a multiple of ${nodes}.`,

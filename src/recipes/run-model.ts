@@ -9,6 +9,7 @@ import type { Objective } from "../methods/objective.ts";
 import { CausalLM } from "../models/causal-lm.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { RolloutSize } from "../planner/sampling-memory.ts";
+import { trainedPartsOf } from "../planner/trained-parts.ts";
 import type { TrainEvent } from "../runs/train-events.ts";
 import { seeded } from "../torch/index.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
@@ -28,7 +29,7 @@ import type { Training } from "../train/step.ts";
 import type { StepRanks } from "../train/step-ranks.ts";
 import { EpochSteps, type PlanKeys, packingOf } from "../train/step-source.ts";
 import { agreeOnPlan } from "./ranks.ts";
-import { rowCost, trainedPartsOf } from "./row-cost.ts";
+import { rowCost } from "./row-cost.ts";
 import { layoutOfRun, type RunLayout } from "./run-layout.ts";
 
 /** A run's model. */

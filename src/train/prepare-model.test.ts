@@ -6,7 +6,7 @@ import { listenToWarnings } from "../../test/support/warnings.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { storedConfig } from "../formats/tied-head.ts";
-import { trainedPartsOf } from "../recipes/row-cost.ts";
+import { trainedPartsOf } from "../planner/trained-parts.ts";
 import { type TrainedSelection, withDropout } from "./prepare-model.ts";
 
 test("the dropout of an adapter that is continued is its own where the run gives none, as in PEFT", () => {

@@ -6,7 +6,7 @@ import type { PlanInput, Workload } from "../../src/planner/plan-input.ts";
 import { adapterParts, everything } from "../../src/planner/trained-parts.ts";
 
 /** The shape of a Llama of 8 billion weights, as its config.json has it. */
-const llama8b = {
+export const llama8b = {
   model_type: "llama",
   num_hidden_layers: 32,
   hidden_size: 4096,

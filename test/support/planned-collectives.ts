@@ -2,7 +2,7 @@
 import { loadConfig } from "../../src/config/load-config.ts";
 import { storedConfig } from "../../src/formats/tied-head.ts";
 import { collectivesOf, type Layout } from "../../src/planner/layout.ts";
-import { trainedPartsOf } from "../../src/recipes/row-cost.ts";
+import { trainedPartsOf } from "../../src/planner/trained-parts.ts";
 import type { RankRecord } from "./record-rank-child.ts";
 import type { Values } from "./runs.ts";
 

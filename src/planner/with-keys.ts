@@ -1,0 +1,49 @@
+/** A run as it would be with other keys. */
+import { isOnPolicy } from "../config/online-keys.ts";
+import { ownSkipModules } from "../formats/held-quantisation.ts";
+import { askedQuantisation } from "../formats/quantisation.ts";
+import type { PairLengths } from "./flops.ts";
+import { fitted, heldModel, type PlanInput, type PlannedKeys } from "./plan-input.ts";
+import type { ValueModelBase } from "./side-models.ts";
+import { trainedPartsOf } from "./trained-parts.ts";
+
+/**
+ * `input` with `changed` among its keys, and what follows from them: what is trained, how weights are held, lengths of rows.
+ *
+ * @param size - rows of its largest micro-batch; default: as many as it has
+ */
+export function withKeys(
+  input: PlanInput,
+  changed: Partial<PlannedKeys>,
+  size: number = input.workload.own.length,
+): PlanInput {
+  const { keys: before, workload, valueModel = null } = input;
+  const keys = { ...before, ...changed };
+  const modelOf = (base: ValueModelBase): ValueModelBase => {
+    const names = ownSkipModules(base.model, keys.llm_int8_skip_modules ?? []);
+    const asked = askedQuantisation({ ...keys, llm_int8_skip_modules: names });
+    return {
+      model: changed.load_in_4bit ? heldModel(input.modelName, base.model, asked) : base.model,
+      trained: changed.use_peft ? trainedPartsOf(keys, base.model, null) : base.trained,
+    };
+  };
+  const row = (one: PairLengths) => resized(one, before, keys);
+  const microBatch = (rows: number) => workload.microBatch(rows).map(row);
+  const own = size < workload.own.length ? microBatch(size) : workload.own.map(row);
+  return {
+    ...{ ...input, ...modelOf(input), keys },
+    valueModel: valueModel === null ? null : modelOf(valueModel),
+    workload: { ...workload, mean: row(workload.mean), own, microBatch },
+  };
+}
+
+/** A row as long as the keys allow: of a rollout a completion with its part of the prompt. */
+function resized(row: PairLengths, before: PlannedKeys, after: PlannedKeys): PairLengths {
+  if (!isOnPolicy(after)) return after.max_length === before.max_length ? row : fitted(row, after.max_length);
+  const isSame = after.max_completion_length === before.max_completion_length;
+  return {
+    ...row,
+    prompt: (row.prompt * before.num_generations) / after.num_generations,
+    chosen: isSame ? row.chosen : Math.min(row.chosen, after.max_completion_length),
+  };
+}
