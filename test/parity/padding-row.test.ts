@@ -4,27 +4,20 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sft } from "../../src/methods/sft/loss.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
-import { scope } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
-import { type StepResult, type Training, trainStep } from "../../src/train/step.ts";
+import type { StepResult, Training } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
+import { type GoldenRun, goldenSteps, goldenTraining } from "../support/golden-steps.ts";
 import { float32, golden } from "../support/goldens.ts";
 import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "../support/tiny-models.ts";
 
-interface Case {
+interface Case extends GoldenRun {
   model: TinyName;
   /** Whether the embedding is saved whole beside an adapter; else everything is trained. */
   isSaved: boolean;
   pad: number;
-  learningRate: number;
-  weightDecay: number;
-  maxGradNorm: number;
-  losses: number[];
-  gradNorms: number[];
   /** The embedding's first rows, those up to one beyond `pad`. */
   rows: number[];
 }
@@ -41,17 +34,7 @@ function trainingOf(run: Case, model: CausalLM): Training {
   const config = tinyAdapterConfig({ modulesToSave: ["embed_tokens"] });
   const adapter = run.isSaved ? adaptPatterned(model, config) : null;
   const parameters = run.isSaved ? adapterParameters(model) : trainAll(model);
-  const options = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: run.weightDecay };
-  return {
-    model,
-    adapter,
-    parameters,
-    objective: sft(),
-    optimizer: new AdamW(parameters, options),
-    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-    max_grad_norm: run.maxGradNorm,
-    reference: null,
-  };
+  return goldenTraining(run, { model, adapter, parameters });
 }
 
 for (const run of cases) {
@@ -59,14 +42,7 @@ for (const run of cases) {
     withoutLeaks(() => {
       const model = tinyModel(run.model, { pad_token_id: run.pad });
       const training = trainingOf(run, model);
-      const results: StepResult[] = run.losses.map(() => {
-        using _ = scope();
-        return trainStep(training, batches, {
-          learningRate: run.learningRate,
-          seed: 1,
-          log_entropy: false,
-        });
-      });
+      const results = goldenSteps(run, training, batches);
       const seen = (of: (result: StepResult) => number) => results.map(of);
       assertClose(
         seen(({ loss }) => loss),

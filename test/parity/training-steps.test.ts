@@ -2,28 +2,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Example } from "../../src/data/example.ts";
-import { sft } from "../../src/methods/sft/loss.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
-import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
-import { type StepResult, type Training, trainStep } from "../../src/train/step.ts";
+import type { Training } from "../../src/train/step.ts";
 import { assertClose, withoutLeaks } from "../support/close.ts";
 import { microBatch } from "../support/fixtures.ts";
+import { type GoldenRun, goldenSteps, goldenTraining } from "../support/golden-steps.ts";
 import { float32, golden } from "../support/goldens.ts";
 import { adaptPatterned, type TinyName, tinyAdapterConfig, tinyModel } from "../support/tiny-models.ts";
 
-interface Steps {
+interface Steps extends GoldenRun {
   model: TinyName;
   rank: number;
   alpha: number;
   targets: string[];
   useRslora: boolean;
   useDora: boolean;
-  learningRate: number;
-  weightDecay: number;
-  maxGradNorm: number;
-  losses: number[];
-  gradNorms: number[];
   after: Record<string, number[]>;
 }
 
@@ -43,17 +36,7 @@ function trainingOf(run: Steps, gradient_checkpointing: boolean): Training {
   const config = tinyAdapterConfig({ rank, alpha, targetModules: targets, useRslora, useDora });
   const adapter = adaptPatterned(model, config);
   const parameters = adapterParameters(model);
-  const options = { adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, weight_decay: run.weightDecay };
-  return {
-    model,
-    adapter,
-    parameters,
-    objective: sft(),
-    optimizer: new AdamW(parameters, options),
-    numerics: { dtype: "float32", gradient_checkpointing, logits_chunk_size: null },
-    max_grad_norm: run.maxGradNorm,
-    reference: null,
-  };
+  return goldenTraining(run, { model, adapter, parameters }, gradient_checkpointing);
 }
 
 const cuts = {
@@ -67,14 +50,7 @@ for (const run of steps) {
     test(`${name}: three steps of SFT as PEFT and torch do them`, () => {
       withoutLeaks(() => {
         const training = trainingOf(run, cut !== "one batch");
-        const results: StepResult[] = run.losses.map(() => {
-          using _ = scope();
-          return trainStep(training, batches, {
-            learningRate: run.learningRate,
-            seed: 1,
-            log_entropy: false,
-          });
-        });
+        const results = goldenSteps(run, training, batches);
         assert.ok(results.every((result) => result.skipped === null));
         assertClose(
           results.map((r) => r.loss),

@@ -24,13 +24,14 @@ export function allAddedTokens({ tokenizer, config, specialTokens }: TokenizerFi
   }
   const tokens = new Map<unknown, JsonObject>();
   for (const token of listed.filter(isRecord)) tokens.set(token["content"], token);
-  for (const [id, token] of decoderEntries(config)) {
+  const entries = decoderEntries(config);
+  for (const [id, token] of entries) {
     const known = tokens.get(token["content"]);
     const given = withFlags(token);
     const special = given["special"] === true || known?.["special"] === true;
     tokens.set(token["content"], { ...known, ...given, special, id: known?.["id"] ?? id });
   }
-  const inConfig = new Set(decoderEntries(config).map(([, token]) => token["content"]));
+  const inConfig = new Set(entries.map(([, token]) => token["content"]));
   const { named, extra } = specialTokensOf(config);
   for (const token of [...named, ...objectsOf(Object.values(specialTokens))]) {
     const known = tokens.get(token["content"]);
