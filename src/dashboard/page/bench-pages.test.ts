@@ -118,6 +118,8 @@ test("label by keys, see data, people and a version; nothing an answer holds is 
     await page.locator("#writing:focus").waitFor();
     await page.keyboard.type("worth a look");
     await page.getByRole("button", { name: "Keep the note" }).click();
+    // a key is refused as long as the note is on its way
+    await page.locator("#writing").waitFor({ state: "detached" });
     await page.keyboard.press("e");
     await page.locator("#writing").fill("A better answer.");
     await page.keyboard.press("Control+Enter");
