@@ -5,12 +5,13 @@ import { isGreedyAt } from "../base/temperature.ts";
 import { warn } from "../base/warn.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
 
-/** A whole number of at least `min`. */
-export function wholeNumber(min: number): (text: string) => number {
+/** A whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (Number.isSafeInteger(value) && value >= min && text.trim() !== "") return value;
-    throw new InvalidArgumentError(`Expected a whole number of at least ${min}.`);
+    if (Number.isInteger(value) && value >= min && value <= max && text.trim() !== "") return value;
+    const bounds = max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `of at least ${min}`;
+    throw new InvalidArgumentError(`Expected a whole number ${bounds}.`);
   };
 }
 

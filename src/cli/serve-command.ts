@@ -37,7 +37,11 @@ interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
   maxNewTokensLimit?: number;
   maxBodyBytes: number;
   drainTimeout: number;
+  stallTimeout: number;
 }
+
+/** What a timer of Node's can wait, in seconds. */
+const longestTimeout = 2_147_483;
 
 /** Adds the command to `preftune`. */
 export function addServeCommand(preftune: Command): void {
@@ -80,8 +84,14 @@ export function addServeCommand(preftune: Command): void {
     .option(
       "--drain-timeout <seconds>",
       "time for running requests when the server stops",
-      wholeNumber(0),
+      wholeNumber(0, longestTimeout),
       SERVE_DEFAULTS.drainMs / 1000,
+    )
+    .option(
+      "--stall-timeout <seconds>",
+      "silence of an engine with requests after which it is started again; 0: never",
+      wholeNumber(0, longestTimeout),
+      SERVE_DEFAULTS.stallMs / 1000,
     );
   withWeightsOption(withQuantiseOptions(withMachineOptions(command))).action(run);
 }
@@ -137,6 +147,7 @@ function optionsOf(cli: CliOptions): ServeOptions {
     maxNewTokens: cli.maxNewTokensLimit ?? null,
     maxBodyBytes: cli.maxBodyBytes,
     drainMs: cli.drainTimeout * 1000,
+    stallMs: cli.stallTimeout * 1000,
   };
 }
 

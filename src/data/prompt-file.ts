@@ -98,6 +98,14 @@ export function checkPromptLengths(
   }
 }
 
+/** Warns of a later turn before which the conversation has filled the model's context of `most` tokens. */
+export function tellFullContext(where: string, tokens: number, most: number): void {
+  warn(
+    `${where}: the conversation has ${tokens} tokens before the answer, and the model was made for ${most} in all: the answer is left ` +
+      "empty and counts as cut. Shorter answers to the turns before leave it room.",
+  );
+}
+
 /** The row's prompt, without an answer. */
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const columns = new RowColumns(firstTurn(row), map);

@@ -39,6 +39,9 @@ test("what generation_config.json sets and is not applied is told of by name", a
       "What you want of temperature 0.6, top_k 20, top_p 0.95, give as options or in requests.",
   );
   assert.match((await told(qwen3, ["temperature", "top_k"])) ?? "", /What you want of top_p 0\.95, give/);
+  // GenerationMixin._prepare_generation_config fills what a sampling file lacks: top_k 50
+  const llama3 = { do_sample: true, temperature: 0.6, top_p: 0.9 };
+  assert.match((await told(llama3)) ?? "", /What you want of temperature 0\.6, top_k 50, top_p 0\.9, give/);
   const whisper = { suppress_tokens: [1, 2], begin_suppress_tokens: [220], no_repeat_ngram_size: 3 };
   assert.match(
     (await told(whisper)) ?? "",

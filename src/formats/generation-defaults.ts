@@ -42,9 +42,11 @@ export function tellGenerationDefaults(model: string, given: ReadonlySet<string>
   const path = join(model, "generation_config.json");
   const file = existsSync(path) ? readJsonFile(path, settingsLimits) : null;
   if (!isRecord(file)) return;
+  // transformers takes 50 where the file samples and has no top_k
+  const values = file["do_sample"] === true ? { ...file, top_k: file["top_k"] ?? 50 } : file;
   const set = (keys: Readonly<Record<string, unknown>>): string[] =>
     Object.entries(keys).flatMap(([key, neutral]) => {
-      const value = file[key] ?? neutral;
+      const value = values[key] ?? neutral;
       const isNeutral = value === neutral || (Array.isArray(value) && value.length === 0);
       return isNeutral || given.has(key) ? [] : [`${key} ${brief(value)}`];
     });

@@ -10,7 +10,7 @@ import { remove, sha256, writeFileAtomic } from "../base/files.ts";
 import { deriveSeed } from "../base/random.ts";
 import { alone, onFirst, type Together } from "../base/ranks.ts";
 import { requireOtherOutput } from "../data/other-output.ts";
-import { checkPromptLengths, type Prompt, readPrompts } from "../data/prompt-file.ts";
+import { checkPromptLengths, type Prompt, readPrompts, tellFullContext } from "../data/prompt-file.ts";
 import { localIdentity } from "../evaluate/answers/local-answers.ts";
 import { defaultRunning } from "../generate/engine.ts";
 import { type OpenEngine, openEngine } from "../generate/open-engine.ts";
@@ -80,10 +80,15 @@ interface OutputLine {
   answers: (OutputCompletion & { turns?: OutputCompletion[] })[];
 }
 
-/** A line of an unfinished run, with the hash of its settings. */
-interface PartialLine extends OutputLine {
+/** What stands in each line of an unfinished run and not in its output. */
+interface Begun {
+  /** Hash of the run's settings. */
   settings: string;
+  /** `YYYY-MM-DD`, what its templates take as today; files of older versions have none. */
+  day?: string;
 }
+
+interface PartialLine extends OutputLine, Begun {}
 
 /** Requests handed to the engine beyond those that run: enough that it never waits for the next one. */
 const queued = 8;
@@ -102,10 +107,15 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
     throw new ConfigError(`--output: expected a name that ends in .jsonl, got "${options.output}".`);
   }
   await requireOtherOutput({ "--output": options.output }, [options.prompts]);
-  await using prompting = await openPrompting({ ...options, group: options.ranks?.group ?? null });
-  const { encoder, maxPositions, variants } = prompting;
   const { isPlain = false, limit, ranks = null, onLayout = () => {}, onWriting = () => {} } = options;
   const together: Together = ranks?.group ?? alone;
+  const day = dayOf(options.output, together);
+  await using prompting = await openPrompting({
+    ...options,
+    now: new Date(day),
+    group: ranks?.group ?? null,
+  });
+  const { encoder, maxPositions, variants } = prompting;
   const prompts = await readPrompts(options.prompts, encoder, { isPlain, limit });
   checkPromptLengths(prompts, options.sampling.maxNewTokens, maxPositions);
   const settings = settingsHash(options, prompting, prompts);
@@ -126,7 +136,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   const partial = partialOf(options.output, together.rank);
   const progress = await completeAll({ ...prompting, engine }, open, options, {
     progress: begun,
-    write: appendTo(partial, settings),
+    write: appendTo(partial, { settings, day }),
   });
   opened?.finish();
   const finished = [...linesBegun(options.output, settings).values()].filter(isOwn);
@@ -137,7 +147,7 @@ export async function generateFile(options: GenerateFileOptions): Promise<Genera
   onFirst(together, () => {
     onWriting();
     const ordered = tasks.map(({ index, variant }) => lines.get(keyOf(index, variant.name)) as PartialLine);
-    const texts = ordered.map(({ settings: _, ...line }) => `${JSON.stringify(line)}\n`);
+    const texts = ordered.map(({ settings: _, day: __, ...line }) => `${JSON.stringify(line)}\n`);
     writeFileAtomic(options.output, texts.join(""));
   });
   // where ranks have one directory rank 0 sees the files of all
@@ -216,8 +226,16 @@ function linesBegun(output: string, settings: string): Map<string, PartialLine> 
   return lines;
 }
 
+/** What templates take as today: the day on which the unfinished run began, so that it resumes on another; UTC. */
+function dayOf(output: string, together: Together): string {
+  const lines = partialsOf(output).flatMap((path) => readJsonLines(path));
+  const own = lines.map(({ value }) => (value as PartialLine).day).find((day) => day !== undefined);
+  const begun = together.gather(own ?? null).find((day) => day !== null);
+  return begun ?? new Date().toISOString().slice(0, 10);
+}
+
 /** A function that appends a line to `path`, which is opened with the first of them; null closes it. */
-function appendTo(path: string, settings: string): (line: OutputLine | null) => void {
+function appendTo(path: string, begun: Begun): (line: OutputLine | null) => void {
   let writer: JsonLinesWriter | null = null;
   return (line) => {
     if (line === null) {
@@ -225,7 +243,7 @@ function appendTo(path: string, settings: string): (line: OutputLine | null) => 
       return;
     }
     writer ??= new JsonLinesWriter(path);
-    writer.write({ ...line, settings });
+    writer.write({ ...line, ...begun });
   };
 }
 
@@ -298,10 +316,10 @@ interface DialogueTask {
 
 /**
  * The completions of the prompt and of the turns after it: for each sample one completion a turn. Samples share the first
- * prompt and nothing else.
+ * prompt and nothing else. A completion ends where the context does; a later turn that leaves no room for one has an empty one.
  *
  * @throws {TorchError} naming file and line, if the engine fails
- * @throws {DataError} if a turn leaves no room for its completion, or its conversation cannot be rendered
+ * @throws {DataError} if the conversation of a turn cannot be rendered
  */
 async function completeDialogue(
   generation: Generation,
@@ -316,7 +334,11 @@ async function completeDialogue(
     const pending = dialogues.map(async (turns, sample) => {
       const ids = await generation.encodeRow(rowAfter(prompt, turns));
       const turnWhere = `${where}, turn ${turn + 2}`;
-      checkPromptLengths([{ where: turnWhere, ids }], sampling.maxNewTokens, generation.maxPositions);
+      if (ids.length >= generation.maxPositions) {
+        tellFullContext(turnWhere, ids.length, generation.maxPositions);
+        turns.push({ text: "", reason: "length", tokens: 0 });
+        return;
+      }
       const seed = deriveSeed(sampling.seed, turn + 1);
       const single = { ...sampling, n: 1, seed, firstSeries: index * sampling.n + sample };
       turns.push(...(await submit({ ...request, where: turnWhere, continuesPrompt: false }, ids, single)));

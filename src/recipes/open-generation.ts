@@ -33,6 +33,8 @@ export interface GenerationOptions extends EnvironmentOptions {
   isPlain?: boolean;
   chatTemplate?: string | null;
   enableThinking?: boolean | null;
+  /** What templates take as today; default: the day at hand, UTC. */
+  now?: Date;
   /** How prompts will be sampled: of defaults in whose place it has others nothing is said. */
   sampling?: SamplingSettings;
   limits?: Partial<EngineLimits>;
@@ -114,7 +116,13 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
     enableThinking = null,
   } = options;
   await using opening = new AsyncDisposableStack();
-  const text = opening.use(await openText(model, { chatTemplate, enableThinking }));
+  const text = opening.use(
+    await openText(model, {
+      chatTemplate,
+      enableThinking,
+      ...(options.now === undefined ? {} : { now: options.now }),
+    }),
+  );
   const { tokenizer, encoder, stopIds } = text;
   options.stages?.end("tokenizer and template");
   const encodeRow = async (row: SourceRow): Promise<number[]> => {

@@ -182,6 +182,19 @@ test("a request's fields reach the engine under its names, with the chat's stop 
   });
 });
 
+test("every digit of a seed counts, of 64 bits and spelled as a float too", async () => {
+  await withApp(async ({ ask, asked }) => {
+    const seeds = ["9007199254740993", "4611686018427387905", "-9223372036854775808", "-1", "7.0", "1e2"];
+    for (const seed of seeds) {
+      const body = JSON.stringify({ ...chat, seed: 0 }).replace('"seed":0', `"seed":${seed}`);
+      void ask("/v1/chat/completions", chat, { body });
+    }
+    while (asked.length < seeds.length) await new Promise(setImmediate);
+    const found = asked.map(({ seed }) => seed).toSorted((a, b) => a - b);
+    assert.deepEqual(found, [0, 1, 1, 7, 100, 2 ** 32 - 1]);
+  });
+});
+
 test("a chat without a limit may fill the context up to the server's own limit; a completion gets 16 tokens", async () => {
   await withApp(async ({ ask, asked }) => {
     void ask("/v1/chat/completions", chat);

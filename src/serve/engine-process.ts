@@ -16,9 +16,6 @@ import type {
   SubmissionEvent,
 } from "./engine-messages.ts";
 
-/** A long prompt is computed in one go, during which nothing is heard. */
-const defaultStallMs = 300_000;
-
 /** What the process is doing. `waiting`: to be started again; `failed`: given up. */
 export type EngineState = "starting" | "ready" | "waiting" | "failed" | "stopped";
 
@@ -41,8 +38,8 @@ export interface EngineProcessOptions {
   program: string;
   settings: EngineSettings;
   policy?: Partial<RestartPolicy>;
-  /** Silence of a process with requests under way, after which it is ended; default 5 minutes. */
-  stallMs?: number;
+  /** Silence of a process with requests under way, after which it is ended; 0: it may be silent for ever. A pass says nothing. */
+  stallMs: number;
   onNews?: (news: EngineNews) => void;
   /** What the process writes to standard error; default: to that of this process. */
   onComplaint?: (text: string) => void;
@@ -256,11 +253,12 @@ export class EngineProcess {
   /** Waits for the next sign of life while requests are under way. */
   #watch(): void {
     this.#disarm();
-    if (this.#state !== "ready" || this.#requests.size === 0) return;
-    const { stallMs = defaultStallMs } = this.#options;
+    const { stallMs } = this.#options;
+    if (this.#state !== "ready" || this.#requests.size === 0 || stallMs === 0) return;
     this.#timer = setTimeout(() => {
       this.#fail(
-        `The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended.`,
+        `The engine process said nothing for ${stallMs / 1000} s with requests under way and was ended. Where a pass takes longer ` +
+          "(a long prompt of a large model on a CPU), start the server with a larger --stall-timeout.",
       );
     }, stallMs);
   }

@@ -48,7 +48,7 @@ const mostLogprobs = 2_000_000;
  * @throws {ApiError} if a prompt leaves no room for an answer, or log-probs of too many tokens are asked for
  */
 export function engineRequests(fields: Partial<SamplingFields>, options: AskOptions): GenerateRequest[] {
-  const seed = uint32(fields.seed ?? options.freshSeed);
+  const seed = fields.seed ?? options.freshSeed;
   const { top_k: topK = 0 } = fields;
   if (options.form === "echo") checkPromptLogprobs(options);
   const n = fields.n ?? 1;
@@ -120,8 +120,4 @@ function longestAnswer(promptTokens: number, n: number, options: AskOptions): nu
 function mostTold(n: number, { isWhole, logprobs, prompts }: AskOptions): number {
   if (!isWhole || logprobs === null) return Number.POSITIVE_INFINITY;
   return Math.max(1, Math.floor(mostLogprobs / (n * prompts.length * (1 + logprobs))));
-}
-
-function uint32(value: number): number {
-  return ((value % 2 ** 32) + 2 ** 32) % 2 ** 32;
 }

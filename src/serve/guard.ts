@@ -47,9 +47,14 @@ export function allowedPagesOnly(origins: readonly string[]): MiddlewareHandler 
     const site = c.req.header("sec-fetch-site") ?? "none";
     const isForeign = origin === undefined ? !ownSites.includes(site) : !origins.includes(origin);
     if (isForeign) {
+      // of a page from a file, a sandboxed frame: it names no page, so none can be let in by it
+      const remedy =
+        origin === "null"
+          ? "Its origin is null, as that of a page opened from a file: open the page from a web server, and let its origin in by"
+          : "Start the server with";
       throw new ApiError(
         "foreignOrigin",
-        "Web pages of this origin may not ask. Start the server with --allow-origin ORIGIN to let them.",
+        `Web pages of this origin may not ask. ${remedy} --allow-origin ORIGIN${origin === "null" ? "." : " to let them."}`,
       );
     }
     await next();

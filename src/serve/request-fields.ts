@@ -116,7 +116,8 @@ function describe(value: unknown): string {
   if (typeof value === "string")
     return value.length > 0 ? `a string of ${value.length} characters` : "an empty string";
   if (Array.isArray(value)) return `a list of ${value.length}`;
-  return typeof value === "object" ? "an object" : String(value);
+  const isNumber = numberOf(value) !== null;
+  return typeof value === "object" && !isNumber ? "an object" : String(value);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What /v1/chat/completions and /v1/completions take, field by field (tables). */
 import { z } from "zod";
+import { JsonNumber, numberOf } from "../text/json-number.ts";
 import {
   type FieldTable,
   flagField,
@@ -49,6 +50,7 @@ export interface SamplingFields {
   frequency_penalty?: number;
   logit_bias?: Record<string, number>;
   stop?: string | string[];
+  /** Of 32 bits: what was asked for is taken modulo 2^32. */
   seed?: number;
 }
 
@@ -107,6 +109,17 @@ function isTokens(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((id) => Number.isSafeInteger(id) && id >= 0);
 }
 
+function isSeed(value: unknown): boolean {
+  const number = numberOf(value);
+  return number !== null && Number.isInteger(number) && Math.abs(number) <= 2 ** 63;
+}
+
+/** The remainder of a seed by 2^32, of all its digits: neighbours beyond 2^53 are different seeds. */
+function engineSeed(seed: number | JsonNumber): number {
+  const digits = seed instanceof JsonNumber && !seed.isFloat ? seed.text : Number(seed);
+  return Number(BigInt.asUintN(32, BigInt(digits)));
+}
+
 function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
   return {
     model: nameField,
@@ -137,8 +150,9 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
       expected: `a string or a list of at most ${maxStops}, each of 1 to ${maxStopLength} characters`,
     },
     seed: {
-      schema: z.custom<number>((value) => Number.isInteger(value) && Math.abs(value as number) <= 2 ** 63),
+      schema: z.custom<number | JsonNumber>(isSeed).transform(engineSeed),
       expected: "a whole number of at most 64 bits",
+      keepsNumbers: true,
     },
   };
 }

@@ -43,6 +43,8 @@ export interface ServeOptions extends RequestLimits {
   maxBodyBytes: number;
   /** Time that requests under way have to end when the server stops. */
   drainMs: number;
+  /** Silence of an engine that has requests, after which it is taken to hang and started again; 0: never. */
+  stallMs: number;
   /** Stops the server: requests under way end first. */
   signal?: AbortSignal;
   onEvent?: (event: ServeEvent) => void;
@@ -52,8 +54,8 @@ export interface ServeOptions extends RequestLimits {
   callers?: CallerLimits;
   /** Other limits on what clients leave unread, for tests. */
   outlets?: OutletLimits;
-  /** Another program and other patience for the engine process, for tests. */
-  engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "stallMs" | "onComplaint">>;
+  /** Another program for the engine process and other pauses between its starts, for tests. */
+  engine?: Partial<Pick<EngineProcessOptions, "program" | "policy" | "onComplaint">>;
 }
 
 /** Values of the options that need none. */
@@ -76,6 +78,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   ...REQUEST_LIMITS,
   maxBodyBytes: 2 ** 20,
   drainMs: 30_000,
+  stallMs: 300_000,
 };
 
 /** What happens while the server runs, for its log. */
@@ -109,9 +112,18 @@ export function keyOf({ key, host }: Pick<ServeOptions, "key" | "host">): string
 
 /** @throws {ConfigError} if one is no origin */
 export function checkOrigins(origins: readonly string[]): void {
-  const wrong = origins.find((origin) => !URL.canParse(origin) || new URL(origin).origin !== origin);
+  const wrong = origins.find((origin) => !isOrigin(origin));
   if (wrong === undefined) return;
   throw new ConfigError(
     `--allow-origin: expected an origin like https://host:port, without a path; got "${wrong}".`,
   );
+}
+
+/** Whether browsers send `text` as the origin of pages: of the web, or of an extension or a desktop app (`app://name`). */
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { origin, protocol } = new URL(text);
+  // "null" for every scheme that is not the web's; browsers send scheme and host
+  if (origin === "null") return protocol !== "file:" && /^[a-z][a-z\d+.-]*:\/\/[^/?#\s]+$/.test(text);
+  return origin === text;
 }

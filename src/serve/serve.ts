@@ -49,6 +49,7 @@ export async function serve(given: Pick<ServeOptions, "model"> & Partial<ServeOp
       maxCacheTokens: options.maxCacheTokens,
       keepsPrefixes: options.keepsPrefixes,
     },
+    stallMs: options.stallMs,
     ...options.engine,
     onNews: (news) => options.onEvent?.({ type: "engine", news }),
   });

@@ -1,7 +1,7 @@
 /** `preftune generate` as a user meets it. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { after, test } from "node:test";
+import { after, mock, test } from "node:test";
 import { Command } from "commander";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { addGenerateCommand } from "../../src/cli/generate-command.ts";
@@ -312,6 +312,50 @@ test("every turn of a row is asked, after the answers before it; each sample is 
   const { answers } = JSON.parse(many ?? "");
   assert.equal(answers.length, 3);
   for (const { turns: each } of answers) assert.equal(each.length, 3);
+});
+
+test("a later turn takes what is left of the context, and is left empty where nothing is", async () => {
+  const file = writeRows(at("full.jsonl"), [
+    { turns: ["say a", "say b"] },
+    { turns: ["say a", "x".repeat(600), "say c"] },
+  ]);
+  const output = at("full-out.jsonl");
+  const greedy = { ...options().sampling, n: 1, temperature: 0, topP: null, maxNewTokens: 140 };
+  await generateFile(options({ prompts: file, output, sampling: greedy }));
+  const turnsOf = readFileSync(output, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).answers[0].turns);
+  // a model of random weights ends at no token of its own: 140 tokens, then the rest of 512 positions
+  assert.equal(turnsOf[0][0].tokens, 140);
+  assert.ok(turnsOf[0][1].tokens > 0 && turnsOf[0][1].tokens < 140);
+  assert.equal(turnsOf[0][1].finish_reason, "length");
+  const none = { text: "", ended: false, finish_reason: "length", tokens: 0 };
+  assert.deepEqual(turnsOf[1].slice(1), [none, none]);
+});
+
+test("a run resumed on another day has the date of its first one in all prompts", async () => {
+  const dated = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}{{ m.content }}{% endfor %}";
+  const output = at("days.jsonl");
+  const settings = (changes: Partial<GenerateFileOptions>) =>
+    options({ output, chatTemplate: dated, limits: { maxRunning: 2 }, ...changes });
+  const one = at("one-day.jsonl");
+  mock.timers.enable({ apis: ["Date"], now: Date.UTC(2026, 2, 4, 23, 59) });
+  try {
+    await generateFile(settings({ output: one }));
+    const stop = ({ done }: { done: number }) => {
+      if (done >= 3) throw new Error("power cut");
+    };
+    await assert.rejects(generateFile(settings({ onProgress: stop })), /power cut/);
+    mock.timers.setTime(Date.UTC(2026, 2, 5, 0, 1));
+    await generateFile(settings({}));
+    assert.equal(readFileSync(output, "utf8"), readFileSync(one, "utf8"));
+    const next = at("next-day.jsonl");
+    await generateFile(settings({ output: next }));
+    assert.notEqual(readFileSync(next, "utf8"), readFileSync(one, "utf8"), "the date is in the prompts");
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test("turns that are no texts, or that no template can hold, are refused with the row", async () => {

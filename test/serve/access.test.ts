@@ -184,6 +184,12 @@ test("no CORS headers unless an origin is allowed; then for that origin alone", 
   assert.equal(allowed.headers.get("access-control-allow-origin"), origin);
   const other = await open.fetch("/v1/models", { headers: { origin: "https://other.example" } });
   assert.equal(other.headers.get("access-control-allow-origin"), null);
+  const extension = "chrome-extension://abcdefgh";
+  await using app = await startServer({ engine: scriptedEngine, origins: [extension], awaitReady: false });
+  const ofApp = (await app.fetch("/v1/models", { headers: { origin: extension } })).headers;
+  assert.equal(ofApp.get("access-control-allow-origin"), extension);
+  const fromFile = await app.fetch("/v1/models", { headers: { origin: "null" } });
+  assert.match(await fromFile.text(), /Its origin is null, as that of a page opened from a file/);
   const preflight = (from: string) =>
     fetch(`${open.url}/v1/chat/completions`, {
       method: "OPTIONS",
@@ -229,7 +235,10 @@ test("what cannot be listened on, or let in, is reported before the model is loa
   await assert.rejects(startServer({ engine, port: 70_000 }), /expected a whole number from 0 to 65535/);
   await assert.rejects(startServer({ engine, key: "two words" }), /without spaces/);
   await assert.rejects(startServer({ engine, key: "" }), /without spaces/);
-  for (const origin of ["*", "page.example", "https://page.example/", "https://page.example/path"]) {
+  for (const origin of [
+    ...["*", "page.example", "https://page.example/", "https://page.example/path"],
+    ...["null", "file:///page.html", "app://obsidian.md/", "data:text/html,x"],
+  ]) {
     await assert.rejects(startServer({ engine, origins: [origin] }), /--allow-origin: expected an origin/);
   }
 });

@@ -4,7 +4,7 @@ import { EngineProcess, type EngineProcessOptions } from "../../src/serve/engine
 
 /** The process, not started; what it complains of is not shown. */
 export function scriptedProcess(
-  options: Pick<EngineProcessOptions, "policy" | "onNews" | "stallMs">,
+  options: Pick<EngineProcessOptions, "policy" | "onNews"> & { stallMs?: number },
 ): EngineProcess {
   return new EngineProcess({
     program: join(import.meta.dirname, "scripted-engine.ts"),
@@ -20,6 +20,7 @@ export function scriptedProcess(
       quantise: null,
     },
     onComplaint: () => {},
+    stallMs: 300_000,
     ...options,
   });
 }

@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { runFixture } from "../../../test/support/runs.ts";
 import { makeTinyModel } from "../../../test/support/tiny-model.ts";
 import { adaptPatterned, tinyAdapterConfig } from "../../../test/support/tiny-models.ts";
-import { DataError } from "../../base/errors.ts";
+import { listenToWarnings } from "../../../test/support/warnings.ts";
 import { readModelConfig } from "../../formats/hf-config.ts";
 import { sampleCompletions } from "../../generate/sample.ts";
 import { loadModel } from "../../models/load.ts";
@@ -119,16 +119,29 @@ test("what is there already is left as it is, and the rest comes out as it would
   assert.deepEqual((await answers(questions, some.path)).told, []);
 });
 
-test("a question that does not fit is named, with its turn", async () => {
-  const long = question("9", ["short", "x".repeat(600)]);
-  await assert.rejects(answers([long]), (error: unknown) => {
-    assert.ok(error instanceof DataError);
-    assert.match(
-      error.message,
-      /^q\.jsonl:9: turn 2 has a prompt of \d+ tokens, and 6 more .* made for 512 in all/,
-    );
-    return true;
+test("a question that does not fit is named; a later turn takes what is left of the context, or is left empty", async (t) => {
+  await assert.rejects(answers([question("8", ["x".repeat(600)])]), {
+    name: "DataError",
+    message: /^q\.jsonl:8: the prompt has \d+ tokens, and 6 more .* made for 512 in all/,
   });
+  const told = listenToWarnings(t);
+  const found = await answers([
+    question("9", ["short", "x".repeat(600), "still there?"]),
+    question("10", ["short", "again", "and again"]),
+  ]);
+  assert.deepEqual(found.answers.get("9")?.slice(1), ["", ""]);
+  assert.ok((found.answers.get("9")?.[0] ?? "") !== "");
+  assert.equal(found.cut, 6);
+  assert.match(
+    (await told("q.jsonl:9, turn 2")).join(),
+    /the conversation has \d+ tokens before the answer.*for 512 in all/,
+  );
+  // its neighbour has the answers that it has alone
+  const alone = await answers([question("10", ["short", "again", "and again"])]);
+  assert.deepEqual(found.answers.get("10"), alone.answers.get("10"));
+  // two turns of at most 140 tokens are asked for, and the second is cut by the context
+  const long = await answers([question("11", ["short", "again"])], fixture.path("log-long.jsonl"), 140);
+  assert.ok((long.answers.get("11")?.[1] ?? "") !== "");
 });
 
 test("an adapter's identity is that of its weights, settings and scale; a tuned model's likewise", () => {

@@ -2,9 +2,9 @@
 
 import { join } from "node:path";
 import { at } from "../../base/at.ts";
-import { DataError } from "../../base/errors.ts";
 import { readTextFile, sha256, sha256File } from "../../base/files.ts";
 import { deriveSeed } from "../../base/random.ts";
+import { checkPromptLengths, tellFullContext } from "../../data/prompt-file.ts";
 import { adapterConfigName, adapterWeightsName, isTunedModel } from "../../formats/adapter.ts";
 import { adapterPlace } from "../../formats/adapter-scale.ts";
 import { contextLength } from "../../formats/model-config.ts";
@@ -128,7 +128,16 @@ async function answerGroup(
       source,
       asked.map((i) => ({ question: at(group, i), answers: at(answered, i).turns })),
     );
-    const sampled = await sampleCompletions(source.model, prompts, {
+    for (const [k, i] of asked.entries()) {
+      if (prompts[k] !== null) continue;
+      const own = at(answered, i);
+      own.turns.push("");
+      own.cut++;
+    }
+    const open = asked.filter((_, k) => prompts[k] !== null);
+    const fitting = prompts.filter((ids) => ids !== null);
+    if (fitting.length === 0) continue;
+    const sampled = await sampleCompletions(source.model, fitting, {
       temperature,
       maxNewTokens: source.maxNewTokens,
       stopIds: source.text.stopIds,
@@ -137,7 +146,7 @@ async function answerGroup(
       dtype: source.dtype,
     });
     for (const { prompt, ids, stopId } of sampled) {
-      const own = at(answered, at(asked, prompt));
+      const own = at(answered, at(open, prompt));
       if (stopId === null) own.cut++;
       own.turns.push(source.text.tokenizer.decode(ids, { skipSpecialTokens: true }).trim());
     }
@@ -145,26 +154,27 @@ async function answerGroup(
   return answered;
 }
 
-/** Token ids of each conversation up to where the next answer begins. */
+/** Token ids of each conversation up to where the next answer begins; null, with a warning, where those before fill the context. */
 async function encodeTurns(
   { text: { encoder, config }, maxNewTokens }: OpenModel,
   conversations: readonly { question: Question; answers: readonly string[] }[],
-): Promise<number[][]> {
+): Promise<(number[] | null)[]> {
   const rows = conversations.map(({ question, answers }) => ({
     kind: "chat" as const,
     where: question.where,
     prompt: conversation(question, answers),
     completions: [],
   }));
+  const most = contextLength(config);
   const outcomes = await encoder.encode(rows);
   return outcomes.map((outcome, i) => {
     if ("error" in outcome) throw outcome.error;
-    const { promptIds } = outcome.row;
-    if (promptIds.length + maxNewTokens <= contextLength(config)) return promptIds;
-    throw new DataError(
-      `${rows[i]?.where}: turn ${(conversations[i]?.answers.length ?? 0) + 1} has a prompt of ${promptIds.length} tokens, and ` +
-        `${maxNewTokens} more are allowed to the answer; the model was made for ${contextLength(config)} in all. ` +
-        `Ask for shorter answers.`,
-    );
+    const { promptIds: ids } = outcome.row;
+    const { where } = at(rows, i);
+    const turn = at(conversations, i).answers.length + 1;
+    if (turn === 1) checkPromptLengths([{ where, ids }], maxNewTokens, most);
+    if (ids.length < most) return ids;
+    tellFullContext(`${where}, turn ${turn}`, ids.length, most);
+    return null;
   });
 }
