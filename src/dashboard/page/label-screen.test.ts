@@ -176,7 +176,13 @@ test("what is being written is kept or cancelled before anything else; a note th
 }, async () => {
   await onLabelScreen(async ({ page, judged, sent }) => {
     const field = page.getByLabel("Note on this pair");
-    await page.keyboard.press("n");
+    // keys straight after the one that opens the box are written, not taken as Flag, Rendered, Differences
+    await page.evaluate(() => {
+      for (const key of ["n", "f"])
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    });
+    await page.keyboard.type("rod");
+    assert.equal(await field.inputValue(), "rod");
     await field.fill("worth a look");
     for (const name of ["Left much better", "Edit left", "Skip s", "Undo"])
       await page.getByRole("button", { name }).click();

@@ -1,6 +1,6 @@
 /** Two answers and the keys to judge them. Which model wrote which is not known here. */
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { plainText } from "../../text/message-text.ts";
 import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
@@ -230,7 +230,8 @@ const labels: Readonly<Record<Writing, string>> = {
 
 function WritingBox({ writing, pair, note, setNote, say, fail, close }: WritingProps): JSX.Element | null {
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => field.current?.focus(), [writing]);
+  // an effect after the painting would leave quick keys to the screen
+  useLayoutEffect(() => field.current?.focus(), [writing]);
   if (writing === "nothing") return null;
   const side = writing === "edit left" ? "left" : "right";
   const before = writing === "note" ? note : writing === "reason" ? "" : plainText(pair[side]);

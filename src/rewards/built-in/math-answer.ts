@@ -79,7 +79,7 @@ export function normalLatex(latex: string): string {
       .replace(/\\math(?:rm|bf|it|sf|tt)\{\s*\(\s*([A-Za-z])\s*\)\s*\}/g, "$1")
       // \\ ends a row, whatever stands behind it
       .replace(/\\(?:left|right)(?![A-Za-z])|\\\\|\\[!,;: ]/g, (found) => (found === "\\\\" ? found : ""))
-      .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?![\d,])/g, (digits) => digits.replaceAll(",", ""))
+      .replace(/(?<![\d,([{.])\d{1,3}(?:,\d{3})+(?!,?\d)/g, (digits) => digits.replaceAll(",", ""))
       .trim()
   );
 }

@@ -19,7 +19,7 @@ export function numberReward({ column = "answer", tolerance = 0 }: RewardOptions
 
 /** A sign belongs to a number unless something is subtracted there; thousands may be separated by commas. */
 const numbers =
-  /(?<![\w.)\]}])[-+−]?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+|(?<=[\w.)\]}])\d+(?:\.\d+)?/g;
+  /(?<![\w.)\]}])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+|(?<=[\w.)\]}])\d+(?:\.\d+)?/g;
 
 /** The last number in `text`; null: there is none. */
 export function lastNumber(text: string): number | null {
