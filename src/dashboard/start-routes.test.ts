@@ -21,3 +21,15 @@ test("a check that writes too much says so beside what it wrote; one that ends b
     assert.deepEqual(await check("data-check"), { isGood: false, text: "check" });
   }, script);
 });
+
+test("a check that a signal ended says which", async () => {
+  const script = `process.kill(process.pid, "SIGKILL"); setInterval(() => {}, 1000);`;
+  await withDashboardApp(async ({ root, context, ask }) => {
+    const { id } = context.jobs.draft({
+      ...{ name: "a", isResume: false, device: "cpu", outputDir: join(root, "out"), yaml: "" },
+      argv: (path) => ["train", path],
+    });
+    const answer = await ask(`/api/drafts/${id}/plan`, { as: "owner", method: "POST", body: {} });
+    assert.match(await answer.text(), /The check was ended by SIGKILL\. Run the command in a terminal/);
+  }, script);
+});

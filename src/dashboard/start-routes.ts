@@ -72,13 +72,15 @@ async function check(c: Ctx, { jobs }: DashboardContext, words: readonly string[
 }
 
 /** Why a check did not come to its own end, which its output does not say; "" where it did. */
-function whyStopped({ killed, code, message }: ExecFileException): string {
-  if (killed !== true && typeof code !== "string") return "";
+function whyStopped({ killed, code, signal, message }: ExecFileException): string {
+  if (killed !== true && typeof code === "number") return "";
   const reason =
     code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER"
       ? "wrote too much"
       : killed === true
         ? `took more than ${checkMs / 60_000} minutes`
-        : `could not be run (${code ?? message})`;
+        : signal != null
+          ? `was ended by ${signal}`
+          : `could not be run (${code ?? message})`;
   return `The check ${reason}. Run the command in a terminal: preftune data check, or preftune plan, with this configuration.`;
 }

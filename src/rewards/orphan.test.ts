@@ -17,7 +17,7 @@ export default () => { writeFileSync("pid.new", String(process.pid)); renameSync
 test("a worker process that hangs ends soon after its parent was killed", { timeout: 600_000 }, async () => {
   const source = pathToFileURL(join(import.meta.dirname, "open-rewards.ts")).href;
   const program = `import { openRewards } from ${JSON.stringify(source)};
-    const rewards = await openRewards(["hangs.ts"], { timeoutSeconds: 1e6 });
+    const rewards = await openRewards(["hangs.ts"], { reward_timeout: 1e6 });
     await rewards.score({ prompts: ["p"], completions: ["c"], completion_ids: [[1]], columns: {}, step: 0 });`;
   const parent = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: "inherit" });
   while (!existsSync("pid") && parent.exitCode === null) await delay(20);

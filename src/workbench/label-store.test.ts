@@ -55,23 +55,27 @@ test("an import that is cut short is continued by the same one, and each part of
   assert.equal(doubtOf(store)(store.order[0] ?? ""), 0);
 });
 
-test("somebody votes while a file is imported", async () => {
-  const path = join(dir, "both.sqlite");
-  using store = new LabelStore(path, "salt");
-  const code = `
-    import { LabelStore } from ${JSON.stringify(new URL("./label-store.ts", import.meta.url).href)};
-    const store = new LabelStore(${JSON.stringify(path)});
-    const pairs = Array.from({ length: 8000 }, (_, i) => ({
-      prompt: "Question " + i, answers: ["one", "other"], models: [null, null], votes: [], extra: {},
-    }));
-    store.add(pairs);
-    store.close();`;
-  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`));
-  const ended = new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
-  while (store.order.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  store.addPerson("ann", "person");
-  const { length } = store.order;
-  await ended;
-  assert.ok(length < 8000, `${length} pairs were there when the other one could write`);
-  assert.equal(store.order.length, 8000);
+test("somebody writes while a file is imported", async () => {
+  // on a busy machine the import may be over before this process has its turn: then once more
+  let found = 8000;
+  for (let round = 0; round < 10 && found === 8000; round++) {
+    const path = join(dir, `both-${round}.sqlite`);
+    using store = new LabelStore(path, "salt");
+    const code = `
+      import { LabelStore } from ${JSON.stringify(new URL("./label-store.ts", import.meta.url).href)};
+      const store = new LabelStore(${JSON.stringify(path)});
+      const pairs = Array.from({ length: 8000 }, (_, i) => ({
+        prompt: "Question " + i, answers: ["one", "other"], models: [null, null], votes: [], extra: {},
+      }));
+      store.add(pairs);
+      store.close();`;
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`));
+    const ended = new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
+    while (store.order.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    store.addPerson("ann", "person");
+    found = store.order.length;
+    await ended;
+    assert.equal(store.order.length, 8000);
+  }
+  assert.ok(found < 8000, "the whole file was there each time before the other one could write");
 });

@@ -121,9 +121,7 @@ test("known patterns take time that grows with the text alone", () => {
     for (const unit of texts) {
       const text = `${unit.repeat(30_000)}x`;
       const took = cpuMs(() => {
-        let pieces = 0;
-        for (const _ of text.matchAll(pattern)) pieces++;
-        assert.ok(pieces >= 0);
+        for (const _ of text.matchAll(pattern));
       });
       assert.ok(took < 1000, `${known} on ${JSON.stringify(unit)}: ${took} ms`);
     }

@@ -223,4 +223,9 @@ test("texts without a word are near none: not even one another", () => {
     [near.add("👍\n🎉\n🙁"), near.add("🐄\n🐖\n🐑"), near.add("a b c"), near.add("a b c")],
     [...[null, null, null], { of: 2, similarity: 1 }],
   );
+  // with variation selectors, which are marks
+  assert.deepEqual(
+    [near.add("\u2764\ufe0f\n\u2600\ufe0f"), near.add("\u260e\ufe0f\n\u2708\ufe0f")],
+    [null, null],
+  );
 });

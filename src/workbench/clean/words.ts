@@ -1,8 +1,8 @@
 /** Texts by their words: n-grams that two texts share, and texts that are nearly the same. */
 import { deriveSeed } from "../../base/random.ts";
 
-/** Letters with their marks, and digits, of any script. */
-const unbroken = /[\p{L}\p{M}\p{N}]+/gu;
+/** Letters with their marks, and digits, of any script; the mark of an emoji stands at no letter. */
+const unbroken = /[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu;
 /** Scripts that are written without spaces between words. */
 const spaceless =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
