@@ -100,7 +100,7 @@ export class Tensor implements Disposable {
    */
   data(into?: TensorArray): TensorArray {
     const array = into ?? arrayFor(this.dtype, this.numel);
-    if (into !== undefined && (dtypeOfArray(into) !== this.dtype || into.length < this.numel)) {
+    if (into !== undefined && (!holds(into, this.dtype) || into.length < this.numel)) {
       throw new TorchError(
         `${this.numel} numbers of ${this.dtype} do not fit the array they are to be read into`,
       );
@@ -202,7 +202,7 @@ export function liveTensorCount(): number {
 
 /** Options of `tensor`. */
 export interface TensorOptions {
-  /** Element type; default float32 for a plain array, the array's own for a typed one. */
+  /** Element type, to which the numbers are converted; default float32 for a plain array, the array's own for a typed one. */
   dtype?: DType;
   /** False shares a typed array's memory with the tensor (CPU) and keeps the array alive. Default: copy. */
   copy?: boolean;
@@ -213,7 +213,7 @@ export interface TensorOptions {
  *
  * @param values - numbers in row-major order
  * @param shape - sizes; default one dimension
- * @throws {TorchError} if `values` and `shape` do not have the same number of elements
+ * @throws {TorchError} if `values` and `shape` do not have the same number of elements, or memory is to be shared of another type
  */
 export function tensor(
   values: TensorInput | readonly number[],
@@ -224,8 +224,12 @@ export function tensor(
   if (count !== values.length) {
     throw new TorchError(`shape [${shape}] holds ${count} elements, ${values.length} were given`);
   }
-  const array = isPlain(values) ? arrayOf(values, options.dtype ?? "float32") : values;
-  const dtype = options.dtype ?? dtypeOfArray(array);
+  const dtype = options.dtype ?? (isPlain(values) ? "float32" : dtypeOfArray(values));
+  const isReady = !isPlain(values) && holds(values, dtype);
+  if (!isReady && options.copy === false) {
+    throw new TorchError(`expected a typed array of ${dtype} whose memory to share, got other numbers`);
+  }
+  const array = isReady ? values : arrayOf(Array.from<number | bigint>(values), dtype);
   return new Tensor(
     guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)),
   );
@@ -235,11 +239,18 @@ function isPlain(values: TensorInput | readonly number[]): values is readonly nu
   return Array.isArray(values);
 }
 
-function arrayOf(values: readonly number[], dtype: DType): TensorInput {
+/** Whether the elements of `array` are numbers of `dtype` as they lie in memory. */
+function holds(array: TensorInput, dtype: DType): boolean {
+  const own = dtypeOfArray(array);
+  return own === dtype || (own === "uint8" && dtype === "bool");
+}
+
+function arrayOf(values: readonly (number | bigint)[], dtype: DType): TensorInput {
   if (dtype === "int64") return BigInt64Array.from(values, BigInt);
-  if (dtype === "int32") return Int32Array.from(values);
-  if (dtype === "float64") return Float64Array.from(values);
-  if (dtype === "float32") return Float32Array.from(values);
-  if (dtype === "uint8" || dtype === "bool") return Uint8Array.from(values);
+  if (dtype === "int32") return Int32Array.from(values, Number);
+  if (dtype === "float64") return Float64Array.from(values, Number);
+  if (dtype === "float32") return Float32Array.from(values, Number);
+  if (dtype === "uint8") return Uint8Array.from(values, Number);
+  if (dtype === "bool") return Uint8Array.from(values, (value) => (Number(value) === 0 ? 0 : 1));
   throw new TorchError(`tensor() does not make ${dtype} from plain numbers: make float32 and convert it`);
 }

@@ -4,6 +4,7 @@ import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { TorchError } from "../base/errors.ts";
 import {
   backward,
+  type DType,
   enableGrad,
   generatorState,
   gradients,
@@ -192,6 +193,17 @@ test("integers, shapes and mismatches", () => {
     const ids = tensor([3, 1, 2], [3], { dtype: "int64" });
     assert.equal(ids.dtype, "int64");
     assert.deepEqual(ids.toNumbers(), [3, 1, 2]);
+    // a typed array of another type is converted, as torch.tensor converts one of NumPy's
+    const converted = (values: Parameters<typeof tensor>[0], dtype: DType) =>
+      tensor(values, [values.length], { dtype }).toNumbers();
+    assert.deepEqual(converted(new Float64Array([1, 2, 3]), "float32"), [1, 2, 3]);
+    assert.deepEqual(converted(new Int32Array([1, 2, 3, 4]).subarray(0, 2), "int64"), [1, 2]);
+    assert.deepEqual(converted(BigInt64Array.of(5n), "int32"), [5]);
+    assert.deepEqual(converted([0.5, 0, 2], "bool"), [1, 0, 1]);
+    const shared = { dtype: "float64", copy: false } as const;
+    assert.throws(() => tensor(Float32Array.of(1), [1], shared), /expected a typed array of float64/);
+    const mask = ops.gt(tensor([1, -1]), 0);
+    assert.deepEqual([...mask.data(new Uint8Array(2))].map(Number), [1, 0]);
     assert.throws(() => tensor([1, 2, 3], [2, 2]), /shape \[2,2\] holds 4 elements, 3 were given/);
     assert.equal(ops.to(tensor([1.5]), "bfloat16").dtype, "bfloat16");
     assert.throws(() => ops.to(tensor([1.5]), "bfloat16").toNumbers(), /convert it to float32/);
