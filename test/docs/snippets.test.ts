@@ -10,21 +10,13 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { parseCleanRecipe } from "../../src/workbench/clean/clean-recipe.ts";
 import { parseRound } from "../../src/workbench/rounds/round-file.ts";
-import { snippetsOf } from "../support/snippets.ts";
+import { alternatives, snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
 const documents = documentsOf(root).map((page) => ({ page, text: readFileSync(join(root, page), "utf8") }));
 
 /** Keys by which a configuration becomes one: a snippet shows what it is about. */
 const rest = { model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "runs/mine" };
-
-/** A snippet that shows one key several times shows alternatives: the last one, and each of the others in its place. */
-function alternatives(yaml: string): string[] {
-  const lines = yaml.trimEnd().split("\n");
-  const keys = lines.map((line) => /^(\w+):/.exec(line)?.[1]);
-  const isChoice = lines.length > 1 && keys.every((key) => key !== undefined && key === keys[0]);
-  return isChoice ? lines : [yaml];
-}
 
 /** Checks a part of a run's configuration, completed by what every run needs. */
 function checkConfig(yaml: string, page: string): void {
