@@ -96,3 +96,30 @@ test("every JSON snippet is JSON, and every line of JSON lines", () => {
   }
   assert.ok(count > 30, `${count}`);
 });
+
+/** Names of library functions that prose calls: those in camel case, and those that are said to be of an entry point. */
+function calledIn(text: string): { name: string; door: string | null }[] {
+  const prose = text.replaceAll(/^```.*?^```$/gms, "");
+  const calls = prose.matchAll(/`([a-z]\w*)\([^`]*`(?:\s+of\s+`(preftune(?:\/\w+)?)`)?/g);
+  return [...calls]
+    .map(([, name = "", door]) => ({ name, door: door ?? null }))
+    .filter(({ name, door }) => door !== null || /[A-Z]/.test(name));
+}
+
+test("a library function that a page calls is exported, by the entry point that the page says", () => {
+  const api = readFileSync(join(root, "test/package/public-api.txt"), "utf8");
+  const exported = new Map<string, string[]>();
+  for (const [, door = "", names = ""] of api.matchAll(/^(preftune[\w/]*)\n((?: {2}\w+\n)*)/gm))
+    exported.set(door, names.trim().split(/\s+/));
+  const isExported = ({ name, door }: { name: string; door: string | null }): boolean =>
+    (door === null ? [...exported.values()].flat() : (exported.get(door) ?? [])).includes(name);
+  const called = documents
+    .filter(({ page }) => !page.startsWith("docs/decisions/"))
+    .flatMap(({ page, text }) => calledIn(text).map((call) => ({ page, ...call })));
+  assert.ok(called.some(isExported));
+  assert.deepEqual(
+    called.filter((call) => !isExported(call)),
+    [],
+  );
+  assert.equal(calledIn("`sampleCompletions(model)` and `mean(x)`").some(isExported), false);
+});
