@@ -123,3 +123,13 @@ test("a library function that a page calls is exported, by the entry point that 
   );
   assert.equal(calledIn("`sampleCompletions(model)` and `mean(x)`").some(isExported), false);
 });
+
+test("a program that waits for evaluations has rows to evaluate on", () => {
+  const programs = documents.flatMap(({ page, text }) => snippetsOf(text).map((code) => ({ page, code })));
+  const waiting = programs.filter(({ code }) => code.includes('event.type === "evaluation"'));
+  assert.ok(waiting.length >= 2);
+  assert.deepEqual(
+    waiting.filter(({ code }) => !/\beval_(data|fraction):/.test(code)),
+    [],
+  );
+});
