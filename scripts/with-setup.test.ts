@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -184,4 +185,20 @@ test("a relative import between a checkout's own sources is the file that it nam
   const { stdout, stderr } = spawnSync(process.execPath, [`--import=${hook}`, main], { encoding: "utf8" });
   const at = (...names: string[]) => pathToFileURL(join(realpathSync(folder), ...names)).href;
   assert.deepEqual(JSON.parse(stdout || stderr), [at("src", "named.ts"), at("elsewhere.ts")]);
+});
+
+test("an installed command under an older Node says which one is needed, status 2", (t) => {
+  const folder = folderWith(t, { "package.json": "{}" });
+  cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
+  const older = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "22.1.0" } })`;
+  const args = [
+    "--import",
+    `data:text/javascript,${older}`,
+    join(folder, "bin", "preftune.mjs"),
+    "train",
+    "x",
+  ];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  assert.match(stderr, /^preftune: expected Node 24 or newer, got 22\.1\.0: .*Install Node 24/);
+  assert.equal(status, 2);
 });
