@@ -201,3 +201,18 @@ test("a command in the text of a page has a name that the program knows, and its
   assert.deepEqual(wrong, []);
   assert.ok(count > 40, `${count}`);
 });
+
+test("docs/commands.md names every command that takes --json, keys of the configuration, --stopped-status", async () => {
+  const page = readFileSync(join(root, "docs/commands.md"), "utf8").replaceAll(/\s+/g, " ");
+  const listed = (pattern: RegExp) =>
+    [...(pattern.exec(page)?.[1] ?? "").matchAll(/`([a-z ]+)`/g)].map(([, name]) => name);
+  const nameOf = (command: Command): string =>
+    command.parent?.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name();
+  const all = walk(await program());
+  const having = (option: string) =>
+    all.filter(({ options }) => options.some(({ long }) => long === option)).map(nameOf);
+  const same = (got: unknown[], expected: string[]) => assert.deepEqual(got.toSorted(), expected.toSorted());
+  same(listed(/\| `--json` \| (.*?): the whole/), [...having("--json"), "doctor"]);
+  same(listed(/with a warning\. (.*?) take any key/), all.filter(takesKeys).map(nameOf));
+  same(listed(/another status: (.*?) take `--stopped-status/), having("--stopped-status"));
+});
