@@ -4,9 +4,9 @@
  * Plain JavaScript without dependencies: it runs under Node 20 before `node_modules` exists.
  */
 import { spawn } from "node:child_process";
-import { fstatSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
+import { existsSync, fstatSync, readFileSync, readlinkSync, readSync, realpathSync, statSync } from "node:fs";
 import { constants, homedir } from "node:os";
-import { basename, join, relative } from "node:path";
+import { basename, delimiter, join, relative } from "node:path";
 import { isCheckout, root, say } from "./bootstrap.mjs";
 import "./terminal.mjs";
 
@@ -16,8 +16,17 @@ function calledAs() {
   const isOurs = /(^|[\\/])preftune(\.mjs)?$/.test(script);
   if (!isOurs) return {};
   if (process.env["npm_command"] === "exec") return { PREFTUNE_CALLED_AS: "npx preftune" };
-  const words = script.endsWith(".mjs") ? `node ${quoted(relative(process.cwd(), script))}` : "preftune";
+  const path = quoted(relative(process.cwd(), script));
+  if (script.endsWith(".mjs")) return { PREFTUNE_CALLED_AS: `node ${path}` };
+  const words = isOnPath(script) ? "preftune" : path.includes("/") ? path : `./${path}`;
   return { PREFTUNE_CALLED_AS: words };
+}
+
+/** Whether the word `preftune` starts this very script. @param {string} script */
+function isOnPath(script) {
+  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  const first = folders.map((folder) => join(folder, "preftune")).find((path) => existsSync(path));
+  return first !== undefined && realpathSync(first) === realpathSync(script);
 }
 
 /** A word as a shell takes it. @param {string} word */

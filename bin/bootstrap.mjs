@@ -29,8 +29,14 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** True in a checkout (sources present), false in a published package (only `dist/`). */
 export const isCheckout = existsSync(join(root, "src", "cli"));
 
-/** An error whose message is all a user needs. */
-export class BootstrapError extends Error {}
+/** An error whose message is all a user needs, and the status with which the process ends. */
+export class BootstrapError extends Error {
+  /** @param {string} message @param {number} [exitCode] */
+  constructor(message, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
 
 /** Tells the user, on standard error. @param {string} line */
 export function say(line) {
@@ -361,6 +367,8 @@ export function requireNode24() {
     : "this package runs on Node 24";
   throw new BootstrapError(
     `expected Node 24 or newer, got ${process.versions.node}: ${where}. Install Node 24 and run the command again.`,
+    // that of the library's ConfigError for it (src/base/node-version.ts)
+    2,
   );
 }
 
@@ -375,6 +383,6 @@ export function reportErrors(main) {
   } catch (error) {
     if (!(error instanceof BootstrapError)) throw error;
     say(error.message);
-    process.exit(1);
+    process.exit(error.exitCode);
   }
 }

@@ -14,20 +14,11 @@ import {
   requireNode24,
   root,
 } from "./bootstrap.mjs";
+import { needsAddon } from "./computing.mjs";
 
 /** @param {string} folder @param {string} name @returns {string} the file as source or as built */
 function program(folder, name) {
   return isCheckout ? join(root, "src", folder, `${name}.ts`) : join(root, "dist", folder, `${name}.js`);
-}
-
-/** @param {string[]} args @returns {boolean} whether the command computes, and so needs torch and the addon */
-function needsAddon(args) {
-  const quiet = ["--help", "-h", "--version", "-V", "--print-config"];
-  const [command = "help"] = args;
-  return (
-    !["help", "data", "plan", "schema", "completion", "init"].includes(command) &&
-    !args.some((arg) => quiet.includes(arg))
-  );
 }
 
 /** What can be said about a checkout that has neither packages nor Node 24: nothing is changed. @param {string} problem */

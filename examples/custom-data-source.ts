@@ -1,6 +1,6 @@
 /**
  * Rows from anywhere, here a table of votes in a SQLite data base: they are written as JSON lines, checked, and trained on.
- * Run: node examples/custom-data-source.ts VOTES.db MODEL_DIR OUTPUT_DIR
+ * Run: npm run ts -- examples/custom-data-source.ts VOTES.db MODEL_DIR OUTPUT_DIR
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
  * A custom objective: a hinge on the length-normalised margin. Everything else (data, batches, LoRA, checkpoints,
- * export) is preftune's. Run: node examples/custom-objective.ts MODEL_DIR PAIRS.jsonl OUTPUT_DIR
+ * export) is preftune's. Run: npm run ts -- examples/custom-objective.ts MODEL_DIR PAIRS.jsonl OUTPUT_DIR
  */
 import { train } from "preftune";
 import { type PairObjective, pairMetrics } from "preftune/methods";

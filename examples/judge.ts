@@ -1,6 +1,6 @@
 /**
  * Pairs checked by a judge: both orders are asked for, and the pairs where the judge is of another opinion than the row are listed. Judgments
- * are kept, so that the same command asks for none twice. Run: node examples/judge.ts URL#MODEL PAIRS.jsonl DIR
+ * are kept, so that the same command asks for none twice. Run: npm run ts -- examples/judge.ts URL#MODEL PAIRS.jsonl DIR
  */
 import { readRows } from "preftune/data";
 import {

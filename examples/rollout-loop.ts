@@ -1,6 +1,6 @@
 /**
  * A custom loop of rollouts: a curriculum that continues with longer prompts once the reward is good. Sampling, rewards, objective and
- * checkpoints are preftune's. Run: node examples/rollout-loop.ts RUN.yaml OUTPUT_DIR
+ * checkpoints are preftune's. Run: npm run ts -- examples/rollout-loop.ts RUN.yaml OUTPUT_DIR
  */
 import { openRolloutTraining, rollout, rolloutMetrics, score, update } from "preftune/online";
 

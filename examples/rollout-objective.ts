@@ -1,6 +1,6 @@
 /**
  * A custom objective on the model's own completions: REINFORCE against the group's mean, each push bounded. Sampling, rewards,
- * micro-batches and checkpoints are preftune's. Run: node examples/rollout-objective.ts MODEL_DIR PROMPTS.jsonl OUTPUT_DIR
+ * micro-batches and checkpoints are preftune's. Run: npm run ts -- examples/rollout-objective.ts MODEL_DIR PROMPTS.jsonl OUTPUT_DIR
  */
 import { train } from "preftune";
 import { type CompletionObjective, groupAdvantages, meanOf, rewardMetrics } from "preftune/methods";

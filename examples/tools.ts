@@ -1,6 +1,6 @@
 /**
  * Rows with tools and tool calls: what the model sees of them, and which part is learned. The policy's own tokens count; what a tool
- * wrote, and what the template writes between turns, does not. Run: node examples/tools.ts MODEL_DIR ROWS.jsonl
+ * wrote, and what the template writes between turns, does not. Run: npm run ts -- examples/tools.ts MODEL_DIR ROWS.jsonl
  */
 import { writeFileSync } from "node:fs";
 import { createRowEncoder, encodeRows, loadTokenizer, normaliseRow, readRows } from "preftune/data";

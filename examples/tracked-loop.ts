@@ -1,7 +1,7 @@
 /**
  * A training as a loop of events, whose figures go to a tracker by HTTP: sent beside the training, never waited for, and
  * given up, with one line, where they cannot be sent. TensorBoard, Trackio, MLflow and W&B need no program: `report_to` in the configuration.
- * Run: node examples/tracked-loop.ts URL MODEL_DIR PAIRS.jsonl OUTPUT_DIR
+ * Run: npm run ts -- examples/tracked-loop.ts URL MODEL_DIR PAIRS.jsonl OUTPUT_DIR
  */
 import { train } from "preftune";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -184,4 +185,60 @@ test("a relative import between a checkout's own sources is the file that it nam
   const { stdout, stderr } = spawnSync(process.execPath, [`--import=${hook}`, main], { encoding: "utf8" });
   const at = (...names: string[]) => pathToFileURL(join(realpathSync(folder), ...names)).href;
   assert.deepEqual(JSON.parse(stdout || stderr), [at("src", "named.ts"), at("elsewhere.ts")]);
+});
+
+test("an installed command under an older Node says which one is needed, status 2", (t) => {
+  const folder = folderWith(t, { "package.json": "{}" });
+  cpSync(join(root, "bin"), join(folder, "bin"), { recursive: true });
+  const older = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "22.1.0" } })`;
+  const args = [
+    "--import",
+    `data:text/javascript,${older}`,
+    join(folder, "bin", "preftune.mjs"),
+    "train",
+    "x",
+  ];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  assert.match(stderr, /^preftune: expected Node 24 or newer, got 22\.1\.0: .*Install Node 24/);
+  assert.equal(status, 2);
+});
+
+test("`preftune` in hints is the word alone only where it starts this script", (t) => {
+  const folder = folderWith(t, { "other/preftune": "", "own/other": "" });
+  const linked = join(folder, "own", "preftune");
+  symlinkSync(join(root, "bin", "preftune.mjs"), linked);
+  const calledAs = (path: string, cwd = folder): string => {
+    const start = `process.argv[1] = ${JSON.stringify(linked)};
+      const { becomeNode } = await import(${JSON.stringify(becomeNodeUrl)});
+      becomeNode(process.execPath, ["-e", "console.log(process.env.PREFTUNE_CALLED_AS)"]);`;
+    const { npm_command: _, PREFTUNE_CALLED_AS: __, ...rest } = process.env;
+    const env = { ...rest, PATH: path };
+    return spawnSync(process.execPath, ["--input-type=module", "-e", start], {
+      cwd,
+      env,
+      encoding: "utf8",
+    }).stdout.trim();
+  };
+  assert.equal(calledAs(join(folder, "own")), "preftune");
+  assert.equal(calledAs("/nowhere"), "own/preftune");
+  assert.equal(calledAs(`${folder}/other:${folder}/own`), "own/preftune");
+  assert.equal(calledAs("/nowhere", join(folder, "own")), "./preftune");
+});
+
+test("what does not compute starts without torch and addon: an unknown command, a report", (t) => {
+  const folder = folderWith(t, {});
+  for (const [words, expected] of [
+    [["trian", "run.yaml"], /unknown command 'trian'/],
+    [["report", folder], /run/],
+    [["labels", "agreement", folder], /workbench|labels/],
+  ] as const) {
+    const { PREFTUNE_ADDON: _, ...rest } = process.env;
+    // set-up would end with a message about it
+    const env = { ...rest, PREFTUNE_TORCH: "/nowhere" };
+    const args = [join(root, "bin", "preftune.mjs"), ...words];
+    const { status, stderr } = spawnSync(process.execPath, args, { env, encoding: "utf8" });
+    assert.doesNotMatch(stderr, /PREFTUNE_TORCH/);
+    assert.match(stderr, expected);
+    assert.notEqual(status, 0);
+  }
 });

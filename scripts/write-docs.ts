@@ -70,8 +70,8 @@ and \`preftune merge\` take a local directory or a hub id:
 Settings, tokenizer, chat templates and safetensors weights are fetched; pickles and code never are. Every file is compared
 with the size and checksum that the hub lists. An interrupted download resumes at the next file.
 
-Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\`, else \`hub\` in \`$HF_HOME\`, else \`~/.cache/huggingface/hub\`), in
-its layout: files that \`transformers\`, \`datasets\` or \`hf download\` fetched are reused, and vice versa. A branch is looked up
+Models and data sets are kept in Hugging Face's own cache (\`$HF_HUB_CACHE\` or \`$HUGGINGFACE_HUB_CACHE\`, else \`hub\` in \`$HF_HOME\`, else
+\`~/.cache/huggingface/hub\`; a leading \`~\` and \`$NAME\` in them are replaced), in its layout: files that \`transformers\`, \`datasets\` or \`hf download\` fetched are reused, and vice versa. A branch is looked up
 each time; if the hub does not reply, the model fetched last is used. A resumed run keeps the commit it began with
 (\`models.json\` in the run directory). \`HF_TOKEN\`, or the token that \`hf auth login\` keeps, is sent; \`HF_ENDPOINT\` names another
 hub; and \`HF_HUB_OFFLINE=1\` uses the cache alone. These are read as \`huggingface_hub\` reads them.

@@ -12,6 +12,7 @@ import "./base/node-version.ts";
 import type { PhaseListener } from "./base/phase-listener.ts";
 import type { DatasetSpec } from "./config/datasets.ts";
 import { loadConfig } from "./config/load-config.ts";
+import type { RewardSpec } from "./config/reward-specs.ts";
 import type { CommonConfig } from "./config/run-config.ts";
 import type { FinalScaleRule } from "./config/training-keys.ts";
 import type { WatchThresholds } from "./config/watch-keys.ts";
@@ -60,8 +61,20 @@ export { runSweep, type SweepOptions } from "./sweep/sweep.ts";
 export { readSweep, type Sweep } from "./sweep/sweep-file.ts";
 export type { PhaseListener, TrainEvent, TrainOptions, TrainSummary };
 
-/** Sources of rows: a path (file, directory, glob, hub id), or several, each with weight and columns if need be. */
-export type DataSources = string | readonly (string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>))[];
+type DataSource = string | (Pick<DatasetSpec, "path"> & Partial<DatasetSpec>);
+
+/** Sources of rows: a path (file, directory, glob, hub id) or several, each with split, weight and columns if need be. */
+export type DataSources = DataSource | readonly DataSource[];
+
+type RewardFunction = string | RewardSpec;
+
+/** Reward functions, one or several: the name of one that is built in, FILE#EXPORT, or either as `function` beside its options. */
+export type RewardFunctions = RewardFunction | readonly RewardFunction[];
+
+/** Keys that take more in a YAML file than the value that they become. */
+type LooseKey =
+  | ("train_data" | "eval_data" | "reward_funcs" | "eval_reward_funcs")
+  | ("judge_budget" | "watch_thresholds" | "final_scale_rule");
 
 /** `objective` and the keys of its method, as far as they are given; the keys of another method are a type error. */
 export type MethodConfig =
@@ -69,14 +82,15 @@ export type MethodConfig =
   | Partial<DefaultSettings>;
 
 /** A run's configuration: the keys of its YAML file. What is left out has the same default as there. */
-export type TrainConfig = Partial<
-  Omit<CommonConfig, "train_data" | "eval_data" | "watch_thresholds" | "final_scale_rule">
-> &
+export type TrainConfig = Partial<Omit<CommonConfig, LooseKey>> &
   MethodConfig & {
     model_name_or_path: string;
     output_dir: string;
     train_data: DataSources;
     eval_data?: DataSources | null;
+    reward_funcs?: RewardFunctions | null;
+    eval_reward_funcs?: RewardFunctions | null;
+    judge_budget?: Partial<CommonConfig["judge_budget"]>;
     watch_thresholds?: Partial<WatchThresholds>;
     final_scale_rule?: Partial<FinalScaleRule>;
   };

@@ -142,3 +142,20 @@ test("a package without the studies says where they are", async () => {
     message: /come with preftune's repository, not with the package.*in a checkout/,
   });
 });
+
+test("the launcher knows of every command whether it computes", async () => {
+  const { needsAddon } = (await import(new URL("../../bin/computing.mjs", import.meta.url).href)) as {
+    needsAddon(args: readonly string[]): boolean;
+  };
+  const without = (await program()).commands.map((one) => one.name()).filter((name) => !needsAddon([name]));
+  const known = ["init", "report", "track", "push", "data", "labels", "plan", "schema", "completion"];
+  assert.deepEqual(without.toSorted(), known.toSorted());
+  assert.deepEqual(
+    [needsAddon(["labels", "score", "w"]), needsAddon(["labels", "export", "w"])],
+    [true, false],
+  );
+  assert.deepEqual(
+    [needsAddon(["train", "x", "--help"]), needsAddon(["trian"]), needsAddon([])],
+    [false, false, false],
+  );
+});

@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { getHFHubCachePath, getRepoFolderName } from "@huggingface/hub";
+import { getRepoFolderName } from "@huggingface/hub";
 
 import { FileError } from "../base/errors.ts";
 import { errorCode, fileFailure, fileWork, ignoreErrors, io, makeDirectories } from "../base/file-io.ts";
@@ -17,6 +17,7 @@ import {
   HubError,
   type HubOptions,
   type HubRepo,
+  hubCacheFolder,
   hubName,
   isCommit,
   sizeOfFile,
@@ -24,7 +25,7 @@ import {
 
 /** The folder of a repository in the cache. */
 export function repoFolder(repo: HubRepo, options: HubOptions): string {
-  return join(options.cacheDirectory ?? getHFHubCachePath(), getRepoFolderName(repo));
+  return join(options.cacheDirectory ?? hubCacheFolder(), getRepoFolderName(repo));
 }
 
 /** The folder with the files of one commit. */

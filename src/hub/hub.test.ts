@@ -6,13 +6,14 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, beforeEach, test } from "node:test";
 import { fakeModelHub } from "../../test/support/fake-hub.ts";
-import { HubError, hubCommit, isOffline } from "./hub.ts";
+import { HubError, hubCacheFolder, hubCommit, isOffline } from "./hub.ts";
 import { resolveModelDirectory } from "./hub-model.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-hub-"));
 const names = [
   ...["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT"],
   ...["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"],
+  ...["HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"],
 ];
 const before = names.map((name) => [name, process.env[name]] as const);
 const stored = join(root, "token");
@@ -110,5 +111,34 @@ for (const [endpoint, expected] of [
     const [{ url = "", token } = {}] = await sent();
     assert.equal(url.split("/api/")[0], expected);
     assert.equal(token, "Bearer token-of-another-hub");
+  });
+}
+
+// what HF_HUB_CACHE of huggingface_hub 2.4 is under these variables
+for (const [variables, expected] of [
+  [{}, "/home/ann/.cache/huggingface/hub"],
+  [{ XDG_CACHE_HOME: "$HOME/x" }, "/home/ann/x/huggingface/hub"],
+  [{ HF_HOME: "~/hf" }, "/home/ann/hf/hub"],
+  [{ HF_HOME: "~" }, "/home/ann/hub"],
+  [{ HF_HOME: ["$", "{HOME}/hf"].join("") }, "/home/ann/hf/hub"],
+  [{ HF_HOME: "$NOT_SET_BY_US/~hf" }, "$NOT_SET_BY_US/~hf/hub"],
+  [{ HF_HOME: "~/hf", HUGGINGFACE_HUB_CACHE: "/data/old" }, "/data/old"],
+  [{ HF_HUB_CACHE: "~/own", HUGGINGFACE_HUB_CACHE: "/data/old" }, "/home/ann/own"],
+] as const) {
+  test(`with ${JSON.stringify(variables)} the cache is ${expected}`, () => {
+    set({ HOME: "/home/ann", ...variables });
+    assert.equal(hubCacheFolder(), expected);
+  });
+}
+
+for (const [name, value] of [
+  ["HF_TOKEN_PATH", "~/token"],
+  ["HF_HOME", "~"],
+  ["HF_HOME", "$HOME"],
+] as const) {
+  test(`the stored token is found by ${name}=${value}`, async () => {
+    set({ HOME: root, [name]: value });
+    const [{ token } = {}] = await sent();
+    assert.equal(token, "Bearer hf_stored");
   });
 }

@@ -32,7 +32,7 @@ export interface HubOptions {
   accessToken?: string;
   /** Default: `$HF_ENDPOINT` if set, else the public hub. */
   hubUrl?: string;
-  /** Default: Hugging Face's own: `$HF_HUB_CACHE`, `hub` in `$HF_HOME`, `huggingface/hub` in `$XDG_CACHE_HOME` or `~/.cache`. */
+  /** Default: Hugging Face's own: `$HF_HUB_CACHE`, `$HUGGINGFACE_HUB_CACHE`, `hub` in `$HF_HOME`, `huggingface/hub` in `$XDG_CACHE_HOME` or `~/.cache`. */
   cacheDirectory?: string;
   /** Replaces the global `fetch`, for proxies and tests. */
   fetch?: typeof fetch;
@@ -229,11 +229,30 @@ function cleanToken(text: string): string | undefined {
   return token === "" ? undefined : token;
 }
 
+/** A path with a leading ~, $NAME and ${NAME} replaced, as Python does; what is not set stays as it is. */
+function expanded(path: string): string {
+  const named = path.replace(/^~(?=\/|$)/, homedir());
+  return named.replace(
+    /\$(?:(\w+)|\{([^{}]*)\})/g,
+    (text, bare, braced) => process.env[bare ?? braced] ?? text,
+  );
+}
+
+/** The folder of what Hugging Face's libraries keep. */
+function hubHome(): string {
+  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  return expanded(process.env["HF_HOME"] ?? join(cache, "huggingface"));
+}
+
+/** The folder of their cache of models and data sets, by the variables that huggingface_hub reads. */
+export function hubCacheFolder(): string {
+  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE } = process.env;
+  return expanded(HF_HUB_CACHE ?? HUGGINGFACE_HUB_CACHE ?? join(hubHome(), "hub"));
+}
+
 /** The token that `hf auth login` keeps. */
 function storedToken(): string | undefined {
-  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
-  const home = process.env["HF_HOME"] ?? join(cache, "huggingface");
-  const path = process.env["HF_TOKEN_PATH"] ?? join(home, "token");
+  const path = expanded(process.env["HF_TOKEN_PATH"] ?? join(hubHome(), "token"));
   try {
     const token = cleanToken(readFileBytes(path, maxTokenBytes).toString("utf8"));
     if (token !== undefined) warnOfReaders(path);

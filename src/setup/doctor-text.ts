@@ -1,4 +1,5 @@
 /** The doctor's report as text for people. */
+import type { Compiler } from "./compiler.ts";
 import type { AddonReport, DoctorReport, Problem } from "./doctor.ts";
 import type { Torch } from "./find-torch.ts";
 import { setsOf } from "./instruction-set.ts";
@@ -9,7 +10,9 @@ function gibibytes(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
-function torchLine(torch: Torch | null): string {
+function torchLine(torch: Torch | null, { given, loaded }: AddonReport): string {
+  if (given)
+    return loaded === null ? "unknown without the addon" : `${loaded.torchVersion}, that of the addon`;
   if (torch === null) return "not found";
   const appleSilicon = process.platform === "darwin" && process.arch === "arm64";
   const build =
@@ -18,11 +21,16 @@ function torchLine(torch: Torch | null): string {
   return `${torch.version}, ${build}, ${places[torch.source]}: ${torch.folder}`;
 }
 
+function compilerLine(compiler: Compiler | null, { given }: AddonReport): string {
+  if (given) return "not needed";
+  return compiler === null ? "not found" : `${compiler.version}: ${compiler.path}`;
+}
+
 function addonLine(addon: AddonReport): string {
   if (addon.path === null) return `not ready: ${addon.error}`;
-  return addon.loaded === null
-    ? `does not load: ${addon.path}`
-    : `${addon.prebuilt ? "prebuilt" : "built here"} and loads: ${addon.path}`;
+  if (addon.loaded === null) return `does not load: ${addon.path}`;
+  const origin = addon.given ? "given by PREFTUNE_ADDON" : addon.prebuilt ? "prebuilt" : "built here";
+  return `${origin} and loads: ${addon.path}`;
 }
 
 function deviceLine(report: DoctorReport): string {
@@ -49,7 +57,7 @@ function threadLine(report: DoctorReport): string {
 /** What ranks send each other by. */
 function ranksLine({ torch, addon }: DoctorReport): string {
   if (process.platform !== "linux") return "one only; several are for Linux";
-  if (torch?.cuda == null) return "by Gloo, on CPUs";
+  if (torch?.cuda == null && !addon.loaded?.cudaDevices) return "by Gloo, on CPUs";
   return addon.noNccl === null
     ? "by Gloo on CPUs, by NCCL on GPUs"
     : `by Gloo on CPUs; not on several GPUs: ${addon.noNccl}`;
@@ -64,14 +72,15 @@ const shapeNames = {
 };
 
 /** Which library makes products, and what each reached on one thread by shape, a line each. */
-function matmulLines({ matmul, askedSet }: DoctorReport): string[] {
+function matmulLines({ matmul, askedSet, addon }: DoctorReport): string[] {
   if (matmul === null) return ["unknown without the addon"];
   const held = askedSet === null ? null : `PREFTUNE_ISA=${askedSet}`;
   const reasons = {
     asked: "by PREFTUNE_MATMUL",
     measured: "the faster here",
-    assumed:
-      held === null
+    assumed: addon.given
+      ? "not measured; PREFTUNE_MATMUL chooses"
+      : held === null
         ? `not measured on this processor yet; ${setupCommand} measures it`
         : `not measured with ${held} yet; ${held} ${setupCommand} measures it`,
   };
@@ -111,12 +120,12 @@ function problemText(problem: Problem, red: (text: string) => string): string {
 export function formatDoctor(report: DoctorReport, colour: boolean): string {
   const paint = (code: number) => (text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
   const [red, green, bold] = [paint(31), paint(32), paint(1)];
-  const { processor, compiler, defaults } = report;
+  const { processor, defaults, compiler } = report;
   const features = processor.features.length === 0 ? "none of note" : processor.features.join(" ");
   const facts: [string, string][] = [
     ["Node", `${report.node.version}: ${report.node.path}`],
-    ["torch", torchLine(report.torch)],
-    ["compiler", compiler === null ? "not found" : `${compiler.version}: ${compiler.path}`],
+    ["torch", torchLine(report.torch, report.addon)],
+    ["compiler", compilerLine(compiler, report.addon)],
     ["addon", addonLine(report.addon)],
     ["devices", deviceLine(report)],
     ["processor", `${processor.model}; features: ${features}`],

@@ -3,10 +3,11 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, parseCpuFlags } from "./hardware.ts";
+import { locateAddon } from "./locate.ts";
 import { findProgram } from "./path-search.ts";
 import { setupCommand } from "./places.ts";
 
@@ -31,7 +32,7 @@ const healthy: DoctorReport = {
   node: { version: "24.21.0", path: "/opt/node" },
   torch: { version: "2.13.0+cpu", cuda: null, folder: "/opt/torch", source: "python3" },
   compiler: { path: "/usr/bin/c++", prefix: [], version: "c++ 12.2.0" },
-  addon: { path: "/opt/preftune.node", noNccl: null, prebuilt: false, loaded, error: null },
+  addon: { path: "/opt/preftune.node", noNccl: null, prebuilt: false, given: false, loaded, error: null },
   processor: { model: "Test CPU", features: ["avx2"], cores: 8, usableCores: 2 },
   askedSet: null,
   memory: { totalBytes: 64 * 2 ** 30, limitBytes: 24 * 2 ** 30, availableBytes: 20.5 * 2 ** 30 },
@@ -124,7 +125,14 @@ test("what is missing stands with the command that fixes it", () => {
       ...healthy,
       torch: null,
       compiler: null,
-      addon: { path: null, noNccl: null, prebuilt: false, loaded: null, error: "nothing is built yet" },
+      addon: {
+        path: null,
+        noNccl: null,
+        prebuilt: false,
+        given: false,
+        loaded: null,
+        error: "nothing is built yet",
+      },
       problems: [
         { what: "no torch was found", fix: "npm run setup", blocking: true },
         { what: "no GPU build", fix: "pip install torch", blocking: false },
@@ -199,6 +207,40 @@ test("the command works with neither torch nor compiler: status 1, facts as JSON
   );
 });
 
+/** What `doctor --json` says where the path is empty and PREFTUNE_ADDON is `addon`. */
+function doctorOf(t: TestContext, addon: string) {
+  const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const env = { PATH: folder, PREFTUNE_ADDON: addon };
+  const command = join(import.meta.dirname, "command.ts");
+  const { status, stdout } = spawnSync(process.execPath, [command, "doctor", "--json"], {
+    env,
+    encoding: "utf8",
+  });
+  return { status, report: JSON.parse(stdout) as DoctorReport };
+}
+
+test("an addon that PREFTUNE_ADDON names needs neither torch nor compiler, as in a container", (t) => {
+  const addon = locateAddon();
+  const { status, report } = doctorOf(t, addon);
+  assert.deepEqual([status, report.problems], [0, []]);
+  const text = formatDoctor(report, false);
+  assert.ok(text.includes(`\naddon      given by PREFTUNE_ADDON and loads: ${addon}\n`), text);
+  assert.match(text, /^torch {6}\d+\.\d+\.\S+, that of the addon$/m);
+  assert.match(text, /^compiler {3}not needed$/m);
+  assert.ok(text.endsWith("\nTraining can start.\n"));
+});
+
+test("a PREFTUNE_ADDON that is not there stops training, and is what is to be mended", (t) => {
+  const { status, report } = doctorOf(t, "/nowhere/preftune.node");
+  assert.equal(status, 1);
+  assert.deepEqual(
+    report.problems.map(({ fix, blocking }) => [fix, blocking]),
+    [["unset PREFTUNE_ADDON", true]],
+  );
+  assert.match(report.problems[0]?.what ?? "", /^PREFTUNE_ADDON=\/nowhere\/preftune\.node: no such file\./);
+});
+
 test("another python3 on the path is set up again by the next command: training can start", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "preftune-doctor-"));
   t.after(() => rmSync(folder, { recursive: true }));
@@ -206,7 +248,7 @@ test("another python3 on the path is set up again by the next command: training 
   if (python !== null) {
     writeFileSync(join(folder, "python3"), `#!/bin/sh\nexec "${python}" "$@"\n`, { mode: 0o755 });
   }
-  const { NODE_OPTIONS: _, ...rest } = process.env;
+  const { NODE_OPTIONS: _, PREFTUNE_ADDON: __, ...rest } = process.env;
   const env = { ...rest, PATH: `${folder}:${process.env["PATH"]}` };
   const command = join(import.meta.dirname, "command.ts");
   const result = spawnSync(process.execPath, [command, "doctor", "--json"], { env, encoding: "utf8" });

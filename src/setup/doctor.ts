@@ -1,5 +1,6 @@
 /** Gathers the facts that decide whether training can start, and names what is missing with the command that fixes it. */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
 import { findTorch, type Torch } from "./find-torch.ts";
@@ -13,6 +14,7 @@ import {
 } from "./hardware.ts";
 import { pythonInstallCommand, requirePip } from "./install-torch.ts";
 import { askedSet, featuresWithin, type InstructionSet } from "./instruction-set.ts";
+import { locateAddon, ncclBeside } from "./locate.ts";
 import { chooseMatmul, type MatmulChoice } from "./matmul-choice.ts";
 import { gpuComputesBfloat16, gpuOf, type NvidiaGpu, readNvidiaGpus, visibleGpus } from "./nvidia.ts";
 import { isCheckout, packageRoot, setupCommand, stateFolder } from "./places.ts";
@@ -43,8 +45,10 @@ export interface AddonReport {
   path: string | null;
   /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. */
   noNccl: string | null;
-  /** Whether it came compiled, in a package of this platform; false: it was compiled here. */
+  /** Whether it came compiled, in a package of this platform; false: it was compiled here, or PREFTUNE_ADDON names it. */
   prebuilt: boolean;
+  /** Whether PREFTUNE_ADDON names it: neither torch nor a compiler is looked for then. */
+  given: boolean;
   loaded: LoadedAddon | null;
   error: string | null;
 }
@@ -53,6 +57,7 @@ export interface AddonReport {
 export interface DoctorReport {
   preftune: { folder: string; checkout: boolean };
   node: { version: string; path: string };
+  /** The torch that was found; null too where PREFTUNE_ADDON names the addon, which then says which torch it opens. */
   torch: Torch | null;
   compiler: Compiler | null;
   addon: AddonReport;
@@ -84,16 +89,17 @@ function lastLines(text: string): string {
 /** Loads the addon at `path` in a child process. */
 export function tryAddon(
   path: string,
-  { noNccl = null, prebuilt = false }: Partial<SetupRecord> = {},
+  { noNccl = null, prebuilt = false, given = false }: Partial<SetupRecord & { given: boolean }> = {},
 ): AddonReport {
   const result = spawnSync(process.execPath, ["-e", loadTest, path], { encoding: "utf8", timeout: 120_000 });
   if (result.status === 0)
-    return { path, noNccl, prebuilt, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
+    return { path, noNccl, prebuilt, given, loaded: JSON.parse(result.stdout) as LoadedAddon, error: null };
   const reason = result.stderr.match(/^Error: .*/m)?.[0] ?? lastLines(result.stderr);
   return {
     path,
     noNccl,
     prebuilt,
+    given,
     loaded: null,
     error: reason === "" ? `ended by ${result.signal ?? result.error?.message}` : reason,
   };
@@ -109,6 +115,22 @@ function attempt<T>(problems: Problem[], fix: string, read: () => T): T | null {
   }
 }
 
+/** The addon that PREFTUNE_ADDON names, as in a container. */
+function reportGivenAddon(problems: Problem[]): AddonReport {
+  const fix = "unset PREFTUNE_ADDON";
+  const path = attempt(problems, fix, locateAddon);
+  if (path === null) {
+    const error = "PREFTUNE_ADDON names no file";
+    return { path, noNccl: null, prebuilt: false, given: true, loaded: null, error };
+  }
+  const report = tryAddon(path, { given: true });
+  if (report.error !== null) {
+    problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });
+  }
+  const nccl = ncclBeside(path);
+  return report.loaded?.cudaDevices && !existsSync(nccl) ? { ...report, noNccl: `no ${nccl}` } : report;
+}
+
 function reportAddon(problems: Problem[]): AddonReport {
   const { record, problem } = recordedSetup();
   if (record === null || problem !== null) {
@@ -118,7 +140,7 @@ function reportAddon(problems: Problem[]): AddonReport {
       // what that needs, a torch and a compiler, are separate problems
       blocking: false,
     });
-    return { path: null, noNccl: null, prebuilt: false, loaded: null, error: problem };
+    return { path: null, noNccl: null, prebuilt: false, given: false, loaded: null, error: problem };
   }
   const report = tryAddon(record.addon, record);
   if (report.error !== null) {
@@ -171,9 +193,10 @@ export function defaultsOf(
 /** Gathers everything. Changes nothing and works with anything missing. */
 export function runDoctor(): Promise<DoctorReport> {
   const problems: Problem[] = [];
-  const torch = reportTorch(problems);
-  const addon = reportAddon(problems);
-  const compiler = reportCompiler(problems, addon.loaded !== null);
+  const given = (process.env["PREFTUNE_ADDON"] ?? "") !== "";
+  const torch = given ? null : reportTorch(problems);
+  const addon = given ? reportGivenAddon(problems) : reportAddon(problems);
+  const compiler = given ? null : reportCompiler(problems, addon.loaded !== null);
   const processor = readProcessor();
   const asked = attempt(problems, "unset PREFTUNE_ISA", () => askedSet(processor.features));
   const features = asked === null ? processor.features : featuresWithin(asked, processor.features);

@@ -50,9 +50,10 @@ export class PhaseProgress {
     }
   }
 
-  /** The phase is over and its line goes: the next line implies it. */
+  /** The phase is over and its line goes: the next line implies it. A log, whose lines stay, says that it is over. */
   clear(): void {
-    this.#line.clear();
+    if (this.#line.live) this.#line.clear();
+    else this.done();
   }
 
   /** The phase is over: one line stays, with its time. */

@@ -114,6 +114,21 @@ test("long phases", () => {
   assert.deepEqual(Object.keys(JSON.parse(last)), ["phase", "count", "seconds"]);
 });
 
+test("a phase whose line goes from the screen is over in a log, too", () => {
+  const screen = new Screen(true);
+  const shown = new PhaseProgress("rows read", null, screen);
+  shown.update(7);
+  shown.clear();
+  assert.ok(screen.text.endsWith("rows read 7\r\u001b[K"));
+  const log = new Screen(false);
+  let time = 0;
+  const logged = new PhaseProgress("rows read", null, log, () => time);
+  logged.update(7);
+  time = 2500;
+  logged.clear();
+  assert.equal(log.text.split("\n")[1], '{"phase":"rows read","count":7,"seconds":2.5}');
+});
+
 test("numbers and times for people", () => {
   assert.deepEqual([0.123456, -1234.5, 98765, 1e-7, Number.NaN].map(formatNumber), [
     "0.1235",

@@ -34,6 +34,7 @@ interface Findings {
   outside: string;
   volume: string;
   healthWithoutServer: number;
+  doctor: { status: number; text: string };
   quickstart: { status: number; text: string };
   serve: { health: number; withoutKey: number; wrongKey: number; answer: number };
   dashboard: { withoutKey: number; opened: number; withKey: number; again: number };
@@ -140,6 +141,11 @@ suite("the image", () => {
       [found.user, found.root, found.outside, found.volume],
       [10001, "EROFS", "EROFS", "written"],
     );
+  });
+
+  test("the doctor finds that training can start", { skip }, () => {
+    assert.equal(found.doctor.status, 0, found.doctor.text);
+    assert.match(found.doctor.text, /given by PREFTUNE_ADDON and loads: \/opt\/preftune\/preftune\.node/);
   });
 
   test("the quick start runs", { skip }, () => {

@@ -10,21 +10,13 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { parseCleanRecipe } from "../../src/workbench/clean/clean-recipe.ts";
 import { parseRound } from "../../src/workbench/rounds/round-file.ts";
-import { snippetsOf } from "../support/snippets.ts";
+import { alternatives, snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
 const documents = documentsOf(root).map((page) => ({ page, text: readFileSync(join(root, page), "utf8") }));
 
 /** Keys by which a configuration becomes one: a snippet shows what it is about. */
 const rest = { model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "runs/mine" };
-
-/** A snippet that shows one key several times shows alternatives: the last one, and each of the others in its place. */
-function alternatives(yaml: string): string[] {
-  const lines = yaml.trimEnd().split("\n");
-  const keys = lines.map((line) => /^(\w+):/.exec(line)?.[1]);
-  const isChoice = lines.length > 1 && keys.every((key) => key !== undefined && key === keys[0]);
-  return isChoice ? lines : [yaml];
-}
 
 /** Checks a part of a run's configuration, completed by what every run needs. */
 function checkConfig(yaml: string, page: string): void {
@@ -103,4 +95,41 @@ test("every JSON snippet is JSON, and every line of JSON lines", () => {
     }
   }
   assert.ok(count > 30, `${count}`);
+});
+
+/** Names of library functions that prose calls: those in camel case, and those that are said to be of an entry point. */
+function calledIn(text: string): { name: string; door: string | null }[] {
+  const prose = text.replaceAll(/^```.*?^```$/gms, "");
+  const calls = prose.matchAll(/`([a-z]\w*)\([^`]*`(?:\s+of\s+`(preftune(?:\/\w+)?)`)?/g);
+  return [...calls]
+    .map(([, name = "", door]) => ({ name, door: door ?? null }))
+    .filter(({ name, door }) => door !== null || /[A-Z]/.test(name));
+}
+
+test("a library function that a page calls is exported, by the entry point that the page says", () => {
+  const api = readFileSync(join(root, "test/package/public-api.txt"), "utf8");
+  const exported = new Map<string, string[]>();
+  for (const [, door = "", names = ""] of api.matchAll(/^(preftune[\w/]*)\n((?: {2}\w+\n)*)/gm))
+    exported.set(door, names.trim().split(/\s+/));
+  const isExported = ({ name, door }: { name: string; door: string | null }): boolean =>
+    (door === null ? [...exported.values()].flat() : (exported.get(door) ?? [])).includes(name);
+  const called = documents
+    .filter(({ page }) => !page.startsWith("docs/decisions/"))
+    .flatMap(({ page, text }) => calledIn(text).map((call) => ({ page, ...call })));
+  assert.ok(called.some(isExported));
+  assert.deepEqual(
+    called.filter((call) => !isExported(call)),
+    [],
+  );
+  assert.equal(calledIn("`sampleCompletions(model)` and `mean(x)`").some(isExported), false);
+});
+
+test("a program that waits for evaluations has rows to evaluate on", () => {
+  const programs = documents.flatMap(({ page, text }) => snippetsOf(text).map((code) => ({ page, code })));
+  const waiting = programs.filter(({ code }) => code.includes('event.type === "evaluation"'));
+  assert.ok(waiting.length >= 2);
+  assert.deepEqual(
+    waiting.filter(({ code }) => !/\beval_(data|fraction):/.test(code)),
+    [],
+  );
 });

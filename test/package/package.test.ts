@@ -4,9 +4,11 @@ import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parse, parseDocument } from "yaml";
 import { ConfigError } from "../../src/base/errors.ts";
 import { requireNode } from "../../src/base/node-version.ts";
-import { snippetsOf } from "../support/snippets.ts";
+import { isConfigKey } from "../../src/config/keys.ts";
+import { alternatives, snippetsOf } from "../support/snippets.ts";
 
 const root = join(import.meta.dirname, "../..");
 const documents = ["README.md", ...globSync("docs/*.md", { cwd: root })];
@@ -18,13 +20,22 @@ function scratch(): { path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** The parts of runs' configurations that a document shows, and nothing else. */
+function shownConfigs(document: string): object[] {
+  const snippets = snippetsOf(readFileSync(join(root, document), "utf8"), "yaml").flatMap(alternatives);
+  const values = snippets.map((yaml) => parseDocument(yaml).toJS() as object);
+  return values.filter((one) => Object.keys(one).every(isConfigKey));
+}
+
+const recipe = (name: string): object[] => [parse(readFileSync(join(root, name), "utf8")) as object];
+
 function compile(project: string): string {
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const { stdout, stderr } = spawnSync(process.execPath, [tsc, "-p", project], { encoding: "utf8" });
   return `${stdout}${stderr}`;
 }
 
-test("the documents' TypeScript compiles against the published types, strictly and with every library checked", () => {
+test("the documents' TypeScript, and configurations as `train` takes them, compile against the published types, strictly and with every library checked", () => {
   using folder = scratch();
   const declarations = join(folder.path, "node_modules", "preftune");
   mkdirSync(declarations, { recursive: true });
@@ -71,6 +82,21 @@ test("the documents' TypeScript compiles against the published types, strictly a
     }
   }
   assert.ok(count > 0, "README has TypeScript");
+  const configs = [
+    ...documents.flatMap(shownConfigs),
+    ...globSync("recipes/*.yaml", { cwd: root }).flatMap(recipe),
+  ];
+  configs.push({ train_data: ["a.jsonl", { path: "b", weight: 2 }], reward_funcs: "exact" });
+  configs.push({ reward_funcs: { function: "length", max: 16 }, eval_reward_funcs: ["rewards.ts#brevity"] });
+  assert.ok(configs.length > 30, `${configs.length} configurations`);
+  const rest = '{ model_name_or_path: "model", train_data: "pairs.jsonl", output_dir: "run" }';
+  const typed = configs.map(
+    (values, i) => `export const run${i}: TrainConfig = { ...${rest}, ...${JSON.stringify(values)} };`,
+  );
+  writeFileSync(
+    join(folder.path, "configs.ts"),
+    ['import type { TrainConfig } from "preftune";', ...typed].join("\n"),
+  );
   assert.equal(compile(join(folder.path, "use.json")), "");
 });
 

@@ -47,6 +47,7 @@ async function withServer(args, use) {
   }
 }
 
+const doctor = spawnSync("preftune", ["doctor"], { encoding: "utf8" });
 const quick = spawnSync("node", ["/opt/preftune/quickstart.mjs", "--fast"], { encoding: "utf8" });
 const authorization = { authorization: `Bearer ${key}`, "content-type": "application/json" };
 const body = JSON.stringify({
@@ -82,6 +83,7 @@ const findings = {
   outside: writing("/usr/local/x"),
   volume: writing("/runs/x"),
   healthWithoutServer: health(),
+  doctor: { status: doctor.status, text: `${doctor.stdout}${doctor.stderr}` },
   quickstart: { status: quick.status, text: `${quick.stdout}${quick.stderr}` },
   serve:
     quick.status === 0 &&

@@ -8,6 +8,14 @@ export function snippetsOf(text: string, language = "ts"): string[] {
   return [...text.matchAll(fence)].map(([, code = ""]) => code);
 }
 
+/** A snippet that shows one key several times shows alternatives: the last one, and each of the others in its place. */
+export function alternatives(yaml: string): string[] {
+  const lines = yaml.trimEnd().split("\n");
+  const keys = lines.map((line) => /^(\w+):/.exec(line)?.[1]);
+  const isChoice = lines.length > 1 && keys.every((key) => key !== undefined && key === keys[0]);
+  return isChoice ? lines : [yaml];
+}
+
 /** The cells of a line of a table. */
 export function cellsOf(line: string): string[] {
   return line
