@@ -46,6 +46,7 @@ export type RowFault =
 /** Findings about the data as a whole. */
 export type SetFinding =
   | "no_rows"
+  | "no_held_out_rows"
   | "bos_missing"
   | "prompt_in_both_splits"
   | "duplicate_row"
@@ -122,6 +123,11 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   no_rows: {
     message: "no rows to train on",
     remedy: "Check the paths and the counts of dropped rows.",
+  },
+  no_held_out_rows: {
+    message: "no rows to evaluate on: all held-out rows were dropped, or all rows have one prompt",
+    remedy:
+      "Check the counts of dropped rows, and give other eval_data; or leave eval_data and eval_fraction out.",
   },
   bos_missing: {
     message: "no BOS token at the beginning, though the tokenizer has one",

@@ -70,7 +70,7 @@ const longRowFactor = 8;
 /**
  * The report on training rows and, where there are any, evaluation rows.
  *
- * @param evaluation - null: no evaluation is planned
+ * @param evaluation - null: no evaluation is planned; of one that is planned, no rows are an error
  */
 export function preflight(
   train: readonly Example[],
@@ -86,6 +86,7 @@ export function preflight(
   const held = evaluation ?? [];
   const all = [...train, ...held];
   if (train.length === 0) findings.addOverall("no_rows", "error", 1, "");
+  else if (evaluation?.length === 0) findings.addOverall("no_held_out_rows", "error", 1, "");
   checkRows(all, facts, findings);
   checkBos(all, facts, findings);
   checkDuplicates(train, held, findings);
