@@ -100,7 +100,7 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
     remedy: "Tokenise them with this model's tokenizer.",
   },
   reference_of_cut_row: {
-    message: "cut to max_length, but with reference log-probabilities of the whole answers",
+    message: "cut to max_length, but with reference log-probabilities of the whole row",
     remedy: `Raise max_length, or leave the ref_*_logps columns out. ${fixRows}`,
   },
   marked_bad: {
