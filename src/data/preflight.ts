@@ -61,6 +61,8 @@ export interface LoadResult {
   columns: ColumnCounts;
   /** What good and bad answers count in the loss; null or left out: unknown. */
   labelWeights?: LabelWeights | null;
+  /** Whether the rows are to be measured on, not trained on; left out: no. */
+  isMeasured?: boolean;
 }
 
 /** Length predicts so much that accuracies need comparing with it. */
@@ -94,7 +96,11 @@ export function preflight(
   const labels = all.some(({ label }) => label !== undefined)
     ? { train: labelCounts(train), evaluation: labelCounts(held) }
     : null;
-  if (labels !== null) checkLabels(all, labels, loaded.labelWeights ?? null, findings);
+  if (labels !== null) {
+    const measured = { train: labelCounts([]), evaluation: labels.train };
+    const counts = loaded.isMeasured === true ? measured : labels;
+    checkLabels(all, counts, loaded.labelWeights ?? null, findings);
+  }
   const bias = lengthBias(train, held);
   reportBias(bias, findings);
   return {

@@ -51,7 +51,13 @@ export function contentDigest({ sources, evalSources = [] }: FoundRows): string 
 
 /** SHA-256 of all that decides what `options` give, tokens and findings: `content` of the files, keys, tokenizer, templates, code. */
 export function rowsFingerprint(selection: DataSelection, options: FoundRows, content: string): string {
-  const names = [...Object.keys(DATA_KEYS), "seed", "task", "keepUncut"] as (keyof DataSelection)[];
+  const names = [
+    ...Object.keys(DATA_KEYS),
+    "seed",
+    "task",
+    "keepUncut",
+    "isMeasured",
+  ] as (keyof DataSelection)[];
   const { encoder, facts, context, labelWeights = null } = options;
   const parts = {
     keys: Object.fromEntries(names.map((name) => [name, selection[name] ?? null])),
