@@ -52,6 +52,8 @@ export interface TrainerState {
   bestValue?: number;
   /** What they are the best by; left out in checkpoints from before it was kept. */
   bestBy?: string;
+  /** A hash of what measured it, where that may become another on resume: reward functions, watched prompts; left out: the rows alone. */
+  bestOf?: string;
   /** Evaluations in a row without a better value. */
   evaluationsWithoutGain: number;
   /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
