@@ -56,7 +56,7 @@ export interface TrainerState {
   bestOf?: string;
   /** Evaluations in a row without a better value. */
   evaluationsWithoutGain: number;
-  /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
+  /** Epoch of an evaluation after `step` steps that was interrupted or failed: it is made when the run is resumed; left out: there is none. */
   evaluationDue?: number;
   /** Why the watch ended the run after `step` steps, and by which thresholds; left out: it did not. */
   collapse?: { breaches: readonly string[]; watch_thresholds: RunConfig["watch_thresholds"] };
