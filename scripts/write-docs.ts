@@ -223,8 +223,8 @@ function presetTable(presets: Readonly<Record<string, Preset<Readonly<Record<str
 const findingTitles: Readonly<Record<FindingDoc["about"], string>> = {
   row: "Faults of rows. They stop the run; with `invalid_rows: drop` the row is left out and counted.",
   set:
-    "Findings about the data as a whole. `no_rows` and `one_label` stop the run, and so do `bos_missing` where other rows begin with " +
-    "a BOS, and `prompt_in_both_splits` unless `invalid_rows: drop` leaves those rows out; the others are warnings.",
+    "Findings about the data as a whole. `no_rows`, `no_held_out_rows` and `one_label` stop the run, and so do `bos_missing` where " +
+    "other rows begin with a BOS, and `prompt_in_both_splits` unless `invalid_rows: drop` leaves those rows out; the others are warnings.",
   encoding: "Notes on how rows became tokens. All are warnings.",
 };
 

@@ -228,16 +228,15 @@ test("a held-out share by prompt; evaluation files; not both", async () => {
   const split = await prepare({ sources: [{ path }], eval_fraction: 0.2 });
   assert.equal(split.examples.length, 16);
   assert.equal(split.evalExamples?.length, 4);
-  const files = await prepare({ sources: [{ path }], evalSources: [{ path: other }] });
+  const evalSources = [{ path: other }];
+  const files = await prepare({ sources: [{ path }], evalSources });
   assert.deepEqual(codes(files), ["error prompt_in_both_splits 1"]);
-  const dropped = await prepare({
-    sources: [{ path }],
-    evalSources: [{ path: other }],
-    invalid_rows: "drop",
-  });
+  const dropped = await prepare({ sources: [{ path }], evalSources, invalid_rows: "drop" });
   assert.deepEqual(codes(dropped), ["warning prompt_in_both_splits 1"]);
   assert.equal(dropped.evalExamples?.length, 2);
-  const both = prepare({ sources: [{ path }], evalSources: [{ path: other }], eval_fraction: 0.1 });
+  const none = await prepare({ sources: [{ path }], evalSources: [{ path }], invalid_rows: "drop" });
+  assert.deepEqual(codes(none), ["error no_held_out_rows 1", "warning prompt_in_both_splits 20"]);
+  const both = prepare({ sources: [{ path }], evalSources, eval_fraction: 0.1 });
   await assert.rejects(both, /eval_fraction: expected 0 where evaluation rows come from separate files/);
 });
 

@@ -59,6 +59,8 @@ export interface DatasetOptions {
   rating_threshold?: number | null;
   /** What good and bad answers count, to be compared with how many there are. Null (default): unknown. */
   labelWeights?: LabelWeights | null;
+  /** Whether all rows are to be measured on, none to be trained on: then one label may be alone. Default false. */
+  isMeasured?: boolean;
   /** Whether the chat template reads a key of messages that preftune knows nothing of. Default: any. */
   readsMessageKey?: (key: string) => boolean;
   /** Training rows to read at most: the first ones, or a draw when sources have weights. */
@@ -104,6 +106,7 @@ export async function prepareDataset(options: DatasetOptions): Promise<Dataset> 
     counts,
     columns: columns.counts(),
     labelWeights: options.labelWeights ?? null,
+    isMeasured: options.isMeasured ?? false,
   });
   const fingerprint = fingerprintOf([...examples, ...(evalExamples ?? [])], {
     train: examples.length,

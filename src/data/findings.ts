@@ -46,6 +46,7 @@ export type RowFault =
 /** Findings about the data as a whole. */
 export type SetFinding =
   | "no_rows"
+  | "no_held_out_rows"
   | "bos_missing"
   | "prompt_in_both_splits"
   | "duplicate_row"
@@ -99,7 +100,7 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
     remedy: "Tokenise them with this model's tokenizer.",
   },
   reference_of_cut_row: {
-    message: "cut to max_length, but with reference log-probabilities of the whole answers",
+    message: "cut to max_length, but with reference log-probabilities of the whole row",
     remedy: `Raise max_length, or leave the ref_*_logps columns out. ${fixRows}`,
   },
   marked_bad: {
@@ -122,6 +123,11 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   no_rows: {
     message: "no rows to train on",
     remedy: "Check the paths and the counts of dropped rows.",
+  },
+  no_held_out_rows: {
+    message: "no rows to evaluate on: all held-out rows were dropped, or all rows have one prompt",
+    remedy:
+      "Check the counts of dropped rows, and give other eval_data; or leave eval_data and eval_fraction out.",
   },
   bos_missing: {
     message: "no BOS token at the beginning, though the tokenizer has one",

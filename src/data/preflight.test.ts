@@ -118,6 +118,9 @@ test("each fault that invalid_rows: drop leaves out, as the manual lists them, i
   };
   for (const [code, change] of Object.entries(faulty))
     assert.deepEqual(rowFaults(pair(change), facts), [code]);
+  // the given log-probs are of the answers after the whole prompt
+  const cutPrompt = { trace: { ...cut, promptTokensCut: 1, answerTokensCut: 0 }, referenceLogps: [-1, -2] };
+  assert.deepEqual(rowFaults(pair(cutPrompt), facts), ["reference_of_cut_row"]);
   // reading and encoding find these, before there are tokens to check
   const sooner = [
     "invalid_row",

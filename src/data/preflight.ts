@@ -61,6 +61,8 @@ export interface LoadResult {
   columns: ColumnCounts;
   /** What good and bad answers count in the loss; null or left out: unknown. */
   labelWeights?: LabelWeights | null;
+  /** Whether the rows are to be measured on, not trained on; left out: no. */
+  isMeasured?: boolean;
 }
 
 /** Length predicts so much that accuracies need comparing with it. */
@@ -70,7 +72,7 @@ const longRowFactor = 8;
 /**
  * The report on training rows and, where there are any, evaluation rows.
  *
- * @param evaluation - null: no evaluation is planned
+ * @param evaluation - null: no evaluation is planned; of one that is planned, no rows are an error
  */
 export function preflight(
   train: readonly Example[],
@@ -86,6 +88,7 @@ export function preflight(
   const held = evaluation ?? [];
   const all = [...train, ...held];
   if (train.length === 0) findings.addOverall("no_rows", "error", 1, "");
+  else if (evaluation?.length === 0) findings.addOverall("no_held_out_rows", "error", 1, "");
   checkRows(all, facts, findings);
   checkBos(all, facts, findings);
   checkDuplicates(train, held, findings);
@@ -93,7 +96,11 @@ export function preflight(
   const labels = all.some(({ label }) => label !== undefined)
     ? { train: labelCounts(train), evaluation: labelCounts(held) }
     : null;
-  if (labels !== null) checkLabels(all, labels, loaded.labelWeights ?? null, findings);
+  if (labels !== null) {
+    const measured = { train: labelCounts([]), evaluation: labels.train };
+    const counts = loaded.isMeasured === true ? measured : labels;
+    checkLabels(all, counts, loaded.labelWeights ?? null, findings);
+  }
   const bias = lengthBias(train, held);
   reportBias(bias, findings);
   return {

@@ -1,5 +1,5 @@
 /** Checks of one tokenised row: the faults that would spoil training without anything failing. */
-import type { Completion, Example } from "./example.ts";
+import type { Completion, Example, Trace } from "./example.ts";
 import type { FindingCode, RowFault } from "./findings.ts";
 
 /** What the checks need to know about the tokenizer and its chat template. */
@@ -28,8 +28,7 @@ export function rowFaults(example: Example, facts: TokenizerFacts): RowFault[] {
   if ([promptIds, ...completions.map(({ ids }) => ids)].some((ids) => isOutside(ids, facts.vocabSize))) {
     faults.push("id_out_of_range");
   }
-  if ((trace?.answerTokensCut ?? 0) > 0 && example.referenceLogps !== undefined)
-    faults.push("reference_of_cut_row");
+  if (isCut(trace) && example.referenceLogps !== undefined) faults.push("reference_of_cut_row");
   return faults;
 }
 
@@ -39,7 +38,7 @@ export function rowWarnings(example: Example, facts: TokenizerFacts): FindingCod
   if (trace === undefined) return [];
   const warnings = [...(trace.notes ?? [])] as FindingCode[];
   if ((trace.boundaryMoved ?? 0) > 0 && !warnings.includes("boundary_moved")) warnings.push("boundary_moved");
-  if ((trace.promptTokensCut ?? 0) + (trace.answerTokensCut ?? 0) > 0) warnings.push("truncated");
+  if (isCut(trace)) warnings.push("truncated");
   // Ids made elsewhere may follow another convention, knowingly.
   if ((trace.isPretokenised ?? false) && lacksEnd(example, facts)) warnings.push("end_missing");
   return warnings;
@@ -48,6 +47,10 @@ export function rowWarnings(example: Example, facts: TokenizerFacts): FindingCod
 /** True when the row begins with the BOS token. Always true where there is none to begin with. */
 export function hasBos(example: Example, { bosTokenId }: TokenizerFacts): boolean {
   return bosTokenId === null || example.promptIds[0] === bosTokenId;
+}
+
+function isCut(trace: Trace | undefined): boolean {
+  return (trace?.promptTokensCut ?? 0) + (trace?.answerTokensCut ?? 0) > 0;
 }
 
 /** No token, or tokens that end an answer and no other. */

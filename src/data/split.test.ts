@@ -21,6 +21,21 @@ test("rows with one prompt go to one side, about the share asked for is held out
   assert.notDeepEqual(other.evaluation, evaluation);
 });
 
+test("a prompt of many rows does not take the held-out part beyond twice its share, whatever the seed", () => {
+  // 60 rows of one prompt, 40 prompts of one
+  const examples = Array.from({ length: 100 }, (_, i) => row(Math.max(0, i - 59), i));
+  for (let seed = 0; seed <= 50; seed++) {
+    const { evaluation } = splitByPrompt(examples, 0.1, seed);
+    assert.equal(evaluation.length, 10, `seed ${seed}`);
+  }
+  // all have more than their share: the one with fewest
+  const few = Array.from({ length: 40 }, (_, i) => row(i < 25 ? 0 : i < 32 ? 1 : 2, i));
+  for (let seed = 0; seed <= 10; seed++) {
+    const held = splitByPrompt(few, 0.05, seed).evaluation;
+    assert.deepEqual([held.length, held[0]?.promptIds[1]], [7, 1]);
+  }
+});
+
 test("the order of rows does not change what is held out", () => {
   const examples = Array.from({ length: 40 }, (_, i) => row(i, i));
   const there = splitByPrompt(examples, 0.25, 1).evaluation;

@@ -13,8 +13,9 @@ export interface Split {
 
 /**
  * `examples` in two parts that share no prompt. Prompts go to the evaluation part in an order that depends on `seed`
- * and the prompt alone, until it has `fraction` of the rows; so the order of the rows in their files does not matter.
- * With two prompts or more, neither part is empty.
+ * and the prompt alone, until it has `fraction` of the rows; so the order of the rows in their files does not matter. A prompt
+ * of so many rows that the part would have more than twice its share is passed over. With two prompts or more, neither part is
+ * empty: where all have too many rows, the one with fewest is held out.
  *
  * @param fraction - in (0, 1)
  */
@@ -30,11 +31,17 @@ export function splitByPrompt(examples: readonly Example[], fraction: number, se
     .map((key) => ({ key, rank: createHash("sha256").update(`${seed} ${key}`).digest("hex") }))
     .sort((a, b) => (a.rank < b.rank ? -1 : 1));
   const target = Math.max(1, Math.round(fraction * examples.length));
+  const ordered = order.map(({ key }) => groups.get(key) ?? []);
   const heldOut = new Set<Example>();
   // The last prompt always stays for training.
-  for (const { key } of order.slice(0, -1)) {
+  for (const group of ordered.slice(0, -1)) {
     if (heldOut.size >= target) break;
-    for (const example of groups.get(key) ?? []) heldOut.add(example);
+    if (heldOut.size + group.length > 2 * target) continue;
+    for (const example of group) heldOut.add(example);
+  }
+  if (heldOut.size === 0 && ordered.length > 1) {
+    const [fewest = []] = ordered.toSorted((a, b) => a.length - b.length);
+    for (const example of fewest) heldOut.add(example);
   }
   return {
     train: examples.filter((example) => !heldOut.has(example)),

@@ -13,7 +13,7 @@ export interface ScoredRollout {
   masked?: readonly boolean[];
   /** N times (tokens): log-probs under the distribution that each token was drawn from, nats, the end token included. */
   samplerLogps: readonly Float32Array[];
-  /** The same under the policy as it is, where an older one sampled; left out: `samplerLogps`. */
+  /** The same by training's own pass, before the first update, which a KL in the reward is of; left out: `samplerLogps`. */
   policyLogps?: readonly Float32Array[];
   /** The same under the reference; null where there is none. */
   referenceLogps: readonly Float32Array[] | null;

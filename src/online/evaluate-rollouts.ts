@@ -151,9 +151,8 @@ function klOf(
 ): number[] {
   using reference = openReference();
   const before = reference.logps(groups);
-  const sampled = groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
-  // with a penalty the sampler's law is not the model's
-  const now = config.repetition_penalty === 1 ? sampled : completionLogps(model, groups, config, numerics);
+  // not the sampler's: it rounds otherwise, and with a penalty its law is another one
+  const now = completionLogps(model, groups, config, numerics);
   return now.map((logps, i) => logps.reduce((sum, logp, t) => sum + logp - at(at(before, i), t), 0));
 }
 

@@ -28,7 +28,7 @@ import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
 import type { RolloutsAhead } from "./rollouts-ahead.ts";
 import { samplingDifference } from "./sampling-difference.ts";
-import type { CurrentRollout, Scorer } from "./scored-rollout.ts";
+import { type CurrentRollout, oldLogpsOf, type Scorer } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
 /** What an on-policy run is made of. */
@@ -126,7 +126,9 @@ export class OnlineSteps implements StepSource {
     const { part, isFirst } = this.#placeOf(step);
     const first = part * this.#prompts;
     const groups = current.groups.slice(first, first + this.#prompts);
-    const columns = isFirst ? current.columns : { ...current.columns, oldLogps: oldLogpsOf(current) };
+    const columns = isFirst
+      ? current.columns
+      : { ...current.columns, oldLogps: oldLogpsOf(current.groups, current.firstLogps) };
     this.#batches = this.#pack(step, groups, first, columns);
     const before = this.#order.epochsAt(round * this.#promptsARound);
     const done = this.#order.epochsAt((round + 1) * this.#promptsARound);
@@ -208,9 +210,8 @@ export class OnlineSteps implements StepSource {
     const { max_completion_length, mask_truncated_completions } = config;
     Object.assign(this.#speeds, speeds);
     const referenceLogps = reference?.logps(scored.groups) ?? null;
-    // a KL in the reward is the policy's, not that of an older one that sampled
-    const isKlOfPolicy = ahead !== null && objective.usesReference === true;
-    const policyLogps = isKlOfPolicy ? this.#logps(scored.groups) : null;
+    // a KL in the reward compares two passes of training: the sampler rounds otherwise, and may have been an older policy
+    const policyLogps = objective.usesReference === true ? this.#logps(scored.groups) : null;
     const later = policyLogps?.slice(this.#prompts * config.num_generations);
     this.#laterLogps = later ?? this.#logpsOfLater(scored.groups);
     const { columns, metrics } = prepareRollout(objective, scored, {
@@ -320,20 +321,6 @@ export class OnlineSteps implements StepSource {
   async *export(): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
     if (this.#parts.valueModel !== null) yield* this.#parts.valueModel.export();
   }
-}
-
-/** The old log-probs of an update after the first: those of the policy at the first, where they are known; else the sampler's. */
-function oldLogpsOf(current: CurrentRollout): Float32Array[] {
-  // a completion that the loss leaves out has none in the first pass
-  return samplerLogps(current).map((logps, i) => {
-    const first = current.firstLogps?.[i];
-    return first?.length === logps.length ? first : logps;
-  });
-}
-
-/** For each completion the log-probs of its tokens under the distribution they were drawn from. */
-function samplerLogps({ groups }: Pick<CurrentRollout, "groups">): Float32Array[] {
-  return groups.flatMap(({ completions }) => completions.map(({ logps }) => logps));
 }
 
 /** `columns` with each one's values changed. */

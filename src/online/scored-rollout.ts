@@ -45,6 +45,20 @@ export interface CurrentRollout extends ScoredGroups {
   firstLogps: Float32Array[] | null;
 }
 
+/** The old log-probs of an update after the first: those of the policy at the first, where they are known; else the sampler's. */
+export function oldLogpsOf(
+  groups: readonly RolloutGroup[],
+  firstLogps: readonly Float32Array[] | null,
+): Float32Array[] {
+  // a completion that the loss leaves out has none in the first pass
+  return groups
+    .flatMap(({ completions }) => completions)
+    .map(({ logps }, i) => {
+      const first = firstLogps?.[i];
+      return first?.length === logps.length ? first : logps;
+    });
+}
+
 /** How rewards are added up. */
 export interface RewardSum {
   /** One for each name of the scorer; null: 1 each. */

@@ -2,10 +2,10 @@
 import { at } from "../base/at.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
-import type { PolicyReference } from "./policy-reference.ts";
+import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { byCompletion, rolloutBatches } from "./rollout-batches.ts";
-import type { ScoredGroups } from "./scored-rollout.ts";
+import { oldLogpsOf, type ScoredGroups } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
 /**
@@ -61,21 +61,25 @@ export function update(
   const { mask_truncated_completions = false } = options;
   const referenceLogps = reference?.logps(scored.groups) ?? null;
   const values = options.values ?? valueModel?.values(scored.groups) ?? null;
+  const packing = {
+    per_device_train_batch_size: options.per_device_train_batch_size ?? 8,
+    max_tokens_per_micro_batch: options.max_tokens_per_micro_batch ?? null,
+    share_prompt: options.share_prompt ?? true,
+  };
+  const policyLogps = (): Float32Array[] =>
+    oldLogps === undefined
+      ? completionLogps(training.model, scored.groups, packing, training.numerics)
+      : oldLogpsOf(scored.groups, oldLogps);
   const { columns, metrics } = prepareRollout(objective, scored, {
     ...{ referenceLogps, max_completion_length, mask_truncated_completions },
+    ...(objective.usesReference === true ? { policyLogps: policyLogps() } : {}),
     ...(values === null ? {} : { values }),
   });
   const batches = rolloutBatches(
     scored.groups,
     0,
     { ...columns, ...(oldLogps === undefined ? {} : { oldLogps }) },
-    {
-      per_device_train_batch_size: options.per_device_train_batch_size ?? 8,
-      max_tokens_per_micro_batch: options.max_tokens_per_micro_batch ?? null,
-      mask_truncated_completions,
-      mayCutGroups: objective.mayCutGroups ?? false,
-      share_prompt: options.share_prompt ?? true,
-    },
+    { ...packing, mask_truncated_completions, mayCutGroups: objective.mayCutGroups ?? false },
   );
   const { learning_rate: learningRate, log_entropy = false } = options;
   const step = { learningRate, seed, log_entropy, keep_logps: true, frozen };

@@ -29,7 +29,7 @@ import {
 } from "../train/displacement.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import { pairTokens } from "../train/pair-tokens.ts";
-import { bestBy } from "../train/run-checkpoints.ts";
+import { bestBy, forgetBest } from "../train/run-checkpoints.ts";
 import type { BatchListener } from "../train/step.ts";
 import {
   type CompletionChange,
@@ -45,8 +45,8 @@ import type { CollapseWatch } from "./watch.ts";
 
 /** What an evaluation measures, besides the collapse watch. */
 export interface Measured extends Evaluation {
-  /** Metrics that are judged by their change since the start. */
-  figures?: Record<string, number>;
+  /** The mean sum of `eval_reward_funcs`, and a hash of these functions: by others it is another metric. */
+  gold?: { key: string; value: number };
   samples?: EvaluationRecord["samples"];
   prompts?: EvaluationRecord["prompts"];
 }
@@ -163,11 +163,12 @@ export class Evaluator {
     const { metrics, means, tokens, rejected } = measured;
     const other = this.#measureOther(step);
     const watched = (await this.#watch?.look()) ?? null;
-    const figures = { ...measured.figures, ...watched?.figures };
+    const figures = watched?.figures ?? {};
     const isWatched = Object.keys(figures).length > 0;
     const first = isWatched ? { key: this.#watch?.key ?? "", step, figures } : null;
     const start = this.#over === "scores" ? {} : { tokens: storedLogps(joinedTokens(tokens)) };
-    const now = { step, means: Array.from(means.all), ...start, ...other, watch: first };
+    const gold = measured.gold === undefined ? {} : { gold: { step, ...measured.gold } };
+    const now = { step, means: Array.from(means.all), ...start, ...other, ...gold, watch: first };
     const { baseline, isNew, notes } = nextBaseline(this.#baseline, now);
     if (isNew) [this.#baseline, this.#startTokens] = [baseline, null];
     const before = new CompletionValues(this.#examples, baseline.means);
@@ -197,8 +198,10 @@ export class Evaluator {
     const kept = this.#tokensOfPairs(moved, { start: baseline.tokens_step ?? baseline.step, step });
     yield { type: "evaluation", row, record, baseline: isNew ? baseline : null, tokens: kept };
     const value = this.#valueOf(row);
+    const forgotten = this.#forgetOtherBest(state, measured);
     if (step > 0) this.#compareWithBest({ step, value }, state, breaches.length > 0);
-    for (const text of [...notes, ...this.#nonFiniteNotes(step, means)]) yield { type: "note", text };
+    for (const text of [...notes, ...forgotten, ...this.#nonFiniteNotes(step, means)])
+      yield { type: "note", text };
     const { watch_action } = this.#config;
     if (breaches.length > 0) yield { type: "collapse", step, breaches, action: watch_action };
     return { row, breaches: watch_action === "warn" ? [] : breaches };
@@ -248,8 +251,12 @@ export class Evaluator {
   /** Without sampled answers their metrics are missing, and bounds on them not judged; a model that gives scores has no others. */
   #breaches(now: Record<string, number>, baseline: EvaluationBaseline, isWatched: boolean): string[] {
     if (this.#over === "scores" && !isWatched) return [];
-    const { step, watch, tokens_step: tokensStep = step } = baseline;
-    const before = { step, tokensStep, watchStep: watch?.step ?? step, metrics: watch?.figures ?? {} };
+    const { step, watch, gold, tokens_step: tokensStep = step } = baseline;
+    const before = {
+      ...{ step, tokensStep, watchStep: watch?.step ?? step },
+      ...(gold === undefined ? {} : { goldStep: gold.step }),
+      metrics: { ...watch?.figures, ...(gold === undefined ? {} : { gold: gold.value }) },
+    };
     return breachesOf(now, before, this.#config.watch_thresholds).map(({ text }) => text);
   }
 
@@ -280,6 +287,18 @@ export class Evaluator {
     throw new ConfigError(
       `metric_for_best_model: an evaluation has no "${name}".${didYouMean(name, known)} It has ${known.join(", ")}.`,
     );
+  }
+
+  /** The best by other functions, or on other prompts, is none: the values cannot be compared. @returns what to say of it */
+  #forgetOtherBest(state: TrainerState, { gold }: Measured): string[] {
+    const name = this.#config.metric_for_best_model.replace(/^eval_/, "");
+    const now = name === "gold" ? gold?.key : name.startsWith("samples/") ? this.#watch?.key : undefined;
+    const { best, bestOf: before = now } = state;
+    if (before !== now) forgetBest(state);
+    if (now !== undefined) state.bestOf = now;
+    if (before === now || best === null) return [];
+    const what = name === "gold" ? "other eval_reward_funcs" : "other watched prompts or sampling";
+    return [`step ${best.step} was the best so far by eval_${name} of ${what}: the best from here on counts`];
   }
 
   /** Notes whether `now` is a gain, and whether it is the best so far, which one that collapsed never is. */

@@ -9,6 +9,7 @@ import { valueText } from "../config/print-config.ts";
 import type { ConfigKey, RunConfig } from "../config/run-config.ts";
 import { valueFromText } from "../config/schema-text.ts";
 import type { Example } from "../data/example.ts";
+import { promptKeyOf } from "../data/fingerprint.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { contextLength } from "../formats/model-config.ts";
 import { resolveModelDirectory } from "../hub/hub-model.ts";
@@ -193,8 +194,8 @@ function stringChoices({ dataset }: PreparedData): Choice[] {
 }
 
 function heldOutChoices({ dataset }: PreparedData): Choice[] {
-  const { length } = dataset.examples;
-  if (length < leastRowsToHoldOut) return [];
+  const { examples } = dataset;
+  if (examples.length < leastRowsToHoldOut || new Set(examples.map(promptKeyOf)).size < 2) return [];
   const why =
     "Rows held out: evaluations on them show whether chosen answers gain, or rejected ones merely fall.";
   return [{ key: "eval_fraction", value: 0.1, why }];

@@ -1,6 +1,8 @@
 /** What an on-policy run has besides others: reward functions, a reference in memory, rollouts as the source of its steps. */
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
+import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { Dataset } from "../data/dataset.ts";
@@ -210,6 +212,8 @@ export class OnlineRun implements AsyncDisposable {
     const openReference = () => policyReference(policy, { config, environment, numerics });
     const scorer = this.scorer(data, environment);
     const { gold } = this.#rewards;
+    const digests = gold?.files.map((ofOne) => ofOne.map(({ sha256: digest }) => digest)) ?? [];
+    const goldKey = sha256(stringifyNumbers([config.eval_reward_funcs, digests]));
     const parts = { ...this.#parts(policy, data), scorer, examples, gold, openReference };
     return async (step, { onBatch, signal }) => {
       const good = goodCompletionLogps(parts, config, onBatch);
@@ -217,9 +221,9 @@ export class OnlineRun implements AsyncDisposable {
         signal,
         onProgress: (done, total) => onBatch(done, total, done),
       });
-      const figures =
-        "gold" in metrics ? { gold: metrics["gold"] as number } : { kl_init: metrics["kl_init"] as number };
-      return { metrics, ...good, rejected: null, samples, prompts, figures };
+      const value = metrics["gold"];
+      const shown = value === undefined ? {} : { gold: { key: goldKey, value } };
+      return { metrics, ...good, rejected: null, samples, prompts, ...shown };
     };
   }
 

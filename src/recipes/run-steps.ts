@@ -1,10 +1,13 @@
 /** The steps of a run, each with what is due after it. */
 import { setImmediate } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
+import { EndpointError } from "../base/errors.ts";
 import { deriveSeed } from "../base/random.ts";
 import { GaveUpError } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { learningRateAt } from "../optim/schedule.ts";
+import { ChildFailure } from "../process/failure.ts";
+import { RewardError } from "../rewards/reward-error.ts";
 import type { Recorder } from "../runs/recorder.ts";
 import type { TrainEvent, TrainSummary, TrainWork, WorkListener } from "../runs/train-events.ts";
 import { manualSeed, memoryInUse } from "../torch/index.ts";
@@ -47,6 +50,7 @@ function stopEarly(ended: Ended, state: TrainerState, { early_stopping_patience 
  * loop turns once, so signals are heard. A run that ends before its last step keeps a checkpoint of where it stands.
  *
  * @throws {GaveUpError} after too many steps in a row that were not finite, at the same step on every rank
+ * @throws {RewardError | EndpointError | ChildFailure} if completions cannot be scored, or sampled ahead
  */
 export async function* runSteps(
   state: TrainerState,
@@ -60,9 +64,15 @@ export async function* runSteps(
     if (keepsItsEnd(ended, config)) yield* checkpoints.save(state, recorder);
     return ended;
   } catch (error) {
-    if (error instanceof GaveUpError) yield* checkpoints.save(state, recorder);
+    const isWorthIt = error instanceof GaveUpError || (isOfScoring(error) && state.step > 0);
+    if (isWorthIt) yield* checkpoints.save(state, recorder);
     throw error;
   }
+}
+
+/** Whether what samples ahead or scores has failed, of which training is untouched: between two steps, or in an evaluation. */
+function isOfScoring(error: unknown): boolean {
+  return error instanceof RewardError || error instanceof EndpointError || error instanceof ChildFailure;
 }
 
 async function* takeSteps(
@@ -98,9 +108,10 @@ async function* takeSteps(
         state.collapse = { breaches, watch_thresholds: config.watch_thresholds };
       }
     } catch (error) {
-      if (!interrupts(error, source, signal)) throw error;
+      const isInterrupted = interrupts(error, source, signal);
       // the resumed run makes it up
-      state.evaluationDue = epoch;
+      if (isInterrupted || isOfScoring(error)) state.evaluationDue = epoch;
+      if (!isInterrupted) throw error;
       ended.reason = "stopped";
     }
     logbook.restart();

@@ -102,7 +102,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const task = taskOf(options.objective?.over ?? "pairs", false);
   const { dataset } = await prepareOnRanks(
     group,
-    rowsOf(data, { model_name_or_path: modelNameOrPath, task, ...selection }),
+    rowsOf(data, { model_name_or_path: modelNameOrPath, task, isMeasured: true, ...selection }),
     onPhase,
   );
   requireRows(group, dataset.report);

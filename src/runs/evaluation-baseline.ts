@@ -15,6 +15,8 @@ export interface EvaluationBaseline {
   tokens_step?: number;
   /** Of the text that is neither chosen nor rejected: a hash of its tokens, and their mean log-prob. */
   other?: { key: string; step: number; mean: number };
+  /** The mean sum of `eval_reward_funcs`, and a hash of these functions. */
+  gold?: { key: string; step: number; value: number };
   /** The statistics of the collapse watch's first samples; null before there were any. */
   watch: { key: string; step: number; figures: Record<string, number> } | null;
 }

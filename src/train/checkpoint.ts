@@ -52,9 +52,11 @@ export interface TrainerState {
   bestValue?: number;
   /** What they are the best by; left out in checkpoints from before it was kept. */
   bestBy?: string;
+  /** A hash of what measured it, where that may become another on resume: reward functions, watched prompts; left out: the rows alone. */
+  bestOf?: string;
   /** Evaluations in a row without a better value. */
   evaluationsWithoutGain: number;
-  /** Epoch of an evaluation after `step` steps that was interrupted: it is made when the run is resumed; left out: there is none. */
+  /** Epoch of an evaluation after `step` steps that was interrupted or failed: it is made when the run is resumed; left out: there is none. */
   evaluationDue?: number;
   /** Why the watch ended the run after `step` steps, and by which thresholds; left out: it did not. */
   collapse?: { breaches: readonly string[]; watch_thresholds: RunConfig["watch_thresholds"] };

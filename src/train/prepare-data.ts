@@ -47,6 +47,8 @@ export type DataSelection = Pick<
   method?: RunConfig["method"];
   /** Keep what truncation takes from long rows, to show it. */
   keepUncut?: boolean;
+  /** See `DatasetOptions.isMeasured`. */
+  isMeasured?: boolean;
 };
 
 const tasks: Readonly<Record<Over, Task>> = {
@@ -154,6 +156,7 @@ export function datasetOptions(
     unpair: selection.unpair,
     rating_threshold: selection.rating_threshold,
     labelWeights: labelWeightsOf(selection.method),
+    isMeasured: selection.isMeasured ?? false,
     max_train_rows: selection.max_train_rows,
     max_eval_rows: selection.max_eval_rows,
     onProgress: ({ stage, meter }) =>

@@ -16,7 +16,8 @@ import { scratch } from "../../test/support/scratch.ts";
 import { FileError } from "../base/errors.ts";
 import { preflight } from "../data/preflight.ts";
 import type { RowFile } from "../data/row-file.ts";
-import { hasRows, mapRows, rowsPath, writeRows } from "./row-cache.ts";
+import type { DataSelection } from "./prepare-data.ts";
+import { type FoundRows, hasRows, mapRows, rowsFingerprint, rowsPath, writeRows } from "./row-cache.ts";
 
 const root = mkdtempSync(join(scratch(), "preftune-row-cache-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -117,4 +118,22 @@ test("a damaged file is removed, and why is said", () => {
     assert.match(said.join(), /expected a file of tokenised rows/);
     assert.deepEqual(readdirSync(folder), []);
   }
+});
+
+test("other weights of labels are other rows: what the check says of them is in the file", () => {
+  const options = {
+    ...{
+      sources: [],
+      task: "labelled",
+      seed: 0,
+      encoder: { encode: async () => [], fingerprint: () => "t" },
+    },
+    facts: { vocabSize: 9, bosTokenId: null, stopIds: new Set<number>() },
+  } satisfies FoundRows;
+  const selection = { task: "labelled" } as DataSelection;
+  const prints = [1, 10].map((desirable) => {
+    const labelWeights = { desirable_weight: desirable, undesirable_weight: 1 };
+    return rowsFingerprint(selection, { ...options, labelWeights }, "content");
+  });
+  assert.notEqual(prints[0], prints[1]);
 });

@@ -49,15 +49,22 @@ export function contentDigest({ sources, evalSources = [] }: FoundRows): string 
   return sha256(stringifyNumbers(contents));
 }
 
-/** SHA-256 of all that decides which tokens `options` give: `content` of the files, keys, tokenizer, templates, code. */
+/** SHA-256 of all that decides what `options` give, tokens and findings: `content` of the files, keys, tokenizer, templates, code. */
 export function rowsFingerprint(selection: DataSelection, options: FoundRows, content: string): string {
-  const names = [...Object.keys(DATA_KEYS), "seed", "task", "keepUncut"] as (keyof DataSelection)[];
-  const { encoder, facts, context } = options;
+  const names = [
+    ...Object.keys(DATA_KEYS),
+    "seed",
+    "task",
+    "keepUncut",
+    "isMeasured",
+  ] as (keyof DataSelection)[];
+  const { encoder, facts, context, labelWeights = null } = options;
   const parts = {
     keys: Object.fromEntries(names.map((name) => [name, selection[name] ?? null])),
     text: encoder.fingerprint(),
     model: { ...facts, stopIds: [...facts.stopIds], context },
     content,
+    labelWeights,
     code: [codeVersion(), codeDigest(["base", "data", "formats", "hub", "text", "train"]), process.version],
   };
   return sha256(stringifyNumbers(parts));

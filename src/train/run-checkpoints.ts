@@ -36,8 +36,9 @@ export function bestBy({
 }
 
 /** The best from here on counts. */
-function forgetBest(state: TrainerState): void {
+export function forgetBest(state: TrainerState): void {
   delete state.bestValue;
+  delete state.bestOf;
   Object.assign(state, { best: null, evaluationsWithoutGain: 0 });
 }
 

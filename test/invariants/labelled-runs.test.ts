@@ -113,6 +113,33 @@ test("score gives labels, and the loss that the run's first evaluation had", asy
   assert.ok(Math.abs(Number(result.objective?.loss) - Number(first?.row["eval_loss"])) < 1e-6);
 });
 
+for (const [label, loss, there] of [
+  [true, 0.5, "chosen"],
+  [false, 0.1, "rejected"],
+] as const) {
+  test(`score measures rows that are all ${label ? "good" : "bad"}, which cannot be trained on`, async () => {
+    const rows = pairRows(3).map(({ prompt, chosen }) => ({ prompt, completion: chosen, label }));
+    const data = writeRows(fixture.path(`all-${label}.jsonl`), rows);
+    const model = fixture.path("base");
+    const result = await score({
+      ...{ model, reference: model, data, device: "cpu", dtype: "float32", threads: 1 },
+      objective: objectiveOf(loadMethod({ objective: "kto", undesirable_weight: 0.2 })),
+    });
+    assert.deepEqual(
+      result.rows.map((row) => row.label),
+      [label, label, label],
+    );
+    // λ σ(0): the model is its own reference
+    assert.ok(Math.abs(Number(result.objective?.loss) - loss) < 1e-6, `${result.objective?.loss}`);
+    const rewards = Object.keys(result.objective?.metrics ?? {}).filter((name) =>
+      /^rewards\/(ch|rej)/.test(name),
+    );
+    assert.deepEqual(rewards, [`rewards/${there}`]);
+    const values = { ...common, train_data: data, eval_data: null, eval_steps: null, unpair: false };
+    await assert.rejects(trained(values), /training rows of one label alone/);
+  });
+}
+
 test("a step of one row borrows the answer of the row before it; steps that all have one are refused", async () => {
   const dir = await trained({
     ...common,

@@ -1,13 +1,13 @@
 /** Bounds on KL, gold and good completions of an on-policy run: they warn, stop or restore without any watched prompts. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { breachesOf } from "../../src/evaluate/diversity/collapse.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { runTraining, type Values } from "../support/runs.ts";
+import { checkpointOf, runTraining, type Values } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
@@ -87,6 +87,40 @@ function klAt(dir: string, step: number): number {
   );
   return row?.["eval_kl_init"] as number;
 }
+
+test("other eval_reward_funcs on resume: the change of gold, its bound and the best model begin anew", async () => {
+  const module = fixture.path("gold.mjs");
+  const constant = (value: number) =>
+    `export const gold = ({ completion_ids: all }) => all.map(() => ${value});`;
+  const values = { lr_scheduler_type: "constant", warmup_ratio: 0, metric_for_best_model: "gold" };
+  const best = { ...values, greater_is_better: true, load_best_model_at_end: true };
+  const gold = { ...best, eval_reward_funcs: [`${module}#gold`] };
+  const bounds = { watch_thresholds: { gold_fall: 0.1, chosen_fall: null }, watch_action: "stop" };
+  writeFileSync(module, constant(80));
+  await run("other-gold", { ...gold, max_steps: 2 });
+  await run("no-gold", { ...best, metric_for_best_model: "reward", eval_reward_funcs: null, max_steps: 2 });
+  writeFileSync(module, constant(0.5));
+  const resume = async (name: string, more: Values) => {
+    const options = { resume_from_checkpoint: "latest", ...more, output_dir: fixture.path(name) };
+    const { events, summary } = await runTraining({ ...recipe, ...gold, ...options });
+    return { notes: events.flatMap((event) => (event.type === "note" ? [event.text] : [])), summary };
+  };
+  const other = await resume("other-gold", { ...bounds, max_steps: 6 });
+  assert.equal(other.summary.reason, "done");
+  assert.match(
+    other.notes.join("\n"),
+    /other ones than before: the change of gold is measured from step 4 on/,
+  );
+  assert.match(other.notes.join("\n"), /step 2 was the best so far by eval_gold of other eval_reward_funcs/);
+  const state = readFileSync(join(checkpointOf(fixture.path("other-gold"), 6), "trainer_state.json"), "utf8");
+  assert.deepEqual(JSON.parse(state).best, { step: 4, value: 0.5 });
+  // measured for the first time at step 4, when it is watched
+  const first = await resume("no-gold", { ...bounds, max_steps: 4 });
+  assert.match(
+    first.notes.join("\n"),
+    /measured for the first time: the change of gold is measured from step 4/,
+  );
+});
 
 test("a fall of gold, of good completions, and a KL that is no number are breaches", () => {
   const start = { step: 0, watchStep: 0, metrics: { gold: 0.5 } };

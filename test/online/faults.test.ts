@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
+import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { checkpointOf, filesOf, runTraining } from "../support/runs.ts";
+import { assertSameRun, checkpointOf, filesOf, runTraining } from "../support/runs.ts";
 
 const fixture = onlineFixture();
 after(() => fixture[Symbol.dispose]());
@@ -45,6 +46,22 @@ async function run(name: string, fault: string, max_steps: number = steps): Prom
   return dir;
 }
 
+/** Held-out prompts, and evaluations of them. */
+const held = { eval_fraction: 0.34, eval_steps: 2 };
+
+/** A function that returns too few numbers once it was called more often than the file `limit` says. */
+function limited(calls: string, limit: string): string {
+  return `
+import { appendFileSync, readFileSync } from "node:fs";
+const read = (path) => readFileSync(path, "utf8");
+export function reward({ completion_ids }) {
+  appendFileSync(${JSON.stringify(calls)}, "x");
+  const isOver = read(${JSON.stringify(calls)}).length > Number(read(${JSON.stringify(limit)}));
+  return completion_ids.map((ids) => ids.filter((id) => id % 2 === 0).length).slice(isOver ? 1 : 0);
+}
+`;
+}
+
 const clean = await run("null", "return null;");
 const weights = (dir: string, step: number) => filesOf(checkpointOf(dir, step))["model.safetensors"];
 
@@ -74,3 +91,34 @@ test("a reward function that lies about its count ends the run, with its name", 
     /^RewardError: \S*lies\.mjs#reward: expected a list of 4 numbers, .*, got a list of 3 for completions (?:1 to 4|5 to 8) of 8, .* Correct the function\.$/,
   );
 });
+
+for (const [name, when, values] of [
+  ["rollout", "evaluation", held],
+  ["evaluation", "step", held],
+  ["ahead", null, { max_staleness: 1 }],
+] as const) {
+  test(`${name}: a function that fails after step 2 costs no step; corrected, the run is the one that never failed`, async () => {
+    const [calls, limit] = [fixture.path(`${name}.calls`), fixture.path(`${name}.limit`)];
+    const file = fixture.path(`${name}.mjs`);
+    writeFileSync(file, limited(calls, limit));
+    const run = {
+      ...{ ...fixture.online, lr_scheduler_type: "constant", save_steps: 500, reward_workers: 1 },
+      ...{ reward_funcs: [`${file}#reward`], output_dir: fixture.path(`stopped-${name}`), ...values },
+    };
+    writeFileSync(limit, "1000");
+    const whole = fixture.path(`whole-${name}`);
+    await runTraining({ ...run, output_dir: whole });
+    writeFileSync(calls, "");
+    // two calls a rollout: ahead, the third rollout fails whenever it is sampled
+    if (when === null) writeFileSync(limit, "4");
+    const onEvent = (event: TrainEvent): void => {
+      const step = event.type === "evaluation" ? event.row.global_step : "step" in event ? event.step : 0;
+      if (event.type === when && step === 2) writeFileSync(limit, "0");
+    };
+    await assert.rejects(runTraining(run, { onEvent }), /#reward: expected a list of \d numbers/);
+    assert.ok(weights(run.output_dir, 2), "a checkpoint of step 2");
+    writeFileSync(limit, "1000");
+    await runTraining({ ...run, resume_from_checkpoint: "latest" });
+    assertSameRun(run.output_dir, whole, steps);
+  });
+}

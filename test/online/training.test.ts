@@ -58,6 +58,19 @@ test("bfloat16: a later part of a rollout is compared with the training model be
   }
 });
 
+for (const dtype of ["float32", "bfloat16"]) {
+  const kls = { rloo: { beta: 0.1 }, ppo: { kl_coef: 0.1 }, dpo: { kl_coef: 0.1, kl_in: "reward" } };
+  for (const [objective, kl] of Object.entries(kls)) {
+    test(`${objective}, ${dtype}: a KL in the reward is of two passes of training, exactly 0 at the start`, async () => {
+      const values = { objective, ...kl, dtype, max_steps: 1, use_peft: true };
+      const { dir } = await run({ ...values, lora_r: 4, reward_funcs: [`${fixture.rewards}#alike`] });
+      const [row] = rowsOf(dir);
+      assert.equal(row?.[objective === "ppo" ? "objective/kl" : "kl"], 0);
+      if (objective === "dpo") assert.equal(row?.["pairs/frac_groups"], 0);
+    });
+  }
+}
+
 test("two runs with one seed are the same; the same rewards are learned with LoRA and with two passes over a rollout", async () => {
   const [a, b] = [await run(), await run()];
   assert.deepEqual(losses(a.record), losses(b.record));

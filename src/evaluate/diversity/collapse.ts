@@ -22,6 +22,8 @@ export interface WatchStart {
   tokensStep?: number;
   /** The first at which answers were sampled as they are now, and its metrics. */
   watchStep: number;
+  /** The first of the sum of `eval_reward_funcs` by the functions of now, where that is another one. */
+  goldStep?: number;
   metrics: WatchedMetrics;
 }
 
@@ -61,6 +63,7 @@ const rules: Record<keyof WatchThresholds, CollapseRule> = {
 const tokenBounds = ["drift", "tail"] as const;
 
 function stepOf(threshold: keyof WatchThresholds, start: WatchStart, isCompared: boolean): number {
+  if (threshold === "gold_fall") return start.goldStep ?? start.watchStep;
   if (isCompared) return start.watchStep;
   return tokenBounds.some((name) => name === threshold) ? (start.tokensStep ?? start.step) : start.step;
 }
