@@ -23,6 +23,8 @@ export interface MicroBatch {
   keptTokens?: KeptTokens | null;
   /** True for a batch that stands for none: the rank that gets it has nothing to do where others have, and takes part all the same. */
   isIdle?: boolean;
+  /** True where the loss has no gradient in any of its tokens: it goes forward alone, for its loss, log-probs and metrics. */
+  hasNoGradient?: boolean;
 }
 
 /** T input tokens, R response tokens, C completions. */

@@ -1,6 +1,6 @@
 /** Advantages of a rollout's completions within their groups, in float64: plain numbers, no libtorch. */
 import { at } from "../base/at.ts";
-import type { ScoredRollout } from "./rollout.ts";
+import type { RolloutColumns, ScoredRollout } from "./rollout.ts";
 
 /** What the difference of a reward from its group's mean is divided by, as TRL's `scale_rewards`. */
 export type RewardScaling = "group" | "batch" | "none";
@@ -93,6 +93,11 @@ export function normalised(advantages: readonly number[], rewards: readonly numb
   return Number.isNaN(spread)
     ? [...advantages]
     : advantages.map((advantage) => advantage / (spread + epsilon));
+}
+
+/** (N) Whether a completion's advantage is 0: it is multiplied with what the loss has of its tokens. */
+export function isZeroAdvantage({ advantages = [] }: RolloutColumns): boolean[] {
+  return advantages.map((advantage) => advantage === 0);
 }
 
 /** What every objective on rollouts says of the rewards, under TRL's names; see `REWARD_METRICS`. */

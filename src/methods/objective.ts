@@ -5,7 +5,7 @@
 import { ShapeError } from "../base/errors.ts";
 import { type DType, onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 import type { Role } from "./method.ts";
-import type { PreparedRollout, ScoredRollout } from "./rollout.ts";
+import type { PreparedRollout, RolloutColumns, ScoredRollout } from "./rollout.ts";
 
 /** Per-token log-probabilities of C completions, R tokens in all. */
 export interface CompletionLogps {
@@ -173,6 +173,13 @@ export interface CompletionObjective extends Described {
   usesReference?: boolean;
   /** Its columns of a rollout of the whole of which they are made: advantages of groups. Needed to train on-policy. */
   prepare?(rollout: ScoredRollout): PreparedRollout;
+  /**
+   * (N) Whether the loss has no gradient in a completion's tokens, whatever their log-probs are: of the advantage 0, in no pair. Such
+   * completions go forward alone. Left out: every one may have a gradient.
+   *
+   * @param columns - of groups whose completions stand together
+   */
+  withoutGradient?(columns: RolloutColumns, groupSizes: readonly number[]): boolean[];
 }
 
 /** An objective on the scores that a model with a score layer gives the completions of pairs: a reward model's. */

@@ -5,7 +5,6 @@ import { mayChangeLength } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
-import type { MicroBatch } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { updatesOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
@@ -22,7 +21,7 @@ import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import type { RolloutGroup } from "./rollout.ts";
-import { byCompletion, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
+import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
@@ -62,7 +61,7 @@ export class OnlineSteps implements StepSource {
   #current: CurrentRollout | null = null;
   whyStopped: string | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
-  #batches: MicroBatch[] = [];
+  #batches: RolloutBatch[] = [];
   /** Log-probs of the parts after the first, under the policy that took the first. */
   #laterLogps: Float32Array[] = [];
   readonly #warnings: RolloutWarnings;
@@ -150,7 +149,7 @@ export class OnlineSteps implements StepSource {
     if (current === null) return {};
     this.#speeds["speed/training_tokens_per_second"] = tokens / seconds;
     if (logps !== null) {
-      const all = this.#batches.flatMap((batch, i) => byCompletion(batch, at(logps, i)));
+      const all = byCompletion(this.#batches, logps);
       // what is replayed stands behind
       const own = all.slice(0, this.#prompts * this.#parts.config.num_generations);
       current.firstLogps = [...own, ...this.#laterLogps];
@@ -248,7 +247,12 @@ export class OnlineSteps implements StepSource {
   }
 
   /** The micro-batches of a step: its part of the rollout, and the rows that are replayed. */
-  #pack(step: number, groups: readonly RolloutGroup[], first: number, columns: RolloutColumns): MicroBatch[] {
+  #pack(
+    step: number,
+    groups: readonly RolloutGroup[],
+    first: number,
+    columns: RolloutColumns,
+  ): RolloutBatch[] {
     if (this.#replay === null) return this.#packed(groups, first, columns);
     const { rows, count } = this.#replay;
     const { num_generations: n } = this.#parts.config;
@@ -259,14 +263,19 @@ export class OnlineSteps implements StepSource {
   }
 
   /** @param first - place of the first of `groups` among the rollout's */
-  #packed(groups: readonly RolloutGroup[], first: number, columns: RolloutColumns): MicroBatch[] {
+  #packed(groups: readonly RolloutGroup[], first: number, columns: RolloutColumns): RolloutBatch[] {
     const { num_generations: n } = this.#parts.config;
     return rolloutBatches(groups, first * n, columns, this.#packing);
   }
 
   get #packing(): RolloutPacking {
     const { config, objective } = this.#parts;
-    return { ...config, mayCutGroups: objective.mayCutGroups ?? false };
+    return {
+      ...config,
+      mayCutGroups: objective.mayCutGroups ?? false,
+      // which takes one micro-batch a step
+      withoutGradient: config.optimizer_in_backward ? null : objective.withoutGradient,
+    };
   }
 
   #difference({ groups, round }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {

@@ -5,7 +5,7 @@ import type { Example } from "../data/example.ts";
 import { packedTokens } from "../data/packing.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import type { RolloutCompletion, RolloutGroup } from "./rollout.ts";
-import { type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
+import { byCompletion, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
 
 const end = 2;
 
@@ -61,6 +61,43 @@ test("each token that was drawn is trained on, the end token with it; a completi
   assert.deepEqual(
     targets,
     all.map(({ ids }) => ids),
+  );
+});
+
+test("completions without a gradient are apart, unless a prompt computed again costs more; what comes of them is in order", () => {
+  const of = (...indices: number[]) => ({
+    ...packing,
+    withoutGradient: () => all.map((_, i) => indices.includes(i)),
+  });
+  const placesOf = (...indices: number[]) =>
+    rolloutBatches(groups, 0, columns, of(...indices)).map(({ places, hasNoGradient = false }) => [
+      hasNoGradient,
+      [...places],
+    ]);
+  const none = placesOf();
+  assert.deepEqual(none, [[false, [0, 1, 2, 3, 4, 5, 6, 7]]]);
+  // a whole group, and of the other one four tokens, for whose backward pass a prompt of two is computed again
+  assert.deepEqual(placesOf(0, 1, 2, 3, 4), [
+    [false, [5, 6, 7]],
+    [true, [0, 1, 2, 3, 4]],
+  ]);
+  // one token saves less than a prompt of three costs
+  assert.deepEqual(placesOf(3), none);
+  assert.deepEqual(placesOf(0, 1, 2, 3, 4, 5, 6, 7), none, "a step without any gradient decays moments");
+  const batches = rolloutBatches(groups, 0, columns, of(0, 1, 2, 3, 4));
+  const tokens = batches.map(({ columns: own }) => own?.["oldLogps"] as Float32Array);
+  assert.deepEqual(
+    byCompletion(batches, tokens).map((own) => [...own]),
+    all.map(({ ids }) => ids),
+  );
+  // pairs need whole groups
+  const whole = { ...of(0, 1, 2, 3, 4), mayCutGroups: false };
+  assert.deepEqual(
+    rolloutBatches(groups, 0, columns, whole).map(({ places }) => [...places]),
+    [
+      [4, 5, 6, 7],
+      [0, 1, 2, 3],
+    ],
   );
 });
 

@@ -3,6 +3,7 @@ import { at } from "../base/at.ts";
 import { type Completion, type Example, promptOf } from "../data/example.ts";
 import { packExamples, packedTokens } from "../data/packing.ts";
 import type { Columns, MicroBatch } from "../forward/batch.ts";
+import type { CompletionObjective } from "../methods/objective.ts";
 import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RolloutCompletion, RolloutGroup } from "./rollout.ts";
 
@@ -17,6 +18,14 @@ export interface RolloutPacking {
   /** Leave the tokens of completions that were cut out of the loss. */
   mask_truncated_completions: boolean;
   share_prompt: boolean;
+  /** Which completions have no gradient: they go into micro-batches apart, unless that costs more than it saves; null: none is apart. */
+  withoutGradient?: CompletionObjective["withoutGradient"] | null;
+}
+
+/** A micro-batch of completions. */
+export interface RolloutBatch extends MicroBatch {
+  /** Place of each completion among those of the groups that were packed. */
+  places: readonly number[];
 }
 
 /** Where a completion stands: its group, its place in that, and its place among all completions. */
@@ -37,19 +46,70 @@ export function rolloutBatches(
   first: number,
   columns: RolloutColumns,
   packing: RolloutPacking,
-): MicroBatch[] {
+): RolloutBatch[] {
   let index = first;
-  const units: Place[][] = groups.flatMap((group) => {
-    const places = group.completions.map((completion): Place => ({ group, completion, index: index++ }));
-    return packing.mayCutGroups ? places.map((place) => [place]) : [places];
-  });
+  const all = groups.map((group) =>
+    group.completions.map((completion): Place => ({ group, completion, index: index++ })),
+  );
+  const still = withoutGradient(all, columns, packing);
+  const made = (places: readonly Place[][], hasNoGradient: boolean): RolloutBatch[] =>
+    packed(places, packing).map((batch) => ({
+      ...batchOf(batch, columns, packing),
+      places: batch.map((place) => place.index - first),
+      ...(hasNoGradient ? { hasNoGradient } : {}),
+    }));
+  const moving = all.map((places) => places.filter((place) => !still.has(place)));
+  // a step of none but these has the gradient 0, which moments are decayed by
+  if (moving.every((places) => places.length === 0)) return made(all, false);
+  return [
+    ...made(moving, false),
+    ...made(
+      all.map((places) => places.filter((place) => still.has(place))),
+      true,
+    ),
+  ];
+}
+
+/**
+ * The completions without a gradient that go forward alone. Where only some of a group are such, its prompt is computed once more, a
+ * forward pass, to save two of the completions.
+ */
+function withoutGradient(
+  groups: readonly Place[][],
+  columns: RolloutColumns,
+  { withoutGradient: of, mayCutGroups, share_prompt }: RolloutPacking,
+): Set<Place> {
+  if (of === undefined || of === null) return new Set();
+  const places = groups.flat();
+  const named = Object.entries(columns).map(([name, values]) => [
+    name,
+    places.map(({ index }) => values[index]),
+  ]);
+  const sizes = groups.map(({ length }) => length);
+  const is = of(Object.fromEntries(named) as RolloutColumns, sizes);
+  const all = new Set(places.filter((_, i) => is[i] === true));
+  return new Set(
+    groups.flatMap((group) => {
+      const own = group.filter((place) => all.has(place));
+      if (own.length === group.length) return own;
+      const tokens = own.reduce((sum, { completion }) => sum + completion.ids.length, 0);
+      const again = share_prompt ? promptOf(at(group, 0).group.example).length : 0;
+      return mayCutGroups && 2 * tokens > again ? own : [];
+    }),
+  );
+}
+
+/** Groups, or completions where groups may be cut, in as few micro-batches as hold them in their order. */
+function packed(groups: readonly Place[][], packing: RolloutPacking): Place[][] {
+  const units = packing.mayCutGroups ? groups.flat().map((place) => [place]) : groups;
   const batches: Place[][] = [];
   for (const unit of units) {
+    if (unit.length === 0) continue;
     const last = batches.at(-1);
     if (last !== undefined && fits([...last, ...unit], packing)) last.push(...unit);
     else batches.push([...unit]);
   }
-  return batches.map((places) => batchOf(places, columns, packing));
+  return batches;
 }
 
 function fits(places: readonly Place[], packing: RolloutPacking): boolean {
@@ -126,7 +186,20 @@ function concatenated(arrays: readonly Float32Array[]): Float32Array {
   return all;
 }
 
-/** What a micro-batch gave for each of its tokens, by completion: those without tokens in the loss have none. */
-export function byCompletion({ packed }: MicroBatch, tokens: Float32Array): Float32Array[] {
-  return packed.spans.map(({ start, end }) => tokens.slice(start, end));
+/**
+ * What micro-batches gave for each of their tokens, by completion in the order of the groups: those without tokens in the loss have
+ * none.
+ *
+ * @param tokens - of each micro-batch, (R)
+ */
+export function byCompletion(
+  batches: readonly RolloutBatch[],
+  tokens: readonly Float32Array[],
+): Float32Array[] {
+  const all: Float32Array[] = [];
+  for (const [b, { packed, places }] of batches.entries()) {
+    for (const [i, { start, end }] of packed.spans.entries())
+      all[at(places, i)] = at(tokens, b).slice(start, end);
+  }
+  return all;
 }

@@ -1,5 +1,4 @@
 /** One optimiser step on a scored rollout: for loops of rollouts that are not a run's. */
-import { at } from "../base/at.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import { completionLogps, type PolicyReference } from "./policy-reference.ts";
@@ -79,7 +78,10 @@ export function update(
     scored.groups,
     0,
     { ...columns, ...(oldLogps === undefined ? {} : { oldLogps }) },
-    { ...packing, mask_truncated_completions, mayCutGroups: objective.mayCutGroups ?? false },
+    {
+      ...{ ...packing, mask_truncated_completions, mayCutGroups: objective.mayCutGroups ?? false },
+      withoutGradient: training.optimizer_in_backward === true ? null : objective.withoutGradient,
+    },
   );
   const { learning_rate: learningRate, log_entropy = false } = options;
   const step = { learningRate, seed, log_entropy, keep_logps: true, frozen };
@@ -90,6 +92,6 @@ export function update(
     ...result,
     values,
     metrics: { ...metrics, ...result.metrics, ...ofValues },
-    completionLogps: batches.flatMap((batch, i) => byCompletion(batch, at(logps, i))),
+    completionLogps: byCompletion(batches, logps),
   };
 }

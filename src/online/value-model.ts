@@ -96,8 +96,10 @@ export class ValueModel implements Disposable {
   values(groups: readonly RolloutGroup[]): Float32Array[] {
     const { config, numerics } = this.#settings;
     const packing = { ...config, mayCutGroups: true, mask_truncated_completions: false };
-    const values = rolloutBatches(groups, 0, {}, packing).flatMap((batch) =>
-      byCompletion(batch, rewardsOfBatch(this.#training.model, batch, numerics)),
+    const batches = rolloutBatches(groups, 0, {}, packing);
+    const values = byCompletion(
+      batches,
+      batches.map((batch) => rewardsOfBatch(this.#training.model, batch, numerics)),
     );
     if (values.every((own) => own.every(Number.isFinite))) return values;
     throw new TrainingError(

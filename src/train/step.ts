@@ -1,8 +1,14 @@
 /** One optimiser step: micro-batches forward and back, one clipped update, and its metrics. */
 import { ShapeError } from "../base/errors.ts";
-import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
+import {
+  allCompletions,
+  type Columns,
+  type CompletionSlice,
+  type MicroBatch,
+  toDevice,
+} from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
-import { walk } from "../forward/walk.ts";
+import { type Walk, walk } from "../forward/walk.ts";
 import { evaluateObjective, type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM, Decoder } from "../models/causal-lm.ts";
@@ -20,7 +26,7 @@ import {
 } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
-import { headSlices, objectiveHead } from "./objective-head.ts";
+import { headSlices, type ObjectiveValues, objectiveHead } from "./objective-head.ts";
 import { OptimizerInBackward } from "./optimizer-in-backward.ts";
 import type { StepLimits } from "./spike-guard.ts";
 import { finishGradients, type StepRanks, sharedOutcome } from "./step-ranks.ts";
@@ -294,57 +300,67 @@ function sumOf(values: readonly Tensor[]): Tensor {
   return noGrad(() => ops.sum(ops.stack(values)));
 }
 
+/** How a micro-batch is run. */
+interface MicroStep extends Accumulation {
+  totals: Omit<StepTotals, "micro">;
+  tally: MetricTally;
+  /** Where its log-probs go; null: nowhere. */
+  kept: Float32Array | null;
+}
+
 /** The loss of each slice of the batch, kept in the step's scope. */
-function microStep(
-  training: Training<Decoder>,
-  batch: MicroBatch,
-  {
-    totals,
-    tally,
-    step,
-    seed,
-    log_entropy,
-    updates,
-    kept,
-  }: Accumulation & { totals: Omit<StepTotals, "micro">; tally: MetricTally; kept: Float32Array | null },
-): Tensor[] {
+function microStep(training: Training<Decoder>, batch: MicroBatch, how: MicroStep): Tensor[] {
   using _ = scope();
   const { model, numerics, objective, adapter, parameters } = training;
+  const { seed, log_entropy, updates } = how;
   const placed = toDevice(batch.packed, model.device, batch.keptTokens);
   const columns = columnsOf(objective, batch, training.reference);
   if (adapter !== null && adapter.config.dropout > 0) {
     adapter.switch.dropoutKeys = placedKeys(batch, seed, model.device);
   }
   const head = objectiveHead(model, objective, { ...numerics, entropies: log_entropy });
-  const pass = walk(model, placed, head, { ...numerics, trained: parameters });
+  // other ranks wait for the backward pass of each
+  const isForward = batch.hasNoGradient === true && updates === null && (training.ranks ?? null) === null;
+  const pass = walk(model, placed, head, { ...numerics, trained: isForward ? null : parameters });
   if (batch.isIdle === true) {
     const { values, backward: headBackward } = pass.head(allCompletions(placed));
     headBackward(ops.zerosLike(values));
     pass.backward();
     return [];
   }
-  const losses: Tensor[] = [];
-  for (const slice of headSlices(placed, training)) {
-    using _ = scope();
-    const { values, entropies, logSquares, statistics, backward: headBackward } = pass.head(slice);
-    kept?.set(values.data() as Float32Array, slice.start);
-    const leaf = leafOf(values);
-    const entropyLeaf = entropies === null ? null : leafOf(entropies);
-    const completions = {
-      ...completionLogps(objective, leaf, slice, columns),
-      entropies: entropyLeaf,
-      logSquares: logSquares === null ? null : ops.to(logSquares, leaf.dtype),
-    };
-    const counts = sliceCounts(objective, slice, columns);
-    const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
-    backward([result.loss]);
-    goBack(headBackward, leaf, entropyLeaf);
-    tally.add({ ...result.metrics, ...statistics(counts) }, step);
-    losses.push(step.adopt(ops.detach(result.loss)));
-  }
+  const slices = isForward ? [allCompletions(placed)] : headSlices(placed, training);
+  const losses = slices.map((slice) => sliceStep(objective, pass, { slice, columns, isForward }, how));
+  if (isForward) return losses;
   if (updates === null) pass.backward();
   else if (Number.isFinite(sumOf(losses).item())) pass.backward(() => updates.updateReady());
   return losses;
+}
+
+/** The loss of a slice, kept in the step's scope; its gradient is with the walk. */
+function sliceStep(
+  objective: Objective,
+  pass: Walk<ObjectiveValues>,
+  { slice, columns, isForward }: { slice: CompletionSlice; columns: Columns; isForward: boolean },
+  { totals, tally, step, kept }: MicroStep,
+): Tensor {
+  using _ = scope();
+  const { values, entropies, logSquares, statistics, backward: headBackward } = pass.head(slice);
+  kept?.set(values.data() as Float32Array, slice.start);
+  const leaf = leafOf(values, !isForward);
+  const entropyLeaf = entropies === null ? null : leafOf(entropies, !isForward);
+  const completions = {
+    ...completionLogps(objective, leaf, slice, columns),
+    entropies: entropyLeaf,
+    logSquares: logSquares === null ? null : ops.to(logSquares, leaf.dtype),
+  };
+  const counts = sliceCounts(objective, slice, columns);
+  const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
+  if (!isForward) {
+    backward([result.loss]);
+    goBack(headBackward, leaf, entropyLeaf);
+  }
+  tally.add({ ...result.metrics, ...statistics(counts) }, step);
+  return step.adopt(ops.detach(result.loss));
 }
 
 /** Takes the gradients of the leaves through the head, zeros where the loss has none of them: other ranks may have some. */
@@ -358,10 +374,10 @@ function goBack(
   headBackward(ops.to(ofValues, "float32"), ofEntropies === null ? null : ops.to(ofEntropies, "float32"));
 }
 
-/** `values` in the objective's type, where the way from the loss ends. */
-function leafOf(values: Tensor): Tensor {
+/** `values` in the objective's type, where the way from the loss ends, if there is one. */
+function leafOf(values: Tensor, requiresGrad: boolean): Tensor {
   const leaf = ops.detach(ops.to(values, objectiveType(values.device)));
-  leaf.requiresGrad = true;
+  leaf.requiresGrad = requiresGrad;
   return leaf;
 }
 

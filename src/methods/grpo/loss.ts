@@ -1,7 +1,7 @@
 /** Group relative policy optimisation and its relatives: a clipped policy gradient on advantages within a prompt's group. */
 import { ShapeError } from "../../base/errors.ts";
 import { ops, type Tensor } from "../../torch/index.ts";
-import { groupAdvantages, rewardMetrics } from "../advantages.ts";
+import { groupAdvantages, isZeroAdvantage, rewardMetrics } from "../advantages.ts";
 import { weighted } from "../importance-sampling.ts";
 import {
   type CompletionLogps,
@@ -59,6 +59,10 @@ export function grpo(options: GrpoOptions): CompletionObjective {
     needsWholeMicroBatch: options.loss_type === "bnpo",
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
+    // a KL and a bonus push all tokens; the mean over a micro-batch depends on which others are in it
+    ...(options.beta > 0 || options.entropy_coef !== 0 || options.loss_type === "bnpo"
+      ? {}
+      : { withoutGradient: isZeroAdvantage }),
   };
 }
 

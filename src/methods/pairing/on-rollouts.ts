@@ -18,7 +18,7 @@ import {
   sumByCompletion,
 } from "../objective.ts";
 import { byToken, columnOf, klEstimates, logRatio, safeLengths } from "../policy-ratio.ts";
-import { type PreparedRollout, referenceOf, type ScoredRollout } from "../rollout.ts";
+import { type PreparedRollout, type RolloutColumns, referenceOf, type ScoredRollout } from "../rollout.ts";
 import { type IndexPair, pairsOf } from "./pairs.ts";
 import { klEstimatorOf, type PairingOptions } from "./settings.ts";
 
@@ -55,7 +55,22 @@ export function onRollouts(objective: PairObjective, options: PairingOptions): C
     counts: (batch) => ({ ...counted(batch, pairsIn(batch, options)) }),
     evaluate: (completions, totals) => evaluate(objective, completions, totals, options),
     prepare: (rollout) => prepare(rollout, objective, options),
+    // the rest of a group with pairs stays with it, as pairs need whole groups
+    ...(hasKl || objective.needsWholeMicroBatch === true
+      ? {}
+      : { withoutGradient: (columns, sizes) => withoutPairs(columns, sizes, options) }),
   };
+}
+
+/** (N) Whether a completion is of a group without pairs, and not anchored as a replayed one is. */
+function withoutPairs(
+  { rewards = [], replay }: RolloutColumns,
+  groupSizes: readonly number[],
+  options: PairingOptions,
+): boolean[] {
+  const pairs = pairsOf(rewards as readonly number[], groupSizes, options);
+  const isWithout = groupSizes.flatMap((size, g) => new Array<boolean>(size).fill(at(pairs, g).length === 0));
+  return isWithout.map((is, i) => is && replay?.[i] !== 1);
 }
 
 /** The normalisers of a micro-batch or a step. */

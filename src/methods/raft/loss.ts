@@ -30,6 +30,7 @@ export function raft(options: RaftOptions): CompletionObjective {
       return { loss: ops.mul(ops.sum(ops.mul(completions.logps, selected)), -1 / tokens), metrics: {} };
     },
     prepare: (rollout) => prepare(rollout, options),
+    withoutGradient: ({ selected = [] }) => selected.map((one) => one === 0),
   };
 }
 

@@ -1,7 +1,7 @@
 /** REINFORCE with leave-one-out baselines: each completion's reward against the mean of its group's others. */
 import { at } from "../../base/at.ts";
 import { ops } from "../../torch/index.ts";
-import { leaveOneOutAdvantages, normalised, rewardMetrics } from "../advantages.ts";
+import { isZeroAdvantage, leaveOneOutAdvantages, normalised, rewardMetrics } from "../advantages.ts";
 import { weightedByCompletion } from "../importance-sampling.ts";
 import { klOfCompletion } from "../kl-estimators.ts";
 import {
@@ -41,6 +41,7 @@ export function rloo(options: RlooOptions): CompletionObjective {
     usesReference: options.beta > 0,
     evaluate: (completions, totals) => evaluate(completions, totals, options),
     prepare: (rollout) => prepare(rollout, options),
+    withoutGradient: isZeroAdvantage,
   };
 }
 
