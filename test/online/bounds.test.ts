@@ -88,7 +88,7 @@ function klAt(dir: string, step: number): number {
   return row?.["eval_kl_init"] as number;
 }
 
-test("other eval_reward_funcs on resume: the change of gold, its bound and the best model begin anew", async () => {
+test("other eval_reward_funcs on resume: the change of gold, its bound and the best model are reset", async () => {
   const module = fixture.path("gold.mjs");
   const constant = (value: number) =>
     `export const gold = ({ completion_ids: all }) => all.map(() => ${value});`;
