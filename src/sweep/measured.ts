@@ -119,9 +119,11 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
 
 function readPairs(path: string): HeldOutPair[] {
   return readJsonLines(path).map(({ value, line }) => {
-    const { file, line: row, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
+    const { file, line: row, prompt, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
     const isPair = typeof file === "string" && typeof row === "number";
-    if (isPair && isNumbers(chosen) && isNumbers(rejected)) return { file, line: row, chosen, rejected };
+    if (isPair && isNumbers(chosen) && isNumbers(rejected)) {
+      return { file, line: row, ...(typeof prompt === "number" ? { prompt } : {}), chosen, rejected };
+    }
     throw new FormatError(
       `${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`,
     );

@@ -18,6 +18,13 @@ export function onSharedPairs(runs: readonly MeasuredRun[]): readonly MeasuredRu
   });
 }
 
+/** The prompt of each pair that `runs` have, by number, as the first says that knows; undefined where none does. */
+export function promptsOf(runs: readonly Pick<MeasuredRun, "after">[]): number[] | undefined {
+  return runs
+    .map(({ after }) => after.flatMap(({ prompt }) => prompt ?? []))
+    .find((prompts, r) => prompts.length > 0 && prompts.length === runs[r]?.after.length);
+}
+
 /** Conditions on the pairs that all of their runs have. */
 export interface SharedConditions {
   measured: Measured;

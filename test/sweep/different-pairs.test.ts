@@ -11,8 +11,8 @@ import { writeRows } from "../support/tiny-model.ts";
 
 test("settings that drop different pairs differ by training alone", async () => {
   using place = runFixture({ rows: 8, held: 4 });
-  const pair = (i: number, words: number) => ({
-    prompt: `Say ${i}.`,
+  const pair = (i: number, words: number, prompt = i) => ({
+    prompt: `Say ${prompt}.`,
     chosen: `Yes ${i} ${"and more ".repeat(words)}`,
     rejected: `No ${i}`,
   });
@@ -21,7 +21,7 @@ test("settings that drop different pairs differ by training alone", async () => 
     pair(2, 40),
     pair(3, 2),
     pair(4, 45),
-    pair(5, 3),
+    pair(5, 3, 1),
   ]);
   const short = { max_steps: 1, per_device_train_batch_size: 4, save_strategy: "no", learning_rate: 1e-9 };
   const values = JSON.stringify({ ...place.values, ...short, overflow: "drop", eval_data: held });
@@ -33,8 +33,12 @@ test("settings that drop different pairs differ by training alone", async () => 
   const rows = readJsonLines(results).map(({ value }) => value as Record<string, unknown>);
   const margins = rows.filter(({ metric }) => metric === "margin");
   assert.deepEqual(
-    margins.map(({ pairs }) => pairs),
-    [3, 5, 3],
+    margins.map(({ pairs, prompts }) => [pairs, prompts]),
+    [
+      [3, 2],
+      [5, 4],
+      [3, 2],
+    ],
   );
   const difference = margins.find(({ minus }) => minus !== undefined);
   assert.ok(Math.abs(Number(difference?.["value"])) < 1e-5, String(difference?.["value"]));
