@@ -210,6 +210,44 @@ test("a tracker at another place begins the run there from its first row", async
   assert.equal(other.rows.size, rows.length);
 });
 
+test("a tracker whose data are gone, or that lost the run, gets all rows again, be the run at its end or resumed", async () => {
+  write(rows.slice(0, 3));
+  await send(["mlflow", "trackio"], { end: () => "left" });
+  for (const some of [rows.slice(0, 3), rows]) {
+    tracker.runs = [];
+    tracker.rows.clear();
+    write(some);
+    const { reports, troubles } = await send(["mlflow", "trackio"]);
+    assert.deepEqual([reports.map(({ sent }) => sent), troubles], [[some.length, some.length], []]);
+    assert.deepEqual(pointsAtMlflow(), points(some));
+    assert.equal(tracker.rows.size, some.length);
+    assert.equal(tracker.runs[0]?.info.status, "FINISHED");
+  }
+});
+
+test("an end that a tracker does not take is told; once it takes it, nothing is", async () => {
+  write(rows);
+  let pauses = 0;
+  const { reports } = await send(["mlflow"], {
+    end: () => (pauses === 0 ? null : "done"),
+    async pause() {
+      pauses += 1;
+      tracker.mood = "full";
+    },
+  });
+  const [report] = reports;
+  assert.deepEqual([report?.sent, report?.unsent, report?.isClosed], [4, 0, false]);
+  assert.match(report?.trouble ?? "", /status 507/);
+  tracker.mood = "well";
+  tracker.requests.length = 0;
+  const again = await send(["mlflow"], { moods: ["full", "well"] });
+  assert.deepEqual(
+    again.reports.map(({ isClosed, trouble }) => [isClosed, trouble]),
+    [[true, null]],
+  );
+  assert.deepEqual(pointsAtMlflow(), points(rows));
+});
+
 test("what does not say where a tracker is, is refused with the remedy", () => {
   const refused = (name: RemoteTracker, env: Record<string, string>, message: RegExp): void => {
     assert.throws(() => trackerSettings(name, null, env), { name: "ConfigError", message });

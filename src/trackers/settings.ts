@@ -86,9 +86,10 @@ function wandbSettings(project: string | null, env: Environment): TrackerSetting
         "Run `pip install wandb` in the environment whose python3 is first on the path.",
     );
   }
+  const isOffline = ["offline", "dryrun"].includes(env["WANDB_MODE"] ?? "");
   return {
     tracker: "wandb",
-    address: env["WANDB_MODE"] === "offline" ? "offline" : (env["WANDB_BASE_URL"] ?? "https://api.wandb.ai"),
+    address: isOffline ? "offline" : (env["WANDB_BASE_URL"] ?? "https://api.wandb.ai"),
     headers: {},
     secrets: secretsOf([env["WANDB_API_KEY"]]),
     project: project ?? env["WANDB_PROJECT"] ?? usualProject,
