@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { at } from "../base/at.ts";
 import { countText } from "./interval-text.ts";
 import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
-import { onSharedPairs, sharedConditions } from "./shared-pairs.ts";
+import { sharedConditions } from "./shared-conditions.ts";
+import { onSharedPairs } from "./shared-pairs.ts";
 import { estimate, estimateDifference } from "./trial-metrics.ts";
 
 /** A condition whose runs, one a seed, have the pairs of these lines, with as many chosen tokens. */

@@ -61,4 +61,12 @@ test("so are held-out rows that each seed draws others of", async () => {
   const evalData = [{ path: "b.jsonl", weight: 2 }, { path: "c.jsonl" }];
   const values = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: evalData };
   assert.doesNotThrow(() => checkTrials([{ ...trial, values }]));
+  // of what was drawn to train on, invalid_rows: drop takes the prompts out of the held-out rows
+  const drawn = { ...values, train_data: evalData, eval_data: "a.jsonl" };
+  const seedsOf = (own: object) => [1, 2].map((seed) => ({ ...trial, seed, values: { ...drawn, ...own } }));
+  assert.doesNotThrow(() => checkTrials(seedsOf({})));
+  assert.throws(() => checkTrials(seedsOf({ invalid_rows: "drop" })), {
+    name: "ConfigError",
+    message: /train_data: expected sources without weights, .* Take the weights out, .* or give one seed\./,
+  });
 });

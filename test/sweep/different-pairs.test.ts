@@ -3,9 +3,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { readJsonLines } from "../../src/runs/json-lines.ts";
+import { gridPaths, runGrid } from "../../src/sweep/grid.ts";
+import { lackSections } from "../../src/sweep/lacks.ts";
+import { readMeasured } from "../../src/sweep/measured.ts";
 import { runTrial } from "../../src/sweep/run-trial.ts";
 import { runSweep } from "../../src/sweep/sweep.ts";
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
+import { trialsOf } from "../../src/sweep/trials.ts";
 import { runFixture } from "../support/runs.ts";
 import { writeRows } from "../support/tiny-model.ts";
 
@@ -46,4 +50,31 @@ test("settings that drop different pairs differ by training alone", async () => 
   assert.match(summary, said);
   assert.match(readFileSync(report, "utf8"), said);
   assert.match(summary, /No best by margin at the end/);
+});
+
+test("seeds that drop different pairs are measured on those that all of them have, and the report says so", async () => {
+  using place = runFixture({ rows: 8, held: 4 });
+  const rowsOf = (path: unknown) => readJsonLines(String(path)).map(({ value }) => value as object);
+  const [trained, held] = [rowsOf(place.values["train_data"]), rowsOf(place.values["eval_data"])];
+  const shared = { ...held[1], chosen: "Another answer" };
+  const other = writeRows(place.path("other.jsonl"), [...trained, shared]);
+  const short = { max_steps: 1, per_device_train_batch_size: 4, save_strategy: "no", invalid_rows: "drop" };
+  const trials = trialsOf(
+    [{ name: "one", changes: {} }],
+    { count: 2 },
+    {
+      ...{ file: null, overrides: [] },
+      shared: (seed) => ({ ...place.values, ...short, ...(seed === 2 ? { train_data: other } : {}) }),
+    },
+  );
+  const paths = gridPaths(place.path("grid"));
+  const outcomes = await runGrid(trials, paths, { jobs: 1, out: { write: () => true }, runTask: runTrial });
+  const measured = readMeasured(paths, outcomes);
+  const lines = measured.get("one")?.runs.map(({ after }) => after.map(({ line }) => line));
+  assert.deepEqual(lines, [
+    [1, 3, 4],
+    [1, 3, 4],
+  ]);
+  const [section] = lackSections(measured, ["accuracy"]);
+  assert.match(section?.sentences?.join(" ") ?? "", /different held-out pairs.* one: 1 left out, 3 kept\./);
 });
