@@ -35,6 +35,11 @@ function ofPairs(value: (before: Means, after: Means) => number): TrialMetric["p
     Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
 }
 
+/** 1 or 0; NaN where one of them is no number. */
+function isBelow(now: number, then: number): number {
+  return Number.isNaN(now - then) ? Number.NaN : Number(now < then);
+}
+
 /** How much the log-prob of each chosen token changed, by pair, nats. */
 export function chosenChanges({ before, after }: Pick<MeasuredRun, "before" | "after">): number[][] {
   return after.map(({ chosen }, i) => {
@@ -121,7 +126,8 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "held-out accuracy",
     unit: "share",
     better: "more",
-    perPair: ofPairs((_, now) => Number(now.chosen > now.rejected)),
+    // as `logps/accuracies`: a tie is half, a pair with a NaN wrong
+    perPair: ofPairs((_, now) => (now.chosen === now.rejected ? 0.5 : Number(now.chosen > now.rejected))),
   },
   chosen_change: {
     title: "change of chosen",
@@ -151,7 +157,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "chosen below its start",
     unit: "share",
     better: "less",
-    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
+    perPair: ofPairs((then, now) => isBelow(now.chosen, then.chosen)),
   },
   // pairs count by their tokens: the mean over all tokens, as `eval_displacement/token_change_mean_abs`
   drift: {
@@ -183,7 +189,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "both below their start",
     unit: "share",
     better: "less",
-    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
+    perPair: ofPairs((then, now) => isBelow(now.chosen, then.chosen) * isBelow(now.rejected, then.rejected)),
   },
   preference_loss: {
     title: "−log σ(Δ)",

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { runSweep } from "./sweep.ts";
 import { parseSweep } from "./sweep-file.ts";
-import { checkTrials } from "./trials.ts";
+import { checkTrials, trialsOf } from "./trials.ts";
 
 const output = join(tmpdir(), `preftune-trials-${process.pid}`);
 after(() => rmSync(output, { recursive: true, force: true }));
@@ -44,6 +44,17 @@ test("so is a resource of successive halving that has none", async () => {
   const rounds =
     "method: halving\nresource: num_train_epochs\nleast: 1\nmost: 4\nparameters:\n  kappa: [1, 2]";
   assert.match(await refusal(", max_steps: 100", rounds), /num_train_epochs has no effect here: max_steps/);
+});
+
+test("settings whose names differ in punctuation or case alone have directories of their own", () => {
+  const named = ["train_data a/b.jsonl", "train_data a-b.jsonl", "kappa 2.5"];
+  const conditions = named.map((name) => ({ name, changes: {} }));
+  const trials = trialsOf(conditions, { count: 1 }, { file: null, overrides: [], shared: () => ({}) });
+  const [one = "", other = "", third] = trials.map(({ id }) => id);
+  assert.match(one, /^train-data-a-b.jsonl-[0-9a-f]{8}-s1$/);
+  assert.match(other, /^train-data-a-b.jsonl-[0-9a-f]{8}-s1$/);
+  assert.notEqual(one, other);
+  assert.equal(third, "kappa-2.5-s1");
 });
 
 test("so are held-out rows that each seed draws others of", async () => {

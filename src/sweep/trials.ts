@@ -28,12 +28,14 @@ export function trialsOf(
     overrides,
   }: { file: string | null; shared: (seed: number) => ConfigValues; overrides: Trial["overrides"] },
 ): Trial[] {
+  const names = Map.groupBy(conditions, ({ name }) => trialId(name, first));
+  const isShared = (name: string): boolean => (names.get(trialId(name, first))?.length ?? 0) > 1;
   return Array.from({ length: count }, (_, i) => first + i).flatMap((seed) => {
     const own = conditions.filter(
       ({ fewerSeeds = 0 }) => seed === first || seed < first + count - fewerSeeds,
     );
     return own.map(({ name, changes, extra = null, ofAllSeeds = false }) => ({
-      id: trialId(name, seed),
+      id: trialId(name, seed, isShared(name)),
       condition: name,
       seed,
       file,
