@@ -1,4 +1,4 @@
-/** Where trackers are and what opens them: by the environment variables that their own libraries read. */
+/** Where trackers are and what opens them: by environment variables that their own libraries read too; which, docs/trackers.md says. */
 import { spawnSync } from "node:child_process";
 import { ConfigError } from "../base/errors.ts";
 import { findProgram } from "../setup/path-search.ts";
@@ -40,7 +40,9 @@ function mlflowSettings(project: string | null, env: Environment): TrackerSettin
   const name = env["MLFLOW_TRACKING_USERNAME"] ?? user;
   const word = env["MLFLOW_TRACKING_PASSWORD"] ?? password;
   const basic = Buffer.from(`${name}:${word}`).toString("base64");
-  const authorization = token ? `Bearer ${token}` : name === "" ? null : `Basic ${basic}`;
+  const bearer = token ? `Bearer ${token}` : null;
+  // of both, MLflow's client sends name and password
+  const authorization = name !== "" && (word !== "" || bearer === null) ? `Basic ${basic}` : bearer;
   return {
     tracker: "mlflow",
     address,
