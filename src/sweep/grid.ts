@@ -77,7 +77,7 @@ export async function runGrid(
   const twice = [...byId.values()].find((own) => own.length > 1)?.[0];
   if (twice !== undefined) {
     throw new ConfigError(
-      `expected a name of its own for every run, got ${twice.id} twice (${twice.condition}): give one of them another.`,
+      `expected runs with different names, got ${twice.id} twice (${twice.condition}): give one of them another.`,
     );
   }
   const outcomes = new Map<string, TrialOutcome>();

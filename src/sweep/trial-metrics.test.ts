@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { at } from "../base/at.ts";
+import { CompletionValues } from "../data/completion-values.ts";
+import type { Example } from "../data/example.ts";
 import { pairAccuracy } from "../train/displacement.ts";
 import { damage, tokenChanges } from "../train/token-changes.ts";
 import { intervalText } from "./interval-text.ts";
@@ -44,11 +46,9 @@ test("a tie is half right, as an evaluation counts it; a pair that cannot be rea
   assert.deepEqual(found("accuracy"), [0.5, 1, 0, 0]);
   assert.deepEqual(found("chosen_down"), [1, 0, Number.NaN, 1]);
   assert.deepEqual(found("both_down"), [1, 0, Number.NaN, Number.NaN]);
-  const right = {
-    rows: after.length,
-    of: (row: number) => [at(after, row).chosen, at(after, row).rejected].flat(),
-  };
-  const accuracy = pairAccuracy(right as Parameters<typeof pairAccuracy>[0])["logps/accuracies"];
+  const values = after.flatMap(({ chosen, rejected }) => [...chosen, ...rejected]);
+  const rows = after.map(() => ({ completions: [0, 1] })) as unknown as Example[];
+  const accuracy = pairAccuracy(new CompletionValues(rows, values))["logps/accuracies"];
   assert.equal(meanOfRun(of, "accuracy"), accuracy);
 });
 

@@ -91,7 +91,7 @@ async function send(runDir: string, some: readonly MetricRow[]): Promise<Tracker
   return sender.reports();
 }
 
-/** Starts a server anew where all that it had is gone. */
+/** Starts a server again where all that it had is gone. */
 async function restartEmpty(server: PeerServer, dir: string): Promise<void> {
   await server.kill();
   rmSync(dir, { recursive: true });
