@@ -6,6 +6,7 @@ import {
   intervalText,
   type MeasuredCondition,
   meanInterval,
+  promptsOf,
   quantileInterval,
   tableOf,
 } from "preftune/sweep";
@@ -29,7 +30,7 @@ export function floorsOf(condition: MeasuredCondition): Floors {
   const change = tableOf(condition.runs, "margin_change");
   const first = last.map((row, s) => row.map((value, i) => value - (change[s]?.[i] as number)));
   return {
-    first: floorOver(settings, meanInterval(first)),
+    first: floorOver(settings, meanInterval(first, { prompts: promptsOf(condition.runs) })),
     last: floorOver(settings, estimate(condition, "margin")),
   };
 }
@@ -37,10 +38,10 @@ export function floorsOf(condition: MeasuredCondition): Floors {
 /** Points at which the floor is solved for between the ends of the margin's interval: the push has a peak. */
 const points = 21;
 
-function floorOver(settings: SettingsOf<"slime">, { value, low, high, seeds, pairs }: Estimate): Estimate {
+function floorOver(settings: SettingsOf<"slime">, { value, low, high, ...size }: Estimate): Estimate {
   const floorAt = (margin: number): number => impliedFloor(settings, marginPush(settings, margin));
   const all = Array.from({ length: points }, (_, i) => floorAt(low + ((high - low) * i) / (points - 1)));
-  return { value: floorAt(value), low: Math.min(...all), high: Math.max(...all), seeds, pairs };
+  return { value: floorAt(value), low: Math.min(...all), high: Math.max(...all), ...size };
 }
 
 /** "−4.2 [−4.4, −4.1]", or "none" */
@@ -54,6 +55,6 @@ export function rejectedQuantile({ runs }: MeasuredCondition, p: number): Estima
   return quantileInterval(
     runs.map(({ after }) => after.map(({ rejected }) => rejected)),
     p,
-    { draws: 300 },
+    { draws: 300, prompts: promptsOf(runs) },
   );
 }

@@ -46,6 +46,7 @@ export {
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
 export type { Extras } from "../sweep/run-trial.ts";
 export type { Condition, Measured, ReportSection, ResultRow } from "../sweep/section.ts";
+export { promptsOf } from "../sweep/shared-pairs.ts";
 export { StudyStoppedError } from "../sweep/stopped.ts";
 export { drawValue, type SearchRange } from "../sweep/sweep-file.ts";
 export type { ConfigValues, Trial, TrialOutcome } from "../sweep/trial.ts";

@@ -2,9 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../base/random.ts";
-import { differenceInterval, meanInterval, quantileInterval, spreadInterval } from "../sweep/estimates.ts";
+import {
+  differenceInterval,
+  half,
+  meanInterval,
+  quantileInterval,
+  spreadInterval,
+} from "../sweep/estimates.ts";
 import { quantile } from "./bootstrap.ts";
-import { bootstrap } from "./crossed-bootstrap.ts";
+import { bootstrap, type Estimate } from "./crossed-bootstrap.ts";
 import { chiSquareCdf, chiSquareQuantile, normalCdf, normalQuantile } from "./normal.ts";
 
 function gaussian(random: Random): number {
@@ -135,6 +141,41 @@ test("a share of none or all has an interval of its own", () => {
   const all = meanInterval([new Float64Array(60).fill(1)], { isShare: true });
   assert.deepEqual([all.value, all.high, all.low], [1, 1, 1 - none.high]);
   assert.equal(meanInterval([new Float64Array(60)]).high, 0);
+});
+
+test("pairs of one prompt are drawn together: as often as each stands there, the interval is that of the prompts", () => {
+  const random = new Random(23);
+  const table = [0, 1].map(() => Float64Array.from({ length: 20 }, () => gaussian(random)));
+  const base = table.map((row) => row.map((value) => value - gaussian(random) ** 2));
+  const prompts = Array.from({ length: 60 }, (_, i) => i % 20);
+  const thrice = (rows: readonly Float64Array[]) =>
+    rows.map((row) => Float64Array.of(...row, ...row, ...row));
+  const size = { pairs: 60, prompts: 20 };
+  const near = (found: Estimate, wanted: Estimate): void => {
+    for (const key of ["value", "low", "high"] as const)
+      assert.ok(Math.abs(found[key] - wanted[key]) < 1e-12, key);
+    assert.deepEqual([found.pairs, found.prompts], [size.pairs, size.prompts]);
+  };
+  near(meanInterval(thrice(table), { prompts }), meanInterval(table));
+  near(differenceInterval(thrice(table), thrice(base), { prompts }), differenceInterval(table, base));
+  const tokens = (rows: readonly Float64Array[]) => rows.map((row) => Array.from(row, (value) => [value]));
+  near(quantileInterval(tokens(thrice(table)), 0.3, { prompts }), quantileInterval(tokens(table), 0.3));
+  // a share of none: 60 pairs of 20 prompts say no more than 20
+  const none = (pairs: number) => [new Float64Array(pairs)];
+  near(meanInterval(none(60), { isShare: true, prompts }), meanInterval(none(20), { isShare: true }));
+  assert.deepEqual(
+    [0, 1].map((parity) => half([Float64Array.of(1, 2, 3, 4, 5)], parity as 0 | 1, [0, 0, 1, 1, 2])),
+    [[Float64Array.of(1, 2, 5)], [Float64Array.of(3, 4)]],
+  );
+});
+
+test("pairs of one prompt alone, or one pair, have no interval from one seed", () => {
+  for (const values of [Float64Array.of(1, 2, 3), Float64Array.of(2)]) {
+    const prompts = Array.from(values, () => 7);
+    const { value, low, high } = meanInterval([values], { prompts });
+    assert.equal(value, 2);
+    assert.ok(Number.isNaN(low) && Number.isNaN(high));
+  }
 });
 
 test("missing values are left out; a statistic that does not exist has no interval", () => {

@@ -15,6 +15,8 @@ export interface Estimate {
   seeds: number;
   /** Held-out pairs. */
   pairs: number;
+  /** Prompts that they are of, where some are of one. */
+  prompts?: number;
 }
 
 /** How often each seed and each pair counts; all 1 for the sample itself. */
@@ -36,6 +38,8 @@ export interface CrossedBootstrapOptions {
   seed?: number;
   /** Default "bca". */
   kind?: "percentile" | "bca";
+  /** The number of each pair's prompt, one for each pair: pairs of one are drawn together. Default: each has its own. */
+  prompts?: readonly number[] | undefined;
 }
 
 /**
@@ -46,13 +50,21 @@ export interface CrossedBootstrapOptions {
  * Differs: n − 1 of n are drawn (Rao & Wu 1988, JASA 83:231), which makes the variance of a mean right where n is small;
  *   with all n drawn, three seeds would show two thirds of it.
  * `bca` corrects bias and skewness (Efron 1987, JASA 82:171), its acceleration from leaving out each pair and each seed.
- * With one seed only the pairs are drawn: the interval then says nothing of other seeds.
+ * With one seed only the pairs are drawn: the interval then says nothing of other seeds. Where pairs share prompts, prompts are drawn.
  */
 export function bootstrap(
   statistic: WeightedStatistic,
   size: { seeds: number; pairs: number },
-  options: CrossedBootstrapOptions = {},
+  { prompts, ...options }: CrossedBootstrapOptions = {},
 ): Estimate {
+  const numbers = new Map([...new Set(prompts)].map((prompt, i) => [prompt, i]));
+  if (prompts !== undefined && numbers.size < size.pairs) {
+    const places = prompts.map((prompt) => numbers.get(prompt) ?? 0);
+    const byPrompt: WeightedStatistic = ({ seeds, pairs }) =>
+      statistic({ seeds, pairs: Float64Array.from(places, (place) => pairs[place] ?? 0) });
+    const { seeds, pairs, ...interval } = bootstrap(byPrompt, { ...size, pairs: numbers.size }, options);
+    return { ...interval, ...size, prompts: pairs };
+  }
   const { draws = 1000, level = 0.95, seed = 1, kind = "bca" } = options;
   const value = statistic({ seeds: ones(size.seeds), pairs: ones(size.pairs) });
   const random = new Random(seed);

@@ -29,11 +29,14 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
     weightedMean(table, seeds, counts === undefined ? pairs : pairs.map((w, i) => w * (counts[i] ?? 0)));
   const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
-  const known = table.filter((row) => !row.every(Number.isNaN)).length;
-  if (options.isOfRun === true && known < 2) return { ...interval, low: Number.NaN, high: Number.NaN };
-  if (options.isShare !== true || low !== high || (value !== 0 && value !== 1)) return interval;
-  // pairs alone are independent: seeds that agree on all of them add no more of them
-  const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / size.pairs);
+  const independent = interval.prompts ?? size.pairs;
+  const isAlike = options.isShare === true && low === high && (value === 0 || value === 1);
+  const isOne = table.filter((row) => !row.every(Number.isNaN)).length < 2;
+  if (isOne && (options.isOfRun === true || (independent < 2 && !isAlike)))
+    return { ...interval, low: Number.NaN, high: Number.NaN };
+  if (!isAlike) return interval;
+  // prompts alone are independent: seeds that agree on all of them add no more of them
+  const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / independent);
   return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
 }
 
@@ -43,9 +46,13 @@ export function plainMean(table: PairTable): number {
   return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
-/** Every other pair: one half to choose by, the other to judge the choice by. */
-export function half(table: PairTable, parity: 0 | 1): PairTable {
-  return table.map((row) => row.filter((_, i) => i % 2 === parity));
+/**
+ * The pairs of every other prompt: one half to choose by, the other to judge the choice by.
+ *
+ * @param prompts - the number of each pair's prompt, counted from 0; left out: each pair has its own
+ */
+export function half(table: PairTable, parity: 0 | 1, prompts?: readonly number[]): PairTable {
+  return table.map((row) => row.filter((_, i) => (prompts?.[i] ?? i) % 2 === parity));
 }
 
 /**

@@ -47,14 +47,18 @@ export function gridPaths(dir: string, extras = ""): GridPaths {
   };
 }
 
-/** A name that can stand in a path; with a part of a hash where the readable part could be another condition's too. */
-export function trialId(condition: string, seed: number): string {
+/**
+ * A name that can stand in a path; with a part of a hash where the readable part could be another condition's too.
+ *
+ * @param isShared - there is another condition whose readable part is the same
+ */
+export function trialId(condition: string, seed: number, isShared = false): string {
   const plain = condition
     .toLowerCase()
     .replace(/['’]/g, "")
     .replace(/[^a-z0-9.]+/g, "-")
     .replace(/^-+|-+$/g, "");
-  const isClear = plain.length <= 60 && !/[-−]\d/.test(condition);
+  const isClear = !isShared && plain.length <= 60 && !/[-−]\d/.test(condition);
   return `${isClear ? plain : `${plain.slice(0, 50)}-${sha256(condition).slice(0, 8)}`}-s${seed}`;
 }
 
@@ -69,8 +73,13 @@ export async function runGrid(
   paths: GridPaths,
   { jobs, out, reuse = [], signal, runTask = runInProcess }: GridOptions,
 ): Promise<TrialOutcome[]> {
-  const ids = new Set(trials.map(({ id }) => id));
-  if (ids.size < trials.length) throw new ConfigError("two runs of the grid have the same name");
+  const byId = Map.groupBy(trials, ({ id }) => id);
+  const twice = [...byId.values()].find((own) => own.length > 1)?.[0];
+  if (twice !== undefined) {
+    throw new ConfigError(
+      `expected runs with different names, got ${twice.id} twice (${twice.condition}): give one of them another.`,
+    );
+  }
   const outcomes = new Map<string, TrialOutcome>();
   for (const trial of trials) {
     const changed = changedSince(trial, paths);

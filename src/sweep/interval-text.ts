@@ -27,9 +27,9 @@ function digitsOf(unit: MetricUnit): number {
   return unit === "share" ? 2 : 3;
 }
 
-/** What the interval rests on: "3 × 160". */
-export function countText({ seeds, pairs }: Pick<Estimate, "seeds" | "pairs">): string {
-  return `${seeds} × ${pairs}`;
+/** What the interval rests on: "3 × 160", "3 × 400 of 40 prompts". */
+export function countText({ seeds, pairs, prompts }: Pick<Estimate, "seeds" | "pairs" | "prompts">): string {
+  return `${seeds} × ${pairs}${prompts === undefined ? "" : ` of ${prompts} prompts`}`;
 }
 
 /** A number with a true minus and, if asked, a plus. */

@@ -48,7 +48,7 @@ const namedLacks = 5;
 /** Which runs have no figure of a metric that is asked for, and why; nothing where all have. */
 export function lackSections(measured: Measured, metrics: readonly TrialMetricName[]): ReportSection[] {
   const runs = [...measured.values()].flatMap(({ runs: own }) => own);
-  return kinds.flatMap(({ title, from, holds, why }) => {
+  const lacking = kinds.flatMap(({ title, from, holds, why }) => {
     const lacks = metrics.some(holds)
       ? runs.flatMap((run) => {
           const lack = why(run);
@@ -60,4 +60,20 @@ export function lackSections(measured: Measured, metrics: readonly TrialMetricNa
     const text = `${lacks.length} of ${runs.length} runs are not in ${from}: what they exported was not measured.`;
     return [{ title, sentences: [text, ...lacks.slice(0, namedLacks), ...more] }];
   });
+  return [...lacking, ...unsharedSections(measured)];
+}
+
+/** Where the seeds of a condition were measured on different pairs: its figures are of those that all have. */
+function unsharedSections(measured: Measured): ReportSection[] {
+  const some = [...measured.values()].filter(({ unshared = 0 }) => unshared > 0);
+  if (some.length === 0) return [];
+  const named = some
+    .slice(0, namedLacks)
+    .map(
+      ({ name, runs: [run], unshared = 0 }) =>
+        `${name}: ${unshared} left out, ${run?.after.length ?? 0} kept.`,
+    );
+  const more = some.length > namedLacks ? [`And ${some.length - namedLacks} more.`] : [];
+  const text = `The runs of ${some.length} of ${measured.size} settings were measured on different held-out pairs: the figures are of those that all runs of a setting have.`;
+  return [{ title: "Pairs of some runs alone", sentences: [text, ...named, ...more] }];
 }

@@ -11,6 +11,7 @@ import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import { readJsonLines } from "../runs/json-lines.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { openRun } from "../runs/run-directory.ts";
+import { onSharedPairs } from "./shared-pairs.ts";
 import {
   extraName,
   type GridPaths,
@@ -37,8 +38,10 @@ export interface MeasuredRun extends ExportedEvaluation, ExportedOtherText {
 /** The runs of one condition. */
 export interface MeasuredCondition {
   name: string;
-  /** Finished ones, by seed. */
+  /** Finished ones, by seed, with the held-out pairs that all of them have. */
   runs: readonly MeasuredRun[];
+  /** How many held-out pairs only some of the runs have; none where left out. */
+  unshared?: number;
   failed: readonly { seed: number; reason: string }[];
 }
 
@@ -58,7 +61,17 @@ export function readMeasured(
     if (reason === null) condition.runs.push(readRun(paths, trial));
     else condition.failed.push({ seed: trial.seed, reason });
   }
-  return new Map([...conditions].map(([name, condition]) => [name, { name, ...condition }]));
+  return new Map([...conditions].map(([name, { runs, failed }]) => [name, conditionOf(name, runs, failed)]));
+}
+
+function conditionOf(
+  name: string,
+  measured: readonly MeasuredRun[],
+  failed: MeasuredCondition["failed"],
+): MeasuredCondition {
+  const runs = onSharedPairs(measured);
+  const all = new Set(measured.flatMap(({ after }) => after.map(pairName))).size;
+  return { name, runs, failed, unshared: all - (runs[0]?.after.length ?? 0) };
 }
 
 /** A condition and the one it is compared with. */
@@ -119,9 +132,11 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
 
 function readPairs(path: string): HeldOutPair[] {
   return readJsonLines(path).map(({ value, line }) => {
-    const { file, line: row, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
+    const { file, line: row, prompt, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
     const isPair = typeof file === "string" && typeof row === "number";
-    if (isPair && isNumbers(chosen) && isNumbers(rejected)) return { file, line: row, chosen, rejected };
+    if (isPair && isNumbers(chosen) && isNumbers(rejected)) {
+      return { file, line: row, ...(typeof prompt === "number" ? { prompt } : {}), chosen, rejected };
+    }
     throw new FormatError(
       `${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`,
     );

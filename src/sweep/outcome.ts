@@ -180,7 +180,7 @@ function howToRead(length: Estimate | null): string {
       ? ""
       : ` "The longer answer is the better one" is right in ${intervalText(length, "share")} of the pairs.`;
   return (
-    "In brackets: 95 % bootstrap intervals (BCa) over training seeds and held-out pairs, drawn independently. They say nothing of other " +
+    "In brackets: 95 % bootstrap intervals (BCa) over training seeds and held-out pairs, drawn independently, pairs of one prompt together. They say nothing of other " +
     `data and models; where seeds differ much and are fewer than about five, they are too narrow (docs/studies.md).${baseline}`
   );
 }

@@ -8,6 +8,7 @@ import { stringifyNumbers } from "../base/json-numbers.ts";
 import { shellWord } from "../base/shell-word.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
+import { promptKeyOf } from "../data/fingerprint.ts";
 import { assertPreflight } from "../data/preflight.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
@@ -141,9 +142,11 @@ export async function scorePairs(config: RunConfig, place: ModelPlace): Promise<
   using _ = scope();
   const quantise = askedQuantisation(config);
   const model = loadModel(base, { device, dtype, adapter, quantise });
-  const pairs = examples.map(
-    ({ origin: { file, line } }): HeldOutPair => ({ file, line, chosen: [], rejected: [] }),
-  );
+  const keys = examples.map(promptKeyOf);
+  const numbers = new Map([...new Set(keys)].map((key, i) => [key, i]));
+  const pairs = examples.map(({ origin: { file, line } }, i): HeldOutPair => {
+    return { file, line, prompt: numbers.get(at(keys, i)) ?? i, chosen: [], rejected: [] };
+  });
   const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
   for (const batch of evaluationBatches(examples, config)) {
     for (const score of scoreBatch(model, batch, numerics)) {

@@ -1,8 +1,11 @@
 /** Settings that drop different held-out pairs are compared on those that all of them have. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { at } from "../base/at.ts";
+import { countText } from "./interval-text.ts";
 import type { MeasuredCondition, MeasuredRun } from "./measured.ts";
-import { onSharedPairs, sharedConditions } from "./shared-pairs.ts";
+import { sharedConditions } from "./shared-conditions.ts";
+import { onSharedPairs } from "./shared-pairs.ts";
 import { estimate, estimateDifference } from "./trial-metrics.ts";
 
 /** A condition whose runs, one a seed, have the pairs of these lines, with as many chosen tokens. */
@@ -35,6 +38,26 @@ test("conditions are ranked on the pairs that all of them have", () => {
   const found = sharedConditions(new Map([long, short].map((one) => [one.name, one])));
   assert.deepEqual([found.shared, found.all], [2, 4]);
   for (const condition of found.measured.values()) assert.equal(estimate(condition, "margin").value, 3);
+});
+
+test("intervals are over prompts where several pairs are of one, as a run says that knows it", () => {
+  const own = at(conditionOf("own", [[1, 2, 3, 4, 5, 6]]).runs, 0);
+  const known = (run: MeasuredRun) => ({
+    ...run,
+    after: run.after.map((pair) => ({ ...pair, prompt: pair.line % 2 })),
+  });
+  const second = { ...own, trial: { ...own.trial, seed: 1 } };
+  const condition = { name: "some", failed: [], runs: [own, known(second)] };
+  const base = conditionOf("base", [
+    [2, 3, 5, 6],
+    [2, 3, 5, 6],
+  ]);
+  const { pairs, prompts } = estimate(condition, "margin");
+  assert.deepEqual([pairs, prompts], [6, 2]);
+  const behind = estimateDifference(condition, base, "margin");
+  assert.deepEqual([behind.pairs, behind.prompts], [4, 2]);
+  assert.equal(countText(behind), "2 × 4 of 2 prompts");
+  assert.equal(estimate(base, "margin").prompts, undefined);
 });
 
 test("runs of the same pairs stay as they are", () => {

@@ -11,7 +11,7 @@ import { leaderText } from "./leader-text.ts";
 import { readMeasured } from "./measured.ts";
 import { type WrittenOutcome, writeOutcome } from "./outcome.ts";
 import type { Condition, Measured, ReportSection } from "./section.ts";
-import { type SharedConditions, sharedConditions } from "./shared-pairs.ts";
+import { type SharedConditions, sharedConditions } from "./shared-conditions.ts";
 import { type Choices, drawValueOf, type Sweep } from "./sweep-file.ts";
 import type { ConfigValues, GridPaths, Trial, TrialOutcome } from "./trial.ts";
 import {

@@ -4,6 +4,9 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { at } from "../base/at.ts";
+import { CompletionValues } from "../data/completion-values.ts";
+import type { Example } from "../data/example.ts";
+import { pairAccuracy } from "../train/displacement.ts";
 import { damage, tokenChanges } from "../train/token-changes.ts";
 import { intervalText } from "./interval-text.ts";
 import type { MeasuredRun } from "./measured.ts";
@@ -32,6 +35,21 @@ test("drift, tail, the worst token and other text, a value for each pair", () =>
   assert.deepEqual(values("worst_token"), [-2, 0]);
   assert.deepEqual(values("other_text"), [-0.25, -0.25]);
   assert.deepEqual(values("other_text", { ...run, otherText: Number.NaN }), [Number.NaN, Number.NaN]);
+});
+
+test("a tie is half right, as an evaluation counts it; a pair that cannot be read is not called above its start", () => {
+  const scored = (chosen: number, rejected: number) => ({ ...pair(1, [chosen]), rejected: [rejected] });
+  const before = [-1, -1, -1, -1].map((logp) => scored(logp, logp));
+  const after = [scored(-2, -2), scored(-0.5, -3), scored(Number.NaN, -3), scored(-2, Number.NaN)];
+  const of = { before, after, otherText: 0 } as unknown as MeasuredRun;
+  const found = (name: TrialMetricName) => Array.from(TRIAL_METRICS[name].perPair(of));
+  assert.deepEqual(found("accuracy"), [0.5, 1, 0, 0]);
+  assert.deepEqual(found("chosen_down"), [1, 0, Number.NaN, 1]);
+  assert.deepEqual(found("both_down"), [1, 0, Number.NaN, Number.NaN]);
+  const values = after.flatMap(({ chosen, rejected }) => [...chosen, ...rejected]);
+  const rows = after.map(() => ({ completions: [0, 1] })) as unknown as Example[];
+  const accuracy = pairAccuracy(new CompletionValues(rows, values))["logps/accuracies"];
+  assert.equal(meanOfRun(of, "accuracy"), accuracy);
 });
 
 test("drift is over tokens, as an evaluation has it: of a run, of a condition, and of a difference", () => {

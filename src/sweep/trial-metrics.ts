@@ -3,9 +3,9 @@ import { at } from "../base/at.ts";
 import { diversityOf } from "../evaluate/diversity/diversity.ts";
 import { quantile } from "../stats/bootstrap.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
-import { differenceInterval, meanInterval, type PairTable } from "./estimates.ts";
+import { differenceInterval, type MeanOptions, meanInterval, type PairTable } from "./estimates.ts";
 import { exportedSamples, type MeasuredCondition, type MeasuredRun, twinsOf } from "./measured.ts";
-import { onSharedPairs } from "./shared-pairs.ts";
+import { onSharedPairs, promptsOf } from "./shared-pairs.ts";
 import type { HeldOutPair } from "./trial.ts";
 
 /** How a metric is written: nats per token, nats, a fraction of pairs or completions, tokens, or a reward's own unit. */
@@ -33,6 +33,11 @@ type Means = { chosen: number; rejected: number };
 function ofPairs(value: (before: Means, after: Means) => number): TrialMetric["perPair"] {
   return ({ before, after }) =>
     Float64Array.from(after, (pair, i) => value(meansOf(at(before, i)), meansOf(pair)));
+}
+
+/** 1 or 0; NaN where one of them is no number. */
+function isBelow(now: number, then: number): number {
+  return Number.isNaN(now - then) ? Number.NaN : Number(now < then);
 }
 
 /** How much the log-prob of each chosen token changed, by pair, nats. */
@@ -121,7 +126,8 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "held-out accuracy",
     unit: "share",
     better: "more",
-    perPair: ofPairs((_, now) => Number(now.chosen > now.rejected)),
+    // as `logps/accuracies`: a tie is half, a pair with a NaN wrong
+    perPair: ofPairs((_, now) => (now.chosen === now.rejected ? 0.5 : Number(now.chosen > now.rejected))),
   },
   chosen_change: {
     title: "change of chosen",
@@ -151,7 +157,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "chosen below its start",
     unit: "share",
     better: "less",
-    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen)),
+    perPair: ofPairs((then, now) => isBelow(now.chosen, then.chosen)),
   },
   // pairs count by their tokens: the mean over all tokens, as `eval_displacement/token_change_mean_abs`
   drift: {
@@ -183,7 +189,7 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
     title: "both below their start",
     unit: "share",
     better: "less",
-    perPair: ofPairs((then, now) => Number(now.chosen < then.chosen && now.rejected < then.rejected)),
+    perPair: ofPairs((then, now) => isBelow(now.chosen, then.chosen) * isBelow(now.rejected, then.rejected)),
   },
   preference_loss: {
     title: "−log σ(Δ)",
@@ -271,11 +277,11 @@ export const TRIAL_METRICS: Readonly<Record<TrialMetricName, TrialMetric>> = {
 };
 
 /** Fraction of pairs that "the longer answer is the better one" gets right; equal lengths count one half. */
-export function lengthAccuracy({ after }: MeasuredRun): Estimate {
-  const right = Float64Array.from(after, ({ chosen, rejected }) =>
+export function lengthAccuracy(run: MeasuredRun): Estimate {
+  const right = Float64Array.from(run.after, ({ chosen, rejected }) =>
     chosen.length === rejected.length ? 0.5 : Number(chosen.length > rejected.length),
   );
-  return meanInterval([right]);
+  return meanInterval([right], { prompts: promptsOf([run]) });
 }
 
 const rows: WeakMap<MeasuredRun, Map<TrialMetricName, Float64Array>> = new WeakMap();
@@ -304,14 +310,22 @@ function kept<K extends object, N extends string, V>(
 
 /** The metric of a condition. */
 export function estimate(condition: MeasuredCondition, name: TrialMetricName): Estimate {
-  const { unit, isOfRun = false } = TRIAL_METRICS[name];
   const { runs } = condition;
   return kept(estimates, condition, name, () =>
-    meanInterval(tableOf(runs, name), { isShare: unit === "share", isOfRun, counts: countsOf(runs, name) }),
+    meanInterval(tableOf(runs, name), {
+      ...optionsOf(runs, name),
+      isShare: TRIAL_METRICS[name].unit === "share",
+    }),
   );
 }
 
-/** How much each pair counts: runs are measured on the same ones. */
+/** How the interval of a metric is made: runs are measured on the same pairs. */
+function optionsOf(runs: readonly MeasuredRun[], name: TrialMetricName): MeanOptions {
+  const { isOfRun = false, source = "pairs" } = TRIAL_METRICS[name];
+  return { isOfRun, counts: countsOf(runs, name), prompts: source === "pairs" ? promptsOf(runs) : undefined };
+}
+
+/** How much each pair counts. */
 function countsOf([run]: readonly MeasuredRun[], name: TrialMetricName): Float64Array | undefined {
   return run === undefined ? undefined : TRIAL_METRICS[name].counts?.(run);
 }
@@ -340,8 +354,7 @@ export function estimateDifference(
     const twins = twinsOf({ condition, base });
     const runs = onSharedPairs([...twins.map(({ run }) => run), ...twins.map(({ twin }) => twin)]);
     const [own, others] = [runs.slice(0, twins.length), runs.slice(twins.length)];
-    const options = { isOfRun: TRIAL_METRICS[name].isOfRun === true, counts: countsOf(own, name) };
-    return differenceInterval(tableOf(own, name), tableOf(others, name), options);
+    return differenceInterval(tableOf(own, name), tableOf(others, name), optionsOf(runs, name));
   });
 }
 

@@ -42,6 +42,8 @@ export interface GridPaths {
 export interface HeldOutPair {
   file: string;
   line: number;
+  /** Which prompt it answers: pairs of one have the same number, from 0. Files of earlier versions do not say it. */
+  prompt?: number;
   chosen: number[];
   rejected: number[];
 }

@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { runSweep } from "./sweep.ts";
 import { parseSweep } from "./sweep-file.ts";
-import { checkTrials } from "./trials.ts";
+import { checkTrials, trialsOf } from "./trials.ts";
 
 const output = join(tmpdir(), `preftune-trials-${process.pid}`);
 after(() => rmSync(output, { recursive: true, force: true }));
@@ -46,6 +46,17 @@ test("so is a resource of successive halving that has none", async () => {
   assert.match(await refusal(", max_steps: 100", rounds), /num_train_epochs has no effect here: max_steps/);
 });
 
+test("settings whose names differ in punctuation or case alone have directories of their own", () => {
+  const named = ["train_data a/b.jsonl", "train_data a-b.jsonl", "kappa 2.5"];
+  const conditions = named.map((name) => ({ name, changes: {} }));
+  const trials = trialsOf(conditions, { count: 1 }, { file: null, overrides: [], shared: () => ({}) });
+  const [one = "", other = "", third] = trials.map(({ id }) => id);
+  assert.match(one, /^train-data-a-b.jsonl-[0-9a-f]{8}-s1$/);
+  assert.match(other, /^train-data-a-b.jsonl-[0-9a-f]{8}-s1$/);
+  assert.notEqual(one, other);
+  assert.equal(third, "kappa-2.5-s1");
+});
+
 test("so are held-out rows that each seed draws others of", async () => {
   const mixed = "[{path: b.jsonl, weight: 2}, {path: c.jsonl, weight: 1}]";
   const rates = "parameters:\n  learning_rate: [1e-4, 1e-3]";
@@ -61,4 +72,12 @@ test("so are held-out rows that each seed draws others of", async () => {
   const evalData = [{ path: "b.jsonl", weight: 2 }, { path: "c.jsonl" }];
   const values = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: evalData };
   assert.doesNotThrow(() => checkTrials([{ ...trial, values }]));
+  // of what was drawn to train on, invalid_rows: drop takes the prompts out of the held-out rows
+  const drawn = { ...values, train_data: evalData, eval_data: "a.jsonl" };
+  const seedsOf = (own: object) => [1, 2].map((seed) => ({ ...trial, seed, values: { ...drawn, ...own } }));
+  assert.doesNotThrow(() => checkTrials(seedsOf({})));
+  assert.throws(() => checkTrials(seedsOf({ invalid_rows: "drop" })), {
+    name: "ConfigError",
+    message: /train_data: expected sources without weights, .* Take the weights out, .* or give one seed\./,
+  });
 });

@@ -28,12 +28,14 @@ export function trialsOf(
     overrides,
   }: { file: string | null; shared: (seed: number) => ConfigValues; overrides: Trial["overrides"] },
 ): Trial[] {
+  const names = Map.groupBy(conditions, ({ name }) => trialId(name, first));
+  const isShared = (name: string): boolean => (names.get(trialId(name, first))?.length ?? 0) > 1;
   return Array.from({ length: count }, (_, i) => first + i).flatMap((seed) => {
     const own = conditions.filter(
       ({ fewerSeeds = 0 }) => seed === first || seed < first + count - fewerSeeds,
     );
     return own.map(({ name, changes, extra = null, ofAllSeeds = false }) => ({
-      id: trialId(name, seed),
+      id: trialId(name, seed, isShared(name)),
       condition: name,
       seed,
       file,
@@ -62,12 +64,7 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
         `run ${trial.id}: expected separate held-out rows, so that runs are compared on the same pairs. Give eval_data, and eval_fraction 0.`,
       );
     }
-    if (hasSeeds && config.eval_data.some(({ weight }) => weight !== null)) {
-      throw new ConfigError(
-        `run ${trial.id}: eval_data: expected sources without weights, got some with: held-out rows are then drawn by the seed, and ` +
-          "runs of several seeds would be measured on different pairs. Take the weights out, or give one seed.",
-      );
-    }
+    if (hasSeeds) refuseDrawn(trial, config);
     if (!["pairs", "labelled"].includes(methodOf(objective).over) && !isOnPolicy(config)) {
       throw new ConfigError(
         `run ${trial.id}: expected an objective on pairs or labelled answers, got ${objective}: nothing could be compared.`,
@@ -76,6 +73,25 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
     const lack = metric === null ? null : lackOf(metric, config);
     if (lack !== null)
       throw new ConfigError(`run ${trial.id}: metric: ${metric} cannot be measured: ${lack}`);
+  }
+}
+
+/** @throws {ConfigError} where the seed decides which held-out pairs a run is measured on */
+function refuseDrawn({ id }: Trial, { train_data, eval_data, invalid_rows }: RunConfig): void {
+  const isDrawn = (sources: RunConfig["train_data"]): boolean =>
+    sources.some(({ weight }) => weight !== null);
+  const others = "runs of several seeds would be measured on different pairs. Take the weights out";
+  if (isDrawn(eval_data ?? [])) {
+    throw new ConfigError(
+      `run ${id}: eval_data: expected sources without weights, got some with: held-out rows are then drawn by the seed, and ` +
+        `${others}, or give one seed.`,
+    );
+  }
+  if (invalid_rows === "drop" && isDrawn(train_data)) {
+    throw new ConfigError(
+      `run ${id}: train_data: expected sources without weights, got some with, and invalid_rows drop: training rows are then drawn by ` +
+        `the seed, held-out rows whose prompt is trained on are dropped, and ${others}, or the faulty rows and invalid_rows, or give one seed.`,
+    );
   }
 }
 

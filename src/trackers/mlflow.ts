@@ -5,7 +5,7 @@ import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { numbersOf } from "../runs/tracker-names.ts";
 import { askServer } from "./request.ts";
 import type { TrackerSettings } from "./settings.ts";
-import type { RunEnd, TrackedRun, Tracker } from "./tracker.ts";
+import type { OpenedRun, RunEnd, TrackedRun, Tracker } from "./tracker.ts";
 
 /** MLflow's limits of one request. */
 const mostMetrics = 1000;
@@ -33,7 +33,7 @@ export class Mlflow implements Tracker {
     this.#settings = settings;
   }
 
-  async open(run: TrackedRun): Promise<void> {
+  async open(run: TrackedRun): Promise<OpenedRun> {
     const experiment = await this.#experiment();
     const found = await this.#ask("/runs/search", {
       experiment_ids: [experiment],
@@ -43,6 +43,8 @@ export class Mlflow implements Tracker {
     const [there] = Array.isArray(found["runs"]) ? found["runs"] : [];
     if (there === undefined) await this.#create(experiment, run);
     else await this.#continue(there, run);
+    // a run that was made before the answer was lost has no metric yet
+    return { isThere: there !== undefined && hasMetrics(objectIn(there, "data")), isKept: true };
   }
 
   /** The id of the experiment, which is made where there is none. */
@@ -144,6 +146,10 @@ export class Mlflow implements Tracker {
       ...(body === undefined ? {} : { body }),
     });
   }
+}
+
+function hasMetrics({ metrics }: Record<string, unknown>): boolean {
+  return Array.isArray(metrics) && metrics.length > 0;
 }
 
 /** A metric has one value a step here, and the epoch is in training rows too. */

@@ -10,6 +10,7 @@ import { isRecord } from "../base/is-record.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import type { TrackerSettings } from "./settings.ts";
+import type { RemoteTracker } from "./tracker.ts";
 
 /** What is known of one tracker. */
 export interface TrackerProgress {
@@ -35,20 +36,19 @@ export class ProgressFile {
     this.#trackers = existsSync(this.#path) ? read(this.#path) : {};
   }
 
-  /** What is known of a tracker; of one that is new here, nothing. */
+  /** What is known of a tracker, as a copy; of one that is new here, nothing. */
   of({ tracker, address, project }: TrackerSettings): TrackerProgress {
     const place = `${address} ${project}`;
     const known = this.#trackers[tracker];
-    if (known?.place === place) return known;
-    const key = crypto.randomUUID().replaceAll("-", "");
-    const fresh = { place, key, training: -1, evaluation: -1, isSending: false };
-    this.#trackers[tracker] = fresh;
-    this.save();
+    if (known?.place === place) return { ...known };
+    const fresh = nothingSent(place, crypto.randomUUID().replaceAll("-", ""));
+    this.keep(tracker, fresh);
     return fresh;
   }
 
-  /** Writes the file, all of it or nothing. */
-  save(): void {
+  /** Notes what is known of a tracker and writes the file, all of it or nothing. */
+  keep(tracker: RemoteTracker, progress: TrackerProgress): void {
+    this.#trackers[tracker] = { ...progress };
     writeFileAtomic(this.#path, sealed(JSON.stringify(this.#trackers, null, 2)));
   }
 }
@@ -62,6 +62,11 @@ export function isSent(progress: TrackerProgress, row: MetricRow): boolean {
 export function noteSent(progress: TrackerProgress, rows: readonly MetricRow[]): void {
   for (const row of rows) progress[isEvalRow(row) ? "evaluation" : "training"] = row.global_step;
   progress.isSending = false;
+}
+
+/** The progress of a run of which the tracker has nothing. */
+export function nothingSent(place: string, key: string): TrackerProgress {
+  return { place, key, training: -1, evaluation: -1, isSending: false };
 }
 
 function read(path: string): Record<string, TrackerProgress> {

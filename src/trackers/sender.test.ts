@@ -12,6 +12,8 @@ import { trackerSettings } from "./settings.ts";
 import type { RemoteTracker, RunEnd, TrackerReport } from "./tracker.ts";
 
 const key = "k3y-of-the-test";
+const basic = Buffer.from("user:secret-word").toString("base64");
+const secret = new RegExp(`k3y|secret-word|${basic}`);
 let dir: string;
 let tracker: FakeTracker;
 
@@ -117,9 +119,9 @@ test("every number under the names of transformers' callbacks, the configuration
   });
   assert.equal(second?.metrics["train/rewards/f(x)/mean"], "Infinity");
   assert.equal(first?.config?.["learning_rate"], 1e-4);
-  assert.deepEqual(new Set(tracker.keys), new Set([`Bearer ${key}`, key]));
+  assert.deepEqual(new Set(tracker.keys), new Set([`Basic ${basic}`, key]));
   for (const name of readdirSync(dir)) {
-    assert.doesNotMatch(readFileSync(join(dir, name), "utf8"), /k3y|secret-word/, name);
+    assert.doesNotMatch(readFileSync(join(dir, name), "utf8"), secret, name);
   }
 });
 
@@ -166,10 +168,10 @@ for (const mood of ["garbage", "full"] as const) {
     );
     for (const { sent, unsent, trouble } of reports) {
       assert.deepEqual([sent, unsent], [0, 4]);
-      assert.doesNotMatch(`${trouble} ${troubles}`, /k3y|secret-word/);
+      assert.doesNotMatch(`${trouble} ${troubles}`, secret);
     }
     const state = readFileSync(join(dir, "trackers.json"), "utf8");
-    assert.doesNotMatch(state, /k3y|secret-word/);
+    assert.doesNotMatch(state, secret);
     tracker.mood = "well";
     assert.deepEqual(
       (await send(["mlflow"])).reports.map(({ sent }) => sent),
@@ -210,6 +212,44 @@ test("a tracker at another place begins the run there from its first row", async
   assert.equal(other.rows.size, rows.length);
 });
 
+test("a tracker whose data are gone, or that lost the run, gets all rows again, be the run at its end or resumed", async () => {
+  write(rows.slice(0, 3));
+  await send(["mlflow", "trackio"], { end: () => "left" });
+  for (const some of [rows.slice(0, 3), rows]) {
+    tracker.runs = [];
+    tracker.rows.clear();
+    write(some);
+    const { reports, troubles } = await send(["mlflow", "trackio"]);
+    assert.deepEqual([reports.map(({ sent }) => sent), troubles], [[some.length, some.length], []]);
+    assert.deepEqual(pointsAtMlflow(), points(some));
+    assert.equal(tracker.rows.size, some.length);
+    assert.equal(tracker.runs[0]?.info.status, "FINISHED");
+  }
+});
+
+test("an end that a tracker does not take is told; once it takes it, nothing is", async () => {
+  write(rows);
+  let pauses = 0;
+  const { reports } = await send(["mlflow"], {
+    end: () => (pauses === 0 ? null : "done"),
+    async pause() {
+      pauses += 1;
+      tracker.mood = "full";
+    },
+  });
+  const [report] = reports;
+  assert.deepEqual([report?.sent, report?.unsent, report?.isClosed], [4, 0, false]);
+  assert.match(report?.trouble ?? "", /status 507/);
+  tracker.mood = "well";
+  tracker.requests.length = 0;
+  const again = await send(["mlflow"], { moods: ["full", "well"] });
+  assert.deepEqual(
+    again.reports.map(({ isClosed, trouble }) => [isClosed, trouble]),
+    [[true, null]],
+  );
+  assert.deepEqual(pointsAtMlflow(), points(rows));
+});
+
 test("what does not say where a tracker is, is refused with the remedy", () => {
   const refused = (name: RemoteTracker, env: Record<string, string>, message: RegExp): void => {
     assert.throws(() => trackerSettings(name, null, env), { name: "ConfigError", message });
@@ -226,5 +266,12 @@ test("what does not say where a tracker is, is refused with the remedy", () => {
     MLFLOW_EXPERIMENT_NAME: "e",
   });
   assert.deepEqual([settings.address, settings.project], ["http://h:1/base", "e"]);
-  assert.equal(settings.headers["authorization"], `Basic ${Buffer.from("u:p").toString("base64")}`);
+  const byName = `Basic ${Buffer.from("u:p").toString("base64")}`;
+  assert.equal(settings.headers["authorization"], byName);
+  // of a name with its password and a token, MLflow's client sends the first
+  const sentBy = (env: Record<string, string>) =>
+    trackerSettings("mlflow", null, { MLFLOW_TRACKING_URI: "http://h", MLFLOW_TRACKING_TOKEN: "t", ...env })
+      .headers;
+  const both = { MLFLOW_TRACKING_USERNAME: "u", MLFLOW_TRACKING_PASSWORD: "p" };
+  assert.deepEqual([sentBy(both), sentBy({})], [{ authorization: byName }, { authorization: "Bearer t" }]);
 });

@@ -3,7 +3,7 @@ import { messageOf } from "../base/errors.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { Mlflow } from "./mlflow.ts";
-import { isSent, noteSent, ProgressFile, type TrackerProgress } from "./progress.ts";
+import { isSent, noteSent, nothingSent, ProgressFile, type TrackerProgress } from "./progress.ts";
 import { RowCursor } from "./row-cursor.ts";
 import { type TrackerSettings, trackerSettings } from "./settings.ts";
 import type { RemoteTracker, RunEnd, TrackedRun, Tracker, TrackerReport } from "./tracker.ts";
@@ -79,33 +79,41 @@ export class RunSender {
 class TrackerSender {
   readonly #name: RemoteTracker;
   readonly #tracker: Tracker;
-  readonly #progress: TrackerProgress;
   readonly #file: ProgressFile;
   readonly #run: TrackedRun;
   readonly #control: SendControl;
-  readonly #cursor: RowCursor;
+  readonly #metrics: string;
+  /** What was sent, and of it what the tracker has for certain: the file holds that. */
+  #sent: TrackerProgress;
+  #kept: TrackerProgress;
+  #cursor: RowCursor;
   /** Rows that were read and not sent yet. */
   #waiting: MetricRow[] = [];
   #isOpen = false;
+  /** See {@link OpenedRun}. */
+  #isKept = true;
+  #isClosed = false;
   #isTold = false;
   #trouble: string | null = null;
 
   constructor(settings: TrackerSettings, file: ProgressFile, job: SendJob, control: SendControl) {
     this.#name = settings.tracker;
     this.#tracker = trackerAt(settings, job.runDir);
-    this.#progress = file.of(settings);
+    this.#kept = file.of(settings);
+    this.#sent = { ...this.#kept };
     this.#file = file;
-    this.#run = { ...job.run, key: this.#progress.key };
+    this.#run = { ...job.run, key: this.#kept.key };
     this.#control = control;
-    this.#cursor = new RowCursor(runPaths(job.runDir).metrics);
+    this.#metrics = runPaths(job.runDir).metrics;
+    this.#cursor = new RowCursor(this.#metrics);
   }
 
   has(row: MetricRow): boolean {
-    return isSent(this.#progress, row);
+    return isSent(this.#kept, row);
   }
 
   report(): TrackerReport {
-    return { tracker: this.#name, sent: 0, unsent: 0, trouble: this.#trouble };
+    return { tracker: this.#name, sent: 0, unsent: 0, isClosed: this.#isClosed, trouble: this.#trouble };
   }
 
   async follow(): Promise<void> {
@@ -131,30 +139,63 @@ class TrackerSender {
   async #advance(): Promise<boolean> {
     // the end is asked for first: rows that were written before it are then read
     const end = this.#control.end();
-    if (this.#waiting.length === 0) this.#waiting = this.#cursor.next().filter((row) => !this.has(row));
+    if (this.#waiting.length === 0)
+      this.#waiting = this.#cursor.next().filter((row) => !isSent(this.#sent, row));
     const isAllSent = this.#waiting.length === 0;
     if (isAllSent && end === null) await this.#control.pause(this.#cursor.isAtEnd ? pauseMs : 0);
     if (isAllSent && (end === null || !this.#cursor.isAtEnd)) return false;
-    if (!this.#isOpen) await this.#tracker.open(this.#run);
-    this.#isOpen = true;
+    if (!this.#isOpen && !(await this.#open())) return false;
     if (!isAllSent) await this.#send(this.#waiting.slice(0, mostRows));
-    else if (end !== null) await this.#tracker.close(end);
+    else if (end !== null) await this.#close(end);
     return isAllSent;
   }
 
+  /** Begins or continues the run; false where the tracker has nothing of what was sent to it before: all rows are then to be sent. */
+  async #open(): Promise<boolean> {
+    const { isThere, isKept } = await this.#tracker.open(this.#run);
+    this.#isOpen = true;
+    this.#isKept = isKept;
+    const nothing = nothingSent(this.#kept.place, this.#kept.key);
+    if (isThere || (this.#kept.training === nothing.training && this.#kept.evaluation === nothing.evaluation))
+      return true;
+    this.#keep(nothing);
+    this.#restart();
+    return false;
+  }
+
   async #send(rows: readonly MetricRow[]): Promise<void> {
-    const mayBeThere = this.#progress.isSending;
-    this.#progress.isSending = true;
-    this.#file.save();
+    const mayBeThere = this.#sent.isSending;
+    this.#sent.isSending = true;
+    this.#keep({ ...this.#kept, isSending: true });
     await this.#tracker.send(rows, mayBeThere);
-    noteSent(this.#progress, rows);
-    this.#file.save();
+    noteSent(this.#sent, rows);
+    if (this.#isKept) this.#keep(this.#sent);
     this.#waiting = this.#waiting.slice(rows.length);
     this.#trouble = null;
   }
 
+  async #close(end: RunEnd): Promise<void> {
+    await this.#tracker.close(end);
+    this.#keep(this.#sent);
+    this.#isClosed = true;
+    this.#trouble = null;
+  }
+
+  #keep(progress: TrackerProgress): void {
+    this.#kept = { ...progress };
+    this.#file.keep(this.#name, progress);
+  }
+
+  /** Rows are read again from the first that the tracker does not have for certain. */
+  #restart(): void {
+    this.#sent = { ...this.#kept };
+    this.#cursor = new RowCursor(this.#metrics);
+    this.#waiting = [];
+  }
+
   #failed(why: string): void {
     this.#isOpen = false;
+    if (!this.#isKept) this.#restart();
     this.#trouble = why;
     if (!this.#isTold) this.#control.onTrouble(this.#name, why);
     this.#isTold = true;

@@ -1,4 +1,4 @@
-/** Where trackers are and what opens them: by the environment variables that their own libraries read. */
+/** Where trackers are and what opens them: by environment variables that their own libraries read too; which, docs/trackers.md says. */
 import { spawnSync } from "node:child_process";
 import { ConfigError } from "../base/errors.ts";
 import { findProgram } from "../setup/path-search.ts";
@@ -40,7 +40,9 @@ function mlflowSettings(project: string | null, env: Environment): TrackerSettin
   const name = env["MLFLOW_TRACKING_USERNAME"] ?? user;
   const word = env["MLFLOW_TRACKING_PASSWORD"] ?? password;
   const basic = Buffer.from(`${name}:${word}`).toString("base64");
-  const authorization = token ? `Bearer ${token}` : name === "" ? null : `Basic ${basic}`;
+  const bearer = token ? `Bearer ${token}` : null;
+  // of both, MLflow's client sends name and password
+  const authorization = name !== "" && (word !== "" || bearer === null) ? `Basic ${basic}` : bearer;
   return {
     tracker: "mlflow",
     address,
@@ -86,9 +88,10 @@ function wandbSettings(project: string | null, env: Environment): TrackerSetting
         "Run `pip install wandb` in the environment whose python3 is first on the path.",
     );
   }
+  const isOffline = ["offline", "dryrun"].includes(env["WANDB_MODE"] ?? "");
   return {
     tracker: "wandb",
-    address: env["WANDB_MODE"] === "offline" ? "offline" : (env["WANDB_BASE_URL"] ?? "https://api.wandb.ai"),
+    address: isOffline ? "offline" : (env["WANDB_BASE_URL"] ?? "https://api.wandb.ai"),
     headers: {},
     secrets: secretsOf([env["WANDB_API_KEY"]]),
     project: project ?? env["WANDB_PROJECT"] ?? usualProject,

@@ -19,10 +19,18 @@ export interface TrackedRun {
 /** How a run ended; "left": its process is gone and nothing was said. */
 export type RunEnd = "done" | "stopped" | "failed" | "left";
 
+/** How a tracker stands to a run that was opened. */
+export interface OpenedRun {
+  /** It has the run from earlier. Where it has not, what was sent before is gone, or went elsewhere. */
+  isThere: boolean;
+  /** Rows are there once `send` has resolved; else they are only taken, and are there once `close` has. */
+  isKept: boolean;
+}
+
 /** A tracker. Every method throws when the tracker cannot be reached, refuses, or answers what it should not. */
 export interface Tracker {
   /** Begins the run, or continues it if it is there. Called before the first rows, and again after something failed. */
-  open(run: TrackedRun): Promise<void>;
+  open(run: TrackedRun): Promise<OpenedRun>;
   /**
    * Sends rows, in their order.
    *
@@ -38,9 +46,11 @@ export interface Tracker {
 /** What became of a run's rows at one tracker. */
 export interface TrackerReport {
   tracker: RemoteTracker;
-  /** Rows of metrics.jsonl that it has, and that it has not. */
+  /** Rows of metrics.jsonl that it has for certain, and that it has not. */
   sent: number;
   unsent: number;
-  /** Why it has not all of them; null where it has. */
+  /** It knows how the run ended. */
+  isClosed: boolean;
+  /** Why it has not all of that; null where it has, or has not answered yet. */
   trouble: string | null;
 }

@@ -97,12 +97,14 @@ class SenderProcess implements Tracking {
     await this.#ended.promise;
     clearTimeout(timer);
     await this.#child.kill();
-    for (const { tracker, sent, unsent, trouble } of this.#reports ?? []) {
-      if (unsent === 0) continue;
-      const all = sent + unsent;
-      warn(
-        `${tracker} has ${sent} of ${all} rows of the run${trouble === null ? "" : `: ${trouble}`}. ${this.#remedy([tracker])}`,
-      );
+    for (const { tracker, sent, unsent, isClosed, trouble } of this.#reports ?? []) {
+      if (isClosed && unsent === 0) continue;
+      const lack =
+        unsent === 0
+          ? "all rows of the run, but not how it ended"
+          : `${sent} of ${sent + unsent} rows of the run`;
+      const why = trouble ?? "that is what it confirmed in time";
+      warn(`${tracker} has ${lack}: ${why}. ${this.#remedy([tracker])}`);
     }
     if (this.#reports === null)
       warn(`Trackers could not say what they have of the run. ${this.#remedy(this.#job.trackers)}`);

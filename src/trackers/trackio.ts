@@ -5,7 +5,7 @@ import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { chartName, numbersOf } from "../runs/tracker-names.ts";
 import { askServer } from "./request.ts";
 import type { TrackerSettings } from "./settings.ts";
-import type { TrackedRun, Tracker } from "./tracker.ts";
+import type { OpenedRun, TrackedRun, Tracker } from "./tracker.ts";
 
 /** Sends to a Trackio server. */
 export class Trackio implements Tracker {
@@ -18,10 +18,12 @@ export class Trackio implements Tracker {
   }
 
   /** There is nothing to begin: the run is made of its first rows, which carry its configuration. */
-  async open(run: TrackedRun): Promise<void> {
+  async open(run: TrackedRun): Promise<OpenedRun> {
     this.#run = run;
     // names with an underscore first are Trackio's own
     this.#config = { ...run.config, _Username: null, _Created: new Date().toISOString(), _Group: null };
+    const found = await this.#ask("get_run_summary", { project: this.#settings.project, run_id: run.key });
+    return { isThere: !isRecord(found) || found["num_logs"] !== 0, isKept: true };
   }
 
   async send(rows: readonly MetricRow[]): Promise<void> {
@@ -38,16 +40,16 @@ export class Trackio implements Tracker {
       log_id: `${key}-${isEvalRow(row) ? "eval" : "train"}-${row.global_step}`,
       config: i === 0 ? this.#config : null,
     }));
-    const { value } = await askServer(this.#settings, {
-      path: "/api/bulk_log",
-      body: { args: [], kwargs: { logs, hf_token: null } },
-    });
+    await this.#ask("bulk_log", { logs, hf_token: null });
+  }
+
+  /** What a function of the server gives. */
+  async #ask(name: string, kwargs: object): Promise<unknown> {
+    const path = `/api/${name}`;
+    const { value } = await askServer(this.#settings, { path, body: { args: [], kwargs } });
     const error = isRecord(value) ? value["error"] : "no object";
-    if (error === null || (error === undefined && isRecord(value) && "data" in value)) return;
-    throw new EndpointError(
-      `${this.#settings.address}/api/bulk_log: ${JSON.stringify(error ?? value)}`,
-      null,
-    );
+    if (isRecord(value) && (error === null || (error === undefined && "data" in value))) return value["data"];
+    throw new EndpointError(`${this.#settings.address}${path}: ${JSON.stringify(error ?? value)}`, null);
   }
 
   async close(): Promise<void> {}

@@ -10,7 +10,7 @@ import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { chartName, numbersOf } from "../runs/tracker-names.ts";
 import { withoutSecrets } from "./request.ts";
 import type { TrackerSettings } from "./settings.ts";
-import type { RunEnd, TrackedRun, Tracker } from "./tracker.ts";
+import type { OpenedRun, RunEnd, TrackedRun, Tracker } from "./tracker.ts";
 
 /** Seconds that an order may take: a start of Python and W&B's service, and an upload at the end. */
 const orderSeconds = { open: 120, rows: 60, end: 120 } as const;
@@ -19,25 +19,34 @@ const shownCharacters = 400;
 
 /** One order a line; `train/global_step` is the x axis, as in transformers. Rows carry W&B's own step, of which it takes each once. */
 const program = `
-import json, os, sys
+import glob, json, os, sys
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 import wandb
+
+def is_there(run):
+    if not run.offline:
+        return run.resumed and run.starting_step > 0
+    own = os.path.dirname(run.dir)
+    there = glob.glob(os.path.join(glob.escape(os.path.dirname(own)), f"offline-run-*-{run.id}"))
+    return any(os.path.realpath(path) != os.path.realpath(own) for path in there)
+
 run = None
 for line in sys.stdin:
+    answer = {}
     try:
         order = json.loads(line)
         if "open" in order:
             run = wandb.init(resume="allow", settings=wandb.Settings(console="off"), **order["open"])
             run.define_metric("train/global_step")
             run.define_metric("*", step_metric="train/global_step", step_sync=True)
+            answer = {"isThere": is_there(run), "isKept": run.offline}
         elif "rows" in order:
             for step, values in order["rows"]:
                 run.log(values, step=step, commit=True)
         else:
             run.finish(exit_code=order["end"])
             run = None
-        answer = {}
     except BaseException as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), file=answers, flush=True)
@@ -59,7 +68,7 @@ export class Wandb implements Tracker {
     this.#dir = process.env["WANDB_DIR"] ?? dir;
   }
 
-  async open({ key, name, config }: TrackedRun): Promise<void> {
+  async open({ key, name, config }: TrackedRun): Promise<OpenedRun> {
     this.dispose();
     // of a group of its own: Ctrl-C is the run's affair, which says its end here
     const child = spawn(this.#settings.python ?? "python3", ["-u", "-c", program], { detached: true });
@@ -71,7 +80,10 @@ export class Wandb implements Tracker {
     });
     this.#answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const { project } = this.#settings;
-    await this.#order({ open: { project, id: key, name, config, dir: this.#dir } }, orderSeconds.open);
+    return await this.#order<OpenedRun>(
+      { open: { project, id: key, name, config, dir: this.#dir } },
+      orderSeconds.open,
+    );
   }
 
   async send(rows: readonly MetricRow[]): Promise<void> {
@@ -95,7 +107,7 @@ export class Wandb implements Tracker {
     this.#child = null;
   }
 
-  async #order(order: object, seconds: number): Promise<void> {
+  async #order<T>(order: object, seconds: number): Promise<T> {
     const { secrets } = this.#settings;
     const failed = (why: string): EndpointError =>
       new EndpointError(`W&B's Python package: ${withoutSecrets(why, secrets)}`, null);
@@ -111,7 +123,8 @@ export class Wandb implements Tracker {
     if (answer === undefined || answer.done === true) {
       throw failed(`its process ended. ${this.#written.slice(-shownCharacters).trim()}`);
     }
-    const { error } = JSON.parse(answer.value) as { error?: string };
-    if (error !== undefined) throw failed(error);
+    const said = JSON.parse(answer.value) as T & { error?: string };
+    if (said.error !== undefined) throw failed(said.error);
+    return said;
   }
 }

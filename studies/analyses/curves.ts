@@ -90,6 +90,8 @@ function curveOf(
     const table = records.map(({ pair_changes: pairs }) =>
       Float64Array.from(pairs, ([chosen]) => value(chosen)),
     );
-    return [{ step, interval: meanInterval(table, { isShare, draws: 300 }) }];
+    const most = Math.max(...table.map((row) => row.length));
+    const prompts = records.map(({ pair_prompts: own }) => own).find((own) => own?.length === most);
+    return [{ step, interval: meanInterval(table, { isShare, draws: 300, prompts }) }];
   });
 }

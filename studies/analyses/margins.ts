@@ -5,6 +5,7 @@ import {
   intervalText,
   type MeasuredCondition,
   meanInterval,
+  promptsOf,
   quantileInterval,
   type ResultRow,
   spreadInterval,
@@ -17,7 +18,7 @@ function shareBetween({ runs }: MeasuredCondition, from: number, to: number): Es
   const table = tableOf(runs, "margin").map((row) =>
     row.map((margin) => Number(margin >= from && margin < to)),
   );
-  return meanInterval(table, { isShare: true });
+  return meanInterval(table, { isShare: true, prompts: promptsOf(runs) });
 }
 
 /** Fractions of the pairs between the margins of each condition. */
@@ -72,7 +73,9 @@ export const marginSpread: Analysis = (measured) => {
       return {
         condition,
         spread: spreadInterval(bySeed, table[0]?.length ?? 0),
-        ends: quantiles.map((p) => quantileInterval(byPair, p, { draws: 300 })),
+        ends: quantiles.map((p) =>
+          quantileInterval(byPair, p, { draws: 300, prompts: promptsOf(condition.runs) }),
+        ),
       };
     });
   return {

@@ -9,6 +9,7 @@ import {
   type MeasuredRun,
   type PairTable,
   plainMean,
+  promptsOf,
   type ResultRow,
   TRIAL_METRICS,
   type TrialMetricName,
@@ -120,8 +121,12 @@ function regretOf(
   const lossOf = (setting: string): Estimate => {
     const [condition, base] = [tuned.name, setting].map((name) => measured.get(`${target}: ${name}`));
     const twins = condition && base ? twinsOf({ condition, base }) : [];
-    const values = (runs: readonly MeasuredRun[]): PairTable => half(signed(tableOf(runs, metric), sign), 1);
-    return differenceInterval(values(twins.map(({ run }) => run)), values(twins.map(({ twin }) => twin)));
+    const prompts = promptsOf(twins.map(({ run }) => run));
+    const values = (runs: readonly MeasuredRun[]): PairTable =>
+      half(signed(tableOf(runs, metric), sign), 1, prompts);
+    return differenceInterval(values(twins.map(({ run }) => run)), values(twins.map(({ twin }) => twin)), {
+      prompts: prompts?.filter((prompt) => prompt % 2 === 1),
+    });
   };
   return {
     ...{ target, source, metric, tuned: tuned.name, carried: carried.name },
@@ -142,7 +147,7 @@ function best(
   let found: { condition: MeasuredCondition; value: number } | null = null;
   for (const condition of conditions) {
     const runs = condition.runs.filter(({ trial }) => seeds.every((own) => own.has(trial.seed)));
-    const value = plainMean(half(signed(tableOf(runs, metric), sign), 0));
+    const value = plainMean(half(signed(tableOf(runs, metric), sign), 0, promptsOf(runs)));
     if (Number.isFinite(value) && (found === null || value > found.value)) found = { condition, value };
   }
   return found?.condition ?? null;

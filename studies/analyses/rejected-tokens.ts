@@ -4,6 +4,7 @@ import {
   intervalText,
   type MeasuredCondition,
   meanInterval,
+  promptsOf,
   type ResultRow,
 } from "preftune/sweep";
 import type { Analysis } from "../definition.ts";
@@ -82,5 +83,5 @@ function below({ runs }: MeasuredCondition, floor: number): Estimate {
       ({ rejected }) => rejected.filter((logp) => logp < floor).length / rejected.length,
     ),
   );
-  return meanInterval(table, { isShare: true });
+  return meanInterval(table, { isShare: true, prompts: promptsOf(runs) });
 }

@@ -91,39 +91,55 @@ async function send(runDir: string, some: readonly MetricRow[]): Promise<Tracker
   return sender.reports();
 }
 
+/** Starts a server again where all that it had is gone. */
+async function restartEmpty(server: PeerServer, dir: string): Promise<void> {
+  await server.kill();
+  rmSync(dir, { recursive: true });
+  mkdirSync(dir);
+  await server.begin();
+}
+
 test("rows sent before, during and after the servers are gone are read back by the trackers' own packages", {
   skip: skipWithoutTrackers(),
 }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), "preftune-trackers-"));
   t.after(() => rmSync(dir, { recursive: true }));
-  const [runDir, mlflowDir, trackioDir] = ["run", "mlflow", "trackio"].map((name) => join(dir, name));
-  for (const each of [runDir, mlflowDir, trackioDir]) mkdirSync(each ?? "");
-  await using mlflow = await PeerServer.mlflow(mlflowDir ?? "");
-  await using trackio = await PeerServer.trackio(trackioDir ?? "", key);
+  const made = (name: string): string => {
+    mkdirSync(join(dir, name));
+    return join(dir, name);
+  };
+  const [runDir, mlflowDir, trackioDir] = [made("run"), made("mlflow"), made("trackio")];
+  await using mlflow = await PeerServer.mlflow(mlflowDir);
+  await using trackio = await PeerServer.trackio(trackioDir, key);
   const env = {
     MLFLOW_TRACKING_URI: mlflow.url,
     TRACKIO_SERVER_URL: trackio.url,
     TRACKIO_WRITE_TOKEN: key,
-    TRACKIO_DIR: trackioDir ?? "",
+    TRACKIO_DIR: trackioDir,
     WANDB_MODE: "offline",
     WANDB_API_KEY: "0123456789".repeat(4),
     PATH: `${trackerPrograms}${delimiter}${process.env["PATH"]}`,
   };
   Object.assign(process.env, env);
   const sent = (reports: readonly TrackerReport[]): number[] => reports.map((report) => report.sent);
-  assert.deepEqual(sent(await send(runDir ?? "", rows.slice(0, 2))), [2, 2, 2]);
+  assert.deepEqual(sent(await send(runDir, rows.slice(0, 2))), [2, 2, 2]);
   await mlflow.kill();
   await trackio.kill();
-  const reports = await send(runDir ?? "", rows.slice(0, 4));
+  const reports = await send(runDir, rows.slice(0, 4));
   assert.deepEqual(sent(reports), [2, 2, 4]);
   assert.match(`${reports[0]?.trouble} ${reports[1]?.trouble}`, /fetch failed.*fetch failed/s);
   await mlflow.begin();
   await trackio.begin();
-  assert.deepEqual(sent(await send(runDir ?? "", rows)), [5, 5, 5]);
+  assert.deepEqual(sent(await send(runDir, rows)), [5, 5, 5]);
 
-  const state = readSealed(join(runDir ?? "", "trackers.json")) as Record<string, { key: string }>;
+  const state = readSealed(join(runDir, "trackers.json")) as Record<string, { key: string }>;
   const keys = Object.fromEntries(Object.entries(state).map(([name, { key: runKey }]) => [name, runKey]));
   const read = askTrackers({ project, keys, dir: runDir }, env);
+  await restartEmpty(mlflow, mlflowDir);
+  await restartEmpty(trackio, trackioDir);
+  assert.deepEqual(sent(await send(runDir, rows)), [5, 5, 5]);
+  assert.deepEqual(askTrackers({ project, keys, dir: runDir }, env), read);
+
   assert.deepEqual(sorted(read.mlflow.points), atMlflow());
   assert.equal(read.mlflow.status, "FINISHED");
   assert.deepEqual([read.mlflow.params["learning_rate"], read.mlflow.params["list"]], ["0.0001", '["a"]']);
@@ -135,7 +151,7 @@ test("rows sent before, during and after the servers are gone are read back by t
     sorted(read.wandb),
     charted((row) => 2 * row.global_step + (isEvalRow(row) ? 1 : 0)),
   );
-  for (const file of readdirSync(runDir ?? "", { recursive: true, withFileTypes: true })) {
+  for (const file of readdirSync(runDir, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;
     const content = readFileSync(join(file.parentPath, file.name));
     for (const secret of [key, env.WANDB_API_KEY]) assert.equal(content.includes(secret), false, file.name);

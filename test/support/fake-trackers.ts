@@ -104,7 +104,11 @@ function mlflow({ runs }: FakeTracker, path: string, fields: Fields): [number, u
       return [200, { experiment_id: "7" }];
     case "runs/search": {
       const key = /= '(\w+)'/.exec(fields["filter"] ?? "")?.[1];
-      return [200, { runs: runs.filter(({ data }) => data.tags.some((tag) => tag.value === key)) }];
+      const found = runs.filter(({ data }) => data.tags.some((tag) => tag.value === key));
+      return [
+        200,
+        { runs: found.map(({ info, data, points }) => ({ info, data: { ...data, metrics: points } })) },
+      ];
     }
     case "runs/create": {
       const info = { run_id: `run${runs.length}`, status: "RUNNING", run_name: fields["run_name"] ?? "" };
@@ -127,8 +131,12 @@ function mlflow({ runs }: FakeTracker, path: string, fields: Fields): [number, u
 }
 
 function trackio({ rows }: FakeTracker, path: string, body: Fields): [number, unknown] {
+  const { logs, run_id } = body["kwargs"] as { logs: TrackioRow[]; run_id: string };
+  if (path === "/api/get_run_summary") {
+    const own = [...rows.values()].filter((row) => row.run_id === run_id);
+    return [200, { data: { num_logs: own.length } }];
+  }
   if (path !== "/api/bulk_log") return [404, { error: "no such function" }];
-  const { logs } = body["kwargs"] as { logs: TrackioRow[] };
   for (const log of logs) if (!rows.has(log.log_id)) rows.set(log.log_id, log);
   return [200, { data: null }];
 }
