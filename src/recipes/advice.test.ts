@@ -56,6 +56,18 @@ const cases: [what: string, keys: Keys, options: PlanOptions, changes: RegExp[]]
     [/^per_device_train_batch_size: (\d+), train_batch_size: \1$/],
   ],
   [
+    "updates in the backward pass, of completions that are compared in one step",
+    { ...online, objective: "grpo", optimizer_in_backward: true, max_grad_norm: 0 },
+    { gpu: "rtx4090" },
+    [/^use_peft: true, gradient_checkpointing: true$/],
+  ],
+  [
+    "updates in the backward pass, of a step whose rows give its KL",
+    { objective: "kto", per_device_train_batch_size: 3, optimizer_in_backward: true, max_grad_norm: 0 },
+    { gpu: "rtx4090" },
+    [/^use_peft: true, gradient_checkpointing: true, per_device_train_batch_size: 2$/],
+  ],
+  [
     "a step of given tokens",
     { ...lora, gradient_checkpointing: true, tokens_per_step: 65_536, per_device_train_batch_size: 64 },
     { gpu: "rtx4090" },
@@ -134,6 +146,7 @@ test("what only one process can do is advised no ranks, and not planned on them"
     { optimizer_in_backward: true, max_grad_norm: 0 },
   ]) {
     const { advice } = await planned(keys, { gpu: "rtx4090" });
+    assert.ok(advice.length > 0);
     assert.ok(!advice.some(({ change }) => /--count/.test(change)));
     await assert.rejects(planned(keys, { gpu: "h100", count: 2 }), /--count 2: .* (launcher|Leave it out)\./);
   }
