@@ -131,7 +131,10 @@ function changesOf(input: PlanInput): Partial<PlannedKeys>[] {
   const longest = Math.max(1, ...workload.own.map((row) => row.prompt + Math.max(row.chosen, row.rejected)));
   const short: Partial<PlannedKeys> = isOnPolicy(keys)
     ? { max_completion_length: halved(keys.max_completion_length) }
-    : { max_length: halved(Math.min(keys.max_length, Math.floor(longest))) };
+    : {
+        max_length: Math.max(8, halved(Math.min(keys.max_length, Math.floor(longest)))),
+        ...(keys.overflow === "truncate" ? {} : { overflow: "truncate" }),
+      };
   const few: Partial<PlannedKeys> = trained.isFull ? { optim: "adamw_8bit" } : { load_in_4bit: true };
   const isFew = trained.isFull ? keys.optim === "adamw_8bit" : model.quantisation !== null;
   const changes: Partial<PlannedKeys>[] = [

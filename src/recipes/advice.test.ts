@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { llama8b } from "../../test/support/plan-inputs.ts";
+import { runFixture } from "../../test/support/runs.ts";
+import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { Plan } from "../planner/run-plan.ts";
 import { type PlanOptions, plan } from "./plan.ts";
@@ -139,6 +141,35 @@ for (const [what, keys, options, changes] of cases) {
     }
   });
 }
+
+test("advice: rows that are at hand are cut, as they are longer than what is advised", async () => {
+  using fixture = runFixture({ held: 0 });
+  const words = (count: number) => "is ".repeat(count);
+  // the longest has one long answer; cut to one length, the two of another take more
+  const rows = [
+    { prompt: words(4), chosen: words(90), rejected: "there" },
+    { prompt: words(20), chosen: words(60), rejected: `there ${words(50)}` },
+    ...pairRows(2),
+  ];
+  const trainData = writeRows(fixture.path("rows.jsonl"), rows);
+  const options: PlanOptions = { gpu: "h100", memoryGiB: 0.01 };
+  const withRows = (keys: Keys): Promise<Plan> => {
+    const values = { ...fixture.values, device: "auto", output_dir: "o", train_data: trainData, ...keys };
+    return plan(loadConfig({ values }).config, options);
+  };
+  for (const size of [1, 2]) {
+    const keys = { per_device_train_batch_size: size, gradient_accumulation_steps: 4 / size };
+    const { advice } = await withRows(keys);
+    const shorter = advice.filter((one) => one.keys.max_length !== undefined);
+    assert.match(shorter.map(({ change }) => change).join("\n"), /^max_length: \d+, overflow: truncate/);
+    for (const one of shorter) {
+      const pasted = await withRows({ ...keys, ...one.keys });
+      assert.equal(pasted.rows.source, "from train_data");
+      assert.equal(pasted.rows.pairs, rows.length);
+      assert.equal(pasted.memory.total, one.bytes, one.change);
+    }
+  }
+});
 
 test("what only one process can do is advised no ranks, and not planned on them", async () => {
   for (const keys of [

@@ -15,7 +15,7 @@ import { isGlob } from "../data/sources.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
-import { fitted, type HeldRows, type PlannedKeys, type Workload } from "../planner/plan-input.ts";
+import { fitted, type HeldRows, type PlannedKeys, truncated, type Workload } from "../planner/plan-input.ts";
 import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
@@ -164,7 +164,6 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), held, startLogpBytes };
   const lengths = examples.map(lengthsOf);
   const isFaulty = hasErrors(report);
-  const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
   return {
     source: isFaulty ? "from train_data, which has faults (preftune data check)" : "from train_data",
     isMeasured: true,
@@ -173,9 +172,13 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     held,
     startLogpBytes,
     comparedLogpBytes: compared,
-    own: largest(config),
-    microBatch: (size) =>
-      largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),
+    own: largestMicroBatch(examples, lengths, config),
+    microBatch: (size, maxLength = config.max_length) =>
+      largestMicroBatch(
+        examples,
+        lengths.map((row) => truncated(row, maxLength)),
+        { ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null },
+      ),
   };
 }
 
