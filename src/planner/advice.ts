@@ -68,9 +68,14 @@ function isAccepted({ keys: before }: PlanInput, keys: Partial<PlannedKeys>): bo
   return errorsOf({ ...before, ...keys }).every((key) => known.has(key));
 }
 
-/** The keys that cut a step into micro-batches of `size` rows. */
+/** The keys that cut a step into micro-batches of `size` rows, and what is measured after the last step into batches of as many. */
 function batchKeys(input: PlanInput, size: number): Partial<PlannedKeys> {
-  const { keys, workload } = input;
+  const { final_scale, per_device_eval_batch_size: measured } = input.keys;
+  const isCut = final_scale === "auto" && measured > size;
+  return { ...stepKeys(input, size), ...(isCut ? { per_device_eval_batch_size: size } : {}) };
+}
+
+function stepKeys({ keys, workload }: PlanInput, size: number): Partial<PlannedKeys> {
   if (size >= workload.own.length) return {};
   if (isCutByTokens(keys)) return { max_tokens_per_micro_batch: tokensOf(workload.microBatch(size), keys) };
   const isStepGiven = keys.train_batch_size !== null;
@@ -104,9 +109,9 @@ function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried | null {
   return size === undefined ? null : cutInto(input, keys, size);
 }
 
-/** The run in its largest micro-batches that fit, of fewer rows than its own; null where none do. */
+/** The run in the largest batches that fit, of fewer rows than its own; null where none do. */
 function smallerBatch(input: PlanInput, fits: (tried: Tried) => boolean): Tried | null {
-  const sizes = [...sizesOf(input, {})].filter((size) => size < input.workload.own.length);
+  const sizes = [...sizesOf(input, {})].filter((size) => Object.keys(batchKeys(input, size)).length > 0);
   let largest: Tried | null = null;
   let low = 0;
   let high = sizes.length;

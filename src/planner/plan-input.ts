@@ -20,8 +20,8 @@ export interface HeldRows {
   mean: PairLengths;
   /** Tokens of their answers. */
   answerTokens: number;
-  /** The evaluation's batch of most tokens. */
-  batch: readonly PairLengths[];
+  /** Among an evaluation's batches of so many rows that of most tokens; rows longer than `maxLength` are cut. Default: as they are. */
+  batch(size: number, maxLength?: number): readonly PairLengths[];
 }
 
 /** The rows of a run, as far as they are known. */

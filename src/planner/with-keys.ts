@@ -18,6 +18,7 @@ export function withKeys(
   size: number = input.workload.own.length,
 ): PlanInput {
   const { keys: before, workload, valueModel = null } = input;
+  const { held = null } = workload;
   const keys = { ...before, ...changed };
   const modelOf = (base: ValueModelBase): ValueModelBase => {
     const names = ownSkipModules(base.model, keys.llm_int8_skip_modules ?? []);
@@ -35,7 +36,13 @@ export function withKeys(
   return {
     ...{ ...input, ...modelOf(input), keys },
     valueModel: valueModel === null ? null : modelOf(valueModel),
-    workload: { ...workload, mean: row(workload.mean), own, microBatch },
+    workload: {
+      ...{ ...workload, mean: row(workload.mean), own, microBatch },
+      held: held && {
+        ...{ ...held, mean: row(held.mean) },
+        batch: (rows, maxLength = keys.max_length) => held.batch(rows, maxLength),
+      },
+    },
   };
 }
 

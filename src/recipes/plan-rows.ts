@@ -185,21 +185,21 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
 /** Held-out rows as a plan knows them. */
 export function heldRows(
   examples: readonly Example[],
-  {
-    per_device_eval_batch_size: size,
-    share_prompt,
-  }: Pick<PlanConfig, "per_device_eval_batch_size" | "share_prompt">,
+  { share_prompt }: Pick<PlanConfig, "share_prompt">,
 ): HeldRows {
   const lengths = examples.map(lengthsOf);
   const tokensIn = (batch: readonly PairLengths[]) =>
     batch.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
-  const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
-  const batches = starts.map((start) => lengths.slice(start, start + size));
   return {
     rows: examples.length,
     mean: meanOf(lengths),
     answerTokens: tokensOf(examples),
-    batch: batches.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a), []),
+    batch: (size, maxLength = Number.POSITIVE_INFINITY) => {
+      const cut = lengths.map((row) => truncated(row, maxLength));
+      const starts = Array.from({ length: Math.ceil(cut.length / size) }, (_, i) => i * size);
+      const batches = starts.map((start) => cut.slice(start, start + size));
+      return batches.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a), []);
+    },
   };
 }
 
