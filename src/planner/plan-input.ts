@@ -41,6 +41,8 @@ export interface Workload {
   startLogpBytes?: number | null;
   /** Bytes of those of all rows' tokens, where the loss compares with them; null or left out: unknown. */
   comparedLogpBytes?: number | null;
+  /** Whether each of so many ranks computes some step in several micro-batches; left out: as it does a step of mean rows. */
+  isCut?(ranks: number): boolean;
   /** The largest micro-batch of so many rows, which are cut where they are longer than `maxLength`; default: as they are. */
   microBatch(size: number, maxLength?: number): readonly PairLengths[];
 }

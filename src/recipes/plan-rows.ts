@@ -113,7 +113,11 @@ function alike(
 ): Workload {
   const microBatch = (size: number): PairLengths[] => Array.from({ length: size }, () => mean);
   const own = microBatch(microBatchRows(config, streamTokens(mean, config.share_prompt)));
-  return { source, isMeasured: false, pairs, mean, own, microBatch };
+  const { tokens_per_step: tokens, train_batch_size } = config;
+  // rows of a rollout may all be as long as this one, longer than in the mean
+  const isCut = (ranks: number) =>
+    tokens === null && (train_batch_size ?? ranks * rowsPerStep(config)) > ranks * own.length;
+  return { source, isMeasured: false, pairs, mean, own, isCut, microBatch };
 }
 
 /** Rows of `each` tokens in a full micro-batch. */
@@ -173,6 +177,7 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     startLogpBytes,
     comparedLogpBytes: compared,
     own: largestMicroBatch(examples, lengths, config),
+    isCut: (ranks) => hasCutStep(examples, config, ranks),
     microBatch: (size, maxLength = config.max_length) =>
       largestMicroBatch(
         examples,
@@ -240,14 +245,28 @@ function largestMicroBatch(
   keys: PlanKeys,
 ): PairLengths[] {
   if (examples.length === 0) return [];
-  const run = new EpochSteps(examples, {
-    ...keys,
-    num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
-  });
+  const run = firstEpochs(examples, keys);
   return largestOf(run, lengths, {
     steps: epochsLookedAt * examples.length,
     share_prompt: keys.share_prompt,
   });
+}
+
+function firstEpochs(examples: readonly Example[], keys: PlanKeys): EpochSteps {
+  const numTrainEpochs = Math.min(keys.num_train_epochs, epochsLookedAt);
+  return new EpochSteps(examples, { ...keys, num_train_epochs: numTrainEpochs });
+}
+
+/** Whether a bound on tokens cuts some step of the first epochs into more micro-batches than one of each rank. */
+export function hasCutStep(examples: readonly Example[], keys: PlanKeys, ranks: number): boolean {
+  if (keys.tokens_per_step === null && keys.max_tokens_per_micro_batch === null) return false;
+  const trainBatchSize = keys.train_batch_size ?? ranks * rowsPerStep(keys);
+  const run = firstEpochs(examples, { ...keys, train_batch_size: trainBatchSize });
+  const steps = Math.min(run.totalSteps, epochsLookedAt * examples.length);
+  // ranks get the micro-batches of one, as many each
+  return Array.from({ length: steps }, (_, step) => step).some(
+    (step) => run.planOf(step).plan.microBatches.length > ranks,
+  );
 }
 
 /** The micro-batch with most tokens among those of the first `steps` steps of `run`. */
