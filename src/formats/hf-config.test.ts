@@ -263,6 +263,27 @@ describe("what is read", () => {
     assert.equal(parse({ ...gemma4b, tie_word_embeddings: false }).tieWordEmbeddings, false);
   });
 
+  test("Qwen2.5-VL: the head is the embedding where the top or the text's part says so, as in transformers", () => {
+    const read = (top: object, text: object) =>
+      parse({ model_type: "qwen2_5_vl", ...top, text_config: { model_type: "qwen2_5_vl_text", ...text } })
+        .tieWordEmbeddings;
+    const [tied, untied] = [{ tie_word_embeddings: true }, { tie_word_embeddings: false }];
+    // transformers 5.23.0: Qwen2_5_VLConfig.from_dict(file).tie_word_embeddings
+    const tops = [{}, tied, untied];
+    assert.deepEqual(
+      tops.map((top) => read(top, {})),
+      [false, true, false],
+    );
+    assert.deepEqual(
+      tops.map((top) => read(top, tied)),
+      [true, true, true],
+    );
+    assert.deepEqual(
+      tops.map((top) => read(top, untied)),
+      [false, true, false],
+    );
+  });
+
   test("Qwen2.5-VL: what its file leaves out is its class's, not Qwen2's", () => {
     const { vocabSize, numLayers, rmsNormEps, rope, eosTokenIds } = parse({ model_type: "qwen2_5_vl" });
     assert.deepEqual(

@@ -71,6 +71,7 @@ export function parseModelConfig(
   if (isRewardModel) refuseSeveralLabels(top);
   const sizes = parseSizes(text, family);
   const beside = multimodal?.besideText ?? [];
+  const textTies = text.boolean("tie_word_embeddings", family.defaults.tie_word_embeddings);
   const config: ModelConfig = {
     family: family.name,
     modelType: family.names.modelType,
@@ -78,10 +79,8 @@ export function parseModelConfig(
     fullHeads: null,
     ...family.read(text, sizes),
     // transformers 5 asks the class that has the head, of a multimodal file the whole; files that do not say it there are older
-    tieWordEmbeddings: top.boolean(
-      "tie_word_embeddings",
-      text.boolean("tie_word_embeddings", family.defaults.tie_word_embeddings),
-    ),
+    tieWordEmbeddings:
+      top.boolean("tie_word_embeddings", textTies) || (multimodal?.textTies === true && textTies),
     ...parseTokens(top, text, family),
     dtype: checkpointDtype(top, text),
     quantisation,

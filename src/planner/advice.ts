@@ -1,9 +1,9 @@
 /** What to change when a run does not fit a device's memory: each change is keys, tried on the same plan as the run's own. */
+import { at } from "../base/at.ts";
 import { checkConfig } from "../config/checks.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { ranksRefused } from "../config/ranks-refused.ts";
 import { accumulationOf, isCutByTokens, rowsPerStep } from "../config/step-rows.ts";
-import { klOverOfSettings } from "../methods/index.ts";
 import { gpus, usableBytes } from "./devices.ts";
 import { ranksOf } from "./layout.ts";
 import { tokensOf } from "./memory-setup.ts";
@@ -68,9 +68,14 @@ function isAccepted({ keys: before }: PlanInput, keys: Partial<PlannedKeys>): bo
   return errorsOf({ ...before, ...keys }).every((key) => known.has(key));
 }
 
-/** The keys that cut a step into micro-batches of `size` rows. */
+/** The keys that cut a step into micro-batches of `size` rows, and what is measured after the last step into batches of as many. */
 function batchKeys(input: PlanInput, size: number): Partial<PlannedKeys> {
-  const { keys, workload } = input;
+  const { final_scale, per_device_eval_batch_size: measured } = input.keys;
+  const isCut = final_scale === "auto" && measured > size;
+  return { ...stepKeys(input, size), ...(isCut ? { per_device_eval_batch_size: size } : {}) };
+}
+
+function stepKeys({ keys, workload }: PlanInput, size: number): Partial<PlannedKeys> {
   if (size >= workload.own.length) return {};
   if (isCutByTokens(keys)) return { max_tokens_per_micro_batch: tokensOf(workload.microBatch(size), keys) };
   const isStepGiven = keys.train_batch_size !== null;
@@ -87,33 +92,36 @@ function cutInto(input: PlanInput, keys: Partial<PlannedKeys>, size: number): Tr
   return { keys: { ...keys, ...cut }, input: withKeys(changed, cut, size) };
 }
 
-/** The run with `keys`, in micro-batches as small as they can be; null where it would be refused. */
-function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried | null {
-  const all = { ...input.keys, ...keys };
-  const least = klOverOfSettings(all.method) === "micro_batch" ? 2 : rowUnit(all);
-  const tried = cutInto(input, keys, least);
-  return isAccepted(input, tried.keys) ? tried : null;
+/** Sizes of micro-batches, from the smallest on, with which the run with `keys` is accepted. */
+function* sizesOf(input: PlanInput, keys: Partial<PlannedKeys>): Generator<number> {
+  const changed = withKeys(input, keys);
+  const unit = rowUnit(changed.keys);
+  const most = Math.max(1, changed.workload.own.length);
+  // a cap in tokens may be of any size
+  const cut = (size: number) => (isCutByTokens(changed.keys) ? {} : batchKeys(changed, size));
+  for (let size = unit; size < most + unit; size += unit)
+    if (isAccepted(input, { ...keys, ...cut(size) })) yield size;
 }
 
-/** The run in its largest micro-batches that fit, of fewer rows than its own; null where none do. */
+/** The run with `keys`, in micro-batches as small as they can be; null where it would be refused. */
+function smallest(input: PlanInput, keys: Partial<PlannedKeys>): Tried | null {
+  const [size] = sizesOf(input, keys);
+  return size === undefined ? null : cutInto(input, keys, size);
+}
+
+/** The run in the largest batches that fit, of fewer rows than its own; null where none do. */
 function smallerBatch(input: PlanInput, fits: (tried: Tried) => boolean): Tried | null {
-  const { keys, workload } = input;
-  const unit = rowUnit(keys);
-  const units = Math.max(0, Math.ceil(workload.own.length / unit) - 1);
-  // prompts of a rollout are not cut: not every size divides a step
-  const sizes = Array.from({ length: units }, (_, i) => (i + 1) * unit).filter(
-    (size) => !isOnPolicy(keys) || isAccepted(input, batchKeys(input, size)),
-  );
+  const sizes = [...sizesOf(input, {})].filter((size) => Object.keys(batchKeys(input, size)).length > 0);
   let largest: Tried | null = null;
   let low = 0;
   let high = sizes.length;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const tried = cutInto(input, {}, sizes[middle] ?? unit);
+    const tried = cutInto(input, {}, at(sizes, middle));
     if (fits(tried)) [largest, low] = [tried, middle + 1];
     else high = middle;
   }
-  return largest !== null && isAccepted(input, largest.keys) ? largest : null;
+  return largest;
 }
 
 function checkpointingOf({ keys }: PlanInput): Partial<PlannedKeys> {
@@ -128,7 +136,10 @@ function changesOf(input: PlanInput): Partial<PlannedKeys>[] {
   const longest = Math.max(1, ...workload.own.map((row) => row.prompt + Math.max(row.chosen, row.rejected)));
   const short: Partial<PlannedKeys> = isOnPolicy(keys)
     ? { max_completion_length: halved(keys.max_completion_length) }
-    : { max_length: halved(Math.min(keys.max_length, Math.floor(longest))) };
+    : {
+        max_length: Math.max(8, halved(Math.min(keys.max_length, Math.floor(longest)))),
+        ...(keys.overflow === "truncate" ? {} : { overflow: "truncate" }),
+      };
   const few: Partial<PlannedKeys> = trained.isFull ? { optim: "adamw_8bit" } : { load_in_4bit: true };
   const isFew = trained.isFull ? keys.optim === "adamw_8bit" : model.quantisation !== null;
   const changes: Partial<PlannedKeys>[] = [

@@ -7,7 +7,12 @@ import { formatPlan } from "./plan-text.ts";
 import { planRun } from "./run-plan.ts";
 
 const auto = { eval_data: "e", final_scale: "auto", per_device_eval_batch_size: 4 };
-const held = { rows: 64, mean: pair, answerTokens: 64 * 580, batch: [pair, pair, pair, pair] };
+const held = {
+  rows: 64,
+  mean: pair,
+  answerTokens: 64 * 580,
+  batch: (size: number) => Array.from({ length: size }, () => pair),
+};
 
 function withHeld(given: PlanInput): PlanInput {
   return { ...given, workload: { ...given.workload, held } };

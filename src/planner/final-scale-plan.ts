@@ -23,8 +23,8 @@ export function scalesSize(
   { held, microBatch }: Workload,
 ): ScalesSize | null {
   if (final_scale !== "auto") return null;
-  const { batch, answerTokens: tokens } = held ?? { batch: microBatch(size), answerTokens: 0 };
-  return { count: FINAL_SCALES.length, batch, tokens };
+  const batch = held?.batch(size) ?? microBatch(size);
+  return { count: FINAL_SCALES.length, batch, tokens: held?.answerTokens ?? 0 };
 }
 
 /** The plan of the passes. Mixing weights and answering two prompts at each scale are not counted. */
@@ -33,9 +33,9 @@ export function finalScalePlan(input: PlanInput, memoryBytes: number): FinalScal
   const scales = FINAL_SCALES.length;
   const { held = null } = workload;
   if (held === null) return { scales, rows: null, flops: null, seconds: null, memoryBytes };
-  const { share_prompt } = keys;
+  const { share_prompt, per_device_eval_batch_size: size } = keys;
   const { forward } = pairFlops(model, held.mean, { trained, share_prompt, recomputed: 0 });
-  const evaluated = { ...input, workload: { ...workload, own: held.batch } };
+  const evaluated = { ...input, workload: { ...workload, own: held.batch(size) } };
   const { seconds } = pairTime(forward, evaluated, forwardShare);
   const passes = scales * held.rows;
   return { scales, rows: held.rows, flops: passes * forward, seconds: passes * seconds, memoryBytes };

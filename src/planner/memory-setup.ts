@@ -33,11 +33,12 @@ export function memorySetup(input: PlanInput): MemorySetup {
   };
 }
 
-/** Whether a step on one device has several micro-batches; one that is cut by tokens may. */
-function accumulates({ keys, workload: { own, mean } }: PlanInput): boolean {
-  const rowTokens = streamTokens(mean, keys.share_prompt);
-  const step = { rows: rowsPerStep(keys), rowTokens, full: tokensOf(own, keys) };
-  return keys.tokens_per_step !== null || microBatchesOf(keys, step) > 1;
+/** Whether some step on one device has several micro-batches; one that is cut by tokens may. */
+function accumulates({ keys, workload }: PlanInput): boolean {
+  const rowTokens = streamTokens(workload.mean, keys.share_prompt);
+  const step = { rows: rowsPerStep(keys), rowTokens, full: tokensOf(workload.own, keys) };
+  const isEachCut = keys.tokens_per_step !== null || microBatchesOf(keys, step) > 1;
+  return isEachCut || workload.isCut?.(1) === true;
 }
 
 /** Tokens through the layers. */

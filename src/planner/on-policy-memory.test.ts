@@ -26,7 +26,8 @@ function memoryOf(
     own: [row],
     microBatch: (n: number) => Array(n).fill(row),
   };
-  const rows = held === undefined ? {} : { held: { rows: held, mean: row, answerTokens: 0, batch: [row] } };
+  const rows =
+    held === undefined ? {} : { held: { rows: held, mean: row, answerTokens: 0, batch: () => [row] } };
   return planRun({ ...given, workload: { ...workload, ...rows } }).memory;
 }
 

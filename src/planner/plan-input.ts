@@ -20,8 +20,8 @@ export interface HeldRows {
   mean: PairLengths;
   /** Tokens of their answers. */
   answerTokens: number;
-  /** The evaluation's batch of most tokens. */
-  batch: readonly PairLengths[];
+  /** Among an evaluation's batches of so many rows that of most tokens; rows longer than `maxLength` are cut. Default: as they are. */
+  batch(size: number, maxLength?: number): readonly PairLengths[];
 }
 
 /** The rows of a run, as far as they are known. */
@@ -41,8 +41,10 @@ export interface Workload {
   startLogpBytes?: number | null;
   /** Bytes of those of all rows' tokens, where the loss compares with them; null or left out: unknown. */
   comparedLogpBytes?: number | null;
-  /** The largest micro-batch of so many rows. */
-  microBatch(size: number): readonly PairLengths[];
+  /** Whether each of so many ranks computes some step in several micro-batches; left out: as it does a step of mean rows. */
+  isCut?(ranks: number): boolean;
+  /** The largest micro-batch of so many rows, which are cut where they are longer than `maxLength`; default: as they are. */
+  microBatch(size: number, maxLength?: number): readonly PairLengths[];
 }
 
 /** What is planned. */
@@ -90,6 +92,14 @@ export function fitted(pair: PairLengths, maxLength: number): PairLengths {
   const share = Math.min(1, maxLength / longest);
   const cut = (n: number) => (n === 0 ? 0 : Math.max(1, Math.floor(n * share)));
   return { prompt: cut(pair.prompt), chosen: cut(pair.chosen), rejected: cut(pair.rejected) };
+}
+
+/** The pair as `overflow: truncate` cuts it: of the prompt a quarter of `maxLength` is kept, then the answers are cut to one length. */
+export function truncated(pair: PairLengths, maxLength: number): PairLengths {
+  const longest = Math.max(pair.chosen, pair.rejected);
+  const prompt = Math.min(pair.prompt, Math.max(maxLength - longest, Math.floor(maxLength / 4)));
+  const cut = (n: number) => Math.min(n, maxLength - prompt);
+  return { prompt, chosen: cut(pair.chosen), rejected: cut(pair.rejected) };
 }
 
 /** Rows that stay together in a micro-batch: completions of a prompt that are compared in pairs. */

@@ -149,8 +149,8 @@ function methodsText({ methods, device }: Plan): string {
   return [table, ...refused].join("\n");
 }
 
-function adviceText({ advice, memory, device }: Plan): string {
-  if (memory.fits) return "";
+function adviceText({ advice, device }: Plan): string {
+  if (advice.length === 0) return "";
   const line = ({ change, bytes, fits }: Advice) =>
     `  ${fits ? "fits:" : "too much still:"} ${change}: ${formatBytes(bytes)}`;
   const usable = formatBytes(device.usableBytes);

@@ -49,6 +49,8 @@ export interface RanksInput extends TrafficInput {
   microBatch: { seconds: number; tokens: number; flops: number };
   /** Rows of the run, repeated ones counted; null where unknown. */
   runRows: (rowsPerStep: number) => number | null;
+  /** Whether some step has more micro-batches than one of each rank. */
+  isCut: () => boolean;
   /** Tokens of a row in the mean. */
   rowTokens: number;
   /** Seconds of what ranks do after the steps. */
@@ -84,10 +86,11 @@ export function planRanks(input: RanksInput): RanksPlan {
   const { cluster, usable, keys, microBatch } = input;
   const ranks = ranksOf(cluster);
   const { rows, microBatches } = stepOn(input, ranks);
+  const accumulates = microBatches > 1 || input.isCut();
   const work = { microBatchSeconds: microBatch.seconds, microBatches };
   const costsOf = (layout: Layout): LayoutCosts => {
     const traffic = trafficOf(input, layout, cluster);
-    const memory = input.memoryOf(shardsOf(layout, cluster), microBatches > 1);
+    const memory = input.memoryOf(shardsOf(layout, cluster), accumulates);
     return { memory, traffic, stepSeconds: stepSeconds(traffic, layout, { work, cluster }) };
   };
   const layout = chooseLayout({ wanted: keys, cluster, usable, costsOf });
@@ -98,7 +101,7 @@ export function planRanks(input: RanksInput): RanksPlan {
   const bandwidth = layout.shard === "node" || hosts.length === 1 ? inside : link;
   return {
     ...{ ranks, hosts, inside, link, layout, microBatches, rowsPerStep: rows },
-    memory: { shards: shardsOf(layout, cluster), accumulates: microBatches > 1 },
+    memory: { shards: shardsOf(layout, cluster), accumulates },
     sentPerStep: microBatches * passed + added,
     hidingTokens:
       passed === 0

@@ -213,6 +213,7 @@ function planOnRanks(
       flops: rows * row.flops,
     },
     rowTokens: streamTokens(mean, keys.share_prompt),
+    isCut: () => workload.isCut?.(ranksOf(cluster)) ?? false,
     runRows: (perStep) => runPairs(keys, workload, perStep),
     endSeconds: end / ranksOf(cluster),
   });

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { llama8b } from "../../test/support/plan-inputs.ts";
+import { runFixture } from "../../test/support/runs.ts";
+import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { loadConfig } from "../config/load-config.ts";
 import type { Plan } from "../planner/run-plan.ts";
 import { type PlanOptions, plan } from "./plan.ts";
@@ -56,6 +58,18 @@ const cases: [what: string, keys: Keys, options: PlanOptions, changes: RegExp[]]
     [/^per_device_train_batch_size: (\d+), train_batch_size: \1$/],
   ],
   [
+    "updates in the backward pass, of completions that are compared in one step",
+    { ...online, objective: "grpo", optimizer_in_backward: true, max_grad_norm: 0 },
+    { gpu: "rtx4090" },
+    [/^use_peft: true, gradient_checkpointing: true$/],
+  ],
+  [
+    "updates in the backward pass, of a step whose rows give its KL",
+    { objective: "kto", per_device_train_batch_size: 3, optimizer_in_backward: true, max_grad_norm: 0 },
+    { gpu: "rtx4090" },
+    [/^use_peft: true, gradient_checkpointing: true, per_device_train_batch_size: 2$/],
+  ],
+  [
     "a step of given tokens",
     { ...lora, gradient_checkpointing: true, tokens_per_step: 65_536, per_device_train_batch_size: 64 },
     { gpu: "rtx4090" },
@@ -101,6 +115,26 @@ const cases: [what: string, keys: Keys, options: PlanOptions, changes: RegExp[]]
     { gpu: "h100" },
     [/^use_peft: true, per_device_train_batch_size: 2, gradient_accumulation_steps: 2$/],
   ],
+  [
+    "batches in which scales are measured after the last step",
+    {
+      ...{ ...lora, gradient_checkpointing: true, eval_fraction: 0.1, final_scale: "auto" },
+      per_device_train_batch_size: 64,
+    },
+    { gpu: "rtx4090" },
+    [
+      /^per_device_train_batch_size: (\d+), gradient_accumulation_steps: \d+, per_device_eval_batch_size: \1$/,
+    ],
+  ],
+  [
+    "batches in which scales are measured, of more rows than the steps'",
+    {
+      ...{ ...lora, gradient_checkpointing: true, eval_fraction: 0.1, final_scale: "auto" },
+      ...{ per_device_train_batch_size: 2, per_device_eval_batch_size: 64 },
+    },
+    { gpu: "rtx4090" },
+    [/^per_device_eval_batch_size: 2$/],
+  ],
   ["a reward model", { objective: "reward" }, { gpu: "h100" }, [/^use_peft: true/]],
   [
     "shards inside hosts",
@@ -128,12 +162,52 @@ for (const [what, keys, options, changes] of cases) {
   });
 }
 
+test("advice: rows that are at hand are cut, as they are longer than what is advised", async () => {
+  using fixture = runFixture({ held: 0 });
+  const words = (count: number) => "is ".repeat(count);
+  // the longest has one long answer; cut to one length, the two of another take more
+  const long = [
+    { prompt: words(4), chosen: words(90), rejected: "there" },
+    { prompt: words(20), chosen: words(60), rejected: `there ${words(50)}` },
+  ];
+  const rows = [...long, ...pairRows(2)];
+  const held = [...long.map((row) => ({ ...row, prompt: `who ${row.prompt}` })), ...pairRows(40).slice(2)];
+  const trainData = writeRows(fixture.path("rows.jsonl"), rows);
+  const evalData = writeRows(fixture.path("held.jsonl"), held);
+  const scales = { ...lora, eval_data: evalData, final_scale: "auto", gradient_accumulation_steps: 4 };
+  for (const keys of [
+    { per_device_train_batch_size: 1, gradient_accumulation_steps: 4 },
+    { per_device_train_batch_size: 2, gradient_accumulation_steps: 2 },
+    { ...scales, per_device_train_batch_size: 1, per_device_eval_batch_size: 16 },
+  ]) {
+    const withRows = (more: Keys): Promise<Plan> => {
+      const values = {
+        ...fixture.values,
+        ...{ device: "auto", output_dir: "o", train_data: trainData },
+        ...keys,
+        ...more,
+      };
+      return plan(loadConfig({ values }).config, { gpu: "h100", memoryGiB: 0.01 });
+    };
+    const { advice, finalScale, memory } = await withRows({});
+    assert.equal(memory.moment === "measuring the scales at the end", finalScale !== null);
+    const shorter = advice.filter((one) => one.keys.max_length !== undefined);
+    assert.match(shorter.map(({ change }) => change).join("\n"), /^max_length: \d+, overflow: truncate/);
+    for (const one of shorter) {
+      const pasted = await withRows(one.keys);
+      assert.deepEqual([pasted.rows.source, pasted.rows.pairs], ["from train_data", rows.length]);
+      assert.equal(pasted.memory.total, one.bytes, one.change);
+    }
+  }
+});
+
 test("what only one process can do is advised no ranks, and not planned on them", async () => {
   for (const keys of [
     { ...online, objective: "grpo" },
     { optimizer_in_backward: true, max_grad_norm: 0 },
   ]) {
     const { advice } = await planned(keys, { gpu: "rtx4090" });
+    assert.ok(advice.length > 0);
     assert.ok(!advice.some(({ change }) => /--count/.test(change)));
     await assert.rejects(planned(keys, { gpu: "h100", count: 2 }), /--count 2: .* (launcher|Leave it out)\./);
   }

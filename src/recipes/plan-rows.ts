@@ -15,7 +15,7 @@ import { isGlob } from "../data/sources.ts";
 import { methodOf } from "../methods/index.ts";
 import type { PairLengths } from "../planner/flops.ts";
 import { streamTokens } from "../planner/flops.ts";
-import { fitted, type HeldRows, type PlannedKeys, type Workload } from "../planner/plan-input.ts";
+import { fitted, type HeldRows, type PlannedKeys, truncated, type Workload } from "../planner/plan-input.ts";
 import { storedLogpBytes } from "../runs/start-logps.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
 import { halvesOf } from "../train/scale-choice.ts";
@@ -113,7 +113,11 @@ function alike(
 ): Workload {
   const microBatch = (size: number): PairLengths[] => Array.from({ length: size }, () => mean);
   const own = microBatch(microBatchRows(config, streamTokens(mean, config.share_prompt)));
-  return { source, isMeasured: false, pairs, mean, own, microBatch };
+  const { tokens_per_step: tokens, train_batch_size } = config;
+  // rows of a rollout may all be as long as this one, longer than in the mean
+  const isCut = (ranks: number) =>
+    tokens === null && (train_batch_size ?? ranks * rowsPerStep(config)) > ranks * own.length;
+  return { source, isMeasured: false, pairs, mean, own, isCut, microBatch };
 }
 
 /** Rows of `each` tokens in a full micro-batch. */
@@ -164,7 +168,6 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
   if (isOnPolicy(config)) return { ...workloadOfPrompts(config, examples), held, startLogpBytes };
   const lengths = examples.map(lengthsOf);
   const isFaulty = hasErrors(report);
-  const largest = (keys: PlanKeys) => largestMicroBatch(examples, lengths, keys);
   return {
     source: isFaulty ? "from train_data, which has faults (preftune data check)" : "from train_data",
     isMeasured: true,
@@ -173,30 +176,35 @@ function workloadOfData(config: PlanConfig, { dataset }: Rows): Workload {
     held,
     startLogpBytes,
     comparedLogpBytes: compared,
-    own: largest(config),
-    microBatch: (size) =>
-      largest({ ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null }),
+    own: largestMicroBatch(examples, lengths, config),
+    isCut: (ranks) => hasCutStep(examples, config, ranks),
+    microBatch: (size, maxLength = config.max_length) =>
+      largestMicroBatch(
+        examples,
+        lengths.map((row) => truncated(row, maxLength)),
+        { ...config, per_device_train_batch_size: size, max_tokens_per_micro_batch: null },
+      ),
   };
 }
 
 /** Held-out rows as a plan knows them. */
 export function heldRows(
   examples: readonly Example[],
-  {
-    per_device_eval_batch_size: size,
-    share_prompt,
-  }: Pick<PlanConfig, "per_device_eval_batch_size" | "share_prompt">,
+  { share_prompt }: Pick<PlanConfig, "share_prompt">,
 ): HeldRows {
   const lengths = examples.map(lengthsOf);
   const tokensIn = (batch: readonly PairLengths[]) =>
     batch.reduce((sum, pair) => sum + streamTokens(pair, share_prompt), 0);
-  const starts = Array.from({ length: Math.ceil(examples.length / size) }, (_, i) => i * size);
-  const batches = starts.map((start) => lengths.slice(start, start + size));
   return {
     rows: examples.length,
     mean: meanOf(lengths),
     answerTokens: tokensOf(examples),
-    batch: batches.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a), []),
+    batch: (size, maxLength = Number.POSITIVE_INFINITY) => {
+      const cut = lengths.map((row) => truncated(row, maxLength));
+      const starts = Array.from({ length: Math.ceil(cut.length / size) }, (_, i) => i * size);
+      const batches = starts.map((start) => cut.slice(start, start + size));
+      return batches.reduce((a, b) => (tokensIn(b) > tokensIn(a) ? b : a), []);
+    },
   };
 }
 
@@ -237,14 +245,28 @@ function largestMicroBatch(
   keys: PlanKeys,
 ): PairLengths[] {
   if (examples.length === 0) return [];
-  const run = new EpochSteps(examples, {
-    ...keys,
-    num_train_epochs: Math.min(keys.num_train_epochs, epochsLookedAt),
-  });
+  const run = firstEpochs(examples, keys);
   return largestOf(run, lengths, {
     steps: epochsLookedAt * examples.length,
     share_prompt: keys.share_prompt,
   });
+}
+
+function firstEpochs(examples: readonly Example[], keys: PlanKeys): EpochSteps {
+  const numTrainEpochs = Math.min(keys.num_train_epochs, epochsLookedAt);
+  return new EpochSteps(examples, { ...keys, num_train_epochs: numTrainEpochs });
+}
+
+/** Whether a bound on tokens cuts some step of the first epochs into more micro-batches than one of each rank. */
+export function hasCutStep(examples: readonly Example[], keys: PlanKeys, ranks: number): boolean {
+  if (keys.tokens_per_step === null && keys.max_tokens_per_micro_batch === null) return false;
+  const trainBatchSize = keys.train_batch_size ?? ranks * rowsPerStep(keys);
+  const run = firstEpochs(examples, { ...keys, train_batch_size: trainBatchSize });
+  const steps = Math.min(run.totalSteps, epochsLookedAt * examples.length);
+  // ranks get the micro-batches of one, as many each
+  return Array.from({ length: steps }, (_, step) => step).some(
+    (step) => run.planOf(step).plan.microBatches.length > ranks,
+  );
 }
 
 /** The micro-batch with most tokens among those of the first `steps` steps of `run`. */

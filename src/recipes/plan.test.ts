@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture } from "../../test/support/runs.ts";
+import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { ConfigError } from "../base/errors.ts";
 import { loadConfig } from "../config/load-config.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
@@ -69,6 +70,33 @@ test("rows of assumed lengths fill a micro-batch up to the keys that limit it", 
   ] as const) {
     const { largestMicroBatch } = (await plan(configOf({ ...fixture.values, ...keys }), { lengths })).rows;
     assert.equal(largestMicroBatch.pairs, rows, JSON.stringify(keys));
+  }
+});
+
+test("a cap in tokens that cuts the longest steps alone: memory has the gradients of an earlier micro-batch", async () => {
+  using fixture = runFixture({ rows: 4, held: 0 });
+  const rows = [...pairRows(14), ...[1, 2].map((n) => ({ ...pairRows(1)[0], prompt: "is ".repeat(40 * n) }))];
+  const trainData = writeRows(fixture.path("rows.jsonl"), rows);
+  const order = { data_order: "given", per_device_train_batch_size: 4, num_train_epochs: 1 };
+  const values = { ...fixture.values, ...order, train_data: trainData };
+  const { dataset } = await prepareData({ ...configOf(values), task: "preference" });
+  for (const [count, size] of [
+    [1, 4],
+    [2, 8],
+  ] as const) {
+    const step = { ...values, ...(count > 1 ? { train_batch_size: size } : {}) };
+    const run = new EpochSteps(dataset.examples, configOf(step));
+    const tokens = Array.from({ length: run.totalSteps }, (_, i) => run.planOf(i).plan.tokens);
+    const longest = Math.max(...tokens);
+    const [cut, whole] = await Promise.all(
+      [Math.ceil(longest / count) - 1, longest].map((cap) =>
+        plan(configOf({ ...step, max_tokens_per_micro_batch: cap, device: "auto" }), { gpu: "h100", count }),
+      ),
+    );
+    // by mean rows a step is one micro-batch
+    assert.equal((cut?.ranks ?? { microBatches: 1 }).microBatches, 1);
+    assert.equal(cut?.memory.components.gradients, 4 * Number(cut?.parameters.total));
+    assert.ok(Number(whole?.memory.components.gradients) < 4 * Number(whole?.parameters.total));
   }
 });
 

@@ -18,7 +18,7 @@ import type { RolloutSize } from "../planner/sampling-memory.ts";
 import type { TrainedParts } from "../planner/trained-parts.ts";
 import { EpochSteps } from "../train/step-source.ts";
 import { deviceOfEnvironment, usualFraction } from "./plan-device.ts";
-import { heldRows, largestOf, meanOf } from "./plan-rows.ts";
+import { hasCutStep, heldRows, largestOf, meanOf } from "./plan-rows.ts";
 import { lengthsOf } from "./row-cost.ts";
 import { type ChosenWay, samplingWay } from "./sampling-way.ts";
 
@@ -109,6 +109,7 @@ function workloadOf({ config, examples, held, cost }: LayoutInput, ranks: number
     ...{ source: "the run's rows", isMeasured: true, pairs: examples.length },
     mean: meanOf(lengths),
     own: largestOf(run, lengths, { steps: stepsLookedAt, share_prompt }),
+    isCut: (count) => hasCutStep(examples, config, count),
     microBatch: (size) => longest.slice(0, size),
     held: heldRows(held, config),
   };

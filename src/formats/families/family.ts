@@ -34,6 +34,8 @@ export interface MultimodalClass extends ClassNames {
   textType: string;
   /** Keys beside the text's where the text's stand at the top of the file, as in older ones; left out: they never do. */
   besideText?: readonly string[];
+  /** Whether the head is the embedding where only the text part says so, against the top of the file; left out: the top decides. */
+  textTies?: boolean;
   /** The text part's fields as the family's own files have them; left out: it has them so. */
   asText?: (fields: Readonly<Record<string, unknown>>) => Record<string, unknown>;
 }

@@ -40,6 +40,7 @@ export const qwen2: Family = {
     rewardArchitecture: null,
     hasPeftTargets: false,
     textType: "qwen2_5_vl_text",
+    textTies: true,
     besideText: [
       "vision_config",
       "image_token_id",
