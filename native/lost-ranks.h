@@ -130,7 +130,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     onLoss_.push_back(std::move(act));
   }
 
-  // Says that this rank leaves. The one that serves the store stays until the others have read what there is to read.
+  // Says that this rank leaves, and stays until the others leave too, or have read it: a connection that is closed fails a collective
+  // which another has all data of and has not looked at yet, and the store goes with the rank that serves it.
   void end() {
     std::unique_lock<std::mutex> lock(mutex_);
     isEnding_ = true;
@@ -141,7 +142,7 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   }
 
  private:
-  static constexpr int64_t kBeat = 400, kLinger = 4000, kSaying = kLinger + 1000, kUnheard = 1000, kHeard = 20000;  // ms
+  static constexpr int64_t kBeat = 400, kLinger = 10000, kSaying = kLinger + 1000, kUnheard = 1000, kHeard = 20000;  // ms
   // What the verdict begins with where a rank has failed by its own error.
   static constexpr const char* kFailed = "failed: ";
   static constexpr const char *kNotYet = "not yet", *kEnded = "ended";
@@ -253,7 +254,8 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     } catch (const std::exception& error) {
       std::unique_lock<std::mutex> lock(mutex_);
       // rank 0 ends when all is done: then there is no store, and nothing to say
-      const std::string said = settings_.isStoreOurs && peers_[0].hasEnded() ? "" : storeIsLost(firstLine(error.what()));
+      const bool isDone = isEnding_ || (settings_.isStoreOurs && peers_[0].hasEnded());
+      const std::string said = isDone ? "" : storeIsLost(firstLine(error.what()));
       lock.unlock();
       if (!said.empty()) conclude(said);
     }
@@ -368,14 +370,18 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
     say(store, kEnded);
     const int64_t until = awake_ + kLinger;
     suspects_ = true;
-    while (serves() && awake_ < until) {
+    while (awake_ < until) {
       bool isAlone = true;
-      for (int64_t rank = 1; rank < settings_.size; ++rank) {
+      for (int64_t rank = 0; rank < settings_.size; ++rank) {
+        if (rank == settings_.rank) continue;
         Peer& peer = peers_[static_cast<size_t>(rank)];
         const std::string now = textOf(store.get(beatKey(rank)));
         const std::lock_guard<std::mutex> lock(mutex_);
         if (now != kNotYet && now != peer.beat) peer = {now, awake_};
-        if (!peer.hasEnded() && awake_ - peer.changed < 3 * kBeat && !isGone(store, rank)) isAlone = false;
+        // on a busy machine a process that is there may not come to its beats for seconds
+        const bool isHere = !place_.empty() && peer.line(2) == place_;
+        const bool isThere = isHere ? !isGone(store, rank) : awake_ - peer.changed < 3 * kBeat;
+        if (!peer.hasEnded() && isThere) isAlone = false;
       }
       if (isAlone) return;
       std::this_thread::sleep_for(Milliseconds(20));
