@@ -3,7 +3,7 @@ import { EndpointError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
 import type { ChatMessage, ChatReply, ChatRequest } from "../endpoint/chat-body.ts";
 import type { Endpoint, Spent } from "../endpoint/endpoint.ts";
-import { isRefusal, refusalsAtFirst } from "../endpoint/refusals.ts";
+import { isRefusal, Refusals } from "../endpoint/refusals.ts";
 import type { JudgmentStore } from "./judgment-store.ts";
 
 /** How a judge is asked. */
@@ -73,7 +73,7 @@ export class Judge {
     firstRefusal: null,
     firstUnparsable: null,
   };
-  #answers = 0;
+  readonly #refusals = new Refusals();
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -106,7 +106,7 @@ export class Judge {
         this.#counts.askedAgain++;
       }
     } catch (error) {
-      return { verdict: null, reason: "refused", text: this.#recordRefusal(error) };
+      return { verdict: null, reason: "refused", text: await this.#recordRefusal(error) };
     }
     this.#counts.unparsable++;
     this.#first.firstUnparsable ??= text;
@@ -114,12 +114,13 @@ export class Judge {
   }
 
   /** What an endpoint says that refuses one request alone; any other error is rethrown. */
-  #recordRefusal(error: unknown): string {
+  async #recordRefusal(error: unknown): Promise<string> {
     if (!isRefusal(error)) throw error;
-    const { message, status } = error;
     this.#counts.refused++;
-    this.#first.firstRefusal ??= message;
-    if (this.#answers > 0 || this.#counts.refused < refusalsAtFirst) return message;
+    this.#first.firstRefusal ??= error.message;
+    const ofAll = await this.#refusals.noteRefusal(this.#options.endpoint, error);
+    if (ofAll === null) return error.message;
+    const { message, status } = ofAll;
     throw new EndpointError(`${message}${this.#options.remedyOf?.(message) ?? ""}`, status);
   }
 
@@ -131,12 +132,14 @@ export class Judge {
     const known = store.get(key);
     if (known !== null) {
       this.#counts.cached++;
+      this.#refusals.noteAnswer(request, { isKept: true });
       return this.#count(known);
     }
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const asked = endpoint.chat(request).then((reply) => {
       store.put(key, { model, messages: JSON.stringify(request.messages) }, reply);
+      this.#refusals.noteAnswer(request);
       return this.#count(reply);
     });
     this.#pending.set(key, asked);
@@ -148,7 +151,6 @@ export class Judge {
   }
 
   #count(reply: ChatReply): ChatReply {
-    this.#answers++;
     if (reply.finishReason === "length") this.#counts.cut++;
     return reply;
   }
