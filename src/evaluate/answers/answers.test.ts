@@ -98,7 +98,26 @@ test("questions that an endpoint refuses are left out, and told of; they are ask
     assert.deepEqual([found.questions.map(({ id }) => id), found.unanswered], [["1", "3"], 1]);
     assert.equal(server.calls.length, calls);
   }
-  const [said = ""] = await warnings();
+  // their file, given as one of answers, says the same
+  const [path = ""] = (await namedAnswers([`${server.baseUrl}#strict`], asked, () => 0, judging)).answers.map(
+    (own) => own.path,
+  );
+  assert.equal(
+    readFileSync(path, "utf8").match(/"refused":"http\S+ model strict: .*"choices":\[\]/g)?.length,
+    1,
+  );
+  const read = await namedAnswers([path], asked, () => 0, judging);
+  assert.deepEqual([read.questions.map(({ id }) => id), read.unanswered], [["1", "3"], 1]);
+  await assert.rejects(
+    namedAnswers([path], [...asked, question("4")], () => 0, judging),
+    /expected an answer to question 4/,
+  );
+  await assert.rejects(
+    namedAnswers([path], asked.slice(1, 2), () => 0, judging),
+    /EndpointError: expected questions that all have answered, got none of 1: .* \(answered: strict 0\)\. /,
+  );
+  const [said = "", ofFile] = await warnings();
+  assert.equal(ofFile, `${path}: 1 question was refused and is left out.`);
   assert.match(
     said,
     /^strict: 1 question was refused and is left out; the first: q\.jsonl:2: http\S+, model strict: expected an answer, got status 400: against our rules\. /,

@@ -32,19 +32,19 @@ export async function askEndpoint(
   request: AnswerRequest,
   concurrency: number,
 ): Promise<void> {
-  const { questions, log, onAnswered } = request;
+  const { questions, log, keyOf, onAnswered } = request;
   const open = questions.filter(({ id }) => !log.answers.has(id));
   let done = questions.length - open.length;
   const refusals = new Refusals();
   const kept = questions.find(({ id }) => log.answers.has(id));
   if (kept !== undefined) refusals.noteAnswer(requestOf(kept, [], request), { isKept: true });
-  const refused: EndpointError[] = [];
+  const refused: [Question, EndpointError][] = [];
   await forEachAtOnce(open, concurrency, async (question) => {
     try {
       await askQuestion(endpoint, question, { ...request, refusals });
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      refused.push(placed(question, error));
+      refused.push([question, error]);
       const ofAll = await refusals.noteRefusal(endpoint, error);
       if (ofAll !== null) throw placed(question, ofAll);
     }
@@ -52,9 +52,15 @@ export async function askEndpoint(
   });
   const [first] = refused;
   if (first === undefined) return;
-  if (log.answers.size === 0) throw first;
-  const what = refused.length === 1 ? "question was refused and is" : "questions were refused and are";
-  warn(`${endpoint.model}: ${refused.length} ${what} left out; the first: ${first.message}`);
+  const said = placed(...first);
+  if (log.answers.size === 0) throw said;
+  for (const [question, { message }] of refused) log.addRefused(question.id, keyOf(question), message);
+  warn(`${endpoint.model}: ${leftOut(refused.length)}; the first: ${said.message}`);
+}
+
+/** So many questions that an endpoint refused, in words. */
+export function leftOut(count: number): string {
+  return `${count} ${count === 1 ? "question was refused and is" : "questions were refused and are"} left out`;
 }
 
 /** The answers to a question's turns, added to the log. */
