@@ -91,6 +91,23 @@ test("people who skip every pair leave no result, not one of 0 prompts", async (
   assert.deepEqual(await peoplesContest(contest, store), { outcome: null, without: 3 });
 });
 
+test("a judge that refuses usual fields: the message names the round's keys, and with them it judges", async () => {
+  const body = JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } });
+  await using server = await startJudge((call) =>
+    "max_tokens" in call.body ? { status: 400, body } : ruleAnswer(call),
+  );
+  const judge = `${server.baseUrl}#rule`;
+  await assert.rejects(
+    judgedContest(await contestOf("unnamed", [base, silent], { judge }), judge),
+    /'max_tokens'\. Check .* by judge_extra; reasoning models may want/,
+  );
+  server.calls.length = 0;
+  const judgeExtra = { max_tokens: null, temperature: null, seed: 1 };
+  const contest = await contestOf("named", [base, silent], { judge, judge_extra: judgeExtra });
+  assert.equal((await judgedContest(contest, judge)).outcome?.rate, 1);
+  assert.deepEqual(Object.keys(server.calls[0]?.body ?? {}), ["model", "messages", "stream", "seed"]);
+});
+
 test("a prompt on which the judge gave no verdict is without a result, and counted", async () => {
   await using server = await startJudge((call) =>
     call.text.includes("1: where is the pig?") ? { status: 400 } : ruleAnswer(call),

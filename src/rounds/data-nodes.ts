@@ -283,9 +283,15 @@ function environmentOf({ device, dtype, threads }: Training) {
 
 /** Who judges, and how, for a node's inputs. */
 export function judgedBy(settings: RoundSettings): Record<string, string> {
-  const { judge, judge_mode, reward_funcs, reward_model, reward_weights } = settings;
+  const { judge, judge_mode, judge_extra, reward_funcs, reward_model, reward_weights } = settings;
   if (judge === people) return { judge };
-  if (judge !== null) return { judge, judge_mode };
+  if (judge !== null) {
+    return {
+      judge,
+      judge_mode,
+      ...(judge_extra === null ? {} : { judge_extra: JSON.stringify(judge_extra) }),
+    };
+  }
   if (reward_model !== null) return { reward_model, reward_model_weights: weightsOf(reward_model) };
   const files = (reward_funcs ?? []).map((spec) => moduleFunctionOf(spec)?.file ?? null);
   const digests = files.map((file) => (file !== null && existsSync(file) ? sha256File(file) : ""));

@@ -51,8 +51,8 @@ export class Refusals {
   }
 }
 
-/** The command's options that change what an endpoint is asked. */
-export interface RequestOptions {
+/** What the user calls the settings that change what an endpoint is asked. */
+export interface OptionNames {
   /** For further fields. */
   extra: string;
   /** For the longest answer. */
@@ -60,7 +60,7 @@ export interface RequestOptions {
 }
 
 /** What may help against a refusal, to be put behind its message; empty where nothing is known to. */
-export function remedyOf(refusal: string, { extra, maxTokens }: RequestOptions): string {
+export function remedyOf(refusal: string, { extra, maxTokens }: OptionNames): string {
   if (/unsupported|not support/i.test(refusal)) {
     const fields = '{"max_tokens": null, "max_completion_tokens": 4096, "temperature": null}';
     return ` Take out or replace the field that it names by ${extra}; reasoning models may want '${fields}'.`;

@@ -41,6 +41,7 @@ async function judging(
     temperature: options.temperature ?? 0,
     maxTokens: 10,
     retriesWithoutVerdict: options.retries ?? 0,
+    optionNames: { extra: "extra", maxTokens: "maxTokens" },
   });
   const close = async (): Promise<void> => {
     store.close();
