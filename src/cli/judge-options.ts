@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
+import { secretAmong } from "../config/request-fields.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
 import { type JudgedText, writeResults } from "../evaluate/judge/judged-texts.ts";
@@ -171,11 +172,9 @@ function jsonObject(option: string, keyOption: string): (text: string) => Record
   };
 }
 
-const keyName = /(^|[_-])(api[_-]?key|secret|password|authorization|(auth|access)[_-]token)$/i;
-
 /** Requests' fields stand in reports. What is refused is not shown: commander's own error would. */
 function requireNoKey(fields: Record<string, unknown>, option: string, keyOption: string): void {
-  const key = Object.keys(fields).find((name) => keyName.test(name));
+  const key = secretAmong(fields);
   if (key === undefined) return;
   throw new ConfigError(
     `${option}: "${key}" would stand in reports. Take it out, and give the key by ${keyOption}.`,

@@ -10,8 +10,8 @@ const root = mkdtempSync(join(tmpdir(), "preftune-supervisor-"));
 after(() => rmSync(root, { recursive: true }));
 const scripted = join(import.meta.dirname, "../../test/support/scripted-trainer.ts");
 
-/** Watches over trainers, of which those from start `from` on find no Node. */
-async function withoutNode(from: number, maxRestarts: number) {
+/** Watches over trainers, of which those from start `from` on find no Node, or have an argument that the system does not take. */
+async function withoutNode(from: number, maxRestarts: number, { isTooLong = false } = {}) {
   const folder = mkdtempSync(join(root, "run-"));
   const file = join(folder, "behaviours.json");
   writeFileSync(file, JSON.stringify(["SIGKILL", "SIGKILL", 0]));
@@ -22,7 +22,9 @@ async function withoutNode(from: number, maxRestarts: number) {
     const { status } = await superviseTraining({
       program: scripted,
       argv: () => {
-        if (starts++ >= from) process.execPath = join(folder, "no-node");
+        if (starts++ < from) return [file];
+        if (isTooLong) return [file, "x".repeat(3e6)];
+        process.execPath = join(folder, "no-node");
         return [file];
       },
       outputDir: join(folder, "run"),
@@ -55,4 +57,16 @@ test("after one that trained it is tried again, as often as --max-restarts allow
     said[2] ?? "",
     /could not be started: .*started again 2 times, as --max-restarts allows: given up/,
   );
+});
+
+test("a system that refuses to start one at once, without an event, is one that could not be started", async () => {
+  const first = await withoutNode(0, 3, { isTooLong: true });
+  assert.deepEqual([first.status, first.starts], [1, 1]);
+  assert.match(
+    first.said.join(),
+    /^the trainer could not be started: .*E2BIG; a restart would not fix that$/,
+  );
+  const later = await withoutNode(1, 1, { isTooLong: true });
+  assert.deepEqual([later.status, later.starts], [1, 2]);
+  assert.match(later.said[1] ?? "", /E2BIG, before its first step; started again once, .* given up/);
 });

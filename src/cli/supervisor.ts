@@ -152,12 +152,22 @@ function namesLauncher(word: string | undefined): boolean {
   return /\/launched\.mjs\b/.test(word ?? "");
 }
 
+/** @throws {Error} of the system's, where it does so at once */
+function forked(program: string, words: string[]): ChildProcess {
+  return fork(program, words, {
+    execArgv: process.execArgv.filter((_, i, all) => !namesLauncher(all[i]) && !namesLauncher(all[i + 1])),
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: { ...process.env, [supervisedVariable]: "1" },
+  });
+}
+
 /** What a start may take without a sign of life, at least. */
 const startMs = 600_000;
 
 /** One process that trains. */
 class Trainer {
-  readonly child: ChildProcess;
+  /** Null: the system refused to start it. */
+  readonly child: ChildProcess | null = null;
   readonly ended: Promise<ChildEnd>;
   /** When it last reported a step, by `performance.now`; null: not yet. */
   beganAt: number | null = null;
@@ -167,23 +177,31 @@ class Trainer {
 
   constructor({ program, argv, heartbeatTimeoutMs }: SupervisorOptions, resume: boolean) {
     const kills = oomKills();
-    this.child = fork(program, argv(resume), {
-      execArgv: process.execArgv.filter((_, i, all) => !namesLauncher(all[i]) && !namesLauncher(all[i + 1])),
-      stdio: ["inherit", "inherit", "inherit", "ipc"],
-      env: { ...process.env, [supervisedVariable]: "1" },
-    });
-    this.child.on("message", (message) => this.#hear(message as Heartbeat));
-    const timer = this.#watch(heartbeatTimeoutMs);
-    this.ended = new Promise((resolve) => {
+    const words = argv(resume);
+    try {
+      this.child = forked(program, words);
+      this.ended = this.#endOf(this.child, heartbeatTimeoutMs, kills);
+    } catch (error) {
+      // no memory for another process, arguments too long: of these there is no event
+      const notStarted = messageOf(error);
+      const how = { status: null, signal: null, silentSeconds: null, outOfMemory: false, notStarted };
+      this.ended = Promise.resolve(how);
+    }
+  }
+
+  #endOf(child: ChildProcess, heartbeatTimeoutMs: number, kills: number): Promise<ChildEnd> {
+    child.on("message", (message) => this.#hear(message as Heartbeat));
+    const timer = this.#watch(child, heartbeatTimeoutMs);
+    return new Promise((resolve) => {
       const end = (how: Omit<ChildEnd, "silentSeconds" | "outOfMemory">): void => {
         clearInterval(timer);
         resolve({ silentSeconds: this.#hung, outOfMemory: oomKills() > kills, ...how });
       };
       // a child that was never there has no "exit"; of one that runs, it is a signal or message that failed
-      this.child.on("error", ({ message }) => {
-        if (this.child.pid === undefined) end({ status: null, signal: null, notStarted: message });
+      child.on("error", ({ message }) => {
+        if (child.pid === undefined) end({ status: null, signal: null, notStarted: message });
       });
-      this.child.on("exit", (status, signal) => end({ status, signal }));
+      child.on("exit", (status, signal) => end({ status, signal }));
     });
   }
 
@@ -195,14 +213,14 @@ class Trainer {
   }
 
   /** Counts short times, not the clock: while this process is itself stopped (Ctrl-Z, a laptop asleep) nobody is silent. */
-  #watch(timeoutMs: number): NodeJS.Timeout {
+  #watch(child: ChildProcess, timeoutMs: number): NodeJS.Timeout {
     const tick = Math.min(1000, timeoutMs / 10);
     return setInterval(() => {
       this.#silentMs += tick;
       const most = this.beganAt === null ? Math.max(timeoutMs, startMs) : timeoutMs;
       if (this.#silentMs < most || this.#hung !== null) return;
       this.#hung = most / 1000;
-      this.child.kill("SIGKILL");
+      child.kill("SIGKILL");
     }, tick);
   }
 }

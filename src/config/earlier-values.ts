@@ -6,6 +6,14 @@ import type { RunConfig } from "./run-config.ts";
 import { SAMPLED_THRESHOLDS, withoutSampledDefaults } from "./watch-bounds.ts";
 import type { WatchThresholds } from "./watch-keys.ts";
 
+/** Keys that configurations did not have then; null does what there was without them. */
+const laterKeys: readonly string[] = ["judge_extra"];
+
+/** Whether a value says nothing that was not so before there was its key: such digests are without it. */
+export function isLaterDefault(key: string, value: unknown): boolean {
+  return laterKeys.includes(key) && (value ?? null) === null;
+}
+
 /** The values of a configuration that were other ones, where it means the same. */
 export function earlierValues(config: RunConfig): FlatConfig {
   return {

@@ -295,7 +295,7 @@ export const INACTIVE_RULES: readonly Rule[] = [
     remedy: "Set sync_ref_model: true, or take it out.",
   },
   {
-    keys: ["judge_mode", "judge_price", "judge_budget", "judge_budget_spent"],
+    keys: ["judge_mode", "judge_extra", "judge_price", "judge_budget", "judge_budget_spent"],
     because: "judge",
     when: ({ judge }) => judge === null,
     reason: "judge is null, so nothing is judged",

@@ -152,6 +152,7 @@ const USELESS: readonly [ConfigKey, Record<string, unknown>, RegExp][] = [
   ["eval_reward_funcs", { eval_reward_funcs: ["length"] }, /reward_funcs is null/],
   ["reward_max_failures", { reward_max_failures: 0.1 }, /reward_funcs is null/],
   ["judge_mode", { judge_mode: "pairs" }, /reward_funcs is null/],
+  ["judge_extra", { ...judged, judge: null, judge_extra: { seed: 1 } }, /judge is null/],
   ["judge_price", { ...judged, judge: null, judge_price: { prompt: 1, completion: 2 } }, /judge is null/],
   ["judge_budget", { ...judged, judge: null, judge_budget: { requests: 3 } }, /judge is null/],
   ["judge_budget_spent", { ...judged, judge: null, judge_budget_spent: "continue" }, /judge is null/],

@@ -4,6 +4,7 @@ import { comparesOnPolicy, hasRatio, methodOf, startKeysOf } from "../methods/in
 import type { Check } from "../methods/method.ts";
 import { error } from "./check.ts";
 import { isOnPolicy, REWARD_SOURCES, rewardCount } from "./online-keys.ts";
+import { secretAmong } from "./request-fields.ts";
 import { rewardSpecProblems } from "./reward-specs.ts";
 import type { RunConfig } from "./run-config.ts";
 import { rowsPerStep } from "./step-rows.ts";
@@ -220,6 +221,12 @@ export const ON_POLICY_CHECKS: readonly Check<RunConfig>[] = [
     ({ judge, judge_mode, num_generations_eval }) =>
       judge !== null && judge_mode === "pairs" && num_generations_eval === 1,
     "with judge_mode: pairs a completion is compared with others of its prompt: expected at least 2.",
+  ),
+  error(
+    "judge_extra",
+    ({ judge_extra }) => secretAmong(judge_extra ?? {}) !== undefined,
+    ({ judge_extra }) =>
+      `"${secretAmong(judge_extra ?? {})}" would stand in the run's records. Take it out, and give the key by the variable PREFTUNE_JUDGE_KEY.`,
   ),
   error(
     "importance_sampling_clip_min",

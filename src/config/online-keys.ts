@@ -42,6 +42,13 @@ export const ONLINE_KEYS = {
     schema: { enum: ["rating", "pairs"], default: "rating" },
     doc: "How the judge scores: a mark from 1 to 10 for each completion, or every pair of a prompt's completions in both orders.",
   },
+  judge_extra: {
+    schema: z.record(z.string(), z.unknown()).nullable().default(null) as z.ZodType<Readonly<
+      Record<string, unknown>
+    > | null>,
+    expected: "a mapping of fields of the request's body to their values" as string,
+    doc: "Further fields of each request to the judge; null takes a field out. Reasoning models may want {max_tokens: null, max_completion_tokens: 4096, temperature: null}.",
+  },
   judge_price: {
     schema: JUDGE_PRICE as z.ZodType<JudgePrice | null>,
     expected: "a mapping of prompt and completion to the price of a million tokens" as string,

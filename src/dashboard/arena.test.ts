@@ -13,12 +13,21 @@ const names = ["voice-alpha", "voice-omega"] as const;
 /** An endpoint with two models that answer each in its own words; it refuses `broken`, and breaks off in the answer of `cut`. */
 async function withContestants(
   body: (app: DashboardApp, asked: unknown[]) => Promise<void>,
-  { broken = "", cut = "" }: { broken?: string; cut?: string } = {},
+  {
+    broken = "",
+    cut = "",
+    isStrict = false,
+    extra = "",
+  }: { broken?: string; cut?: string; isStrict?: boolean; extra?: string } = {},
 ): Promise<void> {
   const asked: unknown[] = [];
   const server = createServer(async (request, response) => {
     const sent = JSON.parse(await text(request)) as { model: string };
     asked.push(sent);
+    if (isStrict && "max_tokens" in sent) {
+      response.writeHead(400).end("Unsupported parameter: 'max_tokens'");
+      return;
+    }
     if (sent.model === broken) {
       response.writeHead(404).end("no such model");
       return;
@@ -37,7 +46,7 @@ async function withContestants(
       const dir = app.context.bench.dir;
       mkdirSync(dir, { recursive: true });
       const contestant = (name: string, model: string) =>
-        `  - { name: ${name}, url: "${url}", model: ${model} }\n`;
+        `  - { name: ${name}, url: "${url}", model: ${model}${extra} }\n`;
       writeFileSync(
         join(dir, "arena.yaml"),
         `contestants:\n${contestant(names[0], "model-alpha")}${contestant(names[1], "model-omega")}`,
@@ -111,6 +120,28 @@ test("a contestant that does not answer: the person is told of neither, the term
       );
     },
     { broken: "model-omega" },
+  );
+});
+
+test("an endpoint that refuses usual fields: the terminal is told of extra, which takes them out", async () => {
+  await withContestants(
+    async (app) => {
+      await fight(app);
+      assert.match(
+        String(app.faults[0]),
+        /status 400 .*'max_tokens' Take out or replace .* by the contestant's extra in arena\.yaml\./,
+      );
+    },
+    { isStrict: true },
+  );
+  await withContestants(
+    async (app, asked) => {
+      const { left, right } = await fight(app);
+      assert.deepEqual([left, right].toSorted(), ["A much longer answer.", "One two."]);
+      const { messages: _, model: __, ...fields } = asked[0] as Record<string, unknown>;
+      assert.deepEqual(fields, { temperature: 0.7, stream: true, max_completion_tokens: 9 });
+    },
+    { isStrict: true, extra: ", extra: { max_tokens: null, max_completion_tokens: 9 }" },
   );
 });
 

@@ -9,6 +9,8 @@ export interface Speaker extends Pick<Contestant, "name" | "max_tokens" | "tempe
   model: string;
   /** Null: it needs none. */
   key: string | null;
+  /** Further fields of the request; null takes a field out. */
+  extra: Readonly<Record<string, unknown>>;
 }
 
 /** Longest answer, characters: an endpoint that never ends must not fill the memory. */
@@ -46,14 +48,15 @@ async function bodyOf(
   messages: readonly Message[],
   signal: AbortSignal,
 ): Promise<ReadableStream<string>> {
-  const { url, model, key, max_tokens, temperature } = speaker;
+  const { url, model, key, max_tokens, temperature, extra } = speaker;
+  const fields = Object.entries({ model, messages, max_tokens, temperature, ...extra, stream: true });
   const request = {
     method: "POST",
     headers: {
       "Content-Type": "application/json",
       ...(key === null ? {} : { Authorization: `Bearer ${key}` }),
     },
-    body: JSON.stringify({ model, messages, max_tokens, temperature, stream: true }),
+    body: JSON.stringify(Object.fromEntries(fields.filter(([, value]) => value !== null))),
     redirect: "error",
     signal,
   } as const;
@@ -65,7 +68,10 @@ async function bodyOf(
   );
   if (response.ok && response.body !== null) return response.body.pipeThrough(new TextDecoderStream());
   const said = (await response.text()).slice(0, reportedCharacters);
-  throw failure(speaker, `answered with status ${response.status} instead of a stream: ${said}`);
+  const remedy = /unsupported|not support/i.test(said)
+    ? " Take out or replace the field that it names by the contestant's extra in arena.yaml."
+    : "";
+  throw failure(speaker, `answered with status ${response.status} instead of a stream: ${said}${remedy}`);
 }
 
 function failure({ name, url }: Speaker, what: string): PreftuneError {

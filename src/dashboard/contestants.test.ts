@@ -87,7 +87,7 @@ test("models of one base share it; a part of a tuned model is put on a base, all
         `{ name: c, model_name_or_path: ${base}, adapter: "${tuned}@scale=0.5", temperature: 0 }`,
         `{ name: d, adapter: ${tuned} }`,
         "{ name: e, model_name_or_path: owner/name }",
-        "{ name: f, url: http://x/v1, model: m, max_tokens: 7 }",
+        "{ name: f, url: http://x/v1, model: m, max_tokens: 7, extra: { top_p: null } }",
       ].join("\n  - "),
     ),
   );
@@ -103,7 +103,7 @@ test("models of one base share it; a part of a tuned model is put on a base, all
   assert.deepEqual([a?.served.model, d?.served.model, e?.served.model], [base, tuned, "owner/name"]);
   assert.deepEqual(found[5], {
     ...{ name: "f", max_tokens: 7, temperature: 0.7 },
-    source: { url: "http://x/v1", model: "m", key_env: null },
+    source: { url: "http://x/v1", model: "m", key_env: null, extra: { top_p: null } },
   });
   assert.equal(found[2]?.temperature, 0);
 });

@@ -16,6 +16,8 @@ export interface Endpoint {
   model: string;
   /** Environment variable with the endpoint's key; null: it needs none. */
   key_env: string | null;
+  /** Further fields of requests; null takes a field out. */
+  extra: Readonly<Record<string, unknown>>;
 }
 
 /** A model here. Those of one base model have the same settings, and are served by one process. */
@@ -59,6 +61,10 @@ const keys = {
   },
   model: { ...word, only: "endpoint" },
   key_env: { schema: z.string().min(1), expected: "the name of an environment variable", only: "endpoint" },
+  extra: {
+    ...{ schema: z.record(z.string(), z.unknown()), only: "endpoint" },
+    expected: "a mapping of fields of the request's body to their values",
+  },
   model_name_or_path: { ...word, only: "here" },
   adapter: { ...word, only: "here" },
   adapter_scale: { schema: z.number().min(0).max(2), expected: "a number from 0 to 2", only: "here" },
@@ -194,8 +200,8 @@ function sourcesOf(
 ): Contestant["source"][] {
   const bases = new Map<string, ServeSettings & { adapters: Record<string, string> }>();
   return written.flatMap((one, i): Contestant["source"][] => {
-    const { url, model, key_env = null } = one;
-    if (url !== undefined && model !== undefined) return [{ url, model, key_env }];
+    const { url, model, key_env = null, extra = {} } = one;
+    if (url !== undefined && model !== undefined) return [{ url, model, key_env, extra }];
     try {
       const { base, adapter } = heldModel(one);
       const served = bases.get(base) ?? { model: base, name: "base", adapters: {}, ...shared };

@@ -41,11 +41,11 @@ export class ServedContestants {
       const asked = { name, max_tokens, temperature, model: source.model };
       if ("url" in source) {
         const key = source.key_env === null ? undefined : process.env[source.key_env];
-        return { ...asked, url: source.url, key: key ?? null };
+        return { ...asked, url: source.url, key: key ?? null, extra: source.extra };
       }
       const held = this.#use(source.served);
       users.defer(() => this.#leave(held));
-      return { ...asked, url: `${await held.server.ready}/v1`, key: held.server.key };
+      return { ...asked, url: `${await held.server.ready}/v1`, key: held.server.key, extra: {} };
     });
     const ready = Promise.all(speakers);
     // whoever left does not hear of it

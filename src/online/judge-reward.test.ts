@@ -168,7 +168,18 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
   );
   await assert.rejects(judge.score(inputOf(["garbage", "garbage 2", "a"])), {
     name: "RewardError",
-    message: /^the judge m gave no verdict on 2 of 3 completions .*I cannot say/,
+    message:
+      /^the judge m gave no verdict on 2 of 3 completions .*I cannot say.* Choose a judge that follows its prompt\.$/,
+  });
+  await using strict = await judged(() => ({
+    status: 400,
+    body: JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } }),
+  }));
+  await using none = strict.open(newRun());
+  await assert.rejects(none.score(inputOf(["a", "b"])), {
+    name: "RewardError",
+    message:
+      /gave no verdict on 2 of 2 .* The first refusal: http.* by judge\.extra; reasoning models may want/,
   });
 });
 

@@ -55,6 +55,9 @@ export function isBudgetSpent(error: unknown): error is Error {
   );
 }
 
+/** Settings of {@link openJudgeReward} as a program has them. */
+const ownNames = { extra: "judge.extra", maxTokens: "judge.maxTokens" };
+
 /** Rollouts of one step that are counted apart, evaluations' before those that are trained on. */
 const callsInStep = 1000;
 const evaluationsInStep = callsInStep / 2;
@@ -85,7 +88,7 @@ export class JudgeReward implements Rewards {
   readonly #queue = new Queue();
 
   constructor(settings: JudgeRewardSettings) {
-    const { judge, limits, dir, budget } = settings;
+    const { judge, limits, dir, budget, optionNames = ownNames } = settings;
     if (budget.money !== null && judge.price === null) {
       throw new RewardError(
         "judge_budget: money is limited, but the judge has no price. Give its price, or limit tokens.",
@@ -100,7 +103,7 @@ export class JudgeReward implements Rewards {
       store: this.#store,
       temperature: judge.temperature ?? 0,
       maxTokens: judge.maxTokens ?? 1024,
-      retriesWithoutVerdict,
+      ...{ retriesWithoutVerdict, optionNames },
       onUse: (key) => this.#used.add(key),
     });
   }
@@ -148,7 +151,8 @@ export class JudgeReward implements Rewards {
       const text = about === undefined ? "nothing to compare with" : (judgments.get(about)?.text ?? "");
       return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
     });
-    this.#checkFailures(unscored, rolloutSize ?? values.length);
+    const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
+    this.#checkFailures(unscored, rolloutSize ?? values.length, isRefused);
     return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
   }
 
@@ -227,13 +231,16 @@ export class JudgeReward implements Rewards {
     return { functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0 }] };
   }
 
-  #checkFailures(unscored: readonly Unscored[], count: number): void {
+  /** @param isRefused - whether the endpoint refused some of the requests */
+  #checkFailures(unscored: readonly Unscored[], count: number, isRefused: boolean): void {
     const { reward_max_failures = 0.5, judge } = this.#settings;
+    const { firstRefusal } = this.#judge.counts;
     const failed = unscored.filter(({ reason }) => reason === "error");
     if (failed.length <= reward_max_failures * count) return;
     throw new RewardError(
       `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${reward_max_failures}), ` +
-        `but: ${JSON.stringify(failed[0]?.message ?? "")}. Choose a judge that follows its prompt.`,
+        `but: ${JSON.stringify(failed[0]?.message ?? "")}. ` +
+        (isRefused ? `The first refusal: ${firstRefusal}` : "Choose a judge that follows its prompt."),
     );
   }
 }

@@ -259,15 +259,23 @@ const judging = { concurrency: 8, limits: { timeoutMs: 120_000, maxRetries: 6 } 
 
 /** The judge of a run, its judgments kept in the run directory. */
 function judgeOf(config: LocalConfig, judge: string, max_staleness: number): JudgeReward {
-  const { judge_price, judge_mode, judge_budget, judge_budget_spent, reward_max_failures, output_dir } =
-    config;
-  const usual = { temperature: null, maxTokens: null, retriesWithoutVerdict: 1, extra: {} };
+  const {
+    judge_price,
+    judge_extra,
+    judge_mode,
+    judge_budget,
+    judge_budget_spent,
+    reward_max_failures,
+    output_dir,
+  } = config;
+  const usual = { temperature: null, maxTokens: null, retriesWithoutVerdict: 1, extra: judge_extra ?? {} };
   const apiKey = process.env["PREFTUNE_JUDGE_KEY"] ?? null;
   return openJudgeReward({
     ...judging,
     judge: { ...parseEndpoint(judge), ...usual, price: judge_price, apiKey },
     ...{ dir: output_dir, mode: judge_mode, budget: judge_budget, reward_max_failures },
     ...{ onBudgetSpent: judge_budget_spent, max_staleness },
+    optionNames: { extra: "judge_extra", maxTokens: "max_tokens in judge_extra" },
   });
 }
 

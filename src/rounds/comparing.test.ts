@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
+import { startJudge } from "../../test/support/judge-server.ts";
+import { ruleAnswer } from "../../test/support/rule-judge.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { roundFixture } from "../../test/support/tiny-round.ts";
 import { openText } from "../text/open-text.ts";
@@ -9,7 +11,7 @@ import { castVote, nextPair } from "../workbench/labelling.ts";
 import { parseRound } from "../workbench/rounds/round-file.ts";
 import { makeWorkbench } from "../workbench/workbench-dir.ts";
 import { roundPrompts } from "./answers.ts";
-import { type Contest, peoplesContest, scoredContest, wonBy } from "./comparing.ts";
+import { type Contest, judgedContest, peoplesContest, scoredContest, wonBy } from "./comparing.ts";
 import { placeOf } from "./start.ts";
 
 const fixture = roundFixture();
@@ -87,4 +89,33 @@ test("people who skip every pair leave no result, not one of 0 prompts", async (
   store.addPerson("ann", "person");
   judge("skip", 3);
   assert.deepEqual(await peoplesContest(contest, store), { outcome: null, without: 3 });
+});
+
+test("a judge that refuses usual fields: the message names the round's keys, and with them it judges", async () => {
+  const body = JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } });
+  await using server = await startJudge((call) =>
+    "max_tokens" in call.body ? { status: 400, body } : ruleAnswer(call),
+  );
+  const judge = `${server.baseUrl}#rule`;
+  await assert.rejects(
+    judgedContest(await contestOf("unnamed", [base, silent], { judge }), judge),
+    /'max_tokens'\. Check .* by judge_extra; reasoning models may want/,
+  );
+  server.calls.length = 0;
+  const judgeExtra = { max_tokens: null, temperature: null, seed: 1 };
+  const contest = await contestOf("named", [base, silent], { judge, judge_extra: judgeExtra });
+  assert.equal((await judgedContest(contest, judge)).outcome?.rate, 1);
+  assert.deepEqual(Object.keys(server.calls[0]?.body ?? {}), ["model", "messages", "stream", "seed"]);
+});
+
+test("a prompt on which the judge gave no verdict is without a result, and counted", async () => {
+  await using server = await startJudge((call) =>
+    call.text.includes("1: where is the pig?") ? { status: 400 } : ruleAnswer(call),
+  );
+  const judge = `${server.baseUrl}#rule`;
+  const { outcome, without } = await judgedContest(
+    await contestOf("refused", [base, silent], { judge }),
+    judge,
+  );
+  assert.deepEqual([outcome?.rate, outcome?.of, without], [1, 2, 1]);
 });

@@ -33,7 +33,7 @@ export interface Outcome extends Interval {
 export interface Result {
   /** Null: nothing is known of any prompt. */
   outcome: Outcome | null;
-  /** Prompts that are not in it: people skipped them, or an answer has no reward. */
+  /** Prompts that are not in it: people skipped them, an answer has no reward, or the judge gave no verdict. */
   without: number;
 }
 
@@ -68,8 +68,9 @@ export async function judgedContest(
     ...{ judgePrompts: null, limit: null, temperature: 0, strongWeight: 1 },
   });
   writeResults(dir, report, pairPage(report));
-  const { winRate, pairs } = report.statistics.outcomes;
-  return { outcome: { rate: winRate.value, ...winRate.interval, of: pairs }, without: 0 };
+  const { outcomes, incomplete } = report.statistics;
+  const { winRate, pairs } = outcomes;
+  return { outcome: { rate: winRate.value, ...winRate.interval, of: pairs }, without: incomplete };
 }
 
 /**

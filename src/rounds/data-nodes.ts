@@ -6,7 +6,7 @@ import { ConfigError, DataError } from "../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../base/files.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
-import { earlierValues } from "../config/earlier-values.ts";
+import { earlierValues, isLaterDefault } from "../config/earlier-values.ts";
 import { CONFIG_KEYS, type FlatConfig, flatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { ConfigKey } from "../config/run-config.ts";
@@ -257,7 +257,11 @@ export function configDigest(
   keys: readonly ConfigKey[] = CONFIG_KEYS,
 ): string {
   const digest = (values: FlatConfig): string =>
-    sha256(JSON.stringify(keys.map((key) => values[key] ?? null)));
+    sha256(
+      JSON.stringify(
+        keys.filter((key) => !isLaterDefault(key, values[key])).map((key) => values[key] ?? null),
+      ),
+    );
   const values = flatConfig(config);
   const earlier = digest({ ...values, ...earlierValues(config) });
   return earlier === known ? earlier : digest(values);
@@ -283,9 +287,15 @@ function environmentOf({ device, dtype, threads }: Training) {
 
 /** Who judges, and how, for a node's inputs. */
 export function judgedBy(settings: RoundSettings): Record<string, string> {
-  const { judge, judge_mode, reward_funcs, reward_model, reward_weights } = settings;
+  const { judge, judge_mode, judge_extra, reward_funcs, reward_model, reward_weights } = settings;
   if (judge === people) return { judge };
-  if (judge !== null) return { judge, judge_mode };
+  if (judge !== null) {
+    return {
+      judge,
+      judge_mode,
+      ...(judge_extra === null ? {} : { judge_extra: JSON.stringify(judge_extra) }),
+    };
+  }
   if (reward_model !== null) return { reward_model, reward_model_weights: weightsOf(reward_model) };
   const files = (reward_funcs ?? []).map((spec) => moduleFunctionOf(spec)?.file ?? null);
   const digests = files.map((file) => (file !== null && existsSync(file) ? sha256File(file) : ""));

@@ -37,17 +37,18 @@ export function scorerName({ judge, reward_funcs, reward_model }: RoundSettings)
 
 /** A round's judge behind an endpoint. Its key is taken from PREFTUNE_JUDGE_KEY. */
 export function judgeSettings(
-  { judge_max_tokens: maxTokens, concurrency, timeout, max_retries: maxRetries }: RoundSettings,
+  { judge_max_tokens: maxTokens, judge_extra, concurrency, timeout, max_retries: maxRetries }: RoundSettings,
   judge: string,
 ): JudgeSettings {
   return {
     judge: {
       ...parseEndpoint(judge),
       apiKey: process.env["PREFTUNE_JUDGE_KEY"] ?? null,
-      ...{ temperature: null, maxTokens, retriesWithoutVerdict: 1, extra: {}, price: null },
+      ...{ temperature: null, maxTokens, retriesWithoutVerdict: 1, extra: judge_extra ?? {}, price: null },
     },
     limits: { timeoutMs: 1000 * timeout, maxRetries, requestsPerMinute: null, tokensPerMinute: null },
     concurrency,
+    optionNames: { extra: "judge_extra", maxTokens: "judge_max_tokens" },
   };
 }
 

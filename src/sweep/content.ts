@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { sha256, sha256FileOnce } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
-import { earlierRows, earlierSources, earlierThresholds } from "../config/earlier-values.ts";
+import { earlierRows, earlierSources, earlierThresholds, isLaterDefault } from "../config/earlier-values.ts";
 import type { FlatConfig } from "../config/keys.ts";
 import { moduleFunctionOf } from "../config/reward-specs.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -36,7 +36,10 @@ export function contentKey(config: RunConfig, extra: string | null): string {
     watch_thresholds: earlierThresholds(config),
     ...(disable_dropout && lora_dropout === null ? { lora_dropout: 0.05 } : {}),
   };
-  return sha256(stringifyNumbers({ ...common, ...own, ...rows, ...earlier, read, isCompat, extra }));
+  const all = Object.entries({ ...common, ...own, ...rows, ...earlier, read, isCompat, extra });
+  return sha256(
+    stringifyNumbers(Object.fromEntries(all.filter(([key, value]) => !isLaterDefault(key, value)))),
+  );
 }
 
 /** What a run reads, by the name that the configuration has for it: see {@link contentOf}. */

@@ -68,6 +68,16 @@ const configurations: [string, Values, RegExp[]][] = [
     [/num_generations_eval/, /at least 2/],
   ],
   [
+    "a key among the fields of requests to the judge",
+    {
+      reward_funcs: null,
+      reward_workers: undefined,
+      judge: "http://127.0.0.1:1/v1#m",
+      judge_extra: { api_key: "s" },
+    },
+    [/judge_extra/, /"api_key" would stand in the run's records/, /PREFTUNE_JUDGE_KEY/],
+  ],
+  [
     "weights by token for an objective with a ratio by completion",
     { objective: "rloo", max_staleness: 1, importance_sampling_mode: "token_mask" },
     [/importance_sampling_mode/, /one ratio for a completion/, /Set sequence_mask/],

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
+import { startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { assertSameRun, cutBack, notesOf, runTraining } from "../support/runs.ts";
 
@@ -49,6 +50,27 @@ test("marks make rewards; a resumed run asks for none that it has", async () => 
   await runTraining({ ...recipe, output_dir: cut, resume_from_checkpoint: "latest" });
   assertSameRun(cut, dir, 3);
   assert.equal(requests, paid, "nothing is paid twice");
+});
+
+test("a judge that refuses usual fields: the message names the key, and with it the run is judged", async () => {
+  const body = JSON.stringify({ error: { message: "Unsupported parameter: 'max_tokens'" } });
+  await using strict = await startJudge((call) =>
+    "max_tokens" in call.body ? { status: 400, body } : "[[5]]",
+  );
+  const judged = { ...recipe, judge: `${strict.baseUrl}#o`, max_steps: 1 };
+  await assert.rejects(
+    runTraining({ ...judged, output_dir: fixture.path("refused") }),
+    /'max_tokens'\. Check .* Take out or replace the field that it names by judge_extra; reasoning models may want/,
+  );
+  const judgeExtra = { max_tokens: null, max_completion_tokens: 64, temperature: null };
+  const { summary } = await runTraining({
+    ...judged,
+    judge_extra: judgeExtra,
+    output_dir: fixture.path("taken"),
+  });
+  assert.equal(summary.step, 1);
+  const { messages: _, ...fields } = strict.calls.at(-1)?.body ?? {};
+  assert.deepEqual(fields, { model: "o", stream: false, max_completion_tokens: 64 });
 });
 
 test("a budget that does not suffice stops the run with a checkpoint and says so", async () => {

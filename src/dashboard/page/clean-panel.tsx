@@ -35,11 +35,14 @@ interface Props {
 
 /** The panel. */
 export function CleanPanel({ rows, like, changes, again }: Props): JSX.Element {
-  // asked for when it is opened
-  const [isAsked, setAsked] = useState(rows !== "");
-  const { value: known, problem } = useAnswer<Cleaning>(isAsked ? "/api/cleaning" : null, changes);
+  // asked for when it is opened, and again the next time
+  const [opened, setOpened] = useState(rows === "" ? 0 : 1);
+  const { value: known, problem } = useAnswer<Cleaning>(
+    opened === 0 ? null : "/api/cleaning",
+    changes + opened,
+  );
   return (
-    <details open={rows !== ""} onToggle={() => setAsked(true)}>
+    <details open={rows !== ""} onToggle={(event) => event.currentTarget.open && setOpened((n) => n + 1)}>
       <summary>Take rows out by filters</summary>
       {problem !== "" && <Problem text={problem} />}
       {known !== null &&

@@ -69,7 +69,7 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
           onChange={(event) => setQuery({ find: event.currentTarget.value, from: "" })}
         />
         <span class="soft" role="status">
-          {isOld ? "…" : `${total} pairs`}
+          {isOld ? "…" : value !== null && `${total} pairs`}
         </span>
       </p>
       {value?.total === 0 && find === "" && show === "all" && <Empty of="pairs" />}

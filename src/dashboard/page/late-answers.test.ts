@@ -124,3 +124,23 @@ test("a dashboard that does not answer: a run is read when it does, and a log-ou
   await out.click();
   await page.getByText("Nobody is logged in here").waitFor();
 });
+
+test("pairs that cannot be read are not 0 pairs; filters that did not come are asked for when their panel is opened again", {
+  skip: skipsBrowser,
+}, async () => {
+  const page = await at("#/runs");
+  await page.route("**/api/items?*", (route) => route.fulfill({ status: 500, json: { error: "no pairs" } }));
+  await page.route("**/api/cleaning", (route) => route.abort());
+  await page.evaluate(() => {
+    location.hash = "#/data";
+  });
+  await page.getByText("no pairs").waitFor();
+  assert.doesNotMatch(await page.locator("main").innerText(), /\b0 pairs/);
+  const panel = page.getByText("Take rows out by filters");
+  await panel.click();
+  await page.getByText("The dashboard does not answer: ").waitFor();
+  await page.unroute("**/api/cleaning");
+  await panel.click();
+  await panel.click();
+  await page.getByText("Rows of").waitFor();
+});

@@ -73,6 +73,8 @@ export class AnswerLog {
   readonly #keys: ReadonlyMap<string, string>;
   readonly #answers: Map<string, readonly string[]> = new Map();
   readonly #first: FirstTurns;
+  /** Questions that an earlier run has noted as refused. */
+  readonly #refused: Set<string> = new Set();
   #cut = 0;
 
   private constructor(writer: JsonLinesWriter, model: string, keys: ReadonlyMap<string, string>) {
@@ -91,7 +93,10 @@ export class AnswerLog {
   static async open(path: string, model: string, keys: ReadonlyMap<string, string>): Promise<AnswerLog> {
     const writer = new JsonLinesWriter(path);
     const log = new AnswerLog(writer, model, keys);
-    for (const row of writer.isEmpty() ? [] : (await readAnswerFile(path)).rows) {
+    if (writer.isEmpty()) return log;
+    const file = await readAnswerFile(path);
+    for (const [id, key] of file.refused) if (keys.get(id) === key) log.#refused.add(id);
+    for (const row of file.rows) {
       const wanted = keys.get(row.id ?? "");
       if (wanted === undefined) continue;
       if (wanted !== row.madeWith) {
@@ -142,6 +147,16 @@ export class AnswerLog {
       tstamp: Date.now() / 1000,
     });
     this.#take(id, { turns, cut });
+  }
+
+  /** Notes that an endpoint refused a question, so that who is given the file knows. @throws {FileError} when it cannot be written */
+  addRefused(id: string, key: string, refused: string): void {
+    if (this.#refused.has(id)) return;
+    this.#writer.write({
+      ...{ question_id: idToWrite(id), answer_id: key, model_id: this.#model },
+      ...{ refused, choices: [], tstamp: Date.now() / 1000 },
+    });
+    this.#refused.add(id);
   }
 
   close(): void {

@@ -16,6 +16,8 @@ export interface AnswerFile {
   /** What the file calls its model; null when it does not. */
   model: string | null;
   rows: readonly AnswerRow[];
+  /** Questions by id that an endpoint refused, with {@link AnswerRow.madeWith}; some may have been answered later. */
+  refused: ReadonlyMap<string, string | null>;
 }
 
 /** One row of answers. */
@@ -44,7 +46,8 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  * - or `messages`, whose assistant's messages are the turns; content may be an object with `answer` (Arena-Hard);
  * - or `answers`, a list of texts or objects with `text`, of which the first counts (`preftune evaluate diversity --output`),
  *   and an object with `turns` has those;
- * - or `answer`, `completion`, `response` or `output`: a text.
+ * - or `answer`, `completion`, `response` or `output`: a text;
+ * - or `refused`, what an endpoint said that refused the question (answer-log.ts).
  *
  * Further choices and answers are noted, and not used.
  *
@@ -52,41 +55,81 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  */
 export async function readAnswerFile(path: string): Promise<AnswerFile> {
   const rows: AnswerRow[] = [];
+  const refused = new Map<string, string | null>();
   let model: string | null = null;
   for await (const row of readRows({ path })) {
     const { value } = row;
     const named = value["model_id"] ?? value["model"];
     if (typeof named === "string") model ??= oneLine(named, 60);
     const where = describeOrigin(row.origin);
-    const { prompt, cut, answer_id: madeWith } = value;
+    const { prompt, cut, answer_id } = value;
+    const id = idOf(row);
+    const madeWith = typeof answer_id === "string" ? answer_id : null;
+    if (id !== null && typeof value["refused"] === "string") {
+      refused.set(id, madeWith);
+      continue;
+    }
     rows.push({
       where,
-      id: idOf(row),
+      id,
       prompt: typeof prompt === "string" ? prompt : askedIn(value["messages"]),
       ...turnsOf(row, where),
       cut: numberOf(cut) ?? 0,
-      madeWith: typeof madeWith === "string" ? madeWith : null,
+      madeWith,
     });
   }
-  if (rows.length === 0) throw new DataError(`${path}: expected answers, found no rows.`);
+  if (rows.length === 0 && refused.size === 0)
+    throw new DataError(`${path}: expected answers, found no rows.`);
   warnOfOthers(
     path,
     rows.filter(({ hasOthers }) => hasOthers).length,
     "with several answers; the first counts",
   );
-  return { model, rows };
+  return { model, rows, refused };
 }
 
 /**
- * The answers to `questions`, found by id, or by what was asked where rows have no ids.
+ * The answers to `questions`, found by id, or by what was asked where rows have no ids; none to those that an endpoint refused.
  *
  * @throws {DataError} when a question has no answer, fewer than its turns, or two that differ
  */
 export function matchAnswers(file: AnswerFile, questions: readonly Question[], path: string): Answers {
+  const index = indexOf(file, path);
+  let longer = 0;
+  const matched = new Map<string, readonly string[]>();
+  for (const question of questions) {
+    const { id, where, followUps } = question;
+    const row = rowOf(question, index);
+    const wanted = 1 + followUps.length;
+    if (row === undefined) {
+      if (file.refused.has(id)) continue;
+      const hint = didYouMean(id, index.byId.keys());
+      throw new DataError(`${path}: expected an answer to question ${id} of ${where}, found none.${hint}`);
+    }
+    if (row.turns.length < wanted) {
+      throw new DataError(
+        `${row.where}: expected answers to ${wanted} turns of question ${id}, found ${row.turns.length}.`,
+      );
+    }
+    if (row.turns.length > wanted && !row.isConversation) longer++;
+    // In a conversation whose earlier answers were given, the last ones are the model's own.
+    matched.set(id, row.isConversation ? row.turns.slice(-wanted) : row.turns.slice(0, wanted));
+  }
+  warnOfOthers(path, longer, "with more turns than the question has; the first ones count");
+  return matched;
+}
+
+/** Rows by what names them. */
+interface RowIndex {
+  byId: ReadonlyMap<string, AnswerRow>;
+  byPrompt: ReadonlyMap<string, AnswerRow>;
+}
+
+function indexOf({ rows }: AnswerFile, path: string): RowIndex {
   const byId = new Map<string, AnswerRow>();
   const byPrompt = new Map<string, AnswerRow>();
   let samples = 0;
-  for (const row of file.rows) {
+  for (const row of rows) {
     const earlier = row.id === null ? undefined : byId.get(row.id);
     if (earlier !== undefined && JSON.stringify(earlier.turns) !== JSON.stringify(row.turns)) {
       throw new DataError(
@@ -99,31 +142,14 @@ export function matchAnswers(file: AnswerFile, questions: readonly Question[], p
     else if (row.prompt !== null && row.id === null) samples++;
   }
   warnOfOthers(path, samples, "with a prompt that has an answer already; the first counts");
-  let longer = 0;
-  const matched = new Map(
-    questions.map((question) => {
-      const { id, isNamed, where, followUps } = question;
-      const [named, asked] = [byId.get(id), byPrompt.get(questionText(question))];
-      // A row of the same number that says that it answers something else is another's.
-      const numbered = named?.prompt === null ? named : undefined;
-      const row = isNamed ? (named ?? asked) : (asked ?? numbered);
-      const wanted = 1 + followUps.length;
-      if (row === undefined) {
-        const hint = didYouMean(id, byId.keys());
-        throw new DataError(`${path}: expected an answer to question ${id} of ${where}, found none.${hint}`);
-      }
-      if (row.turns.length < wanted) {
-        throw new DataError(
-          `${row.where}: expected answers to ${wanted} turns of question ${id}, found ${row.turns.length}.`,
-        );
-      }
-      if (row.turns.length > wanted && !row.isConversation) longer++;
-      // In a conversation whose earlier answers were given, the last ones are the model's own.
-      return [id, row.isConversation ? row.turns.slice(-wanted) : row.turns.slice(0, wanted)];
-    }),
-  );
-  warnOfOthers(path, longer, "with more turns than the question has; the first ones count");
-  return matched;
+  return { byId, byPrompt };
+}
+
+function rowOf(question: Question, { byId, byPrompt }: RowIndex): AnswerRow | undefined {
+  const [named, asked] = [byId.get(question.id), byPrompt.get(questionText(question))];
+  if (question.isNamed) return named ?? asked;
+  // A row of the same number that says that it answers something else is another's.
+  return asked ?? (named?.prompt === null ? named : undefined);
 }
 
 function warnOfOthers(path: string, count: number, what: string): void {

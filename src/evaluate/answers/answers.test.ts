@@ -98,7 +98,26 @@ test("questions that an endpoint refuses are left out, and told of; they are ask
     assert.deepEqual([found.questions.map(({ id }) => id), found.unanswered], [["1", "3"], 1]);
     assert.equal(server.calls.length, calls);
   }
-  const [said = ""] = await warnings();
+  // their file, given as one of answers, says the same
+  const [path = ""] = (await namedAnswers([`${server.baseUrl}#strict`], asked, () => 0, judging)).answers.map(
+    (own) => own.path,
+  );
+  assert.equal(
+    readFileSync(path, "utf8").match(/"refused":"http\S+ model strict: .*"choices":\[\]/g)?.length,
+    1,
+  );
+  const read = await namedAnswers([path], asked, () => 0, judging);
+  assert.deepEqual([read.questions.map(({ id }) => id), read.unanswered], [["1", "3"], 1]);
+  await assert.rejects(
+    namedAnswers([path], [...asked, question("4")], () => 0, judging),
+    /expected an answer to question 4/,
+  );
+  await assert.rejects(
+    namedAnswers([path], asked.slice(1, 2), () => 0, judging),
+    /EndpointError: expected questions that all have answered, got none of 1: .* \(answered: strict 0\)\. /,
+  );
+  const [said = "", ofFile] = await warnings();
+  assert.equal(ofFile, `${path}: 1 question was refused and is left out.`);
   assert.match(
     said,
     /^strict: 1 question was refused and is left out; the first: q\.jsonl:2: http\S+, model strict: expected an answer, got status 400: against our rules\. /,
@@ -117,10 +136,37 @@ test("an endpoint that refuses all questions ends asking, after five or when the
     const asked = Array.from({ length: count }, (_, i) => question(`${i}`));
     await assert.rejects(
       answersOf(place, asked, () => 0, options),
-      /^EndpointError: q\.jsonl:0: http.*'max_tokens'\. Check .* by --answer-extra; /,
+      /^EndpointError: q\.jsonl:[04]: http.*'max_tokens'\. Check .* by --answer-extra; /,
     );
     assert.equal(server.calls.length - before, calls);
   }
+});
+
+test("five refusals in a row: a question that was answered is asked again, and ends asking where it is refused too", async () => {
+  let takes = /./;
+  await using server = await startJudge(({ text }) =>
+    takes.test(text) ? "fine" : { status: 400, body: "no" },
+  );
+  const place = { kind: "endpoint", baseUrl: server.baseUrl, model: "credit" } as const;
+  const ask = (count: number) => {
+    const asked = Array.from({ length: count }, (_, i) => question(`${i}`));
+    return answersOf(place, asked, () => 0, options);
+  };
+  const callsOf = () => server.calls.splice(0).map(({ text }) => text.replace("question ", ""));
+  await ask(1);
+  assert.deepEqual(callsOf(), ["0"]);
+  takes = / [0-6]$/;
+  // too long, each of these five: left out, and so they are when asked again
+  for (const again of [["1", "2", "3", "4", "5", "6"], []]) {
+    assert.equal((await ask(12)).answers.size, 7);
+    assert.deepEqual(callsOf(), [...again, "7", "8", "9", "10", "11", "0"]);
+  }
+  takes = /nothing/;
+  await assert.rejects(
+    ask(20),
+    /^EndpointError: q\.jsonl:11: http.*status 400: no\. .* It refuses what it answered/,
+  );
+  assert.deepEqual(callsOf(), ["7", "8", "9", "10", "11", "0"]);
 });
 
 test("a second model that is not there is told of before the first one answers", async () => {

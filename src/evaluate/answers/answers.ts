@@ -1,5 +1,6 @@
 /** Answers to a benchmark's questions: read from a file, requested from an endpoint, or sampled from a local model. */
 import { join } from "node:path";
+import { EndpointError } from "../../base/errors.ts";
 import { makeDirectory, sha256 } from "../../base/files.ts";
 import type { PhaseListener } from "../../base/phase-listener.ts";
 import { warn } from "../../base/warn.ts";
@@ -10,7 +11,7 @@ import type { JudgeSettings } from "../judge/judging.ts";
 import { AnswerLog, type AnswerSettings, answerKey } from "./answer-log.ts";
 import { type Answers, matchAnswers, readAnswerFile } from "./answer-rows.ts";
 import { type Answerer, answererName, inFileName, parseAnswerer } from "./answerer.ts";
-import { type AnswerRequest, askEndpoint } from "./endpoint-answers.ts";
+import { type AnswerRequest, askEndpoint, leftOut } from "./endpoint-answers.ts";
 import type { LocalModel } from "./local-answers.ts";
 import type { Question } from "./questions.ts";
 
@@ -88,6 +89,8 @@ async function openAnswerer(
     const file = await readAnswerFile(path);
     const answers = matchAnswers(file, asked.questions, path);
     return async () => {
+      const refused = asked.questions.length - answers.size;
+      if (refused > 0) warn(`${path}: ${leftOut(refused)}.`);
       warnOfEmpty(path, answers);
       return { name: file.model ?? answererName(answerer), answers, path };
     };
@@ -180,7 +183,11 @@ async function sourceOf(
   };
 }
 
-/** The answers of files, endpoints or models as the command line names them: none answers before all are found. */
+/**
+ * The answers of files, endpoints or models as the command line names them: none answers before all are found.
+ *
+ * @throws {EndpointError} when no question is left that all have answered
+ */
 export async function namedAnswers(
   texts: readonly string[],
   questions: readonly Question[],
@@ -199,6 +206,14 @@ export async function namedAnswers(
   const answers: NamedAnswers[] = [];
   for (const answer of open) answers.push(await answer());
   const answered = questions.filter(({ id }) => answers.every((one) => one.answers.has(id)));
+  if (answered.length === 0) {
+    const counts = answers.map(({ name, answers: own }) => `${name} ${own.size}`).join(", ");
+    throw new EndpointError(
+      `expected questions that all have answered, got none of ${questions.length}: the others were refused (answered: ${counts}). ` +
+        "Fix what the notes name, and give the command again.",
+      null,
+    );
+  }
   return { answers, questions: answered, unanswered: questions.length - answered.length };
 }
 

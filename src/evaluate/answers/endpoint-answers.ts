@@ -2,8 +2,9 @@
 import { EndpointError } from "../../base/errors.ts";
 import { warn } from "../../base/warn.ts";
 import { forEachAtOnce } from "../endpoint/at-once.ts";
+import type { ChatRequest } from "../endpoint/chat-body.ts";
 import type { Endpoint } from "../endpoint/endpoint.ts";
-import { isRefusal, refusalsAtFirst, remedyOf } from "../endpoint/refusals.ts";
+import { isRefusal, Refusals, remedyOf } from "../endpoint/refusals.ts";
 import type { AnswerLog } from "./answer-log.ts";
 import { conversation, type Question } from "./questions.ts";
 
@@ -31,35 +32,51 @@ export async function askEndpoint(
   request: AnswerRequest,
   concurrency: number,
 ): Promise<void> {
-  const { questions, log, onAnswered } = request;
+  const { questions, log, keyOf, onAnswered } = request;
   const open = questions.filter(({ id }) => !log.answers.has(id));
   let done = questions.length - open.length;
-  const refused: EndpointError[] = [];
+  const refusals = new Refusals();
+  const kept = questions.find(({ id }) => log.answers.has(id));
+  if (kept !== undefined) refusals.noteAnswer(requestOf(kept, [], request), { isKept: true });
+  const refused: [Question, EndpointError][] = [];
   await forEachAtOnce(open, concurrency, async (question) => {
     try {
-      await askQuestion(endpoint, question, request);
+      await askQuestion(endpoint, question, { ...request, refusals });
     } catch (error) {
-      refused.push(refusalOf(question, error));
-      if (log.answers.size === 0 && refused.length >= refusalsAtFirst) throw refused[0];
+      if (!isRefusal(error)) throw error;
+      refused.push([question, error]);
+      const ofAll = await refusals.noteRefusal(endpoint, error);
+      if (ofAll !== null) throw placed(question, ofAll);
     }
     onAnswered(++done, questions.length);
   });
   const [first] = refused;
   if (first === undefined) return;
-  if (log.answers.size === 0) throw first;
-  const what = refused.length === 1 ? "question was refused and is" : "questions were refused and are";
-  warn(`${endpoint.model}: ${refused.length} ${what} left out; the first: ${first.message}`);
+  const said = placed(...first);
+  if (log.answers.size === 0) throw said;
+  for (const [question, { message }] of refused) log.addRefused(question.id, keyOf(question), message);
+  warn(`${endpoint.model}: ${leftOut(refused.length)}; the first: ${said.message}`);
+}
+
+/** So many questions that an endpoint refused, in words. */
+export function leftOut(count: number): string {
+  return `${count} ${count === 1 ? "question was refused and is" : "questions were refused and are"} left out`;
 }
 
 /** The answers to a question's turns, added to the log. */
-async function askQuestion(endpoint: Endpoint, question: Question, request: AnswerRequest): Promise<void> {
-  const { log, maxTokens, temperatureOf, keyOf } = request;
+async function askQuestion(
+  endpoint: Endpoint,
+  question: Question,
+  asked: AnswerRequest & { refusals: Refusals },
+): Promise<void> {
+  const { log, keyOf, refusals } = asked;
   const first = log.firstTurns(question.id);
   const turns = [...first.turns];
   let { cut } = first;
   while (turns.length <= question.followUps.length) {
-    const messages = conversation(question, turns);
-    const reply = await endpoint.chat({ messages, temperature: temperatureOf(question), maxTokens });
+    const request = requestOf(question, turns, asked);
+    const reply = await endpoint.chat(request);
+    refusals.noteAnswer(request);
     if (reply.finishReason === "length") cut++;
     turns.push(reply.text);
     if (turns.length <= question.followUps.length) log.keep(question.id, keyOf(question), { turns, cut });
@@ -67,10 +84,17 @@ async function askQuestion(endpoint: Endpoint, question: Question, request: Answ
   log.add(question.id, keyOf(question), { turns, cut });
 }
 
-/** The endpoint's refusal of this question alone, with its place; any other error is thrown. */
-function refusalOf({ where }: Question, error: unknown): EndpointError {
-  if (!isRefusal(error)) throw error;
-  const { message, status } = error;
+/** What is asked for the turn after `turns`. */
+function requestOf(
+  question: Question,
+  turns: readonly string[],
+  { temperatureOf, maxTokens }: AnswerRequest,
+): ChatRequest {
+  return { messages: conversation(question, turns), temperature: temperatureOf(question), maxTokens };
+}
+
+/** A refusal with the question's place and what may help. */
+function placed({ where }: Question, { message, status }: EndpointError): EndpointError {
   const remedy = remedyOf(message, { extra: "--answer-extra", maxTokens: "--max-new-tokens" });
   return new EndpointError(`${where}: ${message}${remedy}`, status);
 }

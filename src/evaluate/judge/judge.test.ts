@@ -41,6 +41,7 @@ async function judging(
     temperature: options.temperature ?? 0,
     maxTokens: 10,
     retriesWithoutVerdict: options.retries ?? 0,
+    optionNames: { extra: "extra", maxTokens: "maxTokens" },
   });
   const close = async (): Promise<void> => {
     store.close();
@@ -125,6 +126,17 @@ test("a request that is refused as such has no verdict; when all are, judging en
     for (let i = 0; i < 9; i++) await all.judge.verdict(ask(`${i}`), readRating);
   }, EndpointError);
   assert.equal(all.server.calls.length, 5);
+
+  // what was judged before is asked again, to know whether all are refused
+  await using spent = await judging(() => ({ status: 400 }), { path: some.path });
+  assert.deepEqual(await spent.judge.verdict(ask("short"), readRating), judged(5));
+  await assert.rejects(async () => {
+    for (let i = 0; i < 9; i++) await spent.judge.verdict(ask(`${i}`), readRating);
+  }, /EndpointError: .* It refuses what it answered before/);
+  assert.deepEqual(
+    spent.server.calls.map(({ text }) => text),
+    ["0", "1", "2", "3", "4", "short"],
+  );
 });
 
 test("a judge that cannot be used ends judging at once, and what it said before is kept", async () => {

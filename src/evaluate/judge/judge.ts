@@ -3,7 +3,7 @@ import { EndpointError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
 import type { ChatMessage, ChatReply, ChatRequest } from "../endpoint/chat-body.ts";
 import type { Endpoint, Spent } from "../endpoint/endpoint.ts";
-import { isRefusal, refusalsAtFirst } from "../endpoint/refusals.ts";
+import { isRefusal, type OptionNames, Refusals, remedyOf } from "../endpoint/refusals.ts";
 import type { JudgmentStore } from "./judgment-store.ts";
 
 /** How a judge is asked. */
@@ -17,8 +17,8 @@ export interface JudgeOptions {
   retriesWithoutVerdict: number;
   /** Called with the key of each answer that is read, whether it was kept before or not. */
   onUse?: (key: string) => void;
-  /** What the user can do about a refusal, where it is all requests'. */
-  remedyOf?: (refusal: string) => string;
+  /** What the user calls what may help against a refusal. */
+  optionNames: OptionNames;
 }
 
 /** Why there is no verdict: none could be read from the answer, or the endpoint refused this request. */
@@ -46,7 +46,7 @@ export interface JudgeCounts {
   cut: number;
   /** Judgments repeated because they had no verdict. */
   askedAgain: number;
-  /** What the endpoint said when it first refused a request; null when it refused none. */
+  /** What the endpoint said when it first refused a request, and what may help; null when it refused none. */
   firstRefusal: string | null;
   /** The first answer in which no verdict was found; null when there is one in all. */
   firstUnparsable: string | null;
@@ -73,7 +73,7 @@ export class Judge {
     firstRefusal: null,
     firstUnparsable: null,
   };
-  #answers = 0;
+  readonly #refusals = new Refusals();
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -106,7 +106,7 @@ export class Judge {
         this.#counts.askedAgain++;
       }
     } catch (error) {
-      return { verdict: null, reason: "refused", text: this.#recordRefusal(error) };
+      return { verdict: null, reason: "refused", text: await this.#recordRefusal(error) };
     }
     this.#counts.unparsable++;
     this.#first.firstUnparsable ??= text;
@@ -114,13 +114,15 @@ export class Judge {
   }
 
   /** What an endpoint says that refuses one request alone; any other error is rethrown. */
-  #recordRefusal(error: unknown): string {
+  async #recordRefusal(error: unknown): Promise<string> {
     if (!isRefusal(error)) throw error;
-    const { message, status } = error;
+    const { endpoint, optionNames } = this.#options;
+    const withRemedy = ({ message }: EndpointError): string => `${message}${remedyOf(message, optionNames)}`;
     this.#counts.refused++;
-    this.#first.firstRefusal ??= message;
-    if (this.#answers > 0 || this.#counts.refused < refusalsAtFirst) return message;
-    throw new EndpointError(`${message}${this.#options.remedyOf?.(message) ?? ""}`, status);
+    this.#first.firstRefusal ??= withRemedy(error);
+    const ofAll = await this.#refusals.noteRefusal(endpoint, error);
+    if (ofAll === null) return error.message;
+    throw new EndpointError(withRemedy(ofAll), ofAll.status);
   }
 
   async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {
@@ -131,12 +133,14 @@ export class Judge {
     const known = store.get(key);
     if (known !== null) {
       this.#counts.cached++;
+      this.#refusals.noteAnswer(request, { isKept: true });
       return this.#count(known);
     }
     const pending = this.#pending.get(key);
     if (pending !== undefined) return pending;
     const asked = endpoint.chat(request).then((reply) => {
       store.put(key, { model, messages: JSON.stringify(request.messages) }, reply);
+      this.#refusals.noteAnswer(request);
       return this.#count(reply);
     });
     this.#pending.set(key, asked);
@@ -148,7 +152,6 @@ export class Judge {
   }
 
   #count(reply: ChatReply): ChatReply {
-    this.#answers++;
     if (reply.finishReason === "length") this.#counts.cut++;
     return reply;
   }

@@ -5,7 +5,7 @@ import type { PhaseListener } from "../../base/phase-listener.ts";
 import { lockOutput } from "../../runs/run-lock.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.ts";
-import { remedyOf } from "../endpoint/refusals.ts";
+import type { OptionNames } from "../endpoint/refusals.ts";
 import { Judge, type JudgeReport } from "./judge.ts";
 import { JudgmentStore } from "./judgment-store.ts";
 
@@ -34,6 +34,8 @@ export interface JudgeSettings {
   limits: Pick<EndpointOptions, "timeoutMs" | "maxRetries" | "requestsPerMinute" | "tokensPerMinute">;
   /** Judgments asked for at once. */
   concurrency: number;
+  /** What the user calls the settings above, for messages; left out: the commands' options. */
+  optionNames?: OptionNames;
 }
 
 /** An open judge; disposing of it closes its store. */
@@ -47,8 +49,7 @@ export interface Judging extends Disposable {
 /** Default settings of a judge: MT-Bench's. */
 const defaults = { temperature: 0, maxTokens: 2048 };
 
-const judgeRemedyOf = (refusal: string): string =>
-  remedyOf(refusal, { extra: "--judge-extra", maxTokens: "--judge-max-tokens" });
+const commandNames: OptionNames = { extra: "--judge-extra", maxTokens: "--judge-max-tokens" };
 
 /**
  * Opens the judge, with the judgments kept in `dir/judgments.sqlite`.
@@ -62,7 +63,7 @@ export function openJudging(
   options: JudgeSettings & { dir: string; onPhase?: PhaseListener },
   benchmark: typeof defaults = defaults,
 ): Judging {
-  const { judge: settings, limits, dir } = options;
+  const { judge: settings, limits, dir, optionNames = commandNames } = options;
   const { baseUrl, model, apiKey, extra, retriesWithoutVerdict, price } = settings;
   const temperature = settings.temperature ?? benchmark.temperature;
   const maxTokens = settings.maxTokens ?? benchmark.maxTokens;
@@ -71,8 +72,7 @@ export function openJudging(
   const lock = lockOutput(join(dir, "judgments.lock"));
   const store = storeIn(dir, lock);
   const judge = new Judge({
-    ...{ endpoint, store, temperature, maxTokens, retriesWithoutVerdict },
-    remedyOf: judgeRemedyOf,
+    ...{ endpoint, store, temperature, maxTokens, retriesWithoutVerdict, optionNames },
   });
   const cost = (): number | null => {
     if (price === null || endpoint.spent.uncounted > 0) return null;
@@ -119,8 +119,7 @@ export function requireVerdicts(
   { judgments, unparsable, refused, firstRefusal, firstUnparsable, endpoint }: JudgeReport,
 ): void {
   if (verdicts > 0) return;
-  const refusal =
-    firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}${judgeRemedyOf(firstRefusal)}`;
+  const refusal = firstRefusal === null ? "" : ` The first refusal: ${firstRefusal}`;
   const answer =
     firstUnparsable === null ? "" : ` The first answer without a verdict: "${oneLine(firstUnparsable, 300)}"`;
   const remedy =

@@ -120,5 +120,6 @@ async function readReferences(
   if (graded.length === 0) return new Map();
   const names = ["reference_answer_gpt-4.jsonl", "reference_answer/gpt-4.jsonl"];
   const path = await benchFile(given, bench, names, "--references FILE");
-  return matchAnswers(await readAnswerFile(path), graded, path);
+  // a question without its reference cannot be graded
+  return matchAnswers({ ...(await readAnswerFile(path)), refused: new Map() }, graded, path);
 }

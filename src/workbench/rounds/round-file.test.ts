@@ -38,6 +38,10 @@ test("what is wrong is refused with line, key and remedy", () => {
       "judge: people\nlearning_rate: 1\n",
       /unknown key "learning_rate"\. It is a key of the configuration: put it under/,
     ],
+    [
+      "judge: http://127.0.0.1:1/v1#m\njudge_extra: { api_key: s3cret }\n",
+      /^ConfigError: round\.yaml:7: judge_extra: "api_key" would stand in the round's records\.(?!.*s3cret)/,
+    ],
     ["judge: people\npars: all\n", /unknown key "pars"\. Did you mean "?pairs/],
     ["judge: people\nvalues: { train_data: x }\n", /round\.yaml:7: train_data is set by the round/],
     ["judge: people\nnum_generations: 1\n", /num_generations: expected at least 2/],

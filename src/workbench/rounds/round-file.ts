@@ -6,6 +6,7 @@ import { didYouMean } from "../../base/suggest.ts";
 import { type Given, givenByYaml, gotText } from "../../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../../config/keys.ts";
 import { ownDefault } from "../../config/method-keys.ts";
+import { secretAmong } from "../../config/request-fields.ts";
 import type { RewardSpec } from "../../config/reward-specs.ts";
 import type { ConfigKey } from "../../config/run-config.ts";
 
@@ -23,6 +24,8 @@ export interface RoundSettings {
   /** URL#MODEL of an endpoint, "people", or null: reward functions or a reward model. */
   judge: string | null;
   judge_mode: "rating" | "pairs";
+  /** Further fields of requests to the judge; null takes a field out. */
+  judge_extra: Readonly<Record<string, unknown>> | null;
   /** Longest judgment in tokens; null: as the judge's prompt has it. */
   judge_max_tokens: number | null;
   /** Requests to the judge at once. */
@@ -110,6 +113,7 @@ export const samplingKeys = [
 /** Keys that a configuration has as well. */
 const sharedKeys: readonly ConfigKey[] = [
   "judge_mode",
+  "judge_extra",
   "reward_funcs",
   "reward_model",
   "reward_weights",
@@ -134,7 +138,7 @@ const givenByRound = [
 /** Keys that say something of some ways to judge only. */
 const ofSomeWays: readonly (readonly [keys: readonly string[], ways: readonly Way[], only: string])[] = [
   [
-    ["judge_mode", "judge_max_tokens", "concurrency", "timeout", "max_retries"],
+    ["judge_mode", "judge_extra", "judge_max_tokens", "concurrency", "timeout", "max_retries"],
     ["judge"],
     "a judge behind an endpoint",
   ],
@@ -179,6 +183,7 @@ export function parseRound(text: string, file: string): RoundSettings {
   if (way === "people" && at("num_generations") === undefined) settings.num_generations = forPeople;
   settings.workbench ??= join(dirname(settings.output_dir), "workbench");
   refuseOneAnswer(settings, at("num_generations"));
+  refuseSecret(settings, at("judge_extra"));
   return settings;
 }
 
@@ -241,6 +246,14 @@ function valueProblems(given: Given | undefined): string[] {
     if (!isConfigKey(key)) return [`${where}: unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`];
     return givenByRound.includes(key) ? [`${where}: ${key} is set by the round. Take it out.`] : [];
   });
+}
+
+function refuseSecret({ judge_extra }: RoundSettings, given: Given | undefined): void {
+  const secret = secretAmong(judge_extra ?? {});
+  if (secret === undefined) return;
+  throw new ConfigError(
+    `${given?.where()}: judge_extra: "${secret}" would stand in the round's records. Take it out, and give the key by the variable PREFTUNE_JUDGE_KEY.`,
+  );
 }
 
 function refuseOneAnswer({ num_generations: n, temperature }: RoundSettings, given: Given | undefined): void {
