@@ -78,8 +78,8 @@ test("completions without a gradient are apart, unless a prompt computed again c
   assert.deepEqual(none, [[false, [0, 1, 2, 3, 4, 5, 6, 7]]]);
   // a whole group, and of the other one four tokens, for whose backward pass a prompt of two is computed again
   assert.deepEqual(placesOf(0, 1, 2, 3, 4), [
-    [false, [5, 6, 7]],
     [true, [0, 1, 2, 3, 4]],
+    [false, [5, 6, 7]],
   ]);
   // one token saves less than a prompt of three costs
   assert.deepEqual(placesOf(3), none);
@@ -95,8 +95,8 @@ test("completions without a gradient are apart, unless a prompt computed again c
   assert.deepEqual(
     rolloutBatches(groups, 0, columns, whole).map(({ places }) => [...places]),
     [
-      [4, 5, 6, 7],
       [0, 1, 2, 3],
+      [4, 5, 6, 7],
     ],
   );
 });

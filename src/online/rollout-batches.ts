@@ -61,13 +61,9 @@ export function rolloutBatches(
   const moving = all.map((places) => places.filter((place) => !still.has(place)));
   // a step of none but these has the gradient 0, which moments are decayed by
   if (moving.every((places) => places.length === 0)) return made(all, false);
-  return [
-    ...made(moving, false),
-    ...made(
-      all.map((places) => places.filter((place) => still.has(place))),
-      true,
-    ),
-  ];
+  const others = all.map((places) => places.filter((place) => still.has(place)));
+  // first, as long as there are no gradients in memory
+  return [...made(others, true), ...made(moving, false)];
 }
 
 /**
