@@ -15,6 +15,8 @@
 #define PREFTUNE_X86_LEVELS 0
 #endif
 #define PREFTUNE_INLINE inline __attribute__((always_inline))
+// Of what a kernel with the vectors of AVX-512 is made: in a function without the target the compiler takes them apart.
+#define PREFTUNE_WIDE inline __attribute__((always_inline, target("arch=x86-64-v4")))
 
 namespace preftune {
 
@@ -91,6 +93,12 @@ struct Kernel<body, wide> {
   Result operator()(Inputs... inputs) const { return body(inputs...); }
 #endif
 };
+
+#if PREFTUNE_X86_LEVELS
+#define PREFTUNE_WIDE_KERNEL(name) inline constexpr Kernel<name##Body, name##Wide> name{}
+#else
+#define PREFTUNE_WIDE_KERNEL(name) inline constexpr Kernel<name##Body> name{}
+#endif
 
 // PREFTUNE_KERNEL(Result, name, (parameters)) { body } defines the kernel `name`.
 #define PREFTUNE_KERNEL(Result, name, parameters)       \

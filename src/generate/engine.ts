@@ -298,7 +298,8 @@ export class Engine implements GenerationEngine, Disposable {
       const logits = noGrad(() => nextLogits(this.#with(model), tokens));
       return chooseTokens(logits, answers.map(choiceRow));
     });
-    this.#fail(jobs(answers.filter((_, i) => choices?.[i] === null)), notFinite());
+    const failed = jobs(answers.filter((_, i) => choices?.[i] === null));
+    if (failed.size > 0) this.#fail(failed, notFinite());
     this.#acceptAll(
       answers,
       (choices ?? []).map((row) => row?.[0] ?? null),

@@ -229,7 +229,7 @@ export function tensor(
   if (!isReady && options.copy === false) {
     throw new TorchError(`expected a typed array of ${dtype} whose memory to share, got other numbers`);
   }
-  const array = isReady ? values : arrayOf(Array.from<number | bigint>(values), dtype);
+  const array = isReady ? values : arrayOf(isPlain(values) ? values : Array.from(values, Number), dtype);
   return new Tensor(
     guarded(() => native.fromTypedArray(array, shape, dtypeCode(dtype), options.copy ?? true)),
   );
@@ -245,12 +245,26 @@ function holds(array: TensorInput, dtype: DType): boolean {
   return own === dtype || (own === "uint8" && dtype === "bool");
 }
 
-function arrayOf(values: readonly (number | bigint)[], dtype: DType): TensorInput {
-  if (dtype === "int64") return BigInt64Array.from(values, BigInt);
-  if (dtype === "int32") return Int32Array.from(values, Number);
-  if (dtype === "float64") return Float64Array.from(values, Number);
-  if (dtype === "float32") return Float32Array.from(values, Number);
-  if (dtype === "uint8") return Uint8Array.from(values, Number);
-  if (dtype === "bool") return Uint8Array.from(values, (value) => (Number(value) === 0 ? 0 : 1));
+function arrayOf(values: readonly number[], dtype: DType): TensorInput {
+  if (dtype === "int64") return wideIntegers(values);
+  if (dtype === "int32") return Int32Array.from(values);
+  if (dtype === "float64") return Float64Array.from(values);
+  if (dtype === "float32") return Float32Array.from(values);
+  if (dtype === "uint8") return Uint8Array.from(values);
+  if (dtype === "bool") return Uint8Array.from(values, (value) => (value === 0 ? 0 : 1));
   throw new TorchError(`tensor() does not make ${dtype} from plain numbers: make float32 and convert it`);
+}
+
+/** The same as `BigInt64Array.from(values, BigInt)`, without a bigint for each of the small ones, which tokens and places are. */
+function wideIntegers(values: readonly number[]): BigInt64Array<ArrayBuffer> {
+  const wide = new BigInt64Array(values.length);
+  const words = new Int32Array(wide.buffer);
+  for (const [i, value] of values.entries()) {
+    if ((value | 0) === value) {
+      // the lower word first, as on all processors that libtorch is built for
+      words[2 * i] = value;
+      words[2 * i + 1] = value >> 31;
+    } else wide[i] = BigInt(value);
+  }
+  return wide;
 }
