@@ -19,6 +19,9 @@ namespace preftune {
 constexpr int64_t kLanes = 8;
 using Lanes = float __attribute__((vector_size(32)));
 using IntLanes = int32_t __attribute__((vector_size(32)));
+// The width of AVX-512, for code that compares by its instructions.
+using Sixteen = float __attribute__((vector_size(64)));
+using IntSixteen = int32_t __attribute__((vector_size(64)));
 
 PREFTUNE_INLINE Lanes load(const float* from) {
   Lanes to;
@@ -93,27 +96,25 @@ PREFTUNE_INLINE Lanes sigmoidLanes(const Lanes& x) { return 1.0f / (1.0f + expLa
 // The same of sixteen floats on AVX-512, bit for bit what eight are.
 #if PREFTUNE_X86_LEVELS
 constexpr int64_t kWideLanes = 16;
-using WideLanes = float __attribute__((vector_size(64)));
-using WideIntLanes = int32_t __attribute__((vector_size(64)));
 
-PREFTUNE_WIDE WideLanes loadWide(const float* from) { return _mm512_loadu_ps(from); }
-PREFTUNE_WIDE void storeWide(float* to, const WideLanes& from) { _mm512_storeu_ps(to, from); }
+PREFTUNE_WIDE Sixteen loadWide(const float* from) { return _mm512_loadu_ps(from); }
+PREFTUNE_WIDE void storeWide(float* to, const Sixteen& from) { _mm512_storeu_ps(to, from); }
 
-PREFTUNE_WIDE WideLanes expWide(const WideLanes& x) {
-  const WideLanes least = WideLanes{} - 87.0f, most = WideLanes{} + 88.0f;
+PREFTUNE_WIDE Sixteen expWide(const Sixteen& x) {
+  const Sixteen least = Sixteen{} - 87.0f, most = Sixteen{} + 88.0f;
   // of NaN both give the second
-  const WideLanes clipped = _mm512_min_ps(most, _mm512_max_ps(least, x));
-  const WideLanes shifted = clipped * 1.44269504088896341f + 12582912.0f;
-  const WideLanes n = shifted - 12582912.0f;
-  const WideLanes r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;
-  WideLanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  const Sixteen clipped = _mm512_min_ps(most, _mm512_max_ps(least, x));
+  const Sixteen shifted = clipped * 1.44269504088896341f + 12582912.0f;
+  const Sixteen n = shifted - 12582912.0f;
+  const Sixteen r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;
+  Sixteen p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const WideIntLanes bits = (__builtin_convertvector(n, WideIntLanes) + 127) << 23;
-  WideLanes power;
+  const IntSixteen bits = (__builtin_convertvector(n, IntSixteen) + 127) << 23;
+  Sixteen power;
   std::memcpy(&power, &bits, sizeof power);
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), p * power);
 }
@@ -135,7 +136,7 @@ PREFTUNE_INLINE float rowMaxFrom(int64_t i, Lanes most, const float* row, int64_
 PREFTUNE_INLINE float rowMaxBody(const float* row, int64_t n) { return rowMaxFrom(0, Lanes{} - std::numeric_limits<float>::infinity(), row, n); }
 #if PREFTUNE_X86_LEVELS
 PREFTUNE_WIDE float rowMaxWide(const float* row, int64_t n) {
-  WideLanes most = WideLanes{} - std::numeric_limits<float>::infinity();
+  Sixteen most = Sixteen{} - std::numeric_limits<float>::infinity();
   int64_t i = 0;
   // NaN is passed over: of it the second is given
   for (; i + kWideLanes <= n; i += kWideLanes) most = _mm512_max_ps(loadWide(row + i), most);
@@ -196,9 +197,17 @@ PREFTUNE_KERNEL(void, rowSoftmaxGrad, (float* out, const float* p, int64_t n, fl
 }
 
 // out[i] = in[i] factor
-PREFTUNE_KERNEL(void, rowScale, (float* out, const float* in, int64_t n, float factor)) {
+PREFTUNE_INLINE void rowScaleBody(float* out, const float* in, int64_t n, float factor) {
   mapRow(out, n, PREFTUNE_EACH(Lanes x) { return x * factor; }, in);
 }
+#if PREFTUNE_X86_LEVELS
+PREFTUNE_WIDE void rowScaleWide(float* out, const float* in, int64_t n, float factor) {
+  int64_t i = 0;
+  for (; i + kWideLanes <= n; i += kWideLanes) storeWide(out + i, loadWide(in + i) * factor);
+  rowScaleBody(out + i, in + i, n - i, factor);
+}
+#endif
+PREFTUNE_WIDE_KERNEL(rowScale);
 
 // out[i] = in[i] factor weight[i]
 PREFTUNE_KERNEL(void, rowWeigh, (float* out, const float* in, const float* weight, int64_t n, float factor)) {
@@ -224,14 +233,29 @@ PREFTUNE_KERNEL(void, rowNormGrad, (float* out, const float* grad, const float* 
 }
 
 // Rotates the pairs (x[i], x[i + n/2]) by the angles of cos and sin; `direction` 1 rotates, -1 rotates back. `out` may be `x`.
-PREFTUNE_KERNEL(void, rowRotate, (float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction)) {
-  const int64_t half = n / 2;
-  walkRow(half, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
+PREFTUNE_INLINE void rotateHalves(float* out, const float* x, const float* cos, const float* sin, int64_t half, int64_t n, float direction) {
+  walkRow(n, PREFTUNE_EACH(int64_t i, const auto& get, const auto& put) {
     const Lanes a = get(x + i), b = get(x + half + i), c = get(cos + i), s = get(sin + i) * direction;
     put(out + i, a * c - b * s);
     put(out + half + i, b * c + a * s);
   });
 }
+PREFTUNE_INLINE void rowRotateBody(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
+  rotateHalves(out, x, cos, sin, n / 2, n / 2, direction);
+}
+#if PREFTUNE_X86_LEVELS
+PREFTUNE_WIDE void rowRotateWide(float* out, const float* x, const float* cos, const float* sin, int64_t n, float direction) {
+  const int64_t half = n / 2;
+  int64_t i = 0;
+  for (; i + kWideLanes <= half; i += kWideLanes) {
+    const Sixteen a = loadWide(x + i), b = loadWide(x + half + i), c = loadWide(cos + i), s = loadWide(sin + i) * direction;
+    storeWide(out + i, a * c - b * s);
+    storeWide(out + half + i, b * c + a * s);
+  }
+  rotateHalves(out + i, x + i, cos + i, sin + i, half, half - i, direction);
+}
+#endif
+PREFTUNE_WIDE_KERNEL(rowRotate);
 
 // out[i] = silu(gate[i]) up[i]
 PREFTUNE_INLINE void rowSwigluBody(float* out, const float* gate, const float* up, int64_t n) {
@@ -241,7 +265,7 @@ PREFTUNE_INLINE void rowSwigluBody(float* out, const float* gate, const float* u
 PREFTUNE_WIDE void rowSwigluWide(float* out, const float* gate, const float* up, int64_t n) {
   int64_t i = 0;
   for (; i + kWideLanes <= n; i += kWideLanes) {
-    const WideLanes g = loadWide(gate + i);
+    const Sixteen g = loadWide(gate + i);
     storeWide(out + i, g * (1.0f / (1.0f + expWide(-g))) * loadWide(up + i));
   }
   rowSwigluBody(out + i, gate + i, up + i, n - i);
@@ -267,8 +291,8 @@ PREFTUNE_INLINE void rowSwigluGradBody(float* gradGate, float* gradUp, const flo
 PREFTUNE_WIDE void rowSwigluGradWide(float* gradGate, float* gradUp, const float* grad, const float* gate, const float* up, int64_t n) {
   int64_t i = 0;
   for (; i + kWideLanes <= n; i += kWideLanes) {
-    const WideLanes d = loadWide(grad + i), g = loadWide(gate + i), u = loadWide(up + i);
-    const WideLanes s = 1.0f / (1.0f + expWide(-g));
+    const Sixteen d = loadWide(grad + i), g = loadWide(gate + i), u = loadWide(up + i);
+    const Sixteen s = 1.0f / (1.0f + expWide(-g));
     storeWide(gradUp + i, d * g * s);
     storeWide(gradGate + i, d * u * s * (1.0f + g * (1.0f - s)));
   }

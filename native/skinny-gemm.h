@@ -24,7 +24,6 @@ constexpr int64_t kTallRows = 64;
 // bitsandbytes' factor of rows in 8 bits.
 constexpr float kOneOf127 = 7.874015718698502e-3f;
 
-using Sixteen = float __attribute__((vector_size(64)));
 using Half16 = uint16_t __attribute__((vector_size(32)));
 using Half8 = uint16_t __attribute__((vector_size(16)));
 

@@ -61,12 +61,12 @@ template <int R, int V>
 PREFTUNE_WIDE void smallWideTile(const SmallProduct& n, int64_t row, int64_t column) {
   float* const c = n.c + row * n.strideC + column;
   const float *a = n.a + row * n.down, *b = n.b + column;
-  WideLanes sum[R][V] = {};
+  Sixteen sum[R][V] = {};
   if (n.adds)
     for (int i = 0; i < R; ++i)
       for (int v = 0; v < V; ++v) sum[i][v] = loadWide(c + i * n.strideC + v * kWideLanes);
   for (int64_t k = 0; k < n.depth; ++k, a += n.across, b += n.strideB) {
-    WideLanes factor[V];
+    Sixteen factor[V];
     for (int v = 0; v < V; ++v) factor[v] = loadWide(b + v * kWideLanes);
     for (int i = 0; i < R; ++i)
       for (int v = 0; v < V; ++v) sum[i][v] += factor[v] * a[i * n.down];

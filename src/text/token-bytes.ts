@@ -16,10 +16,19 @@ const byteOfSymbol = new Map(byteSymbols().map((symbol, byte) => [symbol, byte])
 /** Bytes of a token of a byte-level vocabulary; null where it has signs that stand for no byte. */
 export function byteLevelBytes(token: string): Uint8Array | null {
   const bytes: number[] = [];
+  return pushBytes(token, bytes) ? Uint8Array.from(bytes) : null;
+}
+
+/** Adds the same bytes to `bytes`. @returns false where the token has none, which are then as they were */
+export function pushBytes(token: string, bytes: number[]): boolean {
+  const before = bytes.length;
   for (const symbol of token) {
     const byte = byteOfSymbol.get(symbol);
-    if (byte === undefined) return null;
+    if (byte === undefined) {
+      bytes.length = before;
+      return false;
+    }
     bytes.push(byte);
   }
-  return Uint8Array.from(bytes);
+  return true;
 }

@@ -1,6 +1,6 @@
 /** Decoders of tokenizer.json, as the Rust tokenizers apply them: from the texts of tokens to a text. */
 import { joinByteTokens } from "../byte-fallback.ts";
-import { byteLevelBytes } from "../token-bytes.ts";
+import { pushBytes } from "../token-bytes.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import { inOrder, replaced } from "./limits.ts";
 import { countMember, flagMember, made, markOf, partsOf, patternOf, textMember } from "./tokenizer-parts.ts";
@@ -59,8 +59,9 @@ const encoder = new TextEncoder();
 
 /** All tokens as one run of bytes. A token with other characters than the stand-ins of bytes is taken as it is. */
 function byteLevel(tokens: readonly string[]): string[] {
-  const bytes = tokens.map((token) => byteLevelBytes(token) ?? encoder.encode(token));
-  return [lossy.decode(Buffer.concat(bytes))];
+  const bytes: number[] = [];
+  for (const token of tokens) if (!pushBytes(token, bytes)) bytes.push(...encoder.encode(token));
+  return [lossy.decode(Uint8Array.from(bytes))];
 }
 
 /** Marks are spaces, but in the first token they are nothing. */
