@@ -21,7 +21,13 @@ import { prepareRollout } from "./prepare-rollout.ts";
 import { PromptOrder } from "./prompt-order.ts";
 import { ReplayRows, withReplayed } from "./replay-rows.ts";
 import type { RolloutGroup } from "./rollout.ts";
-import { byCompletion, type RolloutBatch, type RolloutPacking, rolloutBatches } from "./rollout-batches.ts";
+import {
+  byCompletion,
+  packingOf,
+  type RolloutBatch,
+  type RolloutPacking,
+  rolloutBatches,
+} from "./rollout-batches.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
@@ -270,12 +276,7 @@ export class OnlineSteps implements StepSource {
 
   get #packing(): RolloutPacking {
     const { config, objective } = this.#parts;
-    return {
-      ...config,
-      mayCutGroups: objective.mayCutGroups ?? false,
-      // which takes one micro-batch a step
-      withoutGradient: config.optimizer_in_backward ? null : objective.withoutGradient,
-    };
+    return { ...config, ...packingOf(objective, config) };
   }
 
   #difference({ groups, round }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {

@@ -28,6 +28,15 @@ export interface RolloutBatch extends MicroBatch {
   places: readonly number[];
 }
 
+/** What an objective says of how its completions are packed for a step. */
+export function packingOf(
+  { mayCutGroups = false, withoutGradient }: CompletionObjective,
+  { optimizer_in_backward = false }: { optimizer_in_backward?: boolean | undefined },
+): Pick<RolloutPacking, "mayCutGroups" | "withoutGradient"> {
+  // with updates in the backward pass a step is one micro-batch
+  return { mayCutGroups, withoutGradient: optimizer_in_backward ? null : withoutGradient };
+}
+
 /** Where a completion stands: its group, its place in that, and its place among all completions. */
 interface Place {
   group: RolloutGroup;

@@ -3,7 +3,7 @@ import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
-import { byCompletion, rolloutBatches } from "./rollout-batches.ts";
+import { byCompletion, packingOf, rolloutBatches } from "./rollout-batches.ts";
 import { oldLogpsOf, type ScoredGroups } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
@@ -78,10 +78,7 @@ export function update(
     scored.groups,
     0,
     { ...columns, ...(oldLogps === undefined ? {} : { oldLogps }) },
-    {
-      ...{ ...packing, mask_truncated_completions, mayCutGroups: objective.mayCutGroups ?? false },
-      withoutGradient: training.optimizer_in_backward === true ? null : objective.withoutGradient,
-    },
+    { ...packing, mask_truncated_completions, ...packingOf(objective, training) },
   );
   const { learning_rate: learningRate, log_entropy = false } = options;
   const step = { learningRate, seed, log_entropy, keep_logps: true, frozen };

@@ -3,7 +3,16 @@ import { ShapeError } from "../base/errors.ts";
 import type { ResponseSpan } from "../data/packing.ts";
 import { type Columns, type CompletionSlice, groupsOf, type MicroBatch } from "../forward/batch.ts";
 import { type Over, type Role, roleOf } from "../methods/method.ts";
-import type { BatchCounts, CompletionLogps, Objective, Per, StepTotals } from "../methods/objective.ts";
+import {
+  type BatchCounts,
+  type CompletionLogps,
+  evaluateObjective,
+  type Objective,
+  type ObjectiveResult,
+  objectiveType,
+  type Per,
+  type StepTotals,
+} from "../methods/objective.ts";
 import { onDevice, ops, type Tensor, tensor } from "../torch/index.ts";
 
 /** The columns that a reference model adds to a micro-batch: computed when its turn comes, or looked up. */
@@ -31,6 +40,33 @@ export function columnsOf(
     );
   }
   return given;
+}
+
+/** What the head gives for a slice, (R) or (C), floating; null: it was not measured. */
+interface Measured {
+  values: Tensor;
+  entropies: Tensor | null;
+  logSquares: Tensor | null;
+}
+
+/**
+ * The objective on a slice, in the objective's type.
+ *
+ * @param columns - of the batch that the slice is from
+ */
+export function objectiveOn(
+  objective: Objective,
+  { values, entropies, logSquares }: Measured,
+  { slice, columns, totals }: { slice: CompletionSlice; columns: Columns; totals: StepTotals },
+): ObjectiveResult {
+  const typed = ops.to(values, objectiveType(values.device));
+  const inType = (measured: Tensor | null) => (measured === null ? null : ops.to(measured, typed.dtype));
+  const completions = {
+    ...completionLogps(objective, typed, slice, columns),
+    entropies: inType(entropies),
+    logSquares: inType(logSquares),
+  };
+  return evaluateObjective(objective, completions, totals);
 }
 
 /** What a column is for each of, whether or not it may be missing. */

@@ -3,28 +3,15 @@ import { at } from "../base/at.ts";
 import { CompletionValues } from "../data/completion-values.ts";
 import type { Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
-import {
-  allCompletions,
-  type Columns,
-  type CompletionSlice,
-  type MicroBatch,
-  toDevice,
-} from "../forward/batch.ts";
+import { allCompletions, type MicroBatch, toDevice } from "../forward/batch.ts";
 import { walk } from "../forward/walk.ts";
 import { type Over, roleOf } from "../methods/method.ts";
-import {
-  evaluateObjective,
-  type Objective,
-  type ObjectiveResult,
-  objectiveType,
-  type StepTotals,
-} from "../methods/objective.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import type { LogProbHistogram } from "../runs/evaluation-records.ts";
 import { ops, scope, type Tensor } from "../torch/index.ts";
-import { columnsOf, completionLogps, sliceCounts, totalsOf } from "./completion-logps.ts";
+import { columnsOf, objectiveOn, sliceCounts, totalsOf } from "./completion-logps.ts";
 import { addSums, averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
-import { type ObjectiveValues, objectiveHead } from "./objective-head.ts";
+import { objectiveHead } from "./objective-head.ts";
 import { exchangeFound, shareOf } from "./row-shares.ts";
 import type { BatchListener, Training } from "./step.ts";
 import type { TokenLogps } from "./token-changes.ts";
@@ -85,7 +72,7 @@ export function evaluate(
     const columns = columnsOf(objective, batch, training.reference);
     if (batch.isIdle !== true) {
       const counts = sliceCounts(objective, slice, columns);
-      const result = lossOf(objective, pass, { slice, columns, totals: { ...totals, micro: counts } });
+      const result = objectiveOn(objective, pass, { slice, columns, totals: { ...totals, micro: counts } });
       losses.push(evaluation.adopt(ops.reshape(result.loss, [1])));
       tally.add({ ...result.metrics, ...pass.statistics(counts) }, evaluation);
       const values = pass.values.data() as Float32Array;
@@ -126,22 +113,6 @@ function evaluationOf(all: readonly ShareOutcome[], means: CompletionValues, tok
     tokens,
     rejected: isEmpty ? null : { width: binWidth, counts },
   };
-}
-
-/** The objective on a slice. */
-function lossOf(
-  objective: Objective,
-  { values, entropies, logSquares }: Pick<ObjectiveValues, "values" | "entropies" | "logSquares">,
-  { slice, columns, totals }: { slice: CompletionSlice; columns: Columns; totals: StepTotals },
-): ObjectiveResult {
-  const typed = ops.to(values, objectiveType(values.device));
-  const inType = (measured: Tensor | null) => (measured === null ? null : ops.to(measured, typed.dtype));
-  const completions = {
-    ...completionLogps(objective, typed, slice, columns),
-    entropies: inType(entropies),
-    logSquares: inType(logSquares),
-  };
-  return evaluateObjective(objective, completions, totals);
 }
 
 function collectMeans(means: CompletionValues, { packed, indices }: MicroBatch, logps: Float32Array): void {

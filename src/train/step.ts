@@ -9,7 +9,7 @@ import {
 } from "../forward/batch.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { type Walk, walk } from "../forward/walk.ts";
-import { evaluateObjective, type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
+import { type Objective, objectiveType, type StepTotals } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM, Decoder } from "../models/causal-lm.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
@@ -17,13 +17,7 @@ import type { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import type { SkipReason } from "../runs/train-events.ts";
 import { backward, noGrad, onDevice, ops, type Scope, scope, type Tensor, tensor } from "../torch/index.ts";
-import {
-  columnsOf,
-  completionLogps,
-  type ReferenceSource,
-  sliceCounts,
-  totalsOf,
-} from "./completion-logps.ts";
+import { columnsOf, objectiveOn, type ReferenceSource, sliceCounts, totalsOf } from "./completion-logps.ts";
 import { dropoutKeys } from "./dropout-keys.ts";
 import { averagesOf, type MetricSums, MetricTally } from "./metric-tally.ts";
 import { headSlices, type ObjectiveValues, objectiveHead } from "./objective-head.ts";
@@ -348,13 +342,9 @@ function sliceStep(
   kept?.set(values.data() as Float32Array, slice.start);
   const leaf = leafOf(values, !isForward);
   const entropyLeaf = entropies === null ? null : leafOf(entropies, !isForward);
-  const completions = {
-    ...completionLogps(objective, leaf, slice, columns),
-    entropies: entropyLeaf,
-    logSquares: logSquares === null ? null : ops.to(logSquares, leaf.dtype),
-  };
   const counts = sliceCounts(objective, slice, columns);
-  const result = evaluateObjective(objective, completions, { ...totals, micro: counts });
+  const measured = { values: leaf, entropies: entropyLeaf, logSquares };
+  const result = objectiveOn(objective, measured, { slice, columns, totals: { ...totals, micro: counts } });
   if (!isForward) {
     backward([result.loss]);
     goBack(headBackward, leaf, entropyLeaf);
