@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "instruction-sets.h"
 
@@ -22,6 +23,8 @@ using IntLanes = int32_t __attribute__((vector_size(32)));
 // The width of AVX-512, for code that compares by its instructions.
 using Sixteen = float __attribute__((vector_size(64)));
 using IntSixteen = int32_t __attribute__((vector_size(64)));
+template <typename V>
+using Ints = std::conditional_t<sizeof(V) == sizeof(Sixteen), IntSixteen, IntLanes>;
 
 PREFTUNE_INLINE Lanes load(const float* from) {
   Lanes to;
@@ -304,7 +307,7 @@ PREFTUNE_WIDE_KERNEL(rowSwigluGrad);
 #if defined(__clang__) || __GNUC__ >= 12
 #define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, IntLanes{__VA_ARGS__})
+#define PREFTUNE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Ints<std::decay_t<decltype(a)>>{__VA_ARGS__})
 #endif
 
 // Transposes 8 × 8 floats: neighbours, then pairs, then halves change places.

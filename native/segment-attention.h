@@ -212,7 +212,8 @@ struct Saved {
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBackward(const at::Tensor& grad, const Saved& saved, at::IntArrayRef segments,
                                                         double scale, int64_t window) {
-  const auto& [q, k, v, out, logSumExp] = saved;
+  // before clang 16 a lambda cannot use those of a structured binding
+  const at::Tensor &q = saved.q, &k = saved.k, &v = saved.v, &out = saved.out, &logSumExp = saved.logSumExp;
   const Shapes n = shapesOf(q, k, scale, window);
   at::Tensor dq = at::empty_like(q), dk = at::zeros_like(k), dv = at::zeros_like(v);
   const auto [mostRows, mostScores] = largestBlock(segments, n);

@@ -19,8 +19,6 @@ namespace {
 
 // In training, from here on a general product is as fast.
 constexpr int64_t kSkinnyRows = 32;
-// As many rows are tall: time goes to computing, not to reading the weight.
-constexpr int64_t kTallRows = 64;
 // bitsandbytes' factor of rows in 8 bits.
 constexpr float kOneOf127 = 7.874015718698502e-3f;
 
@@ -57,9 +55,6 @@ PREFTUNE_INLINE V floatsAt(const uint16_t* from, size_t count = sizeof(V) / size
   std::memcpy(&to, &wide, sizeof to);
   return to;
 }
-
-template <typename V>
-using Ints = std::conditional_t<sizeof(V) == 64, int32_t __attribute__((vector_size(64))), IntLanes>;
 
 template <typename V>
 PREFTUNE_INLINE V floatsAt(const int8_t* from, size_t count = sizeof(V) / sizeof(float)) {
@@ -124,25 +119,6 @@ PREFTUNE_INLINE void totals(float* to, const Sixteen* sum) {
   totals(to, folded);
 }
 
-// to[i] = total(sum[i]) for sixteen vectors together: each step adds halves of pairs whose numbers differ in one bit.
-PREFTUNE_INLINE void totals16(float* to, const Sixteen* sum) {
-  Sixteen eight[8], four[4], two[2];
-  for (int i = 0; i < 8; ++i) {
-    const int at = i + i / 4 * 4;
-    eight[i] = PREFTUNE_FOLD(sum[at], sum[at + 4], (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-                             (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-  }
-  for (int i = 0; i < 4; ++i)
-    four[i] = PREFTUNE_FOLD(eight[i], eight[i + 4], (0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
-                            (4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31));
-  for (int i = 0; i < 2; ++i)
-    two[i] = PREFTUNE_FOLD(four[2 * i], four[2 * i + 1], (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
-                           (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31));
-  const Sixteen all = PREFTUNE_FOLD(two[0], two[1], (0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30),
-                                    (1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31));
-  std::memcpy(to, &all, sizeof all);
-}
-
 // X rows of x with W rows of the weight: all sums stay in registers.
 template <typename V, int X, int W, typename Weight>
 PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t output) {
@@ -163,20 +139,10 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
     }
   };
   int64_t k = n.first;
-  const auto walk = PREFTUNE_EACH(const auto& fetch) {
-    for (; k + kStep <= n.end; k += kStep) {
-      fetch();
-      add(k, kStep);
-    }
-  };
-  // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first; later rows
-  // of many find them there
-  if (row == 0 || n.rows < kTallRows) {
-    walk(PREFTUNE_EACH() {
-      for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
-    });
-  } else {
-    walk(PREFTUNE_EACH() {});
+  for (; k + kStep <= n.end; k += kStep) {
+    // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first
+    for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
+    add(k, kStep);
   }
   if (k < n.end) add(k, static_cast<size_t>(n.end - k));
   float all[kSums];
@@ -199,60 +165,10 @@ PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t
   return row;
 }
 
-// Three rows of x with eight of the weight, whose sums end in neighbouring numbers: with few products a sum, its end counts. An Intel Xeon of
-// family 6 model 207, one thread, 128 rows: 90 GFLOP/s for 79 of tiles of 8 × 3 at a width of 128, 127 for 121 at 384, 120 for 111 at 2048.
-template <typename Weight>
-PREFTUNE_INLINE void stripTile(const Skinny<Weight>& n, int64_t row, int64_t output) {
-  constexpr int64_t kStep = 16;
-  constexpr int X = 3, W = 8;
-  const float* x = n.x + row * n.width;
-  const Weight* w = n.weight + output * n.width;
-  Sixteen sum[X * W] = {};
-  const auto add = PREFTUNE_EACH(int64_t k, size_t count) {
-    Sixteen a[X];
-    for (int i = 0; i < X; ++i) a[i] = floatsAt<Sixteen>(x + i * n.width + k, count);
-    for (int j = 0; j < W; ++j) {
-      Sixteen b = floatsAt<Sixteen>(w + j * n.width + k, count);
-#if PREFTUNE_X86_LEVELS
-      __asm__("" : "+v"(b));  // one load for all X products
-#endif
-      for (int i = 0; i < X; ++i) sum[i * W + j] += a[i] * b;
-    }
-  };
-  int64_t k = n.first;
-  for (; k + kStep <= n.end; k += kStep) add(k, kStep);
-  if (k < n.end) add(k, static_cast<size_t>(n.end - k));
-  float all[X * W];
-  totals16(all, sum);
-  totals(all + 2 * W, sum + 2 * W);
-  for (int i = 0; i < X; ++i) {
-    float* const out = n.out + (row + i) * n.outputs + output;
-    store(out, (n.first == 0 ? Lanes{} : load(out)) + load(all + i * W));
-  }
-}
-
-// Many rows of x: so few at a time that they stay in the second level cache, while eight of the weight are in the first.
-template <typename Weight>
-PREFTUNE_INLINE void stripRows(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  constexpr int64_t kRows = 96;
-  for (int64_t from = 0; from < n.rows; from += kRows) {
-    const int64_t to = std::min(n.rows, from + kRows);
-    int64_t output = begin;
-    for (; output + 8 <= end; output += 8) {
-      int64_t row = from;
-      for (; row + 3 <= to; row += 3) stripTile(n, row, output);
-      for (; row < to; ++row) skinnyTile<Sixteen, 1, 8>(n, row, output);
-    }
-    for (; output < end; ++output)
-      for (int64_t row = from; row < to; ++row) skinnyTile<Sixteen, 1, 1>(n, row, output);
-  }
-}
-
 // All rows of x with the weight's rows [begin, end), which the caller chose small enough for the second-level cache. The tiles are
 // as large as the registers allow: 32 of sixteen floats, or 16 of eight.
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock16(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  if (n.rows >= kTallRows) return stripRows(n, begin, end);
   int64_t row = skinnyRows<Sixteen, 8, 3>(n, 0, begin, end);
   row = skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
   row = skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
@@ -284,9 +200,8 @@ void skinnyBlock(const Skinny<Weight>& n, int64_t begin, int64_t end) {
     skinnyBlock8(n, begin, end);
 }
 
-// What fits the second and, eight rows at once, the first level cache. Many rows are read again for each block of the weight: fewer
-// blocks then, as long as every thread has two.
-constexpr int64_t kBlockFloats = 1 << 15, kTallBlockFloats = 1 << 17, kPart = 768;
+// What fits the second and, eight rows at once, the first level cache.
+constexpr int64_t kBlockFloats = 1 << 15, kPart = 768;
 
 // body(n), part by part of the width: a sum is those of its parts, in order.
 template <typename Weight, typename F>
@@ -345,9 +260,7 @@ void skinnyOutputs(const Skinny<Weight>& n, int64_t output, int64_t last, std::v
 
 template <typename Weight>
 void skinnyProductInto(const Skinny<Weight>& n) {
-  const auto blockOf = [&](int64_t floats) { return std::max<int64_t>(24, floats / std::max<int64_t>(1, n.width) / 24 * 24); };
-  const int64_t share = n.outputs / (2 * at::get_num_threads()) / 24 * 24, small = blockOf(kBlockFloats);
-  const int64_t block = n.rows < kTallRows ? small : std::max(small, std::min(share, blockOf(kTallBlockFloats)));
+  const int64_t block = std::max<int64_t>(24, kBlockFloats / std::max<int64_t>(1, n.width) / 24 * 24);
   at::parallel_for(0, n.outputs, block, [&](int64_t begin, int64_t end) {
     std::vector<float> room;
     for (int64_t output = begin; output < end; output += block) {

@@ -12,7 +12,8 @@ export interface Compiler {
   version: string;
 }
 
-function inspect(command: string): Compiler | null {
+/** The compiler that `command` starts, a name on the path and arguments; null when it does not run. */
+export function inspectCompiler(command: string): Compiler | null {
   const [name = "", ...prefix] = command.split(/\s+/).filter(Boolean);
   const path = findProgram(name);
   if (path === null) return null;
@@ -30,14 +31,14 @@ function inspect(command: string): Compiler | null {
 export function findCompiler(): Compiler | null {
   const variable = process.env["CXX"]?.trim() ?? "";
   if (variable !== "") {
-    const found = inspect(variable);
+    const found = inspectCompiler(variable);
     if (found !== null) return found;
     throw new ConfigError(
       `CXX=${variable} does not run. Set it to a C++ compiler, or unset it to use the system's.`,
     );
   }
   for (const name of ["c++", "g++", "clang++"]) {
-    const found = inspect(name);
+    const found = inspectCompiler(name);
     if (found !== null) return found;
   }
   return null;

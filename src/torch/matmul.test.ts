@@ -122,33 +122,39 @@ test("a product does not depend on the number of threads, bit for bit", () => {
   }
 });
 
-test("row by row, a row's product is the same alone as among few and many others, bit for bit", () => {
-  using _ = scope();
-  noGrad(() => {
-    for (const [k, n] of [
-      [128, 411],
-      [130, 48],
-      [1700, 61],
-    ] as const) {
-      const [a, weight] = [matrix(197, k, "plain"), matrix(k, n, "turned")];
-      const of = (first: number, end: number): number[] =>
-        batchInvariant(() => ops.matmul(ops.slice(a, 0, first, end), weight).toNumbers());
-      const all = of(0, 197);
-      for (const [first, end] of [
-        [0, 1],
-        [95, 98],
-        [100, 132],
-        [133, 197],
+for (const dtype of ["float32", "bfloat16"] as const) {
+  test(`row by row, a row's product is the same alone as among few and many others, bit for bit (${dtype})`, () => {
+    using _ = scope();
+    noGrad(() => {
+      for (const [k, n] of [
+        [7, 5],
+        [40, 30],
+        [128, 411],
+        [130, 48],
+        [1700, 61],
       ] as const) {
-        assert.deepEqual(
-          of(first, end),
-          all.slice(first * n, end * n),
-          `${k} · ${n}, rows ${first} to ${end}`,
-        );
+        const a = ops.to(matrix(197, k, "plain"), dtype);
+        const weight = ops.t(ops.to(matrix(n, k, "plain"), dtype));
+        const of = (first: number, end: number): number[] =>
+          batchInvariant(() => double(ops.matmul(ops.slice(a, 0, first, end), weight)).toNumbers());
+        const all = of(0, 197);
+        for (const [first, end] of [
+          [0, 1],
+          [95, 98],
+          [3, 18],
+          [20, 36],
+          [31, 54],
+          [100, 132],
+          [140, 189],
+          [133, 197],
+        ] as const) {
+          const title = `${k} · ${n}, rows ${first} to ${end}`;
+          assert.deepEqual(of(first, end), all.slice(first * n, end * n), title);
+        }
       }
-    }
+    });
   });
-});
+}
 
 test("NaN and infinity go through", () => {
   using _ = scope();
