@@ -186,3 +186,32 @@ test("of more runs than colours every one is in a legend, in the colour of its c
   ];
   assert.deepEqual(keys, [rows(0, 7), last, rows(0, 7), last]);
 });
+
+test("on-policy runs without held-out rows are compared by their rewards in training, each metric drawn once", () => {
+  const dirs = ["grpo-a", "grpo-b"].map((name, i) => {
+    const online = { objective: "grpo", reward_funcs: ["exact", "length"], num_generations: 4 };
+    const dir = join(root, name);
+    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, ...online };
+    const run = createRun(loadConfig({ values }));
+    const metrics = new MetricsWriter(run.paths.metrics);
+    for (const step of [10, 20]) {
+      const reward = 0.25 + step / 100 + i;
+      const parts = { "rewards/exact/mean": reward, "rewards/length/mean": -reward };
+      const policy = { entropy: 1 + i, frac_reward_zero_std: i / 4, "ratio/mean": 1 + i };
+      metrics.write({ global_step: step, reward, ...parts, ...policy });
+    }
+    metrics.close();
+    run.release();
+    return dir;
+  });
+  const path = join(root, "online.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  const titles = [...page.matchAll(/<figcaption>([^<]*?) *</g)].map(([, title]) => title);
+  const wanted = [
+    ...["Reward: reward", "Rewards by function: exact", "Rewards by function: length"],
+    ...["Entropy", "Groups of equal rewards", "Ratio: mean"],
+  ];
+  assert.deepEqual(titles, wanted);
+  assert.match(page, /0\.45 \(training\).*1\.45 \(training\)/s);
+});

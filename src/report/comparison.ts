@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
@@ -157,7 +158,7 @@ const columns: readonly Column[] = [
   ["tail, nats", (run) => shown(last(run, "eval_displacement/token_change_p01"), signed)],
   ["other text since start", (run) => shown(last(run, "eval_displacement/other_text_change"), signed)],
   ["scale of the export", ({ run }) => exportedScale(run)],
-  ["reward", (run) => last(run, "eval_reward")],
+  ["reward", rewardCell],
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],
   ["training time", ({ rows }) => shown(trainingSeconds(rows), formatDuration)],
@@ -172,6 +173,13 @@ const columns: readonly Column[] = [
 function runTable(runs: readonly Compared[]): ReportTable {
   const used = columns.filter(([, cell]) => runs.some((run) => cell(run) !== null));
   return { columns: used.map(([name]) => name), rows: runs.map((run) => used.map(([, cell]) => cell(run))) };
+}
+
+/** On held-out prompts; of an on-policy run without them, in training. */
+function rewardCell(run: Compared): Cell {
+  const held = last(run, "eval_reward");
+  if (held !== null || !isOnPolicy(run.run.config)) return held;
+  return shown(last(run, "reward"), (value) => `${formatNumber(value)} (training)`);
 }
 
 function accuracyCell(run: Compared): Cell {
@@ -250,7 +258,9 @@ function sampledAnswers(runs: readonly Compared[]): NonNullable<ComparisonText["
 }
 
 function curvesHtml(runs: readonly Compared[]): Html {
-  const named: NamedRows[] = runs.map(({ name, rows, run }) => ({ name, rows, method: run.config.method }));
+  const named: NamedRows[] = runs.map(({ name, rows, run: { config } }) => ({
+    ...{ name, rows, method: config.method, isOnPolicy: isOnPolicy(config) },
+  }));
   const marks = new Map<string, ChartMark>();
   for (const { run } of runs) {
     const bias = lengthOnly(run.preflight);

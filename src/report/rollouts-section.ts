@@ -94,8 +94,8 @@ export function rewardSection(rows: readonly MetricRow[]): Html {
   return html`<section><h2>What does the reward cost?</h2>${note}<div class="charts">${charts}</div></section>`;
 }
 
-/** A chart for the sum, and one for each function where there are several. */
-function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
+/** A chart for the sum, and one with each function's where there are several. */
+export function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
   const keys = [...new Set(rows.flatMap(Object.keys))].map((key) => key.replace(/^eval_/, ""));
   const names = new Set(keys.flatMap((key) => /^rewards\/(.+)\/mean$/.exec(key)?.[1] ?? []));
   const each = [...names].map((name): [string, string] => [`rewards/${name}/mean`, shownText(name, 40)]);
