@@ -52,12 +52,35 @@ test("displacement is said with the margin's interval, and that it holds 0 where
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
 });
 
+test("of an export in half precision the mean is what is judged; of a reward model completions are counted, without nats", () => {
+  const exported = { path: "runs/x/model", answers: 32, tolerance: 1e-4 };
+  const far = { maxDifference: 0.21, meanDifference: 0.004 };
+  const half = exportSection(
+    [{ ...exported, ...far, kind: "model", dtype: "bfloat16", tokens: 900 }],
+    String,
+  );
+  // parity.ts: 200 times the tolerance, or three times what rounding the weights does by chance
+  assert.match(
+    half.text,
+    /900 tokens of 32 completions .*0\.21 nats, mean 0\.004; a mean difference of 0\.02 nats, or what rounding to bfloat16 explains, is allowed\./,
+  );
+  const adapter = { ...exported, ...far, kind: "adapter", dtype: "float16", tokens: 32, of: "rewards" };
+  const rewards = exportSection([adapter], String).text;
+  assert.match(
+    rewards,
+    / 32 completions were scored again .* 0\.21, mean 0\.004; a mean difference of 0\.02 is allowed\./,
+  );
+  assert.doesNotMatch(rewards, /nats|tokens/);
+});
+
 test("export and data check are tables for people", () => {
-  const exported = { kind: "adapter", path: "runs/x/adapter", dtype: "float32", tokens: 128 };
-  const shown = exportSection([{ ...exported, maxDifference: 0, tolerance: 1e-4 }], String).text;
+  const kind = "adapter";
+  const exported = { kind, path: "runs/x/adapter", dtype: "float32", answers: 9, tokens: 128 } as const;
+  const measured = { maxDifference: 0, meanDifference: 0, tolerance: 1e-4 };
+  const shown = exportSection([{ ...exported, ...measured }], String).text;
   assert.match(
     shown,
-    /<h2>Export<\/h2><p>adapter\/: the adapter in float32\. 128 tokens were scored again .* is 0 nats, 0\.0001 are allowed/s,
+    /<h2>Export<\/h2><p>adapter\/: the adapter in float32\. 128 tokens of 9 completions were scored again with the exported files: largest difference to the trained model 0 nats, mean 0; a largest difference of 0\.0001 nats is allowed\./,
   );
   assert.doesNotMatch(shown, /0\.kind/);
   const finding = { severity: "warning", code: "too_long", count: 7, rows: ["a.jsonl:1", "a.jsonl:3"] };

@@ -184,7 +184,16 @@ test("no absolute path of the machine is in the page", () => {
   };
   run.saveJson(run.paths.preflight, { findings: [finding], counts: { read: 1 } });
   run.saveJson(run.paths.exportJson, [
-    { kind: "model", path: join(dir, "model"), dtype: "float32", tokens: 1, maxDifference: 0, tolerance: 1 },
+    {
+      kind: "model",
+      path: join(dir, "model"),
+      dtype: "float32",
+      tokens: 1,
+      answers: 1,
+      maxDifference: 0,
+      meanDifference: 0,
+      tolerance: 1,
+    },
   ]);
   run.release();
   const page = readFileSync(writeReport(dir), "utf8");
