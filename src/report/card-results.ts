@@ -6,7 +6,7 @@ import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
-import { exportedStep } from "./best-evaluation.ts";
+import { comparableSince, exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataOf, exportedScale, heldOutDraws, lengthOnly } from "./facts-section.ts";
 import { pairInterval } from "./pair-interval.ts";
@@ -56,7 +56,8 @@ export function cardResults(run: RunView): string {
   const lines = shown.flatMap(([key, words]) => {
     const [before, after] = [first[key], last[key]];
     if (typeof after !== "number") return [];
-    const start = typeof before === "number" && first !== last ? String(before) : "–";
+    const isSame = first.global_step >= comparableSince(run.evaluations.filter(isHeld), key);
+    const start = typeof before === "number" && first !== last && isSame ? String(before) : "–";
     const unit = metricInfo(key)?.unit ?? "";
     // of labelled rows this one is over the good answers, not over pairs
     const isOfAnswers = isLabelled && key === "eval_displacement/frac_chosen_down";
