@@ -79,6 +79,16 @@ test("NaN is a gap with a mark, not a zero", () => {
   assert.ok(!path.includes("NaN"));
 });
 
+test("NaN that says that nothing was measured is no finding, infinity always is", () => {
+  const withOne = (more: Record<string, number>): string =>
+    reportOf("run", [...FALLING, { global_step: 50, loss: 1, ...more }]);
+  for (const key of ["rewards/a/mean", "eval_rewards/my/own/std", "val/explained_variance"]) {
+    assert.doesNotMatch(withOne({ [key]: Number.NaN }), /NaN or infinity/, key);
+    assert.match(withOne({ [key]: Number.POSITIVE_INFINITY }), /1 row of metrics holds NaN or infinity/, key);
+  }
+  assert.match(withOne({ "rewards/margins": Number.NaN }), /1 row of metrics holds NaN or infinity/);
+});
+
 test("a run without metrics has a report that says so", () => {
   assert.match(reportOf("empty", []), /No metrics yet \(logged every 10 steps\)/);
 });
