@@ -187,6 +187,26 @@ test("of more runs than colours every one is in a legend, in the colour of its c
   assert.deepEqual(keys, [rows(0, 7), last, rows(0, 7), last]);
 });
 
+test("runs that watch different prompts show what both answer first, then what one alone does", () => {
+  const dirs = ["old", "new"].map((name) => runOf(name, {}, 0.1));
+  const asked = (prompt: string) => ({ prompt, answers: [{ text: `${prompt} answered`, ended: true }] });
+  for (const [i, dir] of dirs.entries()) {
+    appendEvaluation(join(dir, "evaluations.jsonl"), {
+      ...{ global_step: 20, rejected_logps: null, pair_changes: [] },
+      samples: i === 0 ? [asked("shared")] : [asked("own"), asked("shared")],
+    });
+  }
+  const path = join(root, "watched.html");
+  writeComparison(dirs, path);
+  const bodies = readFileSync(path, "utf8").match(/<tbody><tr><th colspan.*?<\/tbody>/gs) ?? [];
+  const prompts = bodies.map((body) => /tabindex="0">(.*?)<\/div>/.exec(body)?.[1]);
+  assert.deepEqual(prompts, ["shared", "Say &#60;b&#62;", "own"]);
+  assert.deepEqual(
+    bodies.map((body) => body.match(/<td>–<\/td>/g)?.length),
+    [1, 2, 2],
+  );
+});
+
 test("on-policy runs without held-out rows are compared by their rewards in training, each metric drawn once", () => {
   const dirs = ["grpo-a", "grpo-b"].map((name, i) => {
     const online = { objective: "grpo", reward_funcs: ["exact", "length"], num_generations: 4 };

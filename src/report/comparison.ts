@@ -243,17 +243,17 @@ function sampledAnswers(runs: readonly Compared[]): NonNullable<ComparisonText["
   const start = sampled[0]?.[0];
   const step = start?.global_step ?? 0;
   const lasts = sampled.map((all) => all.at(-1));
-  const asked = (start?.samples ?? []).slice(0, shownPrompts).map(({ prompt, answers }) => ({
+  const columns = [start, ...lasts].map((one) => one?.samples ?? []);
+  const asked = [...new Set(columns.flat().map(({ prompt }) => prompt))].map((prompt) => ({
     prompt,
-    answers: [
-      answers[0] ?? null,
-      ...lasts.map((one) => one?.samples.find((sample) => sample.prompt === prompt)?.answers[0] ?? null),
-    ],
+    answers: columns.map((all) => all.find((sample) => sample.prompt === prompt)?.answers[0] ?? null),
   }));
+  // what most have answered first: runs may watch different prompts, a resumed one others than before
+  const missing = ({ answers }: AnswersOfModels): number => answers.filter((one) => one === null).length;
   const name = `${runs[0]?.name ?? ""}, step ${step}`;
   return {
     names: [name, ...runs.map((run, i) => `${run.name}, step ${lasts[i]?.global_step ?? "–"}`)],
-    asked,
+    asked: asked.toSorted((a, b) => missing(a) - missing(b)).slice(0, shownPrompts),
   };
 }
 
