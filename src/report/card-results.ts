@@ -109,7 +109,7 @@ function intervalOf(key: string, value: number, pairs: number, record: Evaluatio
   const side = ["eval_logps/chosen_delta_init", "eval_logps/rejected_delta_init"].indexOf(key);
   if (side < 0 || record === null || record.pair_changes.length < 2) return "–";
   const { low, high, over } = pairInterval(record, (pair) => pair[side] ?? Number.NaN);
-  return `${low.toFixed(4)} to ${high.toFixed(4)}, over ${over}`;
+  return Number.isNaN(low) ? "–" : `${low.toFixed(4)} to ${high.toFixed(4)}, over ${over}`;
 }
 
 /** What length alone gets right, beside which accuracies are to be read; null where it was not measured. */

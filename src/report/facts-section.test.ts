@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { meanInterval } from "../stats/mean-interval.ts";
-import { tickTexts } from "./axis.ts";
+import { axisOver, tickTexts } from "./axis.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
 
@@ -10,6 +10,13 @@ test("numbers of an axis differ from one another, however close they lie", () =>
   assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);
   assert.deepEqual(tickTexts([2.2111, 2.2112, 2.2113, 2.2114]), ["2.2111", "2.2112", "2.2113", "2.2114"]);
   assert.deepEqual(tickTexts([-1.00002, -1.00001]), ["−1.00002", "−1.00001"]);
+});
+
+test("the axis of steps begins at 0 and has no step before it, whatever was logged", () => {
+  assert.deepEqual(axisOver([0], true), { min: 0, max: 1, ticks: [0, 1] });
+  assert.deepEqual(axisOver([10], true).min, 0);
+  assert.deepEqual(axisOver([10], true).max, 10);
+  assert.deepEqual(axisOver([0], false), { min: -1, max: 1, ticks: [-1, -0.5, 0, 0.5, 1] });
 });
 
 test("the interval of a mean is Student's", () => {
@@ -50,6 +57,14 @@ test("displacement is said with the margin's interval, and that it holds 0 where
     ) ?? "";
   assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
+  const same = record([
+    [-0.3, -0.9],
+    [-0.3, 0.1],
+  ]);
+  assert.match(
+    displacementNote(rows, same.map((one) => ({ ...one, pair_prompts: [3, 3] }))) ?? "",
+    /changed by \+0\.1 nats per token, over 2 pairs of one prompt, which has no interval\.$/,
+  );
 });
 
 test("of an export in half precision the mean is what is judged; of a reward model completions are counted, without nats", () => {

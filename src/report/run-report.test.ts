@@ -10,6 +10,7 @@ import { createRun } from "../runs/run-directory.ts";
 import { chartHtml } from "./line-chart.ts";
 import { withDisplacement } from "./metric-series.ts";
 import { writeReport } from "./run-report.ts";
+import { pathShortener } from "./shared-text.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-"));
 after(() => rmSync(root, { recursive: true }));
@@ -213,6 +214,22 @@ test("no absolute path of the machine is in the page", () => {
   );
   assert.match(page, /Failed at step 0/);
   assert.match(page, /blank names\/my data\.jsonl:3: no row/);
+});
+
+test("a known path is shortened where it is a whole one, not in the middle of another", () => {
+  const home = process.env["HOME"];
+  process.env["HOME"] = "/data";
+  const shorten = pathShortener([]);
+  process.env["HOME"] = home ?? "";
+  const kept = ["org/data.jsonl", "train_data: org/data-v2", "https://h/data/x", "sets/data/a.jsonl", "/database"];
+  for (const text of kept) assert.equal(shorten(text), text);
+  for (const [text, short] of [
+    ["/data/a.jsonl:3: no row", "…/data/a.jsonl:3: no row"],
+    ["it is in /data.", "it is in …/data."],
+    ["- path: /data/my rows/a.jsonl", "- path: …/data/my rows/a.jsonl"],
+    ["see file:///data/a and at:/data", "see file://…/data/a and at:…/data"],
+  ] as const)
+    assert.equal(shorten(text), short);
 });
 
 test("a run tells what it is at: left by a killed process, running, broken off", () => {

@@ -15,12 +15,13 @@ export function pathShortener(runs: readonly RunView[]): ShortenPaths {
   const named = runs.flatMap(({ config, paths }) => [resolve(paths.dir), ...pathsIn(flatConfig(config))]);
   const known = [...new Set([...named, process.cwd(), homedir()])]
     .filter((path) => path.length > 1)
-    .sort((a, b) => b.length - a.length);
-  return (text) => {
-    let short = text;
-    for (const path of known) short = short.replaceAll(path, shortPath(path));
-    return short.replace(absolutePath, shortPath);
-  };
+    .sort((a, b) => b.length - a.length)
+    .map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  if (known.length === 0) return (text) => text.replace(absolutePath, shortPath);
+  // whole names alone: "/data" is no part of "sets/data/a", "/data-v2" or "https://host/data", but of "file:///data/a"
+  const whole = `(?<![\\p{L}\\p{N}_.~…-])(?<!(?<!:/)/)(?:${known.join("|")})(?![\\p{L}\\p{N}_~-]|\\.[\\p{L}\\p{N}_])`;
+  const knownPath = new RegExp(whole, "gu");
+  return (text) => text.replace(knownPath, shortPath).replace(absolutePath, shortPath);
 }
 
 /** "…/", and the last two parts of a path. */
