@@ -62,7 +62,10 @@ test("displacement is said with the margin's interval, and that it holds 0 where
     [-0.3, 0.1],
   ]);
   assert.match(
-    displacementNote(rows, same.map((one) => ({ ...one, pair_prompts: [3, 3] }))) ?? "",
+    displacementNote(
+      rows,
+      same.map((one) => ({ ...one, pair_prompts: [3, 3] })),
+    ) ?? "",
     /changed by \+0\.1 nats per token, over 2 pairs of one prompt, which has no interval\.$/,
   );
 });

@@ -221,7 +221,13 @@ test("a known path is shortened where it is a whole one, not in the middle of an
   process.env["HOME"] = "/data";
   const shorten = pathShortener([]);
   process.env["HOME"] = home ?? "";
-  const kept = ["org/data.jsonl", "train_data: org/data-v2", "https://h/data/x", "sets/data/a.jsonl", "/database"];
+  const kept = [
+    "org/data.jsonl",
+    "train_data: org/data-v2",
+    "https://h/data/x",
+    "sets/data/a.jsonl",
+    "/database",
+  ];
   for (const text of kept) assert.equal(shorten(text), text);
   for (const [text, short] of [
     ["/data/a.jsonl:3: no row", "…/data/a.jsonl:3: no row"],
