@@ -7,10 +7,17 @@ export const ON_POLICY: readonly MetricInfo[] = (
     [
       "rewards/NAME/mean",
       "",
-      "Mean reward of the function called NAME, before weights, over the completions that it could score. Of each of reward_funcs; in evaluations of eval_reward_funcs too.",
+      "Mean reward of the function called NAME, before weights, over the completions that it could score. Of each of reward_funcs; in evaluations of eval_reward_funcs too. NaN: it scored none.",
       "higher",
+      { mayBeNone: true },
     ],
-    ["rewards/NAME/std", "", "Standard deviation of the same rewards."],
+    [
+      "rewards/NAME/std",
+      "",
+      "Standard deviation of the same rewards. NaN: of fewer than two.",
+      null,
+      { mayBeNone: true },
+    ],
     ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
     [
       "rewards/NAME/failures",

@@ -59,6 +59,8 @@ export interface MethodMetric {
   term?: string;
   /** The setting without which it is not logged. */
   needs?: string;
+  /** True: NaN says that there was nothing to measure, and is no trouble. */
+  mayBeNone?: boolean;
   /** True: logged only in runs on the model's own answers; false: only in runs on rows. Left out: in both. */
   onPolicy?: boolean;
 }

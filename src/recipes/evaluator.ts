@@ -187,6 +187,7 @@ export class Evaluator {
       ...changesOf(changes, this.#recordedPairs),
       ...this.#fallenOf(moved),
       ...this.#otherOf(baseline),
+      ...startsOf(baseline),
       samples: watched?.samples ?? measured.samples ?? [],
       ...(measured.prompts === undefined
         ? {}
@@ -315,6 +316,11 @@ export class Evaluator {
     } else state.evaluationsWithoutGain += 1;
     if (!isCollapsed && isBetterThan(state.best?.value)) state.best = now;
   }
+}
+
+/** Since when gold and samples are of one kind. */
+function startsOf({ gold, watch }: EvaluationBaseline): Pick<EvaluationRecord, "gold_start" | "watch_start"> {
+  return { ...(gold && { gold_start: gold.step }), ...(watch && { watch_start: watch.step }) };
 }
 
 /** By how much the mean log-prob of other text changed; nothing where none is measured. */

@@ -31,13 +31,16 @@ export function answersHtml(
     const what = step === exported ? ", exported" : "";
     return html`<th scope="col">${`step ${step}${what}`}</th>`;
   });
-  const rows = first.samples.map(({ prompt }, i) => {
-    const first = answersTo(columns[0]?.samples[i], prompt);
-    const last = answersTo(columns.at(-1)?.samples[i], prompt);
-    const cells = columns.map((column, at) => {
-      const own = answersTo(column.samples[i], prompt);
-      const against = { texts: at === 0 ? last : first, isLater: at > 0 };
-      return html`<td>${answersCell(own, columns.length > 1 ? against : null)}</td>`;
+  const byPrompt = columns.map(({ samples }) => Map.groupBy(samples, ({ prompt }) => prompt));
+  // a resumed run may watch other prompts
+  const prompts = [...new Set(byPrompt.flatMap((all) => [...all.keys()]))];
+  const rows = prompts.map((prompt) => {
+    const answers = byPrompt.map((all) => (all.get(prompt) ?? []).flatMap((sample) => sample.answers));
+    const [earliest, latest] = [answers.findIndex(isGiven), answers.findLastIndex(isGiven)];
+    const cells = answers.map((own, i) => {
+      const isLater = i > earliest;
+      const against = { texts: answers[isLater ? earliest : latest] ?? [], isLater };
+      return html`<td>${answersCell(own, earliest < latest ? against : null)}</td>`;
     });
     const asked = html`<th colspan="${columns.length}" scope="rowgroup"><div class="answer" tabindex="0">${shownText(prompt, longestText)}</div></th>`;
     return html`<tbody><tr>${asked}</tr><tr>${cells}</tr></tbody>`;
@@ -52,15 +55,11 @@ export function answersHtml(
   return html`${table(rows.slice(0, shownPrompts))}${rest}`;
 }
 
-/** The answers of one evaluation; a file that was changed by hand may lack the prompt. */
-function answersTo(
-  sample: EvaluationRecord["samples"][number] | undefined,
-  prompt: string,
-): readonly RecordedAnswer[] {
-  return sample?.prompt === prompt ? sample.answers : [];
+function isGiven(answers: readonly RecordedAnswer[]): boolean {
+  return answers.length > 0;
 }
 
-/** What an answer is compared with: the answer of the same number, of the start, or of the end. */
+/** What an answer is compared with: the answer of the same number, of the first that has the prompt, or of the last. */
 interface Against {
   texts: readonly RecordedAnswer[];
   isLater: boolean;

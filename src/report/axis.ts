@@ -37,10 +37,13 @@ export function axisOver(values: Iterable<number>, isSteps = false): Axis {
     max = Math.max(max, value);
   }
   if (min > max) [min, max] = [0, 1];
-  // also where the first figure is logged later
-  if (isSteps && min > 0) min = 0;
-  const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
-  if (!isSteps || max === min) [min, max] = [min - room, max + room];
+  if (isSteps) {
+    // from 0, also where the first figure is logged later, and to 1 where there is that of the start alone
+    [min, max] = [Math.min(min, 0), Math.max(max, 1)];
+  } else {
+    const room = max === min ? Math.abs(max) * 0.1 || 1 : (max - min) * 0.06;
+    [min, max] = [min - room, max + room];
+  }
   return { min, max, ticks: ticksBetween(min, max, isSteps) };
 }
 

@@ -6,7 +6,7 @@ import { isEvalRow } from "../runs/metrics.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
-import { exportedStep } from "./best-evaluation.ts";
+import { comparableSince, exportedStep } from "./best-evaluation.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataOf, exportedScale, heldOutDraws, lengthOnly } from "./facts-section.ts";
 import { pairInterval } from "./pair-interval.ts";
@@ -56,7 +56,8 @@ export function cardResults(run: RunView): string {
   const lines = shown.flatMap(([key, words]) => {
     const [before, after] = [first[key], last[key]];
     if (typeof after !== "number") return [];
-    const start = typeof before === "number" && first !== last ? String(before) : "–";
+    const isSame = first.global_step >= comparableSince(run.evaluations.filter(isHeld), key);
+    const start = typeof before === "number" && first !== last && isSame ? String(before) : "–";
     const unit = metricInfo(key)?.unit ?? "";
     // of labelled rows this one is over the good answers, not over pairs
     const isOfAnswers = isLabelled && key === "eval_displacement/frac_chosen_down";
@@ -108,7 +109,7 @@ function intervalOf(key: string, value: number, pairs: number, record: Evaluatio
   const side = ["eval_logps/chosen_delta_init", "eval_logps/rejected_delta_init"].indexOf(key);
   if (side < 0 || record === null || record.pair_changes.length < 2) return "–";
   const { low, high, over } = pairInterval(record, (pair) => pair[side] ?? Number.NaN);
-  return `${low.toFixed(4)} to ${high.toFixed(4)}, over ${over}`;
+  return Number.isNaN(low) ? "–" : `${low.toFixed(4)} to ${high.toFixed(4)}, over ${over}`;
 }
 
 /** What length alone gets right, beside which accuracies are to be read; null where it was not measured. */

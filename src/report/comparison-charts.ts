@@ -7,13 +7,14 @@ import { type Html, html } from "./html.ts";
 import { chartColours, inCharts } from "./in-charts.ts";
 import { type ChartMark, chartHtml, type Series } from "./line-chart.ts";
 import { chartOf, seriesOf } from "./metric-series.ts";
-import { COMPLETION_PLANS, COST_PLANS, REWARD_PLANS } from "./rollouts-section.ts";
+import { COMPLETION_PLANS, COST_PLANS, POLICY_PLANS, rewardPlans } from "./rollouts-section.ts";
 
-/** A run's rows under its name, and its method. */
+/** A run's rows under its name, its method, and whether it samples what it trains on. */
 export interface NamedRows {
   name: string;
   rows: readonly MetricRow[];
   method: MethodSettings;
+  isOnPolicy: boolean;
 }
 
 /** A metric's curves: its chart, or where all runs have the same one, a sentence. */
@@ -30,14 +31,18 @@ export function haveOneUnit(methods: readonly MethodSettings[]): boolean {
 /** The sections of curves. @param marks - what charts of accuracy are to be read against */
 export function comparisonCharts(runs: readonly NamedRows[], marks: readonly ChartMark[]): Html[] {
   const objectives = [...new Set(runs.map(({ method }) => method.objective))];
-  const training = trainingPlans(objectives);
+  const isOnline = runs.some(({ isOnPolicy }) => isOnPolicy);
+  const sampled = isOnline ? COMPLETION_PLANS : [];
+  const training = trainingPlans(objectives).filter(({ title }) =>
+    sampled.every((plan) => plan.title !== title),
+  );
   const isOneUnit = haveOneUnit(runs.map(({ method }) => method));
   const isOwn = ({ isOwnUnit }: ChartPlan): boolean => isOwnUnit === true && !isOneUnit;
-  const isOnline = runs.some(({ rows }) => rows.some((row) => "eval_kl_init" in row));
+  const rewards = isOnline ? [...rewardPlans(runs.flatMap(({ rows }) => rows)), ...COST_PLANS] : [];
   const groups: [title: string, plans: readonly ChartPlan[], note: Html][] = [
-    ["Outcome", isOnline ? [...REWARD_PLANS, ...COST_PLANS, ...OUTCOME_PLANS] : OUTCOME_PLANS, html``],
-    ["Sampled answers", [...SAMPLE_PLANS, ...COMPLETION_PLANS], html``],
-    ["Training", training.filter((plan) => !isOwn(plan)), html``],
+    ["Outcome", [...rewards, ...OUTCOME_PLANS], html``],
+    ["Sampled answers", [...SAMPLE_PLANS, ...sampled], html``],
+    ["Training", [...(isOnline ? POLICY_PLANS : []), ...training.filter((plan) => !isOwn(plan))], html``],
     [
       "In units of each objective",
       training.filter(isOwn),

@@ -186,3 +186,52 @@ test("of more runs than colours every one is in a legend, in the colour of its c
   ];
   assert.deepEqual(keys, [rows(0, 7), last, rows(0, 7), last]);
 });
+
+test("runs that watch different prompts show what both answer first, then what one alone does", () => {
+  const dirs = ["old", "new"].map((name) => runOf(name, {}, 0.1));
+  const asked = (prompt: string) => ({ prompt, answers: [{ text: `${prompt} answered`, ended: true }] });
+  for (const [i, dir] of dirs.entries()) {
+    appendEvaluation(join(dir, "evaluations.jsonl"), {
+      ...{ global_step: 20, rejected_logps: null, pair_changes: [] },
+      samples: i === 0 ? [asked("shared")] : [asked("own"), asked("shared")],
+    });
+  }
+  const path = join(root, "watched.html");
+  writeComparison(dirs, path);
+  const bodies = readFileSync(path, "utf8").match(/<tbody><tr><th colspan.*?<\/tbody>/gs) ?? [];
+  const prompts = bodies.map((body) => /tabindex="0">(.*?)<\/div>/.exec(body)?.[1]);
+  assert.deepEqual(prompts, ["shared", "Say &#60;b&#62;", "own"]);
+  assert.deepEqual(
+    bodies.map((body) => body.match(/<td>–<\/td>/g)?.length),
+    [1, 2, 2],
+  );
+});
+
+test("on-policy runs without held-out rows are compared by their rewards in training, each metric drawn once", () => {
+  const dirs = ["grpo-a", "grpo-b"].map((name, i) => {
+    const online = { objective: "grpo", reward_funcs: ["exact", "length"], num_generations: 4 };
+    const dir = join(root, name);
+    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, ...online };
+    const run = createRun(loadConfig({ values }));
+    const metrics = new MetricsWriter(run.paths.metrics);
+    for (const step of [10, 20]) {
+      const reward = 0.25 + step / 100 + i;
+      const parts = { "rewards/exact/mean": reward, "rewards/length/mean": -reward };
+      const policy = { entropy: 1 + i, frac_reward_zero_std: i / 4, "ratio/mean": 1 + i };
+      metrics.write({ global_step: step, reward, ...parts, ...policy });
+    }
+    metrics.close();
+    run.release();
+    return dir;
+  });
+  const path = join(root, "online.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  const titles = [...page.matchAll(/<figcaption>([^<]*?) *</g)].map(([, title]) => title);
+  const wanted = [
+    ...["Reward: reward", "Rewards by function: exact", "Rewards by function: length"],
+    ...["Entropy", "Groups of equal rewards", "Ratio: mean"],
+  ];
+  assert.deepEqual(titles, wanted);
+  assert.match(page, /0\.45 \(training\).*1\.45 \(training\)/s);
+});

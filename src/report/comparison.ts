@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { openRun } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
@@ -157,7 +158,7 @@ const columns: readonly Column[] = [
   ["tail, nats", (run) => shown(last(run, "eval_displacement/token_change_p01"), signed)],
   ["other text since start", (run) => shown(last(run, "eval_displacement/other_text_change"), signed)],
   ["scale of the export", ({ run }) => exportedScale(run)],
-  ["reward", (run) => last(run, "eval_reward")],
+  ["reward", rewardCell],
   ["gold", (run) => last(run, "eval_gold")],
   ["KL to the start", (run) => last(run, "eval_kl_init")],
   ["training time", ({ rows }) => shown(trainingSeconds(rows), formatDuration)],
@@ -172,6 +173,13 @@ const columns: readonly Column[] = [
 function runTable(runs: readonly Compared[]): ReportTable {
   const used = columns.filter(([, cell]) => runs.some((run) => cell(run) !== null));
   return { columns: used.map(([name]) => name), rows: runs.map((run) => used.map(([, cell]) => cell(run))) };
+}
+
+/** On held-out prompts; of an on-policy run without them, in training. */
+function rewardCell(run: Compared): Cell {
+  const held = last(run, "eval_reward");
+  if (held !== null || !isOnPolicy(run.run.config)) return held;
+  return shown(last(run, "reward"), (value) => `${formatNumber(value)} (training)`);
 }
 
 function accuracyCell(run: Compared): Cell {
@@ -235,22 +243,24 @@ function sampledAnswers(runs: readonly Compared[]): NonNullable<ComparisonText["
   const start = sampled[0]?.[0];
   const step = start?.global_step ?? 0;
   const lasts = sampled.map((all) => all.at(-1));
-  const asked = (start?.samples ?? []).slice(0, shownPrompts).map(({ prompt, answers }) => ({
+  const columns = [start, ...lasts].map((one) => one?.samples ?? []);
+  const asked = [...new Set(columns.flat().map(({ prompt }) => prompt))].map((prompt) => ({
     prompt,
-    answers: [
-      answers[0] ?? null,
-      ...lasts.map((one) => one?.samples.find((sample) => sample.prompt === prompt)?.answers[0] ?? null),
-    ],
+    answers: columns.map((all) => all.find((sample) => sample.prompt === prompt)?.answers[0] ?? null),
   }));
+  // what most have answered first: runs may watch different prompts, a resumed one others than before
+  const missing = ({ answers }: AnswersOfModels): number => answers.filter((one) => one === null).length;
   const name = `${runs[0]?.name ?? ""}, step ${step}`;
   return {
     names: [name, ...runs.map((run, i) => `${run.name}, step ${lasts[i]?.global_step ?? "–"}`)],
-    asked,
+    asked: asked.toSorted((a, b) => missing(a) - missing(b)).slice(0, shownPrompts),
   };
 }
 
 function curvesHtml(runs: readonly Compared[]): Html {
-  const named: NamedRows[] = runs.map(({ name, rows, run }) => ({ name, rows, method: run.config.method }));
+  const named: NamedRows[] = runs.map(({ name, rows, run: { config } }) => ({
+    ...{ name, rows, method: config.method, isOnPolicy: isOnPolicy(config) },
+  }));
   const marks = new Map<string, ChartMark>();
   for (const { run } of runs) {
     const bias = lengthOnly(run.preflight);

@@ -10,9 +10,9 @@ import { signed } from "./signed.ts";
 function marginText(evaluations: readonly EvaluationRecord[]): string {
   const last = evaluations.findLast(({ pair_changes: all }) => all.length > 1);
   if (last === undefined) return "";
-  const { mean, low, high, over } = pairInterval(last, ([chosen, rejected]) => chosen - rejected);
-  const sure = low > 0 ? "" : ", which holds 0: more pairs would tell whether it grew";
-  return ` The margin changed by ${signed(mean)} nats per token, 95 % interval [${signed(low)}, ${signed(high)}] over ${over}${sure}.`;
+  const { mean, low, text } = pairInterval(last, ([chosen, rejected]) => chosen - rejected);
+  const sure = low > 0 || Number.isNaN(low) ? "" : ", which holds 0: more pairs would tell whether it grew";
+  return ` The margin changed by ${signed(mean)} nats per token, ${text}${sure}.`;
 }
 
 /** Says so when the margin is won by both answers falling, on held-out rows. */

@@ -118,6 +118,24 @@ test("answers side by side: the first, the exported and the last, by prompt; hos
   assert.deepEqual([...answersHtml(evaluations.slice(0, 1), null).text.matchAll(/scope="col"/g)].length, 1);
 });
 
+test("a run that watches other prompts since it was resumed shows those too, each against the first that has it", () => {
+  const samples = (texts: Record<string, string>): EvaluationRecord["samples"] =>
+    Object.entries(texts).map(([prompt, text]) => ({ prompt, answers: [{ text, ended: true }] }));
+  const evaluations = [
+    record(0, { samples: samples({ a: "one two", b: "three four" }) }),
+    record(10, { samples: samples({ a: "one two six", c: "new here", b: "three four five" }) }),
+    record(20, { samples: samples({ a: "one two six", c: "new here now", b: "three four five" }) }),
+  ];
+  const bodies = [...answersHtml(evaluations, 10).text.matchAll(/<tbody>.*?<\/tbody>/gs)].map(([body]) =>
+    [...body.matchAll(/(?:<div[^>]*>|<td>(?=–))(.*?)<\/(?:div|td)>/g)].map(([, text]) => text),
+  );
+  assert.deepEqual(bodies, [
+    ["a", "one two", "one two <ins>six</ins>", "one two <ins>six</ins>"],
+    ["b", "three four", "three four <ins>five</ins>", "three four <ins>five</ins>"],
+    ["c", "–", "new here", "new here <ins>now</ins>"],
+  ]);
+});
+
 test("a run's report has the pictures; a collapsed evaluation is not its best checkpoint", () => {
   const dir = join(root, "run");
   const values = {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { meanInterval } from "../stats/mean-interval.ts";
-import { tickTexts } from "./axis.ts";
+import { axisOver, tickTexts } from "./axis.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
 
@@ -10,6 +10,13 @@ test("numbers of an axis differ from one another, however close they lie", () =>
   assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);
   assert.deepEqual(tickTexts([2.2111, 2.2112, 2.2113, 2.2114]), ["2.2111", "2.2112", "2.2113", "2.2114"]);
   assert.deepEqual(tickTexts([-1.00002, -1.00001]), ["−1.00002", "−1.00001"]);
+});
+
+test("the axis of steps begins at 0 and has no step before it, whatever was logged", () => {
+  assert.deepEqual(axisOver([0], true), { min: 0, max: 1, ticks: [0, 1] });
+  assert.deepEqual(axisOver([10], true).min, 0);
+  assert.deepEqual(axisOver([10], true).max, 10);
+  assert.deepEqual(axisOver([0], false), { min: -1, max: 1, ticks: [-1, -0.5, 0, 0.5, 1] });
 });
 
 test("the interval of a mean is Student's", () => {
@@ -50,14 +57,48 @@ test("displacement is said with the margin's interval, and that it holds 0 where
     ) ?? "";
   assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
+  const same = record([
+    [-0.3, -0.9],
+    [-0.3, 0.1],
+  ]);
+  assert.match(
+    displacementNote(
+      rows,
+      same.map((one) => ({ ...one, pair_prompts: [3, 3] })),
+    ) ?? "",
+    /changed by \+0\.1 nats per token, over 2 pairs of one prompt, which has no interval\.$/,
+  );
+});
+
+test("of an export in half precision the mean is what is judged; of a reward model completions are counted, without nats", () => {
+  const exported = { path: "runs/x/model", answers: 32, tolerance: 1e-4 };
+  const far = { maxDifference: 0.21, meanDifference: 0.004 };
+  const half = exportSection(
+    [{ ...exported, ...far, kind: "model", dtype: "bfloat16", tokens: 900 }],
+    String,
+  );
+  // parity.ts: 200 times the tolerance, or three times what rounding the weights does by chance
+  assert.match(
+    half.text,
+    /900 tokens of 32 completions .*0\.21 nats, mean 0\.004; a mean difference of 0\.02 nats, or what rounding to bfloat16 explains, is allowed\./,
+  );
+  const adapter = { ...exported, ...far, kind: "adapter", dtype: "float16", tokens: 32, of: "rewards" };
+  const rewards = exportSection([adapter], String).text;
+  assert.match(
+    rewards,
+    / 32 completions were scored again .* 0\.21, mean 0\.004; a mean difference of 0\.02 is allowed\./,
+  );
+  assert.doesNotMatch(rewards, /nats|tokens/);
 });
 
 test("export and data check are tables for people", () => {
-  const exported = { kind: "adapter", path: "runs/x/adapter", dtype: "float32", tokens: 128 };
-  const shown = exportSection([{ ...exported, maxDifference: 0, tolerance: 1e-4 }], String).text;
+  const kind = "adapter";
+  const exported = { kind, path: "runs/x/adapter", dtype: "float32", answers: 9, tokens: 128 } as const;
+  const measured = { maxDifference: 0, meanDifference: 0, tolerance: 1e-4 };
+  const shown = exportSection([{ ...exported, ...measured }], String).text;
   assert.match(
     shown,
-    /<h2>Export<\/h2><p>adapter\/: the adapter in float32\. 128 tokens were scored again .* is 0 nats, 0\.0001 are allowed/s,
+    /<h2>Export<\/h2><p>adapter\/: the adapter in float32\. 128 tokens of 9 completions were scored again with the exported files: largest difference to the trained model 0 nats, mean 0; a largest difference of 0\.0001 nats is allowed\./,
   );
   assert.doesNotMatch(shown, /0\.kind/);
   const finding = { severity: "warning", code: "too_long", count: 7, rows: ["a.jsonl:1", "a.jsonl:3"] };

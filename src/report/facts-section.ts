@@ -3,20 +3,11 @@ import { formatNumber } from "../base/number-text.ts";
 import type { LengthBias, TokenStatistics } from "../data/statistics.ts";
 import { methodOf } from "../methods/index.ts";
 import { type EvaluationRecord, mostPairs } from "../runs/evaluation-records.ts";
+import { parityText } from "../runs/parity-text.ts";
 import type { RunView } from "../runs/run-directory.ts";
+import type { ParityResult } from "../runs/train-events.ts";
 import { factsHtml, type Html, html, type ReportTable, tableHtml } from "./html.ts";
 import type { ShortenPaths } from "./shared-text.ts";
-
-/** `export.json`: what was written, and how far its log-probs are from the trained model's. */
-interface Exported {
-  kind: string;
-  path: string;
-  dtype: string;
-  scale?: number;
-  tokens: number;
-  maxDifference: number;
-  tolerance: number;
-}
 
 /** What of `preflight.json` is shown. */
 export interface Checked {
@@ -39,16 +30,19 @@ type Lengths = Pick<TokenStatistics, "rows" | "prompt" | "chosen" | "rejected">;
 /** The export's section: a sentence for each part; nothing where there is none. */
 export function exportSection(value: unknown, shorten: ShortenPaths): Html {
   if (!Array.isArray(value) || value.length === 0) return html``;
-  const said = (value as Exported[]).map(({ kind, path, dtype, tokens, maxDifference, tolerance, scale }) => {
+  const said = (value as ParityResult[]).map((result) => {
+    const { kind, path, dtype, maxDifference: largest, meanDifference: mean, scale } = result;
     const place = path.split(/[\\/]/).at(-1) ?? path;
-    return html`<p>${shorten(place)}/: the ${kind} in ${dtype}${scaleWords(scale)}. ${tokens} tokens were scored again with the exported files: the largest difference to the trained model is ${formatNumber(maxDifference)} nats, ${formatNumber(tolerance)} are allowed.</p>`;
+    const { counted, unit, allowed } = parityText(result);
+    const measured = `largest difference to the trained model ${formatNumber(largest)}${unit}, mean ${formatNumber(mean)}; ${allowed}`;
+    return html`<p>${shorten(place)}/: the ${kind} in ${dtype}${scaleWords(scale)}. ${counted} were scored again with the exported files: ${measured}.</p>`;
   });
   return html`<section><h2>Export</h2>${said}</section>`;
 }
 
 /** How much of its training a run exported, where it chose that; else null. */
 export function exportedScale({ exported }: { exported: unknown }): number | null {
-  const [first] = Array.isArray(exported) ? (exported as Exported[]) : [];
+  const [first] = Array.isArray(exported) ? (exported as ParityResult[]) : [];
   return first?.scale ?? null;
 }
 

@@ -1,6 +1,7 @@
 /** What is to be known of a run before anything else, in words, each with what to do about it. */
 import { basename, isAbsolute, join } from "node:path";
 import { shellWord } from "../base/shell-word.ts";
+import { metricInfo } from "../config/metric-names.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import type { MetricRow } from "../runs/metrics.ts";
@@ -144,7 +145,7 @@ function displacementRemedy({ method }: RunConfig): string {
 function stepFindings({ run, rows }: ReportedRun): Finding[] {
   const found: Finding[] = [];
   const broken = rows.filter((row) =>
-    Object.values(row).some((value) => typeof value === "number" && !Number.isFinite(value)),
+    Object.entries(row).some(([key, value]) => typeof value === "number" && isTrouble(key, value)),
   );
   if (broken.length > 0) {
     const steps = broken.slice(0, 5).map((row) => row.global_step);
@@ -172,6 +173,12 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
     });
   }
   return found;
+}
+
+/** Whether a figure is infinite, or NaN that does not say that there was nothing to measure. */
+function isTrouble(key: string, value: number): boolean {
+  if (!Number.isNaN(value)) return !Number.isFinite(value);
+  return metricInfo(key)?.mayBeNone !== true;
 }
 
 /** How many steps were skipped: of those behind the checkpoint that a run was resumed from nothing is left. */

@@ -40,18 +40,17 @@ export function floorFindings({ run, rows }: { run: RunView; rows: readonly Metr
     const how = `${ruined} of ${judged.pair_changes.length + ruined} held-out pairs have a log-probability that is no finite number`;
     return [{ ...missed, text: said("was missed", how) }];
   }
-  const { mean, low, high, over } = pairInterval(judged, ([chosen]) => chosen);
-  const how = `chosen answers had changed by ${signed(mean)} on held-out rows, 95 % interval [${signed(low)}, ${signed(high)}] over ${over}`;
+  const { mean, low, high, text } = pairInterval(judged, ([chosen]) => chosen);
+  const how = `chosen answers had changed by ${signed(mean)} on held-out rows, ${text}`;
   if (low >= floor) return [{ severity: "note", text: said("held", how) }];
-  if (high >= floor)
-    return [
-      {
-        severity: "note",
-        text: said("held or not, which the pairs do not show", how),
-        remedy: "More held-out pairs would show it.",
-      },
-    ];
-  return [{ ...missed, text: said("was missed", how) }];
+  if (high < floor) return [{ ...missed, text: said("was missed", how) }];
+  return [
+    {
+      severity: "note",
+      text: said("held or not, which the pairs do not show", how),
+      remedy: "Held-out pairs of more prompts would show it.",
+    },
+  ];
 }
 
 /** Of which model the verdict is, beside the one that was exported. */

@@ -4,7 +4,9 @@ import { flatConfig } from "../config/keys.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import { hubDataSets } from "../runs/lineage.ts";
+import { parityText } from "../runs/parity-text.ts";
 import type { RunView } from "../runs/run-directory.ts";
+import type { ParityResult } from "../runs/train-events.ts";
 import { cardResults } from "./card-results.ts";
 import { type Checked, scaleWords } from "./facts-section.ts";
 import { pathShortener, type ShortenPaths } from "./shared-text.ts";
@@ -100,36 +102,19 @@ function dataSection({ config, fingerprints, preflight }: RunView, shorten: Shor
   return `## Data\n\nTrained on ${sources}: ${rows}${table}\n\n${warnings}`;
 }
 
-/** What `export.json` holds of one export. */
-interface Checks {
-  kind: string;
-  dtype: string;
-  answers: number;
-  tokens: number;
-  maxDifference: number;
-  meanDifference: number;
-  tolerance: number;
-  of?: string;
-  scale?: number;
-}
-
 /** What the export says of itself; undefined where nothing was checked. */
-function checkOf({ exported }: Pick<RunView, "exported">, kind: CardFacts["kind"]): Checks | undefined {
-  return (Array.isArray(exported) ? (exported as Checks[]) : []).find((one) => one.kind === kind);
+function checkOf({ exported }: Pick<RunView, "exported">, kind: CardFacts["kind"]): ParityResult | undefined {
+  return (Array.isArray(exported) ? (exported as ParityResult[]) : []).find((one) => one.kind === kind);
 }
 
 function exportSection(run: RunView, { kind }: CardFacts): string {
   const check = checkOf(run, kind);
   if (check === undefined) return "";
-  const { dtype, answers, tokens, maxDifference, meanDifference, tolerance } = check;
-  const what =
-    check.of === "rewards"
-      ? `${count(answers)} completions`
-      : `${count(tokens)} tokens of ${count(answers)} completions`;
-  const unit = check.of === "rewards" ? "" : " nats";
+  const { dtype, maxDifference, meanDifference, scale } = check;
+  const { counted, unit, allowed } = parityText(check);
   return `## Check of these files
 
-${what} were scored again with the exported files (${dtype}${scaleWords(check.scale)}): largest difference to the model as trained ${String(maxDifference)}${unit}, mean ${String(meanDifference)}; tolerance ${String(tolerance)}.`;
+${counted} were scored again with the exported files (${dtype}${scaleWords(scale)}): largest difference to the model as trained ${String(maxDifference)}${unit}, mean ${String(meanDifference)}; ${allowed}.`;
 }
 
 function trainingSection(run: RunView, { version }: CardFacts, shorten: ShortenPaths): string {

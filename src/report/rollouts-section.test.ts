@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
-import { appendEvaluation } from "../runs/evaluation-records.ts";
+import { appendEvaluation, type EvaluationRecord } from "../runs/evaluation-records.ts";
 import { type MetricRow, MetricsWriter } from "../runs/metrics.ts";
 import { RolloutsFile } from "../runs/rollouts.ts";
 import { createRun } from "../runs/run-directory.ts";
@@ -43,7 +43,11 @@ function rolloutAt(step: number): RolloutRow[] {
   }));
 }
 
-function reportOf(rows: readonly MetricRow[], values: Record<string, unknown> = {}): string {
+function reportOf(
+  rows: readonly MetricRow[],
+  values: Record<string, unknown> = {},
+  more: Partial<EvaluationRecord> = {},
+): string {
   const dir = join(root, String(Math.random()));
   const online = { objective: "grpo", reward_funcs: ["exact"], num_generations: 4 };
   const config = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, ...online, ...values };
@@ -54,7 +58,8 @@ function reportOf(rows: readonly MetricRow[], values: Record<string, unknown> = 
   for (const { global_step } of rows) {
     const answers = [{ text: `${hostile} ${global_step}`, ended: true, reward: 0.25 }];
     const samples = [{ prompt: `Say ${hostile}`, answers }];
-    appendEvaluation(run.paths.evaluations, { global_step, rejected_logps: null, pair_changes: [], samples });
+    const evaluation = { global_step, rejected_logps: null, pair_changes: [], samples, ...more };
+    appendEvaluation(run.paths.evaluations, evaluation);
   }
   const rollouts = new RolloutsFile(run.paths.rollouts);
   for (const step of [1, 2, 3]) rollouts.append(rolloutAt(step));
@@ -81,6 +86,20 @@ test("what was paid for the reward is stated, and only where it was", () => {
   );
   const rising = steps.map((row, i) => ({ ...row, "eval_logps/chosen_delta_init": i, eval_gold: i }));
   assert.ok(!/became less likely|gold fell/.test(reportOf(rising)));
+});
+
+test("gold of other functions than before is neither a fall, nor the best evaluation, nor a point of the path", () => {
+  // to step 20 by functions of another scale
+  const rows = steps.map((row, i) => ({ ...row, eval_gold: i < 3 ? 80 : 0.4 - i / 100 }));
+  const gold = { eval_data: "b.jsonl", eval_reward_funcs: ["exact"], metric_for_best_model: "eval_gold" };
+  const page = reportOf(rows, gold, { gold_start: 30 });
+  assert.match(
+    page,
+    /reward rose from 0\.2 to 0\.7 while .*, and gold fell from 0\.37 to 0\.35 since step 30\./,
+  );
+  assert.match(page, /aria-label="Proxy against gold: 3 points"/);
+  assert.match(page, /An earlier evaluation is the best one: step 30, eval_gold 0\.37/);
+  assert.match(reportOf(rows, gold), /gold fell from 80 to 0\.35\..*step 10, eval_gold 80/s);
 });
 
 test("completions at several evaluations and of several rollouts are shown with rewards, harmless", () => {

@@ -3,6 +3,7 @@ import { at } from "../base/at.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import type { RolloutRow } from "../runs/train-events.ts";
+import { comparableSince } from "./best-evaluation.ts";
 import type { ChartPlan } from "./chart-plans.ts";
 import { cellText, type Html, html, shownText } from "./html.ts";
 import { chartHtml } from "./line-chart.ts";
@@ -69,7 +70,8 @@ export const POLICY_PLANS: readonly ChartPlan[] = [
 const goodChange = "eval_logps/chosen_delta_init";
 
 /** Reward over time and against KL, gold and the likelihood of good completions. */
-export function rewardSection(rows: readonly MetricRow[]): Html {
+export function rewardSection(rows: readonly MetricRow[], evaluations: readonly EvaluationRecord[]): Html {
+  const since = comparableSince(evaluations, "gold");
   const charts = [
     ...runCharts([...rewardPlans(rows), ...COST_PLANS], rows).map(chartHtml),
     against(rows, {
@@ -77,11 +79,14 @@ export function rewardSection(rows: readonly MetricRow[]): Html {
       x: ["eval_kl_init", "KL to the start, nats per completion"],
       y: ["eval_reward", "reward, held out"],
     }),
-    against(rows, {
-      title: "Proxy against gold",
-      x: ["eval_reward", "reward that is trained on, held out"],
-      y: ["eval_gold", "gold"],
-    }),
+    against(
+      rows.filter(({ global_step: step }) => step >= since),
+      {
+        title: "Proxy against gold",
+        x: ["eval_reward", "reward that is trained on, held out"],
+        y: ["eval_gold", "gold"],
+      },
+    ),
     against(rows, {
       title: "Good completions against reward",
       x: ["eval_reward", "reward, held out"],
@@ -89,13 +94,13 @@ export function rewardSection(rows: readonly MetricRow[]): Html {
     }),
   ].filter(({ text }) => text !== "");
   if (charts.length === 0) return html``;
-  const said = unlearningNote(rows);
+  const said = unlearningNote(rows, since);
   const note = said === null ? html`` : html`<p class="note">${said}</p>`;
   return html`<section><h2>What does the reward cost?</h2>${note}<div class="charts">${charts}</div></section>`;
 }
 
-/** A chart for the sum, and one for each function where there are several. */
-function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
+/** A chart for the sum, and one with each function's where there are several. */
+export function rewardPlans(rows: readonly MetricRow[]): ChartPlan[] {
   const keys = [...new Set(rows.flatMap(Object.keys))].map((key) => key.replace(/^eval_/, ""));
   const names = new Set(keys.flatMap((key) => /^rewards\/(.+)\/mean$/.exec(key)?.[1] ?? []));
   const each = [...names].map((name): [string, string] => [`rewards/${name}/mean`, shownText(name, 40)]);
@@ -148,25 +153,28 @@ function against(
   });
 }
 
-/** What was paid for the reward, in words; null where nothing was, or nothing was gained. */
-function unlearningNote(rows: readonly MetricRow[]): string | null {
-  const ends = (key: string): [number, number] => {
-    const points = pointsOf(rows, key);
+/** What was paid for the reward, in words; null where nothing was, or nothing was gained. @param since - step from which on gold is of one kind */
+function unlearningNote(rows: readonly MetricRow[], since: number): string | null {
+  const ends = (key: string, from = 0): [number, number] => {
+    const points = pointsOf(rows, key).filter(([step]) => step >= from);
     return [points[0]?.[1] ?? Number.NaN, points.at(-1)?.[1] ?? Number.NaN];
   };
   const [before, now] = ends("eval_reward");
   if (!(now > before)) return null;
   const [, change] = ends(goodChange);
   const [, down] = ends("eval_displacement/frac_chosen_down");
-  const [goldBefore, goldNow] = ends("eval_gold");
+  const [goldBefore, goldNow] = ends("eval_gold", since);
   const number = (value: number): string => cellText(Number(value.toFixed(3)));
+  const isLater = (pointsOf(rows, "eval_gold")[0]?.[0] ?? since) < since;
   const costs = [
     ...(change < 0
       ? [
           `good completions became less likely (${number(change)} nats per token, ${Math.round(100 * down)} % of them)`,
         ]
       : []),
-    ...(goldNow < goldBefore ? [`gold fell from ${number(goldBefore)} to ${number(goldNow)}`] : []),
+    ...(goldNow < goldBefore
+      ? [`gold fell from ${number(goldBefore)} to ${number(goldNow)}${isLater ? ` since step ${since}` : ""}`]
+      : []),
   ];
   if (costs.length === 0) return null;
   return `On held-out prompts the reward rose from ${number(before)} to ${number(now)} while ${costs.join(", and ")}.`;

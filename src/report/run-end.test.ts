@@ -229,6 +229,18 @@ test("whether a floor held is not known where the start was not measured", () =>
   );
 });
 
+test("pairs of one prompt show neither that a floor held nor that it was missed", () => {
+  const run = openRun(runWith("floor-prompt", floored, () => {}));
+  for (const change of [0, -3]) {
+    const pairChanges = [change, change - 0.1].map((chosen): [number, number] => [chosen, 0]);
+    const judged = moved(20, { pair_changes: pairChanges, pair_prompts: [4, 4] });
+    assert.match(
+      floorText(run, [record(0), judged]),
+      /held or not, which the pairs do not show: at step 20 .*, over 2 pairs of one prompt, which has no interval\.$/,
+    );
+  }
+});
+
 test("a floor is missed by any pair that is no finite number", () => {
   const run = openRun(runWith("floor-ruined", floored, () => {}));
   const [finding] = floorFindings({

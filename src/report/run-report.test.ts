@@ -10,6 +10,7 @@ import { createRun } from "../runs/run-directory.ts";
 import { chartHtml } from "./line-chart.ts";
 import { withDisplacement } from "./metric-series.ts";
 import { writeReport } from "./run-report.ts";
+import { pathShortener } from "./shared-text.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-"));
 after(() => rmSync(root, { recursive: true }));
@@ -77,6 +78,16 @@ test("NaN is a gap with a mark, not a zero", () => {
   const path = /class="line" d="([^"]+)"/.exec(loss.slice(loss.indexOf('class="chart"')))?.[1] ?? "";
   assert.equal(path.match(/M/g)?.length, 2);
   assert.ok(!path.includes("NaN"));
+});
+
+test("NaN that says that nothing was measured is no finding, infinity always is", () => {
+  const withOne = (more: Record<string, number>): string =>
+    reportOf("run", [...FALLING, { global_step: 50, loss: 1, ...more }]);
+  for (const key of ["rewards/a/mean", "eval_rewards/my/own/std", "val/explained_variance"]) {
+    assert.doesNotMatch(withOne({ [key]: Number.NaN }), /NaN or infinity/, key);
+    assert.match(withOne({ [key]: Number.POSITIVE_INFINITY }), /1 row of metrics holds NaN or infinity/, key);
+  }
+  assert.match(withOne({ "rewards/margins": Number.NaN }), /1 row of metrics holds NaN or infinity/);
 });
 
 test("a run without metrics has a report that says so", () => {
@@ -184,7 +195,16 @@ test("no absolute path of the machine is in the page", () => {
   };
   run.saveJson(run.paths.preflight, { findings: [finding], counts: { read: 1 } });
   run.saveJson(run.paths.exportJson, [
-    { kind: "model", path: join(dir, "model"), dtype: "float32", tokens: 1, maxDifference: 0, tolerance: 1 },
+    {
+      kind: "model",
+      path: join(dir, "model"),
+      dtype: "float32",
+      tokens: 1,
+      answers: 1,
+      maxDifference: 0,
+      meanDifference: 0,
+      tolerance: 1,
+    },
   ]);
   run.release();
   const page = readFileSync(writeReport(dir), "utf8");
@@ -194,6 +214,28 @@ test("no absolute path of the machine is in the page", () => {
   );
   assert.match(page, /Failed at step 0/);
   assert.match(page, /blank names\/my data\.jsonl:3: no row/);
+});
+
+test("a known path is shortened where it is a whole one, not in the middle of another", () => {
+  const home = process.env["HOME"];
+  process.env["HOME"] = "/data";
+  const shorten = pathShortener([]);
+  process.env["HOME"] = home ?? "";
+  const kept = [
+    "org/data.jsonl",
+    "train_data: org/data-v2",
+    "https://h/data/x",
+    "sets/data/a.jsonl",
+    "/database",
+  ];
+  for (const text of kept) assert.equal(shorten(text), text);
+  for (const [text, short] of [
+    ["/data/a.jsonl:3: no row", "…/data/a.jsonl:3: no row"],
+    ["it is in /data.", "it is in …/data."],
+    ["- path: /data/my rows/a.jsonl", "- path: …/data/my rows/a.jsonl"],
+    ["see file:///data/a and at:/data", "see file://…/data/a and at:…/data"],
+  ] as const)
+    assert.equal(shorten(text), short);
 });
 
 test("a run tells what it is at: left by a killed process, running, broken off", () => {

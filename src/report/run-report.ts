@@ -105,7 +105,7 @@ function onPolicySections(reported: ReportedRun): Html[] {
   const { evaluations } = run;
   const answers = answersHtml(evaluations, shownExport(run), shownSteps(evaluations));
   return [
-    rewardSection(rows),
+    rewardSection(rows, evaluations),
     chartSection("What does the model answer?", [...COMPLETION_PLANS, ...SAMPLE_PLANS], reported, {
       above: answers,
       below: trainedOnHtml(rolloutsIn(run.paths.rollouts)),

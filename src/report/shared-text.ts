@@ -13,14 +13,16 @@ const absolutePath = /(?<![\w.~…/:>-])\/(?:[^\s/"'`,;()<>[\]{}|]+\/)+[^\s/"'`,
 /** {@link ShortenPaths} for texts of these runs: paths that they name are known even where a name has blanks. */
 export function pathShortener(runs: readonly RunView[]): ShortenPaths {
   const named = runs.flatMap(({ config, paths }) => [resolve(paths.dir), ...pathsIn(flatConfig(config))]);
-  const known = [...new Set([...named, process.cwd(), homedir()])]
+  const whole = [...named, process.cwd(), homedir()].map((path) => path.replace(/\/+$/, ""));
+  const known = [...new Set(whole)]
     .filter((path) => path.length > 1)
-    .sort((a, b) => b.length - a.length);
-  return (text) => {
-    let short = text;
-    for (const path of known) short = short.replaceAll(path, shortPath(path));
-    return short.replace(absolutePath, shortPath);
-  };
+    .sort((a, b) => b.length - a.length)
+    .map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  if (known.length === 0) return (text) => text.replace(absolutePath, shortPath);
+  // whole names alone: "/data" is no part of "sets/data/a", "/data-v2" or "https://host/data", but of "file:///data/a"
+  const bounded = `(?<![\\p{L}\\p{N}_.~…-])(?<!(?<!:/)/)(?:${known.join("|")})(?![\\p{L}\\p{N}_~-]|\\.[\\p{L}\\p{N}_])`;
+  const knownPath = new RegExp(bounded, "gu");
+  return (text) => text.replace(knownPath, shortPath).replace(absolutePath, shortPath);
 }
 
 /** "…/", and the last two parts of a path. */

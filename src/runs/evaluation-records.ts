@@ -60,6 +60,9 @@ export interface EvaluationRecord {
   other_text?: string;
   /** The step from which on it was measured. */
   other_text_start?: number;
+  /** The step from which on gold is of these reward functions, and the one from which on samples are of these prompts. */
+  gold_start?: number;
+  watch_start?: number;
   /** The watched prompts and the answers to each; empty without a watch. */
   samples: { prompt: string; answers: RecordedAnswer[] }[];
   /**

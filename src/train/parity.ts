@@ -10,6 +10,7 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import type { LoadOptions } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { shareWeights } from "../models/share-weights.ts";
+import { halfTolerances } from "../runs/parity-text.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { scope } from "../torch/index.ts";
 import { loadSharded } from "./load-sharded.ts";
@@ -116,7 +117,7 @@ function loadedAlone(
 /** Whether a half-precision export differs no more than its rounding explains; that is measured only where it matters. */
 function isRounding(check: ParityCheck, directory: string, mean: number): boolean {
   const { kind, tolerance } = check;
-  if (mean <= 200 * tolerance) return true;
+  if (mean <= halfTolerances * tolerance) return true;
   if (kind !== "model") return false;
   return mean <= allowedMean(roundingNoise(directory, check), tolerance);
 }

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { breachesOf } from "../../src/evaluate/diversity/collapse.ts";
+import { readEvaluations } from "../../src/runs/evaluation-records.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import type { TrainEvent } from "../../src/runs/train-events.ts";
 import { onlineFixture } from "../support/online-run.ts";
@@ -114,6 +115,11 @@ test("other eval_reward_funcs on resume: the change of gold, its bound and the b
   assert.match(other.notes.join("\n"), /step 2 was the best so far by eval_gold of other eval_reward_funcs/);
   const state = readFileSync(join(checkpointOf(fixture.path("other-gold"), 6), "trainer_state.json"), "utf8");
   assert.deepEqual(JSON.parse(state).best, { step: 4, value: 0.5 });
+  const records = readEvaluations(join(fixture.path("other-gold"), "evaluations.jsonl"));
+  assert.deepEqual(
+    records.map(({ gold_start: since }) => since),
+    [0, 0, 4, 4],
+  );
   // measured for the first time at step 4, when it is watched
   const first = await resume("no-gold", { ...bounds, max_steps: 4 });
   assert.match(

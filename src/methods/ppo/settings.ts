@@ -149,7 +149,7 @@ export const ppo: Method<PpoSettings> = {
       [
         "val/explained_variance",
         "share",
-        "1 − variance(return − value) / variance(return) over the rollout's tokens, before its updates: 0 for a value model that knows nothing, 1 for one that knows all.",
+        "1 − variance(return − value) / variance(return) over the rollout's tokens, before its updates: 0 for a value model that knows nothing, 1 for one that knows all. NaN: all returns are equal.",
       ],
       ["val/grad_norm", "", "Joint L2 norm of the value model's gradients before clipping."],
       [
@@ -157,6 +157,9 @@ export const ppo: Method<PpoSettings> = {
         "share",
         "Fraction of steps whose value loss or gradient was not finite: the value model stayed.",
       ],
-    ].map(([key = "", unit = "", definition = ""]) => ({ key, unit, definition, better: null, onPolicy })),
+    ].map(([key = "", unit = "", definition = ""]) => ({
+      ...{ key, unit, definition, better: null, onPolicy },
+      ...(key === "val/explained_variance" && { mayBeNone: true }),
+    })),
   ],
 };
