@@ -11,6 +11,7 @@ import { openRun, type RunView } from "../runs/run-directory.ts";
 import { stateOf } from "../runs/run-state.ts";
 import { readScales } from "../runs/scale-record.ts";
 import { answersHtml } from "./answers-section.ts";
+import { tickText } from "./axis.ts";
 import { bestEvaluation, shownExport } from "./best-evaluation.ts";
 import { type ChartPlan, MACHINE_PLANS, SAMPLE_PLANS } from "./chart-plans.ts";
 import { collapseStory } from "./collapse-section.ts";
@@ -142,24 +143,27 @@ function header(title: string, reported: ReportedRun): Html {
 <p class="soft">${what} ${stateText(reported)}</p>`;
 }
 
+/** A tile is as wide as seven characters or so. */
+const brief = (value: number): string => tickText(Number(value.toPrecision(3)));
+
 function tiles({ run, rows }: ReportedRun): Html {
   const bias = lengthOnly(run.preflight);
   const above = bias === null ? "" : `; the ${bias.predictor} answer alone: ${percent(bias.heldOutAccuracy)}`;
   const shown: [string, string, (value: number) => string][] = [
-    ["eval_reward", "held-out reward", formatNumber],
-    ["eval_gold", "held-out gold", formatNumber],
-    ["reward", "training reward", formatNumber],
-    ["eval_kl_init", "KL to the start, nats per completion", formatNumber],
+    ["eval_reward", "held-out reward", brief],
+    ["eval_gold", "held-out gold", brief],
+    ["reward", "training reward", brief],
+    ["eval_kl_init", "KL to the start, nats per completion", brief],
     ["eval_logps/chosen_delta_init", "chosen since start, held out, nats/token", signed],
     ["eval_logps/rejected_delta_init", "rejected since start, held out, nats/token", signed],
     ["eval_logps/accuracies", `held-out accuracy${above}`, percent],
     ["eval_accuracy", `held-out accuracy${above}`, percent],
     ["eval_displacement/frac_chosen_down", "chosen less likely in", percent],
-    ["eval_displacement/token_change_mean_abs", "drift of chosen tokens, nats", formatNumber],
+    ["eval_displacement/token_change_mean_abs", "drift of chosen tokens, nats", brief],
     ["eval_displacement/token_change_p01", "tail: worst 1 % of chosen tokens, nats", signed],
     ["eval_displacement/other_text_change", "other text since start, nats/token", signed],
-    ["eval_loss", "held-out loss", formatNumber],
-    ["loss", "training loss", formatNumber],
+    ["eval_loss", "held-out loss", brief],
+    ["loss", "training loss", brief],
     ["peak_memory_bytes", "peak memory", (value) => `${(value / 2 ** 30).toFixed(2)} GiB`],
   ];
   const made = shown.flatMap(([key, caption, format]) => {
