@@ -301,6 +301,7 @@ for (const family of onlineFamilies) {
   });
 
   test(`${family}: DPO on two answers a prompt, without TRL's tie`, () => {
+    // its other case, IPO, is not ours: per token, in pairing.test.ts
     const one = losses.online_dpo.find((found) => found.case === "online_dpo_sigmoid") ?? assert.fail();
     withoutLeaks(() => {
       const model = fixtureModel(family);
