@@ -2,6 +2,7 @@
 import "../base/node-version.ts";
 
 export { groupAdvantages, leaveOneOutAdvantages, type RewardScaling } from "../methods/advantages.ts";
+export { type IndexPair, pairsOf } from "../methods/pairing/pairs.ts";
 export type { PreparedRollout, RolloutColumns, ScoredRollout } from "../methods/rollout.ts";
 export type { PolicyReference } from "../online/policy-reference.ts";
 export {

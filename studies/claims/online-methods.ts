@@ -123,6 +123,12 @@ export const METHODS: readonly OnlineMethod[] = [
     rateOf: "slime",
   },
   {
+    name: "slime, paper",
+    values: { ...slime, preset: "paper" },
+    tasks: { quick: [], full: ["exact", "proxy"] },
+    rateOf: "slime",
+  },
+  {
     name: "ppo, KL in the reward",
     values: { ...ppo, kl_coef: 0.05 },
     tasks: { quick: [], full: ["proxy"] },

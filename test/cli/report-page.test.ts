@@ -1,16 +1,19 @@
-/** Reports in a real browser: of a run with all that is measured of drift and scale, and of two; desktop and phone, light and dark. */
+/** Reports in a real browser: of a run with all that is measured of drift and scale, of two, and of an on-policy one; desktop and phone, light and dark. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import type { Page } from "playwright-core";
 import { writeComparison } from "../../src/report/comparison.ts";
 import { writeReport } from "../../src/report/run-report.ts";
 import { appendEvaluation } from "../../src/runs/evaluation-records.ts";
 import { type ScaleRecord, type ScaleRow, scalePath } from "../../src/runs/scale-record.ts";
 import { assertInOrder, complaintsOf, looks, skipsBrowser, startBrowser } from "../support/browser.ts";
 import { hostile, writeRun } from "../support/dashboards.ts";
+import { onlineFixture } from "../support/online-run.ts";
+import { runTraining } from "../support/runs.ts";
 
 const steps = [0, 20, 40, 60];
 const longWord = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
@@ -95,6 +98,17 @@ function fullRun(root: string, name: string): string {
   return dir;
 }
 
+/** Asserts that the page has `wanted` and is in order, in every look. */
+async function lookAt(page: Page, path: string, wanted: readonly string[]): Promise<void> {
+  for (const { name, width, colorScheme } of looks) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme });
+    await page.goto(pathToFileURL(path).href);
+    for (const text of wanted) await page.getByText(text).first().waitFor({ state: "attached" });
+    await assertInOrder(page, `${path}, ${name}`);
+  }
+}
+
 test("reports with drift, tail, worst tokens and scales: no sideways scroll, no message, nothing serious by axe-core", {
   skip: skipsBrowser,
 }, async () => {
@@ -110,15 +124,7 @@ test("reports with drift, tail, worst tokens and scales: no sideways scroll, no 
     ] as const;
     const page = await (await browser.newContext()).newPage();
     const complaints = complaintsOf(page);
-    for (const [path, wanted] of pages) {
-      for (const { name, width, colorScheme } of looks) {
-        await page.setViewportSize({ width, height: 900 });
-        await page.emulateMedia({ colorScheme });
-        await page.goto(pathToFileURL(path).href);
-        for (const text of wanted) await page.getByText(text).first().waitFor({ state: "attached" });
-        await assertInOrder(page, `${path}, ${name}`);
-      }
-    }
+    for (const [path, wanted] of pages) await lookAt(page, path, wanted);
     // the row of scales by keys: the answers of the scale that is picked, and of no other
     await page.goto(pathToFileURL(pages[0][0]).href);
     await page.getByRole("radio", { name: "0.75" }).focus();
@@ -130,5 +136,35 @@ test("reports with drift, tail, worst tokens and scales: no sideways scroll, no 
   } finally {
     await browser.close();
     rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test("the report of an on-policy run: rewards, what they cost and completions, in order too", {
+  skip: skipsBrowser,
+}, async () => {
+  using fixture = onlineFixture({ held: 3 });
+  const dir = fixture.path("on-policy");
+  await runTraining({
+    ...fixture.online,
+    ...{ output_dir: dir, eval_reward_funcs: [`${fixture.rewards}#shorter`], eval_steps: 2 },
+    ...{ eval_on_start: true, watch_prompts: null },
+  });
+  const browser = await startBrowser();
+  try {
+    const page = await (await browser.newContext()).newPage();
+    const complaints = complaintsOf(page);
+    await lookAt(page, writeReport(dir), ["What does the reward cost?", "Sampler against trainer"]);
+    // evaluations at the start and after two and four steps
+    for (const title of ["Reward against KL", "Proxy against gold", "Good completions against reward"]) {
+      const chart = page.getByLabel(`${title}: 3 points`);
+      await chart.scrollIntoViewIfNeeded();
+      assert.ok(await chart.isVisible(), title);
+      assert.equal(await chart.locator("circle.dot").count(), 3, title);
+    }
+    // the completions of the rollouts, whose prompts stand beside them
+    assert.ok((await page.getByText(/prompts\.jsonl:\d/).count()) > 0);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await browser.close();
   }
 });

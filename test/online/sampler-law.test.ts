@@ -12,18 +12,17 @@ import {
   type SamplingOptions,
   sampleCompletions,
 } from "../../src/generate/sample.ts";
-import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts";
 import type { Adapter } from "../../src/models/adapt.ts";
 import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { usableFeatures } from "../../src/setup/hardware.ts";
 import { setsOf } from "../../src/setup/instruction-set.ts";
-import { ops, scope, type Tensor } from "../../src/torch/index.ts";
+import { scope } from "../../src/torch/index.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { type FixtureFamily, families } from "../support/fixture-files.ts";
 import { fixtureAdapted, fixtureModel } from "../support/fixtures.ts";
-import { batchesOf, differenceOf, numericsOf } from "../support/sampler-law.ts";
+import { batchesOf, differenceOf, numericsOf, reinforce } from "../support/sampler-law.ts";
 
 // of several lengths, one longer than a page of the cache and than Gemma's window
 const prompts = [
@@ -40,16 +39,6 @@ const sampling: SamplingOptions = {
   seed: 5,
   answersPerPrompt: 3,
   samplingLogprobs: true,
-};
-
-const reinforce: CompletionObjective = {
-  name: "reinforce",
-  over: "groups",
-  columns: { advantages: "completion" },
-  evaluate({ logps, completion, columns }, totals) {
-    const weighted = ops.mul(logps, ops.indexSelect(columns["advantages"] as Tensor, 0, completion));
-    return { loss: ops.mul(ops.sum(weighted), -1 / totals.tokens), metrics: { logps: meanOf(logps) } };
-  },
 };
 
 /**

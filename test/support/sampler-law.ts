@@ -5,7 +5,19 @@ import { packExamples } from "../../src/data/packing.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import type { SampledCompletion } from "../../src/generate/sample.ts";
-import type { DType } from "../../src/torch/index.ts";
+import { type CompletionObjective, meanOf } from "../../src/methods/objective.ts";
+import { type DType, ops, type Tensor } from "../../src/torch/index.ts";
+
+/** The mean over tokens of the advantage times the log-prob, whose metric is the mean log-prob. */
+export const reinforce: CompletionObjective = {
+  name: "reinforce",
+  over: "groups",
+  columns: { advantages: "completion" },
+  evaluate({ logps, completion, columns }, totals) {
+    const weighted = ops.mul(logps, ops.indexSelect(columns["advantages"] as Tensor, 0, completion));
+    return { loss: ops.mul(ops.sum(weighted), -1 / totals.tokens), metrics: { logps: meanOf(logps) } };
+  },
+};
 
 /** Completions of `prompts` as training takes them: end tokens with them, `promptsABatch` prompts a micro-batch. */
 export function batchesOf(

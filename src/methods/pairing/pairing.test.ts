@@ -116,23 +116,21 @@ for (const family of onlineFamilies) {
     }
   });
 
+  const index = inGroups([...completions.keys()], groupSizes).flatMap((group) => group.slice(0, 2));
+  const pick = <T>(values: readonly T[]) => index.map((i) => values[i] as T);
+  const sums = completions.map((c) => c.given_ref_logps.reduce((sum, x) => sum + x, 0));
+  const firstTwo: RolloutLists = {
+    groupSizes: groupSizes.map(() => 2),
+    logps: pick(losses.logps_float64),
+    columns: { rewards: pick(rewards), referenceLogps: pick(sums) },
+  };
+
   test(`${family}: DPO on two answers a prompt; TRL's pair of equal rewards is none`, () => {
     const one = losses.online_dpo.find((found) => found.case === "online_dpo_sigmoid") ?? assert.fail();
-    const index = inGroups(
-      completions.map((_, i) => i),
-      groupSizes,
-    ).flatMap((group) => group.slice(0, 2));
-    const pick = <T>(values: readonly T[]) => index.map((i) => values[i] as T);
     const objective = onRollouts(dpo(dpoOptions), defaults);
-    const sums = completions.map((c) => c.given_ref_logps.reduce((sum, x) => sum + x, 0));
     withoutLeaks(() => {
-      const lists: RolloutLists = {
-        groupSizes: groupSizes.map(() => 2),
-        logps: pick(losses.logps_float64),
-        columns: { rewards: pick(rewards), referenceLogps: pick(sums) },
-      };
-      const { loss, metrics, grads } = rolloutStep(objective, lists);
-      assertClose(grads.flat(), finiteDifferences(objective, lists).flat(), { atol: 1e-8, rtol: 1e-6 });
+      const { loss, metrics, grads } = rolloutStep(objective, firstTwo);
+      assertClose(grads.flat(), finiteDifferences(objective, firstTwo).flat(), { atol: 1e-8, rtol: 1e-6 });
       assertClose(loss, one.float64_without_ties.loss, { atol: 1e-7 });
       assert.equal(one.float64_without_ties.pairs.length, 2);
       assert.ok((metrics["rewards/margins"] ?? nan) < 1);
@@ -144,6 +142,26 @@ for (const family of onlineFamilies) {
       () => objective.prepare?.(fixtureRollout(family, { referenceLogps: null })),
       /dpo needs log-probs/,
     );
+  });
+
+  test(`${family}: IPO on two answers a prompt is per token, where TRL's OnlineDPO sums over each answer`, () => {
+    const one = losses.online_dpo.find((found) => found.case === "online_dpo_ipo") ?? assert.fail();
+    const objective = onRollouts(dpo({ ...dpoOptions, loss_type: "ipo" }), defaults);
+    const { pairs } = one.float64_without_ties;
+    // the target 1 / (2β) is one for all pairs: of sums it asks for a smaller change of a token the longer an answer is, which is
+    // why the DPO trainers, TRL's own too, divide by the lengths
+    const lossOf = (ratio: (completion: number) => number) =>
+      pairs.reduce((sum, [w, l]) => sum + (ratio(w) - ratio(l) - 1 / (2 * one.beta)) ** 2, 0) / pairs.length;
+    const summed = (i: number) =>
+      (losses.logps_float64[i] ?? []).reduce((sum, x) => sum + x, 0) - (sums[i] ?? nan);
+    const perToken = (i: number) => summed(i) / (losses.logps_float64[i]?.length ?? nan);
+    assertClose(lossOf(summed), one.float64_without_ties.loss, { rtol: 1e-6 });
+    withoutLeaks(() => {
+      const { loss, grads } = rolloutStep(objective, firstTwo);
+      assertClose(loss, lossOf(perToken), { rtol: 1e-12 });
+      assertClose(grads.flat(), finiteDifferences(objective, firstTwo).flat(), { atol: 1e-7, rtol: 1e-6 });
+      assertWholeGroupCuts(objective, firstTwo);
+    });
   });
 }
 
