@@ -107,7 +107,7 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
   }
   if (!data.isListed) requireNamedSplit(id, entries);
   const chosen = chooseFiles(id, entries);
-  checkParts(id, chosen);
+  const twice = checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
   const splits = new Set(chosen.map(({ path }) => splitOf(path, id.folder)));
@@ -117,7 +117,7 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
   return {
     files,
     passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
-    together: variantsOf(chosen).map((name) => `hub:${id.repo}/${name}`),
+    together: [...variantsOf(chosen), ...twice].map((name) => `hub:${id.repo}/${name}`),
   };
 }
 
@@ -131,20 +131,36 @@ function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly Hub
   );
 }
 
-/** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
-function checkParts(id: HubId, entries: readonly HubEntry[]): void {
-  const paths = new Set(entries.map(({ path }) => path));
-  for (const path of paths) {
-    const [, stem = "", count, rest = ""] = /^(.*)-\d{5}-of-(\d{5})(.*)$/.exec(path) ?? [];
-    for (let part = 0; part < Number(count ?? 0); part++) {
-      const name = `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest}`;
-      if (paths.has(name)) continue;
+/**
+ * `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. Before its release
+ * 2.15 `datasets` ended the name of each part in a fingerprint of its own: a set that was written twice has two files of one number,
+ * which are returned.
+ */
+function checkParts(id: HubId, entries: readonly HubEntry[]): string[] {
+  const sets = new Map<string, Map<number, string>>();
+  const twice = new Set<string>();
+  for (const { path } of entries) {
+    const [, stem, part, count, rest] =
+      /^(.*)-(\d{5})-of-(\d{5})(?:-[\da-f]{16}(?=\.))?(.*)$/.exec(path) ?? [];
+    if (stem === undefined) continue;
+    const name = JSON.stringify([stem, count, rest]);
+    const parts = sets.get(name) ?? new Map<number, string>();
+    const same = parts.get(Number(part));
+    if (same !== undefined) twice.add(same).add(path);
+    sets.set(name, parts.set(Number(part), path));
+  }
+  for (const [name, parts] of sets) {
+    const [stem = "", count = "", rest = ""] = JSON.parse(name) as string[];
+    for (let part = 0; part < Number(count); part++) {
+      if (parts.has(part)) continue;
       throw new DataError(
-        `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ${name} is not there. ` +
+        `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ` +
+          `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest} is not there. ` +
           `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
       );
     }
   }
+  return [...twice];
 }
 
 function repoOf(id: HubId): HubRepo {
