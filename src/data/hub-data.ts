@@ -132,35 +132,43 @@ function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly Hub
 }
 
 /**
- * `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. Before its release
- * 2.15 `datasets` ended the name of each part in a fingerprint of its own: a set that was written twice has two files of one number,
- * which are returned.
+ * `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before.
+ *
+ * @returns the files that have a number of which there is another: their set may have been written twice
  */
 function checkParts(id: HubId, entries: readonly HubEntry[]): string[] {
-  const sets = new Map<string, Map<number, string>>();
-  const twice = new Set<string>();
-  for (const { path } of entries) {
-    const [, stem, part, count, rest] =
-      /^(.*)-(\d{5})-of-(\d{5})(?:-[\da-f]{16}(?=\.))?(.*)$/.exec(path) ?? [];
-    if (stem === undefined) continue;
-    const name = JSON.stringify([stem, count, rest]);
-    const parts = sets.get(name) ?? new Map<number, string>();
-    const same = parts.get(Number(part));
-    if (same !== undefined) twice.add(same).add(path);
-    sets.set(name, parts.set(Number(part), path));
-  }
-  for (const [name, parts] of sets) {
+  const twice: string[] = [];
+  for (const [name, parts] of partsOf(entries)) {
     const [stem = "", count = "", rest = ""] = JSON.parse(name) as string[];
     for (let part = 0; part < Number(count); part++) {
-      if (parts.has(part)) continue;
-      throw new DataError(
-        `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ` +
-          `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest} is not there. ` +
-          `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
-      );
+      const paths = parts.get(part);
+      if (paths === undefined) {
+        throw new DataError(
+          `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ` +
+            `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest} is not there. ` +
+            `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
+        );
+      }
+      if (paths.length > 1) twice.push(...paths);
     }
   }
-  return [...twice];
+  return twice;
+}
+
+/**
+ * Files in numbered parts: by stem, count and ending (in JSON), the paths of each number. Before its release 2.15 `datasets` ended
+ * the name of each part in a fingerprint of its own.
+ */
+function partsOf(entries: readonly HubEntry[]): Map<string, Map<number, string[]>> {
+  const sets = new Map<string, Map<number, string[]>>();
+  for (const { path } of entries) {
+    const [, stem, part, ...ending] = /^(.*)-(\d{5})-of-(\d{5})(?:-[\da-f]{16}(?=\.))?(.*)$/.exec(path) ?? [];
+    if (stem === undefined) continue;
+    const name = JSON.stringify([stem, ...ending]);
+    const parts = sets.get(name) ?? new Map<number, string[]>();
+    sets.set(name, parts.set(Number(part), [...(parts.get(Number(part)) ?? []), path]));
+  }
+  return sets;
 }
 
 function repoOf(id: HubId): HubRepo {

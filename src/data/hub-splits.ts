@@ -1,4 +1,4 @@
-/** Which split a file of a hub data set belongs to, by its path, as the `datasets` library reads names. */
+/** Which split a file belongs to, of a hub data set or of a directory, by its path, as the `datasets` library reads names. */
 import { posix } from "node:path";
 
 import { DataError } from "../base/errors.ts";
@@ -69,8 +69,23 @@ export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[]
  */
 export function splitOf(path: string, folder: string): string {
   const inside = folder === "" ? path : path.slice(folder.length + 1);
-  const ofParts = /^([\w.]+)-\d{5}-of-\d{5}\b/.exec(basename(path))?.[1];
-  return splitIn(dirname(inside)) ?? ofParts ?? splitIn(basename(inside)) ?? ownName(path);
+  return splitIn(dirname(inside)) ?? ofParts(path) ?? splitIn(basename(inside)) ?? ownName(path);
+}
+
+/**
+ * The split that the name of a file on this machine says, or null. `train_a.jsonl` is of `train`, as in `datasets`: no hub id can name
+ * the split `train_a`. Of numbered parts the whole name is the split's.
+ */
+export function localSplit(name: string): string | null {
+  const split = splitIn(name);
+  if (split === null) return null;
+  const [word = ""] = split.split("_");
+  return ofParts(name) ?? keywords[word] ?? split;
+}
+
+/** `NAME` of `NAME-00000-of-00002`. */
+function ofParts(path: string): string | undefined {
+  return /^([\w.]+)-\d{5}-of-\d{5}\b/.exec(basename(path))?.[1];
 }
 
 /** The split that the last keyword in `text` stands for. */

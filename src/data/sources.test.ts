@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
@@ -227,6 +227,31 @@ test("a directory: its data files in order of name; a glob: what matches", async
   assert.deepEqual(await values(join(folder, "dir/*.jsonl")), [{ n: 2 }]);
   assert.deepEqual(await values(join(folder, "dir/**/*.jsonl")), [{ n: 2 }, { n: 3 }]);
   assert.equal((await read(join(folder, "dir")))[0]?.origin.file, join(folder, "dir/a.csv"));
+});
+
+test("a directory of several splits: the files of train, as in datasets, and the others are told of", async () => {
+  const names = ["test-00000-of-00001.jsonl", "train-00000-of-00001.jsonl", "more.jsonl"];
+  for (const name of names) write(`clone/data/${name}`, JSON.stringify({ name }));
+  const data = join(folder, "clone/data");
+  await rejects(join(folder, "clone"), new RegExp(`Did you mean "${data}"`));
+  const told: string[] = [];
+  const rows = await collect(readRows({ path: data }, (file) => told.push(basename(file))));
+  assert.deepEqual(
+    rows.map(({ value }) => value),
+    [{ name: names[1] }],
+  );
+  assert.deepEqual(told, ["more.jsonl (no split)", "test-00000-of-00001.jsonl (split test)"]);
+  assert.equal((await values(`${data}/*`)).length, 3);
+  await rejects(`${join(folder, "clone")}:test`, new RegExp(`Name its files \\(${data}/test\\*\\)`));
+  rmSync(join(data, names[1] ?? ""));
+  await rejects(
+    data,
+    /expected a directory with files of one split, .*got no split, split test\. Name .*data\/\* for/,
+  );
+  for (const name of ["train_a.jsonl", "my.train_b.jsonl"]) write(`one/${name}`, "{}");
+  assert.equal((await values(join(folder, "one"))).length, 2);
+  for (const name of ["train_gen", "train_sft"]) write(`two/${name}-00000-of-00001.jsonl`, "{}");
+  await rejects(join(folder, "two"), /got split train_gen, split train_sft\./);
 });
 
 test("what lies beside the files read, and files without rows, are told of; descriptions are not", async () => {

@@ -20,6 +20,7 @@ import {
 import type { RawRow } from "./example.ts";
 import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-content.ts";
 import { fetchHubFiles, parseHubId } from "./hub-data.ts";
+import { localSplit } from "./hub-splits.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
 import { ReadMeter } from "./read-meter.ts";
@@ -27,8 +28,8 @@ import { ReadMeter } from "./read-meter.ts";
 /** One place that rows are read from. */
 export interface DataSource {
   /**
-   * A file, a directory (its data files, not those of folders inside), a glob, or a hub data set:
-   * `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
+   * A file, a directory (its data files, not those of folders inside; of several splits those of `train`), a glob, or a hub data
+   * set: `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
    * Files on disk win over hub ids of the same name, and have no splits.
    */
   path: string;
@@ -126,7 +127,8 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
 function refuseLocalSplit(path: string): void {
   const [, place = "", split] = /^(.+):([^:/]*)$/.exec(path) ?? [];
   if (!existsSync(place)) return;
-  const files = isFolder(place) ? `Name its files (${join(place, `${split}*`)})` : "Leave the split out";
+  const folder = [place, ...foldersIn(place)].find((folder) => hasNamed(folder, split ?? "")) ?? place;
+  const files = isFolder(place) ? `Name its files (${join(folder, `${split}*`)})` : "Leave the split out";
   const onHub = parseHubId(`hub:${path}`) === null ? "" : `, or write hub:${path}`;
   throw new DataError(
     `${path}: a split is of data sets on the hub, and ${place} is on this machine. ${files}${onHub}.`,
@@ -158,13 +160,41 @@ function directoryFiles(path: string): FoundFiles {
       `${path}: expected a directory of data files (${knownEndings}), got one that save_to_disk of datasets wrote. ${saved}`,
     );
   }
-  const below = foldersIn(path).filter(hasDataFiles);
+  const below = foldersIn(path).filter((folder) => hasNamed(folder, ""));
   const files = entries.filter(({ isFolder }) => !isFolder).map(({ name }) => join(path, name));
   const found = dataFiles(
     files,
     `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
   );
-  return { ...found, passedOver: [...found.passedOver, ...below.map((folder) => `${folder}/`)] };
+  const chosen = oneSplit(path, found);
+  return { ...chosen, passedOver: [...chosen.passedOver, ...below.map((folder) => `${folder}/`)] };
+}
+
+/**
+ * Of a directory of several splits the files of `train`, as `datasets` reads it: who trains on all of them has nothing to test on.
+ *
+ * @throws DataError when there are files of several splits and none of `train`
+ */
+function oneSplit(folder: string, { files, passedOver }: FoundFiles): FoundFiles {
+  const splitOf = ({ path }: DataFile): string | null => localSplit(basename(path));
+  const splits = [...new Set(files.map(splitOf))];
+  if (splits.length <= 1) return { files, passedOver };
+  const chosen = files.filter((file) => splitOf(file) === "train");
+  if (chosen.length === 0) {
+    throw new DataError(
+      `${folder}: expected a directory with files of one split, or with some of train, got ${splits.map(nameOf).join(", ")}. ` +
+        `Name what is meant, such as ${files[0]?.path}, or ${join(folder, "*")} for all files.`,
+    );
+  }
+  const rest = files.filter((file) => !chosen.includes(file));
+  return {
+    files: chosen,
+    passedOver: [...passedOver, ...rest.map((file) => `${file.path} (${nameOf(splitOf(file))})`)],
+  };
+}
+
+function nameOf(split: string | null): string {
+  return split === null ? "no split" : `split ${split}`;
 }
 
 async function globFiles(pattern: string): Promise<FoundFiles> {
@@ -223,8 +253,9 @@ function meant([first]: readonly string[]): string {
   return first === undefined ? "" : ` Did you mean "${first}"?`;
 }
 
-function hasDataFiles(folder: string): boolean {
-  return (entriesOf(folder, maxSuggested) ?? []).some(({ name }) => isDataFile(name));
+function hasNamed(folder: string, beginning: string): boolean {
+  const entries = isFolder(folder) ? (entriesOf(folder, maxSuggested) ?? []) : [];
+  return entries.some(({ name }) => name.startsWith(beginning) && isDataFile(name));
 }
 
 function foldersIn(folder: string): string[] {
