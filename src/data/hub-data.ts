@@ -25,7 +25,7 @@ import {
 } from "../hub/hub-cache.ts";
 import { rememberedList, rememberList } from "../hub/hub-lists.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
-import { chooseFiles, type HubId, splitOf, variantsOf } from "./hub-splits.ts";
+import { chooseFiles, type HubId, splitOf, splitsOf, variantsOf } from "./hub-splits.ts";
 
 /** The data set that `text` names (`hub:owner/name/folder:split`, `owner/name:split`), or null when it names none. */
 export function parseHubId(text: string): HubId | null {
@@ -110,10 +110,9 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
   const twice = checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
-  const splits = new Set(chosen.map(({ path }) => splitOf(path, id.folder)));
-  const passedOver = entries.filter(
-    (entry) => splits.has(splitOf(entry.path, id.folder)) && !chosen.includes(entry),
-  );
+  const named = splitsOf(id, entries);
+  const splits = new Set(chosen.map((entry) => named.get(entry)));
+  const passedOver = entries.filter((entry) => splits.has(named.get(entry)) && !chosen.includes(entry));
   return {
     files,
     passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
@@ -124,7 +123,7 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
 /** A split that happens to be in the cache is not the one that was meant. */
 function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly HubEntry[]): void {
   const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
-  if (split !== null || splits.has("train")) return;
+  if ((split ?? "train") !== "train" || splits.has("train")) return;
   throw new DataError(
     `hub:${repo}: expected the name of a split, since ${offlineVariable()} is set and the cache has no list of all files of this data ` +
       `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset ${offlineVariable()} once to fetch the list.`,
