@@ -259,6 +259,8 @@ test("what lies beside the files read, and files without rows, are told of; desc
   for (const name of ["README.md", "LICENSE", "dataset_info.json", "notes.txt", "old.parquet.gz"]) {
     write(`mixed/${name}`, '{"description":"x"}');
   }
+  for (const name of ["license-qa.jsonl", "readme_tasks.jsonl"]) write(`mixed/${name}`, '{"n":2}');
+  for (const name of ["state.json", "config.json", "LICENCE.txt"]) write(`mixed/${name}`, "{}");
   write("mixed/a.csv", "n\n");
   write("mixed/.hidden", "");
   mkdirSync(join(folder, "mixed/plots"));
@@ -266,11 +268,11 @@ test("what lies beside the files read, and files without rows, are told of; desc
   const rows = await collect(readRows({ path: join(folder, "mixed") }, (file) => told.push(file)));
   assert.deepEqual(
     rows.map(({ value }) => value),
-    [{ n: 1 }],
+    [{ n: 1 }, { n: 2 }, { n: 2 }],
   );
   assert.deepEqual(
     told.map((file) => file.replace(`${folder}/mixed/`, "")),
-    ["notes.txt", "old.parquet.gz", "deep/", "a.csv (no rows)"],
+    ["config.json", "notes.txt", "old.parquet.gz", "state.json", "deep/", "a.csv (no rows)"],
   );
 });
 
@@ -278,6 +280,7 @@ test("paths that lead nowhere", async () => {
   write("empty/notes.txt", "");
   await rejects(join(folder, "empty"), /expected data files .* in this directory, found none/);
   await rejects(join(folder, "*.nothing"), /expected data files .* to match, found none/);
+  assert.deepEqual(await values(join(folder, "mixed/lic*.jsonl")), [{ n: 2 }]);
   await rejects(join(folder, "empty/notes.txt"), /expected a name that ends in \.jsonl/);
 });
 
