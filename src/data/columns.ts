@@ -68,6 +68,7 @@ export class RowColumns {
   /** True when the reader of the rows could say so. */
   readonly canBeAnswerText: boolean;
   readonly #value: Record<string, unknown>;
+  readonly #isField: NonNullable<RawRow["isField"]>;
   readonly #map: ColumnMap;
   /** Columns of the file that the mapping gives another name. */
   readonly #claimed: ReadonlySet<string>;
@@ -88,10 +89,11 @@ export class RowColumns {
     this.isAnswerText = options.strings === "text" && !this.isText;
     this.canBeAnswerText = options.mayTakeText === true && !this.isText;
     this.#value = row.value;
+    this.#isField = row.isField ?? (() => false);
     this.#map = map;
     this.#claimed = new Set(Object.values(map));
     for (const [name, column] of Object.entries(map)) {
-      if (!isIn(row.value, column)) throw this.#unmapped(name, column);
+      if (!this.#isIn(column)) throw this.#unmapped(name, column);
     }
   }
 
@@ -108,13 +110,13 @@ export class RowColumns {
   /** True when the column is there, with a value or without. */
   exists(name: ColumnName): boolean {
     const column = this.#column(name);
-    return !(this.#claimed.has(column) && this.#map[name] === undefined) && isIn(this.#value, column);
+    return !(this.#claimed.has(column) && this.#map[name] === undefined) && this.#isIn(column);
   }
 
   /** The value, or undefined, without counting the column as used. */
   peek(name: ColumnName): unknown {
     if (!this.exists(name)) return undefined;
-    const value = valueAt(this.#value, this.#column(name));
+    const value = valueAt(this.#value, this.#column(name)) ?? null;
     return value === null || (this.isText && value === "" && optionalInText.has(name)) ? undefined : value;
   }
 
@@ -209,6 +211,11 @@ export class RowColumns {
     );
   }
 
+  /** Whether the row has the column, or leaves it out for null. */
+  #isIn(column: string): boolean {
+    return isIn(this.#value, column) || this.#isField(column);
+  }
+
   #unmapped(name: string, column: string): DataError {
     return new DataError(
       `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${someOf(this.names)}.` +
@@ -222,12 +229,13 @@ const optionalInText: ReadonlySet<ColumnName> = new Set(
   columnNames.filter((name) => !["prompt", "chosen", "rejected", "completion", "text"].includes(name)),
 );
 
-/** What stands at `path`: a column of that name, or a way into objects by dots. Undefined where there is nothing. */
+/** What stands at `path`: a column of that name, or a way into objects by dots. Null where one of these is; undefined where there is nothing. */
 function valueAt(row: Record<string, unknown>, path: string): unknown {
   if (Object.hasOwn(row, path)) return row[path];
   let value: unknown = row;
   for (const key of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    if (value === null) return null;
+    if (typeof value !== "object" || !Object.hasOwn(value, key)) return undefined;
     value = (value as Record<string, unknown>)[key];
   }
   return value;
