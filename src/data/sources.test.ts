@@ -356,3 +356,16 @@ test("a split of what is on the disk is refused, and the hub is not asked for a 
     process.chdir(here);
   }
 });
+
+test("parts of splits and sums of them, as datasets has them, are refused with what takes their place", async () => {
+  for (const more of ["[:1000]", "[:10%]", "[10%:20%]+test", "+test"]) {
+    const path = `owner/name:train${more}`;
+    await assert.rejects(read(path), (error: Error) => {
+      assert.ok(error.message.startsWith(`${path}: expected the name of one split, got "train${more}". `));
+      assert.match(error.message, /\(owner\/name:train\): max_train_rows/);
+      return true;
+    });
+  }
+  await rejects("hub:owner/name/folder:train[:9]", /\(hub:owner\/name\/folder:train\)/);
+  await rejects("owner/train-[0-9].jsonl", /expected data files .* to match/);
+});

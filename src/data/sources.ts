@@ -117,6 +117,7 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
   if (existsSync(path))
     return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
   refuseLocalSplit(path);
+  refuseSlice(path);
   if (isGlob(path)) return globFiles(path);
   const hubId = parseHubId(path);
   if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
@@ -132,6 +133,17 @@ function refuseLocalSplit(path: string): void {
   const onHub = parseHubId(`hub:${path}`) === null ? "" : `, or write hub:${path}`;
   throw new DataError(
     `${path}: a split is of data sets on the hub, and ${place} is on this machine. ${files}${onHub}.`,
+  );
+}
+
+/** @throws DataError for a part of a split or several, as `datasets` names them: `train[:1000]`, `train+test` */
+function refuseSlice(path: string): void {
+  const [, place, split, more] =
+    /^((?:hub:)?\w[\w.-]*(?:\/\w[\w.-]*)+):([\w.-]+)(\[[^\]]*:[^\]]*\].*|\+.+)$/.exec(path) ?? [];
+  if (more === undefined) return;
+  throw new DataError(
+    `${path}: expected the name of one split, got "${split}${more}". Name the split alone (${place}:${split}): max_train_rows and ` +
+      "max_eval_rows take its first rows, eval_fraction holds some out. Several splits are a list of sources, one each.",
   );
 }
 
