@@ -242,6 +242,27 @@ test("without a network the error says that the cache has a copy, and does not t
   );
 });
 
+test("hidden files, and those of hidden folders and of __MACOSX, are not the data set's", async () => {
+  const names = [
+    "train.jsonl",
+    ".train.jsonl",
+    ".ipynb_checkpoints/train-checkpoint.jsonl",
+    "__MACOSX/train.jsonl",
+  ];
+  const { fetch } = fakeHub(content, content.length, true, names);
+  const cache = mkdtempSync(join(cacheDirectory, "hidden-"));
+  const options = { cacheDirectory: cache, fetch, hubUrl: "http://hub.invalid" };
+  const { files, passedOver, together } = await fetchHubFiles(
+    { repo: "o/n", folder: "", split: null },
+    options,
+  );
+  assert.deepEqual(
+    files.map(({ name }) => name),
+    ["hub:o/n/train.jsonl"],
+  );
+  assert.deepEqual([passedOver, together], [[], []]);
+});
+
 test("files are downloaded once and read from the cache after", async () => {
   const hub = fakeHub(content);
   const source = { path: "hub:o/n", hub: { fetch: hub.fetch, cacheDirectory, hubUrl: "http://hub.invalid" } };

@@ -99,7 +99,7 @@ function cachedEntries(snapshot: string, folder: string): HubEntry[] {
  */
 export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<FoundFiles> {
   const data = await openHubData(id, options);
-  const entries = data.entries.filter(({ path }) => isDataFile(path));
+  const entries = data.entries.filter(({ path }) => isDataFile(path) && !isHidden(path, id.folder));
   if (entries.length === 0) {
     throw new DataError(
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
@@ -118,6 +118,14 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
     passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
     together: [...variantsOf(chosen), ...twice].map((name) => `hub:${id.repo}/${name}`),
   };
+}
+
+/** Whether a file of `folder` is hidden, or lies in a hidden folder or one like `__MACOSX`: `datasets` reads none of these. */
+function isHidden(path: string, folder: string): boolean {
+  const parts = path.slice(folder.length).split("/");
+  return (
+    parts.some((part) => part.startsWith(".")) || parts.slice(0, -1).some((part) => part.startsWith("__"))
+  );
 }
 
 /** A split that happens to be in the cache is not the one that was meant. */
