@@ -179,3 +179,19 @@ test("a second BOS that is left out of a prompt is told of", async () => {
   const [warning] = (await told) as [Error];
   assert.match(warning.message, /a second BOS at the beginning of the prompt is left out/);
 });
+
+test("rows with images, audio or functions beside their prompt are refused, as they are for training", async () => {
+  const functions = [{ name: "look", parameters: {} }];
+  for (const [column, value] of [
+    ["image", "cat.png"],
+    ["audio", { bytes: "AAAA" }],
+    ["functions", functions],
+  ] as const) {
+    const path = file([{ prompt: "one" }, { prompt: "What is it?", [column]: value }]);
+    await assert.rejects(read(path, chatty), {
+      name: "DataError",
+      message: new RegExp(`^${path}:2: expected no column "${column}"\\. `),
+    });
+  }
+  assert.equal((await read(file([{ prompt: "one", images: [], image: null }]), chatty)).prompts.length, 1);
+});

@@ -19,6 +19,7 @@ import { readPrompt } from "./prompt-columns.ts";
 import { ReadMeter } from "./read-meter.ts";
 import { readRows } from "./sources.ts";
 import { templateInputs } from "./template-columns.ts";
+import { refuseOtherMedia } from "./unpaired.ts";
 
 /** A prompt ready to be answered. */
 export interface Prompt {
@@ -52,7 +53,7 @@ export interface PromptFormat {
  * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and is taken verbatim
  * where it has none.
  *
- * @throws {DataError} naming file and line of a row without a prompt
+ * @throws {DataError} naming file and line of a row without a prompt, or with images or audio beside it
  */
 export async function readPrompts(
   path: string,
@@ -110,6 +111,7 @@ export function tellFullContext(where: string, tokens: number, most: number): vo
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const columns = new RowColumns(firstTurn(row), map);
   const { where } = columns;
+  refuseOtherMedia(columns);
   const prompt = readPrompt(columns);
   if (prompt === null) {
     const missing = columns.missing(`"prompt", "messages", "question", "instruction" or "turns"`);
