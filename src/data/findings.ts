@@ -292,6 +292,11 @@ export function describeFindings(): FindingDoc[] {
   return [...list("row", rowFaults), ...list("set", setFindings), ...list("encoding", notes)];
 }
 
+/** What a finding says, without what to do. */
+export function describeFinding(code: FindingCode): string {
+  return descriptions[code].message;
+}
+
 const namedRows = 5;
 
 /** Most subjects that a finding is counted for by themselves. */

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
 import { DataError } from "../base/errors.ts";
@@ -274,6 +275,20 @@ test("what lies beside the files read, and files without rows, are told of; desc
     told.map((file) => file.replace(`${folder}/mixed/`, "")),
     ["config.json", "notes.txt", "old.parquet.gz", "state.json", "deep/", "a.csv (no rows)"],
   );
+});
+
+test("whoever does not ask what was passed over is warned of it", async () => {
+  for (const name of ["a.jsonl", "b.jsonl.bz2", "more/c.jsonl"]) write(`silent/${name}`, '{"n":1}');
+  const told: string[] = [];
+  const listen = ({ message }: Error): void => void told.push(message);
+  process.on("warning", listen);
+  assert.equal((await read(join(folder, "silent"))).length, 1);
+  await setImmediate();
+  process.off("warning", listen);
+  assert.deepEqual(told, [
+    `${folder}/silent: a file that lies beside those read and was not read, or has no rows: ${folder}/silent/b.jsonl.bz2, ` +
+      `${folder}/silent/more/.`,
+  ]);
 });
 
 test("paths that lead nowhere", async () => {

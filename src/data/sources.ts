@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { DataError } from "../base/errors.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
+import { warn } from "../base/warn.ts";
 import type { HubOptions } from "../hub/hub.ts";
 import { readCsv } from "./csv-rows.ts";
 import {
@@ -19,6 +20,7 @@ import {
 } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-content.ts";
+import { describeFinding } from "./findings.ts";
 import { fetchHubFiles, parseHubId } from "./hub-data.ts";
 import { localSplit } from "./hub-splits.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
@@ -56,22 +58,33 @@ const maxEntries = 100_000;
 /** Most files and folders that a glob may look at: Node keeps what it has seen. */
 const maxLooked = 50_000;
 
+/** Warns of what was passed over, at most some names. */
+function warnPassedOver(path: string, names: readonly string[], code: Parameters<PassedOver>[1]): void {
+  if (names.length === 0) return;
+  const more = names.length > 10 ? `, and ${names.length - 10} more` : "";
+  warn(`${path}: ${describeFinding(code)}: ${names.slice(0, 10).join(", ")}${more}.`);
+}
+
 /**
  * The rows of `source`, file after file in order of their names.
  *
+ * @param onPassedOver - told of what is not read; without it a warning is given in the end
  * @throws DataError naming file and line when a file is missing, damaged, malformed, or not what its name says
  */
 export async function* readRows(
   source: DataSource,
-  onPassedOver: PassedOver = () => {},
+  onPassedOver: PassedOver | null = null,
 ): AsyncGenerator<RawRow> {
   const found = await findFiles(source);
   const meter = new ReadMeter();
   meter.expect(bytesOf(found));
+  const names = { file_passed_over: [] as string[], variants_together: [] as string[] };
   try {
-    yield* readFiles(found, meter, onPassedOver);
+    yield* readFiles(found, meter, onPassedOver ?? ((name, code) => void names[code].push(name)));
   } finally {
     meter.finish();
+    for (const code of ["file_passed_over", "variants_together"] as const)
+      warnPassedOver(source.path, names[code], code);
   }
 }
 
