@@ -68,7 +68,7 @@ export class RowColumns {
   /** True when the reader of the rows could say so. */
   readonly canBeAnswerText: boolean;
   readonly #value: Record<string, unknown>;
-  readonly #isField: NonNullable<RawRow["isField"]>;
+  readonly #row: RawRow;
   readonly #map: ColumnMap;
   /** Columns of the file that the mapping gives another name. */
   readonly #claimed: ReadonlySet<string>;
@@ -89,11 +89,11 @@ export class RowColumns {
     this.isAnswerText = options.strings === "text" && !this.isText;
     this.canBeAnswerText = options.mayTakeText === true && !this.isText;
     this.#value = row.value;
-    this.#isField = row.isField ?? (() => false);
+    this.#row = row;
     this.#map = map;
     this.#claimed = new Set(Object.values(map));
     for (const [name, column] of Object.entries(map)) {
-      if (!this.#isIn(column)) throw this.#unmapped(name, column);
+      if (!isIn(row, column)) throw this.#unmapped(name, column);
     }
   }
 
@@ -110,7 +110,7 @@ export class RowColumns {
   /** True when the column is there, with a value or without. */
   exists(name: ColumnName): boolean {
     const column = this.#column(name);
-    return !(this.#claimed.has(column) && this.#map[name] === undefined) && this.#isIn(column);
+    return !(this.#claimed.has(column) && this.#map[name] === undefined) && isIn(this.#row, column);
   }
 
   /** The value, or undefined, without counting the column as used. */
@@ -211,11 +211,6 @@ export class RowColumns {
     );
   }
 
-  /** Whether the row has the column, or leaves it out for null. */
-  #isIn(column: string): boolean {
-    return isIn(this.#value, column) || this.#isField(column);
-  }
-
   #unmapped(name: string, column: string): DataError {
     return new DataError(
       `${this.where}: expected a column "${column}" (columns: {${name}: ${column}}), found ${someOf(this.names)}.` +
@@ -241,9 +236,9 @@ function valueAt(row: Record<string, unknown>, path: string): unknown {
   return value;
 }
 
-/** Whether the row has something at `path`, as a column map names it. */
-export function isIn(row: Record<string, unknown>, path: string): boolean {
-  return valueAt(row, path) !== undefined;
+/** Whether the row has something at `path`, as a column map names it, be it null. */
+export function isIn({ value, isField }: RawRow, path: string): boolean {
+  return valueAt(value, path) !== undefined || isField?.(path) === true;
 }
 
 function isEmpty(value: unknown): boolean {
