@@ -206,12 +206,13 @@ function oneSplit(folder: string, { files, passedOver }: FoundFiles): FoundFiles
   if (splits.length <= 1) return { files, passedOver };
   const chosen = files.filter((file) => splitOf(file) === "train");
   if (chosen.length === 0) {
+    const some = splits.slice(0, 10).map(nameOf).join(", ");
     throw new DataError(
-      `${folder}: expected a directory with files of one split, or with some of train, got ${splits.map(nameOf).join(", ")}. ` +
+      `${folder}: expected a directory with files of one split, or with some of train, got ${some}. ` +
         `Name what is meant, such as ${files[0]?.path}, or ${join(folder, "*")} for all files.`,
     );
   }
-  const rest = files.filter((file) => !chosen.includes(file));
+  const rest = files.filter((file) => splitOf(file) !== "train");
   return {
     files: chosen,
     passedOver: [...passedOver, ...rest.map((file) => `${file.path} (${nameOf(splitOf(file))})`)],
@@ -245,7 +246,7 @@ function dataFiles(paths: string[], complaint: string): FoundFiles {
   // Plain code unit order: the same on every platform and locale.
   const sorted = paths.toSorted();
   const files = sorted.filter(isDataFile);
-  const other = sorted.find((path) => !isDescription(path));
+  const other = sorted.find((path) => fileKind(path) === null && !isDescription(path));
   const remedy = other === undefined ? "Check the path." : otherEndingRemedy(other);
   if (files.length === 0) throw new DataError(`${complaint} ${remedy}`);
   return {
