@@ -164,7 +164,7 @@ function checkParts(id: HubId, entries: readonly HubEntry[]): string[] {
 
 /**
  * Files in numbered parts: by stem, count and ending (in JSON), the paths of each number. Before its release 2.15 `datasets` ended
- * the name of each part in a fingerprint of its own.
+ * the name of each part in its fingerprint.
  */
 function partsOf(entries: readonly HubEntry[]): Map<string, Map<number, string[]>> {
   const sets = new Map<string, Map<number, string[]>>();

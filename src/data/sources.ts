@@ -68,7 +68,7 @@ function warnPassedOver(path: string, names: readonly string[], code: Parameters
 /**
  * The rows of `source`, file after file in order of their names.
  *
- * @param onPassedOver - told of what is not read; without it a warning is given in the end
+ * @param onPassedOver - called with what is not read; without it a warning is given in the end
  * @throws DataError naming file and line when a file is missing, damaged, malformed, or not what its name says
  */
 export async function* readRows(
