@@ -107,6 +107,9 @@ export function tellFullContext(where: string, tokens: number, most: number): vo
   );
 }
 
+/** Columns of what a question may be about. */
+const sources: ReadonlySet<string> = new Set(["context", "document", "documents"]);
+
 /** The row's prompt, without an answer. */
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const columns = new RowColumns(firstTurn(row), map);
@@ -116,6 +119,11 @@ function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   if (prompt === null) {
     const missing = columns.missing(`"prompt", "messages", "question", "instruction" or "turns"`);
     throw new DataError(`${missing.message} Call the column of the prompts "prompt".`);
+  }
+  for (const column of columns.use().passedOver.filter((name) => sources.has(name.toLowerCase()))) {
+    warn(
+      `${row.origin.file}: a column "${column}" is not read. If the questions are about it, put it into them.`,
+    );
   }
   if (prompt.kind === "text" && !isChat) return { kind: "text", where, prompt: prompt.text, completions: [] };
   const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
