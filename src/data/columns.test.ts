@@ -99,3 +99,23 @@ test("a column passed over is named with a mapping where that would use it", () 
     assert.equal(meaningHint(column, [...used]), "", column);
   }
 });
+
+test("a mapped way into objects through a null, or to a field that the file's schema alone knows, is no value", () => {
+  const columns = { prompt: "q.text", system: "meta.system" };
+  const source = (meta: unknown, isField?: (path: string) => boolean) => {
+    const value = { q: { text: "Which colour?" }, chosen: "Blue.", rejected: "Green.", meta };
+    const row = { origin, value, ...(isField === undefined ? {} : { isField }) };
+    return normaliseRow(row, { task: "preference", columns }).source;
+  };
+  const none = source({ system: null });
+  assert.ok(none?.kind === "chat");
+  assert.deepEqual(none.prompt, [user("Which colour?")]);
+  assert.deepEqual(source(null), none);
+  assert.deepEqual(
+    source({}, (path) => path === "meta.system"),
+    none,
+  );
+  for (const meta of [{}, { sytem: "Be brief." }, "text", undefined]) {
+    assert.throws(() => source(meta, (path) => path === "meta.sytem"), /expected a column "meta\.system"/);
+  }
+});

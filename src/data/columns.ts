@@ -68,6 +68,7 @@ export class RowColumns {
   /** True when the reader of the rows could say so. */
   readonly canBeAnswerText: boolean;
   readonly #value: Record<string, unknown>;
+  readonly #row: RawRow;
   readonly #map: ColumnMap;
   /** Columns of the file that the mapping gives another name. */
   readonly #claimed: ReadonlySet<string>;
@@ -88,10 +89,11 @@ export class RowColumns {
     this.isAnswerText = options.strings === "text" && !this.isText;
     this.canBeAnswerText = options.mayTakeText === true && !this.isText;
     this.#value = row.value;
+    this.#row = row;
     this.#map = map;
     this.#claimed = new Set(Object.values(map));
     for (const [name, column] of Object.entries(map)) {
-      if (!isIn(row.value, column)) throw this.#unmapped(name, column);
+      if (!isIn(row, column)) throw this.#unmapped(name, column);
     }
   }
 
@@ -108,13 +110,13 @@ export class RowColumns {
   /** True when the column is there, with a value or without. */
   exists(name: ColumnName): boolean {
     const column = this.#column(name);
-    return !(this.#claimed.has(column) && this.#map[name] === undefined) && isIn(this.#value, column);
+    return !(this.#claimed.has(column) && this.#map[name] === undefined) && isIn(this.#row, column);
   }
 
   /** The value, or undefined, without counting the column as used. */
   peek(name: ColumnName): unknown {
     if (!this.exists(name)) return undefined;
-    const value = valueAt(this.#value, this.#column(name));
+    const value = valueAt(this.#value, this.#column(name)) ?? null;
     return value === null || (this.isText && value === "" && optionalInText.has(name)) ? undefined : value;
   }
 
@@ -222,20 +224,21 @@ const optionalInText: ReadonlySet<ColumnName> = new Set(
   columnNames.filter((name) => !["prompt", "chosen", "rejected", "completion", "text"].includes(name)),
 );
 
-/** What stands at `path`: a column of that name, or a way into objects by dots. Undefined where there is nothing. */
+/** What stands at `path`: a column of that name, or a way into objects by dots. Null where one of these is; undefined where there is nothing. */
 function valueAt(row: Record<string, unknown>, path: string): unknown {
   if (Object.hasOwn(row, path)) return row[path];
   let value: unknown = row;
   for (const key of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    if (value === null) return null;
+    if (typeof value !== "object" || !Object.hasOwn(value, key)) return undefined;
     value = (value as Record<string, unknown>)[key];
   }
   return value;
 }
 
-/** Whether the row has something at `path`, as a column map names it. */
-export function isIn(row: Record<string, unknown>, path: string): boolean {
-  return valueAt(row, path) !== undefined;
+/** Whether the row has something at `path`, as a column map names it, be it null. */
+export function isIn({ value, isField }: RawRow, path: string): boolean {
+  return valueAt(value, path) !== undefined || isField?.(path) === true;
 }
 
 function isEmpty(value: unknown): boolean {

@@ -60,16 +60,22 @@ const compressions: Readonly<Record<string, Compression>> = {
 export const knownEndings = ".jsonl, .ndjson, .json, .csv, .tsv (each also with .gz or .zst) or .parquet";
 
 /** Names of files that describe a data set, beside its rows. */
-const descriptions = /(^|\/)((dataset_(infos?|dict)|state)\.json|(readme|licen[cs]e)[^/]*|[^/]*\.md)$/i;
+const descriptions = /(^|\/)(dataset_(infos?|dict)\.json|[^/]*\.md)$/i;
+
+/** Descriptions too, unless the ending is one of rows: `license-qa.jsonl` has rows. */
+const wordy = /(^|\/)(readme|licen[cs]e)[^/]*$/i;
+
+/** What programs write about their state and settings. Named by itself it is read. */
+const settings = /(^|\/)(state|config)\.json$/i;
 
 /** True for a file that describes a data set. */
 export function isDescription(path: string): boolean {
-  return descriptions.test(path);
+  return descriptions.test(path) || (fileKind(path) === null && wordy.test(path));
 }
 
 /** True for a file with rows, by its name. */
 export function isDataFile(path: string): boolean {
-  return fileKind(path) !== null && !isDescription(path);
+  return fileKind(path) !== null && !isDescription(path) && !settings.test(path);
 }
 
 /** Format and compression that the name `path` stands for, or null when it is not a data file's name. */

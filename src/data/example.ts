@@ -17,6 +17,8 @@ export interface RawRow {
   readonly value: Record<string, unknown>;
   /** True when all values are strings because the file knows no other type (CSV). */
   isText?: boolean;
+  /** Whether the file's schema has a field of structures at this path (`meta.system`): a row without it has null there. */
+  isField?: (path: string) => boolean;
 }
 
 /** A row that is there but cannot be used, for the fault `error`, which whoever reads its value is given. */

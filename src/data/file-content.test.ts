@@ -152,3 +152,16 @@ test("forms that are taken for JSON lines or CSV by mistake are named", async ()
   );
   assert.equal(await refusal(write("one.csv", "text\na; b\n")), "none");
 });
+
+test("text that begins with PARE is text; an encrypted Parquet file, which does too, is none", async () => {
+  assert.equal(await refusal(write("ids.csv", "PARENT_ID,prompt\n1,a\n")), "none");
+  const encrypted = Buffer.concat([
+    Buffer.from("PARE"),
+    Buffer.from([0x3c, 0x02, 0, 0]),
+    Buffer.alloc(32, 7),
+  ]);
+  assert.match(
+    await refusal(write("locked.csv", encrypted)),
+    /expected text, as its name says, got a Parquet/,
+  );
+});

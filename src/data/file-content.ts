@@ -41,7 +41,9 @@ const words: Readonly<Record<Content, string>> = {
 const magicBytes: readonly (readonly [RegExp, Content])[] = [
   [/^1f8b/, "gzip"],
   [/^(28b52ffd|5.2a4d18)/, "zstd"],
-  [/^504152(31|45)/, "parquet"],
+  [/^50415231/, "parquet"],
+  // Encrypted: the length behind is under 16 MiB. Text may begin with PARE too.
+  [/^50415245.{6}00/, "parquet"],
   [/^4152524f5731/, "arrow file"],
   [/^ffffffff....0000/, "arrow stream"],
   [/^504b0304/, "zip"],

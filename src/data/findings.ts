@@ -162,7 +162,8 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   },
   file_passed_over: {
     message: "a file that lies beside those read and was not read, or has no rows",
-    remedy: "If it has rows that are meant, name it by itself in train_data; if not, nothing is lost.",
+    remedy:
+      "If it has rows that are meant, name it by itself in train_data (DIRECTORY/* names the files of all splits); if not, nothing is lost.",
   },
   variants_together: {
     message: "folders or files of one data set on the hub that are read together",
@@ -289,6 +290,11 @@ export function describeFindings(): FindingDoc[] {
   const list = (about: FindingDoc["about"], group: Readonly<Record<string, Description>>) =>
     Object.entries(group).map(([code, words]) => ({ code: code as FindingCode, about, ...words }));
   return [...list("row", rowFaults), ...list("set", setFindings), ...list("encoding", notes)];
+}
+
+/** What a finding says, without what to do. */
+export function describeFinding(code: FindingCode): string {
+  return descriptions[code].message;
 }
 
 const namedRows = 5;

@@ -288,6 +288,19 @@ for (const [name, row, expected, passedOver = []] of supervisedForms) {
   });
 }
 
+test("messages that end in one of the answers beside them are read without it, and refused where it is another", () => {
+  const messages = [user("Which colour?"), assistant("Blue.")];
+  for (const row of [answers, { chosen: assistant("Blue."), rejected: assistant("Green.") }]) {
+    assert.deepEqual(parts(read({ messages, ...row }).source), pair);
+  }
+  const { source } = read({ messages, completion: "Blue." }, { task: "sft" });
+  assert.deepEqual(parts(source), { prompt: [user("Which colour?")], completions: [[assistant("Blue.")]] });
+  assert.throws(
+    () => read({ messages, chosen: "Red.", rejected: "Green." }),
+    /expected messages that end with the question, .* got a message of the role assistant at their end/,
+  );
+});
+
 test("a prompt is taken from the answers' beginning only where no column could be it", () => {
   const row = { chosen: "The sky is blue.", rejected: "The sky is green." };
   assert.equal((read({ ...row, score: 1, source: "x", note: "y" }).source as TextRow).prompt, "The sky is");

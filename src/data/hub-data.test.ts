@@ -121,6 +121,39 @@ test("with HF_HUB_OFFLINE the cache's files serve, whoever fetched them, unless 
   });
 });
 
+test("parts whose names end in fingerprints of their own are one split, unless one is missing", async () => {
+  // As in HuggingFaceH4/ultrachat_200k.
+  const names = ["a3ecf92756993583", "0a1804bcb6ae68c6", "ee46ed25cfae92c6"].map(
+    (print, part) => `data/train_sft-0000${part}-of-00003-${print}.jsonl`,
+  );
+  const read = async (listed: readonly string[]): Promise<string[]> => {
+    const { fetch } = fakeHub(content, content.length, true, listed);
+    const cache = mkdtempSync(join(cacheDirectory, "prints-"));
+    const hub = { cacheDirectory: cache, fetch, hubUrl: "http://hub.invalid" };
+    const origins: string[] = [];
+    for await (const { origin } of readRows({ path: "o/n:train_sft", hub })) origins.push(origin.file);
+    return origins;
+  };
+  assert.deepEqual(
+    await read(names),
+    names.map((name) => `hub:o/n/${name}`),
+  );
+  await assert.rejects(
+    read(names.toSpliced(1, 1)),
+    /expected all 3 parts of train_sft, but data\/train_sft-00001-of-00003\.jsonl is not there\. Ask the data set's owner/,
+  );
+  const twice = ["0a1804bcb6ae68c6", "a3ecf92756993583"].map((print) => `t-00000-of-00001-${print}.jsonl`);
+  const { fetch } = fakeHub(content, content.length, true, twice);
+  const cache = mkdtempSync(join(cacheDirectory, "twice-"));
+  const options = { cacheDirectory: cache, fetch, hubUrl: "http://hub.invalid" };
+  const { files, together } = await fetchHubFiles({ repo: "o/n", folder: "", split: "t" }, options);
+  assert.deepEqual(
+    together,
+    files.map(({ name }) => name),
+  );
+  assert.equal(together?.length, 2);
+});
+
 test("with HF_HUB_OFFLINE a split that happens to be in the cache is not taken for the one that was not named", async () => {
   const cache = mkdtempSync(join(cacheDirectory, "unnamed-"));
   const folder = join(cache, "datasets--o--n");
@@ -207,6 +240,27 @@ test("without a network the error says that the cache has a copy, and does not t
   await offline(async () =>
     assert.equal((await fetchHubFiles(id, { ...options, fetch: down })).files.length, 1),
   );
+});
+
+test("hidden files, and those of hidden folders and of __MACOSX, are not the data set's", async () => {
+  const names = [
+    "train.jsonl",
+    ".train.jsonl",
+    ".ipynb_checkpoints/train-checkpoint.jsonl",
+    "__MACOSX/train.jsonl",
+  ];
+  const { fetch } = fakeHub(content, content.length, true, names);
+  const cache = mkdtempSync(join(cacheDirectory, "hidden-"));
+  const options = { cacheDirectory: cache, fetch, hubUrl: "http://hub.invalid" };
+  const { files, passedOver, together } = await fetchHubFiles(
+    { repo: "o/n", folder: "", split: null },
+    options,
+  );
+  assert.deepEqual(
+    files.map(({ name }) => name),
+    ["hub:o/n/train.jsonl"],
+  );
+  assert.deepEqual([passedOver, together], [[], []]);
 });
 
 test("files are downloaded once and read from the cache after", async () => {

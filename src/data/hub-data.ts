@@ -25,7 +25,7 @@ import {
 } from "../hub/hub-cache.ts";
 import { rememberedList, rememberList } from "../hub/hub-lists.ts";
 import { type DataFile, type FoundFiles, fileKind, isDataFile } from "./data-file.ts";
-import { chooseFiles, type HubId, splitOf, variantsOf } from "./hub-splits.ts";
+import { chooseFiles, type HubId, splitOf, splitsOf, variantsOf } from "./hub-splits.ts";
 
 /** The data set that `text` names (`hub:owner/name/folder:split`, `owner/name:split`), or null when it names none. */
 export function parseHubId(text: string): HubId | null {
@@ -99,7 +99,7 @@ function cachedEntries(snapshot: string, folder: string): HubEntry[] {
  */
 export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<FoundFiles> {
   const data = await openHubData(id, options);
-  const entries = data.entries.filter(({ path }) => isDataFile(path));
+  const entries = data.entries.filter(({ path }) => isDataFile(path) && !isHidden(path, id.folder));
   if (entries.length === 0) {
     throw new DataError(
       `hub:${id.repo}: expected data files (Parquet, JSON or CSV), found none. Check the folder.`,
@@ -107,44 +107,75 @@ export async function fetchHubFiles(id: HubId, options: HubOptions): Promise<Fou
   }
   if (!data.isListed) requireNamedSplit(id, entries);
   const chosen = chooseFiles(id, entries);
-  checkParts(id, chosen);
+  const twice = checkParts(id, chosen);
   const files: DataFile[] = [];
   for (const entry of chosen) files.push(await fetchFile(data, entry));
-  const splits = new Set(chosen.map(({ path }) => splitOf(path, id.folder)));
-  const passedOver = entries.filter(
-    (entry) => splits.has(splitOf(entry.path, id.folder)) && !chosen.includes(entry),
-  );
+  const named = splitsOf(id, entries);
+  const splits = new Set(chosen.map((entry) => named.get(entry)));
+  const passedOver = entries.filter((entry) => splits.has(named.get(entry)) && !chosen.includes(entry));
   return {
     files,
     passedOver: passedOver.map(({ path }) => `hub:${id.repo}/${path}`),
-    together: variantsOf(chosen).map((name) => `hub:${id.repo}/${name}`),
+    together: [...variantsOf(chosen), ...twice].map((name) => `hub:${id.repo}/${name}`),
   };
+}
+
+/** Whether a file of `folder` is hidden, or lies in a hidden folder or one like `__MACOSX`: `datasets` reads none of these. */
+function isHidden(path: string, folder: string): boolean {
+  const parts = path.slice(folder.length).split("/");
+  return (
+    parts.some((part) => part.startsWith(".")) || parts.slice(0, -1).some((part) => part.startsWith("__"))
+  );
 }
 
 /** A split that happens to be in the cache is not the one that was meant. */
 function requireNamedSplit({ repo, folder, split }: HubId, entries: readonly HubEntry[]): void {
   const splits = new Set(entries.map(({ path }) => splitOf(path, folder)));
-  if (split !== null || splits.has("train")) return;
+  if ((split ?? "train") !== "train" || splits.has("train")) return;
   throw new DataError(
     `hub:${repo}: expected the name of a split, since ${offlineVariable()} is set and the cache has no list of all files of this data ` +
       `set; it has ${[...splits].join(", ")}. Name one as hub:${repo}:SPLIT, or unset ${offlineVariable()} once to fetch the list.`,
   );
 }
 
-/** `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before. */
-function checkParts(id: HubId, entries: readonly HubEntry[]): void {
-  const paths = new Set(entries.map(({ path }) => path));
-  for (const path of paths) {
-    const [, stem = "", count, rest = ""] = /^(.*)-\d{5}-of-(\d{5})(.*)$/.exec(path) ?? [];
-    for (let part = 0; part < Number(count ?? 0); part++) {
-      const name = `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest}`;
-      if (paths.has(name)) continue;
-      throw new DataError(
-        `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ${name} is not there. ` +
-          `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
-      );
+/**
+ * `train-00001-of-00002.parquet` alone is half of the rows: the cache may hold only what was asked for before.
+ *
+ * @returns the files that have a number of which there is another: their set may have been written twice
+ */
+function checkParts(id: HubId, entries: readonly HubEntry[]): string[] {
+  const twice: string[] = [];
+  for (const [name, parts] of partsOf(entries)) {
+    const [stem = "", count = "", rest = ""] = JSON.parse(name) as string[];
+    for (let part = 0; part < Number(count); part++) {
+      const paths = parts.get(part);
+      if (paths === undefined) {
+        throw new DataError(
+          `hub:${id.repo}: expected all ${Number(count)} parts of ${basename(stem)}, but ` +
+            `${stem}-${String(part).padStart(5, "0")}-of-${count}${rest} is not there. ` +
+            `${isOffline() ? `Unset ${offlineVariable()} to fetch it.` : "Ask the data set's owner."}`,
+        );
+      }
+      if (paths.length > 1) twice.push(...paths);
     }
   }
+  return twice;
+}
+
+/**
+ * Files in numbered parts: by stem, count and ending (in JSON), the paths of each number. Before its release 2.15 `datasets` ended
+ * the name of each part in its fingerprint.
+ */
+function partsOf(entries: readonly HubEntry[]): Map<string, Map<number, string[]>> {
+  const sets = new Map<string, Map<number, string[]>>();
+  for (const { path } of entries) {
+    const [, stem, part, ...ending] = /^(.*)-(\d{5})-of-(\d{5})(?:-[\da-f]{16}(?=\.))?(.*)$/.exec(path) ?? [];
+    if (stem === undefined) continue;
+    const name = JSON.stringify([stem, ...ending]);
+    const parts = sets.get(name) ?? new Map<number, string[]>();
+    sets.set(name, parts.set(Number(part), [...(parts.get(Number(part)) ?? []), path]));
+  }
+  return sets;
 }
 
 function repoOf(id: HubId): HubRepo {

@@ -29,7 +29,19 @@ test("the split asked for, train by default, one format, in order", () => {
     () => choose("trian", ...files),
     /expected a split "trian" of train, train_sft, test\. Did you mean "train"\?/,
   );
-  assert.throws(() => choose(null, "a.jsonl", "b.jsonl"), /expected a split of a, b.*hub:o\/n:SPLIT/);
+  assert.throws(() => choose(null, "test.jsonl", "b.jsonl"), /expected a split of test, b.*hub:o\/n:SPLIT/);
+});
+
+test("where no name says a split all files are train, and each is a split by its own name, unlike in datasets", () => {
+  assert.deepEqual(choose("train", "orca_rlhf.jsonl"), ["orca_rlhf.jsonl"]);
+  for (const split of [null, "train"]) {
+    assert.deepEqual(choose(split, "b.jsonl", "a.jsonl"), ["a.jsonl", "b.jsonl"]);
+  }
+  assert.deepEqual(choose("b", "a.jsonl", "b.jsonl"), ["b.jsonl"]);
+  assert.throws(() => choose("test", "a.jsonl", "b.jsonl"), /expected a split "test" of a, b\./);
+  assert.deepEqual(variantsOf(entries(["a.jsonl", "b.jsonl"])), ["a*", "b*"]);
+  assert.deepEqual(variantsOf(entries(["a-1.jsonl", "a-2.jsonl"])), []);
+  assert.deepEqual(variantsOf(entries(["a/0.parquet", "a/1.parquet", "b/0.parquet"])), ["a", "b"]);
 });
 
 for (const [train, held] of [

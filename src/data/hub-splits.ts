@@ -1,4 +1,4 @@
-/** Which split a file of a hub data set belongs to, by its path, as the `datasets` library reads names. */
+/** Which split a file belongs to, of a hub data set or of a directory, by its path, as the `datasets` library reads names. */
 import { posix } from "node:path";
 
 import { DataError } from "../base/errors.ts";
@@ -43,12 +43,12 @@ const keywordPattern: RegExp = new RegExp(
  * @throws {DataError} when there is no such split, or several and none is named
  */
 export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[] {
-  const files = entries.map((entry) => ({ entry, split: splitOf(entry.path, id.folder) }));
-  const splits = new Set(files.map(({ split }) => split));
+  const named = splitsOf(id, entries);
+  const splits = new Set(named.values());
   const split = id.split ?? (splits.size > 1 && splits.has("train") ? "train" : null);
   // `owner/name:dev` means the files of dev.jsonl, which are those of the split validation.
   const meant = split === null || splits.has(split) ? split : (keywords[split] ?? split);
-  const ofSplit = files.filter((file) => meant === null || file.split === meant).map(({ entry }) => entry);
+  const ofSplit = entries.filter((entry) => meant === null || named.get(entry) === meant);
   if (ofSplit.length === 0 || (meant === null && splits.size > 1)) {
     const name = split === null ? "" : ` "${split}"`;
     throw new DataError(
@@ -64,13 +64,42 @@ export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[]
 }
 
 /**
+ * The split of each file. Where no name has a keyword all are of `train`, as in `datasets`; unless `id` names another, which is then
+ * the name of one of the files.
+ */
+export function splitsOf({ folder, split }: HubId, entries: readonly HubEntry[]): Map<HubEntry, string> {
+  const isOne =
+    (split ?? "train") === "train" && entries.every(({ path }) => saidSplit(path, folder) === null);
+  return new Map(entries.map((entry) => [entry, isOne ? "train" : splitOf(entry.path, folder)]));
+}
+
+/**
  * The split of a file: `train` of `train/data.jsonl`, of `pairs-train.jsonl` and of `data/train-00000-of-00002.parquet`. A
  * name without a keyword is a split's own up to its first `.` or `-`.
  */
 export function splitOf(path: string, folder: string): string {
+  return saidSplit(path, folder) ?? ownName(path);
+}
+
+function saidSplit(path: string, folder: string): string | null {
   const inside = folder === "" ? path : path.slice(folder.length + 1);
-  const ofParts = /^([\w.]+)-\d{5}-of-\d{5}\b/.exec(basename(path))?.[1];
-  return splitIn(dirname(inside)) ?? ofParts ?? splitIn(basename(inside)) ?? ownName(path);
+  return splitIn(dirname(inside)) ?? ofParts(path) ?? splitIn(basename(inside));
+}
+
+/**
+ * The split that the name of a file on this machine says, or null. `train_a.jsonl` is of `train`, as in `datasets`: no hub id can name
+ * the split `train_a`. Of numbered parts the whole name is the split's.
+ */
+export function localSplit(name: string): string | null {
+  const split = splitIn(name);
+  if (split === null) return null;
+  const [word = ""] = split.split("_");
+  return ofParts(name) ?? keywords[word] ?? split;
+}
+
+/** `NAME` of `NAME-00000-of-00002`. */
+function ofParts(path: string): string | undefined {
+  return /^([\w.]+)-\d{5}-of-\d{5}\b/.exec(basename(path))?.[1];
 }
 
 /** The split that the last keyword in `text` stands for. */
@@ -80,20 +109,26 @@ function splitIn(text: string): string | null {
 }
 
 function ownName(path: string): string {
+  return stemOf(path) ?? basename(dirname(path));
+}
+
+/** A name up to its first `.` or `-`; null for a number. */
+function stemOf(path: string): string | null {
   const stem = basename(path).replace(/[.-].*$/, "");
-  return /^\d+$/.test(stem) ? basename(dirname(path)) : stem;
+  return /^\d+$/.test(stem) ? null : stem;
 }
 
 /**
  * What the files of one split differ in, where they do: their folders (one that only names the split left out) and what stands
- * before the keyword in a file's name. They may be variants of the data set.
+ * before the keyword in a file's name, or its beginning where nothing says the split. They may be variants of the data set.
  */
 export function variantsOf(entries: readonly HubEntry[]): string[] {
   const variants = new Map<string, string>();
   for (const { path } of entries) {
     const folder = dirname(path);
     const name = basename(path);
-    const before = name.slice(0, Math.max(0, name.search(keywordPattern)));
+    const keyword = Math.max(0, name.search(keywordPattern));
+    const before = saidSplit(path, "") === null ? (stemOf(path) ?? "") : name.slice(0, keyword);
     const parts = folder.split("/").filter((part) => splitIn(part) === null);
     variants.set(join(...parts, before), before === "" ? folder : `${join(folder, before)}*`);
   }

@@ -228,3 +228,26 @@ test("schemas and lists of a footer have limits", async () => {
     await assert.rejects(read("schema.parquet", parquet([], given)), { name: "DataError", message });
   }
 });
+
+test("a row knows the fields of its file's structures, and none inside lists", async () => {
+  const text = { type: byteArray, repetition: required, converted: 0 };
+  const nested = [
+    element("schema", { children: 2 }),
+    element("meta", { repetition: required, children: 1 }),
+    element("system", text),
+    element("ids", { repetition: required, children: 1, converted: 3 }),
+    element("list", { repetition: repeated, children: 1 }),
+    element("element", { type: int64, repetition: required }),
+  ];
+  const columns = [
+    leaf("meta.system", byteArray, false, [["Be brief."]]),
+    leaf("ids.list.element", int64, true, [[1, 2]]),
+  ];
+  const [row] = await read("fields.parquet", parquet([columns], nested));
+  assert.deepEqual(row?.value, { meta: { system: "Be brief." }, ids: [1, 2] });
+  const paths = ["meta", "meta.system", "ids", "ids.list", "ids.list.element", "meta.sytem", "system"];
+  assert.deepEqual(
+    paths.filter((path) => row?.isField?.(path)),
+    ["meta", "meta.system", "ids"],
+  );
+});

@@ -11,7 +11,7 @@ import { type DataFile, readAt, requireSameSize, unreadable } from "./data-file.
 import { describeOrigin, faultyRow, type Origin, type RawRow } from "./example.ts";
 import { chunkOf, type Footer, type ReadSlice, readFooter } from "./parquet-footer.ts";
 import { checkPages, type Decompress } from "./parquet-pages.ts";
-import { columnConverters, NotText, ProtoKey, ValueError } from "./parquet-values.ts";
+import { columnConverters, hasField, NotText, ProtoKey, ValueError } from "./parquet-values.ts";
 
 /**
  * The rows of a Parquet file, numbered from 1.
@@ -25,12 +25,14 @@ export async function* readParquet(file: DataFile): AsyncGenerator<RawRow> {
     const slice = sliceReader(fd, file, size);
     const footer = await attempt(file, () => readFooter(size, slice));
     const converters = await attempt(file, async () => columnConverters(footer.schema));
+    const isField = (path: string): boolean => hasField(footer.schema, path);
     let first = 1;
     for (const group of footer.metadata.row_groups) {
       const rows = Number(group.num_rows);
       const columns = await attempt(file, () => readGroup({ ...footer, size, slice }, group));
       for (let i = 0; i < rows; i++) {
-        yield rowOf(columns, i, converters, { file: file.name, line: first + i });
+        const row = rowOf(columns, i, converters, { file: file.name, line: first + i });
+        yield Object.assign(row, { isField });
       }
       first += rows;
     }

@@ -46,6 +46,17 @@ export function columnConverters(schema: SchemaTree): Map<string, Convert> {
   return byName(schema.children);
 }
 
+/** Whether `path` (names with dots between) leads to a field of `schema`, through structures alone. */
+export function hasField(schema: SchemaTree, path: string): boolean {
+  let node: SchemaTree | undefined = schema;
+  for (const name of path.split(".")) {
+    node = node?.children.find(
+      ({ element }) => element.name === name && element.repetition_type !== "REPEATED",
+    );
+  }
+  return node !== undefined;
+}
+
 function byName(fields: readonly SchemaTree[]): Map<string, Convert> {
   const converters = new Map(fields.map((field) => [field.element.name, converterOf(field)]));
   if (converters.size === fields.length) return converters;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { toyFiles } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
 import { createRowEncoder } from "../text/encode.ts";
@@ -178,4 +179,37 @@ test("a second BOS that is left out of a prompt is told of", async () => {
   assert.deepEqual(prompts[0]?.ids, prompts[1]?.ids);
   const [warning] = (await told) as [Error];
   assert.match(warning.message, /a second BOS at the beginning of the prompt is left out/);
+});
+
+test("rows with images, audio or functions beside their prompt are refused, as they are for training", async () => {
+  const functions = [{ name: "look", parameters: {} }];
+  for (const [column, value] of [
+    ["image", "cat.png"],
+    ["audio", { bytes: "AAAA" }],
+    ["functions", functions],
+  ] as const) {
+    const path = file([{ prompt: "one" }, { prompt: "What is it?", [column]: value }]);
+    await assert.rejects(read(path, chatty), {
+      name: "DataError",
+      message: new RegExp(`^${path}:2: expected no column "${column}"\\. `),
+    });
+  }
+  assert.equal((await read(file([{ prompt: "one", images: [], image: null }]), chatty)).prompts.length, 1);
+});
+
+test("a column that a question may be about is a warning, once a file, unless it is the prompt", async () => {
+  const warnings: string[] = [];
+  const listen = ({ message }: Error): void => void warnings.push(message);
+  process.on("warning", listen);
+  const row = { question: "Which colour?", context: "The ball is blue.", answer: "Blue." };
+  const path = file([row, { ...row, context: "It is green." }]);
+  await read(path, chatty);
+  const { prompts } = await read(file([row]), chatty, { columns: { prompt: "context" } });
+  await setImmediate();
+  process.off("warning", listen);
+  assert.equal(prompts[0]?.text, "The ball is blue.");
+  assert.deepEqual(
+    warnings.filter((text) => text.includes("not read")),
+    [`${path}: a column "context" is not read. If the questions are about it, put it into them.`],
+  );
 });

@@ -19,6 +19,7 @@ import { readPrompt } from "./prompt-columns.ts";
 import { ReadMeter } from "./read-meter.ts";
 import { readRows } from "./sources.ts";
 import { templateInputs } from "./template-columns.ts";
+import { refuseOtherMedia } from "./unpaired.ts";
 
 /** A prompt ready to be answered. */
 export interface Prompt {
@@ -52,7 +53,7 @@ export interface PromptFormat {
  * `chat_template_kwargs`. Plain text is a user's message where the tokenizer has a chat template, and is taken verbatim
  * where it has none.
  *
- * @throws {DataError} naming file and line of a row without a prompt
+ * @throws {DataError} naming file and line of a row without a prompt, or with images or audio beside it
  */
 export async function readPrompts(
   path: string,
@@ -106,14 +107,23 @@ export function tellFullContext(where: string, tokens: number, most: number): vo
   );
 }
 
+/** Columns of what a question may be about. */
+const sources: ReadonlySet<string> = new Set(["context", "document", "documents"]);
+
 /** The row's prompt, without an answer. */
 function promptRow(row: RawRow, map: ColumnMap, isChat: boolean): SourceRow {
   const columns = new RowColumns(firstTurn(row), map);
   const { where } = columns;
+  refuseOtherMedia(columns);
   const prompt = readPrompt(columns);
   if (prompt === null) {
     const missing = columns.missing(`"prompt", "messages", "question", "instruction" or "turns"`);
     throw new DataError(`${missing.message} Call the column of the prompts "prompt".`);
+  }
+  for (const column of columns.use().passedOver.filter((name) => sources.has(name.toLowerCase()))) {
+    warn(
+      `${row.origin.file}: a column "${column}" is not read. If the questions are about it, put it into them.`,
+    );
   }
   if (prompt.kind === "text" && !isChat) return { kind: "text", where, prompt: prompt.text, completions: [] };
   const messages = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];

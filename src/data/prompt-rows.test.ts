@@ -8,6 +8,7 @@ import { createRowEncoder } from "../text/encode.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Dataset, type DatasetOptions, prepareDataset } from "./dataset.ts";
 import { promptOf } from "./example.ts";
+import { normaliseRow } from "./rows.ts";
 
 /** What becomes of `rows` as prompts, with their text. */
 async function prepared(
@@ -79,4 +80,15 @@ test("every row has the columns of its data set, null where it has none; those o
   assert.ok((split.evalExamples ?? []).length > 0);
   for (const { reward } of all)
     assert.deepEqual(Object.keys(reward?.columns ?? {}).sort(), ["answer", "hint"]);
+});
+
+test("the answer to a question is for the rewards, whatever its type: no completion to watch or replay", () => {
+  for (const answer of ["Ann", ["Ann", "Ann B."], 2, { text: ["Ann"] }]) {
+    const row = { origin: { file: "rows.jsonl", line: 1 }, value: { question: "Who?", answer } };
+    const { source, reward, columns } = normaliseRow(row, { task: "prompt" });
+    assert.ok(source?.kind === "chat");
+    assert.deepEqual(source.completions, []);
+    assert.deepEqual(reward?.columns["answer"], answer);
+    assert.deepEqual(columns.doubtful, []);
+  }
 });

@@ -1,6 +1,6 @@
 /** Rows of prompts to sample completions of: the prompt, what rewards are given beside it, and a good completion where there is one. */
 import type { SourceRow } from "../text/source-rows.ts";
-import { type Answer, supervisedAnswer } from "./answer-columns.ts";
+import type { Answer } from "./answer-columns.ts";
 import type { RowColumns } from "./columns.ts";
 import { userMessage } from "./conversations.ts";
 import type { Example, RewardRow } from "./example.ts";
@@ -59,11 +59,10 @@ export function readPromptRow(
   };
 }
 
-/** `chosen` or `completion`; null where the row has neither. */
+/** `completion` or `chosen`; null where the row has neither. An `answer`, of whatever type, is for the rewards. */
 function goodAnswer(columns: RowColumns): Answer | null {
-  const answer = supervisedAnswer(columns);
-  if (answer !== null || !columns.has("chosen")) return answer;
-  return readAnswer(columns, "chosen");
+  const name = (["completion", "chosen"] as const).find((column) => columns.has(column));
+  return name === undefined ? null : readAnswer(columns, name);
 }
 
 /** A row's columns by name. */

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { DataError } from "../base/errors.ts";
 import { numberInText, numberOf } from "../text/json-number.ts";
+import { contentText } from "../text/message-text.ts";
 import type { Message } from "../text/messages.ts";
 import { EmptyAnswerError, type SourceRow } from "../text/source-rows.ts";
 import { type Answer, pairAnswers, supervisedAnswer } from "./answer-columns.ts";
@@ -19,6 +20,7 @@ import { mappingHint } from "./mapping-hint.ts";
 import {
   conversationColumns,
   hasPrompt,
+  type RowPrompt,
   readAnswer,
   readPrompt,
   readSystem,
@@ -254,8 +256,27 @@ function split(columns: RowColumns, answers: readonly Answer[], strings: "text" 
   if (prompt.kind === "text" && texts.length === answers.length && strings === "text") {
     return { kind: "text", prompt: prompt.text, completions: texts };
   }
-  const asked = prompt.kind === "chat" ? prompt.messages : [userMessage(prompt.text)];
-  return { kind: "chat", ...splitExplicit(asked, answers, where) };
+  return { kind: "chat", ...splitExplicit(askedIn(prompt, answers, where), answers, where) };
+}
+
+/**
+ * The messages of the prompt. An assistant's message is a complete turn where a whole conversation's column holds it: at its end it is
+ * one of the answers, said twice.
+ *
+ * @throws DataError when it is another
+ */
+function askedIn(prompt: RowPrompt, answers: readonly Answer[], where: string): Message[] {
+  if (prompt.kind === "text") return [userMessage(prompt.text)];
+  const { messages, isConversation } = prompt;
+  const last = messages.at(-1);
+  if (!isConversation || last?.role !== "assistant") return messages;
+  const isLast = (answer: Answer): boolean =>
+    typeof answer === "string" ? contentText(last) === answer : isDeepStrictEqual(last, answer.at(-1));
+  if (answers.some(isLast)) return messages.slice(0, -1);
+  throw new DataError(
+    `${where}: expected messages that end with the question, since the row has its answers beside them, got a message of the role ` +
+      `assistant at their end that is none of these. Take it out; the beginning of an answer belongs in a column "prompt".`,
+  );
 }
 
 /** Answers that hold their prompt: conversations, transcripts, or texts that begin alike. */

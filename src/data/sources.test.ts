@@ -9,8 +9,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
 import { DataError } from "../base/errors.ts";
@@ -229,11 +230,38 @@ test("a directory: its data files in order of name; a glob: what matches", async
   assert.equal((await read(join(folder, "dir")))[0]?.origin.file, join(folder, "dir/a.csv"));
 });
 
+test("a directory of several splits: the files of train, as in datasets, and the others are told of", async () => {
+  const names = ["test-00000-of-00001.jsonl", "train-00000-of-00001.jsonl", "more.jsonl"];
+  for (const name of names) write(`clone/data/${name}`, JSON.stringify({ name }));
+  const data = join(folder, "clone/data");
+  await rejects(join(folder, "clone"), new RegExp(`Did you mean "${data}"`));
+  const told: string[] = [];
+  const rows = await collect(readRows({ path: data }, (file) => told.push(basename(file))));
+  assert.deepEqual(
+    rows.map(({ value }) => value),
+    [{ name: names[1] }],
+  );
+  assert.deepEqual(told, ["more.jsonl (no split)", "test-00000-of-00001.jsonl (split test)"]);
+  assert.equal((await values(`${data}/*`)).length, 3);
+  await rejects(`${join(folder, "clone")}:test`, new RegExp(`Name its files \\(${data}/test\\*\\)`));
+  rmSync(join(data, names[1] ?? ""));
+  await rejects(
+    data,
+    /expected a directory with files of one split, .*got no split, split test\. Name .*data\/\* for/,
+  );
+  for (const name of ["train_a.jsonl", "my.train_b.jsonl"]) write(`one/${name}`, "{}");
+  assert.equal((await values(join(folder, "one"))).length, 2);
+  for (const name of ["train_gen", "train_sft"]) write(`two/${name}-00000-of-00001.jsonl`, "{}");
+  await rejects(join(folder, "two"), /got split train_gen, split train_sft\./);
+});
+
 test("what lies beside the files read, and files without rows, are told of; descriptions are not", async () => {
   for (const name of ["b.jsonl", "deep/c.jsonl"]) write(`mixed/${name}`, '{"n":1}');
   for (const name of ["README.md", "LICENSE", "dataset_info.json", "notes.txt", "old.parquet.gz"]) {
     write(`mixed/${name}`, '{"description":"x"}');
   }
+  for (const name of ["license-qa.jsonl", "readme_tasks.jsonl"]) write(`mixed/${name}`, '{"n":2}');
+  for (const name of ["state.json", "config.json", "LICENCE.txt"]) write(`mixed/${name}`, "{}");
   write("mixed/a.csv", "n\n");
   write("mixed/.hidden", "");
   mkdirSync(join(folder, "mixed/plots"));
@@ -241,18 +269,33 @@ test("what lies beside the files read, and files without rows, are told of; desc
   const rows = await collect(readRows({ path: join(folder, "mixed") }, (file) => told.push(file)));
   assert.deepEqual(
     rows.map(({ value }) => value),
-    [{ n: 1 }],
+    [{ n: 1 }, { n: 2 }, { n: 2 }],
   );
   assert.deepEqual(
     told.map((file) => file.replace(`${folder}/mixed/`, "")),
-    ["notes.txt", "old.parquet.gz", "deep/", "a.csv (no rows)"],
+    ["config.json", "notes.txt", "old.parquet.gz", "state.json", "deep/", "a.csv (no rows)"],
   );
+});
+
+test("whoever does not ask what was passed over is warned of it", async () => {
+  for (const name of ["a.jsonl", "b.jsonl.bz2", "more/c.jsonl"]) write(`silent/${name}`, '{"n":1}');
+  const told: string[] = [];
+  const listen = ({ message }: Error): void => void told.push(message);
+  process.on("warning", listen);
+  assert.equal((await read(join(folder, "silent"))).length, 1);
+  await setImmediate();
+  process.off("warning", listen);
+  assert.deepEqual(told, [
+    `${folder}/silent: a file that lies beside those read and was not read, or has no rows: ${folder}/silent/b.jsonl.bz2, ` +
+      `${folder}/silent/more/.`,
+  ]);
 });
 
 test("paths that lead nowhere", async () => {
   write("empty/notes.txt", "");
   await rejects(join(folder, "empty"), /expected data files .* in this directory, found none/);
   await rejects(join(folder, "*.nothing"), /expected data files .* to match, found none/);
+  assert.deepEqual(await values(join(folder, "mixed/lic*.jsonl")), [{ n: 2 }]);
   await rejects(join(folder, "empty/notes.txt"), /expected a name that ends in \.jsonl/);
 });
 
@@ -327,4 +370,17 @@ test("a split of what is on the disk is refused, and the hub is not asked for a 
   } finally {
     process.chdir(here);
   }
+});
+
+test("parts of splits and sums of them, as datasets has them, are refused with what takes their place", async () => {
+  for (const more of ["[:1000]", "[:10%]", "[10%:20%]+test", "+test"]) {
+    const path = `owner/name:train${more}`;
+    await assert.rejects(read(path), (error: Error) => {
+      assert.ok(error.message.startsWith(`${path}: expected the name of one split, got "train${more}". `));
+      assert.match(error.message, /\(owner\/name:train\): max_train_rows/);
+      return true;
+    });
+  }
+  await rejects("hub:owner/name/folder:train[:9]", /\(hub:owner\/name\/folder:train\)/);
+  await rejects("owner/train-[0-9].jsonl", /expected data files .* to match/);
 });

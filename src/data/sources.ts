@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { DataError } from "../base/errors.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { closest } from "../base/suggest.ts";
+import { warn } from "../base/warn.ts";
 import type { HubOptions } from "../hub/hub.ts";
 import { readCsv } from "./csv-rows.ts";
 import {
@@ -19,7 +20,9 @@ import {
 } from "./data-file.ts";
 import type { RawRow } from "./example.ts";
 import { checkContent, otherEndingRemedy, savedDatasetRemedy } from "./file-content.ts";
+import { describeFinding } from "./findings.ts";
 import { fetchHubFiles, parseHubId } from "./hub-data.ts";
+import { localSplit } from "./hub-splits.ts";
 import { readJson, readJsonLines } from "./json-rows.ts";
 import { readParquet } from "./parquet-rows.ts";
 import { ReadMeter } from "./read-meter.ts";
@@ -27,8 +30,8 @@ import { ReadMeter } from "./read-meter.ts";
 /** One place that rows are read from. */
 export interface DataSource {
   /**
-   * A file, a directory (its data files, not those of folders inside), a glob, or a hub data set:
-   * `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
+   * A file, a directory (its data files, not those of folders inside; of several splits those of `train`), a glob, or a hub data
+   * set: `owner/name`, `hub:owner/name`, `hub:owner/name/folder`, each with an optional `:split`.
    * Files on disk win over hub ids of the same name, and have no splits.
    */
   path: string;
@@ -55,22 +58,33 @@ const maxEntries = 100_000;
 /** Most files and folders that a glob may look at: Node keeps what it has seen. */
 const maxLooked = 50_000;
 
+/** Warns of what was passed over, at most some names. */
+function warnPassedOver(path: string, names: readonly string[], code: Parameters<PassedOver>[1]): void {
+  if (names.length === 0) return;
+  const more = names.length > 10 ? `, and ${names.length - 10} more` : "";
+  warn(`${path}: ${describeFinding(code)}: ${names.slice(0, 10).join(", ")}${more}.`);
+}
+
 /**
  * The rows of `source`, file after file in order of their names.
  *
+ * @param onPassedOver - called with what is not read; without it a warning is given in the end
  * @throws DataError naming file and line when a file is missing, damaged, malformed, or not what its name says
  */
 export async function* readRows(
   source: DataSource,
-  onPassedOver: PassedOver = () => {},
+  onPassedOver: PassedOver | null = null,
 ): AsyncGenerator<RawRow> {
   const found = await findFiles(source);
   const meter = new ReadMeter();
   meter.expect(bytesOf(found));
+  const names = { file_passed_over: [] as string[], variants_together: [] as string[] };
   try {
-    yield* readFiles(found, meter, onPassedOver);
+    yield* readFiles(found, meter, onPassedOver ?? ((name, code) => void names[code].push(name)));
   } finally {
     meter.finish();
+    for (const code of ["file_passed_over", "variants_together"] as const)
+      warnPassedOver(source.path, names[code], code);
   }
 }
 
@@ -116,6 +130,7 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
   if (existsSync(path))
     return isFolder(path) ? directoryFiles(path) : { files: [localFile(path)], passedOver: [] };
   refuseLocalSplit(path);
+  refuseSlice(path);
   if (isGlob(path)) return globFiles(path);
   const hubId = parseHubId(path);
   if (hubId !== null) return fetchHubFiles(hubId, source.hub ?? {});
@@ -126,10 +141,22 @@ export async function findFiles(source: DataSource): Promise<FoundFiles> {
 function refuseLocalSplit(path: string): void {
   const [, place = "", split] = /^(.+):([^:/]*)$/.exec(path) ?? [];
   if (!existsSync(place)) return;
-  const files = isFolder(place) ? `Name its files (${join(place, `${split}*`)})` : "Leave the split out";
+  const folder = [place, ...foldersIn(place)].find((folder) => hasNamed(folder, split ?? "")) ?? place;
+  const files = isFolder(place) ? `Name its files (${join(folder, `${split}*`)})` : "Leave the split out";
   const onHub = parseHubId(`hub:${path}`) === null ? "" : `, or write hub:${path}`;
   throw new DataError(
     `${path}: a split is of data sets on the hub, and ${place} is on this machine. ${files}${onHub}.`,
+  );
+}
+
+/** @throws DataError for a part of a split or several, as `datasets` names them: `train[:1000]`, `train+test` */
+function refuseSlice(path: string): void {
+  const [, place, split, more] =
+    /^((?:hub:)?\w[\w.-]*(?:\/\w[\w.-]*)+):([\w.-]+)(\[[^\]]*:[^\]]*\].*|\+.+)$/.exec(path) ?? [];
+  if (more === undefined) return;
+  throw new DataError(
+    `${path}: expected the name of one split, got "${split}${more}". Name the split alone (${place}:${split}): max_train_rows and ` +
+      "max_eval_rows take its first rows, eval_fraction holds some out. Several splits are a list of sources, one each.",
   );
 }
 
@@ -158,13 +185,42 @@ function directoryFiles(path: string): FoundFiles {
       `${path}: expected a directory of data files (${knownEndings}), got one that save_to_disk of datasets wrote. ${saved}`,
     );
   }
-  const below = foldersIn(path).filter(hasDataFiles);
+  const below = foldersIn(path).filter((folder) => hasNamed(folder, ""));
   const files = entries.filter(({ isFolder }) => !isFolder).map(({ name }) => join(path, name));
   const found = dataFiles(
     files,
     `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
   );
-  return { ...found, passedOver: [...found.passedOver, ...below.map((folder) => `${folder}/`)] };
+  const chosen = oneSplit(path, found);
+  return { ...chosen, passedOver: [...chosen.passedOver, ...below.map((folder) => `${folder}/`)] };
+}
+
+/**
+ * Of a directory of several splits the files of `train`, as `datasets` reads it: who trains on all of them has nothing to test on.
+ *
+ * @throws DataError when there are files of several splits and none of `train`
+ */
+function oneSplit(folder: string, { files, passedOver }: FoundFiles): FoundFiles {
+  const splitOf = ({ path }: DataFile): string | null => localSplit(basename(path));
+  const splits = [...new Set(files.map(splitOf))];
+  if (splits.length <= 1) return { files, passedOver };
+  const chosen = files.filter((file) => splitOf(file) === "train");
+  if (chosen.length === 0) {
+    const some = splits.slice(0, 10).map(nameOf).join(", ");
+    throw new DataError(
+      `${folder}: expected a directory with files of one split, or with some of train, got ${some}. ` +
+        `Name what is meant, such as ${files[0]?.path}, or ${join(folder, "*")} for all files.`,
+    );
+  }
+  const rest = files.filter((file) => splitOf(file) !== "train");
+  return {
+    files: chosen,
+    passedOver: [...passedOver, ...rest.map((file) => `${file.path} (${nameOf(splitOf(file))})`)],
+  };
+}
+
+function nameOf(split: string | null): string {
+  return split === null ? "no split" : `split ${split}`;
 }
 
 async function globFiles(pattern: string): Promise<FoundFiles> {
@@ -190,7 +246,7 @@ function dataFiles(paths: string[], complaint: string): FoundFiles {
   // Plain code unit order: the same on every platform and locale.
   const sorted = paths.toSorted();
   const files = sorted.filter(isDataFile);
-  const other = sorted.find((path) => !isDescription(path));
+  const other = sorted.find((path) => fileKind(path) === null && !isDescription(path));
   const remedy = other === undefined ? "Check the path." : otherEndingRemedy(other);
   if (files.length === 0) throw new DataError(`${complaint} ${remedy}`);
   return {
@@ -223,8 +279,9 @@ function meant([first]: readonly string[]): string {
   return first === undefined ? "" : ` Did you mean "${first}"?`;
 }
 
-function hasDataFiles(folder: string): boolean {
-  return (entriesOf(folder, maxSuggested) ?? []).some(({ name }) => isDataFile(name));
+function hasNamed(folder: string, beginning: string): boolean {
+  const entries = isFolder(folder) ? (entriesOf(folder, maxSuggested) ?? []) : [];
+  return entries.some(({ name }) => name.startsWith(beginning) && isDataFile(name));
 }
 
 function foldersIn(folder: string): string[] {

@@ -90,15 +90,15 @@ async function columnsIn(path: string, columns: RunConfig["columns"]): Promise<R
   if (columns === null) return null;
   const all = Object.entries(columns);
   let own: typeof all | null = null;
-  for await (const { value, origin } of readRows({ path })) {
-    const found = all.filter(([, column]) => isIn(value, column));
+  for await (const row of readRows({ path })) {
+    const found = all.filter(([, column]) => isIn(row, column));
     own ??= found;
     // none can have more
     if (own.length === all.length) break;
     const more = found.filter((entry) => own?.includes(entry) !== true).map(([, column]) => column);
     if (more.length === 0) continue;
     throw new DataError(
-      `${describeOrigin(origin)}: expected no column of columns that the first row of drift_data lacks, got ${more.join(", ")}. ` +
+      `${describeOrigin(row.origin)}: expected no column of columns that the first row of drift_data lacks, got ${more.join(", ")}. ` +
         "All its rows are read by the same names: write them in one form, or rename what is not meant.",
     );
   }
