@@ -166,10 +166,11 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
       [3, "error", endpoint.server.baseUrl.slice(0, 14)],
     ],
   );
-  await assert.rejects(judge.score(inputOf(["garbage", "garbage 2", "a"])), {
+  const origins = ["rows.jsonl:5", "rows.jsonl:7", "rows.jsonl:7"];
+  await assert.rejects(judge.score(inputOf(["a", "garbage", "garbage 2"]), { origins }), {
     name: "RewardError",
     message:
-      /^the judge m gave no verdict on 2 of 3 completions .*I cannot say.* Choose a judge that follows its prompt\.$/,
+      /^the judge m gave no verdict on 2 of 3 completions .*such as completion 2 of 3 \(rows\.jsonl:7\), which is "garbage", but: "I cannot say.* Choose a judge that follows its prompt\.$/,
   });
   await using strict = await judged(() => ({
     status: 400,

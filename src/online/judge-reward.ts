@@ -9,7 +9,7 @@ import { type JudgmentCost, JudgmentStore } from "../evaluate/judge/judgment-sto
 import { ChildFailure } from "../process/failure.ts";
 import type { Rewards, ScoreOptions } from "../rewards/open-rewards.ts";
 import { RewardError } from "../rewards/reward-error.ts";
-import type { RewardInput } from "../rewards/reward-function.ts";
+import { describeCompletions, type RewardInput } from "../rewards/reward-function.ts";
 import type { ScoredCompletions, Unscored } from "../rewards/scored-completions.ts";
 import {
   type JudgeMode,
@@ -130,7 +130,13 @@ export class JudgeReward implements Rewards {
 
   async #score(
     input: RewardInput,
-    { groupSizes = [input.completions.length], isHeldOut = false, rolloutSize, signal }: ScoreOptions,
+    {
+      groupSizes = [input.completions.length],
+      isHeldOut = false,
+      rolloutSize,
+      origins,
+      signal,
+    }: ScoreOptions,
   ): Promise<ScoredCompletions> {
     signal?.throwIfAborted();
     const { mode } = this.#settings;
@@ -152,7 +158,8 @@ export class JudgeReward implements Rewards {
       return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
     });
     const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
-    this.#checkFailures(unscored, rolloutSize ?? values.length, isRefused);
+    const nameOf = (completion: number) => describeCompletions(input.completions, origins, completion);
+    this.#checkFailures(unscored, { count: rolloutSize ?? values.length, isRefused, nameOf });
     return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
   }
 
@@ -232,14 +239,22 @@ export class JudgeReward implements Rewards {
   }
 
   /** @param isRefused - whether the endpoint refused some of the requests */
-  #checkFailures(unscored: readonly Unscored[], count: number, isRefused: boolean): void {
+  #checkFailures(
+    unscored: readonly Unscored[],
+    {
+      count,
+      isRefused,
+      nameOf,
+    }: { count: number; isRefused: boolean; nameOf: (completion: number) => string },
+  ): void {
     const { reward_max_failures = 0.5, judge } = this.#settings;
     const { firstRefusal } = this.#judge.counts;
     const failed = unscored.filter(({ reason }) => reason === "error");
-    if (failed.length <= reward_max_failures * count) return;
+    const [first] = failed;
+    if (first === undefined || failed.length <= reward_max_failures * count) return;
     throw new RewardError(
       `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${reward_max_failures}), ` +
-        `but: ${JSON.stringify(failed[0]?.message ?? "")}. ` +
+        `such as ${nameOf(first.completion)}, but: ${JSON.stringify(first.message)}. ` +
         (isRefused ? `The first refusal: ${firstRefusal}` : "Choose a judge that follows its prompt."),
     );
   }

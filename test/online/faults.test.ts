@@ -85,10 +85,10 @@ for (const [name, fault, metric, most] of [
   });
 }
 
-test("a reward function that lies about its count ends the run, with its name", async () => {
+test("a reward function that lies about its count ends the run, which names it, the row and an answer", async () => {
   await assert.rejects(
     run("lies", "return 0; }).slice(1).map((value) => { return value;"),
-    /^RewardError: \S*lies\.mjs#reward: expected a list of 4 numbers, .*, got a list of 3 for completions (?:1 to 4|5 to 8) of 8, .* Correct the function\.$/,
+    /^RewardError: \S*lies\.mjs#reward: expected a list of 4 numbers, .*, got a list of 3 for completions (?:1 to 4|5 to 8) of 8 \(\S*prompts\.jsonl:\d\), the first of which .* Correct the function\.$/,
   );
 });
 
