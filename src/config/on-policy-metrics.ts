@@ -26,6 +26,13 @@ export const ON_POLICY: readonly MetricInfo[] = (
       TRAINING,
     ],
     [
+      "rewards/judge/retries",
+      "requests",
+      "Requests to the judge that were sent again after 429, 5xx, a time-out or a connection that broke, of the last rollout.",
+      "lower",
+      { needs: "judge" },
+    ],
+    [
       "gold",
       "",
       "Mean sum of eval_reward_funcs, which training does not see.",

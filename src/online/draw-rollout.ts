@@ -9,7 +9,14 @@ import type { DType } from "../torch/index.ts";
 import type { NextOptions } from "../train/step-source.ts";
 import { replaced } from "./dynamic-sampling.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
-import { deadGroups, rolloutMetrics, type ScoredGroups, type Scorer, score } from "./scored-rollout.ts";
+import {
+  deadGroups,
+  retriesOf,
+  rolloutMetrics,
+  type ScoredGroups,
+  type Scorer,
+  score,
+} from "./scored-rollout.ts";
 
 /** What samples and scores. */
 export interface RolloutParts {
@@ -34,7 +41,7 @@ export interface RolloutRequest {
 /** A rollout with its rewards. */
 export interface DrawnRollout extends ScoredGroups {
   metrics: Record<string, number>;
-  /** How fast it was sampled and scored: measured, so never the same twice. */
+  /** How fast it was sampled and scored, and what its judge was asked again: never the same twice. */
   speeds: Record<string, number>;
 }
 
@@ -87,7 +94,7 @@ export async function drawRollout(
 /** How fast the draws of a rollout were sampled and scored, all of them together. */
 class Speeds {
   readonly #work: Map<string, { count: number; ms: number }> = new Map();
-  readonly #seconds: Record<string, number> = {};
+  readonly #sums: Record<string, number> = {};
 
   /** Adds `count` that were done since `began`. */
   add(name: string, count: number, began: number): void {
@@ -95,13 +102,13 @@ class Speeds {
     this.#work.set(name, { count: before.count + count, ms: before.ms + performance.now() - began });
   }
 
-  addSeconds(name: string, seconds: number): void {
-    this.#seconds[name] = (this.#seconds[name] ?? 0) + seconds;
+  addTo(name: string, amount: number): void {
+    this.#sums[name] = (this.#sums[name] ?? 0) + amount;
   }
 
   get metrics(): Record<string, number> {
     const work = [...this.#work].map(([name, { count, ms }]) => [name, (1000 * count) / ms]);
-    return { ...Object.fromEntries(work), ...this.#seconds };
+    return { ...Object.fromEntries(work), ...this.#sums };
   }
 }
 
@@ -145,7 +152,8 @@ async function scoredGroups(
   onWork("scoring", groups.length, groups.length);
   speeds.add("speed/scoring_completions_per_second", scored.rewards.length, began);
   for (const { name, seconds } of scored.scores.functions) {
-    speeds.addSeconds(`rewards/${name}/seconds`, seconds);
+    speeds.addTo(`rewards/${name}/seconds`, seconds);
   }
+  for (const [name, retries] of Object.entries(retriesOf(scored.scores))) speeds.addTo(name, retries);
   return scored;
 }

@@ -147,7 +147,9 @@ export class JudgeReward implements Rewards {
     const distinct = [...Map.groupBy(questions, ({ messages }) => JSON.stringify(messages)).values()];
     const shortage = this.#shortage(this.#costBefore(moment, input.step, isHeldOut), distinct.length);
     if (shortage !== null) return this.#without(input, shortage);
+    const { retries: before } = this.#judge.counts.spent;
     const judgments = await this.#ask(distinct, signal);
+    const retries = this.#judge.counts.spent.retries - before;
     this.#store.noteUses(this.#used, moment);
     const verdicts = questions.map((each) => judgments.get(each)?.verdict ?? null);
     const values = judgeRewards(input, { groupSizes, mode }, questions, verdicts);
@@ -160,7 +162,8 @@ export class JudgeReward implements Rewards {
     const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
     const nameOf = (completion: number) => describeCompletions(input.completions, origins, completion);
     this.#checkFailures(unscored, { count: rolloutSize ?? values.length, isRefused, nameOf });
-    return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
+    const seconds = (performance.now() - began) / 1000;
+    return { functions: [{ name: "judge", values, unscored, seconds, retries }] };
   }
 
   /**
@@ -235,7 +238,9 @@ export class JudgeReward implements Rewards {
     const unscored = input.completions.map(
       (_, completion): Unscored => ({ completion, reason: "null", message }),
     );
-    return { functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0 }] };
+    return {
+      functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0, retries: 0 }],
+    };
   }
 
   /** @param isRefused - whether the endpoint refused some of the requests */

@@ -171,6 +171,14 @@ export function rolloutMetrics({ groups, scores }: ScoredGroups): Record<string,
   return metrics;
 }
 
+/** How often what scores had to be asked again, which two equal runs differ in. */
+export function retriesOf({ functions }: ScoredCompletions): Record<string, number> {
+  const known = functions.flatMap(({ name, retries }) =>
+    retries === undefined ? [] : [[`rewards/${name}/retries`, retries] as const],
+  );
+  return Object.fromEntries(known);
+}
+
 function lengths(name: string, completions: readonly { ids: readonly number[] }[]): Record<string, number> {
   const all = completions.map(({ ids }) => ids.length);
   return {
