@@ -11,13 +11,14 @@ export const ON_POLICY: readonly MetricInfo[] = (
       "higher",
     ],
     ["rewards/NAME/std", "", "Standard deviation of the same rewards."],
-    ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
+    ["rewards/NAME/unscored", "completions", "How many it gave null: no score, and no failure.", "lower"],
     [
       "rewards/NAME/failures",
       "completions",
-      "How many it could not score because it threw or took longer than reward_timeout.",
+      "How many it could not score because it threw, took longer than reward_timeout, or gave NaN or infinity.",
       "lower",
     ],
+    ["rewards/NAME/not_finite", "completions", "How many of these it gave NaN or infinity.", "lower"],
     [
       "rewards/NAME/seconds",
       "s",

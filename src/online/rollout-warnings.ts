@@ -56,9 +56,8 @@ export class RolloutWarnings {
         if (fault === undefined || this.#told.has(kind)) return [];
         this.#told.add(kind);
         const why = message === "" ? "" : `: ${message}`;
-        const metric = `rewards/${name}/${reason === "not_finite" ? "unscored" : "failures"}`;
         return [
-          `reward ${name} ${fault} a completion of ${at(origins, completion)}${why}. It counts as unscored; all others like it are counted in ${metric}.`,
+          `reward ${name} ${fault} a completion of ${at(origins, completion)}${why}. It has no score; all others like it are counted in rewards/${name}/failures.`,
         ];
       }),
     );

@@ -165,8 +165,9 @@ export function rolloutMetrics({ groups, scores }: ScoredGroups): Record<string,
     const counts = unscoredCounts(scored);
     metrics[`rewards/${name}/mean`] = mean(given);
     metrics[`rewards/${name}/std`] = deviation(given);
-    metrics[`rewards/${name}/unscored`] = counts.null + counts.not_finite;
-    metrics[`rewards/${name}/failures`] = counts.error + counts.timeout;
+    metrics[`rewards/${name}/unscored`] = counts.null;
+    metrics[`rewards/${name}/failures`] = counts.error + counts.timeout + counts.not_finite;
+    metrics[`rewards/${name}/not_finite`] = counts.not_finite;
   }
   return metrics;
 }

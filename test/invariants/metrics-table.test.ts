@@ -127,6 +127,7 @@ for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
 
 test("metrics of a reward function are found whatever its name is", () => {
   assert.equal(metricInfo("eval_rewards/a/b/mean")?.key, "rewards/NAME/mean");
+  assert.equal(metricInfo("rewards/a/not_finite")?.key, "rewards/NAME/not_finite");
   assert.equal(metricInfo("rewards/chosen")?.key, "rewards/chosen");
   assert.equal(metricInfo("rewards/even/median"), null);
 });

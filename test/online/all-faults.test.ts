@@ -121,9 +121,11 @@ test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, sile
   const sampled = readRollouts(join(dir, "rollouts.jsonl.gz"));
   const nulls = sampled.filter(({ ids }) => (ids[0] ?? 0) % 4 === 1).length;
   const silent = sampled.filter(({ completion }) => isGarbage(completion)).length;
-  const [unscored, failures] = [sumOf(dir, "rewards/fault/unscored"), sumOf(dir, "rewards/fault/failures")];
-  assert.ok(unscored > 0 && failures > 0 && silent > 0, `${unscored}, ${failures}, ${silent}`);
-  assert.equal(unscored + failures, nulls);
+  const [unscored, failures, notFinite] = ["unscored", "failures", "not_finite"].map((count) =>
+    sumOf(dir, `rewards/fault/${count}`),
+  ) as [number, number, number];
+  assert.ok(notFinite > 0 && failures > notFinite && silent > 0, `${notFinite}, ${failures}, ${silent}`);
+  assert.deepEqual([unscored, failures], [0, nulls]);
   assert.ok(failed.size >= 4, `${failed.size}`);
   assert.equal(sumOf(dir, "rewards/judge/retries"), failed.size);
   assert.equal(sumOf(dir, "rewards/judge/failures") + sumOf(dir, "rewards/judge/unscored"), silent);
