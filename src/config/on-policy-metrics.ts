@@ -134,6 +134,7 @@ export const ON_POLICY: readonly MetricInfo[] = (
       "higher",
       TRAINING,
     ],
+    ["speed/scoring_tokens_per_second", "tokens/s", "Completion tokens scored a second.", "higher", TRAINING],
     [
       "speed/training_tokens_per_second",
       "tokens/s",

@@ -96,10 +96,13 @@ class Speeds {
   readonly #work: Map<string, { count: number; ms: number }> = new Map();
   readonly #sums: Record<string, number> = {};
 
-  /** Adds `count` that were done since `began`. */
-  add(name: string, count: number, began: number): void {
-    const before = this.#work.get(name) ?? { count: 0, ms: 0 };
-    this.#work.set(name, { count: before.count + count, ms: before.ms + performance.now() - began });
+  /** Adds what was done since `began`, counted in one way or several. */
+  add(counts: Readonly<Record<string, number>>, began: number): void {
+    const took = performance.now() - began;
+    for (const [name, count] of Object.entries(counts)) {
+      const before = this.#work.get(name) ?? { count: 0, ms: 0 };
+      this.#work.set(name, { count: before.count + count, ms: before.ms + took });
+    }
   }
 
   addTo(name: string, amount: number): void {
@@ -125,10 +128,13 @@ async function sampled(
     ...{ seed, stopIds, dtype, signal },
     onProgress: (tokens) => onWork("sampling", tokens, most),
   });
-  const completions = groups.flatMap((group) => group.completions);
-  const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-  speeds.add("speed/sampling_tokens_per_second", tokens, began);
+  speeds.add({ "speed/sampling_tokens_per_second": tokensOf(groups) }, began);
   return groups;
+}
+
+/** Completion tokens, end tokens counted. */
+function tokensOf(groups: readonly RolloutGroup[]): number {
+  return groups.flatMap(({ completions }) => completions).reduce((sum, { ids }) => sum + ids.length, 0);
 }
 
 /** What draws of a rollout are scored with. */
@@ -150,7 +156,11 @@ async function scoredGroups(
   const sum = { reward_weights, missing_eos_penalty };
   const scored = await score(scorer, groups, { ...sum, ...of, tokenizer, signal });
   onWork("scoring", groups.length, groups.length);
-  speeds.add("speed/scoring_completions_per_second", scored.rewards.length, began);
+  const counts = {
+    "speed/scoring_completions_per_second": scored.rewards.length,
+    "speed/scoring_tokens_per_second": tokensOf(groups),
+  };
+  speeds.add(counts, began);
   for (const { name, seconds } of scored.scores.functions) {
     speeds.addTo(`rewards/${name}/seconds`, seconds);
   }
