@@ -29,7 +29,7 @@ export const ON_POLICY: readonly MetricInfo[] = (
     [
       "rewards/judge/retries",
       "requests",
-      "Requests to the judge that were sent again after 429, 5xx, a time-out or a connection that broke, of the last rollout.",
+      "Requests to the judge that were sent again after 429, 5xx, a time-out or a connection that broke: since the run began or was resumed, in evaluations of that one.",
       "lower",
       { needs: "judge" },
     ],

@@ -127,7 +127,7 @@ test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, sile
   assert.ok(notFinite > 0 && failures > notFinite && silent > 0, `${notFinite}, ${failures}, ${silent}`);
   assert.deepEqual([unscored, failures], [0, nulls]);
   assert.ok(failed.size >= 4, `${failed.size}`);
-  assert.equal(sumOf(dir, "rewards/judge/retries"), failed.size);
+  assert.equal(readMetrics(join(dir, "metrics.jsonl")).at(-1)?.["rewards/judge/retries"], failed.size);
   assert.equal(sumOf(dir, "rewards/judge/failures") + sumOf(dir, "rewards/judge/unscored"), silent);
   const named = notesOf(record).filter((text) => text.startsWith("reward "));
   const says = [
