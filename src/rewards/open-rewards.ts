@@ -43,7 +43,7 @@ export interface ScoreOptions {
   isHeldOut?: boolean;
   /** Completions of the whole rollout, where these are a part of it that was drawn again; default: they are all. */
   rolloutSize?: number;
-  /** The row of each completion as messages name it, FILE:LINE; default: they name none. */
+  /** The row of each completion as messages name it, such as FILE:LINE; default: they name none. */
   origins?: readonly string[];
   /** Ends scoring at once: the processes at work are killed. */
   signal?: AbortSignal;
