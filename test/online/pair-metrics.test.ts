@@ -179,7 +179,9 @@ for (const [objective, metricsOf] of Object.entries(expected)) {
       }
     }
     // the rows have nothing of pairs beside what is compared
-    const names = Object.keys(rows[0] ?? {}).filter((name) => /^(pairs|objective|logps|slime|rewards)\//.test(name));
+    const names = Object.keys(rows[0] ?? {}).filter((name) =>
+      /^(pairs|objective|logps|slime|rewards)\//.test(name),
+    );
     const left = names.filter((name) => !/^rewards\/even\//.test(name) && !(name in metricsOf([])));
     assert.deepEqual(left, [], join(outputDir, "metrics.jsonl"));
   });
