@@ -24,12 +24,7 @@ const reinforce: CompletionObjective = {
 };
 
 const [model_name_or_path = "", train_data = "", output_dir = ""] = process.argv.slice(2);
-const rewards = {
-  reward_funcs: [{ function: "length", max: 16 }],
-  num_generations: 4,
-  max_completion_length: 24,
-};
+const rewards = { reward_funcs: ["length"], num_generations: 4, max_completion_length: 24 };
 const config = { model_name_or_path, train_data, output_dir, ...rewards, max_steps: 2, logging_steps: 1 };
-for await (const event of train({ ...config, objective: "grpo" }, { objective: reinforce })) {
+for await (const event of train({ ...config, objective: "grpo" }, { objective: reinforce }))
   if (event.type === "log") console.log(`step ${event.row.global_step}: reward ${event.row["reward"]}`);
-}

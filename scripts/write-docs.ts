@@ -140,6 +140,10 @@ const metricsTail: string = `## Not logged
   at once; they are computed in chunks, and only log-probabilities are kept, so this metric would cost another pass.
   It is not informative: adding a constant to all logits changes it and nothing else. And trainers define it
   differently: some average over the prompt and padding as well.
+- Of TRL's OnlineDPO: \`objective/scores\` is \`reward\` here, \`val/contain_eos_token\` is 1 − \`completions/clipped_ratio\`.
+  \`objective/entropy\`, the mean of −log π summed over a completion's tokens, is not logged, but \`entropy\` (\`log_entropy\`), per token and exact;
+  nor are \`objective/kl\` and what TRL makes of it (\`objective/non_score_reward\`, \`objective/rlhf_reward\`): \`kl\` (\`kl_coef\`) is per token, \`eval_kl_init\`
+  that of a completion. \`beta\` stands in the run's configuration. The others have the same names.
 - Values per micro-batch. TRL averages its metrics over micro-batches of unequal size, so its numbers differ slightly from
   these when the batches differ in length.
 `;

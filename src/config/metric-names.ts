@@ -253,7 +253,7 @@ const BY_KEY: ReadonlyMap<string, MetricInfo> = new Map(
 export function metricInfo(key: string): MetricInfo | null {
   const name = key.startsWith("eval_") ? key.slice(5) : key;
   // of a reward function, whatever it is called
-  return BY_KEY.get(name) ?? BY_KEY.get(name.replace(/^rewards\/.+\/(?=[a-z]+$)/, "rewards/NAME/")) ?? null;
+  return BY_KEY.get(name) ?? BY_KEY.get(name.replace(/^rewards\/.+\/(?=[a-z_]+$)/, "rewards/NAME/")) ?? null;
 }
 
 /** The metrics that evaluations of a run can have, of those that its settings switch on too. */

@@ -18,19 +18,27 @@ export const ON_POLICY: readonly MetricInfo[] = (
       null,
       { mayBeNone: true },
     ],
-    ["rewards/NAME/unscored", "completions", "How many it gave null, NaN or infinity.", "lower"],
+    ["rewards/NAME/unscored", "completions", "How many it gave null: no score, and no failure.", "lower"],
     [
       "rewards/NAME/failures",
       "completions",
-      "How many it could not score because it threw or took longer than reward_timeout.",
+      "How many it could not score because it threw, took longer than reward_timeout, or gave NaN or infinity.",
       "lower",
     ],
+    ["rewards/NAME/not_finite", "completions", "How many of these it gave NaN or infinity.", "lower"],
     [
       "rewards/NAME/seconds",
       "s",
       "Time of the function in its processes, of the last rollout.",
       "lower",
       TRAINING,
+    ],
+    [
+      "rewards/judge/retries",
+      "requests",
+      "Requests to the judge that were sent again after 429, 5xx, a time-out or a connection that broke: since the run began or was resumed, in evaluations of that one.",
+      "lower",
+      { needs: "judge" },
     ],
     [
       "gold",
@@ -133,6 +141,7 @@ export const ON_POLICY: readonly MetricInfo[] = (
       "higher",
       TRAINING,
     ],
+    ["speed/scoring_tokens_per_second", "tokens/s", "Completion tokens scored a second.", "higher", TRAINING],
     [
       "speed/training_tokens_per_second",
       "tokens/s",

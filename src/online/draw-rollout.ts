@@ -9,7 +9,14 @@ import type { DType } from "../torch/index.ts";
 import type { NextOptions } from "../train/step-source.ts";
 import { replaced } from "./dynamic-sampling.ts";
 import { type RolloutGroup, rollout } from "./rollout.ts";
-import { deadGroups, rolloutMetrics, type ScoredGroups, type Scorer, score } from "./scored-rollout.ts";
+import {
+  deadGroups,
+  retriesOf,
+  rolloutMetrics,
+  type ScoredGroups,
+  type Scorer,
+  score,
+} from "./scored-rollout.ts";
 
 /** What samples and scores. */
 export interface RolloutParts {
@@ -34,7 +41,7 @@ export interface RolloutRequest {
 /** A rollout with its rewards. */
 export interface DrawnRollout extends ScoredGroups {
   metrics: Record<string, number>;
-  /** How fast it was sampled and scored: measured, so never the same twice. */
+  /** How fast it was sampled and scored, and what its judge was asked again: never the same twice. */
   speeds: Record<string, number>;
 }
 
@@ -87,21 +94,24 @@ export async function drawRollout(
 /** How fast the draws of a rollout were sampled and scored, all of them together. */
 class Speeds {
   readonly #work: Map<string, { count: number; ms: number }> = new Map();
-  readonly #seconds: Record<string, number> = {};
+  readonly #sums: Record<string, number> = {};
 
-  /** Adds `count` that were done since `began`. */
-  add(name: string, count: number, began: number): void {
-    const before = this.#work.get(name) ?? { count: 0, ms: 0 };
-    this.#work.set(name, { count: before.count + count, ms: before.ms + performance.now() - began });
+  /** Adds what was done since `began`, counted in one way or several. */
+  add(counts: Readonly<Record<string, number>>, began: number): void {
+    const took = performance.now() - began;
+    for (const [name, count] of Object.entries(counts)) {
+      const before = this.#work.get(name) ?? { count: 0, ms: 0 };
+      this.#work.set(name, { count: before.count + count, ms: before.ms + took });
+    }
   }
 
-  addSeconds(name: string, seconds: number): void {
-    this.#seconds[name] = (this.#seconds[name] ?? 0) + seconds;
+  addTo(name: string, amount: number): void {
+    this.#sums[name] = (this.#sums[name] ?? 0) + amount;
   }
 
   get metrics(): Record<string, number> {
     const work = [...this.#work].map(([name, { count, ms }]) => [name, (1000 * count) / ms]);
-    return { ...Object.fromEntries(work), ...this.#seconds };
+    return { ...Object.fromEntries(work), ...this.#sums };
   }
 }
 
@@ -118,10 +128,13 @@ async function sampled(
     ...{ seed, stopIds, dtype, signal },
     onProgress: (tokens) => onWork("sampling", tokens, most),
   });
-  const completions = groups.flatMap((group) => group.completions);
-  const tokens = completions.reduce((sum, { ids }) => sum + ids.length, 0);
-  speeds.add("speed/sampling_tokens_per_second", tokens, began);
+  speeds.add({ "speed/sampling_tokens_per_second": tokensOf(groups) }, began);
   return groups;
+}
+
+/** Completion tokens, end tokens counted. */
+function tokensOf(groups: readonly RolloutGroup[]): number {
+  return groups.flatMap(({ completions }) => completions).reduce((sum, { ids }) => sum + ids.length, 0);
 }
 
 /** What draws of a rollout are scored with. */
@@ -143,9 +156,14 @@ async function scoredGroups(
   const sum = { reward_weights, missing_eos_penalty };
   const scored = await score(scorer, groups, { ...sum, ...of, tokenizer, signal });
   onWork("scoring", groups.length, groups.length);
-  speeds.add("speed/scoring_completions_per_second", scored.rewards.length, began);
+  const counts = {
+    "speed/scoring_completions_per_second": scored.rewards.length,
+    "speed/scoring_tokens_per_second": tokensOf(groups),
+  };
+  speeds.add(counts, began);
   for (const { name, seconds } of scored.scores.functions) {
-    speeds.addSeconds(`rewards/${name}/seconds`, seconds);
+    speeds.addTo(`rewards/${name}/seconds`, seconds);
   }
+  for (const [name, retries] of Object.entries(retriesOf(scored.scores))) speeds.addTo(name, retries);
   return scored;
 }

@@ -14,7 +14,7 @@ import type { TokenLogps } from "../train/token-changes.ts";
 import type { OnlineParts } from "./online-steps.ts";
 import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { type RolloutGroup, rollout, sizesOf } from "./rollout.ts";
-import { rolloutMetrics, type Scorer, score, textOf } from "./scored-rollout.ts";
+import { retriesOf, rolloutMetrics, type Scorer, score, textOf } from "./scored-rollout.ts";
 
 /** Which of the seeds derived from the run's own is that of evaluations: the same draws at each. */
 const seedIndex = 2 ** 31 + 2;
@@ -121,7 +121,11 @@ async function rewardMetrics(
   const { rewards, ...scored } = await score(scorer, groups, {
     ...{ reward_weights, missing_eos_penalty, tokenizer, isHeldOut: true, ...when },
   });
-  const own = { ...rolloutMetrics({ ...scored, rewards }), reward: meanOf(rewards) };
+  const own = {
+    ...rolloutMetrics({ ...scored, rewards }),
+    ...retriesOf(scored.scores),
+    reward: meanOf(rewards),
+  };
   const reward = byPrompt(groups, rewards);
   if (gold === null) return { rewards, metrics: own, prompts: { reward } };
   const other = await score(gold, groups, {

@@ -155,6 +155,7 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
   await using judge = endpoint.open(newRun(), { concurrency: 1 });
   const { functions } = await judge.score(inputOf(["aaa", "garbage", "bb", "refuse", "c"]));
   assert.deepEqual(functions[0]?.values, [3, null, 2, null, 1]);
+  assert.equal(functions[0]?.retries, 2);
   assert.deepEqual(
     functions[0]?.unscored.map(({ completion, reason, message }) => [
       completion,
@@ -166,10 +167,11 @@ test("429 and 500 are tried again; garbage and refusals leave one completion wit
       [3, "error", endpoint.server.baseUrl.slice(0, 14)],
     ],
   );
-  await assert.rejects(judge.score(inputOf(["garbage", "garbage 2", "a"])), {
+  const origins = ["rows.jsonl:5", "rows.jsonl:7", "rows.jsonl:7"];
+  await assert.rejects(judge.score(inputOf(["a", "garbage", "garbage 2"]), { origins }), {
     name: "RewardError",
     message:
-      /^the judge m gave no verdict on 2 of 3 completions .*I cannot say.* Choose a judge that follows its prompt\.$/,
+      /^the judge m gave no verdict on 2 of 3 completions .*such as completion 2 of 3 \(rows\.jsonl:7\), which is "garbage", but: "I cannot say.* Choose a judge that follows its prompt\.$/,
   });
   await using strict = await judged(() => ({
     status: 400,
@@ -204,7 +206,8 @@ test("a slow judge is asked again; one that never answers stops the run, and wha
   const limits = { maxRetries: 1, timeoutMs: 1500 };
   {
     await using judge = endpoint.open(dir, { limits, concurrency: 1 });
-    assert.deepEqual(await valuesOf(judge, inputOf(["aaa", "xx-late"])), [3, 7]);
+    const { functions } = await judge.score(inputOf(["aaa", "xx-late"]));
+    assert.deepEqual([functions[0]?.values, functions[0]?.retries], [[3, 7], 1]);
     await assert.rejects(judge.score(inputOf(["bb", "xx-never"])), {
       name: "EndpointError",
       message: /no answer within 1\.5 s after 2 tries\. Check that it runs/,

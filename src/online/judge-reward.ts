@@ -9,7 +9,7 @@ import { type JudgmentCost, JudgmentStore } from "../evaluate/judge/judgment-sto
 import { ChildFailure } from "../process/failure.ts";
 import type { Rewards, ScoreOptions } from "../rewards/open-rewards.ts";
 import { RewardError } from "../rewards/reward-error.ts";
-import type { RewardInput } from "../rewards/reward-function.ts";
+import { describeCompletions, type RewardInput } from "../rewards/reward-function.ts";
 import type { ScoredCompletions, Unscored } from "../rewards/scored-completions.ts";
 import {
   type JudgeMode,
@@ -130,7 +130,13 @@ export class JudgeReward implements Rewards {
 
   async #score(
     input: RewardInput,
-    { groupSizes = [input.completions.length], isHeldOut = false, rolloutSize, signal }: ScoreOptions,
+    {
+      groupSizes = [input.completions.length],
+      isHeldOut = false,
+      rolloutSize,
+      origins,
+      signal,
+    }: ScoreOptions,
   ): Promise<ScoredCompletions> {
     signal?.throwIfAborted();
     const { mode } = this.#settings;
@@ -141,7 +147,9 @@ export class JudgeReward implements Rewards {
     const distinct = [...Map.groupBy(questions, ({ messages }) => JSON.stringify(messages)).values()];
     const shortage = this.#shortage(this.#costBefore(moment, input.step, isHeldOut), distinct.length);
     if (shortage !== null) return this.#without(input, shortage);
+    const { retries: before } = this.#judge.counts.spent;
     const judgments = await this.#ask(distinct, signal);
+    const retries = this.#judge.counts.spent.retries - before;
     this.#store.noteUses(this.#used, moment);
     const verdicts = questions.map((each) => judgments.get(each)?.verdict ?? null);
     const values = judgeRewards(input, { groupSizes, mode }, questions, verdicts);
@@ -152,8 +160,10 @@ export class JudgeReward implements Rewards {
       return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
     });
     const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
-    this.#checkFailures(unscored, rolloutSize ?? values.length, isRefused);
-    return { functions: [{ name: "judge", values, unscored, seconds: (performance.now() - began) / 1000 }] };
+    const nameOf = (completion: number) => describeCompletions(input.completions, origins, completion);
+    this.#checkFailures(unscored, { count: rolloutSize ?? values.length, isRefused, nameOf });
+    const seconds = (performance.now() - began) / 1000;
+    return { functions: [{ name: "judge", values, unscored, seconds, retries }] };
   }
 
   /**
@@ -228,18 +238,28 @@ export class JudgeReward implements Rewards {
     const unscored = input.completions.map(
       (_, completion): Unscored => ({ completion, reason: "null", message }),
     );
-    return { functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0 }] };
+    return {
+      functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0, retries: 0 }],
+    };
   }
 
   /** @param isRefused - whether the endpoint refused some of the requests */
-  #checkFailures(unscored: readonly Unscored[], count: number, isRefused: boolean): void {
+  #checkFailures(
+    unscored: readonly Unscored[],
+    {
+      count,
+      isRefused,
+      nameOf,
+    }: { count: number; isRefused: boolean; nameOf: (completion: number) => string },
+  ): void {
     const { reward_max_failures = 0.5, judge } = this.#settings;
     const { firstRefusal } = this.#judge.counts;
     const failed = unscored.filter(({ reason }) => reason === "error");
-    if (failed.length <= reward_max_failures * count) return;
+    const [first] = failed;
+    if (first === undefined || failed.length <= reward_max_failures * count) return;
     throw new RewardError(
       `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${reward_max_failures}), ` +
-        `but: ${JSON.stringify(failed[0]?.message ?? "")}. ` +
+        `such as ${nameOf(first.completion)}, but: ${JSON.stringify(first.message)}. ` +
         (isRefused ? `The first refusal: ${firstRefusal}` : "Choose a judge that follows its prompt."),
     );
   }

@@ -102,7 +102,7 @@ export class OnlineSteps implements StepSource {
     return this.#parts.valueModel?.warmupSteps ?? 0;
   }
 
-  /** How fast the last rollout was sampled and scored, and the last step computed. */
+  /** How fast the last rollout was sampled and scored, and the last step computed; how often a judge was asked again so far. */
   get metrics(): Readonly<Record<string, number>> {
     return this.#speeds;
   }
@@ -213,7 +213,11 @@ export class OnlineSteps implements StepSource {
         : await ahead.take(round, how);
     const { speeds, ...scored } = drawn;
     const { max_completion_length, mask_truncated_completions } = config;
-    Object.assign(this.#speeds, speeds);
+    for (const [name, value] of Object.entries(speeds)) {
+      // rows are written every so many rollouts: what a judge was asked again is counted over all of them
+      const before = name.endsWith("/retries") ? (this.#speeds[name] ?? 0) : 0;
+      this.#speeds[name] = before + value;
+    }
     const referenceLogps = reference?.logps(scored.groups) ?? null;
     // a KL in the reward compares two passes of training: the sampler rounds otherwise, and may have been an older policy
     const policyLogps = objective.usesReference === true ? this.#logps(scored.groups) : null;

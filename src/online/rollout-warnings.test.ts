@@ -80,10 +80,10 @@ test("the first failure of each kind is reported with function, row and message;
   ];
   assert.deepEqual(reported([first, second, second]), [
     [
-      "reward mine failed on a completion of rows.jsonl:7: no such key. It counts as unscored; all others like it are counted in rewards/mine/failures.",
+      "reward mine failed on a completion of rows.jsonl:7: no such key. It has no score; all others like it are counted in rewards/mine/failures.",
     ],
     [
-      "reward mine gave no finite number for a completion of rows.jsonl:7. It counts as unscored; all others like it are counted in rewards/mine/unscored.",
+      "reward mine gave no finite number for a completion of rows.jsonl:7. It has no score; all others like it are counted in rewards/mine/failures.",
     ],
     [],
   ]);

@@ -5,7 +5,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { inGroups, isDeadGroup, scorable } from "../methods/advantages.ts";
 import { methodOf, wordList } from "../methods/index.ts";
 import type { Unscored } from "../rewards/scored-completions.ts";
-import { sizesOf } from "./rollout.ts";
+import { originsOf, sizesOf } from "./rollout.ts";
 import type { CurrentRollout, ScoredGroups } from "./scored-rollout.ts";
 
 /** Rollouts in a row after which something is reported. */
@@ -48,18 +48,16 @@ export class RolloutWarnings {
   }
 
   #faultsOf({ groups, scores }: ScoredGroups): string[] {
-    const rows = groups.flatMap(({ example, completions }) => completions.map(() => example.origin));
+    const origins = originsOf(groups);
     return scores.functions.flatMap(({ name, unscored }) =>
       unscored.flatMap(({ completion, reason, message }) => {
         const fault = faults[reason];
         const kind = `${name} ${reason}`;
         if (fault === undefined || this.#told.has(kind)) return [];
         this.#told.add(kind);
-        const { file, line } = at(rows, completion);
         const why = message === "" ? "" : `: ${message}`;
-        const metric = `rewards/${name}/${reason === "not_finite" ? "unscored" : "failures"}`;
         return [
-          `reward ${name} ${fault} a completion of ${file}:${line}${why}. It counts as unscored; all others like it are counted in ${metric}.`,
+          `reward ${name} ${fault} a completion of ${at(origins, completion)}${why}. It has no score; all others like it are counted in rewards/${name}/failures.`,
         ];
       }),
     );

@@ -32,6 +32,11 @@ export function sizesOf(groups: readonly Pick<RolloutGroup, "completions">[]): n
   return groups.map(({ completions }) => completions.length);
 }
 
+/** The row of each completion, as messages name it. */
+export function originsOf(groups: readonly Pick<RolloutGroup, "completions" | "example">[]): string[] {
+  return groups.flatMap(({ example, completions }) => completions.map(() => describeOrigin(example.origin)));
+}
+
 /** How a rollout is sampled. Names as in a run's configuration. */
 export interface RolloutOptions {
   num_generations: number;

@@ -6,7 +6,7 @@ import type { RolloutColumns } from "../methods/rollout.ts";
 import type { RewardInput } from "../rewards/reward-function.ts";
 import { type ScoredCompletions, totalRewards, unscoredCounts } from "../rewards/scored-completions.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { type RolloutGroup, sizesOf } from "./rollout.ts";
+import { originsOf, type RolloutGroup, sizesOf } from "./rollout.ts";
 
 /** What scores completions: loaded reward functions, a reward model, a judge. */
 export interface Scorer {
@@ -22,6 +22,8 @@ export interface Scorer {
       isHeldOut?: boolean;
       /** Completions of the whole rollout, where these are a part of it that was drawn again; left out: they are all. */
       rolloutSize?: number;
+      /** The row of each completion, FILE:LINE, for messages. */
+      origins?: readonly string[];
       signal?: AbortSignal;
     },
   ): Promise<ScoredCompletions>;
@@ -135,6 +137,7 @@ export async function score(
   const scores = await scorer.score(input, {
     groupSizes,
     groups,
+    origins: originsOf(groups),
     isHeldOut,
     ...(rolloutSize === undefined ? {} : { rolloutSize }),
     ...(signal === undefined ? {} : { signal }),
@@ -162,10 +165,19 @@ export function rolloutMetrics({ groups, scores }: ScoredGroups): Record<string,
     const counts = unscoredCounts(scored);
     metrics[`rewards/${name}/mean`] = mean(given);
     metrics[`rewards/${name}/std`] = deviation(given);
-    metrics[`rewards/${name}/unscored`] = counts.null + counts.not_finite;
-    metrics[`rewards/${name}/failures`] = counts.error + counts.timeout;
+    metrics[`rewards/${name}/unscored`] = counts.null;
+    metrics[`rewards/${name}/failures`] = counts.error + counts.timeout + counts.not_finite;
+    metrics[`rewards/${name}/not_finite`] = counts.not_finite;
   }
   return metrics;
+}
+
+/** How often what scores had to be asked again, which two equal runs differ in. */
+export function retriesOf({ functions }: ScoredCompletions): Record<string, number> {
+  const known = functions.flatMap(({ name, retries }) =>
+    retries === undefined ? [] : [[`rewards/${name}/retries`, retries] as const],
+  );
+  return Object.fromEntries(known);
 }
 
 function lengths(name: string, completions: readonly { ids: readonly number[] }[]): Record<string, number> {

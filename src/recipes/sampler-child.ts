@@ -6,7 +6,7 @@ import { settleEnvironment } from "../forward/environment.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { drawRollout } from "../online/draw-rollout.ts";
 import { Queue } from "../online/queue.ts";
-import { sizesOf } from "../online/rollout.ts";
+import { originsOf, sizesOf } from "../online/rollout.ts";
 import { hostSampler, type OpenSampler } from "../online/sampler-host.ts";
 import type { SampledRollout, SamplerSettings, SamplerTask } from "../online/sampler-messages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
@@ -50,6 +50,7 @@ async function open({ config: runConfig, matmul, stopIds }: SamplerSettings): Pr
       const options = {
         groupSizes: sizesOf(groups),
         groups,
+        origins: originsOf(groups),
         isHeldOut,
         ...(signal === undefined ? {} : { signal }),
       };

@@ -19,11 +19,15 @@ async function scoresOf(
   name: string,
   completions: readonly string[],
   { groupSizes, ...settings }: RewardSettings & { groupSizes?: number[]; group?: boolean } = {},
+  origins?: string[],
 ): Promise<FunctionScores> {
   const { group, ...rest } = settings;
   const spec = { function: name, ...(group === undefined ? {} : { group }) };
   await using rewards = await openRewards([spec], { ...patient, ...rest });
-  const options = groupSizes === undefined ? {} : { groupSizes };
+  const options = {
+    ...(groupSizes === undefined ? {} : { groupSizes }),
+    ...(origins === undefined ? {} : { origins }),
+  };
   const { functions } = await rewards.score(
     inputOf(completions, { answer: completions.map(() => "a") }),
     options,
@@ -130,12 +134,12 @@ test("a function for groups gets a prompt's completions together, or scores none
   );
 });
 
-test("what is no list of rewards stops the run and names function, completion and what came", async () => {
+test("what is no list of rewards stops the run and names function, row, completion and what came", async () => {
   const cases: [string, string[], RegExp][] = [
     [
       "short",
       ["a", "b", "c"],
-      /^rewards\.ts#short: expected a list of 2 numbers.*, got a list of 1 for completions 2 to 3 of 3, the first of which is "b"\. Correct/,
+      /^rewards\.ts#short: expected a list of 2 numbers.*, got a list of 1 for completions 2 to 3 of 3 \(rows\.jsonl:2\), the first of which is "b"\. Correct/,
     ],
     ["huge", ["a", "b"], /got a list of 10000000 for/],
     ["nothing", ["a", "b"], /got undefined \(is a return missing\?\)/],
@@ -143,13 +147,14 @@ test("what is no list of rewards stops the run and names function, completion an
     [
       "words",
       ["a", "word"],
-      /expected a number or null, got the text "x" for completion 2 of 2, which is "word"/,
+      /expected a number or null, got the text "x" for completion 2 of 2 \(rows\.jsonl:2\), which is "word"/,
     ],
   ];
   for (const [name, completions, message] of cases) {
     const groupSizes = [1, completions.length - 1];
+    const origins = completions.map((_, i) => `rows.jsonl:${i === 0 ? 1 : 2}`);
     await assert
-      .rejects(scoresOf(`rewards.ts#${name}`, completions, { groupSizes }), (error: Error) => {
+      .rejects(scoresOf(`rewards.ts#${name}`, completions, { groupSizes }, origins), (error: Error) => {
         assert.ok(error instanceof RewardError);
         assert.match(error.message, message);
         return true;
@@ -169,11 +174,16 @@ test("too many failures stop the run, nulls do not", async () => {
     null,
   ]);
   await assert.rejects(
-    scoresOf("rewards.ts#obey", ["throw", "nan", "x", "throw"], { reward_max_failures: 0.5 }),
+    scoresOf("rewards.ts#obey", ["throw", "nan", "x", "throw"], { reward_max_failures: 0.5 }, [
+      "rows.jsonl:1",
+      "rows.jsonl:1",
+      "rows.jsonl:1",
+      "rows.jsonl:1",
+    ]),
     {
       name: "RewardError",
       message:
-        /^rewards\.ts#obey: failed for more than 50 % of the 4 completions \(reward_max_failures\), such as completion \d of 4, which is "/,
+        /^rewards\.ts#obey: failed for more than 50 % of the 4 completions \(reward_max_failures\), such as completion [124] of 4 \(rows\.jsonl:1\), which is "(?:throw|nan)": /,
     },
   );
   assert.deepEqual((await scoresOf("rewards.ts#obey", ["null", "null"], { reward_max_failures: 0 })).values, [

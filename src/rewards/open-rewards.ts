@@ -43,6 +43,8 @@ export interface ScoreOptions {
   isHeldOut?: boolean;
   /** Completions of the whole rollout, where these are a part of it that was drawn again; default: they are all. */
   rolloutSize?: number;
+  /** The row of each completion as messages name it, such as FILE:LINE; default: they name none. */
+  origins?: readonly string[];
   /** Ends scoring at once: the processes at work are killed. */
   signal?: AbortSignal;
 }
@@ -111,13 +113,18 @@ async function scoreAll(
   functions: readonly ScoringFunction[],
   pool: RewardPool,
   input: RewardInput,
-  { groupSizes = [input.completions.length], rolloutSize = input.completions.length, signal }: ScoreOptions,
+  {
+    groupSizes = [input.completions.length],
+    rolloutSize = input.completions.length,
+    origins,
+    signal,
+  }: ScoreOptions,
 ): Promise<ScoredCompletions> {
   checkLengths(input, groupSizes);
   const stop = new AbortController();
   const signals = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   try {
-    const rollout = { input, groupSizes, rolloutSize };
+    const rollout = { input, groupSizes, rolloutSize, origins };
     return {
       functions: await Promise.all(
         functions.map((each) => new FunctionScorer(each, rollout, pool).score(signals)),

@@ -27,6 +27,29 @@ export function textOf(completion: PromptOrCompletion): string {
   return typeof completion === "string" ? completion : completion.map(contentText).join("");
 }
 
+/**
+ * Completions of one prompt as messages name them: "completion 3 of 16 (prompts.jsonl:7), which begins …".
+ *
+ * @param origins - the row of each completion; left out: not known
+ * @param first - the place of the first of them, from 0
+ */
+export function describeCompletions(
+  completions: RewardInput["completions"],
+  origins: readonly string[] | undefined,
+  first: number,
+  end: number = first + 1,
+): string {
+  const [places, which] =
+    end === first + 1
+      ? [`completion ${end}`, "which"]
+      : [`completions ${first + 1} to ${end}`, "the first of which"];
+  const row = origins?.[first] === undefined ? "" : ` (${origins[first]})`;
+  const text = textOf(completions[first] ?? "");
+  const begin =
+    text.length > 80 ? `begins ${JSON.stringify(text.slice(0, 80))}` : `is ${JSON.stringify(text)}`;
+  return `${places} of ${completions.length}${row}, ${which} ${begin}`;
+}
+
 /** The completions from `first` to `end` (exclusive) of a call, with all that belongs to them. */
 export function sliceInput(input: RewardInput, first: number, end: number): RewardInput {
   const { prompts, completions, completion_ids, columns, step } = input;

@@ -1,6 +1,6 @@
 /** Scores the completions of a rollout with one reward function, a group a call, and finds the ones that make it fail. */
 import { RewardError } from "./reward-error.ts";
-import { type RewardInput, sliceInput, textOf } from "./reward-function.ts";
+import { describeCompletions, type RewardInput, sliceInput } from "./reward-function.ts";
 import type { RewardPool } from "./reward-pool.ts";
 import type { CallEnd } from "./reward-worker.ts";
 import type { FunctionScores, Unscored } from "./scored-completions.ts";
@@ -24,6 +24,8 @@ export interface Rollout {
   groupSizes: readonly number[];
   /** Completions of which `reward_max_failures` is a fraction: these, or more where they are drawn again. */
   rolloutSize: number;
+  /** The row of each completion, for messages; left out: not known. */
+  origins?: readonly string[] | undefined;
 }
 
 /** Scores one rollout with one function. */
@@ -108,21 +110,13 @@ export class FunctionScorer {
   }
 
   #invalid({ problem, at }: Extract<CallEnd, { type: "invalid" }>, first: number, end: number): RewardError {
-    const where =
-      at !== null
-        ? ` for ${this.#nameOf(first + at)}`
-        : ` for completions ${first + 1} to ${end} of ${this.#values.length}, the first of which ${this.#beginOf(first)}`;
-    return new RewardError(`${this.#wanted.written}: ${problem}${where}. Correct the function.`);
+    const where = at === null ? this.#nameOf(first, end) : this.#nameOf(first + at);
+    return new RewardError(`${this.#wanted.written}: ${problem} for ${where}. Correct the function.`);
   }
 
-  /** "completion 3 of 16, which begins …" */
-  #nameOf(completion: number): string {
-    return `completion ${completion + 1} of ${this.#values.length}, which ${this.#beginOf(completion)}`;
-  }
-
-  #beginOf(completion: number): string {
-    const text = textOf(this.#rollout.input.completions[completion] ?? "");
-    return text.length > 80 ? `begins ${JSON.stringify(text.slice(0, 80))}` : `is ${JSON.stringify(text)}`;
+  #nameOf(first: number, end?: number): string {
+    const { input, origins } = this.#rollout;
+    return describeCompletions(input.completions, origins, first, end);
   }
 }
 

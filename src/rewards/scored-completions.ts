@@ -19,6 +19,8 @@ export interface FunctionScores {
   unscored: readonly Unscored[];
   /** Time that its calls took, added up over the worker processes. */
   seconds: number;
+  /** Of a judge: requests that were sent again, because no answer came or the endpoint asked for it. */
+  retries?: number;
 }
 
 /** The scores of N completions, in the order of the reward functions. */

@@ -74,6 +74,12 @@ test("a prompt whose answers have no reward is left out, and without any other t
   writeFileSync(module, "export default ({ completions }) => completions.map(() => null);\n");
   const contest = await contestOf("unscored", [base, base], { reward_funcs: [module] });
   await assert.rejects(scoredContest(contest), /got none of 3 prompts \(.*rewards\.jsonl\)/);
+  writeFileSync(module, "export default ({ completions }) => completions.slice(1).map(() => 1);\n");
+  const short = await contestOf("short", [base, base], { reward_funcs: [module] });
+  await assert.rejects(
+    scoredContest(short),
+    /got a list of 1 for completions \d to \d of 6 \(prompt [123]\), the first of which is "/,
+  );
 });
 
 test("people who skip every pair leave no result, not one of 0 prompts", async () => {

@@ -106,7 +106,8 @@ function rewardsScorer(rewards: Rewards, weights: readonly number[] | null): Gro
   return {
     async score(groups) {
       const sizes = groups.map(({ answers }) => answers.length);
-      const scored = await rewards.score(inputOf(groups), { groupSizes: sizes });
+      const origins = groups.flatMap(({ index, answers }) => answers.map(() => `prompt ${index + 1}`));
+      const scored = await rewards.score(inputOf(groups), { groupSizes: sizes, origins });
       return inGroups(totalRewards(scored, weights ?? scored.functions.map(() => 1)), sizes);
     },
     [Symbol.asyncDispose]: () => rewards[Symbol.asyncDispose](),

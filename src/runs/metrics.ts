@@ -11,9 +11,9 @@ export interface MetricRow {
   [key: string]: number | string | boolean | null;
 }
 
-/** Whether a key of a row measures time or memory, and so differs between two runs that are equal. */
+/** Whether a key of a row measures time, memory or what an endpoint failed in, and so differs between two runs that are equal. */
 export function isMeasurement(key: string): boolean {
-  return /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|eval_samples\/seconds|speed\/.*|(eval_)?rewards\/.*\/seconds)$/.test(
+  return /^(tokens_per_second|step_time|peak_memory_bytes|eval_runtime|eval_samples\/seconds|speed\/.*|(eval_)?rewards\/.*\/(seconds|retries))$/.test(
     key,
   );
 }

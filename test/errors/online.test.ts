@@ -245,7 +245,8 @@ test("NaN, null and infinite rewards are counted, and the rest is learned", asyn
   );
   const { dir } = await run({ reward_funcs: [`${odd}#odd`], num_generations: 8, max_steps: 1 });
   const [row] = readMetrics(join(dir, "metrics.jsonl"));
-  assert.equal(row?.["rewards/odd/unscored"], 6);
+  const counts = ["unscored", "failures", "not_finite"].map((count) => row?.[`rewards/odd/${count}`]);
+  assert.deepEqual(counts, [2, 4, 4]);
   assert.ok(Number.isFinite(row?.["reward"]) && Number.isFinite(row?.["loss"]));
   const unscored = readRollouts(join(dir, "rollouts.jsonl.gz")).filter(({ reward }) => reward === null);
   assert.equal(unscored.length, 6);

@@ -112,11 +112,12 @@ for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
     };
     const { training, evaluation } = await rowsOf({ ...values, max_steps: 4, logging_steps: 2 });
     assert.deepEqual([training.length, evaluation.length], [2, 3]);
-    // grpo has either metrics of clipping or those of cispo; corrections of rollouts ahead: test/online/staleness.test.ts
-    const elsewhere = ["loss_type cispo", "max_staleness above 0", "several ranks"];
+    // grpo has either metrics of clipping or those of cispo; corrections of rollouts ahead: test/online/staleness.test.ts; a judge: all-faults.test.ts
+    const elsewhere = ["loss_type cispo", "max_staleness above 0", "several ranks", "judge"];
     const trained = ({ onPolicy, needs = "" }: MetricInfo) =>
       onPolicy !== false && !elsewhere.includes(needs);
-    const evaluated = ({ onPolicy, ofObjective }: MetricInfo) => onPolicy !== false && ofObjective !== true;
+    const evaluated = ({ onPolicy, ofObjective, needs = "" }: MetricInfo) =>
+      onPolicy !== false && ofObjective !== true && !elsewhere.includes(needs);
     const inTraining = promised(objective, "training", trained, ["even"]);
     const inEvaluation = promised(objective, "evaluation", evaluated, ["even", "shorter"]);
     for (const row of training) assert.deepEqual(keysOf(row), inTraining);
@@ -126,6 +127,7 @@ for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
 
 test("metrics of a reward function are found whatever its name is", () => {
   assert.equal(metricInfo("eval_rewards/a/b/mean")?.key, "rewards/NAME/mean");
+  assert.equal(metricInfo("rewards/a/not_finite")?.key, "rewards/NAME/not_finite");
   assert.equal(metricInfo("rewards/chosen")?.key, "rewards/chosen");
   assert.equal(metricInfo("rewards/even/median"), null);
 });

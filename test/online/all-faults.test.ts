@@ -55,10 +55,13 @@ function markOf(answer: string): ChatAnswer {
  * silence.
  *
  * @param unanswered - is given the text that is met with silence
+ * @param failed - is given each text that fails
  */
-function faultyJudge(unanswered: string[]): (call: ChatCall, before: number) => ChatAnswer {
+function faultyJudge(
+  unanswered: string[],
+  failed: Set<string>,
+): (call: ChatCall, before: number) => ChatAnswer {
   const headers = { "retry-after-ms": "1" };
-  const failed = new Set<string>();
   return ({ text }, before) => {
     if (before % 4 === 0 && !failed.has(text)) {
       failed.add(text);
@@ -99,8 +102,8 @@ test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, sile
   const { dir: clean } = await run("clean", {
     reward_funcs: [`${moduleOf("both.mjs", both)}#sum`],
   });
-  const unanswered: string[] = [];
-  await using server = await startJudge(faultyJudge(unanswered));
+  const [unanswered, failed] = [[] as string[], new Set<string>()];
+  await using server = await startJudge(faultyJudge(unanswered, failed));
   shortenTimeOuts(t);
   const { dir, record } = await run("faulty", {
     reward_funcs: [{ function: `${moduleOf("faulty.mjs", faulty(faults))}#reward`, name: "fault" }],
@@ -118,9 +121,13 @@ test("rewards that hang, throw, exit or give NaN and a judge with 429, 500, sile
   const sampled = readRollouts(join(dir, "rollouts.jsonl.gz"));
   const nulls = sampled.filter(({ ids }) => (ids[0] ?? 0) % 4 === 1).length;
   const silent = sampled.filter(({ completion }) => isGarbage(completion)).length;
-  const [unscored, failures] = [sumOf(dir, "rewards/fault/unscored"), sumOf(dir, "rewards/fault/failures")];
-  assert.ok(unscored > 0 && failures > 0 && silent > 0, `${unscored}, ${failures}, ${silent}`);
-  assert.equal(unscored + failures, nulls);
+  const [unscored, failures, notFinite] = ["unscored", "failures", "not_finite"].map((count) =>
+    sumOf(dir, `rewards/fault/${count}`),
+  ) as [number, number, number];
+  assert.ok(notFinite > 0 && failures > notFinite && silent > 0, `${notFinite}, ${failures}, ${silent}`);
+  assert.deepEqual([unscored, failures], [0, nulls]);
+  assert.ok(failed.size >= 4, `${failed.size}`);
+  assert.equal(readMetrics(join(dir, "metrics.jsonl")).at(-1)?.["rewards/judge/retries"], failed.size);
   assert.equal(sumOf(dir, "rewards/judge/failures") + sumOf(dir, "rewards/judge/unscored"), silent);
   const named = notesOf(record).filter((text) => text.startsWith("reward "));
   const says = [

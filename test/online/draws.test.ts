@@ -17,10 +17,12 @@ test("speeds and seconds are of all draws, not of the last one", async () => {
   const { training, data } = open;
   const { model, numerics } = training;
   const calls: number[] = [];
+  let tokens = 0;
   // the first draws take long; the last has one group left
   const scorer: Scorer = {
     names: ["even"],
-    async score({ completions }) {
+    async score({ completions, completion_ids: ids }) {
+      tokens += ids.flat().length;
       calls.push(completions.length);
       if (calls.length < 3) await setTimeout(100);
       const values = completions.map((_, i) => (calls.length > 1 && i < 4 ? i : 0));
@@ -34,7 +36,11 @@ test("speeds and seconds are of all draws, not of the last one", async () => {
   assert.deepEqual(calls, [8, 8, 4]);
   assert.equal(speeds["rewards/even/seconds"], 6);
   // 20 completions in no less than twice 100 ms, less the timer's rounding
-  assert.ok((speeds["speed/scoring_completions_per_second"] ?? Number.NaN) < 20 / 0.19);
+  const perSecond = (what: string) => speeds[`speed/scoring_${what}_per_second`] ?? Number.NaN;
+  assert.ok(perSecond("completions") < 20 / 0.19);
+  // of the same time
+  const ratio = perSecond("tokens") / perSecond("completions");
+  assert.ok(Math.abs(ratio - tokens / 20) < 1e-9 * ratio, `${ratio}, ${tokens / 20}`);
 });
 
 test("draws beyond the seeds of a rollout are refused", () => {

@@ -66,7 +66,7 @@ const clean = await run("null", "return null;");
 const weights = (dir: string, step: number) => filesOf(checkpointOf(dir, step))["model.safetensors"];
 
 for (const [name, fault, metric, most] of [
-  ["nan", "return NaN;", "unscored", steps],
+  ["nan", "return NaN;", "not_finite", steps],
   ["throws", "throw new Error('no');", "failures", steps],
   ["exits", "process.exit(3);", "failures", 2],
   // each that hangs takes as long as the time-out
@@ -76,19 +76,20 @@ for (const [name, fault, metric, most] of [
     const dir = await run(name, fault, most);
     assert.equal(weights(dir, most), weights(clean, most));
     const rows = readMetrics(join(dir, "metrics.jsonl"));
-    const counted = rows.reduce((sum, row) => sum + (row[`rewards/fault/${metric}`] as number), 0);
+    const sumOf = (count: string) =>
+      rows.reduce((sum, row) => sum + (row[`rewards/fault/${count}`] as number), 0);
     const without = readRollouts(join(clean, "rollouts.jsonl.gz")).filter(
       ({ reward, step }) => reward === null && step <= most,
     );
     assert.ok(without.length > 0, "the fixture has faulty completions");
-    assert.equal(counted, without.length);
+    assert.deepEqual([metric, "failures", "unscored"].map(sumOf), [without.length, without.length, 0]);
   });
 }
 
-test("a reward function that lies about its count ends the run, with its name", async () => {
+test("a reward function that lies about its count ends the run, which names it, the row and an answer", async () => {
   await assert.rejects(
     run("lies", "return 0; }).slice(1).map((value) => { return value;"),
-    /^RewardError: \S*lies\.mjs#reward: expected a list of 4 numbers, .*, got a list of 3 for completions (?:1 to 4|5 to 8) of 8, .* Correct the function\.$/,
+    /^RewardError: \S*lies\.mjs#reward: expected a list of 4 numbers, .*, got a list of 3 for completions (?:1 to 4|5 to 8) of 8 \(\S*prompts\.jsonl:\d\), the first of which .* Correct the function\.$/,
   );
 });
 

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { after, test } from "node:test";
+import { isEvalRow, readMetrics } from "../../src/runs/metrics.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { onlineFixture } from "../support/online-run.ts";
 import { assertSameRun, cutBack, notesOf, runTraining } from "../support/runs.ts";
@@ -40,16 +42,39 @@ await once(server, "listening");
 after(() => server.close());
 const { port } = server.address() as AddressInfo;
 const { reward_workers: _, ...online } = fixture.online;
+
+/** Requests that were sent again: of training, over the run; of each evaluation, added up. */
+function retriesIn(dir: string): { training: number; evaluation: number } {
+  const rows = readMetrics(join(dir, "metrics.jsonl"));
+  const last = rows.filter((row) => !isEvalRow(row)).at(-1);
+  const evaluation = rows
+    .filter(isEvalRow)
+    .reduce((sum, row) => sum + Number(row["eval_rewards/judge/retries"]), 0);
+  return { training: Number(last?.["rewards/judge/retries"]), evaluation };
+}
+
 const recipe = { ...online, reward_funcs: null, judge: `http://127.0.0.1:${port}/v1#marker`, max_steps: 3 };
 
-test("marks make rewards; a resumed run asks for none that it has", async () => {
+test("marks make rewards; failed requests are counted; a resumed run asks for none that it has", async () => {
   const dir = fixture.path("judged");
   await runTraining({ ...recipe, output_dir: dir });
   const paid = requests;
+  assert.ok(failed.size > 0);
+  assert.equal(retriesIn(dir).training, failed.size);
   const cut = cutBack(dir, fixture.path("cut"), 1);
   await runTraining({ ...recipe, output_dir: cut, resume_from_checkpoint: "latest" });
   assertSameRun(cut, dir, 3);
   assert.equal(requests, paid, "nothing is paid twice");
+});
+
+test("requests of evaluations that failed are counted in their rows", async () => {
+  const before = failed.size;
+  const dir = fixture.path("evaluated");
+  const evaluated = { eval_fraction: 0.34, eval_steps: 1, max_completion_length: 7 };
+  await runTraining({ ...recipe, ...evaluated, output_dir: dir });
+  const { training, evaluation } = retriesIn(dir);
+  assert.ok(evaluation > 0, `${evaluation}`);
+  assert.equal(training + evaluation, failed.size - before);
 });
 
 test("a judge that refuses usual fields: the message names the key, and with it the run is judged", async () => {

@@ -71,6 +71,7 @@ function common(all: readonly Known[], rewardOf: (one: Known) => number): Record
     ),
     "pairs/frac_groups": pairs.length / groups.length,
     "pairs/per_group": flat.length / pairs.length,
+    "objective/scores_margin": overPairs(([w, l]) => w.reward - l.reward),
     "rewards/chosen": overPairs(([w]) => rewardOf(w)),
     "rewards/rejected": overPairs(([, l]) => rewardOf(l)),
     "rewards/margins": overPairs(([w, l]) => rewardOf(w) - rewardOf(l)),
@@ -178,7 +179,9 @@ for (const [objective, metricsOf] of Object.entries(expected)) {
       }
     }
     // the rows have nothing of pairs beside what is compared
-    const names = Object.keys(rows[0] ?? {}).filter((name) => /^(pairs|logps|slime|rewards)\//.test(name));
+    const names = Object.keys(rows[0] ?? {}).filter((name) =>
+      /^(pairs|objective|logps|slime|rewards)\//.test(name),
+    );
     const left = names.filter((name) => !/^rewards\/even\//.test(name) && !(name in metricsOf([])));
     assert.deepEqual(left, [], join(outputDir, "metrics.jsonl"));
   });

@@ -31,8 +31,9 @@ for (const objective of methodsWhere(({ onPolicy }) => onPolicy !== "never")) {
     });
     const rows = readMetrics(join(dir, "metrics.jsonl")).filter((row) => "loss" in row);
     assert.ok((rows[0]?.["grad_norm"] as number) > 0);
-    for (const row of rows.slice(1)) {
-      assert.equal(row["rewards/fading/unscored"], 8);
+    for (const [i, row] of rows.slice(1).entries()) {
+      const counts = ["not_finite", "failures", "unscored"].map((count) => row[`rewards/fading/${count}`]);
+      assert.deepEqual(counts, i === 0 ? [8, 8, 0] : [0, 0, 8]);
       assert.equal(row["grad_norm"], 0, `${row.global_step}`);
       assert.equal(row["loss"], 0);
       assert.equal(row["frac_reward_zero_std"], 1);

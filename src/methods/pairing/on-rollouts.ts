@@ -1,7 +1,7 @@
 /** An objective over pairs on the model's own answers: pairs within groups by reward, and what holds it near the start. */
 import { at } from "../../base/at.ts";
 import { onDevice, ops, type Tensor, tensor } from "../../torch/index.ts";
-import { rewardMetrics } from "../advantages.ts";
+import { mean, rewardMetrics } from "../advantages.ts";
 import { klOfCompletion } from "../kl-estimators.ts";
 import {
   type BatchCounts,
@@ -259,6 +259,9 @@ function prepare(rollout: ScoredRollout, objective: PairObjective, options: Pair
     masked[i] === true ? Number.NaN : Math.fround(kls === null ? reward : reward - kl_coef * at(kls, i)),
   );
   const pairs = pairsOf(paired, groupSizes, options).filter((ofGroup) => ofGroup.length > 0);
+  const flat = pairs.flat();
+  const gaps = flat.map(([chosen, rejected]) => at(rewards, chosen) - at(rewards, rejected));
+  const ofPairs = { "pairs/per_group": flat.length / pairs.length, "objective/scores_margin": mean(gaps) };
   const tokens = policyLogps.reduce((sum, { length }) => sum + length, 0);
   return {
     columns: {
@@ -270,7 +273,7 @@ function prepare(rollout: ScoredRollout, objective: PairObjective, options: Pair
     metrics: {
       ...rewardMetrics(rollout),
       "pairs/frac_groups": pairs.length / groupSizes.length,
-      ...(pairs.length === 0 ? {} : { "pairs/per_group": pairs.flat().length / pairs.length }),
+      ...(pairs.length === 0 ? {} : ofPairs),
       ...(kls === null ? {} : { kl: kls.reduce((sum, kl) => sum + kl, 0) / tokens }),
     },
   };

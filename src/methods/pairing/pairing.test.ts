@@ -350,6 +350,7 @@ test("the pairs that are counted and written down are without masked completions
   });
   assert.deepEqual(made?.columns["rewards"], [nan, 1, 0, nan, 2]);
   assert.deepEqual([made?.metrics["pairs/frac_groups"], made?.metrics["pairs/per_group"]], [1 / 2, 1]);
+  assert.equal(made?.metrics["objective/scores_margin"], 1);
   // all that were sampled are in the mean, as where nothing is masked
   assert.equal(made?.metrics["reward"], 3);
 });

@@ -157,6 +157,13 @@ const PAIRING_METRICS: readonly MethodMetric[] = [
     better: null,
     onPolicy,
   },
+  {
+    key: "objective/scores_margin",
+    unit: "",
+    definition: "Mean over pairs of the chosen completion's reward − the rejected one's, without any KL.",
+    better: null,
+    onPolicy,
+  },
   KL_METRIC,
   {
     key: "logps/replay_mean",
