@@ -1,6 +1,7 @@
 /** Whether two mathematical answers mean the same. */
+import { areOneNumber, exactAt } from "./math-exact.ts";
 import type { Term } from "./math-term.ts";
-import { type Point, symbolsOf, valueAt } from "./math-value.ts";
+import { type Point, symbolsOf, type Value, valueAt } from "./math-value.ts";
 
 /** Larger sets are compared by their form alone. */
 const largestSet = 50;
@@ -66,7 +67,7 @@ function areWords(a: Term, b: Term): boolean {
 function spelt(term: Term): string | null {
   if (term.kind === "words") return plain(term.text);
   if (term.kind === "symbol") return plain(term.name);
-  if (term.kind === "number") return String(term.value);
+  if (term.kind === "number") return String(term.exact ?? term.value);
   // a word without \text is read as a product of its letters
   const isWord = term.name === "Multiply" && term.of.every(({ kind }) => kind === "symbol");
   return isWord ? term.of.map(spelt).join("") : null;
@@ -80,25 +81,28 @@ function plain(text: string): string {
     .replace(/^\(([^()]*)\)$/, "$1");
 }
 
-/** Whether both have the same finite value at each of some fixed points where either has one, and there is such a point. */
+/** Whether both have the same value at each of some fixed points where either has one, and there is such a point. */
 function haveOneValue(a: Term, b: Term): boolean {
   const symbols = [...new Set([...symbolsOf(a), ...symbolsOf(b)])].sort();
-  const tolerance = hasDecimal(a) || hasDecimal(b) ? 5e-7 : 0;
+  const isRounded = hasDecimal(a) || hasDecimal(b);
   let compared = 0;
   for (const point of pointsFor(symbols)) {
+    const [exact, other] = [exactAt(a, point), exactAt(b, point)];
     const [x, y] = [valueAt(a, point), valueAt(b, point)];
-    if (Number.isNaN(x) && Number.isNaN(y)) continue;
-    if (!isClose(x, y, tolerance)) return false;
+    const areExact = exact !== null && other !== null;
+    if (!areExact && Number.isNaN(x.value) && Number.isNaN(y.value)) continue;
+    if (!(areExact ? areOneNumber(exact, other) : isClose(x, y, isRounded))) return false;
     compared++;
   }
   return compared > 0;
 }
 
-function isClose(x: number, y: number, tolerance: number): boolean {
+/** Whether two values differ by no more than rounding: their own, or that of a decimal in the text. */
+function isClose({ value: x, error }: Value, { value: y, error: other }: Value, isRounded: boolean): boolean {
   if (x === y) return true;
-  if (!Number.isFinite(x) || !Number.isFinite(y) || (Number.isSafeInteger(x) && Number.isSafeInteger(y)))
-    return false;
-  return Math.abs(x - y) <= Math.max(tolerance, 1e-12 * Math.max(1, Math.abs(x), Math.abs(y)));
+  if (!Number.isFinite(x) || !Number.isFinite(y)) return false;
+  const decimals = isRounded ? Math.min(5e-7, 1e-3 * Math.max(Math.abs(x), Math.abs(y))) : 0;
+  return Math.abs(x - y) <= Math.max(decimals, error + other);
 }
 
 /** Six decimals are compared where one of the answers is a rounded number. */
