@@ -102,3 +102,24 @@ test("a mixed number is a whole number with a fraction behind it, of its sign; i
     ["2\\cdot\\frac13", "\\frac23", 1],
   ]);
 });
+
+test("what has a value at whole numbers alone is compared there", async () => {
+  await check([
+    ["n \\cdot (-1)^n", "(-1)^n n", 1],
+    ["(-1)^n", "(-1)^{n+2}", 1],
+    ["(-1)^n", "(-1)^{n+1}", 0],
+    ["(-1)^n", "1", 0],
+    ["\\frac12 n!", "\\frac{n!}{2}", 1], // TRL: 0
+    ["n!", "(n+1)!", 0],
+    ["(n+1)!", "(n+1) n!", 1],
+    ["\\binom n2", "\\frac{n(n-1)}2", 1], // TRL: 0
+    ["\\binom n2", "\\frac{n(n+1)}2", 0],
+    ["\\binom nk", "\\frac{n!}{k!(n-k)!}", 1],
+    ["\\binom nk", "\\binom kn", 0],
+    ["2^{1100}x", "2^{1101}x", 0],
+    ["2^{1100}x", "x 2^{1100}", 1],
+    ["\\sqrt{x}^2", "x", 0],
+    ["\\sum_{n=1}^3 n", "\\sum_{n=1}^4 n", 0],
+    ["i^2", "-1", 0],
+  ]);
+});

@@ -81,20 +81,31 @@ function plain(text: string): string {
     .replace(/^\(([^()]*)\)$/, "$1");
 }
 
-/** Whether both have the same value at each of some fixed points where either has one, and there is such a point. */
+/**
+ * Whether both have the same value at each of some fixed points where either has one, and there is such a point. Where one of them has
+ * a value at no point, as (-1)^n and n! have, the points are whole numbers, of which two must be such.
+ */
 function haveOneValue(a: Term, b: Term): boolean {
   const symbols = [...new Set([...symbolsOf(a), ...symbolsOf(b)])].sort();
+  const points = pointsFor(symbols);
+  const hasValue = (term: Term) => points.some((point) => !Number.isNaN(valueAt(term, point).value));
+  if (symbols.length === 0 || (hasValue(a) && hasValue(b))) return agreements(a, b, points) > 0;
+  return agreements(a, b, wholePointsFor(symbols)) > 1;
+}
+
+/** The number of points at which both have the same value; 0 where they differ at one. */
+function agreements(a: Term, b: Term, points: readonly Point[]): number {
   const isRounded = hasDecimal(a) || hasDecimal(b);
   let compared = 0;
-  for (const point of pointsFor(symbols)) {
+  for (const point of points) {
     const [exact, other] = [exactAt(a, point), exactAt(b, point)];
     const [x, y] = [valueAt(a, point), valueAt(b, point)];
     const areExact = exact !== null && other !== null;
     if (!areExact && Number.isNaN(x.value) && Number.isNaN(y.value)) continue;
-    if (!(areExact ? areOneNumber(exact, other) : isClose(x, y, isRounded))) return false;
+    if (!(areExact ? areOneNumber(exact, other) : isClose(x, y, isRounded))) return 0;
     compared++;
   }
-  return compared > 0;
+  return compared;
 }
 
 /** Whether two values differ by no more than rounding: their own, or that of a decimal in the text. */
@@ -117,4 +128,12 @@ function pointsFor(symbols: readonly string[]): Point[] {
   return [0.31, 1.37, 2.63, -0.61, -1.87].map(
     (start) => new Map(symbols.map((name, i) => [name, start + (i * start) / 7 + i * 0.0361])),
   );
+}
+
+/** Whole numbers, of which now the first symbols are the smaller ones, now the last. */
+function wholePointsFor(symbols: readonly string[]): Point[] {
+  return [3, 4, 5, 7, 8].map((start) => {
+    const inOrder = start % 2 === 1 ? symbols : symbols.toReversed();
+    return new Map(inOrder.map((name, i) => [name, start + 2 * i]));
+  });
 }

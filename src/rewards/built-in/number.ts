@@ -23,6 +23,11 @@ const numbers =
 
 /** The last number in `text`; null: there is none. */
 export function lastNumber(text: string): number | null {
-  const found = text.match(numbers)?.at(-1);
-  return found === undefined ? null : Number(found.replaceAll(",", "").replace("−", "-"));
+  const digits = lastDigits(text);
+  return digits === null ? null : Number(digits);
+}
+
+/** The last number in `text` as it is written, without commas; null: there is none. */
+export function lastDigits(text: string): string | null {
+  return text.match(numbers)?.at(-1)?.replaceAll(",", "").replace("−", "-") ?? null;
 }
