@@ -137,7 +137,6 @@ MATH = [
     ("The answer is $5$, since $5+1=6$.", r"\boxed{6}"),
     ("The answer is 18, which is 3 more than 15.", r"\boxed{18}"),
     ("The answer is 18, which is 3 more than 15.", r"\boxed{15}"),
-    ("The answer is 1/2.", r"\boxed{\frac12}"),
     # what is announced, and how far from the word "answer"
     (r"$\frac12$", r"The answer is \frac{1}{2}."),
     (r"$-\frac12$", r"The answer is -\frac{1}{2}."),

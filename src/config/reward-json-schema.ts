@@ -126,7 +126,8 @@ function problemOf(schema: unknown, place: string): string | null {
     ...[valuesProblem, arrayProblem, formatProblem, patternsProblem],
   ];
   const at = place === "" ? "" : `at ${place}: `;
-  if (!isRecord(schema)) return `${at}expected a schema (a mapping, true or false), got ${JSON.stringify(schema)}`;
+  if (!isRecord(schema))
+    return `${at}expected a schema (a mapping, true or false), got ${JSON.stringify(schema)}`;
   for (const problem of problems) {
     const found = problem(schema);
     if (found !== null) return `${at}${found}`;

@@ -139,6 +139,16 @@ test("math takes the last formula or number too, and finds equal forms", async (
     ["\\boxed{2,3}", "$x=2$ or $x=3$", 1],
     ["so we get $x = 2,$ and $x = 3$.", "\\{2, 3\\}", 1],
     ["Since $x > 2$ and it is odd, $x = 3$.", "3", 1],
+    // a number that a reference announces; TRL does not read this fraction
+    ["\\boxed{\\frac12}", "The answer is 1/2.", 1],
+    ["\\boxed{1234}", "Answer: **1,234**, not 17", 1],
+    ["\\boxed{7}", "The answer is 2 + 5 = 7", 1],
+    [
+      "\\[ \\begin{pmatrix} 1 \\\\[2pt] 2 \\end{pmatrix} \\]",
+      "\\begin{pmatrix} 1 \\\\[2pt] 2 \\end{pmatrix}",
+      1,
+    ],
+    ["It is \\(3 or rather \\(4\\).", 4, 1],
     // what is surely LaTeX is never its last number
     ["\\boxed{5}", "$\\frac{5$", null],
     ["\\boxed{5}", "It is $3$, so $\\frac{5}{$.", null],
@@ -179,6 +189,15 @@ test("a formula that would take for ever, or all the stack, is compared at once"
   assert.deepEqual(
     await score("math", {}, rows),
     hard.map(() => 0),
+  );
+});
+
+test("a long text with many formulas that never close, or that are one, is read at once", async () => {
+  const parts = ["$5 ", "$1$,", "answer $ 5 $", "answer [ ", "\\(1", "\\[1", "$\\$", "-\\frac{1"];
+  const rows = parts.map((part): [string, unknown] => [part.repeat(50_000), "7"]);
+  assert.deepEqual(
+    await score("math", {}, rows),
+    parts.map(() => 0),
   );
 });
 

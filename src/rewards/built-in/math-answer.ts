@@ -24,12 +24,7 @@ export function boxedIn(text: string): string | null {
 /** Two prices are no formula: a dollar that closes one stands before no digit, and before no word where white space is before it. */
 const inDollars = /(?<![\\\d])\$((?:\\[^\n]|[^$\\\n])+)(?:(?<!\s)\$(?!\d)|(?<=\s)\$(?![\w\\]))/;
 const formulas = new RegExp(
-  [
-    /(?<!\\)\$\$([^$]+)\$\$/,
-    inDollars,
-    /\\\(((?:[^\\]|\\(?!\)))+)\\\)/,
-    /\\\[((?:[^\\]|\\(?!\]))+)\\\]/,
-  ]
+  [/(?<!\\)\$\$([^$]+)\$\$/, inDollars, /\\\(((?:[^\\]|\\[^()])+)\\\)/, /\\\[((?:[^\\]|\\[^[\]])+)\\\]/]
     .map(({ source }) => source)
     .join("|"),
   "g",
@@ -58,7 +53,8 @@ function formulasIn(text: string, pattern: RegExp): Formula[] {
     const [at, end] = [match.index, match.index + match[0].length];
     const latex = match.slice(1).find((each) => each !== undefined) ?? "";
     const last = all.at(-1);
-    if (last !== undefined && connective.test(text.slice(last.end, at))) {
+    const isPart = last !== undefined && connective.test(text.slice(last.end, at));
+    if (isPart && last.latex.length + latex.length < longestAnswer) {
       last.latex = `${last.latex.replace(/(?<!\\)[,;]\s*$/, "")}, ${latex}`;
       last.end = end;
     } else all.push({ at, end, latex });

@@ -105,9 +105,8 @@ function factorial([a, b]: Fraction): Fraction | null {
 function binomial([a, b]: Fraction, [c, d]: Fraction): Fraction | null {
   if (a % b !== 0n || c % d !== 0n) return null;
   const [n, k] = [a / b, c / d];
-  if (n < 0n || k < 0n || n > largestFactorial) return null;
+  if (k < 0n || k > n || n > largestFactorial) return null;
   const least = k > n - k ? n - k : k;
-  if (least < 0n) return [0n, 1n];
   let value = 1n;
   for (let i = 1n; i <= least; i++) value = (value * (n - least + i)) / i;
   return [value, 1n];

@@ -158,7 +158,7 @@ function factorial(n: number): number {
 }
 
 function binomial(n: number, k: number): number {
-  if (!(Number.isInteger(n) && Number.isInteger(k)) || k < 0 || n < 0 || n > 1000) return Number.NaN;
+  if (!(Number.isInteger(n) && Number.isInteger(k)) || k < 0 || k > n || n > 1000) return Number.NaN;
   let value = 1;
   for (let i = 1; i <= k; i++) value = (value * (n - k + i)) / i;
   return Math.round(value);
