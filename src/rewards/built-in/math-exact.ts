@@ -24,7 +24,7 @@ const operations: Readonly<Record<string, Operation>> = {
   Binomial: binomial,
 };
 
-/** Functions of one argument; an argument that is none of these is exact too where an operation above makes it. */
+/** Functions of one argument. */
 const functions: Readonly<Record<string, (of: Fraction) => Fraction | null>> = {
   Negate: ([a, b]) => [-a, b],
   Square: ([a, b]) => [a * a, b * b],

@@ -22,7 +22,7 @@ const numbers =
   /(?<![\w.)\]}])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+|(?<=[\w.)\]}])\d+(?:\.\d+)?/g;
 
 /** The last number in `text`; null: there is none. */
-export function lastNumber(text: string): number | null {
+function lastNumber(text: string): number | null {
   const digits = lastDigits(text);
   return digits === null ? null : Number(digits);
 }
