@@ -139,6 +139,8 @@ test("math takes the last formula or number too, and finds equal forms", async (
     ["\\boxed{2,3}", "$x=2$ or $x=3$", 1],
     ["so we get $x = 2,$ and $x = 3$.", "\\{2, 3\\}", 1],
     ["Since $x > 2$ and it is odd, $x = 3$.", "3", 1],
+    ["It is $\\frac12$ or $50\\%$.", "0.5", 1],
+    ["It is $\\frac12$ or $60\\%$.", "0.5", 0],
     // a number that a reference announces; TRL does not read this fraction
     ["\\boxed{\\frac12}", "The answer is 1/2.", 1],
     ["\\boxed{1234}", "Answer: **1,234**, not 17", 1],

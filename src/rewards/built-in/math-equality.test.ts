@@ -123,3 +123,13 @@ test("what has a value at whole numbers alone is compared there", async () => {
     ["i^2", "-1", 0],
   ]);
 });
+
+test("a set of one value, however often it is written, is that value", async () => {
+  await check([
+    ["2", "\\{2\\}", 1],
+    ["\\{2\\}", "2", 1],
+    ["\\frac12, 50\\%", "0.5", 1],
+    ["2, 3", "2", 0],
+    ["2", "\\{2, 3\\}", 0],
+  ]);
+});

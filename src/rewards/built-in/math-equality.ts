@@ -14,12 +14,21 @@ export function areEqual(a: Term, b: Term): boolean {
   if (isAssignment(a) && !isNamed(b, a)) return areEqual(assigned(a), b);
   if (isAssignment(b) && !isNamed(a, b)) return areEqual(a, assigned(b));
   if (a.kind === "words" || b.kind === "words") return areWords(a, b);
-  if (a.kind === "operator" && b.kind === "operator" && a.name === b.name && a.of.length === b.of.length) {
-    if (a.name === "Set") return areSets(a.of, b.of);
-    if (areLists(a.of, b.of)) return true;
-    if (a.name === "Equal" && areLists(a.of, b.of.toReversed())) return true;
-  }
-  return haveOneValue(a, b);
+  return haveOneForm(a, b) || isOfOne(a, b) || isOfOne(b, a) || haveOneValue(a, b);
+}
+
+function haveOneForm(a: Term, b: Term): boolean {
+  if (a.kind !== "operator" || b.kind !== "operator") return false;
+  if (a.name !== b.name || a.of.length !== b.of.length) return false;
+  if (a.name === "Set") return areSets(a.of, b.of);
+  return areLists(a.of, b.of) || (a.name === "Equal" && areLists(a.of, b.of.toReversed()));
+}
+
+/** Whether `set` is one whose members all equal `other`, which is none: one value written in several forms, as 1/2 or 50 %. */
+function isOfOne(set: Term, other: Term): boolean {
+  if (set.kind !== "operator" || set.name !== "Set" || set.of.length === 0 || set.of.length > largestSet)
+    return false;
+  return !isNamed(set, other) && set.of.every((each) => areEqual(each, other));
 }
 
 function isAssignment(term: Term): boolean {
