@@ -1,9 +1,11 @@
 /**
- * JSON Schemas of the reward `json`, as far as zod checks them: it passes over a keyword whose type is not said, and over what stands
- * beside anyOf, oneOf and allOf. Such schemas are refused, since they would give full marks to what they forbid.
+ * JSON Schemas of the reward `json`, as far as zod checks them: it passes over a keyword that it does not know or whose type is not
+ * said, and over what stands beside anyOf, oneOf, allOf, $ref, enum and const. Such schemas are refused, since they would give full
+ * marks to what they forbid.
  */
 import { z } from "zod";
 import { isRecord } from "../base/is-record.ts";
+import { didYouMean } from "../base/suggest.ts";
 
 /** Keywords that zod reads in a schema of these types alone. */
 const typed: Readonly<Record<string, { types: readonly string[]; keywords: readonly string[] }>> = {
@@ -16,7 +18,10 @@ const typed: Readonly<Record<string, { types: readonly string[]; keywords: reado
   },
   array: {
     types: ["array"],
-    keywords: ["items", "prefixItems", "additionalItems", "contains", "minItems", "maxItems", "uniqueItems"],
+    keywords: [
+      ...["items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"],
+      ...["contains", "minContains", "maxContains"],
+    ],
   },
   string: { types: ["string"], keywords: ["minLength", "maxLength", "pattern", "format"] },
   number: {
@@ -25,11 +30,41 @@ const typed: Readonly<Record<string, { types: readonly string[]; keywords: reado
   },
 };
 
+/** What zod looks for in a text; it passes over any other format. */
+const formats = [
+  ...[
+    "email",
+    "uri",
+    "uri-reference",
+    "uuid",
+    "guid",
+    "date-time",
+    "date",
+    "time",
+    "duration",
+    "hostname",
+    "ipv4",
+  ],
+  ...["ipv6", "mac", "cidr", "cidr-v6", "base64", "base64url", "e164", "credit_card", "iban", "jwt", "emoji"],
+  ...["nanoid", "cuid", "cuid2", "ulid", "xid", "ksuid"],
+];
+
 const alternatives = ["anyOf", "oneOf", "allOf"] as const;
+/** What zod reads alone, whatever stands beside it. */
+const alone = [...alternatives, "$ref", "enum", "const"] as const;
 /** What says nothing about values. */
 const notes: ReadonlySet<string> = new Set([
   ...["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"],
-  ...["$id", "$schema", "$comment", "$anchor", "$defs", "definitions"],
+  ...["$id", "id", "$schema", "$comment", "$anchor", "$defs", "definitions"],
+]);
+/** What zod refuses itself, with its reason. */
+const unsupported = [
+  ...["not", "if", "then", "else", "dependentSchemas", "dependentRequired"],
+  ...["unevaluatedItems", "unevaluatedProperties"],
+];
+const known: ReadonlySet<string> = new Set([
+  ...Object.values(typed).flatMap(({ keywords }) => keywords),
+  ...[...alone, ...notes, ...unsupported, "type"],
 ]);
 /** Where schemas stand in a schema: alone or in a list, and by name. */
 const nested = [
@@ -42,6 +77,38 @@ const nested = [
 ];
 const named = ["properties", "patternProperties", "$defs", "definitions"];
 
+const shapes = [
+  {
+    keys: new Set([
+      ...["minItems", "maxItems", "minContains", "maxContains", "minLength", "maxLength", "minProperties"],
+      ...["maxProperties", "minimum", "maximum", "multipleOf"],
+    ]),
+    expected: "a number",
+    fits: (value: unknown) => typeof value === "number",
+  },
+  {
+    keys: new Set(["exclusiveMinimum", "exclusiveMaximum"]),
+    expected: "a number, true or false",
+    fits: (value: unknown) => typeof value === "number" || typeof value === "boolean",
+  },
+  {
+    keys: new Set(["uniqueItems"]),
+    expected: "true or false",
+    fits: (value: unknown) => typeof value === "boolean",
+  },
+  {
+    keys: new Set(["pattern", "format", "$ref"]),
+    expected: "a text",
+    fits: (value: unknown) => typeof value === "string",
+  },
+  {
+    keys: new Set<string>(["required", "enum", "prefixItems", ...alternatives]),
+    expected: "a list",
+    fits: Array.isArray,
+  },
+  { keys: new Set(named), expected: "a mapping", fits: isRecord },
+];
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The check that a schema asks for. @throws {Error} with what is wrong with it */
@@ -53,10 +120,18 @@ export function schemaCheck(schema: unknown): z.ZodType {
 
 /** Where and why a schema would not be checked as it says; null: it would. */
 function problemOf(schema: unknown, place: string): string | null {
-  if (!isRecord(schema)) return null;
-  const own =
-    typeProblem(schema) ?? requiredProblem(schema) ?? alternativesProblem(schema) ?? valuesProblem(schema);
-  if (own !== null) return `${place === "" ? "" : `at ${place}: `}${own}`;
+  if (schema === undefined || typeof schema === "boolean") return null;
+  const problems = [
+    ...[keyProblem, shapeProblem, aloneProblem, typeProblem, requiredProblem],
+    ...[valuesProblem, arrayProblem, formatProblem, patternsProblem],
+  ];
+  const at = place === "" ? "" : `at ${place}: `;
+  if (!isRecord(schema))
+    return `${at}expected a schema (a mapping, true or false), got ${JSON.stringify(schema)}`;
+  for (const problem of problems) {
+    const found = problem(schema);
+    if (found !== null) return `${at}${found}`;
+  }
   for (const [key, part] of partsOf(schema)) {
     const found = problemOf(part, place === "" ? key : `${place}.${key}`);
     if (found !== null) return found;
@@ -94,19 +169,83 @@ function requiredProblem({ required, properties }: Fields): string | null {
     : `required has ${missing}, which properties has not. Add it there, as {} for any value`;
 }
 
-function alternativesProblem(schema: Fields): string | null {
-  const key = alternatives.find((one) => schema[one] !== undefined);
-  if (key === undefined) return null;
-  const beside = Object.keys(schema).find((one) => one !== key && !notes.has(one));
-  return beside === undefined
+function keyProblem(schema: Fields): string | null {
+  const key = Object.keys(schema).find((one) => !known.has(one) && !one.startsWith("x-"));
+  return key === undefined
     ? null
-    : `${beside} beside ${key}, which is not checked here. Write it into each of ${key}`;
+    : `unknown keyword ${key}, which is not checked here.${didYouMean(key, known)} Take it out, or write it with those that are`;
 }
 
-function valuesProblem({ enum: values, const: value }: Fields): string | null {
-  const all = [...(Array.isArray(values) ? (values as unknown[]) : []), value];
-  return all.some((one) => typeof one === "object" && one !== null)
-    ? "an object or a list in enum or const, which is not compared here. Describe it by properties or items"
+/** Keywords whose value is of another type than they take: zod passes over them. */
+function shapeProblem(schema: Fields): string | null {
+  for (const [key, value] of Object.entries(schema)) {
+    const shape = shapes.find(({ keys }) => keys.has(key));
+    if (value === undefined || shape === undefined || shape.fits(value)) continue;
+    return `expected ${shape.expected} in ${key}, got ${JSON.stringify(value)}`;
+  }
+  return null;
+}
+
+function aloneProblem(schema: Fields): string | null {
+  const key = alone.find((one) => schema[one] !== undefined);
+  if (key === undefined) return null;
+  const isOfValues = key === "enum" || key === "const";
+  const beside = Object.keys(schema).find(
+    (one) => one !== key && !notes.has(one) && !one.startsWith("x-") && !(isOfValues && one === "type"),
+  );
+  if (beside === undefined) return null;
+  const remedy = isOfValues
+    ? "Write the values that fit alone"
+    : key === "$ref"
+      ? "Write it where $ref points"
+      : `Write it into each of ${key}`;
+  return `${beside} beside ${key}, which is not checked here. ${remedy}`;
+}
+
+function valuesProblem({ enum: values, const: value, type }: Fields): string | null {
+  const all = [...(Array.isArray(values) ? (values as unknown[]) : []), value].filter(
+    (one) => one !== undefined,
+  );
+  if (all.some((one) => typeof one === "object" && one !== null)) {
+    return "an object or a list in enum or const, which is not compared here. Describe it by properties or items";
+  }
+  const types = [type].flat();
+  const other = all.find((one) => type !== undefined && !typesOf(one).some((each) => types.includes(each)));
+  return other === undefined
+    ? null
+    : `${JSON.stringify(other)} in enum or const is of another type than ${types.join(", ")}. Correct the one or the other`;
+}
+
+function typesOf(value: unknown): string[] {
+  if (value === null) return ["null"];
+  return Number.isInteger(value) ? ["number", "integer"] : [typeof value];
+}
+
+function arrayProblem({ items, prefixItems, minItems, maxItems }: Fields): string | null {
+  const bound = minItems === undefined ? "maxItems" : "minItems";
+  if ((minItems ?? maxItems) === undefined) return null;
+  if (items === undefined && prefixItems === undefined) {
+    return `${bound} without items, which is not checked here. Add items, as {} for any value`;
+  }
+  const listed = [prefixItems ?? items].filter(Array.isArray).flat();
+  return minItems !== undefined && listed.some(isAnything)
+    ? "minItems with a listed item that may be any value, which is not checked here. Write a type for each"
+    : null;
+}
+
+/** Whether a schema says nothing about values. */
+function isAnything(schema: unknown): boolean {
+  return schema === true || (isRecord(schema) && Object.keys(schema).every((key) => notes.has(key)));
+}
+
+function formatProblem({ format }: Fields): string | null {
+  if (typeof format !== "string" || formats.includes(format)) return null;
+  return `format ${format}, which is not checked here.${didYouMean(format, formats)} There are ${formats.join(", ")}. Describe another by pattern`;
+}
+
+function patternsProblem({ patternProperties, additionalProperties }: Fields): string | null {
+  return patternProperties !== undefined && isRecord(additionalProperties)
+    ? "additionalProperties with a schema beside patternProperties, which is not checked here. Write false, or a pattern for the other names"
     : null;
 }
 

@@ -113,6 +113,13 @@ test("the time limit is that of the clock", async () => {
   assert.ok((functions[0]?.seconds ?? 0) >= 0.045);
 });
 
+test("a time limit of months is no limit that has passed", async () => {
+  writeFileSync("slow.ts", "export const slow = () => new Promise((done) => setTimeout(done, 50, [1]));");
+  await using rewards = await openRewards(["slow.ts#slow"], { reward_timeout: 1e7, reward_max_failures: 1 });
+  const { functions } = await rewards.score(inputOf(["a"]));
+  assert.deepEqual(functions[0]?.values, [1]);
+});
+
 test("a call that cannot begin, for what the one before it left running, is ended too", async () => {
   writeFileSync("busy.ts", "export const busy = () => { setImmediate(() => { for (;;); }); return [1]; };");
   await using rewards = await openRewards(["busy.ts#busy"], { ...patient, timer: hangsOn("b") });

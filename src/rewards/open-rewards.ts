@@ -22,7 +22,7 @@ import type { ScoredCompletions } from "./scored-completions.ts";
 export interface RewardSettings {
   /** Worker processes; default: one a core, at most 4. */
   reward_workers?: number;
-  /** Seconds that a call may take, from its start; default 10. A call has the completions of one prompt. */
+  /** Seconds that a call may take, from its start; default 10, at most 24 days. A call has the completions of one prompt. */
   reward_timeout?: number;
   /** Fraction of the completions of a rollout for which a function may fail before the run stops; default 0.5. */
   reward_max_failures?: number;
@@ -152,9 +152,12 @@ function toLoad(spec: RewardSpec, { max_completion_length }: RewardSettings): Fu
   return { name, builtIn, options: { ...longest, ...options } };
 }
 
+/** What a timer of Node's can wait, in milliseconds; one that is to wait longer fires at once. */
+const longestWait = 2 ** 31 - 1;
+
 function timerOf(seconds: number): CallTimer {
   return (_call, onLimit) => {
-    const timer = setTimeout(onLimit, 1000 * seconds);
+    const timer = setTimeout(onLimit, Math.min(1000 * seconds, longestWait));
     return () => clearTimeout(timer);
   };
 }

@@ -120,6 +120,44 @@ test("math takes the last formula or number too, and finds equal forms", async (
     [`\\boxed{${matrix.replaceAll(" ", "")}}`, matrix, 1],
     ["\\boxed{12}", "so it is 12 cm", 1],
     ["\\boxed{30}", "Therefore 30", 1],
+    // prices are no formulas
+    ["It costs $5 at first, then $18 in all.", "18", 1],
+    ["so the total is $20 + $30 = $50.", "50", 1],
+    ["She has $5 and he has $18", "18", 1],
+    ["She has \\$5 and he has \\$18", "18", 1],
+    ["It costs $5 and $x = 18$.", "18", 1],
+    ["So 5$ and 13$ make 18", "18", 1],
+    ["**18**", "18", 1],
+    ["\\boxed{3}", "$3", 1],
+    ["\\boxed{4}", "$3", 0],
+    ["It is $ 18 $.", "18", 1],
+    ["It is $18 $.", "18", 1],
+    ["It is $\\$18$.", "18", 1],
+    // formulas with "and", "or" or a comma between them are one
+    ["\\boxed{2,3}", "$2$ and $3$", 1],
+    ["\\boxed{3}", "$2$ and $3$", 0],
+    ["\\boxed{2,3}", "$x=2$ or $x=3$", 1],
+    ["so we get $x = 2,$ and $x = 3$.", "\\{2, 3\\}", 1],
+    ["Since $x > 2$ and it is odd, $x = 3$.", "3", 1],
+    ["It is $\\frac12$ or $50\\%$.", "0.5", 1],
+    ["It is $\\frac12$ or $60\\%$.", "0.5", 0],
+    // a number that a reference announces; TRL does not read this fraction
+    ["\\boxed{\\frac12}", "The answer is 1/2.", 1],
+    ["\\boxed{1234}", "Answer: **1,234**, not 17", 1],
+    ["\\boxed{7}", "The answer is 2 + 5 = 7", 1],
+    [
+      "\\[ \\begin{pmatrix} 1 \\\\[2pt] 2 \\end{pmatrix} \\]",
+      "\\begin{pmatrix} 1 \\\\[2pt] 2 \\end{pmatrix}",
+      1,
+    ],
+    ["It is \\(3 or rather \\(4\\).", 4, 1],
+    // what is surely LaTeX is never its last number
+    ["\\boxed{5}", "$\\frac{5$", null],
+    ["\\boxed{5}", "It is $3$, so $\\frac{5}{$.", null],
+    // every digit of a number counts
+    ["so it is 12345678901234567", "12345678901234568", 0],
+    ["so it is 12345678901234567", "so 12345678901234567 it is", 1],
+    ["\\boxed{6.02 \\times 10^{23}}", 6.02e23, 1],
     ["no number at all", "4", 0],
     ["4", "no number at all", null],
     ["4", "\\frac{", null],
@@ -153,6 +191,15 @@ test("a formula that would take for ever, or all the stack, is compared at once"
   assert.deepEqual(
     await score("math", {}, rows),
     hard.map(() => 0),
+  );
+});
+
+test("a long text with many formulas that never close, or that are one, is read at once", async () => {
+  const parts = ["$5 ", "$1$,", "answer $ 5 $", "answer [ ", "\\(1", "\\[1", "$\\$", "-\\frac{1"];
+  const rows = parts.map((part): [string, unknown] => [part.repeat(50_000), "7"]);
+  assert.deepEqual(
+    await score("math", {}, rows),
+    parts.map(() => 0),
   );
 });
 

@@ -1,6 +1,7 @@
 /** Whether two mathematical answers mean the same. */
+import { areOneNumber, exactAt } from "./math-exact.ts";
 import type { Term } from "./math-term.ts";
-import { type Point, symbolsOf, valueAt } from "./math-value.ts";
+import { type Point, symbolsOf, type Value, valueAt } from "./math-value.ts";
 
 /** Larger sets are compared by their form alone. */
 const largestSet = 50;
@@ -13,12 +14,21 @@ export function areEqual(a: Term, b: Term): boolean {
   if (isAssignment(a) && !isNamed(b, a)) return areEqual(assigned(a), b);
   if (isAssignment(b) && !isNamed(a, b)) return areEqual(a, assigned(b));
   if (a.kind === "words" || b.kind === "words") return areWords(a, b);
-  if (a.kind === "operator" && b.kind === "operator" && a.name === b.name && a.of.length === b.of.length) {
-    if (a.name === "Set") return areSets(a.of, b.of);
-    if (areLists(a.of, b.of)) return true;
-    if (a.name === "Equal" && areLists(a.of, b.of.toReversed())) return true;
-  }
-  return haveOneValue(a, b);
+  return haveOneForm(a, b) || isOfOne(a, b) || isOfOne(b, a) || haveOneValue(a, b);
+}
+
+function haveOneForm(a: Term, b: Term): boolean {
+  if (a.kind !== "operator" || b.kind !== "operator") return false;
+  if (a.name !== b.name || a.of.length !== b.of.length) return false;
+  if (a.name === "Set") return areSets(a.of, b.of);
+  return areLists(a.of, b.of) || (a.name === "Equal" && areLists(a.of, b.of.toReversed()));
+}
+
+/** Whether `set` is one whose members all equal `other`, which is none: one value written in several forms, as 1/2 or 50 %. */
+function isOfOne(set: Term, other: Term): boolean {
+  if (set.kind !== "operator" || set.name !== "Set" || set.of.length === 0 || set.of.length > largestSet)
+    return false;
+  return !isNamed(set, other) && set.of.every((each) => areEqual(each, other));
 }
 
 function isAssignment(term: Term): boolean {
@@ -66,7 +76,7 @@ function areWords(a: Term, b: Term): boolean {
 function spelt(term: Term): string | null {
   if (term.kind === "words") return plain(term.text);
   if (term.kind === "symbol") return plain(term.name);
-  if (term.kind === "number") return String(term.value);
+  if (term.kind === "number") return String(term.exact ?? term.value);
   // a word without \text is read as a product of its letters
   const isWord = term.name === "Multiply" && term.of.every(({ kind }) => kind === "symbol");
   return isWord ? term.of.map(spelt).join("") : null;
@@ -80,25 +90,39 @@ function plain(text: string): string {
     .replace(/^\(([^()]*)\)$/, "$1");
 }
 
-/** Whether both have the same finite value at each of some fixed points where either has one, and there is such a point. */
+/**
+ * Whether both have the same value at each of some fixed points where either has one, and there is such a point. Where one of them has
+ * a value at no point, as (-1)^n and n! have, the points are whole numbers, of which two must be such.
+ */
 function haveOneValue(a: Term, b: Term): boolean {
   const symbols = [...new Set([...symbolsOf(a), ...symbolsOf(b)])].sort();
-  const tolerance = hasDecimal(a) || hasDecimal(b) ? 5e-7 : 0;
-  let compared = 0;
-  for (const point of pointsFor(symbols)) {
-    const [x, y] = [valueAt(a, point), valueAt(b, point)];
-    if (Number.isNaN(x) && Number.isNaN(y)) continue;
-    if (!isClose(x, y, tolerance)) return false;
-    compared++;
-  }
-  return compared > 0;
+  const points = pointsFor(symbols);
+  const hasValue = (term: Term) => points.some((point) => !Number.isNaN(valueAt(term, point).value));
+  if (symbols.length === 0 || (hasValue(a) && hasValue(b))) return agreements(a, b, points) > 0;
+  return agreements(a, b, wholePointsFor(symbols)) > 1;
 }
 
-function isClose(x: number, y: number, tolerance: number): boolean {
+/** The number of points at which both have the same value; 0 where they differ at one. */
+function agreements(a: Term, b: Term, points: readonly Point[]): number {
+  const isRounded = hasDecimal(a) || hasDecimal(b);
+  let compared = 0;
+  for (const point of points) {
+    const [exact, other] = [exactAt(a, point), exactAt(b, point)];
+    const [x, y] = [valueAt(a, point), valueAt(b, point)];
+    const areExact = exact !== null && other !== null;
+    if (!areExact && Number.isNaN(x.value) && Number.isNaN(y.value)) continue;
+    if (!(areExact ? areOneNumber(exact, other) : isClose(x, y, isRounded))) return 0;
+    compared++;
+  }
+  return compared;
+}
+
+/** Whether two values differ by no more than rounding: their own, or that of a decimal in the text. */
+function isClose({ value: x, error }: Value, { value: y, error: other }: Value, isRounded: boolean): boolean {
   if (x === y) return true;
-  if (!Number.isFinite(x) || !Number.isFinite(y) || (Number.isSafeInteger(x) && Number.isSafeInteger(y)))
-    return false;
-  return Math.abs(x - y) <= Math.max(tolerance, 1e-12 * Math.max(1, Math.abs(x), Math.abs(y)));
+  if (!Number.isFinite(x) || !Number.isFinite(y)) return false;
+  const decimals = isRounded ? Math.min(5e-7, 1e-3 * Math.max(Math.abs(x), Math.abs(y))) : 0;
+  return Math.abs(x - y) <= Math.max(decimals, error + other);
 }
 
 /** Six decimals are compared where one of the answers is a rounded number. */
@@ -113,4 +137,12 @@ function pointsFor(symbols: readonly string[]): Point[] {
   return [0.31, 1.37, 2.63, -0.61, -1.87].map(
     (start) => new Map(symbols.map((name, i) => [name, start + (i * start) / 7 + i * 0.0361])),
   );
+}
+
+/** Whole numbers, of which now the first symbols are the smaller ones, now the last. */
+function wholePointsFor(symbols: readonly string[]): Point[] {
+  return [3, 4, 5, 7, 8].map((start) => {
+    const inOrder = start % 2 === 1 ? symbols : symbols.toReversed();
+    return new Map(inOrder.map((name, i) => [name, start + 2 * i]));
+  });
 }

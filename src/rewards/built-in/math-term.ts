@@ -2,7 +2,7 @@
 
 /** A number, a symbol, words, or an operator with its arguments. */
 export type Term =
-  | { kind: "number"; value: number; isDecimal: boolean }
+  | { kind: "number"; value: number; exact: bigint | null; isDecimal: boolean }
   | { kind: "symbol"; name: string }
   | { kind: "words"; text: string }
   | { kind: "operator"; name: string; of: readonly Term[] };
@@ -13,7 +13,7 @@ const deepest = 60;
 /** The tree of a MathJSON expression; null where it holds an error, or something that has no place in an answer. */
 export function termOf(json: unknown, depth = 0): Term | null {
   if (depth > deepest) return null;
-  if (typeof json === "number") return { kind: "number", value: json, isDecimal: !Number.isInteger(json) };
+  if (typeof json === "number") return numberOf(String(json));
   if (typeof json === "string") return symbolOrWords(json);
   if (Array.isArray(json)) return operatorOf(json, depth);
   const { num, fn, sym, str } = Object(json) as Record<string, unknown>;
@@ -36,11 +36,16 @@ function symbolOf(name: string): Term {
 function numberOf(num: string): Term | null {
   const repeating = /^(-?\d+\.\d*)\((\d{1,15})\)$/.exec(num);
   const digits = repeating === null ? num : `${repeating[1]}${(repeating[2] ?? "").repeat(20).slice(0, 20)}`;
-  const value = digits === "+Infinity" ? Number.POSITIVE_INFINITY : Number(digits);
+  const value = digits === "+Infinity" ? Number.POSITIVE_INFINITY : finite(Number(digits));
+  const exact = /^-?\d+$/.test(num) ? BigInt(num) : null;
+  if (Number.isNaN(value) && exact === null) return null;
   // a repeating decimal is as exact as the fraction that it stands for
-  return Number.isNaN(value)
-    ? null
-    : { kind: "number", value, isDecimal: repeating === null && digits.includes(".") };
+  return { kind: "number", value, exact, isDecimal: repeating === null && digits.includes(".") };
+}
+
+/** NaN for what is beyond float64. */
+function finite(value: number): number {
+  return Number.isFinite(value) ? value : Number.NaN;
 }
 
 function operatorOf([name, ...rest]: readonly unknown[], depth: number): Term | null {
@@ -53,7 +58,7 @@ function operatorOf([name, ...rest]: readonly unknown[], depth: number): Term | 
   const of = read.filter((each) => each !== null);
   if (of.length < read.length) return null;
   const [first, second] = of;
-  if (name === "InvisibleOperator") return product(of);
+  if (name === "InvisibleOperator") return mixedNumber(rest, of) ?? product(of);
   if (name === "Greater" || name === "GreaterEqual") {
     return { kind: "operator", name: name.replace("Greater", "Less"), of: of.toReversed() };
   }
@@ -75,20 +80,31 @@ function delimited([inside, marks]: readonly unknown[], depth: number): Term | n
   return operatorOf([name, ...inside.slice(1)], depth);
 }
 
-/** What stands side by side: a mixed number, a quantity, whose unit does not count, or a product. */
+/** A whole number with a fraction behind it, neither in parentheses, and perhaps a unit; null: it is something else. */
+function mixedNumber(written: readonly unknown[], parts: readonly Term[]): Term | null {
+  const [first, second, ...others] = parts;
+  const hasParentheses = written.some((each) => Array.isArray(each) && each[0] === "Delimiter");
+  if (hasParentheses || first === undefined || second === undefined || !isFraction(second)) return null;
+  if (others.some(({ kind }) => kind !== "words")) return null;
+  const isNegative = first.kind === "operator" && first.name === "Negate";
+  const whole = isNegative ? first.of[0] : first;
+  if (whole === undefined || !isWhole(whole)) return null;
+  const sum: Term = { kind: "operator", name: "Add", of: [whole, second] };
+  return isNegative ? { kind: "operator", name: "Negate", of: [sum] } : sum;
+}
+
+/** What stands side by side: a quantity, whose unit does not count, or a product. */
 function product(parts: readonly Term[]): Term | null {
   const factors = parts.filter(({ kind }) => kind !== "words");
-  const [first, second] = factors;
+  const [first] = factors;
   if (first === undefined) return parts[0] ?? null;
-  if (factors.length === 1) return first;
-  const isMixed = factors.length === 2 && isWhole(first) && isFraction(second);
-  return { kind: "operator", name: isMixed ? "Add" : "Multiply", of: factors };
+  return factors.length === 1 ? first : { kind: "operator", name: "Multiply", of: factors };
 }
 
-function isWhole(term: Term | undefined): boolean {
-  return term?.kind === "number" && Number.isInteger(term.value);
+function isWhole(term: Term): boolean {
+  return term.kind === "number" && term.exact !== null;
 }
 
-function isFraction(term: Term | undefined): boolean {
-  return term?.kind === "operator" && term.name === "Divide" && term.of.every(isWhole);
+function isFraction(term: Term): boolean {
+  return term.kind === "operator" && term.name === "Divide" && term.of.every(isWhole);
 }

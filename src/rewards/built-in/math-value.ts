@@ -1,8 +1,23 @@
-/** The value of a mathematical term at a point, in float64: work in proportion to its length, whatever it says. */
+/** The value of a mathematical term at a point, in float64, and how far rounding may have moved it: little work, whatever it says. */
 import type { Term } from "./math-term.ts";
 
 /** Values of the symbols, by name. */
 export type Point = ReadonlyMap<string, number>;
+
+/** A value, and a bound of its error; the value is NaN where there is none. */
+export interface Value {
+  value: number;
+  error: number;
+}
+
+const none: Value = { value: Number.NaN, error: 0 };
+
+/** Rounding of one operation, relative: more than that of any function here. */
+const rounding = 8 * Number.EPSILON;
+/** Smaller numbers have fewer digits. */
+const smallestNormal = 2 ** -1022;
+/** A value that has a larger error, absolute below 1 and relative above, is none. */
+const largestError = 1e-7;
 
 const constants: Readonly<Record<string, number>> = {
   Pi: Math.PI,
@@ -43,6 +58,18 @@ const operators: Readonly<Record<string, (values: readonly number[]) => number>>
   Degrees: one((x) => x),
 };
 
+/** Operators that may give 0 of arguments none of which is 0. */
+const sums: ReadonlySet<string> = new Set([
+  "Add",
+  "Subtract",
+  "Floor",
+  "Ceil",
+  "Ln",
+  "Lb",
+  "Log",
+  "Binomial",
+]);
+
 const trigonometry: Readonly<Record<string, (x: number) => number>> = {
   Sin: Math.sin,
   Cos: Math.cos,
@@ -58,20 +85,53 @@ const trigonometry: Readonly<Record<string, (x: number) => number>> = {
   Tanh: Math.tanh,
 };
 
-/** The value of a term; NaN where it has none, such as that of a sum or an integral. */
-export function valueAt(term: Term, point: Point): number {
-  if (term.kind === "number") return term.value;
-  if (term.kind === "words") return Number.NaN;
-  if (term.kind === "symbol") return point.get(term.name) ?? constantOf(term.name) ?? Number.NaN;
+/** The value of a term; NaN where it has none, such as that of a sum or an integral, or where float64 cannot hold it. */
+export function valueAt(term: Term, point: Point): Value {
+  if (term.kind === "number") return rounded(term.value);
+  if (term.kind === "words") return none;
+  if (term.kind === "symbol") {
+    const given = point.get(term.name);
+    return given === undefined ? rounded(constantOf(term.name) ?? Number.NaN) : { value: given, error: 0 };
+  }
   const values = term.of.map((each) => valueAt(each, point));
   const [first] = term.of;
   const circular = Object.hasOwn(trigonometry, term.name) ? trigonometry[term.name] : undefined;
   if (circular !== undefined) {
     const isDegrees = first?.kind === "operator" && first.name === "Degrees";
-    return one((x) => circular(isDegrees ? (x * Math.PI) / 180 : x))(values);
+    const angles = isDegrees ? [applied(one(radians), values)] : values;
+    return applied(one(circular), angles);
   }
   const operator = Object.hasOwn(operators, term.name) ? operators[term.name] : undefined;
-  return operator?.(values) ?? Number.NaN;
+  return operator === undefined ? none : applied(operator, values, !sums.has(term.name));
+}
+
+/** The value of a function, with the errors of its arguments carried over and that of its own rounding. */
+function applied(of: (values: readonly number[]) => number, from: readonly Value[], scales = false): Value {
+  const values = from.map(({ value }) => value);
+  const value = of(values);
+  if (!values.every(Number.isFinite)) return { value, error: 0 };
+  // what overflows is not infinite, and what underflows not 0
+  const isLost = scales && Math.abs(value) < smallestNormal && !values.includes(0);
+  if (!Number.isFinite(value) || isLost) return none;
+  const moved = from.map(({ error }, i) => {
+    if (error === 0) return 0;
+    const ends = [-error, error].map((by) => Math.abs(of(values.with(i, (values[i] ?? 0) + by)) - value));
+    return Math.max(0, ...ends.filter((each) => !Number.isNaN(each)));
+  });
+  const isExact =
+    Number.isSafeInteger(value) && from.every((each) => each.error === 0 && Number.isSafeInteger(each.value));
+  const error = moved.reduce((sum, each) => sum + each, isExact ? 0 : rounding * Math.abs(value));
+  return error > largestError * Math.max(1, Math.abs(value)) ? none : { value, error };
+}
+
+/** A number of the text, or a constant, as the nearest float64. */
+function rounded(value: number): Value {
+  const error = Number.isSafeInteger(value) || !Number.isFinite(value) ? 0 : rounding * Math.abs(value);
+  return { value, error };
+}
+
+function radians(degrees: number): number {
+  return (degrees * Math.PI) / 180;
 }
 
 function constantOf(name: string): number | undefined {

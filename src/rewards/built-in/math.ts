@@ -2,7 +2,7 @@
 import type { RewardOptions } from "../../config/reward-specs.ts";
 import { LoadFailure } from "../load-failure.ts";
 import type { RewardFunction } from "../reward-function.ts";
-import { announcedIn, boxedIn, lastFormulaIn, normalLatex } from "./math-answer.ts";
+import { announcedIn, announcedNumberIn, boxedIn, normalLatex, unannouncedIn } from "./math-answer.ts";
 import { areEqual } from "./math-equality.ts";
 import { type Term, termOf } from "./math-term.ts";
 import { compareWithReferences } from "./references.ts";
@@ -13,7 +13,7 @@ import { compareWithReferences } from "./references.ts";
  * is not scored.
  */
 export function mathReward({ column = "answer" }: RewardOptions): RewardFunction {
-  return mathComparison(column, (text) => boxedIn(text) ?? announcedIn(text) ?? lastFormulaIn(text));
+  return mathComparison(column, (text) => either(boxedIn(text) ?? announcedIn(text), unannouncedIn(text)));
 }
 
 /**
@@ -21,17 +21,26 @@ export function mathReward({ column = "answer" }: RewardOptions): RewardFunction
  * "answer".
  */
 export function accuracyReward({ column = "solution" }: RewardOptions): RewardFunction {
-  return mathComparison(column, (text) => boxedIn(text) ?? announcedIn(text));
+  return mathComparison(column, (text) => either(boxedIn(text) ?? announcedIn(text), []));
 }
 
-function mathComparison(column: string, answerIn: (text: string) => string | null): RewardFunction {
+function either(found: string | null, others: Iterable<string>): Iterable<string> {
+  return found === null ? others : [found];
+}
+
+/** The answer of a reference: as that of a completion, and a number that follows the word "answer" counts as a formula does. */
+function referenceIn(text: string): Iterable<string> {
+  return either(boxedIn(text) ?? announcedIn(text) ?? announcedNumberIn(text), unannouncedIn(text));
+}
+
+function mathComparison(column: string, answersIn: (text: string) => Iterable<string>): RewardFunction {
   requireReader();
   return async (input) => {
     const read = await latexReader();
     return compareWithReferences(input, column, (text, reference) => {
-      const wanted = readAnswer(reference, (each) => boxedIn(each) ?? lastFormulaIn(each), read);
+      const wanted = firstRead(referenceIn(reference), read);
       if (wanted === null) return null;
-      const given = readAnswer(text, answerIn, read);
+      const given = firstRead(answersIn(text), read);
       return given !== null && areEqual(given, wanted) ? 1 : 0;
     });
   };
@@ -48,13 +57,12 @@ function requireReader(): void {
   }
 }
 
-function readAnswer(
-  text: string,
-  find: (text: string) => string | null,
-  read: (latex: string) => Term | null,
-): Term | null {
-  const latex = find(text);
-  return latex === null ? null : read(latex);
+function firstRead(answers: Iterable<string>, read: (latex: string) => Term | null): Term | null {
+  for (const latex of answers) {
+    const term = read(latex);
+    if (term !== null) return term;
+  }
+  return null;
 }
 
 /** Longer formulas are not read: the library's work grows with their length. */

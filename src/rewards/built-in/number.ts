@@ -22,7 +22,12 @@ const numbers =
   /(?<![\w.)\]}])[-+−]?(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+−]?\.\d+|(?<=[\w.)\]}])\d+(?:\.\d+)?/g;
 
 /** The last number in `text`; null: there is none. */
-export function lastNumber(text: string): number | null {
-  const found = text.match(numbers)?.at(-1);
-  return found === undefined ? null : Number(found.replaceAll(",", "").replace("−", "-"));
+function lastNumber(text: string): number | null {
+  const digits = lastDigits(text);
+  return digits === null ? null : Number(digits);
+}
+
+/** The last number in `text` as it is written, without commas; null: there is none. */
+export function lastDigits(text: string): string | null {
+  return text.match(numbers)?.at(-1)?.replaceAll(",", "").replace("−", "-") ?? null;
 }
