@@ -1,6 +1,7 @@
 /** What of a run's texts goes into a page that people share: absolute paths describe the machine, their ends the run. */
 import { homedir } from "node:os";
 import { isAbsolute, resolve } from "node:path";
+import { escapeRegExp } from "../base/escape-regexp.ts";
 import { flatConfig } from "../config/keys.ts";
 import type { RunView } from "../runs/run-directory.ts";
 
@@ -17,7 +18,7 @@ export function pathShortener(runs: readonly RunView[]): ShortenPaths {
   const known = [...new Set(whole)]
     .filter((path) => path.length > 1)
     .sort((a, b) => b.length - a.length)
-    .map((path) => path.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    .map(escapeRegExp);
   if (known.length === 0) return (text) => text.replace(absolutePath, shortPath);
   // whole names alone: "/data" is no part of "sets/data/a", "/data-v2" or "https://host/data", but of "file:///data/a"
   const bounded = `(?<![\\p{L}\\p{N}_.~…-])(?<!(?<!:/)/)(?:${known.join("|")})(?![\\p{L}\\p{N}_~-]|\\.[\\p{L}\\p{N}_])`;

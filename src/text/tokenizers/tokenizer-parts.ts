@@ -1,4 +1,5 @@
 /** Reading the parts of tokenizer.json: their types, members and patterns, with errors that name what is not available. */
+import { escapeRegExp } from "../../base/escape-regexp.ts";
 import { isRecord } from "../../base/is-record.ts";
 import type { JsonObject } from "../tokenizer-files.ts";
 import { classes } from "./library.ts";
@@ -96,7 +97,7 @@ export function patternOf(part: JsonObject): RegExp {
 
 /** A text as a pattern that finds it. */
 export function textPattern(text: string): RegExp {
-  return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "gu");
+  return new RegExp(escapeRegExp(text), "gu");
 }
 
 /**
