@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   type CampaignResult,
+  endOf,
   readFigures,
   readResult,
   resultLines,
@@ -48,6 +49,23 @@ test("a line says promise, figure, goal and time, and what was not reached", () 
   assert.deepEqual(resultLines({ ...storm, status: "failed", figures: missed }), [
     "row 4   kill-storm  SIGKILL: 1 lost (goal: 0 of 1,000)  NOT REACHED  412 s",
     "        kill-storm  FAILED  412 s",
+  ]);
+});
+
+test("a file of which tests were skipped did not pass: it says how many, and why", () => {
+  const none = new Map<string, number>();
+  const skips = new Map([
+    ["missing: buildah", 5],
+    ["no GPU", 1],
+  ]);
+  assert.deepEqual(endOf({ passed: 2, failed: 0, skipped: 0, skips: none }), { status: "passed" });
+  const partly = endOf({ passed: 1, failed: 0, skipped: 6, skips });
+  assert.deepEqual(partly, { status: "skipped in part", skips: { "missing: buildah": 5, "no GPU": 1 } });
+  assert.equal(endOf({ passed: 0, failed: 0, skipped: 6, skips }).status, "skipped");
+  assert.equal(endOf({ passed: 0, failed: 0, skipped: 0, skips: none }).status, "skipped");
+  assert.equal(endOf({ passed: 1, failed: 1, skipped: 6, skips }).status, "failed");
+  assert.deepEqual(resultLines({ ...storm, ...partly, figures: [] }), [
+    "        kill-storm  SKIPPED IN PART (5 × missing: buildah; 1 × no GPU)  412 s",
   ]);
 });
 

@@ -1,6 +1,7 @@
 /** What the nightly run keeps of each file of the campaign, and the lines that it prints of it. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Outcome } from "./test-reporter.ts";
 
 /** A figure that a test reached, as the nightly run keeps it. */
 export interface Figure {
@@ -16,8 +17,10 @@ export interface Figure {
 /** How a file of the campaign ended. */
 export interface CampaignResult {
   file: string;
-  /** `failed`: a test in it failed, or its process ended badly; `skipped`: all of its tests did, for want of a tool. */
-  status: "passed" | "failed" | "skipped";
+  /** `failed`: a test in it failed, or its process ended badly; `skipped`: no test of it ran; `passed`: every one did. */
+  status: "passed" | "failed" | "skipped" | "skipped in part";
+  /** Why tests were skipped -> how many; left out where none was. */
+  skips?: Record<string, number>;
   seconds: number;
   /** Day on which it ran, as 2026-11-26. */
   date: string;
@@ -25,6 +28,21 @@ export interface CampaignResult {
   commit: string;
   processor: string;
   figures: Figure[];
+}
+
+/** How a file ended whose tests came to `outcome`. */
+export function endOf({ passed, failed, skips }: Outcome): Pick<CampaignResult, "status" | "skips"> {
+  const withoutFailure = passed === 0 ? "skipped" : skips.size === 0 ? "passed" : "skipped in part";
+  return {
+    status: failed > 0 ? "failed" : withoutFailure,
+    ...(skips.size === 0 ? {} : { skips: Object.fromEntries(skips) }),
+  };
+}
+
+/** `container (5 × missing: buildah)`: a file, or another name for it, with the tests that were skipped. */
+export function withSkips(name: string, { skips = {} }: CampaignResult): string {
+  const reasons = Object.entries(skips).map(([reason, count]) => `${count} × ${reason}`);
+  return reasons.length === 0 ? name : `${name} (${reasons.join("; ")})`;
 }
 
 /** Where the result of `file` lies in `folder`. */
@@ -75,7 +93,8 @@ export function resultLines(result: CampaignResult): string[] {
     ({ row, what, reached, goal, held }) =>
       `${head(`row ${row}`)}${what}: ${reached} (goal: ${goal})${held ? "" : "  NOT REACHED"}  ${time}`,
   );
-  if (result.status !== "passed") lines.push(`${head("")}${result.status.toUpperCase()}  ${time}`);
+  if (result.status !== "passed")
+    lines.push(`${head("")}${withSkips(result.status.toUpperCase(), result)}  ${time}`);
   else if (lines.length === 0) lines.push(`${head("")}passed, no figures  ${time}`);
   return lines;
 }

@@ -1,8 +1,9 @@
 /**
  * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: every test that has a longer form than in `npm test`, in full:
- * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that passed on this commit are not run again (`--again`: they are), so a run that was stopped continues
- * where it was. Files named `*.alone.test.ts` measure times and run with nothing beside them. Logs and results are kept in
- * .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
+ * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that ran
+ * on this commit without a failure are not run again (`--again`: they are), so a run that was stopped continues where it was. A file
+ * passed when all of its tests did; what was skipped is told with its reasons. Files named `*.alone.test.ts` measure times and run
+ * with nothing beside them. Logs and results are kept in .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
  */
 import { execFileSync } from "node:child_process";
 import { createWriteStream, mkdirSync, rmSync } from "node:fs";
@@ -12,6 +13,7 @@ import { run } from "node:test";
 import { parseArgs } from "node:util";
 import {
   type CampaignResult,
+  endOf,
   nameOf,
   readFigures,
   readResult,
@@ -85,11 +87,11 @@ async function runFile(file: string, commit: string): Promise<CampaignResult> {
     env: { ...process.env, PREFTUNE_NIGHTLY: "1", PREFTUNE_FIGURES: figures, PREFTUNE_COMMIT: commit },
     signal: AbortSignal.any([stop.signal, AbortSignal.timeout(minutes * 60_000)]),
   });
-  const { passed, failed } = await report(events, root, (text) => log.write(text));
+  const outcome = await report(events, root, (text) => log.write(text));
   log.end();
   return {
     file,
-    status: failed > 0 ? "failed" : passed === 0 ? "skipped" : "passed",
+    ...endOf(outcome),
     seconds: (performance.now() - began) / 1000,
     date: new Date().toISOString().slice(0, 10),
     commit,
@@ -160,7 +162,9 @@ async function main(): Promise<number> {
   ];
   const count = (status: CampaignResult["status"]) =>
     results.filter((result) => result.status === status).length;
-  if (count("skipped") > 0) process.stdout.write(`${count("skipped")} files skipped: their logs say why\n`);
+  const [skipped, inPart] = [count("skipped"), count("skipped in part")];
+  if (skipped + inPart > 0)
+    process.stdout.write(`${skipped} files skipped, ${inPart} more in part: above is why\n`);
   process.stdout.write(`${count("passed")} passed, ${count("failed")} failed\n`);
   return stop.signal.aborted ? 130 : count("failed") === 0 ? 0 : 1;
 }

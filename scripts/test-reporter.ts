@@ -44,8 +44,11 @@ interface Results {
   skips: Map<string, number>;
 }
 
+/** How many tests passed, failed and were skipped, and reason -> how many of these. */
+export type Outcome = Counts & Pick<Results, "skips">;
+
 /**
- * How many tests passed, failed and were skipped. The lines of the run are written as its events come in.
+ * The outcome of all files. The lines of the run are written as its events come in.
  *
  * @param root - folder that the files are named from
  */
@@ -53,7 +56,7 @@ export async function report(
   events: AsyncIterable<RunnerEvent>,
   root: string,
   write: (text: string) => void,
-): Promise<Counts> {
+): Promise<Outcome> {
   const results: Results = { files: new Map(), failures: [], skips: new Map() };
   for await (const { type, data } of events) {
     if (type === "test:stdout" || type === "test:stderr") write(data.message);
@@ -67,7 +70,7 @@ export async function report(
     } else addTest(results, result, data);
   }
   write(summary(results));
-  return totals(results);
+  return { ...totals(results), skips: results.skips };
 }
 
 function fail({ failures }: Results, result: FileResult, name: string, error: string): void {
