@@ -12,7 +12,8 @@ import {
   resultLines,
   writeResult,
 } from "./campaign-results.ts";
-import { PROMISES, reliabilityTable } from "./reliability-table.ts";
+import { figuresPlace, figuresText, PROMISES, reliabilityTable } from "./reliability-table.ts";
+import { findNightlyTests } from "./test-files.ts";
 
 const storm: CampaignResult = {
   file: "test/campaign/kill-storm.test.ts",
@@ -79,10 +80,34 @@ test("the table has every promise, with its command, or says that it was not mea
   assert.match(rows[4] ?? "", /not measured/);
 });
 
-test("docs/reliability.md says nothing of a promise that no run printed", () => {
-  const text = readFileSync(join(import.meta.dirname, "..", "docs", "reliability.md"), "utf8");
-  const rows = text.split("\n").filter((line) => /^\| \d+ \|/.test(line));
-  for (const row of rows)
-    assert.match(row, /`npm run test:nightly -- .*\| \d{4}-\d\d-\d\d, [0-9a-f]{10}|not measured/);
-  if (rows.length > 0) assert.equal(rows.length, PROMISES.length);
+test("each figure of a row has its commit where they are of several", () => {
+  const other = { ...storm, file: "test/campaign/kills-judge.test.ts", commit: "9876543210" };
+  const row = (results: CampaignResult[]) => reliabilityTable(results).split("\n")[2 + 3] ?? "";
+  assert.match(
+    row([storm, other]),
+    /goal: 0 of 1,000; at 0123456789\)<br>.*goal: 0 of 1,000; at 9876543210\)/,
+  );
+  assert.ok(!row([storm, { ...other, commit: storm.commit }]).includes("; at"));
+});
+
+test("files of other folders are in the table; what was skipped, failed or never run is named", () => {
+  const memory = { ...storm, file: "test/online/rollout-memory.test.ts" };
+  const partly = { status: "skipped in part", skips: { "missing: buildah": 5 }, figures: [] } as const;
+  const container = { ...storm, file: "test/campaign/container.test.ts", ...partly, figures: [] };
+  const text = figuresText([memory, container], [memory.file, container.file, "src/runs/rollouts.test.ts"]);
+  assert.match(text, /`npm run test:nightly -- test\/online\/rollout-memory`/);
+  assert.match(text, /\n\nSkipped in part: container \(5 × missing: buildah\)\.\n/);
+  assert.match(text, /\n\nNot run yet: src\/runs\/rollouts\.\n/);
+});
+
+test("docs/reliability.md shows what docs/reliability.json has, and names what has no result", () => {
+  const root = join(import.meta.dirname, "..");
+  const read = (name: string) => readFileSync(join(root, "docs", name), "utf8");
+  const results = JSON.parse(read("reliability.json")) as CampaignResult[];
+  const [shown] = figuresPlace.exec(read("reliability.md")) ?? [];
+  const files = findNightlyTests(root, []);
+  const what = "expected both as npm run test:nightly -- --write-docs writes them";
+  assert.ok(shown === figuresText(results, files), what);
+  const gone = results.filter(({ file }) => !files.includes(file)).map(({ file }) => file);
+  assert.deepEqual(gone, [], what);
 });

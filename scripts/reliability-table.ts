@@ -1,11 +1,12 @@
 /**
  * The table of docs/reliability.md: each promise with the figures that the nightly run last printed for it. The last result
- * of each file of the campaign is kept in docs/reliability.json, so that a file that was not run again keeps its figures, with
- * the commit that they are of.
+ * of each file is kept in docs/reliability.json, so that a file that was not run again keeps its figures, with the commit that they
+ * are of.
  */
-import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CampaignResult, type Figure, nameOf, readResult } from "./campaign-results.ts";
+import { type CampaignResult, type Figure, nameOf, readResult, withSkips } from "./campaign-results.ts";
+import { findNightlyTests } from "./test-files.ts";
 import { table } from "./write-docs.ts";
 
 /** The promises, in the order of their numbers from 1 on. */
@@ -39,33 +40,40 @@ export const PROMISES: readonly string[] = [
   "A scale that is picked is the best one, and labels that are noise keep the start",
 ];
 
-/** The last result of each file that is still there: those in `folder`, else those of docs/reliability.json. */
-function lastResults(root: string, folder: string): CampaignResult[] {
+/** The last result of each of `files`: that in `folder`, else that of docs/reliability.json. */
+function lastResults(root: string, folder: string, files: readonly string[]): CampaignResult[] {
   const kept = join(root, "docs", "reliability.json");
   const before = existsSync(kept) ? (JSON.parse(readFileSync(kept, "utf8")) as CampaignResult[]) : [];
-  return globSync("test/campaign/*.test.ts", { cwd: root })
-    .sort()
+  return files
     .map((file) => readResult(folder, file) ?? before.find((result) => result.file === file))
     .filter((result) => result !== undefined);
 }
 
-function cell(figures: readonly Figure[]): string {
-  const text = figures.map(
-    ({ what, reached, goal, held }) =>
-      `${what}: **${reached}** (goal: ${goal}${held ? "" : ", not reached"})`,
-  );
-  return text.join("<br>");
+/** What the nightly run takes to run `file`: the part of its path that says which it is. */
+function filterOf(file: string): string {
+  return file.startsWith("test/campaign/")
+    ? nameOf(file).replace(".alone", "")
+    : file.replace(/\.test\.ts$/, "");
+}
+
+/** The figures of a row; each with the commit that it is of, unless `isOfOne`. */
+function cell(results: readonly CampaignResult[], isOfOne: boolean): string {
+  const textOf = ({ what, reached, goal, held }: Figure, commit: string) =>
+    `${what}: **${reached}** (goal: ${goal}${held ? "" : ", not reached"}${isOfOne ? "" : `; at ${commit}`})`;
+  return results
+    .flatMap(({ figures, commit }) => figures.map((figure) => textOf(figure, commit)))
+    .join("<br>");
 }
 
 function rowOf(promise: string, row: number, results: readonly CampaignResult[]): string[] {
   const own = results
     .map((result) => ({ ...result, figures: result.figures.filter((figure) => figure.row === row) }))
     .filter(({ figures }) => figures.length > 0);
-  const names = own.map(({ file }) => nameOf(file).replace(".alone", ""));
+  const names = own.map(({ file }) => filterOf(file));
   const command = names.length === 0 ? "" : `\`npm run test:nightly -- ${names.join(" ")}\``;
-  const dates = own.map(({ date, commit }) => `${date}, ${commit}`);
-  const reached = cell(own.flatMap(({ figures }) => figures));
-  return [String(row), promise, reached || "not measured", command, [...new Set(dates)].join("<br>")];
+  const dates = [...new Set(own.map(({ date, commit }) => `${date}, ${commit}`))];
+  const reached = cell(own, new Set(own.map(({ commit }) => commit)).size === 1);
+  return [String(row), promise, reached || "not measured", command, dates.join("<br>")];
 }
 
 /** The table, from results of the nightly run. */
@@ -75,28 +83,43 @@ export function reliabilityTable(results: readonly CampaignResult[]): string {
 }
 
 /** The processors, and what the table does not show. */
-function remarks(results: readonly CampaignResult[]): string {
+function remarks(results: readonly CampaignResult[], files: readonly string[]): string {
   const processors = [...new Set(results.map(({ processor }) => processor))].join("; ");
-  const failed = results.filter(({ status }) => status === "failed").map(({ file }) => nameOf(file));
-  const skipped = results.filter(({ status }) => status === "skipped").map(({ file }) => nameOf(file));
+  const ended = (status: CampaignResult["status"]) =>
+    results
+      .filter((result) => result.status === status)
+      .map((result) => withSkips(filterOf(result.file), result));
+  const notRun = files.filter((file) => !results.some((result) => result.file === file)).map(filterOf);
   const list = (what: string, names: string[]) =>
     names.length === 0 ? [] : [`${what}: ${names.join(", ")}.`];
-  const lines = [...list("Failed when last run", failed), ...list("Skipped for want of a tool", skipped)];
-  return [`Measured on ${processors}.`, ...lines].join(" ");
+  return [
+    `Measured on ${processors}.`,
+    ...list("Failed when last run", ended("failed")),
+    ...list("Skipped", ended("skipped")),
+    ...list("Skipped in part", ended("skipped in part")),
+    ...list("Not run yet", notRun),
+  ].join("\n\n");
 }
+
+/** What docs/reliability.md has between its marks: the table, and what it does not show of `files`, which the nightly run takes. */
+export function figuresText(results: readonly CampaignResult[], files: readonly string[]): string {
+  return `\n${reliabilityTable(results)}\n\n${remarks(results, files)}\n\n`;
+}
+
+/** Where {@link figuresText} stands in docs/reliability.md. */
+export const figuresPlace: RegExp = /(?<=<!-- figures -->\n)[\s\S]*?(?=<!-- end -->)/;
 
 /** Takes the results in `folder` into docs/reliability.json, and writes the table of docs/reliability.md from them. */
 export function writeReliability(root: string, folder: string): void {
-  const results = lastResults(root, folder);
+  const files = findNightlyTests(root, []);
+  const results = lastResults(root, folder, files);
   writeFileSync(join(root, "docs", "reliability.json"), `${JSON.stringify(results, null, 2)}\n`);
   const path = join(root, "docs", "reliability.md");
   const text = readFileSync(path, "utf8");
-  const marks = /(?<=<!-- figures -->\n)[\s\S]*?(?=<!-- end -->)/;
-  if (!marks.test(text))
+  if (!figuresPlace.test(text))
     throw new Error(`${path}: expected "<!-- figures -->" and "<!-- end -->", found none`);
-  const written = `\n${reliabilityTable(results)}\n\n${remarks(results)}\n\n`;
   writeFileSync(
     path,
-    text.replace(marks, () => written),
+    text.replace(figuresPlace, () => figuresText(results, files)),
   );
 }
