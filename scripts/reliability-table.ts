@@ -13,7 +13,7 @@ import { table } from "./write-docs.ts";
 export const PROMISES: readonly string[] = [
   "Two runs of one configuration are equal bit for bit",
   "A run stopped at any step and resumed ends as one that was left alone, bit for bit",
-  "So does one resumed twice, moved, or cut into other micro-batches",
+  "So does one resumed twice or moved; cut into other micro-batches it ends within 1e-6",
   "SIGKILL at any moment loses at most the work since the last checkpoint",
   "Any system call may fail: what was there stays good, and the error names the path",
   "A full disk loses nothing, and the run continues when there is room",
@@ -29,7 +29,7 @@ export const PROMISES: readonly string[] = [
   "A crashed or hanging process is started again",
   "Signals stop a run with a checkpoint",
   "No file and no request crashes a parser, hangs it or eats the memory",
-  "Hostile files are refused in words before anything is allocated",
+  "Hostile files are refused in words, in memory bounded by their size",
   "Without the key no door opens but /health",
   "No page of another site reaches the server",
   "Every number and size of a request has a limit",

@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 
-/** A package in package-lock.json. */
+/** A package in a lock file. */
 export interface LockedPackage {
   /** Name and, where it is there more than once, the place it has. */
   path: string;
@@ -35,10 +35,10 @@ export interface BillOfMaterials {
   dependencies: { ref: string; dependsOn?: string[] }[];
 }
 
-/** The packages of package-lock.json, the checkout's own folders left out. */
-export function lockedPackages(): LockedPackage[] {
+/** The packages of a lock file of the checkout, its own folders left out. */
+export function lockedPackages(lockFile = "package-lock.json"): LockedPackage[] {
   type Entry = Partial<LockedPackage> & { dev?: boolean; devOptional?: boolean; link?: boolean };
-  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+  const { packages } = JSON.parse(readFileSync(join(root, lockFile), "utf8")) as {
     packages: Record<string, Entry>;
   };
   return Object.entries(packages)
