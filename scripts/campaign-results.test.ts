@@ -78,6 +78,11 @@ test("the table has every promise, with its command, or says that it was not mea
     /\*\*1000 kills, 0 lost\*\* .*npm run test:nightly -- kill-storm.*2026-11-26, 0123456789/,
   );
   assert.match(rows[4] ?? "", /not measured/);
+  // where tests ask for less than was first aimed at, the row says what, and why
+  assert.match(
+    rows[23] ?? "",
+    /<br>Less than the first goal: 1,000 templates .*first goal: 100,000\), since /,
+  );
 });
 
 test("each figure of a row has its commit where they are of several", () => {
