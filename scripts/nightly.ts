@@ -2,8 +2,9 @@
  * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: every test that has a longer form than in `npm test`, in full:
  * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that ran
  * on this commit without a failure are not run again (`--again`: they are), so a run that was stopped continues where it was. A file
- * passed when all of its tests did; what was skipped is told with its reasons. Files named `*.alone.test.ts` measure times and run
- * with nothing beside them. Logs and results are kept in .preftune/nightly. `--write-docs` puts the figures of the last results into docs/reliability.md and runs nothing.
+ * passed when all of its tests did; what was skipped is reported with its reasons. Files named `*.alone.test.ts` measure times and run
+ * with nothing beside them. Logs and results are kept in .preftune/nightly. `--write-docs` puts the figures of the last results into
+ * docs/reliability.md and runs nothing.
  */
 import { execFileSync } from "node:child_process";
 import { createWriteStream, mkdirSync, rmSync } from "node:fs";

@@ -45,14 +45,14 @@ const LESS: Readonly<Record<number, string>> = {
   3: "another cut ends within 1e-6 (first goal: the same bytes), since sums in another order are rounded otherwise",
   4: "`npm test` sends 16 of the kills (first goal: 200 for each change), since 200 take five minutes; the nightly run sends all",
   12: "KTO, reward models and on-policy losses are not among them (first goal: every loss): `npm test` holds these to TRL's numbers and to formulas in float64, within 5e-4, since a model in float32 is part of them there",
-  15: "the memory of serve is measured with `gc()` forced once a second (first goal: as users run it), since what is held cannot be told from garbage otherwise; row 22 measures it without",
+  15: "the memory of serve is measured with `gc()` forced once a second (first goal: as users run it), since garbage would be counted otherwise; row 22 measures it without",
   17: "the time from a signal to the end is not measured (first goal: a step and a save), since these tests run beside others",
   18: "GGUF is not among them (first goal: 10,000,000 mutated files), since only files that export gguf or llama-quantize has just written are read; memory is held to 256 MiB (first goal: twice the file), since the inputs are small and a process varies by more",
   19: "memory is held to twice the file and 64 MiB, for data also 1 KiB for each row kept (first goal: less than 1 MiB allocated), since it is the memory of the process that is measured, and rows are kept for the training",
   21: "JSON as text/plain without a foreign header is refused with 415 (first goal: 403), since that says what is wrong with it",
   22: "`stop` takes 32 texts (first goal: 4), since tasks of lm-eval have more than 4; memory is compared from the 2,000th request on (first goal: from the first), since until then the process grows by more than 64 MiB to what eight requests at once take",
   24: "1,000 templates have a process each (first goal: 100,000), since starting that many takes hours; the million are rendered in one process, which may grow by 1 GiB (first goal: 64 MiB), since nothing stops it there",
-  25: "site/package-lock.json has a package with an install script, esbuild (first goal: none), since vitepress needs it; npm is told to run none",
+  25: "site/package-lock.json has a package with an install script, esbuild (first goal: none), since vitepress needs it; npm runs none (`ignore-scripts`)",
 };
 
 /** The last result of each of `files`: that in `folder`, else that of docs/reliability.json. */

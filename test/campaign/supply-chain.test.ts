@@ -63,7 +63,7 @@ test("no package runs a script when it is installed, and npm is told to run none
     // vitepress needs it, and works without its script
     const known = lockFile === "site/package-lock.json" ? ["esbuild"] : [];
     const reached = `${names.length} of ${packages.length}${names.length > 0 ? ` (${names.join(", ")})` : ""}`;
-    const goal = known.length > 0 ? `${known.length}, which npm is told not to run` : "0";
+    const goal = known.length > 0 ? `${known.length}, which npm does not run` : "0";
     const held = names.length <= known.length && names.every((name) => known.includes(name));
     figure(25, `packages with install scripts, development included, in ${lockFile}`, reached, goal, held);
   }
