@@ -31,6 +31,11 @@ test("a job is what a launcher starts again: one process or several, where it ha
   const alone = { RANK: "0", WORLD_SIZE: "1", TORCHELASTIC_RUN_ID: "a", TORCHELASTIC_RESTART_COUNT: "1" };
   assert.deepEqual(readJob(alone), { id: "torchrun a", restarts: 1 });
   assert.deepEqual(readJob({ ...srun, SLURM_RESTART_COUNT: "3" }), { id: "Slurm 4321", restarts: 3 });
+  // one process as well
+  const one = { ...srun, SLURM_NTASKS: "1", SLURM_STEP_NUM_TASKS: "1", SLURM_PROCID: "0" };
+  assert.deepEqual(readJob({ ...one, SLURM_RESTART_COUNT: "1" }), { id: "Slurm 4321", restarts: 1 });
+  const typed = { ...one, SLURM_STEP_ID: "4294967290", SLURM_RESTART_COUNT: "1" };
+  assert.deepEqual(readJob(typed), { id: null, restarts: 0 });
   // of the job, not of what is typed into its shell
   const { SLURM_STEP_ID: _, ...shell } = { ...srun, SLURM_RESTART_COUNT: "3" };
   assert.deepEqual(readJob(shell), { id: null, restarts: 0 });
