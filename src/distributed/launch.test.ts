@@ -127,6 +127,28 @@ test("mpirun of Open MPI and of MPICH: on one host without an address", () => {
   assert.equal(readLaunch(mpich)?.size, 3);
 });
 
+test("mpirun in a job of Slurm: a process has the variables of the daemon's step too, one task a host", () => {
+  // the second of three tasks, on hosts other than mpirun's own
+  const daemon = { ...srun, SLURM_STEP_NUM_TASKS: "3", SLURM_PROCID: "1", SLURM_LOCALID: "0" };
+  const openMpi = {
+    OMPI_COMM_WORLD_RANK: "9",
+    OMPI_COMM_WORLD_SIZE: "16",
+    OMPI_COMM_WORLD_LOCAL_RANK: "1",
+    OMPI_COMM_WORLD_LOCAL_SIZE: "4",
+  };
+  const hydra = { PMI_RANK: "9", PMI_SIZE: "16", MPI_LOCALRANKID: "1", MPI_LOCALNRANKS: "4" };
+  for (const names of [openMpi, hydra]) {
+    assert.deepEqual(readLaunch({ ...daemon, ...names, MASTER_ADDR: "host-a" }), {
+      launcher: "mpirun",
+      ...{ rank: 9, size: 16, localRank: 1, localSize: 4, host: "host-a", port: 29_500 },
+      ...{ isStoreOurs: true, round: 0 },
+    });
+  }
+  // srun --mpi=pmi2: the step's own place
+  const pmi = readLaunch({ ...srun, PMI_RANK: "3", PMI_SIZE: "4" });
+  assert.deepEqual([pmi?.launcher, pmi?.rank, pmi?.size], ["srun", 3, 4]);
+});
+
 const { SLURM_STEP_ID: _, ...allocated } = srun;
 for (const [what, variables] of [
   ["no launcher", {}],
