@@ -20,7 +20,7 @@ import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
 import type { WorkListener } from "../runs/train-events.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { identityOfGpu } from "../setup/nvidia.ts";
-import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
+import { devices, settleMatmul, torchVersion, useDevice } from "../torch/index.ts";
 import type { EpochSteps } from "../train/step-source.ts";
 
 /** The ranks of a run; in one process `group` is null and the configuration as it was. */
@@ -91,7 +91,10 @@ async function open(
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...facts });
     const machine = machineOf(group, given);
-    if (machine.device.startsWith("cuda")) group.joinGpus();
+    if (machine.device.startsWith("cuda")) {
+      useDevice(machine.device);
+      group.joinGpus();
+    }
     return { group, machine };
   });
 }
