@@ -71,7 +71,7 @@ interface Shared {
 
 /** What the collectives of this process have taken since it joined. */
 export interface GroupUsage {
-  /** Seconds in which it waited for them. */
+  /** Seconds in which it waited for them. Those of GPUs are not among them: NCCL lets the GPU wait. */
   waited: number;
   /** Bytes that it sent by those of numbers, by the least that each operation takes: what Gloo and NCCL send. */
   sent: number;
@@ -205,6 +205,11 @@ export class RankGroup implements Disposable {
   record(): readonly Collective[] {
     this.#shared.record ??= [];
     return this.#shared.record;
+  }
+
+  /** Whether what lies on GPUs is sent by NCCL. */
+  get hasGpus(): boolean {
+    return this.#shared.hasGpus;
   }
 
   /** What collectives have taken so far, those of parts of the group too. */

@@ -91,10 +91,7 @@ async function open(
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...facts });
     const machine = machineOf(group, given);
-    if (machine.device.startsWith("cuda")) {
-      useDevice(machine.device);
-      group.joinGpus();
-    }
+    if (machine.device.startsWith("cuda")) group.joinGpus();
     return { group, machine };
   });
 }
@@ -160,12 +157,13 @@ function configFacts(config: RunConfig): Record<string, Fact> {
   );
 }
 
-/** What this rank computes on. */
+/** What this rank computes on; a GPU is the current one from here on. */
 function machineOf(
   group: RankGroup,
   { device, threads }: Pick<RunConfig, "device" | "threads">,
 ): Pick<RunConfig, "device" | "threads"> {
   const own = deviceOfRank(device, placeOnHost(group), devices());
+  if (own.startsWith("cuda:")) useDevice(own);
   requireOwnGpus(group, own.startsWith("cuda:") ? identityOfGpu(own) : null);
   return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };
 }
