@@ -338,7 +338,7 @@ export class RankGroup implements Disposable {
   }
 
   #begin(operation: Collective["operation"], of: string, whole: Tensor | null, begin: () => number): Pending {
-    const collective = begin();
+    const collective = this.#named(begin);
     const bytes = whole === null ? 0 : whole.numel * itemSize(whole.dtype);
     this.#shared.record?.push({ operation, of, bytes });
     const { usage } = this.#shared;
