@@ -319,6 +319,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<threads>(env, exports, "threads");
   define<accelerator>(env, exports, "accelerator");
   define<synchronize>(env, exports, "synchronize");
+  define<useDevice>(env, exports, "useDevice");
   define<freeAtEnd>(env, exports, "freeAtEnd");
   define<holdGenerators>(env, exports, "holdGenerators");
   define<releaseGenerators>(env, exports, "releaseGenerators");

@@ -376,8 +376,11 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
         if (rank == settings_.rank) continue;
         Peer& peer = peers_[static_cast<size_t>(rank)];
         const std::string now = textOf(store.get(beatKey(rank)));
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (now != kNotYet && now != peer.beat) peer = {now, awake_};
+        // no longer than this: the store is asked again below, and may not answer
+        if (now != kNotYet && now != peer.beat) {
+          const std::lock_guard<std::mutex> lock(mutex_);
+          peer = {now, awake_};
+        }
         // on a busy machine a process that is there may not come to its beats for seconds
         const bool isHere = !place_.empty() && peer.line(2) == place_;
         const bool isThere = isHere ? !isGone(store, rank) : awake_ - peer.changed < 3 * kBeat;

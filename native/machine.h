@@ -44,6 +44,13 @@ napi_value synchronize(const Arguments& a) {
   return undefined(a.env);
 }
 
+// useDevice(device): it is the current one of this thread, where what names no device takes memory and launches kernels
+napi_value useDevice(const Arguments& a) {
+  const c10::Device where(toString(a.env, a[0]));
+  if (at::isAccelerator(where.type()) && where.has_index()) c10::impl::VirtualGuardImpl(where.type()).setDevice(where);
+  return undefined(a.env);
+}
+
 at::Generator generatorOf(napi_env env, napi_value device) { return at::globalContext().defaultGenerator(c10::Device(toString(env, device))); }
 
 napi_value manualSeed(const Arguments& a) {

@@ -12,6 +12,7 @@
 #include <ATen/ATen.h>
 #include <ATen/DynamicLibrary.h>
 #include <arpa/inet.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/util/Logging.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -333,7 +334,7 @@ int64_t barrier(int64_t group) { return collectives().add({{groups().get(group).
 // Frees the memory of `values` (0 bytes) or gives it some again. Views of it stay, and what graphs hold of them: to be computed with,
 // they need the memory back, with the numbers that it had. Memory of a collective that was not waited for is refused: a thread of
 // Gloo, or NCCL's stream, uses it still. After the wait of a GPU's collective the current stream stands behind its event, and
-// the allocator hands memory out again in the order of that stream.
+// the allocator hands memory out again in the order of that stream. A GPU's allocator takes it on the current device: hence the guard.
 void storageResize(const at::Tensor& values, int64_t bytes) {
   c10::StorageImpl* storage = values.storage().unsafeGetStorageImpl();
   const bool isUsed = collectives().any([storage](const Collective& open) {
@@ -344,6 +345,7 @@ void storageResize(const at::Tensor& values, int64_t bytes) {
   });
   TORCH_CHECK(!isUsed, "expected memory that no collective uses, got that of one which was not waited for");
   const c10::Device device = values.device();
+  const c10::DeviceGuard guard(device);
   storage->set_data_ptr_noswap(bytes == 0 ? c10::DataPtr(nullptr, device) : c10::GetAllocator(device.type())->allocate(static_cast<size_t>(bytes)));
   storage->set_nbytes(static_cast<size_t>(bytes));
 }

@@ -34,7 +34,8 @@ function trainingOf({ modelDir, way }: RankPlan, group: RankGroup | null): Train
   const numerics = { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null } as const;
   const objective = simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 });
   const rest = { adapter: null, objective, numerics, max_grad_norm: 1, reference: null };
-  const layout = group === null ? null : rankLayout(group, way === "none" ? "none" : "all");
+  const layout =
+    group === null ? null : rankLayout(group, way === "none" ? "none" : "all", new DisposableStack());
   const ranks =
     group === null || layout === null
       ? null

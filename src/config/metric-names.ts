@@ -47,14 +47,17 @@ export const METRICS: readonly MetricInfo[] = [
   metric(
     "speed/waiting_fraction",
     "",
-    "Fraction of the steps' time in which a rank waited for the others or for what they sent; mean of the ranks.",
+    "Fraction of the steps' time in which a rank waited for the others or for what they sent; mean of the ranks. Not with GPUs, which wait by themselves.",
     "lower",
     { ...TRAINING, needs: "several ranks" },
   ),
-  metric("speed/slowest_rank", "", "The rank that waited least: the others waited for it.", null, {
-    ...TRAINING,
-    needs: "several ranks",
-  }),
+  metric(
+    "speed/slowest_rank",
+    "",
+    "The rank that waited least: the others waited for it. Not with GPUs.",
+    null,
+    { ...TRAINING, needs: "several ranks" },
+  ),
   metric("speed/sent_bytes", "bytes", "What a rank sends in a step, mean of the ranks.", null, {
     ...TRAINING,
     needs: "several ranks",

@@ -31,6 +31,11 @@ test("a job is what a launcher starts again: one process or several, where it ha
   const alone = { RANK: "0", WORLD_SIZE: "1", TORCHELASTIC_RUN_ID: "a", TORCHELASTIC_RESTART_COUNT: "1" };
   assert.deepEqual(readJob(alone), { id: "torchrun a", restarts: 1 });
   assert.deepEqual(readJob({ ...srun, SLURM_RESTART_COUNT: "3" }), { id: "Slurm 4321", restarts: 3 });
+  // one process as well
+  const one = { ...srun, SLURM_NTASKS: "1", SLURM_STEP_NUM_TASKS: "1", SLURM_PROCID: "0" };
+  assert.deepEqual(readJob({ ...one, SLURM_RESTART_COUNT: "1" }), { id: "Slurm 4321", restarts: 1 });
+  const typed = { ...one, SLURM_STEP_ID: "4294967290", SLURM_RESTART_COUNT: "1" };
+  assert.deepEqual(readJob(typed), { id: null, restarts: 0 });
   // of the job, not of what is typed into its shell
   const { SLURM_STEP_ID: _, ...shell } = { ...srun, SLURM_RESTART_COUNT: "3" };
   assert.deepEqual(readJob(shell), { id: null, restarts: 0 });
@@ -120,6 +125,28 @@ test("mpirun of Open MPI and of MPICH: on one host without an address", () => {
   assert.throws(() => readLaunch(apart), /MASTER_ADDR is missing/);
   const mpich = { PMI_RANK: "0", PMI_SIZE: "3", MPI_LOCALRANKID: "0", MPI_LOCALNRANKS: "3" };
   assert.equal(readLaunch(mpich)?.size, 3);
+});
+
+test("mpirun in a job of Slurm: a process has the variables of the daemon's step too, one task a host", () => {
+  // the second of three tasks, on hosts other than mpirun's own
+  const daemon = { ...srun, SLURM_STEP_NUM_TASKS: "3", SLURM_PROCID: "1", SLURM_LOCALID: "0" };
+  const openMpi = {
+    OMPI_COMM_WORLD_RANK: "9",
+    OMPI_COMM_WORLD_SIZE: "16",
+    OMPI_COMM_WORLD_LOCAL_RANK: "1",
+    OMPI_COMM_WORLD_LOCAL_SIZE: "4",
+  };
+  const hydra = { PMI_RANK: "9", PMI_SIZE: "16", MPI_LOCALRANKID: "1", MPI_LOCALNRANKS: "4" };
+  for (const names of [openMpi, hydra]) {
+    assert.deepEqual(readLaunch({ ...daemon, ...names, MASTER_ADDR: "host-a" }), {
+      launcher: "mpirun",
+      ...{ rank: 9, size: 16, localRank: 1, localSize: 4, host: "host-a", port: 29_500 },
+      ...{ isStoreOurs: true, round: 0 },
+    });
+  }
+  // srun --mpi=pmi2: the step's own place
+  const pmi = readLaunch({ ...srun, PMI_RANK: "3", PMI_SIZE: "4" });
+  assert.deepEqual([pmi?.launcher, pmi?.rank, pmi?.size], ["srun", 3, 4]);
 });
 
 const { SLURM_STEP_ID: _, ...allocated } = srun;

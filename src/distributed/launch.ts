@@ -69,16 +69,20 @@ const usualPort = 29_500;
 /**
  * The place of this process; null where it is the only one.
  *
- * Looked for in this order: RANK and WORLD_SIZE (torchrun, Kubeflow), a step of `srun`, Open MPI's `mpirun`, that of MPICH and Intel MPI.
+ * Looked for in this order: RANK and WORLD_SIZE (torchrun, Kubeflow), `mpirun` of Open MPI, of MPICH and Intel MPI, a step of `srun`. In a
+ * job of Slurm an `mpirun` starts its daemons as a step, whose variables what they start has too; `srun` sets none that only `mpirun` has.
  *
  * @throws {ConfigError} naming the variable that is missing or wrong
  */
 export function readLaunch(variables: Variables = process.env): Launch | null {
   if (given(variables, "RANK") !== null || given(variables, "WORLD_SIZE") !== null)
     return ofVariables(variables);
-  if (isStepOfSlurm(variables)) return ofSlurm(variables);
   if (given(variables, NAMES.openMpi.rank) !== null) return ofMpi(variables, NAMES.openMpi);
-  if (given(variables, NAMES.mpich.rank) !== null) return ofMpi(variables, NAMES.mpich);
+  const hasMpich = given(variables, NAMES.mpich.rank) !== null;
+  // srun --mpi=pmi2 sets PMI_RANK as well
+  if (hasMpich && given(variables, NAMES.mpich.localRank) !== null) return ofMpi(variables, NAMES.mpich);
+  if (isStep(variables) && sizeOfStep(variables) !== "1") return ofSlurm(variables);
+  if (hasMpich) return ofMpi(variables, NAMES.mpich);
   const nodes = given(variables, "PET_NNODES");
   if (nodes === null || nodes === "1") return null;
   throw new ConfigError(
@@ -99,7 +103,7 @@ export function readJob(variables: Variables = process.env): Job {
     const id = run === "none" ? null : `torchrun ${run}`;
     return { id, restarts: wholeOr(variables, "TORCHELASTIC_RESTART_COUNT", 0) };
   }
-  if (!isStepOfSlurm(variables)) return { id: null, restarts: 0 };
+  if (!isStep(variables)) return { id: null, restarts: 0 };
   const job = given(variables, "SLURM_JOB_ID");
   return { id: job === null ? null : `Slurm ${job}`, restarts: wholeOr(variables, "SLURM_RESTART_COUNT", 0) };
 }
@@ -118,11 +122,10 @@ function ofVariables(variables: Variables): Launch | null {
   };
 }
 
-/** Whether `srun` started this process, with others: a process that was typed into the shell of `salloc` waits for nobody. */
-function isStepOfSlurm(variables: Variables): boolean {
+/** Whether `srun` started this process, alone or with others; nobody did one that was typed into the shell of `salloc`. */
+function isStep(variables: Variables): boolean {
   const step = given(variables, "SLURM_STEP_ID");
-  const isStep = step !== null && step !== interactiveStep && given(variables, NAMES.srun.rank) !== null;
-  return isStep && sizeOfStep(variables) !== "1";
+  return step !== null && step !== interactiveStep && given(variables, NAMES.srun.rank) !== null;
 }
 
 /** The tasks of the step; SLURM_NTASKS may be the job's. */

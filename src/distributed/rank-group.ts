@@ -71,7 +71,7 @@ interface Shared {
 
 /** What the collectives of this process have taken since it joined. */
 export interface GroupUsage {
-  /** Seconds in which it waited for them. */
+  /** Seconds in which it waited for them. Those of GPUs are not among them: NCCL lets the GPU wait. */
   waited: number;
   /** Bytes that it sent by those of numbers, by the least that each operation takes: what Gloo and NCCL send. */
   sent: number;
@@ -207,6 +207,11 @@ export class RankGroup implements Disposable {
     return this.#shared.record;
   }
 
+  /** Whether what lies on GPUs is sent by NCCL. */
+  get hasGpus(): boolean {
+    return this.#shared.hasGpus;
+  }
+
   /** What collectives have taken so far, those of parts of the group too. */
   get usage(): Readonly<GroupUsage> {
     return this.#shared.usage;
@@ -333,7 +338,7 @@ export class RankGroup implements Disposable {
   }
 
   #begin(operation: Collective["operation"], of: string, whole: Tensor | null, begin: () => number): Pending {
-    const collective = begin();
+    const collective = this.#named(begin);
     const bytes = whole === null ? 0 : whole.numel * itemSize(whole.dtype);
     this.#shared.record?.push({ operation, of, bytes });
     const { usage } = this.#shared;

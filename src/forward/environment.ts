@@ -3,7 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { gpuComputesBfloat16 } from "../setup/nvidia.ts";
-import { type DType, devices, isGpu, setThreads, settleMatmul, threads } from "../torch/index.ts";
+import { type DType, devices, isGpu, setThreads, settleMatmul, threads, useDevice } from "../torch/index.ts";
 import type { Numerics } from "./numerics.ts";
 
 /** A device and the type of activations on it. */
@@ -26,7 +26,7 @@ export interface EnvironmentOptions {
 }
 
 /**
- * Sets the number of threads and settles device, type and the library of matrix products.
+ * Sets the number of threads and the current device, and settles device, type and the library of matrix products.
  *
  * @param resumed - the library that a run began with: its digits are to stay the same
  * @throws {ConfigError} if the device is not there
@@ -38,6 +38,7 @@ export function settleEnvironment(
   const { device: wanted = "auto", dtype: type = "auto", threads: count = null } = options;
   if (count !== null) setThreads(count);
   const device = settleDevice(wanted);
+  useDevice(device);
   const dtype = type === "auto" ? (hasNativeBfloat16(device) ? "bfloat16" : "float32") : type;
   return { device, dtype, threads: threads(), matmul: settleMatmul(resumed) };
 }

@@ -226,12 +226,12 @@ function linesBegun(output: string, settings: string): Map<string, PartialLine> 
   return lines;
 }
 
-/** What templates take as today: the day on which the unfinished run began, so that it resumes on another; UTC. */
-function dayOf(output: string, together: Together): string {
+/** What templates take as today, on all ranks: the day on which the unfinished run began, so that it resumes on another; UTC. */
+export function dayOf(output: string, together: Together): string {
   const lines = partialsOf(output).flatMap((path) => readJsonLines(path));
   const own = lines.map(({ value }) => (value as PartialLine).day).find((day) => day !== undefined);
   const begun = together.gather(own ?? null).find((day) => day !== null);
-  return begun ?? new Date().toISOString().slice(0, 10);
+  return begun ?? onFirst(together, () => new Date().toISOString().slice(0, 10));
 }
 
 /** A function that appends a line to `path`, which is opened with the first of them; null closes it. */

@@ -20,7 +20,7 @@ import { type Fingerprints, isRun, runPaths } from "../runs/run-directory.ts";
 import type { WorkListener } from "../runs/train-events.ts";
 import type { MatmulLibrary } from "../setup/matmul-choice.ts";
 import { identityOfGpu } from "../setup/nvidia.ts";
-import { devices, settleMatmul, torchVersion } from "../torch/index.ts";
+import { devices, settleMatmul, torchVersion, useDevice } from "../torch/index.ts";
 import type { EpochSteps } from "../train/step-source.ts";
 
 /** The ranks of a run; in one process `group` is null and the configuration as it was. */
@@ -157,12 +157,13 @@ function configFacts(config: RunConfig): Record<string, Fact> {
   );
 }
 
-/** What this rank computes on. */
+/** What this rank computes on; a GPU is the current one from here on. */
 function machineOf(
   group: RankGroup,
   { device, threads }: Pick<RunConfig, "device" | "threads">,
 ): Pick<RunConfig, "device" | "threads"> {
   const own = deviceOfRank(device, placeOnHost(group), devices());
+  if (own.startsWith("cuda:")) useDevice(own);
   requireOwnGpus(group, own.startsWith("cuda:") ? identityOfGpu(own) : null);
   return { device: own, threads: threads ?? threadsOfRank(group, availableParallelism()) };
 }

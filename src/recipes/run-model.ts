@@ -86,7 +86,7 @@ export function* sharedWork(
 /**
  * The model of a run, what of it is trained, and by what; its reference is left to whoever knows the rows.
  *
- * @param memory - frees the model and the optimiser's state
+ * @param memory - frees the model, the optimiser's state and groups of ranks
  */
 export function openTraining(
   config: RunConfig & Pick<TrainedSelection, "baseModel">,
@@ -95,7 +95,7 @@ export function openTraining(
   memory: DisposableStack,
 ): { trained: RunModel; numerics: Numerics; training: Omit<Training<HeadedModel>, "reference"> & RunModel } {
   const { scores } = packingOf(objective);
-  const trained = runModel(config, environment, data, { scores, shared });
+  const trained = runModel(config, environment, data, { scores, shared, memory });
   memory.defer(() => trained.dispose());
   const numerics = {
     ...numericsOf(config, environment),
@@ -110,15 +110,15 @@ export function openTraining(
 /**
  * The model and what of it is trained; of one that gives log-probs, those of all rows must be finite.
  *
- * @param of - whether it scores completions, and the ranks that hold it
+ * @param of - whether it scores completions, the ranks that hold it, and what ends groups of them
  */
 function runModel(
   config: TrainedSelection & Pick<RunConfig, "seed">,
   environment: Environment,
   data: PreparedData,
-  { scores, shared }: { scores: boolean; shared: SharedWork | null },
+  { scores, shared, memory }: { scores: boolean; shared: SharedWork | null; memory: DisposableStack },
 ): RunModel {
-  const layout = shared === null ? null : rankLayout(shared.group, shared.layout.shard);
+  const layout = shared === null ? null : rankLayout(shared.group, shared.layout.shard, memory);
   const sharers = layout?.sharers ?? null;
   const trained: TrainedModel<HeadedModel> & Partial<Pick<ShardedTraining, "sharded">> = seeded(
     config.seed,

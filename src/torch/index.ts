@@ -18,6 +18,7 @@ export {
   synchronize,
   threads,
   torchVersion,
+  useDevice,
 } from "./machine.ts";
 export { batchInvariant, matmulLibrary, settleMatmul } from "./matmul.ts";
 export { loadNccl } from "./nccl.ts";

@@ -32,6 +32,14 @@ export function isGpu(device: string): boolean {
   return !/^(cpu|mps|meta)(:|$)/.test(device);
 }
 
+/**
+ * Makes `device` the current one of this thread: what names none of several GPUs takes memory and computes there. Torch begins with
+ * the first.
+ */
+export function useDevice(device: string): void {
+  guarded(() => native.useDevice(device));
+}
+
 /** Waits until everything queued on `device` is done; returns at once on the CPU. */
 export function synchronize(device: string): void {
   guarded(() => native.synchronize(device));

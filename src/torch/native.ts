@@ -53,6 +53,7 @@ interface NativeModule {
   threads(): number;
   accelerator(): { name: string; count: number } | undefined;
   synchronize(device: string): void;
+  useDevice(device: string): void;
   freeAtEnd(): void;
   holdGenerators(): void;
   releaseGenerators(): void;

@@ -15,11 +15,15 @@ export interface RankLayout {
 }
 
 /**
- * The layout that `shard` names. All ranks call it alike.
+ * The layout that `shard` names. All ranks call it alike; `memory` ends the groups that it makes.
  *
  * @throws {ConfigError} if hosts are to hold the model and have unequally many ranks
  */
-export function rankLayout(group: RankGroup, shard: Exclude<RunConfig["shard"], "auto">): RankLayout {
+export function rankLayout(
+  group: RankGroup,
+  shard: Exclude<RunConfig["shard"], "auto">,
+  memory: DisposableStack,
+): RankLayout {
   if (shard === "none") return { sharers: null, replicas: group, once: [0] };
   if (shard === "all" || group.hosts.length === 1) {
     return { sharers: group, replicas: null, once: Array.from({ length: group.size }, (_, rank) => rank) };
@@ -35,12 +39,10 @@ export function rankLayout(group: RankGroup, shard: Exclude<RunConfig["shard"], 
   }
   const own = hosts.find((ranks) => ranks.includes(group.rank)) ?? first;
   const place = own.indexOf(group.rank);
+  const across = hosts.map((ranks) => at(ranks, place));
   return {
-    sharers: own.length > 1 ? group.split("node", own) : null,
-    replicas: group.split(
-      "replicas",
-      hosts.map((ranks) => at(ranks, place)),
-    ),
+    sharers: own.length > 1 ? memory.use(group.split("node", own)) : null,
+    replicas: memory.use(group.split("replicas", across)),
     once: first,
   };
 }

@@ -3,14 +3,14 @@ import type { GroupUsage, RankGroup } from "../distributed/rank-group.ts";
 
 /** Counts what collectives take of the steps of a run. */
 export class RankMeter {
-  readonly #group: RankGroup;
+  readonly #group: Pick<RankGroup, "usage" | "hasGpus">;
   #steps = 0;
   #seconds = 0;
   #waited: number[] = [];
   #sent = 0;
   #before: GroupUsage;
 
-  constructor(group: RankGroup) {
+  constructor(group: Pick<RankGroup, "usage" | "hasGpus">) {
     this.#group = group;
     this.#before = { ...group.usage };
   }
@@ -31,13 +31,15 @@ export class RankMeter {
     this.#waited = all.map(({ waited }, rank) => (this.#waited[rank] ?? 0) + waited);
   }
 
-  /** The metrics of the steps since the last row. */
+  /** The metrics of the steps since the last row. Without those of waiting on GPUs: they wait for each other, and the computer does not see it. */
   row(): Record<string, number> {
     if (this.#steps === 0) return {};
     const mean = this.#waited.reduce((sum, waited) => sum + waited, 0) / this.#waited.length;
     const row = {
-      "speed/waiting_fraction": mean / this.#seconds,
-      "speed/slowest_rank": this.#waited.indexOf(Math.min(...this.#waited)),
+      ...(!this.#group.hasGpus && {
+        "speed/waiting_fraction": mean / this.#seconds,
+        "speed/slowest_rank": this.#waited.indexOf(Math.min(...this.#waited)),
+      }),
       "speed/sent_bytes": this.#sent / this.#steps,
     };
     [this.#steps, this.#seconds, this.#sent, this.#waited] = [0, 0, 0, []];

@@ -7,30 +7,21 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";
 import { freePort } from "../../test/support/rank-processes.ts";
+import { normOf, pass, selectionOf } from "../../test/support/sharded-pass.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { type TinyName, temporaryDirectory } from "../../test/support/tiny-models.ts";
-import { packExamples } from "../data/packing.ts";
 import { type Pending, RankGroup } from "../distributed/rank-group.ts";
-import { allCompletions, toDevice } from "../forward/batch.ts";
 import type { Environment } from "../forward/environment.ts";
-import { tokenLogpsHead } from "../forward/head.ts";
-import { walk } from "../forward/walk.ts";
-import type { CausalLM, Residence } from "../models/causal-lm.ts";
-import type { ParameterSet } from "../nn/parameter-set.ts";
+import type { Residence } from "../models/causal-lm.ts";
 import { passCollectives } from "../planner/collectives.ts";
 import { adapterParts, everything } from "../planner/trained-parts.ts";
 import { plannedUnits } from "../planner/units.ts";
 import type { ShardGroup } from "../sharding/sharded-unit.ts";
-import { noGrad, ops, scope, seeded, type Tensor } from "../torch/index.ts";
-import { prepareModel, type TrainedSelection } from "./prepare-model.ts";
+import { scope, seeded, type Tensor } from "../torch/index.ts";
+import { prepareModel } from "./prepare-model.ts";
 import { prepareSharded } from "./prepare-sharded.ts";
 
 const environment: Environment = { device: "cpu", dtype: "float32", threads: 1, matmul: "torch" };
-const origin = { file: "sharded-walk.test.ts", line: 1 };
-const examples = [
-  { origin, promptIds: [3, 7, 1], completions: [{ ids: [12, 200, 2] }, { ids: [6, 140, 21, 2] }] },
-];
-
 const alone = await RankGroup.join(
   {
     ...{ launcher: "variables", rank: 0, size: 1, localRank: 0, localSize: 1, round: 0 },
@@ -102,21 +93,6 @@ class WatchedGroup implements ShardGroup {
   }
 }
 
-/** A micro-batch forward and back. */
-function pass(model: CausalLM, parameters: ParameterSet, gradient_checkpointing: boolean): void {
-  using _ = scope();
-  const batch = toDevice(packExamples(examples, { share_prompt: true }), "cpu");
-  const head = tokenLogpsHead(model, { logits_chunk_size: 60, logits_kept_mib: 0, entropies: false });
-  const run = walk(model, batch, head, { dtype: "float32", gradient_checkpointing, trained: parameters });
-  const { logps, backward } = run.head(allCompletions(batch));
-  backward(noGrad(() => ops.add(logps, 1)));
-  run.backward();
-}
-
-function normOf(parameters: ParameterSet): number {
-  return Math.sqrt(noGrad(() => ops.sumSquares(parameters.grads())).item());
-}
-
 /** Each gathering but a pass's first was begun while another part was computed with, and no more than one part ahead. */
 function requireOneAhead(happened: readonly Happened[]): void {
   const begun = new Map<string, number>();
@@ -185,12 +161,7 @@ for (const { family, tuned, keep_gathered = false, recomputed = false, biases = 
         family,
         config: biases ? { model_type: "qwen2", rope_scaling: null } : {},
       });
-      const selection: TrainedSelection = {
-        ...{ model_name_or_path: base, baseModel: base, use_peft: tuned !== "full" },
-        ...{ adapter_name_or_path: null, disable_dropout: true, use_rslora: false, use_dora: false },
-        ...{ lora_r: 4, lora_alpha: 8, lora_dropout: 0, lora_target_modules: "all-linear" },
-        lora_modules_to_save: tuned === "full" ? [] : [...tuned],
-      };
+      const selection = selectionOf(base, tuned);
       const group = new WatchedGroup(alone);
       const complete = seeded(1, () => prepareModel(selection, environment));
       const inParts = seeded(1, () => prepareSharded(selection, environment, { group, keep_gathered }));

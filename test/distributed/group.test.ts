@@ -87,6 +87,15 @@ suite("ranks", { concurrency: 3 }, () => {
     }
   });
 
+  test("an operation that cannot begin any more, as another rank is lost, says which", async () => {
+    const ranks = await startPlans([
+      { does: "begin later", limit: never },
+      { does: "fail", limit: never },
+    ]);
+    await assertLost(ranks.slice(0, 1), /^rank 1 \(.*\): a row is wrong$/);
+    await endsOf(ranks.slice(1));
+  });
+
   test("rank 0, which has the store, leaves while another waits in a collective: that one says so and ends", async () => {
     const ranks = await startPlans([
       { does: "leave", limit: never },

@@ -12,6 +12,7 @@ import {
   setGeneratorState,
   synchronize,
   tensor,
+  useDevice,
 } from "../../src/torch/index.ts";
 import { openRehearsal, type Rehearsal } from "../support/rehearsal.ts";
 
@@ -26,7 +27,7 @@ afterEach(() => {
 });
 
 test("torch has it as its accelerator", { skip }, () => {
-  assert.deepEqual(devices(), [device, "cpu"]);
+  assert.deepEqual(devices(), [device, "rehearsal:1", "cpu"]);
 });
 
 test("work is queued at the call and done when it is waited for", { skip }, () => {
@@ -122,4 +123,21 @@ test("results whose shape depends on values are waited for, and counted", { skip
   rehearsal.counts();
   assert.deepEqual(ops.index(x, [ops.gt(x, 0)]).toNumbers(), [3, 4]);
   assert.deepEqual(rehearsal.counts().waits, ["aten::nonzero", "copy to the host"]);
+});
+
+test("two devices: what names none is on the current one, and memory of the other is refused", {
+  skip,
+}, () => {
+  using _ = scope();
+  const other = "rehearsal:1";
+  const [here, there] = [ops.ones([2], where), ops.ones([2], { ...where, device: other })];
+  assert.deepEqual([here.device, there.device], [device, other]);
+  useDevice(other);
+  assert.equal(ops.ones([2], { ...where, device: "rehearsal" }).device, other);
+  // an operator computes where its tensors are
+  assert.equal(ops.add(here, 1).device, device);
+  useDevice(device);
+  assert.equal(ops.add(there, 1).device, other);
+  assert.throws(() => ops.add(here, there), /expected all tensors to be on the same device/i);
+  assert.deepEqual(ops.to(there, device, "float32").toNumbers(), [1, 1]);
 });

@@ -18,6 +18,7 @@ export interface RankPlan {
     | "leave"
     | "leave open"
     | "fail"
+    | "begin later"
     | "exit"
     | "only meet";
   /** Seconds without a sign of life, and until all have to be there. */
@@ -200,6 +201,18 @@ const acts: Record<Exclude<RankPlan["does"], "only meet">, (group: RankGroup) =>
   fail: (group) => {
     group.fail(new PreftuneError("a row is wrong"));
     throw new PreftuneError("a row is wrong");
+  },
+  // once another is lost, begins what is refused as NCCL refuses it then
+  "begin later": (group) => {
+    using _ = scope();
+    assert.throws(() => {
+      for (;;) {
+        group.check();
+        sleep(0.01);
+      }
+    });
+    const values = ops.zeros([group.size], { dtype: "float32" });
+    return group.exchange(values, values, [1]);
   },
   exit: (group) => steps(group, () => process.exit(7)),
 };

@@ -1,6 +1,7 @@
 /**
  * A device to rehearse GPUs on, for machines without one (docs/rehearsal.md): compiled when it is first used, kept beside the
- * addon, and loaded into this process, where torch has it from then on as `rehearsal:0`.
+ * addon, and loaded into this process, where torch has it from then on as `rehearsal:0`,
+ * and a second one as `rehearsal:1`.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -15,7 +15,13 @@ namespace rehearsal {
 namespace {
 
 constexpr c10::DeviceType kType = c10::DeviceType::PrivateUse1;
-const c10::Device kDevice(kType, 0);
+
+// The device that this thread computes on where nothing names one.
+inline c10::DeviceIndex& currentDevice() {
+  static thread_local c10::DeviceIndex index = 0;
+  return index;
+}
+inline c10::Device deviceNow() { return {kType, currentDevice()}; }
 
 inline int& currentStream() {
   static thread_local int stream = 0;
@@ -37,10 +43,10 @@ void giveBlock(void* context) {
 class Allocator final : public c10::DeviceAllocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes == 0) return {nullptr, kDevice};
+    if (bytes == 0) return {nullptr, deviceNow()};
     const Lock lock(device().mutex);
-    const BlockPtr block = device().take(bytes, currentStream());
-    return {block->at, new BlockPtr(block), &giveBlock, kDevice};
+    const BlockPtr block = device().take(bytes, currentStream(), currentDevice());
+    return {block->at, new BlockPtr(block), &giveBlock, deviceNow()};
   }
   void copy_data(void*, const void*, size_t) const override { TORCH_CHECK(false, "rehearsal: memory is copied by operators alone"); }
   bool initialized() override { return true; }
@@ -49,18 +55,18 @@ class Allocator final : public c10::DeviceAllocator {
     const Lock lock(device().mutex);
     if (const BlockPtr block = blockOf(data)) device().record(block, static_cast<int>(stream.id()));
   }
-  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override {
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex index) override {
     const Lock lock(device().mutex);
     c10::CachingDeviceAllocator::DeviceStats stats;
     auto& bytes = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
-    bytes.current = static_cast<int64_t>(device().used);
-    bytes.peak = static_cast<int64_t>(device().peak);
+    bytes.current = static_cast<int64_t>(device().used.at(index));
+    bytes.peak = static_cast<int64_t>(device().peak.at(index));
     return stats;
   }
   void resetAccumulatedStats(c10::DeviceIndex) override {}
-  void resetPeakStats(c10::DeviceIndex) override {
+  void resetPeakStats(c10::DeviceIndex index) override {
     const Lock lock(device().mutex);
-    device().peak = device().used;
+    device().peak.at(index) = device().used.at(index);
   }
 };
 
@@ -72,15 +78,22 @@ Allocator& allocator() {
 class Guard final : public c10::impl::DeviceGuardImplInterface {
  public:
   c10::DeviceType type() const override { return kType; }
-  c10::Device exchangeDevice(c10::Device) const override { return kDevice; }
-  c10::Device getDevice() const override { return kDevice; }
-  void setDevice(c10::Device) const override {}
-  void uncheckedSetDevice(c10::Device) const noexcept override {}
-  c10::DeviceIndex deviceCount() const noexcept override { return 1; }
-  c10::Stream getStream(c10::Device) const override { return streamOf(currentStream()); }
-  c10::Stream getDefaultStream(c10::Device) const override { return streamOf(0); }
+  c10::Device exchangeDevice(c10::Device to) const override {
+    const c10::Device before = getDevice();
+    setDevice(to);
+    return before;
+  }
+  c10::Device getDevice() const override { return deviceNow(); }
+  void setDevice(c10::Device to) const override {
+    TORCH_CHECK(to.index() >= 0 && to.index() < kDevices, "rehearsal: expected a device below ", kDevices, ", got ", to);
+    currentDevice() = to.index();
+  }
+  void uncheckedSetDevice(c10::Device to) const noexcept override { currentDevice() = to.index(); }
+  c10::DeviceIndex deviceCount() const noexcept override { return kDevices; }
+  c10::Stream getStream(c10::Device where) const override { return streamOf(where, currentStream()); }
+  c10::Stream getDefaultStream(c10::Device where) const override { return streamOf(where, 0); }
   c10::Stream exchangeStream(c10::Stream stream) const override {
-    return streamOf(std::exchange(currentStream(), static_cast<int>(stream.id())));
+    return streamOf(stream.device(), std::exchange(currentStream(), static_cast<int>(stream.id())));
   }
 
   void record(void** event, const c10::Stream& stream, const c10::DeviceIndex, const c10::EventFlag) const override {
@@ -116,14 +129,16 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   void recordDataPtrOnStream(const c10::DataPtr& data, const c10::Stream& stream) const override { allocator().recordStream(data, stream); }
 
  private:
-  static c10::Stream streamOf(int id) { return c10::Stream(c10::Stream::UNSAFE, kDevice, id); }
+  static c10::Stream streamOf(c10::Device where, int id) {
+    return c10::Stream(c10::Stream::UNSAFE, where.has_index() ? where : deviceNow(), id);
+  }
 };
 
 // A seed, and how many operators have drawn: each draws from a separate series, so that what it draws does not depend on when
 // it runs.
 class Generator final : public c10::GeneratorImpl {
  public:
-  Generator() : c10::GeneratorImpl(kDevice, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {}
+  Generator() : c10::GeneratorImpl(c10::Device(kType, 0), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {}
   void set_current_seed(uint64_t seed) override {
     seed_ = seed;
     drawn_ = 0;
@@ -198,11 +213,11 @@ struct Hooks final : public at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
-  c10::DeviceIndex deviceCount() const override { return 1; }
-  void setCurrentDevice(c10::DeviceIndex) const override {}
-  c10::DeviceIndex getCurrentDevice() const override { return 0; }
-  c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
-  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+  c10::DeviceIndex deviceCount() const override { return kDevices; }
+  void setCurrentDevice(c10::DeviceIndex to) const override { currentDevice() = to; }
+  c10::DeviceIndex getCurrentDevice() const override { return currentDevice(); }
+  c10::DeviceIndex exchangeDevice(c10::DeviceIndex to) const override { return std::exchange(currentDevice(), to); }
+  c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex to) const override { return to < 0 ? currentDevice() : exchangeDevice(to); }
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return defaultGenerator(); }
   at::Generator getNewGenerator(c10::DeviceIndex) const override { return at::Generator(c10::make_intrusive<Generator>()); }
   bool isPinnedPtr(const void* at) const override { return PinnedAllocator::owns(at); }

@@ -24,6 +24,8 @@
 
 namespace rehearsal {
 
+// Devices of one process. Their memories are apart; streams and the generator are the same for both.
+constexpr int kDevices = 2;
 constexpr int kStreams = 4;
 
 // For each stream how many of its works: of those that a thread or stream comes after, of those that use a block.
@@ -39,6 +41,7 @@ struct Block {
   size_t bytes = 0;
   size_t mapped = 0;
   int home = 0;  // the stream it was taken on
+  int owner = 0;  // the device whose memory it is
   Positions read{}, written{}, recorded{};
 };
 using BlockPtr = std::shared_ptr<Block>;
@@ -95,7 +98,7 @@ class Device {
  public:
   std::recursive_mutex mutex;
   Counts counts;
-  size_t used = 0, peak = 0;
+  std::array<size_t, kDevices> used{}, peak{};
   int64_t allocationsLeft = -1;  // memory runs out after so many more; less than 0: never
 
   // ---- lateness: work begins when it is waited for, or after a launch that happens to let some begin
@@ -178,13 +181,14 @@ class Device {
   // ---- memory
 
   // New memory, full of NaN (-1 as whole numbers), its pages closed. @throws c10::OutOfMemoryError where it has run out
-  BlockPtr take(size_t bytes, int stream) {
+  BlockPtr take(size_t bytes, int stream, int owner) {
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     auto block = std::make_shared<Block>();
     block->bytes = bytes;
     block->home = stream;
+    block->owner = owner;
     block->mapped = (bytes + page - 1) / page * page;
-    TORCH_CHECK_WITH(OutOfMemoryError, allocationsLeft != 0, "rehearsal out of memory: tried to allocate ", bytes, " bytes; ", used, " are in use");
+    TORCH_CHECK_WITH(OutOfMemoryError, allocationsLeft != 0, "rehearsal out of memory: tried to allocate ", bytes, " bytes; ", used[owner], " are in use");
     if (allocationsLeft > 0) --allocationsLeft;
     ++counts.allocations;
     void* at = mmap(nullptr, block->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -193,15 +197,15 @@ class Device {
     std::memset(at, 0xff, bytes);
     mprotect(at, block->mapped, PROT_NONE);
     blocks_[at] = block->mapped;
-    used += bytes;
-    peak = std::max(peak, used);
+    used[owner] += bytes;
+    peak[owner] = std::max(peak[owner], used[owner]);
     return block;
   }
 
   // Gives memory back: its pages go when the work of its stream that is queued now is done. Work of another stream that nobody
   // waited for, on a stream that was not recorded, is a fault.
   void give(const BlockPtr& block) {
-    used -= block->bytes;
+    used[block->owner] -= block->bytes;
     Queue& home = queues_[block->home];
     join(home.after, host_);
     Positions until{};

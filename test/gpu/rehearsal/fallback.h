@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <optional>
 #include <unordered_map>
@@ -21,7 +22,10 @@ class View {
  public:
   View(const at::Tensor& tensor, bool writes)
       : use_{blockOf(tensor.storage().data_ptr()), writes}, offset_(tensor.storage_offset() * static_cast<int64_t>(tensor.element_size())),
-        sizes_(tensor.sizes().vec()), strides_(tensor.strides().vec()), dtype_(tensor.scalar_type()) {}
+        sizes_(tensor.sizes().vec()), strides_(tensor.strides().vec()), dtype_(tensor.scalar_type()) {
+    TORCH_CHECK(!use_.block || use_.block->owner == tensor.device().index(), "expected memory of ", tensor.device(),
+                ", got that of device ", use_.block->owner, ": CUDA would find an illegal memory access");
+  }
 
   void addTo(std::vector<Use>& uses) const { if (use_.block) uses.push_back(use_); }
   c10::ScalarType dtype() const { return dtype_; }
@@ -97,7 +101,7 @@ at::Tensor hostNumber(const c10::OperatorHandle& op, const c10::Argument& argume
   const std::string& name = op.schema().name();
   const bool takes = op.hasTag(at::Tag::pointwise) || name == "aten::_fused_adamw_" || name == "aten::fill_";
   TORCH_CHECK(tensor.device().is_cpu() && tensor.dim() == 0 && takes, "Expected all tensors to be on the same device: \"", argument.name(),
-              "\" of ", name, " is on ", tensor.device(), ", others are on ", kDevice);
+              "\" of ", name, " is on ", tensor.device(), ", others are on ", deviceNow());
   at::Tensor copy = tensor.detach().clone();
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) copy.unsafeGetTensorImpl()->set_wrapped_number(true);
   return copy;
@@ -119,7 +123,8 @@ struct Call {
     const auto& schema = op.schema().arguments();
     for (size_t i = 0; i < schema.size(); ++i) {
       arguments[i] = mapTensors(arguments[i], [&](const at::Tensor& tensor) {
-        if (!isOurs(tensor)) return hostNumber(op, schema[i], tensor);
+        // the guard of the call has made the first one's device the current one
+        if (tensor.device() != deviceNow()) return hostNumber(op, schema[i], tensor);
         if (madeNow && isOutput(schema[i])) return at::empty({0}, tensor.options().device(c10::kCPU));
         views.emplace_back(tensor, writes(schema[i]));
         viewAt.push_back(i);
@@ -214,7 +219,7 @@ at::Tensor withoutData(const at::Tensor& like) {
 }
 
 at::Tensor onDeviceLike(const at::Tensor& like) {
-  return at::empty_strided(like.sizes(), like.strides(), like.options().device(kDevice));
+  return at::empty_strided(like.sizes(), like.strides(), like.options().device(deviceNow()));
 }
 
 bool gives(const c10::OperatorHandle& op, bool (*is)(const c10::Argument&)) {
@@ -330,10 +335,24 @@ Values callLate(const c10::OperatorHandle& op, const Values& arguments, const Va
   return results;
 }
 
+// The device of the first tensor of ours, else the one that is named, else the current one.
+c10::Device deviceOf(const Values& arguments) {
+  std::optional<c10::Device> found, named;
+  for (const c10::IValue& argument : arguments) {
+    if (argument.isDevice() && argument.toDevice().type() == kType) named = argument.toDevice();
+    mapTensors(argument, [&](const at::Tensor& tensor) {
+      if (!found.has_value() && isOurs(tensor)) found = tensor.device();
+      return tensor;
+    });
+  }
+  return found.value_or(named.value_or(deviceNow()));
+}
+
 void callOperator(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string name = op.schema().name();
   TORCH_CHECK_NOT_IMPLEMENTED(op.hasComputedKernelForDispatchKey(c10::DispatchKey::CPU), name, " has no kernel for the CPU, which rehearsal would run");
   const Values arguments = torch::jit::pop(*stack, op.schema().arguments().size());
+  const c10::DeviceGuard guard(deviceOf(arguments));
   const auto giveBack = [stack](const Values& results) { for (const c10::IValue& result : results) stack->push_back(result); };
   const bool dependsOnValues = op.hasTag(at::Tag::dynamic_output_shape) || op.hasTag(at::Tag::data_dependent_output) || gives(op, isNumber);
   if (dependsOnValues) {

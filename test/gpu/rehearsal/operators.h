@@ -17,18 +17,21 @@ namespace {
 
 const c10::DispatchKeySet kKey(c10::DispatchKey::PrivateUse1);
 
-at::Tensor empty(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<at::Device>,
-                 std::optional<bool>, std::optional<at::MemoryFormat> format) {
+at::Tensor empty(at::IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+                 std::optional<at::Device> where, std::optional<bool>, std::optional<at::MemoryFormat> format) {
+  const c10::DeviceGuard guard(where.value_or(deviceNow()));
   return at::detail::empty_generic(sizes, &allocator(), kKey, c10::dtype_or_default(dtype), format);
 }
 
 at::Tensor emptyStrided(at::IntArrayRef sizes, at::IntArrayRef strides, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
-                        std::optional<at::Device>, std::optional<bool>) {
+                        std::optional<at::Device> where, std::optional<bool>) {
+  const c10::DeviceGuard guard(where.value_or(deviceNow()));
   return at::detail::empty_strided_generic(sizes, strides, &allocator(), kKey, c10::dtype_or_default(dtype));
 }
 
 // A larger storage with what was in the old one.
 void growStorage(c10::StorageImpl& storage, size_t bytes) {
+  const c10::DeviceGuard guard(storage.device());
   c10::DataPtr larger = allocator().allocate(bytes);
   const BlockPtr from = blockOf(storage.data_ptr()), to = blockOf(larger);
   const size_t kept = storage.nbytes();
@@ -117,6 +120,11 @@ void resultsLikeFirst(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 }
 
 }  // namespace
+
+// write(to, from): as a collective writes, under another change counter, so that graphs which hold views of the memory stay valid
+TORCH_LIBRARY(rehearsal, m) {
+  m.def("write(Tensor to, Tensor from) -> ()", [](const at::Tensor& to, const at::Tensor& from) { to.variable_data().copy_(from.variable_data()); });
+}
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) { m.fallback(torch::CppFunction::makeFromBoxedFunction<&callOperator>()); }
 
