@@ -59,14 +59,19 @@ test("a file of which tests were skipped did not pass: it says how many, and why
     ["missing: buildah", 5],
     ["no GPU", 1],
   ]);
-  assert.deepEqual(endOf({ passed: 2, failed: 0, skipped: 0, skips: none }), { status: "passed" });
-  const partly = endOf({ passed: 1, failed: 0, skipped: 6, skips });
+  assert.deepEqual(endOf({ passed: 2, failed: 0, skipped: 0, skips: none, notes: [] }), { status: "passed" });
+  const partly = endOf({ passed: 1, failed: 0, skipped: 6, skips, notes: [] });
   assert.deepEqual(partly, { status: "skipped in part", skips: { "missing: buildah": 5, "no GPU": 1 } });
-  assert.equal(endOf({ passed: 0, failed: 0, skipped: 6, skips }).status, "skipped");
-  assert.equal(endOf({ passed: 0, failed: 0, skipped: 0, skips: none }).status, "skipped");
-  assert.equal(endOf({ passed: 1, failed: 1, skipped: 6, skips }).status, "failed");
+  assert.equal(endOf({ passed: 0, failed: 0, skipped: 6, skips, notes: [] }).status, "skipped");
+  assert.equal(endOf({ passed: 0, failed: 0, skipped: 0, skips: none, notes: [] }).status, "skipped");
+  assert.equal(endOf({ passed: 1, failed: 1, skipped: 6, skips, notes: [] }).status, "failed");
   assert.deepEqual(resultLines({ ...storm, ...partly, figures: [] }), [
     "        kill-storm  SKIPPED IN PART (5 × missing: buildah; 1 × no GPU)  412 s",
+  ]);
+  const reporting = endOf({ passed: 1, failed: 0, skipped: 0, skips: none, notes: ["peak 12 MiB"] });
+  assert.deepEqual(resultLines({ ...storm, ...reporting, figures: [] }), [
+    "        kill-storm  passed, no figures  412 s",
+    "        peak 12 MiB",
   ]);
 });
 

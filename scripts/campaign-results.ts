@@ -21,6 +21,8 @@ export interface CampaignResult {
   status: "passed" | "failed" | "skipped" | "skipped in part";
   /** Why tests were skipped -> how many; left out where none was. */
   skips?: Record<string, number>;
+  /** What its tests report of themselves; left out where they do not. */
+  notes?: string[];
   seconds: number;
   /** Day on which it ran, as 2026-11-26. */
   date: string;
@@ -31,11 +33,17 @@ export interface CampaignResult {
 }
 
 /** How a file ended whose tests came to `outcome`. */
-export function endOf({ passed, failed, skips }: Outcome): Pick<CampaignResult, "status" | "skips"> {
+export function endOf({
+  passed,
+  failed,
+  skips,
+  notes,
+}: Outcome): Pick<CampaignResult, "status" | "skips" | "notes"> {
   const withoutFailure = passed === 0 ? "skipped" : skips.size === 0 ? "passed" : "skipped in part";
   return {
     status: failed > 0 ? "failed" : withoutFailure,
     ...(skips.size === 0 ? {} : { skips: Object.fromEntries(skips) }),
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
@@ -96,5 +104,6 @@ export function resultLines(result: CampaignResult): string[] {
   if (result.status !== "passed")
     lines.push(`${head("")}${withSkips(result.status.toUpperCase(), result)}  ${time}`);
   else if (lines.length === 0) lines.push(`${head("")}passed, no figures  ${time}`);
+  lines.push(...(result.notes ?? []).map((note) => `        ${note}`));
   return lines;
 }

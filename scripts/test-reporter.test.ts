@@ -58,7 +58,7 @@ test("passes, failures and skips are counted per file; suites are not", async ()
     fileEnded("src/b.test.ts"),
     fileEnded("src/a.test.ts", badEnd({ exitCode: 1, signal: null, failureType: "subtestsFailed" })),
   ]);
-  assert.deepEqual(counts, { passed: 1, failed: 1, skipped: 2, skips: new Map([["no GPU", 2]]) });
+  assert.deepEqual(counts, { passed: 1, failed: 1, skipped: 2, skips: new Map([["no GPU", 2]]), notes: [] });
   assert.match(text, /^ {3}1\.2 s {2}src\/b\.test\.ts {2}1 test, 1 skipped\n/);
   assert.match(text, /^ {3}1\.2 s {2}src\/a\.test\.ts {2}3 tests, 1 FAILED, 1 skipped$/m);
   assert.match(text, /^Skipped:\n {2}2 × no GPU$/m);
@@ -86,7 +86,7 @@ test("a file without tests fails, and so does one whose process ends badly", asy
       error: Object.assign(new Error("nothing ended in 21 minutes"), { failureType: "testAborted" }),
     }),
   ]);
-  assert.deepEqual(counts, { passed: 2, failed: 4, skipped: 0, skips: new Map() });
+  assert.deepEqual(counts, { passed: 2, failed: 4, skipped: 0, skips: new Map(), notes: [] });
   assert.match(text, /^FAILED none\.test\.ts: the file itself\n {4}there is no test in this file$/m);
   assert.match(text, /^FAILED exit\.test\.ts: .*\n {4}the process of this file ended with status 3$/m);
   assert.match(text, /^FAILED crash\.test\.ts: .*\n {4}the process of this file was ended by SIGSEGV$/m);
@@ -135,4 +135,16 @@ test("the nightly run takes what has a longer form, each file with a name that n
   assert.ok(files.includes("test/campaign/kill-storm-1.test.ts"));
   assert.ok(!files.includes("test/package/package.test.ts"));
   assert.equal(new Set(files.map(nameOf)).size, files.length);
+});
+
+test("what a test reports of itself is written and kept; the runner's own counts are not", async () => {
+  const { counts, text } = await reported([
+    { type: "test:diagnostic", data: { message: "peak 12 MiB", file: "/root/src/a.test.ts" } },
+    ended("one"),
+    fileEnded("src/a.test.ts"),
+    { type: "test:diagnostic", data: { message: "tests 1" } },
+  ]);
+  assert.deepEqual(counts.notes, ["peak 12 MiB"]);
+  assert.match(text, /^peak 12 MiB\n/);
+  assert.ok(!text.includes("tests 1"));
 });

@@ -21,7 +21,9 @@ export interface TestEnd {
 /** The events that are read here; the runner sends others as well. */
 export type RunnerEvent =
   | { type: "test:complete"; data: TestEnd }
-  | { type: "test:stdout" | "test:stderr"; data: { message: string } };
+  | { type: "test:stdout" | "test:stderr"; data: { message: string } }
+  // of a test's `diagnostic`; the runner's own name no file
+  | { type: "test:diagnostic"; data: { message: string; file?: string } };
 
 /** Counts of one file or of all. */
 interface Counts {
@@ -42,10 +44,12 @@ interface Results {
   failures: string[];
   /** Reason -> how many tests were skipped for it. */
   skips: Map<string, number>;
+  /** What tests report of themselves: figures, say. */
+  notes: string[];
 }
 
-/** How many tests passed, failed and were skipped, and reason -> how many of these. */
-export type Outcome = Counts & Pick<Results, "skips">;
+/** How many tests passed, failed and were skipped, reason -> how many of these, and what tests report of themselves. */
+export type Outcome = Counts & Pick<Results, "skips" | "notes">;
 
 /**
  * The outcome of all files. The lines of the run are written as its events come in.
@@ -57,9 +61,13 @@ export async function report(
   root: string,
   write: (text: string) => void,
 ): Promise<Outcome> {
-  const results: Results = { files: new Map(), failures: [], skips: new Map() };
+  const results: Results = { files: new Map(), failures: [], skips: new Map(), notes: [] };
   for await (const { type, data } of events) {
     if (type === "test:stdout" || type === "test:stderr") write(data.message);
+    if (type === "test:diagnostic" && data.file !== undefined) {
+      results.notes.push(data.message);
+      write(`${data.message}\n`);
+    }
     if (type !== "test:complete") continue;
     const file = relative(root, data.file ?? data.name);
     const result = results.files.get(file) ?? { file, passed: 0, failed: 0, skipped: 0, durationMs: 0 };
@@ -70,7 +78,7 @@ export async function report(
     } else addTest(results, result, data);
   }
   write(summary(results));
-  return { ...totals(results), skips: results.skips };
+  return { ...totals(results), skips: results.skips, notes: results.notes };
 }
 
 function fail({ failures }: Results, result: FileResult, name: string, error: string): void {
