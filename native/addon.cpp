@@ -20,6 +20,7 @@
 #include "exp-rows.h"
 #include "gated-mlp.h"
 #include "generators.h"
+#include "greatest.h"
 #include "half-copy.h"
 #include "host-memory.h"
 #include "lora.h"

@@ -35,6 +35,7 @@ struct Skinny {
   int64_t rows, outputs, width;
   const float* factors = nullptr;  // (outputs) of a weight in 8 bits
   int64_t first = 0, end = 0;      // the part of the width that is summed up
+  const Weight** next = nullptr;   // weights that are needed after these, of which each tile fetches some and moves this on
 };
 
 // As many floats as fit V, of which the first `count` are read and the rest are zero.
@@ -119,9 +120,10 @@ PREFTUNE_INLINE void totals(float* to, const Sixteen* sum) {
   totals(to, folded);
 }
 
-// X rows of x with W rows of the weight: all sums stay in registers.
-template <typename V, int X, int W, typename Weight>
-PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t output) {
+// X rows of x with W rows of the weight: all sums stay in registers. Weights that are needed soon are on their way: from `ahead` on as
+// many as the tile has columns, or the same of A rows.
+template <typename V, int X, int W, int A, typename Weight>
+PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t output, const Weight* ahead) {
   constexpr int64_t kStep = sizeof(V) / sizeof(float);
   constexpr int kSums = X * W, kTogether = kSums / 8 * 8;
   const float* x = n.x + row * n.width;
@@ -140,8 +142,8 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
   };
   int64_t k = n.first;
   for (; k + kStep <= n.end; k += kStep) {
-    // weights two tiles on are on their way into the second level cache, which can wait for more lines at once than the first
-    for (int j = 0; j < W; ++j) __builtin_prefetch(w + (2 * W + j) * n.width + k, 0, 2);
+    // into the second level cache, which can wait for more lines at once than the first
+    for (int j = 0; j < A; ++j) __builtin_prefetch(ahead + j * n.width + (k - n.first), 0, 2);
     add(k, kStep);
   }
   if (k < n.end) add(k, static_cast<size_t>(n.end - k));
@@ -155,12 +157,22 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
 }
 
 // X rows of x at a time with the weight's rows [begin, end), while there are X of them from `row` on; returns the first that is left.
-template <typename V, int X, int W, typename Weight>
+// Passes: how many there are at least. From three on, each fetches a part of what is needed next: the first alone would wait for
+// memory while the others leave it idle. With fewer, each tile fetches the one after next.
+template <typename V, int X, int W, int Passes, typename Weight>
 PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t begin, int64_t end) {
+  const auto ahead = PREFTUNE_EACH(int64_t output) { return n.weight + output * n.width + n.first; };
   for (; row + X <= n.rows; row += X) {
     int64_t output = begin;
-    for (; output + W <= end; output += W) skinnyTile<V, X, W>(n, row, output);
-    for (; output < end; ++output) skinnyTile<V, X, 1>(n, row, output);
+    for (; output + W <= end; output += W) {
+      if constexpr (Passes >= 3) {
+        skinnyTile<V, X, W, 1>(n, row, output, *n.next);
+        *n.next += n.end - n.first;
+      } else {
+        skinnyTile<V, X, W, W>(n, row, output, ahead(output + 2 * W));
+      }
+    }
+    for (; output < end; ++output) skinnyTile<V, X, 1, 1>(n, row, output, ahead(output + 2));
   }
   return row;
 }
@@ -169,16 +181,18 @@ PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t
 // as large as the registers allow: 32 of sixteen floats, or 16 of eight.
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock16(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  int64_t row = skinnyRows<Sixteen, 8, 3>(n, 0, begin, end);
-  row = skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
-  row = skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
-  skinnyRows<Sixteen, 1, 8>(n, row, begin, end);
+  const bool isShared = n.next != nullptr && n.rows >= 3 * 8;
+  int64_t row = isShared ? skinnyRows<Sixteen, 8, 3, 3>(n, 0, begin, end) : skinnyRows<Sixteen, 8, 3, 1>(n, 0, begin, end);
+  row = skinnyRows<Sixteen, 4, 6, 1>(n, row, begin, end);
+  row = skinnyRows<Sixteen, 2, 8, 1>(n, row, begin, end);
+  skinnyRows<Sixteen, 1, 8, 1>(n, row, begin, end);
 }
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  int64_t row = skinnyRows<Lanes, 4, 3>(n, 0, begin, end);
-  row = skinnyRows<Lanes, 2, 4>(n, row, begin, end);
-  skinnyRows<Lanes, 1, 8>(n, row, begin, end);
+  const bool isShared = n.next != nullptr && n.rows >= 3 * 4;
+  int64_t row = isShared ? skinnyRows<Lanes, 4, 3, 3>(n, 0, begin, end) : skinnyRows<Lanes, 4, 3, 1>(n, 0, begin, end);
+  row = skinnyRows<Lanes, 2, 4, 1>(n, row, begin, end);
+  skinnyRows<Lanes, 1, 8, 1>(n, row, begin, end);
 }
 
 #if PREFTUNE_X86_LEVELS
@@ -242,8 +256,9 @@ PREFTUNE_LEVEL("x86-64-v3") void widenCodesV3(float* out, const Code* codes, int
 // From here on rows make it worth while to widen a block of a weight in 8 bits once, into `room`. The sums are the same.
 constexpr int64_t kWidenRows = 9;
 
+// Outputs [output, last), before those up to `end`.
 template <typename Weight>
-void skinnyOutputs(const Skinny<Weight>& n, int64_t output, int64_t last, std::vector<float>& room) {
+void skinnyOutputs(const Skinny<Weight>& n, int64_t output, int64_t last, int64_t end, std::vector<float>& room) {
 #if PREFTUNE_X86_LEVELS
   if constexpr (std::is_same_v<Weight, Code>) {
     if (n.rows >= kWidenRows) {
@@ -255,7 +270,10 @@ void skinnyOutputs(const Skinny<Weight>& n, int64_t output, int64_t last, std::v
     }
   }
 #endif
-  eachPart(n, [&](const Skinny<Weight>& part) { skinnyBlock(part, output, last); });
+  Skinny<Weight> some = n;
+  const Weight* next = n.weight + last * n.width;
+  if (last < end) some.next = &next;
+  eachPart(some, [&](const Skinny<Weight>& part) { skinnyBlock(part, output, last); });
 }
 
 template <typename Weight>
@@ -265,7 +283,7 @@ void skinnyProductInto(const Skinny<Weight>& n) {
     std::vector<float> room;
     for (int64_t output = begin; output < end; output += block) {
       const int64_t last = std::min(end, output + block);
-      skinnyOutputs(n, output, last, room);
+      skinnyOutputs(n, output, last, end, room);
       applyFactors(n, 0, n.rows, output, last);
     }
   });

@@ -205,8 +205,8 @@ PREFTUNE_LEVEL("x86-64-v3") void copyPanelV3(const Tall& n, const Weight* weight
 
 // Whether copying the weight pays; short sums end more often.
 bool isTall(int64_t rows, int64_t width) {
-  if (level() == Level::avx512) return rows >= (width < 256 ? 16 : 48);
-  return level() == Level::avx2 && rows >= (width < 1024 ? 16 : 32);
+  if (level() == Level::avx512) return rows >= (width < 256 ? 16 : width < 512 ? 48 : 80);
+  return level() == Level::avx2 && rows >= (width < 512 ? 16 : 48);
 }
 
 template <typename Weight>

@@ -22,15 +22,19 @@ export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): (Choic
   if (isGpu(logits.device) && rows.every((row) => isPlain(row, logits.size(1))))
     return drawOnGpu(logits, rows);
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
-  if (ops.aminmax(raw).every((extreme) => Number.isFinite(extreme.item()))) return choicesOf(raw, rows);
-  const fine: number[] = [];
-  for (const [i, values] of rowsOf(raw)) if (values.every(Number.isFinite)) fine.push(i);
+  const greatest = ops.greatest(raw).toNumbers();
+  if (greatest.every((place) => place >= 0)) return choicesOf(raw, rows, greatest);
+  const fine = rows
+    .keys()
+    .filter((i) => at(greatest, i) >= 0)
+    .toArray();
   const choices = rows.map((): Choice[] | null => null);
   if (fine.length === 0) return choices;
   const kept = ops.indexSelect(raw, 0, tensor(fine, [fine.length], { dtype: "int64" }));
   const drawn = choicesOf(
     kept,
     fine.map((i) => at(rows, i)),
+    fine.map((i) => at(greatest, i)),
   );
   for (const [j, i] of fine.entries()) choices[i] = at(drawn, j);
   return choices;
@@ -44,18 +48,18 @@ export function notFinite(): FormatError {
   );
 }
 
-/** The choices from rows whose logits are all finite. */
-function choicesOf(raw: Tensor, rows: readonly ChoiceRow[]): Choice[][] {
-  const draws = drawTokens(raw, rows);
+/** The choices from rows whose logits are all finite. `greatest`: the place of each row's greatest. */
+function choicesOf(raw: Tensor, rows: readonly ChoiceRow[], greatest: readonly number[]): Choice[][] {
+  const draws = drawTokens(raw, rows, greatest);
   if (rows.every(({ sampling }) => sampling.logprobs === null)) {
     return draws.map((row) => row.map((drawn) => ({ ...drawn, logprob: null, top: [] })));
   }
   return withLogprobs(raw, rows, draws);
 }
 
-function drawTokens(raw: Tensor, rows: readonly ChoiceRow[]): Draw[][] {
+function drawTokens(raw: Tensor, rows: readonly ChoiceRow[], greatest: readonly number[]): Draw[][] {
   const logits = penalised(raw, rows);
-  const greedy = rows.some(isGreedy) ? ops.argmax(logits, -1).toNumbers() : [];
+  const greedy = logits === raw ? greatest : ops.greatest(logits).toNumbers();
   if (rows.every(isGreedy)) return rows.map(({ randoms }, i) => randoms.map(() => ({ id: at(greedy, i) })));
   const temperatures = rows.map((row) => (isGreedy(row) ? 1 : row.sampling.temperature));
   // the greatest logit is 0 first: however cold, it stays finite, and the others go to -inf at most

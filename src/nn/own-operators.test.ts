@@ -170,6 +170,34 @@ test("exp_rows_ gives what a softmax needs, also over a big vocabulary", () => {
   assert.ok(logits.toNumbers().every((v) => v >= 0 && v <= 1));
 });
 
+test("greatest gives the first of the greatest numbers of a row as argmax does, and -1 where one is not finite", () => {
+  using _ = scope();
+  manualSeed(7);
+  for (const width of [1, 7, 8, 1023, 1024, 1025, 5000, 70_001]) {
+    const logits = random([4, width], 5);
+    assert.deepEqual(ops.greatest(logits).toNumbers(), ops.argmax(logits, -1).toNumbers());
+    const rounded = ops.round(logits);
+    assert.deepEqual(
+      ops.greatest(rounded).toNumbers(),
+      ops.argmax(rounded, -1).toNumbers(),
+      "of equal ones the first",
+    );
+    assert.deepEqual(ops.greatest(ops.zeros([2, width], { dtype: "float32" })).toNumbers(), [0, 0]);
+    const least = ops.add(ops.zeros([1, width], { dtype: "float32" }), -3.4028234663852886e38);
+    assert.deepEqual(ops.greatest(least).toNumbers(), [0]);
+    for (const bad of [Number.NaN, Infinity, -Infinity]) {
+      const damaged = logits.toNumbers().with(3 * width - 1, bad);
+      assert.deepEqual(
+        ops
+          .greatest(tensor(damaged, [4, width]))
+          .toNumbers()
+          .map((place) => place < 0),
+        [false, false, true, false],
+      );
+    }
+  }
+});
+
 test("products of few rows: odd sizes, added to a bias, and a row alone as among others", () => {
   using _ = scope();
   manualSeed(8);

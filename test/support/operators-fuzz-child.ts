@@ -102,6 +102,7 @@ const sound: Sound[] = [
     ops.expRows_,
     () => sized(oneTo(9), oneTo(3000), (r, v) => [normal(r, v), random.below(2) === 0 ? null : normal(r, 1)]),
   ],
+  [ops.greatest, () => sized(oneTo(9), oneTo(3000), (r, v) => [normal(r, v)])],
   [ops.halfCopy, () => sized(oneTo(9), oneTo(9), (r, n) => [normal(r, n), ops.to(normal(r, n), "bfloat16")])],
   [ops.mm, () => sized(oneTo(140), oneTo(300), (m, k) => [normal(m, k), normal(k, oneTo(200))])],
   [

@@ -338,6 +338,8 @@ export const expRows_: (logits: Tensor, least?: Tensor | null) => [Tensor, Tenso
 export const gated: (gate: Tensor, up: Tensor, activation: string) => Tensor = bind("preftune::gated");
 /** `preftune::gated_linear(Tensor gate, Tensor up, Tensor weight, str activation) -> Tensor` */
 export const gatedLinear: (gate: Tensor, up: Tensor, weight: Tensor, activation: string) => Tensor = bind("preftune::gated_linear");
+/** `preftune::greatest(Tensor logits) -> Tensor` */
+export const greatest: (logits: Tensor) => Tensor = bind("preftune::greatest");
 /** `preftune::group_all_gather(Tensor output, Tensor input, int group) -> int` */
 export const groupAllGather: (output: Tensor, input: Tensor, group: number) => number = bind("preftune::group_all_gather");
 /** `preftune::group_all_reduce(Tensor values, int group) -> int` */
