@@ -11,6 +11,7 @@ import {
   gridPaths,
   lockFolder,
   type Measured,
+  ownRemedy,
   readMeasured,
   runGrid,
   type TrialOutcome,
@@ -275,7 +276,7 @@ function refuseUnused(
     ...(dividesRows === true ? ["train_data"] : []),
     ...decides,
   ];
-  const given = overrides.find(([key]) => decided.includes(key))?.[0];
+  const given = overrides.find(([key]) => decided.includes(key) || ownRemedy(key) !== null)?.[0];
   if (given !== undefined)
     throw new ConfigError(`${name} decides ${given} itself: take --${given} out.${insteadOf(given)}`);
   if (ownAnswers !== null && dividesRows !== true)
@@ -290,6 +291,8 @@ function refuseUnused(
 
 /** What says it to a study in place of a key that it decides. */
 function insteadOf(key: string): string {
+  const own = ownRemedy(key);
+  if (own !== null) return ` ${own}`;
   if (key === "learning_rate") return " --learning-rates 5e-4,1e-3,2e-3 says which are swept.";
   return key === "train_data" ? " --data names the rows that it divides." : "";
 }
