@@ -24,7 +24,7 @@ import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
-import { isGiven, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
+import { givenFor, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 import { trainingSets } from "./training-sets.ts";
 
@@ -96,11 +96,8 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     }
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const { sets, prompts } = setup;
-    const fromAdapter = isGiven("adapter_name_or_path", {
-      file: setup.file,
-      values: setup.valuesOf(1),
-      overrides,
-    });
+    const given = { file: setup.file, values: setup.valuesOf(1), overrides };
+    const fromAdapter = givenFor("adapter_name_or_path", given) !== null;
     const hasConfig = options.config !== null;
     const asked = { budget, rewardModel, sets, prompts, learningRates, fromAdapter, hasConfig };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
@@ -188,11 +185,13 @@ async function startOf(
   { dividesRows }: StudyDefinition,
   { options, count, models }: { options: StudyOptions; count: number; models: number },
 ): Promise<StudySetup> {
-  const { output, ownAnswers } = options;
+  const { output, overrides, ownAnswers } = options;
   // a model's own answers are of one model
   const made = await setUpStudy(output, { ...options, seeds: ownAnswers === null ? models : 1 });
   const setup = ownAnswers === null ? made : await withOwnAnswers(made, ownAnswers, { options, count });
-  return dividesRows === true ? divided(setup, output, count) : setup;
+  return dividesRows === true
+    ? divided(setup, { output, overrides: ownAnswers === null ? overrides : [] }, count)
+    : setup;
 }
 
 /** With pairs of the start's own answers in place of the rows, enough for `count` training sets. */
@@ -224,8 +223,14 @@ async function withOwnAnswers(
 }
 
 /** With a training set for each seed in place of all rows. */
-async function divided(setup: StudySetup, dir: string, count: number): Promise<StudySetup> {
-  const files = await trainingSets(dir, setup.valuesOf(1), count);
+async function divided(
+  setup: StudySetup,
+  { output, overrides }: Pick<StudyOptions, "output" | "overrides">,
+  count: number,
+): Promise<StudySetup> {
+  const values = setup.valuesOf(1);
+  const columns = givenFor("columns", { file: setup.file, values, overrides });
+  const files = await trainingSets(output, values, count, (columns ?? {}) as Record<string, string>);
   return {
     ...setup,
     valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),
