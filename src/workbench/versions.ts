@@ -13,7 +13,7 @@ import { io } from "../base/file-io.ts";
 import {
   readJsonFile,
   removeLeftOvers,
-  sha256File,
+  sha256FileInTurns,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
@@ -118,7 +118,7 @@ export class VersionDraft {
     if (this.#rows.rows === 0)
       throw new DataError(`expected rows for a version, got none: ${whyNone[about.by]}`);
     const paths = versionPaths(this.#dir, digest);
-    if (existsSync(paths.about)) return readVersion(this.#dir, digest);
+    if (existsSync(paths.about)) return await readVersion(this.#dir, digest);
     const created = new Date().toISOString();
     const version: Version = { digest, rows: this.#rows.rows, created, ...about };
     await writeDirectoryAtomic(paths.folder, (into) => {
@@ -156,10 +156,10 @@ function versionAbout(dir: string, digest: string): Version {
 }
 
 /** @throws {ConfigError} where there is no such version, or its rows are not those it is named by */
-export function readVersion(dir: string, digest: string): Version {
+export async function readVersion(dir: string, digest: string): Promise<Version> {
   const version = versionAbout(dir, digest);
   const { rows } = versionPaths(dir, digest);
-  if (sha256File(rows) === digest) return version;
+  if ((await sha256FileInTurns(rows)) === digest) return version;
   throw new ConfigError(changedWords(rows));
 }
 
