@@ -13,6 +13,7 @@ import { io } from "../base/file-io.ts";
 import {
   readJsonFile,
   removeLeftOvers,
+  sha256File,
   sha256FileInTurns,
   writeDirectoryAtomic,
   writeFileAtomic,
@@ -118,7 +119,11 @@ export class VersionDraft {
     if (this.#rows.rows === 0)
       throw new DataError(`expected rows for a version, got none: ${whyNone[about.by]}`);
     const paths = versionPaths(this.#dir, digest);
-    if (existsSync(paths.about)) return await readVersion(this.#dir, digest);
+    if (existsSync(paths.about)) {
+      // in turns with other work: a dashboard waits for it
+      if ((await sha256FileInTurns(paths.rows)) !== digest) throw new ConfigError(changedWords(paths.rows));
+      return versionAbout(this.#dir, digest);
+    }
     const created = new Date().toISOString();
     const version: Version = { digest, rows: this.#rows.rows, created, ...about };
     await writeDirectoryAtomic(paths.folder, (into) => {
@@ -156,10 +161,10 @@ function versionAbout(dir: string, digest: string): Version {
 }
 
 /** @throws {ConfigError} where there is no such version, or its rows are not those it is named by */
-export async function readVersion(dir: string, digest: string): Promise<Version> {
+export function readVersion(dir: string, digest: string): Version {
   const version = versionAbout(dir, digest);
   const { rows } = versionPaths(dir, digest);
-  if ((await sha256FileInTurns(rows)) === digest) return version;
+  if (sha256File(rows) === digest) return version;
   throw new ConfigError(changedWords(rows));
 }
 
