@@ -178,7 +178,7 @@ async function run(
 }
 
 /** What own answers are made of, which the runs do not train on. */
-const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns"]);
+const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns", "seed"]);
 
 /** What the study trains and on what, for `count` training seeds. @param models - seeds that need a separate start */
 async function startOf(
@@ -281,7 +281,10 @@ function refuseUnused(
     ...(dividesRows === true ? ["train_data"] : []),
     ...decides,
   ];
-  const given = overrides.find(([key]) => decided.includes(key) || ownRemedy(key) !== null)?.[0];
+  // the seed of own answers is one for all runs
+  const isDecided = (key: string): boolean =>
+    decided.includes(key) || (ownRemedy(key) !== null && !(key === "seed" && ownAnswers !== null));
+  const given = overrides.find(([key]) => isDecided(key))?.[0];
   if (given !== undefined)
     throw new ConfigError(`${name} decides ${given} itself: take --${given} out.${insteadOf(given)}`);
   if (ownAnswers !== null && dividesRows !== true)
