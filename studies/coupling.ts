@@ -4,7 +4,7 @@
  *
  * Only the adapter's weights move, or in full tuning those of the last block. docs/guarantees.md has the statements.
  */
-import type { Example } from "preftune/data";
+import { type Example, promptKeyOf } from "preftune/data";
 import { runPaths, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
 import type { ResolvedConfig } from "preftune/train";
 import { dot, type PairGradients, type Probe } from "./pair-gradients.ts";
@@ -36,6 +36,8 @@ export interface ModelCoupling {
   place: "start" | "end";
   weights: number;
   pairs: PairCoupling[];
+  /** The number of each pair's prompt, of which several pairs may be. Not in files of older versions. */
+  prompts?: number[];
   steps: BatchStep[];
   /** Cosines between all ∇l_w (first half) and ∇l_l (second half). */
   cosines: number[][];
@@ -51,6 +53,8 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   const { config } = resolved;
   const run = await openGradients(resolved);
   const examples = run.training.slice(0, mostPairs);
+  const keys = examples.map(promptKeyOf);
+  const prompts = keys.map((key) => keys.indexOf(key));
   const paths = runPaths(config.output_dir);
   const changes = config.use_peft
     ? { adapter_name_or_path: paths.adapter }
@@ -60,7 +64,7 @@ export async function writeCoupling(resolved: ResolvedConfig, path: string): Pro
   for (const place of ["start", "end"] as const) {
     const look = (gradients: PairGradients): void => {
       reference ??= gradients.sums(examples);
-      measured.push({ place, ...measure(gradients, examples, reference) });
+      measured.push({ place, prompts, ...measure(gradients, examples, reference) });
     };
     run.at(look, place === "end" ? { changes } : {});
   }
@@ -71,7 +75,7 @@ function measure(
   gradients: PairGradients,
   examples: readonly Example[],
   reference: readonly number[],
-): Omit<ModelCoupling, "place"> {
+): Omit<ModelCoupling, "place" | "prompts"> {
   const probes = examples.map((example, i) => gradients.probe(example, reference.slice(2 * i, 2 * i + 2)));
   const pairs = probes.map((probe, i) => pairCoupling(gradients, examples[i] as Example, probe));
   const direction = gradients.direction(examples, reference);

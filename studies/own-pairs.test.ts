@@ -114,6 +114,11 @@ test("a study samples its pairs once, trains on them alone, and refuses to go on
   await assert.rejects(study(options), /own\.json: expected own answers made with rows \["/);
   const other = { ...options, overrides: [...options.overrides, ["seed", "5"] as const] };
   await assert.rejects(study(other), /expected own answers made with seed 5, got some made with 42/);
+  const drawn = { ...of("drawn", "short"), overrides: other.overrides };
+  await study(drawn);
+  assert.match(readFileSync(join(drawn.output, "setup", "own.json"), "utf8"), /"seed": ?5/);
+  const trained = join(drawn.output, "runs", readdirSync(join(drawn.output, "runs"))[0] ?? "", "config.yaml");
+  assert.match(readFileSync(trained, "utf8"), /^seed: 1$/m);
   await assert.rejects(
     study(of("alike", "alike")),
     /#alike: expected prompts with answers of different reward, got none of 5: .* have equal rewards/,

@@ -162,18 +162,19 @@ function valuesIn(config: string): Record<string, unknown> | null {
   }
 }
 
-/** Whether the file, the values or the command line say what `key` is, and not null. */
-export function isGiven(
+/** What the file, the values or the command line say that `key` is; null where they say nothing or null. */
+export function givenFor(
   key: string,
   {
     file,
     values,
     overrides,
   }: { file: string | null; values: ConfigValues } & Pick<SetupOptions, "overrides">,
-): boolean {
-  const all = { ...(file === null ? {} : valuesIn(file)), ...values, ...Object.fromEntries(overrides) };
-  const value: unknown = all[key] ?? null;
-  return value !== null && value !== "null";
+): unknown {
+  const typed = overrides.findLast(([name]) => name === key)?.[1];
+  if (typed !== undefined) return parse(typed) as unknown;
+  const all: Record<string, unknown> = { ...(file === null ? {} : valuesIn(file)), ...values };
+  return all[key] ?? null;
 }
 
 function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): PairSet[] {

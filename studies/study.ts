@@ -11,6 +11,7 @@ import {
   gridPaths,
   lockFolder,
   type Measured,
+  ownRemedy,
   readMeasured,
   runGrid,
   type TrialOutcome,
@@ -23,7 +24,7 @@ import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
-import { isGiven, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
+import { givenFor, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 import { trainingSets } from "./training-sets.ts";
 
@@ -95,11 +96,8 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     }
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const { sets, prompts } = setup;
-    const fromAdapter = isGiven("adapter_name_or_path", {
-      file: setup.file,
-      values: setup.valuesOf(1),
-      overrides,
-    });
+    const given = { file: setup.file, values: setup.valuesOf(1), overrides };
+    const fromAdapter = givenFor("adapter_name_or_path", given) !== null;
     const hasConfig = options.config !== null;
     const asked = { budget, rewardModel, sets, prompts, learningRates, fromAdapter, hasConfig };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
@@ -180,18 +178,20 @@ async function run(
 }
 
 /** What own answers are made of, which the runs do not train on. */
-const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns"]);
+const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns", "seed"]);
 
 /** What the study trains and on what, for `count` training seeds. @param models - seeds that need a separate start */
 async function startOf(
   { dividesRows }: StudyDefinition,
   { options, count, models }: { options: StudyOptions; count: number; models: number },
 ): Promise<StudySetup> {
-  const { output, ownAnswers } = options;
+  const { output, overrides, ownAnswers } = options;
   // a model's own answers are of one model
   const made = await setUpStudy(output, { ...options, seeds: ownAnswers === null ? models : 1 });
   const setup = ownAnswers === null ? made : await withOwnAnswers(made, ownAnswers, { options, count });
-  return dividesRows === true ? divided(setup, output, count) : setup;
+  return dividesRows === true
+    ? divided(setup, { output, overrides: ownAnswers === null ? overrides : [] }, count)
+    : setup;
 }
 
 /** With pairs of the start's own answers in place of the rows, enough for `count` training sets. */
@@ -223,8 +223,14 @@ async function withOwnAnswers(
 }
 
 /** With a training set for each seed in place of all rows. */
-async function divided(setup: StudySetup, dir: string, count: number): Promise<StudySetup> {
-  const files = await trainingSets(dir, setup.valuesOf(1), count);
+async function divided(
+  setup: StudySetup,
+  { output, overrides }: Pick<StudyOptions, "output" | "overrides">,
+  count: number,
+): Promise<StudySetup> {
+  const values = setup.valuesOf(1);
+  const columns = givenFor("columns", { file: setup.file, values, overrides });
+  const files = await trainingSets(output, values, count, (columns ?? {}) as Record<string, string>);
   return {
     ...setup,
     valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),
@@ -275,7 +281,10 @@ function refuseUnused(
     ...(dividesRows === true ? ["train_data"] : []),
     ...decides,
   ];
-  const given = overrides.find(([key]) => decided.includes(key))?.[0];
+  // the seed of own answers is one for all runs
+  const isDecided = (key: string): boolean =>
+    decided.includes(key) || (ownRemedy(key) !== null && !(key === "seed" && ownAnswers !== null));
+  const given = overrides.find(([key]) => isDecided(key))?.[0];
   if (given !== undefined)
     throw new ConfigError(`${name} decides ${given} itself: take --${given} out.${insteadOf(given)}`);
   if (ownAnswers !== null && dividesRows !== true)
@@ -290,6 +299,8 @@ function refuseUnused(
 
 /** What says it to a study in place of a key that it decides. */
 function insteadOf(key: string): string {
+  const own = ownRemedy(key);
+  if (own !== null) return ` ${own}`;
   if (key === "learning_rate") return " --learning-rates 5e-4,1e-3,2e-3 says which are swept.";
   return key === "train_data" ? " --data names the rows that it divides." : "";
 }

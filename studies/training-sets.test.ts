@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { runFixture } from "../test/support/runs.ts";
 import { tinyStudy } from "../test/support/study.ts";
+import { writeRows } from "../test/support/tiny-model.ts";
 import { study } from "./study.ts";
 import { trainingSets } from "./training-sets.ts";
 
@@ -41,9 +42,43 @@ test("sets share no row, have all rows together, and are the same again", async 
   );
   await assert.rejects(
     trainingSets(place.path("study"), { train_data }, 8),
-    /at least 8 rows, one for each training set, got 7.*--seeds/,
+    /rows of at least 8 prompts, one for each training set, got 7.*--seeds/,
   );
   await assert.rejects(trainingSets(place.path("study"), {}, 2), /name their file with --data/);
+});
+
+test("sets share no prompt, whatever its columns are called", async () => {
+  using place = runFixture({ rows: 0, held: 0 });
+  // four answers to each of three prompts, one after the other, as ranked rows are written
+  const rows = ["a", "b", "c"].flatMap((question) =>
+    [1, 2, 3, 4].map((i) => ({ question, chosen: `good ${i}`, rejected: `bad ${i}` })),
+  );
+  const asked = [{ role: "user", content: "d" }];
+  const chats = [1, 2].map((i) => ({
+    prompt: asked,
+    chosen: [{ role: "assistant", content: `good ${i}` }],
+    rejected: [{ role: "assistant", content: `bad ${i}` }],
+  }));
+  const promptsIn = (files: readonly string[]): string[][] =>
+    files.map((file) => {
+      const lines = readFileSync(file, "utf8").trim().split("\n");
+      return lines.map((line) => JSON.stringify(JSON.parse(line).question ?? JSON.parse(line).prompt));
+    });
+  const path = writeRows(place.path("rows.jsonl"), rows);
+  const sets = await trainingSets(place.path("ranked"), { train_data: path }, 3, { prompt: "question" });
+  assert.deepEqual(
+    promptsIn(sets).map((own) => [own.length, new Set(own).size]),
+    [
+      [4, 1],
+      [4, 1],
+      [4, 1],
+    ],
+  );
+  const texts = rows.map(({ question, ...answers }) => ({ prompt: question, ...answers }));
+  const both = writeRows(place.path("both.jsonl"), [...chats, ...texts]);
+  const [one = [], other = []] = promptsIn(await trainingSets(place.path("both"), { train_data: both }, 2));
+  assert.deepEqual([one.length, other.length], [6, 8]);
+  assert.ok(one.every((prompt) => !other.includes(prompt)));
 });
 
 test("what the study decides itself is refused, and so are rates where none are swept", async () => {
@@ -68,8 +103,8 @@ test("a study over training sets says before anything is computed that it has fe
   using place = runFixture({ rows: 2, held: 2 });
   const said: string[] = [];
   const out = { write: (text: string) => said.push(text) > 0 };
-  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 3, out }), /at least 3 rows/);
-  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 4, out }), /at least 4 rows/);
+  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 3, out }), /at least 3 prompts/);
+  await assert.rejects(study({ ...tinyStudy(place, "frontier"), seeds: 4, out }), /at least 4 prompts/);
   const notes = said.filter((line) => line.startsWith("note: intervals are over training sets"));
   assert.match(notes.join(), /^note: [^:]*over 3 they say little\. Take 4 or more: --seeds 4\.\n$/);
 });

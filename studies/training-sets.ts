@@ -1,20 +1,26 @@
-/** Disjoint training sets: each has every n-th of the training rows. */
+/** Disjoint training sets: each has the rows of every n-th prompt. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError } from "preftune";
-import { readRows } from "preftune/data";
+import { ConfigError, DataError } from "preftune";
+import { normaliseRow, readRows } from "preftune/data";
 import { type ConfigValues, makeDirectory, stringifyNumbers, writeFileAtomic } from "preftune/sweep";
 
+type RawRow = Parameters<typeof normaliseRow>[0];
+type ColumnMap = NonNullable<Parameters<typeof normaliseRow>[1]["columns"]>;
+
 /**
- * Writes the rows of `values.train_data` into `count` files of the study's folder; those that are there must have them.
+ * Writes the rows of `values.train_data` into `count` files of the study's folder, rows of one prompt into one; those that are there
+ * must have them.
  *
+ * @param columns - what the columns of the rows are called, as `columns` of a configuration
  * @returns the file of each set, in order
- * @throws {ConfigError} if the values name no file of rows, one with fewer rows than sets, or other rows than the folder's
+ * @throws {ConfigError} if the values name no file of rows, one with fewer prompts than sets, or other rows than the folder's
  */
 export async function trainingSets(
   dir: string,
   values: ConfigValues,
   count: number,
+  columns: ColumnMap = {},
 ): Promise<readonly string[]> {
   const { train_data: path } = values;
   if (typeof path !== "string") {
@@ -24,11 +30,16 @@ export async function trainingSets(
   }
   const files = Array.from({ length: count }, (_, i) => join(dir, "setup", `set-${i + 1}-of-${count}.jsonl`));
   const sets: string[][] = files.map(() => []);
-  let rows = 0;
-  for await (const { value } of readRows({ path })) sets[rows++ % count]?.push(stringifyNumbers(value));
-  if (rows < count) {
+  const numbers = new Map<string, number>();
+  for await (const row of readRows({ path })) {
+    const prompt = promptOf(row, columns);
+    const number = numbers.get(prompt) ?? numbers.size;
+    numbers.set(prompt, number);
+    sets[number % count]?.push(stringifyNumbers(row.value));
+  }
+  if (numbers.size < count) {
     throw new ConfigError(
-      `${path}: expected at least ${count} rows, one for each training set, got ${rows}. Give more rows, or fewer sets with --seeds.`,
+      `${path}: expected rows of at least ${count} prompts, one for each training set, got ${numbers.size}. Give more rows, or fewer sets with --seeds.`,
     );
   }
   makeDirectory(join(dir, "setup"));
@@ -37,9 +48,23 @@ export async function trainingSets(
     if (!existsSync(file)) writeFileAtomic(file, text);
     else if (readFileSync(file, "utf8") !== text) {
       throw new ConfigError(
-        `${file}: expected rows of ${path}, got others: the study in this folder began with them. Give the rows that it began with, or another --output.`,
+        `${file}: expected rows of ${path}, got others: the study in this folder began with them, or with an earlier version, which divided rows of one prompt. Give the rows that it began with, or another --output.`,
       );
     }
   }
   return files;
+}
+
+/** Identity of the prompt of a row; of one that cannot be read, which training will report, its place. */
+function promptOf(row: RawRow, columns: ColumnMap): string {
+  try {
+    const { source, tokens } = normaliseRow(row, { task: "preference", columns });
+    if (tokens !== null) return stringifyNumbers(tokens.promptIds);
+    if (source?.kind === "text") return stringifyNumbers(source.prompt);
+    if (source?.kind === "chat")
+      return stringifyNumbers([source.prompt, source.tools ?? null, source.variables ?? null]);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+  }
+  return `${row.origin.file}:${row.origin.line}`;
 }

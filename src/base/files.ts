@@ -7,6 +7,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { setImmediate as othersFirst } from "node:timers/promises";
 import { FileError, FormatError, messageOf } from "./errors.ts";
 import {
   createFileSync,
@@ -87,11 +88,34 @@ const digests: Map<string, string> = new Map();
 
 /** {@link sha256File} of a file that is asked for again, which is read once while it stays as it is. */
 export function sha256FileOnce(path: string): string {
-  const { size = 0, mtimeMs = 0, ctimeMs = 0 } = statsOf(path) ?? {};
-  const key = `${resolve(path)} ${size} ${mtimeMs} ${ctimeMs}`;
+  const key = digestKey(path);
   const digest = digests.get(key) ?? sha256File(path);
   digests.set(key, digest);
   return digest;
+}
+
+/** The same for a program that others wait for: it does other work between the pieces, of which a large file has many. */
+export async function sha256FileInTurns(path: string): Promise<string> {
+  const key = digestKey(path);
+  const known = digests.get(key);
+  if (known !== undefined) return known;
+  const hash = createHash("sha256");
+  try {
+    for (const piece of filePieces(path)) {
+      hash.update(piece);
+      await othersFirst();
+    }
+  } catch (cause) {
+    throw fileFailure({ action: "read", path, cause });
+  }
+  const digest = hash.digest("hex");
+  digests.set(key, digest);
+  return digest;
+}
+
+function digestKey(path: string): string {
+  const { size = 0, mtimeMs = 0, ctimeMs = 0 } = statsOf(path) ?? {};
+  return `${resolve(path)} ${size} ${mtimeMs} ${ctimeMs}`;
 }
 
 /** The SHA-256 of a file's first `bytes` bytes, to which more can be added. @throws {FileError} when it cannot be read */

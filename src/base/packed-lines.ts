@@ -25,6 +25,23 @@ export function* packedLines(path: string): Generator<string> {
   }
 }
 
+/**
+ * The member that begins at the byte `from`, and where it ends; null where there is none that is complete yet.
+ *
+ * @throws {FormatError} for bytes that are no gzip
+ */
+export function packedMember(path: string, from: number): { content: Buffer; end: number } | null {
+  const fd = openFile(path);
+  try {
+    const { size } = fstatSync(fd);
+    if (from >= size) return null;
+    const { content, bytes, isWhole } = memberAt({ fd, size, path }, from, leastRead);
+    return isWhole ? { content, end: from + bytes } : null;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The contents of the file's members. */
 function* membersOf(path: string): Generator<Buffer> {
   const fd = openFile(path);
@@ -46,6 +63,8 @@ interface Member {
   content: Buffer;
   /** What it takes in the file. */
   bytes: number;
+  /** Whether it is not cut by the file's end. */
+  isWhole: boolean;
 }
 
 /** The member that begins at `from`; of one that is cut by the file's end, what there is. */
@@ -70,7 +89,7 @@ function memberAt(
 }
 
 /** The member that `bytes` begin with. */
-function unpacked(bytes: Buffer): Member & { isWhole: boolean } {
+function unpacked(bytes: Buffer): Member {
   const cut = { content: Buffer.alloc(0), bytes: bytes.length, isWhole: false };
   // zeros at a file's end are what a power cut leaves
   if (bytes.every((byte) => byte === 0)) return cut;

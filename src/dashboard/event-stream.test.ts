@@ -15,7 +15,7 @@ interface Message {
     rows?: WireRow[];
     count?: number;
     summary?: { step: number; state: string };
-    changed?: { name: string }[];
+    changed?: { name: string; isArchived: boolean }[];
     isWhole?: boolean;
     message?: string;
   };
@@ -133,6 +133,20 @@ test("a page that was away gets the list as it is now; one that has it gets noth
       first?.data.changed?.map(({ name }) => name),
       ["a"],
     );
+  });
+});
+
+test("a page that heard of a change and was away while that was taken back gets the list as it is now", async () => {
+  await withDashboardApp(async (app) => {
+    const id = idOf(realpathSync(writeRun(app.root, "a")));
+    const { mark } = (await (await app.ask("/api/runs", { as: "viewer" })).json()) as { mark: string };
+    const address = `/api/stream?list=${mark}`;
+    app.context.runs.mark(id, { isArchived: true });
+    const [heard] = await messagesUntil(app, address, "list");
+    assert.equal(heard?.data.changed?.[0]?.isArchived, true);
+    app.context.runs.mark(id, { isArchived: false });
+    const [now] = await messagesUntil(app, address, "list", { lastId: heard?.id });
+    assert.deepEqual([now?.data.isWhole, now?.data.changed?.[0]?.isArchived], [true, false]);
   });
 });
 

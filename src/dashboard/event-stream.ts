@@ -62,16 +62,30 @@ function placeOf(text: string): LivePlace | null {
   return { reading, rows, events, evaluations } as LivePlace;
 }
 
-/** Where the page is in each of its runs: from the browser's last id, or else from the address. */
-function placesOf(c: Ctx): Map<string, LivePlace | null> {
+/** Where the page is: in each of its runs, and the mark of its list; null where it shows none. */
+interface PagePlace {
+  places: Map<string, LivePlace | null>;
+  list: string | null;
+}
+
+/** As text, the id of a message: `ID@PLACE,…`, and `;MARK` where the page shows the list. */
+function pageText({ places, list }: PagePlace): string {
+  const runs = [...places].map(([run, place]) => `${run}@${place === null ? "" : placeText(place)}`);
+  return `${runs.join(",")}${list === null ? "" : `;${list}`}`;
+}
+
+/** From the browser's last id, or else from the address. */
+function placesOf(c: Ctx): PagePlace {
   const asked = (c.req.query("runs") ?? "").split(",").filter(Boolean);
   if (asked.length > mostRuns)
     throw new PageError(422, `Expected at most ${mostRuns} runs, got ${asked.length}.`);
   const places = new Map(asked.map(parts));
-  for (const [id, place] of (c.req.header("last-event-id") ?? "").split(",").filter(Boolean).map(parts)) {
+  const [runs = "", mark] = (c.req.header("last-event-id") ?? "").split(";");
+  for (const [id, place] of runs.split(",").filter(Boolean).map(parts)) {
     if (places.has(id)) places.set(id, place);
   }
-  return places;
+  const list = c.req.query("list") ?? null;
+  return { places, list: list === null ? null : (mark ?? list) };
 }
 
 function parts(text: string): [string, LivePlace | null] {
@@ -80,8 +94,7 @@ function parts(text: string): [string, LivePlace | null] {
 }
 
 function answer(c: Ctx, { runs, sessions, onFault }: DashboardContext, times: StreamTimes): Response {
-  const places = placesOf(c);
-  const list = c.req.query("list") ?? null;
+  const { places, list } = placesOf(c);
   c.header("X-Accel-Buffering", "no");
   const leave = (): void => void c.env?.incoming?.socket.destroy();
   const session = c.get("session");
@@ -124,11 +137,8 @@ function takeTurn(session: Session | null, page: PageStream, isOpen = true): voi
   streamsOf.set(session, all.slice(-mostOfSession));
 }
 
-interface Watched {
+interface Watched extends PagePlace {
   runs: RunStore;
-  places: Map<string, LivePlace | null>;
-  /** {@link listMark} of the list that the page has; null: it shows none. */
-  list: string | null;
   times: StreamTimes;
   /** Ends the connection. */
   leave: () => void;
@@ -202,7 +212,9 @@ class PageStream {
     const isFirst = !Number.isFinite(this.#listedAt);
     const changed = changesOf(summaries, this.#list);
     // what a page has that was away is not known: it gets the list as it is now, unless that is what it has
-    const isKnown = isFirst && listMark(summaries) === list;
+    const mark = isFirst || changed !== null ? listMark(summaries) : list;
+    const isKnown = isFirst && mark === list;
+    this.#watched.list = mark;
     if (isFirst ? !isKnown : changed !== null) await this.#say("list", { ...changed, isWhole: isFirst });
     this.#listedAt = performance.now();
   }
@@ -219,10 +231,7 @@ class PageStream {
       this.#stream.abort();
       leave();
     }, times.patience);
-    const id = [...this.#watched.places].map(
-      ([run, place]) => `${run}@${place === null ? "" : placeText(place)}`,
-    );
-    await this.#stream.writeSSE({ event, data: JSON.stringify(data), id: id.join(",") });
+    await this.#stream.writeSSE({ event, data: JSON.stringify(data), id: pageText(this.#watched) });
     clearTimeout(timer);
     this.#saidAt = performance.now();
   }

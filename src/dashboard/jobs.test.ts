@@ -14,6 +14,7 @@ import {
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
+import { io } from "../base/file-io.ts";
 import { startOf } from "../base/process-state.ts";
 import { stopHolder } from "../runs/run-lock.ts";
 import { type Job, Jobs, type JobsOptions, type NewJob } from "./jobs.ts";
@@ -236,4 +237,33 @@ test("stop asks the process that the lock names, and no other of its number, hos
   assert.equal(locked({}), null);
   await new Promise((done) => child.once("exit", done));
   assert.equal(child.signalCode, "SIGTERM");
+});
+
+test("on a full disk a draft that is refused stays one, and a training that began is never told to have ended", async () => {
+  const { jobs, end } = queue();
+  const draft = jobs.draft(job("full"));
+  const { renameSync } = io;
+  const path = join(root, String(count), "jobs", draft.id, "job.json");
+  /** No more than so many descriptions of the job can be written from now on. */
+  const room = (left: number): void => {
+    let written = 0;
+    io.renameSync = (from, to) => {
+      if (to === path && ++written > left) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+      renameSync(from, to);
+    };
+  };
+  try {
+    room(0);
+    await assert.rejects(jobs.queue(draft.id), /full|space/);
+    assert.equal(jobs.get(draft.id).state, "draft");
+    // that it is queued and about to be started can be written, its process not
+    room(2);
+    assert.equal((await jobs.queue(draft.id)).state, "started");
+    await until(() => jobs.texts(draft.id).output === "began full\n");
+    end("full");
+    await until(() => jobs.get(draft.id).state === "ended");
+    assert.deepEqual([jobs.get(draft.id).status, jobs.texts(draft.id).output], [7, "began full\n"]);
+  } finally {
+    io.renameSync = renameSync;
+  }
 });

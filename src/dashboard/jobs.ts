@@ -10,7 +10,7 @@ import { FormatError, messageOf } from "../base/errors.ts";
 import { appendBytes, ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { readRange, statsOf } from "../base/open-file.ts";
-import { isAlive, type ProcessId, startDetached } from "./job-process.ts";
+import { isAlive, type JobProcess, type ProcessId, startDetached } from "./job-process.ts";
 import { PageError } from "./page-error.ts";
 import { idOf } from "./run-store.ts";
 
@@ -193,21 +193,18 @@ export class Jobs {
     const end = (status: number | null): void => {
       this.#children.delete(job.id);
       const now = this.#jobs.get(job.id);
-      // nobody waits for this: what cannot be written is found out at the next look
-      if (now !== undefined) ignoreErrors(() => this.#keep({ ...now, state: "ended", status }));
+      if (now !== undefined) this.#note({ ...now, state: "ended", status });
     };
     // said before it is done: a dashboard that is killed in between starts nothing twice
     this.#keep({ ...job, state: "started" });
-    try {
-      const started = startDetached({ program, argv: job.argv, cwd, output }, end);
-      if (started === null)
-        throw new Error(`${program[0] ?? ""}: there is no such program, or it may not be run`);
-      this.#children.add(job.id);
-      this.#keep({ ...job, state: "started", process: started });
-    } catch (error) {
-      ignoreErrors(() => writeFileAtomic(output, `${messageOf(error)}\n`));
-      this.#keep({ ...job, state: "ended" });
+    const started = startedOr({ program, argv: job.argv, cwd, output }, end);
+    if (typeof started === "string") {
+      ignoreErrors(() => writeFileAtomic(output, `${started}\n`));
+      this.#note({ ...job, state: "ended" });
+      return;
     }
+    this.#children.add(job.id);
+    this.#note({ ...job, state: "started", process: started });
   }
 
   /** What is on disk, where another dashboard writes it; then the ends of jobs whose processes are gone. */
@@ -217,7 +214,7 @@ export class Jobs {
       if (job.state !== "started" || this.#children.has(job.id)) continue;
       if (job.process !== null && isAlive(job.process)) continue;
       if (job.process === null) this.#explain(job);
-      this.#keep({ ...job, state: "ended" });
+      this.#note({ ...job, state: "ended" });
     }
   }
 
@@ -247,10 +244,30 @@ export class Jobs {
     }
   }
 
+  /** What somebody has said of a job: where it cannot be written, it was not said. */
   #keep(job: Job): void {
+    if (this.#options.isReadOnly !== true) this.#write(job);
     this.#jobs.set(job.id, job);
-    if (this.#options.isReadOnly === true) return;
+  }
+
+  /** What has happened to a job, whether it can be written or not: then another start of the dashboard finds it out. */
+  #note(job: Job): void {
+    this.#jobs.set(job.id, job);
+    if (this.#options.isReadOnly !== true) ignoreErrors(() => this.#write(job));
+  }
+
+  #write(job: Job): void {
     writeFileAtomic(join(this.#options.dir, job.id, files.job), `${JSON.stringify(job, null, 2)}\n`);
+  }
+}
+
+/** The process that was started, or why it was not. */
+function startedOr(job: JobProcess, end: (status: number | null) => void): ProcessId | string {
+  try {
+    const started = startDetached(job, end);
+    return started ?? `${job.program[0] ?? ""}: there is no such program, or it may not be run`;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 

@@ -3,6 +3,7 @@ import { withMarginDelta } from "../report/metric-series.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { runPaths } from "../runs/run-directory.ts";
 import { LineTail } from "./line-tail.ts";
+import { RolloutsTail } from "./rollouts-tail.ts";
 import { rowOf } from "./run-summary.ts";
 
 /** Where a reader of a run's rows and events is. */
@@ -36,12 +37,15 @@ export class LiveRun {
   /** The step of the last row with a step_time, which is the mean over the steps since the one before it. */
   #timedStep = 0;
   #reading = ++readings;
+  /** What its page shows of its rollouts; read when it is asked for. */
+  readonly rollouts: RolloutsTail;
   readonly #metrics: LineTail;
   readonly #log: LineTail;
   readonly #evaluations: LineTail;
 
   constructor(dir: string) {
     const paths = runPaths(dir);
+    this.rollouts = new RolloutsTail(paths.rollouts);
     this.#metrics = new LineTail(paths.metrics);
     this.#log = new LineTail(paths.log);
     this.#evaluations = new LineTail(paths.evaluations);

@@ -2,7 +2,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
-import { sha256FileOnce } from "../base/files.ts";
+import { sha256FileInTurns } from "../base/files.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { type DataFile, fileKind } from "../data/data-file.ts";
@@ -101,7 +101,7 @@ async function localFile(
     files.map(({ path }) => path),
   );
   const kept = keptOf(names[files.indexOf(file)] ?? "", data);
-  return sha256FileOnce(file.path) === kept ? file : null;
+  return (await sha256FileInTurns(file.path)) === kept ? file : null;
 }
 
 /** The digest or commit that a run kept of what it read. @throws {ConfigError} when it kept none */

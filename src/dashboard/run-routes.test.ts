@@ -1,6 +1,6 @@
 /** What the page of a run is sent: complete, escaped, without paths of this machine. */
 import assert from "node:assert/strict";
-import { readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -172,6 +172,30 @@ test("the seconds of an evaluation between two rows of training take none of the
       csv.match(/^\d.*$/gm)?.map((line) => line.split(",")[3]),
       ["20", "45", "70"],
     );
+  });
+});
+
+test("rows of metrics are read once, whatever a page asks for after them", async () => {
+  await withRun(async ({ app, dir, get }) => {
+    const path = join(dir, "metrics.jsonl");
+    const at = new Date(1_700_000_000_000);
+    utimesSync(path, at, at);
+    const first = await (await get("/sections")).text();
+    assert.match(first, /1 row of metrics holds NaN/);
+    // nothing tells that the file is another now, and whoever reads it finds no row of metrics
+    writeFileSync(path, readFileSync(path, "utf8").replace(/[^\n]/g, "x"), { flag: "r+" });
+    utimesSync(path, at, at);
+    const [start = ""] = readFileSync(join(dir, "log.jsonl"), "utf8").split("\n");
+    writeFileSync(join(dir, "log.jsonl"), `${start}\n`);
+    const second = (await (await get("/sections")).json()) as RunSections;
+    assert.equal(second.events.length, 1, "what is new is there");
+    assert.match(second.findings, /1 row of metrics holds NaN/);
+    writeRun(app.root, "b");
+    const ids = ["a", "b"].map((name) => idOf(realpathSync(join(app.root, name))));
+    const parts = `/api/comparison/parts?runs=${ids.join()}`;
+    assert.equal((await get("/evaluations/10")).status, 200);
+    assert.equal((await get(`/pairs/${hostileKey}`)).status, 200);
+    assert.equal((await app.ask(parts, { as: "viewer" })).status, 200);
   });
 });
 

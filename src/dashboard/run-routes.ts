@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { PreftuneError } from "../base/errors.ts";
 import { METRICS } from "../config/metric-names.ts";
+import { isOnPolicy } from "../config/online-keys.ts";
 import { comparisonPage, comparisonParts } from "../report/comparison.ts";
 import { type PairTokens, readPairTokens, type TokensOfPair } from "../runs/pair-tokens.ts";
 import { openRun, type RunView, runPaths } from "../runs/run-directory.ts";
@@ -22,7 +23,8 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
   const get = (path: string, answer: Route["answer"]): Route => ({
     ...{ method: "GET", path, roles: seesRuns, answer: inWords(answer) },
   });
-  const viewOf = (c: Ctx): RunView => openRun(runs.dirOf(idOf(c)));
+  // without its rows of metrics, of which these show nothing
+  const viewOf = (c: Ctx): RunView => openRun(runs.dirOf(idOf(c)), []);
   return [
     get("/api/runs", async (c) => {
       const summaries = await runs.list();
@@ -32,7 +34,7 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
     get("/api/runs/:run", (c) => c.json(runs.summary(idOf(c)))),
     get("/api/runs/:run/curves", (c) => curves(c, runs)),
     get("/api/runs/:run/metrics.csv", (c) => csv(c, runs)),
-    get("/api/runs/:run/sections", (c) => c.json(runSections(viewOf(c)))),
+    get("/api/runs/:run/sections", (c) => sections(c, runs)),
     get("/api/runs/:run/evaluations/:step", (c) => {
       const shown = shownEvaluation(viewOf(c), Number(c.req.param("step")));
       if (shown === null) throw new PageError(404, "There is no evaluation at this step.");
@@ -60,6 +62,16 @@ function inWords(answer: Route["answer"]): Route["answer"] {
       throw error;
     }
   };
+}
+
+/** The rows of metrics are in memory: a long run has too many to read them again at each event. */
+async function sections(c: Ctx, runs: RunStore): Promise<Response> {
+  const live = await runs.live(idOf(c));
+  const run = openRun(
+    runs.dirOf(idOf(c)),
+    live.rows.map(({ row }) => row),
+  );
+  return c.json(runSections(run, isOnPolicy(run.config) ? await live.rollouts.html() : ""));
 }
 
 async function curves(c: Ctx, runs: RunStore): Promise<Response> {

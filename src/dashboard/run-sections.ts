@@ -3,7 +3,6 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { statsOf } from "../base/open-file.ts";
 import { flatConfig } from "../config/keys.ts";
-import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { ConfigKey } from "../config/run-config.ts";
 import { answersHtml } from "../report/answers-section.ts";
@@ -14,11 +13,9 @@ import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.t
 import { rejectedTokens } from "../report/histogram.ts";
 import { factsHtml } from "../report/html.ts";
 import { kneeOf, quadrantsHtml } from "../report/pairs-section.ts";
-import { trainedOnHtml } from "../report/rollouts-section.ts";
 import { reportedRun } from "../report/run-report.ts";
 import { scalesSection } from "../report/scales-section.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
-import { rolloutsIn } from "../runs/rollouts.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
 
@@ -54,11 +51,10 @@ export interface RunSections {
   epochRows: number | null;
 }
 
-/** The parts of a run's page. */
-export function runSections(run: RunView): RunSections {
+/** The parts of a run's page. @param rollouts - the section of its rollouts */
+export function runSections(run: RunView, rollouts: string): RunSections {
   const reported = reportedRun(run);
   const { shorten } = reported;
-  const rollouts = isOnPolicy(run.config) ? trainedOnHtml(rolloutsIn(run.paths.rollouts)).text : "";
   return {
     findings: findingsHtml(findingsOf(reported)).text,
     dataCheck: dataCheckSection(run.preflight, shorten).text,

@@ -12,6 +12,7 @@ export { type ColumnMap, type ColumnName, checkColumnMap } from "../data/columns
 export { type Dataset, type DatasetOptions, prepareDataset } from "../data/dataset.ts";
 export { encodeRows, type RowProblem } from "../data/encoder.ts";
 export type { Completion, Example, Origin, RawRow } from "../data/example.ts";
+export { promptKeyOf } from "../data/fingerprint.ts";
 export type { WeightedSource } from "../data/mixing.ts";
 export { type PackedBatch, type PackingOptions, packExamples } from "../data/packing.ts";
 export { assertPreflight, type PreflightReport } from "../data/preflight.ts";

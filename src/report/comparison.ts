@@ -4,7 +4,7 @@ import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
-import { openRun } from "../runs/run-directory.ts";
+import { openRun, type RunView } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
 import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
@@ -66,7 +66,8 @@ export function comparisonPage(
   path: string | null,
   text: ComparisonText | null = null,
 ): string {
-  const runs = comparedRuns(dirs, path, text?.names);
+  const views = dirs.map((dir) => openRun(dir));
+  const runs = comparedRuns(views, path, text?.names);
   return comparisonHtml(runs, text ?? { title: runs.map(({ name }) => name).join(", ") });
 }
 
@@ -80,7 +81,9 @@ export interface ComparisonParts {
 
 /** The parts of a comparison that are no curves. @throws {ConfigError} when a directory holds no run */
 export function comparisonParts(dirs: readonly string[]): ComparisonParts {
-  const runs = comparedRuns(dirs, null);
+  // none of its parts is made of metrics
+  const views = dirs.map((dir) => openRun(dir, []));
+  const runs = comparedRuns(views, null);
   const parts = [differencesHtml(runs), answersSection(runs, null), differingHtml(runs)];
   return {
     html: parts.map(({ text }) => text).join(""),
@@ -88,14 +91,13 @@ export function comparisonParts(dirs: readonly string[]): ComparisonParts {
   };
 }
 
-function comparedRuns(dirs: readonly string[], path: string | null, own?: readonly string[]): Compared[] {
-  const views = dirs.map((dir) => openRun(dir));
+function comparedRuns(views: readonly RunView[], path: string | null, own?: readonly string[]): Compared[] {
   const shorten = pathShortener(views);
   const names =
     own ??
     differentNames(
       views.map(nameOf),
-      dirs.map((dir) => resolve(dir)),
+      views.map(({ paths: { dir } }) => resolve(dir)),
     );
   return views.map((view, i): Compared => {
     const hasLink = path !== null && existsSync(view.paths.report);

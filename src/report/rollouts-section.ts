@@ -207,28 +207,15 @@ type ShownRow = Pick<RolloutRow, "step" | "row" | "reward" | "advantage" | "sele
   text: string;
 };
 
-/** Completions that the run was trained on: best and worst of some prompts of some of its rollouts. */
-export function trainedOnHtml(rows: Iterable<RolloutRow>): Html {
-  const rounds = shownGroups(rows);
-  if (rounds.length === 0) return html``;
-  const body = spreadOver(rounds, shown.rollouts).flatMap((groups) =>
-    groups.flatMap(({ best, worst, of }) =>
-      (best.reward === worst.reward ? [best] : [best, worst]).map((row) => rowHtml(row, of)),
-    ),
-  );
-  const head = ["step", "prompt", "reward", "advantage", "completion"].map(
-    (name) => html`<th scope="col">${name}</th>`,
-  );
-  return html`<h3>Trained on</h3><p class="soft">Best and worst of the completions of ${shown.prompts} prompts of some rollouts; all are in rollouts.jsonl.gz.</p>
-<div class="scroll" tabindex="0"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
-}
+/** Completions that a run was trained on, of which a report shows some: best and worst of some prompts of some rollouts. */
+export class TrainedOn {
+  /** The first groups of each rollout. */
+  readonly #rounds: Map<number, Map<number, ShownGroup>> = new Map();
 
-/** The first groups of each rollout. */
-function shownGroups(rows: Iterable<RolloutRow>): ShownGroup[][] {
-  const rounds = new Map<number, Map<number, ShownGroup>>();
-  for (const row of rows) {
-    const groups = rounds.get(row.rollout) ?? new Map<number, ShownGroup>();
-    rounds.set(row.rollout, groups);
+  /** Takes the next of them. */
+  add(row: RolloutRow): void {
+    const groups = this.#rounds.get(row.rollout) ?? new Map<number, ShownGroup>();
+    this.#rounds.set(row.rollout, groups);
     const group = groups.get(row.group);
     if (group !== undefined) addTo(group, row);
     else if (groups.size < shown.prompts) {
@@ -236,7 +223,29 @@ function shownGroups(rows: Iterable<RolloutRow>): ShownGroup[][] {
       groups.set(row.group, { of: 1, best: first, worst: first });
     }
   }
-  return [...rounds.values()].map((groups) => [...groups.values()]);
+
+  /** What is shown of them so far. */
+  html(): Html {
+    if (this.#rounds.size === 0) return html``;
+    const rounds = [...this.#rounds.values()].map((groups) => [...groups.values()]);
+    const body = spreadOver(rounds, shown.rollouts).flatMap((groups) =>
+      groups.flatMap(({ best, worst, of }) =>
+        (best.reward === worst.reward ? [best] : [best, worst]).map((row) => rowHtml(row, of)),
+      ),
+    );
+    const head = ["step", "prompt", "reward", "advantage", "completion"].map(
+      (name) => html`<th scope="col">${name}</th>`,
+    );
+    return html`<h3>Trained on</h3><p class="soft">Best and worst of the completions of ${shown.prompts} prompts of some rollouts; all are in rollouts.jsonl.gz.</p>
+<div class="scroll" tabindex="0"><table class="wide"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+  }
+}
+
+/** The same of all of them. */
+export function trainedOnHtml(rows: Iterable<RolloutRow>): Html {
+  const some = new TrainedOn();
+  for (const row of rows) some.add(row);
+  return some.html();
 }
 
 function addTo(group: ShownGroup, row: RolloutRow): void {

@@ -21,7 +21,7 @@ import {
 } from "../base/file-io.ts";
 import { hashOfFile, readJsonFile, remove, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
-import { packedLines } from "../base/packed-lines.ts";
+import { packedLines, packedMember } from "../base/packed-lines.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import { cutTo } from "./json-lines.ts";
 import type { RolloutRow } from "./train-events.ts";
@@ -186,13 +186,34 @@ export function* rolloutsIn(path: string): Generator<RolloutRow> {
       yield row;
     }
   } catch (cause) {
-    if (!(cause instanceof FormatError || cause instanceof SyntaxError)) throw cause;
-    const fault = cause instanceof FormatError ? cause.message : `${path}: ${cause.message}`;
-    throw new FormatError(
-      `${fault} The ${count} completions before can be read. Move the file to another folder, and the report is made without completions; training does not need it, preftune replay does.`,
-      { cause },
-    );
+    throw damaged(path, cause, `The ${count} completions before can be read.`);
   }
+}
+
+/**
+ * The completions in what was appended at once at the byte `from`, and where that ends; null where nothing more is complete yet.
+ *
+ * @throws {FormatError} where it is damaged
+ */
+export function rolloutsAt(path: string, from: number): { rows: RolloutRow[]; end: number } | null {
+  try {
+    const member = packedMember(path, from);
+    if (member === null) return null;
+    const lines = member.content.toString("utf8").split("\n").filter(Boolean);
+    return { rows: lines.map((line) => parseNumbers(line) as RolloutRow), end: member.end };
+  } catch (cause) {
+    throw damaged(path, cause, "The completions before can be read.");
+  }
+}
+
+/** What is thrown for `cause`: an error that names file and remedy where the file is damaged. */
+function damaged(path: string, cause: unknown, left: string): unknown {
+  if (!(cause instanceof FormatError || cause instanceof SyntaxError)) return cause;
+  const fault = cause instanceof FormatError ? cause.message : `${path}: ${cause.message}`;
+  return new FormatError(
+    `${fault} ${left} Move the file to another folder, and the report is made without completions; training does not need it, preftune replay does.`,
+    { cause },
+  );
 }
 
 function sizeOf(path: string): number | null {

@@ -344,10 +344,11 @@ export interface RunView {
 /**
  * Reads a run; another process may be writing it meanwhile.
  *
+ * @param metrics - its rows, where they are known or not needed: those of a long run take long to read. Default: they are read
  * @throws {ConfigError} when `dir` holds no run
  * @throws {FormatError} when one of its files is damaged
  */
-export function openRun(dir: string): RunView {
+export function openRun(dir: string, metrics: MetricRow[] | null = null): RunView {
   const paths = runPaths(dir);
   if (!isRun(dir)) throw new ConfigError(`${dir} is no run directory: it has no run.json.`);
   const optional = (path: string): unknown => (existsSync(path) ? readJsonFile(path) : null);
@@ -355,7 +356,7 @@ export function openRun(dir: string): RunView {
     paths,
     ...readRunJson(paths.runJson),
     fingerprints: existsSync(paths.fingerprints) ? readFingerprints(paths.fingerprints) : null,
-    metrics: readMetrics(paths.metrics),
+    metrics: metrics ?? readMetrics(paths.metrics),
     evaluations: readEvaluations(paths.evaluations),
     events: readEvents(paths),
     checkpoints: listCheckpoints(paths.checkpoints),

@@ -205,3 +205,16 @@ test("one seed and one pair: the value, and an interval of no width", () => {
   const { value, low, high } = bootstrap(() => 3, { seeds: 1, pairs: 1 });
   assert.deepEqual([value, low, high], [3, 3, 3]);
 });
+
+test("where all are alike, pairs and prompts without a value are no trials", () => {
+  // three verdicts among 32 prompts, all won: 0.05^(1/3)
+  const row = Float64Array.from({ length: 32 }, (_, i) => (i < 3 ? 1 : Number.NaN));
+  const { value, low, high } = meanInterval([row], { isShare: true });
+  assert.deepEqual([value, low.toFixed(4), high], [1, "0.3684", 1]);
+  // two of the three are of one prompt
+  const prompts = Array.from(row, (_, i) => Math.max(1, i));
+  assert.equal(meanInterval([row], { isShare: true, prompts }).low.toFixed(4), Math.sqrt(0.05).toFixed(4));
+  // what one seed lacks another has
+  const other = row.map((_, i) => (i === 31 ? 1 : Number.NaN));
+  assert.equal(meanInterval([row, other], { isShare: true }).low.toFixed(4), (0.05 ** 0.25).toFixed(4));
+});

@@ -97,7 +97,9 @@ export function startKey(config: RunConfig): string {
   const places = [model_name_or_path, adapter_name_or_path, chat_template, ...rowsOf(config)];
   const contents = places.map((place) => (place === null ? null : contentOf(place)));
   const values: FlatConfig = { ...config, ...earlierRows(config) };
-  return sha256(stringifyNumbers([startKeys.map((key) => values[key]), contents]));
+  // left out where it says nothing: so keys of earlier versions stay
+  const rated = config.rating_threshold === null ? [] : [config.rating_threshold];
+  return sha256(stringifyNumbers([startKeys.map((key) => values[key]), contents, ...rated]));
 }
 
 function rowsOf({ train_data, eval_data }: RunConfig): string[] {

@@ -29,7 +29,7 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
     weightedMean(table, seeds, counts === undefined ? pairs : pairs.map((w, i) => w * (counts[i] ?? 0)));
   const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
-  const independent = interval.prompts ?? size.pairs;
+  const independent = independentOf(table, options.prompts);
   const isAlike = options.isShare === true && low === high && (value === 0 || value === 1);
   const isOne = table.filter((row) => !row.every(Number.isNaN)).length < 2;
   if (isOne && (options.isOfRun === true || (independent < 2 && !isAlike)))
@@ -38,6 +38,13 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
   // prompts alone are independent: seeds that agree on all of them add no more of them
   const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / independent);
   return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
+}
+
+/** How many of the pairs, or of their prompts, have a value in some row. */
+function independentOf(table: PairTable, prompts: readonly number[] | undefined): number {
+  const pairs = Array.from({ length: sizeOf(table).pairs }, (_, i) => i);
+  const known = pairs.filter((i) => table.some((row) => !Number.isNaN(row[i] ?? Number.NaN)));
+  return new Set(known.map((i) => prompts?.[i] ?? i)).size;
 }
 
 /** The mean of all values; NaN where one is. */

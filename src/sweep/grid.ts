@@ -29,6 +29,8 @@ export interface GridOptions {
   reuse?: readonly string[];
   /** Ends the runs under way after their step, and begins no other. */
   signal?: AbortSignal | undefined;
+  /** Whether runs fail, before they train, whose held-out rows make no pair. Default: no. */
+  needsPairs?: boolean;
   /** Runs a task to its end. Default: in a separate process. */
   runTask?: (task: RunTask, signal?: AbortSignal) => Promise<void>;
 }
@@ -71,7 +73,7 @@ export function trialId(condition: string, seed: number, isShared = false): stri
 export async function runGrid(
   trials: readonly Trial[],
   paths: GridPaths,
-  { jobs, out, reuse = [], signal, runTask = runInProcess }: GridOptions,
+  { jobs, out, reuse = [], signal, needsPairs = false, runTask = runInProcess }: GridOptions,
 ): Promise<TrialOutcome[]> {
   const byId = Map.groupBy(trials, ({ id }) => id);
   const twice = [...byId.values()].find((own) => own.length > 1)?.[0];
@@ -99,7 +101,7 @@ export async function runGrid(
       const trial = waiting.shift();
       if (trial === undefined) return;
       const began = performance.now();
-      const reason = await reasonOf(trial, paths, (task) => runTask(task, signal));
+      const reason = await reasonOf(trial, paths, (task) => runTask({ ...task, needsPairs }, signal));
       if (reason === stopped) return;
       outcomes.set(trial.id, { trial, reason });
       progress.done(trial, reason, (performance.now() - began) / 1000);
@@ -236,7 +238,10 @@ function changedSince(trial: Trial, paths: GridPaths): string[] | null {
 /** What decides how a trial's first model scores the held-out pairs. */
 function startValues({ file, values, overrides, changes }: Trial): unknown {
   const all: ConfigValues = { ...values, ...Object.fromEntries(overrides), ...changes };
-  return [file, Object.fromEntries(startKeys.map((key) => [key, all[key] ?? null]))];
+  const rated = all["rating_threshold"] ?? null;
+  const keys = Object.fromEntries(startKeys.map((key) => [key, all[key] ?? null]));
+  // left out where it says nothing: so files of earlier versions keep their names
+  return [file, rated === null ? keys : { ...keys, rating_threshold: rated }];
 }
 
 /** Two trials with the same digest are the same run: its configuration's file counts by what it says. */

@@ -75,6 +75,25 @@ test("candidates whose runs failed come last, and do not end the search", async 
   );
 });
 
+test("candidates whose runs failed are not run again for longer, and where all failed nothing is", async () => {
+  const asked: (readonly [resource: number, candidates: readonly number[]])[] = [];
+  const plan = { factor: 3, least: 1, most: 9, isWhole: true };
+  const candidates = Array.from({ length: 27 }, (_, i) => i);
+  const run = (figure: (x: number) => number) =>
+    successiveHalving(candidates, plan, async (left, resource) => {
+      asked.push([resource, left]);
+      return left.map(figure);
+    });
+  const rounds = await run(() => Number.NaN);
+  assert.deepEqual([asked.length, rounds.length], [1, 1]);
+  asked.length = 0;
+  await run((x) => (x < 2 ? x : Number.NaN));
+  assert.deepEqual(asked.slice(1), [
+    [3, [1, 0]],
+    [9, [1]],
+  ]);
+});
+
 test("a single candidate needs one round", async () => {
   const rounds = await successiveHalving([1], { factor: 2, least: 1, most: 8, isWhole: true }, async () => [
     1,

@@ -34,7 +34,7 @@ export function resourcesOf({ factor, least, most, isWhole }: HalvingPlan): numb
  * The rounds, the last one with the candidates that came through.
  *
  * Paper: Jamieson & Talwalkar 2016, arXiv:1502.07943 (successive halving for hyperparameters).
- * Candidates without a value (NaN) come last. It ends early when one is left.
+ * Candidates without a value (NaN) come last and do not continue. It ends early when one is left, or none with a value.
  *
  * @param evaluate - values of the candidates with so much of the resource, in their order; higher is better
  */
@@ -51,10 +51,11 @@ export async function successiveHalving<T>(
       .map((candidate, i) => ({ candidate, value: values[i] ?? Number.NaN }))
       .sort((a, b) => orderOf(b.value) - orderOf(a.value));
     rounds.push({ resource, ranked });
-    if (left.length <= 1) break;
-    left = ranked
+    const best = ranked
       .slice(0, Math.max(1, Math.ceil(left.length / plan.factor)))
-      .map(({ candidate }) => candidate);
+      .filter(({ value }) => !Number.isNaN(value));
+    if (left.length <= 1 || best.length === 0) break;
+    left = best.map(({ candidate }) => candidate);
   }
   return rounds;
 }

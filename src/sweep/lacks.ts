@@ -14,6 +14,12 @@ interface LackKind {
 
 const kinds: readonly LackKind[] = [
   {
+    title: "Without pairs",
+    from: "the figures of held-out pairs",
+    holds: (metric) => (TRIAL_METRICS[metric].source ?? "pairs") === "pairs",
+    why: ({ after }) => (after.length > 0 ? null : "no held-out prompt has a chosen and a rejected answer"),
+  },
+  {
     title: "Without other text",
     from: "the change of other text",
     holds: (metric) => metric === "other_text",

@@ -132,10 +132,14 @@ function readRun(grid: GridPaths, trial: Trial): MeasuredRun {
 
 function readPairs(path: string): HeldOutPair[] {
   return readJsonLines(path).map(({ value, line }) => {
-    const { file, line: row, prompt, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
+    const { file, line: row, other, prompt, chosen, rejected } = (value ?? {}) as Partial<HeldOutPair>;
     const isPair = typeof file === "string" && typeof row === "number";
     if (isPair && isNumbers(chosen) && isNumbers(rejected)) {
-      return { file, line: row, ...(typeof prompt === "number" ? { prompt } : {}), chosen, rejected };
+      const known = {
+        ...(other === undefined ? {} : { other }),
+        ...(typeof prompt === "number" ? { prompt } : {}),
+      };
+      return { file, line: row, ...known, chosen, rejected };
     }
     throw new FormatError(
       `${path}:${line}: expected a scored pair, got another value. The file was changed or damaged.`,

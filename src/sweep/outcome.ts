@@ -159,7 +159,7 @@ function counted(condition: MeasuredCondition, metric: TrialMetricName | undefin
 function reportHtml(parts: OutcomeParts): string {
   const { text, outcomes, sections, measured } = parts;
   const failed = outcomes.filter(({ reason }) => reason !== null);
-  const first = [...measured.values()].flatMap(({ runs }) => runs)[0];
+  const first = [...measured.values()].flatMap(({ runs }) => runs).find(({ after }) => after.length > 0);
   return pageHtml(`${text.title} · preftune`, [
     html`<h1>${text.title}</h1><p class="soft">${text.question}</p><p>${text.note} ${outcomes.length} runs.</p>`,
     failedNote(failed),

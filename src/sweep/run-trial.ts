@@ -5,11 +5,11 @@ import { at } from "../base/at.ts";
 import { DataError, TrainingError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import { statsOf } from "../base/open-file.ts";
 import { shellWord } from "../base/shell-word.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { promptKeyOf } from "../data/fingerprint.ts";
-import { assertPreflight } from "../data/preflight.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
 import { settleEnvironment } from "../forward/environment.ts";
 import { scoreBatch } from "../forward/score-batch.ts";
@@ -17,10 +17,10 @@ import { withLocalModels } from "../hub/hub-model.ts";
 import { loadModel } from "../models/load.ts";
 import { train } from "../recipes/train.ts";
 import { runPaths } from "../runs/run-directory.ts";
-import { scope } from "../torch/index.ts";
-import { prepareData } from "../train/prepare-data.ts";
+import { scope, setDeterministic } from "../torch/index.ts";
 import { evaluationBatches } from "../train/step-source.ts";
 import { changedContents, contentKey, contentsOf, startKey } from "./content.ts";
+import { type AnswerPlace, heldOutAnswers } from "./held-out-answers.ts";
 import { isOfStart, markText, type RunDestination, writeStart } from "./reuse.ts";
 import { RunStoppedError } from "./stopped.ts";
 import { extraName, type HeldOutPair, heldOutName } from "./trial.ts";
@@ -30,6 +30,8 @@ export interface RunTask extends RunDestination {
   config: ConfigInput;
   /** What else is measured, and the module that measures it: see {@link Extras}. Null for nothing. */
   extra: { name: string; module: string } | null;
+  /** Whether it fails, before it trains, where its held-out rows make no pair. Default: no. */
+  needsPairs?: boolean;
 }
 
 /**
@@ -51,6 +53,8 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
   const resolved = loadConfig(task.config);
   const { config } = resolved;
   const read = contentsOf(config);
+  // before the training: what cannot be measured need not be trained
+  await measureStart(task, config);
   for await (const event of train(resolved, signal === undefined ? {} : { signal })) {
     if (event.type === "end" && event.summary.reason === "stopped") {
       throw new RunStoppedError(`stopped after step ${event.summary.step}`);
@@ -62,10 +66,6 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
     }
   }
   refuseChanged(task.dir, read, contentsOf(config));
-  const key = startKey(config);
-  if (isOfStart(task.before, key) !== true) {
-    writeStart(task.before, pairsText(await scorePairs(config, startOf(config))), key);
-  }
   // of an earlier start too: it may have exported something else
   writeFileAtomic(join(task.dir, heldOutName), pairsText(await scorePairs(config, exportOf(config))));
   if (task.extra !== null) await measureExtra(task.extra, resolved, task);
@@ -73,6 +73,29 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
   const now = contentsOf(config);
   refuseChanged(task.dir, read, now);
   writeFileAtomic(task.mark, markText({ digest: task.digest, content, read: now }));
+}
+
+/**
+ * Scores the held-out pairs under the model that the run begins with, unless another run of the grid has.
+ *
+ * @throws {DataError} if there are none and the task needs some
+ * @throws {TrainingError} if the model or the rows were changed meanwhile
+ */
+async function measureStart({ before, dir, needsPairs = false }: RunTask, config: RunConfig): Promise<void> {
+  const key = startKey(config);
+  const isKnown = isOfStart(before, key) === true;
+  const pairs = isKnown ? null : await scorePairs(config, startOf(config));
+  if (needsPairs && (pairs === null ? statsOf(before)?.size === 0 : pairs.length === 0)) {
+    throw new DataError(
+      "expected a good and a bad answer to a prompt among the held-out rows, since runs are compared by such pairs, got none. " +
+        "Give eval_data that has some, or compare on-policy runs by what they sample: metric: reward.",
+    );
+  }
+  if (pairs === null) return;
+  if (startKey(config) !== key) {
+    throw new TrainingError(`${dir}: the model or the rows changed while they were scored. Start it again.`);
+  }
+  writeStart(before, pairsText(pairs), key);
 }
 
 /** @throws {TrainingError} if what the run read was changed while it ran: it would be measured on something else */
@@ -124,35 +147,32 @@ function exportOf(config: RunConfig): ModelPlace {
 }
 
 /**
- * The held-out pairs of `config` under a model.
+ * The held-out pairs of `config` under a model; none where no held-out row and no two rows make one.
  *
- * @throws {DataError} if there are none
+ * @throws {DataError} if there are no held-out rows
  */
 export async function scorePairs(config: RunConfig, place: ModelPlace): Promise<HeldOutPair[]> {
   const { model: base, adapter } = await withLocalModels(place);
-  const { dataset } = await prepareData({ ...config, model_name_or_path: base, task: "preference" });
-  assertPreflight(dataset.report);
-  const examples = dataset.evalExamples ?? [];
-  if (examples.length === 0) {
-    throw new DataError(
-      "expected held-out pairs, got none: give eval_data or eval_fraction, with prompts that are not trained on.",
-    );
-  }
+  const { rows, pairs } = await heldOutAnswers({ ...config, model_name_or_path: base });
+  if (pairs.length === 0) return [];
   const { device, dtype } = settleEnvironment(config);
+  setDeterministic(true);
   using _ = scope();
   const quantise = askedQuantisation(config);
   const model = loadModel(base, { device, dtype, adapter, quantise });
-  const keys = examples.map(promptKeyOf);
-  const numbers = new Map([...new Set(keys)].map((key, i) => [key, i]));
-  const pairs = examples.map(({ origin: { file, line } }, i): HeldOutPair => {
-    return { file, line, prompt: numbers.get(at(keys, i)) ?? i, chosen: [], rejected: [] };
-  });
   const numerics = { dtype, gradient_checkpointing: false, logits_chunk_size: null };
-  for (const batch of evaluationBatches(examples, config)) {
-    for (const score of scoreBatch(model, batch, numerics)) {
-      const pair = at(pairs, score.index);
-      pair[score.completion === 0 ? "chosen" : "rejected"] = Array.from(score.logps);
-    }
+  const scored: number[][][] = rows.map(() => []);
+  for (const batch of evaluationBatches(rows, config)) {
+    for (const { index, completion, logps } of scoreBatch(model, batch, numerics))
+      at(scored, index)[completion] = Array.from(logps);
   }
-  return pairs;
+  const keys = pairs.map(({ chosen }) => promptKeyOf(at(rows, chosen.row)));
+  const numbers = new Map([...new Set(keys)].map((key, i) => [key, i]));
+  const of = ({ row, completion }: AnswerPlace) => at(scored, row)[completion] ?? [];
+  return pairs.map(({ chosen, rejected }, i): HeldOutPair => {
+    const { file, line } = at(rows, chosen.row).origin;
+    const other = chosen.row === rejected.row ? {} : { other: at(rows, rejected.row).origin };
+    const prompt = numbers.get(at(keys, i)) ?? i;
+    return { file, line, ...other, prompt, chosen: of(chosen), rejected: of(rejected) };
+  });
 }

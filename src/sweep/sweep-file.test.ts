@@ -108,6 +108,11 @@ test("what does not go together is refused", () => {
   );
   assert.match(messageOf(`${base}method: random\nmetric: acuracy\n${ranged}`), /Did you mean "accuracy"\?/);
   assert.match(messageOf(`${base}parameters:\n  seed: [1, 2]\n`), /seed is set by the sweep/);
+  const own = "values:\n  seed: 7\n  output_dir: x\n  resume_from_checkpoint: latest\n";
+  assert.match(
+    messageOf(`${base}method: random\n${own}${ranged}`),
+    /:4: seed is set by the sweep.* seeds: N of a sweep.*\n.*:5: output_dir is set .*--output.*\n.*:6: resume_from_checkpoint is set/,
+  );
   assert.match(
     messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`),
     /expected a list of values or/,

@@ -5,6 +5,7 @@ import { didYouMean } from "../base/suggest.ts";
 import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
 import type { ConfigKey } from "../config/run-config.ts";
+import { ownRemedy } from "./own-keys.ts";
 import type { ConfigValues } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
@@ -133,8 +134,8 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
   for (const [key, value] of Object.entries(all.data)) {
     const where = given.where([key]);
     if (!isConfigKey(key)) problems.push(`${where}: unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`);
-    else if (["seed", "output_dir"].includes(key))
-      problems.push(`${where}: ${key} is set by the sweep: say seeds: N for several.`);
+    else if (ownRemedy(key) !== null)
+      problems.push(`${where}: ${key} is set by the sweep: take it out. ${ownRemedy(key)}`);
     else if (Array.isArray(value) && value.length > 0) {
       problems.push(...value.flatMap((choice) => valueProblem(key, choice, where)));
       checked[key] = value;
@@ -180,6 +181,8 @@ function checkShared(
   for (const key of Object.keys(all.data)) {
     const where = given.where([key]);
     if (!isConfigKey(key)) problems.push(`${where}: unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`);
+    else if (ownRemedy(key) !== null)
+      problems.push(`${where}: ${key} is set by the sweep: take it out. ${ownRemedy(key)}`);
     else if (Object.hasOwn(parameters, key))
       problems.push(`${where}: ${key} is among parameters too. Keep one of them.`);
   }

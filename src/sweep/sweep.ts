@@ -52,9 +52,11 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
     options.out.write(
       `${settings.length} settings × ${seeds}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
     );
-    const run = new Runner(sweep, paths, options);
+    const needsPairs = (TRIAL_METRICS[sweep.metric].source ?? "pairs") === "pairs";
+    const run = new Runner(sweep, paths, { ...options, needsPairs });
     const section = await run.all(settings);
-    const metrics: TrialMetricName[] = [sweep.metric, ...PAIR_METRICS];
+    const measured = readMeasured(paths, run.outcomes);
+    const metrics: TrialMetricName[] = [sweep.metric, ...(lacksPairs(measured) ? [] : PAIR_METRICS)];
     return writeOutcome({
       dir: output,
       text: {
@@ -65,7 +67,7 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
       },
       outcomes: run.outcomes,
       conditions: run.conditions,
-      measured: readMeasured(paths, run.outcomes),
+      measured,
       metrics: [...new Set(metrics)],
       // what others are compared with comes first in a grid; among drawn settings none is more than the others
       referenceOf: (name) => (sweep.method === "grid" && name !== first ? first : null),
@@ -74,6 +76,12 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   } finally {
     lock.release();
   }
+}
+
+/** Whether runs ended, and none was measured on pairs: on-policy ones may have held-out prompts alone. */
+function lacksPairs(measured: Measured): boolean {
+  const runs = [...measured.values()].flatMap((condition) => condition.runs);
+  return runs.length > 0 && runs.every(({ after }) => after.length === 0);
 }
 
 function methodText({ method, runs, halving }: Sweep): string {

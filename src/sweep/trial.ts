@@ -42,15 +42,18 @@ export interface GridPaths {
 export interface HeldOutPair {
   file: string;
   line: number;
+  /** The row of its rejected answer, of rows of one labelled answer; left out: the same row. */
+  other?: { file: string; line: number };
   /** Which prompt it answers: pairs of one have the same number, from 0. Files of earlier versions do not say it. */
   prompt?: number;
   chosen: number[];
   rejected: number[];
 }
 
-/** A pair's file and line, by which pairs of several runs are matched. */
-export function pairName({ file, line }: HeldOutPair): string {
-  return `${file}:${line}`;
+/** A pair's file and line, or those of both of its rows: by these pairs of several runs are matched. */
+export function pairName({ file, line, other }: HeldOutPair): string {
+  const name = `${file}:${line}`;
+  return other === undefined ? name : `${name} ${other.file}:${other.line}`;
 }
 
 /** The held-out pairs under what a run exported, in its directory. */

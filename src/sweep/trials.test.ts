@@ -81,3 +81,21 @@ test("so are held-out rows that each seed draws others of", async () => {
     message: /train_data: expected sources without weights, .* Take the weights out, .* or give one seed\./,
   });
 });
+
+test("so is a value that each run has for itself: three seeds would be one and the same run", () => {
+  const shared = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl" };
+  const check = (overrides: [string, string][], more: object = {}) =>
+    checkTrials(
+      trialsOf(
+        [{ name: "one", changes: {} }],
+        { count: 3 },
+        { file: null, overrides, shared: () => ({ ...shared, ...more }) },
+      ),
+    );
+  assert.doesNotThrow(() => check([["learning_rate", "1e-3"]]));
+  const message = /run one-s1: each run has its own seed: take it out\. .*--seeds N of a study/;
+  assert.throws(() => check([["seed", "7"]]), { name: "ConfigError", message });
+  assert.throws(() => check([], { seed: 7 }), { name: "ConfigError", message });
+  assert.throws(() => check([["output_dir", "x"]]), /its own output_dir: .*--output names/);
+  assert.throws(() => check([["resume_from_checkpoint", "latest"]]), /its own resume_from_checkpoint/);
+});

@@ -10,6 +10,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { overridesOf, trialId } from "./grid.ts";
+import { type OwnKey, ownRemedy } from "./own-keys.ts";
 import type { Condition } from "./section.ts";
 import type { ConfigValues, Trial } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
@@ -58,6 +59,7 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
   for (const trial of trials) {
     const { config, inactive } = loaded(trial);
     refuseInactive(trial, inactive);
+    refuseOwn(trial, config);
     const { objective } = config.method;
     if (config.eval_data === null || config.eval_fraction > 0) {
       throw new ConfigError(
@@ -73,6 +75,19 @@ export function checkTrials(trials: readonly Trial[], metric: TrialMetricName | 
     const lack = metric === null ? null : lackOf(metric, config);
     if (lack !== null)
       throw new ConfigError(`run ${trial.id}: metric: ${metric} cannot be measured: ${lack}`);
+  }
+}
+
+/** @throws {ConfigError} for a key of which each run has its own value: with one for all they would be the same run, or in one directory */
+function refuseOwn({ id, seed, values }: Trial, config: RunConfig): void {
+  const isOther: Readonly<Record<OwnKey, boolean>> = {
+    seed: config.seed !== seed,
+    output_dir: config.output_dir !== id,
+    resume_from_checkpoint: config.resume_from_checkpoint !== null,
+  };
+  for (const [key, isGiven] of Object.entries(isOther)) {
+    if (isGiven || key in values)
+      throw new ConfigError(`run ${id}: each run has its own ${key}: take it out. ${ownRemedy(key)}`);
   }
 }
 

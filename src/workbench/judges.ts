@@ -1,4 +1,5 @@
 /** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
+import { meanOverGroups } from "../stats/mean-over-groups.ts";
 import { plainText } from "../text/message-text.ts";
 import type { Choice } from "./comparison.ts";
 import type { LabelState, Vote } from "./label-events.ts";
@@ -131,15 +132,12 @@ const facts = remembered((store, state): JudgeFacts[] => {
     if (votes.length === 0) return [];
     const report = reportOf(store, said, judge);
     const orders = votes.flatMap(({ orders: both }) => (both === undefined ? [] : [both]));
-    const decided = orders.flatMap(([one, other]) =>
-      [wonFirst(one, "a"), wonFirst(other, "b")].filter((won) => won !== null),
-    );
     return [
       {
         judge,
         verdicts: votes.length,
         changed: shareOf(orders.filter(([one, other]) => one !== other).length, orders.length),
-        first: shareOf(decided.filter(Boolean).length, decided.length),
+        first: firstShare(orders),
         longer: report.longer,
         withPeople: report.withOthers,
         partings: votes.flatMap((vote) => partingOf(store, vote, sayOf(state, said, vote.item))),
@@ -147,6 +145,16 @@ const facts = remembered((store, state): JudgeFacts[] => {
     ];
   });
 });
+
+/** Over items, not verdicts: a judge that goes by the place of an answer says the same twice. */
+function firstShare(orders: readonly (readonly [Choice, Choice])[]): Share {
+  const items = orders.map(([one, other]) => {
+    const decided = [wonFirst(one, "a"), wonFirst(other, "b")].filter((won) => won !== null);
+    return { sum: decided.filter(Boolean).length, count: decided.length };
+  });
+  const { value, interval } = meanOverGroups(items);
+  return { share: value, of: items.reduce((sum, { count }) => sum + count, 0), ...interval };
+}
 
 /** Whether the answer shown first won; null: neither did. */
 function wonFirst(verdict: Choice, first: "a" | "b"): boolean | null {

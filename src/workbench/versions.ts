@@ -14,6 +14,7 @@ import {
   readJsonFile,
   removeLeftOvers,
   sha256File,
+  sha256FileInTurns,
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
@@ -118,7 +119,11 @@ export class VersionDraft {
     if (this.#rows.rows === 0)
       throw new DataError(`expected rows for a version, got none: ${whyNone[about.by]}`);
     const paths = versionPaths(this.#dir, digest);
-    if (existsSync(paths.about)) return readVersion(this.#dir, digest);
+    if (existsSync(paths.about)) {
+      // in turns with other work: a dashboard waits for it
+      if ((await sha256FileInTurns(paths.rows)) !== digest) throw new ConfigError(changedWords(paths.rows));
+      return versionAbout(this.#dir, digest);
+    }
     const created = new Date().toISOString();
     const version: Version = { digest, rows: this.#rows.rows, created, ...about };
     await writeDirectoryAtomic(paths.folder, (into) => {

@@ -87,11 +87,34 @@ function curveOf(
     const records = runs.map(({ evaluations }) => evaluations.find((record) => record.global_step === step));
     if (!records.every((record): record is EvaluationRecord => (record?.pair_changes.length ?? 0) > 0))
       return [];
-    const table = records.map(({ pair_changes: pairs }) =>
-      Float64Array.from(pairs, ([chosen]) => value(chosen)),
-    );
-    const most = Math.max(...table.map((row) => row.length));
-    const prompts = records.map(({ pair_prompts: own }) => own).find((own) => own?.length === most);
+    const { changes, prompts } = onSameRows(records);
+    const table = changes.map((pairs) => Float64Array.from(pairs, ([chosen]) => value(chosen)));
     return [{ step, interval: meanInterval(table, { isShare, draws: 300, prompts }) }];
   });
+}
+
+/** What is recorded of pairs, one list a run, in which the pairs stand in one order. */
+interface SameRows {
+  changes: readonly EvaluationRecord["pair_changes"][];
+  /** The number of each pair's prompt; left out: not known. */
+  prompts?: readonly number[] | undefined;
+}
+
+/** The changes of the pairs that all records have: a run without a finite change of a pair has recorded none. */
+function onSameRows(records: readonly EvaluationRecord[]): SameRows {
+  const keys = records.map(({ pair_rows }) => pair_rows?.map(([, key]) => key) ?? []);
+  const [first = [], ...others] = keys;
+  const isSame = others.every(
+    (own) => own.length === first.length && own.every((key, i) => key === first[i]),
+  );
+  // records of earlier versions do not say which pairs they have
+  const places = keys.map((own) => new Map(own.map((key, i) => [key, i])));
+  const shared = [...new Set(first)].filter((key) => places.every((own) => own.has(key)));
+  const picked = <T>(all: readonly T[], r: number): T[] =>
+    isSame ? [...all] : shared.map((key) => all[places[r]?.get(key) ?? -1] as T);
+  const changes = records.map(({ pair_changes: pairs }, r) => picked(pairs, r));
+  const knows = records.findIndex(
+    ({ pair_prompts: own, pair_changes: pairs }) => own?.length === pairs.length,
+  );
+  return { changes, prompts: knows < 0 ? undefined : picked(records[knows]?.pair_prompts ?? [], knows) };
 }

@@ -26,3 +26,30 @@ test("a coupling.json as earlier versions wrote it is read: --reuse takes such r
     ["DPO, start, size 0.001", "DPO, end, size 0.001"],
   );
 });
+
+test("pairs of one prompt are drawn together: said twice, they make no interval narrower", () => {
+  const pairs = Array.from({ length: 8 }, (_, i) => ({
+    ...{ rho: i / 8, pull: 1, drag: 0.25, predicted: 0.001 },
+    realised: i % 3 === 0 ? -0.002 : 0.002,
+  }));
+  const intervalsOf = (times: number) => {
+    const repeated = pairs.flatMap((pair, i) => Array.from({ length: times }, () => ({ pair, prompt: i })));
+    const coupling = {
+      ...{ place: "start", weights: 8, cosines: [], pairs: repeated.map(({ pair }) => pair) },
+      prompts: repeated.map(({ prompt }) => prompt),
+      steps: [
+        {
+          ...{ size: 0.001, predicted: repeated.map(({ pair }) => pair.predicted) },
+          realised: repeated.map(({ pair }) => pair.realised),
+        },
+      ],
+    };
+    const run = { settings: { objective: "dpo" }, extra: [coupling] } as unknown as MeasuredRun;
+    const sections = guarantees.sections(new Map([["DPO", { name: "DPO", runs: [run], failed: [] }]]), null);
+    const rows = sections.flatMap((section) => section.rows ?? []);
+    return rows.map(({ metric, interval: { low, high } }) => [metric, low.toFixed(9), high.toFixed(9)]);
+  };
+  const once = intervalsOf(1);
+  assert.ok(once.length > 4);
+  assert.deepEqual(intervalsOf(2), once);
+});

@@ -185,29 +185,29 @@ function couplings(measured: Measured): { name: string; coupling: ModelCoupling 
 }
 
 function over(
-  pairs: readonly PairCoupling[],
+  { pairs, prompts }: ModelCoupling,
   value: (pair: PairCoupling) => number,
   isShare = false,
 ): Estimate {
-  return meanInterval([Float64Array.from(pairs, value)], { isShare });
+  return meanInterval([Float64Array.from(pairs, value)], { isShare, prompts });
 }
 
 function coupling(measured: Measured): ReportSection {
-  const rows = couplings(measured).map(({ name, coupling: { place, pairs, weights } }) => ({
-    name: `${name}, ${place}`,
-    weights,
-    rho: over(pairs, ({ rho }) => rho),
-    pull: over(pairs, ({ pull }) => pull),
-    drag: over(pairs, ({ drag }) => drag),
-    raises: over(pairs, ({ pull, drag }) => Number(pull > drag), true),
-    did: over(pairs, ({ realised }) => Number(realised > 0), true),
-    agree: over(pairs, ({ predicted, realised }) => Number(predicted > 0 === realised > 0), true),
+  const rows = couplings(measured).map(({ name, coupling: found }) => ({
+    name: `${name}, ${found.place}`,
+    weights: found.weights,
+    rho: over(found, ({ rho }) => rho),
+    pull: over(found, ({ pull }) => pull),
+    drag: over(found, ({ drag }) => drag),
+    raises: over(found, ({ pull, drag }) => Number(pull > drag), true),
+    did: over(found, ({ realised }) => Number(realised > 0), true),
+    agree: over(found, ({ predicted, realised }) => Number(predicted > 0 === realised > 0), true),
   }));
   return {
     title: "Step condition, pair by pair",
     note:
       "Each training pair is taken alone, and a plain gradient step of the objective is made on the weights that move (the adapter's, or the last block's), so short that l_w can change by no more than 0.001 nats per token to first order. " +
-      "ρ: ⟨∇l_w, ∇l_l⟩/‖∇l_w‖². Pull: −∂L/∂l_w, for SLIME λw + g. Drag: ρ (g − s), what the rejected answer takes from it. To first order l_w rises iff pull > drag. Intervals are over pairs.",
+      "ρ: ⟨∇l_w, ∇l_l⟩/‖∇l_w‖². Pull: −∂L/∂l_w, for SLIME λw + g. Drag: ρ (g − s), what the rejected answer takes from it. To first order l_w rises iff pull > drag. Intervals are over pairs, of one run; pairs of one prompt are drawn together.",
     tables: [
       {
         columns: [
@@ -248,18 +248,14 @@ function coupling(measured: Measured): ReportSection {
 }
 
 function steps(measured: Measured): ReportSection {
-  const all = couplings(measured).flatMap(({ name, coupling: { place, steps: taken } }) =>
-    taken.map((step) => ({ name: `${name}, ${place}`, ...step })),
+  const all = couplings(measured).flatMap(({ name, coupling: { place, prompts, steps: taken } }) =>
+    taken.map((step) => ({ name: `${name}, ${place}`, prompts, ...step })),
   );
-  const rows = all.map(({ name, size, predicted, realised }) => ({
-    name,
-    size,
-    error: meanInterval([
-      Float64Array.from(predicted, (value, i) => Math.abs((realised[i] as number) - value) / size),
-    ]),
-    mean: meanInterval([Float64Array.from(realised)]),
-    wanted: meanInterval([Float64Array.from(predicted)]),
-  }));
+  const rows = all.map(({ name, size, prompts, predicted, realised }) => {
+    const errors = predicted.map((value, i) => Math.abs((realised[i] as number) - value) / size);
+    const mean = (values: readonly number[]) => meanInterval([Float64Array.from(values)], { prompts });
+    return { name, size, error: mean(errors), mean: mean(realised), wanted: mean(predicted) };
+  });
   const points = all
     .filter(({ size }) => size === all[0]?.size)
     .flatMap(({ name, predicted, realised }): ScatterPoint[] =>

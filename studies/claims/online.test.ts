@@ -2,6 +2,11 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkTrials, type Measured, trialsOf } from "preftune/sweep";
+import { readJsonLines } from "../../src/runs/json-lines.ts";
+import { runFixture } from "../../test/support/runs.ts";
+import { tinyStudy } from "../../test/support/study.ts";
+import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
+import { study } from "../study.ts";
 import { online } from "./online.ts";
 import { METHODS } from "./online-methods.ts";
 
@@ -104,4 +109,23 @@ test("the full budget takes each method's rate from the search, some another's; 
   });
   const from = { file: join(import.meta.dirname, "../../recipes/smollm2-135m.yaml"), shared, overrides: [] };
   checkTrials(trialsOf(scored, { first: 1, count: 1 }, from));
+});
+
+test("rows of prompts alone are studied: figures of pairs are missing, with the reason", async () => {
+  using place = runFixture({ rows: 6, held: 4 });
+  const { data, evalData, ...options } = tinyStudy(place, "online");
+  const prompts = (from: number, to: number) =>
+    pairRows(to)
+      .slice(from)
+      .map(({ prompt }) => ({ prompt }));
+  const { summary, results } = await study({
+    ...options,
+    data: writeRows(place.path("prompts.jsonl"), prompts(0, 6)),
+    evalData: writeRows(place.path("held-prompts.jsonl"), prompts(6, 10)),
+  });
+  assert.doesNotMatch(summary, /Failed/);
+  assert.match(summary, /no held-out prompt has a chosen and a rejected answer/);
+  const rows = readJsonLines(results).map(({ value }) => value as { metric: string; value: number });
+  const known = (metric: string) => rows.filter((row) => row.metric === metric && Number.isFinite(row.value));
+  assert.ok(known("reward").length > 0 && known("chosen_change").length === 0);
 });

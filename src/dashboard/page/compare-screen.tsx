@@ -10,7 +10,7 @@ import { get } from "./api.ts";
 import { ChartOptions, drawingOf } from "./chart-options.tsx";
 import { CurveChart, type Line } from "./curve-chart.tsx";
 import { addRows, areSame, type Curves, curvesOf, type Drawing, extentOf } from "./curves.ts";
-import { useStream } from "./live.ts";
+import { type Listener, useStream } from "./live.ts";
 import { meaningOf, unitOf } from "./metric-texts.tsx";
 import { OutcomeTable } from "./outcome-table.tsx";
 import { Empty, Problem, ServerHtml, useAnswer, Waiting } from "./pieces.tsx";
@@ -71,9 +71,11 @@ function useRuns(ids: readonly string[]): {
   useEffect(load, []);
   useReload(curves.current.values(), smoothing, load);
   const places = runs?.map(({ summary, place }) => `${summary.id}@${place}`).join();
-  useStream(places === undefined ? null : `/api/stream?runs=${places}`, {
+  // while a new answer is rendered the stream before it still tells rows, which that answer has
+  const own = curves.current;
+  const listener: Listener = {
     rows: ({ run, rows }) => {
-      addRows(curves.current.get(run) ?? new Map(), rows);
+      addRows(own.get(run) ?? new Map(), rows);
       setVersion((n) => n + 1);
     },
     summary: ({ run, summary }) =>
@@ -81,7 +83,8 @@ function useRuns(ids: readonly string[]): {
     evaluations: () => setEvaluated((n) => n + 1),
     restart: load,
     problem: ({ message }) => fail(message),
-  });
+  };
+  useStream(places === undefined ? null : `/api/stream?runs=${places}`, listener, own);
   return { runs, curves: curves.current, version, evaluated, problem };
 }
 

@@ -1,6 +1,6 @@
 /** Answers that come when the page is somewhere else already, or not at all, in a real browser. */
 import assert from "node:assert/strict";
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
@@ -143,4 +143,44 @@ test("pairs that cannot be read are not 0 pairs; filters that did not come are a
   await panel.click();
   await panel.click();
   await page.getByText("Rows of").waitFor();
+});
+
+test("rows that an earlier stream still tells are not added to curves that were read after them", {
+  skip: skipsBrowser,
+}, async () => {
+  const rows = Array.from({ length: 2100 }, (_, i) => ({
+    global_step: i + 1,
+    epoch: i / 2100,
+    loss: 1 / (i + 1),
+  }));
+  const dir = writeRun(root, "long", rows);
+  const page = await (await browser.newContext()).newPage();
+  await page.addInitScript({
+    content: `window.sources = [];
+      window.EventSource = class extends EventSource {
+        heard = {};
+        constructor(address) { super(address); sources.push(this); }
+        addEventListener(name, listen) { this.heard[name] = listen; super.addEventListener(name, listen); }
+      };`,
+  });
+  await page.goto(dashboard.link());
+  await page.getByRole("navigation").waitFor();
+  const place = `#/runs/${idOf(realpathSync(dir))}`;
+  await page.goto(new URL(place, dashboard.link()).href);
+  const told = "sources.filter(({ heard }) => 'rows' in heard)";
+  const streams = async (count: number): Promise<void> => {
+    while ((await page.evaluate(`${told}.length`)) !== count) await drawn(page);
+  };
+  await streams(1);
+  appendFileSync(join(dir, "metrics.jsonl"), '{"global_step": 2101, "epoch": 1, "loss": 0.5}\n');
+  // thinned curves are read again where they are to be smoother
+  await page.evaluate(`location.hash = "${place}?smooth=0.5"`);
+  await streams(2);
+  const late = { rows: [{ step: 2102, epoch: 1, tokens: 0, seconds: 0, values: { loss: "NaN" } }] };
+  const event = JSON.stringify({ lastEventId: "", data: JSON.stringify(late) });
+  await page.evaluate(`${told}[0].heard.rows(${event})`);
+  await drawn(page);
+  assert.doesNotMatch(await page.locator("main").innerText(), /NaN or infinite/);
+  await page.evaluate(`${told}[1].heard.rows(${event})`);
+  await page.getByText("1 value is NaN or infinite").first().waitFor();
 });

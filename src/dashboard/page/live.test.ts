@@ -9,15 +9,27 @@ const closed = 2;
 /** A browser's EventSource as far as the page uses it. */
 class FakeSource {
   static made: FakeSource[] = [];
+  /** Says that the page is hidden, or seen again. */
+  static see: () => void = () => {};
   readyState = 0;
   onopen: () => void = () => {};
   onerror: () => void = () => {};
 
-  constructor() {
+  readonly address: string;
+  readonly #heard: Map<string, (event: { lastEventId: string; data: string }) => void> = new Map();
+
+  constructor(address: string) {
+    this.address = address;
     FakeSource.made.push(this);
   }
 
-  addEventListener(): void {}
+  addEventListener(name: string, listen: (event: { lastEventId: string; data: string }) => void): void {
+    this.#heard.set(name, listen);
+  }
+
+  say(name: string, lastEventId: string, data: unknown = {}): void {
+    this.#heard.get(name)?.({ lastEventId, data: JSON.stringify(data) });
+  }
 
   close(): void {
     this.readyState = closed;
@@ -37,7 +49,13 @@ function browser(t: TestContext, answer: () => Promise<Response>): void {
   silentStreams.value = 0;
   const parts = {
     EventSource: FakeSource,
-    document: { hidden: false, addEventListener: () => {}, removeEventListener: () => {} },
+    document: {
+      hidden: false,
+      addEventListener: (_: string, see: () => void) => {
+        FakeSource.see = see;
+      },
+      removeEventListener: () => {},
+    },
     fetch: answer,
   };
   const before = Object.keys(parts).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
@@ -95,4 +113,40 @@ test("streams that get no answer for ten seconds are counted, each once, until t
   assert.equal(silentStreams.value, 1);
   for (const stream of streams) stream.close();
   assert.equal(silentStreams.value, 0);
+});
+
+test("a page that was hidden asks from where it was: in its runs, and from the list as it last heard it", (t) => {
+  browser(t, async () => session());
+  const told: unknown[] = [];
+  const stream = new Stream("/api/stream?runs=a@1.0.0.0&list=old", {
+    rows: (news) => told.push(news),
+    list: (news) => told.push(news),
+    restart: (news) => told.push(news),
+  });
+  const turnTo = (hidden: boolean): void => {
+    Object.assign(document, { hidden });
+    FakeSource.see();
+  };
+  const askedBy = (i: number) =>
+    Object.fromEntries(new URLSearchParams(FakeSource.made[i]?.address.split("?")[1]));
+  assert.deepEqual(askedBy(0), { runs: "a@1.0.0.0", list: "old" });
+  FakeSource.made[0]?.say("rows", "a@1.2.0.0;old", { run: "a", rows: [] });
+  FakeSource.made[0]?.say("list", "a@1.2.0.0;new", { changed: [], gone: [], isWhole: false });
+  turnTo(true);
+  assert.equal(FakeSource.made[0]?.readyState, closed);
+  turnTo(false);
+  assert.deepEqual(askedBy(1), { runs: "a@1.2.0.0", list: "new" });
+  FakeSource.made[1]?.say("restart", "a@2.0.0.0;new", { run: "a" });
+  assert.equal(told.length, 3);
+  turnTo(false);
+  assert.equal(FakeSource.made.length, 2, "after a restart nothing more comes");
+  stream.close();
+
+  // a screen that shows the list alone
+  const list = new Stream("/api/stream?list=old", { list: () => {} });
+  FakeSource.made[2]?.say("list", ";new", { changed: [], gone: [], isWhole: false });
+  turnTo(true);
+  turnTo(false);
+  assert.deepEqual(askedBy(3), { list: "new" });
+  list.close();
 });

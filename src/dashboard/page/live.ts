@@ -22,14 +22,19 @@ export interface Listener {
 /** Streams that got no answer for {@link silentMs}: what their screens show may be old. */
 export const silentStreams = signal(0);
 
-/** Listens while the component is on the page and the page is looked at. @param address - of the stream; null: not yet */
-export function useStream(address: string | null, listener: Listener): void {
+/**
+ * Listens while the component is on the page and the page is looked at.
+ *
+ * @param address - of the stream; null: not yet
+ * @param of - what the listener adds to: another one has another stream, from where it was read
+ */
+export function useStream(address: string | null, listener: Listener, of: unknown = null): void {
   // each rendering makes another object of the same listener
   useEffect(() => {
     if (address === null) return;
     const stream = new Stream(address, listener);
     return () => stream.close();
-  }, [address]);
+  }, [address, of]);
 }
 
 /** News after which nothing more is of use. */
@@ -96,7 +101,9 @@ export class Stream {
     if (this.#isClosed || this.#source !== null) return;
     // the browser repeats the last id after a break by itself, and forgets it where the page closed the stream
     const query = new URLSearchParams(this.#address.split("?")[1]);
-    if (this.#lastId !== "") query.set("runs", this.#lastId);
+    const [runs = "", mark] = this.#lastId.split(";");
+    if (runs !== "") query.set("runs", runs);
+    if (mark !== undefined) query.set("list", mark);
     const source = new EventSource(`/api/stream?${query}`);
     this.#source = source;
     source.onopen = () => this.#heard();

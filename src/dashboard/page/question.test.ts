@@ -14,6 +14,7 @@ function slowServer(): { open: ((answer: Response) => void)[]; fetch: () => Prom
 test("a path that answers slower than it is asked: one question at a time, each answer is told", async (t) => {
   const { open, fetch } = slowServer();
   t.mock.method(globalThis, "fetch", fetch);
+  t.mock.method(performance, "now", () => 0);
   const told: Partial<Answer<number>>[] = [];
   const question = new Question<number>("/api/jobs", (news) => told.push(news));
   question.ask();
@@ -27,6 +28,33 @@ test("a path that answers slower than it is asked: one question at a time, each 
   for (let i = 0; i < 10; i++) await turn();
   assert.equal(open.length, 2);
   assert.deepEqual(told, [{ value: 1, problem: "" }, { problem: "Not now." }]);
+});
+
+test("one that takes the dashboard long is asked again after ten times as long", async (t) => {
+  const { open, fetch } = slowServer();
+  t.mock.method(globalThis, "fetch", fetch);
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const question = new Question<number>("/api/jobs", () => {});
+  const answered = async (i: number): Promise<void> => {
+    open[i]?.(Response.json(i));
+    for (let k = 0; k < 10; k++) await turn();
+  };
+  question.ask();
+  question.ask();
+  now = 750;
+  await answered(0);
+  assert.equal(open.length, 1);
+  question.ask();
+  t.mock.timers.tick(4999);
+  assert.equal(open.length, 1, "ten times the half second beyond what an answer may take");
+  t.mock.timers.tick(1);
+  assert.equal(open.length, 2);
+  now = 900;
+  question.ask();
+  await answered(1);
+  assert.equal(open.length, 3, "a quick one at once");
 });
 
 test("one that is left tells nothing and asks nothing more", async (t) => {

@@ -7,13 +7,21 @@ export interface Answer<T> {
   problem: string;
 }
 
-/** A path that is asked once at a time: answers that are slower than the questions are used, and do not pile up. */
+/** Ms in which an answer may come. Of what it takes longer so many times pass before it is asked for again. */
+const quickMs = 250;
+const pauseFactor = 10;
+
+/**
+ * A path that is asked once at a time: answers that are slower than the questions are used, and do not pile up. One that takes the
+ * dashboard long is asked for seldom, whatever is new: others wait while it is made.
+ */
 export class Question<T> {
   readonly #path: string;
   readonly #tell: (news: Partial<Answer<T>>) => void;
   #isOpen = false;
   #isAskedAgain = false;
   #isLeft = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param tell - hears the value, or what went wrong */
   constructor(path: string, tell: (news: Partial<Answer<T>>) => void) {
@@ -30,17 +38,26 @@ export class Question<T> {
   /** Tells nothing more. */
   leave(): void {
     this.#isLeft = true;
+    clearTimeout(this.#timer);
   }
 
   async #open(): Promise<void> {
     this.#isOpen = true;
+    const began = performance.now();
     const news = await get<T>(this.#path).then(
       (value) => ({ value, problem: "" }),
       ({ message }: Error) => ({ problem: message }),
     );
-    this.#isOpen = false;
+    const took = performance.now() - began;
     if (this.#isLeft) return;
     this.#tell(news);
+    const pause = pauseFactor * (took - quickMs);
+    if (pause <= 0) this.#next();
+    else this.#timer = setTimeout(() => this.#next(), pause);
+  }
+
+  #next(): void {
+    this.#isOpen = false;
     if (this.#isAskedAgain) this.ask();
   }
 }

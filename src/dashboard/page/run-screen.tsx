@@ -13,7 +13,7 @@ import { EvaluationSections } from "./evaluation-section.tsx";
 import { ConfigSection, EventSection, FileSection } from "./facts-sections.tsx";
 import { useKeys } from "./keys.ts";
 import { LabelsSection } from "./labels-section.tsx";
-import { useStream } from "./live.ts";
+import { type Listener, useStream } from "./live.ts";
 import { Problem, ServerHtml, StateTag, useAnswer, Waiting } from "./pieces.tsx";
 import { place } from "./place.ts";
 import { RunActions } from "./run-actions.tsx";
@@ -58,9 +58,11 @@ function useRun(id: string): LiveRun {
   // of another run all is loaded
   useEffect(load, [id]);
   useReload([curves.current], smoothing, load);
-  useStream(run === null ? null : `/api/stream?runs=${id}@${run.place}`, {
+  // while a new answer is rendered the stream before it still tells rows, which that answer has
+  const own = curves.current;
+  const listener: Listener = {
     rows: ({ rows }) => {
-      addRows(curves.current, rows);
+      addRows(own, rows);
       setVersion((n) => n + 1);
     },
     summary: ({ summary }) => setRun((before) => before && { ...before, summary }),
@@ -68,7 +70,8 @@ function useRun(id: string): LiveRun {
     evaluations: () => setSections((n) => n + 1),
     restart: load,
     problem: ({ message }) => fail(message),
-  });
+  };
+  useStream(run === null ? null : `/api/stream?runs=${id}@${run.place}`, listener, own);
   return { run, curves: curves.current, version, sections, problem };
 }
 

@@ -20,7 +20,8 @@ import {
   percentileInterval,
 } from "../../stats/bootstrap.ts";
 import { fitLogistic, type LogisticData, sigmoid } from "../../stats/logistic.ts";
-import { byQuestion, type JudgedPair, meanOverQuestions, type Statistic, type Worth } from "./judged-pair.ts";
+import { meanOverGroups, type Statistic, type Worth } from "../../stats/mean-over-groups.ts";
+import { byQuestion, type JudgedPair } from "./judged-pair.ts";
 import { STYLE_FEATURES, styleDifference } from "./style.ts";
 
 /** How verdicts become battles. */
@@ -102,7 +103,7 @@ function totals(verdicts: Battle["verdicts"]): Worth {
 /** The weighted fraction of verdicts that A won, with its interval over questions. */
 function overQuestions(battles: readonly Battle[], bootstrap?: BootstrapOptions): Statistic {
   const sums = byQuestion(battles).map((group) => totals(group.flatMap(({ verdicts }) => verdicts)));
-  return meanOverQuestions(sums, bootstrap);
+  return meanOverGroups(sums, bootstrap);
 }
 
 function controlled(

@@ -1,7 +1,8 @@
 /** Position and length bias: how much a judge's verdicts depend on the order and the length of the answers. */
 import { at } from "../../base/at.ts";
 import { type BootstrapOptions, bootstrapInterval } from "../../stats/bootstrap.ts";
-import { byQuestion, type JudgedPair, meanOverQuestions, type Statistic, type Worth } from "./judged-pair.ts";
+import { meanOverGroups, type Statistic, type Worth } from "../../stats/mean-over-groups.ts";
+import { byQuestion, type JudgedPair } from "./judged-pair.ts";
 import { styleDifference } from "./style.ts";
 
 /** Position bias: verdicts that changed with the order of the two answers. */
@@ -46,11 +47,11 @@ export function positionBias(pairs: readonly JudgedPair[], bootstrap: BootstrapO
   const questions = groups.map((group) => worthOf(group.flatMap(({ first, second }) => [first, -second])));
   return {
     pairs: both.length,
-    changed: meanOverQuestions(changed, bootstrap),
+    changed: meanOverGroups(changed, bootstrap),
     favoursFirst: both.filter(({ first, second }) => first > 0 && second < 0).length,
     favoursSecond: both.filter(({ first, second }) => first < 0 && second > 0).length,
     decided: decidedIn(questions),
-    firstShare: meanOverQuestions(questions, bootstrap),
+    firstShare: meanOverGroups(questions, bootstrap),
   };
 }
 
@@ -84,7 +85,7 @@ export function lengthBias(pairs: readonly JudgedPair[], bootstrap: BootstrapOpt
       bootstrap,
     ),
     decided: decidedIn(questions),
-    longerShare: meanOverQuestions(questions, bootstrap),
+    longerShare: meanOverGroups(questions, bootstrap),
   };
 }
 

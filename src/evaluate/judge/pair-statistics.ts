@@ -3,9 +3,10 @@
  * position and length bias.
  */
 import type { BootstrapOptions, Interval } from "../../stats/bootstrap.ts";
+import { meanOverGroups, type Statistic } from "../../stats/mean-over-groups.ts";
 import { type BattleOptions, type Control, controlStatistics, winRate } from "./bradley-terry.ts";
 import { type JudgeLengthBias, lengthBias, type PositionBias, positionBias } from "./judge-bias.ts";
-import { byQuestion, type JudgedPair, meanOverQuestions, outcomeOf, type Statistic } from "./judged-pair.ts";
+import { byQuestion, type JudgedPair, outcomeOf } from "./judged-pair.ts";
 
 /** Wins, ties and losses of A. A pair whose two verdicts do not agree is a tie. */
 export interface Outcomes {
@@ -80,7 +81,7 @@ function outcomesOf(pairs: readonly JudgedPair[], bootstrap: BootstrapOptions): 
       sum: group.reduce((sum, outcome) => sum + worth(outcome), 0),
       count: group.length,
     }));
-    return meanOverQuestions(worths, bootstrap);
+    return meanOverGroups(worths, bootstrap);
   };
   return {
     pairs: known.length,

@@ -2,8 +2,8 @@
 import { type Html, html, type ReportTable, shownText } from "../../report/html.ts";
 import type { IntervalRow } from "../../report/interval-chart.ts";
 import type { Interval } from "../../stats/bootstrap.ts";
+import type { Statistic } from "../../stats/mean-over-groups.ts";
 import type { JudgeReport } from "./judge.ts";
-import type { Statistic } from "./judged-pair.ts";
 import type { JudgedText, JudgmentText } from "./judged-texts.ts";
 
 /** A row of the judge's table; n is the number of verdicts or pairs. */

@@ -1,7 +1,8 @@
 /** What the terminal's tables of evaluations with a judge have in common. */
+
+import type { Statistic } from "../../stats/mean-over-groups.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import type { JudgeReport } from "./judge.ts";
-import type { Statistic } from "./judged-pair.ts";
 import { percent, range } from "./report-html.ts";
 
 /** The judge's counts, a line each. */

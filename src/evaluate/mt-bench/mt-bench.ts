@@ -6,12 +6,13 @@
  */
 import { DataError } from "../../base/errors.ts";
 import type { BootstrapOptions } from "../../stats/bootstrap.ts";
+import { meanOverGroups, type Statistic } from "../../stats/mean-over-groups.ts";
 import type { Answers } from "../answers/answer-rows.ts";
 import { type Question, questionText } from "../answers/questions.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
 import { correlationStatistic } from "../judge/judge-bias.ts";
 import { fillPrompt, type JudgePrompt } from "../judge/judge-prompts.ts";
-import { byQuestion, meanOverQuestions, type Statistic } from "../judge/judged-pair.ts";
+import { byQuestion } from "../judge/judged-pair.ts";
 import type { JudgedMaterial } from "../judge/judged-texts.ts";
 import type { PairTask } from "../judge/pair-tasks.ts";
 import { styleOf } from "../judge/style.ts";
@@ -230,5 +231,5 @@ function scoreOf(turns: readonly Known[], bootstrap: BootstrapOptions): Score {
     sum: group.reduce((sum, { rating }) => sum + rating, 0),
     count: group.length,
   }));
-  return { ratings: turns.length, ...meanOverQuestions(questions, bootstrap, { low: 1, high: 10 }) };
+  return { ratings: turns.length, ...meanOverGroups(questions, bootstrap, { low: 1, high: 10 }) };
 }

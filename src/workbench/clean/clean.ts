@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import { ConfigError, DataError } from "../../base/errors.ts";
-import { sha256File } from "../../base/files.ts";
+import { sha256FileInTurns } from "../../base/files.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { requireOtherOutput } from "../../data/other-output.ts";
 import { findFiles, readRows } from "../../data/sources.ts";
@@ -183,6 +183,7 @@ function refuseUnreadable({ rows, first }: Unreadable): void {
 async function digestsOf(paths: readonly string[]): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
   for (const path of paths)
-    for (const file of (await findFiles({ path })).files) digests[file.name] = sha256File(file.path);
+    for (const file of (await findFiles({ path })).files)
+      digests[file.name] = await sha256FileInTurns(file.path);
   return digests;
 }
