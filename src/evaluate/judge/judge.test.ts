@@ -156,6 +156,16 @@ test("a file that is no database, and a place that cannot be written, are named"
     () => new JudgmentStore(path),
     says(/not\.sqlite: expected to keep judgments .* It is damaged: move it away/),
   );
+  const renamed = join(dir, "renamed.sqlite");
+  new JudgmentStore(renamed).close();
+  {
+    using database = new DatabaseSync(renamed);
+    database.exec("ALTER TABLE judgments RENAME COLUMN text TO texu");
+  }
+  assert.throws(
+    () => new JudgmentStore(renamed),
+    says(/renamed\.sqlite: .* no such column: text\. It is damaged: move it away/),
+  );
   writeFileSync(join(dir, "file"), "");
   assert.throws(
     () => new JudgmentStore(join(dir, "file", "x.sqlite")),

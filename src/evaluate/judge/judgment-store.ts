@@ -27,7 +27,8 @@ export interface JudgmentCost {
   uncounted: number;
 }
 
-/** SQLite's result codes for a file that is not a valid database. */
+/** SQLite's result codes for a file that is not a valid database, and for one whose tables have other names or columns. */
+const SQLITE_ERROR = 1;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
@@ -188,7 +189,7 @@ export class JudgmentStore {
 
   #failure(error: unknown, bytes: number): FileError {
     const code = ((error as { errcode?: number }).errcode ?? 0) & 255;
-    const isDamaged = code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+    const isDamaged = [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(code);
     const needed = bytes > 0 ? `, ${bytes} bytes (${formatBytes(bytes)}) are needed` : "";
     const remedy = isDamaged
       ? "It is damaged: move it away; judgments in it are asked for again."
