@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { PreftuneError } from "../../src/base/errors.ts";
+import { FormatError, PreftuneError } from "../../src/base/errors.ts";
 import type { Random } from "../../src/base/random.ts";
 import { sealed } from "../../src/base/sealed.ts";
 import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
@@ -165,7 +165,7 @@ test("checkpoint.json", async () => {
         // what is damaged is passed over, with a reason
         assert.equal(latest.checkpoint, null);
         assert.ok(latest.rejected.length === 1 && latest.rejected[0]?.reason !== "", fault ?? "");
-        throw new PreftuneError(fault ?? "", 1);
+        throw new FormatError(fault ?? "");
       },
       show: (json) => json,
     },

@@ -107,7 +107,7 @@ export class JudgmentStore {
       const digest = database.prepare("UPDATE judgments SET sha256 = ? WHERE key = ?");
       const row = database.prepare(selected);
       for (const { key } of database.prepare("SELECT key FROM judgments WHERE sha256 IS NULL").all())
-        digest.run(digestOf(String(key), replyOf(row.get(key) ?? {})), key ?? null);
+        digest.run(digestOf(String(key), replyOf(row.get(String(key)) ?? {})), String(key));
       database.exec("PRAGMA user_version = 1");
     }
     database.exec("COMMIT");
