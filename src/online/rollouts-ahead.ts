@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { at } from "../base/at.ts";
 import { copyFile } from "../base/copy-files.ts";
 import { FormatError } from "../base/errors.ts";
-import { fileWork, ignoreErrors } from "../base/file-io.ts";
+import { ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, remove } from "../base/files.ts";
 import type { Example } from "../data/example.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
@@ -121,8 +121,7 @@ export class RolloutsAhead implements Disposable {
     for (const name of readdirSync(dir)) {
       const weights = Number(FILE.exec(name)?.[1]);
       if (Number.isNaN(weights) || this.#files.has(weights)) continue;
-      const path = this.#path(weights);
-      fileWork({ action: "write", path }, () => copyFile(join(dir, name), path));
+      copyFile(join(dir, name), this.#path(weights));
       this.#files.add(weights);
     }
   }

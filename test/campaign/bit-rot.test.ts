@@ -1,7 +1,7 @@
 /**
  * Bit rot in a run directory (row 8): in every file, flipped bits, the file missing, cut and empty. Each is noticed by
  * the checks that a resumed run makes, or in a file that a resumed run writes anew; and real resumed runs over a sample of
- * them come to the bytes of the run that nothing befell.
+ * them come to the bytes of the run that nothing befell. What on-policy runs have besides: bit-rot-rollouts.test.ts.
  */
 import assert from "node:assert/strict";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,12 +10,11 @@ import { after, before, test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { faultOf, latestCheckpoint, readManifest, verifyCheckpoint } from "../../src/runs/checkpoints.ts";
 import { copyIn, damagedRecords, type Records, recordsOf } from "../../src/runs/run-records.ts";
+import { type Damage, damages } from "../support/bit-rot.ts";
 import { amount, campaignSeed, figure, holds, progress } from "../support/campaign.ts";
-import { onlineFixture } from "../support/online-run.ts";
 import {
   assertSameRun,
   checkpointOf,
-  cutBack,
   filesOf,
   notesOf,
   runFixture,
@@ -122,31 +121,16 @@ test("flipped bits in every file of a run directory", async () => {
   const held = await holds("bits flipped", () => assert.deepEqual(unseen.slice(0, 5), []));
   figure(
     8,
-    `bits flipped at random and in every header byte, ${guarded.length} files of a run directory`,
+    `bits flipped at random and in every header byte, ${guarded.length} files of a run directory (of a log, until the checkpoint)`,
     `${flips} flips, ${flips - unseen.length} noticed`,
     "all",
     held,
   );
 });
 
-const damages: [name: string, damage: (bytes: Buffer, random: Random) => Buffer | null][] = [
-  ["missing", () => null],
-  ["cut", (bytes) => bytes.subarray(0, Math.floor(bytes.length / 2))],
-  ["empty", () => Buffer.alloc(0)],
-  [
-    "flipped",
-    (bytes, random) => {
-      const copy = Buffer.from(bytes);
-      const bit = random.below(8 * copy.length);
-      copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7));
-      return copy;
-    },
-  ],
-];
-
 /** Every faulty file with every fault; in the short form every 17th of them. */
-function sample(): { name: string; kind: string; damage: (typeof damages)[number][1] }[] {
-  const all = files.flatMap((name) => damages.map(([kind, damage]) => ({ name, kind, damage })));
+function sample(): ({ name: string } & Damage)[] {
+  const all = files.flatMap((name) => damages.map((damage) => ({ name, ...damage })));
   return all.filter((_, i) => i % amount(17, 1) === campaignSeed % amount(17, 1));
 }
 
@@ -198,44 +182,4 @@ test("what is damaged is told, with what was done about it", async () => {
   assert.match(notes, /^.*fingerprints\.json.*: put back/m);
   assert.match(notes, /^resumed from .*checkpoint-[23]$/m);
   assertSameRun(kept, whole, lastStep);
-});
-
-const onlineRuns = onlineFixture({ rows: 2, config: { num_hidden_layers: 1 } });
-after(() => onlineRuns[Symbol.dispose]());
-
-test("an on-policy run resumed over damaged rollouts says so, and nothing else of it is another", async () => {
-  const values: Values = { ...onlineRuns.online, use_peft: true, lora_r: 2, gradient_accumulation_steps: 1 };
-  const [whole, dir] = [onlineRuns.path("whole"), onlineRuns.path("damaged")];
-  await runTraining({ ...values, output_dir: whole });
-  const name = "rollouts.jsonl.gz";
-  const random = new Random(campaignSeed);
-  const all = Array.from({ length: amount(1, 10) }, () => damages).flat();
-  let same = 0;
-  for (const [kind, damage] of all) {
-    // the rows of later steps are made again
-    cutBack(whole, dir, 2);
-    const { checkpoint } = latestCheckpoint(join(dir, "checkpoints"));
-    assert.ok(checkpoint !== null);
-    const { bytes } = JSON.parse(readFileSync(join(checkpoint.path, "rollouts-length.json"), "utf8"));
-    const content = damage(readFileSync(join(dir, name)).subarray(0, bytes), random);
-    if (content === null) rmSync(join(dir, name));
-    else writeFileSync(join(dir, name), content);
-    const held = await holds(`${name} ${kind}`, async () => {
-      const record = await runTraining({ ...values, output_dir: dir, resume_from_checkpoint: "latest" });
-      assert.match(
-        notesOf(record).join("\n"),
-        /^rollouts\.jsonl\.gz (is missing|has ).*Training is not affected/m,
-      );
-      assertSameRun(dir, whole, 4, false);
-    });
-    if (held) same += 1;
-    rmSync(dir, { recursive: true });
-  }
-  figure(
-    8,
-    "on-policy runs resumed over rollouts that are missing, cut, empty or have a flipped bit",
-    `${all.length} runs, ${same} say so and have the bytes of the undamaged run in all else`,
-    "all",
-    same === all.length,
-  );
 });

@@ -45,8 +45,8 @@ async function loop(command: FaultyCommand, stride: number): Promise<void> {
   const { calls, failed } = await failEachCall(command, place, stride);
   figure(
     5,
-    `${command.name}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
-    `${failed} of ${calls.length} calls tried, all told with path and status 5, same bytes when done again`,
+    `${command.name}: each system call that writes fails in one of the ways that it can (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
+    `${failed} of ${calls.length} calls tried, all told with path and status 5, the bytes needed where a write finds no room, same bytes when done again`,
     "100 % of calls",
     failed >= Math.floor(calls.length / stride),
   );

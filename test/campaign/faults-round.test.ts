@@ -42,8 +42,8 @@ test("each system call of a round fails once", async () => {
   const { calls, failed } = await failEachCall(round, fixture.dir, stride);
   figure(
     5,
-    "round: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)",
-    `${failed} of ${calls.length} calls tried, all told with path and status 5, same bytes when done again`,
+    "round: each system call that writes fails in one of the ways that it can (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)",
+    `${failed} of ${calls.length} calls tried, all told with path and status 5, the bytes needed where a write finds no room, same bytes when done again`,
     "100 % of calls",
     failed >= Math.floor(calls.length / stride),
   );

@@ -39,23 +39,19 @@ const modules = [
   "model.layers.1.mlp.up_proj",
 ];
 
-interface Input {
-  kind: "config" | "generation" | "adapter";
-  json: string;
-}
+type Kind = "config" | "generation" | "adapter";
 
-function make(random: Random): Input {
-  const kind = random.pick(["config", "config", "config", "generation", "adapter"] as const);
+function make(random: Random, kind: Kind): string {
   const seeds = { config: random.pick(models), generation, adapter };
   const json = JSON.stringify(mutateJson(random, seeds[kind]));
   const words = [",", "{", "}", "[", "]", '"', "null", "1e999", "NaN", "\\ud800"];
-  return { kind, json: random.below(10) === 0 ? mutateText(random, json, words) : json };
+  return random.below(10) === 0 ? mutateText(random, json, words) : json;
 }
 
 const sound = JSON.stringify(models[0]);
 const paths = { config: "config.json", generation: "generation_config.json", adapter: "adapter_config.json" };
 
-function feed({ kind, json }: Input): void {
+function feed(json: string, kind: Kind): void {
   const path = join(dir, paths[kind]);
   writeFileSync(path, json);
   try {
@@ -74,20 +70,23 @@ function readAdapter(path: string): void {
   for (const module of matchTargets(targets, modules, config.modulesToSave)) loraScale(config, module);
 }
 
-test("config.json, generation_config.json, adapter_config.json", () => {
-  const outcome = fuzz("config.json", amount(3000, 1_000_000), {
-    make,
-    feed,
-    isRefusal: (error) => error instanceof PreftuneError,
-    show: ({ kind, json }) => `${kind}: ${json}`,
+const counts: Record<Kind, number> = {
+  config: amount(2000, 1_000_000),
+  generation: amount(500, 250_000),
+  adapter: amount(500, 250_000),
+};
+
+for (const kind of ["config", "generation", "adapter"] as const) {
+  test(paths[kind], () => {
+    const outcome = fuzz(paths[kind], counts[kind], {
+      make: (random) => make(random, kind),
+      feed: (json) => feed(json, kind),
+      isRefusal: (error) => error instanceof PreftuneError,
+      show: (json) => json,
+    });
+    assert.deepEqual(outcome.faults, []);
+    assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were sound`);
+    const goal = `0 crashes, 0 above 1 s in ${counts[kind].toLocaleString("en")}`;
+    figure(18, `mutated ${paths[kind]}`, reached(outcome), goal, isUnharmed(outcome));
   });
-  assert.deepEqual(outcome.faults, []);
-  assert.ok(outcome.accepted > outcome.inputs / 20, `only ${outcome.accepted} were sound`);
-  figure(
-    18,
-    "mutated config.json, generation_config.json and adapter_config.json",
-    reached(outcome),
-    "0 crashes, 0 above 1 s in 1,000,000",
-    isUnharmed(outcome),
-  );
-});
+}

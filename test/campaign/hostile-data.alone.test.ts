@@ -11,6 +11,14 @@ import { parquetCases } from "../support/hostile/parquet-cases.ts";
 const short = [
   ...[/a named pipe$/, /300,000 columns/, /300,000 keys$/, /600,000 deep/, /2 GB of nothing/],
   ...[/100 KB of "\\\\/, /100 KB of "\[/, /100 KB of "array\(/, /gz: a line of 2 GB/],
+  ...[/list of commas$/, /a number of 3 million digits$/, /Python's notation nested/, /zst: a line of 2 GB/],
+  ...[
+    /gzip in gzip/,
+    /a directory with a named pipe$/,
+    /rows: links in a circle$/,
+    /zero\.jsonl/,
+    /sqlite: text$/,
+  ],
   ...[/answers: .* a line of dashes/, /reply: .* a tag that opens/, /parquet: a page of 2 GiB$/],
 ];
 const wanted = process.env["HOSTILE"];

@@ -8,12 +8,46 @@ import { tokenizerCases } from "../support/hostile/tokenizer-cases.ts";
 import { weightCases } from "../support/hostile/weight-cases.ts";
 import { templateCases, yamlCases } from "../support/hostile/yaml-cases.ts";
 
+/** A cheap case of every kind, in `npm test`. */
+const short = [
+  ...[
+    / is a named pipe$/,
+    / is \/dev\/zero$/,
+    /a Split that backtracks$/,
+    /a Replace by a million/,
+    /token ids up to 2/,
+  ],
+  ...[/config\.json: a thousand million layers$/, /a hundred thousand shards$/, /by absolute path$/],
+  ...[
+    /entries in rank_pattern$/,
+    /lora_target_modules/,
+    /tensors that overlap$/,
+    /20 GB of nothing$/,
+    /a pickle/,
+  ],
+  ...[
+    /1 MB of short keys$/,
+    /a bomb of aliases$/,
+    /nested by indentation$/,
+    /loops without end$/,
+    /doubles a text$/,
+  ],
+];
 /** `HOSTILE=words` takes the cases with these words in their name. */
 const wanted = process.env["HOSTILE"] ?? "";
 const all = [...tokenizerCases, ...configCases, ...weightCases, ...yamlCases, ...templateCases];
 const chosen = all.filter(
-  ({ name }) => name.includes(wanted) && (isNightly || name.includes(" is a named pipe")),
+  ({ name }) =>
+    name.includes(wanted) && (isNightly || wanted !== "" || short.some((kind) => kind.test(name))),
 );
+
+test("the short form has a case of every kind", () => {
+  for (const kind of short)
+    assert.ok(
+      all.some(({ name }) => kind.test(name)),
+      String(kind),
+    );
+});
 
 /** What a refusal may take in all: half a second of it is the limit on the work of a template or a pattern. */
 const longestMs = 3000;

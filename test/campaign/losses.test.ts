@@ -1,4 +1,7 @@
-/** Every objective against its formula in plain float64 JavaScript: values, gradients by differences, and DPO at its start. */
+/**
+ * SFT and the objectives over pairs against their formulas in plain float64 JavaScript: values, gradients by differences, and DPO at
+ * its start. SLIME is that of its paper, without `lambda_start` and `chosen_floor`. Other objectives: losses-single.test.ts.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
@@ -206,6 +209,9 @@ function evaluated(objective: PairObjective | CompletionObjective, { answers, re
   return { loss: loss.item(), grad: (given.logps.grad as Tensor).toNumbers() };
 }
 
+/** What an error of a number above 1 is of. */
+const beyond = "relative where it is above 1";
+
 /** Where a loss with a corner has it: 0 there. */
 const corners: readonly [name: string, (w: number[], l: number[], reference: [number, number]) => number][] =
   [
@@ -239,7 +245,7 @@ function difference(formula: Formula, pairs: Pairs, k: number): number {
   return (4 * central(h / 2) - central(h)) / 3;
 }
 
-test("values and gradients of every objective are those of its formula in float64", () => {
+test("values and gradients of SFT and of objectives over pairs are those of their formulas in float64", () => {
   let [worst, worstGrad] = [0, 0];
   const count = amount(30, 3000);
   for (let i = 0; i < count; i++) {
@@ -259,10 +265,10 @@ test("values and gradients of every objective are those of its formula in float6
       assert.ok(apart <= 1e-5, `${name}, log-prob ${k}: gradient ${grad[k]}, by differences ${slope}`);
     }
   }
-  const reached = `${count} steps of each of ${cases.length} losses, largest error ${worst.toExponential(1)}`;
-  figure(12, "losses against formulas in float64", reached, "≤ 1e-6", worst <= 1e-6);
-  const slopes = `largest error ${worstGrad.toExponential(1)}`;
-  figure(12, "gradients against differences of the formulas", slopes, "≤ 1e-5", worstGrad <= 1e-5);
+  const reached = `${count} steps of each of ${cases.length} losses, largest error ${worst.toExponential(1)}, ${beyond}`;
+  figure(12, "losses over pairs and SFT against formulas in float64", reached, "≤ 1e-6", worst <= 1e-6);
+  const slopes = `largest error ${worstGrad.toExponential(1)}, ${beyond}`;
+  figure(12, "their gradients against differences of the formulas", slopes, "≤ 1e-5", worstGrad <= 1e-5);
 });
 
 test("from float32 hidden states to the loss: log-probs by a float64 softmax in plain JavaScript", () => {
@@ -303,8 +309,14 @@ test("from float32 hidden states to the loss: log-probs by a float64 softmax in 
       worst = Math.max(worst, error);
     }
   }
-  const reached = `${count} heads, largest error ${worst.toExponential(1)}`;
-  figure(12, "losses from float32 hidden states against float64", reached, "≤ 1e-6", worst <= 1e-6);
+  const reached = `${count} heads, largest error ${worst.toExponential(1)}, ${beyond}`;
+  figure(
+    12,
+    "losses over pairs and SFT from float32 hidden states against float64",
+    reached,
+    "≤ 1e-6",
+    worst <= 1e-6,
+  );
 });
 
 test("DPO at its reference is ln 2", () => {

@@ -48,7 +48,7 @@ export async function runWith(
 }
 
 /** Finishes the run in `dir` as its user would, and compares with the run that nothing befell. */
-async function assertFinishes({ values, whole }: FailingTraining, dir: string): Promise<void> {
+export async function assertFinishes({ values, whole }: FailingTraining, dir: string): Promise<void> {
   const checkpoints = join(dir, "checkpoints");
   for (const checkpoint of listCheckpoints(checkpoints)) assert.deepEqual(verifyCheckpoint(checkpoint), []);
   await runTraining({
@@ -68,37 +68,54 @@ function assertContinued({ values, whole }: FailingTraining, dir: string): void 
   assertSameRun(dir, whole, values.max_steps);
 }
 
-/** Lets each call fail once, for want of space or files or for a broken disk; every `stride`-th in the short form. */
-export async function failEachCall(training: FailingTraining, stride: number): Promise<void> {
-  const { fixture, whole, calls, what } = training;
+/** How many of a training's calls are tried. */
+interface Extent {
+  /** In the short form every so-manieth call fails. */
+  stride: number;
+  /** In the full form each call fails in every way that it can, rather than in one of them. */
+  inEveryWay: boolean;
+}
+
+/** Lets each call fail, once in a run, for want of space or files or for a broken disk. */
+export async function failEachCall(training: FailingTraining, { stride, inEveryWay }: Extent): Promise<void> {
+  const { whole, calls, what } = training;
   const every = amount(stride, 1);
-  let failures = 0;
+  const isInEveryWay = inEveryWay && isNightly;
+  let [tried, failures] = [0, 0];
   const last = calls.at(-1);
   assert.deepEqual([last?.name, last?.path], ["rmSync", join(whole, "run.lock")]);
   for (let at = 1; at < calls.length; at += every) {
-    const dir = fixture.path(`once-${at}`);
     const ways = codes[(calls[at - 1] as Call).name];
-    const code = ways[at % ways.length] as Fault["code"];
-    const { error, failed } = await runWith(training, { code, at, names: changingCalls }, dir);
-    const where = `call ${at} (${failed[0]?.name} ${failed[0]?.path})`;
-    assert.equal(failed.length, 1, where);
-    await assert.doesNotReject(async () => {
-      // a report before the end may fail: training continues
-      if (error === null) return assertContinued(training, dir);
-      assertTells(error, dir);
-      await assertFinishes(training, dir);
-    }, where);
-    rmSync(dir, { recursive: true, force: true });
-    failures += 1;
-    if (isNightly && failures % 20 === 0) console.log(`${what}: ${at} of ${calls.length} calls`);
+    for (const code of isInEveryWay ? ways : [ways[at % ways.length] as Fault["code"]]) {
+      await failOnce(training, { code, at });
+      failures += 1;
+    }
+    tried += 1;
+    if (isNightly && tried % 20 === 0) console.log(`${what}: ${at} of ${calls.length} calls`);
   }
+  const once = isInEveryWay ? "fails in every way that it can" : "fails in one of the ways that it can";
+  const count = isInEveryWay ? `${failures} failures of ` : "";
   figure(
     5,
-    `${what}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
-    `${failures} of ${calls.length - 1} calls tried, all reported with path and status 5, resumed bit for bit`,
+    `${what}: each system call that writes ${once} (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
+    `${count}${tried} of ${calls.length - 1} calls tried, all reported with path and status 5, the bytes needed where a write finds no room, resumed bit for bit`,
     "100 % of calls",
-    failures >= Math.floor((calls.length - 1) / every),
+    tried >= Math.floor((calls.length - 1) / every) && (!isInEveryWay || failures > 2 * tried),
   );
+}
+
+async function failOnce(training: FailingTraining, { code, at }: Pick<Fault, "code" | "at">): Promise<void> {
+  const dir = training.fixture.path(`once-${at}-${code}`);
+  const { error, failed } = await runWith(training, { code, at, names: changingCalls }, dir);
+  const where = `call ${at} (${failed[0]?.name} ${failed[0]?.path}, ${code})`;
+  assert.equal(failed.length, 1, where);
+  await assert.doesNotReject(async () => {
+    // a report before the end may fail: training continues
+    if (error === null) return assertContinued(training, dir);
+    assertTells(error, dir, failed[0]?.name);
+    await assertFinishes(training, dir);
+  }, where);
+  rmSync(dir, { recursive: true, force: true });
 }
 
 /** A disk that is full from one write on, until there is space again; every `stride`-th write in the short form. */
@@ -110,7 +127,7 @@ export async function fillDisk(training: FailingTraining, stride: number): Promi
     const { error, failed } = await runWith(training, fault, dir);
     if (failed.length === 0) break;
     await assert.doesNotReject(async () => {
-      assertTells(error, dir);
+      assertTells(error, dir, failed[0]?.name);
       assert.match((error as Error).message, /disk is full \(ENOSPC\)/);
       await assertFinishes(training, dir);
     }, `write ${at}`);

@@ -17,15 +17,15 @@ export interface FaultyCommand {
   run: (dir: string) => Promise<unknown>;
   /** Files that it writes, relative to `dir`; a directory stands for all below it. */
   outputs: readonly string[];
-  /** Whether what `run` returned reports a failure that it did not throw. */
-  reports?: (result: unknown) => boolean;
+  /** What the result of `run` says of failures that it did not throw, a text each; default: nothing. */
+  reports?: (result: unknown) => readonly string[];
   /** What of a file counts, where not every byte does; default: all. */
   essence?: (text: string, dir: string) => string;
 }
 
 /** Ways in which a call can fail. */
 export const codes: Readonly<Record<keyof FileIo, readonly Fault["code"][]>> = {
-  openSync: ["ENOSPC", "EMFILE", "EROFS", "EIO"],
+  openSync: ["ENOSPC", "EMFILE", "EROFS", "EIO", "EDQUOT"],
   writeSync: ["ENOSPC", "EDQUOT", "EIO"],
   fsyncSync: ["EIO", "ENOSPC", "EDQUOT"],
   closeSync: ["EIO", "EDQUOT"],
@@ -73,13 +73,24 @@ function statIsDirectory(path: string): boolean {
   }
 }
 
-/** A failure that names a path of the run and what to do, with the exit status for files. */
-export function assertTells(error: unknown, dir: string): void {
+/**
+ * A failure that names a path of the run and what to do, with the exit status for files.
+ *
+ * @param call - the call that failed: where there is no room for what is written, its bytes are named
+ */
+export function assertTells(error: unknown, dir: string, call: Call["name"] | undefined): void {
   assert.ok(error instanceof FileError, `expected a FileError, got ${(error as Error)?.stack ?? error}`);
   assert.equal(error.exitCode, 5);
-  assert.ok(error.message.includes(dir), `no path of the run in: ${error.message}`);
+  assertSays(error.message, dir, call);
+}
+
+function assertSays(message: string, dir: string, call: Call["name"] | undefined): void {
+  assert.ok(message.includes(dir), `no path of the run in: ${message}`);
+  // what the entry of a directory needs is not known, nor how much of what was written before a sync found no room
+  if (call === "writeSync" && /\((ENOSPC|EDQUOT)\)/.test(message))
+    assert.match(message, /\d+ bytes( \([^)]*\))? are needed/);
   assert.match(
-    error.message,
+    message,
     /Free space under .* or choose another (place|--output)|Check the path and the disk|Choose a path this user may use|Raise the limit|ask(ed)? for again/,
   );
 }
@@ -164,9 +175,11 @@ async function failWith(
 ): Promise<boolean> {
   const { error, result, failed } = await runFailing(command, dir, fault);
   if (failed.length === 0) return false;
-  if (error !== null) assertTells(error, dir);
+  if (error !== null) assertTells(error, dir, failed[0]?.name);
   const left = outcomeOf(command, dir);
-  const isReported = error === null && command.reports?.(result) === true;
+  const reports = error === null ? (command.reports?.(result) ?? []) : [];
+  for (const each of reports) assertSays(each, dir, failed[0]?.name);
+  const isReported = reports.length > 0;
   if (error === null && !isReported) assert.deepEqual(left, whole, "a failure that is not reported");
   for (const [name, content] of isReported ? [] : Object.entries(left)) {
     assert.ok(

@@ -10,7 +10,8 @@ import { tinyStudy } from "./study.ts";
 /** Without the places and times of its runs. */
 const essence = (text: string, dir: string): string =>
   text.replaceAll(dir, "DIR").replace(/"seconds":[\d.]+/g, "");
-const reports = (result: unknown): boolean => /Failed: /.test((result as { summary: string }).summary);
+const reports = (result: unknown): string[] =>
+  (result as { summary: string }).summary.match(/^Failed: .*$/gm) ?? [];
 
 /** A fixture of tiny runs, with a folder for the loops. */
 export function loopFixture(): RunFixture {
@@ -34,8 +35,8 @@ export async function failTables(
   );
   figure(
     5,
-    `${called}: each system call that writes fails once (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
-    `${failed} of ${calls.length} calls tried, all reported, same tables when done again`,
+    `${called}: each system call that writes fails in one of the ways that it can (EIO, ENOSPC, EDQUOT, EROFS, EMFILE)`,
+    `${failed} of ${calls.length} calls tried, all reported with path and what to do, same tables when done again`,
     stride === 1 ? "100 % of calls" : `every call from ${first} on by ${stride}`,
     failed === Math.ceil((calls.length - first + 1) / stride),
   );

@@ -75,11 +75,21 @@ export function armFault(fault: Fault): Faults {
   return { calls, failed, [Symbol.dispose]: () => void Object.assign(io, original) };
 }
 
+/** Writes that take less than they are given. `using` ends it. */
+export interface ShortWrites extends Disposable {
+  /** Writes of which a part was taken. */
+  cut: number;
+}
+
 /** Lets each write take `bytes` bytes at most, as the system may do at any time. */
-export function shortWrites(bytes: number): Disposable {
+export function shortWrites(bytes: number): ShortWrites {
   const { writeSync } = io;
-  io.writeSync = (fd, data, offset, length) => writeSync(fd, data, offset, Math.min(length, bytes));
-  return { [Symbol.dispose]: () => void Object.assign(io, { writeSync }) };
+  const writes = { cut: 0, [Symbol.dispose]: () => void Object.assign(io, { writeSync }) };
+  io.writeSync = (fd, data, offset, length) => {
+    if (length > bytes) writes.cut += 1;
+    return writeSync(fd, data, offset, Math.min(length, bytes));
+  };
+  return writes;
 }
 
 function systemError(code: string, name: string, path: string | null): Error {

@@ -156,6 +156,16 @@ test("a file that is no database, and a place that cannot be written, are named"
     () => new JudgmentStore(path),
     says(/not\.sqlite: expected to keep judgments .* It is damaged: move it away/),
   );
+  const renamed = join(dir, "renamed.sqlite");
+  new JudgmentStore(renamed).close();
+  {
+    using database = new DatabaseSync(renamed);
+    database.exec("ALTER TABLE judgments RENAME COLUMN text TO texu");
+  }
+  assert.throws(
+    () => new JudgmentStore(renamed),
+    says(/renamed\.sqlite: .* no such column: text\. It is damaged: move it away/),
+  );
   writeFileSync(join(dir, "file"), "");
   assert.throws(
     () => new JudgmentStore(join(dir, "file", "x.sqlite")),
@@ -224,7 +234,7 @@ test("texts that SQLite or UTF-8 may change are as they were", () => {
   }
 });
 
-test("the file of an earlier version is read, and what is added has a digest", () => {
+test("the file of an earlier version is read and gets its digests; one that is lost afterwards is noticed", () => {
   const path = join(dir, "earlier.sqlite");
   {
     using database = new DatabaseSync(path);
@@ -248,9 +258,12 @@ test("the file of an earlier version is read, and what is added has a digest", (
       .map((row) => ({ ...row })),
     [
       { key: "new", digits: 64 },
-      { key: "old", digits: null },
+      { key: "old", digits: 64 },
     ],
   );
+  database.exec("UPDATE judgments SET sha256 = NULL, text = '[[1]]' WHERE key = 'old'");
+  using store = new JudgmentStore(path);
+  assert.equal(store.get("old"), null);
 });
 
 test("judging at one place is done by one command at a time: a second would pay for the same again", () => {

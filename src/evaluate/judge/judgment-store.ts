@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import process from "node:process";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import { FileError, messageOf } from "../../base/errors.ts";
 import { formatBytes, ignoreErrors } from "../../base/file-io.ts";
 import { makeDirectory, sha256 } from "../../base/files.ts";
@@ -27,7 +27,8 @@ export interface JudgmentCost {
   uncounted: number;
 }
 
-/** SQLite's result codes for a file that is not a valid database. */
+/** SQLite's result codes for a file that is not a valid database, and for one whose tables have other names or columns. */
+const SQLITE_ERROR = 1;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
@@ -35,6 +36,19 @@ const columns = [
   ...["key", "model", "messages", "text", "finish_reason"],
   ...["prompt_tokens", "completion_tokens", "time", "sha256"],
 ];
+
+const selected =
+  "SELECT text, finish_reason, prompt_tokens, completion_tokens, sha256 FROM judgments WHERE key = ?";
+
+function replyOf(row: Readonly<Record<string, SQLOutputValue>>): ChatReply {
+  const { text, finish_reason: reason, prompt_tokens: prompt, completion_tokens: completion } = row;
+  const isCounted = prompt !== null && completion !== null;
+  return {
+    text: String(text),
+    finishReason: reason === null ? null : String(reason),
+    usage: isCounted ? { promptTokens: Number(prompt), completionTokens: Number(completion) } : null,
+  };
+}
 
 /** Of what is used of an answer; what is kept for people is not in it. */
 function digestOf(key: string, { text, finishReason, usage }: ChatReply): string {
@@ -68,9 +82,7 @@ export class JudgmentStore {
           prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL, sha256 TEXT) STRICT;
         CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, moment INTEGER NOT NULL) STRICT`);
       this.#addDigests();
-      this.#get = this.#database.prepare(
-        "SELECT text, finish_reason, prompt_tokens, completion_tokens, sha256 FROM judgments WHERE key = ?",
-      );
+      this.#get = this.#database.prepare(selected);
       const row = `(${columns}) VALUES (${columns.map(() => "?")})`;
       this.#put = this.#database.prepare(`INSERT OR IGNORE INTO judgments ${row}`);
       this.#replace = this.#database.prepare(`INSERT OR REPLACE INTO judgments ${row}`);
@@ -81,38 +93,32 @@ export class JudgmentStore {
     }
   }
 
-  /** Files of earlier versions have no digests: their answers are taken as they are. */
+  /** Answers that earlier versions kept have no digests: once they are taken as they are, and get theirs. */
   #addDigests(): void {
-    const hasDigests = (): boolean =>
-      this.#database
-        .prepare("PRAGMA table_info(judgments)")
-        .all()
-        .some(({ name }) => name === "sha256");
-    if (hasDigests()) return;
-    this.#database.exec("BEGIN IMMEDIATE");
+    const database = this.#database;
+    const isDone = (): boolean => database.prepare("PRAGMA user_version").get()?.["user_version"] !== 0;
+    if (isDone()) return;
+    database.exec("BEGIN IMMEDIATE");
     // another process may have been first
-    if (!hasDigests()) this.#database.exec("ALTER TABLE judgments ADD COLUMN sha256 TEXT");
-    this.#database.exec("COMMIT");
+    if (!isDone()) {
+      const names = database.prepare("PRAGMA table_info(judgments)").all();
+      if (!names.some(({ name }) => name === "sha256"))
+        database.exec("ALTER TABLE judgments ADD COLUMN sha256 TEXT");
+      const digest = database.prepare("UPDATE judgments SET sha256 = ? WHERE key = ?");
+      const row = database.prepare(selected);
+      for (const { key } of database.prepare("SELECT key FROM judgments WHERE sha256 IS NULL").all())
+        digest.run(digestOf(String(key), replyOf(row.get(String(key)) ?? {})), String(key));
+      database.exec("PRAGMA user_version = 1");
+    }
+    database.exec("COMMIT");
   }
 
   /** The answer kept under `key`, or null; null too for one that has changed since it was written. @throws {FileError} when the file is damaged */
   get(key: string): ChatReply | null {
     const row = this.#guard(() => this.#get.get(key));
     if (row === undefined) return null;
-    const {
-      text,
-      finish_reason: reason,
-      prompt_tokens: prompt,
-      completion_tokens: completion,
-      sha256: digest,
-    } = row;
-    const isCounted = prompt !== null && completion !== null;
-    const reply = {
-      text: String(text),
-      finishReason: reason === null ? null : String(reason),
-      usage: isCounted ? { promptTokens: Number(prompt), completionTokens: Number(completion) } : null,
-    };
-    if (digest === null || digest === digestOf(key, reply)) return reply;
+    const reply = replyOf(row);
+    if (row["sha256"] === digestOf(key, reply)) return reply;
     this.#damaged.add(key);
     warn(`${this.#path}: judgments have changed since they were written (SHA-256): they are asked for again`);
     return null;
@@ -188,7 +194,7 @@ export class JudgmentStore {
 
   #failure(error: unknown, bytes: number): FileError {
     const code = ((error as { errcode?: number }).errcode ?? 0) & 255;
-    const isDamaged = code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+    const isDamaged = [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(code);
     const needed = bytes > 0 ? `, ${bytes} bytes (${formatBytes(bytes)}) are needed` : "";
     const remedy = isDamaged
       ? "It is damaged: move it away; judgments in it are asked for again."
