@@ -30,6 +30,8 @@ export interface GenerationRecord {
   runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
   /** The weights that a decoded token reads, and the quickest of some plain sums over them, seconds. */
   weights?: { bytes: number; seconds: number };
+  /** Instruction sets and libraries that llama.cpp says it computes with. */
+  features?: string;
   /** Of `scored`, from its second token on, nats; left out where nothing is scored. */
   logprobs?: number[];
 }
