@@ -15,8 +15,8 @@ import {
   generationFigures,
   generationTable,
   promptsOf,
-  readingLine,
 } from "./generate-record.ts";
+import { limitsText, sequenceFlops } from "./generation-limits.ts";
 import { heldLlama } from "./held-sets.ts";
 import { benchFolder, measureHere, measurePeer, modelNamed, peersPython, runHere } from "./processes.ts";
 import { machineText, runProgram, whole } from "./program.ts";
@@ -47,6 +47,7 @@ function readPlan(): { plan: GenerationPlan; rounds: number } {
     promptTokens: whole("prompt-tokens", values["prompt-tokens"], 1),
     newTokens: whole("new-tokens", values["new-tokens"], 1),
     threads: whole("threads", values.threads, 1),
+    limits: true,
   };
   return { plan, rounds: whole("rounds", values.rounds, 1) };
 }
@@ -91,7 +92,7 @@ function main(): void {
   }
   process.stdout.write(
     `${machineText()}\n${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ` +
-      `${plan.threads} threads\n${readingLine(ours)}\n`,
+      `${plan.threads} threads\n${limitsText(ours, sequenceFlops(readModelConfig(plan.modelDir), plan))}\n`,
   );
   if (llama !== null) process.stdout.write(`${llamaLine(theirs["llama.cpp"] ?? [])}\n`);
   for (const [peer, records] of Object.entries(theirs)) {

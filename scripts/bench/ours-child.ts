@@ -18,10 +18,11 @@ import { loadModel } from "../../src/models/load.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import type { ParameterSet } from "../../src/nn/parameter-set.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
-import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
+import { manualSeed, setThreads } from "../../src/torch/index.ts";
 import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
+import { gemmGflops } from "./gemm.ts";
 import { batchesOf } from "./layouts.ts";
 import { benchAdapterConfig } from "./ours-adapter.ts";
 import { barePeakMb, peakMb } from "./peak.ts";
@@ -34,23 +35,6 @@ const objectives: Record<string, () => Objective> = {
   dpo: () => dpo({ beta: 0.1, label_smoothing: 0, loss_type: "sigmoid" }),
   simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };
-
-function square(side: number): ReturnType<typeof ops.zeros> {
-  return ops.normal_(ops.zeros([side, side], { dtype: "float32" }), 0, 1);
-}
-
-/** GFLOP/s of a product of two 1536 × 1536 matrices, best of five. */
-function gemmGflops(): number {
-  using _ = scope();
-  const [a, b] = [square(1536), square(1536)];
-  const once = () => {
-    using _ = scope();
-    const start = performance.now();
-    ops.matmul(a, b);
-    return (performance.now() - start) / 1000;
-  };
-  return noGrad(() => (2 * 1536 ** 3) / Math.min(...Array.from({ length: 5 }, once)) / 1e9);
-}
 
 /** The model in a directory, or one of a shape's name with weights made here. */
 function modelOf(place: string): CausalLM {
