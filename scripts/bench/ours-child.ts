@@ -3,6 +3,7 @@
  * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
 
+import { askedQuantisation } from "../../src/formats/quantisation.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
@@ -36,10 +37,14 @@ const objectives: Record<string, () => Objective> = {
   simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };
 
-/** The model in a directory, or one of a shape's name with weights made here. */
-function modelOf(place: string): CausalLM {
-  const shape = shapeNamed(place);
-  if (shape === null) return loadModel(place, { copy: true });
+/** The model in a directory, held as training holds it, or one of a shape's name with weights made here. */
+function modelOf({ modelDir, mode, variant = {} }: OurPlan): CausalLM {
+  const shape = shapeNamed(modelDir);
+  if (shape === null) {
+    // what is trained stays float32
+    const dtype = mode === "full" ? "float32" : (variant.dtype ?? "float32");
+    return loadModel(modelDir, { copy: true, dtype, quantise: askedQuantisation(variant) });
+  }
   manualSeed(0);
   return buildModel(modelConfigOf(shape), randomWeights(0.02, 1));
 }
@@ -66,10 +71,11 @@ function allOf({ steps }: OurPlan, batchesAt: (step: number) => MicroBatch[]): M
 
 function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): Training {
   const { variant = {} } = plan;
-  const model = modelOf(plan.modelDir);
+  const model = modelOf(plan);
   const { adapter, parameters } = trainable(model, plan.mode);
   const objective = (objectives[plan.objective] as () => Objective)();
   const {
+    dtype = "float32",
     gradient_checkpointing = false,
     gradient_checkpointing_blocks = null,
     activation_offloading = false,
@@ -77,13 +83,14 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
     logits_kept_mib = null,
   } = variant;
   const numerics: Numerics = {
-    dtype: "float32",
+    dtype,
     gradient_checkpointing,
     gradient_checkpointing_blocks,
     activation_offloading,
     logits_chunk_size,
     logits_kept_mib,
   };
+  parameters.gather(dtype);
   return {
     ...{ model, adapter, parameters, objective, numerics },
     optimizer: new AdamW(parameters, {
