@@ -48,7 +48,7 @@ export const techniques: readonly Technique[] = [
   },
   { name: "averages in 8 bits (optim: adamw_8bit)", variant: { optim: "adamw_8bit" } },
   { name: "averages in bfloat16 (optim: adamw_bf16)", variant: { optim: "adamw_bf16" } },
-  { name: "activations in bfloat16 (dtype: bfloat16)", variant: { dtype: "bfloat16" } },
+  { name: "activations in bfloat16 (dtype)", variant: { dtype: "bfloat16" } },
   { name: adapter, variant: {}, mode: "lora" },
   {
     name: "… frozen weights in 4 bits (load_in_4bit)",
@@ -63,7 +63,7 @@ export const techniques: readonly Technique[] = [
     against: adapter,
   },
   {
-    name: "… both in bfloat16 (dtype: bfloat16)",
+    name: "… activations and frozen weights in bfloat16 (dtype)",
     variant: { dtype: "bfloat16" },
     mode: "lora",
     against: adapter,
