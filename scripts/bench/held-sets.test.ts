@@ -91,7 +91,7 @@ test("llama.cpp has no library left that needs more than the set", () => {
   assert.ok(isWithin("baseline", "/bins/libggml-base.so"));
 });
 
-test("its folder is copied without them, anew each time", { skip: process.arch !== "x64" }, () => {
+test("its folder is copied without them, again each time", { skip: process.arch !== "x64" }, () => {
   const bins = join("node_modules", "@node-llama-cpp", "bins");
   mkdirSync(join(folder, "given", bins), { recursive: true });
   for (const name of ["libggml-cpu-x64.so", "libggml-cpu-haswell.so", "llama-addon.node"]) {

@@ -67,7 +67,7 @@ export function isWithin(set: InstructionSet, path: string): boolean {
 
 /**
  * The folder of llama.cpp to load, with node-llama-cpp in its node_modules: `folder`, or where PREFTUNE_ISA narrows an x86-64 a copy
- * of it, made anew under `copies`, without the libraries that need more.
+ * of it, made again under `copies`, without the libraries that need more.
  */
 export function heldLlama(folder: string, copies: string): string {
   const set = asked();

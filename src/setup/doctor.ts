@@ -134,15 +134,15 @@ function reportGivenAddon(problems: Problem[]): AddonReport {
 /**
  * What an addon of this compiler lacks on Linux; null for one that is not clang.
  *
- * @param anew - the command that builds the addon anew
+ * @param rebuild - the command that builds the addon again
  */
-export function clangProblem(version: string, anew: string): Problem | null {
+export function clangProblem(version: string, rebuild: string): Problem | null {
   if (process.platform !== "linux" || !isClang({ version })) return null;
   return {
     what:
       `the addon was built by clang (${version}), which makes its kernels for the baseline of the processor alone and without torch's ` +
-      "threads: attention, generation and products of its own are slower, and on one core whatever `threads` is",
-    fix: `${compilerInstallCommand()}; ${process.env["CXX"] ? "unset CXX; " : ""}${anew}`,
+      "threads: attention, generation and the products that it makes are slower, and on one core whatever `threads` is",
+    fix: `${compilerInstallCommand()}; ${process.env["CXX"] ? "unset CXX; " : ""}${rebuild}`,
     blocking: false,
   };
 }
@@ -159,11 +159,11 @@ function reportAddon(problems: Problem[]): AddonReport {
     return { path: null, noNccl: null, prebuilt: false, given: false, loaded: null, error: problem };
   }
   const report = tryAddon(record.addon, record);
-  const anew = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
-  const ofCompiler = clangProblem(record.compiler ?? "", anew);
+  const rebuild = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
+  const ofCompiler = clangProblem(record.compiler ?? "", rebuild);
   if (ofCompiler !== null) problems.push(ofCompiler);
   if (report.error !== null) {
-    const fix = anew;
+    const fix = rebuild;
     problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });
   }
   return report;
