@@ -52,7 +52,7 @@ test("the page says what machine, what it reaches, how busy it was, and each rat
     versions: "torch 2.13.0; Node 24",
     commit: "abc",
     load: [0.1, 1.25],
-    masks: ["ONEDNN_MAX_CPU_ISA=AVX2"],
+    masks: ["ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2"],
     peerVersions: { trl: "1.0", torch: "2.13.0" },
     settings: {
       ...{ optim: "adamw_8bit", keptMib: 64, steps: 3 },
@@ -71,7 +71,7 @@ test("the page says what machine, what it reaches, how busy it was, and each rat
   const cell = (name: string, of: string) => new RegExp(`^\\| ${name} \\| (.*) \\|$`, "m").exec(of)?.[1];
   assert.equal(
     cell("Instruction sets", text),
-    "baseline, avx2; the addon's own kernels use avx2; ONEDNN_MAX_CPU_ISA=AVX2",
+    "baseline, avx2; the addon's own kernels use avx2; processes, the peers' too, are held by ATEN_CPU_CAPABILITY=avx2, ONEDNN_MAX_CPU_ISA=AVX2",
   );
   assert.equal(cell("Versions of the peers", text), "trl 1.0; torch 2.13.0");
   assert.equal(

@@ -33,7 +33,7 @@ export interface ReportFacts {
   processor: string;
   /** Those that the processor has, or is held to by PREFTUNE_ISA, the widest last. */
   instructionSets: string;
-  /** Variables that hold libraries to others: NAME=VALUE. */
+  /** Variables that hold the libraries of all processes, the peers' too: NAME=VALUE. */
   masks: readonly string[];
   cores: number;
   versions: string;
@@ -109,7 +109,8 @@ function comparisonRows(compared: Compared): string[] {
 
 function setsText({ instructionSets, masks, speeds }: ReportFacts): string {
   const used = [...new Set(speeds.map(({ instructionSet }) => instructionSet))].join(", ");
-  return [instructionSets, `the addon's own kernels use ${used}`, ...masks].join("; ");
+  const held = masks.length === 0 ? [] : [`processes, the peers' too, are held by ${masks.join(", ")}`];
+  return [instructionSets, `the addon's own kernels use ${used}`, ...held].join("; ");
 }
 
 function settingsText({ optim, keptMib, steps, workload: { rows, file, sha256 } }: ReportSettings): string {

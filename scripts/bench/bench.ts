@@ -18,6 +18,7 @@ import { recordedSetup } from "../../src/setup/set-up.ts";
 import { type MachineSpeed, type ReportFacts, type ReportSettings, reportText } from "./bench-report.ts";
 import { type Compared, compare, peerNames } from "./comparison.ts";
 import { compareOnGpu } from "./gpu.ts";
+import { heldMasks } from "./held-sets.ts";
 import { benchFolder, measureHere, modelNamed, peersPython, peerVersions } from "./processes.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import { compareRanks } from "./ranks.ts";
@@ -132,9 +133,6 @@ function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] 
   );
 }
 
-/** Variables with which libraries are held to an instruction set, or a library of products to be taken, from outside. */
-const masks = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "PREFTUNE_MATMUL"];
-
 function settingsOf({ optim, keptMib, steps, workload }: Choice, rows: number): ReportSettings {
   const sha256 = createHash("sha256").update(readFileSync(workload)).digest("hex");
   const file = workload === ownRows ? null : workload;
@@ -150,7 +148,7 @@ function factsOf({ threads }: Choice, settings: ReportSettings, before: number):
   return {
     processor: processorName(),
     instructionSets: `${sets.join(", ")}${asked === null ? "" : " (PREFTUNE_ISA)"}`,
-    masks: masks.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`])),
+    masks: heldMasks(),
     cores: usableCores,
     versions: `torch ${torch}; Node ${process.versions.node}`,
     peerVersions: python === null ? null : peerVersions(python),

@@ -5,6 +5,7 @@ import type { GenerateRequest } from "../../src/generate/request.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { namedTensors } from "../../src/nn/module.ts";
 import { itemSize, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
+import { gemmGflops } from "./gemm.ts";
 import { type GenerationPlan, type GenerationRecord, promptsOf } from "./generate-record.ts";
 
 const plan = JSON.parse(process.argv[2] ?? "") as GenerationPlan;
@@ -64,17 +65,24 @@ function weightsRead(): { bytes: number; seconds: number } {
   return { bytes, seconds: Math.min(...seconds) };
 }
 
+/** An engine's answers, and what they took. */
+function timed(batch: number, newTokens: number): { seconds: number; cpu: number; ids: number[][] } {
+  const began = performance.now();
+  const before = process.cpuUsage();
+  const ids = answers(batch, newTokens);
+  const { user, system } = process.cpuUsage(before);
+  return { seconds: (performance.now() - began) / 1000, cpu: (user + system) / 1e6, ids };
+}
+
 const record: GenerationRecord = {
   runs: [],
   weights: noGrad(weightsRead),
+  ...(plan.limits && { gemmGflops: gemmGflops() }),
   ...(plan.scored && { logprobs: logprobsOf(plan.scored) }),
 };
 for (const batch of plan.batches) {
   answers(batch, 3);
-  const began = performance.now();
-  const before = process.cpuUsage();
-  const ids = answers(batch, plan.newTokens);
-  const { user, system } = process.cpuUsage(before);
-  record.runs.push({ batch, seconds: (performance.now() - began) / 1000, cpu: (user + system) / 1e6, ids });
+  const promptSeconds = plan.limits ? { promptSeconds: timed(batch, 1).seconds } : {};
+  record.runs.push({ batch, ...timed(batch, plan.newTokens), ...promptSeconds });
 }
 process.stdout.write(`${JSON.stringify(record)}\n`);

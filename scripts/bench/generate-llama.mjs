@@ -59,4 +59,4 @@ for (const batch of JSON.parse(readFileSync(prompts, "utf8"))) {
   });
   await context.dispose();
 }
-process.stdout.write(`${JSON.stringify({ runs })}\n`, () => process.exit(0));
+process.stdout.write(`${JSON.stringify({ runs, features: llama.systemInfo })}\n`, () => process.exit(0));

@@ -1,13 +1,7 @@
 /** Tests of generate-record.ts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type GenerationRecord,
-  generationFigures,
-  generationTable,
-  promptsOf,
-  readingLine,
-} from "./generate-record.ts";
+import { type GenerationRecord, generationFigures, generationTable, promptsOf } from "./generate-record.ts";
 
 const one = (seconds: number, cpu: number, ids: number[][]): GenerationRecord => ({
   runs: [{ batch: 2, seconds, cpu, ids }],
@@ -39,17 +33,6 @@ test("quickest rounds, ratios of each round, and the tokens before an answer dif
   });
   const last = generationTable(generationFigures(ours, theirs), "transformers").split("\n").at(-1) ?? "";
   assert.deepEqual(last.split(/ {2,}/), ["2", "8", "3", "3.00x", "1.50, 4.00", "1.50x", "75.0 %"]);
-});
-
-test("decoding beside a plain sum over the weights", () => {
-  const rounds = [0.5, 0.4].map((seconds, i) => ({
-    runs: [{ batch: 1, seconds: seconds * 4, cpu: 1, ids: [[7, 8, 9, 10]] }],
-    weights: { bytes: 2 ** 30, seconds: i === 0 ? 0.25 : 0.3 },
-  }));
-  assert.match(
-    readingLine(rounds),
-    /^weights of 1024 MiB: a plain sum reads 4\.3 GB\/s, .* 2\.7 GB\/s, 63 % of it/,
-  );
 });
 
 test("prompts are the same each time, of the length asked for, and without special tokens", () => {

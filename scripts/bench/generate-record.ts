@@ -14,6 +14,8 @@ export interface GenerationPlan {
   threads: number;
   /** How our weights are held; default: float32. */
   form?: HeldForm;
+  /** Whether our side also measures what bounds it: its prompts alone, and the fastest product. Default: no. */
+  limits?: boolean;
   /** Tokens whose log-probs are asked for, as one prompt; default: none. */
   scored?: number[];
 }
@@ -27,9 +29,20 @@ export type HeldForm = (typeof heldForms)[number];
 /** One side's runs. */
 export interface GenerationRecord {
   /** `cpu`: processor time of all threads, seconds; other programs on the machine lengthen it far less than `seconds`. */
-  runs: { batch: number; seconds: number; cpu: number; ids: number[][] }[];
+  runs: {
+    batch: number;
+    seconds: number;
+    cpu: number;
+    ids: number[][];
+    /** To the first token of each prompt, with nothing behind it. */
+    promptSeconds?: number;
+  }[];
+  /** Of the fastest float32 product. */
+  gemmGflops?: number;
   /** The weights that a decoded token reads, and the quickest of some plain sums over them, seconds. */
   weights?: { bytes: number; seconds: number };
+  /** Instruction sets and libraries that llama.cpp says it computes with. */
+  features?: string;
   /** Of `scored`, from its second token on, nats; left out where nothing is scored. */
   logprobs?: number[];
 }
@@ -87,21 +100,6 @@ export function agreementOf(ours: readonly number[][], theirs: readonly number[]
     all += answer.length;
   }
   return same / all;
-}
-
-/** How near decoding comes to reading its weights once for each token of an answer, in the quickest round of the first batch. */
-export function readingLine(ours: readonly GenerationRecord[]): string {
-  const [first] = ours;
-  const { batch = 1, ids = [] } = first?.runs[0] ?? {};
-  const passes = ids[0]?.length ?? 0;
-  const seconds = Math.min(...ours.map(({ runs }) => runs[0]?.seconds ?? 0));
-  const bytes = first?.weights?.bytes ?? 0;
-  const plain = Math.min(...ours.map(({ weights }) => weights?.seconds ?? 0));
-  const rate = (of: number) => `${(bytes / of / 1e9).toFixed(1)} GB/s`;
-  return (
-    `weights of ${(bytes / 2 ** 20).toFixed(0)} MiB: a plain sum reads ${rate(plain)}, ` +
-    `decoding ${batch} at once ${rate(seconds / passes)}, ${((100 * plain * passes) / seconds).toFixed(0)} % of it, the prompt's part included`
-  );
 }
 
 /** The figures beside those of `peer` as a table. */

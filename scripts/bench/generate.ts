@@ -15,10 +15,11 @@ import {
   generationFigures,
   generationTable,
   promptsOf,
-  readingLine,
 } from "./generate-record.ts";
+import { limitsText, sequenceFlops } from "./generation-limits.ts";
+import { heldLlama } from "./held-sets.ts";
 import { benchFolder, measureHere, measurePeer, modelNamed, peersPython, runHere } from "./processes.ts";
-import { load, runProgram, whole } from "./program.ts";
+import { machineText, runProgram, whole } from "./program.ts";
 import { shapes } from "./shapes.ts";
 
 function readPlan(): { plan: GenerationPlan; rounds: number } {
@@ -46,6 +47,7 @@ function readPlan(): { plan: GenerationPlan; rounds: number } {
     promptTokens: whole("prompt-tokens", values["prompt-tokens"], 1),
     newTokens: whole("new-tokens", values["new-tokens"], 1),
     threads: whole("threads", values.threads, 1),
+    limits: true,
   };
   return { plan, rounds: whole("rounds", values.rounds, 1) };
 }
@@ -57,7 +59,13 @@ function llamaFiles(modelDir: string): { folder: string; file: string } | null {
   const file = join(benchFolder, `${basename(modelDir)}.gguf`);
   const cli = join(import.meta.dirname, "../../src/cli/main.ts");
   runHere(cli, ["export", "gguf", modelDir, "--type", "f32", "--output", file, "--replace"], 1);
-  return { folder, file };
+  return { folder: heldLlama(folder, benchFolder), file };
+}
+
+/** What llama.cpp says of itself, which chooses by the processor alone and heeds no variable. */
+function llamaLine([record]: readonly GenerationRecord[]): string {
+  const present = [...(record?.features ?? "").matchAll(/(\w+) = 1/g)].map(([, name]) => name);
+  return `llama.cpp computes with: ${present.join(", ") || "it does not say"}`;
 }
 
 function main(): void {
@@ -83,9 +91,10 @@ function main(): void {
     );
   }
   process.stdout.write(
-    `${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ${plan.threads} threads; ` +
-      `load ${load().toFixed(1)}\n${readingLine(ours)}\n`,
+    `${machineText()}\n${plan.promptTokens} prompt tokens, ${plan.newTokens} new ones, greedy, float32, ` +
+      `${plan.threads} threads\n${limitsText(ours, sequenceFlops(readModelConfig(plan.modelDir), plan))}\n`,
   );
+  if (llama !== null) process.stdout.write(`${llamaLine(theirs["llama.cpp"] ?? [])}\n`);
   for (const [peer, records] of Object.entries(theirs)) {
     const hint = "not installed: npm run peers -- --gguf";
     process.stdout.write(

@@ -5,6 +5,7 @@
 import { batchInvariant, noGrad, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
 import { native } from "../../src/torch/native.ts";
 import type { MachineSpeed } from "./bench-report.ts";
+import { gemmGflops } from "./gemm.ts";
 
 const { threads } = JSON.parse(process.argv[2] ?? "{}") as { threads: number };
 setThreads(threads);
@@ -38,17 +39,10 @@ function bandwidth(): number {
   return (4 * rows * width) / Math.min(...loops.map(quickest)) / 1e9;
 }
 
-function gemm(): number {
-  using _ = scope();
-  const side = 1536;
-  const square = ops.ones([side, side], { dtype: "float32" });
-  return (2 * side ** 3) / quickest(() => ops.matmul(square, square)) / 1e9;
-}
-
 const speed: MachineSpeed = noGrad(() => ({
   threads,
   readGbPerSecond: bandwidth(),
-  gemmGflops: gemm(),
+  gemmGflops: gemmGflops(),
   instructionSet: native.instructionSet(),
 }));
 process.stdout.write(`${JSON.stringify(speed)}\n`);

@@ -3,6 +3,7 @@
  * that its memory is its own. Takes an `OurPlan` as JSON in its only argument.
  */
 
+import { askedQuantisation } from "../../src/formats/quantisation.ts";
 import type { MicroBatch } from "../../src/forward/batch.ts";
 import type { Numerics } from "../../src/forward/numerics.ts";
 import { scoreBatch } from "../../src/forward/score-batch.ts";
@@ -18,10 +19,11 @@ import { loadModel } from "../../src/models/load.ts";
 import { randomWeights } from "../../src/models/weights.ts";
 import type { ParameterSet } from "../../src/nn/parameter-set.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
-import { manualSeed, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
+import { manualSeed, setThreads } from "../../src/torch/index.ts";
 import type { ReferenceSource } from "../../src/train/completion-logps.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
+import { gemmGflops } from "./gemm.ts";
 import { batchesOf } from "./layouts.ts";
 import { benchAdapterConfig } from "./ours-adapter.ts";
 import { barePeakMb, peakMb } from "./peak.ts";
@@ -35,27 +37,14 @@ const objectives: Record<string, () => Objective> = {
   simpo: () => simpo({ beta: 2, simpo_gamma: 1, label_smoothing: 0, cpo_alpha: 0 }),
 };
 
-function square(side: number): ReturnType<typeof ops.zeros> {
-  return ops.normal_(ops.zeros([side, side], { dtype: "float32" }), 0, 1);
-}
-
-/** GFLOP/s of a product of two 1536 × 1536 matrices, best of five. */
-function gemmGflops(): number {
-  using _ = scope();
-  const [a, b] = [square(1536), square(1536)];
-  const once = () => {
-    using _ = scope();
-    const start = performance.now();
-    ops.matmul(a, b);
-    return (performance.now() - start) / 1000;
-  };
-  return noGrad(() => (2 * 1536 ** 3) / Math.min(...Array.from({ length: 5 }, once)) / 1e9);
-}
-
-/** The model in a directory, or one of a shape's name with weights made here. */
-function modelOf(place: string): CausalLM {
-  const shape = shapeNamed(place);
-  if (shape === null) return loadModel(place, { copy: true });
+/** The model in a directory, held as training holds it, or one of a shape's name with weights made here. */
+function modelOf({ modelDir, mode, variant = {} }: OurPlan): CausalLM {
+  const shape = shapeNamed(modelDir);
+  if (shape === null) {
+    // what is trained stays float32
+    const dtype = mode === "full" ? "float32" : (variant.dtype ?? "float32");
+    return loadModel(modelDir, { copy: true, dtype, quantise: askedQuantisation(variant) });
+  }
   manualSeed(0);
   return buildModel(modelConfigOf(shape), randomWeights(0.02, 1));
 }
@@ -82,10 +71,11 @@ function allOf({ steps }: OurPlan, batchesAt: (step: number) => MicroBatch[]): M
 
 function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): Training {
   const { variant = {} } = plan;
-  const model = modelOf(plan.modelDir);
+  const model = modelOf(plan);
   const { adapter, parameters } = trainable(model, plan.mode);
   const objective = (objectives[plan.objective] as () => Objective)();
   const {
+    dtype = "float32",
     gradient_checkpointing = false,
     gradient_checkpointing_blocks = null,
     activation_offloading = false,
@@ -93,13 +83,14 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
     logits_kept_mib = null,
   } = variant;
   const numerics: Numerics = {
-    dtype: "float32",
+    dtype,
     gradient_checkpointing,
     gradient_checkpointing_blocks,
     activation_offloading,
     logits_chunk_size,
     logits_kept_mib,
   };
+  parameters.gather(dtype);
   return {
     ...{ model, adapter, parameters, objective, numerics },
     optimizer: new AdamW(parameters, {

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { stateFolder } from "../../src/setup/places.ts";
+import { heldVariables } from "./held-sets.ts";
 import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
 
 // glibc gives every big tensor back to the kernel and fetches it again page by page; both sides are spared that
@@ -79,7 +80,8 @@ export function runPeer(python: string, plan: RunPlan, objective: string): RunRe
 }
 
 function output(program: string, args: readonly string[], threads: number): string {
-  const env = { ...process.env, ...allocator, OMP_NUM_THREADS: `${threads}`, MKL_NUM_THREADS: `${threads}` };
+  const counts = { OMP_NUM_THREADS: `${threads}`, MKL_NUM_THREADS: `${threads}` };
+  const env = { ...process.env, ...heldVariables(), ...allocator, ...counts };
   const result = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 2 ** 26 });
   if (result.status === 0) return result.stdout;
   const reason = result.error?.message ?? result.stderr.trim().split("\n").slice(-12).join("\n");

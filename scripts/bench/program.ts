@@ -1,15 +1,17 @@
 /** What the benchmarks' programs share: options, lines on the terminal, the machine, how a fault ends them. */
 import { cpus, loadavg } from "node:os";
 import { ConfigError, PreftuneError } from "../../src/base/errors.ts";
+import { heldMasks } from "./held-sets.ts";
 
 /** The load of the last minute. */
 export function load(): number {
   return loadavg()[0] ?? 0;
 }
 
-/** What figures were measured on. */
+/** What figures were measured on, and what all processes were held to. */
 export function machineText(): string {
-  return `${cpus()[0]?.model ?? "?"} (${cpus().length} CPUs), load ${load().toFixed(1)}`;
+  const machine = `${cpus()[0]?.model ?? "?"} (${cpus().length} CPUs), load ${load().toFixed(1)}`;
+  return [machine, ...heldMasks()].join("; ");
 }
 
 /** Prints a line. */

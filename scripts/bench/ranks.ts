@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { at } from "../../src/base/at.ts";
 import { PreftuneError } from "../../src/base/errors.ts";
+import { heldVariables } from "./held-sets.ts";
 import { benchFolder, modelNamed, peersPython } from "./processes.ts";
 import { machineText, say, whole } from "./program.ts";
 import {
@@ -131,7 +132,8 @@ exit "\${failed:-0}"
 function recordsOf(command: readonly string[], ranks: number): RankRecord[] {
   const out = mkdtempSync(join(tmpdir(), "preftune-ranks-"));
   try {
-    const env = { ...process.env, OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
+    const counts = { OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1" };
+    const env = { ...process.env, ...heldVariables(), ...counts, HF_HUB_OFFLINE: "1" };
     const shell = ["bash", "-c", script, "ranks", out, String(ranks), ...command];
     const [program = "", ...rest] = hasNamespaces() ? ["unshare", "-rn", ...shell] : shell;
     const { status, error } = spawnSync(program, rest, { env, encoding: "utf8", timeout: 3600_000 });

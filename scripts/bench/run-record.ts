@@ -42,6 +42,11 @@ export interface Variant {
   activation_offloading?: boolean;
   optimizer_in_backward?: boolean;
   optim?: RunConfig["optim"];
+  /** Of the frozen linears under an adapter, of a model in a directory. */
+  load_in_4bit?: boolean;
+  load_in_8bit?: boolean;
+  /** Of activations, and of frozen weights. */
+  dtype?: "float32" | "bfloat16";
   /** 0 for no clipping; default 1. */
   max_grad_norm?: number;
 }

@@ -3,7 +3,8 @@ import { textTable } from "../../src/terminal/text-table.ts";
 import { runOurs } from "./processes.ts";
 import { type RunPlan, spreadOf, type Variant } from "./run-record.ts";
 
-interface Technique {
+/** A row of the table. */
+export interface Technique {
   name: string;
   variant: Variant;
   mode?: RunPlan["mode"];
@@ -12,10 +13,11 @@ interface Technique {
 }
 
 const unshared = "prompt computed for each answer";
+const adapter = "LoRA, rank 64";
 const unclipped = "no clipping of gradients";
 
 /** Rows in the order in which they are shown. */
-const techniques: readonly Technique[] = [
+export const techniques: readonly Technique[] = [
   { name: "as in training", variant: {} },
   { name: unshared, variant: { share_prompt: false } },
   { name: "… and padded to a rectangle", variant: { share_prompt: false, pads: true }, against: unshared },
@@ -45,7 +47,27 @@ const techniques: readonly Technique[] = [
     against: unclipped,
   },
   { name: "averages in 8 bits (optim: adamw_8bit)", variant: { optim: "adamw_8bit" } },
-  { name: "LoRA, rank 64", variant: {}, mode: "lora" },
+  { name: "averages in bfloat16 (optim: adamw_bf16)", variant: { optim: "adamw_bf16" } },
+  { name: "activations in bfloat16 (dtype)", variant: { dtype: "bfloat16" } },
+  { name: adapter, variant: {}, mode: "lora" },
+  {
+    name: "… frozen weights in 4 bits (load_in_4bit)",
+    variant: { load_in_4bit: true },
+    mode: "lora",
+    against: adapter,
+  },
+  {
+    name: "… frozen weights in 8 bits (load_in_8bit)",
+    variant: { load_in_8bit: true },
+    mode: "lora",
+    against: adapter,
+  },
+  {
+    name: "… activations and frozen weights in bfloat16 (dtype)",
+    variant: { dtype: "bfloat16" },
+    mode: "lora",
+    against: adapter,
+  },
 ];
 
 /** A measured row. */

@@ -9,7 +9,7 @@ import { ConfigError, messageOf, TorchError } from "../base/errors.ts";
 import { ignoreErrors, io, putInPlace } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
-import { type Compiler, compilerInstallCommand } from "./compiler.ts";
+import { type Compiler, compilerInstallCommand, isClang } from "./compiler.ts";
 import { ncclBuild, ncclSource } from "./cuda-headers.ts";
 import type { Torch } from "./find-torch.ts";
 import { ncclBeside } from "./locate.ts";
@@ -50,7 +50,7 @@ function linkFlags(torch: Torch, searched: string): string[] {
 
 /** Flags of GCC alone. */
 const gccFlags = [
-  // torch's threads are those of GCC's OpenMP; another compiler's would be threads of a second kind
+  // torch's threads are those of GCC's OpenMP; clang's would be threads of a second kind, whose number torch does not set
   ...(process.platform === "linux" ? ["-fopenmp"] : []),
   // from GCC 13 on a sum of products in vectors of 256 bits would round twice, one in wider vectors once: kernels that
   // give the same bits would not, and cost more
@@ -82,7 +82,7 @@ export function compileFlags(
     "-Wall",
     // vectors wider than the baseline's registers stay inside functions: there is no call whose form could differ
     "-Wno-psabi",
-    ...(compiler.version.includes("clang") ? [] : gccFlags),
+    ...(isClang(compiler) ? [] : gccFlags),
     ...system.flatMap((folder) => ["-isystem", folder]),
     ...linkFlags(torch, searched),
   ];

@@ -36,6 +36,16 @@ test("the first compiler that runs is taken, with its version line", (t) => {
   assert.deepEqual(findCompiler(), { path: join(folder, "g++"), prefix: [], version: "g++ 12.2" });
 });
 
+test("on Linux a compiler that is not clang is taken before one that is, under any name", {
+  skip: process.platform !== "linux",
+}, (t) => {
+  const clang = "echo 'Debian clang version 14.0.6'";
+  const folder = onlyPrograms(t, { "c++": clang, "g++": "echo 'g++ 12.2'", "clang++": clang });
+  assert.equal(findCompiler()?.path, join(folder, "g++"));
+  rmSync(join(folder, "g++"));
+  assert.equal(findCompiler()?.path, join(folder, "c++"));
+});
+
 test("CXX comes first and may have a prefix", (t) => {
   const folder = onlyPrograms(t, { "c++": "echo system", ccache: 'echo "cached $1"' });
   process.env["CXX"] = "ccache g++-14";

@@ -12,6 +12,11 @@ export interface Compiler {
   version: string;
 }
 
+/** Whether it is clang, under any name: no kernels for wider instruction sets and none of torch's threads come of it. */
+export function isClang({ version }: Pick<Compiler, "version">): boolean {
+  return version.includes("clang");
+}
+
 /** The compiler that `command` starts, a name on the path and arguments; null when it does not run. */
 export function inspectCompiler(command: string): Compiler | null {
   const [name = "", ...prefix] = command.split(/\s+/).filter(Boolean);
@@ -24,7 +29,8 @@ export function inspectCompiler(command: string): Compiler | null {
 }
 
 /**
- * The compiler: CXX when set, else the first of c++, g++, clang++ that runs; null when there is none.
+ * The compiler: CXX when set, else the first of c++, g++, clang++ that runs, on Linux the first that is not clang if there is one; null
+ * when there is none.
  *
  * @throws {ConfigError} when CXX is set and does not run
  */
@@ -37,11 +43,9 @@ export function findCompiler(): Compiler | null {
       `CXX=${variable} does not run. Set it to a C++ compiler, or unset it to use the system's.`,
     );
   }
-  for (const name of ["c++", "g++", "clang++"]) {
-    const found = inspectCompiler(name);
-    if (found !== null) return found;
-  }
-  return null;
+  const found = ["c++", "g++", "clang++"].flatMap((name) => inspectCompiler(name) ?? []);
+  const preferred = process.platform === "linux" ? found.find((compiler) => !isClang(compiler)) : undefined;
+  return preferred ?? found[0] ?? null;
 }
 
 /** The command that installs a C++ compiler on this system. */

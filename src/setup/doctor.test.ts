@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
+import { clangProblem, type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, parseCpuFlags } from "./hardware.ts";
 import { locateAddon } from "./locate.ts";
@@ -62,6 +62,22 @@ test("a healthy machine: every fact on its line, and the verdict last", () => {
   assert.match(text, /^defaults {3}device cpu, dtype float32$/m);
   assert.ok(text.endsWith("\nTraining can start.\n"));
   assert.ok(!text.includes("\u001b"));
+});
+
+test("an addon of clang: what it lacks, and how to have it", { skip: process.platform !== "linux" }, (t) => {
+  assert.equal(clangProblem("c++ (Debian 12.2.0-14) 12.2.0", "rm -r addon && setup"), null);
+  const before = process.env["CXX"];
+  t.after(() => {
+    if (before === undefined) delete process.env["CXX"];
+    else process.env["CXX"] = before;
+  });
+  delete process.env["CXX"];
+  const problem = clangProblem("Debian clang version 14.0.6", "rm -r addon && setup");
+  assert.match(problem?.what ?? "", /built by clang \(Debian clang version 14\.0\.6\).* one core/);
+  assert.match(problem?.fix ?? "", /install (g\+\+|gcc-c\+\+).*; rm -r addon && setup$/);
+  assert.equal(problem?.blocking, false);
+  process.env["CXX"] = "clang++";
+  assert.match(clangProblem("clang 17", "setup")?.fix ?? "", /; unset CXX; setup$/);
 });
 
 test("what several ranks send each other by", { skip: process.platform !== "linux" }, () => {

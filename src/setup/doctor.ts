@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
-import { type Compiler, compilerInstallCommand, findCompiler } from "./compiler.ts";
+import { type Compiler, compilerInstallCommand, findCompiler, isClang } from "./compiler.ts";
 import { findTorch, type Torch } from "./find-torch.ts";
 import {
   computesBfloat16,
@@ -131,6 +131,22 @@ function reportGivenAddon(problems: Problem[]): AddonReport {
   return report.loaded?.cudaDevices && !existsSync(nccl) ? { ...report, noNccl: `no ${nccl}` } : report;
 }
 
+/**
+ * What an addon of this compiler lacks on Linux; null for one that is not clang.
+ *
+ * @param rebuild - the command that builds the addon again
+ */
+export function clangProblem(version: string, rebuild: string): Problem | null {
+  if (process.platform !== "linux" || !isClang({ version })) return null;
+  return {
+    what:
+      `the addon was built by clang (${version}), which makes its kernels for the baseline of the processor alone and without torch's ` +
+      "threads: attention, generation and the products that it makes are slower, and on one core whatever `threads` is",
+    fix: `${compilerInstallCommand()}; ${process.env["CXX"] ? "unset CXX; " : ""}${rebuild}`,
+    blocking: false,
+  };
+}
+
 function reportAddon(problems: Problem[]): AddonReport {
   const { record, problem } = recordedSetup();
   if (record === null || problem !== null) {
@@ -143,8 +159,11 @@ function reportAddon(problems: Problem[]): AddonReport {
     return { path: null, noNccl: null, prebuilt: false, given: false, loaded: null, error: problem };
   }
   const report = tryAddon(record.addon, record);
+  const rebuild = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
+  const ofCompiler = clangProblem(record.compiler ?? "", rebuild);
+  if (ofCompiler !== null) problems.push(ofCompiler);
   if (report.error !== null) {
-    const fix = `rm -r "${stateFolder()}/addon" && ${setupCommand}`;
+    const fix = rebuild;
     problems.push({ what: `the addon does not load: ${report.error}`, fix, blocking: true });
   }
   return report;

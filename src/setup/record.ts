@@ -37,6 +37,8 @@ export interface SetupRecord {
   addon: string;
   /** Why several GPUs cannot be used, and what to do; null where they can, or torch has no CUDA. Not in earlier records. */
   noNccl?: string | null;
+  /** Version line of the compiler that built the addon; null where it was prebuilt. Not in earlier records. */
+  compiler?: string | null;
   /** Whether the addon was compiled before it was published. Not in earlier records. */
   prebuilt?: boolean;
   /**

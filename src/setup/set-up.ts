@@ -128,7 +128,9 @@ async function setUpAnew(): Promise<Setup> {
   const { noNccl, watched: ofNccl } = await addNccl(addon, torch, compiler, inputs.sources);
   if (noNccl !== null) process.stderr.write(`preftune: one GPU can be used, several not: ${noNccl}\n`);
   const files = [...search.watched, ...watched, ...ofNccl];
-  writeRecord(folder, { inputs, torch, addon, noNccl, prebuilt, matmul: measured(addon) }, files);
+  const builtBy = prebuilt ? null : (compiler?.version ?? null);
+  const record = { inputs, torch, addon, noNccl, compiler: builtBy, prebuilt, matmul: measured(addon) };
+  writeRecord(folder, record, files);
   return { torch, addon };
 }
 

@@ -35,14 +35,14 @@ after(() => {
 });
 
 const fixture = fixtureOf("llama_tied");
-const ten: Values = {
-  ...fixture.values,
+const changes: Values = {
   eval_strategy: "no",
   per_device_train_batch_size: 8,
   max_steps: 10,
   learning_rate: 1e-3,
   logging_steps: 1,
 };
+const ten: Values = { ...fixture.values, ...changes };
 const lora: Values = { use_peft: true, lora_r: 4, lora_alpha: 8, lora_dropout: 0 };
 
 interface Outcome {
@@ -72,19 +72,39 @@ function assertSameLosses(got: Outcome, want: Outcome): void {
   assertClose(got.losses, want.losses, { rtol: 1e-6 });
 }
 
-/** Asserts that weights differ by rounding alone: by little, and not to one side. */
-function assertRounding(got: Outcome, want: Outcome): void {
+/** What the weights of one run are beside another's, all in a row, and what that comes to. */
+function residualsOf(
+  got: Outcome,
+  want: Outcome,
+): { all: number[]; mean: number; rms: number; largest: number } {
   assert.deepEqual([...got.weights.keys()], [...want.weights.keys()]);
-  const residuals = [...want.weights].flatMap(([name, values]) => {
+  const all = [...want.weights].flatMap(([name, values]) => {
     const own = got.weights.get(name) as Float32Array;
     return Array.from(values, (value, i) => (own[i] as number) - value);
   });
   const average = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
-  const mean = average(residuals);
-  const rms = Math.sqrt(average(residuals.map((r) => r * r)));
-  const largest = residuals.reduce((max, r) => Math.max(max, Math.abs(r)), 0);
+  const largest = all.reduce((max, r) => Math.max(max, Math.abs(r)), 0);
+  return { all, mean: average(all), rms: Math.sqrt(average(all.map((r) => r * r))), largest };
+}
+
+/** Asserts that weights differ by rounding alone: by little, and not to one side. */
+function assertRounding(got: Outcome, want: Outcome): void {
+  const { mean, rms, largest } = residualsOf(got, want);
   // where a gradient is next to nothing, Adam makes a step of the size of the learning rate out of its rounding
   assert.ok(largest <= 1e-4 && rms <= 1e-6, `a weight differs by ${largest}, root mean square ${rms}`);
+  assert.ok(Math.abs(mean) <= 0.2 * rms, `residuals lean to a side: mean ${mean}, root mean square ${rms}`);
+}
+
+/**
+ * Asserts the same of averages in 8 bits: where a gradient's last bits put an average on the other side of the middle between two codes,
+ * it is another code, and its weight's next steps differ by a part of the learning rate, 1e-3. That is rare, and to both sides.
+ */
+function assertRoundedAverages(got: Outcome, want: Outcome): void {
+  assertClose(got.losses, want.losses, { rtol: 1e-5 });
+  const { all, mean, rms, largest } = residualsOf(got, want);
+  const moved = all.filter((r) => Math.abs(r) > 1e-6).length;
+  assert.ok(moved <= all.length / 100, `${moved} of ${all.length} weights differ by more than rounding`);
+  assert.ok(largest <= 1e-3 && rms <= 1e-5, `a weight differs by ${largest}, root mean square ${rms}`);
   assert.ok(Math.abs(mean) <= 0.2 * rms, `residuals lean to a side: mean ${mean}, root mean square ${rms}`);
 }
 
@@ -100,16 +120,47 @@ const kinds: [kind: string, values: Values][] = [
 ];
 const objectives = ["sft", "dpo", "simpo", "slime"];
 
+/** A batch of 8 in parts. */
+const cuts: Values[] = [
+  { per_device_train_batch_size: 1, gradient_accumulation_steps: 8 },
+  { per_device_train_batch_size: 2, gradient_accumulation_steps: 4 },
+  { max_tokens_per_micro_batch: 150 },
+];
+
+// most matrices have the 4,096 weights from which on bitsandbytes holds averages in 8 bits, and several blocks of weights
+const wide = runFixture({
+  ...{ rows: 20, held: 4 },
+  config: { ...{ hidden_size: 64, intermediate_size: 128 }, ...{ num_attention_heads: 4, head_dim: 16 } },
+});
+after(() => wide[Symbol.dispose]());
+const wideTen: Values = { ...wide.values, ...changes };
+const fewerBits: [kind: string, values: Values][] = [
+  ["LoRA over 4 bits", { ...wideTen, ...lora, load_in_4bit: true, bnb_4bit_use_double_quant: true }],
+  ["LoRA over 8 bits", { ...wideTen, ...lora, load_in_8bit: true }],
+  ["averages in 8 bits", { ...wideTen, optim: "adamw_8bit" }],
+];
+
+for (const objective of ["dpo", "slime"]) {
+  for (const [kind, trained] of fewerBits) {
+    test(`${objective}, ${kind}: one batch of 8 = its cuts = prompts not shared = logits held 7 rows at a time`, async () => {
+      const want = await outcome({ ...trained, objective });
+      for (const cut of [...cuts, { share_prompt: false }, { logits_chunk_size: 7 }]) {
+        const got = await outcome({ ...trained, objective, ...cut });
+        if (trained["optim"] === "adamw_8bit") assertRoundedAverages(got, want);
+        else {
+          assertSameLosses(got, want);
+          assertRounding(got, want);
+        }
+      }
+    });
+  }
+}
+
 for (const objective of objectives) {
   for (const [kind, trained] of kinds) {
     test(`${objective}, ${kind}: one batch of 8 = 8 of 1 = 4 of 2 = cut by tokens`, async () => {
       const base = { ...trained, ...dataFor(objective), objective };
       const want = await outcome(base);
-      const cuts: Values[] = [
-        { per_device_train_batch_size: 1, gradient_accumulation_steps: 8 },
-        { per_device_train_batch_size: 2, gradient_accumulation_steps: 4 },
-        { max_tokens_per_micro_batch: 150 },
-      ];
       for (const cut of cuts) {
         const got = await outcome({ ...base, ...cut });
         assertSameLosses(got, want);

@@ -60,8 +60,8 @@ export function tinyAdapterConfig(changes: Partial<AdapterConfig> = {}): Adapter
 }
 
 /** Adapts a model and moves every tensor of the adapter away from its start, by its name as the golden script does. */
-export function adaptPatterned(model: Decoder, config: AdapterConfig): Adapter {
-  const adapter = addAdapter(model, config);
+export function adaptPatterned(model: Decoder, config: AdapterConfig, targets?: string): Adapter {
+  const adapter = addAdapter(model, config, targets);
   for (const { name, tensor: parameter } of adapterParameters(model)) {
     const values = tensor(pattern(name, parameter.numel, 0.25), parameter.shape);
     const data = ops.detach(parameter);
