@@ -148,3 +148,9 @@ test("what a test reports of itself is written and kept; the runner's own counts
   assert.match(text, /^peak 12 MiB\n/);
   assert.ok(!text.includes("tests 1"));
 });
+
+test("tests whose ends come after the end of their file's process, as under load, are counted", async () => {
+  const { counts, text } = await reported([fileEnded("src/a.test.ts"), ended("one"), ended("two")]);
+  assert.deepEqual(counts, { passed: 2, failed: 0, skipped: 0, skips: new Map(), notes: [] });
+  assert.ok(text.endsWith("\n\n2 passed, 0 failed\n"));
+});

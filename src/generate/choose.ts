@@ -24,10 +24,7 @@ export function chooseTokens(logits: Tensor, rows: readonly ChoiceRow[]): (Choic
   const raw = ops.contiguous(ops.to(logits, "cpu", "float32"));
   const greatest = ops.greatest(raw).toNumbers();
   if (greatest.every((place) => place >= 0)) return choicesOf(raw, rows, greatest);
-  const fine = rows
-    .keys()
-    .filter((i) => at(greatest, i) >= 0)
-    .toArray();
+  const fine = [...rows.keys()].filter((i) => at(greatest, i) >= 0);
   const choices = rows.map((): Choice[] | null => null);
   if (fine.length === 0) return choices;
   const kept = ops.indexSelect(raw, 0, tensor(fine, [fine.length], { dtype: "int64" }));
