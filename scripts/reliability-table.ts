@@ -44,7 +44,7 @@ export const PROMISES: readonly string[] = [
 const LESS: Readonly<Record<number, string>> = {
   3: "another cut ends within 1e-6 (first goal: the same bytes), since sums in another order are rounded otherwise",
   4: "`npm test` sends 16 of the kills (first goal: 200 for each change), since 200 take five minutes; the nightly run sends all",
-  12: "KTO, reward models and on-policy losses are not among them (first goal: every loss): `npm test` holds these to TRL's numbers and to formulas in float64, within 5e-4, since a model in float32 is part of them there",
+  12: "GRPO's `entropy_coef` , SLIME's `lambda_start` and `chosen_floor` are not among them (first goal: every loss), since tests of training hold these",
   15: "the memory of serve is measured with `gc()` forced once a second (first goal: as users run it), since garbage would be counted otherwise; row 22 measures it without",
   17: "the time from a signal to the end is not measured (first goal: a step and a save), since these tests run beside others",
   18: "GGUF is not among them (first goal: 10,000,000 mutated files), since only files that export gguf or llama-quantize has just written are read; memory is held to 256 MiB (first goal: twice the file), since the inputs are small and a process varies by more",
