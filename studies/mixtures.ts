@@ -21,15 +21,15 @@ export async function writeMixtures(
 ): Promise<void> {
   const { output_dir: run, model_name_or_path: start, use_peft } = config;
   if (use_peft) throw new ConfigError(`${run}: adapters are not mixed by weights. Set use_peft: false.`);
-  const dir = join(run, "likelihood");
-  remove(dir);
-  const mark = join(dir, "measured.json");
+  const folder = join(run, "likelihood");
+  remove(folder);
+  const dir = join(folder, "run");
   await runTrial({
     config: likelihoodOf(input, dir),
     extra: null,
     dir,
-    before: join(dir, "before"),
-    mark,
+    before: join(folder, "before"),
+    mark: join(folder, "measured.json"),
     digest: "",
   });
   const before = await scorePairs(config, { model: start, adapter: null });
@@ -39,7 +39,7 @@ export async function writeMixtures(
     const after = await scorePairs(config, { model: join(run, "model"), adapter });
     mixtures.push({ weight, ...endOfPairs(before, after) });
   }
-  remove(dir);
+  remove(folder);
   writeFileAtomic(path, `${stringifyNumbers({ mixtures } satisfies Mixtures)}\n`);
 }
 

@@ -1,9 +1,16 @@
 /** Finished runs of other studies' folders, by what they ran: what several studies have in common is trained once. */
 import { existsSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { copyTree } from "../base/copy-files.ts";
 import { ConfigError } from "../base/errors.ts";
-import { readJsonFile, readTextFile, remove, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
+import {
+  makeDirectory,
+  readJsonFile,
+  readTextFile,
+  remove,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from "../base/files.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { runPaths } from "../runs/run-directory.ts";
 
@@ -63,6 +70,7 @@ export function isOfStart(before: string, key: string): boolean | null {
 
 /** Writes the pairs under the model that runs begin with, and what they are of. */
 export function writeStart(before: string, pairs: Uint8Array | string, key: string): void {
+  makeDirectory(dirname(before));
   // never beside pairs of other files
   remove(keyPath(before));
   writeFileAtomic(before, pairs);
