@@ -222,6 +222,28 @@ test("a count of tokens that has changed is noticed too", () => {
   assert.deepEqual(store.get("k"), reply);
 });
 
+test("when answers were used is counted as it was written; where it has changed they count from the start", () => {
+  const path = join(dir, "uses.sqlite");
+  const spent = (moment: number): number => {
+    using store = new JudgmentStore(path);
+    return store.costBefore(moment, { modulo: 1, below: 0, others: 0 }).judgments;
+  };
+  {
+    using store = new JudgmentStore(path);
+    const reply = { text: "x", finishReason: "stop", usage: null };
+    for (const key of ["a", "b", "c"]) store.put(key, { model: "m", messages: "[]" }, reply);
+    store.noteUses(["a", "b", "c"], 7);
+    store.noteUses(["a"], 5);
+    store.noteUses(["b"], 9);
+  }
+  assert.deepEqual([5, 6, 8].map(spent), [0, 1, 3]);
+  using database = new DatabaseSync(path);
+  database.exec("UPDATE uses SET moment = 700 WHERE key = 'c'");
+  assert.deepEqual([1, 6, 8].map(spent), [1, 2, 3]);
+  database.exec("UPDATE uses SET key = 'd' WHERE key = 'a'");
+  assert.deepEqual([1, 8].map(spent), [2, 3]);
+});
+
 test("texts that SQLite or UTF-8 may change are as they were", () => {
   const path = join(dir, "texts.sqlite");
   for (const text of ["", "a\u0000b", "half \ud83d", "\ufeffmark", "e\u0301 語 😀"]) {
@@ -241,7 +263,9 @@ test("the file of an earlier version is read and gets its digests; one that is l
     database.exec(`CREATE TABLE judgments (
       key TEXT PRIMARY KEY, model TEXT NOT NULL, messages TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT,
       prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL) STRICT;
-      INSERT INTO judgments VALUES ('old', 'm', '[]', '[[5]]', 'stop', 1, 2, '2026-01-01T00:00:00Z')`);
+      CREATE TABLE uses (key TEXT PRIMARY KEY, moment INTEGER NOT NULL) STRICT;
+      INSERT INTO judgments VALUES ('old', 'm', '[]', '[[5]]', 'stop', 1, 2, '2026-01-01T00:00:00Z');
+      INSERT INTO uses VALUES ('old', 3)`);
   }
   for (const _ of [1, 2]) {
     using store = new JudgmentStore(path);
@@ -249,6 +273,8 @@ test("the file of an earlier version is read and gets its digests; one that is l
     assert.deepEqual(store.get("old"), { text: "[[5]]", finishReason: "stop", usage });
     store.put("new", { model: "m", messages: "[]" }, { text: "[[6]]", finishReason: null, usage: null });
     assert.equal(store.get("new")?.text, "[[6]]");
+    const cost = (moment: number) => store.costBefore(moment, { modulo: 1, below: 0, others: 0 }).judgments;
+    assert.deepEqual([3, 4].map(cost), [0, 1]);
   }
   using database = new DatabaseSync(path);
   assert.deepEqual(

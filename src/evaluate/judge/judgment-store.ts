@@ -58,6 +58,10 @@ function digestOf(key: string, { text, finishReason, usage }: ChatReply): string
   return sha256(JSON.stringify([key, ...texts, promptTokens, completionTokens]));
 }
 
+function digestOfUse(key: string, moment: number): string {
+  return sha256(`${key} ${moment}`);
+}
+
 /** Answers by key. */
 export class JudgmentStore {
   readonly #path: string;
@@ -82,35 +86,65 @@ export class JudgmentStore {
           prompt_tokens INTEGER, completion_tokens INTEGER, time TEXT NOT NULL, sha256 TEXT) STRICT;
         CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, moment INTEGER NOT NULL) STRICT`);
       this.#addDigests();
+      this.#checkUses();
       this.#get = this.#database.prepare(selected);
       const row = `(${columns}) VALUES (${columns.map(() => "?")})`;
       this.#put = this.#database.prepare(`INSERT OR IGNORE INTO judgments ${row}`);
       this.#replace = this.#database.prepare(`INSERT OR REPLACE INTO judgments ${row}`);
     } catch (error) {
-      const failure = this.#failure(error, 0);
+      const failure = error instanceof FileError ? error : this.#failure(error, 0);
       ignoreErrors(() => this.#database.close());
       throw failure;
     }
   }
 
-  /** Answers that earlier versions kept have no digests: once they are taken as they are, and get theirs. */
+  /** What earlier versions kept has no digests: once it is taken as it is, and gets its own. */
   #addDigests(): void {
     const database = this.#database;
-    const isDone = (): boolean => database.prepare("PRAGMA user_version").get()?.["user_version"] !== 0;
+    const isDone = (): boolean =>
+      Number(database.prepare("PRAGMA user_version").get()?.["user_version"]) >= 2;
     if (isDone()) return;
     database.exec("BEGIN IMMEDIATE");
     // another process may have been first
     if (!isDone()) {
-      const names = database.prepare("PRAGMA table_info(judgments)").all();
-      if (!names.some(({ name }) => name === "sha256"))
-        database.exec("ALTER TABLE judgments ADD COLUMN sha256 TEXT");
-      const digest = database.prepare("UPDATE judgments SET sha256 = ? WHERE key = ?");
-      const row = database.prepare(selected);
-      for (const { key } of database.prepare("SELECT key FROM judgments WHERE sha256 IS NULL").all())
-        digest.run(digestOf(String(key), replyOf(row.get(String(key)) ?? {})), String(key));
-      database.exec("PRAGMA user_version = 1");
+      this.#addDigest("judgments", (key) =>
+        digestOf(key, replyOf(database.prepare(selected).get(key) ?? {})),
+      );
+      const moment = database.prepare("SELECT moment FROM uses WHERE key = ?");
+      this.#addDigest("uses", (key) => digestOfUse(key, Number(moment.get(key)?.["moment"])));
+      database.exec("PRAGMA user_version = 2");
     }
     database.exec("COMMIT");
+  }
+
+  #addDigest(name: "judgments" | "uses", digest: (key: string) => string): void {
+    const database = this.#database;
+    const present = database.prepare(`PRAGMA table_info(${name})`).all();
+    if (!present.some((column) => column["name"] === "sha256"))
+      database.exec(`ALTER TABLE ${name} ADD COLUMN sha256 TEXT`);
+    const put = database.prepare(`UPDATE ${name} SET sha256 = ? WHERE key = ?`);
+    for (const { key } of database.prepare(`SELECT key FROM ${name} WHERE sha256 IS NULL`).all())
+      put.run(digest(String(key)), String(key));
+  }
+
+  /** Where a use has changed since it was written, every answer that may be its own counts as used from the start. */
+  #checkUses(): void {
+    const changed = this.#database
+      .prepare("SELECT rowid, key, moment, sha256 FROM uses")
+      .all()
+      .filter((row) => row["sha256"] !== digestOfUse(String(row["key"]), Number(row["moment"])));
+    if (changed.length === 0) return;
+    const remove = this.#database.prepare("DELETE FROM uses WHERE rowid = ?");
+    for (const { rowid } of changed) remove.run(rowid ?? null);
+    const without = "SELECT key FROM judgments WHERE key NOT IN (SELECT key FROM uses)";
+    const keys = this.#database.prepare(without).all();
+    this.noteUses(
+      keys.map(({ key }) => String(key)),
+      0,
+    );
+    warn(
+      `${this.#path}: when judgments were used has changed since it was written (SHA-256): ${keys.length} of them count as spent from the first step on`,
+    );
   }
 
   /** The answer kept under `key`, or null; null too for one that has changed since it was written. @throws {FileError} when the file is damaged */
@@ -140,10 +174,11 @@ export class JudgmentStore {
   noteUses(keys: Iterable<string>, moment: number): void {
     this.#guard(() => {
       const note = this.#database.prepare(
-        "INSERT INTO uses VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET moment = min(moment, excluded.moment)",
+        `INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET moment = excluded.moment, sha256 = excluded.sha256
+          WHERE excluded.moment < moment`,
       );
       this.#database.exec("BEGIN");
-      for (const key of keys) note.run(key, moment);
+      for (const key of keys) note.run(key, moment, digestOfUse(key, moment));
       this.#database.exec("COMMIT");
     });
   }
