@@ -72,6 +72,7 @@ test("a model without data, or data without rows to measure on, is refused with 
   await withConfig("eval_fraction: 0.1\n", { evalData: "e" });
   await withConfig("eval_fraction: 0.1\n", { overrides: [["eval_data", "e"]] });
   await withConfig("eval_data: e\n");
-  // what is wrong with the file is for the first run to say
-  await withConfig("eval_data: [\n");
+  const none = { overrides: [["eval_data", "null"]] } as const;
+  await assert.rejects(withConfig("eval_data: e\n", none), /eval_data: .* got none\. Give --eval-data/);
+  await assert.rejects(withConfig("eval_data: [\n"), /own\.yaml:/);
 });

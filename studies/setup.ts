@@ -1,5 +1,5 @@
 /** What a study trains and on what: the quick start's data and SFT model, made in the study's folder, or the user's own. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "preftune";
 import {
@@ -7,6 +7,7 @@ import {
   deriveSeed,
   makeDirectory,
   type ProgressStream,
+  readKey,
   remove,
   StudyStoppedError,
   writeFileAtomic,
@@ -23,7 +24,6 @@ import {
   tokenizerText,
   writeToyData,
 } from "preftune/toy";
-import { parse } from "yaml";
 
 /** How much a study does. */
 export type Budget = "quick" | "full";
@@ -143,38 +143,14 @@ function ownSetup(options: SetupOptions): StudySetup {
 
 /** @throws {ConfigError} when neither the file nor an override names held-out rows: a fraction of the rows is another one for each seed */
 function requireEvalData(config: string, overrides: SetupOptions["overrides"]): void {
-  const values = valuesIn(config);
-  const { eval_data = null, eval_fraction = 0 } = { ...values, ...Object.fromEntries(overrides) };
-  if (eval_data !== null || values === null) return;
-  const got = Number(eval_fraction) > 0 ? `eval_fraction ${String(eval_fraction)} alone` : "none";
+  const given = { file: config, overrides };
+  if (readKey("eval_data", given) !== null) return;
+  const fraction = readKey("eval_fraction", given) ?? 0;
+  const got = fraction > 0 ? `eval_fraction ${fraction} alone` : "none";
   throw new ConfigError(
     `${config}: eval_data: expected separate held-out rows, so that the runs of a study are compared on the same pairs, got ${got}. ` +
       "Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
   );
-}
-
-/** What a configuration says; null where it cannot be read, which the first run reports. */
-function valuesIn(config: string): Record<string, unknown> | null {
-  try {
-    return { ...(parse(readFileSync(config, "utf8")) as Record<string, unknown> | null) };
-  } catch {
-    return null;
-  }
-}
-
-/** What the file, the values or the command line say that `key` is; null where they say nothing or null. */
-export function givenFor(
-  key: string,
-  {
-    file,
-    values,
-    overrides,
-  }: { file: string | null; values: ConfigValues } & Pick<SetupOptions, "overrides">,
-): unknown {
-  const typed = overrides.findLast(([name]) => name === key)?.[1];
-  if (typed !== undefined) return parse(typed) as unknown;
-  const all: Record<string, unknown> = { ...(file === null ? {} : valuesIn(file)), ...values };
-  return all[key] ?? null;
 }
 
 function ownSets({ data, evalData, otherData, otherEvalData }: SetupOptions): PairSet[] {

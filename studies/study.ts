@@ -12,6 +12,7 @@ import {
   lockFolder,
   type Measured,
   ownRemedy,
+  readKey,
   readMeasured,
   runGrid,
   type TrialOutcome,
@@ -24,7 +25,7 @@ import { chosenMethods } from "./chosen-methods.ts";
 import type { Asked, StudyDefinition } from "./definition.ts";
 import { judgedSections, type StudyJudge } from "./judged.ts";
 import type { StudyName } from "./names.ts";
-import { givenFor, type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
+import { type SetupOptions, type StudySetup, setUpStudy } from "./setup.ts";
 import { STUDIES } from "./studies.ts";
 import { trainingSets } from "./training-sets.ts";
 
@@ -96,8 +97,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
     }
     const learningRates = options.learningRates ?? definition.learningRates ?? [];
     const { sets, prompts } = setup;
-    const given = { file: setup.file, values: setup.valuesOf(1), overrides };
-    const fromAdapter = givenFor("adapter_name_or_path", given) !== null;
+    const fromAdapter = readKey("adapter_name_or_path", inputOf(setup, overrides)) !== null;
     const hasConfig = options.config !== null;
     const asked = { budget, rewardModel, sets, prompts, learningRates, fromAdapter, hasConfig };
     refuseDecided(options, definition.conditions({ ...asked, searched: null }));
@@ -194,6 +194,11 @@ async function startOf(
     : setup;
 }
 
+/** What the runs of the first training seed are configured from, before a condition changes anything. */
+function inputOf({ file, valuesOf }: StudySetup, overrides: StudyOptions["overrides"]) {
+  return { ...(file === null ? {} : { file }), values: valuesOf(1), overrides };
+}
+
 /** With pairs of the start's own answers in place of the rows, enough for `count` training sets. */
 async function withOwnAnswers(
   setup: StudySetup,
@@ -208,7 +213,7 @@ async function withOwnAnswers(
     );
   }
   const { output, overrides, out, signal } = options;
-  const input = { ...(setup.file === null ? {} : { file: setup.file }), values, overrides };
+  const input = { ...inputOf(setup, overrides), values };
   const { ownPairs } = await import("./own-pairs.ts");
   const own = await ownPairs(output, input, {
     reward: reward ?? `${join(import.meta.dirname, "rewards.ts")}#exact`,
@@ -229,8 +234,8 @@ async function divided(
   count: number,
 ): Promise<StudySetup> {
   const values = setup.valuesOf(1);
-  const columns = givenFor("columns", { file: setup.file, values, overrides });
-  const files = await trainingSets(output, values, count, (columns ?? {}) as Record<string, string>);
+  const columns = readKey("columns", inputOf(setup, overrides)) ?? {};
+  const files = await trainingSets(output, values, count, columns);
   return {
     ...setup,
     valuesOf: (seed) => ({ ...setup.valuesOf(seed), train_data: files[seed - 1] }),

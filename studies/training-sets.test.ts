@@ -81,6 +81,28 @@ test("sets share no prompt, whatever its columns are called", async () => {
   assert.ok(one.every((prompt) => !other.includes(prompt)));
 });
 
+test("columns given on the command line are read as a training reads them", async () => {
+  using place = runFixture({ rows: 0, held: 2 });
+  const rows = ["a", "b", "c"].flatMap((question) =>
+    [1, 2, 3, 4].map((i) => ({ question, chosen: `good ${i}`, rejected: `bad ${i}` })),
+  );
+  const data = writeRows(place.path("rows.jsonl"), rows);
+  // stopped before its first run: what it divides is there
+  const stopped = { seeds: 3, data, signal: AbortSignal.abort() };
+  const options = { ...tinyStudy(place, "frontier", { columns: "prompt=question" }), ...stopped };
+  await assert.rejects(study(options), /0 of \d+ runs are finished/);
+  for (const number of [1, 2, 3]) {
+    const text = readFileSync(place.path("frontier", "setup", `set-${number}-of-3.jsonl`), "utf8");
+    const prompts = text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).question);
+    assert.deepEqual(prompts, Array(4).fill("abc"[number - 1]));
+  }
+  const wrong = { ...tinyStudy(place, "geometry", { columns: "prompt=asked" }), ...stopped };
+  await assert.rejects(study(wrong), /rows\.jsonl:1: expected a column "asked"/);
+});
+
 test("what the study decides itself is refused, and so are rates where none are swept", async () => {
   using place = runFixture({ rows: 6, held: 4 });
   const options = tinyStudy(place, "frontier");

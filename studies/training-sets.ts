@@ -15,6 +15,7 @@ type ColumnMap = NonNullable<Parameters<typeof normaliseRow>[1]["columns"]>;
  * @param columns - what the columns of the rows are called, as `columns` of a configuration
  * @returns the file of each set, in order
  * @throws {ConfigError} if the values name no file of rows, one with fewer prompts than sets, or other rows than the folder's
+ * @throws {DataError} if no row can be read, with what is wrong with the first
  */
 export async function trainingSets(
   dir: string,
@@ -31,12 +32,20 @@ export async function trainingSets(
   const files = Array.from({ length: count }, (_, i) => join(dir, "setup", `set-${i + 1}-of-${count}.jsonl`));
   const sets: string[][] = files.map(() => []);
   const numbers = new Map<string, number>();
+  let refused: DataError | null = null;
+  let isReadable = false;
   for await (const row of readRows({ path })) {
-    const prompt = promptOf(row, columns);
+    const read = promptOf(row, columns);
+    if (read instanceof DataError) refused ??= read;
+    else isReadable = true;
+    // training reports a row that cannot be read: here it is a prompt of its own
+    const prompt = read instanceof DataError ? `${row.origin.file}:${row.origin.line}` : read;
     const number = numbers.get(prompt) ?? numbers.size;
     numbers.set(prompt, number);
     sets[number % count]?.push(stringifyNumbers(row.value));
   }
+  // no mapping of columns, or a wrong one: what is divided would be rows
+  if (refused !== null && !isReadable) throw refused;
   if (numbers.size < count) {
     throw new ConfigError(
       `${path}: expected rows of at least ${count} prompts, one for each training set, got ${numbers.size}. Give more rows, or fewer sets with --seeds.`,
@@ -55,16 +64,16 @@ export async function trainingSets(
   return files;
 }
 
-/** Identity of the prompt of a row; of one that cannot be read, which training will report, its place. */
-function promptOf(row: RawRow, columns: ColumnMap): string {
+/** Identity of the prompt of a row; why the row cannot be read, where it cannot. */
+function promptOf(row: RawRow, columns: ColumnMap): string | DataError {
   try {
     const { source, tokens } = normaliseRow(row, { task: "preference", columns });
     if (tokens !== null) return stringifyNumbers(tokens.promptIds);
-    if (source?.kind === "text") return stringifyNumbers(source.prompt);
     if (source?.kind === "chat")
       return stringifyNumbers([source.prompt, source.tools ?? null, source.variables ?? null]);
+    return stringifyNumbers(source?.kind === "text" ? source.prompt : source);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
+    return error;
   }
-  return `${row.origin.file}:${row.origin.line}`;
 }

@@ -78,12 +78,16 @@ export function loadWithout<Key extends keyof CommonConfig>(
   return load(input, optional);
 }
 
-function load(input: ConfigInput, optional: readonly ConfigKey[]): ResolvedConfig {
-  const given = [
+function allGiven(input: ConfigInput): Given[] {
+  return [
     ...givenInYaml(input),
     ...givenByCode(input.values ?? {}),
     ...givenByCommandLine(input.overrides ?? []),
   ];
+}
+
+function load(input: ConfigInput, optional: readonly ConfigKey[]): ResolvedConfig {
+  const given = allGiven(input);
   const { accepted, problems } = checked(given);
   const known = new Set([...optional, ...given.map(({ key }) => key)]);
   for (const key of CONFIG_KEYS) {
@@ -124,9 +128,25 @@ export function checkOverrides(overrides: readonly (readonly [string, string])[]
  * @throws {ConfigError} when the key does not accept it
  */
 export function readOption<Key extends keyof CommonConfig>(key: Key, text: string): CommonConfig[Key] {
-  const { accepted, problems } = checked(givenByCommandLine([[key, text]]));
-  refuse(problems, {});
-  return accepted.get(key)?.value as CommonConfig[Key];
+  return readKey(key, { overrides: [[key, text]] }) as CommonConfig[Key];
+}
+
+/**
+ * The value that `input`, which need not be a whole configuration, gives the key; null where it says nothing.
+ *
+ * @throws {ConfigError} when the key does not accept it, or the file is no YAML
+ */
+export function readKey<Key extends keyof CommonConfig>(
+  key: Key,
+  input: ConfigInput,
+): CommonConfig[Key] | null {
+  const { accepted, problems } = checked(
+    allGiven(input)
+      .filter((given) => given.key === key)
+      .slice(-1),
+  );
+  refuse(problems, input);
+  return (accepted.get(key)?.value ?? null) as CommonConfig[Key] | null;
 }
 
 /** The values that are right by themselves, each under its key, and what is wrong with the others. */

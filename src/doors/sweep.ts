@@ -8,7 +8,7 @@ import "../base/node-version.ts";
 export { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 export { stringifyNumbers } from "../base/json-numbers.ts";
 export { deriveSeed, permutation, Random } from "../base/random.ts";
-export { checkOverrides } from "../config/load-config.ts";
+export { checkOverrides, readKey } from "../config/load-config.ts";
 export { SAMPLED_THRESHOLDS } from "../config/watch-bounds.ts";
 export { breachesOf } from "../evaluate/diversity/collapse.ts";
 export { inCharts } from "../report/in-charts.ts";
