@@ -12,6 +12,8 @@ export interface Figure {
   reached: string;
   goal: string;
   held: boolean;
+  /** What the test asks that is less than was first aimed at, with that goal and the reason; left out where it is not less. */
+  less?: string;
 }
 
 /** How a file of the campaign ended. */

@@ -40,21 +40,6 @@ export const PROMISES: readonly string[] = [
   "A scale that is picked is the best one, and labels that are noise keep the start",
 ];
 
-/** Row -> where its tests ask for less than the promise was first given: what they ask, the first goal, and the reason. */
-const LESS: Readonly<Record<number, string>> = {
-  3: "another cut ends within 1e-6 (first goal: the same bytes), since sums in another order are rounded otherwise",
-  4: "`npm test` sends 16 of the kills (first goal: 200 for each change), since 200 take five minutes; the nightly run sends all",
-  12: "GRPO's `entropy_coef` , SLIME's `lambda_start` and `chosen_floor` are not among them (first goal: every loss), since tests of training hold these",
-  15: "the memory of serve is measured with `gc()` forced once a second (first goal: as users run it), since garbage would be counted otherwise; row 22 measures it without",
-  17: "the time from a signal to the end is not measured (first goal: a step and a save), since these tests run beside others",
-  18: "GGUF is not among them (first goal: 10,000,000 mutated files), since only files that export gguf or llama-quantize has just written are read; memory is held to 256 MiB (first goal: twice the file), since the inputs are small and a process varies by more",
-  19: "memory is held to twice the file and 64 MiB, for data also 1 KiB for each row kept (first goal: less than 1 MiB allocated), since it is the memory of the process that is measured, and rows are kept for the training",
-  21: "JSON as text/plain without a foreign header is refused with 415 (first goal: 403), since that says what is wrong with it",
-  22: "`stop` takes 32 texts (first goal: 4), since tasks of lm-eval have more than 4; memory is compared from the 2,000th request on (first goal: from the first), since until then the process grows by more than 64 MiB to what eight requests at once take",
-  24: "1,000 templates have a process each (first goal: 100,000), since starting that many takes hours; the million are rendered in one process, which may grow by 1 GiB (first goal: 64 MiB), since nothing stops it there",
-  25: "site/package-lock.json has a package with an install script, esbuild (first goal: none), since vitepress needs it; npm runs none (`ignore-scripts`)",
-};
-
 /** The last result of each of `files`: that in `folder`, else that of docs/reliability.json. */
 function lastResults(root: string, folder: string, files: readonly string[]): CampaignResult[] {
   const kept = join(root, "docs", "reliability.json");
@@ -71,13 +56,15 @@ function filterOf(file: string): string {
     : file.replace(/\.test\.ts$/, "");
 }
 
-/** The figures of a row; each with the commit that it is of, unless `isOfOne`. */
+/** The figures of a row, then what their tests ask less; each with the commit that it is of, unless `isOfOne`. */
 function cell(results: readonly CampaignResult[], isOfOne: boolean): string {
   const textOf = ({ what, reached, goal, held }: Figure, commit: string) =>
     `${what}: **${reached}** (goal: ${goal}${held ? "" : ", not reached"}${isOfOne ? "" : `; at ${commit}`})`;
-  return results
-    .flatMap(({ figures, commit }) => figures.map((figure) => textOf(figure, commit)))
-    .join("<br>");
+  const lessOf = ({ less }: Figure, commit: string) =>
+    less === undefined ? [] : [`Less than the first goal${isOfOne ? "" : ` at ${commit}`}: ${less}.`];
+  const ofEach = <T>(show: (figure: Figure, commit: string) => T) =>
+    results.flatMap(({ figures, commit }) => figures.map((figure) => show(figure, commit)));
+  return [...ofEach(textOf), ...new Set(ofEach(lessOf).flat())].join("<br>");
 }
 
 function rowOf(promise: string, row: number, results: readonly CampaignResult[]): string[] {
@@ -88,8 +75,7 @@ function rowOf(promise: string, row: number, results: readonly CampaignResult[])
   const command = names.length === 0 ? "" : `\`npm run test:nightly -- ${names.join(" ")}\``;
   const dates = [...new Set(own.map(({ date, commit }) => `${date}, ${commit}`))];
   const figures = cell(own, new Set(own.map(({ commit }) => commit)).size === 1) || "not measured";
-  const reached = [figures, ...(LESS[row] === undefined ? [] : [`Less than the first goal: ${LESS[row]}.`])];
-  return [String(row), promise, reached.join("<br>"), command, dates.join("<br>")];
+  return [String(row), promise, figures, command, dates.join("<br>")];
 }
 
 /** The table, from results of the nightly run. */

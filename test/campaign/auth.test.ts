@@ -249,6 +249,7 @@ test("a rebound name, a page of another origin, a form of text/plain and a strea
       `${asked} requests: ${asked - wrong.length} are 403, ${wrong.length} others${wrong.slice(0, 3).map((line) => `\n${line}`)}`,
       "403 for all, no Access-Control-Allow-Origin",
       wrong.length === 0,
+      "JSON as text/plain without a foreign header is refused with 415 (first goal: 403), since that says what is wrong with it",
     );
   });
 });

@@ -67,5 +67,6 @@ test("hostile data files", async () => {
     `${cases.length} cases, ${bad.length} without an end or a sentence, at most ${(silent / 1000).toFixed(2)} s without a word, ${mebibytes(memory)} MiB above twice the file and 1 KiB for each row kept`,
     "each ends within 1 s or shows progress; memory at most twice the file, 1 KiB for each row kept, and 64 MiB",
     bad.length === 0,
+    "memory is held to twice the file, 1 KiB for each row kept, and 64 MiB (first goal: less than 1 MiB allocated), since it is the memory of the process that is measured, and rows are kept for the training",
   );
 });

@@ -335,6 +335,7 @@ test("values and gradients of KTO, of what trains on rollouts, of value and rewa
     `largest error ${worst.toExponential(1)}, ${beyond}`,
     "≤ 1e-6",
     worst <= 1e-6,
+    "GRPO's `entropy_coef` is not among them (first goal: every loss), since tests of training hold it",
   );
   const slopes = `largest error ${worstGrad.toExponential(1)}, ${beyond}`;
   figure(12, "their gradients against differences of the formulas", slopes, "≤ 1e-5", worstGrad <= 1e-5);

@@ -51,7 +51,14 @@ test("what is beyond a limit is refused with its status", async () => {
   const long = await server.post(plainPath, JSON.stringify({ ...plain, max_tokens: 10 ** 9 }));
   const { usage } = (await long.json()) as { usage: { total_tokens: number } };
   assert.ok(usage.total_tokens <= 512, "an answer ends with the context");
-  figure(22, "limits of body, depth, n, stop, messages, biases, prompts", "413, 400, 422", "each", true);
+  figure(
+    22,
+    "limits of body, depth, n, stop, messages, biases, prompts",
+    "413, 400, 422",
+    "each",
+    true,
+    "`stop` takes 32 texts (first goal: 4), since tasks of lm-eval have more than 4",
+  );
 });
 
 test("numbers that cannot be are refused in every field that takes one", async () => {
@@ -258,5 +265,6 @@ test("however many abusive requests come, short ones are answered, health is tol
     `${early.toFixed(0)} MiB, then ${late.toFixed(0)} (${atStart.toFixed(0)} before the first)`,
     "< 64 MiB more from there on",
     late - early < 64,
+    `memory is compared from the ${counted.toLocaleString("en")}th request on (first goal: from the first), since until then the process grows by more than 64 MiB to what eight requests at once take`,
   );
 });

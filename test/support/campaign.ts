@@ -23,10 +23,18 @@ export function amount(short: number, full: number): number {
  * @param row - number of the promise in docs/reliability.md, 1 to 27
  * @param what - what was done
  * @param held - whether `reached` is as good as `goal`
+ * @param less - where the goal is less than was first aimed at: what is asked, `(first goal: …)`, and the reason
  */
 // biome-ignore lint/complexity/useMaxParams: read as a sentence, with the verdict at its end
-export function figure(row: number, what: string, reached: string, goal: string, held: boolean): void {
-  const entry: Figure = { row, what, reached, goal, held };
+export function figure(
+  row: number,
+  what: string,
+  reached: string,
+  goal: string,
+  held: boolean,
+  less?: string,
+): void {
+  const entry: Figure = { row, what, reached, goal, held, ...(less === undefined ? {} : { less }) };
   const file = process.env["PREFTUNE_FIGURES"];
   if (isNightly && file !== undefined) appendFileSync(file, `${JSON.stringify(entry)}\n`);
   if (isNightly)

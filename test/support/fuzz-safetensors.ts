@@ -167,6 +167,7 @@ export function fuzzSafetensors(part: number): void {
       `${counted}, 0 other errors, slowest ${slowestMs.toFixed(0)} ms, memory held grew ${grownMiB.toFixed(0)} MiB`,
       "10,000,000 inputs, 0 crashes, 0 above 1 s, below 256 MiB",
       read > 0 && (!isNightly || (slowestMs < 1000 && grownMiB < 256)),
+      "GGUF is not among them (first goal: 10,000,000 mutated files), since only files that export gguf or llama-quantize has just written are read",
     );
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
