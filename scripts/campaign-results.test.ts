@@ -7,6 +7,7 @@ import { test } from "node:test";
 import {
   type CampaignResult,
   endOf,
+  isDone,
   readFigures,
   readResult,
   resultLines,
@@ -73,6 +74,12 @@ test("a file of which tests were skipped did not pass: it says how many, and why
     "        kill-storm  passed, no figures  412 s",
     "        peak 12 MiB",
   ]);
+});
+
+test("a file is done when it passed: one with skipped tests is run again, since what they lacked may be there", () => {
+  assert.equal(isDone(storm), true);
+  for (const status of ["failed", "skipped", "skipped in part"] as const)
+    assert.equal(isDone({ ...storm, status }), false, status);
 });
 
 test("the table has every promise, with its command, or says that it was not measured", () => {

@@ -1,8 +1,8 @@
 /**
  * `npm run test:nightly [-- FILTER ... --jobs N --again --list]`: every test that has a longer form than in `npm test`, in full:
- * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that ran
- * on this commit without a failure are not run again (`--again`: they are), so a run that was stopped continues where it was. A file
- * passed when all of its tests did; what was skipped is reported with its reasons. Files named `*.alone.test.ts` measure times and run
+ * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that passed
+ * on this commit are not run again (`--again`: they are), so a run that was stopped continues where it was. A file passed when all of
+ * its tests did; one with tests that were skipped is reported with the reasons, and run again next time. Files named `*.alone.test.ts` measure times and run
  * with nothing beside them. Logs and results are kept in .preftune/nightly. `--write-docs` puts the figures of the last results into
  * docs/reliability.md and runs nothing.
  */
@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import {
   type CampaignResult,
   endOf,
+  isDone,
   nameOf,
   readFigures,
   readResult,
@@ -146,7 +147,7 @@ async function main(): Promise<number> {
   const kept = files
     .map((file) => readResult(folder, file))
     .filter((result) => result !== null)
-    .filter(({ status, commit: from }) => !values.again && status !== "failed" && isSameCode(from, commit));
+    .filter((result) => !values.again && isDone(result) && isSameCode(result.commit, commit));
   for (const result of kept) tell(result);
   const due = files.filter((file) => !kept.some((result) => result.file === file));
   const alone = (file: string) => file.endsWith(".alone.test.ts");
@@ -165,7 +166,7 @@ async function main(): Promise<number> {
     results.filter((result) => result.status === status).length;
   const [skipped, inPart] = [count("skipped"), count("skipped in part")];
   if (skipped + inPart > 0)
-    process.stdout.write(`${skipped} files skipped, ${inPart} more in part: above is why\n`);
+    process.stdout.write(`${skipped} files skipped, ${inPart} more in part, for the reasons above\n`);
   process.stdout.write(`${count("passed")} passed, ${count("failed")} failed\n`);
   return stop.signal.aborted ? 130 : count("failed") === 0 ? 0 : 1;
 }
