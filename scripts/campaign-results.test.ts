@@ -1,6 +1,6 @@
 /** Tests of campaign-results.ts and reliability-table.ts. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,12 +8,20 @@ import {
   type CampaignResult,
   endOf,
   isDone,
+  nameOf,
   readFigures,
   readResult,
   resultLines,
   writeResult,
 } from "./campaign-results.ts";
-import { figuresPlace, figuresText, PROMISES, reliabilityTable } from "./reliability-table.ts";
+import {
+  figuresPlace,
+  figuresText,
+  PROMISES,
+  reliabilityTable,
+  takeResults,
+  writeReliability,
+} from "./reliability-table.ts";
 import { findNightlyTests } from "./test-files.ts";
 
 const storm: CampaignResult = {
@@ -127,13 +135,65 @@ test("files of other folders are in the table; what was skipped, failed or never
   assert.match(text, /\n\nNot run yet: src\/runs\/rollouts\.\n/);
 });
 
+test("results are taken into the table when they are asked for, older and doubtful ones by name alone", () => {
+  const root = mkdtempSync(join(tmpdir(), "preftune-reliability-"));
+  try {
+    const folder = join(root, ".preftune", "nightly");
+    for (const name of ["docs", "src", "studies", "test/campaign"])
+      mkdirSync(join(root, name), { recursive: true });
+    const files = ["old", "changed", "skips", "newer", "first"].map(
+      (name) => `test/campaign/${name}.test.ts`,
+    );
+    for (const file of files) writeFileSync(join(root, file), "");
+    writeFileSync(join(root, "docs", "reliability.md"), "before <!-- figures -->\n<!-- end --> after\n");
+    const of = (name: string, changes: Partial<CampaignResult>): CampaignResult => ({
+      ...{ ...storm, file: `test/campaign/${name}.test.ts` },
+      ...changes,
+    });
+    const published = ["old", "changed", "skips", "newer", "gone"].map((name) => of(name, {}));
+    writeFileSync(join(root, "docs", "reliability.json"), JSON.stringify(published));
+    const local = {
+      old: of("old", { date: "2026-11-12", commit: "1111111111" }),
+      changed: of("changed", { date: "2026-11-30", commit: "2222222222+" }),
+      skips: of("skips", { date: "2026-11-30", commit: "3333333333", status: "skipped", figures: [] }),
+      newer: of("newer", { date: "2026-11-26", commit: "4444444444" }),
+      first: of("first", { date: "2026-11-30", commit: "5555555555+" }),
+    };
+    for (const result of Object.values(local)) writeResult(folder, result);
+    const json = () => JSON.parse(readFileSync(join(root, "docs", "reliability.json"), "utf8"));
+    const commitOf = (name: string) =>
+      json().find(({ file }: CampaignResult) => nameOf(file) === name)?.commit;
+    writeReliability(root);
+    assert.deepEqual(
+      json().map(({ commit }: CampaignResult) => commit),
+      Array(4).fill(storm.commit),
+      "what lies in the folder is no matter of the page",
+    );
+    assert.match(readFileSync(join(root, "docs", "reliability.md"), "utf8"), /Not run yet: first\./);
+    assert.equal(commitOf("gone"), undefined);
+    assert.deepEqual(takeResults(root, folder).sort(), [
+      "changed: of a checkout with changes (2222222222+)",
+      "old: of 2026-11-12, the published one is of 2026-11-26",
+      "skips: skipped, the published one ran",
+    ]);
+    const taken = ["old", "changed", "skips", "newer", "first"].map(commitOf);
+    assert.deepEqual(taken, [...Array(3).fill(storm.commit), "4444444444", "5555555555+"]);
+    rmSync(join(folder, "old.json"));
+    const asked = [local.changed.file, local.old.file];
+    assert.deepEqual(takeResults(root, folder, asked), ["old: not run here"]);
+    assert.deepEqual([commitOf("changed"), commitOf("old")], ["2222222222+", storm.commit]);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
 test("docs/reliability.md shows what docs/reliability.json has, and names what has no result", () => {
   const root = join(import.meta.dirname, "..");
   const read = (name: string) => readFileSync(join(root, "docs", name), "utf8");
   const results = JSON.parse(read("reliability.json")) as CampaignResult[];
   const [shown] = figuresPlace.exec(read("reliability.md")) ?? [];
   const files = findNightlyTests(root, []);
-  const what = "expected both as npm run test:nightly -- --write-docs writes them";
+  const what = "expected the page as npm run test:nightly -- --write-docs writes it from the results";
   assert.ok(shown === figuresText(results, files), what);
   const gone = results.filter(({ file }) => !files.includes(file)).map(({ file }) => file);
   assert.deepEqual(gone, [], what);

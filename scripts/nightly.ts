@@ -3,8 +3,9 @@
  * the campaign of test/campaign, with a line for each figure, and others (families, GGUF, the package's tarball). Files that passed
  * on this commit are not run again (`--again`: they are), so a run that was stopped continues where it was. A file passed when all of
  * its tests did; one with tests that were skipped is reported with the reasons, and run again next time. Files named `*.alone.test.ts` measure times and run
- * with nothing beside them. Logs and results are kept in .preftune/nightly. `--write-docs` puts the figures of the last results into
- * docs/reliability.md and runs nothing.
+ * with nothing beside them. Logs and results are kept in .preftune/nightly. `--take-results` takes the last
+ * ones into docs/reliability.json and docs/reliability.md (an older one, or one of changed files, only when it is named);
+ * `--write-docs` writes the page from that file. Both run nothing.
  */
 import { execFileSync } from "node:child_process";
 import { createWriteStream, mkdirSync, rmSync } from "node:fs";
@@ -22,7 +23,7 @@ import {
   resultLines,
   writeResult,
 } from "./campaign-results.ts";
-import { writeReliability } from "./reliability-table.ts";
+import { takeResults, writeReliability } from "./reliability-table.ts";
 import { findNightlyTests } from "./test-files.ts";
 import { report } from "./test-reporter.ts";
 
@@ -44,6 +45,7 @@ const { values, positionals } = parseArgs({
     jobs: { type: "string", default: "2" },
     again: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
+    "take-results": { type: "boolean", default: false },
     "write-docs": { type: "boolean", default: false },
   },
 });
@@ -128,7 +130,7 @@ async function runAll(files: string[], jobs: number, commit: string): Promise<Ca
 
 async function main(): Promise<number> {
   if (values["write-docs"]) {
-    writeReliability(root, folder);
+    writeReliability(root);
     return 0;
   }
   const files = findNightlyTests(root, positionals);
@@ -138,10 +140,22 @@ async function main(): Promise<number> {
     );
     return 2;
   }
+  if (values["take-results"]) {
+    const left = takeResults(root, folder, positionals.length === 0 ? [] : files);
+    for (const line of left) process.stdout.write(`not taken: ${line}\n`);
+    if (left.length > 0 && positionals.length === 0)
+      process.stdout.write("--take-results NAME takes one of these all the same\n");
+    return 0;
+  }
   if (values.list) {
     process.stdout.write(`${files.join("\n")}\n`);
     return 0;
   }
+  return runDue(files);
+}
+
+/** Runs those of `files` that are not done, and gives the exit status. */
+async function runDue(files: readonly string[]): Promise<number> {
   mkdirSync(folder, { recursive: true });
   const commit = commitName();
   const kept = files

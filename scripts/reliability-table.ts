@@ -1,7 +1,7 @@
 /**
- * The table of docs/reliability.md: each promise with the figures that the nightly run last printed for it. The last result
- * of each file is kept in docs/reliability.json, so that a file that was not run again keeps its figures, with the commit that they
- * are of.
+ * The table of docs/reliability.md: each promise with the figures that the nightly run last printed for it. The result of each
+ * file that was last taken is kept in docs/reliability.json, so that a file that was not run again keeps its figures, with the commit
+ * that they are of.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,15 +39,6 @@ export const PROMISES: readonly string[] = [
   "What is held in fewer bits trains as float32 does",
   "A scale that is picked is the best one, and labels that are noise keep the start",
 ];
-
-/** The last result of each of `files`: that in `folder`, else that of docs/reliability.json. */
-function lastResults(root: string, folder: string, files: readonly string[]): CampaignResult[] {
-  const kept = join(root, "docs", "reliability.json");
-  const before = existsSync(kept) ? (JSON.parse(readFileSync(kept, "utf8")) as CampaignResult[]) : [];
-  return files
-    .map((file) => readResult(folder, file) ?? before.find((result) => result.file === file))
-    .filter((result) => result !== undefined);
-}
 
 /** What the nightly run takes to run `file`: the part of its path that says which it is. */
 function filterOf(file: string): string {
@@ -111,15 +102,55 @@ export function figuresText(results: readonly CampaignResult[], files: readonly 
 /** Where {@link figuresText} stands in docs/reliability.md. */
 export const figuresPlace: RegExp = /(?<=<!-- figures -->\n)[\s\S]*?(?=<!-- end -->)/;
 
-/** Takes the results in `folder` into docs/reliability.json, and writes the table of docs/reliability.md from them. */
-export function writeReliability(root: string, folder: string): void {
+/** Writes the table of docs/reliability.md from docs/reliability.json, and takes out of both what files had that are no longer there. */
+export function writeReliability(root: string): void {
+  write(root, publishedIn(root));
+}
+
+/**
+ * Takes the results in `folder` into docs/reliability.json and the table: a newer one in place of an older one, but none of a checkout
+ * with changes over one of a commit, and no skipped file over one that ran.
+ *
+ * @param asked - files whose results are taken whatever they are, and no others; empty for all files by these rules
+ * @returns a line for each result that was left, with the reason
+ */
+export function takeResults(root: string, folder: string, asked: readonly string[] = []): string[] {
+  const results = new Map(publishedIn(root).map((result) => [result.file, result]));
+  const left: string[] = [];
+  const isAsked = asked.length > 0;
+  for (const file of isAsked ? asked : findNightlyTests(root, [])) {
+    const here = readResult(folder, file);
+    const before = results.get(file);
+    const reason = here === null || before === undefined || isAsked ? null : reasonAgainst(here, before);
+    if (here !== null && reason === null) results.set(file, here);
+    else if (reason !== null || isAsked) left.push(`${nameOf(file)}: ${reason ?? "not run here"}`);
+  }
+  write(root, [...results.values()]);
+  return left;
+}
+
+/** Why `here` is not to replace what is published; null where it is, or where both are the same. */
+function reasonAgainst(here: CampaignResult, before: CampaignResult): string | null {
+  const isOfCommit = ({ commit }: CampaignResult) => !commit.endsWith("+") && commit !== "unknown";
+  if (here.date < before.date) return `of ${here.date}, the published one is of ${before.date}`;
+  if (!isOfCommit(here) && isOfCommit(before)) return `of a checkout with changes (${here.commit})`;
+  if (here.status === "skipped" && before.status !== "skipped") return "skipped, the published one ran";
+  return null;
+}
+
+function publishedIn(root: string): CampaignResult[] {
+  const path = join(root, "docs", "reliability.json");
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as CampaignResult[]) : [];
+}
+
+function write(root: string, published: readonly CampaignResult[]): void {
   const files = findNightlyTests(root, []);
-  const results = lastResults(root, folder, files);
-  writeFileSync(join(root, "docs", "reliability.json"), `${JSON.stringify(results, null, 2)}\n`);
+  const results = files.flatMap((file) => published.find((result) => result.file === file) ?? []);
   const path = join(root, "docs", "reliability.md");
   const text = readFileSync(path, "utf8");
   if (!figuresPlace.test(text))
     throw new Error(`${path}: expected "<!-- figures -->" and "<!-- end -->", found none`);
+  writeFileSync(join(root, "docs", "reliability.json"), `${JSON.stringify(results, null, 2)}\n`);
   writeFileSync(
     path,
     text.replace(figuresPlace, () => figuresText(results, files)),
