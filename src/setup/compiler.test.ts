@@ -46,6 +46,21 @@ test("on Linux a compiler that is not clang is taken before one that is, under a
   assert.equal(findCompiler()?.path, join(folder, "c++"));
 });
 
+test("a GCC that is too old for the addon is not taken before a clang", {
+  skip: process.platform !== "linux",
+}, (t) => {
+  const old = "echo 'g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)'";
+  const clang = "echo 'clang version 17.0.6 (Red Hat 17.0.6-1)'";
+  const folder = onlyPrograms(t, { "c++": clang, "g++": old });
+  assert.equal(findCompiler()?.path, join(folder, "c++"));
+  writeFileSync(join(folder, "g++"), "#!/bin/sh\necho 'g++-11 (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0'\n");
+  assert.equal(findCompiler()?.path, join(folder, "g++"));
+  const other = onlyPrograms(t, { "c++": old, "g++": old, "clang++": clang });
+  assert.equal(findCompiler()?.path, join(other, "clang++"));
+  rmSync(join(other, "clang++"));
+  assert.equal(findCompiler()?.path, join(other, "c++"), "better than none: the compiler says what it lacks");
+});
+
 test("CXX comes first and may have a prefix", (t) => {
   const folder = onlyPrograms(t, { "c++": "echo system", ccache: 'echo "cached $1"' });
   process.env["CXX"] = "ccache g++-14";

@@ -29,8 +29,8 @@ export function inspectCompiler(command: string): Compiler | null {
 }
 
 /**
- * The compiler: CXX when set, else the first of c++, g++, clang++ that runs, on Linux the first that is not clang if there is one; null
- * when there is none.
+ * The compiler: CXX when set, else the first of c++, g++, clang++ that runs, on Linux rather a GCC that is new enough for the addon
+ * than a clang, and a clang than an older GCC; null when there is none.
  *
  * @throws {ConfigError} when CXX is set and does not run
  */
@@ -44,8 +44,17 @@ export function findCompiler(): Compiler | null {
     );
   }
   const found = ["c++", "g++", "clang++"].flatMap((name) => inspectCompiler(name) ?? []);
-  const preferred = process.platform === "linux" ? found.find((compiler) => !isClang(compiler)) : undefined;
+  const preferred = process.platform === "linux" ? (found.find(isNewGcc) ?? found.find(isClang)) : undefined;
   return preferred ?? found[0] ?? null;
+}
+
+/** The oldest GCC that compiles the addon. */
+const leastGcc = 11;
+
+/** Whether it is no clang, and new enough as far as its version line says: `g++ (Debian 12.2.0-14) 12.2.0`. */
+function isNewGcc(compiler: Compiler): boolean {
+  const [, major] = /\s(\d+)\./.exec(compiler.version.replace(/\([^)]*\)/g, "")) ?? [];
+  return !isClang(compiler) && (major === undefined || Number(major) >= leastGcc);
 }
 
 /** The command that installs a C++ compiler on this system. */
