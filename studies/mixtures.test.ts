@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { loadConfig } from "../src/config/load-config.ts";
+import { train } from "../src/recipes/train.ts";
 import { runTrial } from "../src/sweep/run-trial.ts";
-import { RunStoppedError } from "../src/sweep/stopped.ts";
 import { runFixture } from "../test/support/runs.ts";
 import { endOfPairs, type Mixtures, pointsOf } from "./points.ts";
 
@@ -57,7 +58,8 @@ test("a run that was stopped is resumed, and the likelihood's begins", async () 
     extra: { name: "mixtures", module: new URL("extras.ts", import.meta.url).href },
     ...{ dir, before: fixture.path("before.jsonl"), mark: join(dir, "measured.json"), digest: "" },
   });
-  await assert.rejects(runTrial(task({}), AbortSignal.abort()), RunStoppedError);
+  const events = await Array.fromAsync(train(loadConfig(task({}).config), { signal: AbortSignal.abort() }));
+  assert.equal(events.find((event) => event.type === "end")?.summary.reason, "stopped");
   await runTrial(task({ resume_from_checkpoint: "latest" }));
   assert.ok(existsSync(join(dir, "mixtures.json")));
 });

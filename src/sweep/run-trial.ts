@@ -45,16 +45,19 @@ export type Extras = Readonly<
 /**
  * Runs `task`.
  *
- * @param signal - ends the training after the step at hand; what comes after it, measuring, is done to its end
- * @throws {RunStoppedError} if it was stopped: there is a checkpoint to resume from
+ * @param signal - keeps the training from beginning, or ends it after the step at hand; each measurement, before it and after it, is
+ *   done to its end
+ * @throws {RunStoppedError} if it was stopped: there is a checkpoint to resume from, or no run directory yet
  * @throws {PreftuneError} with what is wrong; the run directory stays
  */
 export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<void> {
   const resolved = loadConfig(task.config);
   const { config } = resolved;
   const read = contentsOf(config);
+  refuseStopped(signal);
   // before the training: what cannot be measured need not be trained
   await measureStart(task, config);
+  refuseStopped(signal);
   for await (const event of train(resolved, signal === undefined ? {} : { signal })) {
     if (event.type === "end" && event.summary.reason === "stopped") {
       throw new RunStoppedError(`stopped after step ${event.summary.step}`);
@@ -73,6 +76,11 @@ export async function runTrial(task: RunTask, signal?: AbortSignal): Promise<voi
   const now = contentsOf(config);
   refuseChanged(task.dir, read, now);
   writeFileAtomic(task.mark, markText({ digest: task.digest, content, read: now }));
+}
+
+/** @throws {RunStoppedError} if the run was stopped before its training began */
+function refuseStopped(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new RunStoppedError("stopped before the training began");
 }
 
 /**

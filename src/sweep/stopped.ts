@@ -3,7 +3,7 @@ import { PreftuneError } from "../base/errors.ts";
 import { RunExistsError } from "../runs/run-directory.ts";
 import { RunLockedError } from "../runs/run-lock.ts";
 
-/** A run of a grid that stopped with a checkpoint, as it was asked to. */
+/** A run of a grid that stopped as it was asked to: with a checkpoint, or before its training began. */
 export class RunStoppedError extends PreftuneError {}
 
 /** A study or sweep that stopped before its end, as it was asked to. The message says how far it came. */
