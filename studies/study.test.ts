@@ -22,8 +22,8 @@ test("a word of the command line that is wrong in every run is refused before mo
   for (const [words, message] of [
     [{ dry_run: true }, /^ConfigError: --dry_run: unknown key "dry_run"/],
     [{ learning_rate: "nan" }, /^ConfigError: --learning_rate: expected a number at least 0/],
-    [{ seed: 7 }, /^ConfigError: anchoring decides seed itself: take --seed out\. .*--seeds N/],
-    [{ output_dir: "x" }, /^ConfigError: anchoring decides output_dir itself: .*--output names/],
+    [{ seed: 7 }, /^ConfigError: --seed: each run has its own seed: take it out\. .*--seeds N/],
+    [{ output_dir: "x" }, /^ConfigError: --output_dir: each run has its own output_dir: .*--output names/],
   ] as const) {
     const options = tinyStudy(place, "anchoring", words);
     const generated = { ...options, config: null, model: null, data: null, evalData: null };

@@ -11,7 +11,7 @@ import {
   gridPaths,
   lockFolder,
   type Measured,
-  ownRemedy,
+  ownKeyProblem,
   readKey,
   readMeasured,
   runGrid,
@@ -77,6 +77,7 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   const definition: StudyDefinition = STUDIES[options.name];
   if (options.judge !== null && !definition.needsAnswers) throw nothingToJudge(options.name);
   checkOverrides(options.overrides);
+  refuseOwnKeys(options);
   refuseUnused(options, definition);
   refuseRewardModel(options, definition.takesRewardModel ?? false);
   refuseMethods(options, definition);
@@ -272,6 +273,15 @@ function refuseDecided({ name, overrides }: StudyOptions, conditions: readonly C
   );
 }
 
+/** A key of which each run has its own value. */
+function refuseOwnKeys({ overrides, ownAnswers }: StudyOptions): void {
+  for (const [key] of overrides) {
+    // the seed of own answers is one for all runs
+    const problem = key === "seed" && ownAnswers !== null ? null : ownKeyProblem(key);
+    if (problem !== null) throw new ConfigError(`--${key}: ${problem}`);
+  }
+}
+
 /** What the study would not use. */
 function refuseUnused(
   { name, otherData, otherEvalData, overrides, learningRates, ownAnswers }: StudyOptions,
@@ -286,10 +296,7 @@ function refuseUnused(
     ...(dividesRows === true ? ["train_data"] : []),
     ...decides,
   ];
-  // the seed of own answers is one for all runs
-  const isDecided = (key: string): boolean =>
-    decided.includes(key) || (ownRemedy(key) !== null && !(key === "seed" && ownAnswers !== null));
-  const given = overrides.find(([key]) => isDecided(key))?.[0];
+  const given = overrides.find(([key]) => decided.includes(key))?.[0];
   if (given !== undefined)
     throw new ConfigError(`${name} decides ${given} itself: take --${given} out.${insteadOf(given)}`);
   if (ownAnswers !== null && dividesRows !== true)
@@ -304,8 +311,6 @@ function refuseUnused(
 
 /** What says it to a study in place of a key that it decides. */
 function insteadOf(key: string): string {
-  const own = ownRemedy(key);
-  if (own !== null) return ` ${own}`;
   if (key === "learning_rate") return " --learning-rates 5e-4,1e-3,2e-3 says which are swept.";
   return key === "train_data" ? " --data names the rows that it divides." : "";
 }

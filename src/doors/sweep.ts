@@ -44,7 +44,7 @@ export {
   twinsOf,
 } from "../sweep/measured.ts";
 export { type WrittenOutcome, writeOutcome } from "../sweep/outcome.ts";
-export { ownRemedy } from "../sweep/own-keys.ts";
+export { ownKeyProblem } from "../sweep/own-keys.ts";
 export type { Extras } from "../sweep/run-trial.ts";
 export type { Condition, Measured, ReportSection, ResultRow } from "../sweep/section.ts";
 export { promptsOf } from "../sweep/shared-pairs.ts";

@@ -9,7 +9,8 @@ const remedies = {
 /** One of them. */
 export type OwnKey = keyof typeof remedies;
 
-/** What to do in place of giving `key` for all runs; null: it can be given. */
-export function ownRemedy(key: string): string | null {
-  return Object.hasOwn(remedies, key) ? remedies[key as OwnKey] : null;
+/** What is wrong with giving `key` for all runs, and what to do instead, to follow the place where it is given; null: it can be given. */
+export function ownKeyProblem(key: string): string | null {
+  if (!Object.hasOwn(remedies, key)) return null;
+  return `each run has its own ${key}: take it out. ${remedies[key as OwnKey]}`;
 }

@@ -107,11 +107,11 @@ test("what does not go together is refused", () => {
     /kappa is among parameters too/,
   );
   assert.match(messageOf(`${base}method: random\nmetric: acuracy\n${ranged}`), /Did you mean "accuracy"\?/);
-  assert.match(messageOf(`${base}parameters:\n  seed: [1, 2]\n`), /seed is set by the sweep/);
+  assert.match(messageOf(`${base}parameters:\n  seed: [1, 2]\n`), /each run has its own seed: take it out/);
   const own = "values:\n  seed: 7\n  output_dir: x\n  resume_from_checkpoint: latest\n";
   assert.match(
     messageOf(`${base}method: random\n${own}${ranged}`),
-    /:4: seed is set by the sweep.* seeds: N of a sweep.*\n.*:5: output_dir is set .*--output.*\n.*:6: resume_from_checkpoint is set/,
+    /:4: each run has its own seed: .* seeds: N of a sweep.*\n.*:5: each run has its own output_dir: .*--output.*\n.*:6: each run has its own resume_from_checkpoint: /,
   );
   assert.match(
     messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`),

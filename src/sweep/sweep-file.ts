@@ -5,7 +5,7 @@ import { didYouMean } from "../base/suggest.ts";
 import { type Given, givenByYaml, gotText, readConfigText } from "../config/given.ts";
 import { CONFIG_KEYS, fieldOf, isConfigKey } from "../config/keys.ts";
 import type { ConfigKey } from "../config/run-config.ts";
-import { ownRemedy } from "./own-keys.ts";
+import { ownKeyProblem } from "./own-keys.ts";
 import type { ConfigValues } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
 
@@ -126,6 +126,11 @@ function problemOf(given: Given): string | null {
     : `${given.where()}: ${key}: expected ${expected}, got ${gotText(value)}.`;
 }
 
+/** What is wrong with a key under values or parameters; null where runs may share it or differ in it. */
+function keyProblem(key: string): string | null {
+  return isConfigKey(key) ? ownKeyProblem(key) : `unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`;
+}
+
 /** The choices of each parameter; what is wrong with them goes to `problems`. */
 function checkParameters(given: Given | undefined, problems: string[]): Record<string, Choices> {
   const checked: Record<string, Choices> = {};
@@ -133,9 +138,8 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
   if (given === undefined || !all.success) return checked;
   for (const [key, value] of Object.entries(all.data)) {
     const where = given.where([key]);
-    if (!isConfigKey(key)) problems.push(`${where}: unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`);
-    else if (ownRemedy(key) !== null)
-      problems.push(`${where}: ${key} is set by the sweep: take it out. ${ownRemedy(key)}`);
+    const problem = keyProblem(key);
+    if (problem !== null) problems.push(`${where}: ${problem}`);
     else if (Array.isArray(value) && value.length > 0) {
       problems.push(...value.flatMap((choice) => valueProblem(key, choice, where)));
       checked[key] = value;
@@ -180,9 +184,8 @@ function checkShared(
   if (given === undefined || !all.success) return;
   for (const key of Object.keys(all.data)) {
     const where = given.where([key]);
-    if (!isConfigKey(key)) problems.push(`${where}: unknown key "${key}".${didYouMean(key, CONFIG_KEYS)}`);
-    else if (ownRemedy(key) !== null)
-      problems.push(`${where}: ${key} is set by the sweep: take it out. ${ownRemedy(key)}`);
+    const problem = keyProblem(key);
+    if (problem !== null) problems.push(`${where}: ${problem}`);
     else if (Object.hasOwn(parameters, key))
       problems.push(`${where}: ${key} is among parameters too. Keep one of them.`);
   }

@@ -10,7 +10,7 @@ import type { RunConfig } from "../config/run-config.ts";
 import { methodOf } from "../methods/index.ts";
 import { RunLock } from "../runs/run-lock.ts";
 import { overridesOf, trialId } from "./grid.ts";
-import { type OwnKey, ownRemedy } from "./own-keys.ts";
+import { type OwnKey, ownKeyProblem } from "./own-keys.ts";
 import type { Condition } from "./section.ts";
 import type { ConfigValues, Trial } from "./trial.ts";
 import { TRIAL_METRICS, type TrialMetricName } from "./trial-metrics.ts";
@@ -86,8 +86,7 @@ function refuseOwn({ id, seed, values }: Trial, config: RunConfig): void {
     resume_from_checkpoint: config.resume_from_checkpoint !== null,
   };
   for (const [key, isGiven] of Object.entries(isOther)) {
-    if (isGiven || key in values)
-      throw new ConfigError(`run ${id}: each run has its own ${key}: take it out. ${ownRemedy(key)}`);
+    if (isGiven || key in values) throw new ConfigError(`run ${id}: ${ownKeyProblem(key)}`);
   }
 }
 
