@@ -70,7 +70,7 @@ function assertContinued({ values, whole }: FailingTraining, dir: string): void 
 
 /** How many of a training's calls are tried. */
 interface Extent {
-  /** In the short form every so-manieth call fails. */
+  /** In the short form every n-th call fails, n being this. */
   stride: number;
   /** In the full form each call fails in every way that it can, rather than in one of them. */
   inEveryWay: boolean;
