@@ -58,8 +58,8 @@ test("a run that was stopped is resumed, and the likelihood's begins", async () 
     extra: { name: "mixtures", module: new URL("extras.ts", import.meta.url).href },
     ...{ dir, before: fixture.path("before.jsonl"), mark: join(dir, "measured.json"), digest: "" },
   });
-  const events = await Array.fromAsync(train(loadConfig(task({}).config), { signal: AbortSignal.abort() }));
-  assert.equal(events.find((event) => event.type === "end")?.summary.reason, "stopped");
+  for await (const event of train(loadConfig(task({}).config), { signal: AbortSignal.abort() }))
+    if (event.type === "end") assert.equal(event.summary.reason, "stopped");
   await runTrial(task({ resume_from_checkpoint: "latest" }));
   assert.ok(existsSync(join(dir, "mixtures.json")));
 });

@@ -38,13 +38,13 @@ export async function trainingSets(
     const read = promptOf(row, columns);
     if (read instanceof DataError) refused ??= read;
     else isReadable = true;
-    // training reports a row that cannot be read: here it is a prompt of its own
+    // training reports a row that cannot be read: here it counts as a prompt like no other
     const prompt = read instanceof DataError ? `${row.origin.file}:${row.origin.line}` : read;
     const number = numbers.get(prompt) ?? numbers.size;
     numbers.set(prompt, number);
     sets[number % count]?.push(stringifyNumbers(row.value));
   }
-  // no mapping of columns, or a wrong one: what is divided would be rows
+  // with a wrong mapping of columns, for one: what is divided would be rows
   if (refused !== null && !isReadable) throw refused;
   if (numbers.size < count) {
     throw new ConfigError(

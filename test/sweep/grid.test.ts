@@ -197,9 +197,8 @@ test("a run that a killed study left alone, and that begins and stops in between
     calls += 1;
     // the other process, whose study is gone: it stops after a step, with a checkpoint
     if (calls === 1) {
-      const events = await Array.fromAsync(train(loadConfig(task.config), { signal: AbortSignal.abort() }));
-      const end = events.find((event) => event.type === "end");
-      assert.equal(end?.summary.reason, "stopped");
+      for await (const event of train(loadConfig(task.config), { signal: AbortSignal.abort() }))
+        if (event.type === "end") assert.equal(event.summary.reason, "stopped");
     }
     await runTrial(task);
   };

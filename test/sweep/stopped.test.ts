@@ -7,7 +7,7 @@ import { type RunTask, runTrial } from "../../src/sweep/run-trial.ts";
 import type { Trial } from "../../src/sweep/trial.ts";
 import { runFixture } from "../support/runs.ts";
 
-test("a stop before the start is scored, or meanwhile, is heard before the training: the run begins anew", async () => {
+test("a stop before the start is scored, or meanwhile, is heard before the training, and the run begins when it is asked for again", async () => {
   using place = runFixture({ rows: 12, held: 4 });
   const short = { max_steps: 2, per_device_train_batch_size: 4, max_length: 96, save_strategy: "no" };
   const values = { ...place.values, ...short };
