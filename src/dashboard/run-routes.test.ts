@@ -10,6 +10,7 @@ import {
   withDashboardApp,
   writeRun,
 } from "../../test/support/dashboards.ts";
+import { endedRun } from "../../test/support/ended-run.ts";
 import type { PairText } from "./pair-text.ts";
 import type { ShownTokens } from "./run-routes.ts";
 import type { RunSections, ShownEvaluation } from "./run-sections.ts";
@@ -102,6 +103,24 @@ test("an evaluation beside the first: pictures and answers escaped, pairs with t
     assert.ok(!/<img|<script|<b>/.test(shown.answers), shown.answers);
     assert.equal((await get("/evaluations/7")).status, 404);
     assert.equal((await get("/evaluations/x")).status, 404);
+  });
+});
+
+test("the evaluation of a run that kept its best one, and whose log does not say which, is marked as exported", async () => {
+  await withDashboardApp(async ({ root, ask }) => {
+    const dir = join(root, "best");
+    const samples = [{ prompt: "a", answers: [{ text: "b", ended: true }] }];
+    endedRun(dir, {
+      rows: [3, 1, 2].map((loss, i) => ({ global_step: 10 * i, eval_loss: loss })),
+      evaluations: [0, 10, 20].map((step) => ({ global_step: step, samples })),
+      values: { load_best_model_at_end: true, metric_for_best_model: "loss" },
+    });
+    const answers = async (step: number): Promise<string> => {
+      const path = `/api/runs/${idOf(realpathSync(dir))}/evaluations/${step}`;
+      return ((await (await ask(path, { as: "viewer" })).json()) as ShownEvaluation).answers;
+    };
+    assert.match(await answers(10), /step 10, exported/);
+    assert.doesNotMatch(await answers(20), /exported/);
   });
 });
 

@@ -15,6 +15,7 @@ import { factsHtml } from "../report/html.ts";
 import { kneeOf, quadrantsHtml } from "../report/pairs-section.ts";
 import { reportedRun } from "../report/run-report.ts";
 import { scalesSection } from "../report/scales-section.ts";
+import { pathShortener } from "../report/shared-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
@@ -113,7 +114,7 @@ export function shownEvaluation(run: RunView, step: number): ShownEvaluation | n
   const at = run.evaluations.findIndex((one) => one.global_step === step);
   const [first, record] = [run.evaluations[0], run.evaluations[at]];
   if (first === undefined || record === undefined) return null;
-  const { shorten } = reportedRun(run);
+  const shorten = pathShortener([run]);
   const both = at === 0 ? [first] : [first, record];
   return {
     step,
