@@ -1,6 +1,6 @@
 /** What the page of a run is sent: complete, escaped, without paths of this machine. */
 import assert from "node:assert/strict";
-import { readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -215,6 +215,27 @@ test("rows of metrics are read once, whatever a page asks for after them", async
     assert.equal((await get("/evaluations/10")).status, 200);
     assert.equal((await get(`/pairs/${hostileKey}`)).status, 200);
     assert.equal((await app.ask(parts, { as: "viewer" })).status, 200);
+  });
+});
+
+test("lines of metrics that cannot be read are named, by their numbers in the file as it is now", async () => {
+  await withRun(async ({ dir, get }) => {
+    const path = join(dir, "metrics.jsonl");
+    const findings = async (): Promise<string> =>
+      ((await (await get("/sections")).json()) as RunSections).findings;
+    const whole = readFileSync(path, "utf8");
+    assert.doesNotMatch(await findings(), /no row of metrics/);
+    appendFileSync(path, '{"global_step": 11, "lo\n{"global_step": 12, "loss": 1}\n');
+    assert.match(await findings(), /Line 4 of metrics\.jsonl holds no row of metrics: .* without it\./);
+    appendFileSync(path, "null\n");
+    assert.match(
+      await findings(),
+      /2 lines of metrics\.jsonl \(4, 6\) hold no row of metrics: .* without them\./,
+    );
+    writeFileSync(path, `{}\n${whole}`);
+    assert.match(await findings(), /Line 1 of metrics/);
+    writeFileSync(path, whole);
+    assert.doesNotMatch(await findings(), /no row of metrics/);
   });
 });
 

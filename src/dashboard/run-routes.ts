@@ -79,7 +79,8 @@ async function viewOf(runs: RunStore, id: string): Promise<RunView> {
 async function sections(c: Ctx, runs: RunStore): Promise<Response> {
   const live = await runs.live(idOf(c));
   const run = await viewOf(runs, idOf(c));
-  return c.json(runSections(run, isOnPolicy(run.config) ? await live.rollouts.html() : ""));
+  const rollouts = isOnPolicy(run.config) ? await live.rollouts.html() : "";
+  return c.json(runSections(run, { rollouts, damaged: live.damaged }));
 }
 
 async function curves(c: Ctx, runs: RunStore): Promise<Response> {

@@ -9,6 +9,7 @@ import { answersHtml } from "../report/answers-section.ts";
 import { shownExport } from "../report/best-evaluation.ts";
 import { eventRow } from "../report/event-row.ts";
 import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "../report/facts-section.ts";
+import type { Finding } from "../report/finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.ts";
 import { rejectedTokens } from "../report/histogram.ts";
 import { factsHtml } from "../report/html.ts";
@@ -52,12 +53,19 @@ export interface RunSections {
   epochRows: number | null;
 }
 
-/** The parts of a run's page. @param rollouts - the section of its rollouts */
-export function runSections(run: RunView, rollouts: string): RunSections {
+/**
+ * The parts of a run's page.
+ *
+ * @param known - the section of its rollouts, and the lines of `metrics.jsonl` that hold no row of metrics
+ */
+export function runSections(
+  run: RunView,
+  { rollouts, damaged }: { rollouts: string; damaged: readonly number[] },
+): RunSections {
   const reported = reportedRun(run);
   const { shorten } = reported;
   return {
-    findings: findingsHtml(findingsOf(reported)).text,
+    findings: findingsHtml(findingsOf(reported, damagedFinding(damaged))).text,
     dataCheck: dataCheckSection(run.preflight, shorten).text,
     exported: exportSection(run.exported, shorten).text,
     fingerprints: factsHtml(run.fingerprints, shorten)?.text ?? "",
@@ -69,6 +77,24 @@ export function runSections(run: RunView, rollouts: string): RunSections {
     steps: run.evaluations.map(({ global_step: step }) => step),
     epochRows: epochRowsOf(run.preflight),
   };
+}
+
+/** What is missing in all figures; nothing where every line was read. */
+function damagedFinding(lines: readonly number[]): Finding[] {
+  if (lines.length === 0) return [];
+  const named = `${lines.slice(0, 5).join(", ")}${lines.length > 5 ? ", …" : ""}`;
+  const what =
+    lines.length === 1
+      ? `Line ${named} of metrics.jsonl holds`
+      : `${lines.length} lines of metrics.jsonl (${named}) hold`;
+  return [
+    {
+      severity: "warning",
+      text: `${what} no row of metrics: figures and curves here are without ${lines.length === 1 ? "it" : "them"}.`,
+      remedy:
+        "The file was changed by hand or damaged: take such lines out. preftune report refuses it as it is.",
+    },
+  ];
 }
 
 function configRows({ run: { config, provenance }, shorten }: ReportedRun): ConfigRow[] {
