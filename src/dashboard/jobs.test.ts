@@ -239,8 +239,8 @@ test("stop asks the process that the lock names, and no other of its number, hos
   assert.equal(child.signalCode, "SIGTERM");
 });
 
-test("on a full disk a draft that is refused stays one, and a training that began is never told to have ended", async () => {
-  const { jobs, end } = queue();
+test("on a full disk a draft that is refused stays one, and no dashboard says that a training that began has ended", async () => {
+  const { jobs, again, end } = queue();
   const draft = jobs.draft(job("full"));
   const { renameSync } = io;
   const path = join(root, String(count), "jobs", draft.id, "job.json");
@@ -260,9 +260,16 @@ test("on a full disk a draft that is refused stays one, and a training that bega
     room(2);
     assert.equal((await jobs.queue(draft.id)).state, "started");
     await until(() => jobs.texts(draft.id).output === "began full\n");
+    // once there is room another dashboard finds the process, though nobody asked this one for anything
+    room(1);
+    await jobs.startNext();
+    for (const isReadOnly of [true, false]) assert.deepEqual(states(again({ isReadOnly })), ["full started"]);
     end("full");
     await until(() => jobs.get(draft.id).state === "ended");
     assert.deepEqual([jobs.get(draft.id).status, jobs.texts(draft.id).output], [7, "began full\n"]);
+    room(1);
+    await jobs.startNext();
+    assert.equal(again().get(draft.id).status, 7);
   } finally {
     io.renameSync = renameSync;
   }

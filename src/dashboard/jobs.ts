@@ -87,6 +87,8 @@ export class Jobs {
   readonly #jobs: Map<string, Job> = new Map();
   /** Jobs whose process is a child of this one, which hears of its end with its status. */
   readonly #children: Set<string> = new Set();
+  /** Jobs of which more has happened than is on disk. */
+  readonly #unwritten: Set<string> = new Set();
   #isStarting = false;
 
   constructor(options: JobsOptions) {
@@ -151,6 +153,7 @@ export class Jobs {
     if (this.get(id).state === "started") throw new PageError(409, "It runs: stop the run first.");
     remove(join(this.#options.dir, id));
     this.#jobs.delete(id);
+    this.#unwritten.delete(id);
   }
 
   /** The end of what a job has written, and its configuration. */
@@ -170,6 +173,7 @@ export class Jobs {
 
   /** Starts what is first in the queue on each device that is free. */
   async startNext(): Promise<void> {
+    this.#look();
     const isWaiting = [...this.#jobs.values()].some(({ state }) => state === "queued");
     if (this.#isStarting || !isWaiting) return;
     this.#isStarting = true;
@@ -207,9 +211,13 @@ export class Jobs {
     this.#note({ ...job, state: "started", process: started });
   }
 
-  /** What is on disk, where another dashboard writes it; then the ends of jobs whose processes are gone. */
+  /** What is on disk, where another dashboard writes it; what is not there yet; then the ends of jobs whose processes are gone. */
   #look(): void {
     if (this.#options.isReadOnly === true) this.#read(() => {});
+    for (const id of [...this.#unwritten]) {
+      const job = this.#jobs.get(id);
+      if (job !== undefined) this.#note(job);
+    }
     for (const job of this.#jobs.values()) {
       if (job.state !== "started" || this.#children.has(job.id)) continue;
       if (job.process !== null && isAlive(job.process)) continue;
@@ -250,14 +258,16 @@ export class Jobs {
     this.#jobs.set(job.id, job);
   }
 
-  /** What has happened to a job, whether it can be written or not: then another start of the dashboard finds it out. */
+  /** What has happened to a job, whether it can be written or not: then it is written as soon as there is room. */
   #note(job: Job): void {
     this.#jobs.set(job.id, job);
-    if (this.#options.isReadOnly !== true) ignoreErrors(() => this.#write(job));
+    if (this.#options.isReadOnly === true || ignoreErrors(() => this.#write(job))) return;
+    this.#unwritten.add(job.id);
   }
 
   #write(job: Job): void {
     writeFileAtomic(join(this.#options.dir, job.id, files.job), `${JSON.stringify(job, null, 2)}\n`);
+    this.#unwritten.delete(job.id);
   }
 }
 
