@@ -16,7 +16,7 @@ import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { io } from "../base/file-io.ts";
 import { startOf } from "../base/process-state.ts";
-import { stopHolder } from "../runs/run-lock.ts";
+import { RunLock, stopHolder } from "../runs/run-lock.ts";
 import { type Job, Jobs, type JobsOptions, type NewJob } from "./jobs.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-jobs-"));
@@ -153,6 +153,19 @@ test("a dashboard that was killed while it started a job starts it no second tim
   await other.startNext();
   assert.deepEqual(states(other), ["cut ended"]);
   assert.match(other.texts(id).output, /^The dashboard ended while it started this/);
+});
+
+test("a training whose process nobody could write down runs as long as it holds its run", () => {
+  const { jobs, again } = queue();
+  const draft = jobs.draft(job("held"));
+  left(draft.id, { state: "started" });
+  mkdirSync(draft.outputDir);
+  const lock = new RunLock(join(draft.outputDir, "run.lock"), null);
+  const others = [again({ isReadOnly: true }), again()] as const;
+  for (const other of others) assert.deepEqual(states(other), ["held started"]);
+  lock.release();
+  for (const other of others.toReversed()) assert.deepEqual(states(other), ["held ended"]);
+  assert.equal(others[1].texts(draft.id).output, "");
 });
 
 test("a job whose file is damaged is reported and left out; a draft is forgotten after a day", () => {

@@ -10,6 +10,8 @@ import { FormatError, messageOf } from "../base/errors.ts";
 import { appendBytes, ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { readRange, statsOf } from "../base/open-file.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { lockHolder } from "../runs/run-lock.ts";
 import { isAlive, type JobProcess, type ProcessId, startDetached } from "./job-process.ts";
 import { PageError } from "./page-error.ts";
 import { idOf } from "./run-store.ts";
@@ -89,6 +91,8 @@ export class Jobs {
   readonly #children: Set<string> = new Set();
   /** Jobs of which more has happened than is on disk. */
   readonly #unwritten: Set<string> = new Set();
+  /** Jobs whose process is not on disk and whose run was seen to run. */
+  readonly #found: Set<string> = new Set();
   #isStarting = false;
 
   constructor(options: JobsOptions) {
@@ -220,10 +224,18 @@ export class Jobs {
     }
     for (const job of this.#jobs.values()) {
       if (job.state !== "started" || this.#children.has(job.id)) continue;
-      if (job.process !== null && isAlive(job.process)) continue;
-      if (job.process === null) this.#explain(job);
+      if (this.#runs(job)) continue;
+      if (job.process === null && !this.#found.has(job.id)) this.#explain(job);
       this.#note({ ...job, state: "ended" });
     }
+  }
+
+  /** Whether a job's process runs; where nobody could write down which it is, the lock of its run says so. */
+  #runs({ id, process, outputDir }: Job): boolean {
+    if (process !== null) return isAlive(process);
+    const isHeld = lockHolder(runPaths(outputDir).lock)?.state === "running";
+    if (isHeld) this.#found.add(id);
+    return isHeld;
   }
 
   #explain({ id }: Job): void {
