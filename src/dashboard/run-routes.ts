@@ -80,7 +80,7 @@ async function sections(c: Ctx, runs: RunStore): Promise<Response> {
   const live = await runs.live(idOf(c));
   const run = await viewOf(runs, idOf(c));
   const rollouts = isOnPolicy(run.config) ? await live.rollouts.html() : "";
-  return c.json(runSections(run, { rollouts, damaged: live.damaged }));
+  return c.json(runSections(run, rollouts, live.damaged));
 }
 
 async function curves(c: Ctx, runs: RunStore): Promise<Response> {

@@ -53,15 +53,8 @@ export interface RunSections {
   epochRows: number | null;
 }
 
-/**
- * The parts of a run's page.
- *
- * @param known - the section of its rollouts, and the lines of `metrics.jsonl` that hold no row of metrics
- */
-export function runSections(
-  run: RunView,
-  { rollouts, damaged }: { rollouts: string; damaged: readonly number[] },
-): RunSections {
+/** The parts of a run's page. @param rollouts - their section @param damaged - lines of `metrics.jsonl` that hold no row of metrics */
+export function runSections(run: RunView, rollouts: string, damaged: readonly number[]): RunSections {
   const reported = reportedRun(run);
   const { shorten } = reported;
   return {
@@ -82,17 +75,13 @@ export function runSections(
 /** What is missing in all figures; nothing where every line was read. */
 function damagedFinding(lines: readonly number[]): Finding[] {
   if (lines.length === 0) return [];
-  const named = `${lines.slice(0, 5).join(", ")}${lines.length > 5 ? ", …" : ""}`;
-  const what =
-    lines.length === 1
-      ? `Line ${named} of metrics.jsonl holds`
-      : `${lines.length} lines of metrics.jsonl (${named}) hold`;
+  const rest = lines.length > 5 ? `, … (${lines.length} in all)` : "";
+  const at = `line ${lines.slice(0, 5).join(", ")}${rest}`;
   return [
     {
       severity: "warning",
-      text: `${what} no row of metrics: figures and curves here are without ${lines.length === 1 ? "it" : "them"}.`,
-      remedy:
-        "The file was changed by hand or damaged: take such lines out. preftune report refuses it as it is.",
+      text: `What metrics.jsonl holds in ${at} is no row of metrics: figures and curves here are without it.`,
+      remedy: "It was changed by hand or damaged: take it out. preftune report refuses the file as it is.",
     },
   ];
 }

@@ -22,13 +22,12 @@ const mostPauseMs = 10_000;
 export class Question<T> {
   readonly #path: string;
   readonly #tell: (news: Partial<Answer<T>>) => void;
+  /** Whether an answer is waited for, or there is a pause after it. */
   #isOpen = false;
   #isAskedAgain = false;
-  /** Whether the reader has done something since the open question was asked. */
-  #isHurried = false;
   #isLeft = false;
-  /** Runs while there is a pause. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the pause, or says before the answer that there is none after it. */
+  #endPause: () => void = () => {};
 
   /** @param tell - hears the value, or what went wrong */
   constructor(path: string, tell: (news: Partial<Answer<T>>) => void) {
@@ -37,44 +36,38 @@ export class Question<T> {
   }
 
   /**
-   * Asks; while a question is open or there is a pause, once more after it.
+   * Asks; while a question is open, once more when it has its answer and the pause is over.
    *
    * @param isOwn - what the reader has done himself is behind it: no pause is waited for
    */
   ask(isOwn = false): void {
-    this.#isAskedAgain = this.#isOpen || this.#timer !== undefined;
-    if (!this.#isAskedAgain) void this.#open();
-    else if (!isOwn) return;
-    else if (this.#isOpen) this.#isHurried = true;
-    else this.#next();
+    this.#isAskedAgain = this.#isOpen;
+    if (!this.#isOpen) void this.#open();
+    else if (isOwn) this.#endPause();
   }
 
   /** Tells nothing more. */
   leave(): void {
     this.#isLeft = true;
-    clearTimeout(this.#timer);
   }
 
   async #open(): Promise<void> {
     this.#isOpen = true;
-    this.#isHurried = false;
+    const pause = new Promise<void>((end) => {
+      this.#endPause = end;
+    });
     const began = performance.now();
     const news = await get<T>(this.#path).then(
       (value) => ({ value, problem: "" }),
       ({ message }: Error) => ({ problem: message }),
     );
-    const took = performance.now() - began;
+    const beyond = performance.now() - began - quickMs;
     if (this.#isLeft) return;
     this.#tell(news);
+    if (news.problem !== "" || beyond <= 0) this.#endPause();
+    else setTimeout(this.#endPause, Math.min(mostPauseMs, pauseFactor * beyond));
+    await pause;
     this.#isOpen = false;
-    const isAtOnce = this.#isHurried || news.problem !== "" || took <= quickMs;
-    if (isAtOnce) this.#next();
-    else this.#timer = setTimeout(() => this.#next(), Math.min(mostPauseMs, pauseFactor * (took - quickMs)));
-  }
-
-  #next(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#isAskedAgain) this.ask();
+    if (this.#isAskedAgain && !this.#isLeft) this.ask();
   }
 }
