@@ -16,7 +16,7 @@ import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { io } from "../base/file-io.ts";
 import { startOf } from "../base/process-state.ts";
-import { stopHolder } from "../runs/run-lock.ts";
+import { RunLock, stopHolder } from "../runs/run-lock.ts";
 import { type Job, Jobs, type JobsOptions, type NewJob } from "./jobs.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-jobs-"));
@@ -155,6 +155,19 @@ test("a dashboard that was killed while it started a job starts it no second tim
   assert.match(other.texts(id).output, /^The dashboard ended while it started this/);
 });
 
+test("a training whose process nobody could write down runs as long as it holds its run", () => {
+  const { jobs, again } = queue();
+  const draft = jobs.draft(job("held"));
+  left(draft.id, { state: "started" });
+  mkdirSync(draft.outputDir);
+  const lock = new RunLock(join(draft.outputDir, "run.lock"), null);
+  const others = [again({ isReadOnly: true }), again()] as const;
+  for (const other of others) assert.deepEqual(states(other), ["held started"]);
+  lock.release();
+  for (const other of others.toReversed()) assert.deepEqual(states(other), ["held ended"]);
+  assert.equal(others[1].texts(draft.id).output, "");
+});
+
 test("a job whose file is damaged is reported and left out; a draft is forgotten after a day", () => {
   const { jobs, again } = queue();
   const [bad, old, kept] = ["bad", "old", "kept"].map((name) => jobs.draft(job(name))) as [Job, Job, Job];
@@ -239,8 +252,8 @@ test("stop asks the process that the lock names, and no other of its number, hos
   assert.equal(child.signalCode, "SIGTERM");
 });
 
-test("on a full disk a draft that is refused stays one, and a training that began is never told to have ended", async () => {
-  const { jobs, end } = queue();
+test("on a full disk a draft that is refused stays one, and no dashboard says that a training that began has ended", async () => {
+  const { jobs, again, end } = queue();
   const draft = jobs.draft(job("full"));
   const { renameSync } = io;
   const path = join(root, String(count), "jobs", draft.id, "job.json");
@@ -260,9 +273,16 @@ test("on a full disk a draft that is refused stays one, and a training that bega
     room(2);
     assert.equal((await jobs.queue(draft.id)).state, "started");
     await until(() => jobs.texts(draft.id).output === "began full\n");
+    // once there is room another dashboard finds the process, though nobody asked this one for anything
+    room(1);
+    await jobs.startNext();
+    for (const isReadOnly of [true, false]) assert.deepEqual(states(again({ isReadOnly })), ["full started"]);
     end("full");
     await until(() => jobs.get(draft.id).state === "ended");
     assert.deepEqual([jobs.get(draft.id).status, jobs.texts(draft.id).output], [7, "began full\n"]);
+    room(1);
+    await jobs.startNext();
+    assert.equal(again().get(draft.id).status, 7);
   } finally {
     io.renameSync = renameSync;
   }

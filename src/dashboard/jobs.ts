@@ -10,6 +10,8 @@ import { FormatError, messageOf } from "../base/errors.ts";
 import { appendBytes, ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, readTextFile, remove, writeFileAtomic } from "../base/files.ts";
 import { readRange, statsOf } from "../base/open-file.ts";
+import { runPaths } from "../runs/run-directory.ts";
+import { lockHolder } from "../runs/run-lock.ts";
 import { isAlive, type JobProcess, type ProcessId, startDetached } from "./job-process.ts";
 import { PageError } from "./page-error.ts";
 import { idOf } from "./run-store.ts";
@@ -87,6 +89,10 @@ export class Jobs {
   readonly #jobs: Map<string, Job> = new Map();
   /** Jobs whose process is a child of this one, which hears of its end with its status. */
   readonly #children: Set<string> = new Set();
+  /** Jobs of which more has happened than is on disk. */
+  readonly #unwritten: Set<string> = new Set();
+  /** Jobs whose process is not on disk and whose run was seen to run. */
+  readonly #found: Set<string> = new Set();
   #isStarting = false;
 
   constructor(options: JobsOptions) {
@@ -151,6 +157,7 @@ export class Jobs {
     if (this.get(id).state === "started") throw new PageError(409, "It runs: stop the run first.");
     remove(join(this.#options.dir, id));
     this.#jobs.delete(id);
+    this.#unwritten.delete(id);
   }
 
   /** The end of what a job has written, and its configuration. */
@@ -170,6 +177,7 @@ export class Jobs {
 
   /** Starts what is first in the queue on each device that is free. */
   async startNext(): Promise<void> {
+    this.#look();
     const isWaiting = [...this.#jobs.values()].some(({ state }) => state === "queued");
     if (this.#isStarting || !isWaiting) return;
     this.#isStarting = true;
@@ -207,15 +215,27 @@ export class Jobs {
     this.#note({ ...job, state: "started", process: started });
   }
 
-  /** What is on disk, where another dashboard writes it; then the ends of jobs whose processes are gone. */
+  /** What is on disk, where another dashboard writes it; what is not there yet; then the ends of jobs whose processes are gone. */
   #look(): void {
     if (this.#options.isReadOnly === true) this.#read(() => {});
+    for (const id of [...this.#unwritten]) {
+      const job = this.#jobs.get(id);
+      if (job !== undefined) this.#note(job);
+    }
     for (const job of this.#jobs.values()) {
       if (job.state !== "started" || this.#children.has(job.id)) continue;
-      if (job.process !== null && isAlive(job.process)) continue;
-      if (job.process === null) this.#explain(job);
+      if (this.#runs(job)) continue;
+      if (job.process === null && !this.#found.has(job.id)) this.#explain(job);
       this.#note({ ...job, state: "ended" });
     }
+  }
+
+  /** Whether a job's process runs; where nobody could write down which it is, the lock of its run says so. */
+  #runs({ id, process, outputDir }: Job): boolean {
+    if (process !== null) return isAlive(process);
+    const isHeld = lockHolder(runPaths(outputDir).lock)?.state === "running";
+    if (isHeld) this.#found.add(id);
+    return isHeld;
   }
 
   #explain({ id }: Job): void {
@@ -250,14 +270,16 @@ export class Jobs {
     this.#jobs.set(job.id, job);
   }
 
-  /** What has happened to a job, whether it can be written or not: then another start of the dashboard finds it out. */
+  /** What has happened to a job, whether it can be written or not: then it is written as soon as there is room. */
   #note(job: Job): void {
     this.#jobs.set(job.id, job);
-    if (this.#options.isReadOnly !== true) ignoreErrors(() => this.#write(job));
+    if (this.#options.isReadOnly === true || ignoreErrors(() => this.#write(job))) return;
+    this.#unwritten.add(job.id);
   }
 
   #write(job: Job): void {
     writeFileAtomic(join(this.#options.dir, job.id, files.job), `${JSON.stringify(job, null, 2)}\n`);
+    this.#unwritten.delete(job.id);
   }
 }
 

@@ -32,8 +32,11 @@ let readings = Date.now();
 /** One run. */
 export class LiveRun {
   rows: PlacedRow[] = [];
+  /** Lines of metrics that hold no row, counted from 1. */
+  damaged: number[] = [];
   events = 0;
   evaluations = 0;
+  #lines = 0;
   /** The step of the last row with a step_time, which is the mean over the steps since the one before it. */
   #timedStep = 0;
   #reading = ++readings;
@@ -62,12 +65,16 @@ export class LiveRun {
     await this.#read(this.#metrics, {
       restart: () => {
         this.rows = [];
+        this.damaged = [];
+        this.#lines = 0;
         this.#timedStep = 0;
         this.#reading = ++readings;
       },
       line: (line) => {
         const row = rowOf(line);
-        if (row !== null) this.rows.push(this.#placed(row));
+        this.#lines += 1;
+        if (row === null) this.damaged.push(this.#lines);
+        else this.rows.push(this.#placed(row));
       },
     });
     await this.#read(this.#log, {

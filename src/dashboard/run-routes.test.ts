@@ -1,6 +1,6 @@
 /** What the page of a run is sent: complete, escaped, without paths of this machine. */
 import assert from "node:assert/strict";
-import { readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -10,6 +10,7 @@ import {
   withDashboardApp,
   writeRun,
 } from "../../test/support/dashboards.ts";
+import { endedRun } from "../../test/support/ended-run.ts";
 import type { PairText } from "./pair-text.ts";
 import type { ShownTokens } from "./run-routes.ts";
 import type { RunSections, ShownEvaluation } from "./run-sections.ts";
@@ -105,6 +106,24 @@ test("an evaluation beside the first: pictures and answers escaped, pairs with t
   });
 });
 
+test("the evaluation of a run that kept its best one, and whose log does not say which, is marked as exported", async () => {
+  await withDashboardApp(async ({ root, ask }) => {
+    const dir = join(root, "best");
+    const samples = [{ prompt: "a", answers: [{ text: "b", ended: true }] }];
+    endedRun(dir, {
+      rows: [3, 1, 2].map((loss, i) => ({ global_step: 10 * i, eval_loss: loss })),
+      evaluations: [0, 10, 20].map((step) => ({ global_step: step, samples })),
+      values: { load_best_model_at_end: true, metric_for_best_model: "loss" },
+    });
+    const answers = async (step: number): Promise<string> => {
+      const path = `/api/runs/${idOf(realpathSync(dir))}/evaluations/${step}`;
+      return ((await (await ask(path, { as: "viewer" })).json()) as ShownEvaluation).answers;
+    };
+    assert.match(await answers(10), /step 10, exported/);
+    assert.doesNotMatch(await answers(20), /exported/);
+  });
+});
+
 test("a pair is found again by its key, with its course; what is gone says so", async () => {
   await withRun(async ({ app, get }) => {
     const { tokens, ...pair } = (await (await get(`/pairs/${hostileKey}`)).json()) as Record<
@@ -196,6 +215,24 @@ test("rows of metrics are read once, whatever a page asks for after them", async
     assert.equal((await get("/evaluations/10")).status, 200);
     assert.equal((await get(`/pairs/${hostileKey}`)).status, 200);
     assert.equal((await app.ask(parts, { as: "viewer" })).status, 200);
+  });
+});
+
+test("lines of metrics that cannot be read are named, by their numbers in the file as it is now", async () => {
+  await withRun(async ({ dir, get }) => {
+    const path = join(dir, "metrics.jsonl");
+    const findings = async (): Promise<string> =>
+      ((await (await get("/sections")).json()) as RunSections).findings;
+    const whole = readFileSync(path, "utf8");
+    assert.doesNotMatch(await findings(), /no row of metrics/);
+    appendFileSync(path, '{"global_step": 11, "lo\n{"global_step": 12, "loss": 1}\n');
+    assert.match(await findings(), /What metrics\.jsonl holds in line 4 is no row of metrics: /);
+    appendFileSync(path, "null\n");
+    assert.match(await findings(), /holds in line 4, 6 is no row of metrics: /);
+    writeFileSync(path, `{}\n${whole}`);
+    assert.match(await findings(), /holds in line 1 is no row/);
+    writeFileSync(path, whole);
+    assert.doesNotMatch(await findings(), /no row of metrics/);
   });
 });
 

@@ -23,8 +23,6 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
   const get = (path: string, answer: Route["answer"]): Route => ({
     ...{ method: "GET", path, roles: seesRuns, answer: inWords(answer) },
   });
-  // without its rows of metrics, of which these show nothing
-  const viewOf = (c: Ctx): RunView => openRun(runs.dirOf(idOf(c)), []);
   return [
     get("/api/runs", async (c) => {
       const summaries = await runs.list();
@@ -35,16 +33,21 @@ export function runRoutes({ runs }: DashboardContext): Route[] {
     get("/api/runs/:run/curves", (c) => curves(c, runs)),
     get("/api/runs/:run/metrics.csv", (c) => csv(c, runs)),
     get("/api/runs/:run/sections", (c) => sections(c, runs)),
-    get("/api/runs/:run/evaluations/:step", (c) => {
-      const shown = shownEvaluation(viewOf(c), Number(c.req.param("step")));
+    get("/api/runs/:run/evaluations/:step", async (c) => {
+      const shown = shownEvaluation(await viewOf(runs, idOf(c)), Number(c.req.param("step")));
       if (shown === null) throw new PageError(404, "There is no evaluation at this step.");
       return c.json(shown);
     }),
-    get("/api/runs/:run/pairs/:pair", (c) => pair(c, viewOf(c), runs)),
+    get("/api/runs/:run/pairs/:pair", (c) => pair(c, runs)),
     get("/api/runs/:run/config.yaml", (c) => config(c, runs)),
     get("/api/runs/:run/report", (c) => report(c, runs)),
-    get("/api/comparison", (c) => reportPage(c, comparisonPage(comparedDirs(c, runs), null))),
-    get("/api/comparison/parts", (c) => c.json(comparisonParts(comparedDirs(c, runs)))),
+    get("/api/comparison", (c) => {
+      const dirs = comparedIds(c).map((id) => runs.dirOf(id));
+      return reportPage(c, comparisonPage(dirs, null));
+    }),
+    get("/api/comparison/parts", async (c) =>
+      c.json(comparisonParts(await Promise.all(comparedIds(c).map((id) => viewOf(runs, id))))),
+    ),
   ];
 }
 
@@ -64,14 +67,20 @@ function inWords(answer: Route["answer"]): Route["answer"] {
   };
 }
 
-/** The rows of metrics are in memory: a long run has too many to read them again at each event. */
+/** A run with the rows of metrics that are in memory: a long one has too many to read them again at each question. */
+async function viewOf(runs: RunStore, id: string): Promise<RunView> {
+  const { rows } = await runs.live(id);
+  return openRun(
+    runs.dirOf(id),
+    rows.map(({ row }) => row),
+  );
+}
+
 async function sections(c: Ctx, runs: RunStore): Promise<Response> {
   const live = await runs.live(idOf(c));
-  const run = openRun(
-    runs.dirOf(idOf(c)),
-    live.rows.map(({ row }) => row),
-  );
-  return c.json(runSections(run, isOnPolicy(run.config) ? await live.rollouts.html() : ""));
+  const run = await viewOf(runs, idOf(c));
+  const rollouts = isOnPolicy(run.config) ? await live.rollouts.html() : "";
+  return c.json(runSections(run, rollouts, live.damaged));
 }
 
 async function curves(c: Ctx, runs: RunStore): Promise<Response> {
@@ -103,7 +112,8 @@ async function csv(c: Ctx, runs: RunStore): Promise<Response> {
   });
 }
 
-async function pair(c: Ctx, run: RunView, runs: RunStore): Promise<Response> {
+async function pair(c: Ctx, runs: RunStore): Promise<Response> {
+  const run = await viewOf(runs, idOf(c));
   const course = pairCourse(run.evaluations, c.req.param("pair") ?? "");
   if (course === null) throw new PageError(404, "No evaluation of this run has this pair.");
   const { place, steps } = course;
@@ -141,13 +151,13 @@ function config(c: Ctx, runs: RunStore): Response {
 /** Runs that are compared at once. */
 const mostCompared = 8;
 
-/** The directories of the runs `?runs=ID,ID`. */
-function comparedDirs(c: Ctx, runs: RunStore): string[] {
+/** The runs `?runs=ID,ID`. */
+function comparedIds(c: Ctx): string[] {
   const ids = [...new Set((c.req.query("runs") ?? "").split(",").filter(Boolean))];
   if (ids.length < 2 || ids.length > mostCompared) {
     throw new PageError(422, `Expected 2 to ${mostCompared} runs to compare, got ${ids.length}.`);
   }
-  return ids.map((id) => runs.dirOf(id));
+  return ids;
 }
 
 /** The report as the run wrote it. */

@@ -9,12 +9,14 @@ import { answersHtml } from "../report/answers-section.ts";
 import { shownExport } from "../report/best-evaluation.ts";
 import { eventRow } from "../report/event-row.ts";
 import { dataCheckSection, exportSection, lengthOnly, lengthSentence } from "../report/facts-section.ts";
+import type { Finding } from "../report/finding.ts";
 import { findingsHtml, findingsOf, type ReportedRun } from "../report/findings.ts";
 import { rejectedTokens } from "../report/histogram.ts";
 import { factsHtml } from "../report/html.ts";
 import { kneeOf, quadrantsHtml } from "../report/pairs-section.ts";
 import { reportedRun } from "../report/run-report.ts";
 import { scalesSection } from "../report/scales-section.ts";
+import { pathShortener } from "../report/shared-text.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales } from "../runs/scale-record.ts";
@@ -51,12 +53,12 @@ export interface RunSections {
   epochRows: number | null;
 }
 
-/** The parts of a run's page. @param rollouts - the section of its rollouts */
-export function runSections(run: RunView, rollouts: string): RunSections {
+/** The parts of a run's page. @param rollouts - their section @param damaged - lines of `metrics.jsonl` that hold no row of metrics */
+export function runSections(run: RunView, rollouts: string, damaged: readonly number[]): RunSections {
   const reported = reportedRun(run);
   const { shorten } = reported;
   return {
-    findings: findingsHtml(findingsOf(reported)).text,
+    findings: findingsHtml(findingsOf(reported, damagedFinding(damaged))).text,
     dataCheck: dataCheckSection(run.preflight, shorten).text,
     exported: exportSection(run.exported, shorten).text,
     fingerprints: factsHtml(run.fingerprints, shorten)?.text ?? "",
@@ -68,6 +70,20 @@ export function runSections(run: RunView, rollouts: string): RunSections {
     steps: run.evaluations.map(({ global_step: step }) => step),
     epochRows: epochRowsOf(run.preflight),
   };
+}
+
+/** What is missing in all figures; nothing where every line was read. */
+function damagedFinding(lines: readonly number[]): Finding[] {
+  if (lines.length === 0) return [];
+  const rest = lines.length > 5 ? `, … (${lines.length} in all)` : "";
+  const at = `line ${lines.slice(0, 5).join(", ")}${rest}`;
+  return [
+    {
+      severity: "warning",
+      text: `What metrics.jsonl holds in ${at} is no row of metrics: figures and curves here are without it.`,
+      remedy: "It was changed by hand or damaged: take it out. preftune report refuses the file as it is.",
+    },
+  ];
 }
 
 function configRows({ run: { config, provenance }, shorten }: ReportedRun): ConfigRow[] {
@@ -113,7 +129,7 @@ export function shownEvaluation(run: RunView, step: number): ShownEvaluation | n
   const at = run.evaluations.findIndex((one) => one.global_step === step);
   const [first, record] = [run.evaluations[0], run.evaluations[at]];
   if (first === undefined || record === undefined) return null;
-  const { shorten } = reportedRun(run);
+  const shorten = pathShortener([run]);
   const both = at === 0 ? [first] : [first, record];
   return {
     step,

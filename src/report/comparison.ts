@@ -79,10 +79,8 @@ export interface ComparisonParts {
   isOneUnit: boolean;
 }
 
-/** The parts of a comparison that are no curves. @throws {ConfigError} when a directory holds no run */
-export function comparisonParts(dirs: readonly string[]): ComparisonParts {
-  // none of its parts is made of metrics
-  const views = dirs.map((dir) => openRun(dir, []));
+/** The parts of a comparison that are no curves. */
+export function comparisonParts(views: readonly RunView[]): ComparisonParts {
   const runs = comparedRuns(views, null);
   const parts = [differencesHtml(runs), answersSection(runs, null), differingHtml(runs)];
   return {

@@ -28,9 +28,10 @@ export interface ReportedRun {
   shorten: ShortenPaths;
 }
 
-/** The findings of a run, worst first. */
-export function findingsOf(reported: ReportedRun): Finding[] {
+/** The findings of a run, worst first. @param more - what else is to be said of it */
+export function findingsOf(reported: ReportedRun, more: readonly Finding[] = []): Finding[] {
   const all = [
+    ...more,
     ...stateFindings(reported),
     ...collapseText(reported.story),
     ...outcomeFindings(reported),

@@ -344,7 +344,7 @@ export interface RunView {
 /**
  * Reads a run; another process may be writing it meanwhile.
  *
- * @param metrics - its rows, where they are known or not needed: those of a long run take long to read. Default: they are read
+ * @param metrics - its rows, where they are known: those of a long run take long to read. Default: they are read
  * @throws {ConfigError} when `dir` holds no run
  * @throws {FormatError} when one of its files is damaged
  */

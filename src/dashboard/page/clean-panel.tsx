@@ -39,6 +39,7 @@ export function CleanPanel({ rows, like, changes, again }: Props): JSX.Element {
   const [opened, setOpened] = useState(rows === "" ? 0 : 1);
   const { value: known, problem } = useAnswer<Cleaning>(
     opened === 0 ? null : "/api/cleaning",
+    0,
     changes + opened,
   );
   return (

@@ -39,8 +39,8 @@ export function DataScreen({ place }: { place: Place }): JSX.Element {
     setChanges((n) => n + 1);
   };
   const asked = new URLSearchParams({ show, find, from: String(from) });
-  const { value, problem, isOld } = useAnswer<Items>(`/api/items?${asked}`, changes);
-  const versions = useAnswer<{ versions: ListedVersion[] }>("/api/versions", changes);
+  const { value, problem, isOld } = useAnswer<Items>(`/api/items?${asked}`, 0, changes);
+  const versions = useAnswer<{ versions: ListedVersion[] }>("/api/versions", 0, changes);
   useKeys([{ key: "/", what: "Find", run: () => document.getElementById("find")?.focus() }], []);
   const isOwner = mayChange();
   if (value === null && problem === "") return <Waiting problem="">Reading pairs …</Waiting>;
@@ -300,7 +300,7 @@ interface Lineage {
 function WhereItWent({ item }: { item: string }): JSX.Element {
   // where it went since, when it is opened again
   const [opened, setOpened] = useState(0);
-  const { value: went, problem } = useAnswer<Lineage>(opened === 0 ? null : `/api/items/${item}`, opened);
+  const { value: went, problem } = useAnswer<Lineage>(opened === 0 ? null : `/api/items/${item}`, 0, opened);
   return (
     <details onToggle={(event) => event.currentTarget.open && setOpened((n) => n + 1)}>
       <summary>Where it went</summary>

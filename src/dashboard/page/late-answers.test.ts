@@ -125,6 +125,31 @@ test("a dashboard that does not answer: a run is read when it does, and a log-ou
   await page.getByText("Nobody is logged in here").waitFor();
 });
 
+test("a job that is taken out of the queue is gone at once, however long the list took before", {
+  skip: skipsBrowser,
+}, async () => {
+  const page = await (await browser.newContext()).newPage();
+  // each answer takes a minute by the page's clock, and no pause of ten seconds ends
+  await page.addInitScript({
+    content: `const later = setTimeout;
+      window.setTimeout = (call, ms, ...rest) => (ms >= 10000 ? 0 : later(call, ms, ...rest));
+      let minutes = 0;
+      performance.now = () => 60000 * minutes++;`,
+  });
+  let isThere = true;
+  const job = { id: "x", name: "waiting", state: "queued", isResume: false, device: "cpu", run: null };
+  await page.route("**/api/jobs", (route) => route.fulfill({ json: { jobs: isThere ? [job] : [] } }));
+  await page.route("**/api/jobs/x", (route) => {
+    isThere = false;
+    return route.fulfill({ json: {} });
+  });
+  await page.goto(dashboard.link());
+  await page.getByRole("navigation").waitFor();
+  await page.goto(new URL("#/queue", dashboard.link()).href);
+  await page.getByRole("button", { name: "Take out of the queue" }).click();
+  await page.getByRole("article", { name: "waiting" }).waitFor({ state: "detached" });
+});
+
 test("pairs that cannot be read are not 0 pairs; filters that did not come are asked for when their panel is opened again", {
   skip: skipsBrowser,
 }, async () => {

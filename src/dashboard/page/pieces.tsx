@@ -88,8 +88,16 @@ export function ServerHtml({ html, class: name }: { html: string; class?: string
   return <div {...(name === undefined ? {} : { class: name })} dangerouslySetInnerHTML={{ __html: html }} />;
 }
 
-/** What a path answers: asked again when `version` is another. `isOld`: the value is that of the path before, until this one answers. */
-export function useAnswer<T>(path: string | null, version: number = 0): Answer<T> & { isOld: boolean } {
+/**
+ * What a path answers: asked again when `version` is another. `isOld`: the value is that of the path before, until this one answers.
+ *
+ * @param acts - raised with each act of the reader that may have changed it: then it is asked for at once, however slow it is
+ */
+export function useAnswer<T>(
+  path: string | null,
+  version: number = 0,
+  acts: number = 0,
+): Answer<T> & { isOld: boolean } {
   const [known, setKnown] = useState({ of: path, value: null as T | null, problem: "" });
   const question = useRef<Question<T> | null>(null);
   useEffect(() => {
@@ -107,7 +115,11 @@ export function useAnswer<T>(path: string | null, version: number = 0): Answer<T
     };
   }, [path]);
   // a version that is another says that there is something new behind the same path
-  useEffect(() => question.current?.ask(), [path, version]);
+  const acted = useRef(acts);
+  useEffect(() => {
+    question.current?.ask(acts !== acted.current);
+    acted.current = acts;
+  }, [path, version, acts]);
   const isOld = known.of !== path;
   return { value: known.value, problem: isOld ? "" : known.problem, isOld };
 }

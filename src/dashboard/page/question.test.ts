@@ -1,6 +1,6 @@
 /** What is asked again and again: one question at a time, whose answers are used however slow they are. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { type Answer, Question } from "./question.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -30,31 +30,78 @@ test("a path that answers slower than it is asked: one question at a time, each 
   assert.deepEqual(told, [{ value: 1, problem: "" }, { problem: "Not now." }]);
 });
 
-test("one that takes the dashboard long is asked again after ten times as long", async (t) => {
+/** A question of a server whose i-th answer is given at `at` ms. */
+function timed(t: TestContext): {
+  question: Question<number>;
+  open: readonly unknown[];
+  answer: (i: number, at: number, status?: number) => Promise<void>;
+  after: (ms: number) => Promise<void>;
+} {
   const { open, fetch } = slowServer();
   t.mock.method(globalThis, "fetch", fetch);
   let now = 0;
   t.mock.method(performance, "now", () => now);
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const question = new Question<number>("/api/jobs", () => {});
-  const answered = async (i: number): Promise<void> => {
-    open[i]?.(Response.json(i));
+  const answer = async (i: number, at: number, status = 200): Promise<void> => {
+    now = at;
+    open[i]?.(Response.json(i, { status }));
+    await after(0);
+  };
+  const after = async (ms: number): Promise<void> => {
+    t.mock.timers.tick(ms);
     for (let k = 0; k < 10; k++) await turn();
   };
+  return { question: new Question<number>("/api/jobs", () => {}), open, answer, after };
+}
+
+test("one that takes the dashboard long is asked again after ten times as long", async (t) => {
+  const { question, open, answer, after } = timed(t);
   question.ask();
   question.ask();
-  now = 750;
-  await answered(0);
+  await answer(0, 750);
   assert.equal(open.length, 1);
   question.ask();
-  t.mock.timers.tick(4999);
+  await after(4999);
   assert.equal(open.length, 1, "ten times the half second beyond what an answer may take");
-  t.mock.timers.tick(1);
+  await after(1);
   assert.equal(open.length, 2);
-  now = 900;
   question.ask();
-  await answered(1);
+  await answer(1, 900);
   assert.equal(open.length, 3, "a quick one at once");
+});
+
+test("one that took a minute is asked again after ten seconds, one that failed after a minute at once", async (t) => {
+  const { question, open, answer, after } = timed(t);
+  question.ask();
+  question.ask();
+  await answer(0, 60_000);
+  await after(9999);
+  assert.equal(open.length, 1);
+  await after(1);
+  assert.equal(open.length, 2);
+  question.ask();
+  await answer(1, 120_000, 503);
+  assert.equal(open.length, 3);
+});
+
+test("what the reader does himself waits for no pause, and for none after the answer that it came before", async (t) => {
+  const { question, open, answer, after } = timed(t);
+  question.ask();
+  await answer(0, 2000);
+  question.ask();
+  assert.equal(open.length, 1, "what is new by itself waits");
+  question.ask(true);
+  await after(0);
+  assert.equal(open.length, 2);
+  question.ask(true);
+  question.ask();
+  await answer(1, 4000);
+  assert.equal(open.length, 3, "the answer may be of before the act");
+  question.ask();
+  await answer(2, 6000);
+  assert.equal(open.length, 3, "nothing was done since");
+  await after(10_000);
+  assert.equal(open.length, 4);
 });
 
 test("one that is left tells nothing and asks nothing more", async (t) => {

@@ -18,9 +18,8 @@ interface Job {
 
 /** The screen. */
 export function QueueScreen(): JSX.Element {
-  const tick = useTick();
   const [removed, setRemoved] = useState(0);
-  const { value, problem } = useAnswer<{ jobs: Job[] }>("/api/jobs", tick + removed);
+  const { value, problem } = useAnswer<{ jobs: Job[] }>("/api/jobs", useTick(), removed);
   if (value === null || problem !== "") return <Waiting problem={problem}>Reading the queue …</Waiting>;
   return (
     <>
@@ -31,9 +30,7 @@ export function QueueScreen(): JSX.Element {
       {value.jobs.length === 0 ? (
         <Empty of="queue" />
       ) : (
-        value.jobs.map((job) => (
-          <JobCard key={job.id} job={job} onRemoved={() => setRemoved((n) => n + 1000)} />
-        ))
+        value.jobs.map((job) => <JobCard key={job.id} job={job} onRemoved={() => setRemoved((n) => n + 1)} />)
       )}
     </>
   );

@@ -53,7 +53,8 @@ export function RoundScreen({ id }: { id: string }): JSX.Element {
   const show = query.get("show") ?? "";
   const from = Number(query.get("from") ?? 0) || 0;
   const asked = new URLSearchParams({ show: show || "comparison", from: String(from) });
-  const { value, problem, isOld } = useAnswer<ShownRound>(`/api/rounds/${id}?${asked}`, useTick());
+  const [stops, setStops] = useState(0);
+  const { value, problem, isOld } = useAnswer<ShownRound>(`/api/rounds/${id}?${asked}`, useTick(), stops);
   const [next, setNext] = useState("");
   const [refused, setRefused] = useState("");
   if (value === null) return <Waiting problem={problem}>Reading the round …</Waiting>;
@@ -73,7 +74,7 @@ export function RoundScreen({ id }: { id: string }): JSX.Element {
       {mayChange() && (
         <p class="bar">
           {isAtWork ? (
-            <button type="button" onClick={() => act("stop", () => {})}>
+            <button type="button" onClick={() => act("stop", () => setStops((n) => n + 1))}>
               Stop
             </button>
           ) : state === "finished" ? (
