@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { withoutLeaks } from "../../test/support/close.ts";
 import { freePort } from "../../test/support/rank-processes.ts";
-import { normOf, pass, selectionOf } from "../../test/support/sharded-pass.ts";
+import { assertSameNorm, selectionOf } from "../../test/support/sharded-pass.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { type TinyName, temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { type Pending, RankGroup } from "../distributed/rank-group.ts";
@@ -165,16 +165,10 @@ for (const { family, tuned, keep_gathered = false, recomputed = false, biases = 
       const group = new WatchedGroup(alone);
       const complete = seeded(1, () => prepareModel(selection, environment));
       const inParts = seeded(1, () => prepareSharded(selection, environment, { group, keep_gathered }));
-      const { model, parameters, sharded } = inParts;
+      const { model, sharded } = inParts;
       group.happened.length = 0;
       model.residence = group.watch(sharded);
-      for (const _ of [1, 2]) {
-        pass(model, parameters, recomputed);
-        pass(complete.model, complete.parameters, recomputed);
-      }
-      sharded.finishGradients();
-      const [got, expected] = [normOf(parameters), normOf(complete.parameters)];
-      assert.ok(expected > 0 && Math.abs(got / expected - 1) < 1e-6, `norm ${got}, expected ${expected}`);
+      assertSameNorm(inParts, complete, { recomputed, tolerance: 1e-6 });
 
       const shape = {
         rank: 4,

@@ -7,7 +7,6 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError, PreftuneError } from "../../src/base/errors.ts";
-import type { Random } from "../../src/base/random.ts";
 import { sealed } from "../../src/base/sealed.ts";
 import { JudgmentStore } from "../../src/evaluate/judge/judgment-store.ts";
 import { writeSafetensors } from "../../src/formats/safetensors-write.ts";
@@ -16,38 +15,20 @@ import { checkpointPath, faultOf, latestCheckpoint, writeCheckpoint } from "../.
 import { parseSweep } from "../../src/sweep/sweep-file.ts";
 import { parseRound } from "../../src/workbench/rounds/round-file.ts";
 import { amount, figure } from "../support/campaign.ts";
-import { type FuzzTarget, fuzz, isUnharmed, mutateJson, mutateText, reached } from "../support/fuzz.ts";
+import {
+  type FuzzTarget,
+  fuzz,
+  isUnharmed,
+  jsonWords,
+  mutatedJson,
+  mutateText,
+  reached,
+  yamlWords,
+} from "../support/fuzz.ts";
 import { scratch } from "../support/scratch.ts";
 
 const dir = mkdtempSync(join(scratch(), "fuzz-files-"));
 after(() => rmSync(dir, { recursive: true, force: true }));
-
-const jsonWords = [",", "{", "}", "[", "]", '"', ":", "null", "1e999", "NaN", "\\ud800", "../", "\\u0000"];
-const yamlWords = [
-  "\n",
-  ": ",
-  "- ",
-  "[",
-  "]",
-  "{",
-  "}",
-  "&a ",
-  "*a",
-  "!!int ",
-  "? ",
-  "|\n",
-  "'",
-  "#",
-  "<<: ",
-  "\t",
-  ".nan",
-];
-
-/** Mutated by structure, one in ten by its text besides. */
-function mutatedJson(random: Random, seed: unknown): string {
-  const json = JSON.stringify(mutateJson(random, seed));
-  return random.below(10) === 0 ? mutateText(random, json, jsonWords) : json;
-}
 
 const isRefusal = (error: unknown): boolean => error instanceof PreftuneError;
 
@@ -63,6 +44,17 @@ function fuzzed<T>(
   assert.ok(outcome.accepted >= least, `only ${outcome.accepted} were sound`);
   const goal = `0 crashes, 0 above 1 s in ${count.toLocaleString("en")}`;
   figure(18, `mutated ${what}`, reached(outcome), goal, isUnharmed(outcome));
+}
+
+/** Feeds mutants of `sound` files. */
+function fuzzedYaml(what: string, sound: readonly string[], feed: (yaml: string) => void): void {
+  const target = { feed, show: (yaml: string) => yaml };
+  fuzzed(
+    what,
+    amount(500, 100_000),
+    { ...target, make: (random) => mutateText(random, random.pick(sound), yamlWords) },
+    1,
+  );
 }
 
 test("model.safetensors.index.json", () => {
@@ -105,16 +97,7 @@ const sweeps = [
 ];
 
 test("the file of a sweep", () =>
-  fuzzed(
-    "files of sweeps, in YAML",
-    amount(500, 100_000),
-    {
-      make: (random) => mutateText(random, random.pick(sweeps), yamlWords),
-      feed: (yaml) => void parseSweep(yaml, "sweep.yaml"),
-      show: (yaml) => yaml,
-    },
-    1,
-  ));
+  fuzzedYaml("files of sweeps, in YAML", sweeps, (yaml) => void parseSweep(yaml, "sweep.yaml")));
 
 const round =
   "model: m\nprompts: prompts.jsonl\neval_prompts: fixed.jsonl\noutput_dir: round-1\nvalues: {objective: dpo, max_steps: 2}\n";
@@ -125,16 +108,7 @@ const rounds = [
 ];
 
 test("the file of a round", () =>
-  fuzzed(
-    "files of rounds, in YAML",
-    amount(500, 100_000),
-    {
-      make: (random) => mutateText(random, random.pick(rounds), yamlWords),
-      feed: (yaml) => void parseRound(yaml, "round.yaml"),
-      show: (yaml) => yaml,
-    },
-    1,
-  ));
+  fuzzedYaml("files of rounds, in YAML", rounds, (yaml) => void parseRound(yaml, "round.yaml")));
 
 test("checkpoint.json", async () => {
   const checkpoints = join(dir, "checkpoints");

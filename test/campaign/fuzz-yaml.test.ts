@@ -5,7 +5,7 @@ import { PreftuneError } from "../../src/base/errors.ts";
 import type { Random } from "../../src/base/random.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { amount, figure } from "../support/campaign.ts";
-import { fuzz, isUnharmed, mutateText, reached } from "../support/fuzz.ts";
+import { fuzz, isUnharmed, mutateText, reached, yamlWords } from "../support/fuzz.ts";
 
 const base = "model_name_or_path: m\ntrain_data: rows.jsonl\noutput_dir: out\n";
 const lines = [
@@ -18,42 +18,13 @@ const lines = [
   "eval_data: &e held.jsonl\neval_steps: 5\n",
   "device: cpu\ndtype: float32\nseed: 0x10\n",
 ];
-const words = [
-  "\n",
-  ": ",
-  "- ",
-  "[",
-  "]",
-  "{",
-  "}",
-  "&a ",
-  "*a",
-  "!!int ",
-  "? ",
-  "|\n",
-  ">-\n",
-  "'",
-  '"',
-  "#",
-  "<<: ",
-  "%YAML 1.1\n",
-  "---\n",
-  "\t",
-  "null",
-  "1e999",
-  ".nan",
-  "0o17",
-  "~",
-  ",",
-  "- - - ",
-];
 
 function make(random: Random): string {
   const sound =
     (random.below(3) === 0 ? "" : base) +
     random.pick(lines) +
     (random.below(2) === 0 ? random.pick(lines) : "");
-  return mutateText(random, sound, words);
+  return mutateText(random, sound, yamlWords);
 }
 
 test("run.yaml", () => {

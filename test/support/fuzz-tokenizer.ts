@@ -8,7 +8,7 @@ import type { Random } from "../../src/base/random.ts";
 import { byteSymbols } from "../../src/text/token-bytes.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { amount, figure } from "./campaign.ts";
-import { type FuzzTarget, fuzz, isUnharmed, mutateJson, mutateText, reached } from "./fuzz.ts";
+import { type FuzzTarget, fuzz, isUnharmed, mutateJson, reached, sometimesAsText } from "./fuzz.ts";
 import { scratch } from "./scratch.ts";
 
 const dir = mkdtempSync(join(scratch(), "fuzz-tokenizer-"));
@@ -122,9 +122,8 @@ function make(random: Random): Input {
   };
   const spoilsConfig = random.below(5) === 0;
   const json = JSON.stringify(spoilsConfig ? whole : mutateJson(random, whole));
-  const words = [",", "{", "}", "[", "]", '"', "null", "1e999", '"type"', "\\u0000"];
   return {
-    tokenizer: random.below(10) === 0 ? mutateText(random, json, words) : json,
+    tokenizer: sometimesAsText(random, json),
     config: JSON.stringify(spoilsConfig ? mutateJson(random, config) : config),
   };
 }

@@ -237,3 +237,49 @@ export function mutateText(random: Random, text: string, words: readonly string[
   }
   return changing;
 }
+
+/** What `mutateText` puts into JSON. */
+export const jsonWords: readonly string[] = [
+  ...[",", "{", "}", "[", "]", '"', ":", '"type"', "null", "1e999", "NaN", "\\ud800", "\\u0000", "../"],
+];
+
+/** The same of YAML. */
+export const yamlWords: readonly string[] = [
+  "\n",
+  ": ",
+  "- ",
+  "[",
+  "]",
+  "{",
+  "}",
+  "&a ",
+  "*a",
+  "!!int ",
+  "? ",
+  "|\n",
+  ">-\n",
+  "'",
+  '"',
+  "#",
+  "<<: ",
+  "%YAML 1.1\n",
+  "---\n",
+  "\t",
+  "null",
+  "1e999",
+  ".nan",
+  "0o17",
+  "~",
+  ",",
+  "- - - ",
+];
+
+/** `value` mutated by its structure, as JSON of which one in ten is changed as text besides. */
+export function mutatedJson(random: Random, value: unknown): string {
+  return sometimesAsText(random, JSON.stringify(mutateJson(random, value)));
+}
+
+/** `json`, one in ten changed as text. */
+export function sometimesAsText(random: Random, json: string): string {
+  return random.below(10) === 0 ? mutateText(random, json, jsonWords) : json;
+}

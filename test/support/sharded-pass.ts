@@ -1,4 +1,5 @@
 /** What tests of models in parts do with them: a selection of what is trained, a micro-batch forward and back, the gradients' norm. */
+import assert from "node:assert/strict";
 import { packExamples } from "../../src/data/packing.ts";
 import { allCompletions, toDevice } from "../../src/forward/batch.ts";
 import { tokenLogpsHead } from "../../src/forward/head.ts";
@@ -24,7 +25,7 @@ export function selectionOf(dir: string, tuned: "full" | readonly string[]): Tra
 }
 
 /** A micro-batch forward and back, on the model's device. */
-export function pass(model: CausalLM, parameters: ParameterSet, gradient_checkpointing: boolean): void {
+function pass(model: CausalLM, parameters: ParameterSet, gradient_checkpointing: boolean): void {
   using _ = scope();
   const batch = toDevice(packExamples(examples, { share_prompt: true }), model.device);
   const head = tokenLogpsHead(model, { logits_chunk_size: 60, logits_kept_mib: 0, entropies: false });
@@ -34,7 +35,28 @@ export function pass(model: CausalLM, parameters: ParameterSet, gradient_checkpo
   run.backward();
 }
 
+/** A model and what of it is trained. */
+interface Trained {
+  model: CausalLM;
+  parameters: ParameterSet;
+}
+
+/** Asserts that two passes, whose gradients add up, give a model in parts the norm that they give the complete one, but for `tolerance` of it. */
+export function assertSameNorm(
+  inParts: Trained & { sharded: { finishGradients: () => void } },
+  complete: Trained,
+  { recomputed, tolerance }: { recomputed: boolean; tolerance: number },
+): void {
+  for (const _ of [1, 2]) {
+    pass(inParts.model, inParts.parameters, recomputed);
+    pass(complete.model, complete.parameters, recomputed);
+  }
+  inParts.sharded.finishGradients();
+  const [got, expected] = [normOf(inParts.parameters), normOf(complete.parameters)];
+  assert.ok(expected > 0 && Math.abs(got / expected - 1) < tolerance, `norm ${got}, expected ${expected}`);
+}
+
 /** The norm of the gradients of what is trained. */
-export function normOf(parameters: ParameterSet): number {
+function normOf(parameters: ParameterSet): number {
   return Math.sqrt(noGrad(() => ops.sumSquares(parameters.grads())).item());
 }
