@@ -5,11 +5,10 @@
  */
 import { readSync, type Stats } from "node:fs";
 import { statsOf, withFile } from "../base/open-file.ts";
+import { type CursorPlace, FileCursor } from "./file-cursor.ts";
 
 /** Bytes read at once, so that a long file does not hold up everything else. */
 const pieceBytes = 2 ** 18;
-/** Bytes before the cursor that are looked at again. */
-const rememberedBytes = 256;
 /** The longest line that is read; one of more ends the reading of its file. */
 const longestLine = 2 ** 28;
 
@@ -22,29 +21,19 @@ export interface TailRead {
   isMore: boolean;
 }
 
-/** A place in a file, from which another process continues. */
-export interface TailPlace {
-  offset: number;
-  /** The bytes before it, base64. */
-  before: string;
-}
-
 /** A cursor into the file at `path`, which need not exist yet. */
 export class LineTail {
   readonly path: string;
-  #offset = 0;
-  #before: Buffer = Buffer.alloc(0);
+  #cursor: FileCursor;
   #seen: Pick<Stats, "size" | "mtimeMs" | "ino"> | null = null;
 
-  constructor(path: string, place: TailPlace | null = null) {
+  constructor(path: string, place?: CursorPlace) {
     this.path = path;
-    if (place === null) return;
-    this.#offset = place.offset;
-    this.#before = Buffer.from(place.before, "base64");
+    this.#cursor = new FileCursor(place);
   }
 
-  get place(): TailPlace {
-    return { offset: this.#offset, before: this.#before.toString("base64") };
+  get place(): CursorPlace {
+    return this.#cursor.place;
   }
 
   /** The lines that are new, at most {@link pieceBytes} of them unless one line is longer. @throws {FileError} where it cannot be read */
@@ -54,12 +43,12 @@ export class LineTail {
     const { size = 0, mtimeMs = 0, ino = 0 } = stats ?? {};
     if (seen !== null && seen.size === size && seen.mtimeMs === mtimeMs && seen.ino === ino) return nothing;
     if (stats === null || size === 0) {
-      const isRestart = this.#offset > 0;
+      const isRestart = this.#cursor.offset > 0;
       this.#start();
       return { ...nothing, isRestart };
     }
     return withFile(this.path, (fd) => {
-      const isRestart = !this.#isWhereItWas(fd, size);
+      const isRestart = !this.#cursor.isIn(size, (from, to) => bytesOf(fd, from, to));
       if (isRestart) this.#start();
       const { lines, isMore } = this.#next(fd, size);
       this.#seen = isMore ? null : { size, mtimeMs, ino };
@@ -68,32 +57,28 @@ export class LineTail {
   }
 
   #start(): void {
-    this.#offset = 0;
-    this.#before = Buffer.alloc(0);
+    this.#cursor = new FileCursor();
     this.#seen = null;
   }
 
-  #isWhereItWas(fd: number, size: number): boolean {
-    if (size < this.#offset) return false;
-    const bytes = Buffer.alloc(this.#before.length);
-    const count = readSync(fd, bytes, 0, bytes.length, this.#offset - bytes.length);
-    return count === bytes.length && bytes.equals(this.#before);
-  }
-
   #next(fd: number, size: number): { lines: string[]; isMore: boolean } {
+    const { offset } = this.#cursor;
     for (let length = pieceBytes; ; length *= 4) {
-      const bytes = Buffer.allocUnsafe(Math.min(length, size - this.#offset));
-      const count = readSync(fd, bytes, 0, bytes.length, this.#offset);
-      const end = bytes.subarray(0, count).lastIndexOf(10) + 1;
-      const isWhole = this.#offset + count >= size;
+      const bytes = bytesOf(fd, offset, Math.min(size, offset + length));
+      const end = bytes.lastIndexOf(10) + 1;
+      const isWhole = offset + bytes.length >= size;
       if (end === 0 && !isWhole && length < longestLine) continue;
       const whole = bytes.subarray(0, end);
-      this.#offset += end;
-      if (end > 0) this.#before = Buffer.from(whole.subarray(-rememberedBytes));
+      if (end > 0) this.#cursor.moveTo(offset + end, whole);
       const lines = whole.toString("utf8").split("\n").slice(0, -1);
       return { lines, isMore: !isWhole && end > 0 };
     }
   }
+}
+
+function bytesOf(fd: number, from: number, to: number): Buffer {
+  const bytes = Buffer.allocUnsafe(to - from);
+  return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, from));
 }
 
 const nothing: TailRead = { lines: [], isRestart: false, isMore: false };

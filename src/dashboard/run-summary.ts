@@ -11,7 +11,8 @@ import type { MetricRow } from "../runs/metrics.ts";
 import { type RunEvent, type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { type RunState, stateOf } from "../runs/run-state.ts";
-import { LineTail, type TailPlace } from "./line-tail.ts";
+import type { CursorPlace } from "./file-cursor.ts";
+import { LineTail } from "./line-tail.ts";
 import type { RunMarks } from "./run-marks.ts";
 import { type SavedSparkline, Sparkline } from "./sparkline.ts";
 import { type WireNumber, wireNumber } from "./wire-number.ts";
@@ -66,8 +67,8 @@ export interface RunFigures {
 /** What the list keeps of a run between two starts of the dashboard. */
 export interface SavedSummary {
   version: number;
-  metrics: TailPlace;
-  log: TailPlace;
+  metrics: CursorPlace;
+  log: CursorPlace;
   rows: Omit<RowFigures, "chosen" | "loss"> & { chosen: SavedSparkline; loss: SavedSparkline };
   events: EventFigures;
   facts: {
@@ -142,8 +143,8 @@ export class RunSummary {
     this.folder = folder;
     this.paths = runPaths(dir);
     const known = saved?.version === savedVersion ? saved : null;
-    this.#metrics = new LineTail(this.paths.metrics, known?.metrics ?? null);
-    this.#log = new LineTail(this.paths.log, known?.log ?? null);
+    this.#metrics = new LineTail(this.paths.metrics, known?.metrics);
+    this.#log = new LineTail(this.paths.log, known?.log);
     this.#rows =
       known === null
         ? noRows()
