@@ -157,15 +157,15 @@ PREFTUNE_INLINE void skinnyTile(const Skinny<Weight>& n, int64_t row, int64_t ou
 }
 
 // X rows of x at a time with the weight's rows [begin, end), while there are X of them from `row` on; returns the first that is left.
-// Passes: how many there are at least. From three on, each fetches a part of what is needed next: the first alone would wait for
-// memory while the others leave it idle. With fewer, each tile fetches the one after next.
-template <typename V, int X, int W, int Passes, typename Weight>
+// Shared: each pass fetches a part of what is needed next, as the first alone would wait for memory while the others leave it idle.
+// Else each tile fetches the one after next.
+template <typename V, int X, int W, bool Shared = false, typename Weight>
 PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t begin, int64_t end) {
   const auto ahead = PREFTUNE_EACH(int64_t output) { return n.weight + output * n.width + n.first; };
   for (; row + X <= n.rows; row += X) {
     int64_t output = begin;
     for (; output + W <= end; output += W) {
-      if constexpr (Passes >= 3) {
+      if constexpr (Shared) {
         skinnyTile<V, X, W, 1>(n, row, output, *n.next);
         *n.next += n.end - n.first;
       } else {
@@ -181,18 +181,18 @@ PREFTUNE_INLINE int64_t skinnyRows(const Skinny<Weight>& n, int64_t row, int64_t
 // as large as the registers allow: 32 of sixteen floats, or 16 of eight.
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock16(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  const bool isShared = n.next != nullptr && n.rows >= 3 * 8;
-  int64_t row = isShared ? skinnyRows<Sixteen, 8, 3, 3>(n, 0, begin, end) : skinnyRows<Sixteen, 8, 3, 1>(n, 0, begin, end);
-  row = skinnyRows<Sixteen, 4, 6, 1>(n, row, begin, end);
-  row = skinnyRows<Sixteen, 2, 8, 1>(n, row, begin, end);
-  skinnyRows<Sixteen, 1, 8, 1>(n, row, begin, end);
+  const bool isShared = n.next != nullptr && n.rows >= 3 * 8;  // three passes
+  int64_t row = isShared ? skinnyRows<Sixteen, 8, 3, true>(n, 0, begin, end) : skinnyRows<Sixteen, 8, 3>(n, 0, begin, end);
+  row = skinnyRows<Sixteen, 4, 6>(n, row, begin, end);
+  row = skinnyRows<Sixteen, 2, 8>(n, row, begin, end);
+  skinnyRows<Sixteen, 1, 8>(n, row, begin, end);
 }
 template <typename Weight>
 PREFTUNE_INLINE void skinnyBlock8(const Skinny<Weight>& n, int64_t begin, int64_t end) {
-  const bool isShared = n.next != nullptr && n.rows >= 3 * 4;
-  int64_t row = isShared ? skinnyRows<Lanes, 4, 3, 3>(n, 0, begin, end) : skinnyRows<Lanes, 4, 3, 1>(n, 0, begin, end);
-  row = skinnyRows<Lanes, 2, 4, 1>(n, row, begin, end);
-  skinnyRows<Lanes, 1, 8, 1>(n, row, begin, end);
+  const bool isShared = n.next != nullptr && n.rows >= 3 * 4;  // three passes
+  int64_t row = isShared ? skinnyRows<Lanes, 4, 3, true>(n, 0, begin, end) : skinnyRows<Lanes, 4, 3>(n, 0, begin, end);
+  row = skinnyRows<Lanes, 2, 4>(n, row, begin, end);
+  skinnyRows<Lanes, 1, 8>(n, row, begin, end);
 }
 
 #if PREFTUNE_X86_LEVELS
