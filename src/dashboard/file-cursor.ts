@@ -1,4 +1,4 @@
-/** A place in a growing file. A resumed run cuts its files and goes on: the bytes before the place tell whether that happened. */
+/** A place in a growing file. A resumed run cuts its files and continues them: the bytes before the place tell whether that happened. */
 
 /** Bytes before the cursor that are looked at again. */
 export const rememberedBytes = 256;
