@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { complaintsOf, drawn, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import {
+  complaintsOf,
+  drawn,
+  routedContext,
+  skipsBrowser,
+  startBrowser,
+} from "../../../test/support/browser.ts";
 import { serveDashboard } from "../../../test/support/dashboards.ts";
 import type { Vote } from "../../workbench/label-events.ts";
 import { makeWorkbench } from "../../workbench/workbench-dir.ts";
@@ -35,7 +41,7 @@ async function onLabelScreen(body: (screen: Screen) => Promise<void>): Promise<v
   const { dashboard, faults } = await serveDashboard(root);
   const browser = await startBrowser();
   try {
-    const page = await (await browser.newContext()).newPage();
+    const page = await (await routedContext(browser)).newPage();
     const complaints = complaintsOf(page);
     const sent: Screen["sent"] = [];
     page.on("request", (request) => {

@@ -4,7 +4,7 @@ import { appendFileSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
-import { drawn, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
+import { drawn, routedContext, skipsBrowser, startBrowser } from "../../../test/support/browser.ts";
 import { fewRows, serveDashboard, writeRun } from "../../../test/support/dashboards.ts";
 import { scratch } from "../../../test/support/scratch.ts";
 import type { Dashboard } from "../dashboard.ts";
@@ -32,7 +32,7 @@ after(async () => {
 
 /** A new page at one of the screens. */
 async function at(place: string): Promise<Page> {
-  const page = await (await browser.newContext()).newPage();
+  const page = await (await routedContext(browser)).newPage();
   const link = dashboard.link();
   await page.goto(link);
   await page.getByRole("navigation").waitFor();
@@ -128,7 +128,7 @@ test("a dashboard that does not answer: a run is read when it does, and a log-ou
 test("a job that is taken out of the queue is gone at once, however long the list took before", {
   skip: skipsBrowser,
 }, async () => {
-  const page = await (await browser.newContext()).newPage();
+  const page = await (await routedContext(browser)).newPage();
   // each answer takes a minute by the page's clock, and no pause of ten seconds ends
   await page.addInitScript({
     content: `const later = setTimeout;
@@ -179,7 +179,7 @@ test("rows that an earlier stream still tells are not added to curves that were 
     loss: 1 / (i + 1),
   }));
   const dir = writeRun(root, "long", rows);
-  const page = await (await browser.newContext()).newPage();
+  const page = await (await routedContext(browser)).newPage();
   await page.addInitScript({
     content: `window.sources = [];
       window.EventSource = class extends EventSource {
