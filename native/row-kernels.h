@@ -103,10 +103,13 @@ constexpr int64_t kWideLanes = 16;
 PREFTUNE_WIDE Sixteen loadWide(const float* from) { return _mm512_loadu_ps(from); }
 PREFTUNE_WIDE void storeWide(float* to, const Sixteen& from) { _mm512_storeu_ps(to, from); }
 
+// Of NaN both give the second. Without a mask, GCC before 13 warns of the operand that its own header leaves undefined.
+PREFTUNE_WIDE Sixteen greaterWide(const Sixteen& a, const Sixteen& b) { return _mm512_maskz_max_ps(0xffff, a, b); }
+PREFTUNE_WIDE Sixteen smallerWide(const Sixteen& a, const Sixteen& b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+
 PREFTUNE_WIDE Sixteen expWide(const Sixteen& x) {
   const Sixteen least = Sixteen{} - 87.0f, most = Sixteen{} + 88.0f;
-  // of NaN both give the second
-  const Sixteen clipped = _mm512_min_ps(most, _mm512_max_ps(least, x));
+  const Sixteen clipped = smallerWide(most, greaterWide(least, x));
   const Sixteen shifted = clipped * 1.44269504088896341f + 12582912.0f;
   const Sixteen n = shifted - 12582912.0f;
   const Sixteen r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -141,8 +144,8 @@ PREFTUNE_INLINE float rowMaxBody(const float* row, int64_t n) { return rowMaxFro
 PREFTUNE_WIDE float rowMaxWide(const float* row, int64_t n) {
   Sixteen most = Sixteen{} - std::numeric_limits<float>::infinity();
   int64_t i = 0;
-  // NaN is passed over: of it the second is given
-  for (; i + kWideLanes <= n; i += kWideLanes) most = _mm512_max_ps(loadWide(row + i), most);
+  // NaN is passed over
+  for (; i + kWideLanes <= n; i += kWideLanes) most = greaterWide(loadWide(row + i), most);
   float halves[kWideLanes];
   storeWide(halves, most);
   const Lanes low = load(halves), high = load(halves + kLanes);
