@@ -22,7 +22,7 @@ export const ON_POLICY: readonly MetricInfo[] = (
     [
       "rewards/NAME/failures",
       "completions",
-      "How many it could not score because it threw, took longer than reward_timeout, or gave NaN or infinity.",
+      "How many it could not score because it threw, took longer than reward_timeout, or gave NaN or infinity; of those drawn again (dynamic_sampling) too.",
       "lower",
     ],
     ["rewards/NAME/not_finite", "completions", "How many of these it gave NaN or infinity.", "lower"],
@@ -37,6 +37,13 @@ export const ON_POLICY: readonly MetricInfo[] = (
       "rewards/judge/retries",
       "requests",
       "Requests to the judge that were sent again after 429, 5xx, a time-out or a connection that broke: since the run began or was resumed, in evaluations of that one.",
+      "lower",
+      { needs: "judge" },
+    ],
+    [
+      "rewards/judge/no_verdict",
+      "questions",
+      "Questions that the judge gave no verdict on, or refused. With judge_mode pairs a pair of completions counts where it has verdicts in both orders.",
       "lower",
       { needs: "judge" },
     ],

@@ -80,12 +80,12 @@ export const ONLINE_KEYS = {
   },
   reward_max_failures: {
     schema: { type: "number", minimum: 0, maximum: 1, default: 0.5 },
-    doc: "Fraction of a rollout's completions for which a reward function may fail before the run stops.",
+    doc: "Fraction of a rollout's completions for which a reward function may fail before the run stops; with judge_mode pairs, of the questions to the judge that have no verdict.",
     freeOnResume: true,
   },
   reward_timeout: {
     schema: { type: "number", exclusiveMinimum: 0, default: 10 },
-    doc: "Seconds that a reward function may take for a chunk of completions, from the start of its work. Later its process is ended, and the completions at fault are unscorable.",
+    doc: "Seconds that a reward function may take for a call (the completions of a prompt, or one of them after a fault), from the start of its work. Later its process is ended, and the completions at fault are unscorable.",
     freeOnResume: true,
   },
   reward_workers: {

@@ -5,7 +5,7 @@ import type { FunctionScores, Unscored } from "../rewards/scored-completions.ts"
 import { sizesOf } from "./rollout.ts";
 import type { ScoredGroups } from "./scored-rollout.ts";
 
-/** `scored` with the groups at `places` replaced by those of `other`, which are as large. */
+/** `scored` with the groups at `places` replaced by those of `other`, which are as large. What failed of them is kept. */
 export function replaced(scored: ScoredGroups, places: readonly number[], other: ScoredGroups): ScoredGroups {
   const merged = <T>(own: readonly T[], others: readonly T[]): T[] =>
     own.map((value, g) => {
@@ -23,16 +23,34 @@ export function replaced(scored: ScoredGroups, places: readonly number[], other:
       functions: scored.scores.functions.map((own, f): FunctionScores => {
         const others = at(other.scores.functions, f);
         const reasons = pick(reasonsOf(own), reasonsOf(others));
+        const failed = inGroups(reasonsOf(own), sizesOf(scored.groups)).flatMap((group, g) =>
+          places.includes(g)
+            ? group.filter((one) => one !== null).filter(({ reason }) => reason !== "null")
+            : [],
+        );
         return {
-          name: own.name,
+          ...own,
           values: pick(own.values, others.values),
           unscored: reasons.flatMap((reason, completion) =>
             reason === null ? [] : [{ ...reason, completion }],
           ),
+          redrawn: [...(own.redrawn ?? []), ...failed],
           seconds: own.seconds + others.seconds,
+          ...judgeCounts(own, others),
         };
       }),
     },
+  };
+}
+
+/** A judge's counts over both draws. */
+function judgeCounts(own: FunctionScores, other: FunctionScores): Partial<FunctionScores> {
+  const [a, b] = [own.noVerdict, other.noVerdict];
+  return {
+    ...(own.retries === undefined ? {} : { retries: own.retries + (other.retries ?? 0) }),
+    ...(a === undefined || b === undefined
+      ? {}
+      : { noVerdict: { count: a.count + b.count, such: a.such === "" ? b.such : a.such } }),
   };
 }
 

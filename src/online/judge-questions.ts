@@ -68,7 +68,8 @@ export function judgeQuestions(
 
 /**
  * (N) The reward of each completion: its mark, or the mean over the other completions of its prompt and both orders of 1 where it is
- * better, 0.5 where neither is, 0 where it is worse. Null without any verdict.
+ * better, 0.5 where neither is, 0 where it is worse. A pair with a verdict in one order alone is left out: judges prefer a place, and
+ * what speaks for the one would be the place. Null without any verdict that counts.
  *
  * @param verdicts - of each question; null: none
  */
@@ -80,18 +81,21 @@ export function judgeRewards(
 ): (number | null)[] {
   const answers = input.completions.map(textOf);
   const ties = mode === "pairs" ? pairsIn(groupSizes).filter(([a, b]) => answers[a] === answers[b]) : [];
-  const known = [
-    ...questions.map(({ about }, q) => ({ about, verdict: verdicts[q] ?? null })),
-    ...ties.map((about) => ({ about, verdict: 0 })),
-  ];
+  const given = questions.map(({ about }, q) => ({ about, verdict: verdicts[q] ?? null }));
+  const lacking = new Set(given.flatMap(({ about, verdict }) => (verdict === null ? [nameOf(about)] : [])));
   const scores = answers.map((): number[] => []);
-  for (const { about, verdict } of known) {
-    if (verdict === null) continue;
+  for (const { about, verdict } of [...given, ...ties.map((about) => ({ about, verdict: 0 }))]) {
+    if (verdict === null || lacking.has(nameOf(about))) continue;
     for (const [place, one] of about.entries()) {
       scores[one]?.push(mode === "rating" ? verdict : winOf(place === 0 ? verdict : -verdict));
     }
   }
   return scores.map(meanOf);
+}
+
+/** Of completions, in whatever order they are shown. */
+function nameOf(about: readonly number[]): string {
+  return about.toSorted((a, b) => a - b).join(" ");
 }
 
 function winOf(verdict: number): number {

@@ -145,6 +145,28 @@ test("a judge that always prefers what is shown first finds nothing better", asy
   assert.deepEqual(await valuesOf(judge, inputOf(["a", "bb", "ccc"])), [0.5, 0.5, 0.5]);
 });
 
+test("a pair with a verdict in one order alone does not count, and is counted; above reward_max_failures it stops the run", async () => {
+  // prefers what is shown first, and has nothing to say where "ccc" is
+  await using endpoint = await judged(({ text }) =>
+    /<answer_A>\nccc/.test(text) ? "Both say something." : "[[A>B]]",
+  );
+  await using judge = endpoint.open(newRun(), { mode: "pairs" });
+  const { functions } = await judge.score(inputOf(["a", "bb", "ccc"]));
+  assert.deepEqual(functions[0]?.values, [0.5, 0.5, null]);
+  assert.deepEqual(functions[0]?.unscored, [
+    { completion: 2, reason: "error", message: "Both say something." },
+  ]);
+  assert.deepEqual(functions[0]?.noVerdict, {
+    count: 2,
+    such: 'completion 3 of 3, which is "ccc", shown before completion 1, but: "Both say something."',
+  });
+  await using strict = endpoint.open(newRun(), { mode: "pairs", reward_max_failures: 0.3 });
+  await assert.rejects(strict.score(inputOf(["a", "bb", "ccc"])), {
+    name: "RewardError",
+    message: /^the judge m gave no verdict on 2 of 6 comparisons \(reward_max_failures: 0\.3\), such as /,
+  });
+});
+
 test("429 and 500 are tried again; garbage and refusals leave one completion without a score", async () => {
   const faults: ChatAnswer[] = [{ status: 429, headers: { "retry-after-ms": "1" } }, { status: 500 }];
   await using endpoint = await judged((call, before) => {

@@ -38,7 +38,7 @@ export interface JudgeRewardSettings extends JudgeSettings {
   budget: JudgeBudget;
   /** When the budget does not suffice for a rollout: the run stops, or its completions have no score from the judge. */
   onBudgetSpent: "stop" | "continue";
-  /** Fraction of the completions of a rollout that may be without a verdict; default 0.5. */
+  /** Fraction of the questions about a rollout that may be without a verdict; default 0.5. */
   reward_max_failures?: number;
   /** Optimiser steps between the weights that sample a rollout and the first step on it; default 0. */
   max_staleness?: number;
@@ -153,17 +153,25 @@ export class JudgeReward implements Rewards {
     this.#store.noteUses(this.#used, moment);
     const verdicts = questions.map((each) => judgments.get(each)?.verdict ?? null);
     const values = judgeRewards(input, { groupSizes, mode }, questions, verdicts);
+    const words = (question: JudgeQuestion) => (judgments.get(question)?.text ?? "").slice(0, 300);
+    const lacking = questions.filter((_, q) => verdicts[q] === null);
     const unscored = values.flatMap((value, completion): Unscored[] => {
       if (value !== null) return [];
-      const about = questions.find((each) => each.about.includes(completion));
-      const text = about === undefined ? "nothing to compare with" : (judgments.get(about)?.text ?? "");
-      return [{ completion, reason: about === undefined ? "null" : "error", message: text.slice(0, 300) }];
+      const about = lacking.find((each) => each.about.includes(completion));
+      if (about === undefined) return [{ completion, reason: "null", message: "nothing to compare with" }];
+      return [{ completion, reason: "error", message: words(about) }];
     });
+    const nameOf = ({ about: [first = 0, second] }: JudgeQuestion) =>
+      describeCompletions(input.completions, origins, first) +
+      (second === undefined ? "" : `, shown before completion ${second + 1}`);
+    const examples = lacking.map((each) => `${nameOf(each)}, but: ${JSON.stringify(words(each))}`);
     const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
-    const nameOf = (completion: number) => describeCompletions(input.completions, origins, completion);
-    this.#checkFailures(unscored, { count: rolloutSize ?? values.length, isRefused, nameOf });
+    const drawn = (rolloutSize ?? values.length) / Math.max(1, values.length);
+    this.#checkFailures(examples, Math.round(questions.length * drawn), isRefused);
+    const without = distinct.filter(([first]) => first !== undefined && lacking.includes(first)).length;
+    const noVerdict = { count: without, such: mode === "pairs" ? (examples[0] ?? "") : "" };
     const seconds = (performance.now() - began) / 1000;
-    return { functions: [{ name: "judge", values, unscored, seconds, retries }] };
+    return { functions: [{ name: "judge", values, unscored, seconds, retries, noVerdict }] };
   }
 
   /**
@@ -235,31 +243,37 @@ export class JudgeReward implements Rewards {
       );
     }
     const message = `judge_budget does not suffice (${shortage})`;
+    const none = { count: 0, such: "" };
     const unscored = input.completions.map(
       (_, completion): Unscored => ({ completion, reason: "null", message }),
     );
     return {
-      functions: [{ name: "judge", values: unscored.map(() => null), unscored, seconds: 0, retries: 0 }],
+      functions: [
+        {
+          name: "judge",
+          values: unscored.map(() => null),
+          unscored,
+          seconds: 0,
+          retries: 0,
+          noVerdict: none,
+        },
+      ],
     };
   }
 
-  /** @param isRefused - whether the endpoint refused some of the requests */
-  #checkFailures(
-    unscored: readonly Unscored[],
-    {
-      count,
-      isRefused,
-      nameOf,
-    }: { count: number; isRefused: boolean; nameOf: (completion: number) => string },
-  ): void {
-    const { reward_max_failures = 0.5, judge } = this.#settings;
+  /**
+   * @param examples - the questions without a verdict, in words
+   * @param count - questions about the whole rollout
+   * @param isRefused - whether the endpoint refused some of the requests
+   */
+  #checkFailures(examples: readonly string[], count: number, isRefused: boolean): void {
+    const { reward_max_failures = 0.5, judge, mode } = this.#settings;
     const { firstRefusal } = this.#judge.counts;
-    const failed = unscored.filter(({ reason }) => reason === "error");
-    const [first] = failed;
-    if (first === undefined || failed.length <= reward_max_failures * count) return;
+    if (examples.length <= reward_max_failures * count) return;
+    const what = mode === "rating" ? "completions" : "comparisons";
     throw new RewardError(
-      `the judge ${judge.model} gave no verdict on ${failed.length} of ${count} completions (reward_max_failures: ${reward_max_failures}), ` +
-        `such as ${nameOf(first.completion)}, but: ${JSON.stringify(first.message)}. ` +
+      `the judge ${judge.model} gave no verdict on ${examples.length} of ${count} ${what} (reward_max_failures: ${reward_max_failures}), ` +
+        `such as ${examples[0]}. ` +
         (isRefused ? `The first refusal: ${firstRefusal}` : "Choose a judge that follows its prompt."),
     );
   }

@@ -44,13 +44,13 @@ export class RolloutWarnings {
 
   /** What is to be reported after `rollout`, a sentence or two each. */
   of(rollout: Prepared): string[] {
-    return [...this.#faultsOf(rollout), ...this.#habitsOf(rollout)];
+    return [...this.#faultsOf(rollout), ...this.#unjudged(rollout), ...this.#habitsOf(rollout)];
   }
 
   #faultsOf({ groups, scores }: ScoredGroups): string[] {
     const origins = originsOf(groups);
-    return scores.functions.flatMap(({ name, unscored }) =>
-      unscored.flatMap(({ completion, reason, message }) => {
+    return scores.functions.flatMap(({ name, unscored, redrawn = [] }) =>
+      [...redrawn, ...unscored].flatMap(({ completion, reason, message }) => {
         const fault = faults[reason];
         const kind = `${name} ${reason}`;
         if (fault === undefined || this.#told.has(kind)) return [];
@@ -61,6 +61,15 @@ export class RolloutWarnings {
         ];
       }),
     );
+  }
+
+  #unjudged({ scores }: Pick<ScoredGroups, "scores">): string[] {
+    const such = scores.functions.find(({ noVerdict }) => noVerdict !== undefined && noVerdict.such !== "");
+    if (such?.noVerdict === undefined || this.#told.has("no verdict")) return [];
+    this.#told.add("no verdict");
+    return [
+      `the judge gave no verdict on ${such.noVerdict.such}. The pair does not count, in either order; all others like it are counted in rewards/judge/no_verdict.`,
+    ];
   }
 
   #habitsOf(rollout: Prepared): string[] {

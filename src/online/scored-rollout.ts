@@ -168,6 +168,7 @@ export function rolloutMetrics({ groups, scores }: ScoredGroups): Record<string,
     metrics[`rewards/${name}/unscored`] = counts.null;
     metrics[`rewards/${name}/failures`] = counts.error + counts.timeout + counts.not_finite;
     metrics[`rewards/${name}/not_finite`] = counts.not_finite;
+    if (scored.noVerdict !== undefined) metrics[`rewards/${name}/no_verdict`] = scored.noVerdict.count;
   }
   return metrics;
 }

@@ -17,6 +17,10 @@ export interface FunctionScores {
   values: readonly (number | null)[];
   /** Each completion without a score, in order. */
   unscored: readonly Unscored[];
+  /** Failures of completions that were drawn again, each at the place of the one that is there now; left out: none. */
+  redrawn?: readonly Unscored[];
+  /** Of a judge: questions that it gave no verdict on; `such`: the first one's pair and the judge's words, "" where there is none. */
+  noVerdict?: { count: number; such: string };
   /** Time that its calls took, added up over the worker processes. */
   seconds: number;
   /** Of a judge: requests that were sent again, because no answer came or the endpoint asked for it. */
@@ -28,10 +32,13 @@ export interface ScoredCompletions {
   functions: readonly FunctionScores[];
 }
 
-/** How many completions have no score from a function, by reason. */
-export function unscoredCounts({ unscored }: FunctionScores): Record<Unscored["reason"], number> {
+/** How many completions have no score from a function, by reason; failures of those that were drawn again included. */
+export function unscoredCounts({
+  unscored,
+  redrawn = [],
+}: Pick<FunctionScores, "unscored" | "redrawn">): Record<Unscored["reason"], number> {
   const counts = { null: 0, not_finite: 0, error: 0, timeout: 0 };
-  for (const { reason } of unscored) counts[reason]++;
+  for (const { reason } of [...redrawn, ...unscored]) counts[reason]++;
   return counts;
 }
 

@@ -144,7 +144,8 @@ test("rewards that fail for one prompt are few of the rollout, also where that p
     ...{ max_steps: 1, dynamic_sampling: 2 },
   });
   const [row] = rowsOf(dir);
-  assert.equal(row?.["rewards/even/failures"], 4);
+  // each of its 4 completions, and those that were drawn again two times
+  assert.equal(row?.["rewards/even/failures"], 12);
 });
 
 test("a row without the column of a reward is not scored, whichever prompts are scored with it", async () => {
