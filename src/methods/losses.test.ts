@@ -97,6 +97,20 @@ test("slime equals the authors' trainer on given log-probs", () => {
   });
 });
 
+test("dpop: what two passes differ by through rounding decides no penalty; a chosen completion that has fallen has one", () => {
+  withoutLeaks(() => {
+    const by = (fallen: number) =>
+      lossOf(dpop({ beta: 0.1, dpop_lambda: 50 }), [[-100, -200]], [[-150, -160]], [-300 + fallen, -310]);
+    const [less, more] = [by(1e-3), by(-1e-3)];
+    // of both: the slope of −ln σ(β d) at d = 0
+    for (const { grad } of [less, more]) assertClose(grad, [-0.05, -0.05, 0.05, 0.05], { rtol: 1e-3 });
+    assert.equal(less.metrics["dpop/frac_penalised"]?.sum.item(), 0);
+    const fallen = by(1);
+    assert.equal(fallen.metrics["dpop/frac_penalised"]?.sum.item(), 1);
+    assert.ok((fallen.grad[0] ?? 0) < -1, String(fallen.grad));
+  });
+});
+
 test("slime by hand: one pair, every part", () => {
   // l_w = -1, l_l = -2, so Δ = 1: hinge 0.5, gate σ(0) = 0.5. Rejected tokens -1 and -3 with δ = 1:
   // softplus(0) = ln 2, softplus(2) = 2 + ln(1 + e^-2); power 2, λl = 0.1, N_l = 2.
