@@ -5,6 +5,7 @@ import type { Answer } from "../../data/answer-columns.ts";
 import { readConversation } from "../../data/conversations.ts";
 import type { RawRow } from "../../data/example.ts";
 import { describeOrigin } from "../../data/example.ts";
+import { nameOf } from "../../text/json-number.ts";
 import type { Choice, Comparison } from "../comparison.ts";
 
 /** Names of the forms. */
@@ -54,8 +55,7 @@ export function textIn(value: unknown): string | null {
 
 /** The name of a person or model: a text, or a number as some tools count them. */
 export function nameIn(value: unknown): string | null {
-  if (typeof value === "number") return String(value);
-  return typeof value === "string" && value !== "" ? value : null;
+  return nameOf(value) || null;
 }
 
 /** The choice that a word stands for, or null. */

@@ -1,6 +1,7 @@
 /** A table with a prompt, two answers and a verdict: a CSV file, or what was copied from a spreadsheet or a page. */
 import { DataError } from "../../base/errors.ts";
 import type { RawRow } from "../../data/example.ts";
+import { nameOf } from "../../text/json-number.ts";
 import type { Choice, Comparison } from "../comparison.ts";
 import { answerIn, choiceIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
 
@@ -81,7 +82,7 @@ function columnOf(columns: Readonly<Record<string, unknown>>, part: keyof typeof
 function verdictIn(row: RawRow, column: string | null): Choice | null {
   const given = column === null ? null : row.value[column];
   if (column === null || given === null || given === undefined || given === "") return null;
-  const choice = choiceIn(verdicts, String(given).trim().toLowerCase());
+  const choice = choiceIn(verdicts, nameOf(given)?.trim().toLowerCase());
   if (choice !== null) return choice;
   throw new DataError(
     `${placeOf(row, column)}: expected a, b, tie or both bad (or left, right, model_a, model_b), got ${JSON.stringify(given)}.`,
