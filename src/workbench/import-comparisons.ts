@@ -1,9 +1,11 @@
 /** Labelled data of several forms, read into comparisons; what is no comparison is counted with its reason. */
 import { DataError } from "../base/errors.ts";
+import { RowColumns } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
 import { describeOrigin } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
-import type { Comparison } from "./comparison.ts";
+import { templateInputs } from "../data/template-columns.ts";
+import { type Comparison, dividedExtra } from "./comparison.ts";
 import { argilla } from "./forms/argilla.ts";
 import { battles } from "./forms/battles.ts";
 import { type Form, type FormName, NoComparison } from "./forms/form.ts";
@@ -60,7 +62,7 @@ async function importRows(
     result.rows++;
     const form = formOf(row, options);
     try {
-      result.comparisons.push(form.read(row));
+      result.comparisons.push(withInputs(form.read(row), row));
       result.forms[form.name] = (result.forms[form.name] ?? 0) + 1;
     } catch (error) {
       if (!(error instanceof NoComparison)) throw error;
@@ -68,6 +70,16 @@ async function importRows(
     }
   }
   return result;
+}
+
+/** The comparison whose tools and variables of the template are read as training reads them: where they are text, too. */
+function withInputs(comparison: Comparison, row: RawRow): Comparison {
+  if (typeof comparison.prompt === "string") return comparison;
+  const { inputs, others } = dividedExtra(comparison.extra);
+  if (Object.keys(inputs).length === 0) return { ...comparison, extra: others };
+  const { tools, variables } = templateInputs(new RowColumns({ ...row, value: inputs }, {}));
+  const read = { tools, chat_template_kwargs: variables };
+  return { ...comparison, extra: { ...others, ...dividedExtra(read).inputs } };
 }
 
 function formOf(row: RawRow, { form: named }: ImportOptions): Form {

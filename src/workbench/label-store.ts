@@ -22,7 +22,7 @@ export interface Item {
 /** What became of comparisons that were added. */
 export interface Added {
   items: number;
-  /** Those whose prompt and answers were there before. */
+  /** Those that were there before: the same prompt, answers, tools and `chat_template_kwargs`. */
   known: number;
   votes: number;
 }
