@@ -189,6 +189,16 @@ test("an edited answer, a decision and a version by HTTP; files of unknown kinds
     assert.equal(wrong.status, 422);
     assert.match(said, /x\.csv:2, \\"better\\": expected a, b, tie or both bad/);
     assert.ok(!said.includes(app.root), said);
+    const text = JSON.stringify({ question_text: "Which?", chosen: "Blue.", rejected: "Green." });
+    const mapped = await app.ask("/api/import", {
+      as: "owner",
+      method: "POST",
+      body: { name: "q.jsonl", text },
+    });
+    assert.match(
+      await mapped.text(),
+      /q\.jsonl:1: .* set columns: \{prompt: question_text\}\. .*preftune labels import DIR FILE --columns/,
+    );
     const kind = await app.ask("/api/import", {
       as: "owner",
       method: "POST",

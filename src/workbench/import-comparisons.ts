@@ -1,6 +1,6 @@
 /** Labelled data of several forms, read into comparisons; what is no comparison is counted with its reason. */
-import { DataError } from "../base/errors.ts";
-import { RowColumns } from "../data/columns.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
+import { type ColumnMap, checkColumnMap, RowColumns } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
 import { describeOrigin } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
@@ -33,12 +33,15 @@ export interface Imported {
 export interface ImportOptions {
   /** The form of all rows; default: each row's own, as its columns tell. */
   form?: FormName;
+  /** The file's names of columns, all of whose rows are then pairs. */
+  columns?: ColumnMap;
 }
 
 /**
  * The comparisons in a file, directory, glob or hub data set.
  *
  * @throws {DataError} naming file and line where a row is faulty or has none of the forms
+ * @throws {ConfigError} for columns that there are not, or of another form than pairs
  */
 export async function importFiles(path: string, options: ImportOptions = {}): Promise<Imported> {
   return importRows(readRows({ path }), options);
@@ -57,12 +60,13 @@ async function importRows(
   rows: AsyncIterable<RawRow> | Iterable<RawRow>,
   options: ImportOptions,
 ): Promise<Imported> {
+  refuseColumns(options);
   const result: Imported = { comparisons: [], rows: 0, forms: {}, left: {} };
   for await (const row of rows) {
     result.rows++;
     const form = formOf(row, options);
     try {
-      result.comparisons.push(withInputs(form.read(row), row));
+      result.comparisons.push(withInputs(form.read(row, options.columns), row));
       result.forms[form.name] = (result.forms[form.name] ?? 0) + 1;
     } catch (error) {
       if (!(error instanceof NoComparison)) throw error;
@@ -82,13 +86,24 @@ function withInputs(comparison: Comparison, row: RawRow): Comparison {
   return { ...comparison, extra: { ...others, ...dividedExtra(read).inputs } };
 }
 
-function formOf(row: RawRow, { form: named }: ImportOptions): Form {
-  const found = forms.find((form) => (named === undefined ? form.fits(row.value) : form.name === named));
+function refuseColumns({ form = "pairs", columns }: ImportOptions): void {
+  if (columns === undefined) return;
+  checkColumnMap(columns);
+  if (form === "pairs") return;
+  throw new ConfigError(
+    `columns: expected rows of the form pairs, whose columns it names, got ${form}. Leave it out, and rename the columns of the file.`,
+  );
+}
+
+function formOf(row: RawRow, { form, columns }: ImportOptions): Form {
+  const named = form ?? (columns === undefined ? undefined : "pairs");
+  const found = forms.find((one) => (named === undefined ? one.fits(row.value) : one.name === named));
   if (found !== undefined) return found;
   const known = forms.map(({ name, words }) => `\n  ${name}: ${words}`).join("");
   throw new DataError(
     `${describeOrigin(row.origin)}: expected a row of one of these forms, got the columns ` +
-      `${Object.keys(row.value).join(", ") || "none"}:${known}`,
+      `${Object.keys(row.value).join(", ") || "none"}:${known}\n` +
+      `If they are a pair by other names, "columns" says which, as in columns: {prompt: question, chosen: best, rejected: worst}.`,
   );
 }
 

@@ -97,7 +97,7 @@ function conversationsOfTurns(row: RawRow): [Message[], Message[]] {
     if (turns !== null) return turns;
     throw new DataError(
       `${placeOf(row, name)}: expected a text, or a list with a text for each turn as the other columns begin, got ${value === undefined ? "nothing" : JSON.stringify(value).slice(0, 40)}. ` +
-        "Fix the row, or read these columns as texts, as they are: --form table.",
+        "Fix the row, or read these columns as texts, as they are: preftune labels import --form table.",
     );
   });
   const conversation = (answers: readonly (string | null)[] = []): Message[] =>

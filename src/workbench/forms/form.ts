@@ -2,6 +2,7 @@
 import { DataError } from "../../base/errors.ts";
 import { isRecord } from "../../base/is-record.ts";
 import type { Answer } from "../../data/answer-columns.ts";
+import type { ColumnMap } from "../../data/columns.ts";
 import { readConversation } from "../../data/conversations.ts";
 import type { RawRow } from "../../data/example.ts";
 import { describeOrigin } from "../../data/example.ts";
@@ -27,8 +28,11 @@ export interface Form {
   /** What it is, for messages and documentation. */
   words: string;
   fits(columns: Readonly<Record<string, unknown>>): boolean;
-  /** @throws {NoComparison} where the row holds no two answers; {@link DataError} where it is faulty */
-  read(row: RawRow): Comparison;
+  /**
+   * @param columns - the file's names of columns, of pairs alone
+   * @throws {NoComparison} where the row holds no two answers; {@link DataError} where it is faulty
+   */
+  read(row: RawRow, columns?: ColumnMap): Comparison;
   /** The row that {@link read} reads as this comparison. */
   write(comparison: Comparison): Record<string, unknown>;
 }
