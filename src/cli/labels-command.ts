@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { writeFileAtomic } from "../base/files.ts";
+import { readOption } from "../config/load-config.ts";
 import { isRun } from "../runs/run-directory.ts";
 import { Phases } from "../terminal/phases.ts";
 import { textTable } from "../terminal/text-table.ts";
@@ -39,6 +40,10 @@ export function addLabelsCommands(preftune: Command): void {
       new Option("--form <name>", "the form of all rows; default: each row's own").choices(
         forms.map(({ name }) => name),
       ),
+    )
+    .option(
+      "--columns <mapping>",
+      "columns of pairs in the files, e.g. prompt=question or {prompt: question}",
     )
     .action(importInto);
   labels
@@ -102,9 +107,15 @@ function addScorers(labels: Command): void {
   withMachineOptions(withPlainStrings(scored));
 }
 
-async function importInto(dir: string, files: string[], { form }: { form?: FormName }): Promise<void> {
+async function importInto(
+  dir: string,
+  files: string[],
+  { form, columns }: { form?: FormName; columns?: string },
+): Promise<void> {
+  const map = columns === undefined ? null : readOption("columns", columns);
+  const options = { ...(form === undefined ? {} : { form }), ...(map === null ? {} : { columns: map }) };
   const read: Imported[] = [];
-  for (const file of files) read.push(await importFiles(file, form === undefined ? {} : { form }));
+  for (const file of files) read.push(await importFiles(file, options));
   using store = makeWorkbench(dir);
   const added = store.add(read.flatMap(({ comparisons }) => comparisons));
   const left = read.flatMap((one) => Object.entries(one.left));

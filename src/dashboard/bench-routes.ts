@@ -2,6 +2,7 @@
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { z } from "zod";
+import { DataError } from "../base/errors.ts";
 import { uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { plainText } from "../text/message-text.ts";
@@ -182,9 +183,16 @@ async function importSent(
   { bench }: DashboardContext,
   { name, text }: z.infer<typeof importBody>,
 ): Promise<object> {
-  const read = name === undefined ? await importPasted(text) : await importNamed(name, text);
+  const read = await (name === undefined ? importPasted(text) : importNamed(name, text)).catch(sayWhereToMap);
   const { comparisons, rows, forms, left } = read;
   return { rows, forms, left, ...bench.store.add(comparisons) };
+}
+
+/** Adds to the proposal of a column mapping, for which the page has no place, where there is one. */
+function sayWhereToMap(error: unknown): never {
+  if (error instanceof DataError && /columns: \{|"columns" says/.test(error.message))
+    error.message += " That is said on the command line: preftune labels import DIR FILE --columns '{...}'.";
+  throw error;
 }
 
 async function importNamed(name: string, text: string): Promise<Imported> {

@@ -225,13 +225,11 @@ async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRo
   const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
   const rows =
     group === "kept"
-      ? kept
-          .page(finding === "" ? null : finding, from, pageRows)
-          .map(({ value }) => ({ row: withoutVoices(value) }))
+      ? kept.page(finding === "" ? null : finding, from, pageRows).map(({ value }) => ({ row: shown(value) }))
       : (removed?.page(group, from, pageRows) ?? []).map(({ value }) => {
           const { row, origin, detail } = value as RemovedRow;
           return {
-            row: withoutVoices(row),
+            row: shown(row),
             origin: nameIn(origin),
             ...(detail === undefined ? {} : { detail: nameIn(detail) }),
           };
@@ -260,6 +258,14 @@ function sourceOf(context: DashboardContext, { sources }: Version): string | nul
 /** A text that names a file, without the folders. */
 function nameIn(text: string): string {
   return text.replaceAll(/(?<!\S)\S*\//g, "");
+}
+
+/** A row as its page shows it: what is no text as JSON, for a browser that read it would change its numbers. */
+function shown(row: unknown): unknown {
+  const texts = withoutVoices(row);
+  if (!isRecord(texts)) return texts;
+  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
+  return Object.fromEntries(Object.entries(texts).map(([name, value]) => [name, asText(value)]));
 }
 
 /**

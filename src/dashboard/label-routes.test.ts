@@ -21,6 +21,13 @@ function pairsOf(count: number): string {
   return [header, ...rows].join("\n");
 }
 
+const exportRules = { rows: "pairs", ties: "drop", bad: "drop", conflicts: "drop" };
+
+/** Rows of a version as they are sent. */
+interface Rows {
+  rows: { row: { chosen: string } }[];
+}
+
 interface Next {
   pair: ShownPair | null;
   progress: Progress;
@@ -110,6 +117,23 @@ test("before a vote nothing that is sent tells who wrote which side: every route
   });
 });
 
+test("numbers of tool calls are shown as the file writes them", async () => {
+  await withDashboardApp(async (app) => {
+    const given = '{"id":1234567890123456789,"price":1.0,"tiny":1e-7}';
+    const call = `[{"role":"assistant","content":"","tool_calls":[{"type":"function","function":{"name":"order","arguments":${given}}}]}]`;
+    const text = `{"prompt":"Order?","answer_a":${call},"answer_b":"No.","better":"a"}`;
+    await ask(app, "/api/import", "owner", { name: "calls.jsonl", text });
+    const { pair } = await ask<Next>(app, "/api/label/next", "labeller", { order: "random" });
+    const shown = [pair?.prompt, ...[pair?.left, pair?.right].toSorted()];
+    const asCall = `[{"type":"function","function":{"name":"order","arguments":${given}}}]`;
+    assert.deepEqual(shown, ["Order?", "No.", asCall]);
+    const { digest } = await ask<{ digest: string }>(app, "/api/versions", "owner", exportRules);
+    const { rows } = await ask<Rows>(app, `/api/versions/${digest}`, "viewer");
+    const chosen = rows[0]?.row.chosen.replaceAll(/\s+/g, "");
+    assert.ok(chosen?.includes(given), chosen);
+  });
+});
+
 test("a double click is one vote, undo brings the pair back, and progress counts", async () => {
   await withDashboardApp(async (app) => {
     await ask(app, "/api/import", "owner", { text: pairsOf(3) });
@@ -143,23 +167,18 @@ test("an edited answer, a decision and a version by HTTP; files of unknown kinds
     const { pair } = await ask<Next>(app, "/api/label/next", "owner", {});
     const edit = { side: "left", text: "Better." };
     await ask(app, "/api/label/vote", "owner", { showing: pair?.showing, key: "k", verdict: "left", edit });
-    const rules = { rows: "pairs", ties: "drop", bad: "drop", conflicts: "drop" };
     const { digest, counts } = await ask<{ digest: string; counts: { edited: number } }>(
       app,
       "/api/versions",
       "owner",
-      rules,
+      exportRules,
     );
     assert.equal(counts.edited, 1);
-    const { rows } = await ask<{ rows: { row: { chosen: string } }[] }>(
-      app,
-      `/api/versions/${digest}`,
-      "viewer",
-    );
+    const { rows } = await ask<Rows>(app, `/api/versions/${digest}`, "viewer");
     assert.equal(rows[0]?.row.chosen, "Better.");
     const { items } = await ask<{ items: { item: string }[] }>(app, "/api/items?show=unjudged", "viewer");
     await ask(app, "/api/decisions", "owner", { item: items[0]?.item, choice: "a" });
-    const again = await ask<{ rows: number }>(app, "/api/versions", "owner", rules);
+    const again = await ask<{ rows: number }>(app, "/api/versions", "owner", exportRules);
     assert.equal(again.rows, 2);
     const wrong = await app.ask("/api/import", {
       as: "owner",
@@ -170,6 +189,16 @@ test("an edited answer, a decision and a version by HTTP; files of unknown kinds
     assert.equal(wrong.status, 422);
     assert.match(said, /x\.csv:2, \\"better\\": expected a, b, tie or both bad/);
     assert.ok(!said.includes(app.root), said);
+    const text = JSON.stringify({ question_text: "Which?", chosen: "Blue.", rejected: "Green." });
+    const mapped = await app.ask("/api/import", {
+      as: "owner",
+      method: "POST",
+      body: { name: "q.jsonl", text },
+    });
+    assert.match(
+      await mapped.text(),
+      /q\.jsonl:1: .* set columns: \{prompt: question_text\}\. .*preftune labels import DIR FILE --columns/,
+    );
     const kind = await app.ask("/api/import", {
       as: "owner",
       method: "POST",

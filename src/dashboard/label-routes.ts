@@ -3,9 +3,19 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readTextFile } from "../base/files.ts";
+import { plainText } from "../text/message-text.ts";
 import { doubtOf } from "../workbench/doubt.ts";
 import type { ShowingOrder } from "../workbench/label-events.ts";
-import { castVote, flag, isKept, nextPairs, noteOn, progressOf, undoVote } from "../workbench/labelling.ts";
+import {
+  castVote,
+  flag,
+  isKept,
+  nextPairs,
+  noteOn,
+  progressOf,
+  type ShownPair,
+  undoVote,
+} from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
 import { bodyOf } from "./request-body.ts";
 import type { Ctx, DashboardContext, Route } from "./route.ts";
@@ -51,7 +61,7 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
   const next = (person: string, by: ShowingOrder) => {
     const options = by === "random" ? {} : { order: by, uncertainty: doubtOf(bench.store) };
     // the pair behind the next one too: the page shows it with the key, not with the answer
-    const [pair = null, ahead = null] = nextPairs(bench.store, person, 2, options);
+    const [pair = null, ahead = null] = nextPairs(bench.store, person, 2, options).map(asTexts);
     return { pair, ahead, progress: progressOf(bench.store, person) };
   };
   return [
@@ -84,6 +94,12 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
       return {};
     }),
   ];
+}
+
+/** The pair as its page shows it: a browser that read tool calls would change their numbers. */
+function asTexts(pair: ShownPair): ShownPair {
+  const { prompt, left, right } = pair;
+  return { ...pair, prompt: plainText(prompt), left: plainText(left), right: plainText(right) };
 }
 
 /** What labels of this request carry. */

@@ -54,6 +54,13 @@ export function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
+/** A text, or a number as its digits: 81.0, as tables with gaps write whole numbers, is "81". Null for all else. */
+export function nameOf(value: unknown): string | null {
+  if (typeof value === "string") return value;
+  const number = value instanceof JsonNumber && value.isFloat ? value.valueOf() : value;
+  return numberOf(number) === null ? null : String(number);
+}
+
 /** What stands in `value` that JSON cannot hold, in words, or null: Parquet knows such values, and Python some of them. */
 export function notJsonIn(value: unknown): string | null {
   if (typeof value === "number") return Number.isFinite(value) ? null : "NaN or Infinity";

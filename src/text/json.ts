@@ -54,6 +54,12 @@ export function parseJson(text: string, maxDepth: number = pythonDepth): unknown
   }
 }
 
+/** What `JSON.stringify` wrote, such as a row that is kept: with its `JsonNumber`s, and with halves of surrogate pairs. */
+export function parseWritten(text: string): unknown {
+  const scan = scanJson(text);
+  return scan.exactNumbers.length + scan.exactKeys.length === 0 ? JSON.parse(text) : parseExactly(text, scan);
+}
+
 /**
  * JSON.parse of a text with numbers and keys that it does not keep: while it is parsed, others stand for them. For a
  * number that is a string that begins with half of a surrogate pair, as no other string does. For a key with escapes it

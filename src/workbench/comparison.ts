@@ -1,5 +1,6 @@
 /** Two answers to one prompt, who wrote them, and how they were judged: what every form of labelled data is read into. */
 import { sha256 } from "../base/files.ts";
+import { isRecord } from "../base/is-record.ts";
 import type { Answer } from "../data/answer-columns.ts";
 
 /** Of the answers "a" and "b": one is better, they are equally good, or neither is good. */
@@ -50,8 +51,33 @@ export function inOrder(comparison: Comparison): Comparison {
   };
 }
 
-/** Identity of what is compared: SHA-256 of prompt and answers, whichever answer is written first. */
+/** Columns that say, beside the messages, how the prompt is rendered. */
+const inputColumns: readonly string[] = ["tools", "chat_template_kwargs"];
+
+/**
+ * The columns among `extra` that say how the prompt is rendered, and the others. Null, an empty text and an object without keys,
+ * as files of columns have them, say nothing and are in neither.
+ */
+export function dividedExtra(extra: Comparison["extra"]): {
+  inputs: Record<string, unknown>;
+  others: Record<string, unknown>;
+} {
+  const isSaid = (value: unknown): boolean =>
+    value !== null &&
+    value !== undefined &&
+    value !== "" &&
+    !(isRecord(value) && Object.keys(value).length === 0);
+  const inputs = inputColumns.flatMap((name) => (isSaid(extra[name]) ? [[name, extra[name]] as const] : []));
+  const others = Object.entries(extra).filter(([name]) => !inputColumns.includes(name));
+  return { inputs: Object.fromEntries(inputs), others: Object.fromEntries(others) };
+}
+
+/**
+ * Identity of what is compared: SHA-256 of prompt and answers, whichever answer is written first, and of `tools` and
+ * `chat_template_kwargs` where there are any.
+ */
 export function itemIdOf(comparison: Comparison): string {
-  const { prompt, answers } = inOrder(comparison);
-  return sha256(JSON.stringify([prompt, answers]));
+  const { prompt, answers, extra } = inOrder(comparison);
+  const { inputs } = dividedExtra(extra);
+  return sha256(JSON.stringify([prompt, answers, ...(Object.keys(inputs).length === 0 ? [] : [inputs])]));
 }

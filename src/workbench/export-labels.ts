@@ -2,7 +2,7 @@
 import { DataError } from "../base/errors.ts";
 import type { Answer } from "../data/answer-columns.ts";
 import type { Choice, Comparison } from "./comparison.ts";
-import { inOrder, itemIdOf, otherThan } from "./comparison.ts";
+import { dividedExtra, inOrder, itemIdOf, otherThan } from "./comparison.ts";
 import type { LabelState, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 
@@ -225,7 +225,9 @@ function rowsOf(
 ): Record<string, unknown>[] {
   const { prompt, answers, extra } = comparison;
   const models = comparison.models.map((model) => model ?? "unknown");
-  const { inputs, others } = dividedExtra(extra);
+  const { inputs, others: rest } = dividedExtra(extra);
+  // as a text: their types differ from row to row
+  const others = Object.keys(rest).length === 0 ? {} : { extra: JSON.stringify(rest) };
   const at = (answer: "a" | "b") => (answer === "a" ? 0 : 1);
   const meta = {
     item: id,
@@ -297,21 +299,4 @@ export function judgedRow(
   const account = { rules: defaultRules, counts: noCounts() };
   const [row = {}] = rowsOf(item, { choice: verdict, by: "judge", votes }, account);
   return row;
-}
-
-/** Columns that say how the prompt is rendered. */
-const inputColumns = ["tools", "chat_template_kwargs"];
-
-/** What training reads besides the texts, and the other columns, as a text: their types differ from row to row. */
-export function dividedExtra(extra: Readonly<Record<string, unknown>>): {
-  inputs: Record<string, unknown>;
-  others: { extra?: string };
-} {
-  const of = (isInput: boolean) =>
-    Object.fromEntries(Object.entries(extra).filter(([name]) => inputColumns.includes(name) === isInput));
-  const others = of(false);
-  return {
-    inputs: of(true),
-    others: Object.keys(others).length === 0 ? {} : { extra: JSON.stringify(others) },
-  };
 }

@@ -1,9 +1,11 @@
 /** Labelled data of several forms, read into comparisons; what is no comparison is counted with its reason. */
-import { DataError } from "../base/errors.ts";
+import { ConfigError, DataError } from "../base/errors.ts";
+import { type ColumnMap, checkColumnMap, RowColumns } from "../data/columns.ts";
 import type { RawRow } from "../data/example.ts";
 import { describeOrigin } from "../data/example.ts";
 import { readRows } from "../data/sources.ts";
-import type { Comparison } from "./comparison.ts";
+import { templateInputs } from "../data/template-columns.ts";
+import { type Comparison, dividedExtra } from "./comparison.ts";
 import { argilla } from "./forms/argilla.ts";
 import { battles } from "./forms/battles.ts";
 import { type Form, type FormName, NoComparison } from "./forms/form.ts";
@@ -31,12 +33,15 @@ export interface Imported {
 export interface ImportOptions {
   /** The form of all rows; default: each row's own, as its columns tell. */
   form?: FormName;
+  /** The file's names of columns, all of whose rows are then pairs. */
+  columns?: ColumnMap;
 }
 
 /**
  * The comparisons in a file, directory, glob or hub data set.
  *
  * @throws {DataError} naming file and line where a row is faulty or has none of the forms
+ * @throws {ConfigError} for columns that there are not, or of another form than pairs
  */
 export async function importFiles(path: string, options: ImportOptions = {}): Promise<Imported> {
   return importRows(readRows({ path }), options);
@@ -55,12 +60,13 @@ async function importRows(
   rows: AsyncIterable<RawRow> | Iterable<RawRow>,
   options: ImportOptions,
 ): Promise<Imported> {
+  refuseColumns(options);
   const result: Imported = { comparisons: [], rows: 0, forms: {}, left: {} };
   for await (const row of rows) {
     result.rows++;
     const form = formOf(row, options);
     try {
-      result.comparisons.push(form.read(row));
+      result.comparisons.push(withInputs(form.read(row, options.columns), row));
       result.forms[form.name] = (result.forms[form.name] ?? 0) + 1;
     } catch (error) {
       if (!(error instanceof NoComparison)) throw error;
@@ -70,13 +76,34 @@ async function importRows(
   return result;
 }
 
-function formOf(row: RawRow, { form: named }: ImportOptions): Form {
-  const found = forms.find((form) => (named === undefined ? form.fits(row.value) : form.name === named));
+/** The comparison whose tools and variables of the template are read as training reads them: where they are text, too. */
+function withInputs(comparison: Comparison, row: RawRow): Comparison {
+  if (typeof comparison.prompt === "string") return comparison;
+  const { inputs, others } = dividedExtra(comparison.extra);
+  if (Object.keys(inputs).length === 0) return { ...comparison, extra: others };
+  const { tools, variables } = templateInputs(new RowColumns({ ...row, value: inputs }, {}));
+  const read = { tools, chat_template_kwargs: variables };
+  return { ...comparison, extra: { ...others, ...dividedExtra(read).inputs } };
+}
+
+function refuseColumns({ form = "pairs", columns }: ImportOptions): void {
+  if (columns === undefined) return;
+  checkColumnMap(columns);
+  if (form === "pairs") return;
+  throw new ConfigError(
+    `columns: expected rows of the form pairs, whose columns it names, got ${form}. Leave it out, and rename the columns of the file.`,
+  );
+}
+
+function formOf(row: RawRow, { form, columns }: ImportOptions): Form {
+  const named = form ?? (columns === undefined ? undefined : "pairs");
+  const found = forms.find((one) => (named === undefined ? one.fits(row.value) : one.name === named));
   if (found !== undefined) return found;
   const known = forms.map(({ name, words }) => `\n  ${name}: ${words}`).join("");
   throw new DataError(
     `${describeOrigin(row.origin)}: expected a row of one of these forms, got the columns ` +
-      `${Object.keys(row.value).join(", ") || "none"}:${known}`,
+      `${Object.keys(row.value).join(", ") || "none"}:${known}\n` +
+      `If they are a pair by other names, "columns" says which, as in columns: {prompt: question, chosen: best, rejected: worst}.`,
   );
 }
 

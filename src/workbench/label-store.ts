@@ -9,6 +9,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { DataError, FileError, messageOf } from "../base/errors.ts";
 import { ignoreErrors } from "../base/file-io.ts";
 import { makeDirectory, sha256 } from "../base/files.ts";
+import { parseWritten } from "../text/json.ts";
 import { type Comparison, inOrder, itemIdOf } from "./comparison.ts";
 import { type EventBodies, type LabelEvent, LabelState, type PersonKind } from "./label-events.ts";
 
@@ -21,7 +22,7 @@ export interface Item {
 /** What became of comparisons that were added. */
 export interface Added {
   items: number;
-  /** Those whose prompt and answers were there before. */
+  /** Those that were there before: the same prompt, answers, tools and `chat_template_kwargs`. */
   known: number;
   votes: number;
 }
@@ -122,8 +123,8 @@ export class LabelStore {
   item(id: string): Item {
     const [row] = this.#all("SELECT content, hidden FROM items WHERE id = ?", id);
     if (row === undefined) throw new DataError(`expected an item of this workbench, got ${id}.`);
-    const content = JSON.parse(String(row["content"])) as Pick<Comparison, "prompt" | "answers">;
-    const hidden = JSON.parse(String(row["hidden"])) as Pick<Comparison, "models" | "extra">;
+    const content = parseWritten(String(row["content"])) as Pick<Comparison, "prompt" | "answers">;
+    const hidden = parseWritten(String(row["hidden"])) as Pick<Comparison, "models" | "extra">;
     return { id, comparison: { ...content, ...hidden, votes: [] } };
   }
 

@@ -13,6 +13,7 @@ import { DataError } from "../base/errors.ts";
 import { makeDirectory, writeFileAtomic } from "../base/files.ts";
 import { isRecord } from "../base/is-record.ts";
 import { openFile, readFileBytes, statsOf } from "../base/open-file.ts";
+import { parseWritten } from "../text/json.ts";
 
 /** Codes of what is found in a row. @param line - from 1 */
 export type Classify = (value: Record<string, unknown>, line: number) => readonly string[];
@@ -96,7 +97,7 @@ export class RowIndex {
       at += read;
     }
     this.bytesRead += bytes.length;
-    return JSON.parse(bytes.toString("utf8"));
+    return parseWritten(bytes.toString("utf8"));
   }
 }
 
@@ -146,9 +147,10 @@ function readIndex(path: string, at: string): Parts | null {
   }
 }
 
-function rowIn(text: string, where: string): Record<string, unknown> {
+/** The row that a version's line holds. @throws {DataError} naming `where` for what is no JSON object */
+export function rowIn(text: string, where: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseWritten(text);
     if (isRecord(value)) return value;
   } catch {
     // said below

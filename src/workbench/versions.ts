@@ -18,12 +18,13 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from "../base/files.ts";
-import { readJsonLines } from "../runs/json-lines.ts";
+import { linesIn } from "../base/lines.ts";
+import { filePieces } from "../base/open-file.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { cleanRowOf } from "./clean/clean-row.ts";
 import { quickFindings } from "./clean/filters.ts";
 import { LineSink } from "./line-sink.ts";
-import { openRowIndex, type RowIndex } from "./row-index.ts";
+import { openRowIndex, type RowIndex, rowIn } from "./row-index.ts";
 
 /** What a version is told of. */
 export interface VersionAbout {
@@ -214,7 +215,9 @@ export function listVersions(dir: string): Version[] {
 /** The rows that were taken out; none of a version that nothing was taken out of. */
 export function removedRows(dir: string, digest: string): RemovedRow[] {
   const { removed } = versionPaths(dir, digest);
-  return existsSync(removed) ? readJsonLines(removed).map(({ value }) => value as RemovedRow) : [];
+  if (!existsSync(removed)) return [];
+  const lines = Array.from(linesIn(filePieces(removed)), (line) => line.toString("utf8"));
+  return lines.map((line, i) => rowIn(line, `${removed}:${i + 1}`) as unknown as RemovedRow);
 }
 
 /** Digests of the files that a run read. */

@@ -5,7 +5,7 @@ import { didYouMean } from "../../base/suggest.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { oneLine } from "../../terminal/text-table.ts";
-import { JsonNumber, numberOf } from "../../text/json-number.ts";
+import { nameOf, numberOf } from "../../text/json-number.ts";
 import { contentText } from "../../text/message-text.ts";
 import { parseMessages } from "../../text/messages.ts";
 import type { ChatMessage } from "../endpoint/chat-body.ts";
@@ -94,12 +94,8 @@ function requireCategories(
 
 /** The row's id, in one line without anything that could steer a terminal; null when it has none. */
 export function idOf({ value }: RawRow): string | null {
-  const given = idColumns
-    .map((name) => value[name])
-    .find((id) => typeof id === "string" || numberOf(id) !== null);
-  // Tables with gaps write whole numbers as floats: 81.0 is 81.
-  const id = given instanceof JsonNumber && given.isFloat ? given.valueOf() : given;
-  return id === undefined ? null : oneLine(String(id), 200);
+  const id = idColumns.map((name) => nameOf(value[name])).find((name) => name !== null);
+  return id === undefined ? null : oneLine(id, 200);
 }
 
 function questionOf(row: RawRow): Question {

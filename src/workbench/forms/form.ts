@@ -2,9 +2,11 @@
 import { DataError } from "../../base/errors.ts";
 import { isRecord } from "../../base/is-record.ts";
 import type { Answer } from "../../data/answer-columns.ts";
+import type { ColumnMap } from "../../data/columns.ts";
 import { readConversation } from "../../data/conversations.ts";
 import type { RawRow } from "../../data/example.ts";
 import { describeOrigin } from "../../data/example.ts";
+import { nameOf } from "../../text/json-number.ts";
 import type { Choice, Comparison } from "../comparison.ts";
 
 /** Names of the forms. */
@@ -26,8 +28,11 @@ export interface Form {
   /** What it is, for messages and documentation. */
   words: string;
   fits(columns: Readonly<Record<string, unknown>>): boolean;
-  /** @throws {NoComparison} where the row holds no two answers; {@link DataError} where it is faulty */
-  read(row: RawRow): Comparison;
+  /**
+   * @param columns - the file's names of columns, of pairs alone
+   * @throws {NoComparison} where the row holds no two answers; {@link DataError} where it is faulty
+   */
+  read(row: RawRow, columns?: ColumnMap): Comparison;
   /** The row that {@link read} reads as this comparison. */
   write(comparison: Comparison): Record<string, unknown>;
 }
@@ -54,8 +59,7 @@ export function textIn(value: unknown): string | null {
 
 /** The name of a person or model: a text, or a number as some tools count them. */
 export function nameIn(value: unknown): string | null {
-  if (typeof value === "number") return String(value);
-  return typeof value === "string" && value !== "" ? value : null;
+  return nameOf(value) || null;
 }
 
 /** The choice that a word stands for, or null. */

@@ -9,8 +9,8 @@ export const pairs: Form = {
   name: "pairs",
   words: "chosen and rejected answers, in every form that training reads (docs/data.md)",
   fits: (columns) => "chosen" in columns || "preferred_output" in columns || "chosen_response" in columns,
-  read(row): Comparison {
-    const { source, columns } = normaliseRow(row, { task: "preference" });
+  read(row, map = {}): Comparison {
+    const { source, columns } = normaliseRow(row, { task: "preference", columns: map });
     if (source === null) throw new NoComparison("token ids, which nobody can read");
     if (source.kind !== "chat" && source.kind !== "text") throw new NoComparison("no two answers");
     const [a, b] = source.completions;

@@ -1,8 +1,7 @@
 /** A table with a prompt, two answers and a verdict: a CSV file, or what was copied from a spreadsheet or a page. */
-import { DataError } from "../../base/errors.ts";
-import type { RawRow } from "../../data/example.ts";
-import type { Choice, Comparison } from "../comparison.ts";
-import { answerIn, choiceIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
+import type { Comparison } from "../comparison.ts";
+import { answerIn, type Form, nameIn, onlyVote, placeOf, without } from "./form.ts";
+import { verdictIn, winnerColumns, winnerIn } from "./verdicts.ts";
 
 const names = {
   prompt: ["prompt", "question", "instruction", "input"],
@@ -13,22 +12,6 @@ const names = {
   modelA: ["model_a"],
   modelB: ["model_b"],
 } as const;
-
-const verdicts: Readonly<Record<string, Choice>> = {
-  ...Object.fromEntries(
-    ["a", "left", "1", "model_a", "answer_a", "response_a"].map((word) => [word, "a" as const]),
-  ),
-  ...Object.fromEntries(
-    ["b", "right", "2", "model_b", "answer_b", "response_b"].map((word) => [word, "b" as const]),
-  ),
-  tie: "tie",
-  both: "tie",
-  same: "tie",
-  bad: "bad",
-  "both bad": "bad",
-  neither: "bad",
-  none: "bad",
-};
 
 export const table: Form = {
   name: "table",
@@ -43,16 +26,13 @@ export const table: Form = {
     const part = (name: "prompt" | "a" | "b") =>
       answerIn(value[used[name] ?? ""], placeOf(row, used[name] ?? name));
     const given = (name: keyof typeof names) => (used[name] === null ? null : nameIn(value[used[name]]));
-    const choice = verdictIn(row, used.verdict);
+    const choice = (used.verdict === null ? null : verdictIn(row, used.verdict)) ?? winnerIn(row);
     return {
       prompt: part("prompt"),
       answers: [part("a"), part("b")],
       models: [given("modelA"), given("modelB")],
       votes: choice === null ? [] : [{ person: given("person"), choice }],
-      extra: without(
-        value,
-        Object.values(used).filter((name) => name !== null),
-      ),
+      extra: without(value, [...Object.values(used).filter((name) => name !== null), ...winnerColumns]),
     };
   },
   write(comparison): Record<string, unknown> {
@@ -76,14 +56,4 @@ function columnOf(columns: Readonly<Record<string, unknown>>, part: keyof typeof
     names[part].some((known) => known === name.trim().toLowerCase()),
   );
   return found ?? null;
-}
-
-function verdictIn(row: RawRow, column: string | null): Choice | null {
-  const given = column === null ? null : row.value[column];
-  if (column === null || given === null || given === undefined || given === "") return null;
-  const choice = choiceIn(verdicts, String(given).trim().toLowerCase());
-  if (choice !== null) return choice;
-  throw new DataError(
-    `${placeOf(row, column)}: expected a, b, tie or both bad (or left, right, model_a, model_b), got ${JSON.stringify(given)}.`,
-  );
 }
