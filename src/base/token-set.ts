@@ -15,11 +15,7 @@ export function tokenSet(ids: Int32Array, size: number): TokenSet {
   const bytes = Math.ceil(size / 8);
   if (4 * ids.length <= bytes) return ids.slice().sort();
   const bits = new Uint8Array(bytes);
-  const count = ids.length;
-  for (let i = 0; i < count; i++) {
-    const id = ids[i] as number;
-    bits[id >> 3] = (bits[id >> 3] as number) | (1 << (id & 7));
-  }
+  for (const id of ids) bits[id >> 3] = (bits[id >> 3] ?? 0) | (1 << (id & 7));
   return bits;
 }
 
