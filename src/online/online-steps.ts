@@ -164,11 +164,12 @@ export class OnlineSteps implements StepSource {
       // what is replayed stands behind
       const own = all.slice(0, this.#prompts * this.#parts.config.num_generations);
       current.firstLogps = [...own, ...(this.#samplersAreOld ? [] : this.#laterLogps)];
-      const { max_sampling_logp_difference: most } = this.#parts.config;
+      const { max_sampling_logp_difference } = this.#parts.config;
       // of rollouts ahead only the first is of the weights that it is compared with
       const isOfSameWeights = this.#parts.ahead === null || current.round === 0;
       const known = [...own, ...this.#laterLogps];
-      difference = differenceMetrics(current.groups, known, isOfSameWeights ? most : null);
+      const most = isOfSameWeights ? max_sampling_logp_difference : null;
+      difference = differenceMetrics(current.groups, known, most);
     }
     const values = this.#parts.valueModel?.step(this.#batches, step, this.totalSteps) ?? {};
     this.#parts.reference?.stepped?.(step);
