@@ -94,7 +94,7 @@ export const ON_POLICY: readonly MetricInfo[] = (
     [
       "sampling/sampling_logp_difference/mean",
       "nats",
-      "Mean distance of a token's log-probs in sampling and in the first training pass; with max_staleness the weights differ too.",
+      "Mean distance of a token's log-probs in sampling and in training, at the first step of a rollout and in its row alone: of that step's completions, and of later ones of which a pass before it computed them; with max_staleness the weights differ too.",
       "lower",
       TRAINING,
     ],

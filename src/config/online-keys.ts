@@ -177,7 +177,7 @@ export const ONLINE_KEYS = {
   max_sampling_logp_difference: {
     schema: { type: ["number", "null"], exclusiveMinimum: 0 },
     rule: "0.001 in float32 without a repetition_penalty, none otherwise" as string,
-    doc: "Largest difference, in nats, of a token's log-prob in sampling and in the first training pass on the same weights; beyond it the run stops.",
+    doc: "Largest difference, in nats, of a token's log-prob in sampling and in training on the same weights, at the first step of a rollout; beyond it the run stops.",
     freeOnResume: true,
   },
   max_staleness: {

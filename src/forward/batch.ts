@@ -17,7 +17,7 @@ export interface MicroBatch {
   /** What came with its completions: labels, rewards, advantages, log-probs of the policy that sampled them. */
   columns?: Columns;
   /**
-   * For each of its R tokens in the loss the ids that top-k, top-p or min-p kept in its place, which log-probs are renormalised
+   * For each of its R tokens in the loss those that top-k, top-p or min-p kept in its place, which log-probs are renormalised
    * over; an entry is null where all were kept. Null or left out: all everywhere.
    */
   keptTokens?: KeptTokens | null;
@@ -44,7 +44,7 @@ export interface DeviceBatch {
   spans: readonly ResponseSpan[];
   /** Of the R rows, how many at the end are prompts' tokens and belong to no completion. */
   promptRows: number;
-  /** R lists, on the computer: what log-probs are renormalised over; null: all tokens. */
+  /** R sets, on the computer: what log-probs are renormalised over; null: all tokens. */
   keptTokens: KeptTokens | null;
 }
 

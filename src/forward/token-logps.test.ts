@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
+import { idsOf, tokenSet } from "../base/token-set.ts";
 import type { Residence } from "../models/causal-lm.ts";
 import { backward, manualSeed, ops, type Tensor, tensor } from "../torch/index.ts";
 import { HeadMatrix } from "./head-matrix.ts";
@@ -150,7 +151,8 @@ function dense(
 ): { logps: number[]; entropies: number[]; correct: number[] } {
   const out = { logps: [] as number[], entropies: [] as number[], correct: [] as number[] };
   for (const [row, target] of targets.entries()) {
-    const ids = [...(keptTokens?.[row] ?? Array.from({ length: vocabulary }, (_, id) => id))];
+    const set = keptTokens?.[row] ?? null;
+    const ids = set === null ? Array.from({ length: vocabulary }, (_, id) => id) : idsOf(set);
     const logits = ids.map((id) => {
       let product = 0;
       for (let d = 0; d < width; d++)
@@ -181,6 +183,7 @@ function slopes(values: number[], lossOf: () => number): number[] {
 }
 
 // of targets [0, 10, 3, 3, 7, 1, 2]: two, the target alone, all, tokens of all parts, of one part, every one, first and last
+// lists and, as `tokenSet` has it where that is shorter, bits
 const someKept: KeptTokens = [
   [0, 9],
   [10],
@@ -189,7 +192,10 @@ const someKept: KeptTokens = [
   [6, 7],
   [...Array(vocabulary).keys()],
   [2, 10],
-].map((ids) => (ids === null ? null : Int32Array.from(ids)));
+].map((ids, i) => {
+  if (ids === null) return null;
+  return i % 2 === 0 ? Int32Array.from(ids) : tokenSet(Int32Array.from(ids), vocabulary);
+});
 
 test("the entropy's gradient needs a pass made for it", () => {
   const { hidden, weight, targets, g } = inputs();

@@ -2,6 +2,7 @@
  * The tokens that may be drawn: what top-k, top-p and min-p leave of a distribution, and the draw from it. Its arrays are used
  * again and again: new ones at every pass would wait for the garbage collector.
  */
+import { type TokenSet, tokenSet } from "../base/token-set.ts";
 import type { GenerateRequest } from "./request.ts";
 
 /** Tokens that may be drawn, with numbers in proportion to their probabilities. To be used before the next ones are asked for. */
@@ -162,13 +163,13 @@ export function draw({ ids, weights, total }: Candidates, u: number): number {
 
 /** What log-probs under the distribution of the draw need of the candidates. */
 export interface Law {
-  /** The tokens kept, ascending; null: all. */
-  kept: Int32Array | null;
+  /** The tokens kept; null: all. */
+  kept: TokenSet | null;
   /** Σ of their probabilities. */
   total: number;
 }
 
-/** The distribution of the draw, to be kept. */
-export function lawOf({ ids, total }: Candidates): Law {
-  return { kept: ids?.slice().sort() ?? null, total };
+/** The distribution of the draw from `size` tokens, to be kept. */
+export function lawOf({ ids, total }: Candidates, size: number): Law {
+  return { kept: ids === null ? null : tokenSet(ids, size), total };
 }

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
 import { golden } from "../../test/support/goldens.ts";
 import { Random } from "../base/random.ts";
+import { idsOf } from "../base/token-set.ts";
 import { tensor } from "../torch/index.ts";
 import type { ChoiceRow, Sampling } from "./choice.ts";
 import { chooseTokens } from "./choose.ts";
@@ -84,7 +85,7 @@ function assertLaw(
     const p = probabilities[choice.id] as number;
     assertClose(choice.sampling?.logprob ?? 0, Math.log(p), { atol: 2e-6 });
     const kept = choice.sampling?.kept ?? null;
-    assert.deepEqual(kept === null ? null : [...kept], isFiltered ? support : null);
+    assert.deepEqual(kept === null ? null : idsOf(kept), isFiltered ? support : null);
   }
 }
 

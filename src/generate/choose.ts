@@ -74,7 +74,10 @@ function drawnFrom(probabilities: Float32Array, row: ChoiceRow, greedy: number):
   if (isGreedy(row)) return { ids: row.randoms.map(() => greedy), law: null };
   const candidates = candidatesOf(probabilities, row.sampling);
   const ids = row.randoms.map((random) => draw(candidates, random.next()));
-  return { ids, law: row.sampling.samplingLogprobs === true ? lawOf(candidates) : null };
+  return {
+    ids,
+    law: row.sampling.samplingLogprobs === true ? lawOf(candidates, probabilities.length) : null,
+  };
 }
 
 /** Drawn tokens of a row. */

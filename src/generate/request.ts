@@ -1,4 +1,5 @@
 /** What the generation engine is asked and what it tells: plain data, which structured cloning carries to another process. */
+import type { TokenSet } from "../base/token-set.ts";
 
 /** One prompt to answer `n` times. Names follow transformers and the OpenAI API where those have one. */
 export interface GenerateRequest {
@@ -67,8 +68,8 @@ export interface TokenLogprob {
 export interface SamplingLogprob {
   /** ln p of the token under that distribution; float64. */
   logprob: number;
-  /** Ids of the tokens that top-k, top-p and min-p kept, ascending; null where none of them is on. */
-  kept: Int32Array | null;
+  /** The tokens that top-k, top-p and min-p kept; null where none of them is on. */
+  kept: TokenSet | null;
 }
 
 /** A token that came, with those that could have come in its place. */

@@ -7,6 +7,7 @@ import { generateRequest } from "../../test/support/generate-request.ts";
 import { collectGarbage } from "../../test/support/memory.ts";
 import { logitsOf, tinyModel } from "../../test/support/tiny-models.ts";
 import { ConfigError } from "../base/errors.ts";
+import { idsOf } from "../base/token-set.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { hostBytes, liveTensorCount, ops } from "../torch/index.ts";
 import { Engine } from "./engine.ts";
@@ -142,7 +143,8 @@ function lawOf(
   return drawn.map((id, i) => {
     const from = (prompt.length + i - 1) * size;
     const row = logits.slice(from, from + size).map((logit) => logit / temperature);
-    const places = kept?.[i] ?? Int32Array.from(row.keys());
+    const set = kept?.[i];
+    const places = set === undefined ? [...row.keys()] : idsOf(set);
     return (
       (row[id] as number) - Math.log(places.reduce((sum, place) => sum + Math.exp(row[place] as number), 0))
     );

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { at } from "../base/at.ts";
 import { ConfigError, TorchError } from "../base/errors.ts";
+import type { TokenSet } from "../base/token-set.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import type { DType } from "../torch/index.ts";
 import { checkLaw, checkSampling } from "./check-request.ts";
@@ -50,16 +51,16 @@ export interface SampledCompletion {
    * is one. That distribution is softmax(logits / temperature), the logits after the repetition penalty, renormalised over `kept`.
    */
   logprobs?: Float32Array;
-  /** With `samplingLogprobs`: for each drawn token, the ids that top-k, top-p and min-p kept in its place, ascending; null without them. */
-  kept?: Int32Array[] | null;
+  /** With `samplingLogprobs`: for each drawn token, those that top-k, top-p and min-p kept in its place; null without them. */
+  kept?: TokenSet[] | null;
 }
 
 /**
  * Completions of `prompts` (token ids), in order of the prompts: `answersPerPrompt` each.
  *
  * Each completion has separate random numbers, from the seed and its index: what else is in the batch does not change it.
- * Between two passes the event loop turns once. Memory: the KV cache of the prompts computed together, and what is returned;
- * it does not depend on the number of passes.
+ * Between two passes the event loop turns once. Memory: the KV cache of the prompts computed together, and what is
+ * returned, of which `kept` has at most V / 8 bytes for each drawn token; nothing that a pass computed is held beside that.
  *
  * @throws {ConfigError} if a prompt is empty, an option is out of range, or log-probs are asked of greedy decoding
  * @throws {TorchError} if the model cannot be computed, or its numbers are not finite for a prompt, which is named; what others share a
@@ -125,7 +126,7 @@ class Draft {
   readonly #ids: number[] = [];
   #stopId: number | null = null;
   readonly #logprobs: number[] = [];
-  readonly #kept: Int32Array[] = [];
+  readonly #kept: TokenSet[] = [];
 
   constructor(prompt: number) {
     this.#prompt = prompt;

@@ -1,10 +1,10 @@
 /** Where an on-policy run's steps come from: what the model samples, scores and learns from, one rollout after the other. */
 import { at } from "../base/at.ts";
-import { ConfigError, messageOf, TrainingError } from "../base/errors.ts";
+import { ConfigError, messageOf } from "../base/errors.ts";
 import { mayChangeLength } from "../config/resume-changes.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { rowsPerStep } from "../config/step-rows.ts";
-import { describeOrigin, type Example } from "../data/example.ts";
+import type { Example } from "../data/example.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { updatesOf } from "../methods/index.ts";
 import type { CompletionObjective } from "../methods/objective.ts";
@@ -15,6 +15,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import type { StepResult } from "../train/step.ts";
 import type { NextOptions, StepSource, TrainingStep } from "../train/step-source.ts";
 import { drawRollout, type RolloutRequest } from "./draw-rollout.ts";
+import { finiteLogps } from "./finite-logps.ts";
 import { isBudgetSpent } from "./judge-reward.ts";
 import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
@@ -32,7 +33,7 @@ import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import { rolloutRows } from "./rollout-rows.ts";
 import { RolloutWarnings } from "./rollout-warnings.ts";
 import type { RolloutsAhead } from "./rollouts-ahead.ts";
-import { samplingDifference } from "./sampling-difference.ts";
+import { differenceMetrics } from "./sampling-difference.ts";
 import { type CurrentRollout, oldLogpsOf, type Scorer } from "./scored-rollout.ts";
 import type { ValueModel } from "./value-model.ts";
 
@@ -68,7 +69,7 @@ export class OnlineSteps implements StepSource {
   whyStopped: string | null = null;
   /** The micro-batches of the step at hand, where its log-probs are wanted. */
   #batches: RolloutBatch[] = [];
-  /** Log-probs of the parts after the first, under the policy that took the first. */
+  /** Log-probs of the parts after the first, by a pass of the policy before the first step; none where nothing needed that pass. */
   #laterLogps: Float32Array[] = [];
   readonly #warnings: RolloutWarnings;
   /** Speeds of the last rollout and step: they are not the run's state, and differ from run to run. */
@@ -149,39 +150,50 @@ export class OnlineSteps implements StepSource {
     };
   }
 
-  /** Takes note of the step's log-probs, updates the value model, and gives the metrics of its rollout. */
+  /**
+   * Takes note of the step's log-probs, updates the value model, and gives the metrics of its rollout. At the rollout's first step the
+   * sampler's log-probs are compared, with those of that step and of the pass before it: later ones are of other weights.
+   */
   stepped(step: number, { logps, tokens, seconds }: StepResult): Record<string, number> {
     const current = this.#current;
     if (current === null) return {};
     this.#speeds["speed/training_tokens_per_second"] = tokens / seconds;
+    let difference: Record<string, number> = {};
     if (logps !== null) {
       const all = byCompletion(this.#batches, logps);
       // what is replayed stands behind
       const own = all.slice(0, this.#prompts * this.#parts.config.num_generations);
-      current.firstLogps = [...own, ...this.#laterLogps];
-      Object.assign(current.metrics, this.#difference(current, own));
+      current.firstLogps = [...own, ...(this.#samplersAreOld ? [] : this.#laterLogps)];
+      const { max_sampling_logp_difference } = this.#parts.config;
+      // of rollouts ahead only the first is of the weights that it is compared with
+      const isOfSameWeights = this.#parts.ahead === null || current.round === 0;
+      const known = [...own, ...this.#laterLogps];
+      const most = isOfSameWeights ? max_sampling_logp_difference : null;
+      difference = differenceMetrics(current.groups, known, most);
     }
     const values = this.#parts.valueModel?.step(this.#batches, step, this.totalSteps) ?? {};
     this.#parts.reference?.stepped?.(step);
-    return { ...current.metrics, ...values };
+    return { ...current.metrics, ...difference, ...values };
   }
 
   /**
-   * Before the first step of a rollout the log-probs of its other parts, as TRL computes them for the whole of it: what an
-   * older policy sampled has other ones, and in half precision sampling and training round differently on the same weights.
-   * Elsewhere the sampler's own serve.
+   * Whether the sampler's log-probs are the old ones of a rollout's later parts. An older policy's are others, and in half precision
+   * sampling and training round differently on the same weights: there a pass before the first step gives them, as TRL computes them.
    */
+  get #samplersAreOld(): boolean {
+    return this.#parts.ahead === null && this.#parts.numerics.dtype === "float32";
+  }
+
+  /** The log-probs of a rollout's later parts that are needed as old ones, before its first step. */
   #logpsOfLater(groups: readonly RolloutGroup[]): Float32Array[] {
-    const { ahead, objective, numerics } = this.#parts;
-    const isSampled = ahead === null && numerics.dtype === "float32";
-    if (isSampled || !("oldLogps" in (objective.columns ?? {}))) return [];
+    if (this.#samplersAreOld || !("oldLogps" in (this.#parts.objective.columns ?? {}))) return [];
     return this.#logps(groups.slice(this.#prompts));
   }
 
   /** Log-probs of completions under the policy as it is. */
   #logps(groups: readonly RolloutGroup[]): Float32Array[] {
     const { model, numerics, config } = this.#parts;
-    return completionLogps(model, groups, config, numerics);
+    return finiteLogps("policy", groups, completionLogps(model, groups, config, numerics));
   }
 
   /** Which part of its rollout a step takes, and whether the policy has not changed since the rollout. */
@@ -218,7 +230,8 @@ export class OnlineSteps implements StepSource {
       const before = name.endsWith("/retries") ? (this.#speeds[name] ?? 0) : 0;
       this.#speeds[name] = before + value;
     }
-    const referenceLogps = reference?.logps(scored.groups) ?? null;
+    const referenceLogps =
+      reference === null ? null : finiteLogps("reference", scored.groups, reference.logps(scored.groups));
     // a KL in the reward compares two passes of training: the sampler rounds otherwise, and may have been an older policy
     const policyLogps = objective.usesReference === true ? this.#logps(scored.groups) : null;
     const later = policyLogps?.slice(this.#prompts * config.num_generations);
@@ -281,34 +294,6 @@ export class OnlineSteps implements StepSource {
   get #packing(): RolloutPacking {
     const { config, objective } = this.#parts;
     return { ...config, ...packingOf(objective, config) };
-  }
-
-  #difference({ groups, round }: CurrentRollout, logps: readonly Float32Array[]): Record<string, number> {
-    const completions = groups.flatMap((group) =>
-      group.completions.map((completion) => ({ group, completion })),
-    );
-    const difference = samplingDifference(
-      completions.slice(0, logps.length).map(({ completion }) => completion.logps),
-      logps,
-    );
-    const { max_sampling_logp_difference } = this.#parts.config;
-    // of rollouts ahead only the first is of the weights that it is compared with
-    const isOfSameWeights = this.#parts.ahead === null || round === 0;
-    const most = isOfSameWeights ? max_sampling_logp_difference : null;
-    if (most !== null && !(difference.max <= most)) {
-      const { group, completion } = at(completions, difference.completion);
-      const id = at(completion.ids, difference.token);
-      throw new TrainingError(
-        `${describeOrigin(group.example.origin)}: token ${difference.token + 1} of a completion (id ${id}) has log-prob ` +
-          `${at(completion.logps, difference.token)} in sampling and ${at(at(logps, difference.completion), difference.token)} in ` +
-          `training on the same weights: they differ by more than max_sampling_logp_difference ${most}. The ratio of the two would ` +
-          "be noise. Compute in float32 (dtype: float32), or raise the bound.",
-      );
-    }
-    return {
-      "sampling/sampling_logp_difference/mean": difference.mean,
-      "sampling/sampling_logp_difference/max": difference.max,
-    };
   }
 
   get checkpointBytes(): number {

@@ -1,5 +1,6 @@
 /** The completions of a rollout as packed micro-batches, with the columns that the objective asked for. */
 import { at } from "../base/at.ts";
+import type { TokenSet } from "../base/token-set.ts";
 import { type Completion, type Example, promptOf } from "../data/example.ts";
 import { packExamples, packedTokens } from "../data/packing.ts";
 import type { Columns, MicroBatch } from "../forward/batch.ts";
@@ -156,7 +157,7 @@ function batchOf(places: readonly Place[], columns: RolloutColumns, packing: Rol
   const named = Object.entries(columns).map(([name, values]) => [name, columnOf(values, places, counted)]);
   const isFiltered = counted.some(({ completion }) => completion.kept !== null);
   const kept = counted.flatMap(
-    ({ completion }) => completion.kept ?? Array.from(completion.logps, (): Int32Array | null => null),
+    ({ completion }) => completion.kept ?? Array.from(completion.logps, (): TokenSet | null => null),
   );
   return {
     packed,

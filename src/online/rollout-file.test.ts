@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FormatError } from "../base/errors.ts";
+import type { TokenSet } from "../base/token-set.ts";
+import { readSafetensorsHeader, readTensorBytes } from "../formats/safetensors.ts";
+import { writeSafetensors } from "../formats/safetensors-write.ts";
 import { readRolloutState, writeRolloutState } from "./rollout-file.ts";
 import type { CurrentRollout } from "./scored-rollout.ts";
 
@@ -13,7 +16,7 @@ after(() => rmSync(root, { recursive: true }));
 
 const example = { origin: { file: "p", line: 1 }, promptIds: [9], completions: [] };
 
-function rolloutOf(kept: (Int32Array[] | null)[]): CurrentRollout {
+function rolloutOf(kept: (TokenSet[] | null)[]): CurrentRollout {
   const completions = kept.map((own, i) => ({
     ...{ ids: [1, 2], ended: i > 0, logps: Float32Array.of(-0.1, -i), kept: own },
   }));
@@ -40,7 +43,9 @@ function folder(): string {
 }
 
 test("a rollout comes back, with and without supports; the text does not hold them", () => {
-  for (const kept of [supports, [null, null]]) {
+  const bits = [Uint8Array.of(7, 0, 129), Uint8Array.of(9, 8, 7, 6).subarray(1, 3)];
+  const mixed = [[bits[0] ?? assert.fail(), Int32Array.of(4)], null, bits];
+  for (const kept of [supports, [null, null], mixed, [bits]]) {
     const dir = folder();
     const rollout = rolloutOf(kept);
     writeRolloutState(dir, rollout);
@@ -52,6 +57,21 @@ test("a rollout comes back, with and without supports; the text does not hold th
     return readFileSync(join(dir, "rollout.json")).length;
   };
   assert.equal(sizeOf(10_000), sizeOf(1));
+});
+
+test("a file without bits, as earlier versions wrote it, is read", () => {
+  const dir = folder();
+  writeRolloutState(dir, rolloutOf(supports));
+  const path = join(dir, "rollout-kept.safetensors");
+  const file = readSafetensorsHeader(path);
+  const tensors = ["tokens", "sizes"].map((name) => {
+    const entry = file.tensors.get(name) ?? assert.fail(name);
+    const bytes = readTensorBytes(file, entry);
+    return { ...entry, bytes: () => [bytes] };
+  });
+  rmSync(path);
+  writeSafetensors(path, tensors);
+  assert.deepEqual(readRolloutState(dir, [example]), rolloutOf(supports));
 });
 
 test("supports in the text, as earlier versions wrote them, are read", () => {

@@ -5,6 +5,7 @@ import { at } from "../base/at.ts";
 import { FormatError } from "../base/errors.ts";
 import { readTextFile, writeFileAtomic } from "../base/files.ts";
 import { parseNumbers, stringifyNumbers } from "../base/json-numbers.ts";
+import type { TokenSet } from "../base/token-set.ts";
 import type { Example } from "../data/example.ts";
 import { readSafetensorsHeader, readTensorBytes } from "../formats/safetensors.ts";
 import { writeSafetensors } from "../formats/safetensors-write.ts";
@@ -67,32 +68,42 @@ export function writeRolloutState(dir: string, rollout: CurrentRollout): void {
   writeFileAtomic(join(dir, FILE), `${stringifyNumbers(saved)}\n`);
 }
 
-/** The places' tokens one after the other, and how many each has. */
-function writeKept(path: string, places: readonly Int32Array[]): void {
+/** The places' lists of tokens one after the other, their bits so too, and the length of each: of bits, in bytes, below 0. */
+function writeKept(path: string, places: readonly TokenSet[]): void {
   if (places.length === 0) return;
-  const sizes = Int32Array.from(places, ({ length }) => length);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  const bytes = ({ buffer, byteOffset, byteLength }: Int32Array) =>
+  const [lists, bits] = [places.filter((set) => !isBits(set)), places.filter(isBits)];
+  const total = (sets: readonly TokenSet[]) => sets.reduce((sum, { length }) => sum + length, 0);
+  const sizes = Int32Array.from(places, (set) => (isBits(set) ? -set.length : set.length));
+  const bytes = ({ buffer, byteOffset, byteLength }: TokenSet) =>
     new Uint8Array(buffer, byteOffset, byteLength);
   writeSafetensors(path, [
-    { name: "tokens", dtype: "I32", shape: [total], bytes: () => places.map(bytes) },
+    { name: "tokens", dtype: "I32", shape: [total(lists)], bytes: () => lists.map(bytes) },
     { name: "sizes", dtype: "I32", shape: [sizes.length], bytes: () => bytes(sizes) },
+    { name: "bits", dtype: "U8", shape: [total(bits)], bytes: () => bits },
   ]);
 }
 
-/** What {@link writeKept} wrote, in order; nothing where it wrote none. */
-function* readKept(path: string): Generator<Int32Array> {
+function isBits(set: TokenSet): set is Uint8Array {
+  return set instanceof Uint8Array;
+}
+
+/** What {@link writeKept} wrote, in order; nothing where it wrote none. Earlier versions wrote no bits. */
+function* readKept(path: string): Generator<TokenSet> {
   if (!existsSync(path)) return;
   const file = readSafetensorsHeader(path);
-  const [tokens, sizes] = ["tokens", "sizes"].map((name) => {
+  const bytesIn = (name: string, dtype: string): Uint8Array => {
     const entry = file.tensors.get(name);
-    if (entry?.dtype !== "I32") throw new FormatError(`${path}: expected a tensor "${name}" of I32.`);
-    return new Int32Array(readTensorBytes(file, entry).buffer);
-  });
-  let begin = 0;
+    if (entry?.dtype !== dtype) throw new FormatError(`${path}: expected a tensor "${name}" of ${dtype}.`);
+    return readTensorBytes(file, entry);
+  };
+  const [tokens, sizes] = ["tokens", "sizes"].map((name) => new Int32Array(bytesIn(name, "I32").buffer));
+  const bits = file.tensors.has("bits") ? bytesIn("bits", "U8") : new Uint8Array(0);
+  let [token, byte] = [0, 0];
   for (const size of sizes ?? []) {
-    yield tokens?.slice(begin, begin + size) ?? new Int32Array(0);
-    begin += size;
+    if (size < 0) yield bits.slice(byte, byte - size);
+    else yield tokens?.slice(token, token + size) ?? new Int32Array(0);
+    byte += Math.max(0, -size);
+    token += Math.max(0, size);
   }
 }
 
@@ -112,7 +123,7 @@ export function readRolloutState(dir: string, examples: readonly Example[]): Cur
   }
   const saved = parseNumbers(readTextFile(path)) as SavedRollout;
   const places = readKept(join(dir, KEPT));
-  const keptOf = (kept: SavedCompletion["kept"]): Int32Array[] | null => {
+  const keptOf = (kept: SavedCompletion["kept"]): TokenSet[] | null => {
     if (kept === null) return null;
     if (typeof kept !== "number") return kept.map((own) => new Int32Array(bytesOf(own)));
     return Array.from({ length: kept }, () => {

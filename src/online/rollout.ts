@@ -1,5 +1,6 @@
 /** A rollout: prompts, and the completions that the model as it is samples of each. */
 import { at } from "../base/at.ts";
+import type { TokenSet } from "../base/token-set.ts";
 import { describeOrigin, type Example, promptOf } from "../data/example.ts";
 import { sampleCompletions } from "../generate/sample.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -16,7 +17,7 @@ export interface RolloutCompletion {
   /** (tokens that count) Log-probs under the distribution that each was drawn from, nats. */
   logps: Float32Array;
   /** (tokens that count) The tokens that could be drawn in each place; null where all could. */
-  kept: Int32Array[] | null;
+  kept: TokenSet[] | null;
 }
 
 /** The completions of one prompt. */

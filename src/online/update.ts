@@ -1,6 +1,7 @@
 /** One optimiser step on a scored rollout: for loops of rollouts that are not a run's. */
 import type { CompletionObjective } from "../methods/objective.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
+import { finiteLogps } from "./finite-logps.ts";
 import { completionLogps, type PolicyReference } from "./policy-reference.ts";
 import { prepareRollout } from "./prepare-rollout.ts";
 import { byCompletion, packingOf, rolloutBatches } from "./rollout-batches.ts";
@@ -49,6 +50,7 @@ export interface UpdateResult extends StepResult {
  * Takes one step.
  *
  * @throws {ShapeError} if weights are updated in the backward pass and the rollout makes several micro-batches
+ * @throws {TrainingError} naming the row, if a log-prob that a KL is made of is not finite
  */
 export function update(
   training: Training,
@@ -58,8 +60,10 @@ export function update(
 ): UpdateResult {
   const { max_completion_length, reference = null, oldLogps, seed, valueModel = null, frozen } = options;
   const { mask_truncated_completions = false } = options;
-  const referenceLogps = reference?.logps(scored.groups) ?? null;
-  const values = options.values ?? valueModel?.values(scored.groups) ?? null;
+  const { groups } = scored;
+  const referenceLogps =
+    reference === null ? null : finiteLogps("reference", groups, reference.logps(groups));
+  const values = options.values ?? valueModel?.values(groups) ?? null;
   const packing = {
     per_device_train_batch_size: options.per_device_train_batch_size ?? 8,
     max_tokens_per_micro_batch: options.max_tokens_per_micro_batch ?? null,
@@ -67,15 +71,15 @@ export function update(
   };
   const policyLogps = (): Float32Array[] =>
     oldLogps === undefined
-      ? completionLogps(training.model, scored.groups, packing, training.numerics)
-      : oldLogpsOf(scored.groups, oldLogps);
+      ? finiteLogps("policy", groups, completionLogps(training.model, groups, packing, training.numerics))
+      : oldLogpsOf(groups, oldLogps);
   const { columns, metrics } = prepareRollout(objective, scored, {
     ...{ referenceLogps, max_completion_length, mask_truncated_completions },
     ...(objective.usesReference === true ? { policyLogps: policyLogps() } : {}),
     ...(values === null ? {} : { values }),
   });
   const batches = rolloutBatches(
-    scored.groups,
+    groups,
     0,
     { ...columns, ...(oldLogps === undefined ? {} : { oldLogps }) },
     { ...packing, mask_truncated_completions, ...packingOf(objective, training) },

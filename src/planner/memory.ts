@@ -27,7 +27,7 @@ import {
   passingUpdateBytes,
   quantisedLinears,
 } from "./parameter-counts.ts";
-import { type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
+import { filteredBytes, type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
 import { type SideModels, sideBytes, valueModelOf } from "./side-models.ts";
 import { firstTrainedLayer, type TrainedParts } from "./trained-parts.ts";
@@ -104,6 +104,7 @@ export const componentNames = [
   "head",
   "working",
   "cache",
+  "filtered",
   "reference",
   "valueModel",
   "rewardModel",
@@ -348,7 +349,8 @@ function evaluationMoments(
   const drawn = sampling("sampling an evaluation", setup.evaluation, setup);
   if (drawn.length === 0 || !side.isLoadedToEvaluate) return drawn;
   const reference = heldBytes(model, trained, counts, numerics);
-  const scored = { name: "kl_init of an evaluation", gradients: 0, ...scoringPass(setup, pairs), reference };
+  const held = { filtered: drawn[0]?.filtered ?? 0, reference };
+  const scored = { name: "kl_init of an evaluation", gradients: 0, ...scoringPass(setup, pairs), ...held };
   return [...drawn, scored];
 }
 
@@ -378,15 +380,22 @@ function trainingMemory(setup: MemorySetup, pairs: readonly PairLengths[]): Memo
   const ofPolicy = setup.shards === null ? own : momentsOfShards(setup, sizes, own);
   const steps = [...ofPolicy, ...valueMoments(setup, pairs)];
   const evaluated = evaluationMoments(setup, counts, pairs);
-  const all = [...steps, ...watched, ...evaluated, ...(isAhead ? [] : drawn)];
+  // a rollout has it until the next one is drawn
+  const kept = setup.rollout === null ? 0 : filteredBytes(setup.rollout, setup);
+  const later = [...steps, ...watched, ...evaluated];
+  const all = [
+    ...later.map((moment) => ({ ...moment, filtered: kept + (moment.filtered ?? 0) })),
+    ...(isAhead ? [] : drawn),
+  ];
   const highest = all.reduce((a, b) => (bytesOf(b) > bytesOf(a) ? b : a));
-  const { name, cache = 0, gathered = 0, reference = 0, ...parts } = highest;
+  const { name, reference = 0, ...parts } = highest;
   // on rows a reference is the model without its adapter, or a table of numbers: never a second model
   const beside = sideBytes(setup.side, { ...setup, counts }, setup.numerics);
   const sampler = isAhead
     ? drawn.reduce((held, moment) => held + bytesOf(moment), always.process + always.weights)
     : 0;
-  const components: Record<Component, number> = { ...always, ...parts, gathered, cache, ...beside, sampler };
+  const rare = { gathered: 0, cache: 0, filtered: 0 };
+  const components: Record<Component, number> = { ...always, ...rare, ...parts, ...beside, sampler };
   components.reference += reference;
   return planOf(components, name);
 }

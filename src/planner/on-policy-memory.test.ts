@@ -12,7 +12,7 @@ const weights = 8_030_261_248;
 /** A step of one prompt with 8 completions, so that what is large is an evaluation. */
 function memoryOf(
   run: Record<string, unknown>,
-  { lora = true, held }: { lora?: boolean; held?: number } = {},
+  { lora = true, held, isGpu = true }: { lora?: boolean; held?: number; isGpu?: boolean } = {},
 ) {
   const rollouts = {
     ...{ objective: "grpo", reward_funcs: ["exact"], num_generations: 8, per_device_train_batch_size: 8 },
@@ -28,7 +28,8 @@ function memoryOf(
   };
   const rows =
     held === undefined ? {} : { held: { rows: held, mean: row, answerTokens: 0, batch: () => [row] } };
-  return planRun({ ...given, workload: { ...workload, ...rows } }).memory;
+  const device = { ...given.device, isGpu };
+  return planRun({ ...given, device, workload: { ...workload, ...rows } }).memory;
 }
 
 test("an evaluation's cache is of up to 16 held-out prompts with num_generations_eval completions", () => {
@@ -44,6 +45,24 @@ test("an evaluation's cache is of up to 16 held-out prompts with num_generations
   assert.equal(memoryOf({ eval_data: null }).components.cache, 0);
   const steps = memoryOf({ num_generations_eval: 2, gradient_accumulation_steps: 16 });
   assert.equal(steps.moment, "sampling a rollout");
+});
+
+test("what filters leave of a rollout's and an evaluation's tokens is held, at most a bit for each token of the vocabulary", () => {
+  const bits = 128_256 / 8;
+  const filtered = (run: Record<string, unknown>, isGpu = false) =>
+    memoryOf({ eval_data: null, ...run }, { held: 3, isGpu }).components.filtered;
+  assert.equal(filtered({}), 0);
+  assert.equal(filtered({ top_p: 0.9 }), 8 * 4096 * bits);
+  assert.equal(filtered({ min_p: 0.1, steps_per_generation: 4 }), 4 * 8 * 4096 * bits);
+  assert.equal(filtered({ top_p: 0.9, top_k: 20 }), 8 * 4096 * 4 * 20);
+  assert.equal(filtered({ top_k: 100_000 }), 8 * 4096 * bits);
+  assert.equal(filtered({ top_p: 0.9 }, true), 0, "in the computer's memory");
+  // the rollout is held while an evaluation is sampled
+  const evaluated = { eval_data: "e", num_generations_eval: 32, top_p: 0.9 };
+  assert.equal(filtered(evaluated), (8 + 3 * 32) * 4096 * bits);
+  const ahead = (run: object) =>
+    memoryOf({ eval_data: null, max_staleness: 1, ...run }, { isGpu: false }).components.sampler;
+  assert.equal(ahead({ top_p: 0.9 }) - ahead({}), 8 * 4096 * bits);
 });
 
 test("with max_staleness the process that trains has the cache of its evaluations", () => {

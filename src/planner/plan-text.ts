@@ -19,6 +19,7 @@ const componentText: Readonly<Record<Component, string>> = {
   head: "head (logits, answers)",
   working: "working memory of a block",
   cache: "KV cache of what is sampled",
+  filtered: "tokens left by top_p, top_k, min_p",
   reference: "reference model",
   valueModel: "value model and its optimiser",
   rewardModel: "reward model",

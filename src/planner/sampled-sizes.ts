@@ -11,10 +11,21 @@ export const promptsAtOnce = 16;
 /** What a rollout samples at a time. */
 export function rolloutSize(keys: PlannedKeys, { own }: Workload): RolloutSize {
   const { num_generations: n, max_completion_length: longest } = keys;
-  const prompts = Math.min(promptsAtOnce, Math.ceil((rowsPerStep(keys) * updatesOf(keys).steps) / n));
+  const completions = rowsPerStep(keys) * updatesOf(keys).steps;
+  const prompts = Math.min(promptsAtOnce, Math.ceil(completions / n));
   // a row has its part of the prompt
   const prompt = n * Math.max(0, ...own.map((row) => row.prompt));
-  return { ...sizeOf(prompts, prompt, { n, longest }), isAhead: keys.max_staleness > 0 };
+  return {
+    ...sizeOf(prompts, prompt, { n, longest }),
+    ...filteredOf(keys, completions * longest),
+    isAhead: keys.max_staleness > 0,
+  };
+}
+
+/** What is held of the filters of `tokens` drawn tokens. */
+function filteredOf({ top_p, top_k, min_p }: PlannedKeys, tokens: number): Pick<RolloutSize, "filtered"> {
+  const isFiltered = top_p < 1 || top_k > 0 || (min_p ?? 0) > 0;
+  return isFiltered ? { filtered: { tokens, most: top_k > 0 ? top_k : null } } : {};
 }
 
 /** @param prompt - tokens of one */
@@ -37,11 +48,13 @@ export function evaluationSize(keys: PlannedKeys, { own, held }: Workload): Roll
     max_completion_length: longest,
   } = keys;
   if (!isOnPolicy(keys) || (eval_strategy === "no" && !eval_on_start)) return null;
-  const prompts = Math.min(promptsAtOnce, held?.rows ?? promptsAtOnce);
+  const rows = held?.rows ?? promptsAtOnce;
+  const n = num_generations_eval ?? num_generations;
   // as long as those of training: held-out ones are not always at hand
   const prompt = num_generations * Math.max(0, ...own.map((row) => row.prompt));
   return {
-    ...sizeOf(prompts, prompt, { n: num_generations_eval ?? num_generations, longest }),
+    ...sizeOf(Math.min(promptsAtOnce, rows), prompt, { n, longest }),
+    ...filteredOf(keys, rows * n * longest),
     isAhead: false,
   };
 }

@@ -95,6 +95,8 @@ for (const objective of offlineMethods) {
 const onPolicyOn: Partial<Record<MethodName, Values>> = {
   grpo: { beta: 0.1, entropy_coef: 0.01 },
   rloo: { beta: 0.1 },
+  // a rollout begins in every row: sampler and trainer are compared at its first step alone
+  ppo: { num_ppo_epochs: 2 },
   slime: { replay: 0.5, kl_coef: 0.1 },
   dpo: { replay: 0.5, kl_coef: 0.1, loss_type: everyForm, use_weighting: true },
   dpop: { replay: 0.5, kl_coef: 0.1 },

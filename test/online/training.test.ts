@@ -7,7 +7,7 @@ import { ConfigError } from "../../src/base/errors.ts";
 import { readMetrics } from "../../src/runs/metrics.ts";
 import { readRollouts } from "../../src/runs/rollouts.ts";
 import { onlineFixture } from "../support/online-run.ts";
-import { losses, type RunRecord, runTraining, type Values } from "../support/runs.ts";
+import { checkpointOf, losses, type RunRecord, runTraining, type Values } from "../support/runs.ts";
 import { pairRows, writeRows } from "../support/tiny-model.ts";
 
 const fixture = onlineFixture();
@@ -69,6 +69,45 @@ for (const dtype of ["float32", "bfloat16"]) {
       if (objective === "dpo") assert.equal(row?.["pairs/frac_groups"], 0);
     });
   }
+}
+
+test("sampler and trainer are compared at a rollout's first step, in the parts of which training has log-probs on the same weights", async () => {
+  const values = { objective: "rloo", steps_per_generation: 2, max_steps: 4, num_iterations: 1 };
+  const max = "sampling/sampling_logp_difference/max";
+  const { dir } = await run({ ...values, beta: 0 });
+  assert.deepEqual(
+    rowsOf(dir).map((row) => max in row),
+    [true, false, true, false],
+  );
+  // the pass of a KL in the reward is over the whole rollout, without one there is that of the first step
+  const compared = async (beta: number): Promise<number> => {
+    const found = run({ ...values, beta, max_sampling_logp_difference: 1e-12, max_steps: 2 });
+    const { message } = await found.then(
+      () => assert.fail("within the bound"),
+      (error: Error) => error,
+    );
+    return Number(/ of (\d+) tokens in sampling/.exec(message)?.[1]);
+  };
+  const rollouts = readRollouts(join(dir, "rollouts.jsonl.gz")).slice(0, 16);
+  const tokens = (some: typeof rollouts) => some.reduce((sum, { ids }) => sum + ids.length, 0);
+  assert.deepEqual(
+    [await compared(0), await compared(0.1)],
+    [tokens(rollouts.slice(0, 8)), tokens(rollouts)],
+  );
+});
+
+for (const [dtype, count] of [
+  ["float32", 8],
+  ["bfloat16", 16],
+] as const) {
+  test(`${dtype}: a KL in the reward changes nothing about the old log-probs of a rollout's later parts`, async () => {
+    for (const beta of [0, 0.1]) {
+      const { dir } = await run({ objective: "rloo", beta, dtype, steps_per_generation: 2, max_steps: 2 });
+      const saved = JSON.parse(readFileSync(join(checkpointOf(dir, 1), "rollout.json"), "utf8"));
+      // in float32 those of the second part are the sampler's
+      assert.equal(saved.firstLogps.length, count, `beta ${beta}`);
+    }
+  });
 }
 
 test("two runs with one seed are the same; the same rewards are learned with LoRA and with two passes over a rollout", async () => {
