@@ -54,6 +54,35 @@ export function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
 }
 
+/**
+ * `value` with numbers as JavaScript has them, in lists and objects too, for who computes with them and for other processes: a
+ * `JsonNumber` that is a float is the number (18.0 is 18), an integer beyond 2^53 is a BigInt, which holds all its digits. The same
+ * value where it has no `JsonNumber`.
+ */
+export function plainNumbers<T>(value: T): T {
+  return plain(value) as T;
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof JsonNumber) return value.isFloat ? value.valueOf() : BigInt(value.text);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const entries = value.map(plain);
+    return entries.some((entry, i) => entry !== value[i]) ? entries : value;
+  }
+  // dates, bytes and other objects of a class are no containers of JSON
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const entries = Object.entries(value).map(([key, entry]) => ({ key, entry, plain: plain(entry) }));
+  if (entries.every((each) => each.entry === each.plain)) return value;
+  return Object.fromEntries(entries.map((each) => [each.key, each.plain]));
+}
+
+/** `value` as JSON; a BigInt in it as its digits. */
+export function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, entry) => (typeof entry === "bigint" ? rawJson(String(entry)) : entry));
+}
+
 /** What stands in `value` that JSON cannot hold, in words, or null: Parquet knows such values, and Python some of them. */
 export function notJsonIn(value: unknown): string | null {
   if (typeof value === "number") return Number.isFinite(value) ? null : "NaN or Infinity";
