@@ -65,9 +65,10 @@ test("whole floats and large integers of rows come as numbers and BigInts, and a
   writeFileSync(
     "sees.ts",
     `export const sees = ({ columns }) => columns.answer.map((a) => (a === 18 || a === 12345678901234567890n ? 1 : 0));
+     export const writes = ({ columns }) => [JSON.stringify(columns.answer) === "[18,18,12345678901234567890]" ? 1 : 0, 1, 1];
      export const adds = ({ columns, prompts }) => columns.more.map((m, i) => m.list[0] + m.list[1] + prompts[i][0].tool_calls[0].n);`,
   );
-  const functions = ["number", "exact", "sees.ts#sees", "sees.ts#adds"];
+  const functions = ["number", "exact", "sees.ts#sees", "sees.ts#writes", "sees.ts#adds"];
   await using rewards = await openRewards(functions, patient);
   const lines = ["18.0", "18", "12345678901234567890"].map(
     (answer) => parseJson(`{"answer": ${answer}, "more": {"list": [1.0, 2.5]}}`) as Record<string, unknown>,
@@ -80,6 +81,7 @@ test("whole floats and large integers of rows come as numbers and BigInts, and a
   assert.deepEqual(
     scores.map(({ values }) => values),
     [
+      [1, 1, 1],
       [1, 1, 1],
       [1, 1, 1],
       [1, 1, 1],

@@ -45,7 +45,7 @@ export class JsonNumber {
  * What `JSON.stringify` writes verbatim as `text`. It must be a flat string: of a long slice of another string
  * V8's `JSON.rawJSON` reads the wrong part (Node 24).
  */
-const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })
+export const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })
   .rawJSON;
 
 /** `value` as a JavaScript number where it is a number, however it is spelled; null where it is none. */
