@@ -150,8 +150,13 @@ function readable(
   return {
     ...{ origin: row.origin, value: row.value, kept: typedValues(row, columns ?? {}) },
     ...{ unusable: problem?.code ?? null, prompt, answers, inputs },
-    promptKey: example === null ? digestOf(asked) : promptKeyOf(example),
-    rowKey: example === null ? digestOf([...asked, ...text.keys]) : rowKeyOf(example),
+    // made where a filter asks for them
+    get promptKey() {
+      return example === null ? digestOf(asked) : promptKeyOf(example);
+    },
+    get rowKey() {
+      return example === null ? digestOf([...asked, ...text.keys]) : rowKeyOf(example);
+    },
     codes: new Map([...found.notes, ...found.faults]),
     faults: [...found.faults.keys()],
   };
