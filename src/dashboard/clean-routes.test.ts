@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type DashboardApp, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import { plantedEach, plantedKinds, writePlantedRows } from "../../test/support/planted-rows.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { createRun } from "../runs/run-directory.ts";
 import { clean } from "../workbench/clean/clean.ts";
 import { parseCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 import { importPasted } from "../workbench/import-comparisons.ts";
@@ -129,6 +131,35 @@ test("a row that was taken out because it says two things is looked at as one wi
     const [taken] = shown.rows;
     assert.deepEqual([taken?.row, taken?.origin], [null, "twice.jsonl:2"]);
     assert.match(taken?.detail ?? "", /chosen/);
+    assert.deepEqual(app.faults, []);
+  });
+});
+
+test("a file of a run whose columns have other names is cleaned, looked at and cleaned again by these", async () => {
+  await withDashboardApp(async (app) => {
+    const row = (i: number) => ({ asked: `Question ${i}?`, chosen: "Yes, it is.", rejected: "No." });
+    const data = join(app.root, "named.jsonl");
+    writeFileSync(data, [row(1), row(2), row(2)].map((one) => `${JSON.stringify(one)}\n`).join(""));
+    const held = join(app.root, "held.jsonl");
+    writeFileSync(held, `${JSON.stringify({ prompt: "Question 1?", chosen: "b", rejected: "c" })}\n`);
+    const values = { model_name_or_path: "m", train_data: data, columns: { prompt: "asked" } };
+    const own = { eval_data: [{ path: held, columns: {} }], output_dir: join(app.root, "run") };
+    createRun(loadConfig({ values: { ...values, ...own } }));
+    const { sources } = await ask<Cleaning>(app, "/api/cleaning");
+    const idOf = (name: string) => sources.find((source) => source.name === name)?.id;
+    const filters = [{ code: "duplicate_row", options: {} }];
+    const leak = { code: "prompt_in_both_splits", options: {} };
+    const sent = {
+      ...{ source: idOf("named.jsonl, prompt: asked"), heldOut: idOf("held.jsonl") },
+      ...{ filters: [...filters, leak], isTrial: false },
+    };
+    const { kept, digest } = await ask<Result>(app, "/api/cleaning", sent);
+    assert.equal(kept, 1);
+    const shown = await ask<VersionRows>(app, `/api/versions/${digest}?group=duplicate_row`);
+    assert.deepEqual(shown.rows[0]?.row, { prompt: "Question 2?", chosen: "Yes, it is.", rejected: "No." });
+    assert.deepEqual([shown.source, shown.findings], [sent.source, []]);
+    const again = { source: digest, heldOut: null, filters, isTrial: true };
+    assert.equal((await ask<Result>(app, "/api/cleaning", again)).kept, 1);
     assert.deepEqual(app.faults, []);
   });
 });

@@ -1,10 +1,12 @@
 /** Versions and the cleaning that makes them: the recipe of `preftune data clean`, from the page. */
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { DataError, PreftuneError } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import { isFolder } from "../base/open-file.ts";
+import type { ColumnMap } from "../data/columns.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { clean } from "../workbench/clean/clean.ts";
 import { parseCleanRecipe } from "../workbench/clean/clean-recipe.ts";
@@ -18,7 +20,7 @@ import {
   saveVersion,
   type Version,
 } from "../workbench/versions.ts";
-import { rowSource, rowSources } from "./data-sources.ts";
+import { type RowSource, rowSource, rowSources } from "./data-sources.ts";
 import { PageError } from "./page-error.ts";
 import { pageRows } from "./page-rows.ts";
 import { refusing } from "./refusing.ts";
@@ -183,12 +185,18 @@ async function cleaned(
   { source, heldOut, filters, isTrial }: z.infer<typeof cleanBody>,
 ): Promise<object> {
   const recipe = {
-    data: rowSource(context, source).path,
-    ...(heldOut === null ? {} : { eval_data: rowSource(context, heldOut).path }),
+    data: sourceFor(context, source),
+    ...(heldOut === null ? {} : { eval_data: sourceFor(context, heldOut) }),
     filters: filters.map(({ code, options }) => ({ [code]: withPaths(context, options) })),
     workbench: context.bench.dir,
   };
   return await clean(parseCleanRecipe(JSON.stringify(recipe), "the filters"), null, { isTrial });
+}
+
+/** A source as a recipe names it. */
+function sourceFor(context: DashboardContext, id: string): Pick<RowSource, "path" | "columns"> {
+  const { path, columns } = rowSource(context, id);
+  return { path, columns };
 }
 
 /** Options whose files are named get the paths of the workbench's. */
@@ -220,16 +228,19 @@ async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRo
   if (!listVersions(bench.dir).some((one) => one.digest === digest))
     throw new PageError(404, "There is no such version.");
   const { version, kept, removed } = await openVersion(bench.dir, digest);
+  const { columns = {} } = version;
   const group = c.req.query("group") ?? "kept";
   const finding = c.req.query("finding") ?? "";
   const from = Math.max(0, Number(c.req.query("from") ?? 0) || 0);
   const rows =
     group === "kept"
-      ? kept.page(finding === "" ? null : finding, from, pageRows).map(({ value }) => ({ row: shown(value) }))
+      ? kept
+          .page(finding === "" ? null : finding, from, pageRows)
+          .map(({ value }) => ({ row: shown(value, columns) }))
       : (removed?.page(group, from, pageRows) ?? []).map(({ value }) => {
           const { row, origin, detail } = value as RemovedRow;
           return {
-            row: shown(row),
+            row: shown(row, columns),
             origin: nameIn(origin),
             ...(detail === undefined ? {} : { detail: nameIn(detail) }),
           };
@@ -247,11 +258,14 @@ async function versionRows(context: DashboardContext, c: Ctx): Promise<VersionRo
 }
 
 /** The rows of a cleaning's source by their id; null where they are gone or several. */
-function sourceOf(context: DashboardContext, { sources }: Version): string | null {
+function sourceOf(context: DashboardContext, { sources, columns }: Version): string | null {
   const [only, ...more] = Object.entries(sources);
   if (only === undefined || more.length > 0) return null;
   const [path, digest] = only;
-  const found = rowSources(context).find((source) => source.id === digest || source.path === path);
+  const found = rowSources(context).find(
+    (source) =>
+      source.id === digest || (source.path === path && isDeepStrictEqual(source.columns, columns ?? null)),
+  );
   return found?.id ?? null;
 }
 
@@ -261,8 +275,8 @@ function nameIn(text: string): string {
 }
 
 /** A row as its page shows it: what is no text as JSON, for a browser that read it would change its numbers. */
-function shown(row: unknown): unknown {
-  const texts = withoutVoices(row);
+function shown(row: unknown, columns: ColumnMap): unknown {
+  const texts = withoutVoices(row, columns);
   if (!isRecord(texts)) return texts;
   const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
   return Object.fromEntries(Object.entries(texts).map(([name, value]) => [name, asText(value)]));
@@ -272,12 +286,13 @@ function shown(row: unknown): unknown {
  * The texts of a row, and no other column: those may say which model wrote what, and somebody who looks here may have pairs of it
  * left to judge. A row that cannot be read is shown as it is.
  */
-function withoutVoices(row: unknown): unknown {
+function withoutVoices(row: unknown, columns: ColumnMap): unknown {
   if (!isRecord(row)) return row;
   const { prompt, completion, label } = row;
   if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
   try {
-    const { source } = normaliseRow({ origin: { file: "", line: 0 }, value: row }, { task: "preference" });
+    const raw = { origin: { file: "", line: 0 }, value: row };
+    const { source } = normaliseRow(raw, { task: "preference", columns });
     if (source?.kind !== "chat" && source?.kind !== "text") return row;
     const [chosen, rejected] = source.completions;
     return { prompt: source.prompt, chosen, rejected };

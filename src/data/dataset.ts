@@ -14,6 +14,7 @@ import { openSources, type ReadProgress, type WeightedSource } from "./mixing.ts
 import {
   type LengthLimit,
   lengthLimit,
+  lengthWords,
   type OverflowPolicy,
   sequenceLength,
   truncateExample,
@@ -354,9 +355,8 @@ class Loader {
   }
 }
 
-function tooLong(example: Example, { tokens, by }: LengthLimit): RowProblem {
+function tooLong(example: Example, limit: LengthLimit): RowProblem {
   const { origin } = example;
-  const end = by === "context" ? `the model's context ends at ${tokens}` : `max_length is ${tokens}`;
-  const message = `${describeOrigin(origin)} has ${sequenceLength(example)} tokens, ${end}`;
-  return { origin, code: by === "context" ? "longer_than_context" : "too_long", message };
+  const message = `${describeOrigin(origin)} has ${lengthWords(sequenceLength(example), limit)}`;
+  return { origin, code: limit.by === "context" ? "longer_than_context" : "too_long", message };
 }

@@ -61,7 +61,7 @@ export interface Trace {
 /** A row's tokens as they were before they were cut. */
 export type Uncut = Pick<Example, "promptIds" | "completions">;
 
-/** What reward functions are given of a row. */
+/** What reward functions are given of a row, with numbers as JavaScript has them (`plainNumbers`): it goes to other processes. */
 export interface RewardRow {
   /** Text, or messages where the prompt is a conversation. */
   prompt: string | readonly Message[];

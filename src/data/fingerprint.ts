@@ -1,6 +1,7 @@
 /** Identities of prompts, rows and data sets: hashes of their token ids. */
 import { createHash, type Hash } from "node:crypto";
 
+import { jsonOf } from "../text/json-number.ts";
 import type { Example } from "./example.ts";
 
 /**
@@ -35,7 +36,7 @@ export function fingerprintOf(examples: readonly Example[], options: unknown = n
     if (example.margin !== undefined) hash.update(`margin ${example.margin}`);
     if (example.label !== undefined) hash.update(`label ${example.label}`);
     if (example.sampledPromptIds !== undefined) addIds(hash, example.sampledPromptIds);
-    if (example.reward !== undefined) hash.update(JSON.stringify(example.reward));
+    if (example.reward !== undefined) hash.update(jsonOf(example.reward));
   }
   return hash.digest("hex");
 }

@@ -15,6 +15,12 @@ export function lengthLimit(maxLength: number | null, context: number | null): L
   return maxLength === null ? null : { tokens: maxLength, by: "max_length" };
 }
 
+/** How long a row is and what it may be, in words. */
+export function lengthWords(tokens: number, limit: LengthLimit): string {
+  const end = limit.by === "context" ? "the model's context ends at" : "max_length is";
+  return `${tokens} tokens, ${end} ${limit.tokens}`;
+}
+
 /** What happens to rows longer than that. */
 export type OverflowPolicy = "error" | "drop" | "truncate";
 

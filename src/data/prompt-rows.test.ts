@@ -5,9 +5,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder } from "../text/encode.ts";
+import { parseJson } from "../text/json.ts";
+import { plainText } from "../text/message-text.ts";
+import type { Message } from "../text/messages.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import { type Dataset, type DatasetOptions, prepareDataset } from "./dataset.ts";
-import { promptOf } from "./example.ts";
+import { type Example, promptOf } from "./example.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { normaliseRow } from "./rows.ts";
 
 /** What becomes of `rows` as prompts, with their text. */
@@ -91,4 +95,34 @@ test("the answer to a question is for the rewards, whatever its type: no complet
     assert.deepEqual(reward?.columns["answer"], answer);
     assert.deepEqual(columns.doubtful, []);
   }
+});
+
+test("numbers of a row are those that JavaScript has, in lists, objects and tool calls too; beyond 2^53 BigInts", async () => {
+  const written =
+    '{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"type": "function", ' +
+    '"function": {"name": "f", "arguments": {"id": 1234567890123456789, "price": 1.0}}}]}, {"role": "tool", "content": "b"}], ' +
+    '"answer": 18.0, "id": 12345678901234567890, "scores": [1.0, 2.5, [-0.0]], "meta": {"big": {"1": -9007199254740993, "0": 1e20}}, "none": null}';
+  const value = parseJson(written) as Record<string, unknown>;
+  const { reward, source } = normaliseRow(
+    { origin: { file: "rows.jsonl", line: 1 }, value },
+    { task: "prompt" },
+  );
+  assert.deepEqual(reward?.columns, {
+    answer: 18,
+    id: 12345678901234567890n,
+    scores: [1, 2.5, [-0]],
+    meta: { big: { 0: 1e20, 1: -9007199254740993n } },
+    none: null,
+  });
+  // another process is given the same
+  assert.deepEqual(structuredClone(reward), reward);
+  const call = { name: "f", arguments: { id: 1234567890123456789n, price: 1 } };
+  const asked = reward?.prompt as readonly Message[];
+  assert.deepEqual(asked[1]?.tool_calls, [{ type: "function", function: call }]);
+  assert.match(plainText(asked), /"arguments":\{"id":1234567890123456789,"price":1\}/);
+  // a template is given them as they are spelled
+  assert.ok(source?.kind === "chat");
+  assert.match(JSON.stringify(source.prompt), /"arguments":\{"id":1234567890123456789,"price":1.0\}/);
+  const example = { origin: { file: "rows.jsonl", line: 1 }, promptIds: [1], completions: [], reward };
+  assert.match(fingerprintOf([example as Example]), /^[0-9a-f]{64}$/);
 });

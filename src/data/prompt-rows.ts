@@ -1,4 +1,5 @@
 /** Rows of prompts to sample completions of: the prompt, what rewards are given beside it, and a good completion where there is one. */
+import { plainNumbers } from "../text/json-number.ts";
 import type { SourceRow } from "../text/source-rows.ts";
 import type { Answer } from "./answer-columns.ts";
 import type { RowColumns } from "./columns.ts";
@@ -34,7 +35,7 @@ export function readPromptRow(
     throw columns.missing(`"prompt" (text or messages): an on-policy run samples the completions`);
   }
   const others = Object.entries(values).filter(([name]) => name !== columns.nameOf("prompt"));
-  const rest = Object.fromEntries(others);
+  const rest = plainNumbers(Object.fromEntries(others));
   const isBad = isMarkedBad(columns);
   const good = isBad ? null : goodAnswer(columns);
   if (prompt.kind === "text" && strings === "text" && (good === null || typeof good === "string")) {
@@ -55,7 +56,7 @@ export function readPromptRow(
   const split = splitExplicit(messages, answers, where);
   return {
     source: { kind: "chat", where, ...inputs, ...split },
-    reward: { prompt: split.prompt, columns: rest },
+    reward: { prompt: plainNumbers(split.prompt), columns: rest },
   };
 }
 

@@ -4,7 +4,6 @@ import { at } from "../base/at.ts";
 import { FormatError, messageOf } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import { type JsonLimits, requireJsonLimits } from "../base/json-limits.ts";
-import { parseNumbers } from "../base/json-numbers.ts";
 import type { Dataset } from "./dataset.ts";
 import type { Completion, Example } from "./example.ts";
 import {
@@ -24,6 +23,7 @@ import {
   type StoredBytes,
   version,
 } from "./row-file.ts";
+import { parseValues } from "./stored-values.ts";
 
 const factLimits: JsonLimits = {
   bytes: 2 ** 28,
@@ -139,7 +139,7 @@ class Reader {
   #parsed(text: Buffer): Record<string, unknown> {
     let value: unknown;
     try {
-      value = parseNumbers(text.toString("utf8"));
+      value = parseValues(text.toString("utf8"));
     } catch (error) {
       this.#require(false, messageOf(error));
     }

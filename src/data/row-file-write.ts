@@ -1,9 +1,9 @@
 /** Writes tokenised rows as a file: `row-file.ts` says how it is made up. */
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
-import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { Completion, Example } from "./example.ts";
 import { bytesOf, magic, pieceBytes, placesOf, type RowFile, type Sizes, version } from "./row-file.ts";
+import { stringifyValues } from "./stored-values.ts";
 
 /**
  * The bytes of the file, in pieces of at most 1 MiB that are to be used before the next is asked for.
@@ -26,7 +26,7 @@ function* partsOf(fingerprint: string, { dataset, ...others }: RowFile): Generat
   const files = [...new Set(all.map(({ origin }) => origin.file))];
   const fileNumbers = new Map(files.map((name, number) => [name, number]));
   const details = all.map(detailsOf);
-  const facts = Buffer.from(stringifyNumbers({ files, report, fingerprint: rowsFingerprint, ...others }));
+  const facts = Buffer.from(stringifyValues({ files, report, fingerprint: rowsFingerprint, ...others }));
   const sizes = { ...sizesOf(all), details: total(details), facts: facts.length };
   const held = evalExamples === null ? null : evalExamples.length;
   const places = placesOf({ train: examples.length, held, ...sizes });
@@ -85,7 +85,7 @@ function* bytesOfEach<T>(
 
 /** What a row has besides its tokens and its place, as JSON; nothing where that is nothing. */
 function detailsOf({ origin: _, promptIds: _ids, completions: _all, ...details }: Example): Uint8Array {
-  return Buffer.from(Object.keys(details).length === 0 ? "" : stringifyNumbers(details));
+  return Buffer.from(Object.keys(details).length === 0 ? "" : stringifyValues(details));
 }
 
 function sizesOf(examples: readonly Example[]): Pick<Sizes, "lists" | "tokens" | "masks"> {

@@ -83,6 +83,25 @@ for (const held of [null, 0, 2]) {
   });
 }
 
+test("what rewards are given comes back: BigInts, dates, bytes, NaN, and keys that look like those that stand for them", () => {
+  const columns = {
+    id: 12345678901234567890n,
+    list: [{ at: new Date(1.7e12), image: Uint8Array.of(1, 2, 255) }, [-(2n ** 64n)], Number.NaN, 2.5],
+    "preftune:integer": "7",
+    deep: { "preftune:preftune:date": { "preftune:bytes": null } },
+  };
+  const row: Example = {
+    ...{ origin: { file: "a", line: 1 }, promptIds: [1], completions: [] },
+    reward: { prompt: "a", columns },
+  };
+  const file = rowFile(null);
+  const { dataset } = readRowFile(
+    stored(written({ ...file, dataset: { ...file.dataset, examples: [row] } })),
+    expected,
+  );
+  assert.deepEqual(dataset.examples[0]?.reward, { prompt: "a", columns });
+});
+
 test("rows longer than a piece of the file", () => {
   const random = new Random(1);
   const ids = (count: number) => Array.from({ length: count }, () => Math.floor(300 * random.next()));

@@ -12,8 +12,8 @@
  * | lists | 2 uint32 a list (of each row its prompt, then its answers): tokens, bytes of its mask, which are none or one a token |
  * | tokens | int32 |
  * | masks | a byte a token: 0 or 1 |
- * | details | of each row what it has besides, as JSON |
- * | facts | the rest of `RowFile`, as JSON |
+ * | details | of each row what it has besides, as JSON (`stored-values.ts`) |
+ * | facts | the rest of `RowFile`, likewise |
  * | digest | 32 bytes: SHA-256 of everything before |
  *
  * It is read as a file of an unknown author: sizes and ranges are checked before anything is used.

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { hangsOn, inFolderOf, inputOf, obedient } from "../../test/support/reward-files.ts";
 import { ConfigError } from "../base/errors.ts";
+import { parseJson } from "../text/json.ts";
 import { openRewards, type RewardSettings } from "./open-rewards.ts";
 import { RewardError } from "./reward-error.ts";
 import type { PromptOrCompletion } from "./reward-function.ts";
@@ -58,6 +59,35 @@ test("values come back in order, of sync and async functions, with the step and 
   );
   assert.ok(functions.every(({ unscored, seconds }) => unscored.length === 0 && seconds >= 0));
   assert.deepEqual(totalRewards({ functions }, [1, 0, 0, 10, -1]), [8, 9, 0]);
+});
+
+test("whole floats and large integers of rows come as numbers and BigInts, and are scored like others", async () => {
+  writeFileSync(
+    "sees.ts",
+    `export const sees = ({ columns }) => columns.answer.map((a) => (a === 18 || a === 12345678901234567890n ? 1 : 0));
+     export const writes = ({ columns }) => [JSON.stringify(columns.answer) === "[18,18,12345678901234567890]" ? 1 : 0, 1, 1];
+     export const adds = ({ columns, prompts }) => columns.more.map((m, i) => m.list[0] + m.list[1] + prompts[i][0].tool_calls[0].n);`,
+  );
+  const functions = ["number", "exact", "sees.ts#sees", "sees.ts#writes", "sees.ts#adds"];
+  await using rewards = await openRewards(functions, patient);
+  const lines = ["18.0", "18", "12345678901234567890"].map(
+    (answer) => parseJson(`{"answer": ${answer}, "more": {"list": [1.0, 2.5]}}`) as Record<string, unknown>,
+  );
+  const call = parseJson('[{"role": "assistant", "content": "", "tool_calls": [{"n": 3.0}]}]');
+  const columns = { answer: lines.map(({ answer }) => answer), more: lines.map(({ more }) => more) };
+  const completions = ["18", "18.0", "12345678901234567890"];
+  const input = { ...inputOf(completions, columns), prompts: lines.map(() => call as PromptOrCompletion) };
+  const { functions: scores } = await rewards.score(input);
+  assert.deepEqual(
+    scores.map(({ values }) => values),
+    [
+      [1, 1, 1],
+      [1, 1, 1],
+      [1, 1, 1],
+      [1, 1, 1],
+      [6.5, 6.5, 6.5],
+    ],
+  );
 });
 
 test("null, NaN, infinity, a throw, the end of the process and a hang make their completion alone unscorable", async () => {

@@ -9,6 +9,7 @@ import {
   referenceColumnOf,
   rewardNameOf,
 } from "../config/reward-specs.ts";
+import { plainNumbers } from "../text/json-number.ts";
 import { moduleFile } from "./module-file.ts";
 import { RewardError } from "./reward-error.ts";
 import type { RewardInput } from "./reward-function.ts";
@@ -101,7 +102,9 @@ export async function openRewards(
     names: scoring.map(({ name }) => name),
     columns: [...new Set(needed.flatMap(({ column }) => (column === null ? [] : [column])))],
     files: await pool.load(settings.signal),
-    score: (input, options = {}) => {
+    score: (given, options = {}) => {
+      const { prompts, columns } = given;
+      const input = { ...given, prompts: plainNumbers(prompts), columns: plainNumbers(columns) };
       for (const { written, column } of needed) requireColumn(input, written, column);
       return scoreAll(scoring, pool, input, options);
     },

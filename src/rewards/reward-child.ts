@@ -1,6 +1,7 @@
 /** Program of a worker process of reward functions. Started by reward-worker.ts. */
 import { Worker } from "node:worker_threads";
 import { messageOf } from "../base/errors.ts";
+import { rawJson } from "../text/json-number.ts";
 import { checkedValues } from "./checked-values.ts";
 import { LoadFailure } from "./load-failure.ts";
 import { filesOf, loadFunction, noteImports } from "./load-functions.ts";
@@ -44,6 +45,14 @@ async function call(index: number, input: RewardInput): Promise<RewardMessage> {
   }
 }
 
+// a function that hands its rows on, to Python for one, writes them as JSON
+Object.defineProperty(BigInt.prototype, "toJSON", {
+  value(this: bigint): unknown {
+    return rawJson(String(this));
+  },
+  configurable: true,
+  writable: true,
+});
 noteImports();
 process.removeAllListeners("warning");
 process.on("warning", (warning) => {

@@ -11,7 +11,7 @@ export interface RewardInput {
   completions: readonly PromptOrCompletion[];
   /** Tokens that were drawn, the end token included where there was one. */
   completion_ids: readonly (readonly number[])[];
-  /** The rows' other columns by name. */
+  /** The rows' other columns by name. Numbers are JavaScript's, a whole one beyond 2^53 is a BigInt; in `prompts` too. */
   columns: Readonly<Record<string, readonly unknown[]>>;
   /** Optimiser steps that are done. */
   step: number;

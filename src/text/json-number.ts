@@ -45,7 +45,7 @@ export class JsonNumber {
  * What `JSON.stringify` writes verbatim as `text`. It must be a flat string: of a long slice of another string
  * V8's `JSON.rawJSON` reads the wrong part (Node 24).
  */
-const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })
+export const rawJson: (text: string) => unknown = (JSON as unknown as { rawJSON: (text: string) => unknown })
   .rawJSON;
 
 /** `value` as a JavaScript number where it is a number, however it is spelled; null where it is none. */
@@ -59,6 +59,35 @@ export function nameOf(value: unknown): string | null {
   if (typeof value === "string") return value;
   const number = value instanceof JsonNumber && value.isFloat ? value.valueOf() : value;
   return numberOf(number) === null ? null : String(number);
+}
+
+/**
+ * `value` with numbers as JavaScript has them, in lists and objects too, for who computes with them and for other processes: a
+ * `JsonNumber` that is a float is the number (18.0 is 18), an integer beyond 2^53 is a BigInt, which holds all its digits. The same
+ * value where it has no `JsonNumber`.
+ */
+export function plainNumbers<T>(value: T): T {
+  return plain(value) as T;
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof JsonNumber) return value.isFloat ? value.valueOf() : BigInt(value.text);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const entries = value.map(plain);
+    return entries.some((entry, i) => entry !== value[i]) ? entries : value;
+  }
+  // dates, bytes and other objects of a class are no containers of JSON
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const entries = Object.entries(value).map(([key, entry]) => ({ key, entry, plain: plain(entry) }));
+  if (entries.every((each) => each.entry === each.plain)) return value;
+  return Object.fromEntries(entries.map((each) => [each.key, each.plain]));
+}
+
+/** `value` as JSON; a BigInt in it as its digits. */
+export function jsonOf(value: unknown): string {
+  return JSON.stringify(value, (_, entry) => (typeof entry === "bigint" ? rawJson(String(entry)) : entry));
 }
 
 /** What stands in `value` that JSON cannot hold, in words, or null: Parquet knows such values, and Python some of them. */

@@ -1,4 +1,5 @@
-/** Messages as people and judges read them. Imports nothing: the dashboard's page uses it too. */
+/** Messages as people and judges read them. Imports nothing of Node's: the dashboard's page uses it too. */
+import { jsonOf } from "./json-number.ts";
 import type { Message } from "./messages.ts";
 
 /** The content of a message as one string. */
@@ -9,7 +10,7 @@ export function contentText({ content }: Message): string {
 /** All that a message says: its thinking, its content and its tool calls as JSON, each from a new line. */
 export function messageText(message: Message): string {
   const { reasoning_content, tool_calls } = message;
-  const calls = tool_calls === undefined ? "" : JSON.stringify(tool_calls);
+  const calls = tool_calls === undefined ? "" : jsonOf(tool_calls);
   return [reasoning_content ?? "", contentText(message), calls].filter((one) => one !== "").join("\n");
 }
 

@@ -20,6 +20,7 @@ import {
 } from "../base/files.ts";
 import { linesIn } from "../base/lines.ts";
 import { filePieces } from "../base/open-file.ts";
+import type { ColumnMapping } from "../config/datasets.ts";
 import { isRun, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { cleanRowOf } from "./clean/clean-row.ts";
 import { quickFindings } from "./clean/filters.ts";
@@ -32,6 +33,8 @@ export interface VersionAbout {
   by: "export" | "clean" | "round";
   /** Digests of the files or versions it was made of; of an export, none. */
   sources: Record<string, string>;
+  /** Names of columns in its rows, where they are not preftune's. */
+  columns?: ColumnMapping;
   /** The rules or filters it was made by. */
   rules: unknown;
   counts: unknown;
@@ -186,10 +189,11 @@ export interface OpenVersion {
 export async function openVersion(dir: string, digest: string): Promise<OpenVersion> {
   const version = versionAbout(dir, digest);
   const { rows, removed } = versionPaths(dir, digest);
+  const { columns = null } = version;
   const find = await quickFindings();
   const indexAt = (name: string): string => join(dir, "index", `${digest}-${name}.idx`);
   const kept = await openRowIndex(rows, indexAt("rows"), (value, line) =>
-    find(cleanRowOf({ origin: { file: "rows.jsonl", line }, value })),
+    find(cleanRowOf({ row: { origin: { file: "rows.jsonl", line }, value }, columns })),
   );
   if (kept.digest !== digest) throw new ConfigError(changedWords(rows));
   const taken = existsSync(removed)

@@ -81,7 +81,7 @@ test("overlong punishes in the last fifth unless another part is given", async (
 const matrix = "\\begin{pmatrix} -1/3 \\\\ 2/3 \\\\ 5/3 \\end{pmatrix}";
 
 test("math takes the last formula or number too, and finds equal forms", async () => {
-  const cases: [string, string | number, number | null][] = [
+  const cases: [string, string | number | bigint, number | null][] = [
     ["We get $4$.", "4", 1],
     ["so it is 12", 12, 1],
     ["so it is 12", "#### 13", 0],
@@ -158,6 +158,9 @@ test("math takes the last formula or number too, and finds equal forms", async (
     ["so it is 12345678901234567", "12345678901234568", 0],
     ["so it is 12345678901234567", "so 12345678901234567 it is", 1],
     ["\\boxed{6.02 \\times 10^{23}}", 6.02e23, 1],
+    ["so it is 12345678901234567", 12345678901234568n, 0],
+    ["so it is 12345678901234568", 12345678901234568n, 1],
+    ["\\boxed{10^{-7}}", 1e-7, 1],
     ["no number at all", "4", 0],
     ["4", "no number at all", null],
     ["4", "\\frac{", null],
@@ -225,6 +228,12 @@ test("number compares the last numbers, within the tolerance", async () => {
     ["1", null, null],
     ["3", [1, 2, 3], 1],
     ["x2", 2, 1],
+    // every digit of a whole number counts
+    ["12345678901234567891", 12345678901234567890n, 0],
+    ["It is 12,345,678,901,234,567,890.", 12345678901234567890n, 1],
+    ["12345678901234567891", "#### 12345678901234567890", 0],
+    ["0.0000001", 1e-7, 1],
+    ["1", Number.NaN, null],
   ];
   const rows = cases.map(([text, reference]): [string, unknown] => [text, reference]);
   assert.deepEqual(
@@ -236,6 +245,29 @@ test("number compares the last numbers, within the tolerance", async () => {
     ["4.1", 4.1416],
   ];
   assert.deepEqual(await score("number", { tolerance: 0.01 }, near), [1, 0]);
+});
+
+test("exact and regex: a number is itself however it is spelled, a text only as it is", async () => {
+  const cases: [string, unknown, number | null][] = [
+    ["18", 18, 1],
+    [" 18.0\n", 18, 1],
+    ["18.5", 18, 0],
+    ["It is 18", 18, 0],
+    ["", 0, 0],
+    ["2.50", 2.5, 1],
+    ["1e-7", 1e-7, 1],
+    ["0.0000001", 1e-7, 1],
+    ["1e+21", 1e21, 1],
+    ["12345678901234567890", 12345678901234567890n, 1],
+    ["12345678901234567891", 12345678901234567890n, 0],
+    ["3", ["two", 3], 1],
+    ["18.0", "18", 0],
+    ["18", Number.NaN, null],
+  ];
+  const rows = cases.map(([text, reference]): [string, unknown] => [text, reference]);
+  const expected = cases.map(([, , reward]) => reward);
+  assert.deepEqual(await score("exact", {}, rows), expected);
+  assert.deepEqual(await score("regex", { pattern: "^[^]*$", column: "answer" }, rows), expected);
 });
 
 test("json parses, alone or in one code block, and fits the schema", async () => {

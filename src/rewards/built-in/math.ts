@@ -38,7 +38,7 @@ function mathComparison(column: string, answersIn: (text: string) => Iterable<st
   return async (input) => {
     const read = await latexReader();
     return compareWithReferences(input, column, (text, reference) => {
-      const wanted = firstRead(referenceIn(reference), read);
+      const wanted = firstRead(referenceIn(reference.text), read);
       if (wanted === null) return null;
       const given = firstRead(answersIn(text), read);
       return given !== null && areEqual(given, wanted) ? 1 : 0;

@@ -1,7 +1,7 @@
 /** The built-in reward `regex`. */
 import type { RewardOptions } from "../../config/reward-specs.ts";
 import { type RewardFunction, textOf } from "../reward-function.ts";
-import { compareWithReferences } from "./references.ts";
+import { compareWithReferences, isReference } from "./references.ts";
 
 /**
  * 1 where the expression is found in the completion, 0 where not. With `column` 1 where the first match is the reference of the row
@@ -16,6 +16,6 @@ export function regexReward({ pattern = "", flags = "", column }: RewardOptions)
     compareWithReferences(input, column, (text, reference) => {
       const match = expression.exec(text);
       const found = match?.[1] ?? match?.[0];
-      return found?.trim() === reference.trim() ? 1 : 0;
+      return found !== undefined && isReference(found, reference) ? 1 : 0;
     });
 }

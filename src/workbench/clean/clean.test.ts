@@ -160,7 +160,7 @@ test("a recipe is checked as a whole, and rows that cannot be trained on do not 
   writeFileSync(data, '{"prompt": "x", "chosen": "y"}\n');
   await assert.rejects(
     cleaned(`data: ${data}\noutput: ${join(dir, "o.jsonl")}\nfilters: [empty_answer]\n`),
-    /1 rows are left that cannot be trained on .*Add invalid_row to filters/,
+    /1 row is left that training on pairs cannot read .*add invalid_row to filters/,
   );
 });
 

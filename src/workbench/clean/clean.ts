@@ -4,18 +4,20 @@
  * remember is held.
  */
 import { resolve } from "node:path";
-import { ConfigError, DataError } from "../../base/errors.ts";
+import { ConfigError } from "../../base/errors.ts";
 import { sha256FileInTurns } from "../../base/files.ts";
-import { describeOrigin, type RawRow } from "../../data/example.ts";
+import { describeOrigin } from "../../data/example.ts";
 import { requireOtherOutput } from "../../data/other-output.ts";
 import { findFiles, readRows } from "../../data/sources.ts";
 import { contextLength } from "../../formats/model-config.ts";
+import type { EncoderOptions } from "../../text/encode.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
 import { LineSink } from "../line-sink.ts";
 import { VersionDraft } from "../versions.ts";
-import type { CleanRecipe } from "./clean-recipe.ts";
-import { type CleanRow, type CleanText, cleanRows } from "./clean-row.ts";
+import type { CleanRecipe, CleanSource } from "./clean-recipe.ts";
+import { type CleanReading, type CleanRow, type CleanText, cleanRows, type MappedRow } from "./clean-row.ts";
 import type { Finder } from "./filters.ts";
+import { KeptRows } from "./kept-rows.ts";
 
 /** What a cleaning did. */
 export interface CleanResult {
@@ -47,38 +49,39 @@ export async function clean(
   { isTrial = false }: { isTrial?: boolean } = {},
 ): Promise<CleanResult> {
   await refuseOverwriting(recipe);
-  await using text = modelDirectory === null ? null : await openText(modelDirectory);
-  const model = text === null ? null : textOf(text, recipe);
-  if (text === null && recipe.max_length !== null)
+  const [needing] = recipe.needsModel;
+  if (modelDirectory === null && needing !== undefined)
     throw new ConfigError(
-      "max_length: expected model_name_or_path beside it, whose tokens it counts, got none.",
+      `${needing}: expected model_name_or_path beside it, whose tokens it is about, got none.`,
     );
-  const heldOut = recipe.eval_data.length === 0 ? null : await promptsOf(recipe.eval_data);
+  await using text = modelDirectory === null ? null : await openText(modelDirectory, encoderOptions(recipe));
+  const model = text === null ? null : textOf(text, recipe);
+  const reading = { plain_strings: recipe.plain_strings, model };
+  const heldOut = recipe.eval_data.length === 0 ? null : await promptsOf(recipe.eval_data, reading);
   const filters: AtWork[] = [];
   for (const { kind, options } of recipe.filters) {
     const find = await kind.open({ heldOut, hasModel: model !== null }, options);
     filters.push({ code: kind.code, taken: 0, find });
   }
   using outlet = new Outlet(isTrial ? { output: null, removed: null, workbench: null } : recipe);
-  const unreadable: Unreadable = { rows: 0, first: null };
+  const left = new KeptRows();
   let read = 0;
-  for await (const row of cleanRows(rowsOf(recipe.data), model)) {
+  for await (const row of cleanRows(rowsOf(recipe.data), reading)) {
     read++;
     if (isTaken(row, filters, outlet)) continue;
-    if (row.answers.length === 0) {
-      unreadable.rows++;
-      unreadable.first ??= row;
-    }
-    outlet.kept.write(row.value);
-    outlet.draft?.keep(row.value);
+    left.add(row);
+    outlet.kept.write(row.kept);
+    outlet.draft?.keep(row.kept);
   }
-  if (!isTrial) refuseUnreadable(unreadable);
+  if (!isTrial) left.requireUsable();
   const digest = outlet.end();
   const counts = filters.map(({ code, taken }) => ({ code, taken }));
   const result = { read, kept: outlet.kept.rows, filters: counts, digest };
   if (outlet.draft !== null) {
     const rules = recipe.filters.map(({ kind, options }) => ({ [kind.code]: options }));
-    await outlet.draft.save({ by: "clean", sources: await digestsOf(recipe.data), rules, counts: result });
+    const sources = await digestsOf(recipe.data);
+    const columns = recipe.columns === null ? {} : { columns: recipe.columns };
+    await outlet.draft.save({ by: "clean", sources, ...columns, rules, counts: result });
   }
   outlet.place();
   return result;
@@ -134,19 +137,26 @@ class Outlet {
 
 /** The files that are read stay as they are. */
 async function refuseOverwriting({ data, eval_data, output, removed }: CleanRecipe): Promise<void> {
-  await requireOtherOutput({ output, removed }, [...data, ...eval_data]);
+  const read = [...data, ...eval_data].map(({ path }) => path);
+  await requireOtherOutput({ output, removed }, read);
   if (output !== null && removed !== null && resolve(output) === resolve(removed))
     throw new ConfigError(`removed: expected another file than output, got ${removed}.`);
 }
 
-async function* rowsOf(paths: readonly string[]): AsyncGenerator<RawRow> {
-  for (const path of paths) yield* readRows({ path });
+async function* rowsOf(sources: readonly CleanSource[]): AsyncGenerator<MappedRow> {
+  for (const { path, columns } of sources) for await (const row of readRows({ path })) yield { row, columns };
+}
+
+function encoderOptions({ chat_template, enable_thinking, mask_tool_output }: CleanRecipe): EncoderOptions {
+  return {
+    chatTemplate: chat_template,
+    enableThinking: enable_thinking,
+    maskToolOutput: mask_tool_output,
+  };
 }
 
 function textOf(text: ModelText, { max_length: maxLength }: CleanRecipe): CleanText {
   const { config, tokenizer, encoder, stopIds } = text;
-  const context = contextLength(config);
-  const limit = Math.min(maxLength ?? Number.POSITIVE_INFINITY, context ?? Number.POSITIVE_INFINITY);
   return {
     text,
     facts: {
@@ -155,34 +165,23 @@ function textOf(text: ModelText, { max_length: maxLength }: CleanRecipe): CleanT
       stopIds,
       hasChatTemplate: encoder.hasChatTemplate,
     },
-    maxLength: Number.isFinite(limit) ? limit : null,
+    maxLength,
+    context: contextLength(config),
   };
 }
 
-async function promptsOf(paths: readonly string[]): Promise<ReadonlySet<string>> {
+async function promptsOf(
+  sources: readonly CleanSource[],
+  reading: CleanReading,
+): Promise<ReadonlySet<string>> {
   const prompts = new Set<string>();
-  for await (const { prompt, answers } of cleanRows(rowsOf(paths), null))
-    if (answers.length > 0) prompts.add(prompt);
+  for await (const { promptKey } of cleanRows(rowsOf(sources), reading)) prompts.add(promptKey);
   return prompts;
 }
 
-/** Rows that no filter took and that cannot be trained on. */
-interface Unreadable {
-  rows: number;
-  first: CleanRow | null;
-}
-
-function refuseUnreadable({ rows, first }: Unreadable): void {
-  if (first === null) return;
-  const [code = "invalid_row", message = ""] = [...first.codes][0] ?? [];
-  throw new DataError(
-    `${rows} rows are left that cannot be trained on (first: ${message || describeOrigin(first.origin)}). Add ${code} to filters.`,
-  );
-}
-
-async function digestsOf(paths: readonly string[]): Promise<Record<string, string>> {
+async function digestsOf(sources: readonly CleanSource[]): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
-  for (const path of paths)
+  for (const { path } of sources)
     for (const file of (await findFiles({ path })).files)
       digests[file.name] = await sha256FileInTurns(file.path);
   return digests;

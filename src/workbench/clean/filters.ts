@@ -1,7 +1,6 @@
 /** What takes rows out: the findings of `data check` by their codes, and filters of their own with options. */
 import { z } from "zod";
 import { DataError } from "../../base/errors.ts";
-import { sha256 } from "../../base/files.ts";
 import { warn } from "../../base/warn.ts";
 import { describeOrigin } from "../../data/example.ts";
 import { describeFindings, type FindingCode } from "../../data/findings.ts";
@@ -12,7 +11,7 @@ import { NearTexts, WordRuns } from "./words.ts";
 
 /** What a filter works with besides the rows. */
 export interface FilterContext {
-  /** Prompts of the held-out rows; null where none were named. */
+  /** The prompts of the held-out rows by their `promptKey`; null where none were named. */
   heldOut: ReadonlySet<string> | null;
   /** Whether rows have tokens. */
   hasModel: boolean;
@@ -44,10 +43,13 @@ const ofText: ReadonlySet<FindingCode> = new Set([
   "prompt_repeated",
 ]);
 
-/** Codes that are found by looking at one row. */
+/** What is found in rows of one answer alone: masks and labels are theirs. */
+const ofOneAnswer: ReadonlySet<FindingCode> = new Set(["marked_bad", "fully_masked"]);
+
+/** Codes that are found by looking at one row, a pair. */
 const ofRows: readonly FindingCode[] = [
   ...describeFindings()
-    .filter(({ about }) => about === "row")
+    .filter(({ about, code }) => about === "row" && !ofOneAnswer.has(code))
     .map(({ code }) => code),
   "truncated",
   "scores_contradict",
@@ -74,16 +76,14 @@ function ofRow(code: FindingCode): FilterKind {
 
 const duplicateRow: FilterKind = {
   code: "duplicate_row",
-  words: "prompt and answers of an earlier row",
+  words: "prompt, answers, tools and template variables of an earlier row; with a model, its tokens",
   options: none,
   open: () => {
-    // digests: the texts of a large file would not fit into memory
     const seen = new Map<string, string>();
-    return ({ prompt, answers, origin }) => {
-      if (answers.length === 0) return null;
-      const key = sha256(JSON.stringify([prompt, answers])).slice(0, 32);
-      const first = seen.get(key);
-      if (first === undefined) seen.set(key, describeOrigin(origin));
+    return ({ rowKey, origin }) => {
+      if (rowKey === "") return null;
+      const first = seen.get(rowKey);
+      if (first === undefined) seen.set(rowKey, describeOrigin(origin));
       return first === undefined ? null : `as ${first}`;
     };
   },
@@ -91,30 +91,33 @@ const duplicateRow: FilterKind = {
 
 const nearDuplicate: FilterKind = {
   code: "near_duplicate",
-  words: "nearly the words of an earlier row: `similarity` (0.8) of their runs of three words are common",
+  words:
+    "nearly the words of an earlier row with the same tools and template variables: `similarity` (0.8) of their runs of three words are common",
   options: z.strictObject({ similarity: z.number().positive().max(1).default(0.8) }),
   open: (_, { similarity }) => {
-    const texts = new NearTexts(Number(similarity));
-    const kept: string[] = [];
-    return ({ prompt, answers, origin }) => {
+    const groups = new Map<string, { texts: NearTexts; kept: string[] }>();
+    return ({ prompt, answers, inputs, origin }) => {
       if (answers.length === 0) return null;
-      const near = texts.add([prompt, ...answers].join("\n"));
-      if (near === null) kept.push(describeOrigin(origin));
-      return near === null ? null : `${near.similarity.toFixed(2)} of ${kept[near.of]}`;
+      const group = groups.get(inputs) ?? { texts: new NearTexts(Number(similarity)), kept: [] };
+      groups.set(inputs, group);
+      const near = group.texts.add([prompt, ...answers].join("\n"));
+      if (near === null) group.kept.push(describeOrigin(origin));
+      return near === null ? null : `${near.similarity.toFixed(2)} of ${group.kept[near.of]}`;
     };
   },
 };
 
 const splitLeak: FilterKind = {
   code: "prompt_in_both_splits",
-  words: "a prompt that is also in `eval_data`",
+  words:
+    "a prompt, with its tools and template variables, that is also in `eval_data`; with a model, its tokens",
   options: none,
   open: ({ heldOut }) => {
     if (heldOut === null)
       throw new DataError(
         "filter prompt_in_both_splits: expected eval_data, got none. Name the held-out rows.",
       );
-    return ({ prompt, answers }) => (answers.length > 0 && heldOut.has(prompt) ? "" : null);
+    return ({ promptKey }) => (promptKey !== "" && heldOut.has(promptKey) ? "" : null);
   },
 };
 
@@ -260,8 +263,8 @@ async function byScores(
     const found = readValue(value);
     if (found !== null) values.set(`${String(value["file"])}:${String(value["line"])}`, found);
   }
-  return ({ origin, answers }) => {
-    if (answers.length === 0) return null;
+  return ({ origin, unusable }) => {
+    if (unusable !== null) return null;
     const value = values.get(describeOrigin(origin));
     if (value === undefined) {
       throw new DataError(
