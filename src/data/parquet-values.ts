@@ -176,11 +176,12 @@ function ofValue(convert: Convert): Convert {
 
 /** How many of a time's units a millisecond has; null for what is no time of the day. */
 function timeUnit({
-  converted_type: converted = "",
+  converted_type: converted,
   logical_type: logical,
 }: SchemaTree["element"]): number | null {
-  const unit = logical?.type === "TIME" ? logical.unit : (/^TIME_(\w+)$/.exec(converted)?.[1] ?? null);
-  return unit === null ? null : { MILLIS: 1, MICROS: 1e3, NANOS: 1e6 }[unit as "MILLIS" | "MICROS" | "NANOS"];
+  const unit = logical?.type === "TIME" ? logical.unit : converted;
+  if (logical?.type !== "TIME" && !/^TIME_/.test(unit ?? "")) return null;
+  return unit?.endsWith("NANOS") ? 1e6 : unit?.endsWith("MICROS") ? 1e3 : 1;
 }
 
 function ofBytes(value: unknown, isBytes: boolean): unknown {
