@@ -160,6 +160,21 @@ test("an equal key of a map, and one that is no text and no whole number, are a 
   }
 });
 
+test("decimals of bytes of any length up to 32, which pyarrow reads but does not write", async () => {
+  const rows = [["\u0001\u0002"], ["\u0000"], ["9".repeat(33)]];
+  const decimals = (type: number, values: typeof rows): Buffer =>
+    parquet(
+      [[leaf("d", type, false, values)]],
+      [element("schema", { children: 1 }), element("d", { type, repetition: required, converted: 5 })],
+    );
+  const [first, second, third] = await read("bytes.parquet", decimals(byteArray, rows));
+  assert.deepEqual([first?.value, second?.value], [{ d: 258 }, { d: 0 }]);
+  assert.throws(
+    () => third?.value,
+    /bytes\.parquet:3, column "d": expected decimals of at most 32 bytes, got other values/,
+  );
+});
+
 test("a time of the day is one, whatever its unit, and not a number", async () => {
   const [first, second] = await read("times.parquet", fileOf("times"));
   const halfPastTen = new Date("1970-01-01T10:30:00.250Z");

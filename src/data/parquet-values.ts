@@ -93,9 +93,8 @@ function list(item: SchemaTree, listName: string): Convert {
   if (item.children.length > 1) {
     const each = structure(item.children);
     // hyparquet takes the group's name for a field
-    const elements = (value: unknown): unknown =>
-      Array.isArray(value) ? value : Object(value)[decoderName(name)];
-    return (value) => listOf(elements(value), each);
+    const field = decoderName(name);
+    return (value) => listOf(Array.isArray(value) ? value : Object(value)[field], each);
   }
   const each = single(only ?? item);
   if (only === undefined || (name !== "array" && name !== `${listName}_tuple`))
@@ -117,8 +116,9 @@ function map(pairs: SchemaTree): Convert {
     keyOf(key?.convert(Object(pair)[key.name])),
     value?.convert(Object(pair)[value.name]) ?? null,
   ];
+  const field = decoderName(pairs.element.name);
   return (given) => {
-    const list = Object(given)[decoderName(pairs.element.name)];
+    const list = Object(given)[field];
     return Array.isArray(list) ? objectOf(eachOnce(list.map(entry))) : null;
   };
 }
@@ -133,8 +133,10 @@ function keyOf(value: unknown): string {
 function eachOnce(entries: [string, unknown][]): [string, unknown][] {
   const seen = new Set<string>();
   for (const [key] of entries) {
-    const shown = JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}...` : key);
-    if (seen.has(key)) throw new ValueError(`expected every key of a map once, got ${shown} twice`);
+    if (seen.has(key)) {
+      const shown = JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}...` : key);
+      throw new ValueError(`expected every key of a map once, got ${shown} twice`);
+    }
     seen.add(key);
   }
   return entries;
@@ -160,7 +162,7 @@ function structure(fields: readonly SchemaTree[]): Convert {
 function leaf({ element }: SchemaTree): Convert {
   const { type, converted_type: converted, logical_type: logical, scale = 0 } = element;
   const perMilli = timeUnit(element);
-  if (converted === "DECIMAL") return ofValue((value) => decimal(value as Unscaled, scale));
+  if (converted === "DECIMAL") return ofValue((value) => decimal(value, scale));
   if (perMilli !== null) return ofValue((value) => new Date(Number(value) / perMilli));
   // Columns of bytes that no one calls text (images) are none of ours, unless a row uses them.
   const isBytes = converted === undefined && logical === undefined;
@@ -189,15 +191,16 @@ function ofBytes(value: unknown, isBytes: boolean): unknown {
   return text instanceof NotText && isBytes ? text.bytes : plainValue(text);
 }
 
-/** A decimal without its point. */
-type Unscaled = number | bigint | Uint8Array;
+/** Bytes of the longest decimal, as Arrow has them. */
+const maxDecimalBytes = 32;
 
-/** The nearest float; without digits behind the point the integer itself. */
-function decimal(value: Unscaled, scale: number): unknown {
-  const digits =
-    value instanceof Uint8Array
-      ? BigInt.asIntN(8 * value.length, BigInt(`0x0${Buffer.from(value).toString("hex")}`))
-      : BigInt(value);
+/** The nearest float to a decimal without its point; where there are no digits behind that, the integer itself. */
+function decimal(value: unknown, scale: number): unknown {
+  let digits: bigint;
+  if (value instanceof Uint8Array && value.length <= maxDecimalBytes) {
+    digits = BigInt.asIntN(8 * value.length, BigInt(`0x0${Buffer.from(value).toString("hex")}`));
+  } else if (typeof value === "bigint" || Number.isInteger(value)) digits = BigInt(value as bigint | number);
+  else throw new ValueError(`expected decimals of at most ${maxDecimalBytes} bytes, got other values`);
   return scale === 0 ? plainValue(digits) : float(Number(`${digits}e${-scale}`));
 }
 
