@@ -286,5 +286,6 @@ function kindOf(value: unknown): string {
   if (Array.isArray(value))
     return value.length === 0 ? "an empty list" : `a list of ${kindOf(value[0]).replace(/^an? /, "")}s`;
   if (typeof value === "object") return "an object";
+  if (typeof value === "number" && !Number.isFinite(value)) return "NaN or Infinity";
   return typeof value === "string" ? "a string" : `a ${typeof value}`;
 }

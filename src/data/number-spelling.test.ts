@@ -80,6 +80,11 @@ test("margins and log-probs in cells of a table are decimal numbers", () => {
   assert.equal(read({ margin: "1.5" }).margin, 1.5);
   for (const margin of [" ", "0b1"])
     assert.throws(() => read({ margin }), /"margin": expected a finite number/);
+  const value = { prompt: "a", chosen: " b", rejected: " c", margin: Number.NaN };
+  assert.throws(
+    () => normaliseRow({ origin: { file: "a.parquet", line: 2 }, value }, { task: "reward" }),
+    /"margin": expected a finite number \(.*\), got NaN or Infinity\./,
+  );
   const logps = { ref_chosen_logps: "-1e1", ref_rejected_logps: " " };
   assert.throws(() => read(logps), /"ref_rejected_logps": expected a finite number/);
 });
