@@ -68,7 +68,7 @@ export function decoderName(name: string): string {
 
 /**
  * `metadata` with such names; with maps as lists of entries, since hyparquet's objects keep one of two equal keys; and with decimals as
- * their digits, which its floats do not keep.
+ * their digits, which its floats do not keep; and with intervals and BSON, which it does not read, as their bytes.
  */
 function forDecoder(metadata: FileMetaData, schema: SchemaTree): Pick<Footer, "metadata" | "leaves"> {
   const elements = schema.children.flatMap(decoderElements);
@@ -86,7 +86,7 @@ function decoderElements(node: SchemaTree): SchemaTree["element"][] {
   const element = { ...node.element, name: decoderName(node.element.name) };
   // its fields are found by their names
   if (logical?.type === "VARIANT") return [element, ...node.children.flatMap(elementsOf)];
-  const isPlain = /^(MAP.*|DECIMAL)$/.test(converted ?? "");
+  const isPlain = /^(MAP.*|DECIMAL|INTERVAL|BSON)$/.test(converted ?? "");
   return [isPlain ? { ...rest, name: element.name } : element, ...node.children.flatMap(decoderElements)];
 }
 

@@ -175,6 +175,22 @@ test("decimals of bytes of any length up to 32, which pyarrow reads but does not
   );
 });
 
+test("columns of intervals and of BSON are bytes, beside which the others are read", async () => {
+  const text = { type: byteArray, repetition: required, converted: 0 };
+  for (const converted of [20, 21]) {
+    const file = parquet(
+      [[leaf("prompt", byteArray, false, [["one"]]), leaf("d", byteArray, false, [["\u0005\u0000"]])]],
+      [
+        element("schema", { children: 2 }),
+        element("prompt", text),
+        element("d", { type: byteArray, repetition: required, converted }),
+      ],
+    );
+    const [row] = await read("interval.parquet", file);
+    assert.deepEqual(row?.value, { prompt: "one", d: Uint8Array.of(5, 0) });
+  }
+});
+
 test("a time of the day is one, whatever its unit, and not a number", async () => {
   const [first, second] = await read("times.parquet", fileOf("times"));
   const halfPastTen = new Date("1970-01-01T10:30:00.250Z");

@@ -164,6 +164,7 @@ function leaf({ element }: SchemaTree): Convert {
   const perMilli = timeUnit(element);
   if (converted === "DECIMAL") return ofValue((value) => decimal(value, scale));
   if (perMilli !== null) return ofValue((value) => new Date(Number(value) / perMilli));
+  if (converted === "BSON" || converted === "INTERVAL") return plainValue;
   // Columns of bytes that no one calls text (images) are none of ours, unless a row uses them.
   const isBytes = converted === undefined && logical === undefined;
   if (type === "BYTE_ARRAY") return ofValue((value) => ofBytes(value, isBytes));
