@@ -147,6 +147,13 @@ async function pour(outlet: Outlet, c: Ctx, { ask, answering }: Begun): Promise<
   outlet.end();
 }
 
+/** NEL, LS and PS end no line of an event, but Python's splitlines, which httpx and others read events with, ends one there. */
+const alsoLineEnds = /[\u0085\u2028\u2029]/g;
+
 function eventOf(data: object): string {
-  return `data: ${JSON.stringify(data)}\n\n`;
+  const json = JSON.stringify(data).replace(
+    alsoLineEnds,
+    (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return `data: ${json}\n\n`;
 }

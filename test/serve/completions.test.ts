@@ -241,3 +241,12 @@ test("many prompts in a request, as texts and as ids, are answered in their orde
     /422 prompt: expected .* at most 12 of either/,
   );
 });
+
+test("an event is one line for readers that end lines at NEL, LS and PS as well", async () => {
+  const prompt = "the\u0085the\u2028the\u2029the\r\nthe";
+  const body = JSON.stringify({ ...the, prompt, echo: true, max_tokens: 1, stream: true });
+  const events = await (await server.fetch("/v1/completions", { method: "POST", body })).text();
+  assert.doesNotMatch(events, /[\u0085\u2028\u2029\r]/);
+  const [first = ""] = events.split("\n\n");
+  assert.equal(JSON.parse(first.slice("data: ".length)).choices[0].text, prompt);
+});
