@@ -145,6 +145,13 @@ test("stop texts that are special tokens, or have them inside, end completions a
   const kept = await completed({ stop: "<|im_start|>", logprobs: 0 });
   assert.deepEqual(kept.logprobs?.tokens?.slice(0, 3), [" cat", "s", " "]);
   assert.equal(kept.logprobs?.tokens?.length, 6, "tokens of the stop text are left out");
+  for (const [stop, tokens] of [
+    ["cats", [" cat"]],
+    ["at", [" cat"]],
+    ["ts ", [" cat"]],
+    [".</s>", [" cat", "s", " ", ...hex, "<|im_start|>", " A"]],
+  ] as const)
+    assert.deepEqual((await completed({ stop, logprobs: 0 })).logprobs?.tokens, tokens, stop);
 });
 
 test("echo gives the prompt back before the answer, with its tokens' log-probs, and without an answer for max_tokens 0", async () => {
