@@ -120,7 +120,8 @@ function streamed(c: Ctx, context: ServeContext, begun: Begun): Response {
   const outlet = outletOf(c, context, begun.answering);
   c.get("record").stream = true;
   void pour(outlet, c, begun);
-  const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
+  // without a charset some clients (requests) read text as Latin-1
+  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" };
   return c.body(outlet.stream, 200, headers);
 }
 

@@ -137,7 +137,10 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
       }),
       expected: `an object like {"include_usage": true}`,
     },
-    n: wholeField(1, limits.maxAnswers),
+    n: {
+      ...wholeField(1, limits.maxAnswers),
+      expected: `a whole number from 1 to ${limits.maxAnswers} (the server's --max-answers)`,
+    },
     max_tokens: atLeastOne,
     temperature: numberField(0, 2),
     top_p: { schema: z.number().gt(0).max(1), expected: "a number above 0 and at most 1" },
@@ -187,7 +190,7 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
 export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
   const prompt: ServedField<CompletionFields["prompt"]> = {
     schema: z.custom<CompletionFields["prompt"]>((value) => isPrompt(value, limits.maxPrompts)),
-    expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either`,
+    expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either (the server's --max-prompts)`,
   };
   return {
     served: {

@@ -252,7 +252,9 @@ test("many prompts in a request, as texts and as ids, are answered in their orde
 test("an event is one line for readers that end lines at NEL, LS and PS as well", async () => {
   const prompt = "the\u0085the\u2028the\u2029the\r\nthe";
   const body = JSON.stringify({ ...the, prompt, echo: true, max_tokens: 1, stream: true });
-  const events = await (await server.fetch("/v1/completions", { method: "POST", body })).text();
+  const reply = await server.fetch("/v1/completions", { method: "POST", body });
+  assert.equal(reply.headers.get("content-type"), "text/event-stream; charset=utf-8");
+  const events = await reply.text();
   assert.doesNotMatch(events, /[\u0085\u2028\u2029\r]/);
   const [first = ""] = events.split("\n\n");
   assert.equal(JSON.parse(first.slice("data: ".length)).choices[0].text, prompt);
