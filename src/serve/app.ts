@@ -61,7 +61,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const { path, method, handler } of routes) {
     app.on(method, path, handler);
     app.all(path, (c) => {
-      c.header("Allow", method);
+      c.header("Allow", method === "GET" ? "GET, HEAD" : method);
       throw new ApiError("wrongMethod", `${shownPath(path)} takes ${method} only.`);
     });
   }
