@@ -182,13 +182,13 @@ class Collector {
     if (event.type === "token") this.#time(draft);
     if (event.type === "token" && event.text === "") return;
     draft.length += [...event.text].length;
-    const isAllTold = event.type === "end" && typeof event.stoppedBy !== "string";
+    const isAllSent = event.type === "end" && typeof event.stoppedBy !== "string";
     // those behind the text wait with theirs, and where a stop text ends the answer they are its tokens
-    const isTold = ({ place }: TokenLogprobs) => isAllTold || place < draft.length;
-    const told = draft.held.filter(isTold);
-    draft.held = draft.held.filter((token) => !isTold(token));
+    const isSent = ({ place }: TokenLogprobs) => isAllSent || place < draft.length;
+    const sent = draft.held.filter(isSent);
+    draft.held = draft.held.filter((token) => !isSent(token));
     const finish = event.type === "end" ? event.reason : null;
-    this.#controller?.enqueue({ index, text: event.text, tokens: told, finish });
+    this.#controller?.enqueue({ index, text: event.text, tokens: sent, finish });
   }
 
   #time(draft: Draft): void {
