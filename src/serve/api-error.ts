@@ -45,7 +45,7 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   tooLong: info(
     400,
     "context_length_exceeded",
-    "the prompt leaves no room for an answer in the model's context",
+    "the prompt leaves no room for an answer in the model's context or the cache",
   ),
   notRendered: info(400, "not_rendered", "the chat template leaves out a part of the conversation"),
   clientLeft: info(400, "client_left", "the client left; only in log and metrics"),
