@@ -255,11 +255,11 @@ function requestFields<T>({ served, unserved, ignored }: FieldTable<T>): string 
     code(name),
     expected,
   ]);
-  const others = Object.entries(unserved).map(([name, { instead }]) => [code(name), instead]);
+  const others = Object.entries(unserved).map(([name, { instead }]) => [name, instead] as const);
   return [
     table(["Field", "Takes"], rows),
     `Without effect: ${ignored.map(code).join(", ")}. Not served:`,
-    table(["Field", "Instead"], others),
+    table(["Field", "Instead"], adviceRows(Object.fromEntries(others))),
   ].join("\n\n");
 }
 

@@ -14,6 +14,7 @@ import {
   noteOn,
   progressOf,
   type ShownPair,
+  type ShownTexts,
   undoVote,
 } from "../workbench/labelling.ts";
 import { refusing } from "./refusing.ts";
@@ -96,8 +97,8 @@ export function labelRoutes({ bench }: DashboardContext): Route[] {
   ];
 }
 
-/** The pair as its page shows it: a browser that read tool calls would change their numbers. */
-function asTexts(pair: ShownPair): ShownPair {
+/** The pair as its page shows it. */
+function asTexts(pair: ShownPair): ShownTexts {
   const { prompt, left, right } = pair;
   return { ...pair, prompt: plainText(prompt), left: plainText(left), right: plainText(right) };
 }

@@ -156,3 +156,14 @@ test("places are counted in code points, and parts of a character stand where it
     [true, false, false, false, false, false, false, false],
   );
 });
+
+test("a token stands behind bytes before it that are no character, and with those of its own character", () => {
+  const placesOf = (ids: readonly number[], stops: readonly string[] = []) => {
+    const answer = new CompletionText(bytes, stops);
+    return ids.map((id) => answer.push(id).place);
+  };
+  assert.deepEqual(placesOf(idsOf("añ€b")), [0, 1, 1, 2, 2, 2, 3]);
+  assert.deepEqual(placesOf([0x61, 0xff, 0x61]), [0, 1, 2]);
+  assert.deepEqual(placesOf([0xe2, 0x82, 0x61, 0x62]), [0, 0, 1, 2]);
+  assert.deepEqual(placesOf([0xff, 0xfe, 0x30], ["0"]), [0, 0, 2]);
+});

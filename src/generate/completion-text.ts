@@ -68,8 +68,12 @@ export class CompletionText {
     const place = this.#length;
     if (this.#decoder.isSpecial(id)) return { ...this.#special(id), place, isFirst: false };
     const isFirst = this.#ids.length === 0;
+    const waiting = this.#waiting();
     this.#ids.push(id);
-    return { ...this.#plain(this.#newText(false)), place, isFirst };
+    const grown = this.#newText(false);
+    // bytes before it that are no character after all are text before it
+    const before = grown.startsWith(waiting) ? [...waiting].length : 0;
+    return { ...this.#plain(grown), place: place + before, isFirst };
   }
 
   /**
@@ -94,6 +98,13 @@ export class CompletionText {
       if (!this.#text(0, end).endsWith("\uFFFD")) return end;
     }
     return all;
+  }
+
+  /** What tokens that wait for the rest of a character would read as without it. */
+  #waiting(): string {
+    if (this.#emitted === this.#ids.length) return "";
+    const before = this.#text(this.#context, this.#emitted);
+    return this.#text(this.#context, this.#ids.length).slice(before.length);
   }
 
   #newText(isLast: boolean): string {

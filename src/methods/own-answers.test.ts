@@ -1,4 +1,7 @@
-/** docs/guarantees.md, "On own answers": its statements, by enumeration of all completions of a small law. */
+/**
+ * docs/guarantees.md, "On own answers": its statements, by enumeration of all completions of a small law. The shortening over many
+ * rollouts of a model is in test/online/length-drift.test.ts.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertClose, withoutLeaks } from "../../test/support/close.ts";
@@ -12,7 +15,6 @@ import {
   toyParameters,
 } from "../../test/support/toy-law.ts";
 import { at } from "../base/at.ts";
-import { Random } from "../base/random.ts";
 import { loadMethod } from "../config/load-config.ts";
 import type { SettingsOf } from "./index.ts";
 import { onRollouts } from "./pairing/on-rollouts.ts";
@@ -134,45 +136,6 @@ test("6: under random rewards the anchor's step is one up E[1/|y|]; summed log-p
     theta.map(() => 0),
     { atol: 1e-15 },
   );
-});
-
-/** A completion of the law. */
-function drawn(random: Random): (typeof outcomes)[number] {
-  const place = random.next();
-  let below = 0;
-  for (const outcome of outcomes) {
-    below += outcome.probability;
-    if (place < below) return outcome;
-  }
-  return at(outcomes, outcomes.length - 1);
-}
-
-test("6: the anchor's mean step over 19,200 sampled completions with rewards of a coin agrees with the formula", () => {
-  const wanted = gradientOf(inverseLength, theta);
-  const objective = onRollouts(slime({ ...nothing, lambda_w: 1 }), pairing);
-  const random = new Random(11);
-  // a rollout: 24 prompts × 8 completions; its gradient along ∇E[1/|y|]
-  const along = Array.from({ length: 100 }, () => {
-    const own = Array.from({ length: 24 * 8 }, () => drawn(random));
-    const rewards = own.map(() => random.below(2));
-    const lists = {
-      groupSizes: Array(24).fill(8),
-      logps: own.map(({ logps }) => logps),
-      columns: { rewards },
-    };
-    const grads = withoutLeaks(() => rolloutStep(objective, lists).grads);
-    const parts = own.flatMap(({ scores }, i) =>
-      scores.map((score, t) => [at(at(grads, i), t), score] as const),
-    );
-    const step = combined(parts, parametersOf(law));
-    return -step.reduce((sum, x, i) => sum + x * at(wanted, i), 0);
-  });
-  const mean = along.reduce((sum, x) => sum + x, 0) / along.length;
-  const variance = along.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (along.length - 1);
-  const error = Math.sqrt(variance / along.length);
-  const formula = wanted.reduce((sum, x) => sum + x * x, 0);
-  assert.ok(Math.abs(mean - formula) < 3 * error, `${mean} ± ${error}, ${formula}`);
-  assert.ok(mean > 5 * error, `shorter, beyond the noise: ${mean} ± ${error}`);
 });
 
 test("6: a margin of constant pull cancels under random rewards; what g changes by is left", () => {

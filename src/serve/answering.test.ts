@@ -10,11 +10,11 @@ import type { SubmissionEvent, ToldToken } from "./engine-messages.ts";
 const request = generateRequest({ promptIds: [1], maxNewTokens: 5, stop: ["xy"], seed: 0 });
 
 /** A token whose log-probs show it by `name`. */
-const token = (name: string, text: string): ToldToken => ({
+const token = (name: string, text: string, place = 0): ToldToken => ({
   type: "token",
   answer: 0,
   text,
-  logprobs: { token: { id: 0, text: name, bytes: [], logprob: -1 }, top: [], place: 0 },
+  logprobs: { token: { id: 0, text: name, bytes: [], logprob: -1 }, top: [], place },
 });
 const end = (reason: "stop" | "length", text = "", index = 0): SubmissionEvent => ({
   type: "end",
@@ -63,10 +63,10 @@ test("tokens go with the text they gave: held back with it, and dropped with a s
   const { tell, answering } = asking(1);
   tell[0]?.({ type: "accepted" });
   for (const event of [
-    token("t10", "a"),
-    token("t11", ""),
-    token("t12", "bc"),
-    token("t13", ""),
+    token("t10", "a", 0),
+    token("t11", "", 1),
+    token("t12", "bc", 2),
+    token("t13", "", 3),
     end("stop"),
     done,
   ])
@@ -78,6 +78,31 @@ test("tokens go with the text they gave: held back with it, and dropped with a s
     [0, "", "", "stop"],
   ]);
   assert.deepEqual(counts, { promptTokens: 3, cachedTokens: 1, completionTokens: 2 });
+});
+
+test("tokens behind the text that came with them wait: those of a stop text are dropped, others come with their text", async () => {
+  const { tell, answering } = asking(2);
+  for (const each of tell) each({ type: "accepted" });
+  for (const event of [token("t10", "ab", 0), token("t11", "\u{1F600}", 3), end("stop"), done])
+    tell[0]?.(event);
+  for (const event of [
+    token("t20", "ab", 0),
+    token("t21", "c", 3),
+    token("t22", "x", 3),
+    end("length"),
+    done,
+  ])
+    tell[1]?.(event);
+  const { pieces } = await answering;
+  assert.deepEqual(await collect(pieces), [
+    [0, "ab", "t10", null],
+    [0, "\u{1F600}", "", null],
+    [0, "", "", "stop"],
+    [1, "ab", "t20", null],
+    [1, "c", "", null],
+    [1, "x", "t21,t22", null],
+    [1, "", "", "length"],
+  ]);
 });
 
 test("what was held back and belongs to the answer after all comes with its end; tokens without any text are kept at a cut", async () => {

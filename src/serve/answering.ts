@@ -76,6 +76,8 @@ export async function answer(
 /** An answer under way: tokens whose text is still held back, and when the last one came. */
 interface Draft {
   held: TokenLogprobs[];
+  /** Code points of its text so far, with what it begins with. */
+  length: number;
   lastTokenAt: number | null;
 }
 
@@ -173,23 +175,20 @@ class Collector {
 
   #grow(event: ToldToken | ToldEnd, { first, echoLength }: Asked): void {
     const index = first + event.answer;
-    const draft = this.#drafts.get(index) ?? { held: [], lastTokenAt: null };
+    const draft = this.#drafts.get(index) ?? { held: [], length: echoLength, lastTokenAt: null };
     this.#drafts.set(index, draft);
     const logprobs = event.type === "token" ? event.logprobs : event.last;
-    // what is still held back without any text are the tokens of a stop text
-    if (event.type === "end" && event.text === "" && typeof event.stoppedBy === "string") draft.held = [];
     if (logprobs !== null) draft.held.push({ ...logprobs, place: logprobs.place + echoLength });
-    if (event.type === "end") {
-      this.#emit(draft, { index, text: event.text, finish: event.reason });
-      return;
-    }
-    this.#time(draft);
-    if (event.text !== "") this.#emit(draft, { index, text: event.text, finish: null });
-  }
-
-  #emit(draft: Draft, piece: Omit<AnswerPiece, "tokens">): void {
-    this.#controller?.enqueue({ ...piece, tokens: draft.held });
-    draft.held = [];
+    if (event.type === "token") this.#time(draft);
+    if (event.type === "token" && event.text === "") return;
+    draft.length += [...event.text].length;
+    const isAllSent = event.type === "end" && typeof event.stoppedBy !== "string";
+    // those behind the text wait with theirs, and where a stop text ends the answer they are its tokens
+    const isSent = ({ place }: TokenLogprobs) => isAllSent || place < draft.length;
+    const sent = draft.held.filter(isSent);
+    draft.held = draft.held.filter((token) => !isSent(token));
+    const finish = event.type === "end" ? event.reason : null;
+    this.#controller?.enqueue({ index, text: event.text, tokens: sent, finish });
   }
 
   #time(draft: Draft): void {

@@ -2,6 +2,7 @@
 
 /** What can go wrong. */
 export type ApiErrorKind =
+  | "notHttp"
   | "notJson"
   | "notRendered"
   | "clientLeft"
@@ -12,7 +13,9 @@ export type ApiErrorKind =
   | "unknownRoute"
   | "unknownModel"
   | "wrongMethod"
+  | "tooSlow"
   | "tooLarge"
+  | "headersTooLarge"
   | "wrongType"
   | "invalidValue"
   | "unsupported"
@@ -26,7 +29,7 @@ export type ApiErrorKind =
 
 /** A kind of error: HTTP status, a code for programs, and what has happened. */
 export interface ApiErrorInfo {
-  status: 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429 | 500 | 503;
+  status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
   code: string;
   meaning: string;
 }
@@ -37,11 +40,12 @@ const info = (status: ApiErrorInfo["status"], code: string, meaning: string): Ap
 
 /** Every kind of error. */
 export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
+  notHttp: info(400, "invalid_http", "the request is no HTTP, or without a Host header"),
   notJson: info(400, "invalid_json", "the body is no JSON, or nested too deeply"),
   tooLong: info(
     400,
     "context_length_exceeded",
-    "the prompt leaves no room for an answer in the model's context",
+    "the prompt leaves no room for an answer in the model's context or the cache",
   ),
   notRendered: info(400, "not_rendered", "the chat template leaves out a part of the conversation"),
   clientLeft: info(400, "client_left", "the client left; only in log and metrics"),
@@ -52,6 +56,7 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   unknownRoute: info(404, "unknown_url", "no such path"),
   unknownModel: info(404, "model_not_found", "`model` is none that is served"),
   wrongMethod: info(405, "method_not_allowed", "the path takes another method"),
+  tooSlow: info(408, "request_timeout", "headers or body did not arrive in time"),
   tooLarge: info(413, "request_too_large", "the body is longer than `--max-body-bytes`"),
   wrongType: info(
     415,
@@ -61,6 +66,7 @@ export const API_ERRORS: Readonly<Record<ApiErrorKind, ApiErrorInfo>> = {
   invalidValue: info(422, "invalid_value", "a field has a value that cannot be"),
   unsupported: info(422, "unsupported_parameter", "a field that is not served, or unknown"),
   queueFull: info(429, "queue_full", "no room for more answers; Retry-After says when to ask again"),
+  headersTooLarge: info(431, "headers_too_large", "the headers are longer than 16 KiB"),
   internal: info(500, "internal_error", "a fault of the server; its log says more"),
   engineFailed: info(500, "engine_failed", "the engine failed at this request"),
   engineLost: info(500, "engine_crashed", "the engine process ended with the request under way"),

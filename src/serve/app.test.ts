@@ -117,6 +117,9 @@ test("paths are told as they are written, not as the router has them", async () 
     assert.match(await unknown.text(), /\/v1\/models, \/v1\/models\/NAME, \/v1\/chat\/completions/);
     const wrong = await app.request("/v1/models/tiny", { method: "DELETE", headers });
     assert.match(await wrong.text(), /"\/v1\/models\/NAME takes GET only\."/);
+    assert.equal(wrong.headers.get("allow"), "GET, HEAD");
+    const head = await app.request("/v1/models", { method: "HEAD", headers });
+    assert.deepEqual([head.status, await head.text()], [200, ""]);
   });
 });
 

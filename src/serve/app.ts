@@ -7,7 +7,7 @@ import { ApiError, clientLeft } from "./api-error.ts";
 import type { Callers } from "./callers.ts";
 import { chatCompletions, completions } from "./completions.ts";
 import { allowedHostsOnly, allowedPagesOnly, isOpen, keyRequired, openPath } from "./guard.ts";
-import { BodyRoom, roomForBody } from "./request-body.ts";
+import { BodyRoom, refuseQuery, roomForBody } from "./request-body.ts";
 import type { RequestRecord } from "./request-record.ts";
 import { type Ctx, type Env, type ServeContext, type ServedModel, unknownModel } from "./serve-context.ts";
 
@@ -61,7 +61,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const { path, method, handler } of routes) {
     app.on(method, path, handler);
     app.all(path, (c) => {
-      c.header("Allow", method);
+      c.header("Allow", method === "GET" ? "GET, HEAD" : method);
       throw new ApiError("wrongMethod", `${shownPath(path)} takes ${method} only.`);
     });
   }
@@ -87,7 +87,10 @@ function routesOf(options: AppOptions): Route[] {
     {
       path: "/v1/models",
       method: "GET",
-      handler: (c) => c.json({ object: "list", data: [...models.values()] }),
+      handler: (c) => {
+        refuseQuery(c, "Expected a list of all models", "Leave it out.");
+        return c.json({ object: "list", data: [...models.values()] });
+      },
     },
     {
       path: modelPath,
@@ -95,6 +98,7 @@ function routesOf(options: AppOptions): Route[] {
       handler: (c) => {
         const found = models.get(c.req.param("model") ?? "");
         if (found === undefined) throw unknownModel(options.model);
+        refuseQuery(c, "Expected the name of a model in the path alone", "Leave it out.");
         return c.json(found);
       },
     },

@@ -85,6 +85,11 @@ test("what would be lost is refused, with the message it is in", () => {
       "invalid_value",
     ]),
     [{ role: "king", content: "hi" }, /message 2: expected "role" to be one of/, "invalid_value"],
+    ...["user", "tool", "system"].map((role): [object, RegExp, string] => [
+      { role, content: null, tool_calls: [] },
+      /message 2: expected "content" to be a string .*, got null\.$/,
+      "invalid_value",
+    ]),
     [
       { role: "assistant", content: "", tool_calls: [call("{a")] },
       /message 2: expected the arguments of a tool call to be JSON, but/,

@@ -30,14 +30,19 @@ export function chatMessages(value: readonly object[]): Message[] {
     if (!Array.isArray(calls) || calls.every(isRecord)) continue;
     throw invalid("messages", `expected objects in messages[${i}].tool_calls.`);
   }
-  const known = value.map((message) =>
-    Object.fromEntries(Object.entries(message).filter(([key]) => used.includes(key))),
-  );
+  const known = value.map((message) => {
+    const isAssistant = (message as { role?: unknown }).role === "assistant";
+    // with calls, an empty list too, a message needs no content
+    const isUsed = (key: string, it: unknown) =>
+      used.includes(key) && (isAssistant || key !== "tool_calls" || !saysNothing(it));
+    return Object.fromEntries(Object.entries(message).filter(([key, it]) => isUsed(key, it)));
+  });
   try {
     return parseMessages(known, "messages").map(withParsedCalls);
   } catch (error) {
-    if (error instanceof DataError) throw new ApiError("invalidValue", error.message, { param: "messages" });
-    throw error;
+    if (!(error instanceof DataError)) throw error;
+    // a message is no row of a file
+    throw new ApiError("invalidValue", error.message.replace(/ Fix the row\.$/, ""), { param: "messages" });
   }
 }
 

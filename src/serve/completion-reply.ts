@@ -120,7 +120,8 @@ function streamed(c: Ctx, context: ServeContext, begun: Begun): Response {
   const outlet = outletOf(c, context, begun.answering);
   c.get("record").stream = true;
   void pour(outlet, c, begun);
-  const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
+  // without a charset some clients (requests) read text as Latin-1
+  const headers = { "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no" };
   return c.body(outlet.stream, 200, headers);
 }
 
@@ -147,6 +148,13 @@ async function pour(outlet: Outlet, c: Ctx, { ask, answering }: Begun): Promise<
   outlet.end();
 }
 
+/** NEL, LS and PS end no line of an event, but Python's splitlines, which httpx and others read events with, ends one there. */
+const alsoLineEnds = /[\u0085\u2028\u2029]/g;
+
 function eventOf(data: object): string {
-  return `data: ${JSON.stringify(data)}\n\n`;
+  const json = JSON.stringify(data).replace(
+    alsoLineEnds,
+    (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return `data: ${json}\n\n`;
 }

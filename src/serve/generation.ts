@@ -2,7 +2,7 @@
 import { deriveSeed } from "../base/random.ts";
 import { longestIn } from "../generate/answer-pages.ts";
 import type { GenerateRequest } from "../generate/request.ts";
-import { contextExceeded } from "./api-error.ts";
+import { ApiError, contextExceeded } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
 
@@ -103,17 +103,23 @@ function longestAnswer(promptTokens: number, n: number, options: AskOptions): nu
   const { asked, bounds, form } = options;
   const { context, answer, cache } = bounds;
   const room = context - promptTokens;
+  const param = form === "chat" || form === "continuation" ? "messages" : "prompt";
   if (room < (asked === 0 ? 0 : 1)) {
-    throw contextExceeded({
-      contextTokens: context,
-      prompt: String(promptTokens),
-      param: form === "chat" || form === "continuation" ? "messages" : "prompt",
-    });
+    throw contextExceeded({ contextTokens: context, prompt: String(promptTokens), param });
   }
   const longest = Math.min(asked ?? room, answer ?? room, room, mostTold(n, options));
-  if (cache === null) return longest;
-  // where not even one token fits the engine refuses, and says how many tokens that takes
-  return Math.min(longest, Math.max(1, longestIn(cache, promptTokens, n)));
+  // without an answer there is the prompt alone, for which the engine looks
+  if (cache === null || longest === 0) return longest;
+  const fits = longestIn(cache, promptTokens, n);
+  if (fits < 1) {
+    throw new ApiError(
+      "tooLong",
+      `The server's cache of ${cache} tokens (--max-cache-tokens) has no room for ${n === 1 ? "an answer" : `${n} answers`} to a prompt of ${promptTokens}: ` +
+        "shorten it, ask for fewer answers, or raise the limit.",
+      { param },
+    );
+  }
+  return Math.min(longest, fits);
 }
 
 /** Tokens of an answer whose log-probs have room in a reply that comes whole. */

@@ -81,7 +81,7 @@ export function keyRequired(key: string): MiddlewareHandler {
         throw new ApiError(
           "unauthorized",
           given === undefined
-            ? "Expected the server's key in the header Authorization: Bearer KEY, got none. The server prints it when it starts."
+            ? "Expected the server's key in the header Authorization: Bearer KEY, got none of this form. The server prints it when it starts."
             : "The key in the Authorization header is not this server's. The server prints its key when it starts.",
         );
       }

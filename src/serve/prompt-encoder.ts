@@ -8,6 +8,7 @@ import { type Message, refuseReordered } from "../text/messages.ts";
 import { NotRenderedError } from "../text/rendering-check.ts";
 import { type ChatRow, type EncodeNote, promptWarnings } from "../text/source-rows.ts";
 import { refuseOwnVariables, TemplateError } from "../text/template.ts";
+import { templatesInUse } from "../text/template-source.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError, contextExceeded } from "./api-error.ts";
 import { type Echo, echoSteps } from "./echo.ts";
@@ -53,10 +54,17 @@ export interface EncodedPrompts {
 }
 
 /** The warning to a client about how what it sent in a field became a prompt. */
-function warningOf(notes: Iterable<EncodeNote>, param: string): string | null {
-  const warnings = promptWarnings(notes).map((text) => `${param}: ${text}`);
+function warningOf(notes: Iterable<EncodeNote>, param: string, more: readonly string[] = []): string | null {
+  const warnings = [...promptWarnings(notes).map((text) => `${param}: ${text}`), ...more];
   return warnings.length === 0 ? null : warnings.join(" ");
 }
+
+/** A name in a header, which has to be ASCII. */
+const inHeader = (name: string): string =>
+  JSON.stringify(name.slice(0, 60)).replace(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 /**
  * A prompt that cannot fit is counted no further than so many times the context: its ids are of no use, and their number is
@@ -69,12 +77,16 @@ export class PromptEncoder implements AsyncDisposable {
   readonly #tokenizer: Tokenizer;
   readonly #options: PromptOptions;
   readonly #rows: RowEncoder;
+  /** What the chat templates are made of: a variable that is not among them is read by none. */
+  readonly #words: ReadonlySet<string>;
 
   constructor(tokenizer: Tokenizer, options: PromptOptions) {
     this.#tokenizer = tokenizer;
     this.#options = options;
     const { chatTemplate, eosTokenIds } = options;
     this.#rows = createRowEncoder(tokenizer, { chatTemplate, eosTokenIds });
+    const templates = this.#rows.hasChatTemplate ? templatesInUse(tokenizer, chatTemplate) : [];
+    this.#words = new Set(templates.flatMap((source) => source.match(/\w+/g) ?? []));
   }
 
   /**
@@ -124,10 +136,18 @@ export class PromptEncoder implements AsyncDisposable {
       const prompt = { text: rendered.text, notes: new Set(rendered.notes) };
       const ids = await this.#counted(chatPromptSteps(prompt, row.where, this.#tokenizer), "messages", pace);
       const stopIds = await this.#rows.stopIds();
-      return { prompts: [ids], stopIds, echoes: null, warning: warningOf(prompt.notes, "messages") };
+      const warning = warningOf(prompt.notes, "messages", this.#unread(variables));
+      return { prompts: [ids], stopIds, echoes: null, warning };
     } catch (error) {
       throw asApiError(error, "messages");
     }
+  }
+
+  /** The warning about a variable that no template reads: as in transformers and vLLM it has no effect. */
+  #unread(variables: Readonly<Record<string, unknown>>): string[] {
+    const unread = Object.keys(variables).find((name) => !this.#words.has(name));
+    if (unread === undefined) return [];
+    return [`chat_template_kwargs: the chat template reads no ${inHeader(unread)}, so it has no effect.`];
   }
 
   async #plain({ prompt, echo }: Extract<PromptAsk, { kind: "plain" }>, pace: Pace): Promise<EncodedPrompts> {

@@ -156,6 +156,29 @@ test("a template without a generation prompt is told of, and the header is in th
   });
 });
 
+test("variables that the chat template does not read change nothing, and the reply says so in ASCII", async () => {
+  const chatTemplate = `{% if shout is defined %}!{% endif %}${chatMl}`;
+  await withWorker({ chatTemplate }, async (worker) => {
+    const encode = (variables: Record<string, unknown>) =>
+      worker.encode({ kind: "chat", messages: [{ role: "user", content: "hi" }], variables });
+    const plain = await encode({});
+    assert.equal(plain.warning, null);
+    const read = await encode({ shout: true });
+    assert.equal(read.warning, null);
+    assert.notDeepEqual(read.prompts, plain.prompts);
+    for (const [name, shown] of [
+      ["enable_thinking", "enable_thinking"],
+      ["shou", "shou"],
+      ["été\n", "\\\\u00e9t\\\\u00e9\\\\n"],
+    ] as const) {
+      const unread = await encode({ [name]: false });
+      assert.deepEqual(unread.prompts, plain.prompts);
+      assert.match(unread.warning ?? "", new RegExp(`chat_template_kwargs: .* reads no "${shown}"`));
+      new Headers({ "X-Preftune-Warning": unread.warning ?? "" });
+    }
+  });
+});
+
 test("a template's date is that of the request, as in transformers, however long the server has been running", async (t) => {
   const dated = `{{ strftime_now("%d %b %Y %H:%M") }}${chatMl}`;
   const ask: PromptAsk = { kind: "chat", messages: [{ role: "user", content: "hi" }], variables: {} };

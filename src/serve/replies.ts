@@ -25,8 +25,8 @@ export interface ReplyForm {
   entries(tokens: readonly TokenLogprobs[]): string[];
   /** JSON of one choice. */
   choice(choice: GrownChoice): string;
-  /** Object of a whole reply, its choices left out. */
-  outline(head: ReplyHead, counts: TokenCounts): object;
+  /** Object of a whole reply, its choices and usage left out. */
+  outline(head: ReplyHead): object;
   /** First chunk of a choice; null: none. */
   opening(head: ReplyHead, index: number): object | null;
   chunk(head: ReplyHead, piece: AnswerPiece): object;
@@ -69,7 +69,7 @@ export function chatForm(options: FormOptions): ReplyForm {
       const message = JSON.stringify({ role: "assistant", content: text, refusal: null });
       return `{"index":${index},"message":${message},"logprobs":${content},"finish_reason":${JSON.stringify(finish)}}`;
     },
-    outline: (head, counts) => ({ ...head, object: "chat.completion", usage: usageOf(counts) }),
+    outline: (head) => ({ ...head, object: "chat.completion" }),
     opening: (head, index) =>
       chunk(head, [
         { index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
@@ -115,7 +115,7 @@ export function completionForm(options: FormOptions): ReplyForm {
       const logprobs = options.logprobs ? `{${members.join()}}` : "null";
       return `{"index":${index},"text":${JSON.stringify(text)},"logprobs":${logprobs},"finish_reason":${JSON.stringify(finish)}}`;
     },
-    outline: (head, counts) => ({ ...base(head), usage: usageOf(counts) }),
+    outline: base,
     opening: () => null,
     chunk: (head, piece) => ({
       ...base(head),
@@ -183,7 +183,8 @@ export class WholeReply {
 
   /** JSON of the reply. */
   text(head: ReplyHead, counts: TokenCounts): string {
-    const outline = JSON.stringify(this.#form.outline(head, counts));
-    return `${outline.slice(0, -1)},"choices":[${this.#choices.map(this.#form.choice).join()}]}`;
+    const outline = JSON.stringify(this.#form.outline(head)).slice(0, -1);
+    const usage = JSON.stringify(usageOf(counts));
+    return `${outline},"choices":[${this.#choices.map(this.#form.choice).join()}],"usage":${usage}}`;
   }
 }

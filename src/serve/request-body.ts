@@ -68,17 +68,21 @@ export async function readRequest<R extends keyof PromptRoutes>(
   route: R,
 ): Promise<ReadRequest<R>> {
   checkHeaders(c);
-  const [stray] = new URL(c.req.url).searchParams.keys();
-  if (stray !== undefined) {
-    const name = stray.slice(0, 60);
-    throw new ApiError(
-      "unsupported",
-      `Expected all parameters in the body, got ${JSON.stringify(name)} in the query of the URL. Move it into the body.`,
-      { param: name },
-    );
-  }
+  refuseQuery(c, "Expected all parameters in the body", "Move it into the body.");
   const body = new Uint8Array(await c.req.arrayBuffer());
   return model.requests.read(route, body, c.req.raw.signal);
+}
+
+/** @throws {ApiError} naming a parameter in the URL */
+export function refuseQuery(c: Ctx, expected: string, remedy: string): void {
+  const [stray] = new URL(c.req.url).searchParams.keys();
+  if (stray === undefined) return;
+  const name = stray.slice(0, 60);
+  throw new ApiError(
+    "unsupported",
+    `${expected}, got ${JSON.stringify(name)} in the query of the URL. ${remedy}`,
+    { param: name },
+  );
 }
 
 /** What a body may say of its characters: JSON is UTF-8, of which ASCII is a part. */

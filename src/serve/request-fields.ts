@@ -79,7 +79,11 @@ function plainNumbers(value: unknown): unknown {
 function readField(name: string, value: unknown, field: ServedField<unknown>): unknown {
   const result = field.schema.safeParse(value);
   if (result.success) return result.data;
-  const path = result.error.issues[0]?.path ?? [];
+  const issue = result.error.issues[0];
+  const path = [
+    ...(issue?.path ?? []),
+    ...(issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : []),
+  ];
   const where = path.reduce<string>(
     (text, key) => text + (typeof key === "number" ? `[${key}]` : `.${String(key)}`),
     name,

@@ -7,9 +7,9 @@ import {
   nameField,
   numberField,
   type ServedField,
-  type UnservedField,
   wholeField,
 } from "./request-fields.ts";
+import { unservedChat, unservedCompletions } from "./unserved-fields.ts";
 
 /** Bounds of what one request may ask for. */
 export interface RequestLimits {
@@ -38,6 +38,7 @@ export interface SamplingFields {
   stream_options?: {
     include_usage?: boolean | null | undefined;
     include_obfuscation?: false | null | undefined;
+    continuous_usage_stats?: false | null | undefined;
   };
   n?: number;
   max_tokens?: number;
@@ -76,7 +77,8 @@ const maxMessages = 1000;
 const maxStops = 32;
 const maxStopLength = 200;
 
-const ignored = ["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+const promptCache = ["prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"];
+const ignored = ["user", "metadata", "safety_identifier", ...promptCache];
 
 const atLeastOne: ServedField<number> = { schema: z.int().min(1), expected: "a whole number of at least 1" };
 
@@ -91,7 +93,8 @@ function isBias(value: unknown): boolean {
   return (
     entries.length <= maxBiases &&
     entries.every(
-      ([id, bias]) => /^\d{1,9}$/.test(id) && typeof bias === "number" && bias >= -100 && bias <= 100,
+      ([id, bias]) =>
+        /^(0|[1-9]\d{0,8})$/.test(id) && typeof bias === "number" && bias >= -100 && bias <= 100,
     )
   );
 }
@@ -129,10 +132,15 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
         include_usage: z.boolean().nullish(),
         // padding against listeners, which a reply has only where it is asked for
         include_obfuscation: z.literal(false).nullish(),
+        // vLLM's
+        continuous_usage_stats: z.literal(false).nullish(),
       }),
       expected: `an object like {"include_usage": true}`,
     },
-    n: wholeField(1, limits.maxAnswers),
+    n: {
+      ...wholeField(1, limits.maxAnswers),
+      expected: `a whole number from 1 to ${limits.maxAnswers} (the server's --max-answers)`,
+    },
     max_tokens: atLeastOne,
     temperature: numberField(0, 2),
     top_p: { schema: z.number().gt(0).max(1), expected: "a number above 0 and at most 1" },
@@ -156,62 +164,6 @@ function sampling(limits: RequestLimits): FieldTable<SamplingFields>["served"] {
     },
   };
 }
-
-const isNumber = (wanted: number) => (value: unknown) => value === wanted;
-const isEmpty = (value: unknown) =>
-  typeof value === "object" && value !== null && Object.keys(value).length === 0;
-const oneOf =
-  (...words: unknown[]) =>
-  (value: unknown) =>
-    words.includes(value);
-const never = () => false;
-
-const toolless = "Answers are text here: leave tools out, or describe them in a message.";
-
-const unservedSampling: Record<string, UnservedField> = {
-  skip_special_tokens: {
-    neutral: oneOf(true),
-    instead: "Special tokens are no part of a text: leave it out.",
-  },
-  include_stop_str_in_output: {
-    neutral: oneOf(false),
-    instead: "Stop texts are no part of a text: leave it out, and add them yourself.",
-  },
-  ignore_eos: { neutral: oneOf(false), instead: "Leave it out." },
-  min_tokens: { neutral: isNumber(0), instead: "Leave it out." },
-};
-
-const unservedChat: Record<string, UnservedField> = {
-  ...unservedSampling,
-  tools: { neutral: isEmpty, instead: toolless },
-  tool_choice: { neutral: oneOf("none", "auto"), instead: toolless },
-  functions: { neutral: isEmpty, instead: toolless },
-  function_call: { neutral: oneOf("none", "auto"), instead: toolless },
-  response_format: {
-    neutral: (value) => (value as { type?: unknown } | undefined)?.type === "text",
-    instead: `Ask for the format in a message, or set it to {"type": "text"}.`,
-  },
-  modalities: {
-    neutral: (value) => JSON.stringify(value) === '["text"]',
-    instead: `Answers are text: set it to ["text"].`,
-  },
-  audio: { neutral: never, instead: "Answers are text: leave it out." },
-  prediction: { neutral: never, instead: "Leave it out." },
-  reasoning_effort: { neutral: never, instead: `Use chat_template_kwargs, e.g. {"enable_thinking": false}.` },
-  verbosity: { neutral: oneOf("medium"), instead: "Leave it out." },
-  web_search_options: { neutral: never, instead: "Leave it out." },
-  service_tier: { neutral: oneOf("auto", "default"), instead: "Leave it out." },
-  store: { neutral: oneOf(false), instead: "Answers are not stored: leave it out." },
-};
-
-const unservedCompletions: Record<string, UnservedField> = {
-  ...unservedSampling,
-  best_of: {
-    neutral: (value, { n }) => Number(value) === Number(n ?? 1),
-    instead: "Ask for n answers with logprobs and choose among them.",
-  },
-  suffix: { neutral: oneOf(""), instead: "Leave it out." },
-};
 
 /** The fields of /v1/chat/completions. */
 export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
@@ -238,7 +190,7 @@ export function chatTable(limits: RequestLimits): FieldTable<ChatFields> {
 export function completionTable(limits: RequestLimits): FieldTable<CompletionFields> {
   const prompt: ServedField<CompletionFields["prompt"]> = {
     schema: z.custom<CompletionFields["prompt"]>((value) => isPrompt(value, limits.maxPrompts)),
-    expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either`,
+    expected: `a string, a list of token ids, or a list of at most ${limits.maxPrompts} of either (the server's --max-prompts)`,
   };
   return {
     served: {

@@ -1,4 +1,4 @@
-/** Messages as people and judges read them. Imports nothing of Node's: the dashboard's page uses it too. */
+/** Messages as people and judges read them. */
 import { jsonOf } from "./json-number.ts";
 import type { Message } from "./messages.ts";
 

@@ -20,6 +20,13 @@ export interface ShownPair {
   isFlagged: boolean;
 }
 
+/** A pair whose messages are texts: a browser that read tool calls would change their numbers. */
+export interface ShownTexts extends ShownPair {
+  prompt: string;
+  left: string;
+  right: string;
+}
+
 /** How far a person is. */
 export interface Progress {
   labelled: number;

@@ -145,6 +145,13 @@ test("stop texts that are special tokens, or have them inside, end completions a
   const kept = await completed({ stop: "<|im_start|>", logprobs: 0 });
   assert.deepEqual(kept.logprobs?.tokens?.slice(0, 3), [" cat", "s", " "]);
   assert.equal(kept.logprobs?.tokens?.length, 6, "tokens of the stop text are left out");
+  for (const [stop, tokens] of [
+    ["cats", [" cat"]],
+    ["at", [" cat"]],
+    ["ts ", [" cat"]],
+    [".</s>", [" cat", "s", " ", ...hex, "<|im_start|>", " A"]],
+  ] as const)
+    assert.deepEqual((await completed({ stop, logprobs: 0 })).logprobs?.tokens, tokens, stop);
 });
 
 test("echo gives the prompt back before the answer, with its tokens' log-probs, and without an answer for max_tokens 0", async () => {
@@ -240,4 +247,15 @@ test("many prompts in a request, as texts and as ids, are answered in their orde
     client.completions.create({ ...the, prompt: Array.from({ length: 13 }, () => "the") }),
     /422 prompt: expected .* at most 12 of either/,
   );
+});
+
+test("an event is one line for readers that end lines at NEL, LS and PS as well", async () => {
+  const prompt = "the\u0085the\u2028the\u2029the\r\nthe";
+  const body = JSON.stringify({ ...the, prompt, echo: true, max_tokens: 1, stream: true });
+  const reply = await server.fetch("/v1/completions", { method: "POST", body });
+  assert.equal(reply.headers.get("content-type"), "text/event-stream; charset=utf-8");
+  const events = await reply.text();
+  assert.doesNotMatch(events, /[\u0085\u2028\u2029\r]/);
+  const [first = ""] = events.split("\n\n");
+  assert.equal(JSON.parse(first.slice("data: ".length)).choices[0].text, prompt);
 });

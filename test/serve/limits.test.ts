@@ -171,6 +171,20 @@ test("an answer longer than the context is cut there; a prompt that leaves no ro
   );
 });
 
+test("a prompt that leaves no room in the server's cache is 400 as well, and says which limit it is", async () => {
+  await using small = await startServer({ engine: scriptedEngine, maxCacheTokens: 300 });
+  for (const [x, n, fits] of [
+    [289, 1, false],
+    [288, 1, true],
+    [260, 4, false],
+  ] as const) {
+    const asked = small.client().completions.create({ ...plain, prompt: "x".repeat(x), n });
+    if (fits) assert.equal((await asked).choices.length, 1);
+    else
+      await assert.rejects(asked, /400 The server's cache of 300 tokens \(--max-cache-tokens\) has no room/);
+  }
+});
+
 test("a body that is too large is 413, announced or not, and ends at once", async () => {
   const text = JSON.stringify({ ...plain, prompt: "x".repeat(120_000) });
   const announced = await post("/v1/completions", text, true);

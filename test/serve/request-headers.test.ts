@@ -45,4 +45,7 @@ test("parameters in the URL, where OpenAI's client puts its defaultQuery, are re
     assert.deepEqual([error.code, error.param], ["unsupported_parameter", "temperature"]);
     return true;
   });
+  for (const asked of [client.models.list(), client.models.retrieve("tiny")]) {
+    await assert.rejects(asked, /422 Expected .*, got "temperature" in the query of the URL. Leave it out/);
+  }
 });

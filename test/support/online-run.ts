@@ -14,11 +14,14 @@ export function shorter({ completion_ids, columns }) {
 export function alike({ completions }) {
   return completions.map(() => 1);
 }
+export function some({ completion_ids }) {
+  return completion_ids.map((ids) => (ids[0] % 4 === 0 ? 1 : 0));
+}
 `;
 
 /** What an on-policy fixture has besides others. */
 export interface OnlineFixture extends RunFixture {
-  /** Path of the reward functions' module: even, shorter, alike. */
+  /** Path of the reward functions' module: even, shorter, alike, and some, which a third of all groups of four have alike. */
   rewards: string;
   /** Values of a small GRPO run. */
   online: Values;

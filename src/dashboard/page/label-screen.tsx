@@ -1,8 +1,7 @@
 /** Two answers and the keys to judge them. Which model wrote which is not known here. */
 import type { JSX } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { plainText } from "../../text/message-text.ts";
-import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
+import type { Progress, ShownTexts, SidedVote } from "../../workbench/labelling.ts";
 import { post } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { newKey } from "./pending-vote.ts";
@@ -102,7 +101,7 @@ function NothingLeft({ progress, undo }: { progress: Progress; undo: () => void 
 }
 
 interface PairProps {
-  pair: ShownPair;
+  pair: ShownTexts;
   send: (vote: SidedVote) => Promise<void>;
   undo: () => void;
   fail: (problem: string) => void;
@@ -173,13 +172,13 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
     ],
     [pair.showing, isFlagged, isUnsure, writing],
   );
-  const [left, right] = [plainText(pair.left), plainText(pair.right)];
+  const { prompt, left, right } = pair;
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
   return (
     <>
       <section class="bench-prompt" aria-label="Prompt">
         <h2>Prompt</h2>
-        <TextView text={plainText(pair.prompt)} look={{ isRendered, against: null }} />
+        <TextView text={prompt} look={{ isRendered, against: null }} />
       </section>
       <div class="sides">
         <section class="bench-answer" aria-label="Left answer">
@@ -211,7 +210,7 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
 
 interface WritingProps {
   writing: Writing;
-  pair: ShownPair;
+  pair: ShownTexts;
   note: string;
   /** Hears the note that the server has taken. */
   setNote: (text: string) => void;
@@ -234,7 +233,7 @@ function WritingBox({ writing, pair, note, setNote, say, fail, close }: WritingP
   useLayoutEffect(() => field.current?.focus(), [writing]);
   if (writing === "nothing") return null;
   const side = writing === "edit left" ? "left" : "right";
-  const before = writing === "note" ? note : writing === "reason" ? "" : plainText(pair[side]);
+  const before = writing === "note" ? note : writing === "reason" ? "" : pair[side];
   const done = (): void => {
     const text = field.current?.value.trim() ?? "";
     if (writing === "reason") say({ verdict: "skip", reason: text });

@@ -1,16 +1,16 @@
 /** The pair at hand and the votes on their way. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ShowingOrder } from "../../workbench/label-events.ts";
-import type { Progress, ShownPair, SidedVote } from "../../workbench/labelling.ts";
+import type { Progress, ShownTexts, SidedVote } from "../../workbench/labelling.ts";
 import { me, post } from "./api.ts";
 import { clearPending, keepPending, namesOf, pendingVotes } from "./pending-vote.ts";
 import { place } from "./place.ts";
 
 /** What the server says of the pairs that come. */
 interface Next {
-  pair: ShownPair | null;
+  pair: ShownTexts | null;
   /** The one after it, which is shown as soon as the pair is judged. */
-  ahead: ShownPair | null;
+  ahead: ShownTexts | null;
   progress: Progress;
 }
 
