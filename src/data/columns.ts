@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type ColumnName, columnNames, otherSpellings } from "../base/column-names.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { notJsonIn } from "../text/json-number.ts";
 import { promisesContent } from "./column-hints.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
@@ -284,8 +285,9 @@ function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   if (Array.isArray(value))
-    return value.length === 0 ? "an empty list" : `a list of ${kindOf(value[0]).replace(/^an? /, "")}s`;
+    return value.length === 0 ? "an empty list" : `a list of ${kindOf(value[0]).replace(/^an? (.*)/, "$1s")}`;
+  if (typeof value === "number" || value instanceof Date || ArrayBuffer.isView(value))
+    return notJsonIn(value) ?? "a number";
   if (typeof value === "object") return "an object";
-  if (typeof value === "number" && !Number.isFinite(value)) return "NaN or Infinity";
   return typeof value === "string" ? "a string" : `a ${typeof value}`;
 }

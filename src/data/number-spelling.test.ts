@@ -80,13 +80,20 @@ test("margins and log-probs in cells of a table are decimal numbers", () => {
   assert.equal(read({ margin: "1.5" }).margin, 1.5);
   for (const margin of [" ", "0b1"])
     assert.throws(() => read({ margin }), /"margin": expected a finite number/);
-  const value = { prompt: "a", chosen: " b", rejected: " c", margin: Number.NaN };
-  assert.throws(
-    () => normaliseRow({ origin: { file: "a.parquet", line: 2 }, value }, { task: "reward" }),
-    /"margin": expected a finite number \(.*\), got NaN or Infinity\./,
-  );
   const logps = { ref_chosen_logps: "-1e1", ref_rejected_logps: " " };
   assert.throws(() => read(logps), /"ref_rejected_logps": expected a finite number/);
+});
+
+test("values that Parquet has and JSON lacks are named where a text or a number is expected", () => {
+  const row = { prompt: "a", chosen: " b", rejected: " c", margin: 1 };
+  for (const [value, message] of [
+    [{ margin: Number.NaN }, /"margin": expected a finite number \(.*\), got NaN or Infinity\./],
+    [{ prompt: new Date(0) }, /"prompt": expected a string or a list of messages .*, got a date or time\./],
+    [{ chosen: Uint8Array.of(255) }, /"chosen": expected a string or a list of messages .*, got bytes\./],
+  ] as const) {
+    const given = { origin: { file: "a.parquet", line: 2 }, value: { ...row, ...value } };
+    assert.throws(() => normaliseRow(given, { task: "reward" }), message);
+  }
 });
 
 test("fields of Parquet keep the schema's order, or are refused where a template would get them", () => {
