@@ -8,6 +8,8 @@ Rows are what pyarrow reads, written by json.dumps, without the fields of struct
 """
 
 import base64
+import datetime
+import decimal
 import io
 import json
 import pathlib
@@ -109,6 +111,44 @@ def codecs():
         yield entry(f"polars-{codec}", of_polars(table, codec), table.drop(["empty"]).to_pylist())
 
 
+def column(kind, *values):
+    return pa.array(values, type=kind)
+
+
+def plain(value):
+    """Decimals as the rows of preftune have them: without digits behind the point an integer, else the nearest float."""
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value.as_tuple().exponent == 0 else float(value)
+    return value
+
+
+def of_types():
+    """Names with dots, decimals, a table without rows; of times and maps with equal keys the tests say what is expected."""
+    dotted = {"b.c": "one", "b": {"c": "two"}, "b%2Ec": ["three"]}
+    names = pa.table({"a.b": ["x", "y"], "a": [{"b": 1}, {"b": 2}], "deep": [dotted, None], "a%2Eb": [None, "z"]})
+    yield entry("dots", written(names), names.to_pylist())
+    digits = ["1234567890123.4567", "-0.0001", "99999999999999.9999"]
+    decimals = {
+        "small": column(pa.decimal128(5, 2), *map(decimal.Decimal, ["1.50", "-999.99", "0.10"])),
+        "exact": column(pa.decimal128(18, 4), *map(decimal.Decimal, digits)),
+        "whole": column(pa.decimal128(38, 0), *map(decimal.Decimal, ["12345678901234567890123", "-7", "0"])),
+        "long": column(pa.decimal256(50, 3), decimal.Decimal("-6336296008486745870462093118325412333289520079.907"), None, None),
+    }
+    for as_integer in [False, True]:
+        buffer = written(pa.table(decimals), store_decimal_as_integer=as_integer)
+        rows = [{key: plain(value) for key, value in row.items()} for row in pa.table(decimals).to_pylist()]
+        yield entry(f"decimals-{'integers' if as_integer else 'bytes'}", buffer, rows)
+    ten_thirty = datetime.time(10, 30, 0, 250_000)
+    times = {str(kind): column(kind, ten_thirty, None) for kind in [pa.time32("ms"), pa.time64("us"), pa.time64("ns")]}
+    yield entry("times", written(pa.table(times)), [])
+    for keys, kind in [(["a", "b", "a"], pa.string()), ([1, 2, 1], pa.int64()), ([True, False], pa.bool_())]:
+        maps = pa.table({"kwargs": pa.array([[(key, i) for i, key in enumerate(keys)], []], type=pa.map_(kind, pa.int64()))})
+        yield entry(f"map-of-{kind}", written(maps), [])
+    ordered = pa.table({"kwargs": pa.array([[("b", 1), ("a", 2)], None], type=pa.map_(pa.string(), pa.int64()))})
+    yield entry("map-order", written(ordered), [{"kwargs": {"b": 1, "a": 2}}, {"kwargs": None}])
+    yield entry("no-rows", written(pa.Table.from_pylist([], schema=SCHEMA)), [])
+
+
 def invalid_text():
     """Row 2's `chosen` is not UTF-8; the column `image` is bytes and may be anything."""
     texts = [b"yes", b"n\xff\xfeo", b"maybe"]
@@ -135,7 +175,7 @@ def main():
     maps = pa.table({"kwargs": pa.array([[("a", None), ("b", "x")], None], type=pa.map_(pa.string(), pa.string()))})
     map_rows = [{"kwargs": {"a": None, "b": "x"}}, {"kwargs": None}]
     small = pa.table({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]})
-    entries = [*codecs(), *of_duckdb(), invalid_text(), *save_to_disk(small)]
+    entries = [*codecs(), *of_duckdb(), *of_types(), invalid_text(), *save_to_disk(small)]
     lines = [json.dumps(row) for row in map_rows]
     entries.append({"name": "map", "file": base64.b64encode(written(maps)).decode(), "rows": lines})
     OUT.write_text(json.dumps({"versions": PINNED, "files": entries}, indent=1, ensure_ascii=False) + "\n")

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type ColumnName, columnNames, otherSpellings } from "../base/column-names.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
+import { notJsonIn } from "../text/json-number.ts";
 import { promisesContent } from "./column-hints.ts";
 import { describeOrigin, type RawRow } from "./example.ts";
 
@@ -117,12 +118,23 @@ export class RowColumns {
   peek(name: ColumnName): unknown {
     if (!this.exists(name)) return undefined;
     const value = valueAt(this.#value, this.#column(name)) ?? null;
-    return value === null || (this.isText && value === "" && optionalInText.has(name)) ? undefined : value;
+    const isNone = (value === "" && this.isText) || this.#isNoValue(value);
+    return value === null || (isNone && optionalInText.has(name)) ? undefined : value;
   }
 
-  /** The value, or undefined. */
+  /**
+   * The value, or undefined.
+   *
+   * @throws DataError for a cell that pandas would not read as the text that it is
+   */
   get(name: ColumnName): unknown {
     const value = this.peek(name);
+    if (this.#isNoValue(value)) {
+      throw new DataError(
+        `${this.place(name)}: expected a text, got ${JSON.stringify(value)}, which in CSV is no value, as pandas and datasets read it. ` +
+          `Remove the row; or, if this is the text, write the rows as JSON lines.`,
+      );
+    }
     if (value !== undefined) this.#used.set(this.#column(name), value);
     return value;
   }
@@ -171,7 +183,11 @@ export class RowColumns {
 
   /** The error for a row whose columns make no form that fits. */
   missing(expected: string): MissingColumns {
-    const found = this.names.map((name) => (this.#value[name] === null ? `${name} (null)` : name));
+    const found = this.names.map((name) => {
+      const value = this.#value[name];
+      if (this.#isNoValue(value)) return `${name} (${JSON.stringify(value)}: no value)`;
+      return value === null ? `${name} (null)` : name;
+    });
     return new MissingColumns(this.where, expected, found);
   }
 
@@ -186,12 +202,17 @@ export class RowColumns {
   #unread(column: string): string[] {
     if (this.#used.has(column)) return [];
     const value = this.#value[column];
-    if (isEmpty(value)) return [];
+    if (isEmpty(value) || this.#isNoValue(value)) return [];
     const isPartlyRead = [...this.#used.keys()].some((used) => used.startsWith(`${column}.`));
     if (!isPartlyRead) return [column];
     return Object.entries(this.#wholes.get(column) ?? (value as Record<string, unknown>))
       .filter(([key, part]) => !this.#used.has(`${column}.${key}`) && !isEmpty(part))
       .map(([key]) => `${column}.${key}`);
+  }
+
+  /** True for a cell of CSV that pandas takes for a missing value. */
+  #isNoValue(value: unknown): boolean {
+    return this.isText && typeof value === "string" && noValues.has(value);
   }
 
   /** True for a value that stands in a column that was read, whole or as a message's text. */
@@ -218,6 +239,12 @@ export class RowColumns {
     );
   }
 }
+
+/** What pandas reads as a missing value (`STR_NA_VALUES`), and so does `datasets`; R writes NA for one. */
+const noValues: ReadonlySet<unknown> = new Set([
+  ...["#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"],
+  ...["N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"],
+]);
 
 /** In CSV an empty cell of these columns means no value; an empty prompt or answer is one. */
 const optionalInText: ReadonlySet<ColumnName> = new Set(
@@ -258,7 +285,9 @@ function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   if (Array.isArray(value))
-    return value.length === 0 ? "an empty list" : `a list of ${kindOf(value[0]).replace(/^an? /, "")}s`;
+    return value.length === 0 ? "an empty list" : `a list of ${kindOf(value[0]).replace(/^an? (.*)/, "$1s")}`;
+  if (typeof value === "number" || value instanceof Date || ArrayBuffer.isView(value))
+    return notJsonIn(value) ?? "a number";
   if (typeof value === "object") return "an object";
   return typeof value === "string" ? "a string" : `a ${typeof value}`;
 }

@@ -163,7 +163,7 @@ const setFindings: Readonly<Record<SetFinding, Description>> = {
   file_passed_over: {
     message: "a file that lies beside those read and was not read, or has no rows",
     remedy:
-      "If it has rows that are meant, name it by itself in train_data (DIRECTORY/* names the files of all splits); if not, nothing is lost.",
+      "If it has rows that are meant, name it by itself in train_data (DIRECTORY/* names the files of all splits and formats); if not, nothing is lost.",
   },
   variants_together: {
     message: "folders or files of one data set on the hub that are read together",

@@ -32,6 +32,23 @@ test("the split asked for, train by default, one format, in order", () => {
   assert.throws(() => choose(null, "test.jsonl", "b.jsonl"), /expected a split of test, b.*hub:o\/n:SPLIT/);
 });
 
+test("numbered parts in data go before folders that say a split, and these before names, as in datasets 5.2", () => {
+  const parts = ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"];
+  assert.deepEqual(choose(null, ...parts, "more/train.parquet", "train/a.parquet"), parts.slice(0, 1));
+  assert.deepEqual(choose("test", ...parts, "test.parquet"), parts.slice(1));
+  assert.deepEqual(choose(null, "data/train/a.parquet", "data/train.en.parquet", "train.parquet"), [
+    "data/train/a.parquet",
+  ]);
+  assert.deepEqual(choose("test", "data/test/train.parquet", "test-00000-of-00001.parquet"), [
+    "data/test/train.parquet",
+  ]);
+  assert.deepEqual(choose(null, "split_train/a.parquet", "v1/train.en.parquet"), ["split_train/a.parquet"]);
+  // where the split is in none of these, unlike in datasets, which then has no such split
+  assert.deepEqual(choose("extra", ...parts, "more/extra.parquet"), ["more/extra.parquet"]);
+  assert.deepEqual(choose(null, "test/a.parquet", "train.parquet"), ["train.parquet"]);
+  assert.deepEqual(choose("validation", "train/a.parquet", "dev.parquet"), ["dev.parquet"]);
+});
+
 test("where no name says a split all files are train, and each is a split by its own name, unlike in datasets", () => {
   assert.deepEqual(choose("train", "orca_rlhf.jsonl"), ["orca_rlhf.jsonl"]);
   for (const split of [null, "train"]) {

@@ -38,27 +38,44 @@ const keywordPattern: RegExp = new RegExp(
 );
 
 /**
- * The files of one split and one format, in order: of the split that `id` names, else of `train` where there are several.
+ * The files of one split and one format, in order: of the split that `id` names, else of `train` where there are several. Files that
+ * `datasets` does not look at are taken where the others have no such split.
  *
  * @throws {DataError} when there is no such split, or several and none is named
  */
 export function chooseFiles(id: HubId, entries: readonly HubEntry[]): HubEntry[] {
+  const found = lookedAt(id.folder, entries);
+  const chosen = filesOf({ ...id, split: id.split ?? "train" }, found) ?? filesOf(id, entries);
+  if (chosen !== null) return chosen;
+  const splits = new Set(splitsOf(id, entries).values());
+  const name = id.split === null ? "" : ` "${id.split}"`;
+  throw new DataError(
+    `hub:${id.repo}: expected a split${name} of ${[...splits].join(", ")}.${didYouMean(id.split ?? "", splits)} ` +
+      `Name one as hub:${id.repo}:SPLIT.`,
+  );
+}
+
+/** Of what `datasets` finds: numbered parts in `data` alone; where there are none, only files in folders that say a split; else all. */
+function lookedAt(folder: string, entries: readonly HubEntry[]): readonly HubEntry[] {
+  const inside = (path: string): string => (folder === "" ? path : path.slice(folder.length + 1));
+  const parts = entries.filter(({ path }) => /^data\/[^/]*-\d{5}-of-\d{5}[^/]*\./.test(inside(path)));
+  if (parts.length > 0) return parts;
+  const named = entries.filter(({ path }) => splitIn(dirname(inside(path))) !== null);
+  return named.length > 0 ? named : entries;
+}
+
+/** Null where these are not of the split, or of several and none is named. */
+function filesOf(id: HubId, entries: readonly HubEntry[]): HubEntry[] | null {
   const named = splitsOf(id, entries);
   const splits = new Set(named.values());
   const split = id.split ?? (splits.size > 1 && splits.has("train") ? "train" : null);
   // `owner/name:dev` means the files of dev.jsonl, which are those of the split validation.
   const meant = split === null || splits.has(split) ? split : (keywords[split] ?? split);
   const ofSplit = entries.filter((entry) => meant === null || named.get(entry) === meant);
-  if (ofSplit.length === 0 || (meant === null && splits.size > 1)) {
-    const name = split === null ? "" : ` "${split}"`;
-    throw new DataError(
-      `hub:${id.repo}: expected a split${name} of ${[...splits].join(", ")}.${didYouMean(split ?? "", splits)} ` +
-        `Name one as hub:${id.repo}:SPLIT.`,
-    );
-  }
+  if (ofSplit.length === 0 || (meant === null && splits.size > 1)) return null;
   for (const format of ["parquet", "jsonl", "json", "csv", "tsv"] as const) {
     const chosen = ofSplit.filter(({ path }) => fileKind(path)?.format === format);
-    if (chosen.length > 0) return chosen.sort((a, b) => (a.path < b.path ? -1 : 1));
+    if (chosen.length > 0) return chosen.sort((one, two) => (one.path < two.path ? -1 : 1));
   }
   return [];
 }

@@ -84,6 +84,18 @@ test("margins and log-probs in cells of a table are decimal numbers", () => {
   assert.throws(() => read(logps), /"ref_rejected_logps": expected a finite number/);
 });
 
+test("values that Parquet has and JSON lacks are named where a text or a number is expected", () => {
+  const row = { prompt: "a", chosen: " b", rejected: " c", margin: 1 };
+  for (const [value, message] of [
+    [{ margin: Number.NaN }, /"margin": expected a finite number \(.*\), got NaN or Infinity\./],
+    [{ prompt: new Date(0) }, /"prompt": expected a string or a list of messages .*, got a date or time\./],
+    [{ chosen: Uint8Array.of(255) }, /"chosen": expected a string or a list of messages .*, got bytes\./],
+  ] as const) {
+    const given = { origin: { file: "a.parquet", line: 2 }, value: { ...row, ...value } };
+    assert.throws(() => normaliseRow(given, { task: "reward" }), message);
+  }
+});
+
 test("fields of Parquet keep the schema's order, or are refused where a template would get them", () => {
   const node = (name: string, children: SchemaTree[] = [], converted?: "MAP"): SchemaTree => ({
     ...{ children, count: 1, maxRepetitionLevel: 0, maxDefinitionLevel: 0, path: [name] },
@@ -98,13 +110,17 @@ test("fields of Parquet keep the schema's order, or are refused where a template
       "x",
       names.map((name) => node(name)),
     );
-  const keyed = node("x", [node("key_value", [node("key"), node("value")])], "MAP");
+  const pairs = node("key_value", [node("key"), node("value")]);
+  pairs.element.repetition_type = "REPEATED";
+  const keyed = node("x", [pairs], "MAP");
+  const entries = (...keys: string[]) => ({ key_value: keys.map((key) => ({ key, value: 1 })) });
   const read = (schema: SchemaTree, value: object) =>
     columnConverters(node("root", [schema])).get("x")?.(value);
   assert.deepEqual(Object.keys(Object(read(struct("b", "a"), { a: 1, b: 2 }))), ["b", "a"]);
   assert.throws(() => refuseReordered(read(struct("y", "5"), { 5: 1, y: 2 }), "a"), /got "5"/);
   refuseReordered(read(struct("5", "y"), { 5: 1, y: 2 }), "a");
   refuseReordered(read(struct("y", "5"), { y: 2, 5: undefined }), "a");
-  assert.throws(() => refuseReordered(read(keyed, { 5: 1, y: 2 }), "a"), /got "5"/);
-  refuseReordered(read(keyed, { y: 2, z: 1 }), "a");
+  assert.throws(() => refuseReordered(read(keyed, entries("y", "5")), "a"), /got "5"/);
+  assert.deepEqual(read(keyed, entries("5", "y")), { 5: 1, y: 1 });
+  refuseReordered(read(keyed, entries("5", "y")), "a");
 });

@@ -22,9 +22,11 @@ const cellsPerByte = 8;
 
 /** What a file holds, as far as its footer is right about it. */
 export interface Footer {
+  /** With what hyparquet reads ({@link forDecoder}). */
   metadata: FileMetaData;
+  /** As the file has it. */
   schema: SchemaTree;
-  /** Columns of single values, in the order of the chunks of every row group. */
+  /** Columns of single values, in the order of the chunks of every row group, with the names of `metadata`. */
   leaves: Leaf[];
 }
 
@@ -52,9 +54,49 @@ export async function readFooter(size: number, slice: ReadSlice): Promise<Footer
   if (schema.children.length > maxColumns) {
     throw new FooterError(`it has ${schema.children.length} columns, and at most ${maxColumns} are read`);
   }
-  const leaves = leavesOf(schema);
-  checkGroups(metadata, leaves, size - 8 - length);
-  return { metadata, schema, leaves };
+  checkGroups(metadata, leavesOf(schema), size - 8 - length);
+  return { schema, ...forDecoder(metadata, schema) };
+}
+
+/**
+ * The name that hyparquet is given of a column or field: it joins names with dots between, so that fields `a.b` and `a` with `b` inside
+ * would be one.
+ */
+export function decoderName(name: string): string {
+  return name.replaceAll("%", "%25").replaceAll(".", "%2E");
+}
+
+/**
+ * `metadata` with such names; with maps as lists of entries, since hyparquet's objects keep one of two equal keys; and with decimals as
+ * their digits, which its floats do not keep; and with intervals and BSON, which it does not read, as their bytes.
+ */
+function forDecoder(metadata: FileMetaData, schema: SchemaTree): Pick<Footer, "metadata" | "leaves"> {
+  const elements = schema.children.flatMap(decoderElements);
+  const decoded = { ...metadata, schema: [schema.element, ...elements] };
+  const leaves = leavesOf(parquetSchema(decoded));
+  const groups = metadata.row_groups.map((group) => ({
+    ...group,
+    columns: group.columns.map((column, i) => withPath(column, leaves[i]?.path ?? [])),
+  }));
+  return { metadata: { ...decoded, row_groups: groups }, leaves };
+}
+
+function decoderElements(node: SchemaTree): SchemaTree["element"][] {
+  const { logical_type: logical, converted_type: converted, ...rest } = node.element;
+  const element = { ...node.element, name: decoderName(node.element.name) };
+  // its fields are found by their names
+  if (logical?.type === "VARIANT") return [element, ...node.children.flatMap(elementsOf)];
+  const isPlain = /^(MAP.*|DECIMAL|INTERVAL|BSON)$/.test(converted ?? "");
+  return [isPlain ? { ...rest, name: element.name } : element, ...node.children.flatMap(decoderElements)];
+}
+
+function elementsOf({ element, children }: SchemaTree): SchemaTree["element"][] {
+  return [element, ...children.flatMap(elementsOf)];
+}
+
+function withPath(column: RowGroup["columns"][number], path: readonly string[]): RowGroup["columns"][number] {
+  const { meta_data: meta } = column;
+  return meta === undefined ? column : { ...column, meta_data: { ...meta, path_in_schema: [...path] } };
 }
 
 /** The list of elements must make one tree, which hyparquet builds by recursion. */
@@ -121,7 +163,9 @@ function checkGroup(group: RowGroup, leaves: Leaf[], end: number): number {
   let [bytes, cells] = [0, rows * leaves.length];
   for (const [i, leaf] of leaves.entries()) {
     const { start, end: last, values } = chunkOf(group, i, leaf);
-    if (start < 4 || last > end) throw new FooterError("a column lies outside of it");
+    // of a table without rows pyarrow writes columns that lie nowhere
+    const isNothing = start === last && values === 0;
+    if (!isNothing && (start < 4 || last > end)) throw new FooterError("a column lies outside of it");
     if (leaf.maxRepetition === 0 && values !== rows) {
       throw new FooterError("a column has another number of values than rows");
     }

@@ -141,6 +141,68 @@ for (const { name, file, rows } of files.filter((each) => each.rows.length > 0))
   });
 }
 
+const fileOf = (wanted: string): Buffer =>
+  Buffer.from(files.find(({ name }) => name === wanted)?.file ?? "", "base64");
+
+test("an equal key of a map, and one that is no text and no whole number, are a fault of the row", async () => {
+  const faults: [string, RegExp][] = [
+    ["map-of-string", /:1, column "kwargs": expected every key of a map once, got "a" twice\. Fix or remove/],
+    ["map-of-int64", /:1, column "kwargs": expected every key of a map once, got "1" twice\./],
+    [
+      "map-of-bool",
+      /:1, column "kwargs": expected the keys of a map to be texts or whole numbers, got others\./,
+    ],
+  ];
+  for (const [name, message] of faults) {
+    const [first, second] = await read(`${name}.parquet`, fileOf(name));
+    assert.throws(() => first?.value, { name: "DataError", message });
+    assert.deepEqual(second?.value, { kwargs: {} });
+  }
+});
+
+test("decimals of bytes of any length up to 32, which pyarrow reads but does not write", async () => {
+  const rows = [["\u0001\u0002"], ["\u0000"], ["9".repeat(33)]];
+  const decimals = (type: number, values: typeof rows): Buffer =>
+    parquet(
+      [[leaf("d", type, false, values)]],
+      [element("schema", { children: 1 }), element("d", { type, repetition: required, converted: 5 })],
+    );
+  const [first, second, third] = await read("bytes.parquet", decimals(byteArray, rows));
+  assert.deepEqual([first?.value, second?.value], [{ d: 258 }, { d: 0 }]);
+  assert.throws(
+    () => third?.value,
+    /bytes\.parquet:3, column "d": expected decimals of at most 32 bytes, got other values/,
+  );
+});
+
+test("columns of intervals and of BSON are bytes, beside which the others are read", async () => {
+  const text = { type: byteArray, repetition: required, converted: 0 };
+  for (const converted of [20, 21]) {
+    const file = parquet(
+      [[leaf("prompt", byteArray, false, [["one"]]), leaf("d", byteArray, false, [["\u0005\u0000"]])]],
+      [
+        element("schema", { children: 2 }),
+        element("prompt", text),
+        element("d", { type: byteArray, repetition: required, converted }),
+      ],
+    );
+    const [row] = await read("interval.parquet", file);
+    assert.deepEqual(row?.value, { prompt: "one", d: Uint8Array.of(5, 0) });
+  }
+});
+
+test("a time of the day is one, whatever its unit, and not a number", async () => {
+  const [first, second] = await read("times.parquet", fileOf("times"));
+  const halfPastTen = new Date("1970-01-01T10:30:00.250Z");
+  const columns = ["time32[ms]", "time64[us]", "time64[ns]"];
+  assert.deepEqual(first?.value, Object.fromEntries(columns.map((name) => [name, halfPastTen])));
+  assert.deepEqual(second?.value, Object.fromEntries(columns.map((name) => [name, null])));
+});
+
+test("a table without rows has none: pyarrow writes a row group whose columns lie nowhere", async () => {
+  assert.deepEqual(await read("none.parquet", fileOf("no-rows")), []);
+});
+
 test("a column that is there twice is refused", async () => {
   const twice = [leaf("prompt", byteArray, false, [["one"]]), leaf("prompt", byteArray, false, [["two"]])];
   const column = element("prompt", { type: byteArray, repetition: required, converted: 0 });
@@ -152,8 +214,7 @@ test("a column that is there twice is refused", async () => {
 });
 
 test("text that is not UTF-8 is a fault of its row, named with its column; columns of bytes may hold anything", async () => {
-  const file = files.find(({ name }) => name === "invalid-utf8")?.file ?? "";
-  const [first, second, third] = await read("invalid-utf8.parquet", Buffer.from(file, "base64"));
+  const [first, second, third] = await read("invalid-utf8.parquet", fileOf("invalid-utf8"));
   assert.deepEqual(first?.value, { chosen: "yes", image: Uint8Array.of(0xff, 0xd8) });
   assert.throws(
     () => second?.value,

@@ -9,9 +9,9 @@ import { openFile } from "../base/open-file.ts";
 import { JsonError, parseJson } from "../text/json.ts";
 import { type DataFile, readAt, requireSameSize, unreadable } from "./data-file.ts";
 import { describeOrigin, faultyRow, type Origin, type RawRow } from "./example.ts";
-import { chunkOf, type Footer, type ReadSlice, readFooter } from "./parquet-footer.ts";
+import { chunkOf, decoderName, type Footer, type ReadSlice, readFooter } from "./parquet-footer.ts";
 import { checkPages, type Decompress } from "./parquet-pages.ts";
-import { columnConverters, hasField, NotText, ProtoKey, ValueError } from "./parquet-values.ts";
+import { columnConverters, hasField, NotText, textOf, ValueError } from "./parquet-values.ts";
 
 /**
  * The rows of a Parquet file, numbered from 1.
@@ -75,14 +75,14 @@ async function readGroup(file: OpenFile, group: RowGroup): Promise<Map<string, A
   const rows = Number(group.num_rows);
   if (rows === 0) return columns;
   for (const { element } of file.schema.children) {
-    const values = await readColumn(file, group, element.name);
+    const values = await readColumn(file, group, decoderName(element.name));
     if (values.length !== rows) throw new Error("a column has another number of rows than its row group");
     columns.set(element.name, values);
   }
   return columns;
 }
 
-/** One column, whose pages are checked before hyparquet decodes them. */
+/** One column, whose pages are checked before hyparquet decodes them. @param name - as hyparquet is given it */
 async function readColumn(file: OpenFile, group: RowGroup, name: string): Promise<ArrayLike<unknown>> {
   const rows = Number(group.num_rows);
   const slices = new Map<string, ArrayBuffer>();
@@ -115,6 +115,8 @@ async function readColumn(file: OpenFile, group: RowGroup, name: string): Promis
     columns: [name],
     compressors: decompressors,
     parsers: parsers as ParquetParsers,
+    // bytes that the schema does not call text stay bytes
+    utf8: false,
     useOffsetIndex: false,
   });
   return scan.readColumn({ column: name, rowStart: 0, rowEnd: rows });
@@ -156,25 +158,14 @@ function rowOf(
   }
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function textOf(bytes: Uint8Array): string | NotText | ProtoKey {
-  try {
-    const text = decoder.decode(bytes);
-    return text === "__proto__" ? new ProtoKey() : text;
-  } catch {
-    return new NotText(bytes);
-  }
-}
-
 /** In place of hyparquet's, which put U+FFFD where bytes are no text. */
 const parsers = {
   stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOf(bytes),
   jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && jsonOf(textOf(bytes)),
 };
 
-function jsonOf(text: string | NotText | ProtoKey): unknown {
-  if (typeof text !== "string") return text;
+function jsonOf(text: string | NotText): unknown {
+  if (text instanceof NotText) return text;
   try {
     return parseJson(text);
   } catch (error) {

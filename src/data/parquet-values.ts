@@ -6,7 +6,8 @@ import type { SchemaTree } from "hyparquet";
 
 import { JsonError } from "../text/json.ts";
 import { JsonNumber } from "../text/json-number.ts";
-import { markedAs, markedIfDoubtful, objectOf } from "../text/key-order.ts";
+import { markedAs, objectOf } from "../text/key-order.ts";
+import { decoderName } from "./parquet-footer.ts";
 
 /** Bytes that are not UTF-8, in the place of a text. */
 export class NotText {
@@ -15,17 +16,16 @@ export class NotText {
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
   }
-
-  /** hyparquet asks for it when it is the key of a map. */
-  toString(): never {
-    throw new ValueError(notUtf8);
-  }
 }
 
-/** The text "__proto__": as the key of a map hyparquet would set an object's prototype by it. */
-export class ProtoKey {
-  toString(): never {
-    throw new ValueError('expected no key "__proto__" in a map');
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The text in `bytes`, where there is one. */
+export function textOf(bytes: Uint8Array): string | NotText {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return new NotText(bytes);
   }
 }
 
@@ -77,7 +77,9 @@ function single(node: SchemaTree): Convert {
   if (child === undefined) return leaf(node);
   if (element.logical_type?.type === "VARIANT") return plainValue;
   if (element.converted_type === "LIST" && children.length === 1) return list(child, element.name);
-  if (/^MAP/.test(element.converted_type ?? "") && children.length === 1) return map(child);
+  const isPairs = children.length === 1 && child.children.length === 2;
+  if (/^MAP/.test(element.converted_type ?? "") && isPairs && child.element.repetition_type === "REPEATED")
+    return map(child);
   return structure(children);
 }
 
@@ -91,8 +93,8 @@ function list(item: SchemaTree, listName: string): Convert {
   if (item.children.length > 1) {
     const each = structure(item.children);
     // hyparquet takes the group's name for a field
-    const elements = (value: unknown): unknown => (Array.isArray(value) ? value : Object(value)[name]);
-    return (value) => listOf(elements(value), each);
+    const field = decoderName(name);
+    return (value) => listOf(Array.isArray(value) ? value : Object(value)[field], each);
   }
   const each = single(only ?? item);
   if (only === undefined || (name !== "array" && name !== `${listName}_tuple`))
@@ -104,49 +106,103 @@ function listOf(value: unknown, each: Convert): unknown {
   return Array.isArray(value) ? value.map(each) : (value ?? null);
 }
 
+/** `pairs` is the repeated node, of which hyparquet makes a list of entries. */
 function map(pairs: SchemaTree): Convert {
-  const [, values] = pairs.children;
-  const convert = values === undefined ? plainValue : converterOf(values);
-  return (value) => {
-    const entries = mapEntries(value, (_, entry) => convert(entry));
-    return entries === null ? null : markedIfDoubtful(entries);
+  const [key, value] = pairs.children.map((node) => ({
+    name: decoderName(node.element.name),
+    convert: converterOf(node),
+  }));
+  const entry = (pair: unknown): [string, unknown] => [
+    keyOf(key?.convert(Object(pair)[key.name])),
+    value?.convert(Object(pair)[value.name]) ?? null,
+  ];
+  const field = decoderName(pairs.element.name);
+  return (given) => {
+    const list = Object(given)[field];
+    return Array.isArray(list) ? objectOf(eachOnce(list.map(entry))) : null;
   };
 }
 
-function structure(fields: readonly SchemaTree[]): Convert {
-  const converters = byName(fields);
-  const names = [...converters.keys()];
-  return (value) => mapEntries(value, (key, entry) => converters.get(key)?.(entry) ?? undefined, names);
+function keyOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  const isInteger = value instanceof JsonNumber ? !value.isFloat : Number.isInteger(value);
+  if (isInteger) return String(value);
+  throw new ValueError("expected the keys of a map to be texts or whole numbers, got others");
 }
 
-/**
- * An object of the entries of `value` that `convert` gives something for; null for no value.
- *
- * @param names - its keys in their order
- */
-function mapEntries(
-  value: unknown,
-  convert: (key: string, entry: unknown) => unknown,
-  names: readonly string[] = Object.keys(Object(value)),
-): Record<string, unknown> | null {
-  if (typeof value !== "object" || value === null) return null;
-  const given = new Map(Object.entries(value));
-  const entries = names.map((key) => [key, convert(key, given.get(key))] as const);
-  return markedAs(value, objectOf(entries.filter(([, entry]) => entry !== undefined)));
+function eachOnce(entries: [string, unknown][]): [string, unknown][] {
+  const seen = new Set<string>();
+  for (const [key] of entries) {
+    if (seen.has(key)) {
+      const shown = JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}...` : key);
+      throw new ValueError(`expected every key of a map once, got ${shown} twice`);
+    }
+    seen.add(key);
+  }
+  return entries;
+}
+
+/** An object of the fields that have a value; null for no value. */
+function structure(fields: readonly SchemaTree[]): Convert {
+  const converters = [...byName(fields)].map(([name, convert]) => ({
+    name,
+    convert,
+    given: decoderName(name),
+  }));
+  return (value) => {
+    if (typeof value !== "object" || value === null) return null;
+    const held = new Map(Object.entries(value));
+    const entries = converters.map(
+      ({ name, convert, given }) => [name, convert(held.get(given)) ?? undefined] as const,
+    );
+    return objectOf(entries.filter(([, entry]) => entry !== undefined));
+  };
 }
 
 function leaf({ element }: SchemaTree): Convert {
-  const { type, converted_type: converted, scale = 0 } = element;
-  if (converted === "DECIMAL") {
-    // hyparquet multiplies by a power of ten, which is off in the last digits.
-    return (value) => (typeof value === "number" ? float(Number(value.toFixed(scale))) : plainValue(value));
-  }
+  const { type, converted_type: converted, logical_type: logical, scale = 0 } = element;
+  const perMilli = timeUnit(element);
+  if (converted === "DECIMAL") return ofValue((value) => decimal(value, scale));
+  if (perMilli !== null) return ofValue((value) => new Date(Number(value) / perMilli));
+  if (converted === "BSON" || converted === "INTERVAL") return plainValue;
   // Columns of bytes that no one calls text (images) are none of ours, unless a row uses them.
-  const isText = converted !== undefined || element.logical_type !== undefined;
-  if (type === "BYTE_ARRAY" && !isText)
-    return (value) => (value instanceof NotText ? value.bytes : plainValue(value));
-  const isFloat = type === "FLOAT" || type === "DOUBLE" || element.logical_type?.type === "FLOAT16";
+  const isBytes = converted === undefined && logical === undefined;
+  if (type === "BYTE_ARRAY") return ofValue((value) => ofBytes(value, isBytes));
+  const isFloat = type === "FLOAT" || type === "DOUBLE" || logical?.type === "FLOAT16";
   return isFloat ? (value) => (typeof value === "number" ? float(value) : plainValue(value)) : plainValue;
+}
+
+/** `convert` for what may be null. */
+function ofValue(convert: Convert): Convert {
+  return (value) => (value === null || value === undefined ? null : convert(value));
+}
+
+/** How many of a time's units a millisecond has; null for what is no time of the day. */
+function timeUnit({
+  converted_type: converted,
+  logical_type: logical,
+}: SchemaTree["element"]): number | null {
+  const unit = logical?.type === "TIME" ? logical.unit : converted;
+  if (logical?.type !== "TIME" && !/^TIME_/.test(unit ?? "")) return null;
+  return unit?.endsWith("NANOS") ? 1e6 : unit?.endsWith("MICROS") ? 1e3 : 1;
+}
+
+function ofBytes(value: unknown, isBytes: boolean): unknown {
+  const text = value instanceof Uint8Array ? textOf(value) : value;
+  return text instanceof NotText && isBytes ? text.bytes : plainValue(text);
+}
+
+/** Bytes of the longest decimal, as Arrow has them. */
+const maxDecimalBytes = 32;
+
+/** The nearest float to a decimal without its point; where there are no digits behind that, the integer itself. */
+function decimal(value: unknown, scale: number): unknown {
+  let digits: bigint;
+  if (value instanceof Uint8Array && value.length <= maxDecimalBytes) {
+    digits = BigInt.asIntN(8 * value.length, BigInt(`0x0${Buffer.from(value).toString("hex")}`));
+  } else if (typeof value === "bigint" || Number.isInteger(value)) digits = BigInt(value as bigint | number);
+  else throw new ValueError(`expected decimals of at most ${maxDecimalBytes} bytes, got other values`);
+  return scale === 0 ? plainValue(digits) : float(Number(`${digits}e${-scale}`));
 }
 
 function float(value: number): number | JsonNumber {
@@ -160,10 +216,10 @@ function plainValue(value: unknown): unknown {
     return Number.isSafeInteger(number) ? number : JsonNumber.integer(value);
   }
   if (value instanceof NotText) throw new ValueError(notUtf8);
-  if (value instanceof ProtoKey) return "__proto__";
   if (value instanceof JsonError) throw new ValueError(`expected JSON, but ${value.message}`);
   if (typeof value !== "object" || value instanceof Date || value instanceof Uint8Array) return value;
   if (value instanceof JsonNumber) return value;
   if (Array.isArray(value)) return value.map(plainValue);
-  return mapEntries(value, (_, entry) => plainValue(entry));
+  const entries = Object.entries(value).map(([key, entry]) => [key, plainValue(entry)] as const);
+  return markedAs(value, objectOf(entries));
 }

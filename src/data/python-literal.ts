@@ -3,6 +3,7 @@
  * arrays too, which have no commas between their items.
  */
 
+import { halfPairReason, JsonError } from "../text/json.ts";
 import { numberFromJson } from "../text/json-number.ts";
 import { objectOf } from "../text/key-order.ts";
 
@@ -12,7 +13,7 @@ class PythonSyntaxError extends Error {}
 /**
  * The value that `text` writes: lists and tuples as lists, dicts as objects, None as null.
  *
- * @throws PythonSyntaxError when it is anything else, or a key of a dict is given twice
+ * @throws PythonSyntaxError when it is anything else, or a key of a dict is given twice; JsonError for half of a surrogate pair
  */
 export function parsePythonLiteral(text: string): unknown {
   const reader = new Reader(text);
@@ -43,6 +44,12 @@ const words: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["False", false],
   ["None", null],
 ]);
+
+/** @throws JsonError for a half that an escape wrote, as JSON's reader does */
+function wellFormed(text: string): string {
+  if (text.isWellFormed()) return text;
+  throw new JsonError("meaning", halfPairReason(text));
+}
 
 class Reader {
   readonly #text: string;
@@ -117,7 +124,7 @@ class Reader {
     while (true) {
       const next = this.#text.charAt(this.#at++);
       if (next === "" || next === "\n") throw this.#unexpected();
-      if (next === quote) return out;
+      if (next === quote) return wellFormed(out);
       out += next === "\\" ? this.#escape() : next;
     }
   }

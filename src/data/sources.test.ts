@@ -220,14 +220,14 @@ test("CSV: wrong numbers of cells, open quotes and repeated columns are refused"
 
 test("a directory: its data files in order of name; a glob: what matches", async () => {
   write("dir/b.jsonl", '{"n":2}');
-  write("dir/a.csv", "n\n1\n");
+  write("dir/a.json", '[{"n":1}]');
   write("dir/README.md", "not data");
   write("dir/.hidden.jsonl", '{"n":9}');
   write("dir/deep/c.jsonl", '{"n":3}');
-  assert.deepEqual(await values(join(folder, "dir")), [{ n: "1" }, { n: 2 }]);
+  assert.deepEqual(await values(join(folder, "dir")), [{ n: 1 }, { n: 2 }]);
   assert.deepEqual(await values(join(folder, "dir/*.jsonl")), [{ n: 2 }]);
   assert.deepEqual(await values(join(folder, "dir/**/*.jsonl")), [{ n: 2 }, { n: 3 }]);
-  assert.equal((await read(join(folder, "dir")))[0]?.origin.file, join(folder, "dir/a.csv"));
+  assert.equal((await read(join(folder, "dir")))[0]?.origin.file, join(folder, "dir/a.json"));
 });
 
 test("a directory of several splits: the files of train, as in datasets, and the others are told of", async () => {
@@ -262,7 +262,7 @@ test("what lies beside the files read, and files without rows, are told of; desc
   }
   for (const name of ["license-qa.jsonl", "readme_tasks.jsonl"]) write(`mixed/${name}`, '{"n":2}');
   for (const name of ["state.json", "config.json", "LICENCE.txt"]) write(`mixed/${name}`, "{}");
-  write("mixed/a.csv", "n\n");
+  write("mixed/a.jsonl", "\n");
   write("mixed/.hidden", "");
   mkdirSync(join(folder, "mixed/plots"));
   const told: string[] = [];
@@ -273,7 +273,7 @@ test("what lies beside the files read, and files without rows, are told of; desc
   );
   assert.deepEqual(
     told.map((file) => file.replace(`${folder}/mixed/`, "")),
-    ["config.json", "notes.txt", "old.parquet.gz", "state.json", "deep/", "a.csv (no rows)"],
+    ["config.json", "notes.txt", "old.parquet.gz", "state.json", "deep/", "a.jsonl (no rows)"],
   );
 });
 

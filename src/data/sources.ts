@@ -191,7 +191,7 @@ function directoryFiles(path: string): FoundFiles {
     files,
     `${path}: expected data files (${knownEndings}) in this directory, found none.${meant(below)}`,
   );
-  const chosen = oneSplit(path, found);
+  const chosen = oneFormat(oneSplit(path, found));
   return { ...chosen, passedOver: [...chosen.passedOver, ...below.map((folder) => `${folder}/`)] };
 }
 
@@ -216,6 +216,22 @@ function oneSplit(folder: string, { files, passedOver }: FoundFiles): FoundFiles
   return {
     files: chosen,
     passedOver: [...passedOver, ...rest.map((file) => `${file.path} (${nameOf(splitOf(file))})`)],
+  };
+}
+
+/** In the order in which `datasets` prefers one where there are as many files of another. */
+const formatOrder: readonly DataFormat[] = ["parquet", "jsonl", "json", "csv", "tsv"];
+
+/** Of a directory of several formats the files of the commonest, as `datasets` reads it: the others often hold the same rows. */
+function oneFormat({ files, passedOver }: FoundFiles): FoundFiles {
+  const count = (format: DataFormat): number => files.filter((file) => file.format === format).length;
+  const chosen = formatOrder.reduce((best, format) => (count(format) > count(best) ? format : best));
+  const isRead = ({ format }: DataFile): boolean =>
+    format === chosen || (format.startsWith("json") && chosen.startsWith("json"));
+  const rest = files.filter((file) => !isRead(file));
+  return {
+    files: files.filter(isRead),
+    passedOver: [...passedOver, ...rest.map(({ path, format }) => `${path} (format ${format})`)],
   };
 }
 

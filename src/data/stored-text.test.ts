@@ -47,6 +47,9 @@ test("what looks like messages and cannot be read is refused by column, never ta
     `[{"role": "user", "content": "cut`,
     `[{'role': 'user', 'content': cut}]`,
     `[{"role": "user", "content": "a", "content": "b"}]`,
+    `[{"role": "user", "content": "a\\ud83d"}]`,
+    `[{'role': 'user', 'content': 'a\\ud83d'}]`,
+    `[{'role': 'user', 'content': 'a', '\\udc00': 'b'}]`,
     `[{'content': 'a', 'role': 'user'} ... {'content': 'b', 'role': 'assistant'}]`,
   ]) {
     for (const isText of [true, false]) {

@@ -55,7 +55,8 @@ function parseStored(text: string): { value?: unknown; fault?: string } {
   }
   try {
     return { value: parsePythonLiteral(text) };
-  } catch {
+  } catch (error) {
+    if (error instanceof JsonError) return { fault: error.message };
     return { fault: "it is neither JSON nor Python's notation of a list" };
   }
 }

@@ -94,7 +94,7 @@ export function jsonOf(value: unknown): string {
 export function notJsonIn(value: unknown): string | null {
   if (typeof value === "number") return Number.isFinite(value) ? null : "NaN or Infinity";
   if (typeof value !== "object" || value === null || value instanceof JsonNumber) return null;
-  if (value instanceof Date) return "a date";
+  if (value instanceof Date) return "a date or time";
   if (ArrayBuffer.isView(value)) return "bytes";
   for (const entry of Array.isArray(value) ? value : Object.values(value)) {
     const found = notJsonIn(entry);

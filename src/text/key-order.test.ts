@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { DataError } from "../base/errors.ts";
 import { parsePythonLiteral } from "../data/python-literal.ts";
 import { parseJson } from "./json.ts";
-import { markedAs, markedIfDoubtful, objectOf } from "./key-order.ts";
+import { markedAs, objectOf } from "./key-order.ts";
 import { parseMessages, parseTools, refuseReordered } from "./messages.ts";
 
 const refusal = (value: unknown): string => {
@@ -64,8 +64,6 @@ test("copies keep the mark; of an object whose order is lost a whole number besi
   ]);
   assert.match(refusal({ ...object, z: 3 }), /got "5"/);
   assert.match(refusal(markedAs(object, { a: 1 })), /got "5"/);
-  assert.match(refusal(markedIfDoubtful({ 5: 1, 6: 2 })), /got "5"/);
-  for (const fine of [{}, { 5: 1 }, { a: 1, b: 2 }]) assert.equal(refusal(markedIfDoubtful(fine)), "none");
 });
 
 test("calls and tools are looked at", () => {

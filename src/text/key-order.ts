@@ -24,13 +24,6 @@ export function markedAs(source: object, object: Record<string, unknown>): Recor
   return key === undefined ? object : withMark(object, key);
 }
 
-/** `object`, of whose keys the order is not known any more: marked where it may have been another. */
-export function markedIfDoubtful(object: Record<string, unknown>): Record<string, unknown> {
-  const [first, second] = Object.keys(object);
-  const isNumber = first !== undefined && /^(?:0|[1-9]\d*)$/.test(first);
-  return isNumber && second !== undefined ? withMark(object, first) : object;
-}
-
 function withMark(object: Record<string, unknown>, key: string): Record<string, unknown> {
   return Object.assign(object, { [mark]: key });
 }

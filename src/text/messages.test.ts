@@ -75,7 +75,7 @@ test("reads tools as a list or as JSON", () => {
   const tools = [{ type: "function" }];
   assert.deepEqual(parseTools(tools, where), tools);
   assert.deepEqual(parseTools(JSON.stringify(tools), where), tools);
-  for (const nothing of [undefined, null, ""]) assert.equal(parseTools(nothing, where), null);
+  for (const nothing of [undefined, null, "", "null"]) assert.equal(parseTools(nothing, where), null);
   for (const empty of [[], "[]"]) assert.deepEqual(parseTools(empty, where), []);
   assert.throws(() => parseTools("[{", where), /a string that is not JSON/);
   assert.throws(() => parseTools('{"a":1}', where), /a list of tool descriptions, got an object/);

@@ -271,6 +271,8 @@ function parseToolCalls(fields: Record<string, unknown>, where: string): unknown
 export function parseTools(value: unknown, where: string): unknown[] | null {
   if (value === undefined || value === null || value === "") return null;
   const tools = typeof value === "string" ? parseToolsText(value, where) : value;
+  // what json.dumps writes for no tools, and TRL reads as none
+  if (tools === null) return null;
   if (!Array.isArray(tools)) {
     throw new DataError(
       `${where}: expected "tools" to be a list of tool descriptions, got ${describe(tools)}.`,
