@@ -1,6 +1,6 @@
 /** `text % values`: printf-style formatting. */
 import { escapeCode } from "./characters.ts";
-import { fixed, general, integerText, scientific, truncate } from "./numbers.ts";
+import { fixed, floatOf, general, integerText, scientific, truncate } from "./numbers.ts";
 import { ascii, repr, str } from "./printing.ts";
 import { Range } from "./range.ts";
 import {
@@ -153,6 +153,6 @@ function float(type: string, value: Value, { digits }: Style): string {
   }
   const number = numberOf(value);
   if (number === null) throw new PythonError("TypeError", `must be real number, not ${typeName(value)}`);
-  const text = write(Number(number), digits ?? 6);
+  const text = write(floatOf(number), digits ?? 6);
   return type === type.toUpperCase() ? text.toUpperCase() : text;
 }
