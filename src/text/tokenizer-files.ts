@@ -6,6 +6,7 @@ import { FileError, FormatError, messageOf } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import { type JsonLimits, requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
 import { readFileBytes } from "../base/open-file.ts";
+import { refuseClassTokens } from "./class-tokens.ts";
 import { refuseOtherPrefix } from "./prefix-space.ts";
 import {
   maxTemplateBytes,
@@ -73,11 +74,15 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
   const config = withOlderFiles(directory, readObject(configPath, tokenizerConfigLimits), tokenizer);
   refuseSplitting(config, configPath);
   refuseOtherPrefix(tokenizer, config, configPath);
+  const chatTemplates = readChatTemplates(directory, config, configPath);
+  const { default: own, named } = chatTemplates;
+  const templates = [...(own === null ? [] : [own]), ...Object.values(named)];
+  refuseClassTokens(tokenizer, config, { path: configPath, templates });
   return {
     tokenizer,
     config,
     specialTokens: namedTokens(config),
-    chatTemplates: readChatTemplates(directory, config, configPath),
+    chatTemplates,
     fingerprint: createHash("sha256").update(bytes).digest("hex"),
     files: listFiles(directory),
   };
