@@ -84,7 +84,10 @@ function formatNumber(number: bigint | number, spec: Spec): string {
     isInteger && "bcdnoxX".includes(spec.type) ? integerBody(number, spec) : floatBody(floatOf(number), spec);
   const isNegative = body.startsWith("-");
   const sign = isNegative ? "-" : spec.sign === "-" ? "" : spec.sign;
-  return pad(isNegative ? body.slice(1) : body, sign, spec, ">");
+  const digits = isNegative ? body.slice(1) : body;
+  // 0x and its like stand before what fills the width, as the sign does
+  const prefix = spec.alternate ? (/^0[bBoxX]/.exec(digits)?.[0] ?? "") : "";
+  return pad(digits.slice(prefix.length), sign + prefix, spec, ">");
 }
 
 function integerBody(number: bigint, spec: Spec): string {
@@ -93,6 +96,9 @@ function integerBody(number: bigint, spec: Spec): string {
     throw new PythonError("ValueError", "Precision not allowed in integer format specifier");
   }
   const radix = { b: 2, o: 8, x: 16, X: 16 }[spec.type] ?? 10;
+  if (radix !== 10 && spec.grouping === ",") {
+    throw new PythonError("ValueError", `Cannot specify ',' with '${spec.type}'.`);
+  }
   const size = number < 0n ? -number : number;
   const text = radix === 10 ? integerText(size) : size.toString(radix);
   const digits = group(text, radix === 10 ? 3 : 4, spec.grouping);
