@@ -4,6 +4,7 @@ import test from "node:test";
 import fc from "fast-check";
 
 import { joinByteTokens } from "./byte-fallback.ts";
+import { makeDecoder } from "./tokenizers/decoders.ts";
 
 const bytesOf = (text: string): string[] =>
   [...new TextEncoder().encode(text)].map(
@@ -18,8 +19,16 @@ test("a byte order mark survives", () => {
   assert.deepEqual(joinByteTokens(bytesOf("\uFEFFx")), ["\uFEFFx"]);
 });
 
-test("a run that is not UTF-8 becomes one replacement character per byte", () => {
-  assert.deepEqual(joinByteTokens(["<0xE6>", "<0xBC>", "x", "<0xFF>"]), ["\uFFFD\uFFFD", "x", "\uFFFD"]);
+test("a run that is not UTF-8 becomes one token with a replacement character per byte", () => {
+  const tokens = ["<0xE6>", "<0xBC>", "x", "<0xFF>"];
+  assert.deepEqual(joinByteTokens(tokens), ["\uFFFD", "\uFFFD", "x", "\uFFFD"]);
+  // tokenizers 0.23.3: decoders.Sequence([ByteFallback(), WordPiece(prefix="x")]).decode(tokens)
+  const type = "Sequence";
+  const decode = makeDecoder({
+    type,
+    decoders: [{ type: "ByteFallback" }, { type: "WordPiece", prefix: "x" }],
+  });
+  assert.equal(decode(tokens).join(""), "\uFFFD \uFFFD \uFFFD");
 });
 
 test("tokens that only look like bytes are text", () => {

@@ -20,13 +20,13 @@ export function idsOfBytes(ids: ReadonlyMap<string, number>): (number | undefine
 
 /**
  * The tokens with each run of byte tokens replaced by its text.
- * A run that is not UTF-8 becomes one U+FFFD per byte, as in the Rust tokenizers.
+ * A run that is not UTF-8 becomes a token U+FFFD for each byte, as in the Rust tokenizers.
  */
 export function joinByteTokens(tokens: readonly string[]): string[] {
   const out: string[] = [];
   let run: number[] = [];
   const flush = (): void => {
-    if (run.length > 0) out.push(decodeRun(run));
+    if (run.length > 0) out.push(...decodeRun(run));
     run = [];
   };
   for (const token of tokens) {
@@ -44,10 +44,10 @@ export function joinByteTokens(tokens: readonly string[]): string[] {
 
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function decodeRun(bytes: number[]): string {
+function decodeRun(bytes: number[]): string[] {
   try {
-    return strictDecoder.decode(Uint8Array.from(bytes));
+    return [strictDecoder.decode(Uint8Array.from(bytes))];
   } catch {
-    return "\uFFFD".repeat(bytes.length);
+    return bytes.map(() => "\uFFFD");
   }
 }

@@ -48,22 +48,39 @@ export function generationVariables(marks: Marks): Record<string, string> {
   return { [variables.start]: marks.start, [variables.end]: marks.end };
 }
 
-/** The text without the marks, and the spans that they enclosed. */
-export function readGenerationMarks(marked: string, marks: Marks): { text: string; spans: TextSpan[] } {
+/**
+ * Whether a template catches text before it writes it, in a block that `set`, `filter`, `macro` or `call` begins: what it does
+ * to such text, such as trimming it, it may do otherwise with marks inside.
+ */
+export function catchesText(source: string): boolean {
+  return /\{%[-+]?\s*end(?:set|filter|macro|call)\b/.test(source);
+}
+
+/**
+ * The text without the marks, and the spans that they enclosed; a span inside another is part of it.
+ *
+ * @returns null when the marks are not in pairs: the template took some away
+ */
+export function readGenerationMarks(
+  marked: string,
+  marks: Marks,
+): { text: string; spans: TextSpan[] } | null {
   const spans: TextSpan[] = [];
   let text = "";
-  let open: number | null = null;
-  let from = 0;
-  for (let at = 0; at < marked.length; at++) {
-    const unit = marked[at];
-    if (unit !== marks.start && unit !== marks.end) continue;
-    text += marked.slice(from, at);
-    from = at + 1;
-    if (unit === marks.start) open ??= text.length;
-    else if (open !== null) {
-      if (text.length > open) spans.push({ start: open, end: text.length });
-      open = null;
-    }
+  let depth = 0;
+  let start = 0;
+  for (const piece of marked.split(new RegExp(`([${marks.start}${marks.end}])`))) {
+    const step = stepAt(piece, marks);
+    if (step === 0) text += piece;
+    else if (depth === 0) start = text.length;
+    depth += step;
+    if (depth < 0) return null;
+    if (step < 0 && depth === 0 && text.length > start) spans.push({ start, end: text.length });
   }
-  return { text: text + marked.slice(from), spans };
+  return depth === 0 ? { text, spans } : null;
+}
+
+function stepAt(piece: string, marks: Marks): -1 | 0 | 1 {
+  if (piece === marks.start) return 1;
+  return piece === marks.end ? -1 : 0;
 }

@@ -27,5 +27,13 @@ test("numbers of days and weeks are Python's at the turn of a year", () => {
 });
 
 test("a code that is not available is refused by its name", () => {
-  assert.throws(() => strftime(new Date(0), "%#d"), { message: /strftime's %#d is not supported/ });
+  // Python on Linux: widths ("%3d" is "001"), several flags, and %f with a flag, which stays as it is
+  for (const code of ["%#d", "%3d", "%010Y", "%-10B", "%--d", "%^#a", "%-f", "%^P", "%^q", "%Ey", "%5"]) {
+    assert.throws(
+      () => strftime(new Date(0), `on ${code}`),
+      { message: `strftime's ${code === "%Ey" ? "%E" : code} is not supported in chat templates here` },
+      code,
+    );
+  }
+  assert.equal(strftime(new Date(0), "5% %é 100%"), "5% %é 100%");
 });

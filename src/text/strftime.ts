@@ -23,16 +23,23 @@ const months = [
 /** A number with the width that it is filled to, by zeros or by spaces. */
 type Field = readonly [value: number, width: number, fill?: " "];
 
-/** `date` written by a format such as "%d %b %Y". Unknown codes stay as they are, as on Linux. */
+/** `date` written by a format such as "%d %b %Y". Unknown codes stay as they are, as on Linux; widths are refused. */
 export function strftime(date: Date, format: string): string {
-  return format.replace(/%([-_0^#]?)([a-zA-Z%])/g, (code, flag: string, letter: string) => {
-    if (flag === "#" || "EO".includes(letter)) throw new UnsupportedError(`strftime's ${code}`);
+  return format.replace(/%([-_0^#]*)(\d*)(.?)/gsu, (code, flag: string, width: string, letter: string) => {
+    if (width !== "" || isForeign(flag, letter)) throw new UnsupportedError(`strftime's ${code}`);
     const number = numberField(date, letter);
     if (number !== null) return pad(number, flag);
     const text = textField(date, letter);
-    if (text === null) return code;
-    return flag === "^" ? text.toUpperCase() : text;
+    if (text !== null) return flag === "^" ? text.toUpperCase() : text;
+    if (flag === "^") throw new UnsupportedError(`strftime's ${code}`);
+    return code;
   });
+}
+
+/** Flags and letters that Python leaves to the system and that mean something else there. */
+function isForeign(flag: string, letter: string): boolean {
+  if (flag.length > 1 || flag === "#") return true;
+  return ["E", "O", ...(flag === "" ? [] : ["f"]), ...(flag === "^" ? ["P"] : [])].includes(letter);
 }
 
 function pad([value, width, fill = undefined]: Field, flag: string): string {

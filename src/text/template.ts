@@ -5,6 +5,7 @@
 import { DataError, FormatError, messageOf } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import {
+  catchesText,
   chooseMarks,
   generationVariables,
   hasGenerationMarks,
@@ -152,7 +153,8 @@ export function createRenderer(source: string, options: RendererOptions = {}): T
   };
   const hasMarks = hasGenerationMarks(source);
   const backend = family === null ? new TemplateProcess(source, limits) : new LocalTemplate(source);
-  return new Renderer({ hash, family, hasMarks }, { backend, limits, options });
+  const parts = { backend, limits, options, catchesText: catchesText(source) };
+  return new Renderer({ hash, family, hasMarks }, parts);
 }
 
 interface Backend {
@@ -164,7 +166,12 @@ interface RendererParts {
   backend: Backend;
   limits: RenderLimits;
   options: RendererOptions;
+  catchesText: boolean;
 }
+
+const changedMarks =
+  "it changes the text that its tag generation marks, in a block set, filter, macro or call, so that the assistant's part " +
+  "cannot be found. Put the tag around what is written last, or take it out";
 
 class Renderer implements TemplateRenderer {
   readonly hash: string;
@@ -174,11 +181,13 @@ class Renderer implements TemplateRenderer {
   readonly #limits: RenderLimits;
   readonly #specialTokens: Readonly<Record<string, string>>;
   readonly #now: number;
+  /** Whether its text may be another with marks of the assistant's part inside. */
+  readonly #catchesText: boolean;
   #emptyBesideCalls: Promise<"" | null> | null = null;
 
   constructor(
     { hash, family, hasMarks }: Pick<TemplateRenderer, "hash" | "family" | "hasMarks">,
-    { backend, limits, options }: RendererParts,
+    { backend, limits, options, catchesText }: RendererParts,
   ) {
     this.hash = hash;
     this.family = family;
@@ -187,6 +196,7 @@ class Renderer implements TemplateRenderer {
     this.#limits = limits;
     this.#specialTokens = options.specialTokens ?? {};
     this.#now = (options.now ?? new Date()).getTime();
+    this.#catchesText = catchesText;
   }
 
   async render(requests: readonly RenderRequest[]): Promise<string[]> {
@@ -220,8 +230,13 @@ class Renderer implements TemplateRenderer {
     const reply = await this.#backend.render(this.#input(request, marks, empty));
     if ("kind" in reply) return { error: this.#error(reply) };
     if (marks === null) return { text: reply.text, generated: null };
-    const { text, spans } = readGenerationMarks(reply.text, marks);
-    return { text, generated: spans };
+    const read = readGenerationMarks(reply.text, marks);
+    // the text is what transformers writes, which puts no marks into it
+    const plain = this.#catchesText ? await this.#backend.render(this.#input(request, null, empty)) : read;
+    if (read === null || plain === null || !("text" in plain) || plain.text !== read.text) {
+      return { error: this.#error({ kind: "raised", reason: changedMarks }) };
+    }
+    return { text: read.text, generated: read.spans };
   }
 
   /**

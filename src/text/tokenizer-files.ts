@@ -6,6 +6,7 @@ import { FileError, FormatError, messageOf } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
 import { type JsonLimits, requireJsonLimits, settingsLimits } from "../base/json-limits.ts";
 import { readFileBytes } from "../base/open-file.ts";
+import { refuseClassTokens } from "./class-tokens.ts";
 import { refuseOtherPrefix } from "./prefix-space.ts";
 import {
   maxTemplateBytes,
@@ -73,11 +74,15 @@ export function readTokenizerFiles(directory: string): TokenizerFiles {
   const config = withOlderFiles(directory, readObject(configPath, tokenizerConfigLimits), tokenizer);
   refuseSplitting(config, configPath);
   refuseOtherPrefix(tokenizer, config, configPath);
+  const chatTemplates = readChatTemplates(directory, config, configPath);
+  const { default: own, named } = chatTemplates;
+  const templates = [...(own === null ? [] : [own]), ...Object.values(named)];
+  refuseClassTokens(tokenizer, config, { path: configPath, templates });
   return {
     tokenizer,
     config,
     specialTokens: namedTokens(config),
-    chatTemplates: readChatTemplates(directory, config, configPath),
+    chatTemplates,
     fingerprint: createHash("sha256").update(bytes).digest("hex"),
     files: listFiles(directory),
   };
@@ -208,34 +213,41 @@ function tokenText(value: unknown): string | null {
   return null;
 }
 
-/** Templates of the config, overruled by the .jinja files, as transformers does it. */
+/** Templates of the .jinja files; where there is none, those of the config. As in transformers, none is read beside a file. */
 function readChatTemplates(directory: string, config: JsonObject, configPath: string): ChatTemplates {
-  const named = templatesOfConfig(config["chat_template"], configPath);
-  const file = join(directory, "chat_template.jinja");
-  if (existsSync(file)) named.set("default", readBytes(file, maxTemplateBytes).toString("utf8"));
-  const folder = join(directory, templateFolder);
-  if (existsSync(folder)) {
-    for (const name of templateNames(folder)) {
-      const text = readBytes(join(folder, name), maxTemplateBytes).toString("utf8");
-      named.set(name.slice(0, -".jinja".length), text);
-    }
+  const named = templateFiles(directory);
+  if (named.size === 0) {
+    for (const [name, text] of templatesOfConfig(config["chat_template"], configPath)) named.set(name, text);
   }
   const fallback = named.get("default") ?? null;
   named.delete("default");
   return { default: fallback, named: Object.fromEntries(named) };
 }
 
+function templateFiles(directory: string): Map<string, string> {
+  const named = new Map<string, string>();
+  const file = join(directory, "chat_template.jinja");
+  if (existsSync(file)) named.set("default", readBytes(file, maxTemplateBytes).toString("utf8"));
+  const folder = join(directory, templateFolder);
+  for (const name of existsSync(folder) ? templateNames(folder) : []) {
+    const text = readBytes(join(folder, name), maxTemplateBytes).toString("utf8");
+    named.set(name.slice(0, -".jinja".length), text);
+  }
+  return named;
+}
+
 function templatesOfConfig(value: unknown, path: string): Map<string, string> {
   if (value === undefined || value === null) return new Map();
   if (typeof value === "string") return new Map([["default", value]]);
   const named = new Map<string, string>();
-  const entries = Array.isArray(value) ? value : [value];
-  for (const entry of entries) {
+  const byName = isRecord(value) && Object.values(value).every((text) => typeof text === "string");
+  const pairs = byName ? Object.entries(value).map(([name, template]) => ({ name, template })) : [value];
+  for (const entry of Array.isArray(value) ? value : pairs) {
     const name = isRecord(entry) ? entry["name"] : undefined;
     const template = isRecord(entry) ? entry["template"] : undefined;
     if (typeof name !== "string" || typeof template !== "string") {
       throw new FormatError(
-        `Expected chat_template in ${path} to be a string or a list of {"name", "template"} objects. ` +
+        `Expected chat_template in ${path} to be a string, a list of {"name", "template"} objects or an object of templates by name. ` +
           `Fix the entry, or put the template into chat_template.jinja beside it.`,
       );
     }

@@ -81,7 +81,7 @@ test("the section cache gives what the library gives for the whole text", async 
   });
 });
 
-test("chat templates: the .jinja file wins over the config, named ones are kept", async () => {
+test("chat templates are those of .jinja files, or, where there are none, of the config, as in transformers 5", async () => {
   const chatTemplate = [
     { name: "default", template: "config" },
     { name: "tool_use", template: "tools" },
@@ -95,7 +95,7 @@ test("chat templates: the .jinja file wins over the config, named ones are kept"
     mkdirSync(join(directory, "additional_chat_templates"));
     writeFileSync(join(directory, "additional_chat_templates", "rag.jinja"), "rag");
     const tokenizer = loadTokenizer(directory);
-    assert.deepEqual(tokenizer.chatTemplates, { default: "file", named: { tool_use: "tools", rag: "rag" } });
+    assert.deepEqual(tokenizer.chatTemplates, { default: "file", named: { rag: "rag" } });
     assert.deepEqual(tokenizer.files.slice(2), [
       "chat_template.jinja",
       "additional_chat_templates/rag.jinja",
@@ -103,6 +103,13 @@ test("chat templates: the .jinja file wins over the config, named ones are kept"
   });
   await withToyTokenizer({ chatTemplate: "one" }, (directory) => {
     assert.deepEqual(loadTokenizer(directory).chatTemplates, { default: "one", named: {} });
+    mkdirSync(join(directory, "additional_chat_templates"));
+    writeFileSync(join(directory, "additional_chat_templates", "tool_use.jinja"), "tools");
+    assert.deepEqual(loadTokenizer(directory).chatTemplates, { default: null, named: { tool_use: "tools" } });
+  });
+  const byName = { default: "own", rag: "rag" };
+  await withToyTokenizer({ config: { chat_template: byName } }, (directory) => {
+    assert.deepEqual(loadTokenizer(directory).chatTemplates, { default: "own", named: { rag: "rag" } });
   });
 });
 

@@ -57,6 +57,7 @@ const aboutPublished = [
   "src/text/known-templates.ts",
   "src/text/tokenizers/known-patterns.ts",
   // classes of transformers' tokenizers
+  "src/text/class-tokens.ts",
   "src/text/prefix-space.ts",
   "src/gguf/pre-tokenizer.ts",
   "src/gguf/special-tokens.ts",

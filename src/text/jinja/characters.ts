@@ -64,6 +64,8 @@ function titleCharacter(character: string): string {
   const [first = "", ...rest] = Array.from(character.toUpperCase());
   if (rest.length === 0) return first;
   if (rest.at(-1) === "Ι" && /[\u1F80-\u1FFF]/.test(character)) return greekTitle(character, first, rest);
+  // behind an apostrophe, which has no case, the letter is the first: ŉ
+  if (!/\p{Lu}/u.test(first)) return first + rest.join("");
   return first + rest.map((part) => (/\p{L}/u.test(part) ? part.toLowerCase() : part)).join("");
 }
 

@@ -1,7 +1,7 @@
 /** Jinja's filters by name: those on text, those on sequences, and the rest, which are here. */
 import { bind, toIndex } from "./arguments.ts";
 import { getAttribute, hasAttribute } from "./attributes.ts";
-import { parseFloatText, parseInteger, roundFloat, roundInteger, truncate } from "./numbers.ts";
+import { floatOf, parseFloatText, parseInteger, roundFloat, roundInteger, truncate } from "./numbers.ts";
 import { arithmetic, len, signed, truth } from "./operators.ts";
 import { dumps, str } from "./printing.ts";
 import { sequenceFilters } from "./sequence-filters.ts";
@@ -97,12 +97,7 @@ function toFloat(value: Value): number | null {
   const text = textOf(value);
   if (text !== null) return parseFloatText(text);
   const number = numberOf(value);
-  if (number === null) return null;
-  const float = Number(number);
-  if (typeof number === "bigint" && !Number.isFinite(float)) {
-    throw new PythonError("OverflowError", "int too large to convert to float");
-  }
-  return float;
+  return number === null ? null : floatOf(number);
 }
 
 /** `int(value)`, by way of a float where needed, or null where Python raises TypeError or ValueError. */

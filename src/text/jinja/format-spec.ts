@@ -1,5 +1,5 @@
 /** `format(value, spec)`: Python's format specifications for text and numbers. */
-import { fixed, general, integerText, reprFloat, scientific } from "./numbers.ts";
+import { fixed, floatOf, general, integerText, reprFloat, scientific } from "./numbers.ts";
 import { str } from "./printing.ts";
 import {
   codePoints,
@@ -38,8 +38,9 @@ function parseSpec(text: string, value: Value): Spec {
   if (z !== "") throw new UnsupportedError("the option z of a format");
   const isZero = zero === "0";
   return {
-    fill: fill ?? (isZero && align === undefined ? "0" : " "),
-    align: align ?? (isZero ? "=" : ""),
+    fill: fill ?? (isZero ? "0" : " "),
+    // text, which has no sign, gets its zeros behind it
+    align: align ?? (isZero && textOf(value) === null ? "=" : ""),
     sign,
     alternate: alternate === "#",
     width: Number(width),
@@ -75,11 +76,18 @@ function formatText(text: string, spec: Spec): string {
 
 function formatNumber(number: bigint | number, spec: Spec): string {
   const isInteger = typeof number === "bigint";
+  if (spec.type === "s") {
+    const type = typeName(number);
+    throw new PythonError("ValueError", `Unknown format code 's' for object of type '${type}'`);
+  }
   const body =
-    isInteger && "bcdnoxX".includes(spec.type) ? integerBody(number, spec) : floatBody(Number(number), spec);
+    isInteger && "bcdnoxX".includes(spec.type) ? integerBody(number, spec) : floatBody(floatOf(number), spec);
   const isNegative = body.startsWith("-");
   const sign = isNegative ? "-" : spec.sign === "-" ? "" : spec.sign;
-  return pad(isNegative ? body.slice(1) : body, sign, spec, ">");
+  const digits = isNegative ? body.slice(1) : body;
+  // 0x and its like stand before what fills the width, as the sign does
+  const prefix = spec.alternate ? (/^0[bBoxX]/.exec(digits)?.[0] ?? "") : "";
+  return pad(digits.slice(prefix.length), sign + prefix, spec, ">");
 }
 
 function integerBody(number: bigint, spec: Spec): string {
@@ -88,6 +96,9 @@ function integerBody(number: bigint, spec: Spec): string {
     throw new PythonError("ValueError", "Precision not allowed in integer format specifier");
   }
   const radix = { b: 2, o: 8, x: 16, X: 16 }[spec.type] ?? 10;
+  if (radix !== 10 && spec.grouping === ",") {
+    throw new PythonError("ValueError", `Cannot specify ',' with '${spec.type}'.`);
+  }
   const size = number < 0n ? -number : number;
   const text = radix === 10 ? integerText(size) : size.toString(radix);
   const digits = group(text, radix === 10 ? 3 : 4, spec.grouping);

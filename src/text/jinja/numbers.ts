@@ -181,6 +181,41 @@ export function divideIntegers(a: bigint, b: bigint): { quotient: bigint; remain
   return crosses ? { quotient: a / b - 1n, remainder: remainder + b } : { quotient: a / b, remainder };
 }
 
+/** An int or float as a float. @throws PythonError for an int beyond the floats */
+export function floatOf(value: bigint | number): number {
+  const float = Number(value);
+  if (typeof value === "number" || Number.isFinite(float)) return float;
+  throw new PythonError("OverflowError", "int too large to convert to float");
+}
+
+const bitsOf = (value: bigint): number => value.toString(2).length;
+
+/** `a / b` of two ints: the float nearest to it. */
+export function quotientOf(a: bigint, b: bigint): number {
+  if (b === 0n) throw new PythonError("ZeroDivisionError", "division by zero");
+  if (BigInt.asIntN(54, a) === a && BigInt.asIntN(54, b) === b) return Number(a) / Number(b);
+  const [above, below] = [a < 0n ? -a : a, b < 0n ? -b : b];
+  const power = bitsOf(above) - bitsOf(below);
+  if (power > 1024) throw new PythonError("OverflowError", "integer division result too large for a float");
+  const size = above === 0n ? 0 : sizeOfQuotient(above, below, power);
+  if (!Number.isFinite(size))
+    throw new PythonError("OverflowError", "integer division result too large for a float");
+  return a < 0n === b < 0n ? size : -size;
+}
+
+/** The float nearest to above / below, which is less than 2^(power + 1). */
+function sizeOfQuotient(above: bigint, below: bigint, power: number): number {
+  // below the normal floats all are multiples of the least one
+  if (power < -1021) return Number(divideHalfEven(above << 1074n, below)) * Number.MIN_VALUE;
+  // more bits than a float has, the last one set where more would follow: what is rounded then is rounded once
+  const shift = 64 - power;
+  const [scaledAbove, scaledBelow] =
+    shift > 0 ? [above << BigInt(shift), below] : [above, below << BigInt(-shift)];
+  const rest = scaledAbove % scaledBelow === 0n ? 0n : 1n;
+  const bits = Number((scaledAbove / scaledBelow) | rest);
+  return shift > 1000 ? bits / 2 ** 1000 / 2 ** (shift - 1000) : bits * 2 ** -shift;
+}
+
 /** `a // b` and `a % b` of two floats. */
 export function divideFloats(a: number, b: number): { quotient: number; remainder: number } {
   if (b === 0) throw new PythonError("ZeroDivisionError", "float floor division by zero");
@@ -194,7 +229,7 @@ export function divideFloats(a: number, b: number): { quotient: number; remainde
   } else {
     remainder = b < 0 ? -0 : 0;
   }
-  if (quotient === 0) return { quotient: a / b < 0 ? -0 : 0, remainder };
+  if (quotient === 0) return { quotient: signOf(a / b) === "-" ? -0 : 0, remainder };
   const floor = Math.floor(quotient);
   return { quotient: quotient - floor > 0.5 ? floor + 1 : floor, remainder };
 }

@@ -1,6 +1,6 @@
 /** Python's operators: truth, equality, order, membership, iteration and arithmetic. */
 import { compareText } from "./characters.ts";
-import { divideFloats, divideIntegers } from "./numbers.ts";
+import { divideFloats, divideIntegers, floatOf, quotientOf } from "./numbers.ts";
 import { percentFormat } from "./percent-format.ts";
 import { str } from "./printing.ts";
 import {
@@ -153,7 +153,7 @@ export function arithmetic(operator: Operator, a: Value, b: Value): Value {
   if (x !== null && y !== null) {
     return typeof x === "bigint" && typeof y === "bigint"
       ? integerArithmetic(operator, x, y)
-      : floatArithmetic(operator, Number(x), Number(y));
+      : floatArithmetic(operator, floatOf(x), floatOf(y));
   }
   for (const side of [a, b]) if (side instanceof Undefined) throw side.failure();
   throw unsupportedOperands(operator, a, b);
@@ -241,24 +241,14 @@ function integerArithmetic(operator: Operator, a: bigint, b: bigint): Value {
     case "*":
       return a * b;
     case "/":
-      if (b === 0n) throw new PythonError("ZeroDivisionError", "division by zero");
-      return trueDivision(a, b);
+      return quotientOf(a, b);
     case "//":
       return divideIntegers(a, b).quotient;
     case "%":
       return divideIntegers(a, b).remainder;
     case "**":
-      return b >= 0n ? a ** b : floatArithmetic(operator, Number(a), Number(b));
+      return b >= 0n ? a ** b : floatArithmetic(operator, floatOf(a), floatOf(b));
   }
-}
-
-/** The float nearest to a / b. */
-function trueDivision(a: bigint, b: bigint): number {
-  const [x, y] = [Number(a), Number(b)];
-  if (BigInt.asIntN(54, a) === a && BigInt.asIntN(54, b) === b) return x / y;
-  const quotient = x / y;
-  if (Number.isFinite(x) && Number.isFinite(y) && BigInt(x) === a && BigInt(y) === b) return quotient;
-  throw new PythonError("OverflowError", "division of integers beyond 2**53 is not supported");
 }
 
 function floatArithmetic(operator: Operator, a: number, b: number): Value {
@@ -286,7 +276,7 @@ function power(a: number, b: number): number {
   if (a === 1) return 1;
   const result = a ** b;
   if (Number.isNaN(result) && !Number.isNaN(a) && !Number.isNaN(b)) {
-    if (Math.abs(a) === 1) return 1;
+    if (Math.abs(a) === 1 && !Number.isFinite(b)) return 1;
     throw new PythonError("TypeError", "powers that are complex numbers are not supported");
   }
   if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) {

@@ -1,7 +1,7 @@
 /** Parses the expressions of Jinja: names, operators, calls, filters and tests, with Jinja's own precedence. */
 import type { CallArguments, Comparison, Expression, FilterCall, Target } from "./ast.ts";
 import { isFilter, unsupportedFilters } from "./filters.ts";
-
+import type { SyntaxFault } from "./lexer.ts";
 import type { Operator } from "./operators.ts";
 import { isTest } from "./tests.ts";
 import { describe, TokenReader } from "./token-reader.ts";
@@ -19,16 +19,42 @@ const constants: Readonly<Record<string, true | false | null>> = {
 
 /** Reads expressions. */
 export class ExpressionParser extends TokenReader {
+  /** Faults of names that no filter or test has, where Jinja looks for them before it renders. */
+  readonly #unknownNames: SyntaxFault[] = [];
+  /** Whether what is read stands in a branch: Jinja looks for its filters and tests when it gets there. */
+  #isInBranch = false;
+
+  /** @throws SyntaxFault for the first filter or test that does not exist, branches apart */
+  protected requireNames(): void {
+    const [first] = this.#unknownNames;
+    if (first !== undefined) throw first;
+  }
+
+  /** What `parse` reads, as the inside of a branch or of a block that is none. */
+  protected within<T>(isInBranch: boolean, parse: () => T): T {
+    const before = this.#isInBranch;
+    this.#isInBranch = isInBranch;
+    const result = parse();
+    this.#isInBranch = before;
+    return result;
+  }
+
+  #unknownName(message: string): void {
+    if (!this.#isInBranch) this.#unknownNames.push(this.fault(message));
+  }
+
   protected expression(withCondition = true): Expression {
     return withCondition ? this.#condition() : this.#or();
   }
 
   #condition(): Expression {
     let { line } = this.token;
+    const before = this.#unknownNames.length;
     let then = this.#or();
     while (this.skip("name", "if")) {
       const test = this.#or();
       const otherwise = this.skip("name", "else") ? this.#condition() : null;
+      this.#unknownNames.length = before;
       then = { kind: "condition", test, then, otherwise, line };
       ({ line } = this.token);
     }
@@ -332,7 +358,7 @@ export class ExpressionParser extends TokenReader {
     const name = this.#dottedName();
     const call = this.is("operator", "(") ? this.callArguments() : noCall();
     if (unsupportedFilters.has(name)) throw new UnsupportedError(`the filter ${name}`);
-    if (!isFilter(name)) throw this.fault(`No filter named '${name}'`);
+    if (!isFilter(name)) this.#unknownName(`No filter named '${name}'`);
     return { name, call };
   }
 
@@ -346,7 +372,7 @@ export class ExpressionParser extends TokenReader {
     const negated = this.skip("name", "not");
     const name = this.#dottedName();
     const call = this.#testArguments();
-    if (!isTest(name)) throw this.fault(`No test named '${name}'`);
+    if (!isTest(name)) this.#unknownName(`No test named '${name}'`);
     return { kind: "test", operand, name, call, negated };
   }
 

@@ -1,6 +1,6 @@
 /** `text % values`: printf-style formatting. */
 import { escapeCode } from "./characters.ts";
-import { fixed, general, integerText, scientific, truncate } from "./numbers.ts";
+import { fixed, floatOf, general, integerText, scientific, truncate } from "./numbers.ts";
 import { ascii, repr, str } from "./printing.ts";
 import { Range } from "./range.ts";
 import {
@@ -13,6 +13,7 @@ import {
   textOf,
   typeName,
   Undefined,
+  UnsupportedError,
   type Value,
 } from "./values.ts";
 
@@ -92,7 +93,9 @@ function convert({ key, flags, width, precision, type }: Directive, values: Valu
   const missing = Math.max(0, Math.abs(wanted) - countCodePoints(sign + body));
   if (isLeft) return sign + body + " ".repeat(missing);
   const fillsZeros = flags.includes("0") && !"srac".includes(type);
-  return fillsZeros ? sign + "0".repeat(missing) + body : " ".repeat(missing) + sign + body;
+  if (!fillsZeros) return " ".repeat(missing) + sign + body;
+  const prefix = flags.includes("#") ? (/^0[xXo]/.exec(body)?.[0] ?? "") : "";
+  return sign + prefix + "0".repeat(missing) + body.slice(prefix.length);
 }
 
 interface Style {
@@ -120,8 +123,8 @@ function bodyOf(type: string, value: Value, style: Style): { sign: string; body:
 function character(value: Value): string {
   const text = textOf(value);
   if (text !== null && countCodePoints(text) === 1) return text;
-  if (typeof value === "bigint" && value >= 0n && value < 0x110000n)
-    return String.fromCodePoint(Number(value));
+  const code = numberOf(value);
+  if (typeof code === "bigint" && code >= 0n && code < 0x110000n) return String.fromCodePoint(Number(code));
   throw new PythonError("TypeError", "%c requires an int or a unicode character");
 }
 
@@ -140,7 +143,7 @@ function integer(type: string, value: Value, { digits, flags }: Style): string {
   return `${whole < 0n ? "-" : ""}${prefix}${type === "X" ? text.toUpperCase() : text}`;
 }
 
-function float(type: string, value: Value, { digits }: Style): string {
+function float(type: string, value: Value, { digits, flags }: Style): string {
   const writers: Record<string, (value: number, digits: number) => string> = {
     e: scientific,
     f: fixed,
@@ -153,6 +156,7 @@ function float(type: string, value: Value, { digits }: Style): string {
   }
   const number = numberOf(value);
   if (number === null) throw new PythonError("TypeError", `must be real number, not ${typeName(value)}`);
-  const text = write(Number(number), digits ?? 6);
+  if (flags.includes("#")) throw new UnsupportedError(`the flag # of %${type}`);
+  const text = write(floatOf(number), digits ?? 6);
   return type === type.toUpperCase() ? text.toUpperCase() : text;
 }

@@ -82,7 +82,7 @@ function define(node: Node<"set" | "macro" | "call" | "generation">, scope: Bloc
 }
 
 function callBlock({ call, signature, body }: Node<"call">, scope: BlockScope): string {
-  const caller = new Macro({ name: "caller", signature, body, scope, render: renderBody });
+  const caller = new Macro({ name: null, signature, body, scope, render: renderBody });
   const callee = evaluate(call.callee, scope);
   const { args, kwargs } = evaluateArguments(call.call, scope);
   return asText(callValue(callee, { args, kwargs: new Map([...kwargs, ["caller", caller]]) }));
@@ -91,7 +91,7 @@ function callBlock({ call, signature, body }: Node<"call">, scope: BlockScope): 
 /** The text of a generation block, which is a call block for transformers. */
 function generated(body: readonly Statement[], scope: BlockScope): string {
   const signature = { names: [], defaults: [] };
-  const caller = new Macro({ name: "caller", signature, body, scope, render: renderBody });
+  const caller = new Macro({ name: null, signature, body, scope, render: renderBody });
   return asText(caller.call({ args: [], kwargs: new Map() }));
 }
 

@@ -29,6 +29,7 @@ class StatementParser extends ExpressionParser {
   template(): Statement[] {
     const statements = this.#until([]);
     this.expect("end");
+    this.requireNames();
     return statements;
   }
 
@@ -99,8 +100,9 @@ class StatementParser extends ExpressionParser {
     throw this.fault(`'${kind}' outside loop`);
   }
 
+  /** A block that is a function in Python. */
   #outsideLoop<T>(parse: () => T): T {
-    return this.#loops(false, parse);
+    return this.#loops(false, () => this.within(false, parse));
   }
 
   #loops<T>(isInLoop: boolean, parse: () => T): T {
@@ -112,10 +114,14 @@ class StatementParser extends ExpressionParser {
   }
 
   #if(): Statement {
+    return this.within(true, () => this.#branches());
+  }
+
+  #branches(): Statement {
     const test = this.tuple({ withCondition: false });
     const then = this.#body("elif", "else", "endif");
     const tag = this.name();
-    if (tag === "elif") return { kind: "if", test, then, otherwise: [this.#if()] };
+    if (tag === "elif") return { kind: "if", test, then, otherwise: [this.#branches()] };
     return { kind: "if", test, then, otherwise: tag === "else" ? this.#block("endif") : [] };
   }
 
@@ -123,6 +129,10 @@ class StatementParser extends ExpressionParser {
     const target = this.#assignable({ end: "in" }, true);
     this.expect("name", "in");
     const iterable = this.tuple({ withCondition: false, end: "recursive" });
+    return this.within(false, () => this.#rounds(target, iterable));
+  }
+
+  #rounds(target: Target, iterable: Expression): Statement {
     const test = this.skip("name", "if") ? this.expression() : null;
     const isRecursive = this.skip("name", "recursive");
     const body = this.#loops(true, () => this.#body("endfor", "else"));
@@ -143,8 +153,10 @@ class StatementParser extends ExpressionParser {
   #set(): Statement {
     const target = this.#assignable({ withNamespace: true }, this.#isInLoop);
     if (this.skip("operator", "=")) return { kind: "set", target, value: this.tuple() };
-    const filters = this.#filters();
-    return { kind: "set block", target, filters, body: this.#block("endset") };
+    return this.within(false, () => {
+      const filters = this.#filters();
+      return { kind: "set block", target, filters, body: this.#block("endset") };
+    });
   }
 
   #filters(): FilterCall[] {
@@ -154,8 +166,10 @@ class StatementParser extends ExpressionParser {
   }
 
   #filterBlock(): Statement {
-    const filters = [this.filter(), ...this.#filters()];
-    return { kind: "filter block", filters, body: this.#block("endfilter") };
+    return this.within(false, () => {
+      const filters = [this.filter(), ...this.#filters()];
+      return { kind: "filter block", filters, body: this.#block("endfilter") };
+    });
   }
 
   #signature(): Signature {
@@ -176,12 +190,14 @@ class StatementParser extends ExpressionParser {
 
   #macro(): Statement {
     const name = this.name();
-    const signature = this.#signature();
+    const signature = this.within(false, () => this.#signature());
     return { kind: "macro", name, signature, body: this.#outsideLoop(() => this.#block("endmacro")) };
   }
 
   #call(): Statement {
-    const signature = this.is("operator", "(") ? this.#signature() : { names: [], defaults: [] };
+    const signature = this.is("operator", "(")
+      ? this.within(false, () => this.#signature())
+      : { names: [], defaults: [] };
     const call = this.expression();
     if (call.kind !== "call") throw this.fault("expected call");
     return { kind: "call", call, signature, body: this.#outsideLoop(() => this.#block("endcall")) };
@@ -195,7 +211,7 @@ class StatementParser extends ExpressionParser {
       this.expect("operator", "=");
       targets.push({ target, value: this.expression() });
     }
-    return { kind: "with", targets, body: this.#block("endwith") };
+    return { kind: "with", targets, body: this.within(false, () => this.#block("endwith")) };
   }
 
   #print(): Statement[] {

@@ -331,7 +331,8 @@ export function hashKey(value: Value): string {
     return `(${keys.map((key) => `${key.length}:${key}`).join("")})`;
   }
   if (value instanceof Undefined) return "undefined";
-  if (Array.isArray(value) || value instanceof Dict || value instanceof DictView) {
+  const isView = value instanceof DictView && value.typeName !== "dict_values";
+  if (Array.isArray(value) || value instanceof Dict || isView) {
     throw new PythonError("TypeError", `unhashable type: '${typeName(value)}'`);
   }
   const object = value as object;
