@@ -119,7 +119,7 @@ function assertCloseRun(got: string, want: string): void {
 const resumed: readonly number[] = isNightly ? [1, 2, 3] : [1];
 const replayed: readonly number[] = isNightly ? [1, 2, 3, 4] : [3];
 
-/** Whether a form is cut, in the short form every second one: bnpo's loss depends on it by definition. */
+/** Whether a form is cut, in the short form every second one, and the others are replayed: bnpo's loss depends on it by definition. */
 function isCut(form: Values, i: number): boolean {
   return form["loss_type"] !== "bnpo" && (isNightly || i % 2 === 0);
 }
@@ -137,7 +137,9 @@ function check(i: number, form: Values, name: string, kind: Values): void {
       await runTraining({ ...recipe, output_dir: dir, resume_from_checkpoint: "latest" });
       assertSameRun(dir, whole, steps);
     }
-    for (const step of replayed) assert.equal((await replay({ run: whole, step })).difference, null);
+    if (isNightly || !isCut(form, i)) {
+      for (const step of replayed) assert.equal((await replay({ run: whole, step })).difference, null);
+    }
     if (isNightly) {
       await runTraining({ ...recipe, output_dir: at("again") });
       assertSameRun(at("again"), whole, steps);
