@@ -41,6 +41,9 @@ export interface FoundFiles {
   together?: string[];
 }
 
+/** In the order in which `datasets` prefers one where there are as many files of another. */
+export const formatOrder: readonly DataFormat[] = ["parquet", "jsonl", "json", "csv", "tsv"];
+
 const formats: Readonly<Record<string, DataFormat>> = {
   jsonl: "jsonl",
   ndjson: "jsonl",

@@ -4,7 +4,7 @@ import { posix } from "node:path";
 import { DataError } from "../base/errors.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { HubEntry } from "../hub/hub.ts";
-import { fileKind } from "./data-file.ts";
+import { fileKind, formatOrder } from "./data-file.ts";
 
 const { basename, dirname, join } = posix;
 
@@ -73,7 +73,7 @@ function filesOf(id: HubId, entries: readonly HubEntry[]): HubEntry[] | null {
   const meant = split === null || splits.has(split) ? split : (keywords[split] ?? split);
   const ofSplit = entries.filter((entry) => meant === null || named.get(entry) === meant);
   if (ofSplit.length === 0 || (meant === null && splits.size > 1)) return null;
-  for (const format of ["parquet", "jsonl", "json", "csv", "tsv"] as const) {
+  for (const format of formatOrder) {
     const chosen = ofSplit.filter(({ path }) => fileKind(path)?.format === format);
     if (chosen.length > 0) return chosen.sort((one, two) => (one.path < two.path ? -1 : 1));
   }

@@ -92,7 +92,8 @@ function readLabel(columns: RowColumns): boolean {
   );
 }
 
-function asLabel(value: unknown, isText: boolean): boolean | null {
+/** The label that a value is, in CSV also as text; null: none. */
+export function asLabel(value: unknown, isText: boolean): boolean | null {
   if (typeof value === "boolean") return value;
   if (!isText || typeof value !== "string") return null;
   return { true: true, false: false }[value.toLowerCase()] ?? null;

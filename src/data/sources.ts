@@ -14,6 +14,7 @@ import {
   type DataFormat,
   type FoundFiles,
   fileKind,
+  formatOrder,
   isDataFile,
   isDescription,
   knownEndings,
@@ -218,9 +219,6 @@ function oneSplit(folder: string, { files, passedOver }: FoundFiles): FoundFiles
     passedOver: [...passedOver, ...rest.map((file) => `${file.path} (${nameOf(splitOf(file))})`)],
   };
 }
-
-/** In the order in which `datasets` prefers one where there are as many files of another. */
-const formatOrder: readonly DataFormat[] = ["parquet", "jsonl", "json", "csv", "tsv"];
 
 /** Of a directory of several formats the files of the commonest, as `datasets` reads it: the others often hold the same rows. */
 function oneFormat({ files, passedOver }: FoundFiles): FoundFiles {

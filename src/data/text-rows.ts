@@ -4,6 +4,7 @@ import { isRecord } from "../base/is-record.ts";
 import { numberInText } from "../text/json-number.ts";
 import { type ColumnMap, type ColumnName, isIn, RowColumns } from "./columns.ts";
 import type { RawRow } from "./example.ts";
+import { asLabel } from "./labels.ts";
 import { messagesInText, storedValue } from "./stored-text.ts";
 
 /** Columns whose cells are read as text elsewhere, and as something else where all cells are text. */
@@ -53,8 +54,8 @@ function typedCell(columns: RowColumns, name: ColumnName): unknown {
   if (kind === "answer") return messagesInText(cell, columns.place(name)) ?? cell;
   const number = kind === "number" ? numberInText(cell) : null;
   if (number !== null && Number.isFinite(number)) return number;
-  const label = kind === "label" ? { true: true, false: false }[cell.toLowerCase()] : undefined;
-  if (label !== undefined) return label;
+  const label = kind === "label" ? asLabel(cell, true) : null;
+  if (label !== null) return label;
   // what several people said
   const stored = storedValue(cell);
   return Array.isArray(stored) ? stored : cell;

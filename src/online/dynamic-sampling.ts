@@ -22,16 +22,15 @@ export function replaced(scored: ScoredGroups, places: readonly number[], other:
     scores: {
       functions: scored.scores.functions.map((own, f): FunctionScores => {
         const others = at(other.scores.functions, f);
-        const reasons = pick(reasonsOf(own), reasonsOf(others));
-        const failed = inGroups(reasonsOf(own), sizesOf(scored.groups)).flatMap((group, g) =>
-          places.includes(g)
-            ? group.filter((one) => one !== null).filter(({ reason }) => reason !== "null")
-            : [],
-        );
+        const before = reasonsOf(own);
+        const failed = inGroups(before, sizesOf(scored.groups))
+          .flatMap((group, g) => (places.includes(g) ? group : []))
+          .filter((one) => one !== null)
+          .filter(({ reason }) => reason !== "null");
         return {
           ...own,
           values: pick(own.values, others.values),
-          unscored: reasons.flatMap((reason, completion) =>
+          unscored: pick(before, reasonsOf(others)).flatMap((reason, completion) =>
             reason === null ? [] : [{ ...reason, completion }],
           ),
           redrawn: [...(own.redrawn ?? []), ...failed],

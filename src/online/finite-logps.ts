@@ -2,7 +2,7 @@
 import { at } from "../base/at.ts";
 import { TrainingError } from "../base/errors.ts";
 import { describeOrigin } from "../data/example.ts";
-import type { RolloutGroup } from "./rollout.ts";
+import { placesOf, type RolloutGroup } from "./rollout.ts";
 
 const advice = {
   policy:
@@ -24,10 +24,7 @@ export function finiteLogps(
 ): Float32Array[] {
   const bad = logps.findIndex((own) => !own.every(Number.isFinite));
   if (bad < 0) return logps;
-  const places = groups.flatMap(({ example, completions }) =>
-    completions.map((_, i) => ({ example, number: i + 1 })),
-  );
-  const { example, number } = at(places, bad);
+  const { example, number } = at(placesOf(groups), bad);
   const own = at(logps, bad);
   const token = own.findIndex((logp) => !Number.isFinite(logp));
   throw new TrainingError(

@@ -164,12 +164,14 @@ export class JudgeReward implements Rewards {
     const nameOf = ({ about: [first = 0, second] }: JudgeQuestion) =>
       describeCompletions(input.completions, origins, first) +
       (second === undefined ? "" : `, shown before completion ${second + 1}`);
-    const examples = lacking.map((each) => `${nameOf(each)}, but: ${JSON.stringify(words(each))}`);
+    const [first] = lacking;
+    const such = first === undefined ? "" : `${nameOf(first)}, but: ${JSON.stringify(words(first))}`;
     const isRefused = [...judgments.values()].some(({ reason }) => reason === "refused");
     const drawn = (rolloutSize ?? values.length) / Math.max(1, values.length);
-    this.#checkFailures(examples, Math.round(questions.length * drawn), isRefused);
-    const without = distinct.filter(([first]) => first !== undefined && lacking.includes(first)).length;
-    const noVerdict = { count: without, such: mode === "pairs" ? (examples[0] ?? "") : "" };
+    const count = Math.round(questions.length * drawn);
+    this.#checkFailures({ failed: lacking.length, count, such }, isRefused);
+    const without = [...judgments.values()].filter(({ verdict }) => verdict === null);
+    const noVerdict = { count: new Set(without).size, such: mode === "pairs" ? such : "" };
     const seconds = (performance.now() - began) / 1000;
     return { functions: [{ name: "judge", values, unscored, seconds, retries, noVerdict }] };
   }
@@ -262,18 +264,21 @@ export class JudgeReward implements Rewards {
   }
 
   /**
-   * @param examples - the questions without a verdict, in words
    * @param count - questions about the whole rollout
+   * @param such - the first of those without a verdict, in words
    * @param isRefused - whether the endpoint refused some of the requests
    */
-  #checkFailures(examples: readonly string[], count: number, isRefused: boolean): void {
+  #checkFailures(
+    { failed, count, such }: { failed: number; count: number; such: string },
+    isRefused: boolean,
+  ): void {
     const { reward_max_failures = 0.5, judge, mode } = this.#settings;
     const { firstRefusal } = this.#judge.counts;
-    if (examples.length <= reward_max_failures * count) return;
+    if (failed <= reward_max_failures * count) return;
     const what = mode === "rating" ? "completions" : "comparisons";
     throw new RewardError(
-      `the judge ${judge.model} gave no verdict on ${examples.length} of ${count} ${what} (reward_max_failures: ${reward_max_failures}), ` +
-        `such as ${examples[0]}. ` +
+      `the judge ${judge.model} gave no verdict on ${failed} of ${count} ${what} (reward_max_failures: ${reward_max_failures}), ` +
+        `such as ${such}. ` +
         (isRefused ? `The first refusal: ${firstRefusal}` : "Choose a judge that follows its prompt."),
     );
   }

@@ -33,9 +33,18 @@ export function sizesOf(groups: readonly Pick<RolloutGroup, "completions">[]): n
   return groups.map(({ completions }) => completions.length);
 }
 
+/** Each completion with the row of its prompt and its number in the group, from 1. */
+export function placesOf(
+  groups: readonly Pick<RolloutGroup, "completions" | "example">[],
+): { example: Example; completion: RolloutCompletion; number: number }[] {
+  return groups.flatMap(({ example, completions }) =>
+    completions.map((completion, i) => ({ example, completion, number: i + 1 })),
+  );
+}
+
 /** The row of each completion, as messages name it. */
 export function originsOf(groups: readonly Pick<RolloutGroup, "completions" | "example">[]): string[] {
-  return groups.flatMap(({ example, completions }) => completions.map(() => describeOrigin(example.origin)));
+  return placesOf(groups).map(({ example }) => describeOrigin(example.origin));
 }
 
 /** How a rollout is sampled. Names as in a run's configuration. */

@@ -2,7 +2,7 @@
 import { at } from "../base/at.ts";
 import { TrainingError } from "../base/errors.ts";
 import { describeOrigin } from "../data/example.ts";
-import type { RolloutGroup } from "./rollout.ts";
+import { placesOf, type RolloutGroup } from "./rollout.ts";
 
 /** The difference at one token. */
 interface TokenDifference {
@@ -72,9 +72,7 @@ export function differenceMetrics(
   logps: readonly Float32Array[],
   most: number | null,
 ): Record<string, number> {
-  const places = groups.flatMap(({ example, completions }) =>
-    completions.map((completion, i) => ({ example, completion, number: i + 1 })),
-  );
+  const places = placesOf(groups);
   const sampler = places.map(({ completion }) => completion.logps);
   const found = samplingDifference(sampler, logps, most);
   if (found.beyond > 0) {

@@ -1,5 +1,7 @@
 /** One completion request from its admission to the end of its reply, whole or as a stream of server-sent events. */
+
 import { codeVersion } from "../base/code-version.ts";
+import { unicodeEscape } from "../base/unicode-escape.ts";
 import type { GenerateRequest } from "../generate/request.ts";
 import { type Answering, answer } from "./answering.ts";
 import { ApiError, clientLeft } from "./api-error.ts";
@@ -152,9 +154,5 @@ async function pour(outlet: Outlet, c: Ctx, { ask, answering }: Begun): Promise<
 const alsoLineEnds = /[\u0085\u2028\u2029]/g;
 
 function eventOf(data: object): string {
-  const json = JSON.stringify(data).replace(
-    alsoLineEnds,
-    (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-  return `data: ${json}\n\n`;
+  return `data: ${JSON.stringify(data).replace(alsoLineEnds, unicodeEscape)}\n\n`;
 }

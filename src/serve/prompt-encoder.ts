@@ -1,5 +1,7 @@
 /** From the prompt of a request to token ids, by the path that training and scoring take as well. */
+
 import { DataError, FormatError, messageOf } from "../base/errors.ts";
+import { unicodeEscape } from "../base/unicode-escape.ts";
 import { endOfText } from "../text/chat-format.ts";
 import { createRowEncoder, type RowEncoder } from "../text/encode.ts";
 import { chatPromptSteps } from "../text/encode-chat.ts";
@@ -61,10 +63,7 @@ function warningOf(notes: Iterable<EncodeNote>, param: string, more: readonly st
 
 /** A name in a header, which has to be ASCII. */
 const inHeader = (name: string): string =>
-  JSON.stringify(name.slice(0, 60)).replace(
-    /[^ -~]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  JSON.stringify(name.slice(0, 60)).replace(/[^ -~]/g, unicodeEscape);
 
 /**
  * A prompt that cannot fit is counted no further than so many times the context: its ids are of no use, and their number is

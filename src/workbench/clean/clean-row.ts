@@ -148,9 +148,12 @@ function readable(
   const { prompt, answers, inputs } = text;
   const asked = [normal.source?.kind ?? "ids", text.promptKey, inputs];
   return {
-    ...{ origin: row.origin, value: row.value, kept: typedValues(row, columns ?? {}) },
+    ...{ origin: row.origin, value: row.value },
     ...{ unusable: problem?.code ?? null, prompt, answers, inputs },
-    // made where a filter asks for them
+    // made where they are asked for
+    get kept() {
+      return typedValues(row, columns ?? {});
+    },
     get promptKey() {
       return example === null ? digestOf(asked) : promptKeyOf(example);
     },

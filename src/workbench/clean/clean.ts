@@ -70,8 +70,9 @@ export async function clean(
     read++;
     if (isTaken(row, filters, outlet)) continue;
     left.add(row);
-    outlet.kept.write(row.kept);
-    outlet.draft?.keep(row.kept);
+    const { kept } = row;
+    outlet.kept.write(kept);
+    outlet.draft?.keep(kept);
   }
   if (!isTrial) left.requireUsable();
   const digest = outlet.end();
