@@ -49,8 +49,8 @@ export async function watchedPage(browser: Browser): Promise<{ page: Page; compl
 /**
  * A context for pages whose requests a test may lose or hold with `page.route`.
  *
- * Chromium hands requests over from the next load of a page on: of one that is loaded already a request may pass by (1 of 60 on a
- * busy machine, where a key was pressed right after `page.route`). So all are handed over from the beginning.
+ * Chromium hands requests over from the next load of a page on: of one that is loaded already a request may pass by, on a busy
+ * machine where a key is pressed right after `page.route`. So all are handed over from the beginning.
  */
 export async function routedContext(browser: Browser): Promise<BrowserContext> {
   const context = await browser.newContext();
