@@ -104,7 +104,7 @@ test("every --option that a message names is one of the command line", () => {
 
 test("a path that a command in a message takes is written as a shell takes it", () => {
   const taken =
-    /(?:preftune (?:scale|report|track|push|round|train|merge|labels [a-z]+|data [a-z]+)|--(?:model|adapter|output|workbench|lora)|\bcreate NAME -f|\bmv|\bmv \$\{[^}]*\}|\brm -\w+) \$\{(?![^}]*shellWord)[^}]*\}(?!:)/g;
+    /(?:preftune (?:scale|report|track|push|round|train|merge|labels [a-z]+|data [a-z]+)|--(?:model|adapter|output|workbench|lora)|\bcreate NAME -f|\bmv|\bmv \$\{[^}]*\}|\b(?:rm|cp) -\w+|\bchmod \d+|--target) \$\{(?![^}]*shellWord)[^}]*\}(?!:)/g;
   // its folders are quoted where they are read (folderText)
   const unquoted = find(taken).filter(({ file }) => file !== "src/dashboard/empty-texts.ts");
   assert.deepEqual(
