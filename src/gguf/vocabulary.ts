@@ -51,8 +51,9 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
   if (isSpm) {
     const prefix = spacePrefix(json, file);
     if (prefix === "first") notes.push(firstOnly);
+    if (prefix === "where missing") notes.push(whereMissing);
     const scores = pieceScores(new Set(Object.keys(model["vocab"] as JsonObject)), mergesOf(model), file);
-    keys.set("tokenizer.ggml.add_space_prefix", bool(prefix === "always"));
+    keys.set("tokenizer.ggml.add_space_prefix", bool(prefix === "always" || prefix === "where missing"));
     keys.set("tokenizer.ggml.model", string("llama"));
     keys.set("tokenizer.ggml.pre", string("default"));
     keys.set("tokenizer.ggml.tokens", strings(listed.texts));
@@ -79,7 +80,11 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
 
 const firstOnly =
   "The tokenizer writes a space in front of a text and not behind a special token. llama.cpp does both or neither, and is told neither: " +
-  "chats have the same tokens, a text without a chat template lacks the space.";
+  "chats that begin with a special token have the same tokens, other texts lack the space.";
+
+const whereMissing =
+  "The tokenizer writes a space in front of a text, and behind a special token, unless there is one. llama.cpp writes it in any case: " +
+  "what begins with a space has one more there.";
 
 const composing =
   "The tokenizer composes characters (NFC), and llama.cpp does not: a text with decomposed ones has other tokens there.";
