@@ -1,6 +1,7 @@
 /** `preftune export gguf`. */
 import { Command, Option } from "commander";
 import { formatBytes } from "../base/file-io.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
@@ -107,8 +108,8 @@ function exportText(result: ExportGgufResult): string {
     ...pairsText(result),
     ...notes,
     modelfile === null
-      ? `Apply it to the base model's file: llama-server -m BASE.gguf --lora ${path}; in a Modelfile, FROM BASE.gguf and ADAPTER ${path}`
-      : `${modelfile}: run it in Ollama with ollama create NAME -f ${modelfile}`,
+      ? `Apply it to the base model's file: llama-server -m BASE.gguf --lora ${shellWord(path)}; in a Modelfile, FROM BASE.gguf and ADAPTER ${path}`
+      : `${modelfile}: run it in Ollama with ollama create NAME -f ${shellWord(modelfile)}`,
   ];
   return lines.join("\n");
 }

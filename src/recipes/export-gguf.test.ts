@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { armFault } from "../../test/support/faults.ts";
 import { fixturePath } from "../../test/support/fixture-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
+import { makeChainModel, piece, vocabulary } from "../../test/support/sentencepiece.ts";
 import { until } from "../../test/support/signalled.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
@@ -200,6 +201,31 @@ test("added tokens that strip the spaces beside them are refused as what a file 
     });
     assert.ok(!existsSync(path(`${flag}.gguf`)));
   }
+});
+
+test("what llama.cpp cuts otherwise by where the tokenizer writes a space is said", async () => {
+  const notesOf = async (name: string, change: (json: Record<string, unknown>) => void) => {
+    const source = makeChainModel(path(name), [piece("a"), piece("b")]);
+    const file = `${source}/tokenizer.json`;
+    const json = JSON.parse(readFileSync(file, "utf8"));
+    json.model.merges.push(["▁", "the"], ["▁", "A"]);
+    change(json);
+    writeFileSync(file, JSON.stringify(json));
+    return (await exportGguf({ source, type: "f32", output: path(`${name}.gguf`), device: "cpu" })).notes;
+  };
+  assert.deepEqual(await notesOf("prepended", () => {}), []);
+  const added = await notesOf("added", (json) => {
+    const [first] = json["added_tokens"] as object[];
+    const token = { ...first, id: vocabulary - 1, content: "zz", special: false, normalized: true };
+    json["added_tokens"] = [...(json["added_tokens"] as object[]), token];
+  });
+  assert.match(added.join(), /finds an added token \("zz"\) only together with a space in front/);
+  const metaspace = (prepend_scheme: string) => (json: Record<string, unknown>) => {
+    json["normalizer"] = null;
+    json["pre_tokenizer"] = { type: "Metaspace", replacement: "▁", prepend_scheme, split: false };
+  };
+  assert.match((await notesOf("everywhere", metaspace("always"))).join(), /unless there is one/);
+  assert.match((await notesOf("first", metaspace("first"))).join(), /not behind a special token/);
 });
 
 test("once both files are complete, no signal comes between them", async () => {

@@ -139,7 +139,7 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
 /**
  * The origin at the scale, and what its weights are made of where that is something else.
  *
- * @throws {ConfigError} for a scale of a model alone, or of 0 in an adapter's file, which llama.cpp would take for 1
+ * @throws {ConfigError} for a scale of a model alone, one given twice, or of 0 in an adapter's file, which llama.cpp would take for 1
  */
 async function atScale(
   origin: GgufOrigin,
@@ -151,18 +151,18 @@ async function atScale(
       "An adapter at scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
     );
   }
-  if (adapterScale === null || adapterScale === 1) return { origin };
+  if (adapterScale === null) return { origin };
   const scale = checkedScale(adapterScale, "adapter_scale");
-  if (origin.adapter === null) {
-    if (origin.run === null) {
-      throw new ConfigError(
-        `${origin.name}: --adapter-scale scales what was trained, and of a model alone nobody knows what that is. Give the run, leave the scale out, or give the base model and --adapter.`,
-      );
-    }
-    const model = await startOfRun(source, onPhase);
-    return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
+  const { adapter, run } = origin;
+  if (adapter !== null) return { origin: { ...origin, adapter: scaledPlace(adapter, scale) } };
+  if (scale === 1) return { origin };
+  if (run === null) {
+    throw new ConfigError(
+      `${origin.name}: --adapter-scale scales what was trained, and of a model alone nobody knows what that is. Give the run, leave the scale out, or give the base model and --adapter.`,
+    );
   }
-  return { origin: { ...origin, adapter: scaledPlace(origin.adapter, scale) } };
+  const model = await startOfRun(source, onPhase);
+  return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
 }
 
 function requireAdapter({ adapter, name }: GgufOrigin): string {

@@ -6,6 +6,7 @@ import { readJsonFile } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { modelFingerprint } from "../formats/model-fingerprint.ts";
@@ -82,8 +83,8 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   const hasAdapter = isFolder(paths.adapter);
   if (!hasAdapter && !isFolder(paths.model)) {
     throw new FileError(
-      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Let it finish (preftune train ` +
-        "--resume), or export the model of a checkpoint's directory.",
+      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Export the model of a checkpoint's ` +
+        `directory, or let the run finish: preftune train ${shellWord(paths.configYaml)} --resume`,
     );
   }
   if (!hasAdapter)

@@ -58,10 +58,10 @@ function goOn({ run }: ReportedRun): string {
   const [folder, where] = isAbsolute(output_dir)
     ? [basename(run.paths.dir), "in the folder above the run's"]
     : [output_dir, "where the run was started"];
-  const config = shellWord(join(folder, "config.yaml"));
+  const config = join(folder, "config.yaml");
   const saved = run.checkpoints.at(-1);
   const from = saved === undefined ? "It has no checkpoint and would begin again" : `From step ${saved.step}`;
-  return `${from}: preftune train ${config} --resume, ${where}.`;
+  return `${from}: preftune train ${shellWord(config)} --resume, ${where}.`;
 }
 
 function stateFindings(reported: ReportedRun): Finding[] {
