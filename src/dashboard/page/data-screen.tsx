@@ -256,7 +256,7 @@ function ItemCard({
   };
   return (
     <article class="bench-prompt">
-      <BareTexts prompt={item.prompt} a={item.a} b={item.b} />
+      <BareTexts {...item} />
       <p class="bar">
         <span>
           {item.votes.length === 0

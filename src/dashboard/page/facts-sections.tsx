@@ -33,6 +33,7 @@ export function ConfigSection({ run, rows }: { run: string; rows: readonly Confi
         </a>
       </p>
       <Table
+        isStacked
         head={["Key", "Value", "From"]}
         lines={shown.map(([key, value, from]) => ({
           key,
