@@ -193,7 +193,7 @@ async function importSent(
 
 /** Adds to the proposal of a column mapping, for which the page has no place, where there is one. */
 function sayWhereToMap(error: unknown): never {
-  if (error instanceof DataError && /columns: \{|"columns" says/.test(error.message))
+  if (error instanceof DataError && error.proposesColumns)
     error.message += " That is said on the command line: preftune labels import DIR FILE --columns '{...}'.";
   throw error;
 }
