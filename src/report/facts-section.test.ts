@@ -56,6 +56,19 @@ test("displacement is said with the margin's interval, and that it holds 0 where
       ]),
     ) ?? "";
   assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
+  const mixed =
+    displacementNote(
+      rows,
+      record([
+        [-0.9, -2],
+        [0.3, -0.8],
+        [-0.3, -1.4],
+      ]),
+    ) ?? "";
+  assert.match(
+    mixed,
+    /over 3 pairs\. The chosen answers changed by −0\.3, 95 % interval \[−1\.\d+, \+1\.\d+\] over 3 pairs, which holds 0: more pairs would tell whether they fell\.$/,
+  );
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
   const same = record([
     [-0.3, -0.9],

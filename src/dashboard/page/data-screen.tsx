@@ -115,7 +115,7 @@ function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Ele
       ) : (
         <Table
           isStacked
-          head={["Version", "Made by", "Rows", "When", "Runs that read it"]}
+          head={["Version", "Made by", "Rows", "When, UTC", "Runs that read it"]}
           lines={versions.map(({ digest, by, rows, created, runs }) => ({
             key: digest,
             cells: [
