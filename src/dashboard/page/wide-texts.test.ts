@@ -56,6 +56,25 @@ const beyondFigure = `Math.max(...[...document.querySelectorAll("figure")].map((
   return Math.max(...[...figure.querySelectorAll("canvas, .legend")].map((it) => it.getBoundingClientRect().right - right));
 }))`;
 
+/** In the page: whether something lies over the lower edge of what has the focus. */
+const isCovered = `(() => {
+  const { left, width, bottom } = document.activeElement.getBoundingClientRect();
+  return document.elementFromPoint(left + width / 2, Math.min(innerHeight, bottom) - 4) !== document.activeElement;
+})()`;
+
+/** A table that is refused: the forms that are read stand a line each. */
+async function refusedTable(page: Page, link: string): Promise<void> {
+  await open(page, link, "#/data", "h2");
+  await page.getByText("Import pairs").click();
+  await page.locator("textarea").fill("a\tb\n1\t2");
+  await page.getByRole("button", { name: "Read the table" }).click();
+  const lines = (await page.getByRole("alert").innerText()).split("\n");
+  assert.ok(
+    lines.some((line) => line.trim().startsWith("pairs: chosen and rejected")),
+    lines.join("|"),
+  );
+}
+
 async function open(page: Page, link: string, place: string, wanted: string): Promise<void> {
   await page.goto(new URL(place, link).href);
   await page.reload();
@@ -114,7 +133,16 @@ test("long names, late steps and small values, on a desktop and a phone", {
     await page.getByText("Tools and settings").click();
     await page.getByText("weather: Of a city.").waitFor();
     await page.getByText('chat_template_kwargs: {"date":"1 May"}').waitFor();
-    assert.deepEqual(complaints, []);
+    await page.setViewportSize({ width: 1280, height: 420 });
+    await page.keyboard.press("s");
+    await page.locator("textarea:focus").waitFor();
+    await drawn(page);
+    assert.equal(await page.evaluate<boolean>(isCovered), false, "the buttons leave what is written in view");
+    await refusedTable(page, link);
+    assert.deepEqual(
+      complaints.filter((text) => !text.includes("422")),
+      [],
+    );
     assert.deepEqual(faults, []);
   } finally {
     await browser.close();
