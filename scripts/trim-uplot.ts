@@ -37,12 +37,13 @@ const changes: readonly (readonly [RegExp, string])[] = [
   [/^\tlet (?:deferHooks|hooksQueue) = .*$/gm, ""],
   [/\b(?:dragY|cursor\._?lock|deferHooks)\b/g, "false"],
   // what uPlot offers to others
+  [/^\taddClass\(root, opts\.class\);$/gm, ""],
   [/^\t\(opts\.plugins \|\| \[\]\)\.forEach\(.*?^\t\}\);$/gms, ""],
   [/^\tfunction (?:add|del|set)(?:Series|Band)\(.*?^\t\}$/gms, ""],
   [/^\tfunction (?:toggleDOM|setAlpha|setFocus|batch|flushHooks)\(.*?^\t\}$/gms, ""],
-  [/^\tself\.(?:(?:add|del|set)(?:Series|Band)|batch|valToIdx|posToIdx) = .*$/gm, ""],
+  [/^\tself\.(?:(?:add|del|set)(?:Series|Band)|batch|valToIdx|posToIdx|setLegend|setSelect) = .*$/gm, ""],
   [/^\t(?:self\.setCursor|events\["setSeries"\]) = .*?^\t\};$/gms, ""],
-  [/^uPlot\.(?:assign|fmtNum|rangeLog|rangeAsinh|orient) .*$/gm, ""],
+  [/^uPlot\.(?:assign|fmtNum|rangeLog|rangeAsinh|orient|sync) .*$/gm, ""],
   [/^\{\s+uPlot\.(?:join|fmtDate|addGap) = .*?^\}$/gms, ""],
 ];
 

@@ -188,12 +188,15 @@ function Tiles({ summary }: { summary: Summary }): JSX.Element | null {
   ] as const;
   return (
     <div class="tiles">
-      {tiles.map(([value, caption]) => (
-        <div key={caption} class="tile">
-          <b>{value}</b>
-          <span>{caption}</span>
-        </div>
-      ))}
+      {tiles.map(
+        ([value, caption]) =>
+          value !== "–" && (
+            <div key={caption} class="tile">
+              <b>{value}</b>
+              <span>{caption}</span>
+            </div>
+          ),
+      )}
     </div>
   );
 }
