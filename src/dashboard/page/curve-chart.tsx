@@ -73,24 +73,29 @@ export function CurveChart(props: ChartProps): JSX.Element {
           </button>
         )}
       </figcaption>
-      {isExplained && <div class="meaning">{meaning}</div>}
-      <Legend lines={lines} hidden={hidden} toggle={toggle} drawing={props.drawing} />
+      {/* the parts of figures beside each other stand in the same five rows, whatever is open */}
+      <div>
+        {isExplained && <div class="meaning">{meaning}</div>}
+        <Legend lines={lines} hidden={hidden} toggle={toggle} drawing={props.drawing} />
+      </div>
       <Plot {...props} lines={shown} />
       <p>
         {note}
         {goneText(props)}
       </p>
-      <p class="links">
-        <button type="button" class="plain" aria-expanded={isTable} onClick={() => setTable(!isTable)}>
-          Numbers
-        </button>
-        {props.csv !== undefined && (
-          <a href={props.csv} download>
-            CSV
-          </a>
-        )}
-      </p>
-      {isTable && <NumberTable {...props} />}
+      <div>
+        <p class="links">
+          <button type="button" class="plain" aria-expanded={isTable} onClick={() => setTable(!isTable)}>
+            Numbers
+          </button>
+          {props.csv !== undefined && (
+            <a href={props.csv} download>
+              CSV
+            </a>
+          )}
+        </p>
+        {isTable && <NumberTable {...props} />}
+      </div>
     </figure>
   );
 }

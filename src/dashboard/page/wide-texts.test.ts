@@ -56,6 +56,14 @@ const beyondFigure = `Math.max(...[...document.querySelectorAll("figure")].map((
   return Math.max(...[...figure.querySelectorAll("canvas, .legend")].map((it) => it.getBoundingClientRect().right - right));
 }))`;
 
+/** In the page: the parts of a figure that begin above the end of the part before them. */
+function overlaps(figure: Element): string[] {
+  const parts = [...figure.children].map((part) => ({ part, box: part.getBoundingClientRect() }));
+  return parts.flatMap(({ part, box }, i) =>
+    i > 0 && box.top < (parts[i - 1]?.box.bottom ?? 0) - 1 ? [part.outerHTML.slice(0, 60)] : [],
+  );
+}
+
 /** In the page: whether something lies over the lower edge of what has the focus. */
 const isCovered = `(() => {
   const { left, width, bottom } = document.activeElement.getBoundingClientRect();
@@ -129,6 +137,11 @@ test("long names, late steps and small values, on a desktop and a phone", {
         texts.some(({ text }) => text === wanted),
         `${wanted} among ${texts.map(({ text }) => text)}`,
       );
+    await rate.getByRole("button", { name: "What is Learning rate?" }).click();
+    await rate.getByRole("button", { name: "Numbers" }).click();
+    await rate.locator("table").waitFor();
+    await drawn(page);
+    assert.deepEqual(await rate.evaluate(overlaps), [], "what is opened in a figure covers nothing of it");
     await open(page, link, "#/label", ".bench-prompt");
     await page.getByText("Tools and settings").click();
     await page.getByText("weather: Of a city.").waitFor();
