@@ -89,7 +89,8 @@ export function normaliseRow(row: RawRow, options: RowOptions): NormalRow {
     const task = isPairTask(options.task) ? "preference" : "sft";
     if (task === "preference") refuseUnpaired(row);
     const reads = (map: ColumnMap): boolean => canRead(row, { ...options, columns: map });
-    throw new DataError(`${error.message}${mappingHint(row, { task, columns }, reads)}`);
+    const message = `${error.message}${mappingHint(row, { task, columns }, reads)}`;
+    throw new DataError(message, { proposesColumns: true });
   }
 }
 

@@ -39,12 +39,12 @@ const columns: readonly Column[] = [
   { short: "right\nanswer", long: "right answer", cell: ({ right }) => percent(right) },
   {
     short: "time",
-    long: "training time",
+    long: "time with loading and export",
     cell: ({ seconds }) => `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`,
   },
   {
     short: "peak\nmemory",
-    long: "peak memory",
+    long: "peak memory, export too",
     cell: ({ peakBytes }) => `${Math.round(peakBytes / 2 ** 20)} MiB`,
   },
 ];

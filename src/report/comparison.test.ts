@@ -235,3 +235,31 @@ test("on-policy runs without held-out rows are compared by their rewards in trai
   assert.deepEqual(titles, wanted);
   assert.match(page, /0\.45 \(training\).*1\.45 \(training\)/s);
 });
+
+test("the accuracy of reward models is said to be by rewards; reward functions that are no files leave no blank", () => {
+  const facts = {
+    ...{ template: null, tokenizer: "t", model: "m", code_version: "0", torch_version: "2", device: "cpu" },
+    ...{ dtype: "float32", threads: 1 },
+  };
+  const dirs = ["reward", "grpo"].map((objective) => {
+    const online = objective === "grpo" ? { reward_funcs: ["exact"] } : {};
+    const dir = join(root, `with-${objective}`);
+    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, objective, ...online };
+    const run = createRun(loadConfig({ values }));
+    const files = objective === "grpo" ? { reward_files: {} } : {};
+    run.saveSealed(run.paths.fingerprints, { data: {}, ...facts, ...files });
+    const metrics = new MetricsWriter(run.paths.metrics);
+    metrics.write({ global_step: 10, eval_accuracy: 0.6 });
+    metrics.close();
+    run.release();
+    return dir;
+  });
+  const path = join(root, "scored.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  assert.match(page, /for every objective alike, and of reward models those with the higher reward\./);
+  assert.match(page, /reward functions \(digest\)<\/th>\s*<td>–<\/td>\s*<td>no files<\/td>/);
+  const alone = join(root, "alone.html");
+  writeComparison([runOf("plain-a", {}, 0.1), runOf("plain-b", {}, 0.2)], alone);
+  assert.doesNotMatch(readFileSync(alone, "utf8"), /reward models/);
+});

@@ -4,6 +4,7 @@ import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
+import { methodOf } from "../methods/index.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
@@ -136,7 +137,9 @@ function findingsOfRun(run: Compared): Finding[] {
 /** What length alone tells, where the runs have pairs. */
 function baselineText(runs: readonly Compared[]): string {
   const said = new Set(runs.flatMap(({ run }) => lengthSentence(lengthOnly(run.preflight)) ?? []));
-  return `Accuracy: pairs whose chosen answer has the higher log-likelihood per token, for every objective alike. ${[...said].join(" ")}`;
+  const isScored = runs.some(({ run }) => methodOf(run.config.method.objective).over === "scores");
+  const scored = isScored ? ", and of reward models those with the higher reward" : "";
+  return `Accuracy: pairs whose chosen answer has the higher log-likelihood per token, for every objective alike${scored}. ${[...said].join(" ")}`;
 }
 
 /** A column of the table of runs; null where a run has no such figure. */

@@ -5,11 +5,20 @@ import { meanInterval } from "../stats/mean-interval.ts";
 import { axisOver, tickTexts } from "./axis.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
+import { signed } from "./signed.ts";
 
 test("numbers of an axis differ from one another, however close they lie", () => {
   assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);
   assert.deepEqual(tickTexts([2.2111, 2.2112, 2.2113, 2.2114]), ["2.2111", "2.2112", "2.2113", "2.2114"]);
   assert.deepEqual(tickTexts([-1.00002, -1.00001]), ["−1.00002", "−1.00001"]);
+});
+
+test("a change keeps a digit however small it is, and noise is none", () => {
+  const changes = [0.0294, -1.2624, 0.00008741, -0.00012, 0.0004999, -5e-8, 0, Number.NaN];
+  assert.deepEqual(changes.map(signed), [
+    ...["+0.029", "−1.262", "+8.7e−5", "−0.00012", "+0.0005", "0", "0", "NaN"],
+  ]);
+  assert.deepEqual(tickTexts([-5e-5, 0, 5e-5]), ["−5e−5", "0", "5e−5"]);
 });
 
 test("the axis of steps begins at 0 and has no step before it, whatever was logged", () => {
@@ -56,6 +65,19 @@ test("displacement is said with the margin's interval, and that it holds 0 where
       ]),
     ) ?? "";
   assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
+  const mixed =
+    displacementNote(
+      rows,
+      record([
+        [-0.9, -2],
+        [0.3, -0.8],
+        [-0.3, -1.4],
+      ]),
+    ) ?? "";
+  assert.match(
+    mixed,
+    /over 3 pairs\. The chosen answers changed by −0\.3, 95 % interval \[−1\.\d+, \+1\.\d+\] over 3 pairs, which holds 0: more pairs would tell whether they fell\.$/,
+  );
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
   const same = record([
     [-0.3, -0.9],

@@ -153,7 +153,7 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
     const rest = broken.length > 5 ? ", …" : "";
     found.push({
       severity: "warning",
-      text: `${broken.length === 1 ? "1 row of metrics holds" : `${broken.length} rows of metrics hold`} NaN or infinity (marked ×), at step ${steps.join(", ")}${rest}.`,
+      text: `${broken.length === 1 ? "1 row of metrics holds" : `${broken.length} rows of metrics hold`} NaN or infinity, at step ${steps.join(", ")}${rest}.`,
       remedy: "Lower learning_rate, or compute in float32; events name the rows of steps that were skipped.",
     });
   }
