@@ -32,7 +32,7 @@ export const YAML_TRAINER_NAMES: Readonly<Record<string, string>> = {
   eval_dataset: heldOut,
   val_size: "write `eval_fraction`, a share below 1",
   max_samples: "write `max_train_rows`",
-  mix_strategy: "write the share of each source: `train_data: [{path: …, weight: …}, …]`",
+  mix_strategy: "give each source a weight: `train_data: [{path: …, weight: …}, …]`",
   cutoff_len: "write `max_length`, and `overflow: truncate` to cut longer rows",
   disable_shuffling: "write `data_order: given`",
   template: "the tokenizer's own chat template is taken: leave it out, or write `chat_template: FILE`",
