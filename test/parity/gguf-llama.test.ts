@@ -193,7 +193,7 @@ test("greedy answers of 64 tokens and the next token's probabilities, in f32", {
     ...{ family, name: String(family) },
     dir: fixtureWithTokenizer(family, inScratch(`hf-${family}`)),
   }));
-  // a head that the file has to have, where the model has none of its own
+  // a head that the file has to have, where the model has no separate one
   const tied = fixtureWithHead("olmo2", inScratch("hf-olmo2-tied"), true);
   models.push({ family: "olmo2", name: "olmo2-tied", dir: tied });
   const jobs = [];
