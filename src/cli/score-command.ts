@@ -66,7 +66,10 @@ export function addScoreCommand(preftune: Command): void {
       `also the value of ${wordList(offlineMethods, "or")} over all rows, as the last line`,
     )
     .option("--preset <name>", "the objective's preset, e.g. script")
-    .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
+    .option(
+      "--reference <dir>",
+      "model of the reference log-probs; default: what the rows bring, else the model without its adapter",
+    )
     .option("--per-token", "also every token's log-prob")
     .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
     .option("--max-length <tokens>", "limit of prompt plus longer completion", wholeNumber(8), 1024)

@@ -38,7 +38,7 @@ export function modelKeys(
   return new Map<string, GgufValue>([
     ["general.architecture", string(architecture.name)],
     ["general.type", string("model")],
-    ["general.name", string(name)],
+    ["general.name", string(nameIn(name))],
     ...(license === null ? [] : ([["general.license", string(license)]] as const)),
     ...lineageKeys(lineage),
     ...Object.entries(sizes).map(([key, value]) => [`${architecture.name}.${key}`, value] as const),
@@ -46,4 +46,12 @@ export function modelKeys(
     ["general.quantization_version", uint32(2)],
     ...vocabulary,
   ]);
+}
+
+/**
+ * The name in a file. llama.cpp takes a model with "phi3" or "phi-3" in its name for one with Phi-3's tokenizer, which no file here has:
+ * it strips spaces behind special tokens then, or does not load the file.
+ */
+function nameIn(name: string): string {
+  return name.replace(/(phi)-?(3)/gi, "$1 $2");
 }

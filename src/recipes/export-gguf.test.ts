@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { after, test } from "node:test";
 import { armFault } from "../../test/support/faults.ts";
 import { fixturePath } from "../../test/support/fixture-files.ts";
+import { fixtureWithHead, ggufOf } from "../../test/support/gguf-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
 import { makeChainModel, piece, vocabulary } from "../../test/support/sentencepiece.ts";
 import { until } from "../../test/support/signalled.ts";
@@ -278,4 +279,19 @@ test("llama-quantize: killed by the signal, waited for, nothing left; how else i
     "of those that are no more, and its own",
   );
   await assert.rejects(make(quantizerOf("failing", "echo no room >&2", "exit 3")), /status 3 .*:\nno room$/);
+});
+
+test("heads that llama.cpp does not have are written or refused, and a name does not stand for a tokenizer", async () => {
+  const tied = fixtureWithHead("olmo2", path("phi3-like"), true);
+  const file = readGguf(await ggufOf(tied, path(""), "olmo2-tied"));
+  const [head, embedding] = ["output.weight", "token_embd.weight"].map((name) => file.tensors.get(name));
+  assert.ok(head !== undefined && embedding !== undefined);
+  assert.deepEqual(readNumbers(file, head), readNumbers(file, embedding));
+  assert.equal(file.keys.get("general.name")?.value, "phi 3-like");
+  const apart = fixtureWithHead("gemma2", path("gemma2-apart"), false);
+  await assert.rejects(
+    ggufOf(apart, path(""), "gemma2-apart"),
+    /gemma2 model has a head beside its embedding.*no GGUF file is written/,
+  );
+  assert.ok(!existsSync(path("gemma2-apart.gguf")));
 });

@@ -79,6 +79,8 @@ export interface LlamaCppForm {
   capsScores?: boolean;
   /** Number of layers of the size whose scale of scores follows from width / heads, not from the width of a head. */
   wideScaleLayers?: number;
+  /** What a file has to have as the head: the embedding's matrix alone, or one by itself, the same numbers again; left out: either. */
+  head?: "embedding" | "separate";
   /** Whether rows of the embedding without a token are left out. */
   cutsEmbedding: boolean;
 }
