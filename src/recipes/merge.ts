@@ -6,6 +6,7 @@ import { ConfigError, FileError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { Random } from "../base/random.ts";
+import { warn } from "../base/warn.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -24,7 +25,8 @@ import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { ParityResult } from "../runs/train-events.ts";
-import { loadTokenizer } from "../text/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { ownChatTemplate } from "../text/tokenizer-files.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
 import { writeMergeCard } from "../train/merge-card.ts";
@@ -85,6 +87,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
   const tokenizer = loadTokenizer(dir);
+  const chatTemplate = templateOf(options.adapter, tokenizer);
   const scores = isRewardModel(baseDir, options.adapter);
   const batches = await gateBatches(options, config, scores);
   using _ = scope();
@@ -100,7 +103,16 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     options.onWrite?.();
   };
   options.onWrite?.();
-  await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
+  await exportModel(output, {
+    model,
+    tokenizer,
+    chatTemplate,
+    baseDir: dir,
+    dtype,
+    textOnly,
+    replace,
+    check,
+  });
   const fromFewerBits = costOf(heldModel(dir, config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -111,6 +123,15 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     ...(scale === 1 ? {} : { scale }),
     fromFewerBits,
   };
+}
+
+/** The chat template that an adapter brings along, where it is another than the base's; null: there is none, or it is the same. */
+function templateOf(adapter: string, { chatTemplates, directory }: Tokenizer): string | null {
+  const { place } = adapterPlace(adapter);
+  const own = isTunedModel(adapter) ? null : ownChatTemplate(place);
+  if (own === null || own === chatTemplates.default) return null;
+  warn(`${place}: the merged model gets its chat template, which is another than that of ${directory}.`);
+  return own;
 }
 
 /** Base with what was trained in it, and how the base alone is scored. @param reward - null: a language model */
