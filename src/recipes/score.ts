@@ -4,6 +4,8 @@ import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { warn } from "../base/warn.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
@@ -25,6 +27,7 @@ import { tellOtherTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
+import { refuseGivenSums, unusedSumNotes } from "../train/given-sums.ts";
 import { groupsOfEvaluation } from "../train/mismatched.ts";
 import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
 import {
@@ -33,7 +36,6 @@ import {
   modelReference,
   referenceFrom,
   referencePass,
-  refuseGivenSums,
 } from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
@@ -109,7 +111,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   );
   requireRows(group, dataset.report);
   if (group !== null) agreeOnFiles(group, { rows: dataset.fingerprint });
-  if (options.objective) refuseGivenSums(options.objective, dataset);
+  if (options.objective) checkGivenSums(options.objective, dataset, options);
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
@@ -189,13 +191,19 @@ function scoreRows(
   return rows;
 }
 
+/** @throws {ConfigError} for sums that cannot be used; warns of those that are not */
+function checkGivenSums(objective: Objective, dataset: Dataset, { reference = null }: ScoreOptions): void {
+  refuseGivenSums(objective, dataset);
+  for (const text of unusedSumNotes(objective, dataset, reference)) warn(text);
+}
+
 function referenceOf(
   objective: Objective,
   options: ScoreOptions,
   scored: Scoring & { adapter: Adapter | null; examples: readonly Example[] },
 ): ReferenceSource {
   const pass = referencePass(objective, scored.numerics);
-  const given = givenReference(scored.examples, pass);
+  const given = options.reference ? null : givenReference(scored.examples, pass);
   if (given !== null) return referenceFrom(given);
   const start = options.adapter && scored.adapter === null ? options.model : null;
   const named = options.reference ?? start;
