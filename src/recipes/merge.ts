@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join, sep } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
-import { ConfigError, FileError } from "../base/errors.ts";
+import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { Random } from "../base/random.ts";
@@ -25,6 +25,7 @@ import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { ParityResult } from "../runs/train-events.ts";
+import { openText } from "../text/open-text.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import { ownChatTemplate } from "../text/tokenizer-files.ts";
 import { scope } from "../torch/index.ts";
@@ -103,16 +104,8 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     options.onWrite?.();
   };
   options.onWrite?.();
-  await exportModel(output, {
-    model,
-    tokenizer,
-    chatTemplate,
-    baseDir: dir,
-    dtype,
-    textOnly,
-    replace,
-    check,
-  });
+  const written = { tokenizer, chatTemplate, stopIds: await stopIdsOf(dir, chatTemplate) };
+  await exportModel(output, { model, ...written, baseDir: dir, dtype, textOnly, replace, check });
   const fromFewerBits = costOf(heldModel(dir, config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -132,6 +125,17 @@ function templateOf(adapter: string, { chatTemplates, directory }: Tokenizer): s
   if (own === null || own === chatTemplates.default) return null;
   warn(`${place}: the merged model gets its chat template, which is another than that of ${directory}.`);
   return own;
+}
+
+/** The tokens that end an answer; none where that cannot be found out, as with a template that fails: merging needs none. */
+async function stopIdsOf(dir: string, chatTemplate: string | null): Promise<ReadonlySet<number>> {
+  try {
+    await using text = await openText(dir, { chatTemplate });
+    return text.stopIds;
+  } catch (error) {
+    if (error instanceof FormatError) return new Set();
+    throw error;
+  }
 }
 
 /** Base with what was trained in it, and how the base alone is scored. @param reward - null: a language model */

@@ -19,6 +19,7 @@ import {
 } from "../models/save.ts";
 import { Collector } from "../sharding/collect.ts";
 import type { WrittenTokenizer } from "./copy-tokenizer.ts";
+import { addStopTokens } from "./generation-config.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import type { HoldingRanks } from "./step-ranks.ts";
@@ -96,6 +97,8 @@ export interface MergedExport extends WrittenTokenizer {
   dtype: WeightDtype;
   /** Of a multimodal model: leave out what it has beside the text model. Default false: that is carried over as it is. */
   textOnly?: boolean;
+  /** Tokens that its answers end with, at which other programs are to stop too; left out: those of the base's generation config. */
+  stopIds?: ReadonlySet<number>;
   /** Replace what is at the target; default false. */
   replace?: boolean;
   /** The ranks that have the model; each calls it. Default: this process alone. */
@@ -122,6 +125,7 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
         const [from, to] = [join(baseDir, file), join(temporary, file)];
         if (existsSync(from) && !existsSync(to)) copyFile(from, to);
       }
+      if (!model.config.isRewardModel) addStopTokens(temporary, merged.stopIds ?? [], model.config);
     },
     { replace: merged.replace ?? false, check: merged.check, ranks: ranks?.group ?? alone },
   );
