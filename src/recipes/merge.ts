@@ -26,8 +26,8 @@ import { heldModel } from "../planner/plan-input.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { ParityResult } from "../runs/train-events.ts";
 import { openText } from "../text/open-text.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import { ownChatTemplate } from "../text/tokenizer-files.ts";
+import { loadTokenizer } from "../text/tokenizer.ts";
+import { broughtTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
 import { writeMergeCard } from "../train/merge-card.ts";
@@ -88,7 +88,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
   const tokenizer = loadTokenizer(dir);
-  const chatTemplate = templateOf(options.adapter, tokenizer);
+  const chatTemplate = templateOf(options.adapter, dir);
   const scores = isRewardModel(baseDir, options.adapter);
   const batches = await gateBatches(options, config, scores);
   using _ = scope();
@@ -119,10 +119,10 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
 }
 
 /** The chat template that an adapter brings along, where it is another than the base's; null: there is none, or it is the same. */
-function templateOf(adapter: string, { chatTemplates, directory }: Tokenizer): string | null {
+function templateOf(adapter: string, directory: string): string | null {
   const { place } = adapterPlace(adapter);
-  const own = isTunedModel(adapter) ? null : ownChatTemplate(place);
-  if (own === null || own === chatTemplates.default) return null;
+  const own = isTunedModel(adapter) ? null : broughtTemplate(adapter, directory);
+  if (own === null) return null;
   warn(`${place}: the merged model gets its chat template, which is another than that of ${directory}.`);
   return own;
 }

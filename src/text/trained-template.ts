@@ -13,13 +13,18 @@ export interface AskedModel {
   chatTemplate?: string | null | undefined;
 }
 
+/** The chat template that an adapter brings along, where it is another than the model's; null: there is none, or it is the same. */
+export function broughtTemplate(adapter: string, model: string): string | null {
+  const own = ownChatTemplate(adapterPlace(adapter).place);
+  return own === null || own === ownChatTemplate(model) ? null : own;
+}
+
 /** Warns where an adapter, or a tuned model of which a part is taken, brings another chat template than the model's, which is used. */
 export function tellOtherTemplate({ model, adapter = null, chatTemplate = null }: AskedModel): void {
   if (adapter === null || chatTemplate !== null) return;
   const { place } = adapterPlace(adapter);
   if (!isFolder(place) || !isFolder(model)) return;
-  const own = ownChatTemplate(place);
-  if (own === null || own === ownChatTemplate(model)) return;
+  if (broughtTemplate(adapter, model) === null) return;
   warn(
     `${place}: it was trained with another chat template than that of ${model}, which is used. ` +
       `Give its own: --chat-template ${join(place, templateFile("default"))}`,

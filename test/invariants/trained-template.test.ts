@@ -1,9 +1,10 @@
 /** The chat template that a run is given with `chat_template`: what it exports has it, and commands say where they ask with another. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { evaluateDiversity } from "../../src/evaluate/diversity/evaluate-diversity.ts";
+import { ggufOrigin } from "../../src/recipes/gguf-source.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { score } from "../../src/recipes/score.ts";
@@ -67,6 +68,22 @@ test("a merged model has the adapter's, and it is said", async (t) => {
   assert.equal(templateOf(output), template);
   const [note = ""] = await warnings(adapter);
   assert.match(note, /the merged model gets its chat template/);
+});
+
+test("a GGUF file has it, though its file was changed since", async () => {
+  const dir = fixture.path("changed");
+  const own = fixture.path("changed.jinja");
+  writeFileSync(own, template);
+  await runTraining({ ...recipe, chat_template: own, max_steps: 1, output_dir: dir });
+  const none = { adapter: null, quantise: null };
+  for (const change of [() => writeFileSync(own, "{{ messages }}"), () => rmSync(own)]) {
+    change();
+    const { chatTemplate, run } = await ggufOrigin(dir, none, () => {});
+    assert.deepEqual([chatTemplate, run?.chat_template], [template, template]);
+  }
+  assert.equal((await ggufOrigin(adapted, none, () => {})).chatTemplate, template);
+  // beside its base the adapter brings its own
+  assert.equal((await ggufOrigin(model, { ...none, adapter }, () => {})).chatTemplate, template);
 });
 
 const commands: Record<string, (adapter: string, chatTemplate: string | null) => Promise<unknown>> = {
