@@ -44,6 +44,7 @@ interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   maskToolOutput: boolean;
   columns?: string;
   plainStrings?: "text" | "chat";
+  chatTemplate?: string;
   unpair?: true;
   ratingThreshold?: string;
 }
@@ -84,6 +85,10 @@ export function addScoreCommand(preftune: Command): void {
         .default("error"),
     )
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
+    .option(
+      "--chat-template <template>",
+      "name, file or text of a chat template; default: the tokenizer's own",
+    )
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
@@ -133,6 +138,7 @@ async function runOn(
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings ?? null,
+      chat_template: cli.chatTemplate ?? null,
       unpair: cli.unpair ?? false,
       rating_threshold: thresholdOf(cli),
     },

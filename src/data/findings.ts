@@ -236,7 +236,8 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
   },
   empty_thinking_in_answer: {
     message: "an empty thinking block in the answer, and so in the loss",
-    remedy: "Set enable_thinking: false to have it in the prompt.",
+    remedy:
+      "Set enable_thinking: false to have it in the prompt, where the template knows that, or give the answers their thinking.",
   },
   generation_prompt_joined: {
     message: "the answer set behind the generation prompt, which the template writes differently",

@@ -243,11 +243,8 @@ function refuseTargets(paths: readonly string[], replace: boolean): void {
   }
 }
 
-function textOf({ model, run }: GgufOrigin): Promise<ModelText> {
-  return openText(model, {
-    chatTemplate: run?.chat_template ?? null,
-    enableThinking: run?.enable_thinking ?? null,
-  });
+function textOf({ model, run, chatTemplate }: GgufOrigin): Promise<ModelText> {
+  return openText(model, { chatTemplate, enableThinking: run?.enable_thinking ?? null });
 }
 
 async function endTokensOf({ tokenizer, config, encoder, stopIds }: ModelText): Promise<EndTokens> {
@@ -262,11 +259,10 @@ function stopsOf({ tokenizer }: ModelText, { ids }: EndTokens): string[] {
 }
 
 function templateOf(
-  { run }: GgufOrigin,
+  { chatTemplate: choice }: GgufOrigin,
   { tokenizer, encoder }: ModelText,
 ): { text: string; named: Readonly<Record<string, string>> } | null {
   if (!encoder.hasChatTemplate) return null;
-  const choice = run?.chat_template ?? null;
   const { named } = tokenizer.chatTemplates;
   return { text: chatTemplateSource(tokenizer, choice, false), named: choice === null ? named : {} };
 }

@@ -19,6 +19,8 @@ import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
+import { ownChatTemplate } from "../text/tokenizer-files.ts";
+import { broughtTemplate } from "../text/trained-template.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -29,6 +31,8 @@ export interface GgufOrigin {
   quantise: Quantisation | null;
   /** The run, its model a directory; null for a model. */
   run: RunConfig | null;
+  /** Text, name or file of the chat template that it was trained with; null: the tokenizer's own. */
+  chatTemplate: string | null;
   /** Its name in the file. */
   name: string;
   /** What a run was made of, as far as others find it; nothing of a model. */
@@ -68,7 +72,8 @@ export async function ggufOrigin(
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
   checkAdaptedBase({ model, adapter: given, quantise });
   const scale = given === null ? 1 : adapterPlace(given).scale;
-  return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
+  const chatTemplate = given === null ? null : broughtTemplate(given, model);
+  return { model, adapter: given, quantise, run: null, chatTemplate, name, lineage: { ...noLineage, scale } };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
@@ -87,17 +92,26 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
         `directory, or let the run finish: preftune train ${shellWord(paths.configYaml)} --resume`,
     );
   }
-  if (!hasAdapter)
-    return {
-      model: paths.model,
-      adapter: null,
-      quantise: null,
-      run: { ...config, model_name_or_path: paths.model },
-      lineage,
-    };
-  const model = await pinnedModel(paths, config, onPhase);
+  const model = hasAdapter ? await pinnedModel(paths, config, onPhase) : paths.model;
+  const [exported, start] = hasAdapter ? [paths.adapter, model] : [paths.model, config.model_name_or_path];
+  const chatTemplate = trainedTemplate(config.chat_template, exported, start);
+  const run = { ...config, model_name_or_path: model, chat_template: chatTemplate };
+  if (!hasAdapter) return { model, adapter: null, quantise: null, run, chatTemplate, lineage };
   const quantise = askedQuantisation(config);
-  return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
+  return { model, adapter: paths.adapter, quantise, run, chatTemplate, lineage };
+}
+
+/**
+ * The chat template of a run's export, where the run was given one, whose file may be gone or changed by now. Exports of earlier versions
+ * have the tokenizer's instead.
+ *
+ * @param start - the model that the run began with, if it is a directory
+ */
+function trainedTemplate(given: string | null, exported: string, start: string): string | null {
+  if (given === null) return null;
+  const own = ownChatTemplate(exported);
+  const isOfRun = isFolder(start) ? own !== ownChatTemplate(start) : !existsSync(given);
+  return own !== null && isOfRun ? own : given;
 }
 
 /** How much of its training a run exported, where it chose that; null of the whole beside it. */

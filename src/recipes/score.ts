@@ -4,6 +4,7 @@ import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { warn } from "../base/warn.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { PreflightReport } from "../data/preflight.ts";
@@ -22,9 +23,11 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
+import { refuseGivenSums, unusedSumNotes } from "../train/given-sums.ts";
 import { groupsOfEvaluation } from "../train/mismatched.ts";
 import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
 import {
@@ -33,7 +36,6 @@ import {
   modelReference,
   referenceFrom,
   referencePass,
-  refuseGivenSums,
 } from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
@@ -97,6 +99,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const options = await firstsFirst(group, () => withLocalModels(given));
   agreeOnModel(group, options);
   checkAdaptedBase(options);
+  tellOtherTemplate({ ...options, chatTemplate: options.selection?.chat_template });
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
@@ -108,7 +111,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   );
   requireRows(group, dataset.report);
   if (group !== null) agreeOnFiles(group, { rows: dataset.fingerprint });
-  if (options.objective) requireReference(options.objective, options, dataset);
+  if (options.objective) checkReference(options.objective, options, dataset);
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
@@ -190,15 +193,16 @@ function scoreRows(
 
 /**
  * Where an objective that compares takes its reference from: the model that is named; else the sums of the rows; else the model
- * before it was trained.
+ * before it was trained. Warns of sums that are not used.
  *
  * @throws {ConfigError} where there is none of these, or sums are not what the objective needs
  */
-function requireReference(
+function checkReference(
   objective: Objective,
   { reference = null, adapter = null }: ScoreOptions,
   dataset: Dataset,
 ): void {
+  for (const text of unusedSumNotes(objective, dataset, reference)) warn(text);
   if (!needsReference(objective) || reference !== null) return;
   refuseGivenSums(objective, dataset);
   const tokens = takesReferenceTokens(objective);

@@ -12,6 +12,7 @@ import {
   endAtTerminator,
   learnedTokens,
   markedSpans,
+  noteEmptyThinking,
   type RowRequest,
   turnRequests,
   turnSpans,
@@ -111,6 +112,7 @@ export function finishConversation(
       ({ start }) => turns.length === 0 || spans.some((turn) => start >= turn.start && start < turn.end),
     );
     spans = inTurns;
+    noteEmptyThinking(whole, spans, plan.messages, notes);
   }
   checkSaysSomething(whole, spans, context.format, `${where}: expected what is learned`);
   return assemble(whole, spans, context, notes);

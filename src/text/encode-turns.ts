@@ -36,6 +36,7 @@ export interface RowRequest extends RenderRequest {
 }
 
 const emptyThinking = /^\s*<think>\s*<\/think>/;
+const thinkStart = "<think>";
 
 /** Assistant turns to find in a conversation. */
 export interface TurnSearch {
@@ -83,7 +84,7 @@ export function turnSpans(
     const isLast = turn === search.messages.length - 1;
     const end = isLast ? whole.length : turnEnd({ whole, closing, start }, context, notes);
     if (end === null || end > (next ?? whole.length)) throw endless(search, turn);
-    noteEmptyThinking(whole.slice(start, end), search.messages[turn], notes);
+    noteEmptyThinking(whole, [{ start, end }], search.messages.slice(turn, turn + 1), notes);
     return { start, end };
   });
 }
@@ -205,7 +206,8 @@ export function checkSaysSomething(
 ): void {
   const turns = [""];
   for (const { start, end } of spans) {
-    turns[turns.length - 1] += text.slice(start, end);
+    turns[turns.length - 1] +=
+      turns.at(-1) === "" ? withBegunThinking(text, start, end) : text.slice(start, end);
     if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
   }
   if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
@@ -223,7 +225,8 @@ function isSilent(turn: string, format: ChatFormat): boolean {
   for (let stop = endingStop(rest, format); stop !== undefined; stop = endingStop(rest, format)) {
     rest = rest.slice(0, rest.length - stop.length).trimEnd();
   }
-  return rest.replace(emptyThinking, "").trim() === "";
+  const said = rest.replace(emptyThinking, "").trim();
+  return said === "" || said === thinkStart;
 }
 
 function endingStop(text: string, { stopTexts }: ChatFormat): string | undefined {
@@ -291,12 +294,20 @@ export function endAtTerminator(
   return text + format.endOfTurn;
 }
 
-/** Adds a note when `answer` begins with a thinking block that the template made up. */
+/** What is learned from `start` to `end`, behind the `<think>` that a generation prompt may have begun it with. */
+function withBegunThinking(text: string, start: number, end: number): string {
+  const isBegun = text.slice(0, start).trimEnd().endsWith(thinkStart);
+  return (isBegun ? thinkStart : "") + text.slice(start, end);
+}
+
+/** Adds a note when one of `spans` begins with an empty thinking block that none of `messages` has: the template made it up. */
 export function noteEmptyThinking(
-  answer: string,
-  message: Message | undefined,
+  text: string,
+  spans: readonly TextSpan[],
+  messages: readonly Message[],
   notes: Set<EncodeNote>,
 ): void {
-  const isOwn = message === undefined || contentText(message).includes("</think>");
-  if (!isOwn && emptyThinking.test(answer)) notes.add("empty_thinking_in_answer");
+  const isOwn = messages.some((message) => contentText(message).includes("</think>"));
+  const isEmpty = ({ start, end }: TextSpan) => emptyThinking.test(withBegunThinking(text, start, end));
+  if (!isOwn && spans.some(isEmpty)) notes.add("empty_thinking_in_answer");
 }

@@ -5,9 +5,7 @@ import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
 import { readFileBytes } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** Name of the template that models with several use for conversations with tools. */
-const toolTemplate = "tool_use";
+import { templateFile, toolTemplate } from "./tokenizer-files.ts";
 
 /**
  * The text of the chat template to use.
@@ -36,11 +34,16 @@ export function chatTemplateSource(tokenizer: Tokenizer, choice: string | null, 
   );
 }
 
+/** The text of the chat template that `choice` names; null: the tokenizer's own. */
+export function templateGiven(tokenizer: Tokenizer, choice: string | null): string | null {
+  return choice === null ? null : chatTemplateSource(tokenizer, choice, false);
+}
+
 /** Where that text comes from, for people: a file of the tokenizer's, or what `chat_template` says. */
 export function chatTemplateOrigin(tokenizer: Tokenizer, choice: string | null, hasTools: boolean): string {
   const { default: own, named } = tokenizer.chatTemplates;
   const ownFile = (name: string): string => {
-    const file = name === "default" ? "chat_template.jinja" : `additional_chat_templates/${name}.jinja`;
+    const file = templateFile(name);
     return tokenizer.files.includes(file) ? file : "tokenizer_config.json";
   };
   if (choice === null) {

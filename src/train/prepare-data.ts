@@ -14,8 +14,8 @@ import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Over } from "../methods/method.ts";
 import type { TemplateUse } from "../text/encode.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
-import { keyReader, templatesInUse } from "../text/template-source.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import { keyReader, templateGiven, templatesInUse } from "../text/template-source.ts";
+import type { WrittenTokenizer } from "./copy-tokenizer.ts";
 
 /** Keys that say which rows are read and how they become tokens. */
 export type DataSelection = Pick<
@@ -83,9 +83,8 @@ export function rowsOf(
 }
 
 /** Tokenised data and what it was tokenised with. */
-export interface PreparedData {
+export interface PreparedData extends WrittenTokenizer {
   dataset: Dataset;
-  tokenizer: Tokenizer;
   modelConfig: ModelConfig;
   /** Tokens that end an answer. */
   stopIds: ReadonlySet<number>;
@@ -110,6 +109,7 @@ export async function prepareData(
   const { config: modelConfig, tokenizer, encoder, stopIds } = text;
   return {
     ...{ dataset, tokenizer, modelConfig, stopIds },
+    chatTemplate: templateGiven(tokenizer, selection.chat_template),
     textFingerprint: encoder.fingerprint(),
     templates: encoder.templates(),
   };

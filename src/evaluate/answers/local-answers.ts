@@ -15,8 +15,9 @@ import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { checkAdaptedBase } from "../../runs/adapted-base.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
-import { chatTemplateSource } from "../../text/template-source.ts";
+import { templateGiven } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
+import { tellOtherTemplate } from "../../text/trained-template.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import type { AnsweredTurns } from "./answer-log.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
@@ -50,7 +51,7 @@ export function givenTemplate({
   model,
   chatTemplate,
 }: Pick<LocalModel, "model" | "chatTemplate">): string | null {
-  return chatTemplate === null ? null : chatTemplateSource(loadTokenizer(model), chatTemplate, false);
+  return templateGiven(loadTokenizer(model), chatTemplate);
 }
 
 /** Of an adapter, or of a tuned model, each with the scale at which it is taken. */
@@ -76,6 +77,7 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   await text.encoder.chatFormat();
   using _ = scope();
   checkAdaptedBase(local, false);
+  tellOtherTemplate(local);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
   const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.filter(({ id }) => log.answers.has(id)).length;
