@@ -191,6 +191,11 @@ test("one prompt: its answer on stdout, several with numbers, a stop text left o
   const stop = [...text].slice(2, 4).join("");
   const cut = await preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0", "--stop", stop);
   assert.equal(cut.stdout, `${text.slice(0, text.indexOf(stop))}\n`);
+  const draws = [[], ["--top-k", "0"]].map((more) =>
+    preftune("generate", ...settings, "--prompt", "hi", ...more),
+  );
+  const [all, same] = await Promise.all(draws);
+  assert.deepEqual([same?.status, same?.stdout], [0, all?.stdout], "0: from all tokens");
 });
 
 test("--timings: where the time to the first token went, once, on standard error", async () => {
