@@ -223,7 +223,7 @@ function planOf(
   const place = { definition, setup, options, asked };
   const conditions = definition.conditions({ ...asked, searched: null });
   refuseDecided(given, conditions);
-  // where models are made first; own answers have rows of their own
+  // where models are made first; own answers bring other rows
   if (prompts !== null && ownAnswers === null) checkTrials(trialsIn(place, conditions, { first: 1, count }));
   return place;
 }
