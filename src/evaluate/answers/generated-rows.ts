@@ -1,10 +1,11 @@
 /** Rows that `preftune generate` wrote, a line for each prompt and adapter (src/recipes/generated-line.ts). */
 import { DataError } from "../../base/errors.ts";
 import { oneLine } from "../../terminal/text-table.ts";
+import { numberOf } from "../../text/json-number.ts";
 
 /** Which prompt of its file such a row is of; null for rows of other sources. */
 export function generatedIndex({ index, adapter }: Readonly<Record<string, unknown>>): number | null {
-  return typeof adapter === "string" && typeof index === "number" ? index : null;
+  return typeof adapter === "string" ? numberOf(index) : null;
 }
 
 /** Refuses a file with completions of several adapters: its metrics would be of none of them. */
