@@ -24,10 +24,14 @@ test("a word of the command line that is wrong in every run is refused before mo
     [{ learning_rate: "nan" }, /^ConfigError: --learning_rate: expected a number at least 0/],
     [{ seed: 7 }, /^ConfigError: --seed: each run has its own seed: take it out\. .*--seeds N/],
     [{ output_dir: "x" }, /^ConfigError: --output_dir: each run has its own output_dir: .*--output names/],
+    [{ objective: "dpo" }, /^ConfigError: anchoring decides objective itself, .*take --objective out/],
+    // LoRA's values, which the fixture gives, where a model is trained in full
+    [{}, /^ConfigError: run slime-script-s1: --lora_r: lora_r has no effect here/],
   ] as const) {
     const options = tinyStudy(place, "anchoring", words);
     const generated = { ...options, config: null, model: null, data: null, evalData: null };
     await assert.rejects(study(generated), message);
+    await assert.rejects(study({ ...generated, evalData: "e.jsonl" }), /^ConfigError: /);
     assert.ok(!existsSync(join(options.output, "setup")));
   }
 });
