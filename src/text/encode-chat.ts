@@ -130,7 +130,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
       return { start: Math.max(start, prompt.length), end };
     });
     const what = `${row.where}: expected answer ${i + 1} of ${answers.length}`;
-    checkSaysSomething(text, turns, format, what);
+    checkSaysSomething(text, turns, { format, hasMarks: context.hasMarks, what });
   }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);

@@ -114,7 +114,8 @@ export function finishConversation(
     spans = inTurns;
     noteEmptyThinking(whole, spans, plan.messages, notes);
   }
-  checkSaysSomething(whole, spans, context.format, `${where}: expected what is learned`);
+  const what = `${where}: expected what is learned`;
+  checkSaysSomething(whole, spans, { format: context.format, hasMarks: marked !== null, what });
   return assemble(whole, spans, context, notes);
 }
 

@@ -192,25 +192,20 @@ function joined(spans: readonly TextSpan[]): TextSpan[] {
 }
 
 /**
- * Makes sure that every turn teaches more than to stop. A template may mark the parts of one turn apart, its thinking and its
- * end among them, so that a turn is all spans up to one that ends with a token that ends turns.
+ * Makes sure that every turn teaches more than to stop.
  *
- * @param what - the beginning of the message
+ * @param options.hasMarks - whether `spans` are the marked parts of turns; false: whole turns
+ * @param options.what - the beginning of the message
  * @throws EmptyAnswerError when all that is learned of a turn is white space, an empty thinking block and its end
  */
 export function checkSaysSomething(
   text: string,
   spans: readonly TextSpan[],
-  format: ChatFormat,
-  what: string,
+  { format, hasMarks, what }: { format: ChatFormat; hasMarks: boolean; what: string },
 ): void {
-  const turns = [""];
-  for (const { start, end } of spans) {
-    turns[turns.length - 1] +=
-      turns.at(-1) === "" ? withBegunThinking(text, start, end) : text.slice(start, end);
-    if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
-  }
-  if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
+  const turns = hasMarks
+    ? markedTurns(text, spans, format)
+    : spans.map(({ start, end }) => withBegunThinking(text, start, end));
   for (const [i, turn] of turns.entries()) {
     if (!isSilent(turn, format)) continue;
     const named = turns.length === 1 ? what : `${what}, turn ${i + 1} of ${turns.length},`;
@@ -218,6 +213,21 @@ export function checkSaysSomething(
       `${named} to have text, but all that is learned of it is how to stop. Remove the row, or write the turn.`,
     );
   }
+}
+
+/**
+ * The marked text of each turn. A template may mark the parts of one turn apart, its thinking and its end among them, so that a turn is
+ * all spans up to one that ends with a token that ends turns.
+ */
+function markedTurns(text: string, spans: readonly TextSpan[], format: ChatFormat): string[] {
+  const turns = [""];
+  for (const { start, end } of spans) {
+    turns[turns.length - 1] +=
+      turns.at(-1) === "" ? withBegunThinking(text, start, end) : text.slice(start, end);
+    if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
+  }
+  if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
+  return turns;
 }
 
 function isSilent(turn: string, format: ChatFormat): boolean {

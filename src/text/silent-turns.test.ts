@@ -1,4 +1,4 @@
-/** Chat templates whose generation prompt begins the assistant's thinking: what an answer without any says, and that it is noted. */
+/** Turns that say nothing: what a generation prompt has begun, marks or a missing end of turn do not hide it; and thinking that is empty is noted. */
 import assert from "node:assert/strict";
 import test from "node:test";
 
@@ -90,4 +90,13 @@ test("a turn that has no block without thinking: an answer behind the begun one 
   const answers = ["yes<|im_end|>", "no<|im_end|>"];
   assert.deepEqual(plain, { prompt: head, answers, notes: ["generation_prompt_joined"] });
   assert.match(String(blank), /expected answer 2 of 2 to have text/);
+});
+
+test("turns of a template that ends none of them: each has to say something", async () => {
+  const bare =
+    "{% for m in messages %}{{ '[' + m['role'] + ']' + m['content'] }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+  const [plain, first, last] = await encode(bare, [talk("yes", "no"), talk(" ", "no"), talk("yes", "")]);
+  assert.deepEqual((plain as { answers: string[] }).answers, ["yes[user]r[assistant]no<|im_end|>"]);
+  assert.match(String(first), /turn 1 of 2, to have text/);
+  assert.match(String(last), /turn 2 of 2, to have text/);
 });
