@@ -36,6 +36,19 @@ test("a word of the command line that is wrong in every run is refused before mo
   }
 });
 
+test("the runs of every study on generated data are accepted before the first model is made", async () => {
+  using place = runFixture({ rows: 6, held: 4 });
+  for (const name of STUDY_NAMES) {
+    const options = { ...tinyStudy(place, name), overrides: [], seeds: null, signal: AbortSignal.abort() };
+    const generated = { ...options, config: null, model: null, data: null, evalData: null };
+    await assert.rejects(
+      study({ ...generated, otherData: null, otherEvalData: null }),
+      /^StudyStoppedError: stopped while SFT models were made/,
+      name,
+    );
+  }
+});
+
 for (const name of STUDY_NAMES) {
   test(`study ${name}, end to end on a tiny model`, async () => {
     using place = runFixture({ rows: 6, held: 4 });
