@@ -147,6 +147,10 @@ function requireComputable(config: ModelConfig, form: LlamaCppForm): void {
   if (form.head === "embedding" && !config.tieWordEmbeddings) {
     refuse(config, "has a head beside its embedding, where llama.cpp has one matrix for both");
   }
+  const { numHeads, headDim, hiddenSize } = config;
+  if (form.headsFillWidth === true && numHeads * headDim !== hiddenSize) {
+    refuse(config, `has ${numHeads} heads of ${headDim}, which are not its width of ${hiddenSize} together`);
+  }
   const biased = design.biases.find((name) => !form.biases.includes(name));
   if (biased !== undefined) refuse(config, `has a bias on ${biased}`);
   const every = form.unrotatedEvery ?? Number.POSITIVE_INFINITY;

@@ -4,6 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { type Lineage, lineageKeys } from "./lineage.ts";
 import type { WrittenType } from "./types.ts";
 import { float32, type GgufKeys, type GgufValue, string, uint32 } from "./values.ts";
+import { plainName } from "./vocabulary.ts";
 
 /** What a file says of a model as a whole. */
 export interface ModelFacts {
@@ -38,7 +39,7 @@ export function modelKeys(
   return new Map<string, GgufValue>([
     ["general.architecture", string(architecture.name)],
     ["general.type", string("model")],
-    ["general.name", string(nameIn(name))],
+    ["general.name", string(plainName(name))],
     ...(license === null ? [] : ([["general.license", string(license)]] as const)),
     ...lineageKeys(lineage),
     ...Object.entries(sizes).map(([key, value]) => [`${architecture.name}.${key}`, value] as const),
@@ -46,12 +47,4 @@ export function modelKeys(
     ["general.quantization_version", uint32(2)],
     ...vocabulary,
   ]);
-}
-
-/**
- * The name in a file. llama.cpp takes a model with "phi3" or "phi-3" in its name for one with Phi-3's tokenizer, which no file here has:
- * it strips spaces behind special tokens then, or does not load the file.
- */
-function nameIn(name: string): string {
-  return name.replace(/(phi)-?(3)/gi, "$1 $2");
 }

@@ -200,3 +200,11 @@ function templateKeys(template: VocabularySource["template"]): [string, GgufValu
   for (const [name, text] of named) keys.push([`tokenizer.chat_template.${name}`, string(text)]);
   return keys;
 }
+
+/**
+ * A model's name as a file has it. llama.cpp takes a model with "phi3" or "phi-3" in its name for one with Phi-3's tokenizer, which no
+ * file here has: it strips spaces behind special tokens then, or does not load the file.
+ */
+export function plainName(name: string): string {
+  return name.replace(/(phi)-?(3)/gi, "$1 $2");
+}

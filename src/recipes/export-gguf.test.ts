@@ -14,7 +14,9 @@ import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { isRunning } from "../base/process-state.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
+import { architectureOf } from "../gguf/architecture.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf, usualContext } from "./export-gguf.ts";
 
@@ -294,4 +296,12 @@ test("heads that llama.cpp does not have are written or refused, and a name does
     /gemma2 model has a head beside its embedding.*no GGUF file is written/,
   );
   assert.ok(!existsSync(path("gemma2-apart.gguf")));
+  for (const family of ["qwen2_untied", "olmo2", "phi3"] as const) {
+    const config = readModelConfig(fixturePath(family, "model"));
+    assert.equal(architectureOf(config).name, config.family);
+    assert.throws(
+      () => architectureOf({ ...config, headDim: 2 * config.headDim }),
+      /model has \d heads of \d+, which are not its width of \d+ together; llama\.cpp cannot compute that/,
+    );
+  }
 });

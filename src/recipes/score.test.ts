@@ -1,11 +1,13 @@
 /** Scoring with an objective that compares: where the reference comes from. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
 import { runFixture } from "../../test/support/runs.ts";
+import { tinyModel } from "../../test/support/tiny-models.ts";
 import { loadMethod } from "../config/load-config.ts";
 import { objectiveOf } from "../methods/losses.ts";
+import { writeMergedModel } from "../models/save.ts";
 import { type ScoreOptions, score } from "./score.ts";
 
 const fixture = runFixture({ rows: 2, held: 4 });
@@ -37,7 +39,7 @@ test("the reference that is named counts, whatever sums the rows bring; these co
   assertClose(given.objective?.metrics["rewards/chosen"] ?? Number.NaN, 0.1 * mean, { rtol: 1e-6 });
 });
 
-test("without a reference nothing is loaded, and the ways to one are those that the rows can go", async () => {
+test("without a reference, or with one of other tokens, nothing is loaded, and the ways to one are those that the rows can go", async () => {
   const phases: string[] = [];
   const onPhase = (phase: string) => phases.push(phase);
   await assert.rejects(
@@ -54,6 +56,14 @@ test("without a reference nothing is loaded, and the ways to one are those that 
   await assert.rejects(
     scored({ data: labelled, onPhase }, "kto"),
     /kto needs reference log-probs: name the model trained from with --reference DIR, or score an adapter\.$/,
+  );
+  // fewer tokens than the rows have
+  const reference = fixture.path("few-tokens");
+  mkdirSync(reference);
+  writeMergedModel(reference, tinyModel("llama_tied"), "float32");
+  await assert.rejects(
+    scored({ onPhase, reference }),
+    /few-tokens: expected a reference of the same tokens as the model, it has \d+, and .*held\.jsonl:1 has the token \d+/,
   );
   assert.ok(!phases.includes("models loaded"), phases.join());
 });

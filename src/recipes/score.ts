@@ -12,6 +12,7 @@ import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
+import { storedConfig } from "../formats/tied-head.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
@@ -195,7 +196,7 @@ function scoreRows(
  * Where an objective that compares takes its reference from: the model that is named; else the sums of the rows; else the model
  * before it was trained. Warns of sums that are not used.
  *
- * @throws {ConfigError} where there is none of these, or sums are not what the objective needs
+ * @throws {ConfigError} where there is none of these, sums are not what the objective needs, or the model lacks tokens of the rows
  */
 function checkReference(
   objective: Objective,
@@ -203,7 +204,11 @@ function checkReference(
   dataset: Dataset,
 ): void {
   for (const text of unusedSumNotes(objective, dataset, reference)) warn(text);
-  if (!needsReference(objective) || reference !== null) return;
+  if (!needsReference(objective)) return;
+  if (reference !== null) {
+    requireTokens(reference, dataset.examples);
+    return;
+  }
   refuseGivenSums(objective, dataset);
   const tokens = takesReferenceTokens(objective);
   if (adapter !== null || givenReference(dataset.examples, { tokens }) !== null) return;
@@ -213,6 +218,19 @@ function checkReference(
     tokens || objective.over !== "pairs" ? [] : ["give rows with ref_chosen_logps and ref_rejected_logps"];
   const what = tokens ? "the start's log-probs of single tokens" : "reference log-probs";
   throw new ConfigError(`${objective.name} needs ${what}: ${[...ways, ...sums].join(", or ")}.`);
+}
+
+/** @throws {ConfigError} for a row with a token that the model in `dir` has no embedding of */
+function requireTokens(dir: string, examples: readonly Example[]): void {
+  const { vocabSize } = storedConfig(dir);
+  for (const { origin, promptIds, completions } of examples) {
+    const beyond = [promptIds, ...completions.map(({ ids }) => ids)].flat().find((id) => id >= vocabSize);
+    if (beyond === undefined) continue;
+    throw new ConfigError(
+      `${dir}: expected a reference of the same tokens as the model, it has ${vocabSize}, and ${describeOrigin(origin)} has the token ` +
+        `${beyond}. Name the model trained from, whose tokenizer is the same.`,
+    );
+  }
 }
 
 function referenceOf(
