@@ -5,6 +5,7 @@ import { meanInterval } from "../stats/mean-interval.ts";
 import { axisOver, tickTexts } from "./axis.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
+import { tableHtml } from "./html.ts";
 import { signed } from "./signed.ts";
 
 test("numbers of an axis differ from one another, however close they lie", () => {
@@ -19,6 +20,17 @@ test("a change keeps a digit however small it is, and noise is none", () => {
     ...["+0.029", "−1.262", "+8.7e−5", "−0.00012", "+0.0005", "0", "0", "NaN"],
   ]);
   assert.deepEqual(tickTexts([-5e-5, 0, 5e-5]), ["−5e−5", "0", "5e−5"]);
+});
+
+test("one value that is not finite, small or longer than a minute leaves a column of numbers to the right", () => {
+  const classOf = (...cells: string[]): string | undefined =>
+    /<td( class="(\w+)")?>/.exec(
+      tableHtml({ columns: ["", "x"], rows: cells.map((cell) => ["a", cell]) }).text,
+    )?.[2];
+  assert.equal(classOf("+0.003", "NaN", "+8.7e−5", "−130"), "number");
+  assert.equal(classOf("6.8 s", "1 min 07 s", "2 h 10 min"), "number");
+  assert.equal(classOf("0.1 [0, 0.2]", "−8.7e−5 [−0.01, +0.01]", "NaN [NaN, NaN]"), "interval");
+  assert.equal(classOf("0.1", "dpo"), undefined);
 });
 
 test("the axis of steps begins at 0 and has no step before it, whatever was logged", () => {
