@@ -102,6 +102,23 @@ test("num_ctx has room for a run's prompts and answers, as far as the model has"
   assert.equal(usualContext(null, { ...model, maxPositions: 32_768 }), 8192);
 });
 
+test("options that would do nothing are refused, and more context than the model has", async () => {
+  const given = {
+    source: fixturePath("llama_tied", "model"),
+    output: path("idle.gguf"),
+    device: "cpu",
+  } as const;
+  const wrong = [
+    [{ quantizer: "llama-quantize" }, /makes q4_k_m alone, and the type is q8_0/],
+    [{ lora: true, contextLength: 8 }, /are of the Modelfile, and beside an adapter there is none/],
+    [{ lora: true, system: "Be brief." }, /are of the Modelfile/],
+    [{ contextLength: 1_000_000 }, /--num-ctx: expected at most \d+, the model's context, got 1000000/],
+  ] as const;
+  for (const [options, message] of wrong)
+    await assert.rejects(exportGguf({ ...given, ...options }), { name: "ConfigError", message });
+  assert.equal(existsSync(given.output), false);
+});
+
 test("files that are there are kept, and nothing is left of an export that fails", async () => {
   const source = fixturePath("llama_tied", "model");
   const output = path("kept.gguf");

@@ -80,6 +80,7 @@ export interface ExportGgufResult extends GgufMeasure {
 /**
  * Writes the file and its Modelfile, once the file's numbers score rows as the model does.
  *
+ * @throws {ConfigError} for options that contradict each other or have no effect
  * @throws {FileError} if a target is there and not to be replaced
  * @throws {FormatError} for models and tokenizers that llama.cpp would compute otherwise, and a file that scores otherwise
  */
@@ -87,6 +88,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const { output, lora = false, tolerance = 1e-4, signal = null } = options;
   const { onPhase = () => {}, onWrite = () => {} } = options;
   const type = typeOf(options);
+  refuseIdle(options, type);
   const quantizer = type === "q4_k_m" ? findQuantizer(options.quantizer ?? null) : null;
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
@@ -102,6 +104,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
     dtype: "float32",
   });
   await using text = await textOf(origin);
+  refuseContext(options, text.config);
   const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
   const given = { ...origin, ...base, device, ...rows };
   const content = modelfile === null ? null : await modelfileOf(options, origin, text);
@@ -134,6 +137,30 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
   throw new ConfigError(
     `An adapter is written in f32, got --type ${type}. Leave it out, or merge: leave out --lora.`,
   );
+}
+
+/** @throws {ConfigError} for options that would do nothing */
+function refuseIdle(
+  { quantizer, lora = false, contextLength: tokens, system }: ExportGgufOptions,
+  type: ExportType,
+): void {
+  if (type !== "q4_k_m" && (quantizer ?? null) !== null) {
+    throw new ConfigError(
+      `--llama-quantize makes q4_k_m alone, and the type is ${type}. Take it out, or give --type q4_k_m.`,
+    );
+  }
+  if (lora && (tokens ?? system ?? null) !== null) {
+    throw new ConfigError(
+      "--num-ctx and --system are of the Modelfile, and beside an adapter there is none. Take them out, or --lora.",
+    );
+  }
+}
+
+/** @throws {ConfigError} for more tokens than the model has positions */
+function refuseContext({ contextLength: tokens }: ExportGgufOptions, config: ModelConfig): void {
+  const most = contextLength(config);
+  if ((tokens ?? 0) <= most) return;
+  throw new ConfigError(`--num-ctx: expected at most ${most}, the model's context, got ${tokens}.`);
 }
 
 /**

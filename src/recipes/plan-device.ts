@@ -67,7 +67,7 @@ function isCuda(device: string): boolean {
 /**
  * The device that a run would take on this machine, or what each of its ranks has of the processor; a GPU is a rank's own.
  *
- * @param ranks - that share the processor: each has its own threads, as many as `threads` says, and a share of the cores and of memory
+ * @param ranks - that share the processor: each has its own threads, as many as `threads` says, and its part of cores and memory
  */
 export function machineDevice(
   { device, threads }: Pick<PlanConfig, "device" | "threads">,
