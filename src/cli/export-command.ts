@@ -23,7 +23,7 @@ interface CliOptions extends DeviceOptions, QuantiseOptions {
   output: string;
   replace?: true;
   data?: string;
-  tolerance: number;
+  tolerance?: number;
   numCtx?: number;
   system?: string;
 }
@@ -54,7 +54,7 @@ function ggufCommand(): Command {
       "--data <file>",
       "preference rows for the check; default: a run's held-out rows, else random tokens",
     )
-    .option("--tolerance <nats>", "largest difference of a token's log-prob, f32", positiveNumber, 1e-4)
+    .option("--tolerance <nats>", "most that a log-prob may differ by, f32; default: 0.0001", positiveNumber)
     .option(
       "--num-ctx <tokens>",
       "prompt and answer that Ollama keeps; default: what a run's rows could have, else the model's length, 8192 at most",
@@ -82,7 +82,7 @@ function ggufCommand(): Command {
           output: cli.output,
           replace: cli.replace ?? false,
           data: cli.data ?? null,
-          tolerance: cli.tolerance,
+          ...(cli.tolerance === undefined ? {} : { tolerance: cli.tolerance }),
           contextLength: cli.numCtx ?? null,
           system: cli.system ?? null,
           device: cli.device,

@@ -110,6 +110,7 @@ test("options that would do nothing are refused, and more context than the model
   } as const;
   const wrong = [
     [{ quantizer: "llama-quantize" }, /makes q4_k_m alone, and the type is q8_0/],
+    [{ tolerance: 0.1 }, /what q8_0 costs is measured and not judged/],
     [{ lora: true, contextLength: 8 }, /are of the Modelfile, and beside an adapter there is none/],
     [{ lora: true, system: "Be brief." }, /are of the Modelfile/],
     [{ contextLength: 1_000_000 }, /--num-ctx: expected at most \d+, the model's context, got 1000000/],

@@ -50,7 +50,7 @@ export interface ExportGgufOptions {
   replace?: boolean;
   /** Rows for the check; default: a run's held-out rows, for a model random tokens. */
   data?: string | null;
-  /** Largest difference of a token's log-prob in an f32 file, nats. */
+  /** Largest difference of a token's log-prob in an f32 file, nats; default 1e-4. */
   tolerance?: number;
   /** Tokens that Ollama keeps of prompt and answer; default: as long as a run's rows could be, for a model its own length, 8192 at most. */
   contextLength?: number | null;
@@ -141,12 +141,17 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
 
 /** @throws {ConfigError} for options that would do nothing */
 function refuseIdle(
-  { quantizer, lora = false, contextLength: tokens, system }: ExportGgufOptions,
+  { quantizer, lora = false, contextLength: tokens, system, tolerance }: ExportGgufOptions,
   type: ExportType,
 ): void {
   if (type !== "q4_k_m" && (quantizer ?? null) !== null) {
     throw new ConfigError(
       `--llama-quantize makes q4_k_m alone, and the type is ${type}. Take it out, or give --type q4_k_m.`,
+    );
+  }
+  if (tolerance !== undefined && type.startsWith("q")) {
+    throw new ConfigError(
+      `--tolerance: what ${type} costs is measured and not judged. Take it out, or give --type f32.`,
     );
   }
   if (lora && (tokens ?? system ?? null) !== null) {
