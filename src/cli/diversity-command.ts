@@ -1,6 +1,8 @@
 /** `preftune evaluate diversity`. */
+
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import type { Diversity, DiversityMetric, Unit } from "../evaluate/diversity/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../evaluate/diversity/evaluate-diversity.ts";
 import { Phases } from "../terminal/phases.ts";
@@ -148,7 +150,7 @@ function diversityText({ unit, all, perPrompt }: DiversityReport, isLong: boolea
   const kinds = faults.map(([kind, share]) => [`  ${kind.replaceAll("_", " ")}`, valueText(share, "share")]);
   const at = rows.length - 1;
   const table = textTable(
-    [`${all.answers} answers to ${all.prompts} ${all.prompts === 1 ? "prompt" : "prompts"}`, ""],
+    [`${all.answers} answers to ${counted(all.prompts, "prompt")}`, ""],
     [...rows.slice(0, at), ...kinds, ...rows.slice(at)],
   );
   return isLong ? `${table}\n\n${promptTable(perPrompt)}` : table;

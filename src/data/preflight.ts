@@ -2,7 +2,9 @@
  * What is looked at before any training starts: faults that stop it, oddities that are counted, and figures.
  * Findings name rows by file and line, never by their text.
  */
+
 import { DataError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
 import { type DataIssue, FindingList } from "./findings.ts";
@@ -137,7 +139,7 @@ export function assertPreflight(report: PreflightReport): void {
 
 function errorLine({ message, count, rows, remedy }: DataIssue): string {
   const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
-  return `  ${rows.length === 0 ? "" : `${count} ${count === 1 ? "row" : "rows"}: `}${message}${named}. ${remedy}`;
+  return `  ${rows.length === 0 ? "" : `${counted(count, "row")}: `}${message}${named}. ${remedy}`;
 }
 
 function countsOf(train: readonly Example[], evaluation: readonly Example[] | null): LoadCounts {

@@ -1,9 +1,11 @@
 /** The nodes that lead from prompts to rows: prompts, answers, labels, pairs, data check. */
+
 import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../base/files.ts";
+import { counted } from "../base/number-text.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
 import { shellWord } from "../base/shell-word.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
@@ -230,7 +232,7 @@ export const dataCheck: Node = {
     const { train: rows, evaluation } = report.counts;
     const warnings = report.findings.filter(({ severity }) => severity === "warning").length;
     return {
-      text: `${rows} rows, ${evaluation} held out, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`,
+      text: `${rows} rows, ${evaluation} held out, ${counted(warnings, "warning")}`,
       facts: { rows, held: evaluation, warnings },
       made: ["data-check.json"],
     };

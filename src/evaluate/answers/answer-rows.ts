@@ -1,5 +1,7 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
+
 import { DataError } from "../../base/errors.ts";
+import { counted } from "../../base/number-text.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { warn } from "../../base/warn.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
@@ -157,7 +159,7 @@ function rowOf(question: Question, { byId, byPrompt }: RowIndex): AnswerRow | un
 }
 
 function warnOfOthers(path: string, count: number, what: string): void {
-  if (count > 0) warn(`${path}: ${count} ${count === 1 ? "row" : "rows"} ${what}.`);
+  if (count > 0) warn(`${path}: ${counted(count, "row")} ${what}.`);
 }
 
 type RowTurns = Pick<AnswerRow, "turns" | "isConversation" | "hasOthers">;
