@@ -1,5 +1,4 @@
 /** `preftune evaluate diversity`. */
-
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { counted } from "../base/number-text.ts";

@@ -1,5 +1,4 @@
 /** `preftune replay`. */
-
 import type { Command } from "commander";
 import { exitCodes } from "../base/errors.ts";
 import { counted } from "../base/number-text.ts";

@@ -1,5 +1,4 @@
 /** The rows of a run's steps: settled when it first starts, and kept whatever the number of ranks that it is resumed on. */
-
 import { ConfigError } from "../base/errors.ts";
 import { counted } from "../base/number-text.ts";
 import { inactiveKeys } from "./inactive.ts";

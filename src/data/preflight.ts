@@ -2,7 +2,6 @@
  * What is looked at before any training starts: faults that stop it, oddities that are counted, and figures.
  * Findings name rows by file and line, never by their text.
  */
-
 import { DataError } from "../base/errors.ts";
 import { counted } from "../base/number-text.ts";
 import { type ColumnCounts, ColumnTally } from "./column-tally.ts";

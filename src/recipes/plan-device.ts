@@ -1,5 +1,4 @@
 /** The device that a run is planned for: this machine's, and how much of its peak is reached. */
-
 import { ConfigError } from "../base/errors.ts";
 import { counted } from "../base/number-text.ts";
 import type { Environment } from "../forward/environment.ts";
@@ -93,7 +92,7 @@ export function machineDevice(
   const cores = processor.usableCores / ranks;
   const count = threads ?? Math.max(1, Math.floor(cores));
   const peak = (ranks === 1 ? count : Math.min(count, cores)) * threadFlops;
-  const threadText = `${counted(count, "thread")}`;
+  const threadText = counted(count, "thread");
   return {
     id: "cpu",
     name: `${processor.model}, ${threadText}${ranks === 1 ? "" : ` for each of ${ranks} ranks`}`,

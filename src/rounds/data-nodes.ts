@@ -1,5 +1,4 @@
 /** The nodes that lead from prompts to rows: prompts, answers, labels, pairs, data check. */
-
 import { existsSync } from "node:fs";
 import { relative } from "node:path";
 import { at } from "../base/at.ts";

@@ -1,5 +1,4 @@
 /** `preftune sweep`: a grid, a random search or successive halving over any keys of the configuration. */
-
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";

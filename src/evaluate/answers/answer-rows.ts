@@ -1,5 +1,4 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
-
 import { DataError } from "../../base/errors.ts";
 import { counted } from "../../base/number-text.ts";
 import { didYouMean } from "../../base/suggest.ts";
