@@ -1,5 +1,4 @@
 /** Files that hold a key: read, and looked at for who else could read them. */
-
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { at } from "./at.ts";

@@ -1,5 +1,4 @@
 /** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
-
 import process from "node:process";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";

@@ -1,5 +1,4 @@
 /** What the quick start shows at its end: a table for the terminal, and a report with curves. */
-
 import { writeComparison } from "../report/comparison.ts";
 import type { RecordedAnswer } from "../runs/evaluation-records.ts";
 import { textTable } from "../terminal/text-table.ts";

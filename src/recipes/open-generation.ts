@@ -1,5 +1,4 @@
 /** Opens a model for generation: fetched, loaded with its adapters by name, with its tokenizer and chat template. */
-
 import { basename } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";

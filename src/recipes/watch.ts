@@ -1,5 +1,4 @@
 /** The collapse watch of a run: the same prompts answered at every evaluation, with the same random numbers. */
-
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";

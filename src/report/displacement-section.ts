@@ -1,5 +1,4 @@
 /** Likelihood displacement in words: a margin won by both answers falling, with how sure that is. */
-
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
 import type { MetricRow } from "../runs/metrics.ts";
 import { pointsOf } from "./metric-series.ts";

@@ -1,5 +1,4 @@
 /** By how much other text has changed under what a run exported: not under what it was at another step or scale. */
-
 import { shellWord } from "../base/shell-word.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales, scalePath } from "../runs/scale-record.ts";

@@ -1,5 +1,4 @@
 /** Pictures of one evaluation's pairs: how each moved since the start, and how likely rejected tokens are. */
-
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";

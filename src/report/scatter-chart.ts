@@ -1,5 +1,4 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
-
 import { at } from "../base/at.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
 import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickTexts } from "./axis.ts";

@@ -2,7 +2,6 @@
  * `preftune serve`: an HTTP server in the form of OpenAI's API in front of a model, whose engine runs in a process of its
  * own. From options to a server that listens, to its end.
  */
-
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { tellGenerationDefaults } from "../formats/generation-defaults.ts";

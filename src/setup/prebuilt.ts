@@ -2,7 +2,6 @@
  * Addons that were compiled before they were published: a package for each platform beside preftune's, with one addon for each minor
  * version of torch. What does not fit, or does not compute, is left alone, and the addon is compiled.
  */
-
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,5 +1,4 @@
 /** The trainer's side of trackers: a process beside it reads the run's metrics and sends them; nothing here waits before the end. */
-
 import { shellWord } from "../base/shell-word.ts";
 import { warn } from "../base/warn.ts";
 import { flatConfig } from "../config/keys.ts";

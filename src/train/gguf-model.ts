@@ -1,5 +1,4 @@
 /** A model's GGUF file: written from the model, then scored from its own numbers. Of both models one is in memory at a time. */
-
 import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";

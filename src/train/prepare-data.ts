@@ -1,5 +1,4 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
-
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";

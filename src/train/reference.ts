@@ -2,7 +2,6 @@
  * Reference log-probabilities, sums of completions for DPO or single tokens: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
-
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";

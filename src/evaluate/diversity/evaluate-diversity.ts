@@ -1,5 +1,4 @@
 /** `preftune evaluate diversity`: metrics of completions, sampled from a model or read from a file. */
-
 import { extname } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
