@@ -49,7 +49,7 @@ export function diversityCommand(): Command {
     .option("--plain", "continue plain-text prompts verbatim, without the chat template")
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .addOption(
       new Option("--unit <unit>", "unit of lengths and n-grams; tokens need --model")

@@ -93,7 +93,7 @@ export function addGenerateCommand(preftune: Command): void {
     .option("--plain", "continue plain text verbatim, without the chat template")
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .option("--timings", "with --prompt: where the time to the first token went, on standard error");
   command.addOption(

@@ -87,7 +87,7 @@ export function addScoreCommand(preftune: Command): void {
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")

@@ -1,15 +1,15 @@
 /** The chat template that something was trained with, and the one that it is asked with. */
-import { join } from "node:path";
 import { isFolder } from "../base/open-file.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { warn } from "../base/warn.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
-import { ownChatTemplate, templateFile } from "./tokenizer-files.ts";
+import { ownChatTemplate } from "./tokenizer-files.ts";
 
 /** What is put on a model, and the template that is given for both. */
 export interface AskedModel {
   model: string;
   adapter?: string | null;
-  /** Name, file or text; null or left out: the model's own is used. */
+  /** Name, file, directory or text; null or left out: the model's own is used. */
   chatTemplate?: string | null | undefined;
 }
 
@@ -27,6 +27,6 @@ export function tellOtherTemplate({ model, adapter = null, chatTemplate = null }
   if (broughtTemplate(adapter, model) === null) return;
   warn(
     `${place}: it was trained with another chat template than that of ${model}, which is used. ` +
-      `Give its own: --chat-template ${join(place, templateFile("default"))}`,
+      `Give its own: --chat-template ${shellWord(place)}`,
   );
 }

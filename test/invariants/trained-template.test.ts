@@ -1,6 +1,6 @@
 /** The chat template that a run is given with `chat_template`: what it exports has it, and commands say where they ask with another. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { evaluateDiversity } from "../../src/evaluate/diversity/evaluate-diversity.ts";
@@ -8,6 +8,7 @@ import { ggufOrigin } from "../../src/recipes/gguf-source.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { score } from "../../src/recipes/score.ts";
+import { chatTemplateSource } from "../../src/text/template-source.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
 import { chatRows, writeRows } from "../support/tiny-model.ts";
@@ -115,12 +116,25 @@ for (const [name, run] of Object.entries(commands)) {
   test(`${name} says that it asks with the model's, and how to ask with the adapter's`, async (t: TestContext) => {
     const warnings = listenToWarnings(t);
     const place = places[name] ?? "";
-    const own = join(place, "chat_template.jinja");
-    await run(place, own);
+    await run(place, place);
     assert.deepEqual(await warnings(place), []);
     await run(place, null);
     const [note = ""] = await warnings(place);
     assert.ok(note.includes(`another chat template than that of ${model}, which is used`), note);
-    assert.ok(note.endsWith(`--chat-template ${own}`), note);
+    assert.ok(note.endsWith(`--chat-template ${place}`), note);
   });
 }
+
+test("a directory stands for its template, wherever it has it", () => {
+  const tokenizer = loadTokenizer(model);
+  const older = fixture.path("older-adapter");
+  mkdirSync(older);
+  assert.throws(
+    () => chatTemplateSource(tokenizer, older, false),
+    /a directory with a chat template, but .* has neither/,
+  );
+  // before chat_template.jinja tokenizers were saved with it in their settings
+  writeFileSync(join(older, "tokenizer_config.json"), JSON.stringify({ chat_template: template }));
+  assert.equal(chatTemplateSource(tokenizer, older, false), template);
+  assert.equal(chatTemplateSource(tokenizer, adapter, false), template);
+});
