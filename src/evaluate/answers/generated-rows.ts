@@ -1,5 +1,6 @@
 /** Rows that `preftune generate` wrote, a line for each prompt and adapter (src/recipes/generated-line.ts). */
 import { DataError } from "../../base/errors.ts";
+import { shellWord } from "../../base/shell-word.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { numberOf } from "../../text/json-number.ts";
 
@@ -20,7 +21,7 @@ export class OneAdapter {
     if (adapter === this.#first) return;
     throw new DataError(
       `${where}: expected completions of one adapter, got those of "${this.#first}" and "${adapter}". Give the lines of one: ` +
-        `grep '"adapter":"${adapter}"' ${path} > one.jsonl`,
+        `grep -F ${shellWord(`"adapter":${JSON.stringify(value["adapter"])}`)} ${shellWord(path)} > one.jsonl`,
     );
   }
 }
