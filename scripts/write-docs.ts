@@ -13,6 +13,7 @@ import { PARALLEL_NAMES } from "../src/config/parallel-names.ts";
 import type { ConfigKey } from "../src/config/run-config.ts";
 import { TRAINER_NAMES } from "../src/config/trainer-names.ts";
 import { TRL_ALIASES } from "../src/config/trl-names.ts";
+import { YAML_TRAINER_NAMES } from "../src/config/yaml-trainer-names.ts";
 import { describeFindings, type FindingDoc } from "../src/data/findings.ts";
 import { DIVERSITY_METRICS } from "../src/evaluate/diversity/diversity.ts";
 import { FORM_FAULTS } from "../src/evaluate/diversity/markdown-form.ts";
@@ -107,7 +108,7 @@ and no \`warmup_ratio\`, the run may be longer or shorter. Any other change is r
 }
 
 function otherNames(): string {
-  const rows = adviceRows({ ...TRAINER_NAMES, ...TRL_ALIASES });
+  const rows = adviceRows({ ...TRAINER_NAMES, ...TRL_ALIASES, ...YAML_TRAINER_NAMES });
   return `## Names of other trainers
 
 These are refused, with this advice; keys about several GPUs are in [distributed.md](distributed.md):

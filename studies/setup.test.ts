@@ -33,7 +33,7 @@ test("what is generated: data, an SFT model a seed, two preference sets by kind 
   assert.equal(statSync(model).mtimeMs, made);
 });
 
-test("a model without data, or data without rows to measure on, is refused with what to give", async () => {
+test("a model without data, or data without rows to measure on, is refused with what to give", () => {
   const nothing = {
     config: null,
     model: null,
@@ -44,12 +44,15 @@ test("a model without data, or data without rows to measure on, is refused with 
     overrides: [],
   };
   const options = { ...nothing, budget: "quick", jobs: null, cores: 4, seeds: 1, out: silent } as const;
-  await assert.rejects(
-    setUpStudy(root, { ...options, model: "m" }),
-    /--model DIR, --data FILE and --eval-data FILE together/,
-  );
-  await assert.rejects(setUpStudy(root, { ...options, model: "m", data: "d" }), /--eval-data/);
-  const own = await setUpStudy(root, { ...options, model: "m", data: "d", evalData: "e", jobs: 2 });
+  for (const part of ["model", "data", "evalData", "otherData", "otherEvalData"]) {
+    assert.throws(
+      () => setUpStudy(root, { ...options, [part]: "x" }),
+      /--model DIR, --data FILE and --eval-data FILE together/,
+      part,
+    );
+  }
+  assert.throws(() => setUpStudy(root, { ...options, model: "m", data: "d" }), /--eval-data/);
+  const own = setUpStudy(root, { ...options, model: "m", data: "d", evalData: "e", jobs: 2 });
   assert.equal(own.valuesOf(1)["threads"], 2);
   assert.equal(own.valuesOf(1)["eval_fraction"], 0);
   assert.deepEqual(own.sets, []);
@@ -58,21 +61,21 @@ test("a model without data, or data without rows to measure on, is refused with 
     writeFileSync(config, text);
     return setUpStudy(root, { ...options, config, ...more });
   };
-  await assert.rejects(withConfig("eval_fraction: 0.1\n"), {
+  assert.throws(() => withConfig("eval_fraction: 0.1\n"), {
     name: "ConfigError",
     message:
       `${config}: eval_data: expected separate held-out rows, so that the runs of a study are compared on the same pairs, ` +
       "got eval_fraction 0.1 alone. Give --eval-data FILE, or eval_data in the configuration in place of eval_fraction.",
   });
-  await assert.rejects(
-    withConfig("train_data: a.jsonl\n"),
+  assert.throws(
+    () => withConfig("train_data: a.jsonl\n"),
     /own\.yaml: eval_data: .* got none\. Give --eval-data/,
   );
-  await assert.rejects(withConfig("", { overrides: [["eval_fraction", "0.2"]] }), /eval_fraction 0\.2 alone/);
-  await withConfig("eval_fraction: 0.1\n", { evalData: "e" });
-  await withConfig("eval_fraction: 0.1\n", { overrides: [["eval_data", "e"]] });
-  await withConfig("eval_data: e\n");
+  assert.throws(() => withConfig("", { overrides: [["eval_fraction", "0.2"]] }), /eval_fraction 0\.2 alone/);
+  withConfig("eval_fraction: 0.1\n", { evalData: "e" });
+  withConfig("eval_fraction: 0.1\n", { overrides: [["eval_data", "e"]] });
+  withConfig("eval_data: e\n");
   const none = { overrides: [["eval_data", "null"]] } as const;
-  await assert.rejects(withConfig("eval_data: e\n", none), /eval_data: .* got none\. Give --eval-data/);
-  await assert.rejects(withConfig("eval_data: [\n"), /own\.yaml:/);
+  assert.throws(() => withConfig("eval_data: e\n", none), /eval_data: .* got none\. Give --eval-data/);
+  assert.throws(() => withConfig("eval_data: [\n"), /own\.yaml:/);
 });

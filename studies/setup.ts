@@ -60,6 +60,8 @@ export interface PairSet {
 /** What every run of a study shares. */
 export interface StudySetup {
   file: string | null;
+  /** Makes what is generated and not there yet. */
+  make: () => Promise<void>;
   /** For all runs of a training seed, which count from 1. */
   valuesOf: (seed: number) => ConfigValues;
   /** For studies that look at what the models answer: the run's own watch samples it. */
@@ -88,16 +90,23 @@ const answered: Record<Budget, ConfigValues> = {
   full: { watch_prompts: "eval", watch_rows: 64, watch_samples: 4, watch_max_new_tokens: 128 },
 };
 
-/** The data and model of a study in the folder `dir`. */
-export async function setUpStudy(dir: string, options: SetupOptions): Promise<StudySetup> {
-  const { config, model, data } = options;
-  if (config === null && model === null && data === null) {
+/**
+ * The data and model of a study in the folder `dir`; what is generated is there after `make`.
+ *
+ * @throws {ConfigError} if the user brings a part of what is needed
+ */
+export function setUpStudy(dir: string, options: SetupOptions): StudySetup {
+  const { config, model, data, evalData, otherData, otherEvalData } = options;
+  const brings = [config, model, data, evalData, otherData, otherEvalData];
+  if (brings.every((path) => path === null)) {
     const { seeds, out, signal } = options;
     const jobs = options.jobs ?? options.cores;
-    const valuesOf = await generateSetup(dir, { size: fullSize, seeds, jobs, out, signal });
     return {
       file: join(recipes, "quickstart.yaml"),
-      valuesOf: (seed) => ({ ...valuesOf(seed), ...generated[options.budget] }),
+      make: async () => {
+        await generateSetup(dir, { size: fullSize, seeds, jobs, out, signal });
+      },
+      valuesOf: (seed) => ({ ...generatedValues(dir, seed), ...generated[options.budget] }),
       watch: answered[options.budget],
       sets: ["form", "content"].map((name) => ({ name, values: setFiles(dir, name) })),
       prompts: promptFiles(dir),
@@ -129,6 +138,7 @@ function ownSetup(options: SetupOptions): StudySetup {
   };
   return {
     file: config ?? join(recipes, "smollm2-135m.yaml"),
+    make: async () => {},
     valuesOf: () => values,
     watch: answered[budget],
     sets: ownSets(options),
@@ -203,7 +213,6 @@ export async function generateSetup(
   { size, seeds, jobs, out, signal }: GeneratedOptions,
 ): Promise<(seed: number) => ConfigValues> {
   const pathOf = (name: string): string => join(dir, "setup", name);
-  const files = { train_data: pathOf("train.jsonl"), eval_data: pathOf("eval.jsonl") };
   const data = makeData({ ...size.data, seed: dataSeed });
   if (!existsSync(pathOf("data.json"))) writeGenerated(dir, data);
   const missing = Array.from({ length: seeds }, (_, i) => i + 1).filter(
@@ -225,7 +234,8 @@ export async function generateSetup(
         train_data: pathOf("sft.jsonl"),
       };
       const base = { shape: size.shape, text: tokenizerText(data) };
-      const task = { config: { values }, base, heldOut: files.eval_data, answersPerPrompt: 1 };
+      const heldOut = pathOf("eval.jsonl");
+      const task = { config: { values }, base, heldOut, answersPerPrompt: 1 };
       // several at once: whole lines, nothing that is drawn over
       await runToyStage(`SFT model ${seed}`, task, { write: (text) => out.write(text) }, signal);
       writeFileAtomic(pathOf(`made-${seed}.json`), `${JSON.stringify({ seed: values.seed })}\n`);
@@ -240,7 +250,16 @@ export async function generateSetup(
   if (signal?.aborted === true) {
     throw new StudyStoppedError("stopped while SFT models were made: no run has begun");
   }
-  return (seed) => ({ ...files, model_name_or_path: join(pathOf(`sft-${seed}`), "model") });
+  return (seed) => generatedValues(dir, seed);
+}
+
+/** The values that name generated data and the SFT model of a seed, made or not. */
+function generatedValues(dir: string, seed: number): ConfigValues {
+  const pathOf = (name: string): string => join(dir, "setup", name);
+  return {
+    ...{ train_data: pathOf("train.jsonl"), eval_data: pathOf("eval.jsonl") },
+    model_name_or_path: join(pathOf(`sft-${seed}`), "model"),
+  };
 }
 
 function writeGenerated(dir: string, data: ToyData): void {

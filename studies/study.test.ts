@@ -24,11 +24,28 @@ test("a word of the command line that is wrong in every run is refused before mo
     [{ learning_rate: "nan" }, /^ConfigError: --learning_rate: expected a number at least 0/],
     [{ seed: 7 }, /^ConfigError: --seed: each run has its own seed: take it out\. .*--seeds N/],
     [{ output_dir: "x" }, /^ConfigError: --output_dir: each run has its own output_dir: .*--output names/],
+    [{ objective: "dpo" }, /^ConfigError: anchoring decides objective itself, .*take --objective out/],
+    // LoRA's values, which the fixture gives, where a model is trained in full
+    [{}, /^ConfigError: run slime-script-s1: --lora_r: lora_r has no effect here/],
   ] as const) {
     const options = tinyStudy(place, "anchoring", words);
     const generated = { ...options, config: null, model: null, data: null, evalData: null };
     await assert.rejects(study(generated), message);
+    await assert.rejects(study({ ...generated, evalData: "e.jsonl" }), /^ConfigError: /);
     assert.ok(!existsSync(join(options.output, "setup")));
+  }
+});
+
+test("the runs of every study on generated data are accepted before the first model is made", async () => {
+  using place = runFixture({ rows: 6, held: 4 });
+  for (const name of STUDY_NAMES) {
+    const options = { ...tinyStudy(place, name), overrides: [], seeds: null, signal: AbortSignal.abort() };
+    const generated = { ...options, config: null, model: null, data: null, evalData: null };
+    await assert.rejects(
+      study({ ...generated, otherData: null, otherEvalData: null }),
+      /^StudyStoppedError: stopped while SFT models were made/,
+      name,
+    );
   }
 });
 

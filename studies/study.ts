@@ -15,6 +15,7 @@ import {
   readKey,
   readMeasured,
   runGrid,
+  type Trial,
   type TrialOutcome,
   trialsOf,
   type WrittenOutcome,
@@ -82,27 +83,17 @@ export async function study(options: StudyOptions): Promise<WrittenOutcome> {
   refuseRewardModel(options, definition.takesRewardModel ?? false);
   refuseMethods(options, definition);
   options.out.write(`${definition.title}\n`);
-  const { name, budget, rewardModel, ownAnswers } = options;
+  const { name, budget, ownAnswers } = options;
   const facts = { study: name, budget, ...(ownAnswers === null ? {} : { own_answers: ownAnswers.reward }) };
   const lock = lockFolder(options.output, facts);
   try {
     const count = options.seeds ?? definition.seeds[options.budget];
     tellFewSets(definition, count, options.out);
     const searchSeeds = definition.search?.seeds[options.budget] ?? 0;
-    const setup = await startOf(definition, { options, count, models: count + searchSeeds });
-    const overrides = options.overrides.filter(([key]) => ownAnswers === null || !rowKeys.has(key));
-    if (definition.needsTwoSets === true && setup.sets.length < 2) {
-      throw new ConfigError(
-        `${options.name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
-      );
-    }
-    const learningRates = options.learningRates ?? definition.learningRates ?? [];
-    const { sets, prompts } = setup;
-    const fromAdapter = readKey("adapter_name_or_path", inputOf(setup, overrides)) !== null;
-    const hasConfig = options.config !== null;
-    const asked = { budget, rewardModel, sets, prompts, learningRates, fromAdapter, hasConfig };
-    refuseDecided(options, definition.conditions({ ...asked, searched: null }));
-    const place = { definition, setup, options: { ...options, overrides }, asked };
+    const planned = planOf(definition, options, { count, searchSeeds });
+    const { asked } = planned;
+    const setup = await startOf(planned, { options, count });
+    const place = { ...planned, setup };
     // the search has the first seeds: more seeds for the conditions later leave it as it was
     const searched =
       definition.search === undefined || searchSeeds === 0
@@ -146,20 +137,35 @@ interface StudyPlace {
   asked: Omit<Asked, "searched">;
 }
 
-/** Runs `conditions` with the training seeds from `first`. */
-async function run(
+/** Training seeds: so many, from the `first` on. */
+interface Seeds {
+  first: number;
+  count: number;
+}
+
+/** The runs of `conditions` with each of the seeds. */
+function trialsIn(
   { definition, setup, options, asked }: StudyPlace,
   conditions: readonly Condition[],
-  seeds: { first: number; count: number },
-): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
+  seeds: Seeds,
+): Trial[] {
   const shared = (seed: number): ConfigValues => ({
     ...setup.valuesOf(seed),
     ...cadence[definition.evaluations],
     ...definition.values?.(asked),
     ...(definition.needsAnswers ? setup.watch : {}),
   });
-  const from = { file: setup.file, shared, overrides: options.overrides };
-  const trials = trialsOf(conditions, seeds, from);
+  return trialsOf(conditions, seeds, { file: setup.file, shared, overrides: options.overrides });
+}
+
+/** Runs `conditions` with the training seeds from `first`. */
+async function run(
+  place: StudyPlace,
+  conditions: readonly Condition[],
+  seeds: Seeds,
+): Promise<{ outcomes: TrialOutcome[]; measured: Measured }> {
+  const { setup, options } = place;
+  const trials = trialsIn(place, conditions, seeds);
   checkTrials(trials);
   const paths = gridPaths(options.output, new URL("extras.ts", import.meta.url).href);
   const { out, reuse, signal, runTask } = options;
@@ -181,18 +187,58 @@ async function run(
 /** What own answers are made of, which the runs do not train on. */
 const rowKeys: ReadonlySet<string> = new Set(["eval_data", "columns", "seed"]);
 
-/** What the study trains and on what, for `count` training seeds. @param models - seeds that need a separate start */
+/**
+ * What a study is to train and on what, before any of it is made.
+ *
+ * @throws {ConfigError} for what no run could be made of
+ */
+function planOf(
+  definition: StudyDefinition,
+  given: StudyOptions,
+  { count, searchSeeds }: { count: number; searchSeeds: number },
+): StudyPlace {
+  const { name, budget, rewardModel, ownAnswers, config } = given;
+  // a model's own answers are of one model
+  const seeds = ownAnswers === null ? count + searchSeeds : 1;
+  const setup = setUpStudy(given.output, { ...given, seeds });
+  const { sets, prompts } = setup;
+  if (definition.needsTwoSets === true && sets.length < 2) {
+    throw new ConfigError(
+      `${name} compares two preference sets: give --data, --eval-data, --other-data and --other-eval-data.`,
+    );
+  }
+  const overrides = given.overrides.filter(([key]) => ownAnswers === null || !rowKeys.has(key));
+  const options = { ...given, overrides };
+  const learningRates = given.learningRates ?? definition.learningRates ?? [];
+  const fromAdapter = readKey("adapter_name_or_path", inputOf(setup, overrides)) !== null;
+  const asked = {
+    budget,
+    rewardModel,
+    sets,
+    prompts,
+    learningRates,
+    fromAdapter,
+    hasConfig: config !== null,
+  };
+  const place = { definition, setup, options, asked };
+  const conditions = definition.conditions({ ...asked, searched: null });
+  refuseDecided(given, conditions);
+  // where models are made first; own answers bring other rows
+  if (prompts !== null && ownAnswers === null) checkTrials(trialsIn(place, conditions, { first: 1, count }));
+  return place;
+}
+
+/** What the study trains and on what, for `count` training seeds, made. */
 async function startOf(
-  { dividesRows }: StudyDefinition,
-  { options, count, models }: { options: StudyOptions; count: number; models: number },
+  { definition, setup }: StudyPlace,
+  { options, count }: { options: StudyOptions; count: number },
 ): Promise<StudySetup> {
   const { output, overrides, ownAnswers } = options;
-  // a model's own answers are of one model
-  const made = await setUpStudy(output, { ...options, seeds: ownAnswers === null ? models : 1 });
-  const setup = ownAnswers === null ? made : await withOwnAnswers(made, ownAnswers, { options, count });
-  return dividesRows === true
-    ? divided(setup, { output, overrides: ownAnswers === null ? overrides : [] }, count)
-    : setup;
+  await setup.make();
+  const own = ownAnswers === null ? setup : await withOwnAnswers(setup, ownAnswers, { options, count });
+  return definition.dividesRows === true
+    ? divided(own, { output, overrides: ownAnswers === null ? overrides : [] }, count)
+    : own;
 }
 
 /** What the runs of the first training seed are configured from, before a condition changes anything. */

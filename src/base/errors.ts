@@ -45,6 +45,14 @@ export class FormatError extends PreftuneError {
 /** Preference or chat data is wrong. The message names file and line. */
 export class DataError extends PreftuneError {
   override readonly exitCode: number = exitCodes.DataError;
+  /** Whether the message ends with a mapping of columns to set: where there is no place for one, a caller says where there is. */
+  readonly proposesColumns: boolean;
+
+  constructor(message: string, options: { cause?: unknown; proposesColumns?: boolean } = {}) {
+    const { proposesColumns = false, ...rest } = options;
+    super(message, rest);
+    this.proposesColumns = proposesColumns;
+  }
 }
 
 /** Reading or writing files failed: disk full, read-only, missing. The message names the path and what was kept. */

@@ -1,11 +1,11 @@
 /** Files that hold a key: read, and looked at for who else could read them. */
-
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { at } from "./at.ts";
 import { ConfigError } from "./errors.ts";
 import { fileFailure } from "./file-io.ts";
 import { readFileBytes } from "./open-file.ts";
+import { shellWord } from "./shell-word.ts";
 import { warn } from "./warn.ts";
 
 const mostBytes = 4096;
@@ -40,7 +40,7 @@ function textOf(path: string): string {
 export function warnOfReaders(path: string): void {
   if (process.platform === "win32" || (statSync(path).mode & 0o044) === 0) return;
   if (!isReachable(dirname(resolve(path)))) return;
-  warn(`${path}: other users of this machine can read this key. Run: chmod 600 ${path}`);
+  warn(`${path}: other users of this machine can read this key. Run: chmod 600 ${shellWord(path)}`);
 }
 
 /** Whether others than its owner can go through `folder` and every one above it. */

@@ -1,5 +1,5 @@
 /** What a run is, in a few lines before it starts. */
-
+import { counted } from "../base/number-text.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { valueText } from "../config/print-config.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -35,7 +35,7 @@ function stepText(config: RunConfig): string {
   if (isOnPolicy(config)) return rolloutText(config);
   const { max_tokens_per_micro_batch: cap } = config;
   const limits = [
-    ...(isCutByTokens(config) ? [] : [`${size} ${size === 1 ? "row" : "rows"}`]),
+    ...(isCutByTokens(config) ? [] : [counted(size, "row")]),
     ...(cap === null ? [] : [`${cap} tokens`]),
   ].join(" and ");
   if (tokens_per_step !== null) return `${tokens_per_step} tokens (micro-batches of ${limits} at most)`;

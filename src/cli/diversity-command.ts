@@ -1,6 +1,7 @@
 /** `preftune evaluate diversity`. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import type { Diversity, DiversityMetric, Unit } from "../evaluate/diversity/diversity.ts";
 import type { DiversityReport, DiversitySource } from "../evaluate/diversity/evaluate-diversity.ts";
 import { Phases } from "../terminal/phases.ts";
@@ -48,7 +49,7 @@ export function diversityCommand(): Command {
     .option("--plain", "continue plain-text prompts verbatim, without the chat template")
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .addOption(
       new Option("--unit <unit>", "unit of lengths and n-grams; tokens need --model")
@@ -148,7 +149,7 @@ function diversityText({ unit, all, perPrompt }: DiversityReport, isLong: boolea
   const kinds = faults.map(([kind, share]) => [`  ${kind.replaceAll("_", " ")}`, valueText(share, "share")]);
   const at = rows.length - 1;
   const table = textTable(
-    [`${all.answers} answers to ${all.prompts} ${all.prompts === 1 ? "prompt" : "prompts"}`, ""],
+    [`${all.answers} answers to ${counted(all.prompts, "prompt")}`, ""],
     [...rows.slice(0, at), ...kinds, ...rows.slice(at)],
   );
   return isLong ? `${table}\n\n${promptTable(perPrompt)}` : table;

@@ -1,6 +1,7 @@
 /** `preftune export gguf`. */
 import { Command, Option } from "commander";
 import { formatBytes } from "../base/file-io.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { ExportGgufResult, ExportType } from "../recipes/export-gguf.ts";
 import { Phases } from "../terminal/phases.ts";
 import { leavingNothing } from "./leave.ts";
@@ -22,7 +23,7 @@ interface CliOptions extends DeviceOptions, QuantiseOptions {
   output: string;
   replace?: true;
   data?: string;
-  tolerance: number;
+  tolerance?: number;
   numCtx?: number;
   system?: string;
 }
@@ -53,7 +54,7 @@ function ggufCommand(): Command {
       "--data <file>",
       "preference rows for the check; default: a run's held-out rows, else random tokens",
     )
-    .option("--tolerance <nats>", "largest difference of a token's log-prob, f32", positiveNumber, 1e-4)
+    .option("--tolerance <nats>", "most that a log-prob may differ by, f32; default: 0.0001", positiveNumber)
     .option(
       "--num-ctx <tokens>",
       "prompt and answer that Ollama keeps; default: what a run's rows could have, else the model's length, 8192 at most",
@@ -81,7 +82,7 @@ function ggufCommand(): Command {
           output: cli.output,
           replace: cli.replace ?? false,
           data: cli.data ?? null,
-          tolerance: cli.tolerance,
+          ...(cli.tolerance === undefined ? {} : { tolerance: cli.tolerance }),
           contextLength: cli.numCtx ?? null,
           system: cli.system ?? null,
           device: cli.device,
@@ -107,8 +108,8 @@ function exportText(result: ExportGgufResult): string {
     ...pairsText(result),
     ...notes,
     modelfile === null
-      ? `Apply it to the base model's file: llama-server -m BASE.gguf --lora ${path}; in a Modelfile, FROM BASE.gguf and ADAPTER ${path}`
-      : `${modelfile}: run it in Ollama with ollama create NAME -f ${modelfile}`,
+      ? `Apply it to the base model's file: llama-server -m BASE.gguf --lora ${shellWord(path)}; in a Modelfile, FROM BASE.gguf and ADAPTER ${path}`
+      : `${modelfile}: run it in Ollama with ollama create NAME -f ${shellWord(modelfile)}`,
   ];
   return lines.join("\n");
 }

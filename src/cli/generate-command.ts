@@ -80,7 +80,7 @@ export function addGenerateCommand(preftune: Command): void {
       "sample from the most likely tokens that together reach this probability",
       number,
     )
-    .option("--top-k <count>", "sample from the k most likely tokens", number)
+    .option("--top-k <count>", "sample from the k most likely tokens; 0 = from all", number)
     .option(
       "--min-p <number>",
       "sample from tokens at least this fraction as likely as the most likely one",
@@ -93,7 +93,7 @@ export function addGenerateCommand(preftune: Command): void {
     .option("--plain", "continue plain text verbatim, without the chat template")
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .option("--timings", "with --prompt: where the time to the first token went, on standard error");
   command.addOption(
@@ -229,7 +229,8 @@ async function samplingOf(cli: CliOptions): Promise<SamplingSettings> {
     n: cli.samples,
     maxNewTokens: cli.maxNewTokens,
     temperature: cli.temperature,
-    topK: cli.topK ?? null,
+    // as `serve` takes it
+    topK: cli.topK === 0 || cli.topK === -1 ? null : (cli.topK ?? null),
     topP: cli.topP ?? null,
     minP: cli.minP ?? null,
     repetitionPenalty: cli.repetitionPenalty ?? null,

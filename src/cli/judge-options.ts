@@ -129,7 +129,10 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
     )
     .option("--max-new-tokens <count>", "longest answer to generate", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "random seed of local models", wholeNumber(0), 42)
-    .option("--chat-template <template>", "of local models: name, file or text; default: the tokenizer's own")
+    .option(
+      "--chat-template <template>",
+      "of local models: name, file, directory or text; default: the tokenizer's own",
+    )
     .option("--bootstrap <rounds>", "bootstrap samples for intervals", wholeNumber(10), 1000)
     .option(
       "--output <dir>",

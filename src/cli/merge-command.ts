@@ -61,7 +61,7 @@ export function addMergeCommand(preftune: Command): void {
         device: cli.device,
         threads: cli.threads ?? null,
         model: cli.model,
-        adapter: scaledPlace(cli.adapter, cli.adapterScale),
+        adapter: scaledPlace(cli.adapter, cli.adapterScale ?? null),
         output: cli.output,
         replace: cli.replace ?? false,
         textOnly: cli.textOnly ?? false,

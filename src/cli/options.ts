@@ -160,9 +160,9 @@ export function withPlainStrings(command: Command): Command {
   return command.addOption(new Option("--plain-strings <what>", what).choices(["text", "chat"]));
 }
 
-/** Adds --adapter-scale, 1 by default. */
+/** Adds --adapter-scale; left out: what the adapter's place says, 1 where it says nothing. */
 export function withAdapterScale(command: Command): Command {
-  return command.addOption(adapterScaleOption().default(1));
+  return command.addOption(adapterScaleOption());
 }
 
 /** --adapter-scale without a default. */
@@ -181,13 +181,13 @@ function adapterScale(text: string): number {
 
 /** The adapter at the scale that the options give. @throws {ConfigError} for a scale of nothing */
 export function scaledAdapter({ adapter, adapterScale: scale }: ScaleOptions): string | null {
-  if (adapter !== undefined) return scaledPlace(adapter, scale);
-  if (scale === 1) return null;
+  if (adapter !== undefined) return scaledPlace(adapter, scale ?? null);
+  if (scale === undefined) return null;
   throw new ConfigError("--adapter-scale scales an adapter. Give it with --adapter, or leave the scale out.");
 }
 
 /** The options of an adapter and its scale. */
 export interface ScaleOptions {
   adapter?: string;
-  adapterScale: number;
+  adapterScale?: number;
 }

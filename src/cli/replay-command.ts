@@ -1,6 +1,7 @@
 /** `preftune replay`. */
 import type { Command } from "commander";
 import { exitCodes } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import { wholeNumber } from "./options.ts";
 
 /** Adds the command to `preftune`. */
@@ -18,7 +19,7 @@ export function addReplayCommand(preftune: Command): void {
       using stop = watchStopSignals();
       stop.leave("stopped: the run is as it was");
       const { from, rows, completions, difference } = await replay({ run, step, signal: stop.signal });
-      const compared = `${rows} ${rows === 1 ? "row" : "rows"} of metrics${completions > 0 ? ` and ${completions} completions` : ""}`;
+      const compared = `${counted(rows, "row")} of metrics${completions > 0 ? ` and ${completions} completions` : ""}`;
       const span = `steps ${from + 1} to ${step}, from ${from === 0 ? "the run's beginning" : `checkpoint-${from}`}`;
       if (difference === null) process.stdout.write(`The same to the bit: ${compared} of ${span}.\n`);
       else {

@@ -44,6 +44,7 @@ interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   maskToolOutput: boolean;
   columns?: string;
   plainStrings?: "text" | "chat";
+  chatTemplate?: string;
   unpair?: true;
   ratingThreshold?: string;
 }
@@ -66,7 +67,10 @@ export function addScoreCommand(preftune: Command): void {
       `also the value of ${wordList(offlineMethods, "or")} over all rows, as the last line`,
     )
     .option("--preset <name>", "the objective's preset, e.g. script")
-    .option("--reference <dir>", "model of the reference log-probs; default: the model without its adapter")
+    .option(
+      "--reference <dir>",
+      "model of the reference log-probs; default: what the rows bring, else the model without its adapter",
+    )
     .option("--per-token", "also every token's log-prob")
     .option("--batch-size <pairs>", "pairs at once", wholeNumber(1), 8)
     .option("--max-length <tokens>", "limit of prompt plus longer completion", wholeNumber(8), 1024)
@@ -81,6 +85,10 @@ export function addScoreCommand(preftune: Command): void {
         .default("error"),
     )
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
+    .option(
+      "--chat-template <template>",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
+    )
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
@@ -130,6 +138,7 @@ async function runOn(
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings ?? null,
+      chat_template: cli.chatTemplate ?? null,
       unpair: cli.unpair ?? false,
       rating_threshold: thresholdOf(cli),
     },

@@ -58,7 +58,7 @@ export function addServeCommand(preftune: Command): void {
     )
     .option(
       "--chat-template <template>",
-      "name, file or text of a chat template; default: the tokenizer's own",
+      "name, file, directory or text of a chat template; default: the tokenizer's own",
     )
     .option(
       "--host <address>",

@@ -64,7 +64,8 @@ export const DATA_KEYS = {
   },
   chat_template: {
     schema: { type: ["string", "null"], pattern: "\\S", default: null },
-    expected: "a Jinja file, the name of one of the tokenizer's templates, or template text",
+    expected:
+      "a Jinja file, a directory with a chat template, the name of one of the tokenizer's templates, or template text",
     doc: "A chat template to use in place of the tokenizer's own.",
     source: "TRL chat_template_path",
   },

@@ -1,5 +1,6 @@
 /** The rows of a run's steps: settled when it first starts, and kept whatever the number of ranks that it is resumed on. */
 import { ConfigError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import { inactiveKeys } from "./inactive.ts";
 import type { ResolvedConfig } from "./load-config.ts";
 import type { Provenance } from "./provenance.ts";
@@ -21,7 +22,7 @@ export function settleRows(resolved: ResolvedConfig, ranks: number, saved: RunCo
   if (rows === null) return resolved;
   if (rows < ranks) {
     throw new ConfigError(
-      `train_batch_size: a step of ${rows} ${rows === 1 ? "row" : "rows"} cannot be divided over ${ranks} ranks. ` +
+      `train_batch_size: a step of ${counted(rows, "row")} cannot be divided over ${ranks} ranks. ` +
         `Start at most ${rows}, or give a step more rows (train_batch_size: ${ranks}).`,
     );
   }
@@ -29,7 +30,7 @@ export function settleRows(resolved: ResolvedConfig, ranks: number, saved: RunCo
   const { train_batch_size: given, gradient_accumulation_steps: before } = resolved.provenance;
   const follows: Provenance = {
     kind: "derived",
-    why: `train_batch_size on ${ranks} ${ranks === 1 ? "rank" : "ranks"}`,
+    why: `train_batch_size on ${counted(ranks, "rank")}`,
   };
   const now = { ...config, train_batch_size: rows, gradient_accumulation_steps: accumulation };
   return {

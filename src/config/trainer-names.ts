@@ -1,7 +1,7 @@
 /** The other options of TRL's, transformers' and PEFT's classes that are no key here, each with a reason (a table). */
 
 /** One advice for several names, written with spaces between. */
-function alike(advice: string, names: string): Record<string, string> {
+export function alike(advice: string, names: string): Record<string, string> {
   return Object.fromEntries(names.split(" ").map((name) => [name, advice]));
 }
 

@@ -6,6 +6,7 @@ import { loadConfig } from "./load-config.ts";
 import { PARALLEL_NAMES } from "./parallel-names.ts";
 import { TRAINER_NAMES } from "./trainer-names.ts";
 import { TRL_ALIASES } from "./trl-names.ts";
+import { YAML_TRAINER_NAMES } from "./yaml-trainer-names.ts";
 
 const names =
   "label_smoothing_factor optim_target_modules eval_delay hub_strategy tau r target_modules init_lora_weights rank_pattern " +
@@ -34,7 +35,9 @@ test("where a key of ours does it, that is named", () => {
 });
 
 test("a name has one advice, and is no key", () => {
-  const names = [TRL_ALIASES, PARALLEL_NAMES, TRAINER_NAMES].flatMap((table) => Object.keys(table));
+  const names = [TRL_ALIASES, PARALLEL_NAMES, TRAINER_NAMES, YAML_TRAINER_NAMES].flatMap((table) =>
+    Object.keys(table),
+  );
   assert.deepEqual(
     names.filter((name, i) => isConfigKey(name) || names.indexOf(name) !== i),
     [],

@@ -6,7 +6,7 @@ import { DataError } from "../base/errors.ts";
 import { uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, writeFileAtomic } from "../base/files.ts";
 import { plainText } from "../text/message-text.ts";
-import type { Choice } from "../workbench/comparison.ts";
+import { type Choice, inputsText } from "../workbench/comparison.ts";
 import { conflictsIn } from "../workbench/export-labels.ts";
 import { type Imported, importFiles, importPasted } from "../workbench/import-comparisons.ts";
 import type { LabelState } from "../workbench/label-events.ts";
@@ -41,6 +41,7 @@ const itemFilters = ["all", "unjudged", "judged", "conflicts", "flagged"] as con
 /** A pair as the list shows it: without who wrote its answers. */
 export interface ListedItem {
   item: string;
+  inputs: string;
   prompt: string;
   a: string;
   b: string;
@@ -106,12 +107,14 @@ function itemsOf({ bench }: DashboardContext, c: Ctx): { items: ListedItem[]; to
     .filter(isShown)
     .filter((id) => words === "" || textOf(store.item(id).comparison).includes(words));
   const items = found.slice(from, from + pageRows).map((id): ListedItem => {
-    const { prompt, answers } = store.item(id).comparison;
+    const { comparison } = store.item(id);
+    const { prompt, answers } = comparison;
     const votes = [...state.votes.values()].filter(
       (vote) => vote.item === id && vote.showing?.isRepeat !== true,
     );
     return {
       item: id,
+      inputs: inputsText(comparison),
       prompt: plainText(prompt),
       a: plainText(answers[0]),
       b: plainText(answers[1]),
@@ -190,7 +193,7 @@ async function importSent(
 
 /** Adds to the proposal of a column mapping, for which the page has no place, where there is one. */
 function sayWhereToMap(error: unknown): never {
-  if (error instanceof DataError && /columns: \{|"columns" says/.test(error.message))
+  if (error instanceof DataError && error.proposesColumns)
     error.message += " That is said on the command line: preftune labels import DIR FILE --columns '{...}'.";
   throw error;
 }

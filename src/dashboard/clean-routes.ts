@@ -8,9 +8,11 @@ import { isRecord } from "../base/is-record.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { ColumnMap } from "../data/columns.ts";
 import { normaliseRow } from "../data/rows.ts";
+import { plainText } from "../text/message-text.ts";
 import { clean } from "../workbench/clean/clean.ts";
 import { parseCleanRecipe } from "../workbench/clean/clean-recipe.ts";
 import { filterKinds } from "../workbench/clean/filters.ts";
+import { inputsText } from "../workbench/comparison.ts";
 import { exportLabels } from "../workbench/export-labels.ts";
 import {
   filesOfRun,
@@ -274,30 +276,37 @@ function nameIn(text: string): string {
   return text.replaceAll(/(?<!\S)\S*\//g, "");
 }
 
-/** A row as its page shows it: what is no text as JSON, for a browser that read it would change its numbers. */
-function shown(row: unknown, columns: ColumnMap): unknown {
-  const texts = withoutVoices(row, columns);
-  if (!isRecord(texts)) return texts;
-  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
-  return Object.fromEntries(Object.entries(texts).map(([name, value]) => [name, asText(value)]));
-}
-
 /**
  * The texts of a row, and no other column: those may say which model wrote what, and somebody who looks here may have pairs of it
- * left to judge. A row that cannot be read is shown as it is.
+ * left to judge. A row that cannot be read is shown as it is: what is no text as JSON, for a browser that read it would change its numbers.
  */
-function withoutVoices(row: unknown, columns: ColumnMap): unknown {
+function shown(row: unknown, columns: ColumnMap): unknown {
   if (!isRecord(row)) return row;
-  const { prompt, completion, label } = row;
-  if (typeof label === "boolean" && completion !== undefined) return { prompt, completion, label };
+  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
+  return (
+    textsOf(row, columns) ??
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [name, asText(value)]))
+  );
+}
+
+/** The row as people read it; null where it is none of pairs or labelled answers. */
+function textsOf(value: Record<string, unknown>, columns: ColumnMap): Record<string, string> | null {
+  const isLabelled = typeof value["label"] === "boolean" && value["completion"] !== undefined;
   try {
-    const raw = { origin: { file: "", line: 0 }, value: row };
-    const { source } = normaliseRow(raw, { task: "preference", columns });
-    if (source?.kind !== "chat" && source?.kind !== "text") return row;
-    const [chosen, rejected] = source.completions;
-    return { prompt: source.prompt, chosen, rejected };
+    const raw = { origin: { file: "", line: 0 }, value };
+    const { source } = normaliseRow(raw, { task: isLabelled ? "labelled" : "preference", columns });
+    if (source?.kind !== "chat" && source?.kind !== "text") return null;
+    const inputs = inputsText({ extra: value });
+    const [first = "", second = ""] = source.completions.map(plainText);
+    return {
+      ...(inputs === "" ? {} : { "tools and settings": inputs }),
+      prompt: plainText(source.prompt),
+      ...(isLabelled
+        ? { completion: first, label: String(value["label"]) }
+        : { chosen: first, rejected: second }),
+    };
   } catch (error) {
-    if (error instanceof DataError) return row;
+    if (error instanceof DataError) return null;
     throw error;
   }
 }

@@ -29,7 +29,7 @@ export function heldModel({ model_name_or_path: model, adapter, adapter_scale }:
   adapter: string | null;
 } {
   if (adapter === undefined) return { base: foundModel(model ?? ""), adapter: null };
-  const { place, scale } = adapterPlace(scaledPlace(adapter, adapter_scale ?? 1));
+  const { place, scale } = adapterPlace(scaledPlace(adapter, adapter_scale ?? null));
   // a scale is of the whole training: the export of a run may be a part of it already
   const takesWhole = adapter_scale !== undefined || place !== adapter;
   const dir = placeOf(place, ["adapter", "model"], takesWhole);

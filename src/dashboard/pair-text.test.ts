@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { loadConfig } from "../config/load-config.ts";
 import { dataFilesOf } from "../runs/data-files.ts";
-import { rowAt } from "./pair-text.ts";
+import { pairOf, rowAt } from "./pair-text.ts";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "preftune-pairs-")));
 after(() => rmSync(root, { recursive: true }));
@@ -97,4 +97,22 @@ test("a row of a hub data set comes from the commit that the run read, and nobod
     /^ConfigError: The run does not say which version of hub:o\/n it read/,
   );
   assert.equal(asked.mock.callCount(), 0);
+});
+
+test("the tools of a row stand before its prompt", async () => {
+  const path = join(root, "given", "tools.jsonl");
+  const turn = (role: string, content: string) => [{ role, content }];
+  const pair = {
+    prompt: turn("user", "a"),
+    chosen: turn("assistant", "b"),
+    rejected: turn("assistant", "c"),
+  };
+  writeFileSync(path, `${JSON.stringify({ ...pair, tools: [{ name: "look", description: "Looks." }] })}\n`);
+  const values = { model_name_or_path: "m", train_data: path, output_dir: join(root, "run") };
+  const { config } = loadConfig({ values });
+  const { row, spec } = await rowAt(`${path}:1`, { config, data: await dataFilesOf(config) }, [root]);
+  assert.deepEqual(pairOf(row, spec, config).prompt, [
+    { role: "tools", text: "look: Looks." },
+    { role: "user", text: "a" },
+  ]);
 });

@@ -12,7 +12,7 @@ import { ReadMeter } from "../data/read-meter.ts";
 import { normaliseRow } from "../data/rows.ts";
 import { findFiles, readFiles } from "../data/sources.ts";
 import { fileNames, isOnDisk, type NamedSource, namedSources } from "../runs/data-files.ts";
-import { messageText } from "../text/message-text.ts";
+import { messageText, toolsText } from "../text/message-text.ts";
 import type { Message } from "../text/messages.ts";
 
 /** One turn, as text. */
@@ -74,7 +74,13 @@ export function pairOf(row: RawRow, spec: DatasetSpec, config: RunConfig): PairT
   }
   if (source.kind !== "chat") throw new ConfigError("The row is one text, and no pair.");
   const [chosen = [], rejected = []] = source.completions;
-  return { prompt: source.prompt.map(turnOf), chosen: chosen.map(turnOf), rejected: rejected.map(turnOf) };
+  const { tools = null } = source;
+  const called = tools === null || tools.length === 0 ? [] : plain("tools", toolsText(tools));
+  return {
+    prompt: [...called, ...source.prompt.map(turnOf)],
+    chosen: chosen.map(turnOf),
+    rejected: rejected.map(turnOf),
+  };
 }
 
 function plain(role: string, text: string): Turn[] {

@@ -35,6 +35,10 @@ test("a run whose files cannot be read says why, and the others are listed", asy
   assert.match(said.get("bad")?.message ?? "", /bad\/metrics\.jsonl/);
   assert.ok(!said.get("bad")?.message.includes(runs), "no path of this machine");
   assert.deepEqual(said.get("good"), { message: "", step: 10 });
+  assert.deepEqual(list.map(({ name, stateText }) => `${name} ${stateText}`).toSorted(), [
+    "bad cannot be read",
+    "good stopped",
+  ]);
   assert.deepEqual(faults, []);
 });
 

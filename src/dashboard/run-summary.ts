@@ -253,7 +253,7 @@ export class RunSummary {
       ...{ id: this.id, folder: this.folder, ...facts, data: this.#data.value() },
       ...{
         state: state.kind,
-        stateText: stateWord(state),
+        stateText: unread === undefined ? stateWord(state) : "cannot be read",
         message: unread ?? state.message,
       },
       ...{ step, totalSteps, startedAt, changedAt: changedAt(this.paths) },

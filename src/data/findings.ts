@@ -121,13 +121,12 @@ const rowFaults: Readonly<Record<RowFault, Description>> = {
 
 const setFindings: Readonly<Record<SetFinding, Description>> = {
   no_rows: {
-    message: "no rows to train on",
-    remedy: "Check the paths and the counts of dropped rows.",
+    message: "no rows that can be used",
+    remedy: "Check the paths, and what was dropped.",
   },
   no_held_out_rows: {
     message: "no rows to evaluate on: all held-out rows were dropped, or all rows have one prompt",
-    remedy:
-      "Check the counts of dropped rows, and give other eval_data; or leave eval_data and eval_fraction out.",
+    remedy: "Check what was dropped, and give other eval_data; or leave eval_data and eval_fraction out.",
   },
   bos_missing: {
     message: "no BOS token at the beginning, though the tokenizer has one",
@@ -237,7 +236,8 @@ const notes: Readonly<Record<EncodeNote, Description>> = {
   },
   empty_thinking_in_answer: {
     message: "an empty thinking block in the answer, and so in the loss",
-    remedy: "Set enable_thinking: false to have it in the prompt.",
+    remedy:
+      "Set enable_thinking: false to have it in the prompt, where the template knows that, or give the answers their thinking.",
   },
   generation_prompt_joined: {
     message: "the answer set behind the generation prompt, which the template writes differently",

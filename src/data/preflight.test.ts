@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
+import { ColumnTally } from "./column-tally.ts";
 import type { Example, Trace } from "./example.ts";
-import { type DataIssue, describeFindings } from "./findings.ts";
+import { type DataIssue, describeFindings, FindingList } from "./findings.ts";
 import { assertPreflight, type PreflightReport, preflight } from "./preflight.ts";
 import { formatPreflight, preflightNotes } from "./preflight-text.ts";
 import { rowFaults, type TokenizerFacts } from "./row-checks.ts";
@@ -172,7 +172,24 @@ test("rows far longer than the rest are named", () => {
 test("no rows at all is an error", () => {
   assert.throws(
     () => assertPreflight(preflight([], null, facts)),
-    /one kind of error.*\n {2}no rows to train on/,
+    /one kind of error.*\n {2}no rows that can be used/,
+  );
+});
+
+test("where all rows were dropped, the error says which and why", () => {
+  const findings = new FindingList();
+  findings.addDropped("too_long", { file: "f", line: 3 }, "; dropped (first: f:3 has 9 tokens)");
+  const counts = {
+    read: 1,
+    dropped: { too_long: 1 },
+    notDrawn: 0,
+    stoppedAtMaxRows: false,
+    lengthLimit: null,
+  };
+  const loaded = { findings, counts, columns: new ColumnTally().counts() };
+  assert.throws(
+    () => assertPreflight(preflight([], null, facts, loaded)),
+    /one kind of error.*\n {2}no rows that can be used.*\n {2}1 row: longer than max_length; dropped \(first: f:3 has 9 tokens\) \[f:3\]/,
   );
 });
 

@@ -3,6 +3,7 @@
  * Findings name rows by file and line, never by their text.
  */
 import { DataError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import { type ColumnCounts, ColumnTally } from "./column-tally.ts";
 import type { Example } from "./example.ts";
 import { type DataIssue, FindingList } from "./findings.ts";
@@ -122,17 +123,22 @@ export function hasErrors({ findings }: PreflightReport): boolean {
 /**
  * Returns when `report` has no errors.
  *
- * @throws DataError with all errors, the first rows of each and what to do
+ * @throws DataError with all errors, the first rows of each and what to do; where no rows are left, with those that were dropped
  */
 export function assertPreflight(report: PreflightReport): void {
-  const errors = report.findings.filter(({ severity }) => severity === "error");
+  const { findings, counts } = report;
+  const errors = findings.filter(({ severity }) => severity === "error");
   if (errors.length === 0) return;
-  const lines = errors.map(({ message, count, rows, remedy }) => {
-    const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
-    return `  ${rows.length === 0 ? "" : `${count} ${count === 1 ? "row" : "rows"}: `}${message}${named}. ${remedy}`;
-  });
+  const isEmpty = errors.some(({ code }) => code === "no_rows" || code === "no_held_out_rows");
+  const dropped = isEmpty ? findings.filter(({ code }) => Object.hasOwn(counts.dropped, code)) : [];
+  const lines = [...errors, ...dropped.filter((one) => !errors.includes(one))].map(errorLine);
   const kinds = errors.length === 1 ? "one kind of error" : `${errors.length} kinds of errors`;
   throw new DataError(`The data has ${kinds}, and nothing was done with it:\n${lines.join("\n")}`);
+}
+
+function errorLine({ message, count, rows, remedy }: DataIssue): string {
+  const named = rows.length === 0 ? "" : ` [${rows.join(", ")}${count > rows.length ? ", ..." : ""}]`;
+  return `  ${rows.length === 0 ? "" : `${counted(count, "row")}: `}${message}${named}. ${remedy}`;
 }
 
 function countsOf(train: readonly Example[], evaluation: readonly Example[] | null): LoadCounts {

@@ -1,5 +1,4 @@
 /** Prompts to answer, from a data file: prompts alone, conversations, or preference and training rows. */
-
 import process from "node:process";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
@@ -92,9 +91,11 @@ export function checkPromptLengths(
 ): void {
   for (const { where, ids } of prompts) {
     if (ids.length + maxNewTokens <= most) continue;
+    const room = most - ids.length;
+    const answer = room > 0 ? `, and ${maxNewTokens} more are allowed to the answer` : "";
+    const remedy = room > 0 ? `, or ask for answers of at most ${room}` : "";
     throw new DataError(
-      `${where}: the prompt has ${ids.length} tokens, and ${maxNewTokens} more are allowed to the answer; the model was made for ` +
-        `${most} in all. Leave the row out, or ask for shorter answers.`,
+      `${where}: the prompt has ${ids.length} tokens${answer}; the model was made for ${most} in all. Leave the row out${remedy}.`,
     );
   }
 }

@@ -89,7 +89,8 @@ export function normaliseRow(row: RawRow, options: RowOptions): NormalRow {
     const task = isPairTask(options.task) ? "preference" : "sft";
     if (task === "preference") refuseUnpaired(row);
     const reads = (map: ColumnMap): boolean => canRead(row, { ...options, columns: map });
-    throw new DataError(`${error.message}${mappingHint(row, { task, columns }, reads)}`);
+    const message = `${error.message}${mappingHint(row, { task, columns }, reads)}`;
+    throw new DataError(message, { proposesColumns: true });
   }
 }
 
@@ -122,7 +123,7 @@ type RowRead = Omit<NormalRow, "columns"> & Partial<Pick<NormalRow, "columns">>;
 
 function readOther(columns: RowColumns, row: RawRow, options: RowOptions): RowRead {
   const isPair = isPairTask(options.task);
-  const referenceLogps = isPair ? readReference(columns) : null;
+  const referenceLogps = options.task === "preference" ? readReference(columns) : null;
   const margin = options.task === "reward" ? readMargin(columns) : null;
   const read = { origin: row.origin, referenceLogps, ...(margin === null ? {} : { margin }) };
   const threshold = isPair ? null : (options.rating_threshold ?? null);

@@ -27,9 +27,9 @@ export function adapterPlace(place: string): { place: string; scale: number } {
   return { place: place.slice(0, at), scale: checkedScale(scale, place) };
 }
 
-/** The place of an adapter at a scale. @throws {ConfigError} for a place that has one already */
-export function scaledPlace(place: string, scale: number): string {
-  if (scale === 1) return place;
-  if (!place.includes(suffix)) return `${place}${suffix}${scale}`;
+/** The place of an adapter at a scale; null: as it is given. @throws {ConfigError} for a place that has one already */
+export function scaledPlace(place: string, scale: number | null): string {
+  if (scale === null) return place;
+  if (!place.includes(suffix)) return scale === 1 ? place : `${place}${suffix}${scale}`;
   throw new ConfigError(`${place}: a scale is given twice, there and as ${scale}. Give it once.`);
 }

@@ -209,7 +209,7 @@ describe("what is refused", () => {
     [
       "dropout of attention",
       { ...llama32, attention_dropout: 0.1 },
-      /attention_dropout: expected 0, got 0.1/,
+      /attention_dropout: expected 0, got 0.1\. It acts in training alone, .*Write 0/,
     ],
     [
       "Qwen2 with a window",
@@ -296,7 +296,27 @@ describe("what is refused", () => {
       { model_type: "gemma2", attn_logit_softcapping: 0 },
       /attn_logit_softcapping: expected a number above 0/,
     ],
-    ["residual dropout", { model_type: "phi3", resid_pdrop: 0.1 }, /resid_pdrop: expected 0, got 0.1/],
+    [
+      "residual dropout",
+      { model_type: "phi3", resid_pdrop: 0.1 },
+      /resid_pdrop: expected 0, got 0.1\. It acts in training alone/,
+    ],
+    [
+      "a Mistral whose layers differ, which transformers takes for a Ministral",
+      {
+        ...{ model_type: "mistral", num_hidden_layers: 2, sliding_window: 8 },
+        layer_types: ["sliding_attention", "full_attention"],
+      },
+      /layer_types: expected "sliding_attention" throughout, as sliding_window 8 says, got .*Ministral.*Take a Mistral 7B/,
+    ],
+    [
+      "a Mistral of full layers with the class's window",
+      {
+        ...{ model_type: "mistral", num_hidden_layers: 2 },
+        layer_types: ["full_attention", "full_attention"],
+      },
+      /layer_types: expected "sliding_attention" throughout, as sliding_window 4096, its default, says, got .*Write sliding_window: null/,
+    ],
     ["rope not an object", { ...llama32, rope_scaling: "llama3" }, /rope_scaling: expected an object/],
   ];
   for (const [name, json, message] of cases) {

@@ -132,6 +132,10 @@ describe("what is read", () => {
     assert.deepEqual(windowOf({}), [4096, "sliding"]);
     assert.deepEqual(windowOf({ sliding_window: null }), [null, "full"]);
     assert.deepEqual(windowOf({ sliding_window: 7 }), [7, "sliding"]);
+    // transformers' Auto classes read these by the words
+    assert.deepEqual(windowOf({ layer_types: ["sliding_attention"] }), [4096, "sliding"]);
+    const full = { sliding_window: null, layer_types: ["full_attention"] };
+    assert.deepEqual(windowOf(full), [null, "full"]);
   });
 
   test("YaRN: what a file leaves out, and the context it gives", () => {

@@ -175,6 +175,8 @@ function refuseSeveralLabels(top: JsonFields): void {
 }
 
 const unsupported = "This variant of the model is not supported.";
+const withoutDropout =
+  "It acts in training alone, where nothing is dropped here but in adapters (lora_dropout). Write 0: nothing else changes.";
 
 /** Options that change the computation in ways that the family does not have here. */
 function refuseOtherValues(text: JsonFields, { activationKey, activation, only }: Family): void {
@@ -184,7 +186,9 @@ function refuseOtherValues(text: JsonFields, { activationKey, activation, only }
   for (const [key, values] of Object.entries({ attention_dropout: [0], ...only })) {
     const value = text.has(key) ? text.values[key] : undefined;
     if (value === undefined || values.some((allowed) => allowed === value)) continue;
-    text.refuse(key, values.map((allowed) => JSON.stringify(allowed)).join(" or "), unsupported);
+    const isDropout = /drop(out)?$/.test(key);
+    const expected = values.map((allowed) => JSON.stringify(allowed)).join(" or ");
+    text.refuse(key, expected, isDropout ? withoutDropout : unsupported);
   }
 }
 

@@ -41,7 +41,12 @@ const cases: [kind: PlaceKind, given: string, says: RegExp, right: string | null
   ["adapter", "lora/config.yaml", /got a file/, "lora/adapter"],
   ["adapter", "lora/adaptr", /no such directory/, "lora/adapter"],
   ["adapter", "lora/model", /no such directory/, "lora/adapter"],
-  ["adapter", "full/model", /got a model directory\. Give \S+full\/model as the model\.$/, null],
+  [
+    "adapter",
+    "full/model",
+    /got a model directory\. Give \S+full\/model as the model, or a part of it as an adapter: \S+full\/model@scale=0\.4\.$/,
+    null,
+  ],
   [
     "adapter",
     "full",

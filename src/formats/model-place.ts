@@ -63,7 +63,8 @@ export function noPlace(path: string, kind: PlaceKind): FileError {
 }
 
 function remedy(found: string, kind: PlaceKind): string {
-  if (kind === "model") return `Give ${found} as the model.`;
+  if (kind === "model")
+    return `Give ${found} as the model, or a part of it as an adapter: ${found}@scale=0.4.`;
   const base = baseModelOf(found);
   return `Give ${found} as the adapter, and its base model${base === null ? "" : `, ${base},`} as the model.`;
 }

@@ -31,6 +31,8 @@ export interface Architecture {
   ropeFactors: Readonly<Record<string, Float32Array>>;
   /** What is done to the tensor of this name in the checkpoint, or null. */
   change: (name: string) => TensorChange | null;
+  /** Whether the embedding is written a second time, as the head that a file has to have. */
+  repeatsEmbedding: boolean;
   /** Tokens of the longest text that llama.cpp computes as the model does. */
   context: number;
   /** What a user should know. */
@@ -55,6 +57,7 @@ export function formOf(config: ModelConfig): LlamaCppForm {
 /**
  * The model of `config` as llama.cpp computes it.
  *
+ * @param config - its `tieWordEmbeddings` that of what is written, where a head was trained over a tied model
  * @throws {FormatError} when llama.cpp would compute something else
  */
 export function architectureOf(config: ModelConfig): Architecture {
@@ -79,6 +82,7 @@ export function architectureOf(config: ModelConfig): Architecture {
     },
     ropeFactors: ropeFactors(rope.full, headDim),
     change: changeOf(config, form),
+    repeatsEmbedding: form.head === "separate" && config.tieWordEmbeddings,
     context: isCut ? slidingWindow : context,
     notes: [
       ...(isCut
@@ -139,6 +143,13 @@ function requireComputable(config: ModelConfig, form: LlamaCppForm): void {
   if (!form.scalings.includes(kind)) refuse(config, `scales positions in the way of ${kind}`);
   if (rope.sliding !== null && rope.sliding.scaling.kind !== "none") {
     refuse(config, "scales the positions of its sliding layers");
+  }
+  if (form.head === "embedding" && !config.tieWordEmbeddings) {
+    refuse(config, "has a head beside its embedding, where llama.cpp has one matrix for both");
+  }
+  const { numHeads, headDim, hiddenSize } = config;
+  if (form.headsFillWidth === true && numHeads * headDim !== hiddenSize) {
+    refuse(config, `has ${numHeads} heads of ${headDim}, which are not its width of ${hiddenSize} together`);
   }
   const biased = design.biases.find((name) => !form.biases.includes(name));
   if (biased !== undefined) refuse(config, `has a bias on ${biased}`);

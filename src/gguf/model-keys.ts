@@ -4,6 +4,7 @@ import type { Architecture } from "./architecture.ts";
 import { type Lineage, lineageKeys } from "./lineage.ts";
 import type { WrittenType } from "./types.ts";
 import { float32, type GgufKeys, type GgufValue, string, uint32 } from "./values.ts";
+import { plainName } from "./vocabulary.ts";
 
 /** What a file says of a model as a whole. */
 export interface ModelFacts {
@@ -38,7 +39,7 @@ export function modelKeys(
   return new Map<string, GgufValue>([
     ["general.architecture", string(architecture.name)],
     ["general.type", string("model")],
-    ["general.name", string(name)],
+    ["general.name", string(plainName(name))],
     ...(license === null ? [] : ([["general.license", string(license)]] as const)),
     ...lineageKeys(lineage),
     ...Object.entries(sizes).map(([key, value]) => [`${architecture.name}.${key}`, value] as const),

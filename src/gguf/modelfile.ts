@@ -27,7 +27,7 @@ export interface ModelfileContent {
  */
 export function modelfileText(content: ModelfileContent): string {
   const lines = [`FROM ./${content.file}`];
-  for (const stop of content.stops) lines.push(`PARAMETER stop ${JSON.stringify(stop)}`);
+  for (const stop of content.stops) lines.push(`PARAMETER stop ${stopText(stop)}`);
   lines.push(`PARAMETER num_ctx ${content.contextLength}`);
   if (content.system !== null) lines.push(`SYSTEM ${quoted(content.system, "the system message")}`);
   if (content.license !== null) lines.push(`LICENSE ${quoted(content.license, "the licence")}`);
@@ -35,6 +35,11 @@ export function modelfileText(content: ModelfileContent): string {
 }
 
 const quotes = '"""';
+
+/** In quotes, between which Ollama takes every character as it stands: there is no escape, `\"` would be two characters. */
+function stopText(stop: string): string {
+  return stop.includes('"') ? quoted(stop, "the text of an end token") : `"${stop}"`;
+}
 
 function quoted(text: string, what: string): string {
   if (!text.includes(quotes)) return `${quotes}${text}${quotes}`;

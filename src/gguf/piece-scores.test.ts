@@ -54,7 +54,7 @@ test("where a space is put in front, by the forms of published files", () => {
   assert.equal(of({ type: "Sequence", normalizers: [prepend, replace] }, null), "always");
   assert.equal(of(replace, cut), "never");
   assert.equal(of(null, metaspace("first")), "first");
-  assert.equal(of(null, metaspace("always")), "always");
+  assert.equal(of(null, metaspace("always")), "where missing");
   assert.throws(() => of({ type: "NFKC" }, metaspace("always")), /NFKC/);
   assert.throws(() => of(null, null), /null/);
 });

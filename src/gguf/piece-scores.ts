@@ -9,8 +9,8 @@ import type { JsonObject } from "../text/tokenizer-files.ts";
 
 const space = "▁";
 
-/** Where such a tokenizer puts a space that a text does not have. */
-export type SpacePrefix = "always" | "first" | "never";
+/** Where such a tokenizer puts a space in front: of every text, of those that do not begin with one, of the first, of none. */
+export type SpacePrefix = "always" | "where missing" | "first" | "never";
 
 /**
  * Where the tokenizer puts a space in front.
@@ -24,7 +24,7 @@ export function spacePrefix(tokenizer: JsonObject, file: string): SpacePrefix {
   const known: Readonly<Record<string, SpacePrefix>> = {
     "prepend, replace": "always",
     replace: "never",
-    always: "always",
+    always: "where missing",
     first: "first",
     never: "never",
   };

@@ -48,7 +48,7 @@ export function planTensors(
   architecture: Architecture,
   { type, rows }: { type: WrittenType; rows: number },
 ): TensorPlan[] {
-  return tensors.map(({ name: from, shape }) => {
+  const plans = tensors.map(({ name: from, shape }): TensorPlan => {
     const name = ggufName(from, architecture);
     const [first = 0, ...rest] = shape;
     const isTable = from === embeddingName || from === headName;
@@ -61,6 +61,9 @@ export function planTensors(
       change: isCut ? { kind: "cut", rows } : architecture.change(from),
     };
   });
+  if (!architecture.repeatsEmbedding) return plans;
+  const head = ggufName(headName, architecture);
+  return plans.flatMap((plan) => (plan.from === embeddingName ? [plan, { ...plan, name: head }] : [plan]));
 }
 
 /**

@@ -51,8 +51,10 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
   if (isSpm) {
     const prefix = spacePrefix(json, file);
     if (prefix === "first") notes.push(firstOnly);
+    if (prefix === "where missing") notes.push(whereMissing);
+    if (prefix === "always") notes.push(...withSpace(json));
     const scores = pieceScores(new Set(Object.keys(model["vocab"] as JsonObject)), mergesOf(model), file);
-    keys.set("tokenizer.ggml.add_space_prefix", bool(prefix === "always"));
+    keys.set("tokenizer.ggml.add_space_prefix", bool(prefix === "always" || prefix === "where missing"));
     keys.set("tokenizer.ggml.model", string("llama"));
     keys.set("tokenizer.ggml.pre", string("default"));
     keys.set("tokenizer.ggml.tokens", strings(listed.texts));
@@ -79,10 +81,30 @@ export function vocabularyOf(source: VocabularySource): Vocabulary {
 
 const firstOnly =
   "The tokenizer writes a space in front of a text and not behind a special token. llama.cpp does both or neither, and is told neither: " +
-  "chats have the same tokens, a text without a chat template lacks the space.";
+  "chats that begin with a special token have the same tokens, other texts lack the space.";
+
+const whereMissing =
+  "The tokenizer writes a space in front of a text, and behind a special token, unless there is one. llama.cpp writes it in any case: " +
+  "what begins with a space has one more there.";
 
 const composing =
   "The tokenizer composes characters (NFC), and llama.cpp does not: a text with decomposed ones has other tokens there.";
+
+/** Of added tokens that go through the normalizer, which writes a space in front of them: a tokenizer finds them together with one. */
+function withSpace(json: JsonObject): string[] {
+  const normalised = addedOf(json).filter(({ normalized }) => normalized === true);
+  if (normalised.length === 0) return [];
+  const named = normalised.slice(0, 3).map(({ content }) => JSON.stringify(content));
+  return [
+    `The tokenizer finds ${normalised.length === 1 ? "an added token" : `${normalised.length} added tokens`} (${named.join(", ")}${normalised.length > 3 ? ", …" : ""}) only together with a space ` +
+      "in front of them (normalized: true), and llama.cpp as they stand: a text that holds one has other tokens there.",
+  ];
+}
+
+function addedOf(json: JsonObject): JsonObject[] {
+  const added = json["added_tokens"];
+  return Array.isArray(added) ? added.filter(isRecord) : [];
+}
 
 /** Kinds of models, and settings of theirs, that change ids in ways llama.cpp does not have. */
 function refuseModel(json: JsonObject, file: string): void {
@@ -96,8 +118,7 @@ function refuseModel(json: JsonObject, file: string): void {
   for (const key of ["dropout", "continuing_subword_prefix", "end_of_word_suffix"]) {
     if (model[key]) refuse(`a model with ${key} ${JSON.stringify(model[key])}`);
   }
-  const added = Array.isArray(json["added_tokens"]) ? json["added_tokens"].filter(isRecord) : [];
-  for (const token of added) {
+  for (const token of addedOf(json)) {
     const flag = ["lstrip", "rstrip", "single_word"].find((name) => token[name] === true);
     if (flag === undefined) continue;
     throw new FormatError(
@@ -178,4 +199,12 @@ function templateKeys(template: VocabularySource["template"]): [string, GgufValu
   if (named.length > 0) keys.push(["tokenizer.chat_templates", strings(named.map(([name]) => name))]);
   for (const [name, text] of named) keys.push([`tokenizer.chat_template.${name}`, string(text)]);
   return keys;
+}
+
+/**
+ * A model's name as a file has it. llama.cpp takes a model with "phi3" or "phi-3" in its name for one with Phi-3's tokenizer, which no
+ * file here has: it strips spaces behind special tokens then, or does not load the file.
+ */
+export function plainName(name: string): string {
+  return name.replace(/(phi)-?(3)/gi, "$1 $2");
 }

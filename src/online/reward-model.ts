@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { type CompletionGroup, completionBatches, usualTokensAtOnce } from "../data/completion-batches.ts";
 import { packExamples } from "../data/packing.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
@@ -39,7 +40,7 @@ export function baseOf(adapter: string): string {
   if (baseModel !== null && existsSync(join(baseModel, "config.json"))) return baseModel;
   throw new ConfigError(
     `${adapter}: expected the base model of this adapter, ${baseModel ?? "which it does not name"}, to be a directory here, it is not. ` +
-      `Merge them: preftune merge --model BASE --adapter ${adapter} --output NEW, and name NEW`,
+      `Merge them: preftune merge --model BASE --adapter ${shellWord(adapter)} --output NEW, and name NEW`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** A plan as text for people: what is trained, memory by component, and the objectives side by side. */
 import { formatBytes } from "../base/file-io.ts";
-import { formatDuration, formatNumber } from "../base/number-text.ts";
+import { counted, formatDuration, formatNumber } from "../base/number-text.ts";
 import { textTable } from "../terminal/text-table.ts";
 import type { Advice } from "./advice.ts";
 import type { FinalScalePlan } from "./final-scale-plan.ts";
@@ -121,7 +121,7 @@ function memoryText({ memory, training, device, rows }: Plan): string {
     [...rowsOf(memory), ["together", formatBytes(memory.total)]],
   );
   const { pairs, tokens, answerTokens } = rows.largestMicroBatch;
-  const batch = `largest micro-batch: ${pairs} ${pairs === 1 ? "row" : "rows"}, ${grouped(tokens)} tokens, ${grouped(answerTokens)} of them answers' (per_device_train_batch_size ${training.batchSize})`;
+  const batch = `largest micro-batch: ${counted(pairs, "row")}, ${grouped(tokens)} tokens, ${grouped(answerTokens)} of them answers' (per_device_train_batch_size ${training.batchSize})`;
   const usable = formatBytes(device.usableBytes);
   const verdict = memory.fits
     ? `It fits the ${usable} that may be filled.`

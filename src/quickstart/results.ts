@@ -1,5 +1,4 @@
 /** What the quick start shows at its end: a table for the terminal, and a report with curves. */
-
 import { writeComparison } from "../report/comparison.ts";
 import type { RecordedAnswer } from "../runs/evaluation-records.ts";
 import { textTable } from "../terminal/text-table.ts";
@@ -39,12 +38,12 @@ const columns: readonly Column[] = [
   { short: "right\nanswer", long: "right answer", cell: ({ right }) => percent(right) },
   {
     short: "time",
-    long: "training time",
+    long: "time with loading and export",
     cell: ({ seconds }) => `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`,
   },
   {
     short: "peak\nmemory",
-    long: "peak memory",
+    long: "peak memory, export too",
     cell: ({ peakBytes }) => `${Math.round(peakBytes / 2 ** 20)} MiB`,
   },
 ];

@@ -2,6 +2,7 @@
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { deriveSeed } from "../base/random.ts";
+import { warn } from "../base/warn.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { describeOrigin } from "../data/example.ts";
@@ -17,6 +18,7 @@ import type { Plan } from "../planner/run-plan.ts";
 import { refuseOtherContent, runPaths } from "../runs/run-directory.ts";
 import { manualSeed, memoryInUse, setDeterministic } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
+import { refuseGivenSums, unusedSumNotes } from "../train/given-sums.ts";
 import { mismatchesOf, requireOtherAnswers } from "../train/mismatched.ts";
 import { requireLanguageModel } from "../train/objective-head.ts";
 import { type PreparedData, prepareData, taskOf } from "../train/prepare-data.ts";
@@ -26,7 +28,6 @@ import {
   modelReference,
   referenceFrom,
   referencePass,
-  refuseGivenSums,
 } from "../train/reference.ts";
 import { type StepResult, type Training, trainStep } from "../train/step.ts";
 import { EpochSteps, microBatchOf, packingOf } from "../train/step-source.ts";
@@ -86,6 +87,7 @@ export async function* dryRun(
   yield { type: "preflight", report: data.dataset.report };
   assertPreflight(data.dataset.report);
   refuseGivenSums(objective, data.dataset);
+  if (!isOnPolicy(given)) for (const text of unusedSumNotes(objective, data.dataset)) warn(text);
   finalHalves(given, data);
   refuseBlindBounds(given, data);
   yield await planned(given, data);

@@ -5,14 +5,18 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { after, test } from "node:test";
 import { armFault } from "../../test/support/faults.ts";
 import { fixturePath } from "../../test/support/fixture-files.ts";
+import { fixtureWithHead, ggufOf } from "../../test/support/gguf-files.ts";
 import { runFixture, runTraining } from "../../test/support/runs.ts";
+import { makeChainModel, piece, vocabulary } from "../../test/support/sentencepiece.ts";
 import { until } from "../../test/support/signalled.ts";
 import { pairRows, writeRows } from "../../test/support/tiny-model.ts";
 import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { isRunning } from "../base/process-state.ts";
 import { loadConfig } from "../config/load-config.ts";
+import { readModelConfig } from "../formats/hf-config.ts";
 import { storedConfig } from "../formats/tied-head.ts";
+import { architectureOf } from "../gguf/architecture.ts";
 import { readGguf, readNumbers } from "../gguf/read.ts";
 import { exportGguf, usualContext } from "./export-gguf.ts";
 
@@ -96,6 +100,24 @@ test("num_ctx has room for a run's prompts and answers, as far as the model has"
   assert.equal(contextOf({ ...grpo, max_completion_length: 4096 }), 5120);
   assert.equal(contextOf({ ...grpo, max_completion_length: 8192 }), 6000);
   assert.equal(usualContext(null, { ...model, maxPositions: 32_768 }), 8192);
+});
+
+test("options that would do nothing are refused, and more context than the model has", async () => {
+  const given = {
+    source: fixturePath("llama_tied", "model"),
+    output: path("idle.gguf"),
+    device: "cpu",
+  } as const;
+  const wrong = [
+    [{ quantizer: "llama-quantize" }, /makes q4_k_m alone, and the type is q8_0/],
+    [{ tolerance: 0.1 }, /what q8_0 costs is measured and not judged/],
+    [{ lora: true, contextLength: 8 }, /are of the Modelfile, and beside an adapter there is none/],
+    [{ lora: true, system: "Be brief." }, /are of the Modelfile/],
+    [{ contextLength: 1_000_000 }, /--num-ctx: expected at most \d+, the model's context, got 1000000/],
+  ] as const;
+  for (const [options, message] of wrong)
+    await assert.rejects(exportGguf({ ...given, ...options }), { name: "ConfigError", message });
+  assert.equal(existsSync(given.output), false);
 });
 
 test("files that are there are kept, and nothing is left of an export that fails", async () => {
@@ -202,6 +224,31 @@ test("added tokens that strip the spaces beside them are refused as what a file 
   }
 });
 
+test("what llama.cpp cuts otherwise by where the tokenizer writes a space is said", async () => {
+  const notesOf = async (name: string, change: (json: Record<string, unknown>) => void) => {
+    const source = makeChainModel(path(name), [piece("a"), piece("b")]);
+    const file = `${source}/tokenizer.json`;
+    const json = JSON.parse(readFileSync(file, "utf8"));
+    json.model.merges.push(["▁", "the"], ["▁", "A"]);
+    change(json);
+    writeFileSync(file, JSON.stringify(json));
+    return (await exportGguf({ source, type: "f32", output: path(`${name}.gguf`), device: "cpu" })).notes;
+  };
+  assert.deepEqual(await notesOf("prepended", () => {}), []);
+  const added = await notesOf("added", (json) => {
+    const [first] = json["added_tokens"] as object[];
+    const token = { ...first, id: vocabulary - 1, content: "zz", special: false, normalized: true };
+    json["added_tokens"] = [...(json["added_tokens"] as object[]), token];
+  });
+  assert.match(added.join(), /finds an added token \("zz"\) only together with a space in front/);
+  const metaspace = (prepend_scheme: string) => (json: Record<string, unknown>) => {
+    json["normalizer"] = null;
+    json["pre_tokenizer"] = { type: "Metaspace", replacement: "▁", prepend_scheme, split: false };
+  };
+  assert.match((await notesOf("everywhere", metaspace("always"))).join(), /unless there is one/);
+  assert.match((await notesOf("first", metaspace("first"))).join(), /not behind a special token/);
+});
+
 test("once both files are complete, no signal comes between them", async () => {
   const output = path("both.gguf");
   const { writeSync } = io;
@@ -252,4 +299,27 @@ test("llama-quantize: killed by the signal, waited for, nothing left; how else i
     "of those that are no more, and its own",
   );
   await assert.rejects(make(quantizerOf("failing", "echo no room >&2", "exit 3")), /status 3 .*:\nno room$/);
+});
+
+test("heads that llama.cpp does not have are written or refused, and a name does not stand for a tokenizer", async () => {
+  const tied = fixtureWithHead("olmo2", path("phi3-like"), true);
+  const file = readGguf(await ggufOf(tied, path(""), "olmo2-tied"));
+  const [head, embedding] = ["output.weight", "token_embd.weight"].map((name) => file.tensors.get(name));
+  assert.ok(head !== undefined && embedding !== undefined);
+  assert.deepEqual(readNumbers(file, head), readNumbers(file, embedding));
+  assert.equal(file.keys.get("general.name")?.value, "phi 3-like");
+  const apart = fixtureWithHead("gemma2", path("gemma2-apart"), false);
+  await assert.rejects(
+    ggufOf(apart, path(""), "gemma2-apart"),
+    /gemma2 model has a head beside its embedding.*no GGUF file is written/,
+  );
+  assert.ok(!existsSync(path("gemma2-apart.gguf")));
+  for (const family of ["qwen2_untied", "olmo2", "phi3"] as const) {
+    const config = readModelConfig(fixturePath(family, "model"));
+    assert.equal(architectureOf(config).name, config.family);
+    assert.throws(
+      () => architectureOf({ ...config, headDim: 2 * config.headDim }),
+      /model has \d heads of \d+, which are not its width of \d+ together; llama\.cpp cannot compute that/,
+    );
+  }
 });

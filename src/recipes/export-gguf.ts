@@ -50,7 +50,7 @@ export interface ExportGgufOptions {
   replace?: boolean;
   /** Rows for the check; default: a run's held-out rows, for a model random tokens. */
   data?: string | null;
-  /** Largest difference of a token's log-prob in an f32 file, nats. */
+  /** Largest difference of a token's log-prob in an f32 file, nats; default 1e-4. */
   tolerance?: number;
   /** Tokens that Ollama keeps of prompt and answer; default: as long as a run's rows could be, for a model its own length, 8192 at most. */
   contextLength?: number | null;
@@ -80,6 +80,7 @@ export interface ExportGgufResult extends GgufMeasure {
 /**
  * Writes the file and its Modelfile, once the file's numbers score rows as the model does.
  *
+ * @throws {ConfigError} for options that contradict each other or have no effect
  * @throws {FileError} if a target is there and not to be replaced
  * @throws {FormatError} for models and tokenizers that llama.cpp would compute otherwise, and a file that scores otherwise
  */
@@ -87,6 +88,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
   const { output, lora = false, tolerance = 1e-4, signal = null } = options;
   const { onPhase = () => {}, onWrite = () => {} } = options;
   const type = typeOf(options);
+  refuseIdle(options, type);
   const quantizer = type === "q4_k_m" ? findQuantizer(options.quantizer ?? null) : null;
   const modelfile = lora ? null : modelfilePath(output);
   refuseTargets([output, ...(modelfile === null ? [] : [modelfile])], options.replace ?? false);
@@ -102,6 +104,7 @@ export async function exportGguf(options: ExportGgufOptions): Promise<ExportGguf
     dtype: "float32",
   });
   await using text = await textOf(origin);
+  refuseContext(options, text.config);
   const rows = await ggufBatches(origin, options.data ?? null, { config: text.config, onPhase });
   const given = { ...origin, ...base, device, ...rows };
   const content = modelfile === null ? null : await modelfileOf(options, origin, text);
@@ -136,10 +139,39 @@ function typeOf({ type = null, lora = false }: ExportGgufOptions): ExportType {
   );
 }
 
+/** @throws {ConfigError} for options that would do nothing */
+function refuseIdle(
+  { quantizer, lora = false, contextLength: tokens, system, tolerance }: ExportGgufOptions,
+  type: ExportType,
+): void {
+  if (type !== "q4_k_m" && (quantizer ?? null) !== null) {
+    throw new ConfigError(
+      `--llama-quantize makes q4_k_m alone, and the type is ${type}. Take it out, or give --type q4_k_m.`,
+    );
+  }
+  if (tolerance !== undefined && type.startsWith("q")) {
+    throw new ConfigError(
+      `--tolerance: what ${type} costs is measured and not judged. Take it out, or give --type f32.`,
+    );
+  }
+  if (lora && (tokens ?? system ?? null) !== null) {
+    throw new ConfigError(
+      "--num-ctx and --system are of the Modelfile, and beside an adapter there is none. Take them out, or --lora.",
+    );
+  }
+}
+
+/** @throws {ConfigError} for more tokens than the model has positions */
+function refuseContext({ contextLength: tokens }: ExportGgufOptions, config: ModelConfig): void {
+  const most = contextLength(config);
+  if ((tokens ?? 0) <= most) return;
+  throw new ConfigError(`--num-ctx: expected at most ${most}, the model's context, got ${tokens}.`);
+}
+
 /**
  * The origin at the scale, and what its weights are made of where that is something else.
  *
- * @throws {ConfigError} for a scale of a model alone, or of 0 in an adapter's file, which llama.cpp would take for 1
+ * @throws {ConfigError} for a scale of a model alone, one given twice, or of 0 in an adapter's file, which llama.cpp would take for 1
  */
 async function atScale(
   origin: GgufOrigin,
@@ -151,18 +183,18 @@ async function atScale(
       "An adapter at scale 0 with --lora: an adapter's file cannot say 0, and it would be the start. Leave the adapter out instead.",
     );
   }
-  if (adapterScale === null || adapterScale === 1) return { origin };
+  if (adapterScale === null) return { origin };
   const scale = checkedScale(adapterScale, "adapter_scale");
-  if (origin.adapter === null) {
-    if (origin.run === null) {
-      throw new ConfigError(
-        `${origin.name}: --adapter-scale scales what was trained, and of a model alone nobody knows what that is. Give the run, leave the scale out, or give the base model and --adapter.`,
-      );
-    }
-    const model = await startOfRun(source, onPhase);
-    return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
+  const { adapter, run } = origin;
+  if (adapter !== null) return { origin: { ...origin, adapter: scaledPlace(adapter, scale) } };
+  if (scale === 1) return { origin };
+  if (run === null) {
+    throw new ConfigError(
+      `${origin.name}: --adapter-scale scales what was trained, and of a model alone nobody knows what that is. Give the run, leave the scale out, or give the base model and --adapter.`,
+    );
   }
-  return { origin: { ...origin, adapter: scaledPlace(origin.adapter, scale) } };
+  const model = await startOfRun(source, onPhase);
+  return { origin, base: { model, adapter: scaledPlace(origin.model, scale) } };
 }
 
 function requireAdapter({ adapter, name }: GgufOrigin): string {
@@ -243,11 +275,8 @@ function refuseTargets(paths: readonly string[], replace: boolean): void {
   }
 }
 
-function textOf({ model, run }: GgufOrigin): Promise<ModelText> {
-  return openText(model, {
-    chatTemplate: run?.chat_template ?? null,
-    enableThinking: run?.enable_thinking ?? null,
-  });
+function textOf({ model, run, chatTemplate }: GgufOrigin): Promise<ModelText> {
+  return openText(model, { chatTemplate, enableThinking: run?.enable_thinking ?? null });
 }
 
 async function endTokensOf({ tokenizer, config, encoder, stopIds }: ModelText): Promise<EndTokens> {
@@ -262,11 +291,10 @@ function stopsOf({ tokenizer }: ModelText, { ids }: EndTokens): string[] {
 }
 
 function templateOf(
-  { run }: GgufOrigin,
+  { chatTemplate: choice }: GgufOrigin,
   { tokenizer, encoder }: ModelText,
 ): { text: string; named: Readonly<Record<string, string>> } | null {
   if (!encoder.hasChatTemplate) return null;
-  const choice = run?.chat_template ?? null;
   const { named } = tokenizer.chatTemplates;
   return { text: chatTemplateSource(tokenizer, choice, false), named: choice === null ? named : {} };
 }

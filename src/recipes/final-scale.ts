@@ -5,13 +5,15 @@ import { fileWork, io, syncDirectory } from "../base/file-io.ts";
 import { makeDirectory, remove } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import { alone, onFirst } from "../base/ranks.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { FINAL_SCALES } from "../config/final-scale-checks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { onceForAll } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { readAdapter } from "../formats/adapter.ts";
 import { scaledPlace } from "../formats/adapter-scale.ts";
-import { askedQuantisation } from "../formats/quantisation.ts";
+import { ownSkipModules } from "../formats/held-quantisation.ts";
+import { askedQuantisation, quantisationOptions } from "../formats/quantisation.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type Adapter, adapterTensors } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
@@ -139,16 +141,21 @@ function picked(work: FinalScaleWork, scaled: ScaleWork, measured: Measurements)
 }
 
 /** Where the training is that no scale was taken of, and the commands that make something of it. */
-function howToGoOn({ paths: { dir, whole }, config }: FinalScaleWork): string {
+function howToGoOn({ paths: { dir, whole }, config, data }: FinalScaleWork): string {
   const trained = join(whole, config.use_peft ? "adapter" : "model");
   const again =
     config.save_strategy === "no"
-      ? "There is no checkpoint to choose again from (save_strategy: no)."
-      : "Change final_scale_rule, or set final_scale: 1 for the whole, and continue from the last checkpoint: preftune train RUN.yaml --resume.";
-  const asHeld = askedQuantisation(config) === null ? "" : ", with the option that quantises as the run did";
+      ? "There is no checkpoint to choose again from (save_strategy: no)"
+      : "From the last checkpoint the run takes the whole, or a part by other bounds where --final_scale_rule stands in place of " +
+        `--final_scale 1: preftune train ${shellWord(join(dir, "config.yaml"))} --resume --final_scale 1`;
+  const held = askedQuantisation(config);
+  const asHeld =
+    held === null
+      ? ""
+      : ` ${quantisationOptions({ ...held, skipModules: ownSkipModules(data.modelConfig, held.skipModules) })}`;
   return (
-    `Nothing is exported; the whole training is in ${trained}. ${again} preftune scale ${dir} shows what each scale does, and ` +
-    `preftune merge --model ${config.model_name_or_path} --adapter ${trained} --adapter-scale S --output DIR writes the model at one${asHeld}.`
+    `Nothing is exported; the whole training is in ${trained}. ${again}. What each scale does: preftune scale ${shellWord(dir)}. ` +
+    `The model at scale S: preftune merge --model ${shellWord(config.model_name_or_path)} --adapter ${shellWord(trained)} --adapter-scale S --output DIR${asHeld}`
   );
 }
 

@@ -19,6 +19,7 @@ import { JsonLinesWriter, readJsonLines } from "../runs/json-lines.ts";
 import { lockOutput } from "../runs/run-lock.ts";
 import type { Message } from "../text/messages.ts";
 import type { SourceRow } from "../text/source-rows.ts";
+import { type GeneratedLine, generatedLine } from "./generated-line.ts";
 import { type GeneratingRanks, openOnRanks } from "./generation-ranks.ts";
 import {
   type AdapterVariant,
@@ -61,25 +62,6 @@ export interface GenerationProgress {
   seconds: number;
 }
 
-/** A completion as the output has it. */
-interface OutputCompletion {
-  text: string;
-  ended: boolean;
-  finish_reason: "stop" | "length";
-  tokens: number;
-}
-
-/** A line of the output. */
-interface OutputLine {
-  index: number;
-  prompt: string;
-  /** The user's turns after the prompt, where there are any. */
-  follow_ups?: readonly string[];
-  adapter: string;
-  /** The completion of the last turn; where there were several, `turns` has the completion of each. */
-  answers: (OutputCompletion & { turns?: OutputCompletion[] })[];
-}
-
 /** What stands in each line of an unfinished run and not in its output. */
 interface Begun {
   /** Hash of the run's settings. */
@@ -88,7 +70,7 @@ interface Begun {
   day?: string;
 }
 
-interface PartialLine extends OutputLine, Begun {}
+interface PartialLine extends GeneratedLine, Begun {}
 
 /** Requests handed to the engine beyond those that run: enough that it never waits for the next one. */
 const queued = 8;
@@ -235,7 +217,7 @@ export function dayOf(output: string, together: Together): string {
 }
 
 /** A function that appends a line to `path`, which is opened with the first of them; null closes it. */
-function appendTo(path: string, begun: Begun): (line: OutputLine | null) => void {
+function appendTo(path: string, begun: Begun): (line: GeneratedLine | null) => void {
   let writer: JsonLinesWriter | null = null;
   return (line) => {
     if (line === null) {
@@ -261,7 +243,7 @@ async function completeAll(
   const start = async (task: DialogueTask): Promise<void> => {
     open++;
     try {
-      write(lineOf(task, await completeDialogue(generation, task, sampling)));
+      write(generatedLine(task, await completeDialogue(generation, task, sampling)));
       progress.done++;
     } catch (error) {
       failure ??= { error };
@@ -286,24 +268,6 @@ async function completeAll(
   if (failed !== null) throw failed.error;
   onProgress({ ...progress });
   return progress;
-}
-
-function lineOf(
-  { prompt, index, variant }: DialogueTask,
-  dialogues: readonly (readonly FinishedCompletion[])[],
-): OutputLine {
-  const { text, followUps } = prompt;
-  const answers = dialogues.map((turns) => {
-    const all = turns.map(outputOf);
-    const last = all.at(-1) as OutputCompletion;
-    return followUps.length === 0 ? last : { ...last, turns: all };
-  });
-  const later = followUps.length === 0 ? {} : { follow_ups: followUps };
-  return { index, prompt: text, ...later, adapter: variant.name, answers };
-}
-
-function outputOf({ text, reason, tokens }: FinishedCompletion): OutputCompletion {
-  return { text, ended: reason === "stop", finish_reason: reason, tokens };
 }
 
 /** A prompt to be completed by one adapter. */

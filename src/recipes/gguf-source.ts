@@ -6,6 +6,7 @@ import { readJsonFile } from "../base/files.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { readSealed } from "../base/sealed.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
 import { modelFingerprint } from "../formats/model-fingerprint.ts";
@@ -18,6 +19,8 @@ import { hubBase, hubDataSets } from "../runs/lineage.ts";
 import { type RunPaths, readFingerprints, runPaths } from "../runs/run-directory.ts";
 import { readRunJson } from "../runs/run-json.ts";
 import { wholePaths } from "../runs/whole-paths.ts";
+import { ownChatTemplate } from "../text/tokenizer-files.ts";
+import { broughtTemplate } from "../text/trained-template.ts";
 
 /** Where weights, tokenizer and template come from. */
 export interface GgufOrigin {
@@ -28,6 +31,8 @@ export interface GgufOrigin {
   quantise: Quantisation | null;
   /** The run, its model a directory; null for a model. */
   run: RunConfig | null;
+  /** Text, name or file of the chat template that it was trained with; null: the tokenizer's own. */
+  chatTemplate: string | null;
   /** Its name in the file. */
   name: string;
   /** What a run was made of, as far as others find it; nothing of a model. */
@@ -67,7 +72,8 @@ export async function ggufOrigin(
     adapter === null ? null : await resolveModelDirectory(adapter, { ...search, kind: "adapter" });
   checkAdaptedBase({ model, adapter: given, quantise });
   const scale = given === null ? 1 : adapterPlace(given).scale;
-  return { model, adapter: given, quantise, run: null, name, lineage: { ...noLineage, scale } };
+  const chatTemplate = given === null ? null : broughtTemplate(given, model);
+  return { model, adapter: given, quantise, run: null, chatTemplate, name, lineage: { ...noLineage, scale } };
 }
 
 async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omit<GgufOrigin, "name">> {
@@ -82,21 +88,30 @@ async function originOfRun(paths: RunPaths, onPhase: PhaseListener): Promise<Omi
   const hasAdapter = isFolder(paths.adapter);
   if (!hasAdapter && !isFolder(paths.model)) {
     throw new FileError(
-      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Let it finish (preftune train ` +
-        "--resume), or export the model of a checkpoint's directory.",
+      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Export the model of a checkpoint's ` +
+        `directory, or let the run finish: preftune train ${shellWord(paths.configYaml)} --resume`,
     );
   }
-  if (!hasAdapter)
-    return {
-      model: paths.model,
-      adapter: null,
-      quantise: null,
-      run: { ...config, model_name_or_path: paths.model },
-      lineage,
-    };
-  const model = await pinnedModel(paths, config, onPhase);
+  const model = hasAdapter ? await pinnedModel(paths, config, onPhase) : paths.model;
+  const [exported, start] = hasAdapter ? [paths.adapter, model] : [paths.model, config.model_name_or_path];
+  const chatTemplate = trainedTemplate(config.chat_template, exported, start);
+  const run = { ...config, model_name_or_path: model, chat_template: chatTemplate };
+  if (!hasAdapter) return { model, adapter: null, quantise: null, run, chatTemplate, lineage };
   const quantise = askedQuantisation(config);
-  return { model, adapter: paths.adapter, quantise, run: { ...config, model_name_or_path: model }, lineage };
+  return { model, adapter: paths.adapter, quantise, run, chatTemplate, lineage };
+}
+
+/**
+ * The chat template of a run's export, where the run was given one, whose file may be gone or changed by now. Exports of earlier versions
+ * have the tokenizer's instead.
+ *
+ * @param start - the model that the run began with, if it is a directory
+ */
+function trainedTemplate(given: string | null, exported: string, start: string): string | null {
+  if (given === null) return null;
+  const own = ownChatTemplate(exported);
+  const isOfRun = isFolder(start) ? own !== ownChatTemplate(start) : !existsSync(given);
+  return own !== null && isOfRun ? own : given;
 }
 
 /** How much of its training a run exported, where it chose that; null of the whole beside it. */

@@ -70,7 +70,7 @@ test("a judge with a planted bias for the first place on every other pair; peopl
   assert.equal(counts.items, counts.used + counts.ties);
 });
 
-test("the judge reads tool calls, thinking and the results of tools, in prompts and in answers", async () => {
+test("the judge reads tools, their calls and results, thinking, and variables of the template", async () => {
   await using server = await startJudge(() => "[[A>B]]");
   const place = join(dir, "tools");
   using store = makeWorkbench(place);
@@ -86,7 +86,12 @@ test("the judge reads tool calls, thinking and the results of tools, in prompts 
         { role: "tool", content: "31 degrees", tool_call_id: "1" },
       ],
       answers: [[call("Oslo")], [{ ...call("Paris"), reasoning_content: "Paris is next." }]],
-      ...{ models: [null, null], votes: [], extra: {} },
+      ...{ models: [null, null], votes: [] },
+      extra: {
+        tools: [{ type: "function", function: { name: "weather", description: "Of a city, now." } }],
+        chat_template_kwargs: { date: "1 May" },
+        topic: "not for the judge",
+      },
     },
   ]);
   await judgeLabels(store, { ...judgedBy(server.baseUrl, place), limit: null });
@@ -94,6 +99,13 @@ test("the judge reads tool calls, thinking and the results of tools, in prompts 
     `[{"type":"function","function":{"name":"weather","arguments":{"city":"${city}"}}}]`;
   assert.equal(server.calls.length, 2);
   for (const { text } of server.calls) {
+    assert.ok(
+      text.includes(
+        '<user>\n<tools>\nweather: Of a city, now.\n\nchat_template_kwargs: {"date":"1 May"}\n</tools>\n\nuser: Which',
+      ),
+      text,
+    );
+    assert.ok(!text.includes("not for the judge"));
     assert.ok(
       text.includes(`user: Which is warmer?\n\nassistant: ${calls("Rome")}\n\ntool: 31 degrees\n</user>`),
       text,

@@ -7,7 +7,7 @@ import { type JudgeSettings, openJudging } from "../evaluate/judge/judging.ts";
 import { judgePairs, OWN_PAIR_PROMPT, pairTasks } from "../evaluate/judge/pair-tasks.ts";
 import { type PairVerdict, verdictReader } from "../evaluate/judge/verdicts.ts";
 import { plainText } from "../text/message-text.ts";
-import type { Choice } from "../workbench/comparison.ts";
+import { type Choice, inputsText } from "../workbench/comparison.ts";
 import { type ItemVerdict, type KeptVerdicts, keepVerdicts, unjudgedBy } from "../workbench/judges.ts";
 import type { Item, LabelStore } from "../workbench/label-store.ts";
 
@@ -47,10 +47,14 @@ export async function judgeLabels(
   return { ...keepVerdicts(store, settings.model, verdicts), judge: judging.report() };
 }
 
-function questionOf({ id, comparison: { prompt } }: Item): Question {
+/** The prompt, behind what the assistant could call: whether a call is right cannot be said without. */
+function questionOf({ id, comparison }: Item): Question {
+  const inputs = inputsText(comparison);
+  const asked = plainText(comparison.prompt);
+  const content = inputs === "" ? asked : `<tools>\n${inputs}\n</tools>\n\n${asked}`;
   return {
     ...{ id, isNamed: true, where: `item ${id.slice(0, 12)}`, category: null },
-    ...{ messages: [{ role: "user", content: plainText(prompt) }], followUps: [], temperature: null },
+    ...{ messages: [{ role: "user", content }], followUps: [], temperature: null },
   };
 }
 

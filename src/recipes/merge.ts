@@ -2,10 +2,11 @@
 import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { join, sep } from "node:path";
 import { codeVersion } from "../base/code-version.ts";
-import { ConfigError, FileError } from "../base/errors.ts";
+import { ConfigError, FileError, FormatError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { Random } from "../base/random.ts";
+import { warn } from "../base/warn.ts";
 import type { Example } from "../data/example.ts";
 import { packExamples } from "../data/packing.ts";
 import { assertPreflight } from "../data/preflight.ts";
@@ -24,7 +25,9 @@ import { quantisedLinears } from "../planner/parameter-counts.ts";
 import { heldModel } from "../planner/plan-input.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
 import type { ParityResult } from "../runs/train-events.ts";
+import { openText } from "../text/open-text.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
+import { broughtTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import { exportModel, refuseTextOnly } from "../train/export.ts";
 import { writeMergeCard } from "../train/merge-card.ts";
@@ -85,6 +88,7 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
   // the gate compares in float32, whatever the machine would compute in
   const { device } = settleEnvironment({ ...options, dtype: "float32" });
   const tokenizer = loadTokenizer(dir);
+  const chatTemplate = templateOf(options.adapter, dir);
   const scores = isRewardModel(baseDir, options.adapter);
   const batches = await gateBatches(options, config, scores);
   using _ = scope();
@@ -100,7 +104,8 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     options.onWrite?.();
   };
   options.onWrite?.();
-  await exportModel(output, { model, tokenizer, baseDir: dir, dtype, textOnly, replace, check });
+  const written = { tokenizer, chatTemplate, stopIds: await stopIdsOf(dir, chatTemplate) };
+  await exportModel(output, { model, ...written, baseDir: dir, dtype, textOnly, replace, check });
   const fromFewerBits = costOf(heldModel(dir, config, options.quantise ?? null), dtype);
   return {
     kind: "model",
@@ -111,6 +116,26 @@ export async function merge(given: MergeOptions): Promise<MergeResult> {
     ...(scale === 1 ? {} : { scale }),
     fromFewerBits,
   };
+}
+
+/** The chat template that an adapter brings along, where it is another than the base's; null: there is none, or it is the same. */
+function templateOf(adapter: string, directory: string): string | null {
+  const { place } = adapterPlace(adapter);
+  const own = isTunedModel(adapter) ? null : broughtTemplate(adapter, directory);
+  if (own === null) return null;
+  warn(`${place}: the merged model gets its chat template, which is another than that of ${directory}.`);
+  return own;
+}
+
+/** The tokens that end an answer; none where that cannot be found out, as with a template that fails: merging needs none. */
+async function stopIdsOf(dir: string, chatTemplate: string | null): Promise<ReadonlySet<number>> {
+  try {
+    await using text = await openText(dir, { chatTemplate });
+    return text.stopIds;
+  } catch (error) {
+    if (error instanceof FormatError) return new Set();
+    throw error;
+  }
 }
 
 /** Base with what was trained in it, and how the base alone is scored. @param reward - null: a language model */

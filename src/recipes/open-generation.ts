@@ -1,5 +1,4 @@
 /** Opens a model for generation: fetched, loaded with its adapters by name, with its tokenizer and chat template. */
-
 import { basename } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
@@ -23,6 +22,7 @@ import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 
 /** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
@@ -105,6 +105,7 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   const { model, adapters } = await firstsFirst(options.group ?? null, () => localFiles(options, wanted));
   for (const adapter of adapters.values()) {
     checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
+    tellOtherTemplate({ model, adapter, chatTemplate: options.chatTemplate ?? null });
   }
   tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");

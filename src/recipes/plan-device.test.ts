@@ -35,3 +35,15 @@ test("a plan takes the GPU that the run would, with its memory", () => {
   assert.equal(bytes("cuda:0"), Number.POSITIVE_INFINITY);
   assert.throws(() => idOf("cuda:0"), /This machine's NVIDIA GB10 is not in the table/);
 });
+
+test("ranks share cores and memory; threads are each rank's own", () => {
+  const on = (ranks: number, threads: number | null) => machineDevice({ device: "cpu", threads }, ranks);
+  const [alone, one, two] = [on(1, null), on(1, 1), on(2, 1)];
+  const cores = Math.round(alone.peaks.float32 / one.peaks.float32);
+  assert.equal(two.peaks.float32, one.peaks.float32 * Math.min(1, cores / 2));
+  assert.equal(two.memoryBytes, one.memoryBytes / 2);
+  assert.match(two.name, /, 1 thread for each of 2 ranks$/);
+  const many = on(2 * cores, null);
+  assert.equal(many.peaks.float32, one.peaks.float32 / 2);
+  assert.equal(on(2, null).peaks.float32, one.peaks.float32 * Math.max(0.5, Math.floor(cores / 2)));
+});

@@ -1,5 +1,6 @@
 /** The device that a run is planned for: this machine's, and how much of its peak is reached. */
 import { ConfigError } from "../base/errors.ts";
+import { counted } from "../base/number-text.ts";
 import type { Environment } from "../forward/environment.ts";
 import { type ComputeType, type Device, gpuListedAs } from "../planner/devices.ts";
 import { readMemory, readProcessor } from "../setup/hardware.ts";
@@ -64,20 +65,15 @@ function isCuda(device: string): boolean {
   return /^cuda(:\d+)?$/.test(device);
 }
 
-/** What each of a host's ranks has of its processor and memory; a GPU is its own. */
-export function shareOf(device: Device, ranks: number): Device {
-  if (device.isGpu || ranks === 1) return device;
-  const { float32, bfloat16 } = device.peaks;
-  return {
-    ...device,
-    name: `${device.name}, shared by ${ranks} ranks`,
-    memoryBytes: device.memoryBytes / ranks,
-    peaks: { float32: float32 / ranks, bfloat16: bfloat16 / ranks },
-  };
-}
-
-/** The device that a run would take on this machine. */
-export function machineDevice({ device, threads }: Pick<PlanConfig, "device" | "threads">): Device {
+/**
+ * The device that a run would take on this machine, or what each of its ranks has of the processor; a GPU is a rank's own.
+ *
+ * @param ranks - that share the processor: each has its own threads, as many as `threads` says, and its part of cores and memory
+ */
+export function machineDevice(
+  { device, threads }: Pick<PlanConfig, "device" | "threads">,
+  ranks: number = 1,
+): Device {
   const gpu = device === "auto" || isCuda(device) ? gpuOf(device) : null;
   if (gpu !== null) {
     const known = gpuListedAs(gpu.name, gpu.memoryMiB);
@@ -93,13 +89,16 @@ export function machineDevice({ device, threads }: Pick<PlanConfig, "device" | "
   }
   const processor = readProcessor();
   const memory = readMemory();
-  const count = threads ?? processor.usableCores;
+  const cores = processor.usableCores / ranks;
+  const count = threads ?? Math.max(1, Math.floor(cores));
+  const peak = (ranks === 1 ? count : Math.min(count, cores)) * threadFlops;
+  const threadText = counted(count, "thread");
   return {
     id: "cpu",
-    name: `${processor.model}, ${count} ${count === 1 ? "thread" : "threads"}`,
+    name: `${processor.model}, ${threadText}${ranks === 1 ? "" : ` for each of ${ranks} ranks`}`,
     isGpu: false,
     hasCudaTorch: hasCudaTorch(),
-    memoryBytes: memory.limitBytes ?? memory.totalBytes,
-    peaks: { float32: count * threadFlops, bfloat16: count * threadFlops },
+    memoryBytes: (memory.limitBytes ?? memory.totalBytes) / ranks,
+    peaks: { float32: peak, bfloat16: peak },
   };
 }

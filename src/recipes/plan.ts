@@ -21,7 +21,7 @@ import type { ValueModelBase } from "../planner/side-models.ts";
 import { trainedPartsOf } from "../planner/trained-parts.ts";
 import { computesBfloat16, usableFeatures } from "../setup/hardware.ts";
 import type { PreparedData } from "../train/prepare-data.ts";
-import { machineDevice, shareOf, speedSource, usualFraction } from "./plan-device.ts";
+import { machineDevice, speedSource, usualFraction } from "./plan-device.ts";
 import { type GivenLengths, type PlanConfig, workloadOf } from "./plan-rows.ts";
 
 /** What to plan for; what is left out is read from the machine or assumed, and the plan says which. */
@@ -158,7 +158,7 @@ function hostsOf({ count = 1, nodes = 1 }: PlanOptions, config: PlanConfig): num
 
 function deviceOf(config: PlanConfig, options: PlanOptions, perHost: number): Device {
   const { memoryGiB, tflops } = options;
-  const found = options.gpu === undefined ? shareOf(machineDevice(config), perHost) : gpuNamed(options.gpu);
+  const found = options.gpu === undefined ? machineDevice(config, perHost) : gpuNamed(options.gpu);
   return {
     ...found,
     ...(memoryGiB === undefined ? {} : { memoryBytes: memoryGiB * 2 ** 30 }),

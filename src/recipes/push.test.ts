@@ -150,9 +150,14 @@ test("two exports, a base model that nobody else has, and a run without an expor
     runFiles(runDir, { ...options, baseModel: null }),
     /expected --base-model OWNER\/NAME/,
   );
-  for (const name of ["adapter", "model"]) rmSync(join(runDir, name), { recursive: true });
+  rmSync(join(runDir, "model"), { recursive: true });
+  await assert.rejects(
+    runFiles(runDir, { ...options, what: "model" }),
+    /expected its export in model\/, it has adapter\/ alone\. Leave --export out\./,
+  );
+  rmSync(join(runDir, "adapter"), { recursive: true });
   await assert.rejects(
     runFiles(runDir, { ...options, what: null }),
-    /expected a finished run with its export in adapter\/ or model\//,
+    /expected a finished run with its export in adapter\/ or model\/.*preftune train \S+\/config\.yaml --resume$/,
   );
 });

@@ -7,6 +7,7 @@ import { readJsonFile } from "../base/files.ts";
 import { isRecord } from "../base/is-record.ts";
 import { isFolder } from "../base/open-file.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { licenseOf } from "../gguf/license.ts";
 import type { HubOptions } from "../hub/hub.ts";
 import { hubLicense, type PushOptions, type PushResult, pushToHub } from "../hub/push.ts";
@@ -95,9 +96,14 @@ function exportOf({ paths }: RunView, asked: PushRunOptions["what"]): "adapter" 
   const there = (["adapter", "model"] as const).filter((kind) => isFolder(paths[kind]));
   const [first] = there;
   if (asked !== null && there.includes(asked)) return asked;
-  if (first === undefined || asked !== null) {
+  if (first === undefined) {
     throw new FileError(
-      `${paths.dir}: expected a finished run with its export in ${asked ?? "adapter"}/${asked === null ? " or model/" : ""}, there is none. Let it finish (preftune train --resume).`,
+      `${paths.dir}: expected a finished run with its export in adapter/ or model/, there is none. Let it finish: preftune train ${shellWord(paths.configYaml)} --resume`,
+    );
+  }
+  if (asked !== null) {
+    throw new FileError(
+      `${paths.dir}: expected its export in ${asked}/, it has ${first}/ alone. Leave --export out.`,
     );
   }
   if (there.length === 1) return first;

@@ -75,7 +75,7 @@ export async function openRolloutTraining(input: ConfigInput): Promise<RolloutTr
     save: (dir, step) =>
       writeCheckpoint(dir, step, (path) => {
         const state = { ...newState(data.dataset.fingerprint), step };
-        writeCheckpointFiles(path, training, data.tokenizer, state);
+        writeCheckpointFiles(path, training, data, state);
         reference?.saveInto?.(path);
         valueModel?.saveInto(path);
       }),

@@ -61,7 +61,10 @@ export async function measureScales(options: ScaleOptions): Promise<ScaleRecord>
   }
   const { objective } = readRunJson(runPaths(run).runJson).config.method;
   if (methodOf(objective).over !== "pairs") {
-    throw new ConfigError(`${run}: expected a run over pairs, got ${objective}.`);
+    throw new ConfigError(
+      `${run}: expected a run over pairs, whose margin is measured at each scale, got ${objective}. generate, score and merge take a ` +
+        "part of its training: --adapter-scale.",
+    );
   }
   refuseLocked(runPaths(run).lock);
   // figures of the export are taken from the record: a later one has them too

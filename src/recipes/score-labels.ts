@@ -5,6 +5,7 @@ import { DataError } from "../base/errors.ts";
 import { siblingName, uniqueTag } from "../base/file-io.ts";
 import { makeDirectory, remove, removeLeftOvers, writeFileAtomic } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { plainText } from "../text/message-text.ts";
@@ -45,7 +46,7 @@ export async function scoreLabels(store: LabelStore, given: ScoreLabelsOptions):
   const items = store.order.map((id) => store.item(id)).filter(hasBothAnswers);
   if (items.length === 0) {
     throw new DataError(
-      `${given.dir}: expected pairs with two answers, there are no pairs. Add some: preftune labels import ${given.dir} FILE`,
+      `${given.dir}: expected pairs with two answers, there are no pairs. Add some: preftune labels import ${shellWord(given.dir)} FILE`,
     );
   }
   // what a scoring that was killed left

@@ -4,26 +4,31 @@ import { ConfigError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { warn } from "../base/warn.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import { firstsFirst } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
+import { storedConfig } from "../formats/tied-head.ts";
 import type { MicroBatch } from "../forward/batch.ts";
 import { type EnvironmentOptions, settleEnvironment } from "../forward/environment.ts";
 import type { Numerics } from "../forward/numerics.ts";
 import { requireFiniteScore, scoreBatch } from "../forward/score-batch.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
-import { klOverOf, needsReference, type Objective } from "../methods/objective.ts";
+import { klOverOf, needsReference, type Objective, takesReferenceTokens } from "../methods/objective.ts";
 import type { Adapter } from "../models/adapt.ts";
 import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
+import { refuseGivenSums, unusedSumNotes } from "../train/given-sums.ts";
 import { groupsOfEvaluation } from "../train/mismatched.ts";
 import { type DataSelection, rowsOf, taskOf } from "../train/prepare-data.ts";
 import {
@@ -32,7 +37,6 @@ import {
   modelReference,
   referenceFrom,
   referencePass,
-  refuseGivenSums,
 } from "../train/reference.ts";
 import { shareOf } from "../train/row-shares.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
@@ -48,7 +52,7 @@ export interface ScoreOptions extends EnvironmentOptions {
   data: string;
   /** Adds the objective's loss and metrics over all rows. */
   objective?: Objective | null;
-  /** Model whose log-probs are the reference of an objective that needs one; default: the model without its adapter. */
+  /** Model whose log-probs are the reference of an objective that needs one; default: what the rows bring, else the model without its adapter. */
   reference?: string | null;
   /** Also give each token's log-prob. */
   perToken?: boolean;
@@ -96,6 +100,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const options = await firstsFirst(group, () => withLocalModels(given));
   agreeOnModel(group, options);
   checkAdaptedBase(options);
+  tellOtherTemplate({ ...options, chatTemplate: options.selection?.chat_template });
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;
@@ -107,7 +112,7 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   );
   requireRows(group, dataset.report);
   if (group !== null) agreeOnFiles(group, { rows: dataset.fingerprint });
-  if (options.objective) refuseGivenSums(options.objective, dataset);
+  if (options.objective) checkReference(options.objective, options, dataset);
   using _ = scope();
   const { device, dtype } = environment;
   onPhase("models loaded", 0, 1);
@@ -187,28 +192,59 @@ function scoreRows(
   return rows;
 }
 
+/**
+ * Where an objective that compares takes its reference from: the model that is named; else the sums of the rows; else the model
+ * before it was trained. Warns of sums that are not used.
+ *
+ * @throws {ConfigError} where there is none of these, sums are not what the objective needs, or the model lacks tokens of the rows
+ */
+function checkReference(
+  objective: Objective,
+  { reference = null, adapter = null }: ScoreOptions,
+  dataset: Dataset,
+): void {
+  for (const text of unusedSumNotes(objective, dataset, reference)) warn(text);
+  if (!needsReference(objective)) return;
+  if (reference !== null) {
+    requireTokens(reference, dataset.examples);
+    return;
+  }
+  refuseGivenSums(objective, dataset);
+  const tokens = takesReferenceTokens(objective);
+  if (adapter !== null || givenReference(dataset.examples, { tokens }) !== null) return;
+  const ways = ["name the model trained from with --reference DIR", "score an adapter"];
+  // sums tell nothing of single tokens, and rows of one answer have none
+  const sums =
+    tokens || objective.over !== "pairs" ? [] : ["give rows with ref_chosen_logps and ref_rejected_logps"];
+  const what = tokens ? "the start's log-probs of single tokens" : "reference log-probs";
+  throw new ConfigError(`${objective.name} needs ${what}: ${[...ways, ...sums].join(", or ")}.`);
+}
+
+/** @throws {ConfigError} for a row with a token that the model in `dir` has no embedding of */
+function requireTokens(dir: string, examples: readonly Example[]): void {
+  const { vocabSize } = storedConfig(dir);
+  for (const { origin, promptIds, completions } of examples) {
+    const beyond = [promptIds, ...completions.map(({ ids }) => ids)].flat().find((id) => id >= vocabSize);
+    if (beyond === undefined) continue;
+    throw new ConfigError(
+      `${dir}: expected a reference of the same tokens as the model, it has ${vocabSize}, and ${describeOrigin(origin)} has the token ` +
+        `${beyond}. Name the model trained from, whose tokenizer is the same.`,
+    );
+  }
+}
+
 function referenceOf(
   objective: Objective,
-  options: ScoreOptions,
-  scored: Scoring & { adapter: Adapter | null; examples: readonly Example[] },
+  { reference = null, model: start }: ScoreOptions,
+  { adapter, examples, ...scored }: Scoring & { adapter: Adapter | null; examples: readonly Example[] },
 ): ReferenceSource {
   const pass = referencePass(objective, scored.numerics);
-  const given = givenReference(scored.examples, pass);
+  const given = reference === null ? givenReference(examples, pass) : null;
   if (given !== null) return referenceFrom(given);
-  const start = options.adapter && scored.adapter === null ? options.model : null;
-  const named = options.reference ?? start;
-  if (named !== null) {
-    const { device } = scored.model;
-    const model = loadModel(named, { device, dtype: scored.numerics.dtype });
-    return modelReference(model, pass);
-  }
-  if (scored.adapter !== null) return liveReference(scored.model, scored.adapter, pass);
-  const isOfTokens = pass.tokens === true;
-  const ways = ["name the model trained from with --reference DIR", "score an adapter"];
-  // sums tell nothing of single tokens
-  const sums = isOfTokens ? [] : ["give rows with ref_chosen_logps and ref_rejected_logps"];
-  const what = isOfTokens ? "the start's log-probs of single tokens" : "reference log-probs";
-  throw new ConfigError(`${objective.name} needs ${what}: ${[...ways, ...sums].join(", or ")}.`);
+  if (reference === null && adapter !== null) return liveReference(scored.model, adapter, pass);
+  const { device } = scored.model;
+  // without an adapter in it the model is named, or was tuned from its start
+  return modelReference(loadModel(reference ?? start, { device, dtype: scored.numerics.dtype }), pass);
 }
 
 /** Writes scored rows as JSON lines; the last line holds the objective's value when there is one. */

@@ -27,9 +27,9 @@ import { newState, type TrainerState } from "../train/checkpoint.ts";
 import { floorOf } from "../train/chosen-floor.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { exportNotes, exportRun } from "../train/export-run.ts";
+import { refuseGivenSums, unusedSumNotes } from "../train/given-sums.ts";
 import type { HeadedModel } from "../train/logp-difference.ts";
 import { type PreparedData, taskOf } from "../train/prepare-data.ts";
-import { refuseGivenSums } from "../train/reference.ts";
 import { RunCheckpoints } from "../train/run-checkpoints.ts";
 import { prepareOnRanks, requireRows } from "../train/shared-rows.ts";
 import type { Training } from "../train/step.ts";
@@ -175,7 +175,7 @@ async function* trainRun(
   const fingerprints = fingerprintsOf({ ...config, ...base }, data, environment, files);
   agreeOnInputs(group, fingerprints);
   const changed = changesSince(run, config, fingerprints);
-  const notes = settingNotes(config, data, environment);
+  const notes = settingNotes(config, data, { ...environment, objective });
   yield* noted([...changed.map((change) => `changed since the run began: ${change}`), ...notes]);
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
@@ -263,8 +263,13 @@ async function* trainRun(
 }
 
 /** What the user should know of how the run is set up. */
-function settingNotes(config: RunConfig, { modelConfig }: PreparedData, { dtype }: Environment): string[] {
+function settingNotes(
+  config: RunConfig,
+  { modelConfig, dataset }: PreparedData,
+  { dtype, objective }: Environment & { objective: Objective },
+): string[] {
   return [
+    ...(isOnPolicy(config) ? [] : unusedSumNotes(objective, dataset)),
     ...targetNotes(modelConfig, config),
     ...exportNotes(config, modelConfig),
     ...referenceNotes(config, dtype),

@@ -1,5 +1,4 @@
 /** The collapse watch of a run: the same prompts answered at every evaluation, with the same random numbers. */
-
 import { createHash } from "node:crypto";
 import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
@@ -8,9 +7,10 @@ import { alone } from "../base/ranks.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import { boundsOnGiven } from "../config/watch-bounds.ts";
 import { type Example, promptOf } from "../data/example.ts";
-import { readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
+import { checkPromptLengths, readPrompts, tellFirstTurns } from "../data/prompt-file.ts";
 import { completionEntropies } from "../evaluate/diversity/completion-entropies.ts";
 import { DIVERSITY_METRICS, type DiversityMetric, diversityOf } from "../evaluate/diversity/diversity.ts";
+import { contextLength } from "../formats/model-config.ts";
 import { type SampledCompletion, sampleCompletions } from "../generate/sample.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { promptsAtOnce } from "../planner/sampled-sizes.ts";
@@ -135,7 +135,7 @@ type SeenAnswer = SampledCompletion & { entropies: number[] };
 /**
  * The prompts that `config` wants watched; null when it wants none.
  *
- * @throws {DataError} if its file of prompts is faulty
+ * @throws {DataError} if its file of prompts is faulty, or a prompt fills the model's context, by file and line
  * @throws {ConfigError} if there are none
  */
 export async function watchedPrompts(config: RunConfig, data: PreparedData): Promise<WatchedPrompt[] | null> {
@@ -158,7 +158,10 @@ async function promptsFrom(
     await using encoder = createRowEncoder(tokenizer, { chatTemplate, enableThinking, eosTokenIds });
     const prompts = await readPrompts(source, encoder, { isPlain: config.plain_strings === "text" });
     tellFirstTurns(source, prompts);
-    return evenly(prompts, watch_rows);
+    const asked = evenly(prompts, watch_rows);
+    // an answer that is cut at the context's end can be looked at; one that cannot begin would end the run at its first evaluation
+    checkPromptLengths(asked, 1, contextLength(modelConfig));
+    return asked;
   }
   const examples = source === "eval" ? (dataset.evalExamples ?? []) : dataset.examples;
   return evenly(differentPrompts(examples), watch_rows).map((ids) => ({

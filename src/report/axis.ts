@@ -74,7 +74,7 @@ export function tickTexts(ticks: readonly number[]): string[] {
 /** A tick's number in few characters. */
 export function tickText(value: number): string {
   const size = Math.abs(value);
-  if (size > 0 && size < 1e-4) return value.toExponential().replace("e-", "e−");
+  if (size > 0 && size < 1e-4) return value.toExponential().replaceAll("-", "−");
   return formatNumber(value).replace("-", "−");
 }
 

@@ -21,7 +21,7 @@ after(() => rmSync(root, { recursive: true }));
 
 const sample = (text: string) => [{ prompt: "Say <b>", answers: [{ text, ended: true }] }];
 
-function runOf(name: string, values: Record<string, unknown>, gain: number): string {
+function runOf(name: string, values: Record<string, unknown>, gain: number, end: object = {}): string {
   const dir = join(root, name);
   const data = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: dir };
   const run = createRun(loadConfig({ values: { ...data, ...values } }));
@@ -45,10 +45,25 @@ function runOf(name: string, values: Record<string, unknown>, gain: number): str
     });
   }
   metrics.close();
-  run.log("done", { step: 10 });
+  run.log("done", { step: 10, ...end });
   run.release();
   return dir;
 }
+
+test("a run that exported another step than its figures are of is marked with that step", () => {
+  const path = join(root, "exported.html");
+  const earlier = runOf("earlier", { objective: "dpo" }, 0.1, { exported: ["m"], exported_step: 5 });
+  const last = runOf("last", { objective: "dpo" }, 0.2, { exported: ["m"], exported_step: 10 });
+  writeComparison([earlier, last], path);
+  const page = readFileSync(path, "utf8");
+  assert.match(page, /Figures are of each run's last evaluation/);
+  const table = page.slice(page.indexOf("step of the export"), page.indexOf("</table>"));
+  const cells = [...table.matchAll(/<td[^>]*>([^<]*)<\/td>/g)].map(([, text]) => text);
+  assert.equal(cells.filter((text) => text === "5").length, 1);
+  assert.ok(!cells.includes("10"), "the last step needs no mark");
+  writeComparison([last], path);
+  assert.doesNotMatch(readFileSync(path, "utf8"), /step of the export/);
+});
 
 test("a comparison tells the table, the differences, the answers and the curves", () => {
   const dirs = [runOf("first", { objective: "dpo" }, 0.1), runOf("second", { objective: "simpo" }, 0.3)];
@@ -234,4 +249,32 @@ test("on-policy runs without held-out rows are compared by their rewards in trai
   ];
   assert.deepEqual(titles, wanted);
   assert.match(page, /0\.45 \(training\).*1\.45 \(training\)/s);
+});
+
+test("the accuracy of reward models is said to be by rewards; reward functions that are no files leave no blank", () => {
+  const facts = {
+    ...{ template: null, tokenizer: "t", model: "m", code_version: "0", torch_version: "2", device: "cpu" },
+    ...{ dtype: "float32", threads: 1 },
+  };
+  const dirs = ["reward", "grpo"].map((objective) => {
+    const online = objective === "grpo" ? { reward_funcs: ["exact"] } : {};
+    const dir = join(root, `with-${objective}`);
+    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, objective, ...online };
+    const run = createRun(loadConfig({ values }));
+    const files = objective === "grpo" ? { reward_files: {} } : {};
+    run.saveSealed(run.paths.fingerprints, { data: {}, ...facts, ...files });
+    const metrics = new MetricsWriter(run.paths.metrics);
+    metrics.write({ global_step: 10, eval_accuracy: 0.6 });
+    metrics.close();
+    run.release();
+    return dir;
+  });
+  const path = join(root, "scored.html");
+  writeComparison(dirs, path);
+  const page = readFileSync(path, "utf8");
+  assert.match(page, /for every objective alike, and of reward models those with the higher reward\./);
+  assert.match(page, /reward functions \(digest\)<\/th>\s*<td>–<\/td>\s*<td>no files<\/td>/);
+  const alone = join(root, "alone.html");
+  writeComparison([runOf("plain-a", {}, 0.1), runOf("plain-b", {}, 0.2)], alone);
+  assert.doesNotMatch(readFileSync(alone, "utf8"), /reward models/);
 });

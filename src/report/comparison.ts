@@ -4,9 +4,12 @@ import { dirname, relative, resolve, sep } from "node:path";
 import { writeFileAtomic } from "../base/files.ts";
 import { formatDuration, formatNumber } from "../base/number-text.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
+import { methodOf } from "../methods/index.ts";
+import { isEvalRow } from "../runs/metrics.ts";
 import { openRun, type RunView } from "../runs/run-directory.ts";
 import { shareInterval } from "../stats/bootstrap.ts";
 import { type AnswersOfModels, modelAnswersHtml } from "./answers-section.ts";
+import { shownExport } from "./best-evaluation.ts";
 import { comparisonCharts, haveOneUnit, type NamedRows } from "./comparison-charts.ts";
 import { differentNames } from "./different-names.ts";
 import { exportedScale, heldOutDraws, lengthOnly, lengthSentence } from "./facts-section.ts";
@@ -115,7 +118,7 @@ function comparisonHtml(runs: readonly Compared[], text: ComparisonText): string
     html`<h1>${text.title}</h1><p class="soft">${runs.length} runs beside each other, on held-out rows.</p>`,
     table,
     tableHtml(runTable(runs)),
-    html`<p class="soft">${baselineText(runs)} In brackets: 95 % intervals over held-out pairs, or over their prompts where several are of one; how much training varies from seed to seed is not in them.</p>`,
+    html`<p class="soft">${baselineText(runs)} Figures are of each run's last evaluation. In brackets: 95 % intervals over held-out pairs, or over their prompts where several are of one; how much training varies from seed to seed is not in them.</p>`,
     findingsHtml(runs.flatMap(findingsOfRun)),
     differencesHtml(runs),
     differingHtml(runs),
@@ -136,7 +139,9 @@ function findingsOfRun(run: Compared): Finding[] {
 /** What length alone tells, where the runs have pairs. */
 function baselineText(runs: readonly Compared[]): string {
   const said = new Set(runs.flatMap(({ run }) => lengthSentence(lengthOnly(run.preflight)) ?? []));
-  return `Accuracy: pairs whose chosen answer has the higher log-likelihood per token, for every objective alike. ${[...said].join(" ")}`;
+  const isScored = runs.some(({ run }) => methodOf(run.config.method.objective).over === "scores");
+  const scored = isScored ? ", and of reward models those with the higher reward" : "";
+  return `Accuracy: pairs whose chosen answer has the higher log-likelihood per token, for every objective alike${scored}. ${[...said].join(" ")}`;
 }
 
 /** A column of the table of runs; null where a run has no such figure. */
@@ -157,6 +162,7 @@ const columns: readonly Column[] = [
   ["drift, nats", (run) => shown(last(run, "eval_displacement/token_change_mean_abs"), formatNumber)],
   ["tail, nats", (run) => shown(last(run, "eval_displacement/token_change_p01"), signed)],
   ["other text since start", (run) => shown(last(run, "eval_displacement/other_text_change"), signed)],
+  ["step of the export", ({ run }) => otherExport(run)],
   ["scale of the export", ({ run }) => exportedScale(run)],
   ["reward", rewardCell],
   ["gold", (run) => last(run, "eval_gold")],
@@ -173,6 +179,13 @@ const columns: readonly Column[] = [
 function runTable(runs: readonly Compared[]): ReportTable {
   const used = columns.filter(([, cell]) => runs.some((run) => cell(run) !== null));
   return { columns: used.map(([name]) => name), rows: runs.map((run) => used.map(([, cell]) => cell(run))) };
+}
+
+/** The step whose weights were exported, where the figures are of another. */
+function otherExport(run: RunView): number | null {
+  const evaluated = run.metrics.findLast(isEvalRow)?.global_step;
+  const exported = shownExport(run);
+  return evaluated === undefined || exported === evaluated ? null : exported;
 }
 
 /** On held-out prompts; of an on-policy run without them, in training. */

@@ -12,6 +12,7 @@ import { answersHtml } from "./answers-section.ts";
 import { type CollapseStory, collapseStory, collapseText } from "./collapse-section.ts";
 import { findingsHtml } from "./findings.ts";
 import { rejectedTokens } from "./histogram.ts";
+import { quadrantsHtml } from "./pairs-section.ts";
 import { writeReport } from "./run-report.ts";
 
 const root = mkdtempSync(join(tmpdir(), "preftune-report-evaluations-"));
@@ -184,4 +185,31 @@ test("a run's report has the pictures; a collapsed evaluation is not its best ch
   );
   const best = /Best evaluation<\/h2>.*?<\/section>/s.exec(page)?.[0] ?? "";
   assert.match(best, /An earlier evaluation is the best one: step 10, eval_loss 3/);
+});
+
+test("pairs of a model that diverged are counted and not drawn, and do not move the axes", () => {
+  const changes: [number, number][] = [
+    [1, -1],
+    [Number.NaN, -1],
+    [0.5, Number.NEGATIVE_INFINITY],
+    [-1, -2],
+  ];
+  const { text } = quadrantsHtml(record(5, { pair_changes: changes }), (path) => path);
+  assert.doesNotMatch(text, /NaN"|Infinity"/);
+  assert.deepEqual(
+    [...text.matchAll(/data-pair="(\d)"/g)].map(([, at]) => at),
+    ["0", "3"],
+  );
+  assert.match(text, /4 held-out pairs:.*Not drawn, as they moved by NaN or infinity: 2\./);
+  const alone = quadrantsHtml(
+    record(5, {
+      pair_changes: [
+        [1, -1],
+        [-1, -2],
+      ],
+    }),
+    (path) => path,
+  ).text;
+  const axisOf = (html: string): string[] => html.match(/<text x="\d[^<]*<\/text>/g) ?? [];
+  assert.deepEqual(axisOf(text), axisOf(alone));
 });

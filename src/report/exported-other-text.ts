@@ -1,4 +1,5 @@
 /** By how much other text has changed under what a run exported: not under what it was at another step or scale. */
+import { shellWord } from "../base/shell-word.ts";
 import type { RunView } from "../runs/run-directory.ts";
 import { readScales, scalePath } from "../runs/scale-record.ts";
 import { exportedStep } from "./best-evaluation.ts";
@@ -23,7 +24,7 @@ function atScale({ paths: { dir } }: RunView, scale: number): ExportedOtherText 
   const record = readScales(dir);
   const row = record?.rows.find((one) => one.scale === scale);
   const path = scalePath(dir);
-  const again = `Measure it: preftune scale ${dir} --scales ${scale}`;
+  const again = `Measure it: preftune scale ${shellWord(dir)} --scales ${scale}`;
   if (record === null) return lacking(`${path} is gone, and ${scale} of the training was exported. ${again}`);
   if (row === undefined) {
     const measured = record.rows.map((one) => one.scale).join(", ");

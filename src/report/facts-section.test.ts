@@ -5,11 +5,32 @@ import { meanInterval } from "../stats/mean-interval.ts";
 import { axisOver, tickTexts } from "./axis.ts";
 import { displacementNote } from "./displacement-section.ts";
 import { dataCheckSection, exportSection } from "./facts-section.ts";
+import { tableHtml } from "./html.ts";
+import { signed } from "./signed.ts";
 
 test("numbers of an axis differ from one another, however close they lie", () => {
   assert.deepEqual(tickTexts([0, 0.5, 1]), ["0", "0.5", "1"]);
   assert.deepEqual(tickTexts([2.2111, 2.2112, 2.2113, 2.2114]), ["2.2111", "2.2112", "2.2113", "2.2114"]);
   assert.deepEqual(tickTexts([-1.00002, -1.00001]), ["−1.00002", "−1.00001"]);
+});
+
+test("a change keeps a digit however small it is, and noise is none", () => {
+  const changes = [0.0294, -1.2624, 0.00008741, -0.00012, 0.0004999, -5e-8, 0, Number.NaN];
+  assert.deepEqual(changes.map(signed), [
+    ...["+0.029", "−1.262", "+8.7e−5", "−0.00012", "+0.0005", "0", "0", "NaN"],
+  ]);
+  assert.deepEqual(tickTexts([-5e-5, 0, 5e-5]), ["−5e−5", "0", "5e−5"]);
+});
+
+test("one value that is not finite, small or longer than a minute leaves a column of numbers to the right", () => {
+  const classOf = (...cells: string[]): string | undefined =>
+    /<td( class="(\w+)")?>/.exec(
+      tableHtml({ columns: ["", "x"], rows: cells.map((cell) => ["a", cell]) }).text,
+    )?.[2];
+  assert.equal(classOf("+0.003", "NaN", "+8.7e−5", "−130"), "number");
+  assert.equal(classOf("6.8 s", "1 min 07 s", "2 h 10 min"), "number");
+  assert.equal(classOf("0.1 [0, 0.2]", "−8.7e−5 [−0.01, +0.01]", "NaN [NaN, NaN]"), "interval");
+  assert.equal(classOf("0.1", "dpo"), undefined);
 });
 
 test("the axis of steps begins at 0 and has no step before it, whatever was logged", () => {
@@ -56,6 +77,19 @@ test("displacement is said with the margin's interval, and that it holds 0 where
       ]),
     ) ?? "";
   assert.match(unsure, /over 3 pairs, which holds 0: more pairs would tell whether it grew\.$/);
+  const mixed =
+    displacementNote(
+      rows,
+      record([
+        [-0.9, -2],
+        [0.3, -0.8],
+        [-0.3, -1.4],
+      ]),
+    ) ?? "";
+  assert.match(
+    mixed,
+    /over 3 pairs\. The chosen answers changed by −0\.3, 95 % interval \[−1\.\d+, \+1\.\d+\] over 3 pairs, which holds 0: more pairs would tell whether they fell\.$/,
+  );
   assert.doesNotMatch(displacementNote(rows, []) ?? "", /interval/);
   const same = record([
     [-0.3, -0.9],

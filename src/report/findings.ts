@@ -58,10 +58,10 @@ function goOn({ run }: ReportedRun): string {
   const [folder, where] = isAbsolute(output_dir)
     ? [basename(run.paths.dir), "in the folder above the run's"]
     : [output_dir, "where the run was started"];
-  const config = shellWord(join(folder, "config.yaml"));
+  const config = join(folder, "config.yaml");
   const saved = run.checkpoints.at(-1);
   const from = saved === undefined ? "It has no checkpoint and would begin again" : `From step ${saved.step}`;
-  return `${from}: preftune train ${config} --resume, ${where}.`;
+  return `${from}: preftune train ${shellWord(config)} --resume, ${where}.`;
 }
 
 function stateFindings(reported: ReportedRun): Finding[] {
@@ -153,7 +153,7 @@ function stepFindings({ run, rows }: ReportedRun): Finding[] {
     const rest = broken.length > 5 ? ", …" : "";
     found.push({
       severity: "warning",
-      text: `${broken.length === 1 ? "1 row of metrics holds" : `${broken.length} rows of metrics hold`} NaN or infinity (marked ×), at step ${steps.join(", ")}${rest}.`,
+      text: `${broken.length === 1 ? "1 row of metrics holds" : `${broken.length} rows of metrics hold`} NaN or infinity, at step ${steps.join(", ")}${rest}.`,
       remedy: "Lower learning_rate, or compute in float32; events name the rows of steps that were skipped.",
     });
   }

@@ -64,11 +64,11 @@ export function tableHtml(table: ReportTable): Html {
 /** Characters from which on a cell is a text that needs room. */
 const longText = 40;
 
-/** Numbers stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket; texts have room to wrap in. */
+/** Numbers and durations stand to the right; intervals, `0.2 [0.1, 0.3]`, may wrap only before their bracket; texts have room to wrap in. */
 function columnClass(cells: readonly Cell[]): string {
   if (cells.every(isNumeric)) return "number";
   const isInterval = (cell: Cell): boolean =>
-    typeof cell === "string" && /^[-+−]?[\d.]+( %)? \[.*\]$|^–$/.test(cell);
+    typeof cell === "string" && /^[-+−]?([\d.]+(e[-+−]?\d+)?|NaN)( %)? \[.*\]$|^–$/.test(cell);
   if (cells.every(isInterval)) return "interval";
   return cells.some((cell) => typeof cell === "string" && cell.length > longText) ? "long" : "";
 }
@@ -78,7 +78,8 @@ function isNumeric(cell: Cell): boolean {
   return (
     cell === null ||
     typeof cell === "number" ||
-    /^[-+−]?[\d.,]+\s?(%|s|ms|min|h|MiB|GiB|MB|GB|k)?$/.test(cell)
+    /^[-+−]?([\d.,]+(e[-+−]?\d+)?|NaN|Infinity)\s?(%|s|ms|min|h|MiB|GiB|MB|GB|k)?$/.test(cell) ||
+    /^\d+ (h|min) \d\d (min|s)$/.test(cell)
   );
 }
 

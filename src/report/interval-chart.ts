@@ -1,6 +1,6 @@
 /** A chart of figures with their intervals, one below the other with its name above it: readable at the width of a phone. */
 import { formatNumber } from "../base/number-text.ts";
-import { type Axis, axisOver, chartWidth, figureHtml, scaleOf, tickText } from "./axis.ts";
+import { type Axis, axisOver, chartWidth, figureHtml, scaleOf, tickTexts } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 
 /** A figure. Without a value it has its name only; without ends, a dot. */
@@ -36,10 +36,10 @@ export function intervalChartHtml(chart: IntervalChart): Html {
   const bottom = top + rows.length * rowHeight;
   const upright = (value: number, style: string): Html =>
     html`<path class="${style}" d="M${x(value)} ${top}V${bottom}"/>`;
-  const show = chart.show ?? tickText;
+  const texts = chart.show === undefined ? tickTexts(ticks) : ticks.map(chart.show);
   const grid = ticks.map(
-    (tick) =>
-      html`${upright(tick, tick === 0 ? "zero" : "grid")}<text x="${x(tick)}" y="${bottom + 15}" text-anchor="middle">${show(tick)}</text>`,
+    (tick, i) =>
+      html`${upright(tick, tick === 0 ? "zero" : "grid")}<text x="${x(tick)}" y="${bottom + 15}" text-anchor="middle">${texts[i] ?? ""}</text>`,
   );
   const line = mark === undefined ? html`` : upright(mark, "mark");
   const format = formatBy(chart.show ?? numberText);

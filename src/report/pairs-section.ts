@@ -1,5 +1,4 @@
 /** Pictures of one evaluation's pairs: how each moved since the start, and how likely rejected tokens are. */
-
 import { formatNumber } from "../base/number-text.ts";
 import type { RunConfig } from "../config/run-config.ts";
 import type { EvaluationRecord } from "../runs/evaluation-records.ts";
@@ -33,12 +32,14 @@ export function kneeOf({ method }: Pick<RunConfig, "method">): number | null {
 /** A point per pair: change of the chosen against change of the rejected answer. The axes reach as far as most pairs. */
 export function quadrantsHtml(record: EvaluationRecord, shorten: ShortenPaths): Html {
   const { global_step: step, pair_changes: pairs, pair_rows: places = [] } = record;
-  const [x, y] = [axis(pairs, 0, [PLOT.left, PLOT.right]), axis(pairs, 1, [PLOT.bottom, PLOT.top])];
+  const placed = pairs.filter(isPlaced);
+  const [x, y] = [axis(placed, 0, [PLOT.left, PLOT.right]), axis(placed, 1, [PLOT.bottom, PLOT.top])];
   const corners = cornersOf(pairs);
   const isBeyond = ([chosen, rejected]: Pair): boolean =>
     chosen < x.min || chosen > x.max || rejected < y.min || rejected > y.max;
-  const beyond = pairs.filter(isBeyond).length;
+  const beyond = placed.filter(isBeyond).length;
   const dots = pairs.map((pair, i) => {
+    if (!isPlaced(pair)) return html``;
     const row = places[i]?.[0];
     const place = row === undefined ? "" : `${shorten(row)}: `;
     const title = html`<title>${place}chosen ${signed(pair[0])}, rejected ${signed(pair[1])} nats/token</title>`;
@@ -57,12 +58,14 @@ export function quadrantsHtml(record: EvaluationRecord, shorten: ShortenPaths): 
   const names = html`<text x="${middleX}" y="${HEIGHT - 4}" text-anchor="middle">change of the chosen answer</text>
 <text x="12" y="${middleY}" text-anchor="middle" transform="rotate(-90 12 ${middleY})">change of the rejected answer</text>`;
   const summary = corners.join(", ");
-  const rest = beyond === 0 ? "" : ` ${beyond} beyond the axes stand at the edge, as rings.`;
+  const gone = pairs.length - placed.length;
+  const atEdge = beyond === 0 ? "" : ` ${beyond} beyond the axes stand at the edge, as rings.`;
+  const notDrawn = gone === 0 ? "" : ` Not drawn, as they moved by NaN or infinity: ${gone}.`;
   return figureHtml(
     {
       title: `Each pair at step ${step}`,
       unit: "nats/token since the start",
-      note: `${pairs.length} held-out pairs: ${summary}. Each dot says which row it is.${rest}`,
+      note: `${pairs.length} held-out pairs: ${summary}. Each dot says which row it is.${atEdge}${notDrawn}`,
       label: `How ${pairs.length} pairs moved: ${summary}`,
       height: HEIGHT,
     },
@@ -71,6 +74,11 @@ export function quadrantsHtml(record: EvaluationRecord, shorten: ShortenPaths): 
 }
 
 type Pair = EvaluationRecord["pair_changes"][number];
+
+/** Of a model that diverged a change may be no number, which has no place in the picture. */
+function isPlaced(pair: Pair): boolean {
+  return pair.every(Number.isFinite);
+}
 
 /** What each quadrant holds. */
 function cornersOf(pairs: readonly Pair[]): string[] {

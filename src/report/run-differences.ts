@@ -41,9 +41,10 @@ function fingerprintTexts({ fingerprints }: RunView): Record<string, string> {
     ...(files === undefined
       ? {}
       : {
-          "reward functions (digest)": Object.values(files)
-            .map((one) => one.slice(0, digestDigits))
-            .join(" "),
+          "reward functions (digest)":
+            Object.values(files)
+              .map((one) => one.slice(0, digestDigits))
+              .join(" ") || "no files",
         }),
   };
   const names: Readonly<Record<string, string>> = {

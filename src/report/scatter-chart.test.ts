@@ -1,6 +1,7 @@
 /** Charts of conditions: which points are joined, and where marks stand. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { intervalChartHtml } from "./interval-chart.ts";
 import { type ScatterPoint, scatterChartHtml } from "./scatter-chart.ts";
 
 const point = (name: string, x: number, y: number, isJoined = false): ScatterPoint => ({
@@ -55,5 +56,17 @@ test("marks of points that lie close cover neither a point nor each other", () =
           other.top >= box.bottom,
         "two marks meet",
       );
+  }
+});
+
+test("numbers of the axes differ, however close the points or intervals lie", () => {
+  const texts = (svg: string, anchor: string): (string | undefined)[] =>
+    [...svg.matchAll(new RegExp(`text-anchor="${anchor}">([−\\d.]+)<`, "g"))].map(([, text]) => text);
+  const svg = drawn([point("a", 100.001, -2.2111), point("b", 100.004, -2.2114)]);
+  const interval = { value: 100.002, low: 100.001, high: 100.004 };
+  const chart = intervalChartHtml({ title: "t", unit: "u", rows: [{ name: "a", interval }] }).text;
+  for (const found of [texts(svg, "middle"), texts(svg, "end"), texts(chart, "middle")]) {
+    assert.ok(found.length >= 4, found.join());
+    assert.equal(new Set(found).size, found.length, found.join());
   }
 });

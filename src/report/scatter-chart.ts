@@ -1,8 +1,7 @@
 /** A chart of conditions by two figures, each with its interval both ways where it has one. Points carry the number that the table beside them has. */
-
 import { at } from "../base/at.ts";
 import type { Estimate } from "../stats/crossed-bootstrap.ts";
-import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickText } from "./axis.ts";
+import { axisOver, chartWidth, figureHtml, type Scale, scaleOf, tickTexts } from "./axis.ts";
 import { type Html, html } from "./html.ts";
 import { intervalText } from "./interval-chart.ts";
 
@@ -55,13 +54,14 @@ export function scatterChartHtml({
     shown.map((point) => point.y),
     [plot.bottom, plot.top],
   );
+  const [xTexts, yTexts] = [tickTexts(x.ticks), tickTexts(y.ticks)];
   const columns = x.ticks.map(
-    (tick) =>
-      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${x.at(tick)} ${plot.top}V${plot.bottom}"/><text x="${x.at(tick)}" y="${plot.bottom + 15}" text-anchor="middle">${tickText(tick)}</text>`,
+    (tick, i) =>
+      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${x.at(tick)} ${plot.top}V${plot.bottom}"/><text x="${x.at(tick)}" y="${plot.bottom + 15}" text-anchor="middle">${xTexts[i] ?? ""}</text>`,
   );
   const rows = y.ticks.map(
-    (tick) =>
-      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${tickText(tick)}</text>`,
+    (tick, i) =>
+      html`<path class="${tick === 0 ? "zero" : "grid"}" d="M${plot.left} ${y.at(tick)}H${plot.right}"/><text x="${plot.left - 6}" y="${y.at(tick) + 4}" text-anchor="end">${yTexts[i] ?? ""}</text>`,
   );
   const placed = shown.map((point) => ({ point, cx: x.at(point.x.value), cy: y.at(point.y.value) }));
   const places = markPlaces(placed.map(({ point, cx, cy }) => ({ cx, cy, length: point.mark.length })));

@@ -14,7 +14,7 @@ html { -webkit-text-size-adjust: 100%; }
 body { margin:0; background:var(--bg); color:var(--text); font:16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width:1240px; margin:0 auto; padding:28px 20px 64px; }
 h1 { font-size:1.6rem; line-height:1.25; margin:0 0 4px; overflow-wrap:anywhere; }
-h2 { font-size:1.15rem; margin:40px 0 12px; }
+h2 { font-size:1.15rem; margin:40px 0 12px; overflow-wrap:anywhere; }
 p { margin:0 0 12px; max-width:76ch; overflow-wrap:anywhere; }
 .soft { color:var(--soft); }
 .tiles { display:grid; grid-template-columns:repeat(auto-fit, minmax(132px, 1fr)); gap:12px; margin:20px 0 0; }
@@ -23,7 +23,7 @@ p { margin:0 0 12px; max-width:76ch; overflow-wrap:anywhere; }
 .tile span { color:var(--soft); font-size:.85rem; }
 .note { background:var(--note); border-left:4px solid var(--note-line); border-radius:6px; padding:10px 14px; margin:0 0 14px; max-width:none; }
 .charts { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap:14px; }
-figure { margin:0; background:var(--card); border:var(--edge); border-radius:10px; padding:12px 12px 8px; min-width:0;
+figure { margin:0; background:var(--card); border:var(--edge); border-radius:10px; padding:12px 12px 8px; min-width:0; overflow-wrap:anywhere;
   display:flex; flex-direction:column; }
 .charts > figure { display:grid; grid-row:span 4; grid-template-rows:subgrid; row-gap:0; align-items:start; }
 @media (min-width:800px) { figure.large { grid-column:span 2; } }
@@ -55,14 +55,16 @@ table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-nume
 th, td { text-align:left; padding:7px 12px; border-top:var(--edge); vertical-align:top; overflow-wrap:anywhere; }
 tr:first-child > th, tr:first-child > td { border-top:0; }
 thead th, thead .number { white-space:normal; }
-thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:var(--edge); overflow-wrap:normal; }
+thead th { color:var(--soft); font-weight:600; font-size:.82rem; vertical-align:bottom; border-bottom:var(--edge); overflow-wrap:break-word; }
 tbody th { font-weight:600; overflow-wrap:break-word; min-width:110px; }
+/* names of runs and models have any length: the other columns stay in view */
+th { max-width:240px; }
 @media (min-width:800px) { .wide tbody th { min-width:150px; } }
 .number { text-align:right; white-space:nowrap; }
 .interval { overflow-wrap:normal; }
 .long { min-width:240px; }
 .wide { min-width:560px; } .wide td { overflow-wrap:break-word; }
-.facts th { width:34%; }
+.facts th { width:34%; max-width:none; }
 .bad { border-left-color:var(--bad); }
 .scroll + p, .charts + p { margin-top:8px; }
 .charts + .scroll, .scroll + .scroll, .tiles + .note { margin-top:14px; }

@@ -4,7 +4,9 @@ import { relative } from "node:path";
 import { at } from "../base/at.ts";
 import { ConfigError, DataError } from "../base/errors.ts";
 import { sha256, sha256File, writeFileAtomic } from "../base/files.ts";
+import { counted } from "../base/number-text.ts";
 import { isFolder, statsOf } from "../base/open-file.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
 import { earlierValues, isLaterDefault } from "../config/earlier-values.ts";
 import { CONFIG_KEYS, type FlatConfig, flatConfig } from "../config/keys.ts";
@@ -154,7 +156,7 @@ function peoplesLabels({ settings, dir }: RoundWork, groups: readonly AnswerGrou
 
 /** What people do, and the command that continues. */
 export function howToLabel({ workbench }: RoundSettings, dir: string): string {
-  return `Judge them on the Label screen of \`preftune dashboard --workbench ${workbench}\`, then continue: preftune round ${dir}`;
+  return `Judge them on the Label screen of \`preftune dashboard --workbench ${shellWord(workbench)}\`, then continue: preftune round ${shellWord(dir)}`;
 }
 
 /** Pairs as a version of the workbench. */
@@ -229,7 +231,7 @@ export const dataCheck: Node = {
     const { train: rows, evaluation } = report.counts;
     const warnings = report.findings.filter(({ severity }) => severity === "warning").length;
     return {
-      text: `${rows} rows, ${evaluation} held out, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`,
+      text: `${rows} rows, ${evaluation} held out, ${counted(warnings, "warning")}`,
       facts: { rows, held: evaluation, warnings },
       made: ["data-check.json"],
     };

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { ConfigError } from "../base/errors.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { type ConfigInput, loadConfig, type ResolvedConfig } from "../config/load-config.ts";
 import { isOnPolicy } from "../config/online-keys.ts";
 import { answererName } from "../evaluate/answers/answerer.ts";
@@ -32,7 +33,7 @@ export function placeOf(given: string): NamedPlace {
     if (readRound(given).nodes.training !== undefined)
       return { name: roundName(given), ...exportOf(roundPaths(given).run) };
     throw new ConfigError(
-      `model: ${given}: expected a round whose model is trained, it is not yet. Continue it: preftune round ${given}`,
+      `model: ${given}: expected a round whose model is trained, it is not yet. Continue it: preftune round ${shellWord(given)}`,
     );
   }
   if (isRun(given)) return { name: roundName(given), ...exportOf(given) };
@@ -90,7 +91,7 @@ export function trainingOf(
   if (start.adapter !== null && !config.use_peft)
     throw new ConfigError(
       `model: ${model} is an adapter of ${start.model}, and use_peft: false trains all weights. Set use_peft: true, or merge it first: ` +
-        `preftune merge --model ${start.model} --adapter ${start.adapter} --output NEW`,
+        `preftune merge --model ${shellWord(start.model)} --adapter ${shellWord(start.adapter)} --output NEW`,
     );
   return resolved;
 }

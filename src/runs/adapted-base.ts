@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from "node:fs";
 import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { warn } from "../base/warn.ts";
 import { isAdapter, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
@@ -31,7 +32,7 @@ function checkStart({ model, adapter }: AdaptedBase): void {
   if (scale !== 1 && start.isRecorded && isAdapter(place)) {
     throw new ConfigError(
       `${adapter}: expected the model that it was trained from, ${start.name} as it was then, got ${model}, which is another: at scale 0 it would not be the start. ` +
-        `Give that one. Where this is meant, copy the adapter out of its run (cp -r ${place} DIR) and give DIR@scale=${scale}.`,
+        `Give that one. Where this is meant, copy the adapter out of its run (cp -r ${shellWord(place)} DIR) and give DIR@scale=${scale}.`,
     );
   }
   warn(

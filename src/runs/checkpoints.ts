@@ -15,6 +15,7 @@ import {
 } from "../base/files.ts";
 import { agreed, agreedAsync, alone, onFirst, type Together } from "../base/ranks.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { readSafetensorsHeader } from "../formats/safetensors.ts";
 import { isSliceFile } from "../formats/slices.ts";
 import { type Retained, retain } from "./retention.ts";
@@ -275,7 +276,7 @@ export function checkpointToResume(checkpointsDir: string, wanted: string): Late
   const why = latest.rejected.map(({ path, reason }) => ` ${path}: ${withoutStop(reason)}.`).join("");
   throw new ConfigError(
     `There is no checkpoint to resume from in ${checkpointsDir}, all are damaged.${why} ` +
-      `To begin the run again, move them away (mv ${checkpointsDir} ${checkpointsDir}-damaged) and resume.`,
+      `To begin the run again, move them away (mv ${shellWord(checkpointsDir)} ${shellWord(`${checkpointsDir}-damaged`)}) and resume.`,
   );
 }
 

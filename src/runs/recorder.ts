@@ -4,6 +4,7 @@ import { ignoreErrors } from "../base/file-io.ts";
 import { remove, writeFileAtomic } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { sealed } from "../base/sealed.ts";
+import { shellWord } from "../base/shell-word.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
 import type { PreflightReport } from "../data/preflight.ts";
 import type { Checkpoint } from "./checkpoints.ts";
@@ -189,7 +190,7 @@ export class Recorder {
     const why = messageOf(failure).replace(/\.$/, "");
     yield {
       type: "note",
-      text: `${report} is not written: ${why}. preftune report ${dir} writes it when that is corrected`,
+      text: `${report} is not written: ${why}. preftune report ${shellWord(dir)} writes it when that is corrected`,
     };
   }
 

@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { PreftuneError } from "../base/errors.ts";
 import { isFolder } from "../base/open-file.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { warn } from "../base/warn.ts";
 import { isAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
@@ -41,7 +42,7 @@ export function tellOtherForm(base: AdaptedBase, canHold: boolean = true): void 
     const options = quantisationOptions(trained);
     const remedy = canHold
       ? `Give ${options}.`
-      : `Merge it, and name the result: preftune merge --model ${model} --adapter ${adapter} ${options} --output NEW`;
+      : `Merge it, and name the result: preftune merge --model ${shellWord(model)} --adapter ${shellWord(adapter)} ${options} --output NEW`;
     warn(
       `${place}: it was trained on weights held by ${options}, and is put on ${quantise === null ? "the floats" : `those of ${quantisationOptions(quantise)}`}: ` +
         `other numbers than it was trained and checked on. ${remedy}`,

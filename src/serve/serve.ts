@@ -2,7 +2,6 @@
  * `preftune serve`: an HTTP server in the form of OpenAI's API in front of a model, whose engine runs in a process of its
  * own. From options to a server that listens, to its end.
  */
-
 import { basename, resolve } from "node:path";
 import { ConfigError } from "../base/errors.ts";
 import { tellGenerationDefaults } from "../formats/generation-defaults.ts";
@@ -12,6 +11,7 @@ import { type Quantisation, quantisationOfForm } from "../formats/quantisation.t
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -141,6 +141,7 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
     const found = await resolveModelDirectory(path, { ...search, kind: "adapter" });
     checkAdaptedBase({ model: directory, adapter: found, quantise: heldForm(options) });
+    tellOtherTemplate({ model: directory, adapter: found, chatTemplate: options.chatTemplate });
     adapters[adapter] = found;
   }
   const config = readModelConfig(directory);

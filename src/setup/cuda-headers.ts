@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeDirectoryAtomic } from "../base/files.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { runWithProgress } from "../terminal/run-with-progress.ts";
 import type { Torch } from "./find-torch.ts";
 import { nativeFolder } from "./native-sources.ts";
@@ -116,7 +117,7 @@ export async function ncclBuild(torch: Torch, fetch: typeof fetchHeaders = fetch
   }
   const why = `headers of CUDA ${cuda} are missing: ${missing.join(", ")}${failed === null ? "" : ` (${failed})`}`;
   const cure = missing.every((name) => fetchable.includes(name))
-    ? `python3 -m pip install --no-deps --target ${fetched} ${packages.map((name) => `"${name}"`).join(" ")}`
+    ? `python3 -m pip install --no-deps --target ${shellWord(fetched)} ${packages.map((name) => `"${name}"`).join(" ")}`
     : `install CUDA's toolkit ${cuda} and NCCL's headers, and set CUDA_HOME`;
   return { args: [], problem: `${why}. To have them: ${cure}`, watched };
 }

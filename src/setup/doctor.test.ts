@@ -4,7 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { clangProblem, type DoctorReport, defaultsOf, type LoadedAddon, tryAddon } from "./doctor.ts";
+import {
+  clangProblem,
+  type DoctorReport,
+  defaultsOf,
+  type LoadedAddon,
+  reportCompiler,
+  tryAddon,
+} from "./doctor.ts";
 import { formatDoctor } from "./doctor-text.ts";
 import { computesBfloat16, parseCpuFlags } from "./hardware.ts";
 import { locateAddon } from "./locate.ts";
@@ -78,6 +85,21 @@ test("an addon of clang: what it lacks, and how to have it", { skip: process.pla
   assert.equal(problem?.blocking, false);
   process.env["CXX"] = "clang++";
   assert.match(clangProblem("clang 17", "setup")?.fix ?? "", /; unset CXX; setup$/);
+});
+
+test("a CXX that does not run is one problem, and says nothing of the path", (t) => {
+  const before = process.env["CXX"];
+  t.after(() => {
+    if (before === undefined) delete process.env["CXX"];
+    else process.env["CXX"] = before;
+  });
+  process.env["CXX"] = "absent++";
+  const problems: DoctorReport["problems"] = [];
+  assert.equal(reportCompiler(problems, false), null);
+  assert.deepEqual(
+    problems.map(({ fix }) => fix),
+    ["unset CXX"],
+  );
 });
 
 test("what several ranks send each other by", { skip: process.platform !== "linux" }, () => {

@@ -184,9 +184,12 @@ function reportTorch(problems: Problem[]): Torch | null {
   return search.torch;
 }
 
-function reportCompiler(problems: Problem[], addonLoads: boolean): Compiler | null {
+/** @param addonLoads - then nothing has to be compiled */
+export function reportCompiler(problems: Problem[], addonLoads: boolean): Compiler | null {
+  const found = problems.length;
   const compiler = attempt(problems, "unset CXX", findCompiler);
-  if (compiler === null) {
+  // a CXX that does not run says nothing of what is on the path
+  if (compiler === null && problems.length === found) {
     const what = "no C++ compiler (c++, g++, clang++) is on the path; the addon is built with it";
     problems.push({ what, fix: compilerInstallCommand(), blocking: !addonLoads });
   }

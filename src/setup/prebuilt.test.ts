@@ -65,4 +65,6 @@ test("without a package there is none and nothing to say; PREFTUNE_PREBUILT=no l
   t.after(() => delete process.env["PREFTUNE_PREBUILT"]);
   const { addon, refused } = await prebuiltAddon(torch, sources, packageOf(t, locateAddon()));
   assert.deepEqual([addon, refused], [null, null]);
+  process.env["PREFTUNE_PREBUILT"] = "false";
+  await assert.rejects(prebuiltAddon(torch, "x", null), /PREFTUNE_PREBUILT: expected no, .*got "false"/);
 });

@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join } from "node:path";
+import { ConfigError } from "../base/errors.ts";
 import { io } from "../base/file-io.ts";
 import { makeDirectory, readJsonFile, sha256, writeDirectoryAtomic, writeFileAtomic } from "../base/files.ts";
 import type { Torch } from "./find-torch.ts";
@@ -54,13 +55,20 @@ export function minorVersion(version: string): string {
  *
  * @param sources - hash of the native sources that are expected
  * @param manifest - path of the package's manifest
+ * @throws {ConfigError} for another PREFTUNE_PREBUILT than no
  */
 export async function prebuiltAddon(
   torch: Torch,
   sources: string,
   manifest: string | null = manifestPath(),
 ): Promise<PrebuiltSearch> {
-  if (manifest === null || process.env["PREFTUNE_PREBUILT"] === "no") {
+  const choice = process.env["PREFTUNE_PREBUILT"] ?? "";
+  if (choice !== "" && choice !== "no") {
+    throw new ConfigError(
+      `PREFTUNE_PREBUILT: expected no, which compiles in any case, got "${choice}". Unset it to take a prebuilt addon where one fits.`,
+    );
+  }
+  if (manifest === null || choice === "no") {
     return { addon: null, refused: null, watched: [] };
   }
   const refused = (why: string): PrebuiltSearch => ({ addon: null, refused: why, watched: [manifest] });

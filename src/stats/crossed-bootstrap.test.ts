@@ -141,6 +141,11 @@ test("a share of none or all has an interval of its own", () => {
   const all = meanInterval([new Float64Array(60).fill(1)], { isShare: true });
   assert.deepEqual([all.value, all.high, all.low], [1, 1, 1 - none.high]);
   assert.equal(meanInterval([new Float64Array(60)]).high, 0);
+  // nothing but ties: as many of all pairs are ties at least as Clopper and Pearson's lower end says, and the others are anything
+  const ties = meanInterval([new Float64Array(60).fill(0.5)], { isShare: true });
+  const others = 1 - 0.025 ** (1 / 60);
+  assert.ok(Math.abs(ties.low - 0.5 * (1 - others)) < 1e-12);
+  assert.ok(Math.abs(ties.high - (0.5 * (1 - others) + others)) < 1e-12);
 });
 
 test("pairs of one prompt are drawn together: as often as each stands there, the interval is that of the prompts", () => {

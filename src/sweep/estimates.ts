@@ -1,5 +1,6 @@
 /** Metrics of a condition, or of the difference between two, with their intervals. */
 import { at } from "../base/at.ts";
+import { alikeInterval } from "../stats/bootstrap.ts";
 import {
   bootstrap,
   type CrossedBootstrapOptions,
@@ -13,7 +14,7 @@ export type PairTable = readonly Float64Array[];
 
 /** Options of {@link meanInterval}. */
 export interface MeanOptions extends CrossedBootstrapOptions {
-  /** The values are 0 or 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's one-sided one. */
+  /** The values are 0 to 1. Where all are alike no resample differs: the interval is then Clopper and Pearson's, one-sided at 0 and 1. */
   isShare?: boolean;
   /** The values of a seed are one figure, the same for each of its pairs: from fewer than two seeds there is no interval. */
   isOfRun?: boolean;
@@ -30,14 +31,15 @@ export function meanInterval(table: PairTable, options: MeanOptions = {}): Estim
   const interval = bootstrap(mean, size, options);
   const { value, low, high } = interval;
   const independent = independentOf(table, options.prompts);
-  const isAlike = options.isShare === true && low === high && (value === 0 || value === 1);
+  const isEnd = value === 0 || value === 1;
+  const isAlike = options.isShare === true && low === high && (isEnd || independent > 1);
   const isOne = table.filter((row) => !row.every(Number.isNaN)).length < 2;
   if (isOne && (options.isOfRun === true || (independent < 2 && !isAlike)))
     return { ...interval, low: Number.NaN, high: Number.NaN };
   if (!isAlike) return interval;
   // prompts alone are independent: seeds that agree on all of them add no more of them
-  const reach = 1 - (1 - (options.level ?? 0.95)) ** (1 / independent);
-  return value === 0 ? { ...interval, high: reach } : { ...interval, low: 1 - reach };
+  const { level = 0.95 } = options;
+  return { ...interval, ...alikeInterval(value, independent, { level: isEnd ? 2 * level - 1 : level }) };
 }
 
 /** How many of the pairs, or of their prompts, have a value in some row. */

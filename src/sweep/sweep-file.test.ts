@@ -115,6 +115,10 @@ test("what does not go together is refused", () => {
   );
   assert.match(
     messageOf(`${base}method: random\nparameters:\n  kappa: {min: 0, max: 5, scale: log}\n`),
-    /expected a list of values or/,
+    /kappa: expected a min above 0, as scale is log, got the mapping/,
+  );
+  assert.match(
+    messageOf(`${base}method: random\nparameters:\n  kappa: {min: 5, max: 0.5, scale: log}\n`),
+    /kappa: expected a min below max, got the mapping/,
   );
 });

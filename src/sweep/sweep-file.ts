@@ -146,9 +146,7 @@ function checkParameters(given: Given | undefined, problems: string[]): Record<s
     } else {
       const asRange = rangeOf(value);
       if (asRange === null)
-        problems.push(
-          `${where}: ${key}: expected a list of values or {min, max, scale: linear or log}, got ${gotText(value)}.`,
-        );
+        problems.push(`${where}: ${key}: expected ${expectedRange(value)}, got ${gotText(value)}.`);
       else {
         problems.push(...[asRange.min, asRange.max].flatMap((end) => valueProblem(key, end, where)));
         checked[key] = asRange;
@@ -162,6 +160,13 @@ function rangeOf(value: unknown): SearchRange | null {
   const { success, data } = range.safeParse(value);
   if (!success || !(data.min < data.max) || (data.scale === "log" && data.min <= 0)) return null;
   return data;
+}
+
+/** What should stand in the place of something that is no range. */
+function expectedRange(given: unknown): string {
+  const { success, data } = range.safeParse(given);
+  if (!success) return "a list of values or {min, max, scale: linear or log}";
+  return data.min < data.max ? "a min above 0, as scale is log" : "a min below max";
 }
 
 function valueProblem(key: string, value: unknown, where: string): string[] {

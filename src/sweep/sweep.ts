@@ -3,6 +3,7 @@ import { at } from "../base/at.ts";
 import { ConfigError } from "../base/errors.ts";
 import { sha256 } from "../base/files.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
+import { counted } from "../base/number-text.ts";
 import { Random } from "../base/random.ts";
 import { type GridOptions, gridPaths, runGrid } from "./grid.ts";
 import { type HalvingPlan, resourcesOf, successiveHalving } from "./halving.ts";
@@ -47,10 +48,9 @@ export async function runSweep(sweep: Sweep, options: SweepOptions): Promise<Wri
   checkTrials(runsOf(sweep, firstConditions(sweep, settings)), sweep.metric);
   const lock = lockFolder(output, { sweep: sha256(stringifyNumbers(sweep)).slice(0, 16) });
   try {
-    const seeds = `${sweep.seeds} ${sweep.seeds === 1 ? "seed" : "seeds"}`;
-    const runs = sweep.method === "halving" ? "in rounds" : `${settings.length * sweep.seeds} runs`;
+    const runs = sweep.method === "halving" ? "in rounds" : counted(settings.length * sweep.seeds, "run");
     options.out.write(
-      `${settings.length} settings × ${seeds}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
+      `${counted(settings.length, "setting")} × ${counted(sweep.seeds, "seed")}: ${runs}, ${options.jobs} at a time, in ${output}\n`,
     );
     const needsPairs = (TRIAL_METRICS[sweep.metric].source ?? "pairs") === "pairs";
     const run = new Runner(sweep, paths, { ...options, needsPairs });

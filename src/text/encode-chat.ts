@@ -130,7 +130,7 @@ export function finishChat(row: ChatRow, rendered: readonly Rendering[], context
       return { start: Math.max(start, prompt.length), end };
     });
     const what = `${row.where}: expected answer ${i + 1} of ${answers.length}`;
-    checkSaysSomething(text, turns, format, what);
+    checkSaysSomething(text, turns, { format, hasMarks: context.hasMarks, what });
   }
   const encode = (text: string): number[] =>
     withoutDoubleBos(tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, notes);
@@ -227,9 +227,11 @@ function answerText(
   const text = endAtTerminator(full.text, prompt.length, context, notes);
   if (context.maskToolOutput && full.generated !== null) {
     const spans = markedSpans(text, full.generated, format, notes).filter(({ end }) => end > prompt.length);
+    const learned = spans.map(({ start, end }) => ({ start: Math.max(start, prompt.length), end }));
+    noteEmptyThinking(text, learned, completion, notes);
     return { text, spans };
   }
-  noteEmptyThinking(text.slice(prompt.length), completion[0], notes);
+  noteEmptyThinking(text, [{ start: prompt.length, end: text.length }], completion.slice(0, 1), notes);
   if (turns.length === 0) return { text, spans: null };
   const messages = joinedMessages(row, completion);
   const search = { where: row.where, messages, turns, remedy: "Set mask_tool_output: false" };

@@ -12,6 +12,7 @@ import {
   endAtTerminator,
   learnedTokens,
   markedSpans,
+  noteEmptyThinking,
   type RowRequest,
   turnRequests,
   turnSpans,
@@ -111,8 +112,10 @@ export function finishConversation(
       ({ start }) => turns.length === 0 || spans.some((turn) => start >= turn.start && start < turn.end),
     );
     spans = inTurns;
+    noteEmptyThinking(whole, spans, plan.messages, notes);
   }
-  checkSaysSomething(whole, spans, context.format, `${where}: expected what is learned`);
+  const what = `${where}: expected what is learned`;
+  checkSaysSomething(whole, spans, { format: context.format, hasMarks: marked !== null, what });
   return assemble(whole, spans, context, notes);
 }
 

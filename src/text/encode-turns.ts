@@ -36,6 +36,7 @@ export interface RowRequest extends RenderRequest {
 }
 
 const emptyThinking = /^\s*<think>\s*<\/think>/;
+const thinkStart = "<think>";
 
 /** Assistant turns to find in a conversation. */
 export interface TurnSearch {
@@ -83,7 +84,7 @@ export function turnSpans(
     const isLast = turn === search.messages.length - 1;
     const end = isLast ? whole.length : turnEnd({ whole, closing, start }, context, notes);
     if (end === null || end > (next ?? whole.length)) throw endless(search, turn);
-    noteEmptyThinking(whole.slice(start, end), search.messages[turn], notes);
+    noteEmptyThinking(whole, [{ start, end }], search.messages.slice(turn, turn + 1), notes);
     return { start, end };
   });
 }
@@ -191,24 +192,20 @@ function joined(spans: readonly TextSpan[]): TextSpan[] {
 }
 
 /**
- * Makes sure that every turn teaches more than to stop. A template may mark the parts of one turn apart, its thinking and its
- * end among them, so that a turn is all spans up to one that ends with a token that ends turns.
+ * Makes sure that every turn teaches more than to stop.
  *
- * @param what - the beginning of the message
+ * @param options.hasMarks - whether `spans` are the marked parts of turns; false: whole turns
+ * @param options.what - the beginning of the message
  * @throws EmptyAnswerError when all that is learned of a turn is white space, an empty thinking block and its end
  */
 export function checkSaysSomething(
   text: string,
   spans: readonly TextSpan[],
-  format: ChatFormat,
-  what: string,
+  { format, hasMarks, what }: { format: ChatFormat; hasMarks: boolean; what: string },
 ): void {
-  const turns = [""];
-  for (const { start, end } of spans) {
-    turns[turns.length - 1] += text.slice(start, end);
-    if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
-  }
-  if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
+  const turns = hasMarks
+    ? markedTurns(text, spans, format)
+    : spans.map(({ start, end }) => withBegunThinking(text, start, end));
   for (const [i, turn] of turns.entries()) {
     if (!isSilent(turn, format)) continue;
     const named = turns.length === 1 ? what : `${what}, turn ${i + 1} of ${turns.length},`;
@@ -218,12 +215,28 @@ export function checkSaysSomething(
   }
 }
 
+/**
+ * The marked text of each turn. A template may mark the parts of one turn apart, its thinking and its end among them, so that a turn is
+ * all spans up to one that ends with a token that ends turns.
+ */
+function markedTurns(text: string, spans: readonly TextSpan[], format: ChatFormat): string[] {
+  const turns = [""];
+  for (const { start, end } of spans) {
+    turns[turns.length - 1] +=
+      turns.at(-1) === "" ? withBegunThinking(text, start, end) : text.slice(start, end);
+    if (endingStop(turns.at(-1)?.trimEnd() ?? "", format) !== undefined) turns.push("");
+  }
+  if (turns.at(-1)?.trim() === "" && turns.length > 1) turns.pop();
+  return turns;
+}
+
 function isSilent(turn: string, format: ChatFormat): boolean {
   let rest = turn.trim();
   for (let stop = endingStop(rest, format); stop !== undefined; stop = endingStop(rest, format)) {
     rest = rest.slice(0, rest.length - stop.length).trimEnd();
   }
-  return rest.replace(emptyThinking, "").trim() === "";
+  const said = rest.replace(emptyThinking, "").trim();
+  return said === "" || said === thinkStart;
 }
 
 function endingStop(text: string, { stopTexts }: ChatFormat): string | undefined {
@@ -291,12 +304,20 @@ export function endAtTerminator(
   return text + format.endOfTurn;
 }
 
-/** Adds a note when `answer` begins with a thinking block that the template made up. */
+/** What is learned from `start` to `end`, behind the `<think>` that a generation prompt may have begun it with. */
+function withBegunThinking(text: string, start: number, end: number): string {
+  const isBegun = text.slice(0, start).trimEnd().endsWith(thinkStart);
+  return (isBegun ? thinkStart : "") + text.slice(start, end);
+}
+
+/** Adds a note when one of `spans` begins with an empty thinking block that none of `messages` has: the template made it up. */
 export function noteEmptyThinking(
-  answer: string,
-  message: Message | undefined,
+  text: string,
+  spans: readonly TextSpan[],
+  messages: readonly Message[],
   notes: Set<EncodeNote>,
 ): void {
-  const isOwn = message === undefined || contentText(message).includes("</think>");
-  if (!isOwn && emptyThinking.test(answer)) notes.add("empty_thinking_in_answer");
+  const isOwn = messages.some((message) => contentText(message).includes("</think>"));
+  const isEmpty = ({ start, end }: TextSpan) => emptyThinking.test(withBegunThinking(text, start, end));
+  if (!isOwn && spans.some(isEmpty)) notes.add("empty_thinking_in_answer");
 }

@@ -1,18 +1,15 @@
-/** Which chat template to use: the tokenizer's own, one of its named ones, a file, or text given in the configuration. */
+/** Which chat template to use: the tokenizer's own, one of its named ones, that of a file or directory, or text given in the configuration. */
 import { existsSync } from "node:fs";
-
 import { ConfigError, FormatError, messageOf } from "../base/errors.ts";
-import { readFileBytes } from "../base/open-file.ts";
+import { isFolder, readFileBytes } from "../base/open-file.ts";
 import { didYouMean } from "../base/suggest.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** Name of the template that models with several use for conversations with tools. */
-const toolTemplate = "tool_use";
+import { ownChatTemplate, templateFile, toolTemplate } from "./tokenizer-files.ts";
 
 /**
  * The text of the chat template to use.
  *
- * @param choice - name of one of the tokenizer's templates, path of a file, template text, or null for the tokenizer's own
+ * @param choice - name of one of the tokenizer's templates, path of a file or of a directory with a template, template text, or null for the tokenizer's own
  * @param hasTools - whether the conversation has tools, for which some tokenizers have a separate template
  * @throws ConfigError when `choice` is none of these, FormatError when the tokenizer has no template
  */
@@ -36,11 +33,16 @@ export function chatTemplateSource(tokenizer: Tokenizer, choice: string | null, 
   );
 }
 
+/** The text of the chat template that `choice` names; null: the tokenizer's own. */
+export function templateGiven(tokenizer: Tokenizer, choice: string | null): string | null {
+  return choice === null ? null : chatTemplateSource(tokenizer, choice, false);
+}
+
 /** Where that text comes from, for people: a file of the tokenizer's, or what `chat_template` says. */
 export function chatTemplateOrigin(tokenizer: Tokenizer, choice: string | null, hasTools: boolean): string {
   const { default: own, named } = tokenizer.chatTemplates;
   const ownFile = (name: string): string => {
-    const file = name === "default" ? "chat_template.jinja" : `additional_chat_templates/${name}.jinja`;
+    const file = templateFile(name);
     return tokenizer.files.includes(file) ? file : "tokenizer_config.json";
   };
   if (choice === null) {
@@ -57,6 +59,7 @@ function chosenTemplate(choice: string, own: string | null, named: Record<string
   if (byName !== undefined) return byName;
   if (choice === "default" && own !== null) return own;
   if (choice.includes("{{") || choice.includes("{%")) return choice;
+  if (isFolder(choice)) return templateOf(choice);
   if (existsSync(choice)) {
     try {
       return readFileBytes(choice).toString("utf8");
@@ -69,8 +72,18 @@ function chosenTemplate(choice: string, own: string | null, named: Record<string
   const names = Object.keys(named);
   const known = names.length > 0 ? ` The model's templates are ${names.join(", ")}.` : "";
   throw new ConfigError(
-    `Expected chat_template to be a file, a template's name or Jinja text, got "${choice.slice(0, 200)}".` +
+    `Expected chat_template to be a file, a directory, a template's name or Jinja text, got "${choice.slice(0, 200)}".` +
       `${didYouMean(choice, names)}${known}`,
+  );
+}
+
+/** The default template of a directory: a model's, or that of an adapter, which may hold nothing else of a tokenizer. */
+function templateOf(directory: string): string {
+  const own = ownChatTemplate(directory);
+  if (own !== null) return own;
+  throw new ConfigError(
+    `Expected chat_template to be a directory with a chat template, but ${directory} has neither chat_template.jinja nor ` +
+      `"chat_template" in tokenizer_config.json. Give a file.`,
   );
 }
 

@@ -41,6 +41,10 @@ export interface TokenizerFiles {
 }
 
 const templateFolder = "additional_chat_templates";
+
+/** Name of the template that models with several use for conversations with tools. */
+export const toolTemplate = "tool_use";
+
 const copiedFiles = [
   "tokenizer.json",
   "tokenizer_config.json",
@@ -213,6 +217,13 @@ function tokenText(value: unknown): string | null {
   return null;
 }
 
+/** The default chat template of a directory, which may hold no tokenizer beside; null: none. */
+export function ownChatTemplate(directory: string): string | null {
+  const path = join(directory, "tokenizer_config.json");
+  const config = existsSync(path) ? readObject(path, tokenizerConfigLimits) : {};
+  return readChatTemplates(directory, config, path).default;
+}
+
 /** Templates of the .jinja files; where there is none, those of the config. As in transformers, none is read beside a file. */
 function readChatTemplates(directory: string, config: JsonObject, configPath: string): ChatTemplates {
   const named = templateFiles(directory);
@@ -260,6 +271,27 @@ function templateNames(folder: string): string[] {
   const names = readdirSync(folder).filter((name) => name.endsWith(".jinja"));
   if (names.length <= maxTemplates) return names.sort();
   throw new FormatError(`${folder}: expected at most ${maxTemplates} chat templates, got ${names.length}.`);
+}
+
+/** Path of a template in a tokenizer's directory. */
+export function templateFile(name: string): string {
+  return name === "default" ? "chat_template.jinja" : `${templateFolder}/${name}.jinja`;
+}
+
+/** Whether a tokenizer's file holds nothing but a chat template. */
+export function isTemplateFile(file: string): boolean {
+  return file.startsWith("chat_template.") || file.startsWith(`${templateFolder}/`);
+}
+
+/**
+ * A tokenizer's templates, by name, with `chosen` as the default. The one that others take for tools in its place is left out, where it
+ * is another.
+ */
+export function templatesWith({ named }: ChatTemplates, chosen: string): Map<string, string> {
+  const kept = Object.entries(named).filter(
+    ([name, text]) => /^[\w.-]+$/.test(name) && (name !== toolTemplate || text === chosen),
+  );
+  return new Map([["default", chosen], ...kept]);
 }
 
 function listFiles(directory: string): string[] {

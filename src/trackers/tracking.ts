@@ -1,4 +1,5 @@
 /** The trainer's side of trackers: a process beside it reads the run's metrics and sends them; nothing here waits before the end. */
+import { shellWord } from "../base/shell-word.ts";
 import { warn } from "../base/warn.ts";
 import { flatConfig } from "../config/keys.ts";
 import type { RunConfig } from "../config/run-config.ts";
@@ -84,7 +85,7 @@ class SenderProcess implements Tracking {
   }
 
   #remedy(trackers: readonly RemoteTracker[]): string {
-    return `Send what is missing: preftune track ${this.#job.runDir} --to ${trackers.join(" ")}`;
+    return `Send what is missing: preftune track ${shellWord(this.#job.runDir)} --to ${trackers.join(" ")}`;
   }
 
   async end(how: RunEnd): Promise<void> {

@@ -13,7 +13,7 @@ import type { Decoder } from "../models/causal-lm.ts";
 import { readTensorsInto } from "../models/read-tensors.ts";
 import { tensorSource, writeAdapter, writeMergedModel } from "../models/save.ts";
 import type { AdamW } from "../optim/adamw.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import type { WrittenTokenizer } from "./copy-tokenizer.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import { emptyHistory, type StepHistory } from "./spike-guard.ts";
 import type { Training } from "./step.ts";
@@ -86,11 +86,11 @@ const OPTIMIZER = "optimizer.safetensors";
 export function writeCheckpointFiles(
   dir: string,
   training: Training<Decoder>,
-  tokenizer: Tokenizer,
+  written: WrittenTokenizer,
   state: TrainerState,
 ): void {
   if (!holdsSlices(training)) writeTrainedState(dir, training);
-  writeTokenizer(dir, tokenizer, training.model);
+  writeTokenizer(dir, written, training.model);
   writeFileAtomic(join(dir, STATE), `${stringifyNumbers(state)}\n`);
 }
 

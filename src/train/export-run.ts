@@ -38,7 +38,7 @@ export async function* exportRun(
   trained: TrainedRun,
 ): AsyncGenerator<Extract<TrainEvent, { type: "export" }>> {
   const { model, adapter, numerics, ranks, base, objective } = trained;
-  const { dataset, tokenizer, modelConfig } = data;
+  const { dataset, tokenizer, chatTemplate, modelConfig, stopIds } = data;
   const held = (dataset.evalExamples ?? dataset.examples).slice(0, parityRows).map(withCompletion);
   if (held.length === 0) throw new ConfigError("there are no rows to check the export with");
   const baseDir = config.model_name_or_path;
@@ -58,13 +58,14 @@ export async function* exportRun(
   if (adapter !== null) {
     const parity = { ...gate, kind: "adapter", path: paths.adapter, dtype: "float32" } as const;
     const result = await checked(parity, (check) =>
-      exportAdapter(paths.adapter, { ...trained, tokenizer, textOnly, check }),
+      exportAdapter(paths.adapter, { ...trained, tokenizer, chatTemplate, textOnly, check }),
     );
     yield { type: "export", result };
   }
   if (adapter === null || config.export_merged) {
     const { dtype } = modelConfig;
-    const merged = { model, tokenizer, baseDir, dtype, textOnly, ranks, replace: true };
+    const written = { tokenizer, chatTemplate, stopIds };
+    const merged = { model, ...written, baseDir, dtype, textOnly, ranks, replace: true };
     const result = await checked({ ...gate, kind: "model", path: paths.model, dtype }, (check) =>
       exportModel(paths.model, { ...merged, check }),
     );

@@ -18,7 +18,8 @@ import {
   writeMergedModel,
 } from "../models/save.ts";
 import { Collector } from "../sharding/collect.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import type { WrittenTokenizer } from "./copy-tokenizer.ts";
+import { addStopTokens } from "./generation-config.ts";
 import { writeTokenizer } from "./padding-token.ts";
 import type { TrainedModel } from "./prepare-model.ts";
 import type { HoldingRanks } from "./step-ranks.ts";
@@ -48,8 +49,9 @@ function writeTensors(
 }
 
 /** What an adapter is written from. */
-export interface AdapterExport extends Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters"> {
-  tokenizer: Tokenizer;
+export interface AdapterExport
+  extends Pick<TrainedModel<Decoder>, "model" | "adapter" | "parameters">,
+    WrittenTokenizer {
   /** Of a multimodal model: for the text model alone, not for the class of the whole. Default false. */
   textOnly?: boolean;
   ranks?: HoldingRanks | null | undefined;
@@ -60,7 +62,7 @@ export interface AdapterExport extends Pick<TrainedModel<Decoder>, "model" | "ad
 /** Writes the adapter directory `dir`: all of it appears at once, or nothing. */
 export async function exportAdapter(
   dir: string,
-  { model, adapter, parameters, tokenizer, textOnly = false, ranks = null, check }: AdapterExport,
+  { model, adapter, parameters, textOnly = false, ranks = null, check, ...written }: AdapterExport,
 ): Promise<void> {
   if (adapter === null) throw new FormatError("there is no adapter to export: the run trains all weights");
   await writeDirectoryAtomic(
@@ -74,7 +76,7 @@ export async function exportAdapter(
         () => adapterFileTensors(tensors),
         (collect) => writeAdapter(temporary, config, tensors, collect),
       );
-      if (isFirst(ranks)) writeTokenizer(temporary, tokenizer, model);
+      if (isFirst(ranks)) writeTokenizer(temporary, written, model);
     },
     { replace: true, check, ranks: ranks?.group ?? alone },
   );
@@ -88,14 +90,15 @@ export function refuseTextOnly(dir: string, key: string): never {
 }
 
 /** What a merged model is written from. */
-export interface MergedExport {
+export interface MergedExport extends WrittenTokenizer {
   model: Decoder;
-  tokenizer: Tokenizer;
   /** Directory the model came from: its generation config goes along. */
   baseDir: string;
   dtype: WeightDtype;
   /** Of a multimodal model: leave out what it has beside the text model. Default false: that is carried over as it is. */
   textOnly?: boolean;
+  /** Tokens that its answers end with, at which other programs are to stop too; left out: those of the base's generation config. */
+  stopIds?: ReadonlySet<number>;
   /** Replace what is at the target; default false. */
   replace?: boolean;
   /** The ranks that have the model; each calls it. Default: this process alone. */
@@ -117,11 +120,12 @@ export async function exportModel(dir: string, merged: MergedExport): Promise<vo
         (collect) => writeMergedModel(temporary, model, dtype, { collect, parts }),
       );
       if (!isFirst(ranks)) return;
-      writeTokenizer(temporary, merged.tokenizer, model);
+      writeTokenizer(temporary, merged, model);
       for (const file of ["generation_config.json", ...(parts?.files ?? [])]) {
         const [from, to] = [join(baseDir, file), join(temporary, file)];
         if (existsSync(from) && !existsSync(to)) copyFile(from, to);
       }
+      if (!model.config.isRewardModel) addStopTokens(temporary, merged.stopIds ?? [], model.config);
     },
     { replace: merged.replace ?? false, check: merged.check, ranks: ranks?.group ?? alone },
   );

@@ -1,6 +1,5 @@
 /** A model's GGUF file: written from the model, then scored from its own numbers. Of both models one is in memory at a time. */
-
-import { embeddingName } from "../formats/checkpoint-names.ts";
+import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import type { Quantisation } from "../formats/quantisation.ts";
 import type { MicroBatch } from "../forward/batch.ts";
@@ -78,8 +77,9 @@ export function writeGgufModel(path: string, given: GgufModel): WrittenGguf {
   const { type, device, batches, arePairs, adapter, quantise } = given;
   const model = loadModel(given.model, { device, dtype: "float32", adapter, quantise });
   const { config } = model;
-  const architecture = architectureOf(config);
   const merged = mergedTensors(model);
+  const tieWordEmbeddings = !merged.some(({ name }) => name === headName);
+  const architecture = architectureOf({ ...config, tieWordEmbeddings });
   const rows = merged.find(({ name }) => name === embeddingName)?.shape[0] ?? config.vocabSize;
   const vocabulary = vocabularyOf({ ...given, config, rows });
   const plans = planTensors(merged, architecture, { type, rows: vocabulary.tokens });

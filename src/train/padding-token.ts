@@ -1,12 +1,8 @@
 /** The token with which others pad batches of a reward model's texts. */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readJsonFile, writeFileAtomic } from "../base/files.ts";
 import type { Decoder } from "../models/causal-lm.ts";
 import { RewardModel } from "../models/reward-model.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
-import { tokenizerConfigLimits } from "../text/tokenizer-file-limits.ts";
-import { copyTokenizer } from "./copy-tokenizer.ts";
+import { changeTokenizerConfig, copyTokenizer, type WrittenTokenizer } from "./copy-tokenizer.ts";
 import type { PreparedData } from "./prepare-data.ts";
 
 /**
@@ -29,15 +25,13 @@ export function paddingTokenOf({
 }
 
 /** Copies the tokenizer of `model` into `dir`; that of a reward model pads with the token which the model's config names. */
-export function writeTokenizer(dir: string, tokenizer: Tokenizer, model: Decoder): void {
-  copyTokenizer(dir, tokenizer);
+export function writeTokenizer(dir: string, written: WrittenTokenizer, model: Decoder): void {
+  copyTokenizer(dir, written);
+  const { tokenizer } = written;
   const { padTokenId } = model.config;
   const token = tokenizer.addedTokens.find(({ id }) => id === padTokenId)?.text;
   if (!(model instanceof RewardModel) || token === undefined || token === tokenizer.padToken) return;
   for (const name of ["tokenizer_config.json", "special_tokens_map.json"]) {
-    const path = join(dir, name);
-    if (!existsSync(path)) continue;
-    const settings = readJsonFile(path, tokenizerConfigLimits) as Record<string, unknown>;
-    writeFileAtomic(path, `${JSON.stringify({ ...settings, pad_token: token }, null, 2)}\n`);
+    changeTokenizerConfig(join(dir, name), (settings) => ({ ...settings, pad_token: token }));
   }
 }

@@ -1,5 +1,4 @@
 /** From a configuration to tokenised data. Needs no libtorch. */
-
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { DATA_KEYS } from "../config/data-keys.ts";
 import { type DatasetSpec, sourcePath } from "../config/datasets.ts";
@@ -14,8 +13,8 @@ import { contextLength, type ModelConfig } from "../formats/model-config.ts";
 import type { Over } from "../methods/method.ts";
 import type { TemplateUse } from "../text/encode.ts";
 import { type ModelText, openText } from "../text/open-text.ts";
-import { keyReader, templatesInUse } from "../text/template-source.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import { keyReader, templateGiven, templatesInUse } from "../text/template-source.ts";
+import type { WrittenTokenizer } from "./copy-tokenizer.ts";
 
 /** Keys that say which rows are read and how they become tokens. */
 export type DataSelection = Pick<
@@ -83,9 +82,8 @@ export function rowsOf(
 }
 
 /** Tokenised data and what it was tokenised with. */
-export interface PreparedData {
+export interface PreparedData extends WrittenTokenizer {
   dataset: Dataset;
-  tokenizer: Tokenizer;
   modelConfig: ModelConfig;
   /** Tokens that end an answer. */
   stopIds: ReadonlySet<number>;
@@ -110,6 +108,7 @@ export async function prepareData(
   const { config: modelConfig, tokenizer, encoder, stopIds } = text;
   return {
     ...{ dataset, tokenizer, modelConfig, stopIds },
+    chatTemplate: templateGiven(tokenizer, selection.chat_template),
     textFingerprint: encoder.fingerprint(),
     templates: encoder.templates(),
   };

@@ -2,15 +2,12 @@
  * Reference log-probabilities, sums of completions for DPO or single tokens: live with the adapter switched off, or computed once before training and kept in
  * a file named after everything they depend on.
  */
-
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { at } from "../base/at.ts";
-import { ConfigError } from "../base/errors.ts";
 import { makeDirectory, sha256, writeFileAtomic } from "../base/files.ts";
 import { readSealed, sealed } from "../base/sealed.ts";
 import { CompletionValues, countCompletions } from "../data/completion-values.ts";
-import type { Dataset } from "../data/dataset.ts";
 import { describeOrigin, type Example } from "../data/example.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import type { MicroBatch } from "../forward/batch.ts";
@@ -67,27 +64,6 @@ function sumsOf(scores: readonly CompletionScore[], ldAlpha: number | null): num
     const other = at(scores, i % 2 === 0 ? i + 1 : i - 1).logps;
     return logps.reduce((sum, logp, t) => sum + (t < other.length ? logp : ldAlpha * logp), 0);
   });
-}
-
-/**
- * Refuses sums that rows bring for an objective that weighs tokens.
- *
- * @throws {ConfigError} naming the first such row
- */
-export function refuseGivenSums(
-  objective: Objective,
-  { examples, evalExamples }: Pick<Dataset, "examples" | "evalExamples">,
-): void {
-  const ldAlpha = ldAlphaOf(objective);
-  if (ldAlpha === null) return;
-  const given = [...examples, ...(evalExamples ?? [])].find(
-    ({ referenceLogps }) => referenceLogps !== undefined,
-  );
-  if (given === undefined) return;
-  throw new ConfigError(
-    `ld_alpha: ${ldAlpha} weighs tokens in the reference's sums too, and ${describeOrigin(given.origin)} brings finished sums ` +
-      "(ref_chosen_logps, ref_rejected_logps). Leave these columns out of the rows, and the reference is computed, or take ld_alpha out.",
-  );
 }
 
 /** Runs the model without its adapter for each batch. */

@@ -101,7 +101,7 @@ export class RunCheckpoints {
       onFirst(ranks, () => requireFreeBytes(dir, bytes, "the checkpoint"));
       if (ownFile !== null) writeOwnSlices(dir, ownFile, this.#training, step);
       if (ranks.rank !== 0) return;
-      writeCheckpointFiles(dir, this.#training, this.#data.tokenizer, state);
+      writeCheckpointFiles(dir, this.#training, this.#data, state);
       this.#source.saveInto?.(dir, step);
       recorder?.saveInto(dir);
     };

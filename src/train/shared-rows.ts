@@ -12,6 +12,7 @@ import { findFiles } from "../data/sources.ts";
 import { oncePerHost } from "../distributed/once-per-host.ts";
 import type { RankGroup } from "../distributed/rank-group.ts";
 import { readModelConfig } from "../formats/hf-config.ts";
+import { templateGiven } from "../text/template-source.ts";
 import { loadTokenizer } from "../text/tokenizer.ts";
 import {
   type DataSelection,
@@ -49,13 +50,14 @@ export async function prepareOnRanks(
   return onAll(group, () => {
     const modelConfig = readModelConfig(selection.model_name_or_path);
     const tokenizer = loadTokenizer(selection.model_name_or_path);
+    const text = { tokenizer, chatTemplate: templateGiven(tokenizer, selection.chat_template), modelConfig };
     if ("faulty" in made) {
       const dataset = { examples: [], evalExamples: null, report: made.faulty, fingerprint: "" };
       const none = { stopIds: new Set<number>(), textFingerprint: "", templates: [] };
-      return { dataset, tokenizer, modelConfig, ...none };
+      return { dataset, ...text, ...none };
     }
     const { stopIds, ...rows } = mapRows({ ...made, vocabSize: modelConfig.vocabSize });
-    return { ...rows, stopIds: new Set(stopIds), tokenizer, modelConfig };
+    return { ...rows, ...text, stopIds: new Set(stopIds) };
   });
 }
 

@@ -2,6 +2,8 @@
 import { sha256 } from "../base/files.ts";
 import { isRecord } from "../base/is-record.ts";
 import type { Answer } from "../data/answer-columns.ts";
+import { jsonOf } from "../text/json-number.ts";
+import { toolsText } from "../text/message-text.ts";
 
 /** Of the answers "a" and "b": one is better, they are equally good, or neither is good. */
 export type Choice = "a" | "b" | "tie" | "bad";
@@ -70,6 +72,17 @@ export function dividedExtra(extra: Comparison["extra"]): {
   const inputs = inputColumns.flatMap((name) => (isSaid(extra[name]) ? [[name, extra[name]] as const] : []));
   const others = Object.entries(extra).filter(([name]) => !inputColumns.includes(name));
   return { inputs: Object.fromEntries(inputs), others: Object.fromEntries(others) };
+}
+
+/**
+ * The tools and template variables of a pair, as people and judges read them: pairs may differ in nothing else. "" where there are none.
+ */
+export function inputsText({ extra }: Pick<Comparison, "extra">): string {
+  const { tools, chat_template_kwargs: variables } = dividedExtra(extra).inputs;
+  return [
+    ...(Array.isArray(tools) ? [tools.length === 0 ? "tools: none" : toolsText(tools)] : []),
+    ...(variables === undefined ? [] : [`chat_template_kwargs: ${jsonOf(variables)}`]),
+  ].join("\n\n");
 }
 
 /**

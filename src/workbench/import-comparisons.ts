@@ -104,6 +104,7 @@ function formOf(row: RawRow, { form, columns }: ImportOptions): Form {
     `${describeOrigin(row.origin)}: expected a row of one of these forms, got the columns ` +
       `${Object.keys(row.value).join(", ") || "none"}:${known}\n` +
       `If they are a pair by other names, "columns" says which, as in columns: {prompt: question, chosen: best, rejected: worst}.`,
+    { proposesColumns: true },
   );
 }
 

@@ -1,7 +1,7 @@
 /** Verdicts of models as labels that stay marked as such, and where a judge and people part. */
 import { meanOverGroups } from "../stats/mean-over-groups.ts";
 import { plainText } from "../text/message-text.ts";
-import type { Choice } from "./comparison.ts";
+import { type Choice, inputsText } from "./comparison.ts";
 import type { LabelState, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 import {
@@ -96,6 +96,7 @@ export function unjudgedBy(store: LabelStore, model: string): string[] {
 /** An item that people and a judge see differently. */
 export interface Parting {
   item: string;
+  inputs: string;
   prompt: string;
   a: string;
   b: string;
@@ -164,10 +165,11 @@ function wonFirst(verdict: Choice, first: "a" | "b"): boolean | null {
 /** @param said - what people say of the item */
 function partingOf(store: LabelStore, { item, verdict }: Vote, said: string | null): Parting[] {
   if (said === null || said === verdict) return [];
-  const { prompt, answers } = store.item(item).comparison;
+  const { comparison } = store.item(item);
+  const { prompt, answers } = comparison;
   return [
     {
-      ...{ item, judge: verdict, people: said },
+      ...{ item, judge: verdict, people: said, inputs: inputsText(comparison) },
       ...{ prompt: plainText(prompt), a: plainText(answers[0]), b: plainText(answers[1]) },
     },
   ];

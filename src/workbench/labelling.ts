@@ -5,13 +5,15 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { DataError } from "../base/errors.ts";
 import type { Answer } from "../data/answer-columns.ts";
-import { type Choice, otherThan } from "./comparison.ts";
+import { type Choice, inputsText, otherThan } from "./comparison.ts";
 import type { LabelState, Showing, ShowingOrder, Verdict, Vote } from "./label-events.ts";
 import type { LabelStore } from "./label-store.ts";
 
 /** A pair as a person sees it. */
 export interface ShownPair {
   showing: string;
+  /** Tools that could be called and variables of the template, as text; "" where the pair has none. */
+  inputs: string;
   prompt: Answer;
   left: Answer;
   right: Answer;
@@ -158,11 +160,13 @@ function isBlind(showing: Showing | null): boolean {
 }
 
 function pairOf(store: LabelStore, state: LabelState, { id, item, swapped, person }: Showing): ShownPair {
-  const { prompt, answers } = store.item(item).comparison;
+  const { comparison } = store.item(item);
+  const { prompt, answers } = comparison;
   const [left, right] = swapped ? answers.toReversed() : answers;
   if (left === undefined || right === undefined) throw new RangeError(`item ${item} has no two answers`);
   return {
     showing: id,
+    inputs: inputsText(comparison),
     prompt,
     left,
     right,

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { LabelStore } from "./label-store.ts";
 
 /** The file of labels in the workbench `dir`. */
@@ -23,6 +24,6 @@ export function makeWorkbench(dir: string): LabelStore {
 export function openWorkbench(dir: string): LabelStore {
   if (isWorkbench(dir)) return makeWorkbench(dir);
   throw new ConfigError(
-    `${dir}: expected a workbench (a directory with labels.sqlite), there is none. Make one: preftune labels import ${dir} FILE`,
+    `${dir}: expected a workbench (a directory with labels.sqlite), there is none. Make one: preftune labels import ${shellWord(dir)} FILE`,
   );
 }

@@ -191,6 +191,9 @@ test("one prompt: its answer on stdout, several with numbers, a stop text left o
   const stop = [...text].slice(2, 4).join("");
   const cut = await preftune("generate", ...settings, "--prompt", "hi", "--temperature", "0", "--stop", stop);
   assert.equal(cut.stdout, `${text.slice(0, text.indexOf(stop))}\n`);
+  const draw = (...more: string[]) => preftune("generate", ...settings, "--prompt", "hi", ...more);
+  const [all, same] = [await draw(), await draw("--top-k", "0")];
+  assert.deepEqual([same.status, same.stdout], [0, all.stdout], "0: from all tokens");
 });
 
 test("--timings: where the time to the first token went, once, on standard error", async () => {
@@ -275,7 +278,8 @@ test("a prompt too long for the model is named by file and line", async () => {
   const long = writeRows(at("long.jsonl"), [{ prompt: "short" }, { prompt: "x".repeat(600) }]);
   await assert.rejects(generateFile(options({ prompts: long, output: at("long-answers.jsonl") })), {
     name: "DataError",
-    message: /long\.jsonl:2: the prompt has \d+ tokens, and 6 more .* made for 512 in all/,
+    message:
+      /long\.jsonl:2: the prompt has \d+ tokens; the model was made for 512 in all\. Leave the row out\.$/,
   });
 });
 

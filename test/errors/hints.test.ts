@@ -102,6 +102,18 @@ test("every --option that a message names is one of the command line", () => {
   );
 });
 
+test("a path that a command in a message takes is written as a shell takes it", () => {
+  const taken =
+    /(?:preftune (?:scale|report|track|push|round|train|merge|labels [a-z]+|data [a-z]+)|--(?:model|adapter|output|workbench|lora)|\bcreate NAME -f|\bmv|\bmv \$\{[^}]*\}|\b(?:rm|cp) -\w+|\bchmod \d+|--target) \$\{(?![^}]*shellWord)[^}]*\}(?!:)/g;
+  // its folders are quoted where they are read (folderText)
+  const unquoted = find(taken).filter(({ file }) => file !== "src/dashboard/empty-texts.ts");
+  assert.deepEqual(
+    unquoted.map(({ file, words }) => `${file}: ${words[0]}`),
+    [],
+  );
+  assert.ok(find(/\$\{shellWord\(/g).length >= 15);
+});
+
 test("every command that a message names is there", () => {
   const named = find(
     /\b(?:npx )?preftune ((?:[a-z][a-z-]+)(?: (?:check|clean|mt-bench|arena-hard|diversity|pairwise))?)\b/g,

@@ -198,11 +198,15 @@ test("bad scales are refused with place, reason and remedy", async () => {
       (error) => error instanceof ConfigError && /expected a number from 0, the start/.test(error.message),
     );
   }
-  assert.throws(
-    () => scaledPlace(`${adapter}@scale=0.5`, 0.4),
-    (error) =>
-      error instanceof ConfigError && /a scale is given twice, there and as 0\.4/.test(error.message),
-  );
+  for (const scale of [0.4, 1]) {
+    const twice = {
+      name: "ConfigError",
+      message: new RegExp(`a scale is given twice, there and as ${scale}\\.`),
+    };
+    assert.throws(() => scaledPlace(`${adapter}@scale=0.5`, scale), twice);
+    const asked = { source: base, adapter: `${adapter}@scale=0.5`, adapterScale: scale };
+    await assert.rejects(exportGguf({ ...asked, output: fixture.path("twice.gguf"), device: "cpu" }), twice);
+  }
   const run = { ...fixture.values, use_peft: true, adapter_name_or_path: `${adapter}@scale=0.5` };
   await assert.rejects(
     runTraining({ ...run, max_steps: 1, output_dir: fixture.path("run") }),

@@ -355,21 +355,26 @@ test("another question is another start: resumed with other prompts, their first
 });
 
 test("a faulty file of prompts is reported before anything is computed; a good one is asked", async () => {
-  const bad = writeRows(fixture.path("bad-prompts.jsonl"), [{ prompt: "a" }, { note: "b" }]);
-  const events: string[] = [];
-  const again = run(
-    { ...watched, ...healthy, watch_prompts: bad },
-    { onEvent: ({ type }) => events.push(type) },
-  );
-  await assert.rejects(again, (error: unknown) => {
-    assert.ok(error instanceof DataError);
-    assert.match(
-      error.message,
+  for (const [row, message] of [
+    [
+      { note: "b" },
       /bad-prompts\.jsonl:2: expected "prompt", "messages", "question", "instruction" or "turns"/,
+    ],
+    [{ prompt: "b ".repeat(999) }, /bad-prompts\.jsonl:2: the prompt has \d+ tokens; the model was made for/],
+  ] as const) {
+    const bad = writeRows(fixture.path("bad-prompts.jsonl"), [{ prompt: "a" }, row]);
+    const events: string[] = [];
+    const again = run(
+      { ...watched, ...healthy, watch_prompts: bad },
+      { onEvent: ({ type }) => events.push(type) },
     );
-    return true;
-  });
-  assert.ok(!events.includes("start"));
+    await assert.rejects(again, (error: unknown) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, message);
+      return true;
+    });
+    assert.ok(!events.includes("start"));
+  }
   const good = writeRows(fixture.path("prompts.jsonl"), [
     { prompt: "who?" },
     { turns: ["where?", "and then?"] },

@@ -47,7 +47,7 @@ test("scores, lengths and losses are those of the assistant's tokens alone", asy
     assert.ok(mine !== undefined && whole !== undefined);
     assert.equal(mine["num_tokens/rejected"], own.chosen);
     assert.equal(mine["num_tokens/chosen"], own.rejected);
-    // TRL's DPO counts all that stands behind the prompt.
+    // TRL's DPO counts all that stands behind the prompt, and the newline behind the last end of turn.
     assert.equal(whole["num_tokens/rejected"], own.chosen + between);
     assert.equal(masked.objective?.metrics["lengths/rejected"], own.chosen);
     assert.equal(masked.preflight.train.lossTokens, own.chosen + own.rejected);

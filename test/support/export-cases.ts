@@ -116,10 +116,18 @@ export async function exportCase(
   const gate = { baseDir, model, batches, numerics, ranks, tolerance: 1e-4 };
   const results: ParityResult[] = [];
   if (adapter !== null) {
-    await exportAdapter(to.adapter, { ...prepared, ranks, tokenizer });
+    await exportAdapter(to.adapter, { ...prepared, ranks, tokenizer, chatTemplate: null });
     results.push(checkParity({ ...gate, kind: "adapter", path: to.adapter, dtype: "float32" }));
   }
-  await exportModel(to.model, { model, tokenizer, baseDir, dtype: written, ranks, replace: true });
+  await exportModel(to.model, {
+    model,
+    tokenizer,
+    chatTemplate: null,
+    baseDir,
+    dtype: written,
+    ranks,
+    replace: true,
+  });
   // of rounded weights no more is allowed than what rounding does by chance
   const tolerance = written === "float32" ? gate.tolerance : 1e-9;
   results.push(checkParity({ ...gate, tolerance, kind: "model", path: to.model, dtype: written }));

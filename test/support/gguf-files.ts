@@ -1,9 +1,15 @@
 /** GGUF files of small models for tests. */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { embeddingName, headName } from "../../src/formats/checkpoint-names.ts";
+import { openModel } from "../../src/formats/tied-head.ts";
+import { buildModel } from "../../src/models/build.ts";
+import { buildStored } from "../../src/models/load.ts";
 import { writeMergedModel } from "../../src/models/save.ts";
+import type { WeightSource } from "../../src/models/weights.ts";
 import { type ExportGgufOptions, exportGguf } from "../../src/recipes/export-gguf.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
+import { scope } from "../../src/torch/index.ts";
 import { type FixtureFamily, fixturePath } from "./fixture-files.ts";
 import { type ConfigJson, tinyModel } from "./tiny-models.ts";
 
@@ -75,7 +81,26 @@ export function fixtureWithTokenizer(family: FixtureFamily, dir: string): string
   return dir;
 }
 
-/** The same with the configuration of the fixture, so that its numbers stay what they are, and a chat template. */
+/** The same with the embedding's matrix as its head: as one matrix, or as another beside it of the same numbers. */
+export function fixtureWithHead(family: FixtureFamily, dir: string, isTied: boolean): string {
+  const files = fixtureWithTokenizer(family, `${dir}-files`);
+  const stored = openModel(files);
+  const config = { ...stored.config, tieWordEmbeddings: isTied };
+  const own = (source: WeightSource): WeightSource =>
+    Object.assign(
+      (name: string, shape: readonly number[]) => source(name === headName ? embeddingName : name, shape),
+      source,
+    );
+  using _ = scope();
+  const build = (source: WeightSource) => buildModel(config, own(source));
+  const model = buildStored(files, stored, {}, { build, isHarmless: (name) => name === headName });
+  mkdirSync(dir, { recursive: true });
+  writeMergedModel(dir, model, "float32");
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(files, file), join(dir, file));
+  return dir;
+}
+
+/** A fixture's copy with its own configuration, so that its numbers stay what they are, and a chat template. */
 export function fixtureModelDir(family: FixtureFamily, dir: string): string {
   fixtureWithTokenizer(family, dir);
   for (const file of ["config.json", "generation_config.json"])

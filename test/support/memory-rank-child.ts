@@ -72,7 +72,7 @@ const checkpoint = await more(() => {
     1,
   );
 });
-const merged = { model: trained.model, tokenizer: loadTokenizer(base), baseDir: base };
+const merged = { model: trained.model, tokenizer: loadTokenizer(base), chatTemplate: null, baseDir: base };
 const exported = await more(() => exportModel(join(to, "model"), { ...merged, dtype: "bfloat16", ranks }));
 const unit = Math.max(...sharded.units.map(({ layout }) => 4 * layout.trainedNumel));
 const model = 4 * trained.parameters.numel;

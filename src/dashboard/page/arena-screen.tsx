@@ -6,7 +6,7 @@ import type { ArenaView } from "../arena-routes.ts";
 import { get, post, postForStream } from "./api.ts";
 import { useKeys } from "./keys.ts";
 import { Options } from "./pieces.tsx";
-import { TextView } from "./text-views.tsx";
+import { asItIs, TextView } from "./text-views.tsx";
 
 interface Shown {
   battle: string;
@@ -165,7 +165,7 @@ function Side({
         {name}
         {contestant !== undefined && `: ${contestant}`}
       </h2>
-      <TextView text={text} look={{ isRendered: false, against: null }} />
+      <TextView text={text} look={asItIs} />
     </section>
   );
 }

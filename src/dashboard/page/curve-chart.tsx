@@ -5,6 +5,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { at } from "../../base/at.ts";
 import { formatDuration } from "../../base/number-text.ts";
+import { tickTexts } from "../../report/axis.ts";
 import { aligned, type Curve, type Drawing, pointsOver, smoothOver } from "./curves.ts";
 import { numberText } from "./texts.ts";
 
@@ -72,24 +73,29 @@ export function CurveChart(props: ChartProps): JSX.Element {
           </button>
         )}
       </figcaption>
-      {isExplained && <div class="meaning">{meaning}</div>}
-      <Legend lines={lines} hidden={hidden} toggle={toggle} drawing={props.drawing} />
+      {/* the parts of figures beside each other stand in the same five rows, whatever is open */}
+      <div>
+        {isExplained && <div class="meaning">{meaning}</div>}
+        <Legend lines={lines} hidden={hidden} toggle={toggle} drawing={props.drawing} />
+      </div>
       <Plot {...props} lines={shown} />
       <p>
         {note}
         {goneText(props)}
       </p>
-      <p class="links">
-        <button type="button" class="plain" aria-expanded={isTable} onClick={() => setTable(!isTable)}>
-          Numbers
-        </button>
-        {props.csv !== undefined && (
-          <a href={props.csv} download>
-            CSV
-          </a>
-        )}
-      </p>
-      {isTable && <NumberTable {...props} />}
+      <div>
+        <p class="links">
+          <button type="button" class="plain" aria-expanded={isTable} onClick={() => setTable(!isTable)}>
+            Numbers
+          </button>
+          {props.csv !== undefined && (
+            <a href={props.csv} download>
+              CSV
+            </a>
+          )}
+        </p>
+        {isTable && <NumberTable {...props} />}
+      </div>
     </figure>
   );
 }
@@ -259,11 +265,16 @@ function optionsOf(props: ChartProps, width: number): uPlot.Options {
     cursor: { sync: { key: "run", scales: ["x", null] }, points: { size: 6 }, drag: { x: true, y: false } },
     scales: { x: { time: false }, y: isLog ? { distr: 3 } : { range: rangeWith(marks) } },
     axes: [
-      { ...axis, size: 28, values: (_, ticks) => ticks.map((tick) => xText(tick, drawing.over)) },
       {
         ...axis,
-        size: 56,
-        values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : numberText(tick))),
+        size: 28,
+        values: (_, ticks) => (drawing.over === "seconds" ? ticks.map(formatDuration) : textsOf(ticks)),
+      },
+      // as wide as its longest text, each of whose characters has 7 pixels
+      {
+        ...axis,
+        size: (_, texts) => Math.max(56, 7 * widest(texts) + 8),
+        values: (_, ticks) => textsOf(ticks),
       },
     ],
     series: [{}, ...series, ...smooth, ...banded.flatMap(() => [edge, edge])],
@@ -274,6 +285,17 @@ function optionsOf(props: ChartProps, width: number): uPlot.Options {
       setCursor: [(made) => showValues(made, props)],
     },
   };
+}
+
+/** Texts of ticks. A logarithmic axis has null for those that stand too near to others. */
+function textsOf(ticks: readonly (number | null)[]): string[] {
+  const texts = tickTexts(ticks.filter((tick) => tick !== null));
+  return ticks.map((tick) => (tick === null ? "" : (texts.shift() ?? "")));
+}
+
+/** Characters of the longest text; before there are any, none. */
+function widest(texts: readonly string[] | null): number {
+  return Math.max(0, ...(texts ?? []).map(({ length }) => length));
 }
 
 /** What y reaches over: the values, and what they are to be read against. */
@@ -295,8 +317,10 @@ function seriesOf({ colour, isEval }: Line, alpha: number): uPlot.Series {
   };
 }
 
+/** Where a point stands: no step or token is any other, so they are not shortened. */
 function xText(value: number, over: Drawing["over"]): string {
-  return over === "seconds" ? formatDuration(value) : numberText(value);
+  if (over === "seconds") return formatDuration(value);
+  return over === "epoch" ? numberText(value) : String(value);
 }
 
 /** The charts beside this one show the same part; all of it is shown when all of it was chosen. */

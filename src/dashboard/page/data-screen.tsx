@@ -115,7 +115,7 @@ function Versions({ versions }: { versions: readonly ListedVersion[] }): JSX.Ele
       ) : (
         <Table
           isStacked
-          head={["Version", "Made by", "Rows", "When", "Runs that read it"]}
+          head={["Version", "Made by", "Rows", "When, UTC", "Runs that read it"]}
           lines={versions.map(({ digest, by, rows, created, runs }) => ({
             key: digest,
             cells: [
@@ -256,7 +256,7 @@ function ItemCard({
   };
   return (
     <article class="bench-prompt">
-      <BareTexts prompt={item.prompt} a={item.a} b={item.b} />
+      <BareTexts {...item} />
       <p class="bar">
         <span>
           {item.votes.length === 0

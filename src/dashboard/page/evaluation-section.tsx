@@ -42,7 +42,7 @@ export function EvaluationSections({ run, steps, asked, pair }: Props): JSX.Elem
   return (
     <>
       <section>
-        <h2 id="pairs">Pairs</h2>
+        <h2 id="pairs">{value.pairs.length > 0 ? "Pairs" : "Evaluations"}</h2>
         <StepChoice step={step} steps={steps} go={go} />
         <AnswerBox isOld={isOld}>
           {/* biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: for keys there is the table below */}

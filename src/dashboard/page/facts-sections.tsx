@@ -11,7 +11,10 @@ export function EventSection({ events }: { events: readonly EventRow[] }): JSX.E
   return (
     <section>
       <h2 id="events">Events</h2>
-      <Table lines={events.map((cells, i) => ({ key: events.length - i, cells }))} />
+      <Table
+        head={["Time, UTC", "Event", "Details"]}
+        lines={events.map((cells, i) => ({ key: events.length - i, cells }))}
+      />
     </section>
   );
 }
@@ -33,6 +36,7 @@ export function ConfigSection({ run, rows }: { run: string; rows: readonly Confi
         </a>
       </p>
       <Table
+        isStacked
         head={["Key", "Value", "From"]}
         lines={shown.map(([key, value, from]) => ({
           key,

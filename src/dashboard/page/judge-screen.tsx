@@ -67,11 +67,12 @@ function Judge({ facts }: { facts: Facts }): JSX.Element {
             {partings.length > mostShown && `, the first ${mostShown} of them`}
           </summary>
           <div class="items">
-            {partings.slice(0, mostShown).map(({ item, prompt, a, b, judge: said, people }) => (
-              <article class="bench-prompt" key={item}>
-                <BareTexts prompt={prompt} a={a} b={b} />
+            {partings.slice(0, mostShown).map((parting) => (
+              <article class="bench-prompt" key={parting.item}>
+                <BareTexts {...parting} />
                 <p>
-                  People: {verdictWords[people] ?? people}; the judge: {verdictWords[said] ?? said}.
+                  People: {verdictWords[parting.people] ?? parting.people}; the judge:{" "}
+                  {verdictWords[parting.judge] ?? parting.judge}.
                 </p>
               </article>
             ))}

@@ -7,7 +7,7 @@ import { useKeys } from "./keys.ts";
 import { newKey } from "./pending-vote.ts";
 import { Empty, Problem, Waiting } from "./pieces.tsx";
 import { setQuery } from "./place.ts";
-import { TextView } from "./text-views.tsx";
+import { Inputs, TextView } from "./text-views.tsx";
 import { order, useLabelling } from "./use-labelling.ts";
 
 /** What is being written besides the verdict. */
@@ -172,12 +172,13 @@ function Pair({ pair, send, undo, fail }: PairProps): JSX.Element {
     ],
     [pair.showing, isFlagged, isUnsure, writing],
   );
-  const { prompt, left, right } = pair;
+  const { inputs, prompt, left, right } = pair;
   const look = (other: string) => ({ isRendered, against: isDiffered ? other : null });
   return (
     <>
       <section class="bench-prompt" aria-label="Prompt">
         <h2>Prompt</h2>
+        <Inputs text={inputs} />
         <TextView text={prompt} look={{ isRendered, against: null }} />
       </section>
       <div class="sides">

@@ -20,6 +20,7 @@ const columns: readonly [string, (run: Summary) => WireNumber | null, (value: nu
 export function OutcomeTable({ folds }: { folds: readonly Shown[] }): JSX.Element {
   return (
     <Table
+      isStacked
       head={["Run", ...columns.map(([name]) => name)]}
       numbers={[1]}
       lines={folds.map(({ name, runs }) => ({
@@ -56,7 +57,7 @@ function Figure({
   return (
     <>
       {text(Number(mean.toPrecision(6)))}
-      <small class="soft figure-range">
+      <small class="soft">
         {text(low)} to {text(high)}
       </small>
     </>

@@ -150,7 +150,7 @@ const jumps = [
 ] as const;
 
 function RunTop({ summary }: { summary: Summary }): JSX.Element {
-  const { name, objective, model, step, totalSteps, message } = summary;
+  const { name, objective, model, step, totalSteps, state, message } = summary;
   useKeys(
     jumps.map(([key, id, what]) => ({
       ...{ key, what },
@@ -165,10 +165,10 @@ function RunTop({ summary }: { summary: Summary }): JSX.Element {
         <StateTag run={summary} /> at step {step}
         {totalSteps === null ? "" : ` of ${totalSteps}`}: {objective}, {model}.
       </p>
-      {totalSteps !== null && summary.state === "running" && (
+      {totalSteps !== null && state === "running" && (
         <progress max={totalSteps} value={step} aria-label="Steps that are done" />
       )}
-      {message !== "" && <Problem text={message} />}
+      {message !== "" && state !== "failed" && <Problem text={message} />}
       <RunActions run={summary} />
       <Tiles summary={summary} />
     </>
@@ -188,12 +188,15 @@ function Tiles({ summary }: { summary: Summary }): JSX.Element | null {
   ] as const;
   return (
     <div class="tiles">
-      {tiles.map(([value, caption]) => (
-        <div key={caption} class="tile">
-          <b>{value}</b>
-          <span>{caption}</span>
-        </div>
-      ))}
+      {tiles.map(
+        ([value, caption]) =>
+          value !== "–" && (
+            <div key={caption} class="tile">
+              <b>{value}</b>
+              <span>{caption}</span>
+            </div>
+          ),
+      )}
     </div>
   );
 }

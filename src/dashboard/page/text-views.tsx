@@ -9,6 +9,9 @@ export interface TextLook {
   against: string | null;
 }
 
+/** As it is. */
+export const asItIs: TextLook = { isRendered: false, against: null };
+
 /** A text. */
 export function TextView({ text, look }: { text: string; look: TextLook }): JSX.Element {
   const pieces = look.against === null ? null : wordsAgainst(text, look.against);
@@ -22,11 +25,30 @@ export function TextView({ text, look }: { text: string; look: TextLook }): JSX.
   return look.isRendered ? <Rendered text={text} /> : <p class="as-text">{text}</p>;
 }
 
+/** What the assistant could call, and how its template was set; folded, as it may be long. */
+export function Inputs({ text }: { text: string }): JSX.Element | null {
+  if (text === "") return null;
+  return (
+    <details>
+      <summary>Tools and settings</summary>
+      <TextView text={text} look={asItIs} />
+    </details>
+  );
+}
+
+interface Texts {
+  inputs: string;
+  prompt: string;
+  a: string;
+  b: string;
+}
+
 /** A prompt and its two answers as they are, with what differs marked. */
-export function BareTexts({ prompt, a, b }: { prompt: string; a: string; b: string }): JSX.Element {
+export function BareTexts({ inputs, prompt, a, b }: Texts): JSX.Element {
   return (
     <>
-      <TextView text={prompt} look={{ isRendered: false, against: null }} />
+      <Inputs text={inputs} />
+      <TextView text={prompt} look={asItIs} />
       <div class="sides">
         <div class="bench-answer">
           <TextView text={a} look={{ isRendered: false, against: b }} />

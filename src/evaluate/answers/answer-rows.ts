@@ -1,11 +1,14 @@
 /** Answers of a model to questions, read from files in the forms that are published. */
 import { DataError } from "../../base/errors.ts";
+import { counted } from "../../base/number-text.ts";
 import { didYouMean } from "../../base/suggest.ts";
 import { warn } from "../../base/warn.ts";
 import { describeOrigin, type RawRow } from "../../data/example.ts";
 import { readRows } from "../../data/sources.ts";
 import { oneLine } from "../../terminal/text-table.ts";
 import { numberOf } from "../../text/json-number.ts";
+import type { ChatMessage } from "../endpoint/chat-body.ts";
+import { OneAdapter } from "./generated-rows.ts";
 import { idOf, type Question, questionText } from "./questions.ts";
 
 /** A model's answers: those to each question by its id, one a turn. */
@@ -49,20 +52,22 @@ const textColumns = ["answer", "completion", "response", "output"] as const;
  * - or `answer`, `completion`, `response` or `output`: a text;
  * - or `refused`, what an endpoint said that refused the question (answer-log.ts).
  *
- * Further choices and answers are noted, and not used.
+ * Further choices and answers are noted, and not used. What was asked is `prompt`, or `prompt_messages` (`preftune generate`).
  *
- * @throws {DataError} naming file and line of a row without an answer
+ * @throws {DataError} naming file and line of a row without an answer, or of another adapter than the rows before it
  */
 export async function readAnswerFile(path: string): Promise<AnswerFile> {
   const rows: AnswerRow[] = [];
   const refused = new Map<string, string | null>();
+  const one = new OneAdapter();
   let model: string | null = null;
   for await (const row of readRows({ path })) {
     const { value } = row;
     const named = value["model_id"] ?? value["model"];
     if (typeof named === "string") model ??= oneLine(named, 60);
     const where = describeOrigin(row.origin);
-    const { prompt, cut, answer_id } = value;
+    one.check(value, path, where);
+    const { cut, answer_id } = value;
     const id = idOf(row);
     const madeWith = typeof answer_id === "string" ? answer_id : null;
     if (id !== null && typeof value["refused"] === "string") {
@@ -72,7 +77,7 @@ export async function readAnswerFile(path: string): Promise<AnswerFile> {
     rows.push({
       where,
       id,
-      prompt: typeof prompt === "string" ? prompt : askedIn(value["messages"]),
+      prompt: promptOf(value),
       ...turnsOf(row, where),
       cut: numberOf(cut) ?? 0,
       madeWith,
@@ -153,7 +158,7 @@ function rowOf(question: Question, { byId, byPrompt }: RowIndex): AnswerRow | un
 }
 
 function warnOfOthers(path: string, count: number, what: string): void {
-  if (count > 0) warn(`${path}: ${count} ${count === 1 ? "row" : "rows"} ${what}.`);
+  if (count > 0) warn(`${path}: ${counted(count, "row")} ${what}.`);
 }
 
 type RowTurns = Pick<AnswerRow, "turns" | "isConversation" | "hasOthers">;
@@ -195,6 +200,24 @@ function textOf(given: unknown, where: string): string {
   throw new DataError(
     `${where}: expected the text of an answer, got ${JSON.stringify(given)?.slice(0, 60)}. Fix the row.`,
   );
+}
+
+/** What was asked, as `questionText` writes it. */
+function promptOf({ prompt, prompt_messages, messages }: RawRow["value"]): string | null {
+  // beside them `prompt` is the last message alone, which other conversations may end in too
+  if (Array.isArray(prompt_messages)) return conversationIn(prompt_messages);
+  return typeof prompt === "string" ? prompt : askedIn(messages);
+}
+
+/** The text of a conversation; null where no question can have it. */
+function conversationIn(given: readonly unknown[]): string | null {
+  const messages = given.filter(isChatMessage);
+  return messages.length === given.length ? questionText({ messages }) : null;
+}
+
+function isChatMessage(given: unknown): given is ChatMessage {
+  const { role, content } = (given ?? {}) as Record<string, unknown>;
+  return (role === "system" || role === "user" || role === "assistant") && typeof content === "string";
 }
 
 /** The user's message of a dialogue with one. */

@@ -1,6 +1,6 @@
 /** Tests of local-answers.ts with a tiny model: turns follow from each other, and nothing else changes an answer. */
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { runFixture } from "../../../test/support/runs.ts";
 import { makeTinyModel } from "../../../test/support/tiny-model.ts";
@@ -120,10 +120,15 @@ test("what is there already is left as it is, and the rest comes out as it would
 });
 
 test("a question that does not fit is named; a later turn takes what is left of the context, or is left empty", async (t) => {
-  await assert.rejects(answers([question("8", ["x".repeat(600)])]), {
+  const path = fixture.path("log-too-long.jsonl");
+  const many = Array.from({ length: 17 }, (_, i) => question(`${i}`, ["short"]));
+  await assert.rejects(answers([...many, question("17", ["x".repeat(600)])], path), {
     name: "DataError",
-    message: /^q\.jsonl:8: the prompt has \d+ tokens, and 6 more .* made for 512 in all/,
+    message:
+      /^q\.jsonl:17: the prompt has \d+ tokens; the model was made for 512 in all\. Leave the row out\.$/,
   });
+  // it is in the second group of questions, and none of the first was answered
+  assert.equal(readFileSync(path, "utf8"), "");
   const told = listenToWarnings(t);
   const found = await answers([
     question("9", ["short", "x".repeat(600), "still there?"]),

@@ -1,5 +1,4 @@
 /** Answers of a local model to questions of one or more turns, each written as soon as it is complete. */
-
 import { join } from "node:path";
 import { at } from "../../base/at.ts";
 import { readTextFile, sha256, sha256File } from "../../base/files.ts";
@@ -15,8 +14,9 @@ import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { checkAdaptedBase } from "../../runs/adapted-base.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
-import { chatTemplateSource } from "../../text/template-source.ts";
+import { templateGiven } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
+import { tellOtherTemplate } from "../../text/trained-template.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import type { AnsweredTurns } from "./answer-log.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
@@ -50,7 +50,7 @@ export function givenTemplate({
   model,
   chatTemplate,
 }: Pick<LocalModel, "model" | "chatTemplate">): string | null {
-  return chatTemplate === null ? null : chatTemplateSource(loadTokenizer(model), chatTemplate, false);
+  return templateGiven(loadTokenizer(model), chatTemplate);
 }
 
 /** Of an adapter, or of a tuned model, each with the scale at which it is taken. */
@@ -65,7 +65,7 @@ function adapterParts(adapter: string): (string | number)[] {
 /**
  * Adds the missing answers to the log.
  *
- * @throws {DataError} if a question does not fit the model; the answers before it are kept
+ * @throws {DataError} if a question does not fit the model, before any is answered
  */
 export async function askLocalModel(local: LocalModel, request: AnswerRequest): Promise<void> {
   const { questions, log, onAnswered } = request;
@@ -74,11 +74,19 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   await using text = await openText(local.model, { chatTemplate: local.chatTemplate });
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
+  const open = questions.filter(({ id }) => !log.answers.has(id));
+  const room = { text, maxNewTokens: request.maxTokens };
+  // a question without room for its answer is found before hundreds of others are answered
+  await encodeTurns(
+    room,
+    open.map((question) => ({ question, answers: [] })),
+  );
   using _ = scope();
   checkAdaptedBase(local, false);
+  tellOtherTemplate(local);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
-  const source = { model, text, dtype, maxNewTokens: request.maxTokens };
-  let done = questions.filter(({ id }) => log.answers.has(id)).length;
+  const source = { ...room, model, dtype };
+  let done = questions.length - open.length;
   for (const { group, temperature, seed } of groupsOf(request, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
     const answered = await answerGroup(source, group, { temperature, seed });
@@ -156,7 +164,7 @@ async function answerGroup(
 
 /** Token ids of each conversation up to where the next answer begins; null, with a warning, where those before fill the context. */
 async function encodeTurns(
-  { text: { encoder, config }, maxNewTokens }: OpenModel,
+  { text: { encoder, config }, maxNewTokens }: Pick<OpenModel, "text" | "maxNewTokens">,
   conversations: readonly { question: Question; answers: readonly string[] }[],
 ): Promise<(number[] | null)[]> {
   const rows = conversations.map(({ question, answers }) => ({

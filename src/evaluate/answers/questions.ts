@@ -166,7 +166,7 @@ function chatMessages(given: unknown, where: string): ChatMessage[] {
 }
 
 /** What a question asks, for prompts of judges: its one message, or the conversation with its speakers named. */
-export function questionText({ messages }: Question): string {
+export function questionText({ messages }: Pick<Question, "messages">): string {
   const [only] = messages;
   if (messages.length === 1 && only?.role === "user") return only.content;
   const names = { system: "System", user: "User", assistant: "Assistant" } as const;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -93,6 +94,54 @@ test("what --output writes has the same figures when it is read again, also of p
   const lines = join(root, "written.jsonl");
   writeDiversity(lines, report);
   assert.deepEqual(await evaluateDiversity({ answers: lines }, "words"), report);
+});
+
+const generated = (index: number, adapter: string, answers: unknown[]) => ({
+  ...{ index, prompt: "yes", adapter, answers },
+});
+
+test("lines of generate: prompts of the same text are apart, and each turn is a prompt of its own", async () => {
+  const turns = [
+    { text: "1", ended: true },
+    { text: "2", ended: false },
+  ];
+  const path = file([
+    generated(0, "base", [{ text: "a", ended: true }, open("b")]),
+    generated(1, "base", [open("c")]),
+    { ...generated(2, "base", [{ text: "2", ended: false, turns }]), follow_ups: ["more"] },
+  ]);
+  assert.deepEqual(await readCompletions(path), [
+    { prompt: "yes", answers: [{ text: "a", ended: true }, open("b")] },
+    { prompt: "yes", answers: [open("c")] },
+    { prompt: "yes, turn 1", answers: [{ text: "1", ended: true }] },
+    { prompt: "yes, turn 2", answers: [{ text: "2", ended: false }] },
+  ]);
+});
+
+test("lines of generate of several adapters are refused: the figures would be of none of them", async () => {
+  const name = 'it\'s "lora"';
+  const path = file([generated(0, "base", ["a"]), generated(0, name, ["b"])]);
+  let hint = "";
+  await assert.rejects(readCompletions(path), (error: unknown) => {
+    assert.ok(error instanceof DataError);
+    assert.match(
+      error.message,
+      /:2: expected completions of one adapter, got those of "base" and "it's "lora""/,
+    );
+    hint = error.message.slice(error.message.indexOf("grep "));
+    return true;
+  });
+  const command = hint.replace(/ > one\.jsonl$/, "");
+  assert.equal(
+    execFileSync("sh", ["-c", command], { encoding: "utf8" }),
+    `${readFileSync(path, "utf8").split("\n")[1]}\n`,
+  );
+  // a column of that name alone says nothing
+  const others = file([
+    { prompt: "p", adapter: "x", answer: "a" },
+    { prompt: "p", adapter: "y", answer: "b" },
+  ]);
+  assert.equal((await readCompletions(others))[0]?.answers.length, 2);
 });
 
 const faults: [what: string, row: unknown, message: RegExp][] = [

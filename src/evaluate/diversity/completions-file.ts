@@ -5,6 +5,7 @@ import { readRows } from "../../data/sources.ts";
 import { numberOf } from "../../text/json-number.ts";
 import { contentText } from "../../text/message-text.ts";
 import { parseMessages } from "../../text/messages.ts";
+import { generatedIndex, OneAdapter } from "../answers/generated-rows.ts";
 import type { AnsweredPrompt, SampledText } from "./diversity.ts";
 
 /** Columns with one answer; the first that a row has counts. */
@@ -26,20 +27,23 @@ interface KeyedCompletion {
 /**
  * The answers in `path` (JSONL, JSON, CSV or Parquet), gathered by prompt in order of their first row. A row has
  *
- * - `answers`: a list of texts, or of objects with `text` and perhaps `ended`;
+ * - `answers`: a list of texts, or of objects with `text` and perhaps `ended`, or with `turns` (`preftune generate`);
  * - or `answer`, `completion`, `response` or `output`: a text, or a list of messages;
  * - or `messages`, the last one an assistant's;
- * - or `choices` with `turns` (FastChat's MT-Bench files); each turn counts as a separate prompt.
+ * - or `choices` with `turns` (FastChat's MT-Bench files).
  *
- * The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any have a prompt each, and rows that
- * differ in `prompt_number`, which `preftune evaluate diversity --output` writes, have different ones. `ended` (true or false) or
+ * Each turn counts as a separate prompt. The prompt is `prompt`, `question`, `instruction`, `question_id` or `uid`; rows without any
+ * have a prompt each, and rows that differ in `prompt_number`, which `preftune evaluate diversity --output` writes, or in the `index`
+ * of `preftune generate`, have different ones. `ended` (true or false) or
  * `finish_reason` ("stop", "length") says whether an answer ended by itself; without them that is not known.
  *
- * @throws {DataError} naming file and line of a row that has no answer
+ * @throws {DataError} naming file and line of a row that has no answer, or one of another adapter than the rows before it
  */
 export async function readCompletions(path: string): Promise<AnsweredPrompt[]> {
   const prompts = new Map<string, { prompt: string; answers: SampledText[] }>();
+  const one = new OneAdapter();
   for await (const row of readRows({ path })) {
+    one.check(row.value, path, describeOrigin(row.origin));
     for (const { key, prompt, answer } of answersOf(row)) {
       const known = prompts.get(key);
       if (known === undefined) prompts.set(key, { prompt, answers: [answer] });
@@ -55,10 +59,15 @@ function answersOf({ origin, value }: RawRow): KeyedCompletion[] {
   const present = (name: string): boolean => value[name] !== undefined && value[name] !== null;
   const asked = promptOf(value, where);
   if (present("answers")) {
-    return listOf(value["answers"], `${where}, column "answers"`).map((item) => ({
-      ...asked,
-      answer: answerOf(item, endOf(value), `${where}, column "answers"`),
-    }));
+    const place = `${where}, column "answers"`;
+    return listOf(value["answers"], place).flatMap((item) => {
+      const { turns } = (item ?? {}) as { turns?: unknown };
+      const texts = Array.isArray(turns) ? turns : [item];
+      return texts.map((text, i) => ({
+        ...turnOf(asked, i, texts.length),
+        answer: answerOf(text, endOf(value), place),
+      }));
+    });
   }
   const column = answerColumns.find(present);
   if (column !== undefined) {
@@ -74,7 +83,7 @@ function promptOf(value: Record<string, unknown>, where: string): Omit<KeyedComp
   const column = promptColumns.find((name) => value[name] !== undefined && value[name] !== null);
   if (column === undefined) return { key: where, prompt: "" };
   const given = value[column];
-  const key = JSON.stringify([column, given, value["prompt_number"]]);
+  const key = JSON.stringify([column, given, value["prompt_number"], generatedIndex(value)]);
   if (typeof given === "string") return { key, prompt: given };
   if (numberOf(given) !== null) return { key, prompt: `${column} ${given}` };
   const last = parseMessages(given, `${where}, column "${column}"`).at(-1);
@@ -109,10 +118,21 @@ function turnsOf(choices: unknown, asked: Omit<KeyedCompletion, "answer">, where
     return turns.map((turn, i): KeyedCompletion => {
       const text = typeof turn === "string" ? turn : (turn as { content?: unknown } | null)?.content;
       if (typeof text !== "string") throw new DataError(`${place}, "turns": expected texts. Fix the row.`);
-      const prompt = turns.length > 1 ? `${asked.prompt}, turn ${i + 1}` : asked.prompt;
-      return { key: `${asked.key} ${i}`, prompt, answer: { text, ended: null } };
+      return { ...turnOf(asked, i, turns.length), answer: { text, ended: null } };
     });
   });
+}
+
+/** The prompt of a turn of a dialogue, which is another one than those of its other turns. */
+function turnOf(
+  { key, prompt }: Omit<KeyedCompletion, "answer">,
+  turn: number,
+  turns: number,
+): Omit<KeyedCompletion, "answer"> {
+  return {
+    key: turn === 0 ? key : `${key} ${turn}`,
+    prompt: turns > 1 ? `${prompt}, turn ${turn + 1}` : prompt,
+  };
 }
 
 function dialogueOf(value: Record<string, unknown>, where: string): KeyedCompletion {

@@ -1,5 +1,4 @@
 /** `preftune evaluate diversity`: metrics of completions, sampled from a model or read from a file. */
-
 import { extname } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { writeFileAtomic } from "../../base/files.ts";
@@ -15,6 +14,7 @@ import { loadModel } from "../../models/load.ts";
 import { checkAdaptedBase } from "../../runs/adapted-base.ts";
 import { openText } from "../../text/open-text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
+import { tellOtherTemplate } from "../../text/trained-template.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import { completionEntropies } from "./completion-entropies.ts";
 import { readCompletions } from "./completions-file.ts";
@@ -90,6 +90,7 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   using _ = scope();
   const { model: dir, adapter = null } = options;
   checkAdaptedBase({ model: dir, adapter }, false);
+  tellOtherTemplate({ model: dir, adapter, chatTemplate });
   const model = loadModel(dir, { device, dtype, adapter });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {

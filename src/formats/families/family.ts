@@ -79,6 +79,10 @@ export interface LlamaCppForm {
   capsScores?: boolean;
   /** Number of layers of the size whose scale of scores follows from width / heads, not from the width of a head. */
   wideScaleLayers?: number;
+  /** What a file has to have as the head: the embedding's matrix alone, or one by itself, the same numbers again; left out: either. */
+  head?: "embedding" | "separate";
+  /** Whether the heads of the queries together have to be as wide as the model; left out: they need not. */
+  headsFillWidth?: boolean;
   /** Whether rows of the embedding without a token are left out. */
   cutsEmbedding: boolean;
 }

@@ -26,6 +26,7 @@ export const gemma2: Family = {
     windows: "every second",
     wideScaleLayers: 46,
     capsScores: true,
+    head: "embedding",
   },
   read(fields, { hiddenSize, numLayers }) {
     const layerKinds =

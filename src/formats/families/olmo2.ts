@@ -30,7 +30,7 @@ export const olmo2: Family = {
   tokens: { bos: [], eos: [50_279], pad: [1] },
   ignored: [],
   only: { attention_bias: [false], clip_qkv: [null] },
-  llamaCpp: { ...plainForm, name: "olmo2", turnsNeighbours: false },
+  llamaCpp: { ...plainForm, name: "olmo2", turnsNeighbours: false, head: "separate", headsFillWidth: true },
   read(fields, sizes) {
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default"] });
     return { ...fullLayers(sizes), design: olmoDesign, rope: { full: rope, sliding: null } };

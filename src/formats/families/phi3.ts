@@ -43,7 +43,13 @@ export const phi3: Family = {
     resid_pdrop: [0],
     embd_pdrop: [0],
   },
-  llamaCpp: { ...plainForm, name: "phi3", turnsNeighbours: false, scalings: ["none", "longrope"] },
+  llamaCpp: {
+    ...plainForm,
+    name: "phi3",
+    turnsNeighbours: false,
+    scalings: ["none", "longrope"],
+    headsFillWidth: true,
+  },
   read(fields, sizes) {
     const rope = parseRope(fields, {
       theta: 10_000,

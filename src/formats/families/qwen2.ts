@@ -73,7 +73,13 @@ export const qwen2: Family = {
   tokens: { bos: [], eos: [], pad: [] },
   ignored: ["sliding_window", "max_window_layers"],
   only: { use_sliding_window: [false], use_mrope: [false] },
-  llamaCpp: { ...plainForm, name: "qwen2", turnsNeighbours: false, biases: ["q_proj", "k_proj", "v_proj"] },
+  llamaCpp: {
+    ...plainForm,
+    name: "qwen2",
+    turnsNeighbours: false,
+    biases: ["q_proj", "k_proj", "v_proj"],
+    headsFillWidth: true,
+  },
   read(fields, sizes) {
     requireFullLayers(fields, sizes.numLayers, "Qwen2");
     const rope = parseRope(fields, { theta: 10_000, kinds: ["default", "yarn"] });

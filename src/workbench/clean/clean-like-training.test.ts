@@ -1,6 +1,6 @@
 /** Rows are read, found faulty and refused as `data check` and training do; no filter is taken that could never take a row. */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -212,6 +212,23 @@ test("rows that training cannot turn into tokens are refused by their codes; fau
     cleaned(one, "[cut_off]"),
     /train on the rows as they are with an objective over labelled answers/,
   );
+  // no filter takes them all away as no pairs, and no file is written
+  const turns = [...user("x"), ...said("y")];
+  for (const rows of [
+    [{ prompt: "x", completion: "y", label: true }],
+    [{ messages: turns }],
+    [{ text: "x" }],
+  ]) {
+    const data = write("single.jsonl", rows);
+    await assert.rejects(
+      cleaned(data, "[invalid_row]"),
+      /single\.jsonl:1: expected .*Rows of one answer are not cleaned\..* set invalid_rows: drop and overflow: drop/,
+    );
+  }
+  assert.ok(!existsSync(join(dir, "single-removed.jsonl")));
+  // pairs with a fault are pairs
+  const empty = write("empty.jsonl", [pair({ rejected: "" })]);
+  assert.equal((await cleaned(empty, "[empty_answer]")).kept, 0);
   const faulty = write("faulty.jsonl", [
     pair({ rejected: "three" }),
     pair({ chosen: "7".repeat(600) }),

@@ -1,7 +1,7 @@
 /** A row as filters look at it: its text, its tokens where there is a model, and what the checks of `data check` say of it. */
 import { DataError } from "../../base/errors.ts";
 import { sha256 } from "../../base/files.ts";
-import type { ColumnMap } from "../../data/columns.ts";
+import { type ColumnMap, RowColumns } from "../../data/columns.ts";
 import { encodeRows, type RowProblem } from "../../data/encoder.ts";
 import type { Example, Origin, RawRow } from "../../data/example.ts";
 import type { FindingCode } from "../../data/findings.ts";
@@ -25,6 +25,8 @@ export interface CleanRow {
   kept: unknown;
   /** Why training on pairs makes nothing of it; null: it does. */
   unusable: FindingCode | null;
+  /** It is a row of one answer, which is no pair and may be a good row for another objective. */
+  isOneAnswer: boolean;
   /** Texts of prompt, chosen and rejected answer; none of a row of token ids, or one that cannot be read. */
   prompt: string;
   answers: readonly string[];
@@ -96,10 +98,11 @@ export async function* cleanRows(
   yield* await flush();
 }
 
-/** A row with what the checks say of its text. */
+/** A row with what the checks say of its text; of a row of one answer, which is no faulty pair, they say nothing. */
 export function cleanRowOf(mapped: MappedRow): CleanRow {
   const normal = normalOrProblem(mapped, { plain_strings: null });
-  return "codes" in normal ? normal : readable({ ...mapped, normal }, null, null);
+  if (!("codes" in normal)) return readable({ ...mapped, normal }, null, null);
+  return normal.isOneAnswer ? { ...normal, codes: new Map() } : normal;
 }
 
 function normalOrProblem(
@@ -118,8 +121,32 @@ function normalOrProblem(
     const value = readValue(row);
     const none = { prompt: "", answers: [], inputs: "", promptKey: "", rowKey: "" };
     const codes = new Map<FindingCode, string>([[code, error.message]]);
-    return { origin: row.origin, value, kept: value, unusable: code, ...none, codes, faults: [code] };
+    const isOneAnswer = readsAsOneAnswer(row, columns ?? {});
+    return {
+      origin: row.origin,
+      value,
+      kept: value,
+      unusable: code,
+      isOneAnswer,
+      ...none,
+      codes,
+      faults: [code],
+    };
   }
+}
+
+function readsAsOneAnswer(row: RawRow, columns: ColumnMap): boolean {
+  return (["labelled", "sft"] as const).some((task) => {
+    try {
+      const names = new RowColumns(row, columns);
+      if (names.has("chosen") || names.has("rejected")) return false;
+      normaliseRow(row, { task, columns });
+      return true;
+    } catch (error) {
+      if (error instanceof DataError) return false;
+      throw error;
+    }
+  });
 }
 
 function readValue(row: RawRow): unknown {
@@ -149,7 +176,7 @@ function readable(
   const asked = [normal.source?.kind ?? "ids", text.promptKey, inputs];
   return {
     ...{ origin: row.origin, value: row.value },
-    ...{ unusable: problem?.code ?? null, prompt, answers, inputs },
+    ...{ unusable: problem?.code ?? null, isOneAnswer: false, prompt, answers, inputs },
     // made where they are asked for
     get kept() {
       return typedValues(row, columns ?? {});

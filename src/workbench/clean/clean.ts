@@ -17,7 +17,7 @@ import { VersionDraft } from "../versions.ts";
 import type { CleanRecipe, CleanSource } from "./clean-recipe.ts";
 import { type CleanReading, type CleanRow, type CleanText, cleanRows, type MappedRow } from "./clean-row.ts";
 import type { Finder } from "./filters.ts";
-import { KeptRows } from "./kept-rows.ts";
+import { KeptRows, SingleAnswers } from "./kept-rows.ts";
 
 /** What a cleaning did. */
 export interface CleanResult {
@@ -65,15 +65,18 @@ export async function clean(
   }
   using outlet = new Outlet(isTrial ? { output: null, removed: null, workbench: null } : recipe);
   const left = new KeptRows();
+  const single = new SingleAnswers();
   let read = 0;
   for await (const row of cleanRows(rowsOf(recipe.data), reading)) {
     read++;
+    single.add(row);
     if (isTaken(row, filters, outlet)) continue;
     left.add(row);
     const { kept } = row;
     outlet.kept.write(kept);
     outlet.draft?.keep(kept);
   }
+  single.requirePairs();
   if (!isTrial) left.requireUsable();
   const digest = outlet.end();
   const counts = filters.map(({ code, taken }) => ({ code, taken }));

@@ -1,4 +1,4 @@
-/** What training would say of the rows that no filter took. */
+/** What training would say of the rows that no filter took, and of files that hold no pairs. */
 import { DataError } from "../../base/errors.ts";
 import { warn } from "../../base/warn.ts";
 import { describeOrigin } from "../../data/example.ts";
@@ -42,6 +42,28 @@ export class KeptRows {
     warn(
       `of the rows that are left training refuses some, unless its keys invalid_rows or overflow say otherwise: ${counts}. ` +
         "These codes in filters take them out.",
+    );
+  }
+}
+
+/** Rows of one answer are not cleaned: that filters take all of them, as no pairs, helps nobody. */
+export class SingleAnswers {
+  #others = 0;
+  #count = 0;
+  /** What reading the first of them as a pair says. */
+  #first = "";
+
+  add({ isOneAnswer, unusable, codes }: CleanRow): void {
+    if (!isOneAnswer) this.#others++;
+    else if (this.#count++ === 0) this.#first = codes.get(unusable ?? "invalid_row") ?? "";
+  }
+
+  /** @throws {DataError} where all rows have one answer */
+  requirePairs(): void {
+    if (this.#count === 0 || this.#others > 0) return;
+    throw new DataError(
+      `${this.#first} Rows of one answer are not cleaned. To leave those with faults out of a training, set invalid_rows: drop and ` +
+        "overflow: drop in its configuration; preftune data check says how many there are.",
     );
   }
 }
