@@ -75,13 +75,13 @@ test("of Parquet, floats and long integers are written as such, and fields that 
 test("margins and log-probs in cells of a table are decimal numbers", () => {
   const origin = { file: "a.csv", line: 2 };
   const row = { prompt: "p", chosen: "a", rejected: "b" };
-  const read = (value: object) =>
-    normaliseRow({ origin, value: { ...row, ...value }, isText: true }, { task: "reward" });
+  const read = (value: object, task: "reward" | "preference" = "reward") =>
+    normaliseRow({ origin, value: { ...row, ...value }, isText: true }, { task });
   assert.equal(read({ margin: "1.5" }).margin, 1.5);
   for (const margin of [" ", "0b1"])
     assert.throws(() => read({ margin }), /"margin": expected a finite number/);
   const logps = { ref_chosen_logps: "-1e1", ref_rejected_logps: " " };
-  assert.throws(() => read(logps), /"ref_rejected_logps": expected a finite number/);
+  assert.throws(() => read(logps, "preference"), /"ref_rejected_logps": expected a finite number/);
 });
 
 test("values that Parquet has and JSON lacks are named where a text or a number is expected", () => {
