@@ -4,7 +4,7 @@ import { alike } from "./trainer-names.ts";
 const rows = "write `train_data: FILE` (or a hub id, or a list): the form of its rows is recognised";
 const heldOut = "write `eval_data`";
 const objective =
-  "write `objective`: sft, slime, dpo, simpo, cpo, orpo, kto, reward, grpo …; and `loss_type` where it has several forms";
+  "write `objective`, whose names are in docs/objectives.md, and `loss_type` where it has several forms";
 const lora = "write `use_peft: true` for LoRA, `use_peft: false` to train all weights";
 const linears = "write `lora_target_modules: all-linear` or a list of names";
 const packed = "batches are always packed here, without padding; leave it out";
