@@ -1,5 +1,6 @@
 /** `npm run bench -- --report`: the results of one run as a page of Markdown that can be set beside those of other machines. */
 import { at } from "../../src/base/at.ts";
+import { counted } from "../../src/base/number-text.ts";
 import type { Compared } from "./comparison.ts";
 import { peerNames } from "./comparison.ts";
 import { type RunRecord, spreadOf, spreadText } from "./run-record.ts";
@@ -131,7 +132,7 @@ function peersText(versions: ReportFacts["peerVersions"]): string {
 export function reportText(facts: ReportFacts, compared: readonly Compared[]): string {
   const { processor, cores, versions, commit, load, speeds } = facts;
   const rounds = Math.max(0, ...compared.map(({ records }) => (Object.values(records).at(-1) ?? []).length));
-  const threads = (speed: MachineSpeed) => `${speed.threads} ${speed.threads === 1 ? "thread" : "threads"}`;
+  const threads = (speed: MachineSpeed) => counted(speed.threads, "thread");
   return [
     `### ${processor}`,
     "",

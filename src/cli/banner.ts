@@ -49,7 +49,7 @@ function rolloutText(config: RunConfig): string {
   const { num_generations: n, max_completion_length: longest } = config;
   const { passes, steps } = updatesOf(config);
   const prompts = rowsPerStep(config) / n;
-  const each = `${prompts} prompt${prompts === 1 ? "" : "s"} × ${n} completions of at most ${longest} tokens`;
+  const each = `${counted(prompts, "prompt")} × ${n} completions of at most ${longest} tokens`;
   return steps * passes === 1 ? each : `${each}, a rollout for every ${steps * passes}`;
 }
 

@@ -5,6 +5,7 @@ import { Stages, stagesText } from "../base/stages.ts";
 import { isGreedyAt } from "../base/temperature.ts";
 import { type Launch, startedBy } from "../distributed/launch.ts";
 import type { EnvironmentOptions } from "../forward/environment.ts";
+import { topKOf } from "../generate/request.ts";
 import type { GeneratingRanks } from "../recipes/generation-ranks.ts";
 import type { Generation, GenerationOptions, SamplingSettings } from "../recipes/open-generation.ts";
 import { PhaseProgress, Phases } from "../terminal/phases.ts";
@@ -229,8 +230,7 @@ async function samplingOf(cli: CliOptions): Promise<SamplingSettings> {
     n: cli.samples,
     maxNewTokens: cli.maxNewTokens,
     temperature: cli.temperature,
-    // as `serve` takes it
-    topK: cli.topK === 0 || cli.topK === -1 ? null : (cli.topK ?? null),
+    topK: topKOf(cli.topK),
     topP: cli.topP ?? null,
     minP: cli.minP ?? null,
     repetitionPenalty: cli.repetitionPenalty ?? null,

@@ -177,3 +177,8 @@ export interface GenerationEngine {
   step(): boolean;
   readonly stats: EngineStats;
 }
+
+/** `topK` of what users write: 0 and -1 are all tokens. */
+export function topKOf(given: number | undefined): number | null {
+  return given === undefined || given === 0 || given === -1 ? null : given;
+}

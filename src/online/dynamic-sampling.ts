@@ -13,9 +13,7 @@ export function replaced(scored: ScoredGroups, places: readonly number[], other:
       return i < 0 ? value : at(others, i);
     });
   const pick = <T>(own: readonly T[], others: readonly T[]): T[] =>
-    merged(inGroups(own, sizesOf(scored.groups)), inGroups(others, sizesOf(other.groups))).flatMap(
-      (group) => group,
-    );
+    merged(inGroups(own, sizesOf(scored.groups)), inGroups(others, sizesOf(other.groups))).flat();
   return {
     groups: merged(scored.groups, other.groups),
     rewards: pick(scored.rewards, other.rewards),

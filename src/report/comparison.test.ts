@@ -21,33 +21,44 @@ after(() => rmSync(root, { recursive: true }));
 
 const sample = (text: string) => [{ prompt: "Say <b>", answers: [{ text, ended: true }] }];
 
-function runOf(name: string, values: Record<string, unknown>, gain: number, end: object = {}): string {
+/** The directory of a run of `values` that came to its end, with what `fill` writes into it. */
+function madeRun(
+  name: string,
+  values: Record<string, unknown>,
+  fill: (run: ReturnType<typeof createRun>, metrics: MetricsWriter) => void,
+): string {
   const dir = join(root, name);
-  const data = { model_name_or_path: "m", train_data: "a.jsonl", eval_data: "b.jsonl", output_dir: dir };
-  const run = createRun(loadConfig({ values: { ...data, ...values } }));
+  const shared = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir };
+  const run = createRun(loadConfig({ values: { ...shared, ...values } }));
   const metrics = new MetricsWriter(run.paths.metrics);
-  for (const step of [0, 10]) {
-    const delta = { "eval_logps/chosen_delta_init": (gain * step) / 10, "eval_logps/accuracies": 0.75 };
-    metrics.write({ global_step: step, learning_rate: 0.1, loss: gain - step, ...delta });
-    appendEvaluation(run.paths.evaluations, {
-      ...{ global_step: step, rejected_logps: null, samples: sample(`one two ${name} ${step}`) },
-      ...{
-        pair_changes: [
-          [gain, -1],
-          [gain, -2],
-        ],
-        pair_margins: [1, -1],
-      },
-      pair_rows: [
-        [`${name}.jsonl:1`, "k1"],
-        [`${name}.jsonl:2`, "k2"],
-      ],
-    });
-  }
+  fill(run, metrics);
   metrics.close();
-  run.log("done", { step: 10, ...end });
   run.release();
   return dir;
+}
+
+function runOf(name: string, values: Record<string, unknown>, gain: number, end: object = {}): string {
+  return madeRun(name, { eval_data: "b.jsonl", ...values }, (run, metrics) => {
+    for (const step of [0, 10]) {
+      const delta = { "eval_logps/chosen_delta_init": (gain * step) / 10, "eval_logps/accuracies": 0.75 };
+      metrics.write({ global_step: step, learning_rate: 0.1, loss: gain - step, ...delta });
+      appendEvaluation(run.paths.evaluations, {
+        ...{ global_step: step, rejected_logps: null, samples: sample(`one two ${name} ${step}`) },
+        ...{
+          pair_changes: [
+            [gain, -1],
+            [gain, -2],
+          ],
+          pair_margins: [1, -1],
+        },
+        pair_rows: [
+          [`${name}.jsonl:1`, "k1"],
+          [`${name}.jsonl:2`, "k2"],
+        ],
+      });
+    }
+    run.log("done", { step: 10, ...end });
+  });
 }
 
 test("a run that exported another step than its figures are of is marked with that step", () => {
@@ -225,19 +236,14 @@ test("runs that watch different prompts show what both answer first, then what o
 test("on-policy runs without held-out rows are compared by their rewards in training, each metric drawn once", () => {
   const dirs = ["grpo-a", "grpo-b"].map((name, i) => {
     const online = { objective: "grpo", reward_funcs: ["exact", "length"], num_generations: 4 };
-    const dir = join(root, name);
-    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, ...online };
-    const run = createRun(loadConfig({ values }));
-    const metrics = new MetricsWriter(run.paths.metrics);
-    for (const step of [10, 20]) {
-      const reward = 0.25 + step / 100 + i;
-      const parts = { "rewards/exact/mean": reward, "rewards/length/mean": -reward };
-      const policy = { entropy: 1 + i, frac_reward_zero_std: i / 4, "ratio/mean": 1 + i };
-      metrics.write({ global_step: step, reward, ...parts, ...policy });
-    }
-    metrics.close();
-    run.release();
-    return dir;
+    return madeRun(name, online, (_, metrics) => {
+      for (const step of [10, 20]) {
+        const reward = 0.25 + step / 100 + i;
+        const parts = { "rewards/exact/mean": reward, "rewards/length/mean": -reward };
+        const policy = { entropy: 1 + i, frac_reward_zero_std: i / 4, "ratio/mean": 1 + i };
+        metrics.write({ global_step: step, reward, ...parts, ...policy });
+      }
+    });
   });
   const path = join(root, "online.html");
   writeComparison(dirs, path);
@@ -258,16 +264,11 @@ test("the accuracy of reward models is said to be by rewards; reward functions t
   };
   const dirs = ["reward", "grpo"].map((objective) => {
     const online = objective === "grpo" ? { reward_funcs: ["exact"] } : {};
-    const dir = join(root, `with-${objective}`);
-    const values = { model_name_or_path: "m", train_data: "a.jsonl", output_dir: dir, objective, ...online };
-    const run = createRun(loadConfig({ values }));
     const files = objective === "grpo" ? { reward_files: {} } : {};
-    run.saveSealed(run.paths.fingerprints, { data: {}, ...facts, ...files });
-    const metrics = new MetricsWriter(run.paths.metrics);
-    metrics.write({ global_step: 10, eval_accuracy: 0.6 });
-    metrics.close();
-    run.release();
-    return dir;
+    return madeRun(`with-${objective}`, { objective, ...online }, (run, metrics) => {
+      run.saveSealed(run.paths.fingerprints, { data: {}, ...facts, ...files });
+      metrics.write({ global_step: 10, eval_accuracy: 0.6 });
+    });
   });
   const path = join(root, "scored.html");
   writeComparison(dirs, path);

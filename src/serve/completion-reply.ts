@@ -1,5 +1,4 @@
 /** One completion request from its admission to the end of its reply, whole or as a stream of server-sent events. */
-
 import { codeVersion } from "../base/code-version.ts";
 import { unicodeEscape } from "../base/unicode-escape.ts";
 import type { GenerateRequest } from "../generate/request.ts";

@@ -1,7 +1,7 @@
 /** From the fields of a request to what the engine is asked. */
 import { deriveSeed } from "../base/random.ts";
 import { longestIn } from "../generate/answer-pages.ts";
-import type { GenerateRequest } from "../generate/request.ts";
+import { type GenerateRequest, topKOf } from "../generate/request.ts";
 import { ApiError, contextExceeded } from "./api-error.ts";
 import { invalid } from "./request-fields.ts";
 import type { SamplingFields } from "./request-tables.ts";
@@ -49,7 +49,6 @@ const mostLogprobs = 2_000_000;
  */
 export function engineRequests(fields: Partial<SamplingFields>, options: AskOptions): GenerateRequest[] {
   const seed = fields.seed ?? options.freshSeed;
-  const { top_k: topK = 0 } = fields;
   if (options.form === "echo") checkPromptLogprobs(options);
   const n = fields.n ?? 1;
   const logitBias = biasOf(fields.logit_bias ?? {}, options.vocabSize);
@@ -58,7 +57,7 @@ export function engineRequests(fields: Partial<SamplingFields>, options: AskOpti
     n,
     maxNewTokens: longestAnswer(promptIds.length, n, options),
     temperature: fields.temperature ?? 1,
-    topK: topK > 0 ? topK : null,
+    topK: topKOf(fields.top_k),
     topP: fields.top_p ?? null,
     minP: fields.min_p ?? null,
     repetitionPenalty: fields.repetition_penalty ?? null,

@@ -1,5 +1,4 @@
 /** From the prompt of a request to token ids, by the path that training and scoring take as well. */
-
 import { DataError, FormatError, messageOf } from "../base/errors.ts";
 import { unicodeEscape } from "../base/unicode-escape.ts";
 import { endOfText } from "../text/chat-format.ts";

@@ -1,8 +1,8 @@
 /** Prompts that end in a begun turn, against transformers' `continue_final_message`; and headers of templates without a generation prompt. */
 import assert from "node:assert/strict";
 import test from "node:test";
-
 import { golden } from "../../test/support/goldens.ts";
+import { assistant, user } from "../../test/support/messages.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { DataError } from "../base/errors.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
@@ -22,12 +22,6 @@ interface Continued {
 
 const { continued } = golden<{ continued: Continued[] }>("chat");
 const where = "rows.jsonl:1";
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string, more: Partial<Message> = {}): Message => ({
-  role: "assistant",
-  content,
-  ...more,
-});
 
 async function encodeAll(sources: SourceRow[], chatTemplate: string) {
   return withToyTokenizer({ chatTemplate }, async (directory) => {

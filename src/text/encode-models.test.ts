@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
+import { assistant, user } from "../../test/support/messages.ts";
 import { requireShared, skipWithoutShared } from "../../test/support/shared.ts";
 import { DataError } from "../base/errors.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "./encode.ts";
@@ -11,12 +12,6 @@ import type { Message } from "./messages.ts";
 import type { EncodedRow, SourceRow } from "./source-rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string, reasoning?: string): Message => ({
-  role: "assistant",
-  content,
-  ...(reasoning === undefined ? {} : { reasoning_content: reasoning }),
-});
 const question = [user("What is 2+2?")];
 const longer = [
   { role: "system" as const, content: "Be brief." },
@@ -144,7 +139,7 @@ test(
   skipQwen,
   async () => {
     const inside = assistant("<think>\ntwo and two\n</think>\n\nIt is 4.");
-    const apart = assistant("It is 4.", "two and two");
+    const apart = assistant("It is 4.", { reasoning_content: "two and two" });
     await withEncoder(qwen, { enableThinking: true }, async (encoder, decode) => {
       const row = await encodeOne(encoder, chat(question, inside, apart));
       assert.deepEqual(row.completions[0], row.completions[1]);
@@ -190,7 +185,7 @@ test("Qwen3: a conversation learns earlier turns as the history shows them", ski
     ...question,
     assistant("<think>\nhm\n</think>\n\n4"),
     user("Sure?"),
-    assistant("Yes", "hm hm"),
+    assistant("Yes", { reasoning_content: "hm hm" }),
   ];
   const learned = async (options: EncoderOptions): Promise<[string, string[]]> =>
     withEncoder(qwen, options, async (encoder, decode) => {

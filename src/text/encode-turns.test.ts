@@ -1,8 +1,8 @@
 /** What of an answer counts in the loss, against transformers' assistant masks (test/goldens/chat.json). */
 import assert from "node:assert/strict";
 import test from "node:test";
-
 import { golden } from "../../test/support/goldens.ts";
+import { assistant } from "../../test/support/messages.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
@@ -105,7 +105,6 @@ for (const [how, form] of forms) {
 }
 
 const user: Message = { role: "user", content: "q" };
-const assistant = (content: string): Message => ({ role: "assistant", content });
 const tool = (content: string): Message => ({ role: "tool", content });
 const withTool = [assistant("call"), tool("3"), assistant("three")];
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-
 import fc from "fast-check";
+import { assistant, user } from "../../test/support/messages.ts";
 import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { ConfigError, DataError, FormatError } from "../base/errors.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
@@ -10,8 +10,6 @@ import type { Message } from "./messages.ts";
 import { type ChatRow, EmptyAnswerError, type EncodedRow, type SourceRow } from "./source-rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string): Message => ({ role: "assistant", content });
 const chat = (prompt: Message[], ...answers: string[]): ChatRow => ({
   kind: "chat",
   where: "row",

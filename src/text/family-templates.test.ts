@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { assistant, user } from "../../test/support/messages.ts";
 import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions, type RowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
@@ -13,12 +14,6 @@ import type { SourceRow } from "./source-rows.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const system = (content: string): Message => ({ role: "system", content });
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string, thinking?: string): Message => ({
-  role: "assistant",
-  content,
-  ...(thinking === undefined ? {} : { reasoning_content: thinking }),
-});
 const where = "rows.jsonl:7";
 const pair = (prompt: Message[], ...answers: Message[]): SourceRow => ({
   kind: "chat",
@@ -340,11 +335,16 @@ test("Gemma 4: a thought is written behind the last user's message alone", async
   const [row, turns] = await show(
     setup,
     pair(
-      [system("Be brief."), user("q"), assistant("a", "hm"), user("r")],
-      assistant("yes", "so"),
+      [system("Be brief."), user("q"), assistant("a", { reasoning_content: "hm" }), user("r")],
+      assistant("yes", { reasoning_content: "so" }),
       assistant("no"),
     ),
-    talk(user("q"), assistant("yes", "hm"), user("r"), assistant("no", "so")),
+    talk(
+      user("q"),
+      assistant("yes", { reasoning_content: "hm" }),
+      user("r"),
+      assistant("no", { reasoning_content: "so" }),
+    ),
   );
   assert.deepEqual(
     row,

@@ -1,6 +1,7 @@
 /** What a chat template does not write is refused, whatever it is and wherever it stands; and what says nothing. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { assistant, user } from "../../test/support/messages.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { chatMl } from "../toy/toy-tokenizer.ts";
 import { createRowEncoder, type EncoderOptions } from "./encode.ts";
@@ -10,12 +11,6 @@ import { EmptyAnswerError, type EncodeOutcome, type SourceRow } from "./source-r
 import type { RenderRequest, TemplateRenderer } from "./template.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string, more: Partial<Message> = {}): Message => ({
-  role: "assistant",
-  content,
-  ...more,
-});
 const call = (name: string, given: unknown = { at: "north" }) => ({ function: { name, arguments: given } });
 const add = { type: "function", function: { name: "add", parameters: { type: "object", properties: {} } } };
 

@@ -2,18 +2,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { assistant, user } from "../../test/support/messages.ts";
 import { withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
 import { createRowEncoder } from "./encode.ts";
 import type { Message } from "./messages.ts";
 import type { EncodedRow, SourceRow } from "./source-rows.ts";
 import { loadTokenizer } from "./tokenizer.ts";
 
-const user = (content: string): Message => ({ role: "user", content });
-const assistant = (content: string, thinking?: string): Message => ({
-  role: "assistant",
-  content,
-  ...(thinking === undefined ? {} : { reasoning_content: thinking }),
-});
 const where = "rows.jsonl:7";
 const pair = (chosen: Message, rejected: Message): SourceRow => ({
   kind: "chat",
@@ -65,7 +60,7 @@ for (const hasMarks of [false, true]) {
   test(`a turn that always has a block of thinking, ${hasMarks ? "with" : "without"} marks: an empty one is noted, and says nothing`, async () => {
     const [plain, own, turns, ...silent] = await encode(asking(block, hasMarks), [
       pair(assistant("yes"), assistant("no")),
-      pair(assistant("yes", "hm"), assistant("no", "well")),
+      pair(assistant("yes", { reasoning_content: "hm" }), assistant("no", { reasoning_content: "well" })),
       talk("yes", "no"),
       pair(assistant("yes"), assistant("")),
       pair(assistant(" \n"), assistant("no")),

@@ -75,17 +75,17 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
   const open = questions.filter(({ id }) => !log.answers.has(id));
-  const room = { text, maxNewTokens: request.maxTokens };
   // a question without room for its answer is found before hundreds of others are answered
-  await encodeTurns(
-    room,
+  const prompts = await promptsOf(
+    text,
     open.map((question) => ({ question, answers: [] })),
   );
+  checkPromptLengths(prompts, request.maxTokens, contextLength(text.config));
   using _ = scope();
   checkAdaptedBase(local, false);
   tellOtherTemplate(local);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
-  const source = { ...room, model, dtype };
+  const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.length - open.length;
   for (const { group, temperature, seed } of groupsOf(request, local.seed)) {
     if (group.every(({ id }) => log.answers.has(id))) continue;
@@ -133,7 +133,7 @@ async function answerGroup(
   for (let turn = 0; turn < turnCount; turn++) {
     const asked = [...group.keys()].filter((i) => (group[i]?.followUps.length ?? 0) >= turn);
     const prompts = await encodeTurns(
-      source,
+      source.text,
       asked.map((i) => ({ question: at(group, i), answers: at(answered, i).turns })),
     );
     for (const [k, i] of asked.entries()) {
@@ -162,27 +162,37 @@ async function answerGroup(
   return answered;
 }
 
-/** Token ids of each conversation up to where the next answer begins; null, with a warning, where those before fill the context. */
-async function encodeTurns(
-  { text: { encoder, config }, maxNewTokens }: Pick<OpenModel, "text" | "maxNewTokens">,
-  conversations: readonly { question: Question; answers: readonly string[] }[],
-): Promise<(number[] | null)[]> {
+/** A conversation to be continued. */
+interface Begun {
+  question: Question;
+  /** The answers to its first turns. */
+  answers: readonly string[];
+}
+
+/** Token ids of each conversation up to where the next answer begins, with the question's place. */
+async function promptsOf(
+  { encoder }: ModelText,
+  conversations: readonly Begun[],
+): Promise<{ where: string; ids: number[] }[]> {
   const rows = conversations.map(({ question, answers }) => ({
     kind: "chat" as const,
     where: question.where,
     prompt: conversation(question, answers),
     completions: [],
   }));
-  const most = contextLength(config);
   const outcomes = await encoder.encode(rows);
   return outcomes.map((outcome, i) => {
     if ("error" in outcome) throw outcome.error;
-    const { promptIds: ids } = outcome.row;
-    const { where } = at(rows, i);
-    const turn = at(conversations, i).answers.length + 1;
-    if (turn === 1) checkPromptLengths([{ where, ids }], maxNewTokens, most);
+    return { where: at(rows, i).where, ids: outcome.row.promptIds };
+  });
+}
+
+/** Token ids of each conversation; null, with a warning, where the turns before fill the context. */
+async function encodeTurns(text: ModelText, conversations: readonly Begun[]): Promise<(number[] | null)[]> {
+  const most = contextLength(text.config);
+  return (await promptsOf(text, conversations)).map(({ where, ids }, i) => {
     if (ids.length < most) return ids;
-    tellFullContext(`${where}, turn ${turn}`, ids.length, most);
+    tellFullContext(`${where}, turn ${at(conversations, i).answers.length + 1}`, ids.length, most);
     return null;
   });
 }
