@@ -12,11 +12,14 @@ import {
   givenOption,
   type MachineOptions,
   refuseSameCompletions,
+  type TemplateOptions,
+  templateOf,
   wholeNumber,
   withMachineOptions,
+  withTemplateOptions,
 } from "./options.ts";
 
-interface CliOptions extends MachineOptions {
+interface CliOptions extends MachineOptions, TemplateOptions {
   answers?: string;
   model?: string;
   adapter?: string;
@@ -27,7 +30,6 @@ interface CliOptions extends MachineOptions {
   maxNewTokens: number;
   seed: number;
   plain?: true;
-  chatTemplate?: string;
   unit: Unit;
   perPrompt?: true;
   output?: string;
@@ -47,10 +49,6 @@ export function diversityCommand(): Command {
     .option("--max-new-tokens <count>", "longest completion", wholeNumber(1), 256)
     .option("--seed <number>", "random seed", wholeNumber(0), 42)
     .option("--plain", "continue plain-text prompts verbatim, without the chat template")
-    .option(
-      "--chat-template <template>",
-      "name, file, directory or text of a chat template; default: the tokenizer's own",
-    )
     .addOption(
       new Option("--unit <unit>", "unit of lengths and n-grams; tokens need --model")
         .choices(["words", "tokens"])
@@ -58,7 +56,7 @@ export function diversityCommand(): Command {
     )
     .option("--per-prompt", "also a line for each prompt")
     .option("--output <file>", "metrics and completions: .json (everything) or .jsonl (one line per prompt)");
-  return withMachineOptions(command).action(run);
+  return withMachineOptions(withTemplateOptions(command)).action(run);
 }
 
 function temperature(text: string): number {
@@ -113,7 +111,7 @@ function sourceOf(cli: CliOptions, command: Command, phases: Phases): DiversityS
     maxNewTokens: cli.maxNewTokens,
     seed: cli.seed,
     isPlain: cli.plain ?? false,
-    chatTemplate: cli.chatTemplate ?? null,
+    ...templateOf(cli),
     onPhase: phases.listen,
   };
 }

@@ -16,8 +16,11 @@ import {
   environmentOf,
   type MachineOptions,
   refuseSameCompletions,
+  type TemplateOptions,
+  templateOf,
   wholeNumber,
   withMachineOptions,
+  withTemplateOptions,
 } from "./options.ts";
 import {
   heldWeights,
@@ -27,7 +30,7 @@ import {
   withWeightsOption,
 } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
+interface CliOptions extends MachineOptions, TemplateOptions, QuantiseOptions, WeightsOptions {
   model: string;
   adapter: string[];
   prompt?: string;
@@ -47,7 +50,6 @@ interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
   seed: number;
   batchSize: number;
   plain?: true;
-  chatTemplate?: string;
   timings?: true;
   shard?: GeneratingRanks["shard"];
 }
@@ -92,10 +94,6 @@ export function addGenerateCommand(preftune: Command): void {
     .option("--seed <number>", "random seed", wholeNumber(0), 42)
     .option("--batch-size <count>", "completions decoded at once", wholeNumber(1), 32)
     .option("--plain", "continue plain text verbatim, without the chat template")
-    .option(
-      "--chat-template <template>",
-      "name, file, directory or text of a chat template; default: the tokenizer's own",
-    )
     .option("--timings", "with --prompt: where the time to the first token went, on standard error");
   command.addOption(
     new Option(
@@ -103,7 +101,7 @@ export function addGenerateCommand(preftune: Command): void {
       "on several ranks: each has the whole model, or all share it in lockstep; default: the whole where it fits (auto)",
     ).choices(["auto", "none", "all"]),
   );
-  withWeightsOption(withQuantiseOptions(withMachineOptions(command))).action(run);
+  withWeightsOption(withQuantiseOptions(withMachineOptions(withTemplateOptions(command)))).action(run);
 }
 
 function number(text: string): number {
@@ -150,7 +148,7 @@ function generationOf(
     model: cli.model,
     adapters: cli.adapter,
     isPlain: cli.plain ?? false,
-    chatTemplate: cli.chatTemplate ?? null,
+    ...templateOf(cli),
     sampling,
     limits: { maxRunning: Math.max(cli.batchSize, sampling.n) },
     quantise: heldWeights(cli),

@@ -17,9 +17,12 @@ import {
   givenOption,
   type MachineOptions,
   positiveNumber,
+  type TemplateOptions,
   takeDirAsOutput,
+  templateOf,
   wholeNumber,
   withMachineOptions,
+  withTemplateOptions,
 } from "./options.ts";
 
 /** The options of the judge. */
@@ -39,12 +42,11 @@ export interface JudgeEndpointOptions {
 }
 
 /** The shared options. */
-export interface JudgeCliOptions extends JudgeEndpointOptions, MachineOptions {
+export interface JudgeCliOptions extends JudgeEndpointOptions, MachineOptions, TemplateOptions {
   answerKeyEnv: string;
   answerExtra: Record<string, unknown>;
   maxNewTokens: number;
   seed: number;
-  chatTemplate?: string;
   bootstrap: number;
   output?: string;
 }
@@ -129,17 +131,13 @@ export function withJudgeOptions(command: Command, maxNewTokens = 1024): Command
     )
     .option("--max-new-tokens <count>", "longest answer to generate", wholeNumber(1), maxNewTokens)
     .option("--seed <number>", "random seed of local models", wholeNumber(0), 42)
-    .option(
-      "--chat-template <template>",
-      "of local models: name, file, directory or text; default: the tokenizer's own",
-    )
     .option("--bootstrap <rounds>", "bootstrap samples for intervals", wholeNumber(10), 1000)
     .option(
       "--output <dir>",
       "directory of answers, judgments, results and report; default: runs/COMMAND-NAME",
     );
   takeDirAsOutput(command);
-  return withMachineOptions(command);
+  return withMachineOptions(withTemplateOptions(command, "of local models: "));
 }
 
 /** Node's fetch waits no longer than 300 s for the beginning of an answer. */
@@ -232,7 +230,7 @@ export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): Ju
     bootstrapRounds: cli.bootstrap,
     maxNewTokens: cli.maxNewTokens,
     seed: cli.seed,
-    chatTemplate: cli.chatTemplate ?? null,
+    ...templateOf(cli),
     dir,
     onPhase: phases.listen,
   };

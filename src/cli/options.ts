@@ -154,6 +154,38 @@ export function environmentOf(options: MachineOptions): {
   return { device: options.device, dtype: options.dtype, threads: options.threads ?? null };
 }
 
+/** A chat template in place of the tokenizer's own, and its switch. */
+export interface TemplateOptions {
+  chatTemplate?: string;
+  enableThinking?: "true" | "false";
+}
+
+/** Adds --chat-template and --enable-thinking. `whose` begins their descriptions. */
+export function withTemplateOptions(command: Command, whose: string = ""): Command {
+  return command
+    .option(
+      "--chat-template <template>",
+      `${whose}name, file, directory or text of a chat template; default: the tokenizer's own`,
+    )
+    .addOption(
+      new Option(
+        "--enable-thinking <value>",
+        `${whose}the template's variable enable_thinking; default: as the template has it without`,
+      ).choices(["true", "false"]),
+    );
+}
+
+/** The template options as recipes take them. */
+export function templateOf({ chatTemplate, enableThinking }: TemplateOptions): {
+  chatTemplate: string | null;
+  enableThinking: boolean | null;
+} {
+  return {
+    chatTemplate: chatTemplate ?? null,
+    enableThinking: enableThinking === undefined ? null : enableThinking === "true",
+  };
+}
+
 /** Adds `--plain-strings`. */
 export function withPlainStrings(command: Command): Command {
   const what = "what prompts and answers of plain strings are; text unless given";

@@ -107,7 +107,14 @@ test("a mistake in the words of any command is thrown, and said as every other",
 test("an option that would have no effect is refused by name, at its default value too", async () => {
   const answers = (...words: string[]) => ["evaluate", "diversity", "--answers", "a.jsonl", ...words];
   const useless = ["--samples=4", "--temperature=1", "--seed=42", "--max-new-tokens=256", "--plain"];
-  const further = ["--chat-template=x", "--device=auto", "--dtype=auto", "--threads=1", "--limit=1"];
+  const further = [
+    "--chat-template=x",
+    "--enable-thinking=true",
+    "--device=auto",
+    "--dtype=auto",
+    "--threads=1",
+    "--limit=1",
+  ];
   const cases: [string[], RegExp][] = [
     ...[...useless, ...further].map((option): [string[], RegExp] => [
       answers(option),

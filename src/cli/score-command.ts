@@ -21,14 +21,17 @@ import {
   type MachineOptions,
   type ScaleOptions,
   scaledAdapter,
+  type TemplateOptions,
+  templateOf,
   wholeNumber,
   withAdapterScale,
   withMachineOptions,
   withPlainStrings,
+  withTemplateOptions,
 } from "./options.ts";
 import { type QuantiseOptions, quantisationOf, withQuantiseOptions } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
+interface CliOptions extends MachineOptions, TemplateOptions, QuantiseOptions, ScaleOptions {
   model: string;
   data: string;
   output: string;
@@ -44,7 +47,6 @@ interface CliOptions extends MachineOptions, QuantiseOptions, ScaleOptions {
   maskToolOutput: boolean;
   columns?: string;
   plainStrings?: "text" | "chat";
-  chatTemplate?: string;
   unpair?: true;
   ratingThreshold?: string;
 }
@@ -85,14 +87,12 @@ export function addScoreCommand(preftune: Command): void {
         .default("error"),
     )
     .option("--columns <mapping>", "the file's names of columns, e.g. prompt=question or {prompt: question}")
-    .option(
-      "--chat-template <template>",
-      "name, file, directory or text of a chat template; default: the tokenizer's own",
-    )
     .option("--unpair", "split pairs into two labelled answers, for an objective over these")
     .option("--rating-threshold <number>", "for such an objective: ratings from there on are good")
     .option("--no-mask-tool-output", "count tool output within a completion, as TRL's DPO does");
-  withAdapterScale(withQuantiseOptions(withMachineOptions(withPlainStrings(command)))).action(run);
+  withAdapterScale(
+    withQuantiseOptions(withMachineOptions(withPlainStrings(withTemplateOptions(command)))),
+  ).action(run);
 }
 
 async function run(cli: CliOptions): Promise<void> {
@@ -123,6 +123,7 @@ async function runOn(
   await requireOtherOutput({ "--output": cli.output }, [cli.data]);
   const objective = await objectiveNamed(cli);
   refuseLabelOptions(cli, objective);
+  const template = templateOf(cli);
   const named = {
     ...environment,
     model: cli.model,
@@ -138,7 +139,8 @@ async function runOn(
       mask_tool_output: cli.maskToolOutput,
       columns: columnsOf(cli),
       plain_strings: cli.plainStrings ?? null,
-      chat_template: cli.chatTemplate ?? null,
+      chat_template: template.chatTemplate,
+      enable_thinking: template.enableThinking,
       unpair: cli.unpair ?? false,
       rating_threshold: thresholdOf(cli),
     },

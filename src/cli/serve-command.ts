@@ -9,7 +9,15 @@ import { warn } from "../base/warn.ts";
 import { recordLine, recordText } from "../serve/request-record.ts";
 import { SERVE_DEFAULTS, type ServeEvent, type ServeOptions } from "../serve/serve-options.ts";
 import { Phases } from "../terminal/phases.ts";
-import { environmentOf, type MachineOptions, wholeNumber, withMachineOptions } from "./options.ts";
+import {
+  environmentOf,
+  type MachineOptions,
+  type TemplateOptions,
+  templateOf,
+  wholeNumber,
+  withMachineOptions,
+  withTemplateOptions,
+} from "./options.ts";
 import {
   heldWeights,
   type QuantiseOptions,
@@ -18,11 +26,10 @@ import {
   withWeightsOption,
 } from "./quantise-options.ts";
 
-interface CliOptions extends MachineOptions, QuantiseOptions, WeightsOptions {
+interface CliOptions extends MachineOptions, TemplateOptions, QuantiseOptions, WeightsOptions {
   model: string;
   name?: string;
   adapter: Record<string, string>;
-  chatTemplate?: string;
   host: string;
   port: number;
   apiKey?: string;
@@ -57,10 +64,6 @@ export function addServeCommand(preftune: Command): void {
       {},
     )
     .option(
-      "--chat-template <template>",
-      "name, file, directory or text of a chat template; default: the tokenizer's own",
-    )
-    .option(
       "--host <address>",
       "listening address; loopback is reachable from this machine only",
       SERVE_DEFAULTS.host,
@@ -93,7 +96,7 @@ export function addServeCommand(preftune: Command): void {
       wholeNumber(0, longestTimeout),
       SERVE_DEFAULTS.stallMs / 1000,
     );
-  withWeightsOption(withQuantiseOptions(withMachineOptions(command))).action(run);
+  withWeightsOption(withQuantiseOptions(withMachineOptions(withTemplateOptions(command)))).action(run);
 }
 
 function adapterOption(text: string, before: Record<string, string>): Record<string, string> {
@@ -133,7 +136,7 @@ function optionsOf(cli: CliOptions): ServeOptions {
     model: cli.model,
     name: cli.name ?? null,
     adapters: cli.adapter,
-    chatTemplate: cli.chatTemplate ?? null,
+    ...templateOf(cli),
     host: cli.host,
     port: cli.port,
     key: keyOf(cli),

@@ -17,12 +17,12 @@ import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
+import { tellOtherText } from "../runs/trained-text.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { tellOtherTemplate } from "../text/trained-template.ts";
 
 /** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
@@ -105,8 +105,8 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   const { model, adapters } = await firstsFirst(options.group ?? null, () => localFiles(options, wanted));
   for (const adapter of adapters.values()) {
     checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
-    tellOtherTemplate({ model, adapter, chatTemplate: options.chatTemplate ?? null });
   }
+  for (const { name } of wanted) tellOtherText({ ...options, model, adapter: adapters.get(name) ?? null });
   tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");
   const {

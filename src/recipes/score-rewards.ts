@@ -18,7 +18,7 @@ import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherTemplate } from "../text/trained-template.ts";
+import { tellOtherText } from "../runs/trained-text.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
@@ -67,7 +67,11 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const options = await firstsFirst(group, () => withLocalModels(given));
   agreeOnModel(group, options);
   checkAdaptedBase(options);
-  tellOtherTemplate({ ...options, chatTemplate: options.selection?.chat_template });
+  tellOtherText({
+    ...options,
+    chatTemplate: options.selection?.chat_template,
+    enableThinking: options.selection?.enable_thinking,
+  });
   const { device, dtype } = settleEnvironment(options);
   const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
   const { dataset } = await prepareOnRanks(

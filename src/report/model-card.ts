@@ -75,7 +75,13 @@ function opening(
   const part = scaleWords(checkOf(run, kind)?.scale);
   return `# ${nameOf(run)}
 
-${what} trained with preftune ${version} from ${from}: objective ${config.method.objective}${preset}, ${how}${part}. This card is made of the files of the run.`;
+${what} trained with preftune ${version} from ${from}: objective ${config.method.objective}${preset}, ${how}${part}. This card is made of the files of the run.${thinkingText(config)}`;
+}
+
+/** What the files cannot say: how whoever asks the model renders its chats as training did. */
+function thinkingText({ enable_thinking: value }: RunView["config"]): string {
+  if (value === null) return "";
+  return ` Chats were rendered with \`enable_thinking\` ${value}: transformers takes it in \`apply_chat_template(..., enable_thinking=${value ? "True" : "False"})\`, OpenAI-style servers in a request's \`chat_template_kwargs\`.`;
 }
 
 function dataSection({ config, fingerprints, preflight }: RunView, shorten: ShortenPaths): string {

@@ -182,7 +182,8 @@ function answering({ settings, scoring, dir }: Pick<Contest, "settings" | "scori
   return {
     ...scoring.environment,
     ...{ maxNewTokens: settings.max_completion_length, seed: settings.seed },
-    ...{ chatTemplate: scoring.text.chatTemplate, dir, onPhase: scoring.onPhase },
+    ...scoring.text,
+    ...{ dir, onPhase: scoring.onPhase },
   };
 }
 

@@ -21,6 +21,8 @@ import { inTurns, type Pace } from "./turns.ts";
 export interface PromptOptions {
   /** Name, file or text of a chat template; null: the tokenizer's own. */
   chatTemplate: string | null;
+  /** The template's `enable_thinking` where a request does not give it. Null or left out: as the template has it without. */
+  enableThinking?: boolean | null;
   /** EOS ids of the model's generation config. */
   eosTokenIds: readonly number[];
   /** Rows of the embedding: token ids of a prompt are below. */
@@ -81,8 +83,8 @@ export class PromptEncoder implements AsyncDisposable {
   constructor(tokenizer: Tokenizer, options: PromptOptions) {
     this.#tokenizer = tokenizer;
     this.#options = options;
-    const { chatTemplate, eosTokenIds } = options;
-    this.#rows = createRowEncoder(tokenizer, { chatTemplate, eosTokenIds });
+    const { chatTemplate, enableThinking = null, eosTokenIds } = options;
+    this.#rows = createRowEncoder(tokenizer, { chatTemplate, enableThinking, eosTokenIds });
     const templates = this.#rows.hasChatTemplate ? templatesInUse(tokenizer, chatTemplate) : [];
     this.#words = new Set(templates.flatMap((source) => source.match(/\w+/g) ?? []));
   }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ToyOptions, withToyTokenizer } from "../../test/support/toy-tokenizer.ts";
+import { at } from "../base/at.ts";
 import { PreftuneError } from "../base/errors.ts";
 import type { Message } from "../text/messages.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
@@ -176,6 +177,22 @@ test("variables that the chat template does not read change nothing, and the rep
       assert.match(unread.warning ?? "", new RegExp(`chat_template_kwargs: .* reads no "${shown}"`));
       new Headers({ "X-Preftune-Warning": unread.warning ?? "" });
     }
+  });
+});
+
+test("the server's enable_thinking stands where a request has none", async () => {
+  const chatTemplate = `${chatMl}{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}`;
+  await withToyTokenizer({ chatTemplate }, async (directory) => {
+    const tokenizer = loadTokenizer(directory);
+    const encode = async (enableThinking: boolean | null, variables: Record<string, unknown>) => {
+      await using encoder = new PromptEncoder(tokenizer, { ...options, enableThinking });
+      const messages = [{ role: "user", content: "hi" }] as const;
+      const { prompts } = await here(encoder, { kind: "chat", messages: [...messages], variables });
+      return tokenizer.decode(at(prompts, 0), { skipSpecialTokens: false });
+    };
+    const plain = await encode(null, {});
+    assert.equal(await encode(false, {}), `${plain}False`);
+    assert.equal(await encode(false, { enable_thinking: true }), `${plain}True`);
   });
 });
 

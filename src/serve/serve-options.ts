@@ -21,6 +21,8 @@ export interface ServeOptions extends RequestLimits {
   adapters: Readonly<Record<string, string>>;
   /** Name, file or text of a chat template; null: the tokenizer's own. */
   chatTemplate: string | null;
+  /** The template's `enable_thinking` for requests that do not give it; null: as the template has it without. */
+  enableThinking: boolean | null;
   host: string;
   port: number;
   /** What requests are let in with; null: a random one, on loopback only. */
@@ -63,6 +65,7 @@ export const SERVE_DEFAULTS: Omit<ServeOptions, "model"> = {
   name: null,
   adapters: {},
   chatTemplate: null,
+  enableThinking: null,
   host: "127.0.0.1",
   port: 8000,
   key: null,

@@ -11,7 +11,7 @@ import { type Quantisation, quantisationOfForm } from "../formats/quantisation.t
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherTemplate } from "../text/trained-template.ts";
+import { tellOtherText } from "../runs/trained-text.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -133,27 +133,29 @@ interface OpenedModel {
 
 async function openModel(options: ServeOptions): Promise<OpenedModel> {
   const search = options.onPhase === undefined ? {} : { onPhase: options.onPhase };
+  const { chatTemplate, enableThinking } = options;
   const directory = await resolveModelDirectory(options.model, search);
   const adapters: Record<string, string> = {};
   const name = options.name ?? basename(resolve(options.model));
+  tellOtherText({ model: directory, chatTemplate, enableThinking });
   for (const [adapter, path] of Object.entries(options.adapters)) {
     if (adapter === name)
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
     const found = await resolveModelDirectory(path, { ...search, kind: "adapter" });
     checkAdaptedBase({ model: directory, adapter: found, quantise: heldForm(options) });
-    tellOtherTemplate({ model: directory, adapter: found, chatTemplate: options.chatTemplate });
+    tellOtherText({ model: directory, adapter: found, chatTemplate, enableThinking });
     adapters[adapter] = found;
   }
   const config = readModelConfig(directory);
   tellGenerationDefaults(directory);
   const { eosTokenIds, vocabSize } = config;
   const contextTokens = contextLength(config);
-  const { chatTemplate, maxPrompts, maxNewTokens, maxCacheTokens } = options;
+  const { maxPrompts, maxNewTokens, maxCacheTokens } = options;
   // the engine begins all answers of a request together
   const maxAnswers = Math.min(options.maxAnswers, options.maxRunning);
   const requests = await PromptWorker.open(
     directory,
-    { chatTemplate, eosTokenIds, vocabSize, contextTokens },
+    { chatTemplate, enableThinking, eosTokenIds, vocabSize, contextTokens },
     { maxAnswers, maxPrompts, maxNewTokens, maxCacheTokens },
   );
   const model = {

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 
 import { DataError, FormatError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { type ChatFormat, endOfText, eosIds, probeChatFormat } from "./chat-format.ts";
 import { chatPrompt, chatRequests, finishChat, type PromptText } from "./encode-chat.ts";
 import {
@@ -272,6 +273,7 @@ class Encoder implements RowEncoder {
     const tokenizer = this.#tokenizer;
     const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
     const { maskToolOutput = true } = this.#options;
+    if (enableThinking !== null) tellUnread("enable_thinking", enableThinking, source, origin);
     const { specialTokens } = tokenizer;
     const renderer = createRenderer(source, { specialTokens, now, ...limits });
     this.#renderers.push(renderer);
@@ -290,6 +292,14 @@ class Encoder implements RowEncoder {
       context: { tokenizer, format, variables, hasMarks: renderer.hasMarks, maskToolOutput },
     };
   }
+}
+
+/** Warns of a variable that is given for a template which has no use for it. */
+function tellUnread(name: string, value: unknown, source: string, origin: string): void {
+  if (new RegExp(`\\b${name}\\b`).test(source)) return;
+  warn(
+    `${name} ${String(value)}: the chat template (${origin}) does not read it, so that it changes nothing.`,
+  );
 }
 
 /** A template for people: `chatml, tokenizer_config.json`. */

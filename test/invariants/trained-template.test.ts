@@ -8,6 +8,8 @@ import { ggufOrigin } from "../../src/recipes/gguf-source.ts";
 import { merge } from "../../src/recipes/merge.ts";
 import { openGeneration } from "../../src/recipes/open-generation.ts";
 import { score } from "../../src/recipes/score.ts";
+import { modelCard } from "../../src/report/model-card.ts";
+import { openRun } from "../../src/runs/run-directory.ts";
 import { chatTemplateSource } from "../../src/text/template-source.ts";
 import { loadTokenizer } from "../../src/text/tokenizer.ts";
 import { runFixture, runTraining, type Values } from "../support/runs.ts";
@@ -124,6 +126,57 @@ for (const [name, run] of Object.entries(commands)) {
     assert.ok(note.endsWith(`--chat-template ${place}`), note);
   });
 }
+
+/** A template with a thinking mode, as Qwen3's: without it an answer begins with an empty thought. */
+const thinking = template.replace(
+  "[assistant] {% endif %}",
+  "[assistant] {% if enable_thinking is defined and not enable_thinking %}[no thought] {% endif %}{% endif %}",
+);
+
+test("enable_thinking of a run is said, and taken by the commands that ask", async (t) => {
+  const own = fixture.path("thinking.jinja");
+  writeFileSync(own, thinking);
+  const dir = fixture.path("unthinking");
+  const values = { ...recipe, chat_template: own, enable_thinking: false, max_steps: 1 };
+  await runTraining({ ...values, use_peft: true, lora_r: 2, output_dir: dir });
+  const place = join(dir, "adapter");
+  const warnings = listenToWarnings(t);
+  const open = (enableThinking: boolean | null) =>
+    openGeneration({ ...machine, model, adapters: [place], chatTemplate: place, enableThinking });
+  const promptOf = async (enableThinking: boolean | null) => {
+    await using generation = await open(enableThinking);
+    return generation.tokenizer.decode(await generation.encode([{ role: "user", content: "hi" }]), {
+      skipSpecialTokens: false,
+    });
+  };
+  const plain = await promptOf(null);
+  const [note = ""] = await warnings(place);
+  assert.ok(note.endsWith("and is asked as its template has it without. Give --enable-thinking false"), note);
+  assert.equal(await promptOf(false), `${plain}[no thought] `);
+  assert.equal(await promptOf(true), plain);
+  assert.match((await warnings(place)).at(-1) ?? "", /asked with true\. Give --enable-thinking false$/);
+
+  const card = modelCard(openRun(dir), {
+    ...{ kind: "adapter", base: null, baseCommit: null, license: null, version: "0.1.0" },
+  });
+  assert.ok(card.includes("`apply_chat_template(..., enable_thinking=False)`"), card);
+
+  // whole models say as little
+  const whole = fixture.path("unthinking-whole");
+  await runTraining({ ...values, output_dir: whole });
+  await using _ = await openGeneration({ ...machine, model: join(whole, "model"), adapters: [] });
+  assert.match((await warnings(whole)).at(-1) ?? "", /^.*model: it was trained with enable_thinking false/);
+});
+
+test("enable_thinking that no template reads is said to do nothing", async (t) => {
+  const warnings = listenToWarnings(t);
+  await using generation = await openGeneration({
+    ...{ ...machine, model, adapters: [], enableThinking: true },
+  });
+  await generation.encode([{ role: "user", content: "hi" }]);
+  const [note = ""] = await warnings("enable_thinking true");
+  assert.match(note, /^enable_thinking true: the chat template \(.+\) does not read it/);
+});
 
 test("a directory stands for its template, wherever it has it", () => {
   const tokenizer = loadTokenizer(model);

@@ -22,6 +22,8 @@ export interface AnswerOptions extends EnvironmentOptions {
   /** Random seed of a local model. */
   seed: number;
   chatTemplate: string | null;
+  /** Of local models: the template's `enable_thinking`. Null or left out: as the template has it without. */
+  enableThinking?: boolean | null;
   /** Directory of the answers, each written as soon as it is complete. */
   dir: string;
   /** Opens an endpoint under test. */
@@ -159,7 +161,7 @@ async function sourceOf(
   answerer: Exclude<Answerer, { kind: "file" }>,
   options: AnswerOptions,
 ): Promise<AnswerSource> {
-  const { chatTemplate, seed } = options;
+  const { chatTemplate, enableThinking = null, seed } = options;
   if (answerer.kind === "endpoint") {
     const endpoint = options.openEndpoint(answerer);
     const { baseUrl, model, extra } = endpoint;
@@ -172,12 +174,19 @@ async function sourceOf(
   const { askLocalModel, givenTemplate, localIdentity } = await import("./local-answers.ts");
   const found = await withLocalModels({ ...answerer, ...options });
   const { model, adapter, device = "auto", dtype = "auto", threads = null } = found;
-  const local: LocalModel = { model, adapter, seed, chatTemplate, device, dtype, threads };
+  const local: LocalModel = {
+    ...{ model, adapter, seed, chatTemplate, enableThinking },
+    ...{ device, dtype, threads },
+  };
   return {
     settings: {
       identity: localIdentity(local),
       seed,
-      further: { chatTemplate: givenTemplate(local), dtype },
+      further: {
+        ...{ chatTemplate: givenTemplate(local), dtype },
+        // without it the answers that are kept from before it existed stay
+        ...(enableThinking === null ? {} : { enableThinking }),
+      },
     },
     answer: (request) => askLocalModel(local, request),
   };

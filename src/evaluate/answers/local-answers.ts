@@ -13,10 +13,10 @@ import { sampleCompletions } from "../../generate/sample.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { checkAdaptedBase } from "../../runs/adapted-base.ts";
+import { tellOtherText } from "../../runs/trained-text.ts";
 import { type ModelText, openText } from "../../text/open-text.ts";
 import { templateGiven } from "../../text/template-source.ts";
 import { loadTokenizer } from "../../text/tokenizer.ts";
-import { tellOtherTemplate } from "../../text/trained-template.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import type { AnsweredTurns } from "./answer-log.ts";
 import type { AnswerRequest } from "./endpoint-answers.ts";
@@ -28,6 +28,8 @@ export interface LocalModel extends EnvironmentOptions {
   adapter: string | null;
   seed: number;
   chatTemplate: string | null;
+  /** The template's `enable_thinking`. Null or left out: as the template has it without. */
+  enableThinking?: boolean | null;
 }
 
 /** Questions answered at once. Groups do not depend on the answers in the log, so samples are the same after a resume. */
@@ -71,7 +73,10 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   const { questions, log, onAnswered } = request;
   if (questions.every(({ id }) => log.answers.has(id))) return;
   const { device, dtype } = settleEnvironment(local);
-  await using text = await openText(local.model, { chatTemplate: local.chatTemplate });
+  await using text = await openText(local.model, {
+    chatTemplate: local.chatTemplate,
+    enableThinking: local.enableThinking ?? null,
+  });
   // questions are conversations: without a chat template nothing is loaded
   await text.encoder.chatFormat();
   const open = questions.filter(({ id }) => !log.answers.has(id));
@@ -83,7 +88,7 @@ export async function askLocalModel(local: LocalModel, request: AnswerRequest): 
   checkPromptLengths(prompts, request.maxTokens, contextLength(text.config));
   using _ = scope();
   checkAdaptedBase(local, false);
-  tellOtherTemplate(local);
+  tellOtherText(local);
   const model = loadModel(local.model, { device, dtype, adapter: local.adapter });
   const source = { model, text, dtype, maxNewTokens: request.maxTokens };
   let done = questions.length - open.length;
