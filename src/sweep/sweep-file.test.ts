@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfigError } from "../base/errors.ts";
 import { settingsOf } from "./sweep.ts";
-import { parseSweep } from "./sweep-file.ts";
+import { drawValueOf, parseSweep, type SearchRange } from "./sweep-file.ts";
 
 const base = "config: run.yaml\n";
 
@@ -49,6 +49,28 @@ test("of a whole-number key whole numbers are drawn, of others what lies between
   );
   assert.ok(new Set(ranks).size > 10);
   assert.ok(settings.some(({ kappa }) => !Number.isInteger(kappa)));
+});
+
+test("the ends of a whole-number range are drawn as often as what lies between", () => {
+  const shares = Array.from({ length: 4000 }, (_, i) => (i + 0.5) / 4000);
+  const counts = (range: SearchRange) =>
+    Map.groupBy(
+      shares.map((share) => drawValueOf("lora_r", range, share)),
+      (rank) => rank,
+    );
+  const linear = counts({ min: 2, max: 5, scale: "linear" });
+  assert.deepEqual(
+    [...linear].map(([rank, { length }]) => [rank, length]),
+    [2, 3, 4, 5].map((rank) => [rank, 1000]),
+  );
+  // on a logarithmic scale each has what it takes of that
+  const log = counts({ min: 1, max: 4, scale: "log" });
+  const expected = [1, 2, 3, 4].map((rank) => (4000 * Math.log((rank + 0.5) / (rank - 0.5))) / Math.log(9));
+  for (const [i, want] of expected.entries())
+    assert.ok(
+      Math.abs((log.get(i + 1)?.length ?? 0) - want) <= 1,
+      `rank ${i + 1}: ${log.get(i + 1)?.length} of ${want}`,
+    );
 });
 
 test("unknown keys and wrong values are named with their line, and a likely meaning", () => {

@@ -276,10 +276,16 @@ export interface SearchRange {
   scale: "linear" | "log";
 }
 
-/** The value of `key` at a share 0 … 1 of the way through `range`: the nearest whole number where only such are taken. */
+/**
+ * The value of `key` at a share 0 … 1 of the way through `range`. Where only whole numbers are taken each stands for all that round to
+ * it, so that the ends are drawn as often as the others of their scale.
+ */
 export function drawValueOf(key: string, range: SearchRange, share: number): number {
   const value = drawValue(range, share);
-  return isConfigKey(key) && !isTaken(key, value) ? Math.round(value) : value;
+  if (!isConfigKey(key) || isTaken(key, value)) return value;
+  const { min, max } = range;
+  const whole = Math.round(drawValue({ ...range, min: min - 0.5, max: max + 0.5 }, share));
+  return Math.min(max, whole);
 }
 
 /** The value at a share 0 … 1 of the way through `range`, to six significant digits. */

@@ -287,9 +287,10 @@ test("who answers, as it is written", () => {
     model: "a/b#c",
   });
   const names = ["a/x.jsonl", "https://host/v1#m", "models/base", "runs/x/model", "base+runs/y/adapter"];
+  const checkpoints = ["runs/x/checkpoints/checkpoint-15", "base+out/checkpoint-3"];
   assert.deepEqual(
-    names.map((text) => answererName(parseAnswerer(text))),
-    ["x", "m", "base", "x/model", "base+y/adapter"],
+    [...names, ...checkpoints].map((text) => answererName(parseAnswerer(text))),
+    ["x", "m", "base", "x/model", "base+y/adapter", "x/checkpoint-15", "base+out/checkpoint-3"],
   );
   for (const text of ["http://host/v1", "http://host/v1#", "#model", "host#model"]) {
     assert.throws(() => parseEndpoint(text), ConfigError);

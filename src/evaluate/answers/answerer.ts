@@ -67,9 +67,11 @@ export function answererName(answerer: Answerer): string {
   }
 }
 
-/** The last part of a path; of a run's directory (`runs/x/model`) with the run's name. */
+/** The last part of a path; of what a run writes (`runs/x/model`, `runs/x/checkpoints/checkpoint-15`) with the run's name. */
 function directoryName(path: string): string {
   const last = basename(path);
-  if (last !== "model" && last !== "adapter") return last;
-  return `${basename(dirname(resolve(path)))}/${last}`;
+  if (!/^(model|adapter|checkpoint-\d+)$/.test(last)) return last;
+  const around = dirname(resolve(path));
+  const run = basename(around) === "checkpoints" ? dirname(around) : around;
+  return `${basename(run)}/${last}`;
 }
