@@ -4,7 +4,7 @@ import { fillPrompt, type JudgePrompt } from "../evaluate/judge/judge-prompts.ts
 import { OWN_PAIR_PROMPT } from "../evaluate/judge/pair-tasks.ts";
 import { readRating, verdictReader } from "../evaluate/judge/verdicts.ts";
 import { type RewardInput, textOf } from "../rewards/reward-function.ts";
-import { plainText } from "../text/message-text.ts";
+import { plainText, toolsText } from "../text/message-text.ts";
 
 /** How completions are judged: each by a mark from 1 to 10, or all pairs of a prompt's completions in both orders. */
 export type JudgeMode = "rating" | "pairs";
@@ -43,7 +43,7 @@ export function judgeQuestions(
   groupSizes: readonly number[],
   mode: JudgeMode,
 ): JudgeQuestion[] {
-  const prompts = input.prompts.map(plainText);
+  const prompts = input.prompts.map((prompt, i) => withTools(plainText(prompt), input.columns["tools"]?.[i]));
   const answers = input.completions.map(textOf);
   if (mode === "rating") {
     return answers.map((answer, i) => ({
@@ -64,6 +64,12 @@ export function judgeQuestions(
         about: [a, b],
       };
     });
+}
+
+/** A prompt with the tools that its row offers, which decide whether a call is a good answer. */
+function withTools(prompt: string, tools: unknown): string {
+  const text = Array.isArray(tools) ? toolsText(tools) : typeof tools === "string" ? tools.trim() : "";
+  return text === "" || text === "[]" ? prompt : `Tools that the assistant can call:\n\n${text}\n\n${prompt}`;
 }
 
 /**

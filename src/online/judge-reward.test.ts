@@ -91,6 +91,30 @@ test("each completion has its mark; one text is asked once, and never again in a
   assert.equal(endpoint.server.calls.length, 4);
 });
 
+test("the judge reads the tools of a row, as a list or as the text that a file of columns has", async () => {
+  await using endpoint = await judged(byLength);
+  const schema = { type: "object", properties: { city: { type: "string" } } };
+  const tool = { name: "weather", description: "The weather of a city.", parameters: schema };
+  const tools = [[{ type: "function", function: tool }], JSON.stringify([tool]), null, []];
+  for (const mode of ["rating", "pairs"] as const) {
+    await using judge = endpoint.open(newRun(), { mode });
+    const input = { ...inputOf(["a", "b", "c", "d"]), columns: { tools } };
+    const first = endpoint.server.calls.length;
+    await judge.score(input, { groupSizes: [1, 1, 1, 1] });
+    const pair = { ...inputOf(["a", "bb"]), columns: { tools: [tools[0], tools[0]] } };
+    await judge.score(pair, { groupSizes: [2] });
+    const asked = endpoint.server.calls.slice(first).map(({ text }) => text);
+    assert.ok(asked.length > 0);
+    assert.match(
+      asked.at(-1) ?? "",
+      /Tools that the assistant can call:\n\nweather: The weather of a city\.\n\{"type":"object"/,
+    );
+    const without = asked.filter((text) => !text.includes("weather"));
+    assert.equal(without.length, mode === "rating" ? 2 : 0);
+    assert.ok(without.every((text) => !text.includes("Tools that")));
+  }
+});
+
 test("a run resumed behind an evaluation counts what that cost: its budget is that of an uninterrupted one", async () => {
   await using endpoint = await judged(byLength);
   const dir = newRun();

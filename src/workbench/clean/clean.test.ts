@@ -11,6 +11,7 @@ import {
   plantedRecipe,
   writePlantedRows,
 } from "../../../test/support/planted-rows.ts";
+import { listenToWarnings } from "../../../test/support/warnings.ts";
 import { sha256File } from "../../base/files.ts";
 import { readJsonLines } from "../../runs/json-lines.ts";
 import { listVersions, removedRows } from "../versions.ts";
@@ -116,6 +117,17 @@ test("findings about tokens need a model, and are those of data check", async ()
   const result = await cleaned(recipe, fixturePath("llama_tied", "model"));
   assert.deepEqual(result.filters, [{ code: "too_long", taken: 1 }]);
   assert.match(readFileSync(join(dir, "out-removed.jsonl"), "utf8"), /tokens, max_length is 40/);
+});
+
+test("that no row is left is said, with what took them", async (t) => {
+  const warnings = listenToWarnings(t);
+  const data = join(dir, "equal.jsonl");
+  writeFileSync(data, `${JSON.stringify({ prompt: "a", chosen: "same", rejected: "same" })}\n`.repeat(3));
+  const output = join(dir, "none.jsonl");
+  const { kept } = await cleaned(`data: ${data}\noutput: ${output}\nfilters:\n  - identical_pair\n`);
+  assert.deepEqual([kept, readFileSync(output, "utf8")], [0, ""]);
+  const note = `${output}: no row is left, the filters took all 3 (identical_pair 3). Loosen the one that takes most.`;
+  assert.deepEqual(await warnings(output), [note]);
 });
 
 test("the files that are read are never written", async () => {

@@ -6,6 +6,7 @@
 import { resolve } from "node:path";
 import { ConfigError } from "../../base/errors.ts";
 import { sha256FileInTurns } from "../../base/files.ts";
+import { warn } from "../../base/warn.ts";
 import { describeOrigin } from "../../data/example.ts";
 import { requireOtherOutput } from "../../data/other-output.ts";
 import { findFiles, readRows } from "../../data/sources.ts";
@@ -88,7 +89,19 @@ export async function clean(
     await outlet.draft.save({ by: "clean", sources, ...columns, rules, counts: result });
   }
   outlet.place();
+  tellEmpty(recipe, result);
   return result;
+}
+
+/** No row is left: what is written is empty, which whoever reads it would be the first to say. */
+function tellEmpty({ output }: CleanRecipe, { read, kept, filters }: CleanResult): void {
+  if (kept > 0) return;
+  const taken = filters
+    .filter((filter) => filter.taken > 0)
+    .map((filter) => `${filter.code} ${filter.taken}`);
+  warn(
+    `${output ?? "the version"}: no row is left, the filters took all ${read} (${taken.join(", ")}). Loosen the one that takes most.`,
+  );
 }
 
 /** Whether one of the filters takes the row, which then has it. */
