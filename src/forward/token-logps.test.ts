@@ -260,3 +260,19 @@ for (const [temperature, cap] of [
     });
   }
 }
+
+test("a frozen head in bfloat16 is copied in float32 a part at a time, however few rows there are", () => {
+  const [vocabulary, width] = [40_000, 2048];
+  withoutLeaks(() => {
+    const weight = ops.full([vocabulary, width], 0.01, { dtype: "bfloat16" });
+    const hidden = ops.full([2, width], 0.01, { dtype: "bfloat16" });
+    const targets = tensor([3, 39_999], [2], { dtype: "int64" });
+    const before = process.resourceUsage().maxRSS;
+    const pass = tokenLogps(hidden, new HeadMatrix(weight), targets, { gradient: "hidden" });
+    const grown = (process.resourceUsage().maxRSS - before) / 1024;
+    const even = -Math.log(vocabulary);
+    assertClose(pass.logps, [even, even], { atol: 1e-3 });
+    // all of it in float32 are 312 MiB
+    assert.ok(grown < 100, `${grown.toFixed(0)} MiB more`);
+  });
+});

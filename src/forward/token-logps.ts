@@ -26,7 +26,10 @@ export interface TokenLogpsOptions {
   cap?: number | null;
   /** The tokens that each row's probabilities are renormalised over; null or left out: all. The targets are among them. */
   keptTokens?: KeptTokens | null;
-  /** Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. */
+  /**
+   * Entries of the vocabulary whose logits are held at once; default: as many as fit 32 MiB, on a GPU 256 MiB. Where a frozen head's rows
+   * are copied in float32 (CPU, bfloat16) the copy fits as well.
+   */
   logits_chunk_size?: number | null;
   /** MiB of probabilities to keep for the gradient of a trained head; default: 128, on a GPU 1,024. */
   logits_kept_mib?: number | null;
@@ -81,6 +84,15 @@ function limitsOf(weight: Tensor): { chunk: number; logits_kept_mib: number } {
   return weight.device === "cpu" ? limits.cpu : limits.other;
 }
 
+/**
+ * Entries of the vocabulary at once: their logits fit the limit, and so does the float32 copy of their rows that a frozen head's gradient
+ * is gathered with (`exact_product` of native/wide-product.h makes none on CUDA).
+ */
+function automaticColumns(rows: number, weight: Tensor, gradient: TokenLogpsOptions["gradient"]): number {
+  const isCast = gradient === "hidden" && weight.dtype !== "float32" && !weight.device.startsWith("cuda");
+  return columnsIn(limitsOf(weight).chunk / (4 * (isCast ? Math.max(rows, weight.size(1)) : rows)));
+}
+
 /** Bytes for the probabilities of a trained head. */
 function keptBytes(weight: Tensor, logits_kept_mib: number | null = null): number {
   return (logits_kept_mib ?? limitsOf(weight).logits_kept_mib) * 2 ** 20;
@@ -123,8 +135,7 @@ export function tokenLogps(
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
   const { temperature = 1, cap = null, keptTokens = null, gradient, isLast = true } = options;
-  const limit = limitsOf(matrix.weight);
-  const columns = options.logits_chunk_size ?? columnsIn(limit.chunk / (4 * rows));
+  const columns = options.logits_chunk_size ?? automaticColumns(rows, matrix.weight, gradient);
   const comesBack = gradient === "hidden-and-weight";
   const kept = comesBack && cap === null ? keptBytes(matrix.weight, options.logits_kept_mib) / (4 * rows) : 0;
   const head = { hidden, matrix, targets, temperature, cap, keptTokens, isLast };

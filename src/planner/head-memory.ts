@@ -53,13 +53,15 @@ export function headMemory(
     isTrained && !options.isRanged && !options.predictsPrompts
       ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
       : all;
-  const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * rows))));
+  // a trained head has a copy in the activations' type; of a frozen one a float32 copy is made for its expectation, though not on GPUs
+  const isCast = item !== 4 && !isTrained && !numerics.onGpu;
+  const across = isCast ? Math.max(rows, hiddenSize) : rows;
+  const automatic = 2 ** Math.floor(Math.log2(Math.max(leastColumns, limit.chunk / (4 * across))));
   const columns = Math.min(vocabSize, options.logits_chunk_size ?? automatic);
   const room = isTrained && config.design.logitCap === null ? kept / (4 * rows) : 0;
   const keptColumns = room >= vocabSize ? vocabSize : Math.floor(room / columns) * columns;
   const beside = besideLogits(config, options, keptColumns);
-  // a trained head has a copy in the activations' type; a frozen one is read in float32 for its expectation
-  const otherType = item === 4 || isTrained ? 0 : columns * hiddenSize * 4;
+  const otherType = isCast ? columns * hiddenSize * 4 : 0;
   const logits = 4 * rows * keptColumns + rows * columns * beside + otherType;
   // the targets' rows; sums over the vocabulary, old, new and added; at the end their difference, step by step
   const vector = 4 * rows * hiddenSize;
@@ -77,17 +79,19 @@ export function headMemory(
 /** Bytes beside each float32 logit of a part. */
 function besideLogits(
   { vocabSize, design }: ModelConfig,
-  { numerics, log_entropy }: HeadOptions,
+  { numerics, isTrained, log_entropy }: HeadOptions,
   keptColumns: number,
 ): number {
   const item = itemBytes(numerics);
-  // the product in the activations' type, the entropies' table, and with a cap the slopes and what is gathered with them
-  const [product, entropies, slopes] = [
+  // the product in the activations' type, the entropies' table, with a cap the slopes and what is gathered with them, and the two
+  // numbers that an exponential is taken as beside a frozen head in bfloat16 on a GPU, with the difference that is the second
+  const [product, entropies, slopes, halves] = [
     item === 4 ? 0 : item,
     log_entropy ? 4 : 0,
     design.logitCap === null ? 0 : 8,
+    numerics.onGpu && item !== 4 && !isTrained ? 8 : 0,
   ];
-  return product + entropies + slopes + (keptColumns === vocabSize ? 0 : 4);
+  return product + entropies + slopes + halves + (keptColumns === vocabSize ? 0 : 4);
 }
 
 function sumOf(pairs: readonly PairLengths[]): number {

@@ -42,7 +42,9 @@ test("an evaluation's cache is of up to 16 held-out prompts with num_generations
     perToken * (3 * 200 + 3 * 32 * 4096),
   );
   // nothing is evaluated, or a step has more
-  assert.equal(memoryOf({ eval_data: null }).components.cache, 0);
+  const unevaluated = memoryOf({ eval_data: null });
+  assert.equal(unevaluated.moment, "sampling a rollout");
+  assert.equal(unevaluated.components.cache, perToken * (200 + 8 * 4096));
   const steps = memoryOf({ num_generations_eval: 2, gradient_accumulation_steps: 16 });
   assert.equal(steps.moment, "sampling a rollout");
 });
