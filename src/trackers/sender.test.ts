@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { type FakeTracker, fakeTracker } from "../../test/support/fake-trackers.ts";
+import { listenToWarnings } from "../../test/support/warnings.ts";
 import { stringifyNumbers } from "../base/json-numbers.ts";
 import { isEvalRow, type MetricRow } from "../runs/metrics.ts";
 import { RunSender, type SendControl } from "./sender.ts";
@@ -274,4 +275,14 @@ test("what does not say where a tracker is, is refused with the remedy", () => {
       .headers;
   const both = { MLFLOW_TRACKING_USERNAME: "u", MLFLOW_TRACKING_PASSWORD: "p" };
   assert.deepEqual([sentBy(both), sentBy({})], [{ authorization: byName }, { authorization: "Bearer t" }]);
+});
+
+test("variables of transformers' callbacks that do nothing here are named, and an address is read as it stands", async (t) => {
+  const warnings = listenToWarnings(t);
+  const given = { MLFLOW_TRACKING_URI: "http://u%zz:p%40@h", MLFLOW_TAGS: "{}", MLFLOW_NESTED_RUN: "False" };
+  const { headers } = trackerSettings("mlflow", null, given);
+  assert.equal(headers["authorization"], `Basic ${Buffer.from("u%zz:p@").toString("base64")}`);
+  assert.deepEqual(await warnings("mlflow:"), [
+    "mlflow: the variable MLFLOW_TAGS is not used: set tags in MLflow.",
+  ]);
 });

@@ -1,6 +1,7 @@
 /** Where trackers are and what opens them: by environment variables that their own libraries read too; which, docs/trackers.md says. */
 import { spawnSync } from "node:child_process";
 import { ConfigError } from "../base/errors.ts";
+import { warn } from "../base/warn.ts";
 import { findProgram } from "../setup/path-search.ts";
 import type { ServerPlace } from "./request.ts";
 import type { RemoteTracker } from "./tracker.ts";
@@ -30,8 +31,35 @@ export function trackerSettings(
   project: string | null,
   env: Environment = process.env,
 ): TrackerSettings {
+  tellUnused(tracker, env);
   if (tracker === "mlflow") return mlflowSettings(project, env);
   return tracker === "trackio" ? trackioSettings(project, env) : wandbSettings(project, env);
+}
+
+const notUploaded = "models are not uploaded; preftune push takes them to the hub";
+
+/** Variables that transformers' callbacks or the tracker's package read, and that do nothing here: why, and what does. */
+const unused: Readonly<Record<RemoteTracker, Readonly<Record<string, string>>>> = {
+  trackio: {},
+  mlflow: {
+    MLFLOW_RUN_ID: "a run is found again by a tag of its own",
+    MLFLOW_NESTED_RUN: "a run has no parent",
+    MLFLOW_TAGS: "set tags in MLflow",
+    HF_MLFLOW_LOG_ARTIFACTS: notUploaded,
+  },
+  wandb: {
+    WANDB_NAME: "give run_name",
+    WANDB_RUN_ID: "a run has an id of its own, under which it is resumed",
+    WANDB_LOG_MODEL: notUploaded,
+    WANDB_WATCH: "gradients and weights are not sent",
+  },
+};
+
+function tellUnused(tracker: RemoteTracker, env: Environment): void {
+  for (const [name, why] of Object.entries(unused[tracker])) {
+    if (/^(0|false|no|)$/i.test(env[name] ?? "")) continue;
+    warn(`${tracker}: the variable ${name} is not used: ${why}.`);
+  }
 }
 
 function mlflowSettings(project: string | null, env: Environment): TrackerSettings {
@@ -117,10 +145,19 @@ function serverAddress(
   const { username, password, searchParams } = url;
   return {
     address: `${url.origin}${url.pathname}`.replace(/\/+$/, ""),
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
+    user: decoded(username),
+    password: decoded(password),
     query: searchParams,
   };
+}
+
+/** What a part of an address stands for; as it is where a % is only a %. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function secretsOf(found: readonly (string | undefined)[]): string[] {
