@@ -40,12 +40,33 @@ constexpr int64_t laneAt(int64_t i) {
   return lane;
 }
 
+// Steps of a tile between two fetches: many at once would keep the panel from being read.
+constexpr int64_t kFetchSteps = 8;
+
+// What is copied next, which tiles fetch into the second level cache, some lines at a time.
+struct Ahead {
+  const char *at = nullptr, *end = nullptr;
+
+  int64_t lines() const { return (end - at + kLine - 1) / kLine; }
+
+  // Whether more are left.
+  PREFTUNE_INLINE bool fetch(int64_t count) {
+    for (; count > 0 && at < end; --count, at += kLine) __builtin_prefetch(at, 0, 2);
+    return at < end;
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+};
+
 // A part [first, end) of the width of a product, for the outputs [output, output + count): `panel` is a copy of these rows of the weight.
 struct Tall {
   float* out;
   const float* x;
   float* panel;
   int64_t outputs, width, first, end, output, count;
+  Ahead* ahead;
+  int64_t fetches;  // lines each time
 };
 
 template <typename V>
@@ -156,13 +177,16 @@ PREFTUNE_INLINE void tallTile(const Tall& n, int64_t row) {
     PREFTUNE_UNROLLED(int s = 0; s < kSums; ++s) sum[s] = V{};
     // one loop for whole vectors and what is behind them
     for (int kind = 0; kind < 2; ++kind, x = ends + lane, stride = kStep, left = hasEnds) {
-      for (; left > 0; --left, x += kStep, w += Y * kStep) {
-        V b[Y];
-        PREFTUNE_UNROLLED(int j = 0; j < Y; ++j) b[j] = floatsAt<V>(w + j * kStep);
-        PREFTUNE_UNROLLED(int i = 0; i < X; ++i) {
-          V a = x[i * stride] - V{};
-          __asm__("" : "+v"(a));  // one load for all products
-          PREFTUNE_UNROLLED(int j = 0; j < Y; ++j) sum[i * Y + j] += a * b[j];
+      while (left > 0) {
+        const int64_t until = n.ahead->fetch(n.fetches) ? std::max<int64_t>(0, left - kFetchSteps) : 0;
+        for (; left > until; --left, x += kStep, w += Y * kStep) {
+          V b[Y];
+          PREFTUNE_UNROLLED(int j = 0; j < Y; ++j) b[j] = floatsAt<V>(w + j * kStep);
+          PREFTUNE_UNROLLED(int i = 0; i < X; ++i) {
+            V a = x[i * stride] - V{};
+            __asm__("" : "+v"(a));  // one load for all products
+            PREFTUNE_UNROLLED(int j = 0; j < Y; ++j) sum[i * Y + j] += a * b[j];
+          }
         }
       }
     }
@@ -205,8 +229,17 @@ PREFTUNE_LEVEL("x86-64-v3") void copyPanelV3(const Tall& n, const Weight* weight
 
 // Whether copying the weight pays; short sums end more often.
 bool isTall(int64_t rows, int64_t width) {
-  if (level() == Level::avx512) return rows >= (width < 256 ? 16 : width < 512 ? 48 : 80);
-  return level() == Level::avx2 && rows >= (width < 512 ? 16 : 48);
+  if (level() == Level::avx512) return rows >= (width < 256 ? 16 : width < 512 ? 48 : 64);
+  return level() == Level::avx2 && rows >= (width < 512 ? 20 : 48);
+}
+
+// Of a weight whose rows are copied whole the next panel. Of longer ones the processor itself fetches the next part.
+template <typename Weight>
+Ahead aheadOf(const Skinny<Weight>& part, int64_t output, int64_t count) {
+  if (part.end - part.first < part.width) return {};
+  const char* const after = reinterpret_cast<const char*>(part.weight + (output + count) * part.width);
+  const int64_t rows = std::min(count, part.outputs - output - count);
+  return {after, after + rows * part.width * static_cast<int64_t>(sizeof(Weight))};
 }
 
 template <typename Weight>
@@ -223,7 +256,10 @@ void tallProductInto(const Skinny<Weight>& n) {
       const int64_t output = task / shares * most, count = std::min(most, n.outputs - output), share = task % shares;
       const int64_t row = n.rows * share / shares, last = n.rows * (share + 1) / shares;
       eachPart(n, [&](const Skinny<Weight>& part) {
-        const Tall some{n.out, n.x, reinterpret_cast<float*>(room.get()), n.outputs, n.width, part.first, part.end, output, count};
+        Ahead ahead = aheadOf(part, output, count);
+        // a tile has a chain for each lane, and half as many rows
+        const int64_t steps = (part.end - part.first + lanes - 1) / lanes, times = std::max<int64_t>(1, 2 * (last - row) * ((steps + kFetchSteps - 1) / kFetchSteps));
+        const Tall some{n.out, n.x, reinterpret_cast<float*>(room.get()), n.outputs, n.width, part.first, part.end, output, count, &ahead, (ahead.lines() + times - 1) / times};
         (isWide ? copyPanelV4<Weight> : copyPanelV3<Weight>)(some, n.weight);
         (isWide ? tallPanel<Sixteen> : tallPanel<Lanes>)(some, row, last);
       });
