@@ -25,7 +25,11 @@ const rewards: string = rewarded.map((name) => `${name}: ${methodOf(name).reward
 /** The metrics, in the order of the documentation. */
 export const METRICS: readonly MetricInfo[] = [
   metric("global_step", "steps", "Optimiser steps done. Every row has it."),
-  metric("epoch", "epochs", "Passes over the training rows so far: steps by those of an epoch (transformers counts micro-batches, which differs where the last step of an epoch is smaller)."),
+  metric(
+    "epoch",
+    "epochs",
+    "Passes over the training rows so far: steps by those of an epoch (transformers counts micro-batches, which differs where the last step of an epoch is smaller).",
+  ),
   metric(
     "loss",
     "nats",

@@ -17,12 +17,13 @@ import { type EngineSource, openEngine } from "../generate/open-engine.ts";
 import type { EngineLimits, GenerateEvent, GenerateRequest } from "../generate/request.ts";
 import { withLocalModels } from "../hub/hub-model.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherText } from "../runs/trained-text.ts";
+import { tellOtherThinking } from "../runs/trained-thinking.ts";
 import type { RowEncoder } from "../text/encode.ts";
 import type { Message } from "../text/messages.ts";
 import { openText } from "../text/open-text.ts";
 import { promptWarnings, type SourceRow } from "../text/source-rows.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 
 /** The model, its adapters, and how prompts are encoded. */
 export interface GenerationOptions extends EnvironmentOptions {
@@ -106,7 +107,11 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   for (const adapter of adapters.values()) {
     checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
   }
-  for (const { name } of wanted) tellOtherText({ ...options, model, adapter: adapters.get(name) ?? null });
+  for (const { name } of wanted) {
+    const adapter = adapters.get(name) ?? null;
+    tellOtherTemplate({ ...options, model, adapter });
+    tellOtherThinking({ ...options, model, adapter });
+  }
   tellGenerationDefaults(model, options.sampling && givenKeys(options.sampling));
   options.stages?.end("files");
   const {

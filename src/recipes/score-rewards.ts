@@ -18,7 +18,8 @@ import { reward } from "../methods/reward/loss.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { accuracyOf, type RewardAccuracy, type RewardedRow } from "../online/reward-accuracy.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherText } from "../runs/trained-text.ts";
+import { tellOtherThinking } from "../runs/trained-thinking.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { type DataSelection, rowsOf } from "../train/prepare-data.ts";
@@ -67,11 +68,8 @@ export async function scoreRewards(given: RewardScoreOptions): Promise<RewardSco
   const options = await firstsFirst(group, () => withLocalModels(given));
   agreeOnModel(group, options);
   checkAdaptedBase(options);
-  tellOtherText({
-    ...options,
-    chatTemplate: options.selection?.chat_template,
-    enableThinking: options.selection?.enable_thinking,
-  });
+  tellOtherTemplate({ ...options, chatTemplate: options.selection?.chat_template });
+  tellOtherThinking({ ...options, enableThinking: options.selection?.enable_thinking });
   const { device, dtype } = settleEnvironment(options);
   const { model: dir, data, batchSize = 8, selection, onPhase = () => {}, quantise = null } = options;
   const { dataset } = await prepareOnRanks(

@@ -24,7 +24,8 @@ import type { CausalLM } from "../models/causal-lm.ts";
 import { loadModel } from "../models/load.ts";
 import { installAdapter } from "../models/load-adapter.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherText } from "../runs/trained-text.ts";
+import { tellOtherThinking } from "../runs/trained-thinking.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { scope } from "../torch/index.ts";
 import type { ReferenceSource } from "../train/completion-logps.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -100,11 +101,8 @@ export async function score(given: ScoreOptions): Promise<ScoreResult> {
   const options = await firstsFirst(group, () => withLocalModels(given));
   agreeOnModel(group, options);
   checkAdaptedBase(options);
-  tellOtherText({
-    ...options,
-    chatTemplate: options.selection?.chat_template,
-    enableThinking: options.selection?.enable_thinking,
-  });
+  tellOtherTemplate({ ...options, chatTemplate: options.selection?.chat_template });
+  tellOtherThinking({ ...options, enableThinking: options.selection?.enable_thinking });
   const environment = settleEnvironment(options);
   const onPhase = options.onPhase ?? (() => {});
   const { model: modelNameOrPath, data, batchSize = 8, selection } = options;

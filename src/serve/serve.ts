@@ -11,7 +11,8 @@ import { type Quantisation, quantisationOfForm } from "../formats/quantisation.t
 import { resolveModelDirectory } from "../hub/hub-model.ts";
 import { programBeside } from "../process/child.ts";
 import { checkAdaptedBase } from "../runs/adapted-base.ts";
-import { tellOtherText } from "../runs/trained-text.ts";
+import { tellOtherThinking } from "../runs/trained-thinking.ts";
+import { tellOtherTemplate } from "../text/trained-template.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import { Callers } from "./callers.ts";
@@ -137,13 +138,14 @@ async function openModel(options: ServeOptions): Promise<OpenedModel> {
   const directory = await resolveModelDirectory(options.model, search);
   const adapters: Record<string, string> = {};
   const name = options.name ?? basename(resolve(options.model));
-  tellOtherText({ model: directory, chatTemplate, enableThinking });
+  tellOtherThinking({ model: directory, enableThinking });
   for (const [adapter, path] of Object.entries(options.adapters)) {
     if (adapter === name)
       throw new ConfigError(`--adapter ${adapter}: this is the base model's name already. Choose another.`);
     const found = await resolveModelDirectory(path, { ...search, kind: "adapter" });
     checkAdaptedBase({ model: directory, adapter: found, quantise: heldForm(options) });
-    tellOtherText({ model: directory, adapter: found, chatTemplate, enableThinking });
+    tellOtherTemplate({ model: directory, adapter: found, chatTemplate });
+    tellOtherThinking({ model: directory, adapter: found, enableThinking });
     adapters[adapter] = found;
   }
   const config = readModelConfig(directory);

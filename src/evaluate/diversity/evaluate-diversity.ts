@@ -12,9 +12,10 @@ import { withLocalModels } from "../../hub/hub-model.ts";
 import type { CausalLM } from "../../models/causal-lm.ts";
 import { loadModel } from "../../models/load.ts";
 import { checkAdaptedBase } from "../../runs/adapted-base.ts";
-import { tellOtherText } from "../../runs/trained-text.ts";
+import { tellOtherThinking } from "../../runs/trained-thinking.ts";
 import { openText } from "../../text/open-text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
+import { tellOtherTemplate } from "../../text/trained-template.ts";
 import { type DType, scope } from "../../torch/index.ts";
 import { completionEntropies } from "./completion-entropies.ts";
 import { readCompletions } from "./completions-file.ts";
@@ -90,7 +91,8 @@ async function sampleFile(given: SampledSource): Promise<AnsweredPrompt[]> {
   using _ = scope();
   const { model: dir, adapter = null } = options;
   checkAdaptedBase({ model: dir, adapter }, false);
-  tellOtherText({ model: dir, adapter, chatTemplate, enableThinking });
+  tellOtherTemplate({ model: dir, adapter, chatTemplate });
+  tellOtherThinking({ model: dir, adapter, enableThinking });
   const model = loadModel(dir, { device, dtype, adapter });
   const answered: AnsweredPrompt[] = [];
   for (let first = 0; first < prompts.length; first += promptsAtOnce) {
