@@ -46,16 +46,14 @@ constexpr int64_t kFetchSteps = 8;
 // What is copied next, which tiles fetch into the second level cache, some lines at a time.
 struct Ahead {
   const char *at = nullptr, *end = nullptr;
-
-  int64_t lines() const { return (end - at + kLine - 1) / kLine; }
+  int64_t bytes = 0;  // each time, whole lines
 
   // Whether more are left.
-  PREFTUNE_INLINE bool fetch(int64_t count) {
-    for (; count > 0 && at < end; --count, at += kLine) __builtin_prefetch(at, 0, 2);
+  PREFTUNE_INLINE bool fetch() {
+    for (const char* const until = std::min(end, at + bytes); at < until; at += kLine) __builtin_prefetch(at, 0, 2);
     return at < end;
   }
 
- private:
   static constexpr int64_t kLine = 64;
 };
 
@@ -66,7 +64,6 @@ struct Tall {
   float* panel;
   int64_t outputs, width, first, end, output, count;
   Ahead* ahead;
-  int64_t fetches;  // lines each time
 };
 
 template <typename V>
@@ -178,7 +175,7 @@ PREFTUNE_INLINE void tallTile(const Tall& n, int64_t row) {
     // one loop for whole vectors and what is behind them
     for (int kind = 0; kind < 2; ++kind, x = ends + lane, stride = kStep, left = hasEnds) {
       while (left > 0) {
-        const int64_t until = n.ahead->fetch(n.fetches) ? std::max<int64_t>(0, left - kFetchSteps) : 0;
+        const int64_t until = n.ahead->fetch() ? std::max<int64_t>(0, left - kFetchSteps) : 0;
         for (; left > until; --left, x += kStep, w += Y * kStep) {
           V b[Y];
           PREFTUNE_UNROLLED(int j = 0; j < Y; ++j) b[j] = floatsAt<V>(w + j * kStep);
@@ -233,13 +230,13 @@ bool isTall(int64_t rows, int64_t width) {
   return level() == Level::avx2 && rows >= (width < 512 ? 20 : 48);
 }
 
-// Of a weight whose rows are copied whole the next panel. Of longer ones the processor itself fetches the next part.
+// Of a weight whose rows are copied whole the next panel, in so many times. Of longer ones the processor itself fetches the next part.
 template <typename Weight>
-Ahead aheadOf(const Skinny<Weight>& part, int64_t output, int64_t count) {
+Ahead aheadOf(const Skinny<Weight>& part, int64_t output, int64_t count, int64_t times) {
   if (part.end - part.first < part.width) return {};
   const char* const after = reinterpret_cast<const char*>(part.weight + (output + count) * part.width);
-  const int64_t rows = std::min(count, part.outputs - output - count);
-  return {after, after + rows * part.width * static_cast<int64_t>(sizeof(Weight))};
+  const int64_t rows = std::min(count, part.outputs - output - count), bytes = rows * part.width * static_cast<int64_t>(sizeof(Weight));
+  return {after, after + bytes, (bytes / times / Ahead::kLine + 1) * Ahead::kLine};
 }
 
 template <typename Weight>
@@ -256,10 +253,10 @@ void tallProductInto(const Skinny<Weight>& n) {
       const int64_t output = task / shares * most, count = std::min(most, n.outputs - output), share = task % shares;
       const int64_t row = n.rows * share / shares, last = n.rows * (share + 1) / shares;
       eachPart(n, [&](const Skinny<Weight>& part) {
-        Ahead ahead = aheadOf(part, output, count);
         // a tile has a chain for each lane, and half as many rows
-        const int64_t steps = (part.end - part.first + lanes - 1) / lanes, times = std::max<int64_t>(1, 2 * (last - row) * ((steps + kFetchSteps - 1) / kFetchSteps));
-        const Tall some{n.out, n.x, reinterpret_cast<float*>(room.get()), n.outputs, n.width, part.first, part.end, output, count, &ahead, (ahead.lines() + times - 1) / times};
+        const int64_t chain = lanes * kFetchSteps, times = 2 * std::max<int64_t>(1, last - row) * ((part.end - part.first + chain - 1) / chain);
+        Ahead ahead = aheadOf(part, output, count, times);
+        const Tall some{n.out, n.x, reinterpret_cast<float*>(room.get()), n.outputs, n.width, part.first, part.end, output, count, &ahead};
         (isWide ? copyPanelV4<Weight> : copyPanelV3<Weight>)(some, n.weight);
         (isWide ? tallPanel<Sixteen> : tallPanel<Lanes>)(some, row, last);
       });

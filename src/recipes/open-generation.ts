@@ -104,11 +104,9 @@ export async function openPrompting(options: GenerationOptions): Promise<Prompti
   const { device, dtype, threads } = settleEnvironment(options);
   options.stages?.end("libtorch");
   const { model, adapters } = await firstsFirst(options.group ?? null, () => localFiles(options, wanted));
-  for (const adapter of adapters.values()) {
-    checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
-  }
   for (const { name } of wanted) {
     const adapter = adapters.get(name) ?? null;
+    checkAdaptedBase({ model, adapter, quantise: options.quantise ?? null });
     tellOtherTemplate({ ...options, model, adapter });
     tellOtherThinking({ ...options, model, adapter });
   }

@@ -7,6 +7,7 @@ import { ruleAnswer } from "../../test/support/rule-judge.ts";
 import { makeTinyModel } from "../../test/support/tiny-model.ts";
 import { roundFixture } from "../../test/support/tiny-round.ts";
 import { openText } from "../text/open-text.ts";
+import { chatMl } from "../toy/toy-tokenizer.ts";
 import { castVote, nextPair } from "../workbench/labelling.ts";
 import { parseRound } from "../workbench/rounds/round-file.ts";
 import { makeWorkbench } from "../workbench/workbench-dir.ts";
@@ -23,11 +24,15 @@ const silent = makeTinyModel(fixture.path("silent"), {
   config: { eos_token_id: Array.from({ length: 264 }, (_, id) => id) },
 });
 
-async function contestOf(name: string, models: readonly [string, string], more: object): Promise<Contest> {
+async function contestOf(
+  name: string,
+  models: readonly [string, string],
+  more: object,
+  text: Contest["scoring"]["text"] = { chatTemplate: null, enableThinking: null },
+): Promise<Contest> {
   const dir = fixture.path(name);
   mkdirSync(dir);
   const settings = parseRound(fixture.roundText({ output_dir: dir, ...more }), "round.yaml");
-  const text = { chatTemplate: null, enableThinking: null };
   await using opened = await openText(base, text);
   const named = models.map((model, i) => ({ ...placeOf(model), name: `model ${i}` }));
   return {
@@ -112,6 +117,18 @@ test("a judge that refuses usual fields: the message names the round's keys, and
   const contest = await contestOf("named", [base, silent], { judge, judge_extra: judgeExtra });
   assert.equal((await judgedContest(contest, judge)).outcome?.rate, 1);
   assert.deepEqual(Object.keys(server.calls[0]?.body ?? {}), ["model", "messages", "stream", "seed"]);
+});
+
+test("both models are asked with the training's template and enable_thinking", async () => {
+  await using server = await startJudge(ruleAnswer);
+  const judge = `${server.baseUrl}#rule`;
+  const chatTemplate = `{% if enable_thinking is not defined or enable_thinking %}{{ raise_exception("thinking") }}{% endif %}${chatMl}`;
+  const text = { chatTemplate, enableThinking: false };
+  const judged = await judgedContest(await contestOf("judged", [base, silent], { judge }, text), judge);
+  assert.equal(judged.outcome?.rate, 1);
+  const people = await contestOf("people", [silent, base], { judge: "people" }, text);
+  using store = makeWorkbench(fixture.path("unthinking-bench"));
+  assert.deepEqual(await peoplesContest(people, store), { open: 3 });
 });
 
 test("a prompt on which the judge gave no verdict is without a result, and counted", async () => {

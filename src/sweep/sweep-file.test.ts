@@ -63,6 +63,12 @@ test("the ends of a whole-number range are drawn as often as what lies between",
     [...linear].map(([rank, { length }]) => [rank, length]),
     [2, 3, 4, 5].map((rank) => [rank, 1000]),
   );
+  // beyond six digits, to which draws are rounded, too
+  const long = counts({ min: 1_234_564, max: 1_234_565, scale: "linear" });
+  assert.deepEqual(
+    [...long].map(([rank, { length }]) => [rank, length]),
+    [1_234_564, 1_234_565].map((rank) => [rank, 2000]),
+  );
   // on a logarithmic scale each has what it takes of that
   const log = counts({ min: 1, max: 4, scale: "log" });
   const expected = [1, 2, 3, 4].map((rank) => (4000 * Math.log((rank + 0.5) / (rank - 0.5))) / Math.log(9));

@@ -281,15 +281,18 @@ export interface SearchRange {
  * it, so that the ends are drawn as often as the others of their scale.
  */
 export function drawValueOf(key: string, range: SearchRange, share: number): number {
-  const value = drawValue(range, share);
-  if (!isConfigKey(key) || isTaken(key, value)) return value;
   const { min, max } = range;
-  const whole = Math.round(drawValue({ ...range, min: min - 0.5, max: max + 0.5 }, share));
-  return Math.min(max, whole);
+  const fraction = min + (max - min) / Math.PI;
+  if (!isConfigKey(key) || isTaken(key, fraction)) return drawValue(range, share);
+  const whole = Math.round(placeIn({ ...range, min: min - 0.5, max: max + 0.5 }, share));
+  return Math.min(max, Math.max(min, whole));
 }
 
 /** The value at a share 0 … 1 of the way through `range`, to six significant digits. */
-export function drawValue({ min, max, scale }: SearchRange, share: number): number {
-  const value = scale === "log" ? min * (max / min) ** share : min + share * (max - min);
-  return Number(value.toPrecision(6));
+export function drawValue(range: SearchRange, share: number): number {
+  return Number(placeIn(range, share).toPrecision(6));
+}
+
+function placeIn({ min, max, scale }: SearchRange, share: number): number {
+  return scale === "log" ? min * (max / min) ** share : min + share * (max - min);
 }

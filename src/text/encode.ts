@@ -24,7 +24,7 @@ import { type CheckOutcome, RenderingCheck, type WholeConversation } from "./ren
 import type { ChatRow, ConversationRow, EncodedRow, EncodeOutcome, SourceRow } from "./source-rows.ts";
 import { createRenderer, type Rendering, TemplateError, type TemplateRenderer } from "./template.ts";
 import type { RenderLimits } from "./template-process.ts";
-import { chatTemplateOrigin, chatTemplateSource, templatesInUse } from "./template-source.ts";
+import { chatTemplateOrigin, chatTemplateSource, isNamedIn, templatesInUse } from "./template-source.ts";
 import { HalfPairError, type Tokenizer } from "./tokenizer.ts";
 
 /** How rows are encoded. */
@@ -273,7 +273,11 @@ class Encoder implements RowEncoder {
     const tokenizer = this.#tokenizer;
     const { enableThinking = null, templateVariables, eosTokenIds = [], limits, now } = this.#options;
     const { maskToolOutput = true } = this.#options;
-    if (enableThinking !== null) tellUnread("enable_thinking", enableThinking, source, origin);
+    if (enableThinking !== null && !isNamedIn([source], "enable_thinking")) {
+      warn(
+        `enable_thinking ${enableThinking}: the chat template (${origin}) does not read it, so that it changes nothing.`,
+      );
+    }
     const { specialTokens } = tokenizer;
     const renderer = createRenderer(source, { specialTokens, now, ...limits });
     this.#renderers.push(renderer);
@@ -292,14 +296,6 @@ class Encoder implements RowEncoder {
       context: { tokenizer, format, variables, hasMarks: renderer.hasMarks, maskToolOutput },
     };
   }
-}
-
-/** Warns of a variable that is given for a template which has no use for it. */
-function tellUnread(name: string, value: unknown, source: string, origin: string): void {
-  if (new RegExp(`\\b${name}\\b`).test(source)) return;
-  warn(
-    `${name} ${String(value)}: the chat template (${origin}) does not read it, so that it changes nothing.`,
-  );
 }
 
 /** A template for people: `chatml, tokenizer_config.json`. */

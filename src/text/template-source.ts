@@ -94,12 +94,15 @@ export function templatesInUse(tokenizer: Tokenizer, choice: string | null): str
   return [...new Set([false, true].map((hasTools) => chatTemplateSource(tokenizer, choice, hasTools)))];
 }
 
+/** Whether some of the templates have `name` as a word, be it of a variable or of a key. */
+export function isNamedIn(templates: readonly string[], name: string): boolean {
+  // "thinking" stands in "enable_thinking" as well.
+  const word = new RegExp(`(?<!\\w)${name.replaceAll(/\W/g, "\\$&")}(?!\\w)`);
+  return templates.some((source) => word.test(source));
+}
+
 /** Whether some of the templates names a key of messages, or writes whole messages. */
 export function keyReader(templates: readonly string[]): (key: string) => boolean {
   const isWhole = templates.some((source) => /\b(message|msg|m)\s*(\|\s*tojson|\.items\(\))/.test(source));
-  return (key) => {
-    // "thinking" stands in "enable_thinking" as well.
-    const word = new RegExp(`(?<!\\w)${key.replaceAll(/\W/g, "\\$&")}(?!\\w)`);
-    return isWhole || templates.some((source) => word.test(source));
-  };
+  return (key) => isWhole || isNamedIn(templates, key);
 }

@@ -89,19 +89,26 @@ test("a GGUF file has it, though its file was changed since", async () => {
   assert.equal((await ggufOrigin(model, { ...none, adapter }, () => {})).chatTemplate, template);
 });
 
-const commands: Record<string, (adapter: string, chatTemplate: string | null) => Promise<unknown>> = {
-  score: (place, chatTemplate) =>
+type Ask = (
+  adapter: string,
+  chatTemplate: string | null,
+  enableThinking?: boolean | null,
+) => Promise<unknown>;
+
+const commands: Record<string, Ask> = {
+  score: (place, chatTemplate, enableThinking = null) =>
     score({
       ...{ ...machine, model, adapter: place, data },
-      selection: { chat_template: chatTemplate, task: "sft" },
+      selection: { chat_template: chatTemplate, enable_thinking: enableThinking, task: "sft" },
     }),
-  generate: async (place, chatTemplate) => {
-    await using _ = await openGeneration({ ...machine, model, adapters: [place], chatTemplate });
+  generate: async (place, chatTemplate, enableThinking = null) => {
+    const asked = { chatTemplate, enableThinking };
+    await using _ = await openGeneration({ ...machine, model, adapters: [place], ...asked });
   },
-  "evaluate diversity": (place, chatTemplate) =>
+  "evaluate diversity": (place, chatTemplate, enableThinking = null) =>
     evaluateDiversity(
       {
-        ...{ ...machine, model, adapter: place, prompts: data, limit: 1, chatTemplate },
+        ...{ ...machine, model, adapter: place, prompts: data, limit: 1, chatTemplate, enableThinking },
         ...{ samples: 2, temperature: 1, maxNewTokens: 4, seed: 1 },
       },
       "words",
@@ -137,7 +144,7 @@ test("enable_thinking of a run is said, and taken by the commands that ask", asy
   const own = fixture.path("thinking.jinja");
   writeFileSync(own, thinking);
   const dir = fixture.path("unthinking");
-  const values = { ...recipe, chat_template: own, enable_thinking: false, max_steps: 1 };
+  const values = { ...recipe, chat_template: own, enable_thinking: false };
   await runTraining({ ...values, use_peft: true, lora_r: 2, output_dir: dir });
   const place = join(dir, "adapter");
   const warnings = listenToWarnings(t);
@@ -155,6 +162,14 @@ test("enable_thinking of a run is said, and taken by the commands that ask", asy
   assert.equal(await promptOf(false), `${plain}[no thought] `);
   assert.equal(await promptOf(true), plain);
   assert.match((await warnings(place)).at(-1) ?? "", /asked with true\. Give --enable-thinking false$/);
+
+  for (const [step, name] of ["score", "evaluate diversity"].entries()) {
+    const checkpoint = join(dir, "checkpoints", `checkpoint-${step + 1}`);
+    await commands[name]?.(checkpoint, checkpoint, false);
+    assert.deepEqual(await warnings(checkpoint), []);
+    await commands[name]?.(checkpoint, checkpoint);
+    assert.match((await warnings(checkpoint)).join(), /Give --enable-thinking false$/);
+  }
 
   const card = modelCard(openRun(dir), {
     ...{ kind: "adapter", base: null, baseCommit: null, license: null, version: "0.1.0" },
