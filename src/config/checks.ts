@@ -61,6 +61,10 @@ function similarMetric(config: RunConfig): string {
 const evaluateFirst = "needs evaluation during training: set eval_strategy.";
 const giveHeldOutRows = "Give eval_data or eval_fraction.";
 
+function savesEmbedding({ lora_modules_to_save }: RunConfig): boolean {
+  return lora_modules_to_save.some((name) => /(^|\.)embed_tokens$/.test(name));
+}
+
 const CHECKS: readonly Check<RunConfig>[] = [
   error(
     "train_batch_size",
@@ -248,6 +252,23 @@ const CHECKS: readonly Check<RunConfig>[] = [
     "activation_offloading",
     ({ activation_offloading, device }) => activation_offloading && device === "cpu",
     "the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
+  ),
+  error(
+    "offload_embedding",
+    ({ offload_embedding, device }) => offload_embedding && device === "cpu",
+    "the model runs on the CPU, where the embedding is in the computer's memory already. Leave it out.",
+  ),
+  error(
+    "offload_embedding",
+    (config) => config.offload_embedding && (!config.use_peft || savesEmbedding(config)),
+    ({ use_peft }) =>
+      `${use_peft ? "lora_modules_to_save trains the embedding" : "full tuning trains the embedding"}, which has to be on the device for that. Leave it out${use_peft ? "" : ", or set use_peft: true"}.`,
+  ),
+  error(
+    "offload_embedding",
+    (config) => config.offload_embedding && (config.shard === "node" || config.shard === "all"),
+    ({ shard }) =>
+      `with shard: ${shard} ranks hold parts of the embedding on their devices. Set shard: none, where each rank has all of the model.`,
   ),
   error(
     "batch_invariant",

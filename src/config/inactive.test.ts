@@ -58,6 +58,8 @@ const ALWAYS: readonly ConfigKey[] = [
   // in full tuning refused for what it would do, not for doing nothing
   "load_in_4bit",
   "load_in_8bit",
+  // refused where it would do nothing
+  "offload_embedding",
   // on a GPU refused for being of the CPU alone
   "batch_invariant",
   // a template without a thinking mode is known only once the model is there

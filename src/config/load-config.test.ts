@@ -265,6 +265,8 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
     "activation_offloading: true",
     /activation_offloading has no effect here: gradient_checkpointing is false/,
   ],
+  ["offload_embedding: true", /offload_embedding: full tuning trains the embedding.*set use_peft: true/],
+  ["use_peft: true\noffload_embedding: true\ndevice: cpu", /offload_embedding: the model runs on the CPU/],
   ["batch_invariant: true\ndevice: cuda", /batch_invariant: the model runs on cuda, .* set device: cpu/],
   ["max_steps: 0", /max_steps: expected -1 .* or at least 1, got 0/],
   ["use_peft: true\nlora_modules_to_save: [q_proj]", /q_proj is in lora_target_modules too/],

@@ -141,6 +141,12 @@ export const OPTIMISATION_KEYS = {
     source: "TRL",
     freeOnResume: true,
   },
+  offload_embedding: {
+    schema: { type: "boolean", default: false },
+    doc: "With use_peft on a GPU: the embedding's table stays in the computer's memory, and the rows of a batch's tokens are copied. For a frozen embedding that is not the head's matrix too.",
+    source: "Unsloth",
+    freeOnResume: true,
+  },
   optimizer_in_backward: {
     schema: { type: "boolean", default: false },
     doc: "Update each weight as soon as its gradient is there, and free the gradient. Needs max_grad_norm: 0 and steps of one micro-batch.",

@@ -7,7 +7,7 @@
  */
 import { closeSync, existsSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { PreftuneError } from "../base/errors.ts";
+import { ConfigError, PreftuneError } from "../base/errors.ts";
 import { fileFailure } from "../base/file-io.ts";
 import { openFile } from "../base/open-file.ts";
 import { warn } from "../base/warn.ts";
@@ -55,6 +55,18 @@ export function openModel(dir: string): StoredModel {
       "embedding. It is used, as transformers 5 does. Set tie_word_embeddings to false: older versions of transformers then use it too.",
   );
   return { config: { ...config, tieWordEmbeddings: false }, index, names };
+}
+
+/**
+ * @param place - of the model, for the message
+ * @throws {ConfigError} if the table of a model's embedding cannot be apart from the rest: its head is the same matrix
+ */
+export function requireApart(place: string, { tieWordEmbeddings }: ModelConfig): void {
+  if (!tieWordEmbeddings) return;
+  throw new ConfigError(
+    `offload_embedding: ${place} has one matrix for embedding and head (tie_word_embeddings), and the head's products need it on the GPU. ` +
+      "Leave it out.",
+  );
 }
 
 /** The configuration of the model in `dir`, by its weights too where they are there to be read. */

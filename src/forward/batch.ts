@@ -29,7 +29,7 @@ export interface MicroBatch {
 
 /** T input tokens, R response tokens, C completions. */
 export interface DeviceBatch {
-  /** (T) int64 */
+  /** (T) int64, on the computer: the embedding looks them up where its table is */
   ids: Tensor;
   /** (T) int64 */
   positions: Tensor;
@@ -76,7 +76,7 @@ export function toDevice(
   });
   const place = (values: Int32Array) => onDevice(tensor(values), device, "int64");
   return {
-    ids: place(batch.ids),
+    ids: ops.to(tensor(batch.ids), "int64"),
     positions: place(batch.positions),
     segments: batch.segments,
     predictors: place(batch.predictors),

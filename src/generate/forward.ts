@@ -33,10 +33,7 @@ export interface NewIds {
  */
 export function newHidden({ model, cache, dtype }: CachedModel, added: readonly NewIds[]): Tensor {
   const stream = {
-    ids: placed(
-      model,
-      added.flatMap(({ ids }) => ids),
-    ),
+    ids: int64(added.flatMap(({ ids }) => ids)),
     positions: placed(
       model,
       added.flatMap(({ span, ids }) => ids.map((_, i) => span.length - ids.length + i)),
@@ -115,5 +112,9 @@ function logitsOf(model: CausalLM, hidden: Tensor): Tensor {
 }
 
 function placed(model: CausalLM, values: readonly number[]): Tensor {
-  return onDevice(tensor(values, [values.length], { dtype: "int64" }), model.device, "int64");
+  return onDevice(int64(values), model.device, "int64");
+}
+
+function int64(values: readonly number[]): Tensor {
+  return tensor(values, [values.length], { dtype: "int64" });
 }

@@ -23,11 +23,11 @@ export interface Block {
 /** Rotary angles and attention plans of a batch, by kind of layer. */
 export type BatchContext = Record<LayerKind, AttentionContext>;
 
-/** The token stream of a batch, on the model's device. */
+/** The token stream of a batch. */
 export interface TokenStream {
-  /** (T) int64 */
+  /** (T) int64, on the computer */
   ids: Tensor;
-  /** (T) int64 */
+  /** (T) int64, on the model's device */
   positions: Tensor;
   segments: readonly Segment[];
 }
@@ -89,15 +89,16 @@ export abstract class Decoder {
   /** The part of the model that follows its final norm. */
   abstract get head(): object;
 
-  /** Where the model's weights are. */
+  /** Where the model computes: its weights are there, but for an embedding that was left in the computer's memory. */
   get device(): string {
-    return this.model.embed_tokens.weight.device;
+    return this.model.norm.weight.device;
   }
 
-  /** ids: (T) int64 -> (T, D) in `dtype` */
+  /** ids: (T) int64, on the computer or where the table is -> (T, D) in `dtype` on the model's device */
   embed(ids: Tensor, dtype: DType): Tensor {
-    const rows = this.model.embed_tokens.forward(ids);
-    return this.#scaled(rows.dtype === dtype ? rows : ops.to(rows, dtype));
+    const { embed_tokens } = this.model;
+    const rows = embed_tokens.forward(onDevice(ids, embed_tokens.table.device, "int64"));
+    return this.#scaled(onDevice(rows, this.device, dtype));
   }
 
   /**
@@ -109,7 +110,8 @@ export abstract class Decoder {
     const { paddingRow } = this.model.embed_tokens;
     const row = paddingRow === null ? null : ops.slice(tableGrad, 0, paddingRow, paddingRow + 1);
     const before = row === null ? null : ops.clone(row);
-    ops.indexAdd_(tableGrad, 0, ids, ops.to(scaled, tableGrad.dtype));
+    const places = onDevice(ids, tableGrad.device, "int64");
+    ops.indexAdd_(tableGrad, 0, places, ops.to(scaled, tableGrad.dtype));
     if (row !== null && before !== null) ops.copy_(row, before);
   }
 

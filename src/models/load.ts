@@ -3,12 +3,12 @@ import { ConfigError, FormatError } from "../base/errors.ts";
 import { warn } from "../base/warn.ts";
 import { isTunedModel, readAdapter } from "../formats/adapter.ts";
 import { adapterPlace } from "../formats/adapter-scale.ts";
-import { headName } from "../formats/checkpoint-names.ts";
+import { embeddingName, headName } from "../formats/checkpoint-names.ts";
 import { heldQuantisation } from "../formats/held-quantisation.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { type Quantisation, quantisationText } from "../formats/quantisation.ts";
 import type { TensorDtype } from "../formats/safetensors.ts";
-import { openModel, type StoredModel } from "../formats/tied-head.ts";
+import { openModel, requireApart, type StoredModel } from "../formats/tied-head.ts";
 import type { WeightIndex, WeightLocation } from "../formats/weight-index.ts";
 import { namedTensors } from "../nn/module.ts";
 import { EightBitHead } from "../nn/quantised-linear.ts";
@@ -37,6 +37,8 @@ export interface LoadOptions {
    * may hold them so already.
    */
   quantise?: Quantisation | null;
+  /** The embedding's table stays in the computer's memory, and the rows of tokens are copied to `device`. Default false. */
+  offload_embedding?: boolean;
 }
 
 /** The device of tensors that are checked and not read: shapes and types alone. */
@@ -47,7 +49,7 @@ const shapesAlone = "meta";
  * all numbers must be finite, and nothing may be left over. A separate head in the files is used whatever config.json says.
  *
  * @throws {FormatError} for anything a directory lacks or has wrong, naming file and tensor
- * @throws {ConfigError} if the adapter names modules the model does not have
+ * @throws {ConfigError} if the adapter names modules the model does not have, or a head's matrix is to be left in the computer's memory
  */
 export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
   if (options.adapter && isTunedModel(options.adapter)) return tunedModel(dir, options.adapter, options);
@@ -59,6 +61,7 @@ export function loadModel(dir: string, options: LoadOptions = {}): CausalLM {
         "predict tokens with. Take the language model that it was made from.",
     );
   }
+  if (options.offload_embedding) requireApart(dir, config);
   const isHarmless = (name: string) => name === headName && config.tieWordEmbeddings;
   const model = buildStored(dir, stored, options, {
     build: (source) => buildModel(config, source),
@@ -116,7 +119,11 @@ export function buildStored<Model>(
     const stored = names.get(name);
     if (stored === undefined) throw missing(dir, name, config, names);
     used.add(name);
-    const held: LoadOptions = exact.includes(name) ? { ...options, dtype: "float32" } : options;
+    const held: LoadOptions = {
+      ...options,
+      ...(exact.includes(name) ? { dtype: "float32" } : {}),
+      ...(options.offload_embedding && name === embeddingName ? { device: "cpu" } : {}),
+    };
     const wanted = { index, maps, stored, shape, dir };
     return storedDense(wanted, name, { ...held, locate }) ?? readWeight(wanted, held);
   };

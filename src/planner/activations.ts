@@ -23,6 +23,8 @@ export interface PlannedNumerics {
   onGpu: boolean;
   /** Whether torch is built for CUDA: its libraries count on the CPU too. */
   hasCudaTorch?: boolean;
+  /** Whether the embedding's table stays in the computer's memory. */
+  embeddingOnHost?: boolean;
 }
 
 /** Tensors of one name in one block, for each token of the stream. */

@@ -142,9 +142,17 @@ function changesOf(input: PlanInput): Partial<PlannedKeys>[] {
       };
   const few: Partial<PlannedKeys> = trained.isFull ? { optim: "adamw_8bit" } : { load_in_4bit: true };
   const isFew = trained.isFull ? keys.optim === "adamw_8bit" : model.quantisation !== null;
+  const isFrozen = !trained.isFull && !trained.trainsEmbedding;
+  const canOffload =
+    input.device.isGpu &&
+    isFrozen &&
+    !model.tieWordEmbeddings &&
+    !keys.offload_embedding &&
+    keys.shard !== "all";
   const changes: Partial<PlannedKeys>[] = [
     checkpointing,
     ...(isFew ? [] : [few]),
+    ...(canOffload ? [{ offload_embedding: true }] : []),
     short,
     ...(isOnPolicy(keys) ? [{ num_generations: halved(keys.num_generations) }] : []),
     adapter,
@@ -176,6 +184,7 @@ function onMore(input: PlanInput, change: Partial<PlannedKeys>, memoryOf: Memory
     ...change,
     ...(own.optim === "adamw_torch_fused" ? {} : { optim: "adamw_torch_fused" }),
     ...(own.shard === "none" ? { shard: "auto" } : {}),
+    ...(own.offload_embedding ? { offload_embedding: false } : {}),
   };
   const shared = device.isGpu ? smallest(input, sharing) : null;
   if (shared === null) return [];

@@ -21,7 +21,10 @@ export function memorySetup(input: PlanInput): MemorySetup {
     entropyGradient,
     predictsPrompts: predictsPrompts(method),
     log_entropy: keys.log_entropy || entropyGradient,
-    numerics: { dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
+    numerics: {
+      ...{ dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },
+      embeddingOnHost: keys.offload_embedding && device.isGpu,
+    },
     activation_offloading: keys.activation_offloading && device.isGpu,
     accumulates: accumulates(input),
     rollout: isOnPolicy(keys) ? rolloutSize(keys, workload) : null,

@@ -206,7 +206,8 @@ export function heldBytes(
   const held = trained.isFull ? 4 : itemBytes(numerics);
   const { weights, bytes } = quantisedLinears(model);
   const own = (counts.total - weights) * held + bytes + (counts.adapter + counts.savedCopies) * 4;
-  return own + halfCopyBytes(model, trained, counts, numerics);
+  const away = numerics.embeddingOnHost ? model.vocabSize * model.hiddenSize * held : 0;
+  return own - away + halfCopyBytes(model, trained, counts, numerics);
 }
 
 /** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */

@@ -87,7 +87,7 @@ function headText({ model, parameters, training, device, rows, flops }: Plan): s
     ["rows", `${count}; mean tokens: prompt ${lengthText(prompt)}, ${answers}; ${rows.source}`],
     [
       "type",
-      `${training.dtype}${training.held === null ? "" : `, linears of blocks in ${training.held}`}${training.gradientCheckpointing ? ", gradient_checkpointing" : ""}`,
+      `${training.dtype}${training.held === null ? "" : `, linears of blocks in ${training.held}`}${training.gradientCheckpointing ? ", gradient_checkpointing" : ""}${training.offloadEmbedding ? ", offload_embedding" : ""}`,
     ],
     ["device", `${device.name}: ${formatBytes(device.memoryBytes)} of memory, ${speedText(device)}`],
     [

@@ -63,11 +63,16 @@ function shardsOf(layout: Layout, cluster: Cluster): Shards | null {
   return ranks === 1 ? null : { ranks, keep_gathered: layout.keep_gathered };
 }
 
-/** Whether ranks may each hold a part of the model: not of quantised numbers, averages in few bits, a reward model. */
-export function canShare({ optim, method }: PlannedKeys, { quantisation }: ModelConfig): boolean {
-  return (
-    quantisation === null && optim === "adamw_torch_fused" && methodOf(method.objective).over !== "scores"
-  );
+/**
+ * Whether ranks may each hold a part of the model: not of quantised numbers, averages in few bits, a reward model, or with an embedding
+ * in the computer's memory.
+ */
+export function canShare(
+  { optim, method, offload_embedding }: PlannedKeys,
+  { quantisation }: ModelConfig,
+): boolean {
+  const isPlain = quantisation === null && optim === "adamw_torch_fused" && !offload_embedding;
+  return isPlain && methodOf(method.objective).over !== "scores";
 }
 
 /** Rows of a step on `ranks` ranks, on average, and micro-batches of each rank. */

@@ -36,6 +36,17 @@ test("weights of 8B: bfloat16 under an adapter, float32 with two float32 average
   assert.equal(full.memory.fits, false);
 });
 
+test("an embedding in the computer's memory is not among a GPU's weights, and a plan that is too large names it", () => {
+  const planned = (run: Record<string, unknown>) => planRun(input({ lora: true, run }));
+  const [there, away] = [planned({}), planned({ offload_embedding: true })];
+  const { weights } = there.memory.components;
+  assert.equal(weights - away.memory.components.weights, 2 * 128_256 * 4096);
+  assert.match(formatPlan(away), /^type +bfloat16.*, offload_embedding$/m);
+  const device = { ...gpuNamed("h100"), memoryBytes: 1.12 * weights };
+  const { advice } = planRun({ ...input({ lora: true, run: { gradient_checkpointing: true } }), device });
+  assert.ok(advice.some(({ change }) => change.startsWith("offload_embedding: true")));
+});
+
 test("on a GPU an update with averages in fewer bits takes a stretch of the largest tensor, for short rows the most of all", () => {
   const planned = (run: Record<string, unknown>, device?: "cpu") => {
     const setup = memorySetup(input({ run: { gradient_checkpointing: true, ...run } }));

@@ -67,6 +67,8 @@ export interface Plan {
     batchSize: number;
     pairsPerStep: number;
     gradientCheckpointing: boolean;
+    /** Whether the embedding's table stays in the computer's memory. */
+    offloadEmbedding: boolean;
   };
   device: Omit<Device, "peaks"> & {
     count: number;
@@ -262,6 +264,7 @@ export function planRun(input: PlanInput): Plan {
       batchSize: keys.per_device_train_batch_size,
       pairsPerStep: ranks?.rowsPerStep ?? pairsPerStep(input),
       gradientCheckpointing: keys.gradient_checkpointing,
+      offloadEmbedding: keys.offload_embedding && device.isGpu,
     },
     device: {
       ...withoutPeaks(device),

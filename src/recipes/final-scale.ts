@@ -192,13 +192,13 @@ function opened(
   { paths, config, data, environment: { device, dtype } }: FinalScaleWork,
   scale: number,
 ): { model: CausalLM; adapter: Adapter | null } {
-  const { model_name_or_path: base, use_peft } = config;
+  const { model_name_or_path: base, use_peft, offload_embedding } = config;
   if (!use_peft) {
     const result = scaledPlace(join(paths.whole, "model"), scale);
     const model = loadModel(base, { device, dtype: data.modelConfig.dtype, adapter: result });
     return { model, adapter: null };
   }
-  const model = loadModel(base, { device, dtype, quantise: askedQuantisation(config) });
+  const model = loadModel(base, { device, dtype, quantise: askedQuantisation(config), offload_embedding });
   return { model, adapter: installedAt(model, join(paths.whole, "adapter"), scale) };
 }
 

@@ -30,8 +30,11 @@ import { type OtherText, type OtherTextMeasure, otherTextMeasure } from "./other
 
 /** What is measured, and on what. */
 export interface ScaleWork {
-  /** How rows are batched. */
-  config: Pick<RunConfig, "per_device_eval_batch_size" | "share_prompt" | "logits_chunk_size">;
+  /** How rows are batched, and where the base's embedding is. */
+  config: Pick<
+    RunConfig,
+    "per_device_eval_batch_size" | "share_prompt" | "logits_chunk_size" | "offload_embedding"
+  >;
   /** With held-out pairs. */
   data: PreparedData;
   environment: Environment;
@@ -126,14 +129,21 @@ export function scaleRecord(measured: Measurements, { choose, other, data }: Sca
 }
 
 /** What gives the model at a scale; each lives until the caller's scope ends. */
-function opened({ start, trained, quantise, environment, data }: ScaleWork): (scale: number) => CausalLM {
+function opened({
+  start,
+  trained,
+  quantise,
+  environment,
+  data,
+  config: { offload_embedding },
+}: ScaleWork): (scale: number) => CausalLM {
   const { device, dtype } = environment;
   if (isTunedModel(trained)) {
     const models = { start: loadModel(start, { device }), trained: loadModel(trained, { device }) };
     // what is measured is what an export at the scale holds: rounded as its files are
     return (scale) => modelAtScale(models, scale, dtype, data.modelConfig.dtype);
   }
-  const base = loadModel(start, { device, dtype, quantise });
+  const base = loadModel(start, { device, dtype, quantise, offload_embedding });
   return (scale) => {
     const shared = shareWeights(base);
     installAdapter(shared, readAdapter(scaledPlace(trained, scale)));

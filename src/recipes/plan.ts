@@ -11,8 +11,9 @@ import { ownSkipModules } from "../formats/held-quantisation.ts";
 import { parseModelConfig } from "../formats/hf-config.ts";
 import type { ModelConfig } from "../formats/model-config.ts";
 import { askedQuantisation } from "../formats/quantisation.ts";
-import { storedConfig } from "../formats/tied-head.ts";
+import { requireApart, storedConfig } from "../formats/tied-head.ts";
 import { resolveModel, resolveModelDirectory } from "../hub/hub-model.ts";
+import { methodOf } from "../methods/index.ts";
 import { baseOf } from "../online/reward-model.ts";
 import { type ComputeType, clusterOf, type Device, gpuNamed } from "../planner/devices.ts";
 import { heldModel } from "../planner/plan-input.ts";
@@ -71,6 +72,8 @@ export async function plan(config: PlanConfig, options: PlanOptions = {}): Promi
     options.onPhase,
   );
   const modelName = options.modelConfig ?? config.model_name_or_path;
+  const hasHead = methodOf(config.method.objective).over !== "scores";
+  if (config.offload_embedding && hasHead) requireApart(modelName, model);
   return planRun({
     modelName,
     model: heldModel(modelName, model, askedQuantisation(config)),

@@ -93,6 +93,7 @@ function loadExported(check: ParityCheck, directory: string): { model: HeadedMod
   const options = {
     device: model.device,
     dtype: kind === "model" && held === "float32" ? held : check.numerics.dtype,
+    offload_embedding: model.model.embed_tokens.weight.device !== model.device,
     adapter: kind === "model" ? null : directory,
   };
   if (ranks?.sharded) {

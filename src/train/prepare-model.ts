@@ -15,6 +15,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { loadRewardModel } from "../models/load-reward-model.ts";
 import { RewardModel } from "../models/reward-model.ts";
 import { shareWeights } from "../models/share-weights.ts";
+import { SavedEmbedding } from "../nn/lora.ts";
 import { namedTensors } from "../nn/module.ts";
 import type { ParameterSet } from "../nn/parameter-set.ts";
 import type { DType, Tensor } from "../torch/index.ts";
@@ -35,7 +36,7 @@ export type TrainedSelection = Pick<
   | "adapter_name_or_path"
   | "disable_dropout"
 > &
-  Partial<QuantisationKeys> & {
+  Partial<QuantisationKeys & Pick<RunConfig, "offload_embedding">> & {
     /** What a new adapter's file calls its base model. */
     baseModel: string;
     /** The revision of it on the hub; null or left out: none. */
@@ -56,6 +57,8 @@ export interface TrainedModel<Model extends Decoder = CausalLM> {
 /**
  * Loads the model and marks what is trained: an adapter (new, or the one to continue from), or every weight in float32.
  * A new adapter draws from torch's generator: seed it before.
+ *
+ * @throws {ConfigError} if the embedding is to stay in the computer's memory where the model is, the head too, or it is trained
  */
 export function prepareModel(selection: TrainedSelection, environment: Environment): TrainedModel {
   return prepared(selection, environment, loadModel);
@@ -94,12 +97,23 @@ function prepared<Model extends Decoder>(
     return trainedModel({ model, adapter: null, parameters: trainAll(model) }, dtype);
   }
   const quantise = askedQuantisation(selection);
-  const model = load(dir, { device, dtype, quantise });
+  const { offload_embedding = false } = selection;
+  if (offload_embedding && device === "cpu") {
+    throw new ConfigError(
+      "offload_embedding: the model runs on the CPU, where the embedding is in the computer's memory already. Leave it out.",
+    );
+  }
+  const model = load(dir, { device, dtype, quantise, offload_embedding });
   // taken before the adapter hides what it replaces
   const tensors = tensorsOf(model);
   const isQuantised = (quantise ?? model.config.quantisation) !== null;
   const base = isQuantised && model instanceof CausalLM ? shareWeights(model) : null;
   const adapter = adapterOf(model, selection);
+  if (offload_embedding && model.model.embed_tokens instanceof SavedEmbedding) {
+    throw new ConfigError(
+      `offload_embedding: ${selection.adapter_name_or_path} trains the embedding, on the device. Leave it out.`,
+    );
+  }
   return trainedModel({ model, adapter, parameters: adapterParameters(model), base }, dtype, tensors);
 }
 
