@@ -57,7 +57,7 @@ export interface RunFigures {
   baseline: number | null;
   loss: WireNumber | null;
   /** What the small curve shows, and its points. */
-  curve: "chosen" | "loss" | null;
+  curve: CurveName | null;
   points: readonly number[];
   /** Of its first event, and of the last change of its files: ms since 1970. */
   startedAt: number | null;
@@ -69,7 +69,7 @@ export interface SavedSummary {
   version: number;
   metrics: CursorPlace;
   log: CursorPlace;
-  rows: Omit<RowFigures, "chosen" | "loss"> & { chosen: SavedSparkline; loss: SavedSparkline };
+  rows: Omit<RowFigures, "curves"> & { curves: Record<CurveName, SavedSparkline> };
   events: EventFigures;
   facts: {
     run: KnownFact<Facts> | null;
@@ -79,14 +79,22 @@ export interface SavedSummary {
 }
 
 /** Raised when the figures below mean something else. */
-const savedVersion = 4;
+const savedVersion = 5;
 
 /** What rows of metrics have said so far. */
 interface RowFigures {
   step: number;
   last: Readonly<Partial<Record<FigureKey, number>>>;
-  chosen: Sparkline;
-  loss: Sparkline;
+  curves: Readonly<Record<CurveName, Sparkline>>;
+}
+
+/** The metric of each small curve; a run shows the first that it has. */
+const curveKeys = { reward: "reward", chosen: "eval_logps/chosen_delta_init", loss: "loss" } as const;
+const curveNames = ["reward", "chosen", "loss"] as const satisfies readonly (keyof typeof curveKeys)[];
+type CurveName = keyof typeof curveKeys;
+
+function eachCurve<Made>(make: (name: CurveName) => Made): Record<CurveName, Made> {
+  return { reward: make("reward"), chosen: make("chosen"), loss: make("loss") };
 }
 
 /** Figures of the events so far. */
@@ -107,7 +115,7 @@ const figureKeys = [
 ] as const;
 type FigureKey = (typeof figureKeys)[number];
 
-const noRows = (): RowFigures => ({ step: 0, last: {}, chosen: new Sparkline(), loss: new Sparkline() });
+const noRows = (): RowFigures => ({ step: 0, last: {}, curves: eachCurve(() => new Sparkline()) });
 const noEvents: EventFigures = { step: 0, totalSteps: null, startedAt: null, last: null };
 
 /** What does not change while a run runs, read again when its file does. */
@@ -148,7 +156,7 @@ export class RunSummary {
     this.#rows =
       known === null
         ? noRows()
-        : { ...known.rows, chosen: new Sparkline(known.rows.chosen), loss: new Sparkline(known.rows.loss) };
+        : { ...known.rows, curves: eachCurve((name) => new Sparkline(known.rows.curves[name])) };
     this.#events = known?.events ?? noEvents;
     const unknown = { name: basename(dir), objective: "", model: "", setting: "", problem: "" };
     this.#facts = new FileFact(
@@ -169,12 +177,12 @@ export class RunSummary {
 
   /** What to keep of it. */
   get saved(): SavedSummary {
-    const { chosen, loss } = this.#rows;
+    const { curves } = this.#rows;
     return {
       version: savedVersion,
       metrics: this.#metrics.place,
       log: this.#log.place,
-      rows: { ...this.#rows, chosen: chosen.saved, loss: loss.saved },
+      rows: { ...this.#rows, curves: eachCurve((name) => curves[name].saved) },
       events: this.#events,
       facts: { run: this.#facts.known, data: this.#data.known, baseline: this.#baseline.known },
     };
@@ -218,9 +226,10 @@ export class RunSummary {
       if (typeof value === "number") last[key] = value;
     }
     this.#rows = { ...this.#rows, last, step: row.global_step };
-    const [chosen, loss] = [row["eval_logps/chosen_delta_init"], row["loss"]];
-    if (typeof chosen === "number") this.#rows.chosen.add(chosen);
-    if (typeof loss === "number") this.#rows.loss.add(loss);
+    for (const name of curveNames) {
+      const value = row[curveKeys[name]];
+      if (typeof value === "number") this.#rows.curves[name].add(value);
+    }
   }
 
   #event(line: string): void {
@@ -237,7 +246,7 @@ export class RunSummary {
   }
 
   #made(): RunFigures {
-    const { last, chosen, loss } = this.#rows;
+    const { last, curves } = this.#rows;
     const { totalSteps, startedAt, last: event } = this.#events;
     const step = Math.max(this.#rows.step, this.#events.step);
     const state = stateOf(this.paths, event === null ? [] : [event]);
@@ -248,7 +257,7 @@ export class RunSummary {
     };
     const { dir } = this.paths;
     const unread = [problem, this.#problem].find((one) => one !== "")?.replaceAll(dir, basename(dir));
-    const curve = chosen.points.length > 1 ? "chosen" : loss.points.length > 1 ? "loss" : null;
+    const curve = curveNames.find((name) => curves[name].points.length > 1) ?? null;
     return {
       ...{ id: this.id, folder: this.folder, ...facts, data: this.#data.value() },
       ...{
@@ -263,7 +272,7 @@ export class RunSummary {
       baseline: this.#baseline.value(),
       loss: figure("loss"),
       curve,
-      points: curve === null ? [] : this.#rows[curve].points,
+      points: curve === null ? [] : curves[curve].points,
     };
   }
 }

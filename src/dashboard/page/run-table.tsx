@@ -6,7 +6,7 @@ import { StateTag } from "./pieces.tsx";
 import { addressOf, setQuery } from "./place.ts";
 import { type Entry, statesText } from "./run-filter.ts";
 import { Table } from "./table.tsx";
-import { ageText, percentText, signedText } from "./texts.ts";
+import { ageText, numberText, percentText, signedText } from "./texts.ts";
 
 interface Props {
   entries: readonly Entry[];
@@ -166,7 +166,7 @@ function pointsText(difference: number): string {
   return `${signedText(Number((100 * difference).toFixed(1)))} points`;
 }
 
-/** The chosen answers' log-likelihood since the start, or the loss, without axes. */
+/** The reward, the chosen answers' log-likelihood since the start, or the loss, without axes. */
 function SmallCurve({ run }: { run: Summary }): JSX.Element | null {
   const { points, curve } = run;
   if (curve === null) return null;
@@ -174,16 +174,20 @@ function SmallCurve({ run }: { run: Summary }): JSX.Element | null {
   const x = (i: number): string => ((96 * i) / (points.length - 1) + 2).toFixed(1);
   const y = (value: number): string =>
     high === low ? "14" : (26 - (24 * (value - low)) / (high - low)).toFixed(1);
-  const what = curve === "chosen" ? "chosen answers since the start" : "loss";
-  const [first = 0, last = 0] = [points[0], points.at(-1)];
+  const last = numberText(points.at(-1) ?? 0);
   return (
-    <svg
-      class="small c1"
-      viewBox="0 0 100 28"
-      role="img"
-      aria-label={`${what}: from ${signedText(first)} to ${signedText(last)}`}
-    >
-      <path class="line" d={`M${points.map((value, i) => `${x(i)} ${y(value)}`).join("L")}`} />
-    </svg>
+    <>
+      <svg
+        class="small c1"
+        viewBox="0 0 100 28"
+        role="img"
+        aria-label={`${curve} from ${numberText(points[0] ?? 0)} to ${last}`}
+      >
+        <path class="line" d={`M${points.map((value, i) => `${x(i)} ${y(value)}`).join("L")}`} />
+      </svg>
+      <small class="soft">
+        {curve} {last}
+      </small>
+    </>
   );
 }
