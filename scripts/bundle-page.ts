@@ -20,7 +20,17 @@ export interface PageBundle {
   style: string;
   /** Of what is in them. */
   licences: string;
+  /** The files they were made of, by their path from the root, with those that say how. */
+  inputs: readonly string[];
 }
+
+/** What decides the bundle besides the files that are bundled. */
+const makers = [
+  "scripts/bundle-page.ts",
+  "scripts/trim-uplot.ts",
+  "src/report/style-sheet.ts",
+  "node_modules/esbuild-wasm/package.json",
+];
 
 /** Bundles the page. */
 export async function bundlePage(): Promise<PageBundle> {
@@ -53,6 +63,7 @@ export async function bundlePage(): Promise<PageBundle> {
     needs: Object.fromEntries(needs),
     style: files.find(([name]) => name === "style.css")?.[1] ?? "",
     licences: licencesOf(Object.keys(metafile.inputs)),
+    inputs: [...Object.keys(metafile.inputs).filter((path) => !path.includes(":")), ...makers].sort(),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * The page's files: one of HTML, one of style, and scripts: one that starts the page, and those of screens that are loaded when they
- * are first shown. They are bundled when the package is built; in a checkout, when the dashboard starts.
+ * are first shown. They are bundled when the package is built; in a checkout, when a dashboard starts and they are others than before.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ function built(): Bundle {
 
 async function bundled(): Promise<Bundle> {
   // the bundler and what it bundles are packages of a checkout; the published package has the result
-  const bundler = new URL("../../scripts/bundle-page.ts", import.meta.url).href;
-  const { bundlePage } = (await import(bundler)) as { bundlePage: () => Promise<Bundle> };
-  return await bundlePage();
+  const bundler = new URL("../../scripts/kept-page.ts", import.meta.url).href;
+  const { keptPage } = (await import(bundler)) as { keptPage: () => Promise<Bundle> };
+  return await keptPage();
 }

@@ -1,0 +1,47 @@
+/**
+ * The dashboard's page in a checkout, bundled once for its sources: kept in `.preftune/page.json` with the digest of each file that it was
+ * made of, and made again when one of these is another.
+ */
+import { join } from "node:path";
+import { PreftuneError } from "../src/base/errors.ts";
+import { readTextFile, sha256, writeFileAtomic } from "../src/base/files.ts";
+import { packageRoot, stateFolder } from "../src/setup/places.ts";
+import { bundlePage, type PageBundle } from "./bundle-page.ts";
+
+/** A bundle and the digests of its files, by their path from the root. */
+interface KeptPage {
+  madeOf: Readonly<Record<string, string>>;
+  bundle: Omit<PageBundle, "inputs">;
+}
+
+/** The bundle as `bundlePage` makes it. Where it cannot be kept it is made each time. */
+export async function keptPage(
+  place: string = join(stateFolder(), "page.json"),
+): Promise<KeptPage["bundle"]> {
+  const kept = keptIn(place);
+  if (kept !== null) return kept;
+  const { inputs, ...bundle } = await bundlePage();
+  const madeOf = Object.fromEntries(inputs.map((path) => [path, digestOf(path)]));
+  try {
+    writeFileAtomic(place, JSON.stringify({ madeOf, bundle } satisfies KeptPage));
+  } catch (error) {
+    if (!(error instanceof PreftuneError)) throw error;
+  }
+  return bundle;
+}
+
+/** What is kept, if the files are those that it was made of. */
+function keptIn(place: string): KeptPage["bundle"] | null {
+  try {
+    const { madeOf, bundle } = JSON.parse(readTextFile(place)) as KeptPage;
+    const files = Object.entries(madeOf);
+    const isCurrent = files.length > 0 && files.every(([path, digest]) => digestOf(path) === digest);
+    return isCurrent ? bundle : null;
+  } catch {
+    return null;
+  }
+}
+
+function digestOf(path: string): string {
+  return sha256(readTextFile(join(packageRoot, path)));
+}
