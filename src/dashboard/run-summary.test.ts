@@ -1,8 +1,9 @@
 /** The small curve of the list: what it is of, and that it is continued after a start of the dashboard. */
 import assert from "node:assert/strict";
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempDisposableSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { temporaryDirectory } from "../../test/support/tiny-models.ts";
 import { RunSummary } from "./run-summary.ts";
 
 for (const [curve, columns] of [
@@ -11,7 +12,7 @@ for (const [curve, columns] of [
   ["loss", { loss: 0.5 }],
 ] as const) {
   test(`the small curve is of the ${curve} of a run that logs ${Object.keys(columns).join(", ")}`, () => {
-    using dir = temporaryDirectory();
+    using dir = mkdtempDisposableSync(join(tmpdir(), "preftune-summary-"));
     const place = { id: "a", dir: dir.path, folder: "" };
     const summary = new RunSummary(place, null);
     const row = (step: number) => `${JSON.stringify({ global_step: step, ...columns })}\n`;
