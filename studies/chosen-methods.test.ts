@@ -27,6 +27,13 @@ test("a method comes with the curve, or with what it is compared with", () => {
     "SimPO @ 2",
   ]);
   assert.deepEqual(chosen("stabiliser", "λl 0.1, δ 0.5"), ["λl 0", "λl 0.1, δ 0.5"]);
+  const online = (...methods: string[]) => chosen("online", ...methods);
+  assert.deepEqual(online("within 40 tokens: slime"), ["within 40 tokens: grpo", "within 40 tokens: slime"]);
+  assert.equal(online("three bullets").length, online().length / 2);
+  assert.throws(
+    () => online("slime"),
+    /expected one of online's methods, "within 40 tokens", "within 40 tokens: grpo", /,
+  );
   assert.equal(chosen("long").length, STUDIES.long.conditions(asked).length);
 });
 

@@ -292,12 +292,18 @@ async function divided(
 
 /** Methods that the study does not have, before models are made and answers sampled. */
 function refuseMethods(
-  { name, budget, methods, model, config, learningRates }: StudyOptions,
+  { name, budget, methods, model, config, learningRates, rewardModel }: StudyOptions,
   definition: StudyDefinition,
 ): void {
   if (methods.length === 0) return;
   const asked = {
-    ...{ budget, sets: [], searched: null, prompts: model === null && config === null ? {} : null },
+    ...{
+      budget,
+      sets: [],
+      searched: null,
+      rewardModel,
+      prompts: model === null && config === null ? {} : null,
+    },
     learningRates: learningRates ?? definition.learningRates ?? [],
   };
   chosenMethods(name, definition, { conditions: definition.conditions(asked), methods });

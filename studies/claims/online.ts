@@ -23,6 +23,7 @@ export const online: StudyDefinition = {
   groupOf: (name) => splitName(name)[0],
   evaluations: "some",
   needsAnswers: false,
+  canChoose: true,
   takesRewardModel: true,
   seeds: { quick: 2, full: 3 },
   search: { seeds: { quick: 0, full: 1 }, conditions: searchConditions },
