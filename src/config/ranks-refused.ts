@@ -23,8 +23,8 @@ export function ranksRefused(config: Omit<RunConfig, "output_dir" | "train_data"
   const ofMicroBatch = microBatchSetting(config.method);
   if (ofMicroBatch !== null) {
     return (
-      `${ofMicroBatch} has a loss of micro-batches, which rows are in follows from the number of ranks. Set another, with which no number of ` +
-      "ranks changes the loss (docs/objectives.md), or start it without a launcher."
+      `${ofMicroBatch} has a loss of micro-batches, and which rows are in one depends on the number of ranks. Set another (docs/objectives.md), ` +
+      "with which no number of ranks changes the loss, or start it without a launcher."
     );
   }
   if (!config.optimizer_in_backward) return null;
