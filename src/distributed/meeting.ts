@@ -56,8 +56,8 @@ export async function openStore(launch: Launch, timeout: number, signal?: AbortS
 
 function noStore({ host, port }: Launch, serves: boolean, cause: unknown): ConfigError {
   const what = serves
-    ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
-    : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, and that no firewall is between`;
+    ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port, MASTER_ADDR to this host`
+    : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, that no other program has its port, and that no firewall is between`;
   return new ConfigError(`MASTER_ADDR ${host}, MASTER_PORT ${port}: ${what}.`, { cause });
 }
 
