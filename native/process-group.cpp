@@ -110,7 +110,7 @@ Answer answered(Ask ask, Milliseconds limit = Milliseconds(kAnswering)) {
   std::future<Answer> answer = promise->get_future();
   std::thread([promise, ask = std::move(ask)]() mutable {
     try {
-      // the store that it holds is let go of before the caller goes on
+      // the store that it holds is let go of before the caller has the answer
       Answer given = [own = std::move(ask)] { return own(); }();
       promise->set_value(std::move(given));
     } catch (...) {
