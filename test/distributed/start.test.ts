@@ -197,6 +197,21 @@ suite("ranks", { concurrency: 3 }, () => {
     }
   });
 
+  test("ranks that were started as ones of different numbers say so", async () => {
+    const [zero = {}, one = {}] = placesOf(2, await freePort());
+    const places = [zero, { ...one, WORLD_SIZE: "3" }].map((place) => ({
+      ...place,
+      PLAN: JSON.stringify({ values }),
+    }));
+    for (const { status, stdout } of await allEnded(startRankPrograms("start-child.ts", places))) {
+      assert.match(
+        stdout,
+        /rank 0 \(host .* pid \d+\) is one of 2 ranks, and rank 1 \(host .* pid \d+\) is one of 3 ranks: .* the same WORLD_SIZE/,
+      );
+      assert.equal(status, 2);
+    }
+  });
+
   test("rank 0 that hangs while ranks wait for others to come is named", async () => {
     const [zero, one] = await startPlans([{ values }, { values }], 3);
     await Promise.all([zero, one].map((rank) => rank?.saw("2 of 3 have come")));
