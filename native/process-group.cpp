@@ -25,11 +25,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <future>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "lost-ranks.h"
@@ -45,6 +47,8 @@ constexpr const char* kLost = "lost: ";
 constexpr Milliseconds kNever = std::chrono::hours(10 * 365 * 24);
 // Threads of a group, hence collectives that run at a time.
 constexpr int kThreads = 2;
+// Time that a store has to answer: a question, and one that connects, beside its own limit. Both in ms.
+constexpr int64_t kAnswering = 15000, kConnecting = 1000;
 // An output of this size is gathered in one collective, through a temporary: less to wait for.
 constexpr int64_t kSmallBytes = 1 << 18;
 
@@ -98,6 +102,28 @@ std::string addressTowards(const std::string& host, int64_t port) {
 
 // ---- the store ---------------------------------------------------------------------------------------------------
 
+// What `ask` gives, asked in another thread: c10d waits for an answer without a limit, and a host that hangs gives none. Time in which
+// this process was stopped itself does not count.
+template <typename Answer, typename Ask>
+Answer answered(Ask ask, Milliseconds limit = Milliseconds(kAnswering)) {
+  const auto promise = std::make_shared<std::promise<Answer>>();
+  std::future<Answer> answer = promise->get_future();
+  std::thread([promise, ask = std::move(ask)]() mutable {
+    try {
+      // the store that it holds is let go of before the caller has the answer
+      Answer given = [own = std::move(ask)] { return own(); }();
+      promise->set_value(std::move(given));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+  }).detach();
+  constexpr Milliseconds slice{100};
+  for (Milliseconds waited{0}; waited < limit; waited += slice) {
+    if (answer.wait_for(slice) == std::future_status::ready) return answer.get();
+  }
+  TORCH_CHECK(false, "no answer for ", limit.count() / 1000, " s");
+}
+
 // A socket that listens on `host` alone; -1 where that is not an address of this host, or one that others cannot reach.
 int listenOn(const std::string& host, int64_t port, bool isOneHost) {
   addrinfo hints{};
@@ -135,25 +161,35 @@ int64_t storeOpen(const std::string& host, int64_t port, bool serves, bool isOne
   options.timeout = Milliseconds(timeoutMs);
   const int listening = serves ? listenOn(host, port, isOneHost) : -1;
   if (listening >= 0) options.masterListenFd = listening;
-  const auto store = c10::make_intrusive<c10d::TCPStore>(host, options);
-  // the limit is of looking for it; later NCCL waits in it for rank 0's id, as long as the beats allow
-  store->setTimeout(kNever);
-  return stores().add(store);
+  // its limit is of connecting: it waits without one for the first answer, and another program at the port gives none
+  const auto open = [host, options]() -> StoreHandle {
+    const auto store = c10::make_intrusive<c10d::TCPStore>(host, options);
+    // the limit is of looking for it; later NCCL waits in it for rank 0's id, as long as the beats allow
+    store->setTimeout(kNever);
+    return store;
+  };
+  return stores().add(serves ? open() : answered<StoreHandle>(open, Milliseconds(timeoutMs + kConnecting)));
 }
 
 void storeSet(int64_t store, const std::string& key, const std::string& value) {
-  stores().get(store)->set(key, std::vector<uint8_t>(value.begin(), value.end()));
+  answered<int>([open = stores().get(store), key, value] {
+    open->set(key, std::vector<uint8_t>(value.begin(), value.end()));
+    return 0;
+  });
 }
 
 // The value; empty where there is none yet.
 std::string storeGet(int64_t store, const std::string& key) {
-  const StoreHandle open = stores().get(store);
-  if (!open->check({key})) return "";
-  const std::vector<uint8_t> value = open->get(key);
-  return std::string(value.begin(), value.end());
+  return answered<std::string>([open = stores().get(store), key]() -> std::string {
+    if (!open->check({key})) return "";
+    const std::vector<uint8_t> value = open->get(key);
+    return std::string(value.begin(), value.end());
+  });
 }
 
-int64_t storeAdd(int64_t store, const std::string& key, int64_t count) { return stores().get(store)->add(key, count); }
+int64_t storeAdd(int64_t store, const std::string& key, int64_t count) {
+  return answered<int64_t>([open = stores().get(store), key, count] { return open->add(key, count); });
+}
 
 void storeClose(int64_t store) { stores().take(store); }
 

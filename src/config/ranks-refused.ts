@@ -1,5 +1,5 @@
 /** What only one process can do. */
-import { klOverOfSettings, methodOf } from "../methods/index.ts";
+import { klOverOfSettings, methodOf, microBatchSetting } from "../methods/index.ts";
 import { isOnPolicy } from "./online-keys.ts";
 import type { RunConfig } from "./run-config.ts";
 
@@ -18,6 +18,13 @@ export function ranksRefused(config: Omit<RunConfig, "output_dir" | "train_data"
     return (
       "kl_over: micro_batch (preset: trl) estimates the KL on chunks of one process's rows. Set kl_over: step (preset: paper), which no " +
       "number of ranks changes, or start it without a launcher."
+    );
+  }
+  const ofMicroBatch = microBatchSetting(config.method);
+  if (ofMicroBatch !== null) {
+    return (
+      `${ofMicroBatch} has a loss of micro-batches, and which rows are in one depends on the number of ranks. Set another (docs/objectives.md), ` +
+      "with which no number of ranks changes the loss, or start it without a launcher."
     );
   }
   if (!config.optimizer_in_backward) return null;

@@ -11,7 +11,7 @@ export interface Fact {
 /**
  * Compares what the ranks have.
  *
- * @param facts - by name; the same names in the same order on all ranks
+ * @param facts - by name; a name that a rank lacks is a difference too
  * @throws {ConfigError} on all ranks the same: a sentence for each difference, which names the ranks and their hosts
  */
 export function agree(group: RankGroup | null, facts: Readonly<Record<string, Fact>>): void {
@@ -19,12 +19,14 @@ export function agree(group: RankGroup | null, facts: Readonly<Record<string, Fa
   const values = Object.fromEntries(Object.entries(facts).map(([name, { value }]) => [name, value]));
   const all = group.gather({ host: group.host, values });
   const differing = differencesOf(all);
-  const cures = new Set(differing.map(({ name }) => facts[name]?.cure ?? ""));
-  if (differing.length > 0)
-    throw new DisagreementError(
-      differing.map(({ text }) => text),
-      [...cures].join(" "),
-    );
+  if (differing.length === 0) return;
+  // of a name that this rank lacks another knows the cure
+  const known = group.gather(differing.map(({ name }) => facts[name]?.cure ?? null));
+  const cures = differing.map((_, i) => known.map((ofRank) => ofRank[i]).find((cure) => cure !== null) ?? "");
+  throw new DisagreementError(
+    differing.map(({ text }) => text),
+    [...new Set(cures)].join(" "),
+  );
 }
 
 /** Ranks of a run have something differently. The message is the same on all of them. */

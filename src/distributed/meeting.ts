@@ -56,8 +56,8 @@ export async function openStore(launch: Launch, timeout: number, signal?: AbortS
 
 function noStore({ host, port }: Launch, serves: boolean, cause: unknown): ConfigError {
   const what = serves
-    ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port`
-    : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, and that no firewall is between`;
+    ? `rank 0 cannot listen on port ${port}: another program has it, or ${host} is not this host. Set MASTER_PORT to a free port, MASTER_ADDR to this host`
+    : `the store at ${host}:${port} cannot be reached. Check MASTER_ADDR and MASTER_PORT, that rank 0 was started, that no other program has its port, and that no firewall is between`;
   return new ConfigError(`MASTER_ADDR ${host}, MASTER_PORT ${port}: ${what}.`, { cause });
 }
 
@@ -189,19 +189,21 @@ async function untilAllCome(
   const key = `${prefixOf(launch)}/here`;
   const everyone = Array.from({ length: size }, (_, r) => r);
   const before = ops.storeAdd(store, `${key}/count/${rank}`, 1);
-  const other = ops.storeGet(store, `${key}/${rank}`);
+  const other = cameAs(ops.storeGet(store, `${key}/${rank}`));
   if (before > 1) {
     throw new ConfigError(
-      `rank ${rank} is there twice: ${other} and ${self}. Each process needs a RANK of its own.`,
+      `rank ${rank} is there twice: ${other?.self ?? "another process"} and ${self}. Each process needs a RANK of its own.`,
     );
   }
   ops.storeSet(store, `${prefixOf(launch)}/machine/${rank}`, machineId());
   ops.storeSet(store, addressKey(launch, rank), ops.addressTowards(launch.host, launch.port));
-  ops.storeSet(store, `${key}/${rank}`, self);
+  ops.storeSet(store, `${key}/${rank}`, JSON.stringify({ self, size } satisfies Came));
   const until = performance.now() + timeout;
   for (;;) {
     answerRound(store, launch);
-    const missing = everyone.filter((r) => ops.storeGet(store, `${key}/${r}`) === "");
+    const came = everyone.map((r) => cameAs(ops.storeGet(store, `${key}/${r}`)));
+    requireSameSize(came);
+    const missing = everyone.filter((r) => came[r] === null);
     const word = ops.storeGet(store, `${prefixOf(launch)}/lost`);
     if (word !== "") throw lostRank(word);
     onComing(size - missing.length, size);
@@ -221,6 +223,29 @@ async function untilAllCome(
     }
   }
   return [...Map.groupBy(everyone, (r) => ops.storeGet(store, `${prefixOf(launch)}/machine/${r}`)).values()];
+}
+
+/** What a rank says of itself: where it is, and of how many ranks it takes itself to be one. */
+interface Came {
+  self: string;
+  size: number;
+}
+
+/** Null where it has not come. */
+function cameAs(text: string): Came | null {
+  return text === "" ? null : (JSON.parse(text) as Came);
+}
+
+/** @throws {ConfigError} if two of the ranks that have come were started as ones of different numbers */
+function requireSameSize(came: readonly (Came | null)[]): void {
+  const said = came.flatMap((one, rank) => (one === null ? [] : [{ ...one, rank }]));
+  const [first] = said;
+  const other = said.find(({ size }) => size !== first?.size);
+  if (first === undefined || other === undefined) return;
+  const [a, b] = [first, other].map((one) => `rank ${one.rank} (${one.self}) is one of ${one.size} ranks`);
+  throw new ConfigError(
+    `${a}, and ${b}: expected the same number at all. Give each process the same WORLD_SIZE.`,
+  );
 }
 
 /** Tells this host from others: names may be the same on several, and containers of one host have names of their own. */

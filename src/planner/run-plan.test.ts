@@ -180,6 +180,34 @@ test("70B in full on eight H100: nothing fits, and the plan says what would", ()
   assert.match(text, /shard: all, keep_gathered: false does not fit: .*; the others need no less\./);
 });
 
+test("the fewest H100 for 8B and 70B, in micro-batches of 8 pairs of 1,000 tokens: what docs/distributed.md says", () => {
+  const big = {
+    num_hidden_layers: 80,
+    hidden_size: 8192,
+    intermediate_size: 28_672,
+    num_attention_heads: 64,
+  };
+  const run = { gradient_checkpointing: true, per_device_train_batch_size: 8 };
+  const microBatch = (size: number) =>
+    Array.from({ length: size }, () => ({ prompt: 400, chosen: 300, rejected: 300 }));
+  const fits = (hosts: number[], changes: Parameters<typeof input>[0]) => {
+    const given = input({ run, ...changes });
+    const workload = { ...given.workload, mean: microBatch(1)[0] ?? pair, own: microBatch(8), microBatch };
+    return planRun({ ...given, workload, cluster: { ...given.cluster, hosts } }).memory.fits;
+  };
+  for (const [least, less, changes] of [
+    [[2], [1], {}],
+    [[8, 8, 8], [8, 8], { model: big }],
+    [[3], [2], { model: big, lora: true, rank: 64 }],
+  ] as const) {
+    assert.deepEqual(
+      [fits([...least], changes), fits([...less], changes)],
+      [true, false],
+      JSON.stringify(changes),
+    );
+  }
+});
+
 test("a model for no GPU of the table: as many as share it", () => {
   const huge = {
     num_hidden_layers: 120,

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { codeVersion } from "../base/code-version.ts";
 import { ConfigError } from "../base/errors.ts";
+import { sha256 } from "../base/files.ts";
 import type { PhaseListener } from "../base/phase-listener.ts";
 import { defaultsOf, flatConfig } from "../config/keys.ts";
 import type { ResolvedConfig } from "../config/load-config.ts";
@@ -87,11 +88,14 @@ async function open(
     );
   }
   const { rank_start_timeout, rank_timeout } = given;
-  const group = await RankGroup.join(launch, { rank_start_timeout, rank_timeout }, options);
+  // a rank that ends here stays until the others have heard why
+  using left = new DisposableStack();
+  const group = left.use(await RankGroup.join(launch, { rank_start_timeout, rank_timeout }, options));
   return await failingTogether(group, async () => {
     agree(group, { ...softwareFacts(), ...facts });
     const machine = machineOf(group, given);
     if (machine.device.startsWith("cuda")) group.joinGpus();
+    left.move();
     return { group, machine };
   });
 }
@@ -194,7 +198,7 @@ export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprint
     "weights of the reward model": { value: digest(reward_model), cure: weights },
     tokenizer: { value: tokenizer, cure: weights },
     "chat template": { value: digest(template), cure: weights },
-    rows: { value: digest(data), cure: rows },
+    ...Object.fromEntries(Object.entries(data).map(([name, value]) => [name, { value, cure: rows }])),
     "files of reward functions": { value: digest(reward_files), cure: rows },
   });
 }
@@ -208,6 +212,20 @@ export function agreeOnInputs(group: RankGroup | null, fingerprints: Fingerprint
 export function agreeOnFiles(group: RankGroup, digests: Readonly<Record<string, string>>): void {
   const cure = "Copy the same files to all hosts, or give paths that they share.";
   agree(group, Object.fromEntries(Object.entries(digests).map(([name, value]) => [name, { value, cure }])));
+}
+
+/**
+ * Requires that all ranks ask a run's model the same at an evaluation, where each asks a part of it.
+ *
+ * @param prompts - of the collapse watch; null: there is none
+ * @throws {DisagreementError} on all ranks, if they differ
+ */
+export function agreeOnPrompts(
+  group: RankGroup | null,
+  prompts: readonly { ids: readonly number[] }[] | null,
+): void {
+  if (group === null || prompts === null) return;
+  agreeOnFiles(group, { "prompts of watch_prompts": sha256(JSON.stringify(prompts.map(({ ids }) => ids))) });
 }
 
 /** The same of a model that is scored with, its tokenizer and templates, of what is put on it and what it is compared with. */

@@ -17,6 +17,11 @@ for (const [what, values, expected] of [
     { optimizer_in_backward: true, max_grad_norm: 0, gradient_accumulation_steps: 1 },
     /optimizer_in_backward is for one: .* Leave it out/,
   ],
+  [
+    "a loss of micro-batches",
+    { objective: "slime", preset: "reference-compat" },
+    /2 ranks were started, and preset: reference-compat has a loss of micro-batches, .* start it without a launcher/,
+  ],
   ["a reward model in parts", { objective: "reward", shard: "all" }, /got all\. Take none/],
 ] as const) {
   test(what, () => {

@@ -47,7 +47,15 @@ import { estimatedBatches, type KlEstimates, klEstimates, stepsOnRows } from "./
 import { localRun } from "./local-models.ts";
 import { OnlineRun, runObjective } from "./online.ts";
 import { otherTextMeasure, otherTextOf } from "./other-text.ts";
-import { agreeOnEnvironment, agreeOnInputs, matmulOfRanks, notedBy, openRanks, type Ranks } from "./ranks.ts";
+import {
+  agreeOnEnvironment,
+  agreeOnInputs,
+  agreeOnPrompts,
+  matmulOfRanks,
+  notedBy,
+  openRanks,
+  type Ranks,
+} from "./ranks.ts";
 import { type References, referenceNotes, referencesOf } from "./references.ts";
 import { openTraining, type SharedWork, sharedWork } from "./run-model.ts";
 import { FollowedRun, type RunHandle, refuseOnRanks } from "./run-ranks.ts";
@@ -179,6 +187,7 @@ async function* trainRun(
   yield* noted([...changed.map((change) => `changed since the run began: ${change}`), ...notes]);
   await stopTogether(group, options.signal);
   const prompts = await watchedPrompts(config, data);
+  agreeOnPrompts(group, prompts);
   const otherText = await otherTextOf({ ...config, now }, data, group, onPhase);
   yield* noted(otherText?.warnings ?? []);
   yield { type: "inputs", fingerprints };

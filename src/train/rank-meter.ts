@@ -15,7 +15,12 @@ export class RankMeter {
     this.#before = { ...group.usage };
   }
 
-  /** What this rank's collectives have taken since it was last asked. */
+  /** A step begins: what an evaluation, a save or the start of the run has taken does not count. */
+  begin(): void {
+    this.take();
+  }
+
+  /** What this rank's collectives have taken since the step began, or since it was last asked. */
   take(): GroupUsage {
     const { waited, sent } = this.#group.usage;
     const since = { waited: waited - this.#before.waited, sent: sent - this.#before.sent };
@@ -23,11 +28,16 @@ export class RankMeter {
     return since;
   }
 
-  /** Counts a step of `seconds`. @param all - what each rank's collectives took of it */
-  add(all: readonly GroupUsage[], seconds: number): void {
+  /**
+   * Counts a step.
+   *
+   * @param all - what each rank's collectives took of its time @param seconds - the time
+   * @param inOutcome - bytes that a rank sent afterwards, to give the others its loss and metrics
+   */
+  add(all: readonly GroupUsage[], seconds: number, inOutcome: number): void {
     this.#steps += 1;
     this.#seconds += seconds;
-    this.#sent += all.reduce((sum, { sent }) => sum + sent, 0) / all.length;
+    this.#sent += inOutcome + all.reduce((sum, { sent }) => sum + sent, 0) / all.length;
     this.#waited = all.map(({ waited }, rank) => (this.#waited[rank] ?? 0) + waited);
   }
 

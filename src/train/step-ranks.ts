@@ -86,6 +86,7 @@ export function sharedOutcome(
   meter.add(
     all.map(({ usage }) => usage),
     Math.max(...all.map(({ seconds }) => seconds)),
+    meter.take().sent,
   );
   const sums: MetricSums = {};
   for (const outcome of all) addSums(sums, outcome.sums);

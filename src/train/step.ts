@@ -111,6 +111,7 @@ export function trainStep(
   const { all = batches, wantsStop = () => false } = options;
   const how = { step, seed, log_entropy, updates, onBatch, logps, all };
   const { ranks = null } = training;
+  ranks?.meter.begin();
   const run = (): Ended => {
     const { loss, tally } = accumulate(training, batches, how);
     return ranks === null

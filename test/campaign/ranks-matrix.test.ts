@@ -123,8 +123,14 @@ function requireRankMetrics(many: string, alone: string): void {
   for (const [i, row] of (rows ?? []).entries()) {
     assert.deepEqual(Object.keys(row).sort(), [...Object.keys(others?.[i] ?? {}), ...ofRanks].sort());
     for (const key of ofRanks) assert.ok(Number(row[key]) >= 0, `${key}: ${row[key]}`);
-    assert.ok(Number(row["speed/sent_bytes"]) > 0);
+    assert.ok(
+      Number(row["speed/waiting_fraction"]) <= 1,
+      `waited ${row["speed/waiting_fraction"]} of a step`,
+    );
   }
+  // what comes before the first step, and an evaluation after the second, are not steps'; a step of fewer rows sends less
+  const sent = (rows ?? []).map((row) => Number(row["speed/sent_bytes"]));
+  assert.ok(Math.min(...sent) > 0 && Math.max(...sent) < 2.2 * Math.min(...sent), `bytes a step: ${sent}`);
 }
 
 async function compare(fixture: RunFixture, one: Case): Promise<void> {

@@ -91,7 +91,7 @@ suite("ranks", { concurrency: 3 }, () => {
           { values, model: "abd", rows: "2" },
         ],
         new RegExp(
-          `differ:\\n {2}weights and config\\.json of the model: abc ${two}abd on rank 1 .*\\n {2}rows: {"rows":"1"} ${two}{"rows":"2"} on rank 1 .*\\nCopy the same files`,
+          `differ:\\n {2}weights and config\\.json of the model: abc ${two}abd on rank 1 .*\\n {2}rows: 1 ${two}2 on rank 1 .*\\nCopy the same files`,
         ),
       ],
       [
@@ -197,6 +197,34 @@ suite("ranks", { concurrency: 3 }, () => {
     }
   });
 
+  test("ranks that were started as ones of different numbers say so", async () => {
+    const [zero = {}, one = {}] = placesOf(2, await freePort());
+    const places = [zero, { ...one, WORLD_SIZE: "3" }].map((place) => ({
+      ...place,
+      PLAN: JSON.stringify({ values }),
+    }));
+    for (const { status, stdout } of await allEnded(startRankPrograms("start-child.ts", places))) {
+      assert.match(
+        stdout,
+        /rank 0 \(host .* pid \d+\) is one of 2 ranks, and rank 1 \(host .* pid \d+\) is one of 3 ranks: .* the same WORLD_SIZE/,
+      );
+      assert.equal(status, 2);
+    }
+  });
+
+  test("rank 0 that hangs while ranks wait for others to come is named", async () => {
+    const [zero, one] = await startPlans([{ values }, { values }], 3);
+    await Promise.all([zero, one].map((rank) => rank?.saw("2 of 3 have come")));
+    zero?.child.kill("SIGSTOP");
+    const end = await one?.ended;
+    zero?.child.kill("SIGKILL");
+    assert.equal(end?.status, 8, end?.stdout);
+    assert.match(
+      end?.stdout ?? "",
+      /rank 0, whose store the ranks meet in, at \S+ cannot be reached .*: no answer for 15 s/,
+    );
+  });
+
   test("a store that cannot be reached, or served, is named with its address", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
@@ -205,7 +233,8 @@ suite("ranks", { concurrency: 3 }, () => {
     const [zero = {}, one = {}] = placesOf(2, port);
     const unreachable = { ...one, MASTER_PORT: String(await freePort()) };
     const nowhere = { ...unreachable, MASTER_ADDR: "no-such-host.invalid" };
-    const places = [zero, unreachable, nowhere].map((place) => ({
+    // the program that has the port takes connections and says nothing
+    const places = [zero, one, unreachable, nowhere].map((place) => ({
       ...place,
       PLAN: JSON.stringify({ values: short }),
     }));
@@ -214,6 +243,9 @@ suite("ranks", { concurrency: 3 }, () => {
     const expected = [
       new RegExp(
         `rank 0 cannot listen on port ${port}: another program has it.*Set MASTER_PORT to a free port`,
+      ),
+      new RegExp(
+        `the store at 127\\.0\\.0\\.1:${port} cannot be reached.*that no other program has its port`,
       ),
       new RegExp(
         `the store at 127\\.0\\.0\\.1:${unreachable.MASTER_PORT} cannot be reached\\. Check MASTER_ADDR`,

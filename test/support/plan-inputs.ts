@@ -30,6 +30,8 @@ interface Changes {
   model?: Record<string, unknown>;
   run?: Record<string, unknown>;
   lora?: boolean;
+  /** Of the adapter; left out: 16. */
+  rank?: number;
   gpu?: string;
   pairs?: number | null;
   count?: number;
@@ -41,6 +43,7 @@ export function input({
   model,
   run,
   lora = false,
+  rank = 16,
   gpu = "h100",
   pairs,
   count = 1,
@@ -55,7 +58,7 @@ export function input({
     ...run,
   };
   const adapter = {
-    rank: 16,
+    rank,
     targets: "all-linear",
     targetModules: [],
     modulesToSave: [],
