@@ -12,7 +12,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { halfTolerances } from "../runs/parity-text.ts";
 import type { ParityResult } from "../runs/train-events.ts";
-import { scope } from "../torch/index.ts";
+import { type DType, scope } from "../torch/index.ts";
 import { loadSharded } from "./load-sharded.ts";
 import {
   differenceOf,
@@ -49,7 +49,7 @@ export interface ParityCheck {
 /**
  * Loads the exported files and compares the log-probs of `batches` with the trained model's, token by token.
  *
- * A float32 export must agree within the tolerance. Weights rounded to a half type cannot: there the mean difference
+ * A float32 export must agree within the tolerance, in float32 where training held weights in a half type. Weights rounded to a half type cannot: there the mean difference
  * must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by chance.
  *
  * @param directory - where the files are while they are looked at; left out: where they will be
@@ -75,7 +75,8 @@ export function checkParity(check: ParityCheck, directory: string = check.path):
 
 function measured(check: ParityCheck, directory: string): ParityResult {
   using _ = scope();
-  const { kind, path, model, batches, numerics, tolerance, dtype } = check;
+  const { kind, path, model, batches, tolerance, dtype } = check;
+  const numerics = comparedIn(check);
   using exported = loadExported(check, directory);
   const difference = differenceOf(
     outputsOf(model, { batches, numerics }),
@@ -84,15 +85,29 @@ function measured(check: ParityCheck, directory: string): ParityResult {
   return { kind, path, dtype, tolerance, ...difference, ...kindOf(model) };
 }
 
+/**
+ * How both are run: as in training. A float32 export of weights that training holds in a half type is compared in float32, since rounded
+ * again to that type the sums of base and adapter are others than the two were.
+ */
+function comparedIn({ kind, dtype, model, numerics }: ParityCheck): Numerics {
+  const isWidened = kind === "model" && dtype === "float32" && heldType(model) !== "float32";
+  return isWidened ? { ...numerics, dtype } : numerics;
+}
+
+/** What training holds untrained weights in. */
+function heldType({ model }: HeadedModel): DType {
+  return model.norm.weight.dtype;
+}
+
 /** The model that the files make, in parts where the trained one is. */
 function loadExported(check: ParityCheck, directory: string): { model: HeadedModel } & Disposable {
   const { ranks = null, kind, baseDir, model } = check;
   const dir = kind === "model" ? directory : baseDir;
   // what acts in float32, some families' norms for one, would differ by the rounding of weights that training holds in float32
-  const { dtype: held } = model.model.norm.weight;
+  const held = heldType(model);
   const options = {
     device: model.device,
-    dtype: kind === "model" && held === "float32" ? held : check.numerics.dtype,
+    dtype: kind === "model" && held === "float32" ? held : comparedIn(check).dtype,
     adapter: kind === "model" ? null : directory,
   };
   if (ranks?.sharded) {

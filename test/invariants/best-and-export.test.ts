@@ -206,6 +206,19 @@ test("the gate refuses an export that does not score as the trained model", asyn
   );
 });
 
+test("LoRA in bfloat16 on a float32 checkpoint is merged: the gate compares in float32", async () => {
+  using fixture = runFixture();
+  const { summary } = await runTraining({
+    ...{ ...fixture.values, output_dir: fixture.path("run"), dtype: "bfloat16", use_peft: true },
+    ...{ export_merged: true, learning_rate: 0.01, max_steps: 4 },
+  });
+  assert.deepEqual(
+    summary.exported.map((path) => path.slice(fixture.path("run").length)),
+    ["/adapter", "/model"],
+  );
+  assert.equal(loadModel(summary.exported[1] ?? "").lm_head.weight.dtype, "float32");
+});
+
 test("an export that the gate refuses is not put in place, and the record of an earlier one does not stand for it", async () => {
   using fixture = runFixture();
   const run = fixture.path("run");
