@@ -53,6 +53,31 @@ test("on a GPU an update with averages in fewer bits takes a stretch of the larg
   assert.equal(early.components.working - whole.components.working, 42 * 2 ** 22);
 });
 
+test("a reward model has no head over the vocabulary: no matrix of it, no logits, no work", () => {
+  const head = 128_256 * 4096;
+  for (const lora of [false, true]) {
+    const [scores, tokens] = ["reward", "simpo"].map((objective) =>
+      planRun(input({ lora, run: { objective } })),
+    );
+    assert.ok(scores !== undefined && tokens !== undefined);
+    assert.equal(scores.parameters.head, 0);
+    assert.equal(scores.parameters.total, tokens.parameters.total - head);
+    // in full tuning float32, and a bfloat16 copy of the matrix for products
+    const bytes = lora ? 2 : 4 + 2;
+    assert.equal(scores.memory.components.weights, tokens.memory.components.weights - bytes * head);
+    assert.equal(
+      scores.memory.components.optimiser,
+      tokens.memory.components.optimiser - (lora ? 0 : 8 * head),
+    );
+    const completions = tokens.rows.mean.chosen + tokens.rows.mean.rejected;
+    assert.equal(tokens.flops.forward - scores.flops.forward, 2 * head * completions);
+    assert.match(
+      formatPlan(scores),
+      /score layer in place of the head, whose matrix, logits and work are not counted/,
+    );
+  }
+});
+
 test("the components add up to the total", () => {
   for (const changes of [{}, { lora: true }, { run: { gradient_checkpointing: true } }]) {
     const { components, total } = planRun(input(changes)).memory;

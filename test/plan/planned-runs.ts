@@ -245,6 +245,13 @@ export const plannedRuns: readonly PlannedRun[] = [
     longest: [100, 60],
   },
   {
+    name: "reward model, full, big vocabulary whose head is left out, 4 layers of 256 (Llama)",
+    model: { ...bigVocabulary, ...llama },
+    run: { objective: "reward", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
+    rows: 2,
+    longest: [300, 200],
+  },
+  {
     name: "full, averages in 8 bits, 4 layers of 256 (Qwen3)",
     model: bigVocabulary,
     run: {
