@@ -78,6 +78,20 @@ test("a reward model has no head over the vocabulary: no matrix of it, no logits
   }
 });
 
+test("on a CPU the base of an adapter is checked in a copy where its type is another than is computed in", () => {
+  const setup = memorySetup(input({ lora: true }));
+  const numbers = 8_030_261_248;
+  const files = (stored: "float32" | "bfloat16", dtype: ComputeType, export_merged: boolean) => {
+    const model = { ...setup.model, dtype: stored };
+    const numerics = { ...setup.numerics, dtype, onGpu: false };
+    return planMemory({ ...setup, model, numerics, export_merged }, [pair]).components.files / numbers;
+  };
+  assert.deepEqual([files("bfloat16", "bfloat16", false), files("float32", "float32", false)], [2, 4]);
+  assert.deepEqual([files("bfloat16", "float32", false), files("float32", "bfloat16", false)], [4, 2]);
+  // the merged model is mapped as it is written
+  assert.deepEqual([files("bfloat16", "float32", true), files("float32", "bfloat16", true)], [4, 4]);
+});
+
 test("the components add up to the total", () => {
   for (const changes of [{}, { lora: true }, { run: { gradient_checkpointing: true } }]) {
     const { components, total } = planRun(input(changes)).memory;
