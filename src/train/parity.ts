@@ -66,11 +66,23 @@ export function checkParity(check: ParityCheck, directory: string = check.path):
     if (isFine) return result;
     throw new FormatError(
       `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: ` +
-        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. It was not written: what was there, and the run's checkpoints, are as they were.`,
+        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. It was not written: what was there, and the run's checkpoints, are as they were.` +
+        (check.dtype === "float32" ? "" : lostInRounding(check.dtype, result)),
     );
   };
   // in parts, all ranks score; else one does for all
   return ranks?.sharded ? onAll(ranks.group, judged) : onFirst(ranks?.group ?? alone, judged);
+}
+
+/** What a user can do where training moved weights by less than a half type shows, many of them the same way. */
+function lostInRounding(dtype: WeightDtype, { meanDifference }: ParityResult): string {
+  if (!Number.isFinite(meanDifference)) return "";
+  const accepting = (1.1 * meanDifference) / halfTolerances;
+  return (
+    ` Changes of weights that are smaller than a step of ${dtype}, the checkpoint's type, are lost in these files. To keep them, ` +
+    "train from the same model saved in float32; to write them all the same, resume the run with " +
+    `--export_parity_tolerance ${accepting.toPrecision(2)}.`
+  );
 }
 
 function measured(check: ParityCheck, directory: string): ParityResult {
