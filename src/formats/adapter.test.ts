@@ -296,6 +296,24 @@ describe("directories that are refused", () => {
     ],
     ["no saved module", {}, [a, b], /expected the weights of "lm_head", which modules_to_save names/],
     [
+      "a head that no setting names, as PEFT saves it beside a changed vocabulary",
+      { modulesToSave: [] },
+      [a, b, head],
+      /lm_head\.weight": expected weights of modules that modules_to_save names.* merge it in PEFT \(merge_and_unload\)/,
+    ],
+    [
+      "a norm that is trained in full",
+      { modulesToSave: ["norm"] },
+      [a, b, zeros(savedModuleName("model.layers.0.input_layernorm", "weight"), 5)],
+      /expected modules_to_save to name linears and embeddings, got "model\.layers\.0\.input_layernorm", whose weight has shape \[5\]/,
+    ],
+    [
+      "LoRA on the head",
+      { modulesToSave: [] },
+      [a, b, zeros(loraTensorName("lm_head", "A"), 2, 5), zeros(loraTensorName("lm_head", "B"), 7, 2)],
+      /expected LoRA on linears of blocks, got it on lm_head/,
+    ],
+    [
       "DoRA without magnitude",
       { useDora: true },
       [a, b, head],

@@ -185,11 +185,42 @@ function requireShapes(
   }
 }
 
-function requireSaved({ config, file, saved }: AdapterFiles): void {
-  const modules = [...saved.keys()].map((name) => name.slice(0, name.lastIndexOf(".")));
-  const missing = config.modulesToSave.find((target) => !modules.some((module) => isNamed(module, target)));
-  if (missing === undefined) return;
-  throw new FormatError(
-    `${file.path}: expected the weights of "${missing}", which modules_to_save names, got none. Save the adapter again.`,
+/** Saved modules and the settings name each other, and all that is saved or adapted can be computed. */
+function requireSaved(adapter: AdapterFiles): void {
+  const { config, file, saved, lora } = adapter;
+  const weights = [...saved].map(([name, entry]) => ({
+    module: name.slice(0, name.lastIndexOf(".")),
+    entry,
+  }));
+  const vector = weights.find(({ entry: { name, shape } }) => name.endsWith(".weight") && shape.length !== 2);
+  if (vector !== undefined) {
+    throw new FormatError(
+      `${file.path}: expected modules_to_save to name linears and embeddings, got "${vector.module}", whose weight has ` +
+        `shape [${vector.entry.shape.join(", ")}]. ${mergeInPeft}`,
+    );
+  }
+  const missing = config.modulesToSave.find(
+    (target) => !weights.some(({ module }) => isNamed(module, target)),
   );
+  if (missing !== undefined) {
+    throw new FormatError(
+      `${file.path}: expected the weights of "${missing}", which modules_to_save names, got none. Save the adapter again.`,
+    );
+  }
+  const stray = weights.find(({ module }) => !config.modulesToSave.some((target) => isNamed(module, target)));
+  if (stray !== undefined) {
+    throw new FormatError(
+      `${file.path}: tensor "${stray.entry.name}": expected weights of modules that modules_to_save names, got those of ` +
+        `"${stray.module}", as PEFT saves embedding and head where the vocabulary was changed or save_embedding_layers was given. ` +
+        mergeInPeft,
+    );
+  }
+  if (lora.has("lm_head")) {
+    throw new FormatError(
+      `${file.path}: expected LoRA on linears of blocks, got it on lm_head, whose log-probs are computed without its full output. ${mergeInPeft}`,
+    );
+  }
 }
+
+const mergeInPeft =
+  "This adapter cannot be used here: merge it in PEFT (merge_and_unload) and use the merged model.";

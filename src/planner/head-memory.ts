@@ -26,6 +26,8 @@ export interface HeadOptions {
   entropyGradient: boolean;
   /** The tokens of prompts are predicted too. */
   predictsPrompts: boolean;
+  /** False: a row of weights in its place gives rewards, and there are no logits. Left out: it is there. */
+  hasHead?: boolean;
 }
 
 /** Bytes of the head's memory. */
@@ -49,6 +51,8 @@ export function headMemory(
   const kept = (options.logits_kept_mib ?? limit.logits_kept_mib) * 2 ** 20;
   const all =
     sumOf(pairs) + (options.predictsPrompts ? pairs.reduce((sum, { prompt }) => sum + prompt, 0) : 0);
+  const gradient = all * hiddenSize * item;
+  if (options.hasHead === false) return { working: 0, gradient };
   const rows =
     isTrained && !options.isRanged && !options.predictsPrompts
       ? largestGroup(pairs, Math.max(1, Math.floor(kept / (4 * vocabSize))))
@@ -72,7 +76,7 @@ export function headMemory(
     working: isTrained
       ? logits + vector
       : Math.max(logits + targetRows + 3 * sums * vector, (4 + sums) * vector),
-    gradient: all * hiddenSize * item,
+    gradient,
   };
 }
 

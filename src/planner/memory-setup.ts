@@ -1,7 +1,7 @@
 /** What the memory of a run depends on, from its keys. */
 import { isOnPolicy } from "../config/online-keys.ts";
 import { microBatchesOf, rowsPerStep } from "../config/step-rows.ts";
-import { comparesOnPolicy, predictsPrompts } from "../methods/index.ts";
+import { comparesOnPolicy, methodOf, predictsPrompts } from "../methods/index.ts";
 import { scalesSize } from "./final-scale-plan.ts";
 import { type PairLengths, streamTokens } from "./flops.ts";
 import type { MemorySetup } from "./memory.ts";
@@ -20,6 +20,7 @@ export function memorySetup(input: PlanInput): MemorySetup {
     trained,
     entropyGradient,
     predictsPrompts: predictsPrompts(method),
+    hasHead: methodOf(method.objective).over !== "scores",
     log_entropy: keys.log_entropy || entropyGradient,
     numerics: {
       ...{ dtype, onGpu: device.isGpu, hasCudaTorch: device.hasCudaTorch ?? false },

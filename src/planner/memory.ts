@@ -19,13 +19,13 @@ import { completionTokens, type PairLengths, streamTokens } from "./flops.ts";
 import { type HeadMemory, type HeadOptions, headMemory } from "./head-memory.ts";
 import {
   blockParameters,
+  checkedBytes,
   countParameters,
   densifiedBytes,
   heldBytes,
   optimiserBytes,
   type ParameterCounts,
   passingUpdateBytes,
-  quantisedLinears,
 } from "./parameter-counts.ts";
 import { filteredBytes, type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
@@ -66,6 +66,8 @@ export interface MemorySetup extends Omit<HeadOptions, "isTrained" | "isRanged">
   /** Each weight is updated, and its gradient freed, as soon as it is there. */
   optimizer_in_backward: boolean;
   optim: RunConfig["optim"];
+  /** Beside the adapter the model is written, and checked too. */
+  export_merged?: boolean;
   share_prompt: boolean;
   /** A step has more than one micro-batch: gradients are there from the second on. */
   accumulates: boolean;
@@ -133,7 +135,6 @@ interface ResidentBytes {
 
 function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentBytes {
   const { model, trained, numerics, shards } = setup;
-  const stored = model.dtype === "float32" ? 4 : 2;
   const { weights, optimiser } =
     shards === null
       ? {
@@ -146,7 +147,7 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
   // on the CPU the checkpoint is mapped: a frozen model is used in the map itself, and at the end the export is mapped to be checked,
   // while the memory of training is still the process's: resident memory counts pages of the same file twice (docs/memory.md)
   // what is held in fewer bits was read a stretch at a time, and the export is checked with it
-  const files = ((counts.total - quantisedLinears(model).weights) * stored) / (shards?.ranks ?? 1);
+  const files = checkedBytes(setup, counts) / (shards?.ranks ?? 1);
   return { process, files, weights, optimiser };
 }
 

@@ -210,6 +210,25 @@ export function heldBytes(
   return own - away + halfCopyBytes(model, trained, counts, numerics);
 }
 
+/**
+ * Bytes of the model of the export's gate, all that is not held in fewer bits: the mapped file, or, of a base in another type than is
+ * computed in, a copy in that type.
+ */
+export function checkedBytes(
+  {
+    model,
+    trained,
+    numerics,
+    export_merged = false,
+  }: { model: ModelConfig; trained: TrainedParts; numerics: PlannedNumerics; export_merged?: boolean },
+  counts: ParameterCounts,
+): number {
+  const stored = model.dtype === "float32" ? 4 : 2;
+  const computed = itemBytes(numerics);
+  const ofAdapter = export_merged ? Math.max(stored, computed) : computed;
+  return (counts.total - quantisedLinears(model).weights) * (trained.isFull ? stored : ofAdapter);
+}
+
 /** Copies in the activations' type of the trained matrices they are multiplied by, where those are float32 and they are not. */
 function halfCopyBytes(
   model: ModelConfig,

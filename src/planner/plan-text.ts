@@ -198,7 +198,7 @@ function notesText(plan: Plan): string {
   }
   if (methods.some(({ isOwn, scores }) => isOwn && scores)) {
     notes.push(
-      "A reward model has a score layer in place of the head: work and memory of the head are counted and will not be needed.",
+      "A reward model has a score layer in place of the head, whose matrix, logits and work are not counted.",
     );
   }
   if (device.isGpu)

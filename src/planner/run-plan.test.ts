@@ -64,6 +64,45 @@ test("on a GPU an update with averages in fewer bits takes a stretch of the larg
   assert.equal(early.components.working - whole.components.working, 42 * 2 ** 22);
 });
 
+test("a reward model has no head over the vocabulary: no matrix of it, no logits, no work", () => {
+  const head = 128_256 * 4096;
+  for (const lora of [false, true]) {
+    const [scores, tokens] = ["reward", "simpo"].map((objective) =>
+      planRun(input({ lora, run: { objective } })),
+    );
+    assert.ok(scores !== undefined && tokens !== undefined);
+    assert.equal(scores.parameters.head, 0);
+    assert.equal(scores.parameters.total, tokens.parameters.total - head);
+    // in full tuning float32, and a bfloat16 copy of the matrix for products
+    const bytes = lora ? 2 : 4 + 2;
+    assert.equal(scores.memory.components.weights, tokens.memory.components.weights - bytes * head);
+    assert.equal(
+      scores.memory.components.optimiser,
+      tokens.memory.components.optimiser - (lora ? 0 : 8 * head),
+    );
+    const completions = tokens.rows.mean.chosen + tokens.rows.mean.rejected;
+    assert.equal(tokens.flops.forward - scores.flops.forward, 2 * head * completions);
+    assert.match(
+      formatPlan(scores),
+      /score layer in place of the head, whose matrix, logits and work are not counted/,
+    );
+  }
+});
+
+test("on a CPU the base of an adapter is checked in a copy where its type is another than is computed in", () => {
+  const setup = memorySetup(input({ lora: true }));
+  const numbers = 8_030_261_248;
+  const files = (stored: "float32" | "bfloat16", dtype: ComputeType, export_merged: boolean) => {
+    const model = { ...setup.model, dtype: stored };
+    const numerics = { ...setup.numerics, dtype, onGpu: false };
+    return planMemory({ ...setup, model, numerics, export_merged }, [pair]).components.files / numbers;
+  };
+  assert.deepEqual([files("bfloat16", "bfloat16", false), files("float32", "float32", false)], [2, 4]);
+  assert.deepEqual([files("bfloat16", "float32", false), files("float32", "bfloat16", false)], [4, 2]);
+  // the merged model is mapped as it is written
+  assert.deepEqual([files("bfloat16", "float32", true), files("float32", "bfloat16", true)], [4, 4]);
+});
+
 test("the components add up to the total", () => {
   for (const changes of [{}, { lora: true }, { run: { gradient_checkpointing: true } }]) {
     const { components, total } = planRun(input(changes)).memory;

@@ -25,7 +25,7 @@ import { countParameters, type ParameterCounts } from "./parameter-counts.ts";
 import { longestPair, type PlanInput, type PlannedKeys, rowUnit } from "./plan-input.ts";
 import { forwardShare, launchSeconds, pairTime, runPairs } from "./plan-time.ts";
 import { canShare, planRanks, type RanksPlan } from "./ranks-plan.ts";
-import { valueModelOf } from "./side-models.ts";
+import { valueModelOf, withoutHead } from "./side-models.ts";
 
 /** A method with its way to a reference, if it needs one: computed live or before training. */
 interface PlannedMethod {
@@ -41,7 +41,7 @@ export interface MethodPlan {
   name: string;
   /** Whether it is what the run's configuration says. */
   isOwn: boolean;
-  /** Whether it trains a score layer in place of a head over the vocabulary, which the figures count nevertheless. */
+  /** Whether it trains a score layer in place of a head over the vocabulary. */
   scores: boolean;
   /** Why preftune does not run it with these settings; null where it does. The figures are then null. */
   refused: string | null;
@@ -115,7 +115,8 @@ export interface Plan {
 function rowFlops(name: MethodName, { model, trained, keys, workload }: PlanInput): PairFlops {
   const { method, share_prompt } = keys;
   const isOwn = name === method.objective;
-  return pairFlops(model, workload.mean, {
+  const run = methodOf(name).over === "scores" ? { ...model, vocabSize: 0 } : model;
+  return pairFlops(run, workload.mean, {
     ...{ trained, share_prompt },
     predictsPrompts: isOwn && predictsPrompts(method),
     estimatesKl: isOwn && klOverOfSettings(method) !== null,
@@ -233,8 +234,14 @@ function memoryOf(input: PlanInput): number {
   return planMemory(ranks === null ? setup : { ...setup, ...ranks.memory }, input.workload.own).total;
 }
 
+/** A reward model has no head: neither its matrix nor its logits are there. */
+function withItsHead(input: PlanInput): PlanInput {
+  return methodOf(input.keys.method.objective).over === "scores" ? withoutHead(input) : input;
+}
+
 /** The plan of a run. */
-export function planRun(input: PlanInput): Plan {
+export function planRun(given: PlanInput): Plan {
+  const input = withItsHead(given);
   const { model, trained, keys, device, workload } = input;
   const bytes = usableBytes(device);
   const flops = rowFlops(keys.method.objective, input);

@@ -43,11 +43,16 @@ interface PlannedValueModel extends ValueModelBase {
   counts: ParameterCounts;
 }
 
-/** PPO's value model on the layers of `base`. */
-export function valueModelOf(base: ValueModelBase): PlannedValueModel {
+/** The layers of a model whose head gives way to a row of weights: that of a reward model, or for values. */
+export function withoutHead<T extends ValueModelBase>(base: T): T {
   // the embedding serves as a head: there is no second matrix
   const model = { ...base.model, tieWordEmbeddings: true };
-  const trained = { ...base.trained, trainsHead: false };
+  return { ...base, model, trained: { ...base.trained, trainsHead: false } };
+}
+
+/** PPO's value model on the layers of `base`. */
+export function valueModelOf(base: ValueModelBase): PlannedValueModel {
+  const { model, trained } = withoutHead(base);
   const counts = countParameters(model, trained);
   const value = model.hiddenSize;
   const savedCopies = counts.savedCopies + (trained.isFull ? 0 : value);

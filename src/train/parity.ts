@@ -12,7 +12,7 @@ import { installAdapter } from "../models/load-adapter.ts";
 import { shareWeights } from "../models/share-weights.ts";
 import { halfTolerances } from "../runs/parity-text.ts";
 import type { ParityResult } from "../runs/train-events.ts";
-import { scope } from "../torch/index.ts";
+import { type DType, scope } from "../torch/index.ts";
 import { loadSharded } from "./load-sharded.ts";
 import {
   differenceOf,
@@ -49,7 +49,7 @@ export interface ParityCheck {
 /**
  * Loads the exported files and compares the log-probs of `batches` with the trained model's, token by token.
  *
- * A float32 export must agree within the tolerance. Weights rounded to a half type cannot: there the mean difference
+ * A float32 export must agree within the tolerance, in float32 where training held weights in a half type. Weights rounded to a half type cannot: there the mean difference
  * must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by chance.
  *
  * @param directory - where the files are while they are looked at; left out: where they will be
@@ -66,16 +66,29 @@ export function checkParity(check: ParityCheck, directory: string = check.path):
     if (isFine) return result;
     throw new FormatError(
       `${check.path}: the exported ${check.kind} does not score held-out rows as the trained model does: ` +
-        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. It was not written: what was there, and the run's checkpoints, are as they were.`,
+        `${differenceText(check.model, result)}, allowed is ${check.dtype === "float32" ? check.tolerance : "what rounding explains"}. It was not written: what was there, and the run's checkpoints, are as they were.` +
+        (check.dtype === "float32" ? "" : lostInRounding(check.dtype, result)),
     );
   };
   // in parts, all ranks score; else one does for all
   return ranks?.sharded ? onAll(ranks.group, judged) : onFirst(ranks?.group ?? alone, judged);
 }
 
+/** What a user can do where training moved weights by less than a half type shows, many of them the same way. */
+function lostInRounding(dtype: WeightDtype, { meanDifference }: ParityResult): string {
+  if (!Number.isFinite(meanDifference)) return "";
+  const accepting = (1.1 * meanDifference) / halfTolerances;
+  return (
+    ` Changes of weights that are smaller than a step of ${dtype}, the checkpoint's type, are lost in these files. To keep them, ` +
+    "train from the same model saved in float32; to write them all the same, resume the run with " +
+    `--export_parity_tolerance ${accepting.toPrecision(2)}.`
+  );
+}
+
 function measured(check: ParityCheck, directory: string): ParityResult {
   using _ = scope();
-  const { kind, path, model, batches, numerics, tolerance, dtype } = check;
+  const { kind, path, model, batches, tolerance, dtype } = check;
+  const numerics = comparedIn(check);
   using exported = loadExported(check, directory);
   const difference = differenceOf(
     outputsOf(model, { batches, numerics }),
@@ -84,15 +97,29 @@ function measured(check: ParityCheck, directory: string): ParityResult {
   return { kind, path, dtype, tolerance, ...difference, ...kindOf(model) };
 }
 
+/**
+ * How both are run: as in training. A float32 export of weights that training holds in a half type is compared in float32, since rounded
+ * again to that type the sums of base and adapter are others than the two were.
+ */
+function comparedIn({ kind, dtype, model, numerics }: ParityCheck): Numerics {
+  const isWidened = kind === "model" && dtype === "float32" && heldType(model) !== "float32";
+  return isWidened ? { ...numerics, dtype } : numerics;
+}
+
+/** What training holds untrained weights in. */
+function heldType({ model }: HeadedModel): DType {
+  return model.norm.weight.dtype;
+}
+
 /** The model that the files make, in parts where the trained one is. */
 function loadExported(check: ParityCheck, directory: string): { model: HeadedModel } & Disposable {
   const { ranks = null, kind, baseDir, model } = check;
   const dir = kind === "model" ? directory : baseDir;
   // what acts in float32, some families' norms for one, would differ by the rounding of weights that training holds in float32
-  const { dtype: held } = model.model.norm.weight;
+  const held = heldType(model);
   const options = {
     device: model.device,
-    dtype: kind === "model" && held === "float32" ? held : check.numerics.dtype,
+    dtype: kind === "model" && held === "float32" ? held : comparedIn(check).dtype,
     offload_embedding: model.model.embed_tokens.weight.device !== model.device,
     adapter: kind === "model" ? null : directory,
   };

@@ -112,7 +112,7 @@ test("what two ranks wrote loads in transformers and PEFT: the same logits, tied
       { name: `${name}, adapter`, model: baseModel, adapter, ids, logits, tied: isTied },
     ];
   });
-  assert.equal(asked.filter(({ adapter }) => adapter !== null).length, 3);
+  assert.equal(asked.filter(({ adapter }) => adapter !== null).length, 4);
   const files = cases.flatMap(({ name }) =>
     Object.keys(filesUnder(join(dir.path, "2", name))).map((file) => join(dir.path, "2", name, file)),
   );

@@ -98,6 +98,22 @@ export const plannedRuns: readonly PlannedRun[] = [
     rows: 3,
     longest: [400, 250],
   },
+  {
+    name: "LoRA in float32 on a checkpoint in bfloat16, 6 layers of 768, untied head (Llama)",
+    model: {
+      ...llama,
+      dtype: "bfloat16",
+      vocab_size: 40_000,
+      hidden_size: 768,
+      intermediate_size: 2304,
+      num_hidden_layers: 6,
+      num_attention_heads: 12,
+      num_key_value_heads: 6,
+    },
+    run: { objective: "simpo", use_peft: true, lora_r: 8, per_device_train_batch_size: 1, max_steps: 2 },
+    rows: 2,
+    longest: [60, 40],
+  },
   ...[false, true].map((load_in_4bit) => ({
     name: `DoRA with dropout, 4 layers of 1,536${load_in_4bit ? ", in 4 bits" : ""} (Llama)`,
     model: {
@@ -245,6 +261,13 @@ export const plannedRuns: readonly PlannedRun[] = [
     longest: [100, 60],
   },
   {
+    name: "reward model, full, big vocabulary whose head is left out, 4 layers of 256 (Llama)",
+    model: { ...bigVocabulary, ...llama },
+    run: { objective: "reward", per_device_train_batch_size: 1, max_steps: 2, learning_rate: 1e-5 },
+    rows: 2,
+    longest: [300, 200],
+  },
+  {
     name: "full, averages in 8 bits, 4 layers of 256 (Qwen3)",
     model: bigVocabulary,
     run: {
@@ -314,7 +337,7 @@ function writeModel(dir: string, values: Record<string, unknown>): void {
   using _ = scope();
   const config = parseModelConfig(values, "config.json");
   manualSeed(0);
-  writeMergedModel(dir, buildModel(config, randomWeights(0.02, neutralNorm(config))), "float32");
+  writeMergedModel(dir, buildModel(config, randomWeights(0.02, neutralNorm(config))), config.dtype);
   writeFileSync(join(dir, "config.json"), JSON.stringify(values));
   const files = toyFiles({ chatTemplate: chatMl });
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));

@@ -41,6 +41,7 @@ const trained: [
   ["llama_untied", "LoRA", "float32", "float32"],
   ["qwen3", "DoRA", "bfloat16", "bfloat16"],
   ["llama_tied", "LoRA and the head", "float32", "float32"],
+  ["gemma3", "LoRA", "bfloat16", "float32"],
 ];
 
 /** Makes the models and adapters of the cases under `dir`. */
