@@ -234,6 +234,21 @@ function memoryOf(input: PlanInput): number {
   return planMemory(ranks === null ? setup : { ...setup, ...ranks.memory }, input.workload.own).total;
 }
 
+function rowsOf({ keys, workload }: PlanInput): Plan["rows"] {
+  const { source, isMeasured, pairs, mean, own } = workload;
+  return {
+    ...{ source, isMeasured, pairs, mean },
+    startLogpBytes: workload.startLogpBytes ?? null,
+    comparedLogpBytes: takesStartTokens(keys.method) ? (workload.comparedLogpBytes ?? null) : 0,
+    largestMicroBatch: {
+      pairs: own.length,
+      tokens: tokensOf(own, keys),
+      answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
+    },
+    ofRollout: isOnPolicy(keys),
+  };
+}
+
 /** A reward model has no head: neither its matrix nor its logits are there. */
 function withItsHead(input: PlanInput): PlanInput {
   return methodOf(input.keys.method.objective).over === "scores" ? withoutHead(input) : input;
@@ -254,7 +269,6 @@ export function planRun(given: PlanInput): Plan {
   const memory = planMemory(setup, workload.own);
   const fits = memory.total <= bytes;
   const largest = largestBatch(setup, input, bytes);
-  const own = workload.own;
   return {
     model: {
       name: input.modelName,
@@ -281,20 +295,7 @@ export function planRun(given: PlanInput): Plan {
       usableBytes: bytes,
       speedSource: input.speedSource,
     },
-    rows: {
-      source: workload.source,
-      isMeasured: workload.isMeasured,
-      pairs: workload.pairs,
-      mean: workload.mean,
-      startLogpBytes: workload.startLogpBytes ?? null,
-      comparedLogpBytes: takesStartTokens(keys.method) ? (workload.comparedLogpBytes ?? null) : 0,
-      largestMicroBatch: {
-        pairs: own.length,
-        tokens: tokensOf(own, keys),
-        answerTokens: own.reduce((sum, pair) => sum + completionTokens(pair), 0),
-      },
-      ofRollout: isOnPolicy(keys),
-    },
+    rows: rowsOf(input),
     watch: watchPlan(input),
     flops,
     finalScale,
