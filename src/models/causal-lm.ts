@@ -98,7 +98,8 @@ export abstract class Decoder {
   embed(ids: Tensor, dtype: DType): Tensor {
     const { embed_tokens } = this.model;
     const rows = embed_tokens.forward(onDevice(ids, embed_tokens.table.device, "int64"));
-    return this.#scaled(onDevice(rows, this.device, dtype));
+    const here = rows.device === this.device ? rows : onDevice(rows, this.device, rows.dtype);
+    return this.#scaled(here.dtype === dtype ? here : ops.to(here, dtype));
   }
 
   /**

@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { ConfigError } from "../../src/base/errors.ts";
 import { loadModel } from "../../src/models/load.ts";
 import { ops, scope } from "../../src/torch/index.ts";
+import { amount } from "../support/campaign.ts";
 import { assertClose } from "../support/close.ts";
 import { openGpu } from "../support/gpu.ts";
 import { assertQuietStep, type GpuSetup, stepOn, trainingOn } from "../support/gpu-training.ts";
@@ -61,7 +62,8 @@ test("a run is that of the model with its embedding on the device: trained, watc
 }, async () => {
   const runOf = (name: string, changes: Values) =>
     runTraining({ ...lora, output_dir: fixture.path(name), ...changes });
-  for (const held of [{ load_in_4bit: true }, { final_scale: "auto" }] as Values[]) {
+  const cases: Values[] = [{ load_in_4bit: true }, { final_scale: "auto" }];
+  for (const held of cases.slice(0, amount(1, 2))) {
     const [name] = Object.keys(held);
     const want = await runOf(`${name}-there`, held);
     const got = await runOf(`${name}-away`, { ...held, offload_embedding: true });
