@@ -6,12 +6,12 @@ import type { RunConfig } from "./run-config.ts";
 import { SAMPLED_THRESHOLDS, withoutSampledDefaults } from "./watch-bounds.ts";
 import type { WatchThresholds } from "./watch-keys.ts";
 
-/** Keys that configurations did not have then; null does what there was without them. */
-const laterKeys: readonly string[] = ["judge_extra"];
+/** Keys that configurations did not have then, with the value that does what there was without them. */
+const laterDefaults: Readonly<Record<string, unknown>> = { judge_extra: null, offload_embedding: false };
 
 /** Whether a value says nothing that was not so before there was its key: such digests are without it. */
 export function isLaterDefault(key: string, value: unknown): boolean {
-  return laterKeys.includes(key) && (value ?? null) === null;
+  return key in laterDefaults && (value ?? null) === laterDefaults[key];
 }
 
 /** The values of a configuration that were other ones, where it means the same. */
