@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { type Question, serveDashboard, withDashboardApp, writeRun } from "../../test/support/dashboards.ts";
 import { scratch } from "../../test/support/scratch.ts";
+import type { Dashboard } from "./dashboard.ts";
 import type { Route } from "./route.ts";
 import { idOf } from "./run-store.ts";
 import type { Role } from "./sessions.ts";
@@ -140,9 +141,11 @@ test("a token works once, and its session until it is ended", async () => {
 
 test("a start of the dashboard ends the sessions and links of the one before, on the same port", async () => {
   const root = mkdtempSync(join(scratch(), "preftune-again-"));
+  // a connection that was kept would be one to the dashboard before
+  const connection = "close";
   const login = async (link: string): Promise<{ status: number; cookie: string }> => {
     const [url = "", token = ""] = link.split("/#token=");
-    const headers = { "content-type": "application/json" };
+    const headers = { "content-type": "application/json", connection };
     const answer = await fetch(`${url}/api/session`, {
       method: "POST",
       headers,
@@ -151,19 +154,23 @@ test("a start of the dashboard ends the sessions and links of the one before, on
     return { status: answer.status, cookie: answer.headers.get("set-cookie")?.split(";")[0] ?? "" };
   };
   const runsAs = async (link: string, cookie: string): Promise<number> =>
-    (await fetch(new URL("/api/runs", link), { headers: { cookie } })).status;
+    (await fetch(new URL("/api/runs", link), { headers: { cookie, connection } })).status;
+  let running: Dashboard | null = null;
   try {
     const { dashboard: first } = await serveDashboard(root);
+    running = first;
     const [used, unused] = [first.link(), first.link()];
     const { cookie } = await login(used);
     assert.equal(await runsAs(used, cookie), 200);
     await first.close();
+    running = null;
     const { dashboard: second } = await serveDashboard(root, { port: Number(new URL(used).port) });
+    running = second;
     assert.equal(await runsAs(used, cookie), 401);
     assert.equal((await login(unused)).status, 401);
     assert.equal((await login(second.link())).status, 200);
-    await second.close();
   } finally {
+    await running?.close();
     rmSync(root, { recursive: true, force: true });
   }
 });
