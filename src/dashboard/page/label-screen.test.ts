@@ -168,6 +168,8 @@ test("a refusal is said until the next press, which sends another vote; a pair j
     await other.getByText("1 of 40 judged").waitFor();
     await page.keyboard.press("4");
     await judged(2);
+    // what one tab has let go another may keep for a moment, and would send in place of its own vote
+    await other.waitForFunction(() => localStorage.length === 0);
     await other.keyboard.press("5");
     const elsewhere = other.getByText("was judged in another tab");
     await elsewhere.waitFor();
