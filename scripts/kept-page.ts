@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { PreftuneError } from "../src/base/errors.ts";
-import { readTextFile, sha256, writeFileAtomic } from "../src/base/files.ts";
+import { readTextFile, sha256File, writeFileAtomic } from "../src/base/files.ts";
 import { packageRoot, stateFolder } from "../src/setup/places.ts";
 import { bundlePage, type PageBundle } from "./bundle-page.ts";
 
@@ -21,7 +21,7 @@ export async function keptPage(
   const kept = keptIn(place);
   if (kept !== null) return kept;
   const { inputs, ...bundle } = await bundlePage();
-  const madeOf = Object.fromEntries(inputs.map((path) => [path, digestOf(path)]));
+  const madeOf = Object.fromEntries(inputs.map((path) => [path, sha256File(join(packageRoot, path))]));
   try {
     writeFileAtomic(place, JSON.stringify({ madeOf, bundle } satisfies KeptPage));
   } catch (error) {
@@ -35,13 +35,10 @@ function keptIn(place: string): KeptPage["bundle"] | null {
   try {
     const { madeOf, bundle } = JSON.parse(readTextFile(place)) as KeptPage;
     const files = Object.entries(madeOf);
-    const isCurrent = files.length > 0 && files.every(([path, digest]) => digestOf(path) === digest);
-    return isCurrent ? bundle : null;
+    const isAsThen = ([path, digest]: [string, string]): boolean =>
+      sha256File(join(packageRoot, path)) === digest;
+    return files.length > 0 && files.every(isAsThen) ? bundle : null;
   } catch {
     return null;
   }
-}
-
-function digestOf(path: string): string {
-  return sha256(readTextFile(join(packageRoot, path)));
 }

@@ -10,6 +10,7 @@ import { evaluatedMetrics, metricInfo } from "./metric-names.ts";
 import { ON_POLICY_CHECKS } from "./on-policy-checks.ts";
 import { isOnPolicy } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
+import { savesModule } from "./saved-modules.ts";
 import { rowsPerStep } from "./step-rows.ts";
 import { BOUND_CHECKS } from "./watch-bounds.ts";
 
@@ -60,10 +61,6 @@ function similarMetric(config: RunConfig): string {
 
 const evaluateFirst = "needs evaluation during training: set eval_strategy.";
 const giveHeldOutRows = "Give eval_data or eval_fraction.";
-
-function savesEmbedding({ lora_modules_to_save }: RunConfig): boolean {
-  return lora_modules_to_save.some((name) => /(^|\.)embed_tokens$/.test(name));
-}
 
 const CHECKS: readonly Check<RunConfig>[] = [
   error(
@@ -248,19 +245,21 @@ const CHECKS: readonly Check<RunConfig>[] = [
         `with shard: ${shard} ranks hold parts of tensors, cut elsewhere than blocks of quantised numbers. Set shard: none, where each rank has all of the model.`,
     ),
   ]),
-  error(
-    "activation_offloading",
-    ({ activation_offloading, device }) => activation_offloading && device === "cpu",
-    "the model runs on the CPU, where activations are in the computer's memory already. Leave it out.",
+  ...(
+    [
+      ["activation_offloading", "activations are"],
+      ["offload_embedding", "the embedding is"],
+    ] as const
+  ).map(([key, what]) =>
+    error(
+      key,
+      (config) => config[key] && config.device === "cpu",
+      `the model runs on the CPU, where ${what} in the computer's memory already. Leave it out.`,
+    ),
   ),
   error(
     "offload_embedding",
-    ({ offload_embedding, device }) => offload_embedding && device === "cpu",
-    "the model runs on the CPU, where the embedding is in the computer's memory already. Leave it out.",
-  ),
-  error(
-    "offload_embedding",
-    (config) => config.offload_embedding && (!config.use_peft || savesEmbedding(config)),
+    (config) => config.offload_embedding && (!config.use_peft || savesModule(config, "embed_tokens")),
     ({ use_peft }) =>
       `${use_peft ? "lora_modules_to_save trains the embedding" : "full tuning trains the embedding"}, which has to be on the device for that. Leave it out${use_peft ? "" : ", or set use_peft: true"}.`,
   ),

@@ -4,6 +4,7 @@ import { PAIRING_KEYS } from "../methods/pairing/settings.ts";
 import { presetsOf } from "./method-keys.ts";
 import { isOnPolicy, ONLINE_KEYS, REWARD_SOURCES } from "./online-keys.ts";
 import type { ConfigKey, RunConfig } from "./run-config.ts";
+import { savesModule } from "./saved-modules.ts";
 import { isCutByTokens } from "./step-rows.ts";
 import { asksOnlySampled, judgesGiven } from "./watch-bounds.ts";
 
@@ -357,7 +358,7 @@ export const INACTIVE_RULES: readonly Rule[] = [
 ];
 
 /** Whether LoRA leaves the head, and the embedding that may be tied to it, as it is. An adapter's own file may say otherwise. */
-function isHeadFrozen({ use_peft, adapter_name_or_path, lora_modules_to_save }: RunConfig): boolean {
-  const trained = lora_modules_to_save.some((name) => /(^|\.)(lm_head|embed_tokens)$/.test(name));
-  return use_peft && adapter_name_or_path === null && !trained;
+function isHeadFrozen(config: RunConfig): boolean {
+  const trained = savesModule(config, "lm_head") || savesModule(config, "embed_tokens");
+  return config.use_peft && config.adapter_name_or_path === null && !trained;
 }

@@ -97,8 +97,8 @@ export abstract class Decoder {
   /** ids: (T) int64, on the computer or where the table is -> (T, D) in `dtype` on the model's device */
   embed(ids: Tensor, dtype: DType): Tensor {
     const { embed_tokens } = this.model;
-    const rows = embed_tokens.forward(onDevice(ids, embed_tokens.table.device, "int64"));
-    const here = rows.device === this.device ? rows : onDevice(rows, this.device, rows.dtype);
+    const rows = embed_tokens.forward(broughtTo(embed_tokens.table.device, ids));
+    const here = broughtTo(this.device, rows);
     return this.#scaled(here.dtype === dtype ? here : ops.to(here, dtype));
   }
 
@@ -111,8 +111,7 @@ export abstract class Decoder {
     const { paddingRow } = this.model.embed_tokens;
     const row = paddingRow === null ? null : ops.slice(tableGrad, 0, paddingRow, paddingRow + 1);
     const before = row === null ? null : ops.clone(row);
-    const places = onDevice(ids, tableGrad.device, "int64");
-    ops.indexAdd_(tableGrad, 0, places, ops.to(scaled, tableGrad.dtype));
+    ops.indexAdd_(tableGrad, 0, broughtTo(tableGrad.device, ids), ops.to(scaled, tableGrad.dtype));
     if (row !== null && before !== null) ops.copy_(row, before);
   }
 
@@ -166,6 +165,11 @@ export abstract class Decoder {
     }
     return run(norm, undefined, () => norm.forward(h));
   }
+}
+
+/** `values` where they are wanted: themselves, or a copy. */
+function broughtTo(device: string, values: Tensor): Tensor {
+  return values.device === device ? values : onDevice(values, device, values.dtype);
 }
 
 /** A decoder-only language model. */

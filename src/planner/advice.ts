@@ -142,17 +142,12 @@ function changesOf(input: PlanInput): Partial<PlannedKeys>[] {
       };
   const few: Partial<PlannedKeys> = trained.isFull ? { optim: "adamw_8bit" } : { load_in_4bit: true };
   const isFew = trained.isFull ? keys.optim === "adamw_8bit" : model.quantisation !== null;
-  const isFrozen = !trained.isFull && !trained.trainsEmbedding;
-  const canOffload =
-    input.device.isGpu &&
-    isFrozen &&
-    !model.tieWordEmbeddings &&
-    !keys.offload_embedding &&
-    keys.shard !== "all";
+  // what the keys alone refuse is left out where sizes are tried
+  const canOffload = input.device.isGpu && !trained.trainsEmbedding && !model.tieWordEmbeddings;
   const changes: Partial<PlannedKeys>[] = [
     checkpointing,
     ...(isFew ? [] : [few]),
-    ...(canOffload ? [{ offload_embedding: true }] : []),
+    ...(canOffload && !keys.offload_embedding ? [{ offload_embedding: true }] : []),
     short,
     ...(isOnPolicy(keys) ? [{ num_generations: halved(keys.num_generations) }] : []),
     adapter,

@@ -10,6 +10,14 @@ import { longestPair } from "./plan-input.ts";
 import { formatPlan } from "./plan-text.ts";
 import { type Plan, planRun } from "./run-plan.ts";
 
+/** Changes of 8B's shape that make it 70B's. */
+const big = {
+  num_hidden_layers: 80,
+  hidden_size: 8192,
+  intermediate_size: 28_672,
+  num_attention_heads: 64,
+};
+
 function methodOf(plan: Plan, method: string): Plan["methods"][number] {
   const found = plan.methods.find((one) => one.method === method);
   assert.ok(found !== undefined);
@@ -115,12 +123,6 @@ test("max_steps decides the time; without a number of rows there is none", () =>
 });
 
 test("70B in full on eight H100: nothing fits, and the plan says what would", () => {
-  const big = {
-    num_hidden_layers: 80,
-    hidden_size: 8192,
-    intermediate_size: 28_672,
-    num_attention_heads: 64,
-  };
   const plan = planRun(input({ model: big, count: 8 }));
   assert.equal(plan.memory.fits, false);
   assert.ok(plan.methods.every(({ largestBatch }) => largestBatch === 0 || largestBatch === null));
@@ -133,12 +135,6 @@ test("70B in full on eight H100: nothing fits, and the plan says what would", ()
 });
 
 test("the fewest H100 for 8B and 70B, in micro-batches of 8 pairs of 1,000 tokens: what docs/distributed.md says", () => {
-  const big = {
-    num_hidden_layers: 80,
-    hidden_size: 8192,
-    intermediate_size: 28_672,
-    num_attention_heads: 64,
-  };
   const run = { gradient_checkpointing: true, per_device_train_batch_size: 8 };
   const microBatch = (size: number) =>
     Array.from({ length: size }, () => ({ prompt: 400, chosen: 300, rejected: 300 }));

@@ -49,8 +49,9 @@ export interface ParityCheck {
 /**
  * Loads the exported files and compares the log-probs of `batches` with the trained model's, token by token.
  *
- * A float32 export must agree within the tolerance, in float32 where training held weights in a half type. Weights rounded to a half type cannot: there the mean difference
- * must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by chance.
+ * A float32 export must agree within the tolerance, in float32 where training held weights in a half type. Weights rounded to a half
+ * type cannot: there the mean difference must stay within 200 times the tolerance (0.02 nats by default), or within what rounding does by
+ * chance.
  *
  * @param directory - where the files are while they are looked at; left out: where they will be
  * @throws {FormatError} with the figures if they differ more

@@ -111,7 +111,7 @@ function prepared<Model extends Decoder>(
   const adapter = adapterOf(model, selection);
   if (offload_embedding && model.model.embed_tokens instanceof SavedEmbedding) {
     throw new ConfigError(
-      `offload_embedding: ${selection.adapter_name_or_path} trains the embedding, on the device. Leave it out.`,
+      `offload_embedding: ${selection.adapter_name_or_path ?? "lora_modules_to_save"} trains the embedding, on the device. Leave it out.`,
     );
   }
   return trainedModel({ model, adapter, parameters: adapterParameters(model), base }, dtype, tensors);
