@@ -285,6 +285,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   std::call_once(once, [] {
     limitInstructionSets();
     keepMklReproducible();
+    keepFewPrograms();
     stayLoaded();
     useHostAllocator();
     replaceProducts();

@@ -17,6 +17,11 @@ bool& batchInvariant() {
 // Whether the kernels for float32 take `x`.
 bool isCpuFloat(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
 
+// Whether they take it as it is or copied in float32: what is kept and given back stays in half precision.
+bool isCpuFloatOrHalf(const at::Tensor& x) { return x.is_cpu() && (x.scalar_type() == at::kFloat || at::isReducedFloatingType(x.scalar_type())); }
+
+at::Tensor inFloat(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
+
 // Whether an operator with a kernel for float32 takes `x` by way of it: torch's own kernels for bfloat16 sum up, and round at the
 // ends of a tensor, in ways that depend on its size.
 bool widens(const at::Tensor& x) { return batchInvariant() && x.is_cpu() && x.scalar_type() == at::kBFloat16; }

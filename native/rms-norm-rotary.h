@@ -1,5 +1,5 @@
-// preftune::rms_norm and preftune::rotate_heads (norm of each head, then rotary positions): in float32 on the CPU one pass over
-// memory each way, and nothing kept for the backward pass but the input; elsewhere torch's own operators in a row.
+// preftune::rms_norm and preftune::rotate_heads (norm of each head, then rotary positions): on the CPU one pass over memory each way,
+// in float32, and nothing kept for the backward pass but the input, in its own type; elsewhere torch's own operators in a row.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -47,20 +47,21 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({x, weight});
     context->saved_data["eps"] = eps;
-    at::Tensor out = at::empty_like(x);
+    const at::Tensor wide = inFloat(x), factors = inFloat(weight);
+    at::Tensor out = at::empty_like(wide);
     const int64_t width = x.size(-1);
-    const float *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
+    const float *from = wide.const_data_ptr<float>(), *w = factors.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
     forEachTask(rowsOfLast(x), [&](int64_t first, int64_t end, int64_t) {
       for (int64_t r = first * width; r < end * width; r += width)
         rowWeigh(to + r, from + r, w, width, inverseRoot(from + r, width, static_cast<float>(eps)));
     });
-    return out;
+    return out.to(x.scalar_type());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], grad = grads[0].contiguous();
+    const at::Tensor x = inFloat(saved[0]), weight = inFloat(saved[1]), grad = inFloat(grads[0]);
     const float eps = static_cast<float>(context->saved_data["eps"].toDouble());
     const int64_t width = x.size(-1), rows = rowsOfLast(x);
     at::Tensor out = at::empty_like(x);
@@ -73,14 +74,19 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
       for (int64_t r = first * width; r < end * width; r += width)
         normGradRow(to + r, share == nullptr ? nullptr : share + task * width, g + r, from + r, w, width, eps);
     });
-    return {out, shares.defined() ? shares.sum(0) : at::Tensor(), at::Tensor()};
+    return {out.to(saved[0].scalar_type()), shares.defined() ? shares.sum(0).to(saved[1].scalar_type()) : at::Tensor(), at::Tensor()};
   }
 };
 
+// torch's own norm, in the type of the weight; the result in that of x.
+at::Tensor torchNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return at::rms_norm(x.to(weight.scalar_type()), weight.sizes(), weight, eps).to(x.scalar_type());
+}
+
+// The result is in the type of x, whatever the weight's.
 at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   TORCH_CHECK(weight.dim() == 1 && x.dim() > 0 && x.size(-1) == weight.size(0), "expected a weight for each of ", x.size(-1), " features");
-  if (widens(x)) return rmsNorm(x.to(at::kFloat), weight.to(at::kFloat), eps).to(x.scalar_type());
-  if (!isCpuFloat(x) || !isCpuFloat(weight)) return at::rms_norm(x, weight.sizes(), weight, eps);
+  if (!isCpuFloatOrHalf(x) || !isCpuFloatOrHalf(weight)) return torchNorm(x, weight, eps);
   return RmsNorm::apply(x.contiguous(), weight.contiguous(), eps);
 }
 
@@ -97,10 +103,11 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
     const bool norms = weight.numel() > 0;
     context->save_for_backward({norms ? x : at::Tensor(), weight, cos, sin});
     context->saved_data["eps"] = eps;
-    at::Tensor out = at::empty_like(x);
+    const at::Tensor wide = inFloat(x), factors = inFloat(weight), cosines = inFloat(cos), sines = inFloat(sin);
+    at::Tensor out = at::empty_like(wide);
     const HeadShape n{x.size(0), x.size(1), x.size(2)};
-    const float *from = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
-    const float *c = cos.const_data_ptr<float>(), *s = sin.const_data_ptr<float>();
+    const float *from = wide.const_data_ptr<float>(), *w = factors.const_data_ptr<float>();
+    const float *c = cosines.const_data_ptr<float>(), *s = sines.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
     forEachTask(n.rows, [&](int64_t first, int64_t end, int64_t) {
       for (int64_t t = first; t < end; ++t) {
@@ -114,20 +121,21 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
         }
       }
     });
-    return out;
+    return out.to(x.scalar_type());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], grad = grads[0].contiguous();
+    const at::Tensor weight = inFloat(saved[1]), cosines = inFloat(saved[2]), sines = inFloat(saved[3]), grad = inFloat(grads[0]);
     const bool norms = weight.numel() > 0;
+    const at::Tensor x = norms ? inFloat(saved[0]) : at::Tensor();
     const float eps = static_cast<float>(context->saved_data["eps"].toDouble());
     const HeadShape n{grad.size(0), grad.size(1), grad.size(2)};
     at::Tensor out = at::empty_like(grad);
     at::Tensor shares;
     if (norms && context->needs_input_grad(1)) shares = at::zeros({(n.rows + kNormRows - 1) / kNormRows, n.width}, grad.options());
     const float *g = grad.const_data_ptr<float>(), *from = norms ? x.const_data_ptr<float>() : nullptr;
-    const float *w = weight.const_data_ptr<float>(), *c = saved[2].const_data_ptr<float>(), *s = saved[3].const_data_ptr<float>();
+    const float *w = weight.const_data_ptr<float>(), *c = cosines.const_data_ptr<float>(), *s = sines.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
     float* share = shares.defined() ? shares.mutable_data_ptr<float>() : nullptr;
     forEachTask(n.rows, [&](int64_t first, int64_t end, int64_t task) {
@@ -138,7 +146,8 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
         }
       }
     });
-    return {out, shares.defined() ? shares.sum(0) : at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor gradWeight = shares.defined() ? shares.sum(0).to(saved[1].scalar_type()) : at::Tensor();
+    return {out.to(grads[0].scalar_type()), gradWeight, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -173,17 +182,12 @@ at::Tensor rotateHeads(const at::Tensor& x, const std::optional<at::Tensor>& wei
   TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
   TORCH_CHECK(cos.numel() == x.size(0) * x.size(2) && sin.numel() == cos.numel(), "expected an angle for each position and feature");
   const at::Tensor norm = weight.has_value() ? *weight : at::Tensor();
-  if (widens(x)) {
-    const auto wide = [](const at::Tensor& t) { return t.to(at::kFloat); };
-    const auto factor = norm.defined() ? std::optional(wide(norm)) : std::nullopt;
-    return rotateHeads(wide(x), factor, eps, wide(cos), wide(sin)).to(x.scalar_type());
-  }
   TORCH_CHECK(!norm.defined() || norm.numel() == x.size(2), "expected a weight for each of ", x.size(2), " features");
-  if (isCpuFloat(x) && isCpuFloat(cos) && (!norm.defined() || isCpuFloat(norm))) {
+  if (isCpuFloatOrHalf(x) && isCpuFloatOrHalf(cos) && (!norm.defined() || isCpuFloatOrHalf(norm))) {
     const at::Tensor w = norm.defined() ? norm.contiguous() : at::empty({0}, x.options());
     return NormRotate::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
   }
-  const at::Tensor h = norm.defined() ? at::rms_norm(x, norm.sizes(), norm, eps) : x;
+  const at::Tensor h = norm.defined() ? torchNorm(x, norm, eps) : x;
   if (h.is_cuda() && h.scalar_type() == cos.scalar_type()) return Rotate::apply(h, cos, sin);
   const auto halves = h.chunk(2, -1);
   return h * cos + at::cat({-halves[1], halves[0]}, -1) * sin;

@@ -1,5 +1,5 @@
-// preftune::segment_attention: attention over a packed stream on the CPU, float32. Each segment sees itself causally (or
-// through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once, small ones in
+// preftune::segment_attention: attention over a packed stream on the CPU, computed in float32; tensors of half precision are kept
+// as they are and copied for each pass. Each segment sees itself causally (or through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once, small ones in
 // a separate kernel (small-product.h); keys are neither copied for each query head nor joined with their parent's, and no mask is
 // ever built. The backward pass computes the probabilities again from the saved log-sum-exp.
 #pragma once
@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "batch-invariance.h"
 #include "matmul.h"
 #include "row-kernels.h"
 #include "small-product.h"
@@ -259,7 +260,9 @@ void checkInputs(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, 
   TORCH_CHECK(q.size(0) == k.size(0) && q.size(2) == k.size(2) && k.size(1) > 0 && q.size(1) % k.size(1) == 0, "q and k do not fit together");
   TORCH_CHECK(q.size(1) > 0 && q.size(2) > 0, "expected a head and a feature at least, got q of shape ", q.sizes());
   TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);
-  TORCH_CHECK(q.is_cpu() && q.scalar_type() == at::kFloat, "expected float32 tensors on the CPU");
+  const auto type = q.scalar_type();
+  TORCH_CHECK(isCpuFloatOrHalf(q), "expected tensors in float32 or half precision on the CPU");
+  TORCH_CHECK(k.scalar_type() == type && v.scalar_type() == type, "expected q, k and v in one type");
   TORCH_CHECK(segments.size() % 4 == 0, "expected start, end, parent start and parent end of each segment");
   for (size_t s = 0; s < segments.size(); s += 4) {
     const bool inside = 0 <= segments[s] && segments[s] <= segments[s + 1] && segments[s + 1] <= q.size(0) &&
@@ -273,7 +276,8 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             at::IntArrayRef segments, double scale, int64_t window) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    auto [out, logSumExp] = attendForward(q, k, v, segments, scale, window);
+    auto [sums, logSumExp] = attendForward(inFloat(q), inFloat(k), inFloat(v), segments, scale, window);
+    const at::Tensor out = sums.to(q.scalar_type());
     context->save_for_backward({q, k, v, out, logSumExp});
     context->saved_data["segments"] = segments.vec();
     context->saved_data["scale"] = scale;
@@ -284,9 +288,11 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const auto segments = context->saved_data["segments"].toIntVector();
-    auto [dq, dk, dv] = attendBackward(grads[0].contiguous(), {saved[0], saved[1], saved[2], saved[3], saved[4]}, segments,
-                                           context->saved_data["scale"].toDouble(), context->saved_data["window"].toInt());
-    return {dq, dk, dv, at::Tensor(), at::Tensor(), at::Tensor()};
+    auto [dq, dk, dv] =
+        attendBackward(inFloat(grads[0]), {inFloat(saved[0]), inFloat(saved[1]), inFloat(saved[2]), inFloat(saved[3]), saved[4]},
+                       segments, context->saved_data["scale"].toDouble(), context->saved_data["window"].toInt());
+    const auto type = saved[0].scalar_type();
+    return {dq.to(type), dk.to(type), dv.to(type), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 

@@ -94,6 +94,49 @@ for (const [rows, heads, width] of [
   });
 }
 
+for (const dtype of ["bfloat16", "float16"] as const) {
+  test(`rms_norm and rotate_heads in ${dtype}: float32's numbers, rounded once; the weight may be float32`, () => {
+    using _ = scope();
+    manualSeed(16);
+    const [x, weight, probe] = [
+      rounded(dtype, [130, 3, 10], 2),
+      rounded(dtype, [10]),
+      rounded(dtype, [130, 3, 10]),
+    ];
+    const angle = ops.to(rounded(dtype, [130, 1, 10], 3), dtype);
+    const [cos, sin] = [ops.cos(angle), ops.sin(angle)];
+    const forms: ((v: Tensor, w: Tensor, c: Tensor, s: Tensor) => Tensor)[] = [
+      (v, w) => ops.rmsNorm(v, w, 1e-5),
+      (v, w, c, s) => ops.rotateHeads(v, w, 1e-5, c, s),
+      (v, _w, c, s) => ops.rotateHeads(v, null, 0, c, s),
+    ];
+    const run = (form: number, [typeOfX, typeOfWeight]: readonly [DType, DType]) => {
+      const leaves = [ops.clone(ops.to(x, typeOfX)), ops.clone(ops.to(weight, typeOfWeight))] as const;
+      for (const leaf of leaves) leaf.requiresGrad = true;
+      const y = (forms[form] as (typeof forms)[0])(...leaves, ops.to(cos, typeOfX), ops.to(sin, typeOfX));
+      assert.equal(y.dtype, typeOfX);
+      backward([y], { gradients: [ops.to(probe, typeOfX)] });
+      return [y, leaves[0].grad as Tensor, ...(form === 2 ? [] : [leaves[1].grad as Tensor])];
+    };
+    const epsilon = dtype === "bfloat16" ? 2 ** -8 : 2 ** -11;
+    forms.forEach((_form, form) => {
+      const want = run(form, ["float32", "float32"]);
+      for (const types of [
+        [dtype, dtype],
+        [dtype, "float32"],
+      ] as const) {
+        for (const [i, got] of run(form, types).entries()) {
+          assert.equal(got.dtype, i < 2 ? dtype : types[1]);
+          assertClose(ops.to(got, "float32"), (want[i] as Tensor).toNumbers(), {
+            rtol: 1.01 * epsilon,
+            atol: 1e-4,
+          });
+        }
+      }
+    });
+  });
+}
+
 test("gated: SwiGLU far from zero, where its exponential saturates", () => {
   using _ = scope();
   manualSeed(4);

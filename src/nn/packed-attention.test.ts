@@ -1,6 +1,6 @@
 /**
  * Packed attention against one dense masked softmax over the whole stream in float64, gradients included: in float64 itself, where torch's
- * operators do it, and in float32, where the addon's does.
+ * operators do it, and in float32 and half precision, where the addon's does.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -29,7 +29,12 @@ interface Shape {
 }
 
 /** Largest differences of results and gradients. */
-const bounds = { float64: [1e-12, 1e-11], float32: [3e-6, 2e-5] } as const;
+const bounds = {
+  float64: [1e-12, 1e-11],
+  float32: [3e-6, 2e-5],
+  float16: [1e-3, 8e-3],
+  bfloat16: [8e-3, 6e-2],
+} as const;
 
 function compare(
   layout: Layout,
@@ -39,10 +44,12 @@ function compare(
   const [atol, atolOfGradients] = bounds[dtype];
   const segments = segmentsOf(layout);
   const count = segments.at(-1)?.end ?? 0;
+  // what half precision can show: the result's rounding is what is left
+  const typed = (x: Tensor) => ops.to(ops.to(x, dtype), "float64");
   const [q, k, v] = [
-    random([count, heads, width]),
-    random([count, shared, width]),
-    random([count, shared, width]),
+    typed(random([count, heads, width])),
+    typed(random([count, shared, width])),
+    typed(random([count, shared, width])),
   ];
   const upstream = ops.normal_(ops.zeros([count, heads * width], { dtype: "float64" }));
   const plan = planAttention(segments, { dtype, device: "cpu", headWidth: width, scale: 0.37, window });
@@ -81,7 +88,9 @@ for (const [name, layout] of Object.entries(layouts)) {
         compare(layout, { heads: 2, shared: 2, width: 4, window });
         compare(layout, { heads: 4, shared: 2, width: 3, window });
         compare(layout, { heads: 3, shared: 1, width: 2, window });
-        compare(layout, { heads: 4, shared: 2, width: 11, window }, "float32");
+        for (const dtype of ["float32", "float16", "bfloat16"] as const) {
+          compare(layout, { heads: 4, shared: 2, width: 11, window }, dtype);
+        }
       }
     });
   });

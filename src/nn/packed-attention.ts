@@ -74,7 +74,7 @@ export function planAttention(segments: readonly Segment[], options: AttentionPl
     return { start, end, parentStart: parent?.start ?? start, parentEnd: parent?.end ?? start };
   });
   const { cap = null } = options;
-  const ownKernel = cap === null && options.device === "cpu" && options.dtype === "float32";
+  const ownKernel = cap === null && options.device === "cpu" && options.dtype !== "float64";
   const isVarlen = cap === null && hasVarlenAttention(options.device, options.dtype, options.headWidth);
   const byParts = !ownKernel && !isVarlen;
   return {

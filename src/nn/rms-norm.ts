@@ -1,5 +1,5 @@
 /** Root-mean-square normalisation (Zhang & Sennrich 2019, arXiv:1910.07467). */
-import { ops, scope, type Tensor } from "../torch/index.ts";
+import { ops, type Tensor } from "../torch/index.ts";
 import { cast } from "./linear.ts";
 
 /** x / sqrt(mean(x²) + eps) over the last dimension, without a weight. */
@@ -32,11 +32,7 @@ export class RMSNorm {
 
   /** x: (…, D) -> (…, D) in its type */
   forward(x: Tensor): Tensor {
-    if (this.staysInType(x)) return ops.rmsNorm(x, this.factor(x), this.eps);
-    // what the graph does not need is freed here: a block would hold six such tensors
-    using own = scope();
-    const y = ops.rmsNorm(ops.to(x, "float32"), this.factor(x), this.eps);
-    return own.keep(ops.to(y, x.dtype));
+    return ops.rmsNorm(x, this.factor(x), this.eps);
   }
 
   /**
@@ -44,18 +40,9 @@ export class RMSNorm {
    * precision 1 + w would lose most of w.
    */
   factor(like: Tensor): Tensor {
-    if (!this.#isComputed) return cast(this.weight, like);
+    if (this.#offset === 0 && this.#scale === 1) return cast(this.weight, like);
     const wide = ops.to(this.weight, "float32");
     const weight = this.#offset === 0 ? wide : ops.add(wide, this.#offset);
     return this.#scale === 1 ? weight : ops.mul(weight, this.#scale);
-  }
-
-  /** Whether values of the type of `x` are multiplied in that type, and not in float32. */
-  staysInType({ dtype }: Tensor): boolean {
-    return !this.#isComputed || dtype === "float32";
-  }
-
-  get #isComputed(): boolean {
-    return this.#offset !== 0 || this.#scale !== 1;
   }
 }

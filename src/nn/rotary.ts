@@ -118,11 +118,10 @@ export function rotate(
 ): Tensor {
   const { cos, sin, width, rounds } = angles;
   const typed = (turned: Tensor) => (rounds === null ? turned : ops.to(turned, rounds));
-  if (width === headDim && (norm === null || norm.staysInType(x))) {
+  if (width === headDim) {
     return typed(ops.rotateHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, cos, sin));
   }
   const whole = norm === null ? x : norm.forward(x);
-  if (width === headDim) return typed(ops.rotateHeads(whole, null, 0, cos, sin));
   const turned = typed(ops.rotateHeads(ops.narrow(whole, 2, 0, width), null, 0, cos, sin));
   return ops.cat([turned, ops.narrow(whole, 2, width, headDim - width)], 2);
 }

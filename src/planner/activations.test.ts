@@ -21,17 +21,20 @@ const onlyWide: ModelConfig = { ...wide, layerKinds: wide.layerKinds.filter((kin
 const withoutWide: ModelConfig = { ...wide, layerKinds: wide.layerKinds.filter((kind) => kind !== "full") };
 
 const gpu = { dtype: "bfloat16", onGpu: true } as const;
+/** Where torch attends part by part, in numbers of twice the size. */
+const parts = { dtype: "float32", onGpu: true } as const;
 const cpu = { dtype: "bfloat16", onGpu: false } as const;
 const pairs = [{ prompt: 100, chosen: 50, rejected: 70 }];
-const bytes = (config: ModelConfig, where: typeof gpu | typeof cpu) =>
+const bytes = (config: ModelConfig, where: PlannedNumerics) =>
   completionAttentionBytes(config, pairs, where, true);
 
 test("heads too wide for flash attention are planned as torch attends to them: part by part, with masks", () => {
   assert.equal(headsOf(wide, "full").headDim, 512);
-  assert.equal(bytes(onlyWide, gpu), bytes(onlyWide, cpu));
-  assert.equal(bytes(wide, gpu), bytes(onlyWide, cpu) + bytes(withoutWide, gpu));
-  assert.ok(bytes(withoutWide, gpu) < bytes(withoutWide, cpu));
-  assert.ok(passingBytesPerToken(wide, gpu) >= passingBytesPerToken(onlyWide, cpu));
+  assert.equal(bytes(onlyWide, gpu), bytes(onlyWide, parts) / 2);
+  assert.equal(bytes(wide, gpu), bytes(onlyWide, gpu) + bytes(withoutWide, gpu));
+  assert.ok(bytes(withoutWide, gpu) < bytes(withoutWide, parts) / 2);
+  assert.ok(passingBytesPerToken(wide, gpu) >= passingBytesPerToken(onlyWide, parts) / 2);
+  assert.equal(bytes(wide, cpu), 0);
 });
 
 test("norms that add 1 to their weight keep their inputs in float32, not beside them in half precision", () => {

@@ -2,8 +2,8 @@
  * What a block keeps in memory for its backward pass, tensor by tensor: the only description of it. It follows
  * `src/nn` and `native/*.h` and is to be changed with them; `test/campaign/planned-memory.test.ts` compares it with real runs.
  *
- * On the CPU in float32 the addon's own kernels run, elsewhere torch's operators. Of the latter the table is read from
- * the code and torch's documentation, not measured.
+ * On the CPU the addon's own kernels run, elsewhere torch's operators. Of the latter the table is read from the code and torch's
+ * documentation, not measured.
  */
 
 import { type BlockLinear, blockLinears, type LinearRole } from "../formats/block-linears.ts";
@@ -41,9 +41,13 @@ export function itemBytes({ dtype }: PlannedNumerics): number {
   return dtype === "float32" ? 4 : 2;
 }
 
-/** Whether the addon's kernels do norms, rotation, attention and adapters. */
-function hasOwnKernels({ dtype, onGpu }: PlannedNumerics): boolean {
-  return dtype === "float32" && !onGpu;
+/** Whether the addon's kernels do norms, rotation and attention. In bfloat16 they copy what they read and write in float32. */
+function hasOwnKernels({ onGpu }: PlannedNumerics): boolean {
+  return !onGpu;
+}
+
+function isHalf({ dtype }: PlannedNumerics): boolean {
+  return dtype !== "float32";
 }
 
 /** Widest heads of torch's flash attention. */
@@ -167,17 +171,16 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
   const heads = ofQueries + (valueNorms ? numKeyValueHeads : 0);
   const ofStream = config.design.norms === "around" ? 4 : 2;
   const scales = { name: "norms' scales", width: ofStream + heads, bytes: 4 };
-  const isWide = hasWideNorms(config, numerics);
-  if (numerics.onGpu && !isWide) return [scales];
-  // on the CPU torch computes them in half precision from simpler operators, in float32
-  const width = ofStream * config.hiddenSize + heads * headDim;
-  const copies = training.isFull && !isWide ? 2 : 1;
-  return [scales, { name: "norms' inputs in float32", width: copies * width, bytes: 4 }];
+  if (!hasWideNorms(config, numerics)) return [scales];
+  return [
+    scales,
+    { name: "norms' inputs in float32", width: ofStream * config.hiddenSize + heads * headDim, bytes: 4 },
+  ];
 }
 
-/** Whether norms of activations in half precision are computed in float32, and keep their inputs so (`src/nn/rms-norm.ts`). */
-function hasWideNorms(config: ModelConfig, { dtype }: PlannedNumerics): boolean {
-  return dtype !== "float32" && config.design.normOffset !== 0;
+/** Whether torch's norms are given activations of half precision in float32, and keep them so (`src/nn/rms-norm.ts`). */
+function hasWideNorms(config: ModelConfig, numerics: PlannedNumerics): boolean {
+  return !hasOwnKernels(numerics) && isHalf(numerics) && config.design.normOffset !== 0;
 }
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */
@@ -197,7 +200,11 @@ function adapterTensors(
 ): TokenTensor[] {
   const bytes = itemBytes(numerics);
   const isPlain =
-    hasOwnKernels(numerics) && config.quantisation === null && !training.drops && !training.useDora;
+    hasOwnKernels(numerics) &&
+    !isHalf(numerics) &&
+    config.quantisation === null &&
+    !training.drops &&
+    !training.useDora;
   const adapted = blockLinears(config, training.layer).filter(({ name }) => training.ranks.has(name));
   // the addon makes W + sBA and keeps nothing but the input
   if (isPlain && adapted.every(({ hasBias }) => !hasBias)) return [];
@@ -255,15 +262,22 @@ export function passingBytesPerToken(config: ModelConfig, numerics: PlannedNumer
 
 /** Bytes a token that come and go in one block's backward pass: gradients of its widest tensors. */
 export function backwardBytesPerToken(config: ModelConfig, numerics: PlannedNumerics): number {
-  const { stream, queries, inner } = widest(config);
-  const mlp = (hasOwnKernels(numerics) ? 3 : 5) * inner + 2 * stream;
-  const attention = 3 * queries + 3 * stream;
+  const { stream, queries, keys, inner } = widest(config);
+  const isOwn = hasOwnKernels(numerics);
+  const mlp = (isOwn && !isHalf(numerics) ? 3 : 5) * inner + 2 * stream;
+  // q, k, v, the result, its gradient and those of q, k, v once more in float32
+  const copies = isOwn && isHalf(numerics) ? 2 * (4 * queries + 4 * keys) : 0;
+  const attention = 3 * queries + 3 * stream + copies;
   return itemBytes(numerics) * Math.max(mlp, attention);
 }
 
 /** Numbers a token that come and go in attention's forward pass, in the kind of layer that needs most. */
 function attending(config: ModelConfig, numerics: PlannedNumerics): number {
-  if (hasOwnKernels(numerics)) return 0;
+  if (hasOwnKernels(numerics)) {
+    const { queries, keys } = widest(config);
+    // q, k, v and the result once more in float32
+    return isHalf(numerics) ? 2 * (2 * queries + 2 * keys) : 0;
+  }
   const numbers = [...new Set(config.layerKinds)].map((kind) => {
     const { queries, keys } = widthsOf(config, kind);
     return hasVarlenAttention(config, kind, numerics) ? 2 * keys : 4 * (queries + keys);

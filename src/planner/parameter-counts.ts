@@ -225,7 +225,9 @@ export function checkedBytes(
 ): number {
   const stored = model.dtype === "float32" ? 4 : 2;
   const computed = itemBytes(numerics);
-  const ofAdapter = export_merged ? Math.max(stored, computed) : computed;
+  // a merged file of wider numbers than are computed in is compared in them: the base was copied for the adapter's gate, and again
+  const merged = stored > computed ? stored + computed : computed;
+  const ofAdapter = export_merged ? merged : computed;
   return (counts.total - quantisedLinears(model).weights) * (trained.isFull ? stored : ofAdapter);
 }
 

@@ -116,10 +116,9 @@ for (const family of everyFamily) {
       assert.equal(ours.length, theirs.length);
       // theirs are rounded to bfloat16 at the end
       assert.ok(mean(ours) < 1.25 * mean(theirs), `mean ${mean(ours)}, theirs ${mean(theirs)}`);
-      assert.ok(
-        Math.max(...ours) < 2 * Math.max(...theirs),
-        `most ${Math.max(...ours)}, theirs ${Math.max(...theirs)}`,
-      );
+      // the largest of their few dozen is chance, at 3 to 6 times their mean; seven times is less than twice that for most families
+      const most = Math.max(...ours);
+      assert.ok(most < 7 * mean(theirs), `most ${most}, theirs ${Math.max(...theirs)}, mean ${mean(theirs)}`);
       assert.ok(mean(ours) > 0.1 * mean(theirs), "it is bfloat16 that is computed");
     });
   });

@@ -1,17 +1,4 @@
 /** Training runs of different shape on the CPU, each large enough that its tensors decide its memory. */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { stringify } from "yaml";
-import { Random } from "../../src/base/random.ts";
-import { parseModelConfig } from "../../src/formats/hf-config.ts";
-import { buildModel } from "../../src/models/build.ts";
-import { loadRewardModel } from "../../src/models/load-reward-model.ts";
-import { writeMergedModel } from "../../src/models/save.ts";
-import { randomWeights } from "../../src/models/weights.ts";
-import { manualSeed, scope } from "../../src/torch/index.ts";
-import { chatMl } from "../../src/toy/toy-tokenizer.ts";
-import { neutralNorm } from "../support/patterned.ts";
-import { toyFiles } from "../support/toy-tokenizer.ts";
 
 /** A run to plan and to measure. */
 export interface PlannedRun {
@@ -113,6 +100,52 @@ export const plannedRuns: readonly PlannedRun[] = [
     run: { objective: "simpo", use_peft: true, lora_r: 8, per_device_train_batch_size: 1, max_steps: 2 },
     rows: 2,
     longest: [60, 40],
+  },
+  {
+    name: "LoRA with dropout in bfloat16, 8 layers of 512, untied head (Llama)",
+    model: {
+      ...{ ...llama, vocab_size: 8000, hidden_size: 512, intermediate_size: 1536 },
+      ...{ num_hidden_layers: 8, num_attention_heads: 8, num_key_value_heads: 4 },
+    },
+    run: {
+      ...{ objective: "simpo", dtype: "bfloat16", use_peft: true, lora_r: 16, lora_dropout: 0.05 },
+      ...{ per_device_train_batch_size: 5, max_steps: 2 },
+    },
+    rows: 5,
+    longest: [400, 250],
+  },
+  {
+    name: "full in bfloat16, 10 layers of 512 (Qwen3)",
+    model: {
+      ...{ ...qwen3, vocab_size: 16_000, hidden_size: 512, intermediate_size: 1536, num_hidden_layers: 10 },
+      ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 64 },
+    },
+    run: {
+      objective: "slime",
+      dtype: "bfloat16",
+      per_device_train_batch_size: 4,
+      max_steps: 2,
+      learning_rate: 1e-5,
+    },
+    rows: 4,
+    longest: [300, 200],
+  },
+  {
+    name: "LoRA in bfloat16, norms that add 1 to their weight, 6 layers of 640 (Gemma 3)",
+    model: {
+      ...{ ...gemma3, vocab_size: 20_000, hidden_size: 640, intermediate_size: 2560, num_hidden_layers: 6 },
+      ...{ num_attention_heads: 4, num_key_value_heads: 1, head_dim: 256, query_pre_attn_scalar: 256 },
+      ...{
+        sliding_window: 128,
+        layer_types: [1, 2, 3, 4, 5, 6].map((n) => (n === 6 ? "full_attention" : "sliding_attention")),
+      },
+    },
+    run: {
+      ...{ objective: "slime", dtype: "bfloat16", use_peft: true, lora_r: 16, lora_dropout: 0 },
+      ...{ per_device_train_batch_size: 4, max_steps: 2 },
+    },
+    rows: 4,
+    longest: [300, 200],
   },
   ...[false, true].map((load_in_4bit) => ({
     name: `DoRA with dropout, 4 layers of 1,536${load_in_4bit ? ", in 4 bits" : ""} (Llama)`,
@@ -298,76 +331,3 @@ export const plannedRuns: readonly PlannedRun[] = [
     }),
   ),
 ];
-
-/** Writes model, rows and configuration of a run into `dir` and gives the configuration's path. */
-export function writePlannedRun(
-  dir: string,
-  { model, run, rows, longest, isScored = false }: PlannedRun,
-): string {
-  const base = join(dir, "model");
-  mkdirSync(base, { recursive: true });
-  writeModel(base, model);
-  const data = join(dir, "rows.jsonl");
-  writeFileSync(
-    data,
-    ("num_generations" in run ? textRows(rows, longest[0]) : tokenRows(rows, longest))
-      .map((row) => `${JSON.stringify(row)}\n`)
-      .join(""),
-  );
-  const rewardModel = join(dir, "reward-model");
-  if (isScored) writeRewardModel(base, rewardModel);
-  const config = {
-    ...(isScored ? { reward_model: rewardModel } : {}),
-    model_name_or_path: base,
-    train_data: data,
-    output_dir: join(dir, "run"),
-    device: "cpu",
-    dtype: "float32",
-    threads: 1,
-    max_length: 2048,
-    save_strategy: "no",
-    ...run,
-  };
-  const file = join(dir, "run.yaml");
-  writeFileSync(file, stringify(config));
-  return file;
-}
-
-function writeModel(dir: string, values: Record<string, unknown>): void {
-  using _ = scope();
-  const config = parseModelConfig(values, "config.json");
-  manualSeed(0);
-  writeMergedModel(dir, buildModel(config, randomWeights(0.02, neutralNorm(config))), config.dtype);
-  writeFileSync(join(dir, "config.json"), JSON.stringify(values));
-  const files = toyFiles({ chatTemplate: chatMl });
-  writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(files.tokenizer));
-  writeFileSync(join(dir, "tokenizer_config.json"), JSON.stringify(files.config));
-}
-
-/** The layers of the model in `base` under a random score layer, with its tokenizer. */
-function writeRewardModel(base: string, dir: string): void {
-  using _ = scope();
-  mkdirSync(dir, { recursive: true });
-  writeMergedModel(dir, loadRewardModel(base, { newScore: "normal", padTokenId: null }), "float32");
-  for (const name of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(base, name), join(dir, name));
-}
-
-/** Prompts of so many bytes, which are a token each but for some merged ones. */
-function textRows(count: number, bytes: number): { prompt: string }[] {
-  const random = new Random(5);
-  const letter = () => String.fromCharCode(97 + random.below(26));
-  return Array.from({ length: count }, () => ({ prompt: Array.from({ length: bytes }, letter).join("") }));
-}
-
-/** Pairs of token ids of different lengths, one of them the longest. */
-function tokenRows(count: number, [prompt, answer]: [number, number]): Record<string, number[]>[] {
-  const random = new Random(5);
-  const ids = (n: number): number[] => Array.from({ length: n }, () => 3 + random.below(250));
-  const length = (longest: number, i: number) =>
-    i === 0 ? longest : Math.ceil(longest * (0.5 + random.next() / 2));
-  return Array.from({ length: count }, (_, i) => ({
-    prompt_ids: ids(length(prompt, i)),
-    chosen_ids: [...ids(length(answer, i) - 1), 2],
-    rejected_ids: [...ids(length(answer, i) - 1), 2],
-  }));
-}
