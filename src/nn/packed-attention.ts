@@ -1,7 +1,7 @@
 /**
  * Attention over a packed stream of segments: each segment sees itself causally and its parent in full, so a prompt is
- * computed once for all its completions and nothing is padded. On the CPU in float32 an operator of the addon does all
- * segments (`native/segment-attention.h`), on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
+ * computed once for all its completions and nothing is padded. On the CPU an operator of the addon does all
+ * segments (`native/segment-attention.h`), but in float64; on CUDA in half precision torch's flash attention (`varlen-attention.ts`); elsewhere
  * torch's scaled dot-product attention does the work, one call a segment; with a cap on scores, simpler operators (`caps.ts`).
  */
 import { at } from "../base/at.ts";

@@ -178,7 +178,7 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
   ];
 }
 
-/** Whether torch's norms are given activations of half precision in float32, and keep them so (`src/nn/rms-norm.ts`). */
+/** Whether torch's norms are given activations of half precision in float32, and keep them so (`native/rms-norm-rotary.h`). */
 function hasWideNorms(config: ModelConfig, numerics: PlannedNumerics): boolean {
   return !hasOwnKernels(numerics) && isHalf(numerics) && config.design.normOffset !== 0;
 }
