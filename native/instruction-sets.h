@@ -76,11 +76,11 @@ inline void keepMklReproducible() {
 }
 
 // oneDNN compiles a program for each shape of a product in bfloat16, 0.3 MB of them on AMX; it and torch's binding each keep the last
-// 1024. A micro-batch with another number of tokens needs some 25 new ones, which no later one uses: 128 are more than enough. Both
+// 1024. A micro-batch with another number of tokens needs some 25 new ones, which no later one uses: 64 are more than enough. Both
 // read the variables at the first product; what the user has set stays.
 inline void keepFewPrograms() {
-  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128", 0);
-  setenv("LRU_CACHE_CAPACITY", "128", 0);
+  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64", 0);
+  setenv("LRU_CACHE_CAPACITY", "64", 0);
 }
 
 // A function that is compiled for each level; a call takes the processor's. `body` is inlined into each; `wide`, where it is another one,
