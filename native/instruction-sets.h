@@ -75,7 +75,7 @@ inline void keepMklReproducible() {
 #endif
 }
 
-// oneDNN compiles a program for each shape of a product in bfloat16, 0.3 MB of them on AMX; it and torch's binding each keep the last
+// oneDNN compiles a program for each shape of a product in bfloat16, hundreds of KB on AMX; it and torch's binding each keep the last
 // 1024. A micro-batch with another number of tokens needs some 25 new ones, which no later one uses: 64 are more than enough. Both
 // read the variables at the first product; what the user has set stays.
 inline void keepFewPrograms() {

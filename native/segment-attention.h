@@ -1,7 +1,8 @@
 // preftune::segment_attention: attention over a packed stream on the CPU, computed in float32; tensors of half precision are kept
-// as they are and copied for each pass. Each segment sees itself causally (or through a sliding window) and its parent in full. Matrix products do the work, on all query heads of a key head at once, small ones in
-// a separate kernel (small-product.h); keys are neither copied for each query head nor joined with their parent's, and no mask is
-// ever built. The backward pass computes the probabilities again from the saved log-sum-exp.
+// as they are and copied for each pass. Each segment sees itself causally (or through a sliding window) and its parent in full. Matrix
+// products do the work, on all query heads of a key head at once, small ones in a separate kernel (small-product.h); keys are neither
+// copied for each query head nor joined with their parent's, and no mask is ever built. The backward pass computes the probabilities
+// again from the saved log-sum-exp.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -10,7 +10,9 @@ import { soakSteps } from "../support/soak-steps.ts";
 const random = new Random(8);
 const ids = () => Array.from({ length: 1 + random.below(80) }, () => 3 + random.below(60));
 const rows = Array.from({ length: 4000 }, () => ({
-  ...{ prompt_ids: ids(), chosen_ids: [...ids(), 2], rejected_ids: [...ids(), 2] },
+  prompt_ids: ids(),
+  chosen_ids: [...ids(), 2],
+  rejected_ids: [...ids(), 2],
 }));
 
 test(

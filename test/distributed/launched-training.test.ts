@@ -135,10 +135,9 @@ suite("ranks", { concurrency: 3 }, () => {
       if (who === "the agent") await torchrun.said("stopping all ranks after the same step");
       gate.open();
       const { status, stderr, stdout } = await torchrun.ended;
-      // after a signal the agent ends with 1 whatever its ranks do, or is aborted by its own threads ("terminate called without an active
-      // exception", of torch)
-      if (who === "one rank") assert.equal(status, 0, stderr);
-      else assert.notEqual(status, 0, stderr);
+      // the agent ends with 1 after a signal, whatever its ranks do; under load torch's own threads aborted it once instead
+      const isAborted = status === null && stderr.includes("terminate called without an active exception");
+      if (who === "one rank" || !isAborted) assert.equal(status, who === "one rank" ? 0 : 1, stderr);
       const [, step] =
         /stopped after step (\d+); resume with:\n {2}.* --resume\n\(with the same launcher/.exec(stderr) ??
         [];
