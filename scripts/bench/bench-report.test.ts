@@ -35,6 +35,7 @@ const compared: Compared = {
   ],
   ratios: [],
   gemm: { ours: { min: 1, median: 1, max: 1 }, peers: null },
+  products: { gflops: 80, gemmGflops: 100 },
   records,
 };
 
@@ -83,6 +84,8 @@ test("the page says what machine, what it reaches, how busy it was, and each rat
   const alone = reportText({ ...facts, settings: plain, masks: [], peerVersions: null }, [compared]);
   assert.match(cell("Settings", alone) ?? "", /--kept-mib automatic; .*; generated rows: 8 rows/);
   assert.equal(cell("Versions of the peers", alone), "none");
+  const [own] = text.split("\n").filter((line) => line.includes("| preftune |"));
+  assert.match(own ?? "", / \| 80 % \|$/);
   const simpo = text.split("\n").find((line) => line.startsWith("|  | TRL SimPO")) ?? "";
   assert.match(simpo, /\| 1\.00 \/ 1\.50 \/ 2\.00× \| 2\.00 \/ 2\.50 \/ 3\.00× \| 0\.50× \|/);
 });

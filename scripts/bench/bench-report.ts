@@ -78,15 +78,16 @@ function row(cells: readonly string[]): string {
 }
 
 function comparisonRows(compared: Compared): string[] {
-  const { model, plan, trainers, records } = compared;
+  const { model, plan, trainers, products, records } = compared;
   const [ours] = trainers;
   if (ours === undefined) return [];
   const what = `\`${model}\`, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.threads} threads`;
   const peers = Object.keys(records).filter((name) => name !== "ours");
   const own = [what, "preftune", spreadText(ours.pairsPerSecond, 3), spreadText(ours.pairsPerCpuSecond, 3)];
   const share = `${spreadText(ours.gemmShare, 0, 100)} %, ${spreadText(ours.gemmShareCpu, 0, 100)} %`;
+  const alone = `${((100 * products.gflops) / products.gemmGflops).toFixed(0)} %`;
   return [
-    row([...own, "", "", ours.memoryMb.median.toFixed(0), share]),
+    row([...own, "", "", ours.memoryMb.median.toFixed(0), share, alone]),
     ...peers.map((peer) => {
       const ratio = (key: "seconds" | "cpuSeconds") =>
         `${spreadText(spreadOf(roundRatios(compared, peer, key)), 2)}×`;
@@ -102,6 +103,7 @@ function comparisonRows(compared: Compared): string[] {
         ratio("seconds"),
         ratio("cpuSeconds"),
         memory,
+        "",
         "",
       ]);
     }),
@@ -167,9 +169,10 @@ export function reportText(facts: ReportFacts, compared: readonly Compared[]): s
         "the same by processor time",
         "MB above bare, or preftune's over it",
         "% of GEMM by wall clock, by processor time",
+        "the step's products alone, % of GEMM",
       ],
     ]),
-    row(Array.from({ length: 8 }, () => "---")),
+    row(Array.from({ length: 9 }, () => "---")),
     ...compared.flatMap(comparisonRows),
     "",
   ].join("\n");

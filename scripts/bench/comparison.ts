@@ -2,9 +2,10 @@
 import { at } from "../../src/base/at.ts";
 import { PreftuneError } from "../../src/base/errors.ts";
 import type { ModelConfig } from "../../src/formats/model-config.ts";
-import { pairFlops } from "../../src/planner/flops.ts";
+import { completionTokens, type PairLengths, pairFlops, streamTokens } from "../../src/planner/flops.ts";
 import { adapterParts, everything, type TrainedParts } from "../../src/planner/trained-parts.ts";
-import { runOurs, runPeer } from "./processes.ts";
+import { measureHere, runOurs, runPeer } from "./processes.ts";
+import type { ProductsPlan, ProductsSpeed } from "./products.ts";
 import { figuresOf, figuresTable, type Ratios, ratiosOf, ratiosText, type StepWork } from "./results.ts";
 import {
   lossesAgree,
@@ -49,6 +50,8 @@ export interface Compared {
   ratios: Ratios[];
   /** GFLOP/s of the fastest product on this machine, and of torch's own as the peers use it. */
   gemm: { ours: Spread; peers: Spread | null };
+  /** The products of a step by themselves. */
+  products: ProductsSpeed;
   records: Record<string, RunRecord[]>;
 }
 
@@ -64,24 +67,40 @@ function benchAdapter(model: ModelConfig): TrainedParts {
   return adapterParts(model, { ...shape, dropout: 0, useDora: false });
 }
 
+/** The pairs of a step of a plan. */
+function pairsOf(rows: readonly WorkloadRow[], { pairs }: RunPlan, step: number): PairLengths[] {
+  return Array.from({ length: pairs }, (_, i) => {
+    const row = at(rows, (step * pairs + i) % rows.length);
+    return {
+      prompt: row.prompt_ids.length,
+      chosen: row.chosen_ids.length,
+      rejected: row.rejected_ids.length,
+    };
+  });
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
+}
+
+/** The speed of the products of a step, the first that is timed. */
+function productsSpeed({ model, plan, rows }: Comparison): ProductsSpeed {
+  const pairs = pairsOf(rows, plan, 1);
+  const asked: ProductsPlan = {
+    ...{ model, mode: plan.mode, threads: plan.threads },
+    tokens: sum(pairs.map((pair) => streamTokens(pair))),
+    completionTokens: sum(pairs.map(completionTokens)),
+  };
+  return measureHere("products-child.ts", asked);
+}
+
 /** What each step of a plan has to do. */
-function workOf(
-  rows: readonly WorkloadRow[],
-  { plan, shape }: Pick<Comparison, "plan" | "shape">,
-): StepWork[] {
+function workOf({ rows, plan, shape }: Comparison): StepWork[] {
   const model = modelConfigOf(shape);
   const trained = plan.mode === "lora" ? benchAdapter(model) : everything;
   const options = { trained, share_prompt: true, recomputed: 0 };
-  const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   return Array.from({ length: plan.steps }, (_, step) => {
-    const pairs = Array.from({ length: plan.pairs }, (_, i) => {
-      const row = at(rows, (step * plan.pairs + i) % rows.length);
-      return {
-        prompt: row.prompt_ids.length,
-        chosen: row.chosen_ids.length,
-        rejected: row.rejected_ids.length,
-      };
-    });
+    const pairs = pairsOf(rows, plan, step);
     return {
       pairs: plan.pairs,
       tokens: sum(pairs.map((p) => p.prompt + p.chosen + p.rejected)),
@@ -137,7 +156,7 @@ export function compare(
   say: (line: string) => void,
   isBusy: () => boolean,
 ): Compared {
-  const { plan, model, rounds, rows, variant } = comparison;
+  const { plan, model, rounds, variant } = comparison;
   say(
     `\n${model}, ${plan.mode}, ${plan.pairs} pairs a step, ${plan.steps} steps, ${rounds} rounds, ${plan.threads} threads`,
   );
@@ -148,7 +167,7 @@ export function compare(
     ours: spreadOf(ours.map((r) => r.gemmGflops)),
     peers: theirs.length === 0 ? null : spreadOf(theirs.map((r) => r.gemmGflops)),
   };
-  const work = workOf(rows, comparison);
+  const work = workOf(comparison);
   const trainers = [...records].map(([name, of]) =>
     figuresOf(peerNames[name] ?? "preftune SLIME", of, work, {
       gemm: 1e9 * gemm.ours.max,
@@ -163,5 +182,10 @@ export function compare(
   const torchs =
     gemm.peers === null ? "" : `; torch's own, as the peers have it: ${gemm.peers.max.toFixed(0)}`;
   say(`GEMM, the fastest there is here: ${gemm.ours.max.toFixed(0)} GFLOP/s${torchs}`);
-  return { model, plan, variant, trainers, ratios, gemm, records: Object.fromEntries(records) };
+  const products = productsSpeed(comparison);
+  const part = (100 * products.gflops) / products.gemmGflops;
+  say(
+    `the products of a step by themselves, at their sizes: ${products.gflops.toFixed(0)} GFLOP/s, ${part.toFixed(0)} % of GEMM`,
+  );
+  return { model, plan, variant, trainers, ratios, gemm, products, records: Object.fromEntries(records) };
 }

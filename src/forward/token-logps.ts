@@ -88,8 +88,8 @@ function limitsOf(weight: Tensor): { chunk: number; logits_kept_mib: number } {
  * Entries of the vocabulary at once: their logits fit the limit, and so does the float32 copy of their rows that a frozen head's gradient
  * is gathered with (`exact_product` of native/wide-product.h makes none on CUDA).
  */
-function automaticColumns(rows: number, weight: Tensor, gradient: TokenLogpsOptions["gradient"]): number {
-  const isCast = gradient === "hidden" && weight.dtype !== "float32" && !weight.device.startsWith("cuda");
+export function automaticColumns(rows: number, weight: Tensor, isFrozen: boolean): number {
+  const isCast = isFrozen && weight.dtype !== "float32" && !weight.device.startsWith("cuda");
   return columnsIn(limitsOf(weight).chunk / (4 * (isCast ? Math.max(rows, weight.size(1)) : rows)));
 }
 
@@ -135,7 +135,7 @@ export function tokenLogps(
 ): TokenLogpsPass {
   const rows = Math.max(1, hidden.size(0));
   const { temperature = 1, cap = null, keptTokens = null, gradient, isLast = true } = options;
-  const columns = options.logits_chunk_size ?? automaticColumns(rows, matrix.weight, gradient);
+  const columns = options.logits_chunk_size ?? automaticColumns(rows, matrix.weight, gradient === "hidden");
   const comesBack = gradient === "hidden-and-weight";
   const kept = comesBack && cap === null ? keptBytes(matrix.weight, options.logits_kept_mib) / (4 * rows) : 0;
   const head = { hidden, matrix, targets, temperature, cap, keptTokens, isLast };

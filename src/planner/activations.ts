@@ -178,9 +178,9 @@ function normTensors(config: ModelConfig, training: LayerTraining, numerics: Pla
   ];
 }
 
-/** Whether torch's norms are given activations of half precision in float32, and keep them so (`native/rms-norm-rotary.h`). */
-function hasWideNorms(config: ModelConfig, numerics: PlannedNumerics): boolean {
-  return !hasOwnKernels(numerics) && isHalf(numerics) && config.design.normOffset !== 0;
+/** Whether torch's norms, of this factor on their result, get half precision in float32 and keep it so (`native/rms-norm-rotary.h`). */
+export function hasWideNorms({ design }: ModelConfig, numerics: PlannedNumerics, scale: number = 1): boolean {
+  return !hasOwnKernels(numerics) && isHalf(numerics) && (design.normOffset !== 0 || scale !== 1);
 }
 
 /** What torch's attention adds, a call a segment: the parts' outputs, and a completion's keys and values with its prompt's. */

@@ -9,6 +9,7 @@ import {
   backwardBytesPerToken,
   blockTensors,
   completionAttentionBytes,
+  hasWideNorms,
   itemBytes,
   keptBytesPerToken,
   type PlannedNumerics,
@@ -180,8 +181,7 @@ function sizesOf(setup: MemorySetup, pairs: readonly PairLengths[]): Sizes {
   const widths = [...new Set(model.layerKinds)].reduce((sum, kind) => sum + headsOf(model, kind).headDim, 0);
   const angles = 2 * widths * tokens * item;
   // the last norm's input in float32, where torch computes it so
-  const isWide =
-    numerics.onGpu && item === 2 && (model.design.normOffset !== 0 || model.design.logitScale !== 1);
+  const isWide = hasWideNorms(model, numerics, model.design.logitScale);
   const tail = (isWide ? 4 : 3) * responses * model.hiddenSize * item;
   return {
     tokens,

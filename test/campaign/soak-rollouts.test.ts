@@ -2,4 +2,4 @@
 import { test } from "node:test";
 import { soakRollouts } from "../support/soak-rollouts.ts";
 
-test("rollouts leave no tensor and no memory behind", soakRollouts);
+test("rollouts leave no tensor and no memory behind", () => soakRollouts());

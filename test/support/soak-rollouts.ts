@@ -2,18 +2,31 @@
 import assert from "node:assert/strict";
 import { amount, figure, isNightly } from "./campaign.ts";
 import { onlineFixture } from "./online-run.ts";
+import type { Values } from "./runs.ts";
 import { growth, soak, tensorsLeft } from "./soak.ts";
+import { writeRows } from "./tiny-model.ts";
 
 /** Rollouts until caches are full; they are not judged. */
 const warmUp = 50;
 
-/** Trains on a thousand rollouts; short form: a hundred. */
-export async function soakRollouts(): Promise<void> {
+/**
+ * Trains on a thousand rollouts; short form: a hundred.
+ *
+ * @param name - to follow "Rollouts of an on-policy run"
+ * @param kind - configuration values
+ * @param rows - prompts; left out: the fixture's
+ */
+export async function soakRollouts(
+  name: string = "",
+  kind: Values = {},
+  rows: readonly { prompt: string }[] | null = null,
+): Promise<void> {
   using fixture = onlineFixture({ rows: 16, config: { hidden_size: 16, intermediate_size: 32 } });
   const rollouts = amount(100, 1000);
   const { save_steps: _, ...online } = fixture.online;
+  const data = rows === null ? {} : { train_data: writeRows(fixture.path("other-prompts.jsonl"), rows) };
   const values = {
-    ...online,
+    ...{ ...online, ...data, ...kind },
     ...{ max_steps: rollouts, output_dir: fixture.path("run"), save_strategy: "no", logging_steps: 10 },
   };
   const samples = (await soak(values, 10)).filter(({ step }) => step >= warmUp);
@@ -22,7 +35,7 @@ export async function soakRollouts(): Promise<void> {
   assert.equal(left, 0, "live tensors");
   figure(
     15,
-    "Rollouts of an on-policy run",
+    `Rollouts of an on-policy run${name}`,
     `${rollouts.toLocaleString("en")} rollouts, ${left} live tensors more or less, ${grown.toFixed(2)} MiB more in 100 after the first ${warmUp}`,
     "1,000 rollouts, 0 tensors, below 1 MiB in 100",
     !isNightly || grown < 1,

@@ -1,0 +1,17 @@
+/** A thousand rollouts in bfloat16, the default where a processor computes in it; nearly each has lengths of its own. */
+import { test } from "node:test";
+import { Random } from "../../src/base/random.ts";
+import { computesBfloat16, usableFeatures } from "../../src/setup/hardware.ts";
+import { soakRollouts } from "../support/soak-rollouts.ts";
+
+const random = new Random(9);
+const animals = ["owl", "cat", "dog"];
+const rows = Array.from({ length: 500 }, () => ({
+  prompt: Array.from({ length: 1 + random.below(40) }, () => random.pick(animals)).join(" "),
+}));
+
+test(
+  "rollouts in bfloat16, each with other lengths, leave no tensor and no memory behind",
+  { skip: computesBfloat16(usableFeatures()) ? false : "this processor only emulates bfloat16" },
+  () => soakRollouts(" in bfloat16, each with other lengths", { dtype: "bfloat16" }, rows),
+);
