@@ -1,4 +1,7 @@
-/** A thousand rollouts in bfloat16, the default where a processor computes in it; nearly each has lengths of its own. */
+/**
+ * Two thousand rollouts in bfloat16, the default where a processor computes in it. Nearly each has lengths of its own, and the caches of
+ * torch's libraries, which hold some dozens of compiled products, are full after hundreds.
+ */
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
 import { computesBfloat16, usableFeatures } from "../../src/setup/hardware.ts";
@@ -13,5 +16,9 @@ const rows = Array.from({ length: 500 }, () => ({
 test(
   "rollouts in bfloat16, each with other lengths, leave no tensor and no memory behind",
   { skip: computesBfloat16(usableFeatures()) ? false : "this processor only emulates bfloat16" },
-  () => soakRollouts(" in bfloat16, each with other lengths", { dtype: "bfloat16" }, rows),
+  () =>
+    soakRollouts(" in bfloat16, each with other lengths", { dtype: "bfloat16" }, rows, {
+      count: 2000,
+      warmUp: 500,
+    }),
 );

@@ -6,23 +6,26 @@ import type { Values } from "./runs.ts";
 import { growth, soak, tensorsLeft } from "./soak.ts";
 import { writeRows } from "./tiny-model.ts";
 
-/** Rollouts until caches are full; they are not judged. */
-const warmUp = 50;
+/** How many rollouts there are at night, and until when caches fill, which is not judged. */
+const usual = { count: 1000, warmUp: 50 };
 
 /**
- * Trains on a thousand rollouts; short form: a hundred.
+ * Trains on many rollouts; short form: a hundred, the first 50 of which are not judged.
  *
  * @param name - to follow "Rollouts of an on-policy run"
  * @param kind - configuration values
  * @param rows - prompts; left out: the fixture's
+ * @param atNight - how many
  */
 export async function soakRollouts(
   name: string = "",
   kind: Values = {},
   rows: readonly { prompt: string }[] | null = null,
+  atNight: typeof usual = usual,
 ): Promise<void> {
   using fixture = onlineFixture({ rows: 16, config: { hidden_size: 16, intermediate_size: 32 } });
-  const rollouts = amount(100, 1000);
+  const rollouts = amount(100, atNight.count);
+  const warmUp = amount(usual.warmUp, atNight.warmUp);
   const { save_steps: _, ...online } = fixture.online;
   const data = rows === null ? {} : { train_data: writeRows(fixture.path("other-prompts.jsonl"), rows) };
   const values = {
@@ -37,7 +40,7 @@ export async function soakRollouts(
     15,
     `Rollouts of an on-policy run${name}`,
     `${rollouts.toLocaleString("en")} rollouts, ${left} live tensors more or less, ${grown.toFixed(2)} MiB more in 100 after the first ${warmUp}`,
-    "1,000 rollouts, 0 tensors, below 1 MiB in 100",
+    `${rollouts.toLocaleString("en")} rollouts, 0 tensors, below 1 MiB in 100`,
     !isNightly || grown < 1,
   );
 }
