@@ -2,28 +2,16 @@
  * Child program, `machine-child.ts PLAN`: what this machine reads and multiplies at a number of threads, one JSON line
  * (`MachineSpeed`). By wall clock, the quickest of several: other programs make it slower, never faster.
  */
-import { batchInvariant, noGrad, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
+import { batchInvariant, noGrad, ops, scope, setThreads } from "../../src/torch/index.ts";
 import { native } from "../../src/torch/native.ts";
 import type { MachineSpeed } from "./bench-report.ts";
-import { gemmGflops } from "./gemm.ts";
+import { gemmGflops, quickest } from "./gemm.ts";
 
 const { threads } = JSON.parse(process.argv[2] ?? "{}") as { threads: number };
 setThreads(threads);
 
 /** Numbers that no cache of today holds at once: 512 MiB. */
 const [rows, width] = [32_768, 4096];
-const repeats = 5;
-
-function quickest(body: () => Tensor): number {
-  return Math.min(
-    ...Array.from({ length: repeats }, () => {
-      using _ = scope();
-      const start = performance.now();
-      body();
-      return (performance.now() - start) / 1000;
-    }),
-  );
-}
 
 /** The faster of a sum, a product with a vector, and the products of decoding: a single loop may be bound by arithmetic. */
 function bandwidth(): number {

@@ -4,11 +4,9 @@
  */
 import { automaticColumns } from "../../src/forward/token-logps.ts";
 import { noGrad, ops, scope, setThreads, type Tensor } from "../../src/torch/index.ts";
-import { gemmGflops } from "./gemm.ts";
+import { gemmGflops, quickest } from "./gemm.ts";
 import { flopsOf, type Product, type ProductsPlan, type ProductsSpeed, stepProducts } from "./products.ts";
 import { type ModelShape, modelConfigOf, shapes } from "./shapes.ts";
-
-const repeats = 4;
 
 function random(rows: number, columns: number): Tensor {
   return ops.normal_(ops.zeros([rows, columns], { dtype: "float32" }), 0, 1);
@@ -24,13 +22,7 @@ function operands({ form, rows, inner, columns }: Product): [Tensor, Tensor] {
 function secondsOf(product: Product): number {
   using _ = scope();
   const [a, b] = operands(product);
-  const seconds = Array.from({ length: repeats }, () => {
-    using _ = scope();
-    const start = performance.now();
-    ops.matmul(a, b);
-    return (performance.now() - start) / 1000;
-  });
-  return product.times * Math.min(...seconds);
+  return product.times * quickest(() => ops.matmul(a, b));
 }
 
 function measure({ model, mode, tokens, completionTokens, threads }: ProductsPlan): ProductsSpeed {

@@ -4,7 +4,7 @@
  */
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { computesBfloat16, usableFeatures } from "../../src/setup/hardware.ts";
+import { skipWithoutBfloat16 } from "../support/half-precision.ts";
 import { soakRollouts } from "../support/soak-rollouts.ts";
 
 const random = new Random(9);
@@ -15,7 +15,7 @@ const rows = Array.from({ length: 500 }, () => ({
 
 test(
   "rollouts in bfloat16, each with other lengths, leave no tensor and no memory behind",
-  { skip: computesBfloat16(usableFeatures()) ? false : "this processor only emulates bfloat16" },
+  { skip: skipWithoutBfloat16() },
   () =>
     soakRollouts(" in bfloat16, each with other lengths", { dtype: "bfloat16" }, rows, {
       count: 2000,

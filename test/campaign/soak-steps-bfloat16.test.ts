@@ -4,7 +4,7 @@
  */
 import { test } from "node:test";
 import { Random } from "../../src/base/random.ts";
-import { computesBfloat16, usableFeatures } from "../../src/setup/hardware.ts";
+import { skipWithoutBfloat16 } from "../support/half-precision.ts";
 import { soakSteps } from "../support/soak-steps.ts";
 
 const random = new Random(8);
@@ -18,7 +18,7 @@ const rows = Array.from({ length: 4000 }, () => ({
 test(
   "steps of training in bfloat16, each with other lengths, leave no tensor and no memory behind",
   {
-    skip: computesBfloat16(usableFeatures()) ? false : "this processor only emulates bfloat16",
+    skip: skipWithoutBfloat16(),
   },
   () =>
     soakSteps(

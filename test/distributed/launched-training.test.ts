@@ -78,12 +78,12 @@ async function resume(file: string, size: number): Promise<void> {
 const skip = skipWithoutTorchrun();
 const noGates = compileGate(fixture.path("."));
 
-// they wait for processes most of the time
 /** The agent ends with 1 after a signal, whatever its ranks do; under load torch's own threads aborted it once instead. */
 function agentStatus(status: number | null, stderr: string): number | null {
   return status === null && stderr.includes("terminate called without an active exception") ? 1 : status;
 }
 
+// they wait for processes most of the time
 suite("ranks", { concurrency: 3 }, () => {
   test("torchrun: rank 0 alone prints, threads are shared out", { skip }, async () => {
     const ended = await startTorchrun(twoRanks, ["train", runFile("whole")]).ended;

@@ -14,6 +14,14 @@ export function residentMiB(): number {
   return process.memoryUsage.rss() / 2 ** 20;
 }
 
+/** Slope of the line of least squares through points. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [x, y] = [mean(points.map(([at]) => at)), mean(points.map(([, value]) => value))];
+  const over = points.reduce((sum, [at, value]) => sum + (at - x) * (value - y), 0);
+  return over / points.reduce((sum, [at]) => sum + (at - x) ** 2, 0);
+}
+
 /** A field of /proc/PID/status (Linux), in bytes: memory now, or the highest there was. */
 export function memory(field: "VmHWM" | "VmRSS", pid: number | "self" = "self"): number {
   const line = new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"));

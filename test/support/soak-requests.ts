@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../src/base/random.ts";
 import { amount, campaignSeed, figure, isNightly } from "./campaign.ts";
+import { slope } from "./memory.ts";
 import { collectsGarbage, type Served, served } from "./served.ts";
 
 const count = amount(80, 10_000);
@@ -50,14 +51,6 @@ async function one(server: Served): Promise<number> {
     if (leaves) return 0;
     throw error;
   }
-}
-
-/** Slope of a straight line through points. */
-function slope(points: readonly (readonly [number, number])[]): number {
-  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [x, y] = [mean(points.map(([at]) => at)), mean(points.map(([, value]) => value))];
-  const over = points.reduce((sum, [at, value]) => sum + (at - x) * (value - y), 0);
-  return over / points.reduce((sum, [at]) => sum + (at - x) ** 2, 0);
 }
 
 const megabyte = 2 ** 20;

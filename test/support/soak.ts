@@ -4,7 +4,7 @@ import { loadConfig } from "../../src/config/load-config.ts";
 import { train } from "../../src/recipes/train.ts";
 import { liveTensorCount } from "../../src/torch/index.ts";
 import { isNightly, progress } from "./campaign.ts";
-import { residentMiB } from "./memory.ts";
+import { residentMiB, slope } from "./memory.ts";
 import type { Values } from "./runs.ts";
 
 /** What a process holds after a step. */
@@ -37,9 +37,5 @@ export function tensorsLeft(samples: readonly SoakSample[]): number {
 
 /** MiB more in a step: the line of least squares through the samples. */
 export function growth(samples: readonly SoakSample[]): number {
-  const mean = (of: (sample: SoakSample) => number) =>
-    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
-  const [x, y] = [mean(({ step }) => step), mean((sample) => sample.residentMiB)];
-  const covariance = mean((sample) => (sample.step - x) * (sample.residentMiB - y));
-  return covariance / mean(({ step }) => (step - x) ** 2);
+  return slope(samples.map(({ step, residentMiB }) => [step, residentMiB]));
 }
