@@ -109,11 +109,6 @@ const CHECKS: readonly Check<RunConfig>[] = [
       "lr_scheduler_type: constant has no warm-up, as in transformers. Write lr_scheduler_type: constant_with_warmup, or take it out.",
     ),
   ),
-  error(
-    "max_steps",
-    ({ max_steps }) => max_steps === 0,
-    "expected -1 (train by epochs) or at least 1, got 0.",
-  ),
   warning(
     "warmup_steps",
     ({ max_steps, warmup_steps }) => max_steps > 0 && warmup_steps >= max_steps,

@@ -268,7 +268,7 @@ const MISTAKES: [yaml: string, expected: RegExp][] = [
   ["offload_embedding: true", /offload_embedding: full tuning trains the embedding.*set use_peft: true/],
   ["use_peft: true\noffload_embedding: true\ndevice: cpu", /offload_embedding: the model runs on the CPU/],
   ["batch_invariant: true\ndevice: cuda", /batch_invariant: the model runs on cuda, .* set device: cpu/],
-  ["max_steps: 0", /max_steps: expected -1 .* or at least 1, got 0/],
+  ["max_steps: 0", /max_steps: expected -1 .* or a whole number of at least 1, got the number 0/],
   ["use_peft: true\nlora_modules_to_save: [q_proj]", /q_proj is in lora_target_modules too/],
   ["seed: 1\nseed: 2", /^run\.yaml:5: not valid YAML here: Map keys must be unique$/],
   ["seed: !env SEED", /^run\.yaml:4: not valid YAML here: Unresolved tag: !env$/],

@@ -83,7 +83,14 @@ export const OPTIMISATION_KEYS = {
     source: "papers of the methods; TRL has 3",
   },
   max_steps: {
-    schema: { type: "integer", minimum: -1, default: -1 },
+    schema: {
+      anyOf: [
+        { type: "integer", minimum: -1, maximum: -1 },
+        { type: "integer", minimum: 1 },
+      ],
+      default: -1,
+    },
+    expected: "-1 (train by epochs) or a whole number of at least 1",
     doc: "Optimiser steps; above 0 it takes the place of num_train_epochs.",
     source: "TRL",
   },
@@ -258,7 +265,7 @@ export const RECORD_KEYS = {
   },
   save_strategy: {
     schema: { enum: ["no", "steps", "epoch"], default: "steps" },
-    doc: "When checkpoints are written; other than no, at the end too. A stop by signal, or by max_nonfinite_steps, writes one in any case.",
+    doc: "When checkpoints are written; other than no, at the end too. A stop by signal or by max_nonfinite_steps, and an export that fails (not on several ranks), write one in any case.",
     source: "TRL",
     freeOnResume: true,
   },

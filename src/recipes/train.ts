@@ -230,16 +230,9 @@ async function* trainRun(
   const resumes = config.resume_from_checkpoint !== null;
   const earlier = resumes ? yield* resumed(run, recorder, checkpoints, evaluator) : null;
   const state = earlier ?? newState(fingerprint);
-  const trainable = training.parameters.numel;
+  const steps = { step: state.step, totalSteps: source.totalSteps };
   const rows = { trainRows: examples.length, evaluationRows: evalExamples?.length ?? 0 };
-  yield {
-    type: "start",
-    step: state.step,
-    totalSteps: source.totalSteps,
-    trainable,
-    ...rows,
-    ...environment,
-  };
+  yield { type: "start", ...steps, trainable: training.parameters.numel, ...rows, ...environment };
 
   await stopTogether(group, options.signal);
 
@@ -257,10 +250,15 @@ async function* trainRun(
   if (reason !== "stopped") onWork({ at: "export", step, done: 0, total: 1, tokens: 0 });
   if (reason !== "stopped" && (!hasCollapsed || restored !== null)) {
     const wantsBest = hasCollapsed || config.load_best_model_at_end;
-    if (wantsBest && best !== null && best.step !== step) checkpoints.restore(best.step);
+    const isOther = wantsBest && best !== null && best.step !== step;
+    if (isOther) checkpoints.restore(best.step);
     const work = { config, data, environment, other: otherText, halves, step, onWork, group };
     const whole = exportsOf(source, exportRun(run.paths, config, data, training));
-    yield* noting(exported, exportPart({ ...work, paths: run.paths, free: () => memory.dispose() }, whole));
+    const part = exportPart({ ...work, paths: run.paths, free: () => memory.dispose() }, whole);
+    // on ranks one may fail alone, and a checkpoint needs them all
+    const isSavable = () => group === null && !isOther && !memory.disposed;
+    const keep = () => (isSavable() ? checkpoints.save(state, recorder) : noted([]));
+    yield* keptIfRefused(noting(exported, part), keep);
   }
   const collapse = hasCollapsed ? { step, breaches, restored } : null;
   const { skippedSteps } = state;
@@ -305,6 +303,23 @@ async function* noting(exported: string[], events: AsyncGenerator<TrainEvent>): 
   for await (const event of events) {
     if (event.type === "export") exported.push(event.result.path);
     yield event;
+  }
+}
+
+/** The events of an export. If it fails, `keep` writes a checkpoint, from which `--resume` exports again: save_strategy: no wrote none. */
+async function* keptIfRefused(
+  events: AsyncGenerator<TrainEvent>,
+  keep: () => AsyncIterable<TrainEvent> | Iterable<TrainEvent>,
+): AsyncGenerator<TrainEvent> {
+  try {
+    yield* events;
+  } catch (error) {
+    try {
+      yield* keep();
+    } catch {
+      // on a full disk a checkpoint has no room either: the first error counts
+    }
+    throw error;
   }
 }
 

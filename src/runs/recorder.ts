@@ -209,6 +209,7 @@ export class Recorder {
   /** No more metrics come: makes those there are safe against a power cut, before anything is exported. */
   close(): void {
     this.#metrics?.close();
+    this.#metrics = null;
     this.#tensorboard?.close();
     this.#tensorboard = null;
   }

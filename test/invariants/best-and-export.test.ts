@@ -255,3 +255,22 @@ test("an export that the gate refuses is not put in place, and the record of an 
     [],
   );
 });
+
+test("an export that is refused leaves the training in a checkpoint, with save_strategy: no too", async () => {
+  using fixture = runFixture();
+  const run = fixture.path("run");
+  const values = {
+    ...{ ...fixture.values, use_peft: true, learning_rate: 0.05, lora_alpha: 37, lora_r: 7, max_steps: 12 },
+    ...{ export_merged: true, export_parity_tolerance: 1e-12, save_strategy: "no", output_dir: run },
+  };
+  let hint: string | undefined;
+  await assert.rejects(runTraining(values), ({ message }: Error) => {
+    hint = /resume the run with --export_parity_tolerance (\S+)\./.exec(message)?.[1];
+    return true;
+  });
+  assert.deepEqual(readdirSync(join(run, "checkpoints")), ["checkpoint-12"]);
+  const accepted = { export_parity_tolerance: Number(hint ?? 1), resume_from_checkpoint: "latest" };
+  const { summary, events } = await runTraining({ ...values, ...accepted });
+  assert.equal(events.filter(({ type }) => type === "step").length, 0);
+  assert.equal(summary.exported.length, 2);
+});
