@@ -131,13 +131,15 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
   }
 
   // Says that this rank leaves, and stays until the others leave too, or have read it: a connection that is closed fails a collective
-  // which another has all data of and has not looked at yet, and the store goes with the rank that serves it.
+  // which another has all data of and has not looked at yet, and the store goes with the rank that serves it. Once somebody is lost
+  // collectives fail in any case, and only the store has to stay, for the verdict in it.
   void end() {
     std::unique_lock<std::mutex> lock(mutex_);
     isEnding_ = true;
     woken_.notify_all();
     // on a busy machine saying it takes a while; who is gone without it is lost to the others
-    woken_.wait_for(lock, Milliseconds(kSaying), [this] { return isOver_; });
+    const bool isAwaited = verdict_.empty() || serves();
+    woken_.wait_for(lock, Milliseconds(isAwaited ? kSaying : 2 * kBeat), [this] { return isOver_; });
     onLoss_.clear();
   }
 
@@ -381,9 +383,10 @@ class LostRanks : public std::enable_shared_from_this<LostRanks> {
           const std::lock_guard<std::mutex> lock(mutex_);
           peer = {now, awake_};
         }
-        // on a busy machine a process that is there may not come to its beats for seconds
+        // on a busy machine a process that is there may not come to its beats for seconds; one that is lost is not waited for
         const bool isHere = !place_.empty() && peer.line(2) == place_;
-        const bool isThere = isHere ? !isGone(store, rank) : awake_ - peer.changed < 3 * kBeat;
+        const int64_t most = isHere ? settings_.limit.count() : 3 * kBeat;
+        const bool isThere = awake_ - peer.changed < most && !(isHere && isGone(store, rank));
         if (!peer.hasEnded() && isThere) isAlone = false;
       }
       if (isAlone) return;

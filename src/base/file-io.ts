@@ -112,7 +112,7 @@ export interface FileFailure {
   action: string;
   path: string;
   cause: unknown;
-  /** Bytes the operation needed, named when the disk is full. */
+  /** Bytes the operation needed, named when the disk is full; left out: those that the write which failed still had to write. */
   bytes?: number;
   /** A sentence on what was kept, e.g. "The file that was there before is untouched." */
   kept?: string;
@@ -170,7 +170,8 @@ function explain(failure: FileFailure): { reason: string; remedy: string } {
   }
 }
 
-function explainFull(code: string, { bytes, path }: FileFailure): { reason: string; remedy: string } {
+function explainFull(code: string, failure: FileFailure): { reason: string; remedy: string } {
+  const { path, cause, bytes = (cause as { unwritten?: number }).unwritten } = failure;
   const what = {
     ENOSPC: "the disk is full",
     EDQUOT: "the disk quota is used up",
@@ -186,14 +187,18 @@ function explainFull(code: string, { bytes, path }: FileFailure): { reason: stri
 /**
  * Writes all of `bytes` to an open file, however few the system takes at a time.
  *
- * @throws the system's error; a write that takes nothing becomes ENOSPC instead of an endless loop
+ * @throws the system's error, with the bytes that are `unwritten`; a write that takes nothing becomes ENOSPC instead of an endless loop
  */
 export function writeAllSync(fd: number, bytes: Uint8Array): void {
   let offset = 0;
-  while (offset < bytes.byteLength) {
-    const written = io.writeSync(fd, bytes, offset, Math.min(writeChunkBytes, bytes.byteLength - offset));
-    if (written <= 0) throw Object.assign(new Error("ENOSPC: the system wrote nothing"), { code: "ENOSPC" });
-    offset += written;
+  try {
+    while (offset < bytes.byteLength) {
+      const written = io.writeSync(fd, bytes, offset, Math.min(writeChunkBytes, bytes.byteLength - offset));
+      if (written <= 0) throw Object.assign(new Error("ENOSPC: the system wrote nothing"), { code: "ENOSPC" });
+      offset += written;
+    }
+  } catch (error) {
+    throw Object.assign(error as Error, { unwritten: bytes.byteLength - offset });
   }
 }
 

@@ -55,7 +55,8 @@ const phases: Record<string, Phase> = {
     values: { max_steps: 10_000, eval_strategy: "steps", eval_steps: 1, per_device_eval_batch_size: 1 },
   },
   saving: { at: { on: "rank-00001-of", time: 1 }, says: /last at step 2, saving/, values: { save_steps: 2 } },
-  export: { at: { on: "adapter/adapter_model.safetensors", time: 1 }, says: /last at step 4, export/ },
+  // where it is written, until it is found to score as the trained model
+  export: { at: { on: "/adapter_model.safetensors", time: 1 }, says: /last at step 4, export/ },
 };
 
 /** The limit in seconds of a rank that gives no sign of life; by default in the nightly run. */
