@@ -194,7 +194,8 @@ export function writeAllSync(fd: number, bytes: Uint8Array): void {
   try {
     while (offset < bytes.byteLength) {
       const written = io.writeSync(fd, bytes, offset, Math.min(writeChunkBytes, bytes.byteLength - offset));
-      if (written <= 0) throw Object.assign(new Error("ENOSPC: the system wrote nothing"), { code: "ENOSPC" });
+      if (written <= 0)
+        throw Object.assign(new Error("ENOSPC: the system wrote nothing"), { code: "ENOSPC" });
       offset += written;
     }
   } catch (error) {

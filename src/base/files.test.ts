@@ -2,11 +2,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
-  closeSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
-  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -17,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { ConfigError, FileError, FormatError } from "./errors.ts";
-import { type FileIo, fileWork, io, writeAllSync } from "./file-io.ts";
+import { type FileIo, io } from "./file-io.ts";
 import {
   freeBytes,
   hashOfFile,
@@ -367,16 +364,6 @@ describe("sums and space", () => {
       /Cannot write the checkpoint to .*: 1125899906842624 bytes \(1\.0 PiB\) are needed, \d+ bytes/,
     );
   });
-});
-
-test("a write without room names the bytes that it still had to write", { skip: !existsSync("/dev/full") }, () => {
-  const fd = openSync("/dev/full", "w");
-  try {
-    const write = () => fileWork({ action: "write", path: "/data/rows" }, () => writeAllSync(fd, Buffer.alloc(3000)));
-    assert.throws(write, /Cannot write \/data\/rows: the disk is full \(ENOSPC\), 3000 bytes \(2\.9 KiB\) are needed/);
-  } finally {
-    closeSync(fd);
-  }
 });
 
 describe("reading", () => {

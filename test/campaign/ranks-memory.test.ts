@@ -7,15 +7,15 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { at } from "../../src/base/at.ts";
 import { loadConfig } from "../../src/config/load-config.ts";
 import { plan } from "../../src/recipes/plan.ts";
-import { plannedRuns } from "../plan/planned-runs.ts";
+import { type PlannedRun, plannedRuns } from "../plan/planned-runs.ts";
 import { writePlannedRun } from "../plan/write-planned-run.ts";
 import { isNightly } from "../support/campaign.ts";
 import { startProgram } from "../support/command.ts";
 import { forgetPages, pagesOf, skipWithoutPages } from "../support/page-cache.ts";
 import { allEnded, freePort, placesOf, startRankPrograms } from "../support/rank-processes.ts";
+import type { Values } from "../support/runs.ts";
 
 const root = join(import.meta.dirname, "../..");
 const mebibyte = 2 ** 20;
@@ -35,22 +35,27 @@ async function peaksOfTraining(file: string, dir: string, ranks: number): Promis
   return all.map((_, rank) => Number(readFileSync(report(rank), "utf8")));
 }
 
-const cases = [
-  { name: "2 ranks, freed", run: 0, ranks: 2, values: { shard: "all", keep_gathered: false } },
-  { name: "2 ranks, each with all", run: 0, ranks: 2, values: { shard: "none" } },
-  {
-    name: "2 ranks, freed, untied head",
-    run: 0,
-    ranks: 2,
-    values: { shard: "all", keep_gathered: false },
-    untied: true,
-  },
-  { name: "4 ranks, kept", run: 2, ranks: 4, values: { shard: "all", keep_gathered: true } },
-] as const;
+/** The planned run whose name begins so. */
+function runNamed(begin: string): PlannedRun {
+  return plannedRuns.find(({ name }) => name.startsWith(begin)) ?? assert.fail(`no planned run ${begin}`);
+}
 
-for (const { name, run, ranks, values, ...rest } of isNightly ? cases : cases.slice(0, 1)) {
-  const tied = at(plannedRuns, run);
-  const planned = "untied" in rest ? { ...tied, model: { ...tied.model, tie_word_embeddings: false } } : tied;
+const big = runNamed("full, big vocabulary");
+const deep = runNamed("full, recomputed, 16 layers");
+const copied = runNamed("LoRA in float32 on a checkpoint in bfloat16");
+const untied = { ...big, model: { ...big.model, tie_word_embeddings: false } };
+const freed = { shard: "all", keep_gathered: false };
+const kept = { shard: "all", keep_gathered: true };
+const cases: readonly { name: string; planned: PlannedRun; ranks: number; values: Values }[] = [
+  { name: "2 ranks, freed", planned: big, ranks: 2, values: freed },
+  { name: "2 ranks, each with all", planned: big, ranks: 2, values: { shard: "none" } },
+  { name: "2 ranks, freed, untied head", planned: untied, ranks: 2, values: freed },
+  { name: "4 ranks, kept", planned: deep, ranks: 4, values: kept },
+  { name: "4 ranks, kept", planned: copied, ranks: 4, values: kept },
+  { name: "2 ranks, freed", planned: copied, ranks: 2, values: freed },
+];
+
+for (const { name, planned, ranks, values } of isNightly ? cases : cases.slice(0, 1)) {
   test(`planned memory is within 10 % of the highest peak of its ranks: ${planned.name}, ${name}`, {
     skip,
   }, async (t) => {
@@ -69,17 +74,17 @@ for (const { name, run, ranks, values, ...rest } of isNightly ? cases : cases.sl
 }
 
 /** The model of a planned run, in a directory that is removed after the test. */
-function modelOf(t: TestContext, run: number): string {
+function modelOf(t: TestContext, run: PlannedRun): string {
   const dir = mkdtempSync(join(tmpdir(), "preftune-plan-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
-  writePlannedRun(dir, at(plannedRuns, run));
+  writePlannedRun(dir, run);
   return join(dir, "model");
 }
 
 test("a rank reads of the files what it holds, 10 % more at most", {
   skip: skip || skipWithoutPages(),
 }, async (t) => {
-  const base = modelOf(t, 0);
+  const base = modelOf(t, big);
   const file = join(base, "model.safetensors");
   for (const size of isNightly ? [2, 4] : [2]) {
     for (let rank = isNightly ? 0 : 1; rank < size; rank++) {
@@ -99,7 +104,7 @@ test("checkpoint and export take no more than a unit and 64 MiB, on no rank", {
   skip: isNightly ? skip : "nightly only",
 }, async (t) => {
   // 16 blocks: the whole model is more than the limit
-  const base = modelOf(t, 2);
+  const base = modelOf(t, deep);
   const places = placesOf(2, await freePort());
   const ranks = startRankPrograms("memory-rank-child.ts", places, [base, join(base, "to")]);
   for (const [rank, { status, stdout, stderr }] of (await allEnded(ranks)).entries()) {

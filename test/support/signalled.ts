@@ -135,7 +135,11 @@ export class Training {
     else if (!this.#way.onTerminal) kill(-(this.#child.pid as number), signal);
     else if (signal === "SIGINT") this.#child.stdin?.write("\u0003");
     else if (signal === "SIGHUP") this.#child.kill("SIGKILL");
-    else kill(-groupOf(this.launcherPid), signal);
+    else {
+      // a training that the first signal has ended gets no second
+      const group = groupOf(this.launcherPid);
+      if (group !== null) kill(-group, signal);
+    }
   }
 
   /** Waits until `text` has been written. */
@@ -219,9 +223,14 @@ export function isGroupGone(id: number): boolean {
   return !kill(-id, 0);
 }
 
-/** The process group of `pid`: field 5 of `/proc/PID/stat`. */
-function groupOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+/** The process group of `pid`: field 5 of `/proc/PID/stat`; null where the process has ended. */
+function groupOf(pid: number): number | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return null;
+  }
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
 }
 
