@@ -94,3 +94,16 @@ test("on a CPU the base of an adapter is checked in a copy where its type is ano
   // the merged model is mapped as it is written, and compared in float32 where that is its type
   assert.deepEqual([files("bfloat16", "float32", true), files("float32", "bfloat16", true)], [4, 6]);
 });
+
+test("on ranks the copy for the export's check takes the place of the blocks that stayed gathered", () => {
+  const setup = memorySetup(input({ lora: true }));
+  const files = (stored: "float32" | "bfloat16", keep_gathered: boolean) => {
+    const model = { ...setup.model, dtype: stored };
+    const numerics = { ...setup.numerics, dtype: "float32", onGpu: false } as const;
+    const shards = { ranks: 4, keep_gathered };
+    return planMemory({ ...setup, model, numerics, shards }, [pair]).components.files / 8_030_261_248;
+  };
+  assert.deepEqual([files("bfloat16", false), files("bfloat16", true)], [1, 0]);
+  // no copy: the mapped file is resident beside them
+  assert.deepEqual([files("float32", false), files("float32", true)], [1, 1]);
+});
