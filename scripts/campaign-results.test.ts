@@ -17,6 +17,7 @@ import {
 import {
   figuresPlace,
   figuresText,
+  longestFirst,
   PROMISES,
   reliabilityTable,
   takeResults,
@@ -197,4 +198,17 @@ test("docs/reliability.md shows what docs/reliability.json has, and names what h
   assert.ok(shown === figuresText(results, files), what);
   const gone = results.filter(({ file }) => !files.includes(file)).map(({ file }) => file);
   assert.deepEqual(gone, [], what);
+});
+
+test("files that took longest run first, after those without a result", () => {
+  const root = mkdtempSync(join(tmpdir(), "preftune-campaign-"));
+  try {
+    mkdirSync(join(root, "docs"));
+    const results = [30, 900, 60].map((seconds, i) => ({ ...storm, file: `${i}.test.ts`, seconds }));
+    writeFileSync(join(root, "docs/reliability.json"), JSON.stringify(results));
+    const files = ["0.test.ts", "1.test.ts", "2.test.ts", "new.test.ts"];
+    assert.deepEqual(longestFirst(root, files), ["new.test.ts", "1.test.ts", "2.test.ts", "0.test.ts"]);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });

@@ -23,7 +23,7 @@ import {
   resultLines,
   writeResult,
 } from "./campaign-results.ts";
-import { takeResults, writeReliability } from "./reliability-table.ts";
+import { longestFirst, takeResults, writeReliability } from "./reliability-table.ts";
 import { findNightlyTests } from "./test-files.ts";
 import { report } from "./test-reporter.ts";
 
@@ -171,7 +171,10 @@ async function runDue(files: readonly string[]): Promise<number> {
     ...kept,
     ...(await runAll(due.filter(alone), 1, commit)),
     ...(await runAll(
-      due.filter((file) => !alone(file)),
+      longestFirst(
+        root,
+        due.filter((file) => !alone(file)),
+      ),
       jobs,
       commit,
     )),

@@ -138,6 +138,13 @@ function reasonAgainst(here: CampaignResult, before: CampaignResult): string | n
   return null;
 }
 
+/** `files`, those that took longest in the published results first, so that none runs on alone; before them those without a result. */
+export function longestFirst(root: string, files: readonly string[]): string[] {
+  const seconds = new Map(publishedIn(root).map((result) => [result.file, result.seconds]));
+  const secondsOf = (file: string) => seconds.get(file) ?? Number.MAX_VALUE;
+  return files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
+}
+
 function publishedIn(root: string): CampaignResult[] {
   const path = join(root, "docs", "reliability.json");
   return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as CampaignResult[]) : [];
