@@ -45,7 +45,7 @@ export const badConfigs: BadConfig[] = [
   config("value of no choice", "objective: exo", [/run\.yaml:5/, /objective: expected .*slime.*dpo/, /exo/]),
   config("fraction of a step", "max_steps: 2.5", [
     /run\.yaml:5/,
-    /max_steps: expected a whole number/,
+    /max_steps: expected -1 .*or a whole number/,
     /2\.5/,
   ]),
   config("number that is none", "learning_rate: .nan", [/run\.yaml:5/, /learning_rate/, /NaN/i]),
