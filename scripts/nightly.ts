@@ -163,7 +163,10 @@ async function runDue(files: readonly string[]): Promise<number> {
     .filter((result) => result !== null)
     .filter((result) => !values.again && isDone(result) && isSameCode(result.commit, commit));
   for (const result of kept) tell(result);
-  const due = files.filter((file) => !kept.some((result) => result.file === file));
+  const due = longestFirst(
+    root,
+    files.filter((file) => !kept.some((result) => result.file === file)),
+  );
   const alone = (file: string) => file.endsWith(".alone.test.ts");
   process.stdout.write(`${files.length} files, ${kept.length} of them done before on this code\n`);
   const jobs = Math.max(1, Number(values.jobs) || 1);
@@ -171,10 +174,7 @@ async function runDue(files: readonly string[]): Promise<number> {
     ...kept,
     ...(await runAll(due.filter(alone), 1, commit)),
     ...(await runAll(
-      longestFirst(
-        root,
-        due.filter((file) => !alone(file)),
-      ),
+      due.filter((file) => !alone(file)),
       jobs,
       commit,
     )),

@@ -36,8 +36,8 @@ export interface TokenTensor {
   bytes: number;
 }
 
-/** Bytes of an element of activations. */
-export function itemBytes({ dtype }: PlannedNumerics): number {
+/** Bytes of an element of activations, or of a checkpoint. */
+export function itemBytes({ dtype }: { dtype: string }): number {
   return dtype === "float32" ? 4 : 2;
 }
 

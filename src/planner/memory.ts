@@ -27,7 +27,6 @@ import {
   optimiserBytes,
   type ParameterCounts,
   passingUpdateBytes,
-  storedBytes,
 } from "./parameter-counts.ts";
 import { filteredBytes, type Moment, type RolloutSize, sampling } from "./sampling-memory.ts";
 import { type Shards, shardBytes, shardedMoments, wholeBytes } from "./sharded-memory.ts";
@@ -150,7 +149,7 @@ function residentBytes(setup: MemorySetup, counts: ParameterCounts): ResidentByt
   // while the memory of training is still the process's: resident memory counts pages of the same file twice (docs/memory.md)
   // what is held in fewer bits was read a stretch at a time, and the export is checked with it
   const files = checkedBytes(setup, counts) / (shards?.ranks ?? 1);
-  if (shards?.keep_gathered === true && !trained.isFull && itemBytes(numerics) > storedBytes(model)) {
+  if (shards?.keep_gathered === true && !trained.isFull && itemBytes(numerics) > itemBytes(model)) {
     // a copy that is made when the blocks that stayed gathered are gone, and takes their place
     const { gathered } = shardedMoments(setup, shards, false).forward;
     return { process, files: Math.max(0, files - gathered), weights, optimiser };
@@ -317,7 +316,7 @@ export function samplingBytes(setup: MemorySetup, rollout: RolloutSize): number 
 export function scalesMemory(setup: MemorySetup, { count, batch, tokens }: ScalesSize): MemoryPlan {
   const { model, trained, numerics } = setup;
   const counts = countParameters(model, trained);
-  const stored = storedBytes(model);
+  const stored = itemBytes(model);
   // the largest tensor is mixed in float32: both of it, and their difference
   const mixed = counts.total * (2 * stored + itemBytes(numerics)) + 12 * model.vocabSize * model.hiddenSize;
   const pass = scoringPass(setup, batch);

@@ -210,11 +210,6 @@ export function heldBytes(
   return own - away + halfCopyBytes(model, trained, counts, numerics);
 }
 
-/** Bytes of a number of the checkpoint. */
-export function storedBytes({ dtype }: Pick<ModelConfig, "dtype">): number {
-  return dtype === "float32" ? 4 : 2;
-}
-
 /**
  * Bytes of the model of the export's gate, all that is not held in fewer bits: the mapped file, or, of a base in another type than is
  * computed in, a copy in that type.
@@ -228,7 +223,7 @@ export function checkedBytes(
   }: { model: ModelConfig; trained: TrainedParts; numerics: PlannedNumerics; export_merged?: boolean },
   counts: ParameterCounts,
 ): number {
-  const stored = storedBytes(model);
+  const stored = itemBytes(model);
   const computed = itemBytes(numerics);
   // a merged file of wider numbers than are computed in is compared in them: the base was copied for the adapter's gate, and again
   const merged = stored > computed ? stored + computed : computed;

@@ -60,7 +60,7 @@ for (const turns of [true, false]) {
       `${rounds} rollouts, ${inHundred.toFixed(2)} MiB more in 100 after the first ${warmUp}`,
       "below 1 MiB in 100",
       !isNightly || inHundred < 1,
-      "judged from the 500th rollout on (first goal: from the 60th), until when the memory fills that each of V8's threads keeps for itself",
+      "judged from the 500th rollout on (first goal: from the 60th), until when the allocator's arenas of the process's threads grow",
     );
   });
 }
