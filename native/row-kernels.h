@@ -23,6 +23,7 @@ using IntLanes = int32_t __attribute__((vector_size(32)));
 // The width of AVX-512, for code that compares by its instructions.
 using Sixteen = float __attribute__((vector_size(64)));
 using IntSixteen = int32_t __attribute__((vector_size(64)));
+using UnsignedSixteen = uint32_t __attribute__((vector_size(64)));
 template <typename V>
 using Ints = std::conditional_t<sizeof(V) == sizeof(Sixteen), IntSixteen, IntLanes>;
 
@@ -351,8 +352,9 @@ PREFTUNE_KERNEL(void, transposeRows, (float* to, int64_t strideTo, const float* 
 constexpr uint32_t kDropStride = 0x9E3779B9u, kDropMultiplier = 0x735A2D97u;
 
 // out[j] = in[j] factor where the j-th 16-bit number is at least `least`, else in[j] 0. Numbers 2i and 2i + 1 are the halves of one
-// hash of the counter i, keyed by `start` and the odd `key`. `out` may be `in`.
-PREFTUNE_KERNEL(void, rowDrop, (float* out, const float* in, int64_t n, uint32_t start, uint32_t key, int16_t least, float factor)) {
+// hash of the counter i, keyed by `start` and the odd `key`. `out` may be `in`. `also` of `alsoIn` by the same numbers, unless null.
+PREFTUNE_INLINE void rowDropBody(float* out, const float* in, float* also, const float* alsoIn, int64_t n, uint32_t start, uint32_t key,
+                                 int16_t least, float factor) {
   constexpr int64_t kBlock = 256;
   uint32_t hashes[kBlock / 2];
   int16_t numbers[kBlock];
@@ -368,7 +370,35 @@ PREFTUNE_KERNEL(void, rowDrop, (float* out, const float* in, int64_t n, uint32_t
     std::memcpy(numbers, hashes, sizeof numbers);
     const int64_t count = std::min(kBlock, n - from);
     for (int64_t j = 0; j < count; ++j) out[from + j] = in[from + j] * (numbers[j] >= least ? factor : 0.0f);
+    if (also == nullptr) continue;
+    for (int64_t j = 0; j < count; ++j) also[from + j] = alsoIn[from + j] * (numbers[j] >= least ? factor : 0.0f);
   }
 }
+#if PREFTUNE_X86_LEVELS
+PREFTUNE_WIDE void dropWide(float* out, const float* in, __mmask32 kept, const Sixteen& factor) {
+  storeWide(out, loadWide(in) * Sixteen(_mm512_maskz_mov_ps(static_cast<__mmask16>(kept), factor)));
+  storeWide(out + kWideLanes, loadWide(in + kWideLanes) * Sixteen(_mm512_maskz_mov_ps(static_cast<__mmask16>(kept >> 16), factor)));
+}
+PREFTUNE_WIDE void rowDropWide(float* out, const float* in, float* also, const float* alsoIn, int64_t n, uint32_t start, uint32_t key,
+                               int16_t least, float factor) {
+  const UnsignedSixteen each = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const Sixteen factors = Sixteen{} + factor;
+  UnsignedSixteen counters = start + each * kDropStride;
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32, counters += 16 * kDropStride) {
+    UnsignedSixteen h = counters ^ (counters >> 16);
+    h *= key;
+    h ^= h >> 16;
+    h *= kDropMultiplier;
+    const __mmask32 kept = _mm512_cmpge_epi16_mask(reinterpret_cast<__m512i>(h), _mm512_set1_epi16(least));
+    dropWide(out + i, in + i, kept, factors);
+    if (also != nullptr) dropWide(also + i, alsoIn + i, kept, factors);
+  }
+  if (i == n) return;
+  const auto rest = [&](auto* row) { return row == nullptr ? nullptr : row + i; };
+  rowDropBody(out + i, in + i, rest(also), rest(alsoIn), n - i, start + static_cast<uint32_t>(i / 2) * kDropStride, key, least, factor);
+}
+#endif
+PREFTUNE_WIDE_KERNEL(rowDrop);
 
 }  // namespace preftune

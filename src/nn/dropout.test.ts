@@ -86,6 +86,44 @@ for (const dtype of ["float32", "float64"] as const) {
   });
 }
 
+// several parts of rows, the last one short; in float64 torch's operators
+for (const [dtype, rtol] of [
+  ["float32", 1e-5],
+  ["bfloat16", 2e-2],
+  ["float64", 1e-12],
+] as const) {
+  test(`${dtype}: a product of what is kept equals dropout and product, with their gradients`, () => {
+    withoutLeaks(() => {
+      const [tokens, width, rank] = [1000, 300, 5];
+      const keys = placed(keysOf(tokens));
+      const normal = (...shape: number[]) => ops.normal_(ops.zeros(shape, { dtype: "float32" }));
+      const upstream = ops.to(normal(tokens, rank), dtype);
+      const [values, factor] = [ops.to(normal(tokens, width), dtype), normal(rank, width)];
+      const [got, want] = [true, false].map((atOnce) => {
+        const [x, a] = [ops.clone(values), ops.clone(factor)];
+        for (const leaf of [x, a]) leaf.requiresGrad = true;
+        const apart = () => ops.linear(ops.tokenDropout(x, keys, 7, 0.3), ops.to(a, dtype));
+        const y = atOnce ? ops.droppedProduct(x, keys, a, 7, 0.3) : apart();
+        backward([y], { gradients: [upstream] });
+        assert.equal(y.dtype, dtype);
+        return [y, x.grad as Tensor, a.grad as Tensor].map((one) => ops.to(ops.detach(one), "float64"));
+      }) as [Tensor[], Tensor[]];
+      for (const [index, one] of got.entries()) {
+        const other = want[index] as Tensor;
+        const apart = ops.linalgVectorNorm(ops.sub(one, other)).item();
+        assert.ok(apart <= rtol * ops.linalgVectorNorm(other).item(), `${index}: ${apart} apart`);
+      }
+    });
+  });
+}
+
+test("a product of what is kept refuses a matrix of another width", () => {
+  withoutLeaks(() => {
+    const [x, a] = [ops.ones([5, 4], { dtype: "float32" }), ops.ones([2, 3], { dtype: "float32" })];
+    assert.throws(() => ops.droppedProduct(x, placed(keysOf(5)), a, 0, 0.1), /a matrix of 4 columns/);
+  });
+});
+
 test("a token's features fall alike wherever in the batch it stands", () => {
   withoutLeaks(() => {
     const keys = keysOf(40);

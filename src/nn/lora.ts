@@ -94,7 +94,7 @@ export class LoraLinear implements Projection {
     if (magnitude !== null && this.#acts) return this.#forwardWithMagnitude(x, magnitude);
     const base = this.#base.forward(x);
     if (!this.#acts) return base;
-    const low = ops.linear(this.#dropped(x), cast(this.lora_A, x));
+    const low = this.#low(x);
     // one product that adds into the base's output instead of three passes over it
     return ops.addmm_(base, low, ops.t(cast(this.lora_B, x)), { alpha: this.#scale });
   }
@@ -128,6 +128,8 @@ export class LoraLinear implements Projection {
   /** W₀ in half precision where one operator does base and adapter with their gradients, in training; otherwise null. */
   #halfWeight(x: Tensor): Tensor | null {
     if (!isDense(this.#base) || !this.#acts || !isGradEnabled()) return null;
+    // with dropout the CPU keeps no dropped input, as this operator would
+    if (this.#drops && this.device === "cpu") return null;
     const { weight, bias } = this.#base;
     const isHalf = (x.dtype === "bfloat16" || x.dtype === "float16") && weight.dtype === x.dtype;
     const plain = bias === null && this.lora_magnitude_vector === null && !weight.requiresGrad;
@@ -148,6 +150,13 @@ export class LoraLinear implements Projection {
 
   get #drops(): boolean {
     return this.#switch.dropoutKeys !== null && this.#dropout.dropout > 0;
+  }
+
+  /** A of the adapter's input: (T, in) -> (T, r) */
+  #low(x: Tensor): Tensor {
+    const { dropoutKeys } = this.#switch;
+    if (dropoutKeys === null || !this.#drops) return ops.linear(x, cast(this.lora_A, x));
+    return ops.droppedProduct(x, dropoutKeys, this.lora_A, this.#dropout.dropoutSeed, this.#dropout.dropout);
   }
 
   /** The adapter's input in training; x itself where nothing is dropped. */

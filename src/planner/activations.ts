@@ -113,11 +113,22 @@ function trainingOf(trained: TrainedParts, layer: number): LayerTraining {
   };
 }
 
+/** Whether adapters keep their dropped inputs. On the CPU LoRA makes them again in the backward pass (`native/dropout.h`). */
+function keepsDropped({ drops, useDora }: LayerTraining, numerics: PlannedNumerics): boolean {
+  return drops && (useDora || numerics.onGpu);
+}
+
 /** Whether the gradient of the own weights of a linear of this role needs the input as it is. */
-function keepsInput(config: ModelConfig, training: LayerTraining, role: LinearRole): boolean {
-  const { layer, isFull, ranks, saved, drops } = training;
+function keepsInput(
+  config: ModelConfig,
+  training: LayerTraining,
+  numerics: PlannedNumerics,
+  role: LinearRole,
+): boolean {
+  const { layer, isFull, ranks, saved } = training;
   const names = blockLinears(config, layer).flatMap((linear) => (linear.role === role ? [linear.name] : []));
-  return isFull || names.some((name) => saved.has(name) || (ranks.has(name) && !drops));
+  const adapted = (name: LinearName) => ranks.has(name) && !keepsDropped(training, numerics);
+  return isFull || names.some((name) => saved.has(name) || adapted(name));
 }
 
 /**
@@ -141,7 +152,7 @@ export function blockTensors(
   const hasHeadNorms = config.design.queryKeyNorms !== "none";
   const normsOutputs = config.design.norms !== "before";
   const normsInputs = config.design.norms !== "after";
-  const inputOf = (role: LinearRole) => keepsInput(config, training, role);
+  const inputOf = (role: LinearRole) => keepsInput(config, training, numerics, role);
   return [
     kept("first norm's output", stream, normsInputs && inputOf("attention in")),
     kept("q and k before their norms", queries + keys, hasHeadNorms && !isWide),
@@ -214,7 +225,7 @@ function adapterTensors(
   const outputs = sum(({ outputs }) => outputs);
   return [
     { name: "adapters' inner vectors", width: sum(({ name }) => training.ranks.get(name) ?? 0), bytes },
-    { name: "adapters' inputs after dropout", width: training.drops ? inputs : 0, bytes },
+    { name: "adapters' inputs after dropout", width: keepsDropped(training, numerics) ? inputs : 0, bytes },
     // on the CPU they are made again in the backward pass
     { name: "dropout's masks", width: training.drops && numerics.onGpu ? inputs : 0, bytes: 1 },
     { name: "DoRA's two outputs", width: training.useDora ? 2 * outputs : 0, bytes },

@@ -86,12 +86,13 @@ function compared(name: string, variants: readonly Variant[]): { least: number[]
 const asItIs = (call: Call): unknown => call.with(...call.args);
 
 const torchDropout = native.findOperator("aten::dropout", "") ?? assert.fail();
+const torchLinear = native.findOperator("aten::linear", "") ?? assert.fail();
 
 /** torch's dropout, whose masks its generator draws, in place of ours. */
 function drawn(call: Call): unknown {
-  if (call.name !== "preftune::token_dropout") return asItIs(call);
-  const [x, , , p] = call.args;
-  return native.call(torchDropout, x, p, true);
+  if (call.name !== "preftune::dropped_product") return asItIs(call);
+  const [x, , a, , p] = call.args;
+  return native.call(torchLinear, native.call(torchDropout, x, p, true), a, null);
 }
 
 const ratioOf = ([a = Number.NaN, b = Number.NaN]: readonly number[]): number => a / b;

@@ -99,6 +99,17 @@ const sound: Sound[] = [
     () => sized(oneTo(40), oneTo(90), (t, n) => [normal(t, n), whole(2 ** 30, 2, t), random.below(100), 0.1]),
   ],
   [
+    ops.droppedProduct,
+    () =>
+      sized(oneTo(40), oneTo(90), (t, n) => [
+        normal(t, n),
+        whole(2 ** 30, 2, t),
+        normal(oneTo(9), n),
+        random.below(100),
+        0.1,
+      ]),
+  ],
+  [
     ops.expRows_,
     () => sized(oneTo(9), oneTo(3000), (r, v) => [normal(r, v), random.below(2) === 0 ? null : normal(r, 1)]),
   ],

@@ -330,6 +330,8 @@ export const beatsNote: (beats: number, what: string) => void = bind("preftune::
 export const beatsVerdict: (beats: number) => string = bind("preftune::beats_verdict");
 /** `preftune::dequantise(Tensor[] stored, int[] shape, int block_size, *, ScalarType dtype, str kernel="auto") -> Tensor` */
 export const dequantise: (stored: readonly Tensor[], shape: readonly number[], blockSize: number, options: { dtype: DType; kernel?: string }) => Tensor = bind("preftune::dequantise");
+/** `preftune::dropped_product(Tensor x, Tensor keys, Tensor a, int module, float p) -> Tensor` */
+export const droppedProduct: (x: Tensor, keys: Tensor, a: Tensor, module: number, p: number) => Tensor = bind("preftune::dropped_product");
 /** `preftune::exact_product(Tensor a, Tensor b) -> Tensor` */
 export const exactProduct: (a: Tensor, b: Tensor) => Tensor = bind("preftune::exact_product");
 /** `preftune::exp_rows_(Tensor(a!) logits, Tensor? least=None) -> (Tensor, Tensor)` */
