@@ -1,7 +1,8 @@
 /**
- * `npm run bench [-- --tables peers,techniques,scaling --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
+ * `npm run bench [-- --tables peers,techniques,scaling,profile --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
  * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE --report]`: our trainer against TRL's in turn on the same rows,
- * weights and settings; what each technique buys; how time and memory grow. Everything by default. `--report`: the first table alone, three
+ * weights and settings; what each technique buys; how time and memory grow; where a step's time goes (profile.ts). All but the last by default.
+ * `--report`: the first table alone, three
  * rounds by default, as a page to set beside other machines' (bench-report.ts). `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
  */
 import { spawnSync } from "node:child_process";
@@ -10,19 +11,21 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { counted } from "../../src/base/number-text.ts";
 import type { RunConfig } from "../../src/config/run-config.ts";
 import { processorName, readProcessor } from "../../src/setup/hardware.ts";
 import { askedSet, featuresWithin, setsOf } from "../../src/setup/instruction-set.ts";
 import { packageRoot } from "../../src/setup/places.ts";
 import { recordedSetup } from "../../src/setup/set-up.ts";
 import { type MachineSpeed, type ReportFacts, type ReportSettings, reportText } from "./bench-report.ts";
-import { type Compared, compare, peerNames } from "./comparison.ts";
+import { type Compared, compare, peerNames, workOf } from "./comparison.ts";
 import { compareOnGpu } from "./gpu.ts";
 import { heldMasks } from "./held-sets.ts";
 import { benchFolder, measureHere, modelNamed, peersPython, peerVersions } from "./processes.ts";
+import { type ProfileRow, profileTable, profileWork } from "./profile.ts";
 import { listOf, load, machineText, runProgram, say, whole } from "./program.ts";
 import { compareRanks } from "./ranks.ts";
-import type { RunPlan } from "./run-record.ts";
+import type { RunPlan, Variant } from "./run-record.ts";
 import { measureScaling } from "./scaling.ts";
 import { type ModelShape, shapes } from "./shapes.ts";
 import { measureTechniques } from "./techniques.ts";
@@ -75,6 +78,7 @@ function readChoice(): Choice {
       "peers",
       "techniques",
       "scaling",
+      "profile",
     ]),
     models: listOf("model", values.model, Object.keys(shapes)),
     modes: listOf("mode", values.mode, ["full", "lora"]),
@@ -115,22 +119,45 @@ function prepare({ models, workload }: Choice): WorkloadRow[] {
   return readRows(workload);
 }
 
+function variantOf({ optim, keptMib }: Choice): Variant {
+  return { optim, ...(keptMib === null ? {} : { logits_kept_mib: keptMib }) };
+}
+
+/** Calls `each` for all works that were chosen, one after another. */
+function works<Result>(
+  choice: Choice,
+  each: (work: { model: string; shape: ModelShape; plan: RunPlan }) => Result,
+): Result[] {
+  return choice.threads.flatMap((threads) =>
+    choice.models.flatMap((model) =>
+      choice.modes.map((mode) =>
+        each({ model, shape: shapes[model] as ModelShape, plan: planOf(choice, model, mode, threads) }),
+      ),
+    ),
+  );
+}
+
 function comparePeers(choice: Choice, rows: readonly WorkloadRow[]): Compared[] {
   const python = peersPython();
   if (python === null) say("No peers: `npm run bench:peers` installs them. Our own trainer alone:");
-  const { peers, rounds, keptMib, optim } = choice;
-  const variant = { optim, ...(keptMib === null ? {} : { logits_kept_mib: keptMib }) };
-  const base = { rows, peers, rounds, python, variant };
-  return choice.threads.flatMap((threads) =>
-    choice.models.flatMap((model) =>
-      choice.modes.map((mode) => {
-        const plan = planOf(choice, model, mode, threads);
-        // a run's own threads count into the load
-        const isBusy = () => load() > threads + busyLoad;
-        return compare({ ...base, model, plan, shape: shapes[model] as ModelShape }, say, isBusy);
-      }),
-    ),
-  );
+  const { peers, rounds } = choice;
+  const base = { rows, peers, rounds, python, variant: variantOf(choice) };
+  return works(choice, (work) => {
+    // a run's own threads count into the load
+    const isBusy = () => load() > work.plan.threads + busyLoad;
+    return compare({ ...base, ...work }, say, isBusy);
+  });
+}
+
+function profileSteps(choice: Choice, rows: readonly WorkloadRow[]): ProfileRow[] {
+  const variant = variantOf(choice);
+  const profiled = works(choice, ({ model, shape, plan }) => {
+    const name = `${model}, ${plan.mode}, ${counted(plan.threads, "thread")}`;
+    say(`profile: ${name}`);
+    return profileWork(name, { ...plan, objective: "slime", variant }, workOf({ rows, plan, shape }));
+  });
+  say(`\n${profileTable(profiled)}`);
+  return profiled;
 }
 
 function settingsOf({ optim, keptMib, steps, workload }: Choice, rows: number): ReportSettings {
@@ -188,6 +215,7 @@ function main(): void {
           say,
         )
       : [],
+    profile: has("profile") ? profileSteps(choice, rows) : [],
     scaling: has("scaling") ? measureScaling(benchFolder, first, say) : [],
   };
   const facts = choice.report ? factsOf(choice, settings, before) : null;

@@ -95,7 +95,7 @@ function productsSpeed({ model, plan, rows }: Comparison): ProductsSpeed {
 }
 
 /** What each step of a plan has to do. */
-function workOf({ rows, plan, shape }: Comparison): StepWork[] {
+export function workOf({ rows, plan, shape }: Pick<Comparison, "rows" | "plan" | "shape">): StepWork[] {
   const model = modelConfigOf(shape);
   const trained = plan.mode === "lora" ? benchAdapter(model) : everything;
   const options = { trained, share_prompt: true, recomputed: 0 };

@@ -27,7 +27,7 @@ import { gemmGflops } from "./gemm.ts";
 import { batchesOf } from "./layouts.ts";
 import { benchAdapterConfig } from "./ours-adapter.ts";
 import { barePeakMb, peakMb } from "./peak.ts";
-import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
+import type { OurPlan, OurRecord, RunPlan } from "./run-record.ts";
 import { modelConfigOf, shapeNamed } from "./shapes.ts";
 import { readRows } from "./workload.ts";
 
@@ -106,26 +106,34 @@ function trainingOf(plan: OurPlan, batchesAt: (step: number) => MicroBatch[]): T
   };
 }
 
-function run(plan: OurPlan): RunRecord {
+/** CLOCK_MONOTONIC, seconds. */
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e9;
+}
+
+function run(plan: OurPlan): OurRecord {
   setThreads(plan.threads);
   const bareMb = barePeakMb();
   const rows = readRows(plan.workload);
   const batchesAt = (step: number) =>
     batchesOf(rows, { first: step * plan.pairs, count: plan.pairs }, plan.variant ?? {});
   const training = trainingOf(plan, batchesAt);
-  const record: RunRecord = { losses: [], seconds: [], cpuSeconds: [], peakMb: 0, bareMb, gemmGflops: 0 };
+  const record = { losses: [] as number[], seconds: [] as number[], cpuSeconds: [] as number[] };
+  const measured = { from: now(), to: now() };
   for (let step = 0; step < plan.steps; step++) {
     const cpu = process.cpuUsage();
-    const start = performance.now();
+    const start = now();
+    if (step === 1) measured.from = start;
     // packing is part of a step
     const result = trainStep(training, batchesAt(step), { learningRate: 1e-5, seed: 1, log_entropy: false });
-    record.seconds.push((performance.now() - start) / 1000);
+    measured.to = now();
+    record.seconds.push(measured.to - start);
     const { user, system } = process.cpuUsage(cpu);
     record.cpuSeconds.push((user + system) / 1e6);
     record.losses.push(result.loss);
   }
-  record.peakMb = peakMb();
-  return { ...record, gemmGflops: gemmGflops() };
+  const peak = peakMb();
+  return { ...record, pid: process.pid, measured, peakMb: peak, bareMb, gemmGflops: gemmGflops() };
 }
 
 process.stdout.write(`${JSON.stringify(run(JSON.parse(process.argv[2] ?? "{}")))}\n`);

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { PreftuneError } from "../../src/base/errors.ts";
 import { stateFolder } from "../../src/setup/places.ts";
 import { heldVariables } from "./held-sets.ts";
-import type { OurPlan, RunPlan, RunRecord } from "./run-record.ts";
+import type { OurPlan, OurRecord, RunPlan, RunRecord } from "./run-record.ts";
 
 // glibc gives every big tensor back to the kernel and fetches it again page by page; both sides are spared that
 const allocator = {
@@ -40,9 +40,19 @@ export function peerVersions(python: string): Record<string, string> {
   return lastLine(output(python, ["-c", versionsProgram, "trl", "transformers", "peft", "torch"], 1));
 }
 
-/** Runs a program of this folder, or one by its whole path, with our Node and returns what it printed. */
-export function runHere(file: string, args: readonly string[], threads: number): string {
-  return output(process.execPath, [resolve(import.meta.dirname, file), ...args], threads);
+/**
+ * Runs a program of this folder, or one by its whole path, with our Node and returns what it printed.
+ *
+ * @param by - the command that is given the program: Node, or a tool with Node behind it
+ */
+export function runHere(
+  file: string,
+  args: readonly string[],
+  threads: number,
+  by: readonly [string, ...string[]] = [process.execPath],
+): string {
+  const [program, ...options] = by;
+  return output(program, [...options, resolve(import.meta.dirname, file), ...args], threads);
 }
 
 /** The directory of the benchmark's model of that shape, which is made where there is none yet. */
@@ -53,8 +63,12 @@ export function modelNamed(name: string): string {
 }
 
 /** What a program of this folder, given its plan, reports as JSON in the last line that it prints. */
-export function measureHere<Report>(file: string, plan: { threads: number }): Report {
-  return lastLine(runHere(file, [JSON.stringify(plan)], plan.threads));
+export function measureHere<Report>(
+  file: string,
+  plan: { threads: number },
+  by?: readonly [string, ...string[]],
+): Report {
+  return lastLine(runHere(file, [JSON.stringify(plan)], plan.threads, by));
 }
 
 /** The same of a Python program of this folder, which may be given more than its plan. */
@@ -69,7 +83,7 @@ export function measurePeer<Report>(
 }
 
 /** One run of our trainer. */
-export function runOurs(plan: OurPlan): RunRecord {
+export function runOurs(plan: OurPlan): OurRecord {
   return measureHere("ours-child.ts", plan);
 }
 
@@ -79,10 +93,11 @@ export function runPeer(python: string, plan: RunPlan, objective: string): RunRe
   return measurePeer(python, "peer.py", asked);
 }
 
-function output(program: string, args: readonly string[], threads: number): string {
+/** What a program prints that ends well. */
+export function output(program: string, args: readonly string[], threads: number): string {
   const counts = { OMP_NUM_THREADS: `${threads}`, MKL_NUM_THREADS: `${threads}` };
   const env = { ...process.env, ...heldVariables(), ...allocator, ...counts };
-  const result = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 2 ** 26 });
+  const result = spawnSync(program, args, { env, encoding: "utf8", maxBuffer: 2 ** 28 });
   if (result.status === 0) return result.stdout;
   const reason = result.error?.message ?? result.stderr.trim().split("\n").slice(-12).join("\n");
   throw new PreftuneError(

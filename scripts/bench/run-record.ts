@@ -15,6 +15,13 @@ export interface RunRecord {
   gemmGflops: number;
 }
 
+/** Of a run of ours. */
+export interface OurRecord extends RunRecord {
+  pid: number;
+  /** Beginning of the second step and end of the last, seconds of CLOCK_MONOTONIC. */
+  measured: { from: number; to: number };
+}
+
 /** What all runs of a comparison have in common. */
 export interface RunPlan {
   modelDir: string;
