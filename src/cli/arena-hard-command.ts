@@ -38,7 +38,8 @@ export function arenaHardCommand(): Command {
 
 async function run(answerer: string, cli: CliOptions): Promise<void> {
   const { evaluateArenaHard } = await import("../evaluate/arena-hard/evaluate-arena-hard.ts");
-  const dir = directoryOf(cli, "arena-hard", [answerer]);
+  const answerers = [answerer, ...(cli.baseline === undefined ? [] : [cli.baseline])];
+  const dir = directoryOf(cli, "arena-hard", [answerer], answerers);
   const phases = new Phases();
   const report = await evaluateArenaHard({
     ...judgingOf(cli, dir, phases),
@@ -52,5 +53,5 @@ async function run(answerer: string, cli: CliOptions): Promise<void> {
     strongWeight: cli.strongWeight,
   });
   phases.done();
-  await finishPairs(report, dir);
+  await finishPairs(report, answerers, dir);
 }

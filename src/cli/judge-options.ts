@@ -1,8 +1,10 @@
 /** What the commands with a judge share: their options, and what they write and print at the end. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
+import { readFileBytes, statsOf } from "../base/open-file.ts";
 import { secretAmong } from "../config/request-fields.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
@@ -188,14 +190,47 @@ function price(text: string): Price {
   throw new InvalidArgumentError("Expected two prices such as 2.5,10.");
 }
 
-/** The output directory: --output, or one named after the command and the models under test. */
+/**
+ * The output directory: --output, or one named after the command and the models under test.
+ *
+ * @param named - the models that it is named after
+ * @param answerers - all that are compared
+ * @throws {ConfigError} if that name's has results of others: of another directory with the same name
+ */
 export function directoryOf(
   { output }: JudgeCliOptions,
   command: string,
-  answerers: readonly string[],
+  named: readonly string[],
+  answerers: readonly string[] = named,
 ): string {
-  const names = answerers.map((text) => answererName(parseAnswerer(text)));
-  return output ?? join("runs", inFileName([command, ...names].join("-")));
+  if (output !== undefined) return output;
+  const names = named.map((text) => answererName(parseAnswerer(text)));
+  const dir = join("runs", inFileName([command, ...names].join("-")));
+  const others = answerersIn(dir);
+  if (others === null || isDeepStrictEqual(others, placesOf(answerers))) return dir;
+  throw new ConfigError(
+    `${join(dir, "results.json")} has the results of ${others.join(" and ")}, not of ${answerers.join(" and ")}, whose ` +
+      "default directory has the same name. Name another: --output DIR",
+  );
+}
+
+/** Models under test in a form that is one for each: whole paths, or an endpoint and its model. */
+function placesOf(answerers: readonly string[]): string[] {
+  return answerers.map((text) => (parseAnswerer(text).kind === "endpoint" ? text : resolve(text)));
+}
+
+/** Whose results a directory has; null: none, or those of a version that did not say. */
+function answerersIn(dir: string): string[] | null {
+  const file = join(dir, "results.json");
+  if (statsOf(file) === null) return null;
+  try {
+    const results: unknown = JSON.parse(readFileBytes(file).toString());
+    const answerers = isRecord(results) ? results["answerers"] : null;
+    return Array.isArray(answerers) ? answerers.map(String) : null;
+  } catch {
+    // a damaged file says nothing, and is written again
+    return null;
+  }
 }
 
 /** Who judges and how, as recipes take it. Keys come from the environment, never from the command line. */
@@ -236,20 +271,25 @@ export function judgingOf(cli: JudgeCliOptions, dir: string, phases: Phases): Ju
   };
 }
 
-/** Writes what judging came to, with `page` as the report, then prints `tables`. */
+/** Writes what judging came to, with the answerers as the user named them and `page` as the report, then prints `tables`. */
 export function finishJudging(
-  results: { texts: readonly JudgedText[] },
+  results: { answerers: readonly string[]; texts: readonly JudgedText[] },
   dir: string,
   page: string,
   tables: string,
 ): void {
   finishFirst();
-  const paths = writeResults(dir, results, page);
+  const placed = { ...results, answerers: placesOf(results.answerers) };
+  const paths = writeResults(dir, placed, page);
   process.stdout.write(`${tables}\n\n${paths.join("\n")}\n`);
 }
 
 /** {@link finishJudging} for a comparison in pairs. */
-export async function finishPairs(report: PairReport, dir: string): Promise<void> {
+export async function finishPairs(
+  report: PairReport,
+  answerers: readonly string[],
+  dir: string,
+): Promise<void> {
   const { pairPage, pairReportText } = await import("../evaluate/judge/pair-report.ts");
-  finishJudging(report, dir, pairPage(report), pairReportText(report));
+  finishJudging({ ...report, answerers }, dir, pairPage(report), pairReportText(report));
 }

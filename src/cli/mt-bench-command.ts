@@ -39,7 +39,8 @@ export function mtBenchCommand(): Command {
 
 async function run(answerer: string, cli: CliOptions): Promise<void> {
   const { evaluateMtBench } = await import("../evaluate/mt-bench/evaluate-mt-bench.ts");
-  const dir = directoryOf(cli, "mt-bench", [answerer, ...(cli.against === undefined ? [] : [cli.against])]);
+  const answerers = [answerer, ...(cli.against === undefined ? [] : [cli.against])];
+  const dir = directoryOf(cli, "mt-bench", answerers);
   const phases = new Phases();
   const report = await evaluateMtBench({
     ...judgingOf(cli, dir, phases),
@@ -55,8 +56,8 @@ async function run(answerer: string, cli: CliOptions): Promise<void> {
   phases.done();
   if ("model" in report) {
     const { ratingPage, ratingReportText } = await import("../evaluate/mt-bench/rating-report.ts");
-    finishJudging(report, dir, ratingPage(report), ratingReportText(report));
+    finishJudging({ ...report, answerers }, dir, ratingPage(report), ratingReportText(report));
   } else {
-    await finishPairs(report, dir);
+    await finishPairs(report, answerers, dir);
   }
 }

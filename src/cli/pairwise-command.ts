@@ -50,5 +50,5 @@ async function run(a: string, b: string, cli: CliOptions): Promise<void> {
     strongWeight: cli.strongWeight,
   });
   phases.done();
-  await finishPairs(report, dir);
+  await finishPairs(report, [a, b], dir);
 }

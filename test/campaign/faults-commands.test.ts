@@ -127,7 +127,7 @@ test("an evaluation with a judge: answers of an endpoint, judgments, results and
     const shown = process.stdout.write;
     process.stdout.write = () => true;
     try {
-      finishJudging(report, at, pairPage(report), pairReportText(report));
+      finishJudging({ ...report, answerers: ["a", "b"] }, at, pairPage(report), pairReportText(report));
     } finally {
       process.stdout.write = shown;
     }

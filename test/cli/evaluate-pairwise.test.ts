@@ -7,7 +7,7 @@ import { loadModel } from "../../src/models/load.ts";
 import { writeAdapter } from "../../src/models/save.ts";
 import { scope } from "../../src/torch/index.ts";
 import { adapterParameters } from "../../src/train/parameters.ts";
-import { preftune, start } from "../support/command.ts";
+import { preftune, start, startProcess } from "../support/command.ts";
 import { startJudge } from "../support/judge-server.ts";
 import { ruleAnswer, verdictByLength } from "../support/rule-judge.ts";
 import { runFixture } from "../support/runs.ts";
@@ -300,4 +300,34 @@ test("verdicts that nobody can read are no result", async () => {
   );
   assert.equal(said.status, 7);
   assert.match(said.stderr, /expected verdicts, got none in 2 judgments: 2 answers could not be read as one/);
+});
+
+test("a default directory with the results of files of the same names elsewhere is refused before anything is asked", async () => {
+  for (const folder of ["one", "two"]) mkdirSync(fixture.path("named", folder), { recursive: true });
+  const rows = [{ id: "1", prompt: "p", answer: "x" }];
+  for (const file of ["one/a.jsonl", "one/b.jsonl", "two/a.jsonl"])
+    writeRows(fixture.path("named", file), rows);
+  await using judge = await startJudge(() => "[[A=B]]");
+  const program = join(import.meta.dirname, "../../src/cli/main.ts");
+  const compare = (a: string, b: string, ...more: string[]) =>
+    startProcess(
+      process.execPath,
+      [
+        ...["--conditions=preftune-source", program, "evaluate", "pairwise", a, b],
+        ...["--prompts", "one/a.jsonl", "--judge", `${judge.baseUrl}#j`, ...more],
+      ],
+      { cwd: fixture.path("named") },
+    ).ended;
+  assert.equal((await compare("one/a.jsonl", "one/b.jsonl")).status, 0);
+  assert.equal((await compare("./one/a.jsonl", "one/b.jsonl")).status, 0, "the same models once more");
+  const before = judge.calls.length;
+  const said = await compare("two/a.jsonl", "one/b.jsonl");
+  assert.equal(said.status, 2);
+  const [first, second] = ["one/a.jsonl", "one/b.jsonl"].map((file) => fixture.path("named", file));
+  assert.ok(
+    said.stderr.includes(`has the results of ${first} and ${second}, not of two/a.jsonl`),
+    said.stderr,
+  );
+  assert.equal(judge.calls.length, before);
+  assert.equal((await compare("two/a.jsonl", "one/b.jsonl", "--output", "other")).status, 0);
 });

@@ -91,7 +91,7 @@ export class Training {
     const closed = new Promise<HowEnded>((resolve) => {
       this.#child.on("close", (status, signal) => resolve({ status, signal }));
     });
-    this.ended = way.onTerminal ? this.#toldByShell() : closed;
+    this.ended = way.onTerminal ? this.#toldByShell(closed) : closed;
   }
 
   #onPipes([program = "", ...args]: string[], env: NodeJS.ProcessEnv): ChildProcess {
@@ -105,8 +105,10 @@ export class Training {
     return spawn("script", ["-qfec", line, "/dev/null"], { cwd: root, env, stdio: ["pipe", "pipe", "pipe"] });
   }
 
-  async #toldByShell(): Promise<HowEnded> {
+  async #toldByShell(closed: Promise<unknown>): Promise<HowEnded> {
     await until(() => existsSync(this.#file), "the terminal's shell to tell how its job ended");
+    // what the terminal has shown comes through `script`, which may lag behind the shell's file
+    await closed;
     return JSON.parse(readFileSync(this.#file, "utf8")) as HowEnded;
   }
 
