@@ -206,14 +206,16 @@ function* merge(symbols: Int32Array, vocabulary: Vocabulary, longest: number): G
   return word.left();
 }
 
+const leastQueue = 1024;
+
 /** Symbols in a chain, and the merges that are possible in a queue: the earliest first, of several the leftmost. */
 class Word {
   readonly #symbols: Int32Array;
   readonly #previous: Int32Array;
   readonly #next: Int32Array;
   readonly #vocabulary: Vocabulary;
-  /** A binary heap of rank × places + place. */
-  readonly #queue: Float64Array;
+  /** A binary heap of rank × places + place, which grows: most texts have far fewer merges at a time than symbols. */
+  #queue: Float64Array;
   readonly #places: number;
   #queued = 0;
 
@@ -224,8 +226,7 @@ class Word {
     this.#places = length + 1;
     this.#previous = new Int32Array(length);
     this.#next = new Int32Array(length);
-    // every merge takes one out and puts two in at most
-    this.#queue = new Float64Array(2 * length + 2);
+    this.#queue = new Float64Array(Math.min(length, leastQueue));
     for (let i = 0; i < length; i++) {
       this.#previous[i] = i - 1;
       this.#next[i] = i + 1 < length ? i + 1 : none;
@@ -237,6 +238,7 @@ class Word {
     const rank = this.#rankAt(place);
     if (rank === none) return;
     const entry = rank * this.#places + place;
+    if (this.#queued === this.#queue.length) this.#grow();
     let at = this.#queued++;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -246,6 +248,12 @@ class Word {
       at = parent;
     }
     this.#queue[at] = entry;
+  }
+
+  #grow(): void {
+    const longer = new Float64Array(2 * this.#queue.length);
+    longer.set(this.#queue);
+    this.#queue = longer;
   }
 
   /** Merges the next pair; false when there is none left. */
