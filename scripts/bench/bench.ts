@@ -2,8 +2,7 @@
  * `npm run bench [-- --tables peers,techniques,scaling,profile --model bench,bigvocab --mode full,lora --threads 1,2 --pairs N --steps N
  * --peers dpo,dpo_pre,simpo --rounds N --kept-mib N --optim NAME --workload FILE --report]`: our trainer against TRL's in turn on the same rows,
  * weights and settings; what each technique buys; how time and memory grow; where a step's time goes (profile.ts). All but the last by default.
- * `--report`: the first table alone, three
- * rounds by default, as a page to set beside other machines' (bench-report.ts). `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
+ * `--report`: the first table alone, three rounds by default, as a page to set beside other machines' (bench-report.ts). `npm run bench -- distributed`: see ranks.ts; `-- gpu`: gpu.ts.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

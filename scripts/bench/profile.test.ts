@@ -14,6 +14,9 @@ const cases = [
     "packing operands",
   ],
   ["preftune::Kernel<&preftune::smallProductBody, &preftune::smallProductWide>::onAvx512", addon, "products"],
+  ["preftune::(anonymous namespace)::tallTileV4<8, 3>", addon, "products"],
+  ["preftune::(anonymous namespace)::copyPanelV4<float>", addon, "packing operands"],
+  ["preftune::(anonymous namespace)::packPanels", addon, "packing operands"],
   ["[unknown]", "/tmp/perf-812.map", "products"],
   ["LazyCompile:~trainStep file:///src/train/step.ts:40", "/tmp/perf-812.map", "Node, the rest"],
   [

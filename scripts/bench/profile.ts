@@ -53,8 +53,9 @@ export function activityOf({ symbol, file }: Pick<Sample, "symbol" | "file">): A
   if (/libgomp|libiomp|libomp/.test(file)) return "waiting for a thread";
   const isMade = /perf-\d+\.map$|^\/\/anon$|^\[unknown\]$|memfd:/.test(file);
   if (isMade) return symbol === "[unknown]" ? "products" : "Node, the rest";
-  if (/gemm\w*copy|transposeRows|packRows|copy_?[ab]_kernel/i.test(symbol)) return "packing operands";
-  if (/gemm|gemv|brgemm|smallProduct|tallProduct/i.test(symbol)) return "products";
+  if (/gemm\w*copy|transposeRows|::pack(Panels)?\b|copyPanel|copyEnds/.test(symbol))
+    return "packing operands";
+  if (/gemm|smallProduct|tallTile|skinny|multiplyPacked/i.test(symbol)) return "products";
   if (/preftune.*\.node$/.test(file)) return "the addon's other kernels";
   return /libtorch|libc10|libm[.-]/.test(file) ? "torch's other operators" : "Node, the rest";
 }
@@ -91,10 +92,14 @@ function profileRun(plan: OurPlan): { record: OurRecord; profile: Profile } {
     process.execPath,
     "--perf-basic-prof",
   ];
-  const record = measureHere<OurRecord>("ours-child.ts", plan, under);
-  const text = output("perf", ["script", "-i", data, "-F", "time,ip,sym,dso"], 1);
-  for (const file of [data, `/tmp/perf-${record.pid}.map`]) rmSync(file, { force: true });
-  return { record, profile: profileOf(samplesOf(text), record, plan.threads) };
+  try {
+    const record = measureHere<OurRecord>("ours-child.ts", plan, under);
+    const text = output("perf", ["script", "-i", data, "-F", "time,ip,sym,dso"], 1);
+    rmSync(`/tmp/perf-${record.pid}.map`, { force: true });
+    return { record, profile: profileOf(samplesOf(text), record, plan.threads) };
+  } finally {
+    rmSync(data, { force: true });
+  }
 }
 
 /** A row of the table. */

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../base/errors.ts";
 import { isRecord } from "../base/is-record.ts";
-import { readFileBytes, statsOf } from "../base/open-file.ts";
+import { readFileBytes } from "../base/open-file.ts";
 import { secretAmong } from "../config/request-fields.ts";
 import { answererName, inFileName, parseAnswerer, parseEndpoint } from "../evaluate/answers/answerer.ts";
 import type { JudgingOptions } from "../evaluate/answers/answers.ts";
@@ -221,14 +221,12 @@ function placesOf(answerers: readonly string[]): string[] {
 
 /** Whose results a directory has; null: none, or those of a version that did not say. */
 function answerersIn(dir: string): string[] | null {
-  const file = join(dir, "results.json");
-  if (statsOf(file) === null) return null;
   try {
-    const results: unknown = JSON.parse(readFileBytes(file).toString());
+    const results: unknown = JSON.parse(readFileBytes(join(dir, "results.json")).toString());
     const answerers = isRecord(results) ? results["answerers"] : null;
     return Array.isArray(answerers) ? answerers.map(String) : null;
   } catch {
-    // a damaged file says nothing, and is written again
+    // there is none, or a damaged one, which says nothing and is written again
     return null;
   }
 }

@@ -10,16 +10,14 @@ import { Random } from "../../src/base/random.ts";
 import { addAdapter } from "../../src/models/adapt.ts";
 import { buildModel } from "../../src/models/build.ts";
 import { randomWeights } from "../../src/models/weights.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
 import { manualSeed, scope, setDeterministic, setThreads } from "../../src/torch/index.ts";
 import { native } from "../../src/torch/native.ts";
-import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import { type Training, trainStep } from "../../src/train/step.ts";
 import { amount, campaignSeed, figure, isNightly } from "../support/campaign.ts";
 import { microBatch } from "../support/fixtures.ts";
 import { type Call, withCalls } from "../support/operator-calls.ts";
 import { tinyAdapterConfig } from "../support/tiny-models.ts";
-import { randomRows, scriptSlime, stateHash } from "../support/tiny-training.ts";
+import { randomRows, scriptSlime, stateHash, trainingOf } from "../support/tiny-training.ts";
 
 const shape: ModelShape = {
   family: "qwen3",
@@ -32,24 +30,12 @@ const shape: ModelShape = {
   vocabulary: amount(500, 16_000),
 };
 
-function trainingOf(kind: "full" | "lora", dropout: number): Training {
+function trainingWith(kind: "full" | "lora", dropout: number): Training {
   manualSeed(3);
   const model = buildModel(modelConfigOf(shape), randomWeights(0.02, 1));
   const adapter =
     kind === "full" ? null : addAdapter(model, tinyAdapterConfig({ rank: 8, dropout }), "all-linear");
-  const parameters = kind === "full" ? trainAll(model) : adapterParameters(model);
-  return {
-    ...{ model, adapter, parameters, objective: scriptSlime },
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0,
-    }),
-    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-    max_grad_norm: 1,
-    reference: null,
-  };
+  return trainingOf(model, adapter, { objective: scriptSlime, weight_decay: 0 });
 }
 
 /** A training, what is set before each of its steps, and what is done to its calls of operators. */
@@ -102,8 +88,8 @@ for (const kind of ["full", "lora"] as const) {
     using _ = scope();
     setThreads(1);
     const { least, states } = compared(kind, [
-      { training: trainingOf(kind, 0.05), prepare: () => setDeterministic(true) },
-      { training: trainingOf(kind, 0.05), prepare: () => setDeterministic(false) },
+      { training: trainingWith(kind, 0.05), prepare: () => setDeterministic(true) },
+      { training: trainingWith(kind, 0.05), prepare: () => setDeterministic(false) },
     ]);
     setDeterministic(true);
     const ratio = ratioOf(least);
@@ -118,9 +104,9 @@ test("lora: dropout is at work, and its masks cost no more than those that torch
   using _ = scope();
   setThreads(1);
   const { least, states } = compared("dropout", [
-    { training: trainingOf("lora", 0.05) },
-    { training: trainingOf("lora", 0.05), change: drawn },
-    { training: trainingOf("lora", 0) },
+    { training: trainingWith("lora", 0.05) },
+    { training: trainingWith("lora", 0.05), change: drawn },
+    { training: trainingWith("lora", 0) },
   ]);
   assert.equal(new Set(states).size, 3);
   if (!isNightly) return;

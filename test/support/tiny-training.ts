@@ -5,6 +5,8 @@ import type { Example } from "../../src/data/example.ts";
 import { needsReference, type Objective, type PairObjective } from "../../src/methods/objective.ts";
 import { slime } from "../../src/methods/slime/loss.ts";
 import type { SlimeOptions } from "../../src/methods/slime/settings.ts";
+import type { Adapter } from "../../src/models/adapt.ts";
+import type { CausalLM } from "../../src/models/causal-lm.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { adapterParameters, trainAll } from "../../src/train/parameters.ts";
 import type { Training } from "../../src/train/step.ts";
@@ -28,6 +30,27 @@ export const scriptValues: SlimeOptions = {
 /** SLIME with the values of its authors' script. */
 export const scriptSlime: PairObjective = slime(scriptValues);
 
+/** A training of a model: in full where there is no adapter. */
+export function trainingOf(
+  model: CausalLM,
+  adapter: Adapter | null,
+  { objective, weight_decay }: { objective: Objective; weight_decay: number },
+): Training {
+  const parameters = adapter === null ? trainAll(model) : adapterParameters(model);
+  return {
+    ...{ model, adapter, parameters, objective },
+    optimizer: new AdamW(parameters, {
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      weight_decay,
+    }),
+    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
+    max_grad_norm: 1,
+    reference: null,
+  };
+}
+
 /** A training of a tiny model, in full or of an adapter with dropout. */
 export function tinyTraining(
   name: TinyName,
@@ -36,17 +59,8 @@ export function tinyTraining(
 ): Training {
   const model = tinyModel(name);
   const adapter = kind === "full" ? null : adaptPatterned(model, tinyAdapterConfig({ dropout: 0.05 }));
-  const parameters = kind === "full" ? trainAll(model) : adapterParameters(model);
   return {
-    ...{ model, adapter, parameters, objective },
-    optimizer: new AdamW(parameters, {
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      weight_decay: 0.01,
-    }),
-    numerics: { dtype: "float32", gradient_checkpointing: false, logits_chunk_size: null },
-    max_grad_norm: 1,
+    ...trainingOf(model, adapter, { objective, weight_decay: 0.01 }),
     reference: needsReference(objective)
       ? ({ packed }) => ({
           referenceLogps: packed.spans.map(() => -20),
