@@ -11,10 +11,8 @@ export interface OnlineMethod {
   name: string;
   values: ConfigValues;
   tasks: Readonly<Record<Budget, readonly TaskName[]>>;
-  /** The method whose learning rate it takes, because one term is all that differs; without one its own is searched. */
-  rateOf?: string;
-  /** Tasks on which the question is about it: there it has all seeds, elsewhere one. */
-  allSeeds?: readonly TaskName[];
+  /** Tasks on which the question is about it: there the quick budget has all its seeds, elsewhere one. */
+  quickSeeds?: readonly TaskName[];
 }
 
 /** The method that the others are compared with. */
@@ -28,15 +26,15 @@ const ppo: ConfigValues = { objective: "ppo", num_ppo_epochs: 1, kl_coef: 0 };
 
 /** All methods. Without a KL unless the name says so. */
 export const METHODS: readonly OnlineMethod[] = [
-  { name: REFERENCE, values: grpo, allSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
-  { name: "slime", values: slime, allSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
+  { name: REFERENCE, values: grpo, quickSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
+  { name: "slime", values: slime, quickSeeds: ["exact", "proxy"], tasks: { quick: all, full: all } },
   {
     name: "dpo",
     values: { objective: "dpo" },
-    allSeeds: ["exact", "proxy"],
+    quickSeeds: ["exact", "proxy"],
     tasks: { quick: all, full: all },
   },
-  { name: "ppo", values: ppo, allSeeds: ["exact"], tasks: { quick: ["exact", "proxy"], full: all } },
+  { name: "ppo", values: ppo, quickSeeds: ["exact"], tasks: { quick: ["exact", "proxy"], full: all } },
   { name: "simpo", values: { objective: "simpo" }, tasks: { quick: [], full: ["exact", "proxy"] } },
   {
     name: "rloo",
@@ -52,39 +50,33 @@ export const METHODS: readonly OnlineMethod[] = [
     name: "grpo, KL in the loss",
     values: { ...grpo, beta: 0.05 },
     tasks: { quick: ["proxy"], full: all },
-    rateOf: REFERENCE,
-    allSeeds: ["proxy"],
+    quickSeeds: ["proxy"],
   },
   {
     name: "slime, KL in the loss",
     values: { ...slime, kl_coef: 0.5, kl_in: "loss" },
     tasks: { quick: ["proxy", "coin"], full: all },
-    rateOf: "slime",
-    allSeeds: ["proxy"],
+    quickSeeds: ["proxy"],
   },
   {
     name: "slime, KL in the reward",
     values: { ...slime, kl_coef: 0.05, kl_in: "reward" },
     tasks: { quick: ["proxy", "coin"], full: all },
-    rateOf: "slime",
   },
   {
     name: "slime, replay",
     values: { ...slime, replay: 0.5 },
     tasks: { quick: ["proxy", "coin"], full: all },
-    rateOf: "slime",
   },
   {
     name: "slime, no anchor",
     values: { ...slime, lambda_w: 0 },
     tasks: { quick: ["exact"], full: all },
-    rateOf: "slime",
   },
   {
     name: "slime, best_worst",
     values: { ...slime, pairs: "best_worst" },
     tasks: { quick: ["exact"], full: ["exact", "proxy"] },
-    rateOf: "slime",
   },
   {
     name: "slime, s 10",
@@ -96,42 +88,35 @@ export const METHODS: readonly OnlineMethod[] = [
     name: "slime, positive",
     values: { ...slime, anchor_on: "positive", anchor_threshold: 2 },
     tasks: { quick: ["proxy"], full: ["proxy"] },
-    rateOf: "slime",
   },
   {
     name: "grpo, s 10",
     values: { ...grpo, steps_per_generation: 10 },
     tasks: { quick: ["exact"], full: ["exact"] },
-    rateOf: REFERENCE,
   },
   {
     name: "dr_grpo",
     values: { ...grpo, loss_type: "dr_grpo" },
     tasks: { quick: [], full: ["exact"] },
-    rateOf: REFERENCE,
   },
   {
     name: "slime, config",
     values: { ...slime, preset: "config" },
     tasks: { quick: [], full: ["exact", "proxy"] },
-    rateOf: "slime",
   },
   {
     name: "slime, script",
     values: { ...slime, preset: "script" },
     tasks: { quick: [], full: ["exact"] },
-    rateOf: "slime",
   },
   {
     name: "slime, paper",
     values: { ...slime, preset: "paper" },
     tasks: { quick: [], full: ["exact", "proxy"] },
-    rateOf: "slime",
   },
   {
     name: "ppo, KL in the reward",
     values: { ...ppo, kl_coef: 0.05 },
     tasks: { quick: [], full: ["proxy"] },
-    rateOf: "ppo",
   },
 ];

@@ -34,16 +34,21 @@ test("each task has its reward, the right answer as gold, and GRPO, which the ot
     for (const task of tasks.full) assert.ok(full.some((one) => one.name === `${task}: ${name}`));
 });
 
-test("methods that the question is about have all seeds on their tasks, others one", () => {
-  const full = online.conditions({ ...asked, budget: "full" });
-  const seedsOf = (name: string): number[] =>
-    trialsOf(full, { first: 2, count: 3 }, { file: null, shared: () => ({}), overrides: [] })
+test("in the full budget all have all seeds, in the quick one those that the question is about", () => {
+  const seedsOf = (budget: "quick" | "full", count: number, name: string): number[] =>
+    trialsOf(
+      online.conditions({ ...asked, budget }),
+      { first: 2, count },
+      { file: null, shared: () => ({}), overrides: [] },
+    )
       .filter(({ condition }) => condition === name)
       .map(({ seed }) => seed);
+  const names = ["exact: slime", "exact: raft", "proxy: slime, KL in the loss", "coin: slime"];
   assert.deepEqual(
-    ["exact: slime", "exact: raft", "proxy: slime, KL in the loss", "coin: slime"].map(seedsOf),
-    [[2, 3, 4], [2], [2, 3, 4], [2]],
+    names.map((name) => seedsOf("quick", 2, name)),
+    [[2, 3], [2], [2, 3], [2]],
   );
+  for (const name of names) assert.deepEqual(seedsOf("full", 3, name), [2, 3, 4]);
 });
 
 test("the report says which methods a budget leaves out", () => {
@@ -56,10 +61,10 @@ test("the report says which methods a budget leaves out", () => {
   assert.deepEqual(online.sections(measured("full"), null), []);
 });
 
-test("the full budget takes each method's rate from the search, some another's; a user's own rows have rewards of text alone", () => {
+test("the full budget takes each method's rate from its search; a user's own rows have rewards of text alone", () => {
   const search = online.search?.conditions({ ...asked, budget: "full" }) ?? [];
-  assert.equal(search.length, 3 * METHODS.filter(({ rateOf }) => rateOf === undefined).length);
-  const best = ["search rloo at 0.001", "search slime at 0.0002"];
+  assert.equal(search.length, 3 * METHODS.length);
+  const best = ["search rloo at 0.001", "search slime, replay at 0.0002"];
   const exported = (value: number) => ({
     global_step: 40,
     rejected_logps: null,
@@ -75,7 +80,7 @@ test("the full budget takes each method's rate from the search, some another's; 
   ) as unknown as Measured;
   const full = online.conditions({ ...asked, budget: "full", searched });
   const rateOf = (name: string) => full.find((one) => one.name === name)?.changes["learning_rate"];
-  assert.deepEqual(["proxy: rloo", "coin: slime, replay", "exact: slime"].map(rateOf), [1e-3, 2e-4, 2e-4]);
+  assert.deepEqual(["proxy: rloo", "coin: slime, replay"].map(rateOf), [1e-3, 2e-4]);
   const rates = online.sections(new Map(), searched).find(({ title }) => title === "Learning rates");
   const row = rates?.tables?.[0]?.rows.find(([name]) => name === "rloo");
   assert.equal(row?.at(-1), "0.001");

@@ -78,9 +78,6 @@ const length: Record<TaskName, { steps: number; between: number }> = {
   coin: { steps: 20, between: 10 },
 };
 
-/** How many seeds the others do without. */
-const otherSeeds = 2;
-
 /** As quick start's preference stage has it, where it fits. */
 const defaultRate = 5e-4;
 const rates = [2e-4, defaultRate, 1e-3];
@@ -126,11 +123,11 @@ function islandsCondition(
   method: OnlineMethod,
   { budget, prompts, searched }: Pick<Asked, "budget" | "searched"> & { prompts: ConfigValues },
 ): Condition {
-  const { name, rateOf = name } = method;
-  const rate = searched === null ? null : chosenRate(searched, rateOf);
+  const { name } = method;
+  const rate = searched === null ? null : chosenRate(searched, name);
   return {
     name: nameOf(task, name),
-    fewerSeeds: method.allSeeds?.includes(task) === true ? 0 : otherSeeds,
+    fewerSeeds: budget === "full" || method.quickSeeds?.includes(task) === true ? 0 : 1,
     changes: { ...islandsValues(task, method, { prompts, budget }), learning_rate: rate ?? defaultRate },
   };
 }
@@ -138,7 +135,7 @@ function islandsCondition(
 /** Each rate on exact alone: on proxy the one that earns most is that which finds the trick first. Only the end is looked at. */
 function searchConditions({ budget, prompts }: Omit<Asked, "searched">): Condition[] {
   if (prompts === null) return [];
-  return METHODS.filter(({ rateOf }) => rateOf === undefined).flatMap((method) =>
+  return METHODS.flatMap((method) =>
     searchedRates(method.name, rates).map(({ condition, rate }) => ({
       name: condition,
       changes: {
