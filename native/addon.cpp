@@ -110,6 +110,8 @@ napi_value call(const Arguments& a) {
       }
     }
     const HeldGenerators held(op.draws);
+    std::optional<at::AutoDispatchBelowADInplaceOrView> straight;
+    if (recordsNothing()) straight.emplace();
     op.handle.callBoxed(stack);
   } catch (const std::exception& error) {
     throwCallError(a.env, op, argv, messageOf(error));

@@ -14,17 +14,32 @@ bool& batchInvariant() {
   return on;
 }
 
+// In passes of generation, of which nothing is recorded and in which no weight changes, operators go straight to their kernels: autograd and
+// the counting of changes, with nothing to do, take longer than a small tensor's numbers.
+bool recordsNothing() { return batchInvariant() && !c10::GradMode::is_enabled(); }
+
 // Whether the kernels for float32 take `x`.
 bool isCpuFloat(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
 
 // Whether they take it as it is or copied in float32: what is kept and given back stays in half precision.
 bool isCpuFloatOrHalf(const at::Tensor& x) { return x.is_cpu() && (x.scalar_type() == at::kFloat || at::isReducedFloatingType(x.scalar_type())); }
 
-at::Tensor inFloat(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
+// x in `type`: itself where it is in that already, without asking an operator.
+at::Tensor inType(const at::Tensor& x, at::ScalarType type) { return x.scalar_type() == type ? x : x.to(type); }
+
+at::Tensor inFloat(const at::Tensor& x) { return inType(x, at::kFloat).contiguous(); }
 
 // Whether an operator with a kernel for float32 takes `x` by way of it: torch's own kernels for bfloat16 sum up, and round at the
 // ends of a tensor, in ways that depend on its size.
 bool widens(const at::Tensor& x) { return batchInvariant() && x.is_cpu() && x.scalar_type() == at::kBFloat16; }
+
+// What `F`, a function of autograd, gives: where nothing is recorded without a node of the graph, by its `compute`.
+template <typename F, typename... Args>
+at::Tensor applied(const Args&... args) {
+  if (c10::GradMode::is_enabled()) return F::apply(args...);
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  return F::compute(args...);
+}
 
 }  // namespace
 }  // namespace preftune

@@ -60,8 +60,10 @@ class Gated : public torch::autograd::Function<Gated> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({gate, up});
     context->saved_data["silu"] = silu;
-    return product(gate, up, silu);
+    return compute(gate, up, silu);
   }
+
+  static at::Tensor compute(const at::Tensor& gate, const at::Tensor& up, bool silu) { return product(gate, up, silu); }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
@@ -77,6 +79,10 @@ class GatedLinear : public torch::autograd::Function<GatedLinear> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({gate, up, weight});
     context->saved_data["silu"] = silu;
+    return compute(gate, up, weight, silu);
+  }
+
+  static at::Tensor compute(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& weight, bool silu) {
     return at::mm(product(gate, up, silu), weight.t());
   }
 
@@ -98,14 +104,14 @@ void checkFactors(const at::Tensor& gate, const at::Tensor& up, c10::string_view
 
 at::Tensor gated(const at::Tensor& gate, const at::Tensor& up, c10::string_view activation) {
   checkFactors(gate, up, activation);
-  return Gated::apply(gate.contiguous(), up.contiguous(), activation == "silu");
+  return applied<Gated>(gate.contiguous(), up.contiguous(), activation == "silu");
 }
 
 // gate, up: (T, in), weight: (out, in) -> (T, out)
 at::Tensor gatedLinear(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& weight, c10::string_view activation) {
   checkFactors(gate, up, activation);
   TORCH_CHECK(gate.dim() == 2 && weight.dim() == 2 && weight.size(1) == gate.size(1), "expected a weight for each of the features");
-  return GatedLinear::apply(gate.contiguous(), up.contiguous(), weight, activation == "silu");
+  return applied<GatedLinear>(gate.contiguous(), up.contiguous(), weight, activation == "silu");
 }
 
 }  // namespace

@@ -27,6 +27,10 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({x, weight, a, b});
     context->saved_data["scale"] = scale;
+    return compute(x, weight, a, b, scale);
+  }
+
+  static at::Tensor compute(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, double scale) {
     if (!batchInvariant() && x.size(0) > weight.size(1)) return at::mm(x, mergedWeight(weight, a, b, scale).t());
     return at::mm(x, weight.t()).addmm_(at::mm(x, a.t()), b.t(), 1, scale);
   }
@@ -90,7 +94,7 @@ at::Tensor loraLinearHalf(const at::Tensor& x, const std::optional<at::Tensor>& 
 at::Tensor loraLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& a, const at::Tensor& b, double scale) {
   TORCH_CHECK(x.dim() == 2 && weight.dim() == 2 && a.dim() == 2 && b.dim() == 2, "expected matrices");
   TORCH_CHECK(!weight.requires_grad(), "expected a frozen weight");
-  return LoraLinear::apply(x, weight, a, b, scale);
+  return applied<LoraLinear>(x, weight, a, b, scale);
 }
 
 }  // namespace

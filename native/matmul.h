@@ -200,7 +200,7 @@ void multiplyInto(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 at::Tensor emptyProduct(const at::Tensor& a, const at::Tensor& b) { return at::empty({a.size(0), b.size(1)}, a.options()); }
 
 at::Tensor mm(const at::Tensor& a, const at::Tensor& b) {
-  if (isSkinny(a, b)) return productOfRows(a, b).to(a.scalar_type());
+  if (isSkinny(a, b)) return inType(productOfRows(a, b), a.scalar_type());
   if (!fits(a, b)) return at::cpu::mm(a, b);
   at::Tensor out = emptyProduct(a, b);
   multiplyInto(out, a, b, false);
@@ -215,7 +215,7 @@ at::Tensor& mmOut(const at::Tensor& a, const at::Tensor& b, at::Tensor& out) {
 
 // beta self + alpha a · b of a skinny product, summed in float32.
 at::Tensor addSkinny(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  return productOfRows(a, b).mul_(alpha).add_(self.to(at::kFloat), beta);
+  return productOfRows(a, b).mul_(alpha).add_(inType(self, at::kFloat), beta);
 }
 
 // beta self + alpha a · b. `alpha` goes with the smaller factor, so that it costs little.
@@ -229,7 +229,7 @@ at::Tensor& addmmInto(at::Tensor& self, const at::Tensor& a, const at::Tensor& b
 }
 
 at::Tensor addmm(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b, const at::Scalar& beta, const at::Scalar& alpha) {
-  if (isSkinny(a, b) && self.scalar_type() == a.scalar_type()) return addSkinny(self, a, b, beta, alpha).to(a.scalar_type());
+  if (isSkinny(a, b) && self.scalar_type() == a.scalar_type()) return inType(addSkinny(self, a, b, beta, alpha), a.scalar_type());
   if (!fits(a, b) || self.scalar_type() != at::kFloat) return at::cpu::addmm(self, a, b, beta, alpha);
   at::Tensor out = emptyProduct(a, b);
   if (beta.toDouble() != 0) out.copy_(self);

@@ -242,7 +242,7 @@ void attendRows(const at::Tensor& out, const at::Tensor& q, const std::vector<co
   });
 }
 
-// q: (T, H, E), k and v: (T, K, E) of the newest tokens of some sequences, which are put into the cache first -> (T, H, E).
+// q: (T, H, E), k and v: (T, K, E) of the newest tokens of some sequences, which are put into the cache first -> (T, H · E).
 // table: int32; for each sequence how many of the T tokens are its newest, how many it has with them, and where its pages begin in
 // `table`; then the pages.
 at::Tensor pagedAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
@@ -254,13 +254,13 @@ at::Tensor pagedAttention(const at::Tensor& q, const at::Tensor& k, const at::Te
   TORCH_CHECK(window >= 0, "expected a window of tokens, or 0 for none, got ", window);
   const PagedHeads h{n, q.size(1) / n.keyHeads, window, static_cast<float>(scale)};
   const std::vector<Rows> rows = rowsOf(table, q.size(0), sequences, std::max<int64_t>(1, kHeadsTogether / h.group), keys.size(0));
-  const at::Tensor queries = q.to(at::kFloat).contiguous(), newKeys = k.contiguous(), newValues = v.contiguous();
-  at::Tensor out = at::empty_like(queries);
+  const at::Tensor queries = inFloat(q), newKeys = k.contiguous(), newValues = v.contiguous();
+  at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, queries.options());
   const std::vector<const void*> added = {newKeys.const_data_ptr(), newValues.const_data_ptr()};
   const std::vector<void*> cache = {keys.mutable_data_ptr(), values.mutable_data_ptr()};
   if (k.scalar_type() == at::kFloat) attendRows<float>(out, queries, added, cache, rows, h);
   else attendRows<uint16_t>(out, queries, added, cache, rows, h);
-  return out.to(q.scalar_type());
+  return inType(out, q.scalar_type());
 }
 
 }  // namespace

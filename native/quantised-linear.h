@@ -243,7 +243,7 @@ at::Tensor rowsInPlace(const at::Tensor& x, const QuantisedWeight& of, const std
   at::Tensor out = productWith(x, codes, of.shape[0], factors);
 #endif
   if (bias.has_value()) out.add_(bias->to(at::kFloat));
-  return out.to(x.scalar_type());
+  return inType(out, x.scalar_type());
 }
 
 class QuantisedLinear : public torch::autograd::Function<QuantisedLinear> {
@@ -254,6 +254,10 @@ class QuantisedLinear : public torch::autograd::Function<QuantisedLinear> {
     context->saved_data["stored"] = of.stored;
     context->saved_data["shape"] = of.shape;
     context->saved_data["block"] = of.block;
+    return compute(x, of, bias);
+  }
+
+  static at::Tensor compute(const at::Tensor& x, const QuantisedWeight& of, const std::optional<at::Tensor>& bias) {
     if (readsRows(x, of)) return rowsInPlace(x, of, bias);
     return at::linear(x, denseOf(of, x.scalar_type(), "auto"), bias);
   }
@@ -272,7 +276,7 @@ at::Tensor quantisedLinear(const at::Tensor& x, at::TensorList stored, at::IntAr
   const QuantisedWeight of = quantisedWeight(stored, shape, block);
   TORCH_CHECK(x.dim() == 2 && x.size(1) == shape[1], "expected x of (T, ", shape[1], "), got ", x.sizes());
   TORCH_CHECK(!bias.has_value() || !bias->requires_grad(), "expected a frozen bias");
-  return QuantisedLinear::apply(x, of, bias);
+  return applied<QuantisedLinear>(x, of, bias);
 }
 
 }  // namespace

@@ -47,6 +47,10 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({x, weight});
     context->saved_data["eps"] = eps;
+    return compute(x, weight, eps);
+  }
+
+  static at::Tensor compute(const at::Tensor& x, const at::Tensor& weight, double eps) {
     const at::Tensor wide = inFloat(x), factors = inFloat(weight);
     at::Tensor out = at::empty_like(wide);
     const int64_t width = x.size(-1);
@@ -56,7 +60,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
       for (int64_t r = first * width; r < end * width; r += width)
         rowWeigh(to + r, from + r, w, width, inverseRoot(from + r, width, static_cast<float>(eps)));
     });
-    return out.to(x.scalar_type());
+    return inType(out, x.scalar_type());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
@@ -87,7 +91,7 @@ at::Tensor torchNorm(const at::Tensor& x, const at::Tensor& weight, double eps) 
 at::Tensor rmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   TORCH_CHECK(weight.dim() == 1 && x.dim() > 0 && x.size(-1) == weight.size(0), "expected a weight for each of ", x.size(-1), " features");
   if (!isCpuFloatOrHalf(x) || !isCpuFloatOrHalf(weight)) return torchNorm(x, weight, eps);
-  return RmsNorm::apply(x.contiguous(), weight.contiguous(), eps);
+  return applied<RmsNorm>(x.contiguous(), weight.contiguous(), eps);
 }
 
 struct HeadShape {
@@ -100,9 +104,13 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps,
                             const at::Tensor& cos, const at::Tensor& sin) {
     at::AutoDispatchBelowADInplaceOrView guard;
-    const bool norms = weight.numel() > 0;
-    context->save_for_backward({norms ? x : at::Tensor(), weight, cos, sin});
+    context->save_for_backward({weight.numel() > 0 ? x : at::Tensor(), weight, cos, sin});
     context->saved_data["eps"] = eps;
+    return compute(x, weight, eps, cos, sin);
+  }
+
+  static at::Tensor compute(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
+    const bool norms = weight.numel() > 0;
     const at::Tensor wide = inFloat(x), factors = inFloat(weight), cosines = inFloat(cos), sines = inFloat(sin);
     at::Tensor out = at::empty_like(wide);
     const HeadShape n{x.size(0), x.size(1), x.size(2)};
@@ -121,7 +129,7 @@ class NormRotate : public torch::autograd::Function<NormRotate> {
         }
       }
     });
-    return out.to(x.scalar_type());
+    return inType(out, x.scalar_type());
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
@@ -177,15 +185,18 @@ class Rotate : public torch::autograd::Function<Rotate> {
   }
 };
 
-// x: (T, H, E), weight: (E) or none, cos and sin: (T, 1, E), the same in both halves of E -> (T, H, E)
-at::Tensor rotateHeads(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
+// joined: (T, H · E) or (T, H, E), weight: (E) or none, cos and sin: (T, 1, E), the same in both halves of E -> (T, H, E)
+at::Tensor rotateHeads(const at::Tensor& joined, const std::optional<at::Tensor>& weight, double eps, const at::Tensor& cos, const at::Tensor& sin) {
+  const int64_t width = cos.dim() == 0 ? 0 : cos.size(-1);
+  const bool isJoined = joined.dim() == 2 && width > 0 && joined.size(1) % width == 0;
+  const at::Tensor x = isJoined ? joined.view({joined.size(0), joined.size(1) / width, width}) : joined;
   TORCH_CHECK(x.dim() == 3 && x.size(2) % 2 == 0, "expected heads (T, H, E) with an even E");
   TORCH_CHECK(cos.numel() == x.size(0) * x.size(2) && sin.numel() == cos.numel(), "expected an angle for each position and feature");
   const at::Tensor norm = weight.has_value() ? *weight : at::Tensor();
   TORCH_CHECK(!norm.defined() || norm.numel() == x.size(2), "expected a weight for each of ", x.size(2), " features");
   if (isCpuFloatOrHalf(x) && isCpuFloatOrHalf(cos) && (!norm.defined() || isCpuFloatOrHalf(norm))) {
     const at::Tensor w = norm.defined() ? norm.contiguous() : at::empty({0}, x.options());
-    return NormRotate::apply(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
+    return applied<NormRotate>(x.contiguous(), w, eps, cos.contiguous(), sin.contiguous());
   }
   const at::Tensor h = norm.defined() ? torchNorm(x, norm, eps) : x;
   if (h.is_cuda() && h.scalar_type() == cos.scalar_type()) return Rotate::apply(h, cos, sin);

@@ -278,7 +278,7 @@ class SegmentAttention : public torch::autograd::Function<SegmentAttention> {
                             at::IntArrayRef segments, double scale, int64_t window) {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto [sums, logSumExp] = attendForward(inFloat(q), inFloat(k), inFloat(v), segments, scale, window);
-    const at::Tensor out = sums.to(q.scalar_type());
+    const at::Tensor out = inType(sums, q.scalar_type());
     context->save_for_backward({q, k, v, out, logSumExp});
     context->saved_data["segments"] = segments.vec();
     context->saved_data["scale"] = scale;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 
+#include "batch-invariance.h"
 #include "skinny-gemm.h"
 
 namespace preftune {
@@ -280,7 +281,7 @@ void productInto(const Skinny<Weight>& n) {
 // x (M, K) · Wᵀ for a weight (outputs, K), float32 whatever the types are: a row's sums are the same whatever M is.
 template <typename Weight>
 at::Tensor productWith(const at::Tensor& rows, const Weight* weight, int64_t outputs, const float* factors = nullptr) {
-  const at::Tensor x = rows.to(at::kFloat).contiguous();
+  const at::Tensor x = inFloat(rows);
   at::Tensor out = at::empty({x.size(0), outputs}, x.options());
   productInto(Skinny<Weight>{out.mutable_data_ptr<float>(), x.const_data_ptr<float>(), weight, x.size(0), outputs, x.size(1), factors});
   return out;

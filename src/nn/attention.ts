@@ -127,8 +127,8 @@ function turned(
   layout: HeadLayout,
   { angles, norm }: { angles: RotaryAngles; norm: RMSNorm | null },
 ): Tensor {
+  if (layout.rotates) return rotate(x, angles, layout.headDim, norm);
   const split = inHeads(x, heads, layout);
-  if (layout.rotates) return rotate(split, angles, layout.headDim, norm);
   return norm === null ? split : norm.forward(split);
 }
 

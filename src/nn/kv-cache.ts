@@ -251,10 +251,8 @@ export class KVCache implements Disposable {
   #pagedPass(added: readonly NewTokens[]): CachedAttention[] {
     const table = tableOf(added);
     return this.#stores.map(({ keys, values }): CachedAttention => {
-      return ({ q, k, v }, { scale, window }) => {
-        const out = ops.pagedAttention(q, k, v, keys, values, table, added.length, scale, window);
-        return ops.view(out, [q.size(0), q.size(1) * q.size(2)]);
-      };
+      return ({ q, k, v }, { scale, window }) =>
+        ops.pagedAttention(q, k, v, keys, values, table, added.length, scale, window);
     });
   }
 

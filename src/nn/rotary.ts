@@ -107,8 +107,8 @@ export function rotaryAngles(
 }
 
 /**
- * x: (T, H, E), normalised per head where there is a norm; then its first W numbers are rotated by the angles of its T positions. The
- * two halves of W are the pairs' members.
+ * x: (T, H · E) or (T, H, E) -> (T, H, E), normalised per head where there is a norm; then the first W numbers of each are rotated by the
+ * angles of the T positions. The two halves of W are the pairs' members.
  */
 export function rotate(
   x: Tensor,
@@ -121,7 +121,8 @@ export function rotate(
   if (width === headDim) {
     return typed(ops.rotateHeads(x, norm?.factor(x) ?? null, norm?.eps ?? 0, cos, sin));
   }
-  const whole = norm === null ? x : norm.forward(x);
+  const heads = ops.view(x, [x.size(0), -1, headDim]);
+  const whole = norm === null ? heads : norm.forward(heads);
   const turned = typed(ops.rotateHeads(ops.narrow(whole, 2, 0, width), null, 0, cos, sin));
   return ops.cat([turned, ops.narrow(whole, 2, width, headDim - width)], 2);
 }

@@ -4,7 +4,17 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { manualSeed, matmulLibrary, noGrad, ops, scope, setThreads, type Tensor, threads } from "./index.ts";
+import {
+  backward,
+  manualSeed,
+  matmulLibrary,
+  noGrad,
+  ops,
+  scope,
+  setThreads,
+  type Tensor,
+  threads,
+} from "./index.ts";
 import { batchInvariant } from "./matmul.ts";
 import { native } from "./native.ts";
 
@@ -178,4 +188,16 @@ test("an unknown PREFTUNE_MATMUL is refused with the known ones", () => {
   });
   assert.notEqual(status, 0);
   assert.match(stderr, /PREFTUNE_MATMUL: expected torch or onednn, got "mkl"/);
+});
+
+test("a tensor of a pass in which nothing is recorded is as any other in those that follow", () => {
+  using _ = scope();
+  const x = ops.arange(0, 6, 1, { dtype: "float32" });
+  const y = noGrad(() => batchInvariant(() => ops.view(ops.add(x, 1), [2, 3])));
+  y.requiresGrad = true;
+  backward([ops.sum(ops.mul(y, y))]);
+  assert.deepEqual(y.grad?.toNumbers(), [2, 4, 6, 8, 10, 12]);
+  const before = native.version(y.handle);
+  noGrad(() => ops.add_(y, ops.view(x, [2, 3])));
+  assert.equal(native.version(y.handle), before + 1);
 });
