@@ -110,7 +110,7 @@ napi_value call(const Arguments& a) {
       }
     }
     const HeldGenerators held(op.draws);
-    std::optional<at::AutoDispatchBelowADInplaceOrView> straight;
+    std::optional<at::AutoDispatchBelowAutograd> straight;
     if (recordsNothing()) straight.emplace();
     op.handle.callBoxed(stack);
   } catch (const std::exception& error) {

@@ -14,8 +14,8 @@ bool& batchInvariant() {
   return on;
 }
 
-// In passes of generation, of which nothing is recorded and in which no weight changes, operators go straight to their kernels: autograd and
-// the counting of changes, with nothing to do, take longer than a small tensor's numbers.
+// In passes of generation nothing is recorded: operators go past autograd, which takes longer than a small tensor's numbers. Changes in place
+// are counted all the same.
 bool recordsNothing() { return batchInvariant() && !c10::GradMode::is_enabled(); }
 
 // Whether the kernels for float32 take `x`.
