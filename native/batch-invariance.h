@@ -24,11 +24,6 @@ bool isCpuFloat(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == a
 // Whether they take it as it is or copied in float32: what is kept and given back stays in half precision.
 bool isCpuFloatOrHalf(const at::Tensor& x) { return x.is_cpu() && (x.scalar_type() == at::kFloat || at::isReducedFloatingType(x.scalar_type())); }
 
-// x in `type`: itself where it is in that already, without asking an operator.
-at::Tensor inType(const at::Tensor& x, at::ScalarType type) { return x.scalar_type() == type ? x : x.to(type); }
-
-at::Tensor inFloat(const at::Tensor& x) { return inType(x, at::kFloat).contiguous(); }
-
 // Whether an operator with a kernel for float32 takes `x` by way of it: torch's own kernels for bfloat16 sum up, and round at the
 // ends of a tensor, in ways that depend on its size.
 bool widens(const at::Tensor& x) { return batchInvariant() && x.is_cpu() && x.scalar_type() == at::kBFloat16; }

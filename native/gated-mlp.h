@@ -10,6 +10,7 @@
 #include <torch/library.h>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "row-kernels.h"
 
 namespace preftune {
@@ -42,7 +43,7 @@ torch::autograd::variable_list swigluGrad(const at::Tensor& grad, const at::Tens
 
 at::Tensor product(const at::Tensor& gate, const at::Tensor& up, bool silu) {
   if (isCpuFloat(gate)) return fusedProduct(gate, up, silu);
-  if (widens(gate)) return fusedProduct(gate.to(at::kFloat), up.to(at::kFloat), silu).to(gate.scalar_type());
+  if (widens(gate)) return inType(fusedProduct(inFloat(gate), inFloat(up), silu), gate.scalar_type());
   return activate(gate, silu).mul_(up);
 }
 

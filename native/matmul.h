@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "row-kernels.h"
 #include "tall-gemm.h"
 #include "tasks.h"

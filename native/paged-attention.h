@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "row-kernels.h"
 #include "skinny-gemm.h"
 

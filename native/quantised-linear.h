@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "row-kernels.h"
 #include "tall-gemm.h"
 
@@ -113,15 +114,6 @@ at::Tensor plainBlocks(const QuantisedWeight& of, at::ScalarType dtype) {
 // out[i] = float(codes[i]) · scale / 127, in the order of bitsandbytes' products
 PREFTUNE_KERNEL(void, rowOfInt8, (float* __restrict out, const int8_t* __restrict codes, float scale, int64_t n)) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(codes[i]) * scale * kOneOf127;
-}
-
-// out[i], given by its bits: the nearest bfloat16
-PREFTUNE_KERNEL(void, rowNarrow, (uint16_t* __restrict out, const float* __restrict in, int64_t n)) {
-  for (int64_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, in + i, sizeof bits);
-    out[i] = static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-  }
 }
 
 // out[i] = table[code i], the codes two in a byte

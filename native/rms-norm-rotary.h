@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "row-kernels.h"
 
 namespace preftune {

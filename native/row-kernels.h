@@ -221,14 +221,6 @@ PREFTUNE_KERNEL(void, rowWeigh, (float* out, const float* in, const float* weigh
   mapRow(out, n, PREFTUNE_EACH(Lanes x, Lanes w) { return x * factor * w; }, in, weight);
 }
 
-// out[i] = in[i], given by its bits in bfloat16: the upper half of a float
-PREFTUNE_KERNEL(void, rowWiden, (float* out, const uint16_t* in, int64_t n)) {
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t bits = static_cast<uint32_t>(in[i]) << 16;
-    std::memcpy(out + i, &bits, sizeof bits);
-  }
-}
-
 // sum[i] += a[i] b[i] factor
 PREFTUNE_KERNEL(void, rowAddProduct, (float* sum, const float* a, const float* b, int64_t n, float factor)) {
   mapRow(sum, n, PREFTUNE_EACH(Lanes s, Lanes x, Lanes y) { return s + x * y * factor; }, sum, a, b);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "batch-invariance.h"
+#include "in-type.h"
 #include "matmul.h"
 #include "row-kernels.h"
 #include "small-product.h"

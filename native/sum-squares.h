@@ -11,6 +11,7 @@
 #include <numeric>
 #include <vector>
 
+#include "in-type.h"
 #include "row-kernels.h"
 
 namespace preftune {

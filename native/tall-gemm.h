@@ -11,7 +11,7 @@
 #include <cstring>
 #include <memory>
 
-#include "batch-invariance.h"
+#include "in-type.h"
 #include "skinny-gemm.h"
 
 namespace preftune {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertClose } from "../../test/support/close.ts";
 import {
   backward,
+  batchInvariant,
   type DType,
   gradients,
   manualSeed,
@@ -99,6 +100,34 @@ for (const [rows, heads, width] of [
     );
   });
 }
+
+test("bfloat16 in a pass that records nothing: the bits of torch's conversions, of NaN, infinities and tiny numbers too", () => {
+  using _ = scope();
+  manualSeed(17);
+  const weight = random([10]);
+  const odd = [
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    1e-40,
+    -3.38e38,
+    0,
+    -0,
+    1,
+    2,
+    3,
+  ];
+  for (const rows of [3, 3000]) {
+    const x = ops.to(ops.cat([random([rows, 10]), tensor(Float32Array.from(odd), [1, 10])]), "bfloat16");
+    const forms = [
+      () => ops.rmsNorm(x, weight, 1e-5),
+      () => ops.rmsNorm(x, ops.to(weight, "bfloat16"), 1e-5),
+    ];
+    const numbers = (y: Tensor) => ops.to(y, "float32").toNumbers();
+    for (const form of forms)
+      assert.deepEqual(numbers(noGrad(() => batchInvariant(form))), numbers(noGrad(form)));
+  }
+});
 
 for (const dtype of ["bfloat16", "float16"] as const) {
   test(`rms_norm and rotate_heads in ${dtype}: float32's numbers, rounded once; the weight may be float32`, () => {
