@@ -1,4 +1,4 @@
-// A tensor in another type. A layer of a pass of generation in bfloat16 has some thirty small tensors to convert: there a loop does it,
+// A tensor in another type. A pass of generation in bfloat16 has many small tensors to convert: there a loop does it,
 // where torch's operator takes longer to begin than to convert.
 #pragma once
 
