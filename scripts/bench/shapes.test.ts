@@ -13,6 +13,7 @@ test("the benchmark's models have the parameters they are named for", () => {
   };
   assert.equal(Math.round(total("bench") / 1e5), 295);
   assert.equal(Math.round(total("bigvocab") / 1e5), 420);
+  assert.equal(Math.round(total("llama-1b") / 1e6), 1236);
   for (const name of ["bench-llama", "bench-gemma3", "bench-qwen2", "bench-mistral"])
     assert.equal(Math.round(total(name) / 1e5), 295, name);
 });

@@ -1,4 +1,4 @@
-/** The models the benchmark trains, small enough for a CPU: `bench`, `bench` as other families build it, and one with a big vocabulary. */
+/** The models of the benchmarks: `bench`, `bench` as other families build it, one with a big vocabulary, and one of a billion weights. */
 import { parseModelConfig } from "../../src/formats/hf-config.ts";
 import type { ModelConfig } from "../../src/formats/model-config.ts";
 
@@ -40,6 +40,17 @@ export const shapes: Record<string, ModelShape> = {
     keyValueHeads: 2,
     headWidth: 64,
     vocabulary: 151_936,
+  },
+  // that of Llama 3.2 1B: for generation, where what a model's size decides is not seen on small ones
+  "llama-1b": {
+    family: "llama",
+    layers: 16,
+    width: 2048,
+    intermediate: 8192,
+    heads: 32,
+    keyValueHeads: 8,
+    headWidth: 64,
+    vocabulary: 128_256,
   },
   "bench-llama": { ...bench, family: "llama" },
   "bench-gemma3": { ...bench, family: "gemma3_text" },

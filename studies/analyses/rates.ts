@@ -3,6 +3,7 @@ import {
   estimate,
   intervalText,
   type Measured,
+  type PairTable,
   plainMean,
   type ReportSection,
   type ResultRow,
@@ -20,16 +21,27 @@ function partsOf(condition: string): { name: string; rate: number } {
   return { name, rate: Number(rate) };
 }
 
-/** The rate with which the method earned most on held-out prompts; null where none of its runs came to an end. */
+/**
+ * The lowest rate with which the method earned, on held-out prompts, within one standard error of what it earned with the best of them (the
+ * rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, 3.4.3): the way from the start grows with the
+ * rate, and one that is higher by chance would be taken for the method's own. Null where none of its runs came to an end.
+ */
 export function chosenRate(searched: Measured, name: string): number | null {
-  let best: { rate: number; reward: number } | null = null;
-  for (const [condition, { runs }] of searched) {
-    const { name: method, rate } = partsOf(condition);
-    if (method !== name || runs.length === 0) continue;
-    const reward = plainMean(tableOf(runs, "reward"));
-    if (Number.isFinite(reward) && (best === null || reward > best.reward)) best = { rate, reward };
-  }
-  return best?.rate ?? null;
+  const tried = [...searched]
+    .map(([condition, { runs }]) => ({ ...partsOf(condition), ...meanAndError(tableOf(runs, "reward")) }))
+    .filter((one) => one.name === name && Number.isFinite(one.mean))
+    .sort((a, b) => b.mean - a.mean);
+  const [best] = tried;
+  if (best === undefined) return null;
+  return Math.min(...tried.filter(({ mean }) => mean >= best.mean - best.error).map(({ rate }) => rate));
+}
+
+/** The mean of all values, and its standard error; 0 where one value has none. */
+function meanAndError(table: PairTable): { mean: number; error: number } {
+  const values = table.flatMap((row) => [...row]);
+  const mean = plainMean(table);
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, error: values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1) / values.length) };
 }
 
 /** What each method earned with each rate, and the rate that is taken; none without a search. */
@@ -50,7 +62,7 @@ export function ratesSections(searched: Measured | null): ReportSection[] {
   return [
     {
       title: "Learning rates",
-      note: "Searched on seeds that the comparison does not use: reward on held-out prompts at the end. The rate that earned most is taken.",
+      note: "Searched on seeds that the comparison does not use: reward on held-out prompts at the end. Taken is the lowest rate that earned within one standard error of the most.",
       tables: [{ columns: ["", ...rates.map((rate) => `at ${rate}`), "taken"], rows }],
       rows: conditions
         .filter(({ condition }) => condition.runs.length > 0)

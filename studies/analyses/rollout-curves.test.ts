@@ -71,23 +71,20 @@ test("an unscorable prompt is left out of the mean that decides", () => {
   assert.deepEqual(crossing(curve, "reward", 1), { from: 0, share: 1 });
 });
 
-test("the rate is that with the most reward; a method whose runs failed has none", () => {
-  const names = searchedRates("slime, KL", [2e-4, 1e-3]);
+test("the rate is the lowest that earns within a standard error of the best; a method whose runs failed has none", () => {
+  const rewards = { "0.0002": 60, "0.0005": 66, "0.001": 70 };
   const measured = new Map(
-    names.map(({ condition }, i) => [
-      condition,
-      {
-        name: condition,
-        failed: [],
-        runs: [
-          runOf([
-            [0, 0],
-            [i, 0],
-          ]) as MeasuredRun,
-        ],
-      },
-    ]),
+    Object.entries(rewards).map(([rate, right]) => {
+      const name = `search slime, KL at ${rate}`;
+      const ends = Array.from({ length: 100 }, (_, prompt) => (prompt < right ? 1 : 0));
+      return [name, { name, failed: [], runs: [runOf([ends.map(() => 0), ends]) as MeasuredRun] }];
+    }),
   );
-  assert.equal(chosenRate(measured, "slime, KL"), 1e-3);
+  assert.deepEqual(
+    searchedRates("slime, KL", [2e-4, 5e-4, 1e-3]).map(({ condition }) => condition),
+    [...measured.keys()],
+  );
+  // one standard error of 70 in 100 is 0.046
+  assert.equal(chosenRate(measured, "slime, KL"), 5e-4);
   assert.equal(chosenRate(measured, "slime"), null);
 });
