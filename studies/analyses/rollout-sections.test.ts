@@ -49,13 +49,14 @@ test("at equal reward each method is read off where it got there, less the refer
   assert.equal(equal?.tables?.[0]?.rows[1]?.at(-1), "1 of 1");
 });
 
-test("a run that did not come to the level is left out and counted; nothing is read at equal rewards that chance gave", () => {
-  const good = Array.from({ length: 10 }, (_, i) => runOf(i + 1, [0, 1], [0, 2]));
-  const measured = measuredOf({ "exact: grpo": good, "exact: raft": [runOf(1, [0, 0.1], [0, 2])] });
+test("runs that did not come to the level are left out and counted; nothing is read at equal rewards that chance gave", () => {
+  const good = Array.from({ length: 7 }, (_, i) => runOf(i + 1, [0, 1], [0, 2]));
+  const poor = [1, 2, 3].map((seed) => runOf(seed, [0, 0.1], [0, 2]));
+  const measured = measuredOf({ "exact: grpo": good, "exact: raft": poor });
   const equal = rolloutSections(measured, study).find(({ title }) => title.startsWith("exact: at equal"));
   const [table] = equal?.tables ?? [];
   assert.equal(table?.columns[0], "at reward 1.00");
-  assert.deepEqual([table?.rows[1]?.[1], table?.rows[1]?.at(-1)], ["–", "0 of 1"]);
+  assert.deepEqual([table?.rows[1]?.[1], table?.rows[1]?.at(-1)], ["–", "0 of 3"]);
   const coin = rolloutSections(measuredOf({ "coin: grpo": good }), study);
   assert.ok(coin.some(({ title }) => title === "coin: at equal KL, time"));
 });

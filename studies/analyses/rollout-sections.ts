@@ -160,7 +160,7 @@ const levels: readonly Omit<Level, "value">[] = [
 ];
 
 /**
- * Nine runs of ten come to a level: one method that hardly moves does not decide for the others. All come to that of time, which the fastest
+ * Two runs of three come to a level: a few methods that hardly move do not decide for the others. All come to that of time, which the fastest
  * sets: without it the cheapest method would be the one that is left out.
  */
 function levelsOf(conditions: readonly Named[]): Level[] {
@@ -169,7 +169,7 @@ function levelsOf(conditions: readonly Named[]): Level[] {
       .flatMap(({ condition: { runs } }) => runs.map((run) => mostOf(run, level.metric)))
       .filter(Number.isFinite)
       .sort((a, b) => a - b);
-    const least = level.metric === "seconds" ? 0 : Math.floor(reached.length / 10);
+    const least = level.metric === "seconds" ? 0 : Math.floor(reached.length / 3);
     return { ...level, value: reached[least] ?? Number.NaN };
   });
 }
@@ -200,7 +200,7 @@ function equalSection(
   return {
     title: `${task}: at equal ${read.map(({ title }) => title).join(", ")}`,
     note:
-      "Each run is read off where its curve first reaches the level, between two evaluations on a straight line. The level is one that nine runs of ten came to; " +
+      "Each run is read off where its curve first reaches the level, between two evaluations on a straight line. The level is one that two runs of three came to; " +
       "a run that did not is left out. That of time is the whole of the fastest run. Differences from " +
       `${reference} are prompt by prompt over the seeds that both have there. Time is that of the training steps, sampling and scoring included, as it was measured: on a busy machine it says little.`,
     tables: readings.map(({ level, rows }) => ({
