@@ -32,7 +32,7 @@ test("quickest rounds, ratios of each round, and the tokens before an answer dif
     agreement: 6 / 8,
   });
   const last = generationTable(generationFigures(ours, theirs), "transformers").split("\n").at(-1) ?? "";
-  assert.deepEqual(last.split(/ {2,}/), ["2", "8", "3", "3.00x", "1.50, 4.00", "1.50x", "75.0 %"]);
+  assert.deepEqual(last.split(/ {2,}/), ["2", "8.00", "2.67", "3.00x", "1.50, 4.00", "1.50x", "75.0 %"]);
 });
 
 test("prompts are the same each time, of the length asked for, and without special tokens", () => {

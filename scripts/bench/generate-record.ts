@@ -102,12 +102,17 @@ export function agreementOf(ours: readonly number[][], theirs: readonly number[]
   return same / all;
 }
 
+/** Decimal places of tokens a second: a model of a billion weights makes few of them. */
+export function rateDigits(rate: number): number {
+  return rate < 20 ? 2 : 0;
+}
+
 /** The figures beside those of `peer` as a table. */
 export function generationTable(figures: readonly GenerationFigures[], peer: string): string {
   const rows = figures.map(({ batch, ours, theirs, ratios, cpuRatio, agreement }) => [
     String(batch),
-    ours.toFixed(0),
-    theirs.toFixed(0),
+    ours.toFixed(rateDigits(ours)),
+    theirs.toFixed(rateDigits(theirs)),
     `${(ours / theirs).toFixed(2)}x`,
     ratios.map((ratio) => ratio.toFixed(2)).join(", "),
     `${cpuRatio.toFixed(2)}x`,

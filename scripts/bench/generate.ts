@@ -1,5 +1,5 @@
 /**
- * `npm run bench:generate [-- --model bench|bigvocab --dir DIR --batches 1,8,32 --prompt-tokens N --new-tokens N --threads N
+ * `npm run bench:generate [-- --model bench|bigvocab|llama-1b --dir DIR --batches 1,8,32 --prompt-tokens N --new-tokens N --threads N
  * --rounds N]`: greedy decoding here, by transformers' `generate` and, where `npm run peers -- --gguf` has been run, by llama.cpp, in
  * turn, on the same float32 weights and prompts.
  */

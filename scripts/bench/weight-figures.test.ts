@@ -25,5 +25,8 @@ test("each round's speed over the first form's of the same round, and log-probs 
     change: { mean: 0.25, most: 0.5 },
   });
   const last = formTable([second]).split("\n").at(-1) ?? "";
-  assert.match(last, /^1 +int8 +4 \/ 4 \/ 4 +2\.00 \/ 3\.00 \/ 4\.00 +50\.0 % +0\.2500, 0\.5000$/);
+  assert.match(
+    last,
+    /^1 +int8 +4\.00 \/ 4\.00 \/ 4\.00 +2\.00 \/ 3\.00 \/ 4\.00 +50\.0 % +0\.2500, 0\.5000$/,
+  );
 });

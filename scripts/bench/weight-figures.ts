@@ -1,7 +1,13 @@
 /** What rounds of greedy decoding in several forms of the weights come to, and the table of it. */
 import { at } from "../../src/base/at.ts";
 import { textTable } from "../../src/terminal/text-table.ts";
-import { agreementOf, type GenerationPlan, type GenerationRecord, type HeldForm } from "./generate-record.ts";
+import {
+  agreementOf,
+  type GenerationPlan,
+  type GenerationRecord,
+  type HeldForm,
+  rateDigits,
+} from "./generate-record.ts";
 import { spreadOf, spreadText } from "./run-record.ts";
 
 /** A form's figures at one number of answers at once. */
@@ -69,7 +75,13 @@ export function formTable(figures: readonly FormFigures[]): string {
       "change of a log-prob\nmean, largest",
     ],
     figures.map(({ form, batch, speeds, ratios, agreement, change }) => [
-      ...[String(batch), form, text(speeds, 0), text(ratios, 2), `${(100 * agreement).toFixed(1)} %`],
+      ...[
+        String(batch),
+        form,
+        text(speeds, rateDigits(Math.min(...speeds))),
+        text(ratios, 2),
+        `${(100 * agreement).toFixed(1)} %`,
+      ],
       change === null ? "" : `${change.mean.toFixed(4)}, ${change.most.toFixed(4)}`,
     ]),
   );

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:weights [-- --model bench|bigvocab --dir DIR --forms float32,bfloat16,int8 --batches 1,8 --prompt-tokens N
+ * `npm run bench:weights [-- --model bench|bigvocab|llama-1b --dir DIR --forms float32,bfloat16,int8 --batches 1,8 --prompt-tokens N
  * --new-tokens N --threads N --rounds N]`: our greedy decoding with weights held in several forms, in turn, each round in a separate
  * process; and how far log-probs and greedy text are from those of the first form.
  */
