@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import axe from "axe-core";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 
 const places = [
   process.env["PREFTUNE_CHROMIUM"] ?? "",
@@ -71,6 +71,12 @@ async function rememberClicks(context: BrowserContext): Promise<void> {
 /** Until all that was answered is drawn. */
 export async function drawn(page: Page): Promise<void> {
   for (let i = 0; i < 3; i++) await page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))");
+}
+
+/** Brings a chart into view, without which its picture is never made, and waits for the picture. */
+export async function picture(figure: Locator): Promise<void> {
+  await figure.locator(".plot").scrollIntoViewIfNeeded();
+  await figure.locator("canvas").waitFor();
 }
 
 /** What can be clicked and was not reached yet. A picture's dots are lines of the table below it, and charts have buttons for what a drag does. */

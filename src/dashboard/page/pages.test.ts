@@ -10,6 +10,7 @@ import {
   drawn,
   looks,
   outOfReach,
+  picture,
   skipsBrowser,
   startBrowser,
   watchedPage,
@@ -72,8 +73,8 @@ test("every screen, on a desktop and a phone, light and dark", { skip: skipsBrow
 async function zoomed(page: Page, address: string): Promise<void> {
   const all = page.getByRole("button", { name: "All", exact: true });
   const zoomIn = page.getByRole("button", { name: "Zoom in" });
-  const first = page.locator("figure").first();
-  await first.locator("canvas").waitFor();
+  const first = page.locator(".live figure").first();
+  await picture(first);
   const lines = first.locator('.legend [aria-pressed="true"]');
   while ((await lines.count()) > 0) await lines.first().click();
   await drawn(page);
@@ -90,7 +91,8 @@ async function zoomed(page: Page, address: string): Promise<void> {
   await zoomIn.click();
   await all.click();
   // a drag over a chart zooms all, and a double click shows all again
-  const chart = page.locator("figure .u-over").first();
+  await picture(first);
+  const chart = first.locator(".u-over");
   await chart.scrollIntoViewIfNeeded();
   const { x, y, width, height } = (await chart.boundingBox()) ?? assert.fail();
   const moveTo = async (part: number): Promise<void> =>
